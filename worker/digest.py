@@ -1,0 +1,30 @@
+"""The two hashes that Bandwidth stores in place of a password. Pure: text in, hex out.
+
+A digest is password-equivalent (whoever has it can register), so it is a secret like the password.
+"""
+
+from __future__ import annotations
+
+from hashlib import md5
+
+
+def digests(composite: str, realm: str, password: str) -> tuple[str, str]:
+    """``Hash1`` and ``Hash1b`` for one user, 32 lower-case hex digits each, over UTF-8 bytes.
+
+    ``Hash1`` is MD5 of ``composite:realm:password``, the A1 of RFC 2617, section 3.2.2.2; ``Hash1b`` is the
+    same for a phone that says ``composite@realm`` as its user name. The guide's table writes ``:`` for
+    that ``@`` and calls the digest ``Hash2``; its worked examples and the live service use ``@``.
+
+    ``realm`` is the full host name exactly as the API returns it: nothing is re-cased or trimmed here.
+
+    Raises ValueError, which says nothing of the password, where a text is not valid Unicode.
+    """
+    try:
+        name, host = composite.encode(), realm.encode()
+        ending = b":" + host + b":" + password.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a user name, realm or password is not valid Unicode") from None
+    return (
+        md5(name + ending, usedforsecurity=False).hexdigest(),
+        md5(name + b"@" + host + ending, usedforsecurity=False).hexdigest(),
+    )
