@@ -1,0 +1,56 @@
+# make demo   the whole journey against a local stand-in for the API
+# make test   every test, with a real Redis and a real PostgreSQL
+# make lint   ruff and mypy
+# ARGS go to pytest: make test ARGS="tests/unit -k digest"
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+# Without isolation, so that the build backend's version is a constraint's too.
+EDITABLE := $(PIP) --no-build-isolation --editable
+# Debian packages that the tests need and that no wheel brings: none so far.
+DEBIAN_PACKAGES :=
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
+
+.PHONY: demo test lint format ci-packages clean
+
+demo: $(VENV)/program
+	@$(VENV)/bin/siproster demo
+
+test: $(VENV)/everything
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/everything
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict
+
+format: $(VENV)/everything
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+ci-packages:
+ifneq ($(strip $(DEBIAN_PACKAGES)),)
+	$(SUDO) apt-get update --quiet=2
+	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES)
+else
+	@echo "No Debian packages needed: wheels bring Redis and PostgreSQL."
+endif
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The virtual environment is made anew only when what it is made from changes.
+$(VENV)/program: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "siproster needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	@echo "Setting up $(VENV) ..."
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) hatchling editables
+	@$(EDITABLE) .
+	@touch $@
+
+$(VENV)/everything: $(VENV)/program
+	@echo "Adding what the tests need ..."
+	@$(EDITABLE) '.[dev]'
+	@touch $@
