@@ -1,0 +1,355 @@
+"""Rows to XML, XML to answers; hostile bodies, and secrets in the service's texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker import wire
+from worker.model import Credential, Echo, EntryError, Family, Realm, Stored
+
+HASH1, HASH1B = "1be6abcaa8e9956021d30f33a3925b99", "e028e6577a0bb1b90a33d30a110dbdfe"
+REALM = "acme-0a1b2c.auth.bandwidth.com"
+APPLICATION = "7b2f8f6e-1111-2222-3333-abcdefabcdef"
+ALICE = Credential("alice", "", REALM, HASH1, HASH1B, APPLICATION)
+BOB = Credential("bob", "example.com", REALM, HASH1B, HASH1)
+
+READERS: list[Callable[[bytes], object]] = [
+    wire.read_answer,
+    wire.read_status,
+    wire.read_realms,
+    wire.read_realm,
+    wire.read_credentials,
+    wire.read_credential,
+]
+
+LEGAL = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
+    | st.sampled_from("\t\n\r")
+)
+
+
+def entries(body: bytes) -> list[list[tuple[str, str]]]:
+    """The body as another parser reads it: for each entry its elements, in order."""
+    return [children(entry) for entry in parsed(body)]
+
+
+def parsed(body: bytes) -> ElementTree.Element:
+    return ElementTree.fromstring(body)  # noqa: S314  our own body
+
+
+def children(element: ElementTree.Element) -> list[tuple[str, str]]:
+    return [(child.tag, child.text or "") for child in element]
+
+
+def response(inner: str, root: str = "SipCredentialsResponse") -> bytes:
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>{inner}</{root}>'.encode()
+
+
+def element(tag: str, inner: str) -> str:
+    return f"<{tag}>{inner}</{tag}>"
+
+
+# Writing
+
+
+def test_account_family_sends_the_elements_in_the_published_order() -> None:
+    """Name and domain apart, the realm with every entry, no element for what is not there."""
+    body = wire.credentials_xml([ALICE, BOB], Family.ACCOUNT)
+    assert body.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n<SipCredentials>')
+    assert entries(body) == [
+        [
+            ("UserName", "alice"),
+            ("Hash1", HASH1),
+            ("Hash1b", HASH1B),
+            ("Realm", REALM),
+            ("HttpVoiceV2AppId", APPLICATION),
+        ],
+        [
+            ("UserName", "bob"),
+            ("Domain", "example.com"),
+            ("Hash1", HASH1B),
+            ("Hash1b", HASH1),
+            ("Realm", REALM),
+        ],
+    ]
+
+
+def test_realm_family_sends_the_composite_and_no_realm() -> None:
+    """The composite goes into UserName; Domain and Realm are left out, since the path names the realm."""
+    assert entries(wire.credentials_xml([ALICE, BOB], Family.REALM)) == [
+        [
+            ("UserName", "alice"),
+            ("Hash1", HASH1),
+            ("Hash1b", HASH1B),
+            ("HttpVoiceV2AppId", APPLICATION),
+        ],
+        [("UserName", "bob@example.com"), ("Hash1", HASH1B), ("Hash1b", HASH1)],
+    ]
+
+
+@given(LEGAL, LEGAL, LEGAL)
+def test_every_legal_text_survives_writing(user: str, realm: str, application: str) -> None:
+    """Whatever XML can hold is read back exactly, mark-up characters and line breaks included."""
+    credential = Credential(user, "", realm, HASH1, HASH1B, application)
+    fields = dict(entries(wire.credentials_xml([credential], Family.ACCOUNT))[0])
+    assert (fields["UserName"], fields["Realm"]) == (user, realm)
+    assert fields.get("HttpVoiceV2AppId", "") == application
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x08", "\x0b", "\x1f", "\ufffe", "\uffff", "\ud800"])
+@pytest.mark.parametrize("family", Family)
+def test_a_character_that_xml_cannot_hold_is_refused(character: str, family: Family) -> None:
+    """No broken document is ever built, and the refusal does not repeat the value."""
+    with pytest.raises(ValueError, match="XML can't hold") as caught:
+        wire.credentials_xml([ALICE, Credential(f"secret{character}", "", REALM, HASH1, HASH1B)], family)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ValueError, match="XML can't hold"):
+        wire.realm_xml("acme", f"a{character}b", False)
+
+
+def test_realm_is_written_with_its_default_always() -> None:
+    """Default is sent even when false (1003 without it); an empty description is left out."""
+    plain = wire.realm_xml("acme", "", False)
+    assert children(parsed(plain)) == [("Realm", "acme"), ("Default", "false")]
+    described = wire.realm_xml("acme", "<Sales> & more", True)
+    assert children(parsed(described)) == [
+        ("Realm", "acme"),
+        ("Description", "<Sales> & more"),
+        ("Default", "true"),
+    ]
+
+
+# Reading
+
+
+def test_a_create_with_good_and_bad_entries() -> None:
+    """A 201 holds entries that are stored and, beside them, entries that were refused."""
+    body = response(
+        f"""
+        <ValidSipCredentials>
+          <SipCredential><UserName>alice</UserName><Hash1>{HASH1.upper()}</Hash1><Id>17</Id>
+            <RealmId>3</RealmId><Realm>{REALM}</Realm></SipCredential>
+        </ValidSipCredentials>
+        <Errors>
+          <Error><ErrorCode>23009</ErrorCode><Description>exists
+             on account</Description>
+            <SipCredential><Domain>example.com</Domain><UserName>bob</UserName><Hash1>{HASH1B}</Hash1>
+            </SipCredential></Error>
+          <Error><Description>no echo at all</Description></Error>
+        </Errors>"""
+    )
+    answer = wire.read_answer(body)
+    assert answer.accepted == (Echo("17", "alice", REALM, HASH1),)
+    assert answer.refused == (
+        EntryError("23009", "exists on account", "bob@example.com", HASH1B),
+        EntryError("", "no echo at all"),
+    )
+
+
+def test_namespaces_comments_and_order_make_no_difference() -> None:
+    """An answer is read by local names: a namespace, a comment or another order changes nothing."""
+    body = (
+        b'<r:X xmlns:r="urn:x"><!-- c --><r:ValidSipCredentials><?pi?>'
+        b"<r:SipCredential><r:Id>1<!-- c -->7</r:Id>"
+        b"<r:UserName><![CDATA[a&b]]></r:UserName></r:SipCredential></r:ValidSipCredentials></r:X>"
+    )
+    assert wire.read_answer(body).accepted == (Echo("17", "a&b"),)
+
+
+@pytest.mark.parametrize(
+    ("inner", "composite"),
+    [
+        ("<UserName>bob</UserName><Domain>example.com</Domain>", "bob@example.com"),
+        ("<UserName>bob@example.com</UserName>", "bob@example.com"),
+        ("<UserName>bob@Example.com</UserName><Domain>example.COM</Domain>", "bob@Example.com"),
+        ("<Domain>example.com</Domain>", ""),
+    ],
+)
+def test_one_identity_however_it_is_spelled(inner: str, composite: str) -> None:
+    """UserName and Domain, or user@domain in UserName, give the same composite."""
+    body = response(f"<SipCredential>{inner}</SipCredential>", "SipCredentialResponse")
+    assert wire.read_credential(body).composite == composite
+
+
+def test_a_digest_left_out_is_not_known() -> None:
+    """A list that leaves Hash1b out says nothing about it: None, not an empty digest."""
+    body = response(
+        f"<SipCredential><Id>9</Id><UserName>alice</UserName><Realm>{REALM}</Realm><Hash1>{HASH1}</Hash1>"
+        f"<HttpVoiceV2AppId>{APPLICATION}</HttpVoiceV2AppId></SipCredential>",
+        "SipCredentialResponse",
+    )
+    assert wire.read_credential(body) == Stored("9", "alice", REALM, HASH1, None, APPLICATION)
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        (
+            "http://dashboard.bandwidth.com/iris/x?page=bob%40example.com&amp;size=200",
+            ("bob@example.com", 200),
+        ),
+        ("http://elsewhere.example/?size=5000&amp;page=+19195551212", ("+19195551212", 5000)),
+        ("http://elsewhere.example/?page=%2B1919", ("+1919", wire.PAGE_SIZE)),
+        ("http://elsewhere.example/?page=501&amp;size=99999999999", ("501", wire.PAGE_SIZE)),
+        ("http://elsewhere.example/nothing", None),
+    ],
+)
+def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int] | None) -> None:
+    """Of the URL handed out, page and size alone are taken; a plus sign is one, never a space."""
+    body = response(
+        f'<Links><first>Link=&lt;{link}&gt;;rel="first";</first><next>Link=&lt;{link}&gt;;rel="next";</next>'
+        "</Links><SipCredentials><SipCredential><UserName>a</UserName></SipCredential></SipCredentials>"
+    )
+    page = wire.read_credentials(body)
+    assert page.next == expected
+    assert [entry.composite for entry in page.entries] == ["a"]
+
+
+def test_the_last_page_has_no_next() -> None:
+    """A page with only a first link ends the list."""
+    body = response('<Links><first>Link=&lt;http://x/?page=1&amp;size=5&gt;;rel="first";</first></Links>')
+    assert wire.read_credentials(body) == wire.Page((), None)
+
+
+def test_realms_and_their_host_names() -> None:
+    """The list and the single answer give host, status, default, description and count."""
+    one = (
+        f"<Realm><Id>3</Id><Realm>{REALM}</Realm><Description>Sales</Description><Default>true</Default>"
+        "<SipCredentialCount>12</SipCredentialCount><Status>ACTIVE</Status></Realm>"
+    )
+    two = "<Realm><Id>4</Id><Realm>b.auth.bandwidth.com</Realm><Status>CREATE_PENDING</Status></Realm>"
+    first = Realm("3", REALM, "ACTIVE", True, "Sales", 12)
+    second = Realm("4", "b.auth.bandwidth.com", "CREATE_PENDING")
+    assert wire.read_realms(response(f"<Realms>{one}{two}</Realms>", "RealmsResponse")) == [first, second]
+    assert wire.read_realm(response(one, "RealmResponse")) == first
+
+
+def test_status_with_and_without_a_code() -> None:
+    """A 404 may carry a description and no code; a body without a status gives two empty texts."""
+    status = (
+        "<ResponseStatus><ErrorCode>33001</ErrorCode><Description>no realm</Description></ResponseStatus>"
+    )
+    assert wire.read_status(response(status, "RealmResponse")) == ("33001", "no realm")
+    assert wire.read_status(response(status.replace("33001", ""))) == ("", "no realm")
+    assert wire.read_status(response("")) == ("", "")
+
+
+# Hostile bodies
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><p>502 Bad Gateway",
+        b"<a><b></a>",
+        b"<a>&nbsp;</a>",
+        b"\xff\xfe<a/>",
+        b'<?xml version="1.0" encoding="no-such"?><a/>',
+        b"<!DOCTYPE a><a/>",
+        b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>',
+        b'<!DOCTYPE a SYSTEM "http://127.0.0.1:9/x.dtd"><a/>',
+        b'<!DOCTYPE a [<!ENTITY x "xxxxxxxxxx"><!ENTITY y "&x;&x;&x;">]><a b="&y;"/>',
+        b"<a>" * 100_000,
+    ],
+)
+def test_only_malformed_comes_out(reader: Callable[[bytes], object], body: bytes) -> None:
+    """A cut, foreign or dangerous body is dropped as Malformed, whoever reads it."""
+    with pytest.raises(wire.Malformed):
+        reader(body)
+
+
+def test_a_body_above_the_limit_is_not_parsed() -> None:
+    """A body over the limit is refused, even though it is well-formed."""
+    with pytest.raises(wire.Malformed, match="too large"):
+        wire.read_answer(b"<a>" + b" " * wire.SIZE_LIMIT + b"</a>")
+
+
+def test_malformed_repeats_nothing_of_the_body() -> None:
+    """Neither the message nor the exception behind it holds a piece of the body."""
+    with pytest.raises(wire.Malformed) as caught:
+        wire.read_answer(f"<canary{HASH1}>".encode())
+    assert HASH1 not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("reader", [wire.read_realm, wire.read_credential])
+def test_an_answer_without_what_was_asked_for(reader: Callable[[bytes], object]) -> None:
+    """An answer about one thing that names none is malformed, not an empty thing."""
+    with pytest.raises(wire.Malformed, match="names no"):
+        reader(response(""))
+
+
+TAGS = st.sampled_from(
+    [
+        "SipCredentialsResponse ValidSipCredentials SipCredential Errors Error ErrorCode Description Realms",
+        "Realm Id UserName Domain Hash1 Hash1b Default SipCredentialCount Links next first ResponseStatus",
+    ]
+).flatmap(lambda names: st.sampled_from(names.split()))
+LEAVES = st.builds(element, TAGS, st.text("abc@;%?=0123 ²٣é", max_size=12))
+TREES = st.recursive(LEAVES, lambda inner: st.builds(element, TAGS, st.lists(inner).map("".join)))
+
+
+@given(TREES, st.sampled_from(READERS))
+def test_any_arrangement_of_known_elements(tree: str, reader: Callable[[bytes], object]) -> None:
+    """Known elements in the wrong places are read; only what was asked for and isn't there is Malformed."""
+    try:
+        assert reader(tree.encode()) is not None
+    except wire.Malformed:
+        assert reader in (wire.read_realm, wire.read_realms, wire.read_credential)
+
+
+@given(st.binary(), st.sampled_from(READERS))
+def test_any_bytes(body: bytes, reader: Callable[[bytes], object]) -> None:
+    """Whatever arrives is read or Malformed: no other exception ever comes out."""
+    with suppress(wire.Malformed):
+        assert reader(body) is not None
+
+
+# Secrets
+
+
+@given(
+    st.text(max_size=20),
+    st.text("0123456789abcdefABCDEF", min_size=32, max_size=80),
+    st.text(max_size=20),
+)
+def test_redaction_leaves_no_digest(before: str, digest: str, after: str) -> None:
+    """No run of 32 hex digits survives, in either case, alone or inside a longer run."""
+    clean = wire.redact(before + digest + after)
+    assert "<redacted>" in clean
+    assert digest not in clean
+
+
+def test_redaction_leaves_the_rest() -> None:
+    """Ids with hyphens, shorter runs and the words around a digest stay readable."""
+    text = f"alice exists on realm with {HASH1}, application {APPLICATION}, id {HASH1[:31]}"
+    assert wire.redact(text) == text.replace(HASH1, "<redacted>", 1)
+
+
+def test_texts_of_the_service_come_out_redacted() -> None:
+    """The digests that 23026 repeats are gone from the entry's text, the status and a realm's description."""
+    said = f"<ErrorCode>23026</ErrorCode><Description>exists: {HASH1}/{HASH1B.upper()}</Description>"
+    assert wire.read_answer(response(f"<Errors><Error>{said}</Error></Errors>")).refused == (
+        EntryError("23026", "exists: <redacted>/<redacted>"),
+    )
+    assert wire.read_status(response(f"<ResponseStatus>{said}</ResponseStatus>")) == (
+        "23026",
+        "exists: <redacted>/<redacted>",
+    )
+    realm = f"<Realm><Realm>r</Realm><Description>{HASH1}</Description></Realm>"
+    assert wire.read_realm(response(realm)).description == "<redacted>"
+
+
+def test_a_page_hides_its_digests() -> None:
+    """The repr of a page of stored credentials shows no digest."""
+    page = wire.read_credentials(response(f"<SipCredential><Hash1>{HASH1}</Hash1></SipCredential>"))
+    assert page.entries[0].hash1 == HASH1
+    assert HASH1 not in repr(page)
