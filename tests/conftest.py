@@ -1,0 +1,73 @@
+"""Fixtures: real servers, the program as users run it. Nothing is patched."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.program import Program
+from tests.servers import Postgres, Redis
+
+
+def pytest_configure() -> None:
+    """Let a SIGTERM unwind pytest, so that no server outlives it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """One Redis for the whole run; don't kill it. ``redis_url`` gives it empty."""
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """The URL of an empty Redis."""
+    with redis_server.client() as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def make_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Redis]]:
+    """A Redis of the test's own, to kill, freeze and fill."""
+    servers: list[Redis] = []
+
+    def make() -> Redis:
+        servers.append(Redis(tmp_path_factory.mktemp("redis")))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One PostgreSQL for the whole run."""
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """The URL of a new, empty database."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def siproster(tmp_path: Path) -> Iterator[Program]:
+    """The program, with a home and a working folder of its own and an empty environment."""
+    program = Program(tmp_path / "home")
+    yield program
+    program.close()

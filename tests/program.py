@@ -1,0 +1,92 @@
+"""The program as its users run it: an own process, an own home, nothing inherited."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CLI = Path(__file__).parents[1] / "cli.py"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run of the program ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """What ``--json`` printed: stdout holds it and nothing else."""
+        return json.loads(self.stdout)
+
+
+@dataclass
+class Program:
+    """``python cli.py`` in the folder ``work``. ``environment`` is all that it is given.
+
+    Running several of them, in the background too, is what ``start`` is for; whatever still
+    runs at the end of the test is killed with all its children.
+    """
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+        inherited = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        own = {"HOME": str(self.home), "LANG": "C.UTF-8", "TZ": "America/New_York", "COLUMNS": "100"}
+        self.environment = {**inherited, **own, **self.environment}
+
+    @property
+    def work(self) -> Path:
+        """The folder that the program is started in."""
+        return self.home / "work"
+
+    def run(self, *arguments: str | Path, stdin: str = "", seconds: float = 120, **more: str) -> Finished:
+        """Run it to its end. ``more``: environment variables for this run alone."""
+        process = self.start(*arguments, **more)
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+            stdout, stderr = process.communicate()
+            raise AssertionError(f"{arguments} still ran after {seconds} s:\n{stdout}\n{stderr}") from None
+        return Finished(process.returncode, stdout, stderr)
+
+    def start(self, *arguments: str | Path, **more: str) -> subprocess.Popen[str]:
+        """Start it in a process group of its own, with pipes."""
+        process = subprocess.Popen(
+            [sys.executable, str(CLI), *map(str, arguments)],
+            cwd=self.work,
+            env=self.environment | more,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """Kill what still runs, and let go of the pipes."""
+        for process in self.started:
+            kill_group(process)
+            process.communicate()
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to a process and all its children, also where only children are left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
