@@ -1,0 +1,438 @@
+"""Settings: where they come from, what is refused, and that no secret ever shows."""
+
+from __future__ import annotations
+
+import base64
+import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from worker import seal
+from worker.errors import UsageError
+from worker.settings import Settings, load
+from worker.settings.addresses import hidden
+
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+CANARY = "canary-5b9e"
+OAUTH = {"BW_ACCOUNT_ID": "5001234", "BW_CLIENT_ID": "id", "BW_CLIENT_SECRET": CANARY}
+BASIC = {"BW_ACCOUNT_ID": "5001234", "BW_USERNAME": "api-user", "BW_PASSWORD": CANARY}
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test in an empty working folder, with a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def settings(profile: str = "", account: str | None = None, **environ: str) -> Settings:
+    """Loaded as a command does it, from the working folder's file."""
+    return load({"account": account}, environ, None, profile)
+
+
+def toml(text: str, mode: int = 0o600) -> None:
+    """Write the working folder's siproster.toml."""
+    Path("siproster.toml").write_text(text, "utf-8")
+    Path("siproster.toml").chmod(mode)
+
+
+def refusal(profile: str = "", **environ: str) -> str:
+    """Message and hint of the error that loading ends with."""
+    with pytest.raises(UsageError) as caught:
+        settings(profile, **environ)
+    return f"{caught.value.message} | {caught.value.hint}"
+
+
+def test_flag_beats_environment_beats_file() -> None:
+    """The nearest source wins, and each value remembers its own."""
+    assert settings().sources["BW_ACCOUNT_ID"] == "not set"
+    toml('BW_ACCOUNT_ID = "1"')
+    seen = [settings(), settings(BW_ACCOUNT_ID="2"), settings(account="3", BW_ACCOUNT_ID="2")]
+    assert [(s.values["BW_ACCOUNT_ID"], s.sources["BW_ACCOUNT_ID"]) for s in seen] == [
+        ("1", "siproster.toml"),
+        ("2", "environment"),
+        ("3", "flag --account"),
+    ]
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    """Compose hands on variables that its host doesn't have as empty ones: the file still counts."""
+    toml('BW_ACCOUNT_ID = "1"')
+    assert settings(BW_ACCOUNT_ID="").values["BW_ACCOUNT_ID"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("environment", "host", "voice"),
+    [
+        ("prod", "https://api.bandwidth.com", "https://voice.bandwidth.com"),
+        ("test", "https://test.api.bandwidth.com", "https://test.voice.bandwidth.com"),
+        ("uat", "https://test.api.bandwidth.com", "https://test.voice.bandwidth.com"),
+    ],
+)
+def test_environment_names_the_hosts(environment: str, host: str, voice: str) -> None:
+    """Each environment of Bandwidth's client has its two hosts."""
+    loaded = settings(**OAUTH, BW_ENVIRONMENT=environment)
+    assert (loaded.endpoint().host, loaded.voice_url) == (host, voice)
+    assert loaded.endpoint().environment == environment
+
+
+def test_production_is_the_default() -> None:
+    """Without BW_ENVIRONMENT it is production, under today's path."""
+    endpoint = settings(**OAUTH).endpoint()
+    assert (endpoint.environment, endpoint.host, endpoint.api_path) == (
+        "prod",
+        "https://api.bandwidth.com",
+        "/api/v2",
+    )
+
+
+def test_an_unknown_environment_needs_a_host() -> None:
+    """A misspelt environment must not reach production; with a host of its own it may be anything."""
+    assert "BW_ENVIRONMENT (environment): 'prdo' is not known" in refusal(BW_ENVIRONMENT="prdo")
+    own = settings(**OAUTH, BW_ENVIRONMENT="lab", BW_API_URL="https://lab.example.com")
+    assert (own.endpoint().host, own.voice_url) == ("https://lab.example.com", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("api.example.com", "'api.example.com' has no scheme | write it as https://HOST"),
+        ("ftp://api.example.com", "'ftp://api.example.com' is not a web address"),
+        ("https://", "'https://' is not a web address"),
+        ("https://api.example.com/api/v2", "write it as https://api.example.com; the API's path is"),
+        ("https://api.example.com?x=1", "holds more than scheme and host"),
+        ("https://api.example.com:port", "is not a URL"),
+    ],
+)
+def test_a_host_is_scheme_and_host(value: str, complaint: str) -> None:
+    """A host without a scheme, or with more than a host, is refused with what to write instead."""
+    for name in ("BW_API_URL", "BW_VOICE_URL"):
+        said = refusal(**{name: value})
+        assert said.startswith(f"{name} (environment): ")
+        assert complaint in said
+
+
+def test_a_slash_after_the_host_is_no_path() -> None:
+    """The slash that a browser's address bar adds does no harm."""
+    loaded = settings(**OAUTH, BW_API_URL="https://api.example.com:8443/")
+    assert loaded.endpoint().host == "https://api.example.com:8443"
+
+
+def test_the_guides_older_path_can_be_set() -> None:
+    """Host and path as Bandwidth's guide shows them; a path that is none is refused."""
+    older = {"BW_API_URL": "https://dashboard.bandwidth.com", "SIPROSTER_API_PATH": "/api/"}
+    assert settings(**OAUTH, **older).endpoint().api_path == "/api"
+    for wrong in ("api/v2", "//other.example.com/api", "/api v2", "/"):
+        assert "is not a path" in refusal(SIPROSTER_API_PATH=wrong)
+
+
+def test_an_account_id_stays_one_path_segment() -> None:
+    """An id with a slash would ask for something else."""
+    assert "is not an account id" in refusal(BW_ACCOUNT_ID="5001234/realms")
+
+
+def test_endpoint_names_all_that_is_missing() -> None:
+    """One message for everything that has to be set, not one after the other."""
+    for given, missing in [
+        ({}, "not set: BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET"),
+        ({"BW_ACCOUNT_ID": "1", "BW_CLIENT_ID": "id"}, "not set: BW_CLIENT_SECRET"),
+        ({"BW_ACCOUNT_ID": "1", "BW_USERNAME": "user"}, "not set: BW_PASSWORD"),
+        ({**BASIC, "BW_CLIENT_ID": "id"}, "not set: BW_CLIENT_SECRET"),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            settings(**given).endpoint()
+        assert caught.value.message == missing
+        assert "siproster doctor" in caught.value.hint
+
+
+def test_an_api_user_works_and_is_warned_about() -> None:
+    """Basic authentication is told its last day."""
+    loaded = settings(**BASIC)
+    endpoint = loaded.endpoint()
+    assert (endpoint.username, endpoint.password, endpoint.client_id) == ("api-user", CANARY, "")
+    assert [warning for warning in loaded.warnings if "2026-12-02" in warning]
+
+
+def test_oauth_wins_over_an_api_user() -> None:
+    """With both kinds set, OAuth is used, the other isn't handed on, and the user is told."""
+    loaded = settings(**{**BASIC, **OAUTH})
+    assert (loaded.endpoint().client_id, loaded.endpoint().username) == ("id", "")
+    assert loaded.warnings == ("both kinds of credentials are set: BW_CLIENT_ID is used, BW_USERNAME is not",)
+
+
+def test_credentials_in_clear_are_warned_about() -> None:
+    """http is for the loopback interface; anywhere else it shows what it carries."""
+    assert settings(**OAUTH, BW_API_URL="http://127.0.0.1:8080").warnings == ()
+    (warning,) = settings(**OAUTH, BW_API_URL="http://api.example.com").warnings
+    assert "travel in clear" in warning
+
+
+def test_default_ledger_is_private(tmp_path: Path) -> None:
+    """SQLite in the user's state folder, which nobody else may enter."""
+    loaded = settings()
+    folder = tmp_path / "state" / "siproster"
+    assert loaded.ledger == f"sqlite:///{folder}/ledger.sqlite"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """The message names the folder and the way around it."""
+    (tmp_path / "state").write_text("a file where the folder should be")
+    assert re.search(
+        r"the folder for the ledger can't be made: .*/state/siproster.*SIPROSTER_LEDGER", refusal()
+    )
+
+
+def test_a_ledger_file_means_the_same_file_everywhere(tmp_path: Path) -> None:
+    """A relative path is taken from the working folder, ~ from the home, an absolute one as it is."""
+    for given, path in [
+        ("sqlite:///jobs.sqlite", tmp_path / "jobs.sqlite"),
+        ("sqlite:///~/jobs.sqlite", tmp_path / "home" / "jobs.sqlite"),
+        ("sqlite:////srv/jobs.sqlite", Path("/srv/jobs.sqlite")),
+    ]:
+        assert settings(SIPROSTER_LEDGER=given).ledger == f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize(
+    "value", ["/srv/jobs.sqlite", "mysql://h/d", "sqlite:///", "sqlite:///:memory:", "postgresql://h:x/d"]
+)
+def test_other_ledgers_are_refused(value: str) -> None:
+    """Only a file or a PostgreSQL can hold what must outlive the process."""
+    assert refusal(SIPROSTER_LEDGER=value).startswith("SIPROSTER_LEDGER (environment): ")
+
+
+def test_only_redis_is_a_broker() -> None:
+    """Redis with and without TLS; another broker is refused with its password hidden."""
+    for url in ("redis://localhost:6379/0", "rediss://:secret@redis.example.com:6380/1"):
+        assert settings(SIPROSTER_BROKER=url).broker == url
+    said = refusal(SIPROSTER_BROKER=f"amqp://guest:{CANARY}@rabbit.example.com//")
+    assert "'amqp://guest:<hidden>@rabbit.example.com//' is not the URL of a Redis" in said
+
+
+def test_sqlite_with_a_broker_is_one_host() -> None:
+    """Workers elsewhere would not see the file: PostgreSQL is named; with it there is no warning."""
+    broker = "redis://localhost"
+    (warning,) = settings(SIPROSTER_BROKER=broker).warnings
+    assert "must run on this host" in warning
+    assert settings(SIPROSTER_BROKER=broker, SIPROSTER_LEDGER="postgresql://h/d").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:secret@h/0", "redis://<hidden>@h/0"),
+        ("redis://secret@h/0", "redis://<hidden>@h/0"),
+        ("postgresql://me:se/cr@et@h/d", "postgresql://me:<hidden>@h/d"),
+        ("postgresql://h/d?user=me&password=secret&sslmode=require",
+         "postgresql://h/d?user=me&password=<hidden>&sslmode=require"),
+        ("postgresql://h/d?sslpassword=secret", "postgresql://h/d?sslpassword=<hidden>"),
+    ],
+)  # fmt: skip
+def test_passwords_in_urls_are_hidden(url: str, shown: str) -> None:
+    """Also a password that forgot to escape its / or @."""
+    assert hidden(url) == shown
+
+
+def test_keys_open_and_the_first_seals() -> None:
+    """SIPROSTER_KEY holds several keys in their order, with or without padding."""
+    second = base64.urlsafe_b64encode(bytes(32)).decode()
+    loaded = settings(SIPROSTER_KEY=f"{KEY}, {second.rstrip('=')}")
+    assert loaded.sealing_keys(seal.new_key) == [bytes(range(32)), bytes(32)]
+
+
+def test_a_wrong_key_is_named_by_its_place() -> None:
+    """Which key is wrong, and never the key."""
+    for wrong in ("short", KEY[:-2], KEY.replace("A", "+"), CANARY * 4, ""):
+        said = refusal(SIPROSTER_KEY=f"{KEY},{wrong}")
+        assert "SIPROSTER_KEY (environment): key 2 of 2 is not 32 bytes in URL-safe base64" in said
+        assert "siproster keygen" in said
+        assert KEY not in said
+        assert CANARY not in said
+
+
+def test_postgresql_needs_a_key() -> None:
+    """A key made on one host would open nothing on another."""
+    loaded = settings(SIPROSTER_LEDGER="postgresql://h/d")
+    with pytest.raises(UsageError, match="SIPROSTER_KEY is not set"):
+        loaded.sealing_keys(seal.new_key)
+
+
+def test_the_key_file_is_made_once() -> None:
+    """On first use, beside the ledger, for its owner alone; the same key ever after."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
+    assert not Path("jobs.sqlite.key").exists()
+    keys = loaded.sealing_keys(seal.new_key)
+    assert stat.S_IMODE(Path("jobs.sqlite.key").stat().st_mode) == 0o600
+    assert [len(key) for key in keys] == [32]
+    assert loaded.sealing_keys(seal.new_key) == keys
+
+
+def test_processes_that_start_together_agree_on_a_key() -> None:
+    """Whoever makes the key file first, all use its key, and nothing else is left in the folder."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
+    with ThreadPoolExecutor(8) as pool:
+        rings = list(pool.map(lambda _: loaded.sealing_keys(seal.new_key), range(32)))
+    assert len({tuple(ring) for ring in rings}) == 1
+    assert [path.name for path in Path().glob("*key*")] + [path.name for path in Path().glob(".key*")] == [
+        "jobs.sqlite.key"
+    ]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_an_open_key_file_is_refused(mode: int) -> None:
+    """A key that others can read is no key; the command that mends it is printed."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
+    loaded.sealing_keys(seal.new_key)
+    Path("jobs.sqlite.key").chmod(mode)
+    with pytest.raises(UsageError, match="can be read by others") as caught:
+        loaded.sealing_keys(seal.new_key)
+    assert caught.value.hint.startswith("run: chmod 600 ")
+
+
+@pytest.mark.parametrize("content", [b"", b"no key", b"\xff\xfe"])
+def test_a_damaged_key_file_is_not_replaced(content: bytes) -> None:
+    """A new key would leave sealed rows closed for ever: it is an error, and the file stays."""
+    path = Path("jobs.sqlite.key")
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(UsageError, match="key"):
+        settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite").sealing_keys(seal.new_key)
+    assert path.read_bytes() == content
+
+
+def test_a_key_file_in_a_missing_folder_is_told() -> None:
+    """A ledger in a folder that isn't there gives a message, not a traceback."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///nowhere/jobs.sqlite")
+    with pytest.raises(UsageError, match="No such file or directory"):
+        loaded.sealing_keys(seal.new_key)
+
+
+def test_the_file_holds_settings_options_and_profiles() -> None:
+    """Names in any case, a number for an account, a profile over what stands above it."""
+    toml(
+        """
+        bw_account_id = 1
+        batch-size = 50
+        On_Existing = "skip"
+        where = ["site=HQ", "floor=2"]
+        map = { username = "Ext", password = "Secret" }
+        max-failed = "5%"
+        rate = 20
+        create-realm = true
+        not-after = 2026-11-24T04:00:00Z
+        [profile.acme]
+        BW_ACCOUNT_ID = "2"
+        batch-size = 20
+        """
+    )
+    plain, acme = settings(), settings("acme")
+    assert plain.values["BW_ACCOUNT_ID"] == "1"
+    assert plain.options == {
+        "batch-size": 50,
+        "on-existing": "skip",
+        "where": ("site=HQ", "floor=2"),
+        "map": ("username=Ext", "password=Secret"),
+        "max-failed": "5%",
+        "rate": 20.0,
+        "create-realm": True,
+        "not-after": "2026-11-24T04:00:00+00:00",
+    }
+    assert (acme.values["BW_ACCOUNT_ID"], acme.sources["BW_ACCOUNT_ID"]) == (
+        "2",
+        "siproster.toml, profile acme",
+    )
+    assert (acme.options["batch-size"], acme.options["rate"]) == (20, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("batchsize = 5", "siproster.toml: batchsize is not a setting | did you mean batch-size?"),
+        ('BW_ACOUNT_ID = "1"', "BW_ACOUNT_ID is not a setting | did you mean BW_ACCOUNT_ID?"),
+        ('[profile.a]\nrelm = "x"', "relm is not a setting | did you mean realm?"),
+        ('batch-size = "5"', "siproster.toml: batch-size must be a whole number"),
+        ("batch-size = true", "batch-size must be a whole number"),
+        ("realm = 5", "realm must be a text in quotes"),
+        ('rate = "fast"', "rate must be a number"),
+        ('create-realm = "yes"', "create-realm must be true or false"),
+        ("BW_PASSWORD = true", "BW_PASSWORD must be a text in quotes"),
+        ("rate = 1\nrealm = acme", "siproster.toml is not TOML: Invalid value (at line 2, column 9)"),
+        ('profile = "acme"', "profile is not a table"),
+        ("[profile]\nacme = 1", "profile is not a table"),
+    ],
+)
+def test_a_wrong_file_is_told_where_and_why(text: str, complaint: str) -> None:
+    """Every mistake in the file is named, with the nearest name or the line."""
+    toml(text)
+    assert complaint in refusal()
+
+
+def test_a_file_of_another_encoding_is_told() -> None:
+    """A byte order mark is fine; Latin-1 is not TOML."""
+    Path("siproster.toml").write_bytes('\ufeffrealm = "büro"'.encode())
+    assert settings().options == {"realm": "büro"}
+    Path("siproster.toml").write_bytes('realm = "büro"'.encode("latin-1"))
+    assert "siproster.toml is not UTF-8" in refusal()
+
+
+def test_a_profile_must_exist() -> None:
+    """No file, no profile, another profile: each says what to do."""
+    assert "--profile acme needs a siproster.toml" in refusal("acme")
+    toml("rate = 1")
+    assert "has no profile 'acme' | it has no [profile.NAME] table" in refusal("acme")
+    toml("[profile.acme-east]")
+    assert "has no profile 'acme-eest' | did you mean acme-east?" in refusal("acme-eest")
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    """--config names a file that isn't there: an error, not the defaults."""
+    with pytest.raises(UsageError, match=r"other\.toml can't be read: No such file"):
+        load({}, {}, tmp_path / "other.toml", "")
+
+
+def test_a_variable_that_beats_the_profile_is_told() -> None:
+    """Rows would go to another account than the profile's: the user hears of it."""
+    toml('[profile.acme]\nBW_ACCOUNT_ID = "2"')
+    (warning,) = settings("acme", BW_ACCOUNT_ID="1").warnings
+    assert warning == (
+        "BW_ACCOUNT_ID from the environment is used, not the one of siproster.toml, profile acme"
+    )
+    assert settings("acme", BW_ACCOUNT_ID="2").warnings == ()
+
+
+@pytest.mark.parametrize(
+    "line", [f'BW_CLIENT_SECRET = "{CANARY}"', f'SIPROSTER_LEDGER = "postgresql://me:{CANARY}@h/d"']
+)
+def test_a_secret_in_an_open_file_is_warned_about(line: str) -> None:
+    """A file with a secret is for its owner alone; without one anybody may read it."""
+    toml(line, mode=0o644)
+    (warning,) = settings().warnings
+    assert warning.endswith("run: chmod 600 siproster.toml")
+    toml(line, mode=0o600)
+    assert settings().warnings == ()
+    toml("rate = 1", mode=0o644)
+    assert settings().warnings == ()
+
+
+def test_no_secret_shows() -> None:
+    """Neither the settings' repr, nor the endpoint's, nor what doctor prints holds a secret."""
+    loaded = settings(
+        **OAUTH,
+        BW_PASSWORD=f"{CANARY}-password",
+        BW_USERNAME="api-user",
+        SIPROSTER_KEY=KEY,
+        SIPROSTER_BROKER=f"redis://:{CANARY}@localhost",
+        SIPROSTER_LEDGER=f"postgresql://me:{CANARY}@h/d",
+    )
+    shown = {name: (value, source) for name, value, source in loaded.shown()}
+    assert shown["BW_CLIENT_SECRET"] == ("<hidden>", "environment")
+    assert shown["SIPROSTER_LEDGER"] == ("postgresql://me:<hidden>@h/d", "environment")
+    assert shown["BW_API_URL"] == ("https://api.bandwidth.com", "BW_ENVIRONMENT=prod")
+    everything = f"{loaded!r} {loaded.endpoint()!r} {shown} {loaded.warnings}"
+    assert CANARY not in everything
+    assert KEY not in everything

@@ -1,0 +1,212 @@
+"""Settings: read once, checked once. Flag beats environment beats ``siproster.toml`` beats default.
+
+Only ``cli`` and ``tasks`` use them and hand plain values down. Every value remembers where it
+came from; no secret is in a ``repr`` or a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from worker.errors import UsageError
+from worker.model import Endpoint
+from worker.settings import addresses, file, keys
+from worker.settings.names import DEFAULTS, FLAGS, SECRETS
+
+HOSTS = {
+    "prod": ("https://api.bandwidth.com", "https://voice.bandwidth.com"),
+    "test": ("https://test.api.bandwidth.com", "https://test.voice.bandwidth.com"),
+    "uat": ("https://test.api.bandwidth.com", "https://test.voice.bandwidth.com"),
+}
+"""``BW_ENVIRONMENT`` to the hosts of the API and of the Voice API (API description, section 1)."""
+
+_CHECKS: Mapping[str, Callable[[str], str]] = {
+    "SIPROSTER_BROKER": addresses.broker,
+    "SIPROSTER_LEDGER": addresses.ledger,
+    "SIPROSTER_KEY": keys.checked,
+    "SIPROSTER_API_PATH": addresses.api_path,
+    "BW_ACCOUNT_ID": addresses.account,
+    "BW_API_URL": addresses.api_host,
+    "BW_VOICE_URL": addresses.api_host,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was set. An empty string: not set."""
+
+    values: Mapping[str, str] = field(repr=False)
+    """Every name of ``DEFAULTS``, checked, with what follows from others filled in."""
+    sources: Mapping[str, str]
+    """Where each one came from: ``flag --account``, ``environment``, ``siproster.toml``, ``default``."""
+    options: Mapping[str, object]
+    """Options of ``import`` that the file sets, by their long names: ``batch-size``."""
+    warnings: tuple[str, ...]
+    """Things that work, and that the user should know about."""
+
+    @property
+    def broker(self) -> str:
+        """Redis URL; empty: embedded mode."""
+        return self.values["SIPROSTER_BROKER"]
+
+    @property
+    def ledger(self) -> str:
+        """``sqlite:////absolute/path`` or ``postgresql://…``."""
+        return self.values["SIPROSTER_LEDGER"]
+
+    @property
+    def voice_url(self) -> str:
+        """Scheme and host of the Voice API; empty for an environment of the user's own."""
+        return self.values["BW_VOICE_URL"]
+
+    def endpoint(self) -> Endpoint:
+        """Whose account, where, and what proves it. UsageError names all that is missing."""
+        if missing := self._missing():
+            raise UsageError(
+                f"not set: {', '.join(missing)}",
+                "set them in the environment or in siproster.toml; `siproster doctor` tells what is set",
+            )
+        basic = {"username": self.values["BW_USERNAME"], "password": self.values["BW_PASSWORD"]}
+        return Endpoint(
+            host=self.values["BW_API_URL"],
+            account=self.values["BW_ACCOUNT_ID"],
+            environment=self.values["BW_ENVIRONMENT"],
+            api_path=self.values["SIPROSTER_API_PATH"],
+            client_id=self.values["BW_CLIENT_ID"],
+            client_secret=self.values["BW_CLIENT_SECRET"],
+            **({} if self.values["BW_CLIENT_ID"] else basic),
+        )
+
+    def _missing(self) -> list[str]:
+        """Half a pair of credentials is a mistake, also where the other pair is complete."""
+        oauth, basic = ["BW_CLIENT_ID", "BW_CLIENT_SECRET"], ["BW_USERNAME", "BW_PASSWORD"]
+        pairs = [pair for pair in (oauth, basic) if any(self.values[name] for name in pair)]
+        needed = ["BW_ACCOUNT_ID", *(pairs[0] if pairs else oauth)]
+        return [name for name in needed if not self.values[name]]
+
+    def sealing_keys(self, new_key: Callable[[], str]) -> list[bytes]:
+        """The keys that open, the first of which seals.
+
+        Without ``SIPROSTER_KEY`` they are in ``<ledger>.key`` beside a SQLite ledger, made with
+        ``new_key`` on first use. UsageError where others may read that file, and with PostgreSQL.
+        """
+        if self.values["SIPROSTER_KEY"]:
+            return keys.parsed(self.values["SIPROSTER_KEY"])
+        path = addresses.sqlite_path(self.ledger)
+        if path is None:
+            raise UsageError(
+                "SIPROSTER_KEY is not set, and a ledger on PostgreSQL has no place for a key",
+                "make one with `siproster keygen` and give it to every worker",
+            )
+        return keys.beside(path, new_key)
+
+    def shown(self) -> list[tuple[str, str, str]]:
+        """Name, value fit for any eye, source: what ``doctor`` prints."""
+        return [
+            (name, "<hidden>" if value and name in SECRETS else addresses.hidden(value), source)
+            for name, value in self.values.items()
+            for source in [self.sources[name]]
+        ]
+
+
+def load(
+    flags: Mapping[str, object], environ: Mapping[str, str], config: Path | None, profile: str
+) -> Settings:
+    """All settings, checked. ``flags``: a command's parameters by name; only ``FLAGS`` are read.
+
+    ``config``: a file that must exist; None: ``siproster.toml`` of the working folder, if there.
+    UsageError for whatever is wrong, with the setting's name and source, never with a secret.
+    """
+    content = file.read(config, profile)
+    values: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for name, default in DEFAULTS.items():
+        values[name], sources[name] = _first(name, default, flags, environ, content)
+        if values[name] and name in _CHECKS:
+            values[name] = _checked(name, values[name], sources[name])
+    _fill_in(values, sources)
+    warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values))
+    return Settings(values, sources, content.options, warnings)
+
+
+def _first(
+    name: str, default: str, flags: Mapping[str, object], environ: Mapping[str, str], content: file.Content
+) -> tuple[str, str]:
+    """Value and source. An empty variable counts as not set: Compose passes those on."""
+    flag = FLAGS.get(name, "")
+    if flags.get(flag):
+        return str(flags[flag]), f"flag --{flag}"
+    if environ.get(name):
+        return environ[name], "environment"
+    if content.settings.get(name):
+        return content.settings[name], content.name
+    return default, "default" if default else "not set"
+
+
+def _checked(name: str, value: str, source: str) -> str:
+    try:
+        return _CHECKS[name](value)
+    except UsageError as error:
+        raise UsageError(f"{name} ({source}): {error.message}", error.hint) from None
+
+
+def _fill_in(values: dict[str, str], sources: dict[str, str]) -> None:
+    """The hosts of the environment and the ledger's default place."""
+    environment = values["BW_ENVIRONMENT"]
+    if environment not in HOSTS and not values["BW_API_URL"]:
+        raise UsageError(
+            f"BW_ENVIRONMENT ({sources['BW_ENVIRONMENT']}): {environment!r} is not known",
+            f"use {', '.join(HOSTS)}, or set BW_API_URL",
+        )
+    for name, host in zip(("BW_API_URL", "BW_VOICE_URL"), HOSTS.get(environment, ("", "")), strict=True):
+        if host and not values[name]:
+            values[name], sources[name] = host, f"BW_ENVIRONMENT={environment}"
+    if not values["SIPROSTER_LEDGER"]:
+        path = platformdirs.user_state_path("siproster") / "ledger.sqlite"
+        _make_private(path.parent)
+        values["SIPROSTER_LEDGER"], sources["SIPROSTER_LEDGER"] = f"sqlite:///{path}", "default"
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder for the ledger can't be made: {folder}: {error.strerror}",
+            "make it, or set SIPROSTER_LEDGER to sqlite:////another/place.sqlite",
+        ) from None
+
+
+def _beaten(profile: str, environ: Mapping[str, str], content: file.Content) -> list[str]:
+    """A profile names an account; a variable that is still exported would quietly name another."""
+    if not profile:
+        return []
+    return [
+        f"{name} from the environment is used, not the one of {content.name}"
+        for name, value in content.settings.items()
+        if environ.get(name, value) not in ("", value)
+    ]
+
+
+def _warnings(values: Mapping[str, str]) -> list[str]:
+    oauth, basic = values["BW_CLIENT_ID"], values["BW_USERNAME"]
+    warnings = []
+    if oauth and basic:
+        warnings.append("both kinds of credentials are set: BW_CLIENT_ID is used, BW_USERNAME is not")
+    elif basic:
+        warnings.append(
+            "BW_USERNAME is an API user, which Bandwidth decommissions on 2026-12-02; "
+            "get OAuth credentials and set BW_CLIENT_ID and BW_CLIENT_SECRET"
+        )
+    if addresses.travels_in_clear(values["BW_API_URL"]):
+        warnings.append(f"{values['BW_API_URL']} is not https: credentials and digests travel in clear")
+    if values["SIPROSTER_BROKER"] and addresses.sqlite_path(values["SIPROSTER_LEDGER"]):
+        warnings.append(
+            "the ledger is SQLite: all workers must run on this host; "
+            "for several hosts set SIPROSTER_LEDGER to a postgresql:// URL"
+        )
+    return warnings

@@ -1,0 +1,101 @@
+"""What can be set: the names, their defaults, and what an option's value in the file must be."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+
+DEFAULTS = {
+    "SIPROSTER_BROKER": "",
+    "SIPROSTER_LEDGER": "",
+    "SIPROSTER_KEY": "",
+    "SIPROSTER_API_PATH": "/api/v2",
+    "BW_ACCOUNT_ID": "",
+    "BW_CLIENT_ID": "",
+    "BW_CLIENT_SECRET": "",
+    "BW_USERNAME": "",
+    "BW_PASSWORD": "",
+    "BW_ENVIRONMENT": "prod",
+    "BW_API_URL": "",
+    "BW_VOICE_URL": "",
+}
+"""Every setting; empty: not set, or made from others."""
+
+FLAGS = {"BW_ACCOUNT_ID": "account"}
+"""Settings that a flag may give as well. A secret is none of them: it would show in ``ps``."""
+
+SECRETS = frozenset({"SIPROSTER_KEY", "BW_CLIENT_SECRET", "BW_PASSWORD"})
+"""Never shown."""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("a text in quotes")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TypeError("true or false")
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError("a whole number")
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise TypeError("a number")
+
+
+def text_or_whole(value: object) -> str:
+    """A text; a whole number is taken as one: ``max-failed = 5``, ``BW_ACCOUNT_ID = 5001234``."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+
+
+def _time(value: object) -> str:
+    """ISO 8601, or TOML's own way to write a time."""
+    return value.isoformat() if isinstance(value, dt.datetime) else _text(value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
+
+
+def _pairs(value: object) -> tuple[str, ...]:
+    """``FIELD=COLUMN``: a table, or a list of what the option takes."""
+    if isinstance(value, dict):
+        return tuple(f"{name}={_text(column)}" for name, column in value.items())
+    return _texts(value)
+
+
+OPTIONS: Mapping[str, Callable[[object], object]] = {
+    "api": _text,
+    "application": _text,
+    "batch-size": _whole,
+    "carry": _texts,
+    "chunk-size": _whole,
+    "concurrency": _whole,
+    "create-realm": _flag,
+    "delimiter": _text,
+    "domain": _text,
+    "encoding": _text,
+    "from": _text,
+    "limit": _whole,
+    "make-default": _flag,
+    "map": _pairs,
+    "max-failed": text_or_whole,
+    "not-after": _time,
+    "on-existing": _text,
+    "rate": _number,
+    "realm": _text,
+    "results": _text,
+    "username": _text,
+    "weak": _text,
+    "where": _pairs,
+}
+"""Options of ``import`` and ``plan``: what each one's value must be in the file."""
