@@ -1,0 +1,136 @@
+"""What can go wrong, split by what the caller must do about it.
+
+::
+
+    SiprosterError
+    ├── UsageError            exit 6   correct the command line, the settings or the roster
+    │   └── JobBusy           exit 6   another job writes to this account
+    ├── NotFound              exit 3   account, realm or job
+    ├── Conflict              exit 4   it is there already, or may not be done now
+    ├── StopJob                        no row can succeed: stop the job, don't retry
+    │   ├── AuthenticationRefused   exit 2
+    │   ├── AccountNotFound         exit 3
+    │   └── NotAllowed              exit 4   the account's plan or role
+    ├── TryLater                       nothing is wrong with the rows: wait, pause
+    │   ├── Unavailable             exit 5
+    │   └── Throttled               exit 7
+    ├── AnswerLost                     it may have been done: ask before doing it again
+    ├── Refused                        the service refused this one request; carries its code
+    │   └── ListRefused                the list as a whole: split it
+    └── LedgerError           exit 1   the ledger can't be used; says why
+
+No message holds a password or a digest: texts of the service are redacted before they get here.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SiprosterError(Exception):
+    """Something the user can understand. ``hint`` says what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SiprosterError):
+    """Wrong usage, settings or an unreadable roster. Nothing was written."""
+
+    exit_code = 6
+
+
+class JobBusy(UsageError):
+    """Another job writes to this host and account."""
+
+
+class NotFound(SiprosterError):
+    """The account, realm or job does not exist."""
+
+    exit_code = 3
+
+
+class Conflict(SiprosterError):
+    """It exists already, or its state does not allow what was asked."""
+
+    exit_code = 4
+
+
+class StopJob(SiprosterError):
+    """No row of the job can succeed; what was not attempted stays unprocessed."""
+
+    code: ClassVar[str] = "stopped"
+
+
+class AuthenticationRefused(StopJob):
+    """401 with a fresh token, or 403."""
+
+    exit_code = 2
+    code = "authentication_refused"
+
+
+class AccountNotFound(StopJob):
+    """4022, or a 404 without a code: an unknown or locked account must not look empty."""
+
+    exit_code = 3
+    code = "account_not_found"
+
+
+class NotAllowed(StopJob):
+    """33004, 23013: the account is not set up for SIP credentials."""
+
+    exit_code = 4
+    code = "not_allowed"
+
+
+class TryLater(SiprosterError):
+    """The service can't answer now. ``retry_after``: seconds, where it said so."""
+
+    def __init__(self, message: str, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
+class Unavailable(TryLater):
+    """No connection, or 5xx until the budget for retries was spent."""
+
+    exit_code = 5
+
+
+class Throttled(TryLater):
+    """429 until the budget for retries was spent."""
+
+    exit_code = 7
+
+
+class AnswerLost(SiprosterError):
+    """A request that writes was sent and its answer never came, or came cut."""
+
+    exit_code = 5
+
+
+class Refused(SiprosterError):
+    """The service refused one request. ``code`` is its number, or empty where it gave none."""
+
+    exit_code = 4
+
+    def __init__(self, code: str, text: str, hint: str = "") -> None:
+        super().__init__(f"{code}: {text}" if code else text, hint)
+        self.code = code
+        self.text = text
+
+
+class ListRefused(Refused):
+    """A list of credentials was refused as a whole. ``bound``: N of 23003's "more than N"."""
+
+    def __init__(self, code: str, text: str, bound: int | None = None) -> None:
+        super().__init__(code, text)
+        self.bound = bound
+
+
+class LedgerError(SiprosterError):
+    """The ledger can't be opened or used."""

@@ -1,0 +1,250 @@
+"""Step 3 and 4 of a row's way: a chunk is claimed, opened, posted in batches, and ended.
+
+Whatever happens to the worker meanwhile, the ledger tells what is left to do: outcomes are committed
+with their batch, and a claim that went wrong is given back or runs out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from functools import partial
+
+from worker.errors import StopJob, Throttled, TryLater
+from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
+from worker.importing.plan import KEPT_FOR
+from worker.importing.settle import CredentialSource, Settling
+from worker.ledger import Claim, Fenced, Ledger
+from worker.model import Family, Job, JobState, Outcome, Status
+from worker.seal import Seal
+
+log = logging.getLogger("siproster.importing")
+
+LEASE = 120.0
+"""Seconds that a claim holds without a sign of life: well over the deadline of one request."""
+
+GIVE_WAY = 200.0
+"""Seconds after which a chunk is given back with what it has, below the task limits of Celery."""
+
+_LONGEST_WAIT = 300.0
+"""Seconds until a chunk that met an unavailable service is tried again, at most."""
+
+
+class GivingWay(Exception):
+    """No further request of this chunk should start now; what it has is kept."""
+
+
+class Lease:
+    """How long a claim still holds, by this process's own clock, so that waking late is noticed."""
+
+    def __init__(self, ledger: Ledger, claim: Claim, taken: float, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._claim = claim
+        self._clock = clock
+        self._until = taken + LEASE
+        self._lock = threading.Lock()
+
+    def permit(self, deadline: float) -> None:
+        """A writing request of at most ``deadline`` seconds may start; Fenced when the chunk is lost."""
+        with self._lock:
+            if self._until - self._clock() > deadline:
+                return
+            began = self._clock()
+            self._ledger.chunks.renew(self._claim, LEASE)
+            self._until = began + LEASE
+
+    def record(self, outcomes: Sequence[Outcome]) -> JobState:
+        """Commit outcomes, which renews the lease; Fenced when the chunk is lost."""
+        with self._lock:
+            began = self._clock()
+            state = self._ledger.chunks.record(self._claim, outcomes, LEASE)
+            self._until = began + LEASE
+            return state
+
+
+class Delivery:
+    """Works on the chunks of one job in this process.
+
+    ``executor`` bounds the requests in flight of the whole process. ``stopping`` is set when the
+    process is asked to end: what is in flight ends, nothing new starts.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        ledger: Ledger,
+        seal: Seal,
+        api: CredentialSource,
+        executor: Executor,
+        *,
+        owner: str,
+        stopping: threading.Event,
+        count: Callable[[], tuple[int, int]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.job = job
+        self.ledger = ledger
+        self.seal = seal
+        self.api = api
+        self.executor = executor
+        self.owner = owner
+        self.stopping = stopping
+        self.count = count
+        self.clock = clock
+        self.realms = ledger.jobs.realms(job.id)
+
+    def deliver(self, seq: int) -> None:
+        """Work on one chunk. Safe to be called for any chunk at any time, any number of times."""
+        taken = self.clock()
+        claim = self.ledger.chunks.claim(self.job.id, seq, self.owner, LEASE)
+        if claim is None:
+            return
+        try:
+            _ChunkDelivery(self, claim, taken).run()
+        except Fenced:
+            log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
+
+
+class _ChunkDelivery:
+    """One claim of one chunk, from its seal to its end."""
+
+    def __init__(self, delivery: Delivery, claim: Claim, taken: float) -> None:
+        self._delivery = delivery
+        self._ledger = delivery.ledger
+        self._job = delivery.job
+        self._claim = claim
+        self._began = taken
+        self._lease = Lease(delivery.ledger, claim, taken, delivery.clock)
+        self._statuses: dict[int, Status] = dict(claim.settled)
+        self._state = JobState.RUNNING
+        self._rows = open_chunk(delivery.seal, claim.job, claim.seq, claim.sealed)
+        self._settling = Settling(
+            self._job.options.api,
+            delivery.realms,
+            delivery.api,
+            permit=self._lease.permit,
+            record=self._record,
+            go_on=self._go_on,
+            learn=partial(self._ledger.jobs.learn_bound, self._job.id),
+            earlier_attempts=claim.attempts - 1,
+        )
+
+    def run(self) -> None:
+        """Post what has no outcome; then end the chunk, or give it back with what it has."""
+        try:
+            self._post_everything()
+        except GivingWay:
+            self._give_back(0.0)
+        except StopJob as stop:
+            self._ledger.jobs.stop(self._job.id, JobState.STOPPED, f"{stop.code}: {stop.message}")
+            self._give_back(0.0)
+        except TryLater as later:
+            code = "throttled" if isinstance(later, Throttled) else "unavailable"
+            self._ledger.jobs.pause(self._job.id, f"{code}: {later.message}")
+            self._give_back(self._wait(later))
+        else:
+            self._end()
+
+    def _post_everything(self) -> None:
+        executor = self._delivery.executor
+        futures = [executor.submit(work, batch) for work, batch in self._batches()]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            _let_end(futures)
+
+    def _batches(self) -> Iterator[tuple[Callable[[Sequence[ChunkRow]], None], Sequence[ChunkRow]]]:
+        open_rows = [row for row in self._rows if row.line not in self._statuses]
+        sent = [row for row in open_rows if self._claim.in_doubt(row.line)]
+        fresh = [row for row in open_rows if not self._claim.in_doubt(row.line)]
+        size = min(self._job.options.batch_size, self._bound())
+        yield from ((self._settling.ask_and_post, batch) for batch in self._cut(sent, size))
+        yield from ((self._settling.post, batch) for batch in self._cut(fresh, size))
+
+    def _bound(self) -> int:
+        bound = self._ledger.jobs.get(self._job.id).batch_bound
+        return bound or self._job.options.batch_size
+
+    def _cut(self, rows: Sequence[ChunkRow], size: int) -> Iterator[Sequence[ChunkRow]]:
+        """Batches; with the realm family each goes to one realm only."""
+        if self._job.options.api is Family.ACCOUNT:
+            shelves = [list(rows)]
+        else:
+            shelves = [[row for row in rows if row.realm == key] for key in {row.realm: None for row in rows}]
+        for shelf in shelves:
+            yield from (shelf[start : start + size] for start in range(0, len(shelf), size))
+
+    def _go_on(self) -> None:
+        """Raises GivingWay when the job is over, its time is up, or others should have their turn."""
+        if past(self._job.options.not_after):
+            stop_at_end_of_window(self._ledger, self._job)
+            self._state = JobState.STOPPED
+        elapsed = self._delivery.clock() - self._began
+        if self._delivery.stopping.is_set() or elapsed > GIVE_WAY or self._state is not JobState.RUNNING:
+            raise GivingWay
+
+    def _record(self, outcomes: Sequence[Outcome]) -> None:
+        self._state = self._lease.record(outcomes)
+        self._statuses.update((outcome.line, outcome.status) for outcome in outcomes)
+        if any(outcome.status.counts_as_failed for outcome in outcomes):
+            stop_when_too_many_failed(self._ledger, self._job)
+
+    def _end(self) -> None:
+        left = [row for row in self._rows if not self._statuses[row.line].in_place]
+        claim = self._claim
+        sealed = seal_chunk(self._delivery.seal, claim.job, claim.seq, left) if left else None
+        self._ledger.chunks.end(claim, sealed, KEPT_FOR, *self._delivery.count())
+        self._ledger.jobs.finish(claim.job)
+
+    def _give_back(self, delay: float) -> None:
+        doubt = sorted(self._settling.in_doubt)
+        self._ledger.chunks.release(self._claim, delay, doubt, *self._delivery.count())
+
+    def _wait(self, later: TryLater) -> float:
+        # Spread out, so that the chunks of a long outage don't all come back at the same moment.
+        grown = min(_LONGEST_WAIT, 2.0 ** min(self._claim.barren, 9)) * random.uniform(0.5, 1.0)  # noqa: S311
+        return max(grown, later.retry_after or 0.0)
+
+
+def _let_end(futures: Sequence[Future[None]]) -> None:
+    """Nothing new starts; what is in flight ends and keeps its outcomes."""
+    for future in futures:
+        future.cancel()
+    for future in futures:
+        if not future.cancelled():
+            future.exception()
+
+
+def past(moment: str) -> bool:
+    """Whether a time (ISO 8601; empty: never) is over."""
+    return bool(moment) and dt.datetime.now(dt.UTC) >= dt.datetime.fromisoformat(moment)
+
+
+def stop_at_end_of_window(ledger: Ledger, job: Job) -> None:
+    """``--not-after`` has come."""
+    ledger.jobs.stop(job.id, JobState.STOPPED, f"not_after: the window ended at {job.options.not_after}")
+
+
+def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
+    """Stop the job when more rows than ``--max-failed`` are failed, unknown or invalid."""
+    if not job.options.max_failed:
+        return False
+    troubled = ledger.chunks.progress(job.id).troubled
+    bound = failures_allowed(job.options.max_failed, ledger.jobs.get(job.id).rows)
+    if troubled <= bound:
+        return False
+    why = f"max_failed: {troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
+    return ledger.jobs.stop(job.id, JobState.STOPPED, why)
+
+
+def failures_allowed(max_failed: str, rows: int) -> float:
+    """Rows that may go wrong: ``N`` as it is, ``N%`` of the roster's rows."""
+    if max_failed.endswith("%"):
+        return rows * float(max_failed[:-1]) / 100
+    return float(max_failed)

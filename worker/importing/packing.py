@@ -1,0 +1,76 @@
+"""How rows lie in the ledger's sealed bytes: a page for the results, a chunk for the work.
+
+A page has every row, without passwords; a chunk has the rows to be sent, with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from worker.model import Row
+from worker.seal import Seal
+
+
+class PageRow(NamedTuple):
+    """A row as the results show it. ``realm``: the key of a realm of the job's, or the text as written."""
+
+    line: int
+    user: str
+    domain: str
+    realm: int | str
+    application: str
+    cells: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """A row as it is worked on. ``realm`` is the key of a realm of the job's; -1 in a refused row."""
+
+    line: int
+    user: str
+    domain: str
+    realm: int
+    application: str
+    password: str = field(repr=False)
+
+    @property
+    def composite(self) -> str:
+        """``user`` or ``user@domain``."""
+        return f"{self.user}@{self.domain}" if self.domain else self.user
+
+
+NO_REALM = -1
+
+
+def page_row(row: Row, realm: int) -> PageRow:
+    """What the results need of a row."""
+    shown: int | str = row.realm if realm == NO_REALM else realm
+    return PageRow(row.line, row.user, row.domain, shown, row.application, list(row.cells))
+
+
+def chunk_row(row: Row, realm: int) -> ChunkRow:
+    """What the work needs of a row."""
+    return ChunkRow(row.line, row.user, row.domain, realm, row.application, row.password)
+
+
+def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[PageRow]) -> bytes:
+    """One page, sealed."""
+    return seal.close_over(rows, f"{job}/page/{seq}")
+
+
+def open_page(seal: Seal, job: str, seq: int, sealed: bytes) -> list[PageRow]:
+    """One page; LedgerError when the key is another."""
+    return [PageRow(*row) for row in seal.open(sealed, f"{job}/page/{seq}")]
+
+
+def seal_chunk(seal: Seal, job: str, seq: int, rows: Iterable[ChunkRow]) -> bytes:
+    """One chunk, sealed."""
+    packed: list[Any] = [[r.line, r.user, r.domain, r.realm, r.application, r.password] for r in rows]
+    return seal.close_over(packed, f"{job}/chunk/{seq}")
+
+
+def open_chunk(seal: Seal, job: str, seq: int, sealed: bytes) -> list[ChunkRow]:
+    """One chunk; LedgerError when the key is another."""
+    return [ChunkRow(*row) for row in seal.open(sealed, f"{job}/chunk/{seq}")]

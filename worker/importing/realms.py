@@ -1,0 +1,107 @@
+"""The realms of a job: each reference is resolved once, and id and host name are kept with the job."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from worker.errors import Conflict, NotFound
+from worker.ledger import Jobs
+from worker.model import Family, Options, Problem, Realm
+
+
+class RealmSource(Protocol):
+    """The part of the API that knows realms."""
+
+    def realms(self) -> list[Realm]: ...
+    def realm(self, ref: str) -> Realm: ...
+    def default_realm(self) -> Realm: ...
+    def create_realm(self, name: str, description: str = "", default: bool = False) -> Realm: ...
+
+
+class JobRealms:
+    """Realm references → keys of the job's realms.
+
+    A realm that ``--create-realm`` has to make gets its key while the roster is read and is made
+    afterwards: an unreadable roster must leave nothing behind on the service.
+    """
+
+    def __init__(self, source: RealmSource, jobs: Jobs | None, job: str, options: Options) -> None:
+        self._source = source
+        self._jobs = jobs
+        self._job = job
+        self._options = options
+        self._keys: dict[str, int | Problem] = {}
+        self._by_id: dict[str, int] = {}
+        self._to_make: int | None = None
+        self._account_empty = _all_empty(source.realms()) if options.api is Family.ACCOUNT else False
+        if options.realm:
+            self._keys[options.realm] = self._named_by_option(options.realm)
+
+    @property
+    def will_create(self) -> bool:
+        """Whether ``--create-realm`` has something to do."""
+        return self._to_make is not None
+
+    def key(self, ref: str) -> int | Problem:
+        """The key for a row's realm (empty: the account's default), or why there is none.
+
+        Raises NotFound when the row names no realm and the account has no default one.
+        """
+        if ref not in self._keys:
+            self._keys[ref] = self._resolved(ref)
+        return self._keys[ref]
+
+    def create_missing(self) -> None:
+        """Make the realm that ``--create-realm`` asks for and wait until it is ACTIVE."""
+        if self._to_make is None:
+            return
+        name = self._options.realm
+        made = self._source.create_realm(name, default=self._options.make_default)
+        self._keep(self._to_make, name, made, empty=True)
+        self._to_make = None
+
+    def _named_by_option(self, ref: str) -> int:
+        try:
+            realm = self._source.realm(ref)
+        except NotFound:
+            if not self._options.create_realm:
+                raise
+            self._to_make = len(self._by_id)
+            self._by_id[""] = self._to_make
+            return self._to_make
+        if realm.status != "ACTIVE":
+            raise Conflict(
+                f"realm {realm.host} is {realm.status}; credentials go on ACTIVE realms only",
+                f"`siproster realm show {ref}` says when it is ready",
+            )
+        return self._known(ref, realm)
+
+    def _resolved(self, ref: str) -> int | Problem:
+        if not ref:
+            return self._known("", self._source.default_realm())
+        try:
+            realm = self._source.realm(ref)
+        except NotFound:
+            return Problem("realm_unknown", f"the account has no realm {ref!r}; `siproster realm list` shows them")
+        except Conflict as conflict:
+            return Problem("realm_unknown", conflict.message)
+        if realm.status != "ACTIVE":
+            return Problem("realm_not_active", f"realm {realm.host} is {realm.status}")
+        return self._known(ref, realm)
+
+    def _known(self, ref: str, realm: Realm) -> int:
+        if realm.id in self._by_id:
+            return self._by_id[realm.id]
+        key = self._by_id[realm.id] = len(self._by_id)
+        self._keep(key, ref, realm, empty=realm.credentials == 0)
+        return key
+
+    def _keep(self, key: int, ref: str, realm: Realm, *, empty: bool) -> None:
+        # On the account family a name may be taken by any realm of the account.
+        absent = self._account_empty if self._options.api is Family.ACCOUNT else empty
+        if self._jobs is not None:
+            self._jobs.add_realm(self._job, key, ref, realm, empty=absent)
+
+
+def _all_empty(realms: list[Realm]) -> bool:
+    return all(realm.credentials == 0 for realm in realms)

@@ -1,0 +1,247 @@
+"""Step 3 of a row's way: posted in a batch, and whatever comes back becomes one outcome a row.
+
+Nothing is guessed: a row that an answer doesn't settle is asked for, and what asking can't settle
+either is sent alone, so that the answer can mean no other row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from worker.digest import digests
+from worker.errors import AnswerLost, ListRefused, SiprosterError, Unavailable
+from worker.importing.packing import ChunkRow
+from worker.ledger import JobRealm
+from worker.model import Answer, Credential, EntryError, Family, Outcome, Realm, Status, Stored
+
+log = logging.getLogger("siproster.importing")
+
+_EXISTS = frozenset({"23009", "23026"})
+"""Exists on the account; exists on the realm."""
+
+_WHOLE_REALM = frozenset({"23017", "23022", "33001"})
+"""Realm not found, realm not ACTIVE: every row of the list would be refused alone, too."""
+
+_LOST_IN_A_ROW = 2
+"""Answers lost for the same rows, asked for in between, before the service counts as unavailable."""
+
+
+class CredentialSource(Protocol):
+    """The part of the API that stores and shows credentials."""
+
+    def create(
+        self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
+    ) -> Answer: ...
+    def find(
+        self, family: Family, realm: Realm, composite: str, *, expected: bool = False
+    ) -> Stored | None: ...
+
+
+class Settling:
+    """Rows of one claimed chunk → outcomes, through the service.
+
+    ``permit`` renews the chunk's lease before a request that writes. ``record`` commits outcomes.
+    ``go_on`` raises when no further request should start. ``learn`` is told a bound on entries.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        realms: dict[int, JobRealm],
+        api: CredentialSource,
+        *,
+        permit: Callable[[float], None],
+        record: Callable[[Sequence[Outcome]], None],
+        go_on: Callable[[], None],
+        learn: Callable[[int], None],
+        earlier_attempts: int = 0,
+    ) -> None:
+        self._family = family
+        self._realms = realms
+        self._api = api
+        self._permit = permit
+        self._record = record
+        self._go_on = go_on
+        self._learn = learn
+        self._earlier = earlier_attempts
+        self._posted: Counter[int] = Counter()
+        self.in_doubt: set[int] = set()
+        """Lines that were sent and whose answer is still missing."""
+
+    def post(self, rows: Sequence[ChunkRow], lost: int = 0) -> None:
+        """Create these rows' credentials with one request, or with several where one doesn't settle it.
+
+        ``lost``: answers that were lost for them so far. Raises TryLater and StopJob; every row
+        that has no outcome by then was not refused.
+        """
+        self._go_on()
+        try:
+            credentials = [self._credential(row) for row in rows]
+            self._posted.update(row.line for row in rows)
+            answer = self._api.create(self._family, self._realm_of(rows[0]), credentials, self._permit)
+        except ListRefused as refusal:
+            self._split(rows, refusal)
+        except AnswerLost as loss:
+            self.in_doubt.update(row.line for row in rows)
+            self._ask_and_post(rows, lost + 1, loss)
+        except SiprosterError:
+            raise
+        except Exception as error:
+            self._isolate(rows, error)
+        else:
+            self._settle(rows, answer)
+
+    def ask_and_post(self, rows: Sequence[ChunkRow]) -> None:
+        """Rows that an earlier claim may have sent: ask for them first, post those that aren't there."""
+        self.in_doubt.update(row.line for row in rows)
+        absent = self._ask(rows)
+        if absent:
+            self.post(absent)
+
+    def _ask_and_post(self, rows: Sequence[ChunkRow], lost: int, loss: AnswerLost) -> None:
+        absent = self._ask(rows)
+        if absent and lost >= _LOST_IN_A_ROW:
+            raise Unavailable(f"the service answered none of {lost} requests: {loss.message}") from None
+        if absent:
+            self.post(absent, lost)
+
+    def _ask(self, rows: Sequence[ChunkRow]) -> list[ChunkRow]:
+        """Outcomes for the rows that the service holds; the others are returned."""
+        absent = []
+        for row in rows:
+            stored = self._find(row)
+            if stored is None:
+                absent.append(row)
+            else:
+                self._keep([self._compared(row, stored, sent=True)])
+        return absent
+
+    def _split(self, rows: Sequence[ChunkRow], refusal: ListRefused) -> None:
+        if len(rows) == 1 or refusal.code in _WHOLE_REALM:
+            self._keep([self._failed(row, refusal.code or "refused", refusal.text) for row in rows])
+            return
+        if refusal.bound:
+            self._learn(refusal.bound)
+        size = min(refusal.bound or len(rows), (len(rows) + 1) // 2)
+        for start in range(0, len(rows), size):
+            self.post(rows[start : start + size])
+
+    def _isolate(self, rows: Sequence[ChunkRow], error: Exception) -> None:
+        """A fault of our own: find the row that does it, so that its batch-mates go on without it."""
+        name = type(error).__name__
+        log.error("%s while working on %d rows, the first at line %d", name, len(rows), rows[0].line)
+        if len(rows) == 1:
+            text = f"siproster itself failed on this row ({name}); please report it"
+            self._keep([self._failed(rows[0], "crashed", text)])
+            return
+        half = len(rows) // 2
+        self.post(rows[:half])
+        self.post(rows[half:])
+
+    def _settle(self, rows: Sequence[ChunkRow], answer: Answer) -> None:
+        by_name = {row.composite.casefold(): row for row in rows}
+        by_hash = {self._credential(row).hash1: row for row in rows} if answer.refused else {}
+        outcomes, exists = [], []
+        for echo in answer.accepted:
+            row = by_name.pop(echo.composite.casefold(), None)
+            if row is not None:
+                outcomes.append(self._accepted(row, echo.id, echo.composite))
+        unmatched: list[EntryError] = []
+        for refusal in answer.refused:
+            row = by_name.pop(refusal.composite.casefold(), None) if refusal.composite else None
+            row = row or self._by_hash(refusal.hash1, by_hash, by_name)
+            if row is None:
+                unmatched.append(refusal)
+            elif refusal.code in _EXISTS:
+                exists.append((row, refusal))
+            else:
+                outcomes.append(self._failed(row, refusal.code or "refused", refusal.text))
+        self._keep(outcomes)
+        for row, refusal in exists:
+            self._keep([self._existing(row, refusal)])
+        self._settle_unnamed(list(by_name.values()), unmatched, alone=len(rows) == 1)
+
+    @staticmethod
+    def _by_hash(
+        hash1: str, by_hash: dict[str, ChunkRow], by_name: dict[str, ChunkRow]
+    ) -> ChunkRow | None:
+        row = by_hash.get(hash1)
+        return by_name.pop(row.composite.casefold(), None) if row else None
+
+    def _settle_unnamed(self, rows: list[ChunkRow], unmatched: list[EntryError], *, alone: bool) -> None:
+        """Rows that the answer didn't name: ask for them, then send what isn't there alone."""
+        for row in self._ask(rows):
+            if not alone:
+                self.post([row])
+            elif unmatched:
+                self._keep([self._failed(row, unmatched[0].code or "refused", unmatched[0].text)])
+            else:
+                text = "the service neither stored nor refused it"
+                self._keep([self._outcome(row, Status.UNKNOWN, "not_mentioned", text)])
+
+    def _existing(self, row: ChunkRow, refusal: EntryError) -> Outcome:
+        stored = self._find(row, expected=True)
+        if stored is not None:
+            return self._compared(row, stored, sent=row.line in self.in_doubt)
+        text = f"the service says that it exists, but doesn't show it: {refusal.text}"
+        return self._outcome(row, Status.UNKNOWN, refusal.code, text)
+
+    def _accepted(self, row: ChunkRow, credential_id: str, composite: str) -> Outcome:
+        if composite == row.composite:
+            return self._outcome(row, Status.CREATED, credential_id=credential_id)
+        text = f"stored as {composite}: digests made for {row.composite} can't register under that spelling"
+        return self._outcome(row, Status.FAILED, "case_differs", text, credential_id)
+
+    def _compared(self, row: ChunkRow, stored: Stored, *, sent: bool) -> Outcome:
+        """What the service holds against what was wanted (the statuses' meanings: docs/errors.md)."""
+        credential = self._credential(row)
+        code, text = _difference(credential, stored)
+        if code:
+            return self._outcome(row, Status.EXISTS, code, text, stored.id)
+        if self._realms[row.realm].empty:
+            return self._outcome(row, Status.CREATED, credential_id=stored.id)
+        if sent:
+            text = "it is there with these digests; whether this job made it can't be proven"
+            return self._outcome(row, Status.UNCHANGED, "origin_unknown", text, stored.id)
+        return self._outcome(row, Status.UNCHANGED, credential_id=stored.id)
+
+    def _find(self, row: ChunkRow, *, expected: bool = False) -> Stored | None:
+        return self._api.find(self._family, self._realm_of(row), row.composite, expected=expected)
+
+    def _realm_of(self, row: ChunkRow) -> Realm:
+        return self._realms[row.realm].realm
+
+    def _credential(self, row: ChunkRow) -> Credential:
+        host = self._realms[row.realm].host
+        hash1, hash1b = digests(row.composite, host, row.password)
+        return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
+
+    def _keep(self, outcomes: Sequence[Outcome]) -> None:
+        if outcomes:
+            self._record(outcomes)
+            self.in_doubt.difference_update(outcome.line for outcome in outcomes)
+
+    def _failed(self, row: ChunkRow, code: str, text: str) -> Outcome:
+        return self._outcome(row, Status.FAILED, code, text)
+
+    def _outcome(
+        self, row: ChunkRow, status: Status, code: str = "", text: str = "", credential_id: str = ""
+    ) -> Outcome:
+        attempts = self._earlier + self._posted[row.line]
+        return Outcome(row.line, status, credential_id, code, text, attempts)
+
+
+def _difference(wanted: Credential, stored: Stored) -> tuple[str, str]:
+    """Code and text of what keeps the stored credential from being the wanted one; empty when nothing does."""
+    if stored.composite != wanted.composite:
+        return "case_differs", f"the service has it as {stored.composite}"
+    if stored.realm and stored.realm.casefold() != wanted.realm.casefold():
+        return "realm_differs", f"the account has this user on realm {stored.realm}"
+    if (stored.hash1, stored.hash1b) != (wanted.hash1, wanted.hash1b):
+        return "digest_differs", "the account has this user with another password"
+    if wanted.application and stored.application.casefold() != wanted.application.casefold():
+        return "application_differs", f"the account has this user with application {stored.application or 'none'}"
+    return "", ""

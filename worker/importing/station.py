@@ -1,0 +1,133 @@
+"""What one process needs to work on chunks: its ledger, its keys, its client."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+from worker import throttle
+from worker.api import Api
+from worker.errors import Unavailable, UsageError
+from worker.importing.deliver import Delivery
+from worker.ledger import Ledger
+from worker.model import Endpoint, Job
+from worker.seal import Seal
+
+
+def owner() -> str:
+    """Who works: machine and process."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Posts:
+    """What a process needs to work on chunks: plain values, safe to take across a fork."""
+
+    broker: str
+    """Redis URL; empty: embedded."""
+    ledger: str
+    keys: Sequence[bytes]
+    endpoint: Endpoint
+
+    def __repr__(self) -> str:
+        return f"<Posts {self.endpoint.account}>"
+
+
+class Station:
+    """This process's connections, made on first use: neither a ledger nor a client survives a fork."""
+
+    def __init__(self, posts: Posts) -> None:
+        self.posts = posts
+        self.stopping = threading.Event()
+        self._deliveries: dict[str, Delivery] = {}
+        self._lock = threading.Lock()
+        self._counted = (0, 0)
+        self._apis: dict[float | None, Api] = {}
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, opened."""
+        return Ledger(self.posts.ledger)
+
+    @cached_property
+    def seal(self) -> Seal:
+        """The ring of sealing keys."""
+        return Seal(self.posts.keys)
+
+    def delivery(self, job_id: str) -> Delivery:
+        """The job's delivery in this process; UsageError when it is not this worker's to do."""
+        with self._lock:
+            if job_id not in self._deliveries:
+                job = self.ledger.jobs.get(job_id)
+                self.check(job)
+                self._deliveries.clear()  # one writing job at a time per account
+                self._deliveries[job_id] = self._open(job)
+            return self._deliveries[job_id]
+
+    def check(self, job: Job) -> None:
+        """UsageError when host, account or key of this process are not the job's."""
+        endpoint = self.posts.endpoint
+        for what, mine, its in (
+            ("host", endpoint.host, job.host),
+            ("account", endpoint.account, job.account),
+            ("environment", endpoint.environment, job.environment),
+        ):
+            if mine != its:
+                raise UsageError(
+                    f"job {job.id} belongs to {what} {its}; this process works for {mine}",
+                    "set BW_ACCOUNT_ID, BW_API_URL and BW_ENVIRONMENT (or --profile) as the job has them",
+                )
+        if not self.seal.can_open(job.key):
+            raise UsageError(
+                f"job {job.id} is sealed with key {job.key}, which this process doesn't have",
+                "add that key to SIPROSTER_KEY",
+            )
+
+    def api(self, rate: float | None) -> Api:
+        """The client at this rate, made once."""
+        if rate not in self._apis:
+            endpoint = self.posts.endpoint
+            if self.posts.broker:
+                key = f"{endpoint.host}/{endpoint.account}"
+                limiter = throttle.shared(self.posts.broker, key, rate, sleep=self.sleep)
+            else:
+                limiter = throttle.local(rate, sleep=self.sleep)
+            self._apis[rate] = Api(endpoint, limiter, sleep=self.sleep)
+        return self._apis[rate]
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless the process is asked to end: then Unavailable, which gives the chunk back."""
+        if self.stopping.wait(seconds):
+            raise Unavailable("interrupted while waiting for the service")
+
+    def count(self) -> tuple[int, int]:
+        """Requests and retries since the last time they were counted."""
+        with self._lock:
+            requests = sum(api.requests for api in self._apis.values())
+            retries = sum(api.retries for api in self._apis.values())
+            counted, self._counted = self._counted, (requests, retries)
+            return requests - counted[0], retries - counted[1]
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for api in self._apis.values():
+            api.close()
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+    def _open(self, job: Job) -> Delivery:
+        return Delivery(
+            job,
+            self.ledger,
+            self.seal,
+            self.api(job.options.rate),
+            ThreadPoolExecutor(job.options.concurrency, thread_name_prefix="post"),
+            owner=owner(),
+            stopping=self.stopping,
+            count=self.count,
+        )

@@ -1,0 +1,62 @@
+"""Step 5 of a row's way: every chunk without an end comes back.
+
+The ledger is the truth, the queue only carries ids: messages may be lost, doubled or late. Any number
+of sweeps may run at once, anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from worker.errors import TryLater
+from worker.importing.deliver import past, stop_at_end_of_window
+from worker.ledger import Ledger
+from worker.model import Job
+
+log = logging.getLogger("siproster.importing")
+
+SWEEP_EVERY = 5.0
+"""Seconds between two sweeps of a scheduler or a waiting command."""
+
+
+class Queue(Protocol):
+    """What carries chunk ids to the workers."""
+
+    def put(self, job: Job, seqs: Sequence[int]) -> None:
+        """Hand over chunks; TryLater when the queue does not take them."""
+
+    def backlog(self, job: Job) -> int:
+        """Messages that no worker has taken yet; TryLater when the queue does not answer."""
+
+
+def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
+    """Put the job's chunks that are due on the queue; how many."""
+    job = ledger.jobs.get(job_id)
+    if past(job.options.not_after):
+        stop_at_end_of_window(ledger, job)
+        return 0
+    ledger.jobs.keep(job_id)
+    seqs = ledger.chunks.due(job_id, idle=queue.backlog(job) == 0)
+    if not seqs:
+        ledger.jobs.finish(job_id)
+        return 0
+    try:
+        queue.put(job, seqs)
+    except TryLater:
+        ledger.chunks.not_queued(job_id, seqs)
+        raise
+    return len(seqs)
+
+
+def sweep_all(ledger: Ledger, queue: Queue) -> int:
+    """Sweep every running job and shred what is past its time; how many chunks went on the queue."""
+    ledger.chunks.shred_expired()
+    queued = 0
+    for job_id in ledger.jobs.running():
+        try:
+            queued += sweep(ledger, queue, job_id)
+        except TryLater as later:
+            log.error("%s", later.message)
+    return queued

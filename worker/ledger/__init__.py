@@ -1,0 +1,34 @@
+"""The ledger: the truth about every job, chunk and row. The only room with the ledger's SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worker.ledger.chunks import Chunks, Claim, Fenced, Kept, Progress
+from worker.ledger.jobs import JobRealm, Jobs, Pause, Writer
+from worker.ledger.rows import Page, Rows
+from worker.ledger.store import Store
+
+__all__ = [
+    "Chunks", "Claim", "Fenced", "JobRealm", "Jobs", "Kept", "Ledger", "Page", "Pause", "Progress",
+    "Rows", "Store", "Writer",
+]  # fmt: skip
+
+
+class Ledger:
+    """A ledger, opened (and brought to this program's schema).
+
+    ``url``: ``sqlite:///PATH`` or ``postgresql://…``. Raises LedgerError when it can't be opened or
+    belongs to a newer program.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
+        self.store = Store(url, clock)
+        self.identity = self.store.identity
+        self.jobs = Jobs(self.store)
+        self.chunks = Chunks(self.store)
+        self.rows = Rows(self.store)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.store.close()

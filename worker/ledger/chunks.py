@@ -1,0 +1,275 @@
+"""Chunks: claimed with a generation and a lease, so that a late writer is refused by the database.
+
+States: ``waiting`` (to be worked on from ``next_attempt_at`` on), ``claimed`` (somebody works on it
+until ``lease_until``), ``ended`` (every row of it has its outcome).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from worker.errors import SiprosterError
+from worker.ledger.store import Store
+from worker.model import JobState, Outcome, Status
+
+_ADD = text("""
+    INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
+        lease_until, attempts, barren, next_attempt_at, doubt, requests, retries, sealed, kept_until)
+    VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, '', 0, 0,
+        :sealed, :kept_until)""")
+_OUTCOME = text("""
+    INSERT INTO outcomes (job, line, chunk, status, credential_id, code, error, attempts)
+    VALUES (:job, :line, :chunk, :status, :credential_id, :code, :error, :attempts)""")
+# The attempt is counted before the work, so that a chunk which kills its worker is seen to.
+_CLAIM = text("""
+    UPDATE chunks SET state = 'claimed', generation = generation + 1, owner = :owner,
+        lease_until = :until, attempts = attempts + 1, barren = barren + 1,
+        doubt = CASE WHEN state = 'claimed' THEN :all ELSE doubt END
+    WHERE job = :job AND seq = :seq
+        AND ((state = 'waiting' AND next_attempt_at <= :now) OR (state = 'claimed' AND lease_until < :now))
+        AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
+    RETURNING generation, attempts, barren, sealed, doubt""")
+_SETTLED = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
+_RENEW = text("""
+    UPDATE chunks SET lease_until = :until
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+_PROGRESS = text("""
+    UPDATE chunks SET lease_until = :until, barren = 0, settled = settled + :settled,
+        troubled = troubled + :troubled
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+_END = text("""
+    UPDATE chunks SET state = 'ended', owner = '', sealed = :sealed, kept_until = :kept_until,
+        doubt = '', requests = requests + :requests, retries = retries + :retries
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+_RELEASE = text("""
+    UPDATE chunks SET state = 'waiting', owner = '', next_attempt_at = :at, enqueued_at = NULL,
+        doubt = :doubt, requests = requests + :requests, retries = retries + :retries
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+_STATE = text("SELECT state FROM jobs WHERE id = :job")
+_GO_ON = text("UPDATE jobs SET state = 'running', why = '', paused = NULL WHERE id = :job AND state = 'paused'")
+_TROUBLED = text("SELECT coalesce(sum(troubled), 0) FROM chunks WHERE job = :job")
+_PROGRESS_OF = text("""
+    SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(settled), 0) AS settled,
+        coalesce(sum(troubled), 0) AS troubled
+    FROM chunks WHERE job = :job""")
+# A chunk that was put on the queue is put there again only when the queue is empty (then its message
+# was lost) or when the worker that claimed it is gone: a long queue must not fill up with doubles.
+_DUE = text("""
+    UPDATE chunks SET enqueued_at = :now
+    WHERE job = :job
+        AND ((state = 'waiting' AND next_attempt_at <= :now
+                AND (enqueued_at IS NULL OR (:idle = 1 AND enqueued_at < :before)))
+            OR (state = 'claimed' AND lease_until < :now AND (enqueued_at IS NULL OR enqueued_at < :before)))
+    RETURNING seq""")
+_NOT_QUEUED = text("UPDATE chunks SET enqueued_at = NULL WHERE job = :job AND seq = :seq AND state = 'waiting'")
+_OWNERS = text("SELECT DISTINCT owner FROM chunks WHERE job = :job AND state = 'claimed'")
+_FREE = text("""
+    UPDATE chunks SET lease_until = 0, enqueued_at = NULL
+    WHERE job = :job AND owner = :owner AND state = 'claimed'""")
+_WAKE = text("""
+    UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL WHERE job = :job AND state = 'waiting'""")
+_KEPT = text("""
+    SELECT seq, first_line FROM chunks
+    WHERE job = :job AND sealed IS NOT NULL ORDER BY first_line, seq""")
+_SEALED = text("SELECT sealed FROM chunks WHERE job = :job AND seq = :seq")
+_SHRED = text("""
+    UPDATE chunks SET sealed = NULL, kept_until = NULL
+    WHERE state = 'ended' AND sealed IS NOT NULL AND kept_until < :now""")
+
+EVERY_ROW = "*"
+"""In ``doubt``: any row without an outcome may have been sent."""
+
+
+class Fenced(SiprosterError):
+    """Somebody else has claimed the chunk since; what this worker did is not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A chunk that is this worker's until its lease ends."""
+
+    job: str
+    seq: int
+    generation: int
+    attempts: int
+    """Claims of this chunk so far, this one included."""
+    barren: int
+    """Claims since an outcome of the chunk was last recorded, this one included."""
+    sealed: bytes
+    doubt: str
+    """Lines, as a JSON list, that may have been sent without an answer; or ``EVERY_ROW``; or empty."""
+    settled: dict[int, Status]
+    """Lines that have their outcome from an earlier claim."""
+
+    def in_doubt(self, line: int) -> bool:
+        """Whether this row may have been sent by an earlier claim that got no answer."""
+        return self.doubt == EVERY_ROW or (bool(self.doubt) and line in json.loads(self.doubt))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A chunk of which rows are still sealed in the ledger; ``first_line`` is where it began."""
+
+    seq: int
+    first_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, in rows; ``troubled`` are those that ``--max-failed`` counts."""
+
+    rows: int
+    settled: int
+    troubled: int
+
+
+class Chunks:
+    """The chunks of one ledger."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, job: str, seq: int, first_line: int, rows: int, sealed: bytes) -> None:
+        """Enter a chunk that waits for a worker."""
+        values = {"job": job, "seq": seq, "state": "waiting", "first_line": first_line, "rows": rows,
+                  "settled": 0, "troubled": 0, "sealed": sealed, "kept_until": None}  # fmt: skip
+        with self._store.begin() as connection:
+            connection.execute(_ADD, values)
+
+    def add_refused(
+        self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes, kept_for: float
+    ) -> None:
+        """Enter rows that will never be sent, with their outcomes; ``kept_for``: seconds."""
+        with self._store.begin() as connection:
+            connection.execute(_ADD, {
+                "job": job, "seq": seq, "state": "ended", "first_line": outcomes[0].line,
+                "rows": len(outcomes), "settled": len(outcomes), "troubled": len(outcomes),
+                "sealed": sealed, "kept_until": self._store.now(connection) + kept_for,
+            })  # fmt: skip
+            _record(connection, job, seq, outcomes)
+
+    def claim(self, job: str, seq: int, owner: str, lease: float) -> Claim | None:
+        """Take a chunk for ``lease`` seconds; None when it is not to be had (ended, claimed, job over)."""
+        key = {"job": job, "seq": seq}
+        with self._store.begin() as connection:
+            now = self._store.now(connection)
+            values = {**key, "owner": owner, "now": now, "until": now + lease, "all": EVERY_ROW}
+            row = connection.execute(_CLAIM, values).one_or_none()
+            if row is None:
+                return None
+            settled = {line: Status(status) for line, status in connection.execute(_SETTLED, key)}
+        return Claim(job, seq, row.generation, row.attempts, row.barren, bytes(row.sealed), row.doubt, settled)
+
+    def renew(self, claim: Claim, lease: float) -> None:
+        """Keep the chunk for ``lease`` seconds from now; Fenced when it is somebody else's."""
+        with self._store.begin() as connection:
+            until = self._store.now(connection) + lease
+            _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
+
+    def record(self, claim: Claim, outcomes: Sequence[Outcome], lease: float) -> JobState:
+        """One answered batch: its outcomes and the renewed lease, or nothing and Fenced.
+
+        Returns the job's state, so that the worker sees a stop between two batches.
+        """
+        troubled = sum(outcome.status.counts_as_failed for outcome in outcomes)
+        with self._store.begin() as connection:
+            until = self._store.now(connection) + lease
+            values = {**_key(claim), "until": until, "settled": len(outcomes), "troubled": troubled}
+            _fence(connection.execute(_PROGRESS, values).rowcount)
+            _record(connection, claim.job, claim.seq, outcomes)
+            state = JobState(connection.execute(_STATE, {"job": claim.job}).scalar_one())
+            if state is not JobState.PAUSED:
+                return state
+            connection.execute(_GO_ON, {"job": claim.job})  # the service answers again
+            return JobState.RUNNING
+
+    def end(self, claim: Claim, sealed: bytes | None, kept_for: float, requests: int, retries: int) -> None:
+        """Every row has its outcome: shred what is in place; ``sealed`` are the others, sealed anew."""
+        with self._store.begin() as connection:
+            until = self._store.now(connection) + kept_for if sealed else None
+            values = {**_key(claim), "sealed": sealed, "kept_until": until,
+                      "requests": requests, "retries": retries}  # fmt: skip
+            _fence(connection.execute(_END, values).rowcount)
+
+    def release(self, claim: Claim, delay: float, doubt: Sequence[int], requests: int, retries: int) -> None:
+        """Give the chunk back, to be worked on again in ``delay`` seconds; ``doubt``: lines to ask for."""
+        with self._store.begin() as connection:
+            values = {
+                **_key(claim), "at": self._store.now(connection) + delay,
+                "doubt": json.dumps(list(doubt)) if doubt else "", "requests": requests, "retries": retries,
+            }  # fmt: skip
+            _fence(connection.execute(_RELEASE, values).rowcount)
+
+    def due(self, job: str, *, idle: bool, patience: float = 30.0) -> list[int]:
+        """Chunks that belong on the queue now; they are noted as queued.
+
+        ``idle``: the queue is empty, so what was queued more than ``patience`` seconds ago is lost.
+        """
+        with self._store.begin() as connection:
+            now = self._store.now(connection)
+            values = {"job": job, "now": now, "before": now - patience, "idle": int(idle)}
+            return sorted(connection.execute(_DUE, values).scalars())
+
+    def not_queued(self, job: str, seqs: Sequence[int]) -> None:
+        """The queue did not take them: the next sweep tries again at once."""
+        with self._store.begin() as connection:
+            connection.execute(_NOT_QUEUED, [{"job": job, "seq": seq} for seq in seqs])
+
+    def owners(self, job: str) -> list[str]:
+        """Who holds claims on the job's chunks."""
+        with self._store.read() as connection:
+            return list(connection.execute(_OWNERS, {"job": job}).scalars())
+
+    def free(self, job: str, owner: str) -> None:
+        """End the leases of a worker that is known to be dead."""
+        with self._store.begin() as connection:
+            connection.execute(_FREE, {"job": job, "owner": owner})
+
+    def wake(self, job: str) -> None:
+        """Somebody said ``resume``: what waits for a later moment waits no longer."""
+        with self._store.begin() as connection:
+            connection.execute(_WAKE, {"job": job})
+
+    def progress(self, job: str) -> Progress:
+        """How far the job is; cheap, since it reads chunks and not rows."""
+        with self._store.read() as connection:
+            row = connection.execute(_PROGRESS_OF, {"job": job}).one()
+        return Progress(int(row.rows), int(row.settled), int(row.troubled))
+
+    def kept(self, job: str) -> list[Kept]:
+        """What is still sealed of the job, by its first line."""
+        with self._store.read() as connection:
+            rows = connection.execute(_KEPT, {"job": job}).all()
+        return [Kept(row.seq, row.first_line) for row in rows]
+
+    def sealed(self, job: str, seq: int) -> bytes | None:
+        """The sealed rows of one chunk; None when they are shredded."""
+        with self._store.read() as connection:
+            sealed = connection.execute(_SEALED, {"job": job, "seq": seq}).scalar_one()
+        return None if sealed is None else bytes(sealed)
+
+    def shred_expired(self) -> int:
+        """Shred rows that are not in place and whose time is over; how many chunks."""
+        with self._store.begin() as connection:
+            return connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
+
+
+def _key(claim: Claim) -> dict[str, object]:
+    return {"job": claim.job, "seq": claim.seq, "generation": claim.generation}
+
+
+def _fence(rowcount: int) -> None:
+    if rowcount != 1:
+        raise Fenced("the chunk was claimed by another worker since")
+
+
+def _record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcome]) -> None:
+    connection.execute(_OUTCOME, [
+        {"job": job, "line": o.line, "chunk": seq, "status": o.status, "credential_id": o.credential_id,
+         "code": o.code, "error": o.error, "attempts": o.attempts}
+        for o in outcomes
+    ])  # fmt: skip

@@ -1,0 +1,297 @@
+"""Jobs: what they keep, the states they go through, and who may write to an account."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.errors import JobBusy, NotFound
+from worker.ledger.store import Store
+from worker.model import Family, Job, JobState, OnExisting, Options, Realm, Weak
+
+_INSERT = text("""
+    INSERT INTO jobs (id, state, why, host, environment, account, options, operator, machine, version,
+        key, roster, source, sha256, columns, warnings, rows, parent, created)
+    VALUES (:id, :state, :why, :host, :environment, :account, :options, :operator, :machine, :version,
+        :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :created)""")
+_SELECT = text("""
+    SELECT j.*, (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
+        (SELECT coalesce(sum(retries), 0) FROM chunks c WHERE c.job = j.id) AS retries
+    FROM jobs j WHERE j.id = :job""")
+_NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
+_ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
+_READ = text("""
+    UPDATE jobs SET roster = :roster, sha256 = :sha256, columns = :columns, warnings = :warnings,
+        rows = :rows WHERE id = :job AND state = 'planning'""")
+_STATE = text("SELECT state FROM jobs WHERE id = :job")
+_START = text("""
+    UPDATE jobs SET state = 'running', why = '', paused = NULL, finished = NULL,
+        started = coalesce(started, :now)
+    WHERE id = :job AND state IN ('planning', 'running', 'paused', 'stopped')""")
+_PAUSE = text("""
+    UPDATE jobs SET state = 'paused', why = :why, paused = coalesce(paused, :now)
+    WHERE id = :job AND state IN ('running', 'paused')""")
+_STOP = text("""
+    UPDATE jobs SET state = :state, why = :why, finished = :now
+    WHERE id = :job AND state IN ('planning', 'running', 'paused')""")
+_FINISH = text("""
+    UPDATE jobs SET state = 'done', why = '', paused = NULL, finished = :now
+    WHERE id = :job AND state IN ('running', 'paused')
+        AND NOT EXISTS (SELECT 1 FROM chunks WHERE job = :job AND state <> 'ended')""")
+_BOUND = text("""
+    UPDATE jobs SET batch_bound = :bound
+    WHERE id = :job AND (batch_bound IS NULL OR batch_bound > :bound)""")
+_FORGET = tuple(
+    text(f"DELETE FROM {table} WHERE {column} = :job")
+    for table, column in (
+        ("outcomes", "job"), ("chunks", "job"), ("pages", "job"), ("realms", "job"), ("writers", "job"),
+    )
+)  # fmt: skip
+_FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
+# Taken when nobody has it, when its holder's time is over, or when it is this job's own.
+_TAKE = text("""
+    INSERT INTO writers (host, account, job, owner, until)
+    VALUES (:host, :account, :job, :owner, :until)
+    ON CONFLICT (host, account) DO UPDATE
+        SET job = excluded.job, owner = excluded.owner, until = excluded.until
+        WHERE writers.until < :now OR writers.job = excluded.job""")
+_WRITER = text("SELECT job, owner, until FROM writers WHERE host = :host AND account = :account")
+_RENEW = text("UPDATE writers SET until = :until WHERE job = :job")
+_RELEASE = text("DELETE FROM writers WHERE job = :job")
+_REALM = text("""
+    INSERT INTO realms (job, key, ref, id, host, empty) VALUES (:job, :key, :ref, :id, :host, :empty)""")
+_REALMS = text("SELECT key, id, host, empty FROM realms WHERE job = :job ORDER BY key")
+
+WRITER_LEASE = 300.0
+"""Seconds that a job may write to its account without a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes to an account now."""
+
+    job: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRealm:
+    """A realm as the job resolved it once; ``empty``: nothing was stored there when the job began."""
+
+    key: int
+    id: str
+    host: str
+    empty: bool
+
+    @property
+    def realm(self) -> Realm:
+        """As the client of the API takes it."""
+        return Realm(id=self.id, host=self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why and since when (epoch seconds) a job waits, and how long it has waited (seconds)."""
+
+    why: str
+    waited: float
+
+
+class Jobs:
+    """The jobs of one ledger."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def begin(self, job: Job, owner: str) -> None:
+        """Enter a new job and take its account; JobBusy names the job that has it."""
+        with self._store.begin() as connection:
+            self._take(connection, job, owner)
+            connection.execute(_INSERT, _columns_of(job))
+
+    def get(self, job: str) -> Job:
+        """The job; NotFound when the ledger has none of that id."""
+        with self._store.read() as connection:
+            row = connection.execute(_SELECT, {"job": job}).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"there is no job {job} in this ledger", "`siproster jobs` lists them")
+        return _job(row)
+
+    def newest(self) -> list[str]:
+        """The ids of all jobs, newest first."""
+        with self._store.read() as connection:
+            return list(connection.execute(_NEWEST).scalars())
+
+    def running(self) -> list[str]:
+        """The ids of the jobs that are running or paused, oldest first."""
+        with self._store.read() as connection:
+            return list(connection.execute(_ACTIVE).scalars())
+
+    def state(self, job: str) -> JobState:
+        """Where the job stands."""
+        with self._store.read() as connection:
+            return JobState(connection.execute(_STATE, {"job": job}).scalar_one())
+
+    def has_read(
+        self, job: str, roster: str, sha256: str, columns: Sequence[str], rows: int, warnings: Mapping[str, int]
+    ) -> None:
+        """Keep what was learned by reading the whole roster."""
+        values = {
+            "job": job, "roster": roster, "sha256": sha256, "rows": rows,
+            "columns": json.dumps(list(columns)), "warnings": json.dumps(dict(warnings)),
+        }  # fmt: skip
+        with self._store.begin() as connection:
+            connection.execute(_READ, values)
+
+    def warnings(self, job: str) -> dict[str, int]:
+        """How many rows drew each warning when the roster was read."""
+        query = text("SELECT warnings FROM jobs WHERE id = :job")
+        with self._store.read() as connection:
+            return dict(json.loads(connection.execute(query, {"job": job}).scalar_one()))
+
+    def start(self, job: str) -> bool:
+        """Let its chunks be worked on, after planning, a pause or a stop; False when it has ended."""
+        with self._store.begin() as connection:
+            values = {"job": job, "now": self._store.now(connection)}
+            return connection.execute(_START, values).rowcount == 1
+
+    def pause(self, job: str, why: str) -> None:
+        """The service stays away, or the command was interrupted: nothing is wrong with the rows."""
+        with self._store.begin() as connection:
+            connection.execute(_PAUSE, {"job": job, "why": why, "now": self._store.now(connection)})
+
+    def paused(self, job: str) -> Pause | None:
+        """Why the job waits; None when it doesn't."""
+        query = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
+        with self._store.read() as connection:
+            row = connection.execute(query, {"job": job}).one_or_none()
+            return Pause(row.why, self._store.now(connection) - row.paused) if row else None
+
+    def stop(self, job: str, state: JobState, why: str) -> bool:
+        """End it before its end (STOPPED or CANCELLED) and let others write to the account."""
+        with self._store.begin() as connection:
+            values = {"job": job, "state": state, "why": why, "now": self._store.now(connection)}
+            stopped = connection.execute(_STOP, values).rowcount == 1
+            if stopped:
+                connection.execute(_RELEASE, {"job": job})
+            return stopped
+
+    def finish(self, job: str) -> bool:
+        """The job is done when each of its chunks has ended.
+
+        A transaction of its own: of two workers that end the last two chunks at the same moment
+        neither sees the other's, unless it looks again after its own is committed.
+        """
+        with self._store.begin() as connection:
+            done = connection.execute(_FINISH, {"job": job, "now": self._store.now(connection)}).rowcount == 1
+            if done:
+                connection.execute(_RELEASE, {"job": job})
+            return done
+
+    def forget(self, job: str, *, keep_job: bool = False) -> None:
+        """Remove a job whose roster turned out unreadable; ``keep_job``: only what was read of it."""
+        with self._store.begin() as connection:
+            for statement in _FORGET[: -1 if keep_job else None]:
+                connection.execute(statement, {"job": job})
+            if not keep_job:
+                connection.execute(_FORGET_JOB, {"job": job})
+
+    def learn_bound(self, job: str, bound: int) -> None:
+        """Keep the most entries in one request that the service takes (23003)."""
+        with self._store.begin() as connection:
+            connection.execute(_BOUND, {"job": job, "bound": bound})
+
+    def writer(self, host: str, account: str) -> Writer | None:
+        """Who writes to this account now; None when nobody does."""
+        with self._store.read() as connection:
+            row = connection.execute(_WRITER, {"host": host, "account": account}).one_or_none()
+            alive = row is not None and row.until >= self._store.now(connection)
+        return Writer(row.job, row.owner) if row and alive else None
+
+    def take(self, job: Job, owner: str) -> None:
+        """Become (again) the one job that writes to its account; JobBusy names the one that does."""
+        with self._store.begin() as connection:
+            self._take(connection, job, owner)
+
+    def keep(self, job: str) -> None:
+        """A sign of life: the job goes on writing to its account."""
+        with self._store.begin() as connection:
+            connection.execute(_RENEW, {"job": job, "until": self._store.now(connection) + WRITER_LEASE})
+
+    def let_go(self, job: str) -> None:
+        """The job does not write any more, for now."""
+        with self._store.begin() as connection:
+            connection.execute(_RELEASE, {"job": job})
+
+    def add_realm(self, job: str, key: int, ref: str, realm: Realm, *, empty: bool) -> None:
+        """Keep a realm's id and host name with the job, so that they can't change under it."""
+        values = {"job": job, "key": key, "ref": ref, "id": realm.id, "host": realm.host, "empty": int(empty)}
+        with self._store.begin() as connection:
+            connection.execute(_REALM, values)
+
+    def realms(self, job: str) -> dict[int, JobRealm]:
+        """The job's realms by their key."""
+        with self._store.read() as connection:
+            rows = connection.execute(_REALMS, {"job": job}).all()
+        return {row.key: JobRealm(row.key, row.id, row.host, bool(row.empty)) for row in rows}
+
+    def _take(self, connection: Connection, job: Job, owner: str) -> None:
+        now = self._store.now(connection)
+        values = {"host": job.host, "account": job.account, "job": job.id, "owner": owner, "now": now,
+                  "until": now + WRITER_LEASE}  # fmt: skip
+        if connection.execute(_TAKE, values).rowcount == 1:
+            return
+        other = connection.execute(_WRITER, values).one()
+        raise JobBusy(
+            f"job {other.job} is writing to account {job.account} on {job.host} ({other.owner})",
+            f"wait for it (`siproster status {other.job} --follow`) or end it (`siproster cancel {other.job}`)",
+        )
+
+
+def _columns_of(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id, "state": job.state, "why": job.why, "host": job.host,
+        "environment": job.environment, "account": job.account,
+        "options": json.dumps(asdict(job.options)), "operator": job.operator, "machine": job.machine,
+        "version": job.version, "key": job.key, "roster": job.roster, "source": job.source,
+        "sha256": job.sha256, "columns": json.dumps(job.columns), "rows": job.rows,
+        "parent": job.parent, "created": job.created.timestamp(),
+    }  # fmt: skip
+
+
+def _job(row: Mapping[str, Any]) -> Job:
+    return Job(
+        id=row["id"], state=JobState(row["state"]), why=row["why"], host=row["host"],
+        environment=row["environment"], account=row["account"],
+        options=_options(json.loads(row["options"])), operator=row["operator"],
+        machine=row["machine"], version=row["version"], key=row["key"], roster=row["roster"],
+        source=row["source"], sha256=row["sha256"], columns=tuple(json.loads(row["columns"])),
+        rows=row["rows"], parent=row["parent"], batch_bound=row["batch_bound"],
+        created=_moment(row["created"]), started=_moment_or_none(row["started"]),
+        finished=_moment_or_none(row["finished"]),
+        requests=int(row["requests"]), retries=int(row["retries"]),
+    )  # fmt: skip
+
+
+def _options(kept: dict[str, Any]) -> Options:
+    typed = {
+        "api": Family(kept["api"]),
+        "on_existing": OnExisting(kept["on_existing"]),
+        "weak": Weak(kept["weak"]),
+        "where": tuple((column, value) for column, value in kept["where"]),
+        "carry": tuple(kept["carry"]),
+    }
+    return Options(**{**kept, **typed})
+
+
+def _moment(epoch: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(epoch, dt.UTC)
+
+
+def _moment_or_none(epoch: float | None) -> dt.datetime | None:
+    return None if epoch is None else _moment(epoch)

@@ -1,0 +1,69 @@
+"""The roster's rows as the ledger keeps them, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from worker.ledger.store import Store
+from worker.model import Outcome, Status
+
+_ADD = text("""
+    INSERT INTO pages (job, seq, first_line, last_line, sealed)
+    VALUES (:job, :seq, :first_line, :last_line, :sealed)""")
+_SEQS = text("SELECT seq FROM pages WHERE job = :job ORDER BY seq")
+_PAGE = text("SELECT first_line, last_line, sealed FROM pages WHERE job = :job AND seq = :seq")
+_OUTCOMES = text("""
+    SELECT line, status, credential_id, code, error, attempts FROM outcomes
+    WHERE job = :job AND line BETWEEN :first AND :last""")
+_COUNTS = text("SELECT status, count(*) AS rows FROM outcomes WHERE job = :job GROUP BY status")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of the roster in its order, sealed, and the outcomes that they have so far, by line."""
+
+    seq: int
+    sealed: bytes
+    outcomes: dict[int, Outcome]
+
+
+class Rows:
+    """The pages and outcomes of one ledger."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add_page(self, job: str, seq: int, first: int, last: int, sealed: bytes) -> None:
+        """Enter the next rows of a roster, from line ``first`` to line ``last``."""
+        values = {"job": job, "seq": seq, "first_line": first, "last_line": last, "sealed": sealed}
+        with self._store.begin() as connection:
+            connection.execute(_ADD, values)
+
+    def pages(self, job: str) -> Iterator[Page]:
+        """Every row of the job in the roster's order, a page at a time."""
+        with self._store.read() as connection:
+            seqs = list(connection.execute(_SEQS, {"job": job}).scalars())
+        for seq in seqs:
+            yield self._page(job, seq)
+
+    def counts(self, job: str, rows: int) -> dict[Status, int]:
+        """Rows by status, each row of the roster in exactly one; without an outcome: unprocessed."""
+        with self._store.read() as connection:
+            found = {Status(row.status): int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
+        found[Status.UNPROCESSED] = rows - sum(found.values())
+        return {status: found[status] for status in Status if found.get(status)}
+
+    def _page(self, job: str, seq: int) -> Page:
+        with self._store.read() as connection:
+            page = connection.execute(_PAGE, {"job": job, "seq": seq}).one()
+            rows = connection.execute(_OUTCOMES, {"job": job, "first": page.first_line, "last": page.last_line})
+            outcomes = {row.line: _outcome(row) for row in rows}
+        return Page(seq, bytes(page.sealed), outcomes)
+
+
+def _outcome(row: object) -> Outcome:
+    line, status, credential_id, code, error, attempts = row  # type: ignore[misc]
+    return Outcome(line, Status(status), credential_id, code, error, attempts)

@@ -1,0 +1,124 @@
+"""One database, SQLite or PostgreSQL, behind the same few calls."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from worker.errors import LedgerError, UsageError
+from worker.ledger.schema import migrate
+
+_BUSY_MS = 30_000
+"""How long a SQLite writer waits for another one."""
+
+
+class Store:
+    """Transactions on the ledger's database.
+
+    ``clock`` gives epoch seconds. Without one, PostgreSQL's own clock is used, so that leases hold
+    between hosts whose clocks differ; a SQLite ledger lives on one host, whose clock serves.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
+        self._engine = _engine(url)
+        self._clock = clock
+        with self.begin() as connection:
+            self.identity = migrate(connection, str(uuid.uuid4()))
+
+    @property
+    def postgresql(self) -> bool:
+        """Whether several hosts can share this ledger."""
+        return self._engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction that writes; LedgerError where the database fails."""
+        with _explained(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One transaction that only reads, and blocks nobody."""
+        reading = {"siproster_reads": True}
+        with _explained(), self._engine.connect().execution_options(**reading) as connection:
+            yield connection
+
+    def now(self, connection: Connection) -> float:
+        """Epoch seconds, by the clock that all who share the ledger go by."""
+        if self._clock is None and self.postgresql:
+            row = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())")
+            return float(row.scalar_one())
+        return (self._clock or time.time)()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    if url.startswith("sqlite:///"):
+        return _sqlite(make_url(url))
+    if url.startswith("postgresql://"):
+        target = make_url(url).set(drivername="postgresql+psycopg")
+        return create_engine(
+            target, hide_parameters=True, pool_pre_ping=True, pool_size=20, max_overflow=20,
+            connect_args={"connect_timeout": 10},
+        )  # fmt: skip
+    raise UsageError(
+        "SIPROSTER_LEDGER must begin with sqlite:/// or postgresql://",
+        "for example sqlite:////var/lib/siproster/ledger.db",
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(url.database or "")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise LedgerError(f"the ledger {path} can't be opened: {error.strerror}") from None
+    engine = create_engine(url, hide_parameters=True, pool_size=20, max_overflow=20)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN is deferred: a read that turns into a write then fails at once, or
+    # overwrites in silence. We say BEGIN ourselves (below).
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    # What was shredded must not stay behind in free pages of the file.
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("siproster_reads")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise LedgerError(
+            f"the ledger failed: {type(error.orig).__name__}: {error.orig}",
+            "nothing that was committed is lost: put the cause right, then `siproster resume JOB`",
+        ) from error
+    except SQLAlchemyError as error:
+        raise LedgerError(f"the ledger failed: {type(error).__name__}") from error

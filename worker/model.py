@@ -1,0 +1,302 @@
+"""The nouns: what travels between the rooms. Nothing here reads, sends or stores anything.
+
+A type that holds a password, a digest or an API secret hides it in its ``repr``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+def utc_now() -> dt.datetime:
+    """This moment, in UTC, aware."""
+    return dt.datetime.now(dt.UTC)
+
+
+class Family(StrEnum):
+    """The two families of endpoint of the Registrar API (API description, section 4)."""
+
+    ACCOUNT = "account"
+    """``/accounts/{a}/sipcredentials``: a name is unique on the account."""
+    REALM = "realm"
+    """``/accounts/{a}/realms/{id}/sipcredentials``: a name is unique on its realm."""
+
+
+class OnExisting(StrEnum):
+    """What to do with a name that exists with other digests or another application."""
+
+    SKIP = "skip"
+    UPDATE = "update"
+    FAIL = "fail"
+
+
+class Weak(StrEnum):
+    """What to do with a weak password."""
+
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
+class Status(StrEnum):
+    """What became of a row; the values of ``bw__status``."""
+
+    CREATED = "created"
+    """New, and provably made by this job."""
+    UPDATED = "updated"
+    """It existed; this job set its digests or its application."""
+    UNCHANGED = "unchanged"
+    """It is there with exactly these digests; not provably made by this job."""
+    EXISTS = "exists"
+    """It is there with others and was left alone."""
+    INVALID = "invalid"
+    """Never sent: the row itself is wrong."""
+    FAILED = "failed"
+    """The service refused it."""
+    UNKNOWN = "unknown"
+    """Sent, the answer was lost, and even asking could not settle it."""
+    UNPROCESSED = "unprocessed"
+    """Not attempted. Never stored: it is the absence of an outcome."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the row's user can register with the row's password."""
+        return self in (Status.CREATED, Status.UPDATED, Status.UNCHANGED)
+
+    @property
+    def counts_as_failed(self) -> bool:
+        """Whether ``--max-failed`` counts the row."""
+        return self in (Status.FAILED, Status.UNKNOWN, Status.INVALID)
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PLANNING = "planning"
+    """The roster is being read; nothing is on the queue yet."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Waiting for the service, or interrupted; ``resume`` goes on."""
+    DONE = "done"
+    """Every row has its outcome."""
+    STOPPED = "stopped"
+    """Stopped before the end for the reason in ``why``; ``resume`` goes on."""
+    CANCELLED = "cancelled"
+    """Somebody said ``cancel``; only ``retry`` goes on."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the job may still write to the service."""
+        return self in (JobState.PLANNING, JobState.RUNNING, JobState.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why a row is not, or may not be, what its author meant.
+
+    ``code`` is one of the words in docs/errors.md; ``text`` never holds a secret.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a roster, with the physical line on which it starts (the header is line 1).
+
+    ``problems`` make it invalid (all of them, not only the first); ``warnings`` don't. ``cells``
+    are the values of the roster's carried columns, in their order, as text; a row whose number
+    of fields is wrong carries empty ones, since no cell of it can be attributed to a column.
+    """
+
+    line: int
+    user: str
+    domain: str
+    realm: str
+    """The realm as the roster or ``--realm`` names it: id, host or short name; empty: the default."""
+    application: str
+    password: str = field(repr=False)
+    cells: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def composite(self) -> str:
+        """The name that the digests are made from (API description, section 2)."""
+        return f"{self.user}@{self.domain}" if self.domain else self.user
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """A realm as the API returns it. ``host`` is the string that goes into the digests, exactly."""
+
+    id: str
+    host: str
+    status: str = "ACTIVE"
+    default: bool = False
+    description: str = ""
+    credentials: int | None = None
+    """``SipCredentialCount``; None where the answer left it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What is sent for one user. The digests are password-equivalent, so they are hidden."""
+
+    user: str
+    domain: str
+    realm: str
+    """Full host name of the realm that the digests were made for."""
+    hash1: str = field(repr=False)
+    hash1b: str = field(repr=False)
+    application: str = ""
+
+    @property
+    def composite(self) -> str:
+        """``user`` or ``user@domain``."""
+        return f"{self.user}@{self.domain}" if self.domain else self.user
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the service holds for one user. None: the answer left the element out."""
+
+    id: str
+    composite: str
+    realm: str
+    hash1: str | None = field(default=None, repr=False)
+    hash1b: str | None = field(default=None, repr=False)
+    application: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """An entry of ``ValidSipCredentials``: the service says that it is stored now."""
+
+    id: str
+    composite: str
+    realm: str = ""
+    hash1: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryError:
+    """An entry of ``Errors``. ``composite`` and ``hash1`` are empty where the echo left them out."""
+
+    code: str
+    text: str
+    """Redacted: no 32-digit hex survives in it."""
+    composite: str = ""
+    hash1: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a create answered: entries that are stored, entries that were refused."""
+
+    accepted: tuple[Echo, ...] = ()
+    refused: tuple[EntryError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row, as the ledger keeps it."""
+
+    line: int
+    status: Status
+    credential_id: str = ""
+    code: str = ""
+    error: str = ""
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the service is, whose account it is, and what proves who we are."""
+
+    host: str
+    """Scheme and host, no path: ``https://api.bandwidth.com``."""
+    account: str
+    environment: str = "prod"
+    api_path: str = "/api/v2"
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of ``import``, kept with the job. Names and defaults: the command line's."""
+
+    realm: str = ""
+    create_realm: bool = False
+    make_default: bool = False
+    domain: str = ""
+    application: str = ""
+    api: Family = Family.ACCOUNT
+    on_existing: OnExisting = OnExisting.SKIP
+    source_format: str = "auto"
+    map: Mapping[str, str] = field(default_factory=dict)
+    """Field of ours (username, password, domain, realm, application_id) to the roster's column."""
+    username: str = ""
+    """Template, such as ``{site}-{extension}``; empty: the column as it is."""
+    where: tuple[tuple[str, str], ...] = ()
+    limit: int | None = None
+    carry: tuple[str, ...] = ()
+    delimiter: str = ""
+    encoding: str = ""
+    weak: Weak = Weak.WARN
+    weak_given: bool = False
+    """Whether ``--weak`` was said expressly: only then a PIN column is taken for passwords."""
+    batch_size: int = 100
+    chunk_size: int = 800
+    concurrency: int = 8
+    rate: float | None = None
+    """Requests a second, all workers together."""
+    max_failed: str = ""
+    """``N`` or ``N%``; empty: no bound."""
+    not_after: str = ""
+    """ISO 8601, UTC; empty: no end."""
+    patience: float = 600.0
+    """Seconds that a waiting command waits for a service that stays away."""
+    results: str = ""
+    """Folder of the result files; empty: ``./siproster-JOB/``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the ledger keeps it."""
+
+    id: str
+    state: JobState
+    why: str
+    """Why it is paused, stopped or cancelled: ``code: sentence``; else empty."""
+    host: str
+    environment: str
+    account: str
+    options: Options
+    operator: str
+    machine: str
+    version: str
+    key: str
+    """Fingerprint of the sealing key; the key itself is never stored."""
+    roster: str
+    """The roster's name as shown; ``source`` is where it can be read again."""
+    source: str
+    sha256: str
+    columns: tuple[str, ...]
+    """The carried columns, in the roster's order."""
+    rows: int
+    parent: str
+    """The job that this one retries; else empty."""
+    batch_bound: int | None
+    """The most entries in one request that the service was seen to take (23003)."""
+    created: dt.datetime
+    started: dt.datetime | None
+    finished: dt.datetime | None
+    requests: int
+    retries: int

@@ -1,0 +1,74 @@
+"""Secrets at rest: AES-256-GCM over JSON, bound to the place where the sealed bytes are kept.
+
+Sealed bytes are ``version (1) | key fingerprint (8) | nonce (12) | ciphertext and tag``. The context
+(job and position) goes in as associated data, so sealed bytes moved elsewhere don't open.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from worker.errors import LedgerError, UsageError
+
+_VERSION = b"\x01"
+_FINGERPRINT = slice(1, 9)
+_NONCE = slice(9, 21)
+
+
+def new_key() -> str:
+    """A fresh key: 32 random bytes in URL-safe base64, as ``SIPROSTER_KEY`` takes them."""
+    return base64.urlsafe_b64encode(os.urandom(32)).decode("ascii")
+
+
+def fingerprint(key: bytes) -> str:
+    """16 hex digits that name a key without telling it."""
+    return hashlib.sha256(b"siproster sealing key\0" + key).hexdigest()[:16]
+
+
+class Seal:
+    """A ring of keys: the first one seals, all of them open (so keys can be rotated)."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys or any(len(key) != 32 for key in keys):
+            raise UsageError(
+                "a sealing key must be 32 bytes in URL-safe base64",
+                "make one with `siproster keygen`",
+            )
+        self.fingerprint = fingerprint(keys[0])
+        self._ring = {bytes.fromhex(fingerprint(key)): AESGCM(key) for key in keys}
+
+    def __repr__(self) -> str:
+        return f"<Seal {self.fingerprint}>"
+
+    def can_open(self, key: str) -> bool:
+        """Whether what the key of this fingerprint sealed can be opened."""
+        return bytes.fromhex(key) in self._ring
+
+    def close_over(self, value: Any, context: str) -> bytes:
+        """Seal a JSON value for one place."""
+        name = bytes.fromhex(self.fingerprint)
+        nonce = os.urandom(12)
+        clear = json.dumps(value, separators=(",", ":")).encode("ascii")
+        return _VERSION + name + nonce + self._ring[name].encrypt(nonce, clear, context.encode())
+
+    def open(self, sealed: bytes, context: str) -> Any:
+        """The JSON value; LedgerError when the key is missing or the bytes are not what was sealed here."""
+        cipher = self._ring.get(sealed[_FINGERPRINT])
+        if cipher is None:
+            raise LedgerError(
+                f"rows are sealed with key {sealed[_FINGERPRINT].hex()}, which is not in SIPROSTER_KEY",
+                "add the key with which the job was made; the first key of the list seals, all open",
+            )
+        try:
+            clear = cipher.decrypt(sealed[_NONCE], sealed[_NONCE.stop :], context.encode())
+        except InvalidTag:
+            raise LedgerError("sealed rows in the ledger were changed or moved; they don't open") from None
+        return json.loads(clear)

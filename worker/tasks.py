@@ -1,0 +1,192 @@
+"""Celery: the application, one thin task, the workers. The only file that imports celery.
+
+The ledger is the truth and Celery carries chunk ids: a message that is lost, doubled or late does no
+harm (docs/reliability.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from celery import Celery
+from celery.apps.worker import Worker
+from celery.exceptions import Reject
+from celery.signals import setup_logging
+from celery.worker import WorkController, state
+from kombu.exceptions import ChannelError, OperationalError
+
+from worker.errors import SiprosterError, Unavailable, UsageError
+from worker.importing.station import Posts, Station
+from worker.model import Job
+
+log = logging.getLogger("siproster.tasks")
+
+TASK = "siproster.deliver"
+
+_TRANSPORT = {
+    "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs
+    "socket_timeout": 10,  # without it a worker whose Redis stops answering hangs for ever, silently
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+_MEMORY_TRANSPORT = {"polling_interval": 0.01}  # the default of one second is the embedded mode's speed
+
+CONFIG: dict[str, Any] = {
+    "task_serializer": "json",  # nothing but JSON comes in: a message can't run code
+    "accept_content": ["json"],
+    "result_serializer": "json",
+    "task_ignore_result": True,  # the ledger has the outcomes; a result proves nothing
+    "result_extended": False,
+    "task_store_errors_even_if_ignored": False,
+    "task_acks_late": True,  # a worker that dies gives its message back
+    "task_reject_on_worker_lost": True,  # also when only the pool's process died
+    "worker_prefetch_multiplier": 1,  # a message waits in the queue, not behind a busy worker
+    "task_time_limit": 300,  # last resort: requests have deadlines and chunks give way long before
+    "task_soft_time_limit": 270,
+    "worker_max_tasks_per_child": 500,  # whatever leaks, leaks for a while only
+    "worker_soft_shutdown_timeout": 60,  # a worker told to end finishes its chunk
+    "worker_cancel_long_running_tasks_on_connection_loss": True,  # its message is delivered again anyway
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,  # a worker outlives any outage of Redis
+    "worker_send_task_events": False,  # the ledger knows the progress
+    "worker_hijack_root_logger": False,  # embedded, stdout belongs to the command and its JSON
+    "worker_redirect_stdouts": False,
+    "worker_enable_remote_control": False,  # nobody steers workers through Redis
+    "task_default_delivery_mode": "persistent",
+    "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.2, "interval_max": 1.0},
+}
+"""Every key is held against Celery's own list by a test: an unknown one would be ignored in silence."""
+
+
+def queue_name(identity: str, host: str, account: str) -> str:
+    """The queue of one ledger and one account, so that no other's workers see its messages."""
+    place = hashlib.sha256(f"{host}\0{account}".encode()).hexdigest()[:10]
+    return f"siproster.{identity[:8]}.{place}"
+
+
+def make_app(posts: Posts, station: Station | None = None) -> Celery:
+    """The Celery application for one ledger and account.
+
+    ``station``: the embedded mode's, shared with the command; else each process makes its own.
+    """
+    app = Celery("siproster", broker=posts.broker or "memory://", set_as_current=False, fixups=[])
+    app.conf.update(CONFIG)
+    app.conf.broker_transport_options = _TRANSPORT if posts.broker else _MEMORY_TRANSPORT
+    stations: dict[int, Station] = {}
+
+    def mine() -> Station:
+        return station or stations.setdefault(os.getpid(), Station(posts))
+
+    @app.task(name=TASK)
+    def deliver(identity: str, chunk: str) -> None:
+        _deliver(mine(), identity, chunk)
+
+    return app
+
+
+def _deliver(station: Station, identity: str, chunk: str) -> None:
+    """One chunk id from the queue. A message for another ledger, account or key is refused, loudly."""
+    job, _, seq = chunk.rpartition("/")
+    try:
+        if identity != station.ledger.identity:
+            raise UsageError(
+                f"chunk {chunk} is in ledger {identity}; this worker has {station.ledger.identity}",
+                "start the worker with the SIPROSTER_LEDGER of the job",
+            )
+        delivery = station.delivery(job)
+    except SiprosterError as error:
+        log.error("refused: %s (%s)", error.message, error.hint)
+        time.sleep(1.0)  # let the right worker have it first
+        raise Reject(error.message, requeue=True) from None
+    delivery.deliver(int(seq))
+
+
+class CeleryQueue:
+    """Chunk ids on the broker's queue (importing.sweep.Queue)."""
+
+    def __init__(self, app: Celery, identity: str) -> None:
+        self._app = app
+        self._identity = identity
+
+    def put(self, job: Job, seqs: Sequence[int]) -> None:
+        """Hand over chunks; Unavailable when the broker does not take them."""
+        task = self._app.tasks[TASK]
+        with self._explained(), self._app.producer_pool.acquire(block=True) as producer:
+            for seq in seqs:
+                task.apply_async(
+                    args=(self._identity, f"{job.id}/{seq}"), queue=self._name(job), producer=producer
+                )
+
+    def backlog(self, job: Job) -> int:
+        """Messages that no worker has taken; Unavailable when the broker does not answer."""
+        with self._explained(), self._app.connection_for_write() as connection:
+            try:
+                channel = connection.default_channel
+                return int(channel.queue_declare(self._name(job), passive=True).message_count)
+            except ChannelError:  # Redis has no empty lists
+                return 0
+
+    def check(self) -> None:
+        """Unavailable when the broker does not answer."""
+        with self._explained(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+
+    def _name(self, job: Job) -> str:
+        return queue_name(self._identity, job.host, job.account)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, OSError) as error:
+            raise Unavailable(
+                f"the broker does not take messages: {type(error).__name__}: {error}",
+                "is Redis up, and has it memory left? (SIPROSTER_BROKER; `siproster doctor` looks)",
+            ) from None
+
+
+@contextmanager
+def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
+    """A real worker in this process: the threads pool, since prefork would fork a threaded command.
+
+    Two tasks at a time, so that one chunk's last answers and the next one's first requests overlap.
+    """
+    app.conf.task_default_queue = queue
+    worker = WorkController(
+        app=app, hostname=f"embedded@{platform.node()}", pool="threads", concurrency=2, queues=[queue],
+        without_heartbeat=True, without_mingle=True, without_gossip=True,
+    )  # fmt: skip
+    thread = threading.Thread(target=worker.start, name="embedded-worker", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        state.should_stop = os.EX_OK
+        thread.join()
+        state.should_stop = None
+
+
+def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
+    """`siproster worker`: pool processes that work on the queue until told to end; the exit code."""
+    setup_logging.connect(_keep_logging, weak=False)
+    app.conf.task_default_queue = queue
+    worker = Worker(
+        app=app, hostname=f"siproster@{platform.node()}-{os.getpid()}", pool="prefork", queues=[queue],
+        concurrency=processes, loglevel=level, without_heartbeat=True, without_mingle=True,
+        without_gossip=True, quiet=True,
+    )  # fmt: skip
+    worker.start()
+    return cast(int, worker.exitcode or 0)
+
+
+def _keep_logging(**_: object) -> None:
+    """Being connected to the signal keeps Celery from setting up logging of its own."""
