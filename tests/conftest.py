@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.program import Program
+from tests.sandbox import Sandbox
 from tests.servers import Postgres, Redis
 
 
@@ -63,6 +64,35 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     yield postgres_server.create_database(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox for the whole run; ``sandbox`` gives it as new."""
+    server = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def sandbox(sandbox_server: Sandbox) -> Sandbox:
+    """The stand-in for the API, as it is at its start."""
+    sandbox_server.reset()
+    return sandbox_server
+
+
+@pytest.fixture
+def make_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Sandbox]]:
+    """A sandbox of the test's own, with options of its command line."""
+    servers: list[Sandbox] = []
+
+    def make(*options: str) -> Sandbox:
+        servers.append(Sandbox(tmp_path_factory.mktemp("sandbox"), *options))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture

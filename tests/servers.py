@@ -12,15 +12,18 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import httpx
 import psycopg
 import pytest
 import redis
 
 START_SECONDS = 20.0
+
+NOT_YET = (OSError, httpx.HTTPError, psycopg.OperationalError, redis.ConnectionError)
 
 
 def free_port() -> int:
@@ -59,12 +62,19 @@ class Server:
     """One server process in a folder of its own. Killed and started again, it keeps port and data."""
 
     def __init__(
-        self, command: Sequence[str | Path], folder: Path, port: int, user: str | None = None
+        self,
+        command: Sequence[str | Path],
+        folder: Path,
+        port: int,
+        *,
+        user: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.command = [str(part) for part in command]
         self.folder = folder
         self.port = port
         self.user = user
+        self.variables = {**os.environ, **(variables or {})}
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -73,6 +83,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
+                env=self.variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -88,7 +99,7 @@ class Server:
         while time.monotonic() < end and self.process.poll() is None:
             try:
                 answers()
-            except (OSError, psycopg.OperationalError, redis.ConnectionError):
+            except NOT_YET:
                 time.sleep(0.02)
             else:
                 return
@@ -172,7 +183,7 @@ class Postgres(Server):
             bindir = reachable(postgres_bindir(), folder, user)
             self.create_cluster(bindir, folder, user)
             port = free_port()
-            super().__init__([bindir / "postgres", *self.options(folder, port)], folder, port, user)
+            super().__init__([bindir / "postgres", *self.options(folder, port)], folder, port, user=user)
             self.wait_until(lambda: psycopg.connect(self.url("postgres")).close())
         except BaseException:
             shutil.rmtree(folder)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import httpx
 import psycopg
 
+from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
 from tests.servers import Redis
 
 
@@ -38,3 +40,20 @@ def test_postgres_asks_for_its_password(postgres_url: str) -> None:
     except psycopg.OperationalError as error:
         refused = str(error)
     assert "password authentication failed" in refused
+
+
+def test_sandbox_is_as_new_for_each_test(make_sandbox: Callable[..., Sandbox]) -> None:
+    """Knobs and log of one test don't reach the next; what it is asked is in the log."""
+    sandbox = make_sandbox("--realm", "branch")
+    sandbox.knobs(account_locked=True)
+    realms = f"{sandbox.url}/api/v2/accounts/{ACCOUNT}/realms"
+    with httpx.Client(auth=(USER, SECRET), trust_env=False) as client:
+        locked = client.get(realms)
+        seen = [(line["method"], line["answered"]) for line in sandbox.log(path="/realms")]
+        sandbox.reset()
+        after = client.get(realms)
+    assert (locked.status_code, seen) == (404, [("GET", 404)])
+    assert after.status_code == 200
+    assert "branch" in after.text
+    assert len(sandbox.log()) == 1
+    assert sandbox.credentials() == []
