@@ -1,0 +1,64 @@
+"""``python -m worker.sandbox``: the stand-in alone, with every option it has."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from worker.sandbox.knobs import KnobError
+from worker.sandbox.options import Options
+from worker.sandbox.server import main
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. A list's option may be repeated."""
+    usual = Options()
+    parser = argparse.ArgumentParser(prog="python -m worker.sandbox", description=main.__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8321, help="0: any free one")
+    parser.add_argument("--account", action="append", dest="accounts", help="repeatable")
+    parser.add_argument("--client-id", default=usual.client_id)
+    parser.add_argument("--client-secret", default=usual.client_secret)
+    parser.add_argument("--username", default=usual.username, help="of HTTP Basic")
+    parser.add_argument("--password", default=usual.password)
+    parser.add_argument("--realm", action="append", dest="realms", help="short name; repeatable")
+    parser.add_argument("--default-realm", help="one of them; '' for none; otherwise the first")
+    parser.add_argument("--knobs", type=Path, help="JSON file")
+    parser.add_argument("--knob", action="append", default=[], metavar="NAME=JSON", help="repeatable")
+    parser.add_argument("--log-limit", type=int, help="keep only so many lines of the log")
+    return parser
+
+
+def read_options(given: argparse.Namespace) -> Options:
+    """The options from the command line. Raises ValueError for JSON that isn't."""
+    usual = Options()
+    knobs = json.loads(given.knobs.read_text()) if given.knobs else {}
+    for setting in given.knob:
+        name, _, value = setting.partition("=")
+        knobs[name] = json.loads(value)
+    return Options(
+        accounts=given.accounts or usual.accounts,
+        client_id=given.client_id,
+        client_secret=given.client_secret,
+        username=given.username,
+        password=given.password,
+        realms=given.realms or usual.realms,
+        default_realm=given.default_realm,
+        knobs=knobs,
+        log_limit=given.log_limit,
+    )
+
+
+def run() -> None:
+    """Read the command line and serve."""
+    command = parser()
+    given = command.parse_args()
+    try:
+        main(host=given.host, port=given.port, options=read_options(given))
+    except (KnobError, json.JSONDecodeError, OSError) as error:
+        command.error(str(error))
+
+
+if __name__ == "__main__":
+    run()

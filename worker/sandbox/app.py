@@ -1,0 +1,98 @@
+"""The ASGI application: which path leads to which resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import BaseRoute, Route
+
+from worker.sandbox import credentials, listing, posting, realms
+from worker.sandbox.answers import Call, Refusal, Reply
+from worker.sandbox.control import Control
+from worker.sandbox.desk import Desk, Handler
+from worker.sandbox.knobs import Values
+from worker.sandbox.state import State
+from worker.sandbox.store import Account
+
+AccountHandler = Callable[[Account, Values, Call], Reply]
+
+PREFIXES = ("/api/v2", "/api")
+"""Today's paths and the guide's; the same resources."""
+XML_TYPES = ("application/xml", "text/xml")
+
+
+class SipCredentials(Convertor[str]):
+    """The path segment in either spelling: ``sipcredentials`` or the guide's ``sipCredentials``."""
+
+    regex = "(?i:sipcredentials)"
+
+    def convert(self, value: str) -> str:
+        """From the path."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """To a path."""
+        return value
+
+
+def application(state: State) -> Starlette:
+    """The whole service: token endpoint, API, control paths; anything else is a 404 that is logged."""
+    register_url_convertor("sipcredentials", SipCredentials())
+    token = Desk(state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)})
+    nothing = Desk(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))
+    resources = [route for prefix in PREFIXES for route in api(state, f"{prefix}/accounts/{{account}}")]
+    return Starlette(
+        routes=[
+            *Control(state).routes(),
+            Route("/api/v1/oauth2/token", token),
+            *resources,
+            Route("/{rest:path}", nothing),
+        ]
+    )
+
+
+def api(state: State, account: str) -> list[BaseRoute]:
+    """The resources of the API under one spelling of an account's path."""
+
+    def desk(root: str, **handlers: AccountHandler) -> Desk:
+        return Desk(state, root, {method: guarded(state, handler) for method, handler in handlers.items()})
+
+    realm_list = desk("RealmsResponse", GET=realms.list_all, POST=realms.create)
+    realm = desk("RealmResponse", GET=realms.show, PUT=realms.replace, DELETE=realms.delete)
+    many = desk("SipCredentialsResponse", GET=listing.list_page, POST=posting.create)
+    one = desk(
+        "SipCredentialResponse", GET=credentials.show, PUT=credentials.update, DELETE=credentials.delete
+    )
+    return [
+        Route(f"{account}/{{_:sipcredentials}}", many),
+        Route(f"{account}/{{_:sipcredentials}}/{{credential}}", one),
+        Route(f"{account}/realms", realm_list),
+        Route(f"{account}/realms/{{realm}}", realm),
+        Route(f"{account}/realms/{{realm}}/{{_:sipcredentials}}", many),
+        Route(f"{account}/realms/{{realm}}/{{_:sipcredentials}}/{{credential}}", one),
+    ]
+
+
+def guarded(state: State, handler: AccountHandler) -> Handler:
+    """The handler behind authentication, the account and the content type."""
+
+    def answer(call: Call) -> Reply:
+        knobs = state.knobs.values
+        if not state.tokens.allow(knobs, call):
+            raise Refusal(401, "", "Authentication is required.")
+        account = state.accounts.get(call.params["account"])
+        if account is None or knobs.account_locked:
+            raise Refusal(404, "4022", f"Account {call.params['account']} is unknown or locked.")
+        media = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if call.method in ("POST", "PUT") and media not in XML_TYPES:
+            raise Refusal(415, "", f"The content type must be {XML_TYPES[0]}.")
+        return handler(account, knobs, call)
+
+    return answer
+
+
+def no_such_path(call: Call) -> Reply:
+    """404 without a code."""
+    raise Refusal(404, "", f"There is nothing at {call.path}.")

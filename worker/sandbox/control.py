@@ -1,0 +1,107 @@
+"""``/_sandbox/…``: knobs, log, truth, reset and health. No part of the API: open to all, never logged."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from worker.sandbox.knobs import KnobError
+from worker.sandbox.state import State
+from worker.sandbox.store import Account
+from worker.sandbox.stored import Credential
+
+LINES = "application/x-ndjson"
+AT_ONCE = 1000
+"""Lines that are written before others get their turn."""
+
+
+class Control:
+    """The control paths of one sandbox."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def routes(self) -> list[Route]:
+        """What to mount."""
+        return [
+            Route("/_sandbox/health", self.health, methods=["GET"]),
+            Route("/_sandbox/knobs", self.knobs, methods=["GET", "PUT"]),
+            Route("/_sandbox/log", self.log, methods=["GET"]),
+            Route("/_sandbox/credentials", self.credentials, methods=["GET"]),
+            Route("/_sandbox/reset", self.reset, methods=["POST"]),
+        ]
+
+    async def health(self, request: Request) -> Response:
+        """Requests so far, and credentials stored by account."""
+        stored = {number: len(account) for number, account in self._state.accounts.items()}
+        return JSONResponse({"ok": True, "requests": self._state.journal.requests, "credentials": stored})
+
+    async def knobs(self, request: Request) -> Response:
+        """GET all; PUT some of them (JSON object), the others stay. 400 says what is wrong."""
+        if request.method == "PUT":
+            try:
+                given = json.loads(await request.body())
+                if not isinstance(given, dict):
+                    raise KnobError("an object is wanted: knob to value")
+                self._state.set_knobs(given)
+            except ValueError as error:
+                return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse(self._state.knobs.shown())
+
+    async def log(self, request: Request) -> Response:
+        """JSON lines; ``?after=N`` only those that follow line N."""
+        after = request.query_params.get("after", "0")
+        if not after.isdigit():
+            return JSONResponse({"error": "after: a line's number"}, 400)
+        return lines(self._state.journal.after(int(after)))
+
+    async def credentials(self, request: Request) -> Response:
+        """The truth, digests included, as JSON lines; ``?deleted=true`` with those that were deleted."""
+        deleted = request.query_params.get("deleted") == "true"
+        return lines(
+            shown(account, credential, stored)
+            for account in self._state.accounts.values()
+            for credential, stored in account.credentials(deleted)
+        )
+
+    async def reset(self, request: Request) -> Response:
+        """Everything as it was at the start: knobs, log, tokens, realms, credentials."""
+        self._state.reset()
+        return JSONResponse({"ok": True})
+
+
+def shown(account: Account, credential: Credential, stored: bool) -> dict[str, Any]:
+    """A credential and its history as JSON."""
+    return {
+        "account": account.id,
+        "id": str(credential.id),
+        "composite": credential.name,
+        "realm": credential.realm.host,
+        "realm_id": credential.realm.id,
+        "hash1": credential.hash1.hex(),
+        "hash1b": credential.hash1b.hex() if credential.hash1b else None,
+        "application": credential.application,
+        "stored": stored,
+        "created": credential.created,
+        "updated": credential.updated,
+        "deleted": credential.deleted,
+    }
+
+
+def lines(items: Iterable[dict[str, Any]]) -> Response:
+    """One JSON object a line, streamed."""
+    return StreamingResponse(written(iter(items)), media_type=LINES)
+
+
+async def written(items: Iterator[dict[str, Any]]) -> AsyncIterator[str]:
+    """The lines in portions; between two of them other requests are served."""
+    while portion := [json.dumps(item) + "\n" for item in itertools.islice(items, AT_ONCE)]:
+        yield "".join(portion)
+        await asyncio.sleep(0)

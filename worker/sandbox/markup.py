@@ -1,0 +1,65 @@
+"""XML in and out, with the standard library's parser.
+
+A document type is refused where it starts, so no entity is ever declared, let alone expanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from worker.sandbox.answers import Refusal
+
+Fields = Mapping[str, str]
+"""The child elements of one element: name to text, without the white space around it."""
+
+PROLOGUE = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Builds the tree; stops at a document type, before any entity it declares can be used."""
+
+    def doctype(self, *_: Any) -> None:
+        """Called by the parser when it meets ``<!DOCTYPE``."""
+        raise Refusal(400, "", "A document type is not allowed here.")
+
+
+def parse(body: bytes, root: str) -> ElementTree.Element:
+    """The root element. Raises Refusal (400) for another one, or a body that isn't well-formed."""
+    parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - see the top of this file
+    try:
+        parser.feed(body)
+        tree: ElementTree.Element = parser.close()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise Refusal(400, "", "The body is not well-formed XML.") from error
+    if tree.tag != root:
+        raise Refusal(400, "", f"The body must start with {root}.")
+    return tree
+
+
+def fields(element: ElementTree.Element) -> Fields:
+    """The element's children as a mapping; of two with one name the last counts."""
+    return {child.tag: (child.text or "").strip() for child in element}
+
+
+def tag(name: str, text: str) -> str:
+    """One element with text."""
+    return f"<{name}>{escape(text)}</{name}>"
+
+
+def tags(values: Fields) -> str:
+    """Several elements with text, in the mapping's order; an empty text leaves its element out."""
+    return "".join([tag(name, text) for name, text in values.items() if text])
+
+
+def document(root: str, *parts: str) -> bytes:
+    """A whole document around the parts."""
+    return "".join([PROLOGUE, "<", root, ">", *parts, "</", root, ">"]).encode()
+
+
+def status(root: str, code: str, text: str) -> bytes:
+    """``root/ResponseStatus`` with an ErrorCode, where there is one, and a Description."""
+    inner = tags({"ErrorCode": code}) + tag("Description", text)
+    return document(root, f"<ResponseStatus>{inner}</ResponseStatus>")

@@ -1,0 +1,75 @@
+"""What an entry's elements may be; every refusal with its code (API description, section 4)."""
+
+from __future__ import annotations
+
+import re
+
+from worker.sandbox.markup import Fields
+from worker.sandbox.store import Digests
+
+LONGEST_NAME = 32
+LONGEST_REALM = LONGEST_DIGEST = 64
+CHARACTERS = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+").fullmatch
+CHARACTERS_AND_AT = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+(@[A-Za-z0-9._\-!$&*+=~]+)*").fullmatch
+DIGEST = re.compile(r"[0-9A-Fa-f]{32}").fullmatch
+UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+
+
+class EntryRefused(Exception):
+    """One entry is refused; the others go on."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def composite(entry: Fields) -> str:
+    """The entry's name as it says itself, right or wrong."""
+    user, domain = entry.get("UserName", ""), entry.get("Domain", "")
+    return f"{user}@{domain}" if domain else user
+
+
+def check_name(entry: Fields) -> None:
+    """UserName and Domain: there, short enough, of the right characters."""
+    user, domain = entry.get("UserName", ""), entry.get("Domain", "")
+    if not user:
+        raise EntryRefused("23001", "UserName is required.")
+    if len(user) > LONGEST_NAME:
+        raise EntryRefused("23002", f"UserName is longer than {LONGEST_NAME} characters.")
+    if len(domain) > LONGEST_NAME:
+        raise EntryRefused("23002", f"Domain is longer than {LONGEST_NAME} characters.")
+    if not (CHARACTERS if domain else CHARACTERS_AND_AT)(user):
+        raise EntryRefused("23014", "UserName contains characters that are not allowed.")
+    if domain and not CHARACTERS(domain):
+        raise EntryRefused("23015", "Domain contains characters that are not allowed.")
+
+
+def digests(entry: Fields) -> Digests:
+    """Hash1, which is required, and Hash1b."""
+    hash1 = digest(entry, "Hash1")
+    if hash1 is None:
+        raise EntryRefused("23001", "Hash1 is required.")
+    return Digests(hash1, digest(entry, "Hash1b"))
+
+
+def digest(entry: Fields, name: str) -> bytes | None:
+    """One digest as bytes; None where it wasn't sent."""
+    text = entry.get(name, "")
+    if not text:
+        return None
+    if len(text) > LONGEST_DIGEST:
+        raise EntryRefused("23002", f"{name} is longer than {LONGEST_DIGEST} characters.")
+    if not DIGEST(text):
+        raise EntryRefused("23016", f"{name} is not 32 hexadecimal digits.")
+    return bytes.fromhex(text)
+
+
+def application(entry: Fields, known: tuple[str, ...] | None) -> str:
+    """HttpVoiceV2AppId: a UUID, and one of the account's applications; empty where it wasn't sent."""
+    text = entry.get("HttpVoiceV2AppId", "")
+    if text and not UUID(text):
+        raise EntryRefused("23020", "HttpVoiceV2AppId is not a UUID.")
+    if text and known is not None and text.lower() not in known:
+        raise EntryRefused("23019", f"Application {text} is not found on the account.")
+    return text

@@ -1,0 +1,173 @@
+"""One account: its realms, its credentials, and what reads show of them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from worker.sandbox.order import Order
+from worker.sandbox.stored import Credential, Realm
+
+FIRST_REALM = 1101
+FIRST_CREDENTIAL = 870001
+
+
+class Digests(NamedTuple):
+    """The two digests as bytes; ``repr`` doesn't matter since no message ever shows one."""
+
+    hash1: bytes
+    hash1b: bytes | None
+
+
+class Account:
+    """The truth about one account. Not thread-safe: only the event loop's thread touches it."""
+
+    def __init__(self, account: str) -> None:
+        self.id = account
+        self.hex = f"{zlib.crc32(account.encode()) & 0xFFFFFF:06x}"
+        self.order = Order()
+        self._realm_ids = itertools.count(FIRST_REALM)
+        self._realms: dict[str, Realm] = {}
+        self._realm_orders: dict[str, Order] = {}
+        self._made: list[Credential | None] = []
+        self._gone: dict[tuple[str, str], Credential] = {}
+        self._lagging: dict[int, tuple[float, Credential | None]] = {}
+
+    # -- realms
+
+    def realms(self) -> list[Realm]:
+        """All realms, in the order of their making; a deletion that is through takes its realm away here."""
+        for realm in [realm for realm in self._realms.values() if realm.status == "GONE"]:
+            del self._realms[realm.id], self._realm_orders[realm.id]
+        return list(self._realms.values())
+
+    def realm(self, ref: str, short_names: bool = True) -> Realm | None:
+        """The realm with this id, host name or (without regard to case) short name."""
+        wanted = ref.lower()
+        for realm in self.realms():
+            if realm.id == ref or realm.host.lower() == wanted:
+                return realm
+            if short_names and realm.label.lower() == wanted:
+                return realm
+        return None
+
+    def default_realm(self) -> Realm | None:
+        """The account's default realm."""
+        return next((realm for realm in self.realms() if realm.default), None)
+
+    def add_realm(self, label: str, host_style: str, description: str = "", default: bool = False) -> Realm:
+        """A new realm, ACTIVE at once; the caller makes it wait."""
+        between = "-" if host_style == "live" else "."
+        host = f"{label}{between}{self.hex}.auth.bandwidth.com"
+        number = str(next(self._realm_ids))
+        realm = Realm(number, label, host, description, default=False)
+        self._realms[number], self._realm_orders[number] = realm, Order()
+        if default:
+            self.make_default(realm)
+        return realm
+
+    def make_default(self, realm: Realm) -> None:
+        """The realm becomes the default one, and no other is."""
+        for other in self._realms.values():
+            other.default = other is realm
+
+    # -- credentials
+
+    def find(self, key: str, realm: Realm | None = None) -> Credential | None:
+        """The credential with this name in lower case, on the realm or on the whole account."""
+        if realm is not None:
+            return realm.names.get(key)
+        found = (other.names.get(key) for other in self._realms.values())
+        return next((credential for credential in found if credential is not None), None)
+
+    def by_id(self, number: str) -> Credential | None:
+        """The credential with this id."""
+        index = int(number) - FIRST_CREDENTIAL if number.isascii() and number.isdigit() else -1
+        return self._made[index] if 0 <= index < len(self._made) else None
+
+    def create(self, name: str, realm: Realm, digests: Digests, application: str, lag: float) -> Credential:
+        """Store a new one; reads show it after ``lag`` seconds."""
+        key = name.lower()
+        # One string for both where they are equal: a million names are worth it.
+        key = name if key == name else key
+        number = FIRST_CREDENTIAL + len(self._made)
+        credential = Credential(number, name, key, realm, *digests, application)
+        before = self._gone.pop((realm.id, key), None)
+        if before is not None:
+            credential.remember(before)
+        credential.created += 1
+        self._made.append(credential)
+        self._place(credential)
+        self._hide(credential, None, lag)
+        return credential
+
+    def update(
+        self, credential: Credential, realm: Realm, digests: Digests, application: str, lag: float
+    ) -> None:
+        """Set everything but the name; reads show it after ``lag`` seconds."""
+        self._hide(credential, copy.copy(credential), lag)
+        if realm is not credential.realm:
+            self._displace(credential)
+            credential.realm = realm
+            self._place(credential)
+        credential.hash1, credential.hash1b = digests
+        credential.application = application
+        credential.updated += 1
+
+    def delete(self, credential: Credential) -> None:
+        """Take it away; its history stays."""
+        self._displace(credential)
+        self._made[credential.id - FIRST_CREDENTIAL] = None
+        self._lagging.pop(credential.id, None)
+        credential.deleted += 1
+        self._gone[credential.realm.id, credential.key] = credential
+
+    def credentials(self, deleted: bool = False) -> Iterator[tuple[Credential, bool]]:
+        """Every stored credential, and the deleted ones where asked for; with whether it is there."""
+        yield from ((credential, True) for credential in list(self._made) if credential is not None)
+        if deleted:
+            yield from ((credential, False) for credential in list(self._gone.values()))
+
+    def __len__(self) -> int:
+        """How many credentials are stored."""
+        return sum(len(realm.names) for realm in self._realms.values())
+
+    # -- what reads show
+
+    def visible(self, credential: Credential) -> Credential | None:
+        """What a read shows of it now: itself, its former self, or nothing yet."""
+        until, former = self._lagging.get(credential.id, (0.0, None))
+        if time.monotonic() >= until:
+            self._lagging.pop(credential.id, None)
+            return credential
+        return former
+
+    def order_of(self, realm: Realm | None) -> Order:
+        """The order of the realm's credentials, or of the account's."""
+        return self.order if realm is None else self._realm_orders[realm.id]
+
+    def lags(self) -> bool:
+        """Whether any read still shows something else than the truth."""
+        now = time.monotonic()
+        self._lagging = {number: lag for number, lag in self._lagging.items() if lag[0] > now}
+        return bool(self._lagging)
+
+    def _hide(self, credential: Credential, former: Credential | None, lag: float) -> None:
+        if lag > 0:
+            until, earlier = self._lagging.get(credential.id, (0.0, None))
+            shown = earlier if until > time.monotonic() else former
+            self._lagging[credential.id] = (time.monotonic() + lag, shown)
+
+    def _place(self, credential: Credential) -> None:
+        credential.realm.names[credential.key] = credential
+        self.order.add(credential)
+        self._realm_orders[credential.realm.id].add(credential)
+
+    def _displace(self, credential: Credential) -> None:
+        del credential.realm.names[credential.key]
+        self.order.discard(credential)
+        self._realm_orders[credential.realm.id].discard(credential)
