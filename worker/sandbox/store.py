@@ -32,6 +32,8 @@ class Account:
         self.order = Order()
         self._realm_ids = itertools.count(FIRST_REALM)
         self._realms: dict[str, Realm] = {}
+        self._hosts: dict[str, Realm] = {}
+        self._labels: dict[str, Realm] = {}
         self._realm_orders: dict[str, Order] = {}
         self._made: list[Credential | None] = []
         self._gone: dict[tuple[str, str], Credential] = {}
@@ -40,20 +42,16 @@ class Account:
     # -- realms
 
     def realms(self) -> list[Realm]:
-        """All realms, in the order of their making; a deletion that is through takes its realm away here."""
-        for realm in [realm for realm in self._realms.values() if realm.status == "GONE"]:
-            del self._realms[realm.id], self._realm_orders[realm.id]
-        return list(self._realms.values())
+        """All realms, in the order of their making, without those whose deletion is through."""
+        return [realm for realm in self._realms.values() if realm.status != "GONE"]
 
     def realm(self, ref: str, short_names: bool = True) -> Realm | None:
         """The realm with this id, host name or (without regard to case) short name."""
         wanted = ref.lower()
-        for realm in self.realms():
-            if realm.id == ref or realm.host.lower() == wanted:
-                return realm
-            if short_names and realm.label.lower() == wanted:
-                return realm
-        return None
+        found = self._realms.get(ref) or self._hosts.get(wanted)
+        if found is None and short_names:
+            found = self._labels.get(wanted)
+        return found if found is not None and found.status != "GONE" else None
 
     def default_realm(self) -> Realm | None:
         """The account's default realm."""
@@ -66,6 +64,7 @@ class Account:
         number = str(next(self._realm_ids))
         realm = Realm(number, label, host, description, default=False)
         self._realms[number], self._realm_orders[number] = realm, Order()
+        self._hosts[host.lower()] = self._labels[label.lower()] = realm
         if default:
             self.make_default(realm)
         return realm
@@ -81,8 +80,10 @@ class Account:
         """The credential with this name in lower case, on the realm or on the whole account."""
         if realm is not None:
             return realm.names.get(key)
-        found = (other.names.get(key) for other in self._realms.values())
-        return next((credential for credential in found if credential is not None), None)
+        for other in self._realms.values():
+            if key in other.names:
+                return other.names[key]
+        return None
 
     def by_id(self, number: str) -> Credential | None:
         """The credential with this id."""
