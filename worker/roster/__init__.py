@@ -1,0 +1,15 @@
+"""Rosters: files of users and passwords, read as a stream and decided row by row.
+
+``source`` finds the bytes (``spool`` keeps those that come only once), ``encoding`` and ``text`` turn
+them into records, ``layout`` knows which column is which (``template`` builds user names, ``secret``
+knows the columns that are not shown), ``rows`` and ``check`` decide each row (``passwords``: what is
+weak), ``reader`` is the roster itself, ``again`` brings an earlier job's rows back, ``seen`` remembers names.
+"""
+
+from worker.roster.again import PASSWORD, corrections, read_again
+from worker.roster.check import Rules
+from worker.roster.reader import Roster, open_roster
+from worker.roster.secret import may_be_secret
+from worker.roster.seen import Seen
+
+__all__ = ["PASSWORD", "Roster", "Rules", "Seen", "corrections", "may_be_secret", "open_roster", "read_again"]

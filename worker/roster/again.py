@@ -1,0 +1,140 @@
+"""Rows that come a second time: an earlier job's, with the corrections that somebody made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from worker.errors import UsageError
+from worker.model import Options, Row
+from worker.roster.encoding import survey
+from worker.roster.layout import OWN, Header, lay_out, plain
+from worker.roster.rows import fits, made, restored, rules_for
+from worker.roster.seen import Seen
+from worker.roster.source import find
+from worker.roster.text import Fields, Malformed, Text, find_delimiter
+
+PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
+"""Under this key a row's password travels with its cells; no roster's own column can be called so."""
+_TELLING: Final = ("bw__username", "bw__domain", "bw__realm")
+"""Columns of ours that people correct by mistake; the caller can tell them."""
+_SEALED: Final = "the row's password"
+_GROUP = 1000
+_NUMBER = re.compile("[0-9]{1,18}").fullmatch
+
+
+def read_again(
+    records: Iterable[tuple[int, Mapping[str, str]]], columns: Sequence[str], options: Options
+) -> Iterator[Row]:
+    """Rows from earlier cells, decided as the rows of a file are.
+
+    Each record is its line and {column: value}, the password under PASSWORD; what is missing is empty.
+    ``columns``: the carried columns of the job, whose options are given too. Not looked for again: the
+    rows of ``--where`` and ``--limit``, passwords shared by many, and PINs.
+
+    Raises:
+        UsageError: the columns don't hold what the options need.
+    """
+    mapped = {**options.map, "password": _SEALED}
+    again = replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
+    layout = lay_out([*columns, _SEALED], "the earlier job", again)
+    keys = (*columns, PASSWORD)
+    fields = ((line, [cells.get(key, "") for key in keys]) for line, cells in records)
+    return made(fields, layout, rules_for(layout, again))
+
+
+def corrections(path: str, job: str, options: Options | None = None) -> Iterator[tuple[int, dict[str, str]]]:
+    """What a corrected ``failed.csv`` says: (line in the roster, {column: value}), as a stream.
+
+    A password is under PASSWORD, where a cell of the file has one: in the column that the job's own
+    ``--map password`` named, else in one with a usual name. Our columns ``bw__username``,
+    ``bw__domain`` and ``bw__realm`` come too: correcting those instead of the roster's has no effect.
+
+    Raises:
+        UsageError: it is not a job's result file, another job's, or a row of it can't be read; also
+            while it is being read.
+    """
+    source = find(path)
+    encoding = survey(source).encoding
+    text = Text(source, encoding, find_delimiter(source, encoding, lambda name: name.startswith(OWN)))
+    with text.lines() as lines:
+        line, cells = next(text.records(lines), (1, []))
+    if isinstance(cells, Malformed):
+        raise UsageError(f"{source.shown}, line {line}: the header is not well-formed CSV: {cells}")
+    return _Corrections(text, Header(cells, source.shown), job, options or Options()).read()
+
+
+class _Corrections:
+    """One result file that somebody corrected."""
+
+    def __init__(self, text: Text, header: Header, job: str, options: Options) -> None:
+        names = [name.casefold() for name in header.names]
+        for name in ("bw__job", "bw__row"):
+            if name not in names:
+                raise UsageError(
+                    f"{header.place} has no column {name}",
+                    f"give the failed.csv of job {job}, with its first columns",
+                )
+        self._text = text
+        self._header = header
+        self._expected = job
+        self._job = names.index("bw__job")
+        self._row = names.index("bw__row")
+        self._password = _password_column(header, options)
+        self._kept = [
+            (at, name)
+            for at, name in enumerate(header.names)
+            if name and at != self._password and (not header.is_own(at) or name.casefold() in _TELLING)
+        ]
+
+    def read(self) -> Iterator[tuple[int, dict[str, str]]]:
+        with closing(self._text.source), Seen() as seen, self._text.lines() as lines:
+            records = islice(self._text.records(lines), 1, None)
+            while group := [self._sound(line, fields) for line, fields in islice(records, _GROUP)]:
+                firsts = seen.first_lines([(fields[self._row], line) for line, fields in group])
+                for (line, fields), first in zip(group, firsts, strict=True):
+                    if first != line:
+                        raise self._wrong(line, f"row {fields[self._row]} was on line {first} already")
+                    yield int(fields[self._row]), self._correction(fields)
+
+    def _sound(self, line: int, fields: Fields | Malformed) -> tuple[int, Fields]:
+        if isinstance(fields, Malformed):
+            raise self._wrong(line, f"not well-formed CSV: {fields}")
+        if not fits(fields, self._header):
+            raise self._wrong(line, f"{len(fields)} fields, but the header has {self._header.named} columns")
+        if fields[self._job] != self._expected:
+            raise self._wrong(
+                line, f"it is from job {fields[self._job] or '(none)'}, not from {self._expected}"
+            )
+        if not _NUMBER(fields[self._row]):
+            raise self._wrong(line, "bw__row is not the number of a line")
+        return line, fields
+
+    def _correction(self, fields: Fields) -> dict[str, str]:
+        cells = {name: restored(fields[at]) for at, name in self._kept}
+        if self._password is not None and fields[self._password]:
+            cells[PASSWORD] = fields[self._password]
+        return cells
+
+    def _wrong(self, line: int, what: str) -> UsageError:
+        return UsageError(
+            f"{self._header.place}, line {line}: {what}",
+            "take failed.csv as it was written, and correct cells only",
+        )
+
+
+def _password_column(header: Header, options: Options) -> int | None:
+    """The job's own name for it counts alone: a carried decoy may have a usual name."""
+    mapped = options.map.get("password")
+    if mapped is not None:
+        named = [at for at, name in enumerate(header.names) if plain(name) == plain(mapped)]
+        return named[0] if named else None
+    found = header.candidates("password")
+    if len(found) > 1:
+        names = " and ".join(header.names[at] for at in found)
+        raise UsageError(f"{header.place}: {names} may both be the password", "take one of them out")
+    return found[0] if found else None

@@ -1,0 +1,186 @@
+"""Whether a row can be sent, by the service's own field rules (API description, section 4).
+
+The one place that decides it, for rows of a file and for rows that come again. All of a row's
+problems are told, each with its field, its position and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from worker.errors import UsageError
+from worker.model import Family, Options, Problem, Row, Weak
+from worker.roster.passwords import SHORT, oddities, weaknesses
+
+LONGEST_NAME: Final = 32
+"""UserName and Domain, each; in the realm family both together with their ``@``."""
+LONGEST_REALM: Final = 64
+_ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
+_ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
+_SCIENTIFIC = r"[0-9]+(?:[.,][0-9]+)?[eE][+-][0-9]+"
+_ROUNDED = r"[0-9]{15}0+"
+"""More than 15 digits, noughts from the 16th on: a spreadsheet keeps only 15."""
+
+_plain_name = re.compile(rf"(?!(?:{_SCIENTIFIC}|{_ROUNDED})\Z)[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
+_plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
+_plain_password = re.compile(rf"(?=[0-9]*[!-/:-~])[!-~]{{{SHORT},}}").fullmatch
+"""Printable ASCII without white space, long enough, not only digits: nothing to say about it."""
+_uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+_forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
+_forbidden = re.compile(rf"[^{_ALLOWED}]")
+_damage = re.compile(
+    rf"{_SCIENTIFIC}|=\".*\"|#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|#+)", re.DOTALL
+).fullmatch
+_rounded = re.compile(_ROUNDED).fullmatch
+
+
+class Rules:
+    """The field rules of one family, with the options' defaults laid under the rows."""
+
+    def __init__(
+        self, options: Options, shared: frozenset[int] = frozenset(), missing_user: str = ""
+    ) -> None:
+        """``shared``: hashes of passwords that many rows have. ``missing_user``: why a name may be empty.
+
+        Raises:
+            UsageError: a default itself breaks the rules, so that no row could be sent.
+        """
+        self._domain = options.domain
+        self._realm = options.realm
+        self._application = options.application
+        self._refuse_weak = options.weak is Weak.REFUSE
+        self._in_all = options.api is Family.REALM
+        self._shared = shared
+        self._missing_user = missing_user or "username: empty, but every row needs one"
+        wrong = [
+            *_domain_problems(self._domain),
+            *_realm_problems(self._realm),
+            *_id_problems(self._application),
+        ]
+        if wrong:
+            raise UsageError(f"the default for rows without their own: {wrong[0].text}", "correct the option")
+
+    def row(
+        self,
+        line: int,
+        user: str,
+        domain: str,
+        realm: str,
+        application: str,
+        password: str,
+        cells: tuple[str, ...],
+    ) -> Row:
+        """The row, with all that is wrong or odd about it."""
+        domain = domain or ("" if "@" in user else self._domain)
+        realm = realm or self._realm
+        application = application or self._application
+        if (
+            _plain_name(user)
+            and _plain_password(password)
+            and not (self._shared and hash(password) in self._shared)
+            and (len(password) != len(user) or password.casefold() != user.casefold())
+            and (not domain or (_plain_domain(domain) and self._fits(user, domain)))
+            and len(realm) <= LONGEST_REALM
+            and (not application or _uuid(application))
+        ):
+            return Row(line, user, domain, realm, application, password, cells)
+        weak = self._weakness(user, domain, password)
+        problems = (
+            *self._user_problems(user, domain),
+            *_domain_problems(domain),
+            *_realm_problems(realm),
+            *_id_problems(application),
+            *_password_problems(password),
+            *(weak if self._refuse_weak else ()),
+        )
+        warnings = (*_user_warnings(user), *oddities(password), *(() if self._refuse_weak else weak))
+        return Row(line, user, domain, realm, application, password, cells, problems, warnings)
+
+    def _fits(self, user: str, domain: str) -> bool:
+        return not self._in_all or len(user) + 1 + len(domain) <= LONGEST_NAME
+
+    def _weakness(self, user: str, domain: str, password: str) -> tuple[Problem, ...]:
+        reasons = weaknesses(password, user, domain, hash(password) in self._shared) if password else []
+        return (Problem("weak_password", f"password: {', '.join(reasons)}"),) if reasons else ()
+
+    def _user_problems(self, user: str, domain: str) -> list[Problem]:
+        if not user:
+            return [Problem("username_missing", self._missing_user)]
+        if _damage(user):
+            text = "username: a spreadsheet rewrote it; format the column as text there and export again"
+            return [Problem("spreadsheet_damage", text)]
+        problems = _bad_characters("username", user, _forbidden_in_user)
+        if "@" in user and domain:
+            at = user.index("@") + 1
+            text = f"username: character {at} is @, which is allowed only in a row without domain"
+            problems.append(Problem("bad_characters", text))
+        return problems + self._length_problems(user, domain)
+
+    def _length_problems(self, user: str, domain: str) -> list[Problem]:
+        if len(user) > LONGEST_NAME:
+            apart = (
+                "; the part behind @ may stand in a domain column" if "@" in user and not self._in_all else ""
+            )
+            return [_too_long("username", user, LONGEST_NAME, apart)]
+        if not self._fits(user, domain):
+            return [_too_long("username with its @ and domain", f"{user}@{domain}", LONGEST_NAME)]
+        return []
+
+
+def _domain_problems(domain: str) -> list[Problem]:
+    problems = _bad_characters("domain", domain, _forbidden)
+    return [*problems, _too_long("domain", domain, LONGEST_NAME)] if len(domain) > LONGEST_NAME else problems
+
+
+def _realm_problems(realm: str) -> list[Problem]:
+    return [_too_long("realm", realm, LONGEST_REALM)] if len(realm) > LONGEST_REALM else []
+
+
+def _id_problems(application: str) -> list[Problem]:
+    if not application or _uuid(application):
+        return []
+    text = "application_id: not a UUID (8-4-4-4-12 hexadecimal digits)"
+    return [Problem("bad_application_id", text)]
+
+
+def _password_problems(password: str) -> list[Problem]:
+    if not password:
+        return [Problem("password_missing", "password: empty, but every row needs one")]
+    try:
+        password.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: there are no UTF-8 bytes to make a digest of
+        return [Problem("bad_characters", "password: a broken character, which has no UTF-8 form")]
+    return []
+
+
+def _user_warnings(user: str) -> list[Problem]:
+    warnings = []
+    if user.count("@") > 1:
+        warnings.append(Problem("several_at_signs", "username: more than one @"))
+    if _rounded(user):
+        text = "username: noughts from the 16th digit on; a spreadsheet keeps only 15 digits"
+        warnings.append(Problem("spreadsheet_damage", text))
+    return warnings
+
+
+def _bad_characters(field: str, value: str, forbidden: re.Pattern[str]) -> list[Problem]:
+    found = list(forbidden.finditer(value))
+    if not found:
+        return []
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    first = f"{field}: character {found[0].start() + 1} is {_described(found[0][0])}"
+    return [Problem("bad_characters", f"{first}{more}; only {_ALLOWED_TEXT} allowed")]
+
+
+def _described(character: str) -> str:
+    """Such as ``’ (RIGHT SINGLE QUOTATION MARK, U+2019)``; one that can't be seen is only named."""
+    name = unicodedata.name(character, "CONTROL CHARACTER")
+    if character.isprintable() and not character.isspace():
+        return f"{character} ({name}, U+{ord(character):04X})"
+    return f"{name} (U+{ord(character):04X})"
+
+
+def _too_long(field: str, value: str, longest: int, hint: str = "") -> Problem:
+    return Problem("too_long", f"{field}: {len(value)} characters, at most {longest} are allowed{hint}")

@@ -1,0 +1,173 @@
+"""Which encoding a roster is in, decided over all of its bytes.
+
+UTF-8 (with or without BOM), UTF-16 (with BOM, or plain to see), else Windows-1252; anything else has
+to be said with ``--encoding``. A password read in the wrong encoding is a dead credential, so nothing
+is guessed where the file speaks against itself.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from dataclasses import dataclass
+from itertools import chain
+
+from worker.errors import UsageError
+from worker.model import Problem
+from worker.roster.source import BLOCK, Source, blocks
+
+FALLBACK = "cp1252"
+_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_BINARY = {
+    b"PK\x03\x04": "an Excel workbook or ZIP archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "a gzip archive",
+    b"%PDF": "a PDF",
+    b"SQLite format 3": "a database",
+}
+_SAVE_AS = "save it as CSV UTF-8, or as CSV, and try again"
+_NAME_IT = "name the encoding with --encoding, such as cp850 or mac-roman"
+_UTF8_SEQUENCE = re.compile(
+    b"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # RFC 3629, section 4
+)
+_HIGH = bytes(range(0x80, 0x100))
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """What one pass over the bytes found."""
+
+    sha256: str
+    encoding: str
+    """A codec that decodes every byte of the file."""
+    warnings: tuple[Problem, ...] = ()
+
+
+def survey(source: Source, wanted: str = "") -> Bytes:
+    """Reads all bytes: their hash, their encoding (``wanted`` overrides it).
+
+    Raises:
+        UsageError: empty, binary, or not decodable; the message names the line.
+    """
+    sha256 = hashlib.sha256()
+    first = b""
+    nul = False
+    for block in blocks(source):
+        first = first or block
+        _refuse_endless_line(source, block)
+        sha256.update(block)
+        nul = nul or b"\0" in block
+    _refuse_no_text(source, first)
+    encoding, warnings = _decide(source, first, nul, wanted)
+    return Bytes(sha256.hexdigest(), encoding, warnings)
+
+
+def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, tuple[Problem, ...]]:
+    sure = _text_codec(wanted, first) if wanted else _by_its_start(first)
+    if sure:
+        _refuse_undecodable(source, sure)
+        return sure, ()
+    if nul:
+        raise UsageError(f"{source.shown} is not a text file: it holds NUL bytes", _SAVE_AS)
+    broken = _undecodable_line(source, "utf-8")
+    if broken is None:
+        return "utf-8", ()
+    _refuse_mixed(source, broken)
+    _refuse_undecodable(source, FALLBACK)
+    text = f"read as Windows-1252, since line {broken} is not UTF-8; if that is wrong, say --encoding"
+    return FALLBACK, (Problem("encoding_guessed", text),)
+
+
+def _text_codec(wanted: str, first: bytes) -> str:
+    try:
+        codec = codecs.lookup(wanted)
+        codecs.getincrementaldecoder(wanted)().decode(b"")
+    except (LookupError, AssertionError):
+        raise UsageError(f"there is no text encoding {wanted!r}", "utf-8, utf-16, cp1252 … are") from None
+    if not isinstance(codecs.decode(b"", wanted), str):
+        raise UsageError(f"{wanted} is not a text encoding", "utf-8, utf-16, cp1252 … are")
+    with_bom = first.startswith(codecs.BOM_UTF8)
+    return "utf-8-sig" if codec.name == "utf-8" and with_bom else codec.name
+
+
+def _by_its_start(first: bytes) -> str:
+    """By its BOM, or since every other byte of its start is NUL (UTF-16 without BOM)."""
+    for bom, name in _BOMS.items():
+        if first.startswith(bom):
+            return name
+    start = first[:4096]
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    if max(even, odd) * 4 < len(start) or min(even, odd) * 16 > len(start):
+        return ""
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _refuse_no_text(source: Source, first: bytes) -> None:
+    if not first.strip():
+        raise UsageError(f"{source.shown} is empty", "a roster has a header row and one row for each user")
+    for magic, kind in _BINARY.items():
+        if first.startswith(magic):
+            raise UsageError(f"{source.shown} is {kind}, not a text file", _SAVE_AS)
+
+
+def _refuse_endless_line(source: Source, block: bytes) -> None:
+    """Keeps the memory bounded: a line is read as a whole later."""
+    if len(block) == BLOCK and b"\n" not in block and b"\r" not in block:
+        raise UsageError(f"{source.shown} is not a roster: a line of it is longer than a MiB", _SAVE_AS)
+
+
+def _refuse_undecodable(source: Source, encoding: str) -> None:
+    line = _undecodable_line(source, encoding)
+    if line is not None:
+        shown = "Windows-1252" if encoding == FALLBACK else encoding
+        raise UsageError(f"{source.shown}, line {line}: these bytes are not {shown}", _NAME_IT)
+
+
+def _refuse_mixed(source: Source, broken: int) -> None:
+    """UTF-8 with a broken spot would pass as Windows-1252, and every password in it would be wrong."""
+    sequences, high = 0, 0
+    for block in blocks(source):
+        rest, found = _UTF8_SEQUENCE.subn(b"", block)
+        sequences += found
+        high += len(rest) - len(rest.translate(None, _HIGH))
+    if sequences > high:
+        raise UsageError(
+            f"{source.shown} is UTF-8, but line {broken} is not",
+            "correct that line, or name the encoding with --encoding",
+        )
+
+
+def _undecodable_line(source: Source, encoding: str) -> int | None:
+    """The line of the first bytes that the encoding can't decode; None: it can decode all."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    lines = _LineEnds()
+    for block in chain(blocks(source), (b"",)):
+        held, flag = decoder.getstate()
+        try:
+            lines.count(decoder.decode(block, final=not block))
+        except UnicodeDecodeError as error:  # its start counts from the bytes held back before the block
+            decoder.setstate((held, flag))
+            lines.count(decoder.decode(block[: max(error.start - len(held), 0)]))
+            return lines.number
+    return None
+
+
+class _LineEnds:
+    """Counts physical lines: LF, CR LF and a lone CR each end one."""
+
+    def __init__(self) -> None:
+        self.number = 1
+        self._after_cr = False
+
+    def count(self, text: str) -> None:
+        if self._after_cr and text.startswith("\n"):
+            text = text[1:]
+        if text:
+            self._after_cr = text.endswith("\r")
+            self.number += line_ends(text)
+
+
+def line_ends(text: str) -> int:
+    """How many line ends a text holds."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")

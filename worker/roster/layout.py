@@ -1,0 +1,283 @@
+"""The header row: which column is which, decided once for the whole file."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from worker.errors import UsageError
+from worker.model import Options, Problem
+from worker.roster.secret import may_be_secret
+from worker.roster.template import Template
+
+ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "username": ("username", "user", "login", "extension", "sipuser"),
+    "password": ("password", "secret", "pass", "sippassword"),
+    "domain": ("domain",),
+    "realm": ("realm",),
+    "application_id": ("applicationid", "appid", "httpvoicev2appid"),
+    "hash1": ("hash1",),
+    "hash1b": ("hash1b",),
+}
+"""Our fields and the column names, in plain form, that stand for them; the first one wins."""
+SECRETS: Final = ("password", "hash1", "hash1b")
+OWN: Final = "bw__"
+"""What the names of our own columns in result files begin with."""
+_header_word = re.compile(
+    "(?:first|last|full|display)?name|ext|number|phone|did|mobile|e?mail|site|location|department|team|"
+    "device|mac|model|description|id|enabled|context|callerid|company"
+).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each thing stands in a record. Positions count from 0; None: there is no such column."""
+
+    width: int
+    """Fields in a record, trailing columns without a name included."""
+    named: int
+    """Fields up to the last named column: a record may end there."""
+    user: int | Template
+    password: int
+    domain: int | None
+    realm: int | None
+    application: int | None
+    carried: tuple[int, ...]
+    neutralised: tuple[int, ...]
+    """Positions whose cells may have our ``'`` before a formula's first character."""
+    where: tuple[tuple[int, str], ...]
+    columns: tuple[str, ...]
+    dropped: tuple[str, ...]
+    mapping: Mapping[str, str]
+    warnings: tuple[Problem, ...]
+
+
+def plain(name: str) -> str:
+    """A column's name without what doesn't count: case, white space, ``_`` and ``-``."""
+    return re.sub(r"[\s_\-]+", "", name).casefold()
+
+
+def known(name: str) -> bool:
+    """Whether a cell is a column name of ours, so that its row is a header."""
+    return any(plain(name) in names for names in ALIASES.values()) or name.casefold().startswith(OWN)
+
+
+class Header:
+    """The column names of a file, and the search for one of them."""
+
+    def __init__(self, cells: Sequence[str], place: str) -> None:
+        """Raises: UsageError: two columns have the same name, or there is none."""
+        self.place = place
+        self.width = len(cells)
+        self.names = [cell.strip().lstrip("\ufeff") for cell in cells]
+        while self.names and not self.names[-1]:
+            self.names.pop()
+        self.named = len(self.names)
+        self._refuse_twins()
+
+    def position(self, name: str, option: str) -> int:
+        """The column that an option names: exactly so, else the only one that is alike.
+
+        Raises:
+            UsageError: there is none, or more than one; names the nearest.
+        """
+        alike = [at for at, other in enumerate(self.names) if plain(other) == plain(name) and other]
+        exact = [at for at in alike if self.names[at] == name]
+        found = exact or alike
+        if len(found) != 1:
+            reason = "fits several columns" if found else "is not a column"
+            raise UsageError(f"{option}: {name!r} {reason} of {self.place}", self.guess([name]))
+        if self.is_own(found[0]):
+            raise UsageError(
+                f"{option}: {name!r} is a column of results, which is not read", self.guess([name])
+            )
+        return found[0]
+
+    def candidates(self, field: str) -> list[int]:
+        """The columns that may be the field, the one with the best name first."""
+        names = ALIASES[field]
+        found = [at for at, name in enumerate(self.names) if plain(name) in names and not self.is_own(at)]
+        return sorted(found, key=lambda at: names.index(plain(self.names[at])))
+
+    def is_own(self, position: int) -> bool:
+        """Whether it is one of the columns that our result files put before a roster's own."""
+        return self.names[position].casefold().startswith(OWN)
+
+    def guess(self, wanted: Sequence[str], taken: Collection[int] = ()) -> str:
+        """The columns there are, and the nearest to what was wanted.
+
+        A file without a header has a user's password in its first line. So the names are shown
+        only where one of them at least is a word that stands in headers.
+        """
+        if not any(known(name) or _header_word(plain(name)) for name in self.names):
+            return f"its first line has {self.named} cells, none of them a known name: is the header missing?"
+        plains = {plain(name): name for at, name in enumerate(self.names) if name and at not in taken}
+        near = [match for word in wanted for match in difflib.get_close_matches(plain(word), plains, 1)]
+        listed = ", ".join(name for name in self.names if name)
+        return (
+            f"did you mean {plains[near[0]]!r}? The columns are: {listed}"
+            if near
+            else f"the columns are: {listed}"
+        )
+
+    def _refuse_twins(self) -> None:
+        first: dict[str, int] = {}
+        for at, name in enumerate(self.names):
+            if name and first.setdefault(name.casefold(), at) != at:
+                raise UsageError(
+                    f"{self.place}: columns {first[name.casefold()] + 1} and {at + 1} have the same name",
+                    "rename one of them, or take one out",
+                )
+
+
+def lay_out(cells: Sequence[str], place: str, options: Options) -> Layout:
+    """Decides which column is which.
+
+    Raises:
+        UsageError: a column that is needed is missing, or an option names one that isn't there.
+    """
+    header = Header(cells, place)
+    return _Deciding(header, options).layout()
+
+
+class _Deciding:
+    """The decisions, in their order: the fields first, then what may be carried."""
+
+    def __init__(self, header: Header, options: Options) -> None:
+        self.header = header
+        self.options = options
+        self.warnings: list[Problem] = []
+        self.chosen = self._mapped()
+        for field in ALIASES:
+            if field not in self.chosen and not (field == "username" and options.username):
+                self._choose(field)
+        self._require_password()
+        self.secret = self._secret_positions()
+        self.user = self._user()
+
+    def layout(self) -> Layout:
+        header, chosen = self.header, self.chosen
+        carried = [at for at, name in enumerate(header.names) if self._is_carried(at, name)]
+        dropped = [name for at, name in enumerate(header.names) if at in self.secret and at not in carried]
+        own = any(header.is_own(at) for at in range(len(header.names)))
+        return Layout(
+            width=header.width,
+            named=header.named,
+            user=self.user,
+            password=chosen["password"],
+            domain=chosen.get("domain"),
+            realm=chosen.get("realm"),
+            application=chosen.get("application_id"),
+            carried=tuple(carried),
+            neutralised=tuple(at for at in range(header.width) if own and at != chosen["password"]),
+            where=tuple((self._public(name, "--where"), value) for name, value in self.options.where),
+            columns=tuple(header.names[at] for at in carried),
+            dropped=tuple(dropped),
+            mapping=self._mapping(),
+            warnings=tuple(self.warnings),
+        )
+
+    def _mapped(self) -> dict[str, int]:
+        """The fields that ``--map`` settles."""
+        chosen: dict[str, int] = {}
+        for field, column in self.options.map.items():
+            if field not in ALIASES:
+                raise UsageError(
+                    f"--map {field}={column}: there is no field {field!r}",
+                    f"the fields are: {', '.join(ALIASES)}",
+                )
+            chosen[field] = self.header.position(column, f"--map {field}")
+        shared = [
+            field for field in chosen if field in SECRETS and list(chosen.values()).count(chosen[field]) > 1
+        ]
+        if shared:
+            raise UsageError(
+                f"--map takes one column for {shared[0]} and for another field",
+                "a column with a secret can be nothing else: the other fields are shown in the results",
+            )
+        return chosen
+
+    def _choose(self, field: str) -> None:
+        """The field's column by its name; a doubt is told, and for passwords it is a refusal."""
+        found = [at for at in self.header.candidates(field) if at not in self.chosen.values()]
+        if not found:
+            return
+        names = [self.header.names[at] for at in found]
+        if len(found) > 1 and (field == "password" or plain(names[0]) == plain(names[1])):
+            raise UsageError(
+                f"{self.header.place}: {' and '.join(names)} may both be the {field}",
+                f"say which one is meant: --map {field}={names[0]}",
+            )
+        if len(found) > 1:
+            text = f"{names[0]} is taken for the {field}, not {', '.join(names[1:])}"
+            self.warnings.append(Problem("column_ambiguous", f"{text}; --map {field}=COLUMN says otherwise"))
+        self.chosen[field] = found[0]
+
+    def _require_password(self) -> None:
+        if "password" in self.chosen:
+            if "hash1" in self.chosen or "hash1b" in self.chosen:
+                text = "the digests are made from the passwords; the roster's own are not used"
+                self.warnings.append(Problem("hash_not_used", text))
+            return
+        if "hash1" in self.chosen or "hash1b" in self.chosen:
+            raise UsageError(
+                f"{self.header.place} has digests but no passwords",
+                "a digest is good for one realm only and is not taken over: add a password column",
+            )
+        raise self._missing("password")
+
+    def _missing(self, field: str) -> UsageError:
+        wanted = ALIASES[field]
+        if field == "password":
+            wanted = (*filter(may_be_secret, self.header.names), *wanted)
+        guess = self.header.guess(wanted, self.chosen.values())
+        hint = f"--map {field}=COLUMN names it; {guess}"
+        return UsageError(f"{self.header.place} has no {field} column", hint)
+
+    def _secret_positions(self) -> set[int]:
+        """Columns with a secret for sure, or by their name unless it is needed or expressly carried."""
+        sure = {self.chosen[field] for field in SECRETS if field in self.chosen}
+        expressly = {self.header.position(name, "--carry") for name in self.options.carry}
+        if sure & expressly:
+            name = self.header.names[min(sure & expressly)]
+            raise UsageError(
+                f"--carry {name}: a password or digest never goes into the results", "leave it out"
+            )
+        used = set(self.chosen.values()) | expressly
+        by_name = {
+            at
+            for at, name in enumerate(self.header.names)
+            if may_be_secret(name) and not self.header.is_own(at)
+        }
+        return sure | (by_name - used)
+
+    def _public(self, name: str, option: str) -> int:
+        """A column whose values may be shown; the others must not get into a name or a job's options."""
+        position = self.header.position(name, option)
+        if position in self.secret:
+            raise UsageError(
+                f"{option}: {name!r} holds, or may hold, a secret, and would be seen in the results",
+                f"if it is none, say --carry {name}",
+            )
+        return position
+
+    def _user(self) -> int | Template:
+        if self.options.username:
+            return Template(self.options.username, lambda name: self._public(name, "--username"))
+        if "username" not in self.chosen:
+            raise self._missing("username")
+        return self.chosen["username"]
+
+    def _is_carried(self, position: int, name: str) -> bool:
+        if not name and any(self.header.names[position:]):
+            text = f"column {position + 1} has no name and is left out"
+            self.warnings.append(Problem("column_unnamed", text))
+        return bool(name) and position not in self.secret and not self.header.is_own(position)
+
+    def _mapping(self) -> dict[str, str]:
+        fields = ("username", "password", "domain", "realm", "application_id")
+        mapping = {field: self.header.names[self.chosen[field]] for field in fields if field in self.chosen}
+        return {**mapping, "username": self.options.username} if self.options.username else mapping

@@ -1,0 +1,145 @@
+"""A roster, read twice: once to know the file, once for its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from worker.errors import UsageError
+from worker.model import Options, Problem, Row, Weak
+from worker.roster.encoding import survey
+from worker.roster.layout import Layout, known, lay_out, plain
+from worker.roster.passwords import Survey
+from worker.roster.rows import chosen, fits, made, rules_for
+from worker.roster.source import Hashed, Source, find
+from worker.roster.text import Malformed, Record, Text, find_delimiter, named_delimiter
+
+_GROUP = 1000
+
+
+class Roster:
+    """A roster that was looked through once; ``rows`` gives what it holds. A context manager."""
+
+    def __init__(self, source: Source, options: Options) -> None:
+        """Raises: UsageError: it can't be read; says where and what to do."""
+        facts = survey(source, options.encoding)
+        self._source = source
+        self._options = options
+        self._text = Text(source, facts.encoding, _delimiter(source, facts.encoding, options))
+        self._layout = header_of(self._text, options)
+        found = self._look_through()
+        self._rules = rules_for(self._layout, options, found.shared())
+        self.name = source.name
+        self.source = source.place
+        self.columns = self._layout.columns
+        self.dropped = self._layout.dropped
+        self.encoding = facts.encoding
+        self.delimiter = self._text.delimiter
+        self.records = found.records
+        self.sha256 = facts.sha256
+        self.mapping: Mapping[str, str] = self._layout.mapping
+        self.warnings: tuple[Problem, ...] = facts.warnings + self._layout.warnings
+
+    def rows(self) -> Iterator[Row]:
+        """Every row that was asked for, in the file's order; a wrong record is a row with problems.
+
+        Raises:
+            UsageError: the file is not the one any more that was looked through.
+        """
+        try:
+            raw = Hashed(self._source.open())
+            with self._text.lines(raw) as lines:
+                yield from made(self._chosen(self._text.records(lines)), self._layout, self._rules)
+                same = raw.hexdigest() == self.sha256
+        except (UnicodeDecodeError, UsageError):  # what the first pass read to its end
+            same = False
+        if not same:
+            raise UsageError(
+                f"{self.source} has changed, or vanished, while it was being read",
+                "nothing was sent; run the command again when nobody writes to the file",
+            )
+
+    def close(self) -> None:
+        """Frees what was kept of a source that can be read only once."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _chosen(self, records: Iterator[Record]) -> Iterator[Record]:
+        return chosen(islice(records, 1, None), self._layout, self._options)
+
+    def _look_through(self) -> Survey:
+        """The first pass over the records: their number, and what their passwords have in common."""
+        found = Survey()
+        password = self._layout.password
+        with self._text.lines() as lines:
+            records = self._chosen(self._text.records(lines))
+            while group := list(islice(records, _GROUP)):
+                sound = [fields for _, fields in group if fits(fields, self._layout)]
+                found.add(len(group), [fields[password] for fields in sound])
+        self._refuse_none(found)
+        self._refuse_pins(found)
+        return found
+
+    def _refuse_none(self, found: Survey) -> None:
+        if found.records:
+            return
+        place = self._source.shown
+        if self._options.where:
+            asked = " and ".join(f"{column}={value}" for column, value in self._options.where)
+            raise UsageError(
+                f"{place} has no row with {asked}", "--where compares the whole cell, case included"
+            )
+        raise UsageError(f"{place} has a header, but no rows", "nothing to do")
+
+    def _refuse_pins(self, found: Survey) -> None:
+        place = self._source.shown
+        expressly = self._options.weak_given and self._options.weak is Weak.WARN
+        if found.looks_like_pins and not expressly:
+            raise UsageError(
+                f"{place}: column {self._layout.mapping['password']!r} looks like a PIN column: "
+                f"{found.pins} of its {found.filled} values are 4 to 6 digits",
+                "name the SIP passwords' column with --map password=COLUMN, or say --weak warn",
+            )
+
+
+def open_roster(source: str, options: Options, stdin: BinaryIO | None = None) -> Roster:
+    """Opens a roster and looks it through: a path, ``-`` (standard input), or a URL that fsspec opens.
+
+    Raises:
+        UsageError: it can't be read, or its columns can't be told apart.
+    """
+    found = find(source, stdin)
+    try:
+        return Roster(found, options)
+    except BaseException:
+        found.close()
+        raise
+
+
+def header_of(text: Text, options: Options) -> Layout:
+    """The layout that the first record of a file makes.
+
+    Raises:
+        UsageError: there is no header, or a column that is needed is missing.
+    """
+    with text.lines() as lines:
+        line, cells = next(text.records(lines), (1, []))
+    if isinstance(cells, Malformed):
+        raise UsageError(f"{text.source.shown}, line {line}: the header is not well-formed CSV: {cells}")
+    return lay_out(cells, text.source.shown, options)
+
+
+def _delimiter(source: Source, encoding: str, options: Options) -> str:
+    if options.delimiter:
+        return named_delimiter(options.delimiter)
+    mapped = {plain(column) for column in options.map.values()}
+    return find_delimiter(source, encoding, lambda name: known(name) or plain(name) in mapped)

@@ -1,0 +1,105 @@
+"""Records to rows: the one path from a record's fields to a decided row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
+from typing import Protocol
+
+from worker.model import Options, Problem, Row
+from worker.roster.check import Rules
+from worker.roster.layout import Layout
+from worker.roster.template import Template
+from worker.roster.text import Fields, Malformed, Record
+
+_NEUTRALISED = re.compile(r"'+[=+\-@\t\r]").match
+
+
+def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Row]:
+    """A row for every record. One whose cells can't be attributed to columns is a row with a problem."""
+    exact = layout.width if layout.width == layout.named else -1  # else the surplus has to be looked at
+    user = layout.user if isinstance(layout.user, Template) else itemgetter(layout.user)
+    cells = _picked(layout.carried)
+    password, domain, realm, application = layout.password, layout.domain, layout.realm, layout.application
+    decided = rules.row
+    for line, fields in records:
+        if isinstance(fields, Malformed) or (len(fields) != exact and not fits(fields, layout)):
+            yield _unattributed(line, fields, layout)
+        else:
+            yield decided(
+                line,
+                user(fields),
+                fields[domain] if domain is not None else "",
+                fields[realm] if realm is not None else "",
+                fields[application] if application is not None else "",
+                fields[password],
+                cells(fields),
+            )
+
+
+def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Iterator[Record]:
+    """The records that ``--where`` and ``--limit`` ask for, without our ``'`` before formulas.
+
+    A record whose cells can't be attributed stays in: nobody can say that it was not meant.
+    """
+    if layout.neutralised:
+        records = ((line, _restored(fields, layout)) for line, fields in records)
+    if layout.where:
+        records = (record for record in records if _meant(record[1], layout))
+    return islice(records, options.limit)
+
+
+class Table(Protocol):
+    """A header's measure."""
+
+    @property
+    def named(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+
+def fits(fields: Fields | Malformed, table: Table) -> bool:
+    """Whether each field belongs to a column: what a record has beyond the named ones must be empty."""
+    if isinstance(fields, Malformed):
+        return False
+    return table.named <= len(fields) <= table.width and not any(fields[table.named :])
+
+
+def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozenset()) -> Rules:
+    """The rules that the layout's rows are decided by."""
+    if isinstance(layout.user, Template):
+        return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
+    return Rules(options, shared)
+
+
+def restored(cell: str) -> str:
+    """A cell of a result file without the ``'`` that keeps a spreadsheet from running it; exactly one."""
+    return cell[1:] if _NEUTRALISED(cell) else cell
+
+
+def _restored(fields: Fields | Malformed, layout: Layout) -> Fields | Malformed:
+    if fits(fields, layout):
+        return [restored(cell) if at in layout.neutralised else cell for at, cell in enumerate(fields)]
+    return fields
+
+
+def _meant(fields: Fields | Malformed, layout: Layout) -> bool:
+    return not fits(fields, layout) or all(fields[at] == value for at, value in layout.where)
+
+
+def _picked(positions: tuple[int, ...]) -> Callable[[Fields], tuple[str, ...]]:
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    return lambda fields: tuple([fields[at] for at in positions])
+
+
+def _unattributed(line: int, fields: Fields | Malformed, layout: Layout) -> Row:
+    if isinstance(fields, Malformed):
+        problem = Problem("malformed", f"the record is not well-formed CSV: {fields}")
+    else:
+        text = f"{len(fields)} fields, but the header has {layout.named} columns"
+        problem = Problem("field_count", f"{text}; is a delimiter in a value without quotes?")
+    return Row(line, "", "", "", "", "", ("",) * len(layout.columns), (problem,))

@@ -1,0 +1,59 @@
+"""Names seen already, for any number of rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+_CACHE_KIB = 8192
+
+
+class Seen:
+    """Where each name was seen first, kept on disk: a million in a dict would cost 165 MB.
+
+    SQLite's own temporary database (an empty file name): a file of mode 0600 that has no name from
+    its first moment on, and of which at most 8 MiB are in memory.
+    """
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("PRAGMA temp_store = FILE")
+        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("CREATE TABLE seen (name TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
+
+    def first_lines(self, keys: Sequence[tuple[str, int]]) -> list[int]:
+        """For each ``(name, line)`` the line where the name was seen first; the line itself for a new one."""
+        before = self._db.total_changes
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", keys)
+        self._db.execute("COMMIT")
+        if self._db.total_changes - before == len(keys):
+            return [line for _, line in keys]
+        first = self._lines([name for name, _ in keys])
+        return [first[name] for name, _ in keys]
+
+    def look(self, names: Sequence[str]) -> list[int | None]:
+        """For each name the line where it was seen first; None for one that was not."""
+        first = self._lines(list(names))
+        return [first.get(name) for name in names]
+
+    def _lines(self, names: list[str]) -> dict[str, int]:
+        query = "SELECT name, line FROM seen WHERE name IN (SELECT value FROM json_each(?))"
+        return dict(self._db.execute(query, (json.dumps(names),)))
+
+    def close(self) -> None:
+        """Ends it; the file goes with it."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,213 @@
+"""Where a roster's bytes come from: a file, standard input, or a URL; each can be read more than once."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import io
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from worker.errors import UsageError
+from worker.roster.spool import Spool
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BLOCK = 1 << 20
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)").match
+
+
+class Source(Protocol):
+    """Bytes that can be read from their start as often as needed."""
+
+    name: str
+    """Base name, for people and for the job's id."""
+    place: str
+    """Absolute path, URL without user, password and query, or ``-``."""
+
+    @property
+    def shown(self) -> str:
+        """The place, as messages name it."""
+        ...
+
+    def open(self) -> io.RawIOBase: ...
+
+    def close(self) -> None: ...
+
+
+class LocalFile:
+    """A regular file: simply opened again for every pass."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.place = str(path.absolute())
+
+    def open(self) -> io.RawIOBase:
+        try:
+            return Path(self.place).open("rb", buffering=0)
+        except OSError as error:
+            raise _unreadable(self.place, error) from None
+
+    def close(self) -> None:
+        """Nothing stays open between two passes."""
+
+    @property
+    def shown(self) -> str:
+        return self.place
+
+
+class Spooled:
+    """Bytes that come only once (standard input, a pipe, a URL), kept in a sealed temporary file."""
+
+    def __init__(self, name: str, place: str, stream: BinaryIO) -> None:
+        self.name = name
+        self.place = place
+        self._spool = Spool(stream)
+
+    @property
+    def shown(self) -> str:
+        return "standard input" if self.place == "-" else self.place
+
+    def open(self) -> io.RawIOBase:
+        return self._spool.open()
+
+    def close(self) -> None:
+        self._spool.close()
+
+
+class Hashed(io.RawIOBase):
+    """A raw stream that hashes what is read through it."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self._sha256 = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = self._raw.readinto(buffer) or 0
+        self._sha256.update(memoryview(buffer)[:count])
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+    def hexdigest(self) -> str:
+        """Of everything up to the end; what nobody has read yet is read now."""
+        while block := self._raw.read(BLOCK):
+            self._sha256.update(block)
+        return self._sha256.hexdigest()
+
+
+def find(place: str, stdin: BinaryIO | None = None) -> Source:
+    """The source that ``place`` names: a path, ``-`` or a URL.
+
+    Raises:
+        UsageError: it is missing, a folder, or can't be read.
+    """
+    if place == "-":
+        return _spooled("stdin", "-", stdin or sys.stdin.buffer)
+    if _URL(place):
+        return _from_url(place)
+    return _from_path(Path(place).expanduser())
+
+
+def blocks(source: Source) -> Iterator[bytes]:
+    """All bytes of it, in blocks of one MiB (the last one is shorter)."""
+    with io.BufferedReader(source.open(), BLOCK) as stream:
+        while block := stream.read(BLOCK):
+            yield block
+
+
+def _from_path(path: Path) -> Source:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{path} is a folder, not a roster", "name one file in it")
+        if stat.S_ISREG(mode):
+            return LocalFile(path)
+        with path.open("rb") as stream:  # a pipe such as <(...): it can be read only once
+            return _spooled(path.name, str(path), stream)
+    except OSError as error:
+        raise _unreadable(str(path), error) from None
+
+
+def _from_url(url: str) -> Source:
+    shown = _without_secrets(url)
+    name = urlsplit(shown.rpartition("::")[2]).path.rstrip("/").rpartition("/")[2] or "roster"
+    try:
+        with _opened(url) as stream:
+            return _spooled(name, shown, stream)
+    except UsageError:
+        raise
+    except ImportError:
+        raise UsageError(f"{shown}: a package is missing that reads it", _package(url)) from None
+    except Exception as error:  # fsspec's back ends raise errors of their own; their texts may hold the URL
+        raise UsageError(
+            f"{shown} can't be read: {type(error).__name__}", "check the address and your rights to it"
+        ) from None
+
+
+def _opened(url: str) -> AbstractContextManager[BinaryIO]:
+    fsspec: Any = importlib.import_module("fsspec")
+    protocol = _protocol(url)
+    if protocol not in fsspec.available_protocols():
+        raise UsageError(f"{protocol} is not a protocol that fsspec knows", "https, s3, gs, sftp … are")
+    return cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb"))
+
+
+def _package(url: str) -> str:
+    """What fsspec says to install for the URL's protocol."""
+    try:
+        registry: Any = importlib.import_module("fsspec.registry")
+    except ImportError:
+        return "pip install fsspec"
+    known: dict[str, dict[str, str]] = registry.known_implementations
+    return known.get(_protocol(url), {}).get("err") or "see fsspec's documentation for its package"
+
+
+def _protocol(url: str) -> str:
+    return re.split("://|::", url)[0]
+
+
+def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
+    try:
+        return Spooled(name, place, stream)
+    except OSError as error:
+        raise UsageError(
+            f"{place}: can't be kept in a temporary file: {error.strerror}",
+            "make room in the temporary folder, or name another one in TMPDIR",
+        ) from None
+
+
+def _without_secrets(url: str) -> str:
+    """The URL without user, password and query: those may let somebody in."""
+    head, chain, last = url.rpartition("::")
+    parts = urlsplit(last)
+    return head + chain + urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _unreadable(path: str, error: OSError) -> UsageError:
+    if isinstance(error, FileNotFoundError):
+        return UsageError(f"there is no file {path}", _nearest(Path(path)))
+    if isinstance(error, PermissionError):
+        return UsageError(f"{path} may not be read by this user", "ask for the right to read it")
+    return UsageError(f"{path} can't be read: {error.strerror}")
+
+
+def _nearest(path: Path) -> str:
+    folder = path.parent
+    names = [near.name for near in folder.iterdir()] if os.access(folder, os.R_OK | os.X_OK) else []
+    near = difflib.get_close_matches(path.name, names, 1)
+    return f"did you mean {folder / near[0]}?" if near else f"the working folder is {Path.cwd()}"

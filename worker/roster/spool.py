@@ -1,0 +1,84 @@
+"""Bytes that can be read only once, kept for a second pass without ever lying on a disk in clear."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_BLOCK = 1 << 20
+_SEALED = _BLOCK + 16  # AES-GCM adds a tag of 16 bytes to each block
+_KEY_BITS = 256
+
+
+class Spool:
+    """An unlinked temporary file of sealed blocks.
+
+    The key lives only in this object, so what a crash leaves in the disk's free blocks can't be
+    opened. A block's number is its nonce: the key seals each number once.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._cipher = AESGCM(AESGCM.generate_key(_KEY_BITS))
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        self._blocks = 0
+        while block := _full_block(stream):
+            self._file.write(self._cipher.encrypt(_nonce(self._blocks), block, None))
+            self._blocks += 1
+        self._file.flush()
+
+    def open(self) -> io.RawIOBase:
+        """A new reading from the start."""
+        return _Reading(self)
+
+    def block(self, number: int) -> bytes:
+        """The opened block; empty behind the last one."""
+        if number >= self._blocks:
+            return b""
+        sealed = os.pread(self._file.fileno(), _SEALED, number * _SEALED)
+        return self._cipher.decrypt(_nonce(number), sealed, None)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Reading(io.RawIOBase):
+    """One pass over a spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._number = 0
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if not self._rest:
+            self._rest = memoryview(self._spool.block(self._number))
+            self._number += 1
+        target = memoryview(buffer)
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def _full_block(stream: BinaryIO) -> bytes:
+    """Exactly one block, shorter only at the end: a pipe gives what it has at the moment."""
+    parts: list[bytes] = []
+    missing = _BLOCK
+    while missing and (part := stream.read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _nonce(number: int) -> bytes:
+    return number.to_bytes(12, "big")

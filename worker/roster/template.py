@@ -1,0 +1,44 @@
+"""``--username``: a user name built from columns, such as ``{site}-{extension}`` or ``+1{did}``.
+
+Only a column's name stands between the braces; ``{{`` and ``}}`` are the braces themselves. Nothing
+is evaluated and no attribute is reached, unlike with ``str.format``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from worker.errors import UsageError
+
+_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+_HINT = "write a column's name between braces, as in '{site}-{extension}'; {{ and }} stand for the braces"
+
+
+class Template:
+    """A compiled template."""
+
+    def __init__(self, text: str, position: Callable[[str], int]) -> None:
+        """``position`` gives a column's place in a record, or raises UsageError."""
+        self.text = text
+        self._parts = [_part(text, match, position) for match in _PART.finditer(text)]
+        self.positions = tuple(part for part in self._parts if isinstance(part, int))
+        if not self.positions:
+            raise UsageError(f"--username {text!r} names no column, so all names would be the same", _HINT)
+
+    def __call__(self, fields: Sequence[str]) -> str:
+        """The user name; empty where a column that it needs is empty."""
+        if not all(fields[position] for position in self.positions):
+            return ""
+        return "".join([fields[part] if isinstance(part, int) else part for part in self._parts])
+
+
+def _part(text: str, match: re.Match[str], position: Callable[[str], int]) -> int | str:
+    piece = match[0]
+    if match[1] is not None:
+        if not match[1].strip():
+            raise UsageError(f"--username {text!r} has empty braces at character {match.start() + 1}", _HINT)
+        return position(match[1].strip())
+    if piece in ("{", "}"):
+        raise UsageError(f"--username {text!r} has a single brace at character {match.start() + 1}", _HINT)
+    return piece[0] if piece in ("{{", "}}") else piece
