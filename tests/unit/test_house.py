@@ -1,0 +1,205 @@
+"""The house's own rules, read off the source: who imports whom, what lies where, what tests never do."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+NOUNS = {"model", "errors"}
+ROOMS: dict[str, set[str]] = {
+    "model": set(),
+    "errors": set(),
+    "digest": NOUNS,
+    "seal": NOUNS,
+    "roster": NOUNS,
+    "wire": NOUNS,
+    "throttle": NOUNS,
+    "ledger": NOUNS,
+    "settings": NOUNS,
+    "api": NOUNS | {"wire", "throttle"},
+    "report": NOUNS | {"ledger"},
+    "importing": NOUNS | {"api", "digest", "ledger", "roster", "seal", "throttle"},
+    "tasks": NOUNS | {"importing", "settings"},
+    # A process of its own, which must not share the program's mistakes.
+    "sandbox": set(),
+}
+"""Room to the rooms that it may import. ``cli.py`` and ``commands`` may import all of them."""
+
+FREE = {"cli", "commands"}
+
+LIBRARIES: dict[str, set[str]] = {
+    "celery": {"tasks"},
+    "click": FREE,
+    "cryptography": {"seal", "roster"},
+    "fsspec": {"roster"},
+    "httpx": {"api"},
+    "kombu": {"tasks"},
+    "lxml": {"wire"},
+    "platformdirs": {"settings"},
+    "redis": {"throttle"},
+    "rich": FREE,
+    "sqlalchemy": {"ledger"},
+    "starlette": {"sandbox"},
+    "tenacity": {"api"},
+    "throttled": {"throttle"},
+    "uvicorn": {"sandbox"},
+    # Of the standard library: only these open sockets or databases themselves.
+    "socket": {"sandbox"},
+    "sqlite3": {"roster"},
+}
+"""Library to the rooms that may import it. Every other room asks that room."""
+
+TOP = {
+    *("CHANGELOG.md", "Dockerfile", "LICENSE", "Makefile", "README.md", "cli.py", "constraints.txt"),
+    *("docker-compose.yml", "docs", "pyproject.toml", "samples", "tests", "worker"),
+}
+LONGEST = 450
+REGISTRY = re.compile(r"https?://\S*/(simple|packages)/|index[-_]url|(pypi|pythonhosted|npmjs)\.org")
+SOURCES = sorted([ROOT / "cli.py", *(ROOT / "worker").rglob("*.py")])
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    """For reading: the path in the repository."""
+    return str(path.relative_to(ROOT))
+
+
+def room(path: Path) -> str:
+    """``worker/ledger/jobs.py`` and ``worker/ledger.py`` are the room ``ledger``."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0] if parts == ("cli",) else parts[1]
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    """The file's syntax tree."""
+    return ast.parse(path.read_text("utf-8"), name(path))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all that a file imports, wherever in it; ``from a import b`` gives ``a.b``."""
+    return {dotted for node in ast.walk(tree(path)) for dotted in dotted_names(node)}
+
+
+def dotted_names(node: ast.AST) -> Iterator[str]:
+    """What one statement imports; ``import_module("a.b")`` is one too."""
+    match node:
+        case ast.Import(names=names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module=module, names=names, level=0):
+            yield from (f"{module}.{alias.name}" for alias in names)
+        case ast.ImportFrom():
+            yield "a relative import"
+        case ast.Call(
+            func=ast.Attribute(attr="import_module") | ast.Name(id="import_module"),
+            args=[ast.Constant(value=str(module)), *_],
+        ):
+            yield module
+
+
+def rooms_of(path: Path) -> set[str]:
+    """The other rooms that a file imports from; ``worker`` itself holds the version alone."""
+    others = {dotted.split(".")[1] for dotted in imported(path) if dotted.startswith("worker.")}
+    return others - {room(path), "__version__"}
+
+
+def definitions(path: Path) -> Iterator[str]:
+    """Names of a file's classes and functions."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return (node.name for node in ast.walk(tree(path)) if isinstance(node, kinds))
+
+
+def tracked() -> list[Path]:
+    """The files of the repository."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [path for file in listed.stdout.split("\0") if file and (path := ROOT / file).is_file()]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_rooms_import_only_what_they_may(path: Path) -> None:
+    """The table of rooms holds, and no room is left out of it."""
+    if room(path) in FREE:
+        assert rooms_of(path) <= ROOMS.keys() | FREE
+    elif room(path) != "__init__":
+        assert rooms_of(path) <= ROOMS[room(path)]
+    else:
+        assert not imported(path)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_each_library_has_its_room(path: Path) -> None:
+    """celery in tasks, lxml in wire, httpx in api: whoever else needs one asks that room."""
+    for library in {dotted.split(".")[0] for dotted in imported(path)} - {"worker", "_typeshed"}:
+        if library in LIBRARIES:
+            assert room(path) in LIBRARIES[library], library
+        else:
+            assert library in sys.stdlib_module_names, library
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_files_stay_readable(path: Path) -> None:
+    """A file that outgrows its job becomes a folder with a room for each."""
+    assert len(path.read_text("utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_names_say_what_things_are(path: Path) -> None:
+    """Nothing is called after having been useful to somebody."""
+    names = [*path.relative_to(ROOT).with_suffix("").parts, *definitions(path)]
+    assert [word for word in names if re.search("helper|utils?(_|$)|manager", word, re.IGNORECASE)] == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_tests_patch_nothing(path: Path) -> None:
+    """No mocks, no replaced attributes, no eager Celery, no imitated Redis."""
+    libraries = {part for dotted in imported(path) for part in dotted.split(".")}
+    assert libraries & {"mock", "pytest_mock", "fakeredis"} == set()
+    attributes = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    words = {node.arg for node in ast.walk(tree(path)) if isinstance(node, ast.arg | ast.keyword)}
+    assert (attributes | words) & {"setattr", "task_always_eager", "mocker"} == set()
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_tests_say_what_they_prove(path: Path) -> None:
+    """Every test has a docstring."""
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+    silent = [one.name for one in functions if one.name.startswith("test_") and not ast.get_docstring(one)]
+    assert silent == []
+
+
+def test_system_tests_stay_outside() -> None:
+    """They see the program as users do: none of them, nor what they share, imports it."""
+    outside = [path for path in TESTS if path.parent.name == "system" or path.parent == ROOT / "tests"]
+    assert [name(path) for path in outside if any(word.startswith("worker") for word in imported(path))] == []
+
+
+def test_the_top_level_holds_what_was_agreed() -> None:
+    """A newcomer finds the same few entries as ever."""
+    entries = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    assert {entry for entry in entries if not entry.startswith(".")} - TOP == set()
+
+
+def test_no_file_names_a_registry() -> None:
+    """Where packages come from is the business of whoever installs them."""
+    texts = {name(path): path.read_text("utf-8", errors="replace") for path in tracked()}
+    assert [file for file, text in texts.items() if REGISTRY.search(text)] == []
+
+
+def test_imports_are_found_wherever_they_are(tmp_path: Path) -> None:
+    """The rules above see imports inside functions, of several names, and by a call."""
+    path = tmp_path / "sample.py"
+    path.write_text(
+        "import a.b\nfrom c import d, e\ndef f():\n    from g.h import i\n"
+        "    importlib.import_module('j.k')\nfrom . import l\n"
+    )
+    found = {dotted for node in ast.walk(ast.parse(path.read_text())) for dotted in dotted_names(node)}
+    assert found == {"a.b", "c.d", "c.e", "g.h.i", "j.k", "a relative import"}
