@@ -14,6 +14,7 @@ from worker import seal
 from worker.errors import UsageError
 from worker.settings import Settings, load
 from worker.settings.addresses import hidden
+from worker.settings.names import DEFAULTS, OPTIONS
 
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 CANARY = "canary-5b9e"
@@ -436,3 +437,14 @@ def test_no_secret_shows() -> None:
     everything = f"{loaded!r} {loaded.endpoint()!r} {shown} {loaded.warnings}"
     assert CANARY not in everything
     assert KEY not in everything
+
+
+def test_the_documentation_knows_every_setting() -> None:
+    """docs/settings.md names each setting and each option of the file, and its example is accepted."""
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
+    assert [name for name in (*DEFAULTS, *OPTIONS) if f"`{name}`" not in text] == []
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    toml(example)
+    acme = settings("acme")
+    assert acme.endpoint().account == "5001234"
+    assert acme.options["map"] == ("username=Extension", "password=SIP secret")

@@ -91,6 +91,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "max-failed": text_or_whole,
     "not-after": _time,
     "on-existing": _text,
+    "patience": _number,
     "rate": _number,
     "realm": _text,
     "results": _text,
