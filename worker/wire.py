@@ -146,6 +146,15 @@ def read_credential(body: bytes) -> Stored:
     raise Malformed("the answer names no credential")
 
 
+def read_page(url: str) -> tuple[str, int] | None:
+    """Page and size out of a URL's query; None without a page. The rest leads elsewhere and is never used.
+
+    ``+`` stays ``+``: it is a legal character of a user name, and no name holds a space.
+    """
+    page, size = _PAGE.search(url), _SIZE.search(url)
+    return (unquote(page[1]), int(size[1]) if size else PAGE_SIZE) if page else None
+
+
 def redact(text: str) -> str:
     """``text`` without anything that may be a digest: runs of 32 or more hex digits, in any case."""
     return _DIGEST.sub("<redacted>", text)
@@ -233,13 +242,5 @@ def _realm(fields: dict[str, str]) -> Realm:
 
 
 def _next_page(root: etree._Element) -> tuple[str, int] | None:
-    """Page and size of ``Links/next``; the rest of its URL leads elsewhere and is never used.
-
-    ``+`` stays ``+``: it is a legal character of a user name, and no name holds a space.
-    """
-    for links in root.iter("{*}Links"):
-        link = _fields(links).get("next", "")
-        if page := _PAGE.search(link):
-            size = _SIZE.search(link)
-            return unquote(page[1]), int(size[1]) if size else PAGE_SIZE
-    return None
+    links = (_fields(links) for links in root.iter("{*}Links"))
+    return next((page for link in links if (page := read_page(link.get("next", "")))), None)

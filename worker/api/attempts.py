@@ -1,0 +1,197 @@
+"""Attempts: what is tried again in place, how long, and what is not (tenacity holds the loop).
+
+A request that writes and may have reached the service is never repeated here: AnswerLost tells the caller to
+ask first. Everything else is repeated within the budget; what the service asks for in waiting time cools down
+all workers, through the throttle.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import TypeVar, cast
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    wait_exponential_jitter,
+    wait_random,
+)
+
+from worker.api.transport import Interrupted, NotSent, Reply, Transport
+from worker.errors import AnswerLost, Throttled, TryLater, Unavailable
+from worker.throttle import Throttle
+
+T = TypeVar("T")
+Permit = Callable[[float], None]
+"""Called with the request's deadline in seconds right before it is sent; raises where it must not be."""
+
+log = logging.getLogger(__name__)
+
+LONGEST_COOLING = 120.0
+"""Seconds that one answer may hold up all workers, whatever it asks for."""
+
+UNASKED_COOLING = 1.0
+"""Seconds to cool after a 429 that names no time."""
+
+_MILLISECONDS_FROM = 1e11
+"""Epoch seconds stay below this until the year 5138; milliseconds have been above it since 1973."""
+
+_RISING = wait_exponential_jitter(multiplier=0.25, max=10, jitter=0.5)
+_JITTER = wait_random(0, 0.5)
+
+
+class Again(Exception):
+    """Worth another attempt. ``retry_after``: seconds, where the service asked for them."""
+
+    def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Attempts:
+    """Sends requests and repeats them. Shared by threads."""
+
+    def __init__(
+        self, transport: Transport, throttle: Throttle, sleep: Callable[[float], None], budget: float
+    ) -> None:
+        self._transport = transport
+        self._throttle = throttle
+        self._sleep = sleep
+        self._budget = budget
+        self._counting = threading.Lock()
+        self.requests = 0
+        self.retries = 0
+
+    def insist(self, attempt: Callable[[], T]) -> T:
+        """Repeat ``attempt`` while it raises Again and the budget lasts, then raise TryLater."""
+        retrying = Retrying(
+            stop=self._spent,
+            wait=_pause,
+            retry=retry_if_exception_type(Again),
+            sleep=self._sleep,
+            before_sleep=self._note,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except Again as last:
+            raise _given_up(last) from None
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Callable[[], Mapping[str, str]],
+        body: bytes = b"",
+        permit: Permit | None = None,
+    ) -> Reply:
+        """One attempt, in its turn. A ``permit`` means that the request writes.
+
+        Raises Again or AnswerLost; any answer that can't be mended by waiting is returned.
+        """
+        self._throttle.wait()
+        proof = headers()
+        if permit:
+            permit(self._transport.deadline)
+        with self._counting:
+            self.requests += 1
+        try:
+            reply = self._transport.send(method, url, proof, body)
+        except NotSent as error:
+            raise Again(str(error)) from None
+        except Interrupted as error:
+            raise lost_or_again(str(error), None, writes=permit is not None) from None
+        self._judge(reply, writes=permit is not None)
+        return reply
+
+    def _judge(self, reply: Reply, writes: bool) -> None:
+        if reply.status in (429, 503):
+            asked = asked_wait(reply.headers, time.time())
+            cooling = asked if asked is not None or reply.status == 503 else UNASKED_COOLING
+            if cooling:
+                self._throttle.cool(min(cooling, LONGEST_COOLING))
+            raise Again("Throttled" if reply.status == 429 else "Unavailable", reply.status, asked)
+        if reply.status == 408 or reply.status >= 500:
+            raise lost_or_again("ServerError", reply.status, writes)
+
+    def _spent(self, state: RetryCallState) -> bool:
+        # What was slept counts even where the clock didn't move with it, as in a test.
+        elapsed = max(state.seconds_since_start or 0.0, state.idle_for)
+        return elapsed + state.upcoming_sleep > self._budget
+
+    def _note(self, state: RetryCallState) -> None:
+        with self._counting:
+            self.retries += 1
+        error = _again(state)
+        # Never the exception's own text: the library's carries the URL.
+        log.info(
+            "%s (HTTP %s), attempt %d: again in %.1f s",
+            error.reason,
+            error.status or "-",
+            state.attempt_number,
+            state.upcoming_sleep,
+        )
+
+
+def lost_or_again(reason: str, status: int | None, writes: bool) -> AnswerLost | Again:
+    """What an answer that never came, or came broken, means: a write may have been done."""
+    if not writes:
+        return Again(reason, status)
+    seen = f"HTTP {status}" if status else "no answer"
+    return AnswerLost(f"a request was sent, and whether the service did it is not known ({reason}, {seen})")
+
+
+def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that the service asks to wait; None where it names none.
+
+    ``Retry-After`` in seconds or as a date (RFC 9110, section 10.2.3), or the older host's
+    ``X-RateLimit-Reset`` in epoch seconds or milliseconds, told apart by their size. ``now``: epoch seconds.
+    """
+    after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+    if _is_number(after):
+        return float(after)
+    if after:
+        try:
+            return max(0.0, parsedate_to_datetime(after).timestamp() - now)
+        except (ValueError, OverflowError):
+            return None
+    if _is_number(reset):
+        moment = float(reset)
+        return max(0.0, (moment / 1000 if moment > _MILLISECONDS_FROM else moment) - now)
+    return None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
+
+
+def _pause(state: RetryCallState) -> float:
+    asked = _again(state).retry_after
+    return _RISING(state) if asked is None else asked + _JITTER(state)
+
+
+def _again(state: RetryCallState) -> Again:
+    # Nothing else is repeated, so nothing else gets here.
+    return cast("Again", state.outcome and state.outcome.exception())
+
+
+def _given_up(last: Again) -> TryLater:
+    if last.status == 429:
+        return Throttled(
+            "the service limits the rate (HTTP 429) and did not relent in time",
+            "wait, then resume; --rate keeps below the limit",
+            last.retry_after,
+        )
+    seen = f"HTTP {last.status}" if last.status else "no connection or no answer"
+    return Unavailable(
+        f"the service did not answer as it should in time ({last.reason}, {seen})",
+        "check the network, BW_API_URL and the proxy settings; the job can be resumed",
+        last.retry_after,
+    )

@@ -1,0 +1,90 @@
+"""Requests on one account: path, proof, attempts, and the reader that makes something of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+from urllib.parse import quote
+
+from worker import wire
+from worker.api.attempts import Attempts, Permit, lost_or_again
+from worker.api.token import TOKEN_PATH, Bearer, Password, Proof, basic
+from worker.api.transport import Reply
+from worker.model import Endpoint
+
+T = TypeVar("T")
+
+XML = {"Content-Type": "application/xml; charset=utf-8", "Accept": "application/xml"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+
+
+class Client:
+    """Asks the service about one account."""
+
+    def __init__(self, endpoint: Endpoint, attempts: Attempts) -> None:
+        self._attempts = attempts
+        self._account = f"{endpoint.host}{endpoint.api_path}/accounts/{segment(endpoint.account)}"
+        self._proof = _proof(endpoint, attempts)
+
+    def ask(
+        self,
+        method: str,
+        path: Sequence[str],
+        read: Callable[[Reply], T],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        permit: Permit | None = None,
+    ) -> T:
+        """What ``read`` makes of the answer. A ``permit`` means that the request writes.
+
+        Raises what ``read`` raises, TryLater and StopJob; AnswerLost for a request that writes. An
+        answer of which ``read`` says Malformed is an answer that did not come.
+        """
+        url = "/".join([self._account, *map(segment, path)])
+        if query:
+            url += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+
+        def attempt() -> T:
+            reply = self._send(method, url, body, permit)
+            try:
+                return read(reply)
+            except wire.Malformed:
+                raise lost_or_again("MalformedAnswer", reply.status, permit is not None) from None
+
+        return self._attempts.insist(attempt)
+
+    def _send(self, method: str, url: str, body: bytes, permit: Permit | None) -> Reply:
+        """One answer; after a 401 once more with a new token."""
+        shown = ""
+
+        def headers() -> Mapping[str, str]:
+            nonlocal shown
+            shown = self._proof.header()
+            return {**XML, "Authorization": shown}
+
+        reply = self._attempts.send(method, url, headers, body, permit)
+        if reply.status == 401 and self._proof.renew(shown):
+            reply = self._attempts.send(method, url, headers, body, permit)
+        return reply
+
+
+def segment(text: str) -> str:
+    """One segment of a path, percent-encoded: ``+`` and ``@`` too, and names like ``..`` that would climb."""
+    encoded = quote(text, safe="")
+    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
+
+
+def _proof(endpoint: Endpoint, attempts: Attempts) -> Proof:
+    if endpoint.username and not endpoint.client_id:
+        return Password(endpoint.username, endpoint.password)
+    headers = {**FORM, "Authorization": basic(endpoint.client_id, endpoint.client_secret)}
+
+    def fetch() -> Reply:
+        return attempts.insist(
+            lambda: attempts.send(
+                "POST", endpoint.host + TOKEN_PATH, lambda: headers, b"grant_type=client_credentials"
+            )
+        )
+
+    return Bearer(fetch)

@@ -1,0 +1,95 @@
+"""The one place that says what a refusal of the service means for the caller (API description, section 4)."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+from worker import wire
+from worker.api.transport import Reply
+from worker.errors import (
+    AccountNotFound,
+    AuthenticationRefused,
+    ListRefused,
+    NotAllowed,
+    Refused,
+    SiprosterError,
+    StopJob,
+)
+
+REALM_EXISTS = "33002"
+_ACCOUNT_UNKNOWN = "4022"
+_NOT_SET_UP = frozenset({"23013", "33004"})
+_TOO_MANY = "23003"
+_BOUND = re.compile(r"more than ([0-9][0-9,]{0,8})")
+
+CHECK_URL = "check BW_API_URL, SIPROSTER_API_PATH and the proxy settings"
+
+
+class Asked(Enum):
+    """What was asked for, where that decides what a refusal means."""
+
+    LIST = auto()
+    ONE = auto()
+    """One realm or credential: a 404 without a code means that it isn't there."""
+    CREATE = auto()
+    """A list of credentials is to be made: splitting it may help."""
+
+
+def said(reply: Reply) -> tuple[str, str]:
+    """Code and redacted text of an answer; where its body isn't the service's XML, its status alone."""
+    try:
+        code, text = wire.read_status(reply.body)
+    except wire.Malformed:
+        code, text = "", ""
+    return code, text or f"HTTP {reply.status}"
+
+
+def stop(reply: Reply, code: str, text: str) -> StopJob | None:
+    """The reason why nothing on this account can succeed; None where there is no such reason."""
+    if code in _NOT_SET_UP:
+        return NotAllowed(
+            f"the account may not have SIP credentials ({code}: {text})",
+            "ask Bandwidth to set the account up for SIP credentials",
+        )
+    if code == _ACCOUNT_UNKNOWN:
+        return _account_not_found(code, text)
+    if reply.status in (401, 403):
+        return AuthenticationRefused(
+            f"the service refused these credentials (HTTP {reply.status}{_also(code, text)})",
+            "check the credentials; they may also lack the role for SIP credentials, "
+            "or the account the feature",
+        )
+    if 300 <= reply.status < 400 or reply.status == 407:
+        return StopJob(f"the answer was HTTP {reply.status}, which is no answer of the service", CHECK_URL)
+    return None
+
+
+def fault(reply: Reply, asked: Asked) -> SiprosterError:
+    """The exception for an answer that refuses; what is no reason to stop the job is a Refused."""
+    code, text = said(reply)
+    if reason := stop(reply, code, text):
+        return reason
+    if reply.status == 404 and not code and asked is not Asked.ONE:
+        return _account_not_found("HTTP 404", text)
+    if asked is Asked.CREATE:
+        bound = _BOUND.search(text) if code == _TOO_MANY else None
+        return ListRefused(code, text, int(bound[1].replace(",", "")) if bound else None)
+    return Refused(code, text)
+
+
+def failed(reply: Reply) -> bool:
+    """Whether an answer refuses: by its status, or by an ErrorCode inside a 2xx."""
+    # The cheap look comes first: an answer that accepted 500 entries isn't parsed twice.
+    return not reply.ok or (b"ResponseStatus" in reply.body and bool(said(reply)[0]))
+
+
+def _account_not_found(code: str, text: str) -> AccountNotFound:
+    return AccountNotFound(
+        f"the account is unknown or locked ({code}: {text})",
+        "check BW_ACCOUNT_ID, BW_ENVIRONMENT and, where one was named, whether the realm is still there",
+    )
+
+
+def _also(code: str, text: str) -> str:
+    return f", {code}: {text}" if code else ""

@@ -1,0 +1,155 @@
+"""Realms: found by id, host name or short name, and made (API description, section 3)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from worker import wire
+from worker.api.client import Client
+from worker.api.faults import REALM_EXISTS, Asked, failed, fault
+from worker.api.transport import Reply
+from worker.errors import AnswerLost, Conflict, NotFound, Refused, Unavailable, UsageError
+from worker.model import Realm
+
+ACTIVE = "ACTIVE"
+DEAD_ENDS = frozenset({"CREATE_FAILED", "DELETE_PENDING", "DELETE_FAILED"})
+"""States from which waiting leads nowhere."""
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,28}[A-Za-z0-9])?")
+_LABEL_ENDING = re.compile(r"[^.]*-([0-9a-f]+)\.(?![0-9a-f]+\.)")
+"""``name-<hex>.``, but not ``name-<hex>.<hex>.``: in the guide's style the hex is a label of its own."""
+
+_LOOKS = (0.0, 0.5, 1.0, 2.0)
+"""Seconds before each look for a realm whose creation may have gone through."""
+
+
+class Realms:
+    """The realms of one account."""
+
+    def __init__(self, client: Client, sleep: Callable[[float], None]) -> None:
+        self._client = client
+        self._sleep = sleep
+
+    def list(self) -> list[Realm]:
+        """All of them."""
+        return self._client.ask("GET", ("realms",), _read_list)
+
+    def find(self, ref: str) -> Realm:
+        """The realm with this id, host name or short name. Raises NotFound, Conflict where several match.
+
+        A short name may not resolve by itself (404): then all realms are listed and compared.
+        """
+        realm = self._get(ref) if ref else None
+        return realm or the_one(self.list(), ref)
+
+    def default(self) -> Realm:
+        """The account's default realm. Raises NotFound."""
+        for realm in self.list():
+            if realm.default:
+                return realm
+        raise NotFound("the account has no default realm", "name one with --realm")
+
+    def create(self, name: str, description: str, default: bool, wait: float) -> Realm:
+        """Make a realm and return it when it is ACTIVE, at most ``wait`` seconds later."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} can't be a realm's name",
+                "a realm's name has 1 to 30 letters, digits and inner hyphens",
+            )
+        body = wire.realm_xml(name, description, default)
+        try:
+            realm = self._client.ask("POST", ("realms",), _read_made, body=body, permit=lambda _: None)
+        except AnswerLost:
+            realm = self._made_after_all(name)
+        return self._active(realm, wait)
+
+    def _get(self, ref: str) -> Realm | None:
+        return self._client.ask("GET", ("realms", ref), _read_one)
+
+    def _made_after_all(self, name: str) -> Realm:
+        """Called where the answer to a creation was lost, whose AnswerLost stays the cause."""
+        for seconds in _LOOKS:
+            if seconds:
+                self._sleep(seconds)
+            try:
+                return self.find(name)
+            except NotFound:
+                continue
+        raise AnswerLost(f"whether the realm {name} was made is not known", "try again in a minute")
+
+    def _active(self, realm: Realm, wait: float) -> Realm:
+        pause, slept, start = 0.25, 0.0, time.monotonic()
+        while realm.status != ACTIVE:
+            if realm.status in DEAD_ENDS:
+                raise Conflict(f"the realm {realm.host} is in state {realm.status}", "ask Bandwidth why")
+            if max(slept, time.monotonic() - start) >= wait:
+                raise Unavailable(
+                    f"the realm {realm.host} is still {realm.status or 'without a state'} after {wait:g} s",
+                    "try again in a minute: the realm need not be made again",
+                )
+            self._sleep(pause)
+            slept, pause = slept + pause, min(2 * pause, 5.0)
+            realm = self._get(realm.id or realm.host) or realm
+        return realm
+
+
+def the_one(realms: Sequence[Realm], ref: str) -> Realm:
+    """The realm that ``ref`` names among all of the account's. Raises NotFound or Conflict.
+
+    A host name's first label is the short name, with the account's ending ``-<hex>`` or, in the style
+    of the guide, without. A name with a hyphen of its own stays whole.
+    """
+    wanted, ending = ref.casefold(), account_ending([realm.host for realm in realms])
+    found = [
+        realm
+        for realm in realms
+        if realm.id == ref or wanted in (realm.host.casefold(), *_short_names(realm.host, ending))
+    ]
+    if not found:
+        known = ", ".join(realm.host for realm in realms[:10]) or "none"
+        raise NotFound(f"no realm is called {ref!r}", f"realms of the account: {known}; see --realm")
+    if len(found) > 1:
+        hosts = ", ".join(realm.host for realm in found)
+        raise Conflict(f"{ref!r} names more than one realm: {hosts}", "give the id or the full host name")
+    return found[0]
+
+
+def account_ending(hosts: Sequence[str]) -> str:
+    """``-<hex>``, the ending that the account's own realms share; the most frequent one, else empty."""
+    endings = Counter(match[1] for host in hosts if (match := _LABEL_ENDING.match(host.casefold())))
+    return f"-{endings.most_common(1)[0][0]}" if endings else ""
+
+
+def _short_names(host: str, ending: str) -> set[str]:
+    label = host.casefold().partition(".")[0]
+    return {label, label.removesuffix(ending)}
+
+
+def _read_list(reply: Reply) -> list[Realm]:
+    if not failed(reply):
+        return wire.read_realms(reply.body)
+    error = fault(reply, Asked.LIST)
+    if reply.status == 404 and isinstance(error, Refused):
+        return []
+    raise error
+
+
+def _read_one(reply: Reply) -> Realm | None:
+    if not failed(reply):
+        return wire.read_realm(reply.body)
+    error = fault(reply, Asked.ONE)
+    if reply.status == 404 and isinstance(error, Refused):
+        return None
+    raise error
+
+
+def _read_made(reply: Reply) -> Realm:
+    if not failed(reply):
+        return wire.read_realm(reply.body)
+    error = fault(reply, Asked.ONE)
+    if isinstance(error, Refused) and error.code == REALM_EXISTS:
+        raise Conflict(f"the realm exists already ({error})", "leave --create-realm out")
+    raise error

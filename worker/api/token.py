@@ -1,0 +1,142 @@
+"""What proves who we are: an OAuth 2.0 token that is renewed in time, or a user name and password."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker.api.faults import CHECK_URL
+from worker.api.transport import Reply
+from worker.errors import AuthenticationRefused, SiprosterError
+
+TOKEN_PATH = "/api/v1/oauth2/token"  # noqa: S105  a path
+DEFAULT_LIFE = 3600.0
+"""Seconds that a token lives where the answer doesn't say (API description, section 1)."""
+
+EARLY = 60.0
+"""Seconds before its end that a token is renewed; at half its life where it lives less than twice that."""
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")
+
+
+class Proof(Protocol):
+    """Gives the ``Authorization`` header."""
+
+    def header(self) -> str:
+        """The header's value now."""
+
+    def renew(self, refused: str) -> bool:
+        """Forget a value that was answered 401; whether a new one is worth an attempt."""
+
+
+def basic(name: str, secret: str) -> str:
+    """HTTP Basic, in UTF-8 (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
+
+
+class Password:
+    """A user name and password: what the guide shows, and what Bandwidth ends in 2026."""
+
+    def __init__(self, name: str, password: str) -> None:
+        self._header = basic(name, password)
+
+    def header(self) -> str:
+        return self._header
+
+    def renew(self, refused: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What the token endpoint gave, and for how many seconds."""
+
+    text: str = field(repr=False)
+    life: float
+
+
+class Bearer:
+    """One token for all threads of the process. ``fetch`` asks the token endpoint; its errors come out."""
+
+    def __init__(self, fetch: Callable[[], Reply], clock: Callable[[], float] = time.monotonic) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._header = ""
+        self._renew_at = 0.0
+        self._failure: tuple[float, SiprosterError] | None = None
+
+    def header(self) -> str:
+        arrived = self._clock()
+        with self._lock:
+            if not self._header or self._clock() >= self._renew_at:
+                self._renew(arrived)
+            return self._header
+
+    def renew(self, refused: str) -> bool:
+        with self._lock:
+            # Another thread may have renewed it since: then the new one stays.
+            if self._header == refused:
+                self._header = ""
+        return True
+
+    def _renew(self, arrived: float) -> None:
+        # Who waited while another thread's attempt failed shares its failure: eight threads that each
+        # spend a whole budget, one after the other, would be minutes.
+        if self._failure and self._failure[0] > arrived:
+            raise self._failure[1]
+        try:
+            token = read_token(self._fetch())
+        except SiprosterError as error:
+            self._failure = (self._clock(), error)
+            raise
+        self._header = f"Bearer {token.text}"
+        self._renew_at = self._clock() + token.life - min(EARLY, token.life / 2)
+
+
+def read_token(reply: Reply) -> Token:
+    """The token of an answer. Raises AuthenticationRefused, which says what to check."""
+    content = _json(reply.body)
+    if not reply.ok:
+        raise AuthenticationRefused(
+            f"no token for this client: HTTP {reply.status}{_oauth_error(content)}",
+            f"check BW_CLIENT_ID, BW_CLIENT_SECRET and BW_ENVIRONMENT; {CHECK_URL}",
+        )
+    token = content.get("access_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise AuthenticationRefused(
+            f"the token endpoint's answer (HTTP {reply.status}) holds no token: "
+            "this looks like a proxy or a wrong host",
+            CHECK_URL,
+        )
+    return Token(token, _life(content.get("expires_in")))
+
+
+def _json(body: bytes) -> dict[str, object]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _life(expires_in: object) -> float:
+    try:
+        life = float(expires_in) if isinstance(expires_in, int | float | str) else DEFAULT_LIFE
+    except (ValueError, OverflowError):
+        return DEFAULT_LIFE
+    return life if 0 < life < math.inf else DEFAULT_LIFE
+
+
+def _oauth_error(content: dict[str, object]) -> str:
+    # RFC 6749, section 5.2; a word and nothing else, since the rest of the answer is anybody's text.
+    error = content.get("error")
+    return f", {error}" if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) else ""
