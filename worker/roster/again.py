@@ -64,7 +64,7 @@ def corrections(path: str, job: str, options: Options | None = None) -> Iterator
     with text.lines() as lines:
         line, cells = next(text.records(lines), (1, []))
     if isinstance(cells, Malformed):
-        raise UsageError(f"{source.shown}, line {line}: the header is not well-formed CSV: {cells}")
+        raise UsageError(f"{source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
     return _Corrections(text, Header(cells, source.shown), job, options or Options()).read()
 
 
@@ -101,9 +101,9 @@ class _Corrections:
                         raise self._wrong(line, f"row {fields[self._row]} was on line {first} already")
                     yield int(fields[self._row]), self._correction(fields)
 
-    def _sound(self, line: int, fields: Fields | Malformed) -> tuple[int, Fields]:
+    def _sound(self, line: int, fields: Fields) -> tuple[int, Fields]:
         if isinstance(fields, Malformed):
-            raise self._wrong(line, f"not well-formed CSV: {fields}")
+            raise self._wrong(line, f"not well-formed CSV: {fields.reason}")
         if not fits(fields, self._header):
             raise self._wrong(line, f"{len(fields)} fields, but the header has {self._header.named} columns")
         if fields[self._job] != self._expected:

@@ -23,7 +23,10 @@ _SCIENTIFIC = r"[0-9]+(?:[.,][0-9]+)?[eE][+-][0-9]+"
 _ROUNDED = r"[0-9]{15}0+"
 """More than 15 digits, noughts from the 16th on: a spreadsheet keeps only 15."""
 
-_plain_name = re.compile(rf"(?!(?:{_SCIENTIFIC}|{_ROUNDED})\Z)[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
+_plain_name = re.compile(  # the first two alternatives spare most names the look ahead
+    rf"[0-9]{{1,15}}|(?![0-9])[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
+    rf"|(?!(?:{_SCIENTIFIC}|{_ROUNDED})\Z)[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
+).fullmatch
 _plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
 _plain_password = re.compile(rf"(?=[0-9]*[!-/:-~])[!-~]{{{SHORT},}}").fullmatch
 """Printable ASCII without white space, long enough, not only digits: nothing to say about it."""

@@ -40,6 +40,8 @@ class Layout:
     """Fields in a record, trailing columns without a name included."""
     named: int
     """Fields up to the last named column: a record may end there."""
+    exact: int
+    """The number of fields that needs no second look; -1: a surplus field may not be empty."""
     user: int | Template
     password: int
     domain: int | None
@@ -166,6 +168,7 @@ class _Deciding:
         return Layout(
             width=header.width,
             named=header.named,
+            exact=header.named if header.named == header.width else -1,
             user=self.user,
             password=chosen["password"],
             domain=chosen.get("domain"),

@@ -79,11 +79,11 @@ class Roster:
     def _look_through(self) -> Survey:
         """The first pass over the records: their number, and what their passwords have in common."""
         found = Survey()
-        password = self._layout.password
+        password, exact = self._layout.password, self._layout.exact
         with self._text.lines() as lines:
             records = self._chosen(self._text.records(lines))
             while group := list(islice(records, _GROUP)):
-                sound = [fields for _, fields in group if fits(fields, self._layout)]
+                sound = [row for _, row in group if len(row) == exact or fits(row, self._layout)]
                 found.add(len(group), [fields[password] for fields in sound])
         self._refuse_none(found)
         self._refuse_pins(found)
@@ -134,7 +134,9 @@ def header_of(text: Text, options: Options) -> Layout:
     with text.lines() as lines:
         line, cells = next(text.records(lines), (1, []))
     if isinstance(cells, Malformed):
-        raise UsageError(f"{text.source.shown}, line {line}: the header is not well-formed CSV: {cells}")
+        raise UsageError(
+            f"{text.source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}"
+        )
     return lay_out(cells, text.source.shown, options)
 
 

@@ -19,15 +19,13 @@ _NEUTRALISED = re.compile(r"'+[=+\-@\t\r]").match
 
 def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Row]:
     """A row for every record. One whose cells can't be attributed to columns is a row with a problem."""
-    exact = layout.width if layout.width == layout.named else -1  # else the surplus has to be looked at
+    exact = layout.exact
     user = layout.user if isinstance(layout.user, Template) else itemgetter(layout.user)
     cells = _picked(layout.carried)
     password, domain, realm, application = layout.password, layout.domain, layout.realm, layout.application
     decided = rules.row
     for line, fields in records:
-        if isinstance(fields, Malformed) or (len(fields) != exact and not fits(fields, layout)):
-            yield _unattributed(line, fields, layout)
-        else:
+        if len(fields) == exact or fits(fields, layout):
             yield decided(
                 line,
                 user(fields),
@@ -37,6 +35,8 @@ def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Ro
                 fields[password],
                 cells(fields),
             )
+        else:
+            yield _unattributed(line, fields, layout)
 
 
 def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Iterator[Record]:
@@ -61,10 +61,8 @@ class Table(Protocol):
     def width(self) -> int: ...
 
 
-def fits(fields: Fields | Malformed, table: Table) -> bool:
+def fits(fields: Fields, table: Table) -> bool:
     """Whether each field belongs to a column: what a record has beyond the named ones must be empty."""
-    if isinstance(fields, Malformed):
-        return False
     return table.named <= len(fields) <= table.width and not any(fields[table.named :])
 
 
@@ -80,13 +78,13 @@ def restored(cell: str) -> str:
     return cell[1:] if _NEUTRALISED(cell) else cell
 
 
-def _restored(fields: Fields | Malformed, layout: Layout) -> Fields | Malformed:
+def _restored(fields: Fields, layout: Layout) -> Fields:
     if fits(fields, layout):
         return [restored(cell) if at in layout.neutralised else cell for at, cell in enumerate(fields)]
     return fields
 
 
-def _meant(fields: Fields | Malformed, layout: Layout) -> bool:
+def _meant(fields: Fields, layout: Layout) -> bool:
     return not fits(fields, layout) or all(fields[at] == value for at, value in layout.where)
 
 
@@ -96,9 +94,9 @@ def _picked(positions: tuple[int, ...]) -> Callable[[Fields], tuple[str, ...]]:
     return lambda fields: tuple([fields[at] for at in positions])
 
 
-def _unattributed(line: int, fields: Fields | Malformed, layout: Layout) -> Row:
+def _unattributed(line: int, fields: Fields, layout: Layout) -> Row:
     if isinstance(fields, Malformed):
-        problem = Problem("malformed", f"the record is not well-formed CSV: {fields}")
+        problem = Problem("malformed", f"the record is not well-formed CSV: {fields.reason}")
     else:
         text = f"{len(fields)} fields, but the header has {layout.named} columns"
         problem = Problem("field_count", f"{text}; is a delimiter in a value without quotes?")

@@ -21,11 +21,15 @@ _SAMPLE_RECORDS = 50
 Fields = list[str]
 
 
-class Malformed(str):
-    """Stands for the fields of a record that is not well-formed CSV; the text says why."""
+class Malformed(Fields):
+    """A record that is not well-formed CSV: it has no fields, but a reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
 
 
-Record = tuple[int, Fields | Malformed]
+Record = tuple[int, Fields]
 """A record and the physical line on which it starts; the header is on line 1."""
 
 
@@ -63,7 +67,7 @@ class Text:
                 # swallowed rows, and nobody can say which: nothing of such a file is imported.
                 if reader.line_num > line or str(error) == "unexpected end of data":
                     raise self._unclosed(line, reader.line_num) from None
-                yield line, Malformed(error)
+                yield line, Malformed(str(error))
                 line = reader.line_num + 1
 
     def _unclosed(self, first: int, last: int) -> UsageError:
