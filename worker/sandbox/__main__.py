@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from worker.sandbox.knobs import KnobError
 from worker.sandbox.options import Options
 from worker.sandbox.server import main
 
@@ -31,12 +31,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def read_options(given: argparse.Namespace) -> Options:
-    """The options from the command line. Raises ValueError for JSON that isn't."""
+    """The options from the command line. Raises ValueError for what can't be, such as JSON that isn't."""
     usual = Options()
-    knobs = json.loads(given.knobs.read_text()) if given.knobs else {}
-    for setting in given.knob:
-        name, _, value = setting.partition("=")
-        knobs[name] = json.loads(value)
+    knobs: Any = json.loads(given.knobs.read_text()) if given.knobs else {}
+    if not isinstance(knobs, dict):
+        raise ValueError(f"{given.knobs}: an object is wanted: knob to value")
+    settings = (setting.partition("=") for setting in given.knob)
     return Options(
         accounts=given.accounts or usual.accounts,
         client_id=given.client_id,
@@ -45,7 +45,7 @@ def read_options(given: argparse.Namespace) -> Options:
         password=given.password,
         realms=given.realms or usual.realms,
         default_realm=given.default_realm,
-        knobs=knobs,
+        knobs=knobs | {name: json.loads(value) for name, _, value in settings},
         log_limit=given.log_limit,
     )
 
@@ -56,7 +56,7 @@ def run() -> None:
     given = command.parse_args()
     try:
         main(host=given.host, port=given.port, options=read_options(given))
-    except (KnobError, json.JSONDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         command.error(str(error))
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from worker.sandbox.knobs import KnobError
+from worker.sandbox.rules import NUMBER
 from worker.sandbox.state import State
 from worker.sandbox.store import Account
 from worker.sandbox.stored import Credential
@@ -47,10 +47,7 @@ class Control:
         """GET all; PUT some of them (JSON object), the others stay. 400 says what is wrong."""
         if request.method == "PUT":
             try:
-                given = json.loads(await request.body())
-                if not isinstance(given, dict):
-                    raise KnobError("an object is wanted: knob to value")
-                self._state.set_knobs(given)
+                self._state.set_knobs(json.loads(await request.body()))
             except ValueError as error:
                 return JSONResponse({"error": str(error)}, 400)
         return JSONResponse(self._state.knobs.shown())
@@ -58,7 +55,7 @@ class Control:
     async def log(self, request: Request) -> Response:
         """JSON lines; ``?after=N`` only those that follow line N."""
         after = request.query_params.get("after", "0")
-        if not after.isdigit():
+        if not NUMBER(after):
             return JSONResponse({"error": "after: a line's number"}, 400)
         return lines(self._state.journal.after(int(after)))
 

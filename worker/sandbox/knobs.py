@@ -8,7 +8,8 @@ rules; a rule is an object with exactly one trigger and, where wanted, condition
     {"per_second": 40, "burst": 5}        those that match above this rate
 
     "skip": 3                             let three matching requests pass first
-    "method": "POST", "path": "REGEX"     which requests match (the path, searched)
+    "method": "POST", "path": "REGEX"     which requests match (the path, searched); without a
+                                          path those on accounts do, the token endpoint doesn't
     "body": "REGEX"                       which requests match (the body as text, searched)
 
 and the parameters of its kind, listed in ``KINDS``.
@@ -16,6 +17,7 @@ and the parameters of its kind, listed in ``KINDS``.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -193,6 +195,8 @@ class Knobs:
 
     def set(self, given: Mapping[str, Json]) -> None:
         """Set the knobs named, leave the others; raises KnobError and changes nothing when one is wrong."""
+        if not isinstance(given, Mapping):
+            raise KnobError("an object is wanted: knob to value")
         names = [field.name for field in fields(Values)]
         unknown = sorted(set(given) - set(names) - set(KINDS))
         if unknown:
@@ -232,7 +236,7 @@ def read_value(name: str, value: Json) -> Json:
 def read_number(name: str, value: Json, whole: bool) -> float:
     """A number that is not negative."""
     wanted = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, wanted) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, wanted) or not 0 <= value < math.inf:
         raise KnobError(f"{name}: a {'whole ' if whole else ''}number, 0 or more")
     return value
 
@@ -256,6 +260,7 @@ def read_rule(kind: str, given: Json) -> Rule:
     for name, value in given.items():
         check_parameter(kind, name, value)
     patterns = {name: read_pattern(kind, name, given.get(name)) for name in PATTERNS}
+    patterns["path"] = patterns["path"] or re.compile("/accounts/")
     burst = float(max(given.get("burst", 1), 1))
     return Rule(dict(given), **patterns, allowance=burst, refilled=time.monotonic())
 

@@ -12,6 +12,7 @@ from worker.sandbox.credentials import element, path_realm, split
 from worker.sandbox.knobs import Values
 from worker.sandbox.markup import document, tag
 from worker.sandbox.order import by_key
+from worker.sandbox.rules import NUMBER
 from worker.sandbox.store import Account
 from worker.sandbox.stored import Credential, Realm
 
@@ -81,7 +82,7 @@ def nothing(knobs: Values) -> Reply:
 def read_window(credentials: Sequence[Credential], knobs: Values, call: Call) -> Window:
     """``page`` is the index or the composite of the page's first entry, ``size`` a number above 0."""
     page, size = call.query["page"], call.query["size"]
-    if not (size.isascii() and size.isdigit()) or int(size) < 1:
+    if not NUMBER(size) or int(size) < 1:
         raise bad_page(call)
     start = first_entry(credentials, page, knobs)
     if not 0 <= start < len(credentials):
@@ -97,7 +98,7 @@ def first_entry(credentials: Sequence[Credential], page: str, knobs: Values) -> 
     """
     key = page.lower()
     position = bisect_left(credentials, key, key=by_key)
-    if not (page.isascii() and page.isdigit()):
+    if not NUMBER(page):
         return position if page else -1
     is_name = position < len(credentials) and credentials[position].key == key
     if is_name and page != USUAL_PAGE["page"] and knobs.page_style == "composite":

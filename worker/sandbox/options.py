@@ -24,3 +24,8 @@ class Options:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     log_limit: int | None = None
     """Keep only so many lines of the log; None: all."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when the default realm is none of the realms."""
+        if self.default_realm and self.default_realm not in self.realms:
+            raise ValueError(f"default realm {self.default_realm}: it is none of {', '.join(self.realms)}")

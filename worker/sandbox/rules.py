@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+import sys
+from typing import NamedTuple
 
 from worker.sandbox.markup import Fields
-from worker.sandbox.store import Digests
 
 LONGEST_NAME = 32
 LONGEST_REALM = LONGEST_DIGEST = 64
 CHARACTERS = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+").fullmatch
 CHARACTERS_AND_AT = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+(@[A-Za-z0-9._\-!$&*+=~]+)*").fullmatch
+NUMBER = re.compile(r"[0-9]{1,18}").fullmatch
+"""An id, a page or a size: never so long that reading it as a number fails."""
 DIGEST = re.compile(r"[0-9A-Fa-f]{32}").fullmatch
 UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+
+
+class Digests(NamedTuple):
+    """The two digests of an entry, as bytes."""
+
+    hash1: bytes
+    hash1b: bytes | None
 
 
 class EntryRefused(Exception):
@@ -70,6 +80,7 @@ def application(entry: Fields, known: tuple[str, ...] | None) -> str:
     text = entry.get("HttpVoiceV2AppId", "")
     if text and not UUID(text):
         raise EntryRefused("23020", "HttpVoiceV2AppId is not a UUID.")
-    if text and known is not None and text.lower() not in known:
+    if text and known is not None and text.lower() not in map(str.lower, known):
         raise EntryRefused("23019", f"Application {text} is not found on the account.")
-    return text
+    # A list usually names one application: a million credentials then share one string.
+    return sys.intern(text)

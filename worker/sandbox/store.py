@@ -7,20 +7,13 @@ import itertools
 import time
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from worker.sandbox.order import Order
+from worker.sandbox.rules import NUMBER, Digests
 from worker.sandbox.stored import Credential, Realm
 
 FIRST_REALM = 1101
 FIRST_CREDENTIAL = 870001
-
-
-class Digests(NamedTuple):
-    """The two digests as bytes; ``repr`` doesn't matter since no message ever shows one."""
-
-    hash1: bytes
-    hash1b: bytes | None
 
 
 class Account:
@@ -87,7 +80,7 @@ class Account:
 
     def by_id(self, number: str) -> Credential | None:
         """The credential with this id."""
-        index = int(number) - FIRST_CREDENTIAL if number.isascii() and number.isdigit() else -1
+        index = int(number) - FIRST_CREDENTIAL if NUMBER(number) else -1
         return self._made[index] if 0 <= index < len(self._made) else None
 
     def create(self, name: str, realm: Realm, digests: Digests, application: str, lag: float) -> Credential:
