@@ -40,6 +40,7 @@ class Program:
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    cli: Path = CLI
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ class Program:
     def start(self, *arguments: str | Path, **more: str) -> subprocess.Popen[str]:
         """Start it in a process group of its own, with pipes."""
         process = subprocess.Popen(
-            [sys.executable, str(CLI), *map(str, arguments)],
+            [sys.executable, str(self.cli), *map(str, arguments)],
             cwd=self.work,
             env=self.environment | more,
             stdin=subprocess.PIPE,
