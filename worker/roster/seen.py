@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 _CACHE_KIB = 8192
+_ASKED = 500
 
 
 class Seen:
@@ -24,27 +24,35 @@ class Seen:
         self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("CREATE TABLE seen (name TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
+        # Blobs: a text may not hold what a name may (NUL, half a surrogate pair).
+        self._db.execute("CREATE TABLE seen (name BLOB PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
 
     def first_lines(self, keys: Sequence[tuple[str, int]]) -> list[int]:
         """For each ``(name, line)`` the line where the name was seen first; the line itself for a new one."""
         before = self._db.total_changes
+        new = [(_blob(name), line) for name, line in keys]
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", keys)
+        self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", new)
         self._db.execute("COMMIT")
         if self._db.total_changes - before == len(keys):
             return [line for _, line in keys]
-        first = self._lines([name for name, _ in keys])
-        return [first[name] for name, _ in keys]
+        first = self._lines([blob for blob, _ in new])
+        return [first[blob] for blob, _ in new]
 
     def look(self, names: Sequence[str]) -> list[int | None]:
         """For each name the line where it was seen first; None for one that was not."""
-        first = self._lines(list(names))
-        return [first.get(name) for name in names]
+        blobs = [_blob(name) for name in names]
+        first = self._lines(blobs)
+        return [first.get(blob) for blob in blobs]
 
-    def _lines(self, names: list[str]) -> dict[str, int]:
-        query = "SELECT name, line FROM seen WHERE name IN (SELECT value FROM json_each(?))"
-        return dict(self._db.execute(query, (json.dumps(names),)))
+    def _lines(self, blobs: list[bytes]) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
+        for at in range(0, len(blobs), _ASKED):
+            asked = blobs[at : at + _ASKED]
+            marks = ",".join("?" * len(asked))
+            query = f"SELECT name, line FROM seen WHERE name IN ({marks})"  # noqa: S608 (only marks)
+            found.update(self._db.execute(query, asked))
+        return found
 
     def close(self) -> None:
         """Ends it; the file goes with it."""
@@ -57,3 +65,7 @@ class Seen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _blob(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
