@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.importing.packing import NO_REALM, ChunkRow, chunk_row, page_row, seal_chunk, seal_page
-from worker.importing.realms import JobRealms
+from worker.importing.realms import JobRealms, RealmSource
 from worker.ledger import Ledger
-from worker.model import Family, Outcome, Problem, Row, Status
+from worker.model import Family, Job, Outcome, Problem, Row, Status
 from worker.roster import Seen
 from worker.seal import Seal
 
@@ -25,6 +25,9 @@ KEPT_FOR = 7 * 86_400.0
 
 _BUFFERED = 50_000
 """Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
+
+_SIGN_OF_LIFE = 100
+"""Pages after which the job's hold on its account is renewed."""
 
 _SHOWN = 5
 """Lines told for each warning."""
@@ -125,6 +128,22 @@ def _told(checked: Checked, first: int) -> Checked:
     return Checked(replace(row, problems=(*row.problems, problem)), checked.realm)
 
 
+def plan(ledger: Ledger, seal: Seal, source: RealmSource, job: Job, rows: Iterable[Row]) -> Tally:
+    """Read a whole roster into the ledger; when this returns, workers may take the job's chunks.
+
+    Whatever it raises, nothing was sent, and the job can be planned again or forgotten.
+    """
+    options = job.options
+    realms = JobRealms(source, ledger.jobs, job.id, options)
+    entry = Entry(ledger, seal, job.id, options.api, options.chunk_size)
+    tally = entry.write(check(rows, realms, options.api))
+    ledger.jobs.has_read(job.id, tally.rows, tally.warnings)
+    realms.create_missing()
+    ledger.jobs.start(job.id)
+    ledger.jobs.finish(job.id)  # nothing but refused rows: there is nothing to wait for
+    return tally
+
+
 class Entry:
     """Writes a checked roster into the ledger: pages for the results, chunks for the work."""
 
@@ -155,6 +174,8 @@ class Entry:
 
     def _write_page(self, page: Sequence[Checked]) -> None:
         seq = next(self._pages)
+        if seq % _SIGN_OF_LIFE == 0:
+            self._ledger.jobs.keep(self._job)
         sealed = seal_page(self._seal, self._job, seq, [page_row(c.row, c.realm) for c in page])
         self._ledger.rows.add_page(self._job, seq, page[0].row.line, page[-1].row.line, sealed)
 
@@ -189,4 +210,3 @@ def _refusal(row: Row) -> Outcome:
     codes = ";".join(dict.fromkeys(problem.code for problem in row.problems))
     texts = "; ".join(problem.text for problem in row.problems)
     return Outcome(row.line, Status.INVALID, code=codes, error=texts)
-

@@ -82,7 +82,9 @@ class JobRealms:
         try:
             realm = self._source.realm(ref)
         except NotFound:
-            return Problem("realm_unknown", f"the account has no realm {ref!r}; `siproster realm list` shows them")
+            return Problem(
+                "realm_unknown", f"the account has no realm {ref!r}; `siproster realm list` shows them"
+            )
         except Conflict as conflict:
             return Problem("realm_unknown", conflict.message)
         if realm.status != "ACTIVE":

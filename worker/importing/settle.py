@@ -165,9 +165,7 @@ class Settling:
         self._settle_unnamed(list(by_name.values()), unmatched, alone=len(rows) == 1)
 
     @staticmethod
-    def _by_hash(
-        hash1: str, by_hash: dict[str, ChunkRow], by_name: dict[str, ChunkRow]
-    ) -> ChunkRow | None:
+    def _by_hash(hash1: str, by_hash: dict[str, ChunkRow], by_name: dict[str, ChunkRow]) -> ChunkRow | None:
         row = by_hash.get(hash1)
         return by_name.pop(row.composite.casefold(), None) if row else None
 
@@ -243,5 +241,8 @@ def _difference(wanted: Credential, stored: Stored) -> tuple[str, str]:
     if (stored.hash1, stored.hash1b) != (wanted.hash1, wanted.hash1b):
         return "digest_differs", "the account has this user with another password"
     if wanted.application and stored.application.casefold() != wanted.application.casefold():
-        return "application_differs", f"the account has this user with application {stored.application or 'none'}"
+        return (
+            "application_differs",
+            f"the account has this user with application {stored.application or 'none'}",
+        )
     return "", ""

@@ -24,6 +24,22 @@ def owner() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
+def alive(worker: str) -> bool:
+    """Whether an ``owner`` may still be there; of another machine's processes nothing is known."""
+    machine, _, pid = worker.rpartition(":")
+    if not machine:
+        return False
+    if machine != platform.node():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Posts:
     """What a process needs to work on chunks: plain values, safe to take across a fork."""

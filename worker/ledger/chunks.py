@@ -50,7 +50,9 @@ _RELEASE = text("""
         doubt = :doubt, requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
-_GO_ON = text("UPDATE jobs SET state = 'running', why = '', paused = NULL WHERE id = :job AND state = 'paused'")
+_GO_ON = text(
+    "UPDATE jobs SET state = 'running', why = '', paused = NULL WHERE id = :job AND state = 'paused'"
+)
 _TROUBLED = text("SELECT coalesce(sum(troubled), 0) FROM chunks WHERE job = :job")
 _PROGRESS_OF = text("""
     SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(settled), 0) AS settled,
@@ -65,7 +67,9 @@ _DUE = text("""
                 AND (enqueued_at IS NULL OR (:idle = 1 AND enqueued_at < :before)))
             OR (state = 'claimed' AND lease_until < :now AND (enqueued_at IS NULL OR enqueued_at < :before)))
     RETURNING seq""")
-_NOT_QUEUED = text("UPDATE chunks SET enqueued_at = NULL WHERE job = :job AND seq = :seq AND state = 'waiting'")
+_NOT_QUEUED = text(
+    "UPDATE chunks SET enqueued_at = NULL WHERE job = :job AND seq = :seq AND state = 'waiting'"
+)
 _OWNERS = text("SELECT DISTINCT owner FROM chunks WHERE job = :job AND state = 'claimed'")
 _FREE = text("""
     UPDATE chunks SET lease_until = 0, enqueued_at = NULL
@@ -162,7 +166,9 @@ class Chunks:
             if row is None:
                 return None
             settled = {line: Status(status) for line, status in connection.execute(_SETTLED, key)}
-        return Claim(job, seq, row.generation, row.attempts, row.barren, bytes(row.sealed), row.doubt, settled)
+        return Claim(
+            job, seq, row.generation, row.attempts, row.barren, bytes(row.sealed), row.doubt, settled
+        )
 
     def renew(self, claim: Claim, lease: float) -> None:
         """Keep the chunk for ``lease`` seconds from now; Fenced when it is somebody else's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,8 +26,9 @@ _SELECT = text("""
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
 _READ = text("""
-    UPDATE jobs SET roster = :roster, sha256 = :sha256, columns = :columns, warnings = :warnings,
-        rows = :rows WHERE id = :job AND state = 'planning'""")
+    UPDATE jobs SET rows = :rows, warnings = :warnings WHERE id = :job AND state = 'planning'""")
+_WARNINGS = text("SELECT warnings FROM jobs WHERE id = :job")
+_PAUSED = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
 _START = text("""
     UPDATE jobs SET state = 'running', why = '', paused = NULL, finished = NULL,
@@ -47,11 +48,9 @@ _BOUND = text("""
     UPDATE jobs SET batch_bound = :bound
     WHERE id = :job AND (batch_bound IS NULL OR batch_bound > :bound)""")
 _FORGET = tuple(
-    text(f"DELETE FROM {table} WHERE {column} = :job")
-    for table, column in (
-        ("outcomes", "job"), ("chunks", "job"), ("pages", "job"), ("realms", "job"), ("writers", "job"),
-    )
-)  # fmt: skip
+    text(f"DELETE FROM {table} WHERE job = :job")
+    for table in ("outcomes", "chunks", "pages", "realms", "writers")
+)
 _FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 # Taken when nobody has it, when its holder's time is over, or when it is this job's own.
 _TAKE = text("""
@@ -137,22 +136,15 @@ class Jobs:
         with self._store.read() as connection:
             return JobState(connection.execute(_STATE, {"job": job}).scalar_one())
 
-    def has_read(
-        self, job: str, roster: str, sha256: str, columns: Sequence[str], rows: int, warnings: Mapping[str, int]
-    ) -> None:
-        """Keep what was learned by reading the whole roster."""
-        values = {
-            "job": job, "roster": roster, "sha256": sha256, "rows": rows,
-            "columns": json.dumps(list(columns)), "warnings": json.dumps(dict(warnings)),
-        }  # fmt: skip
+    def has_read(self, job: str, rows: int, warnings: Mapping[str, int]) -> None:
+        """The whole roster is in: how many rows it has, and how many drew each warning."""
         with self._store.begin() as connection:
-            connection.execute(_READ, values)
+            connection.execute(_READ, {"job": job, "rows": rows, "warnings": json.dumps(dict(warnings))})
 
     def warnings(self, job: str) -> dict[str, int]:
         """How many rows drew each warning when the roster was read."""
-        query = text("SELECT warnings FROM jobs WHERE id = :job")
         with self._store.read() as connection:
-            return dict(json.loads(connection.execute(query, {"job": job}).scalar_one()))
+            return dict(json.loads(connection.execute(_WARNINGS, {"job": job}).scalar_one()))
 
     def start(self, job: str) -> bool:
         """Let its chunks be worked on, after planning, a pause or a stop; False when it has ended."""
@@ -167,9 +159,8 @@ class Jobs:
 
     def paused(self, job: str) -> Pause | None:
         """Why the job waits; None when it doesn't."""
-        query = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
         with self._store.read() as connection:
-            row = connection.execute(query, {"job": job}).one_or_none()
+            row = connection.execute(_PAUSED, {"job": job}).one_or_none()
             return Pause(row.why, self._store.now(connection) - row.paused) if row else None
 
     def stop(self, job: str, state: JobState, why: str) -> bool:
@@ -196,7 +187,7 @@ class Jobs:
     def forget(self, job: str, *, keep_job: bool = False) -> None:
         """Remove a job whose roster turned out unreadable; ``keep_job``: only what was read of it."""
         with self._store.begin() as connection:
-            for statement in _FORGET[: -1 if keep_job else None]:
+            for statement in _FORGET:
                 connection.execute(statement, {"job": job})
             if not keep_job:
                 connection.execute(_FORGET_JOB, {"job": job})

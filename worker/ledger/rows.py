@@ -59,7 +59,9 @@ class Rows:
     def _page(self, job: str, seq: int) -> Page:
         with self._store.read() as connection:
             page = connection.execute(_PAGE, {"job": job, "seq": seq}).one()
-            rows = connection.execute(_OUTCOMES, {"job": job, "first": page.first_line, "last": page.last_line})
+            rows = connection.execute(
+                _OUTCOMES, {"job": job, "first": page.first_line, "last": page.last_line}
+            )
             outcomes = {row.line: _outcome(row) for row in rows}
         return Page(seq, bytes(page.sealed), outcomes)
 

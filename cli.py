@@ -1,0 +1,108 @@
+"""The command line: words, options, exit codes. Each command's body is loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from worker import __version__
+from worker.errors import SiprosterError
+
+COMMANDS = {
+    "import": ("imports:import_", "Post a roster: the main job."),
+    "plan": ("imports:plan_", "Read and check a roster; send nothing."),
+    "retry": ("again:retry", "Run the rows of a job that are not in place once more."),
+    "resume": ("again:resume", "Go on with a job that was interrupted, paused or stopped."),
+    "cancel": ("again:cancel", "Stop a job; what is in flight ends."),
+    "jobs": ("jobs:jobs", "List every job, newest first."),
+    "status": ("jobs:status", "Say how far a job is."),
+    "report": ("jobs:report", "Write the result files of a job again."),
+    "realm": ("realms:realm", "List, show and create realms."),
+    "worker": ("serve:worker", "Run a Celery worker."),
+    "scheduler": ("serve:scheduler", "Run the timer that brings back what was lost."),
+    "hash": ("keys:hash_", "Print Hash1 and Hash1b of a user."),
+    "keygen": ("keys:keygen", "Print a new sealing key."),
+    "sandbox": ("serve:sandbox", "Run a local stand-in for the API."),
+    "demo": ("demo:demo", "Go the whole way against the sandbox."),
+    "doctor": ("doctor:doctor", "Check the set-up."),
+}
+"""Name → where its body is, and its line in ``--help``, which must not load any of them."""
+
+
+class Commands(click.Group):
+    """Loads a command when it is called: ``--help`` answers without Celery, lxml or SQLAlchemy."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(f"worker.commands.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="siproster")
+def cli() -> None:
+    """Import SIP credentials into Bandwidth's Registrar, and account for every row.
+
+    \b
+    First steps:
+      siproster doctor                check the set-up
+      siproster plan staff.csv        read and check, send nothing
+      siproster import staff.csv      post it; results land in ./siproster-JOB/
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program. The one place where an exception becomes a message and an exit code."""
+    try:
+        cli.main(arguments, prog_name="siproster", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        click.echo("interrupted; nothing more was started", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(6)
+    except SiprosterError as error:
+        click.secho(f"siproster: {error.message}", err=True, fg="red")
+        if error.hint:
+            click.echo(f"           {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output left: the usual end of `siproster jobs | head`.
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        _report_fault(error)
+        sys.exit(1)
+
+
+def _report_fault(error: Exception) -> None:
+    """A fault of ours: where it happened, without the texts and values, which may hold a secret."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = " < ".join(
+        f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in reversed(frames)
+    )
+    click.secho(f"siproster: unexpected {type(error).__name__} in {where}", err=True, fg="red")
+    click.echo(
+        "           This is a fault of siproster. No row is lost: `siproster jobs` shows the job.", err=True
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The bodies of the commands; ``cli`` loads each when it is called."""

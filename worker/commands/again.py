@@ -1,0 +1,150 @@
+"""``retry``, ``resume`` and ``cancel``: jobs that were begun before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from worker import report, roster
+from worker.commands import watch
+from worker.commands.imports import begin, finish, plan_or_forget
+from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
+from worker.commands.screen import say, tell_json
+from worker.commands.session import Session, settings_options
+from worker.errors import Conflict, JobBusy, UsageError
+from worker.importing.job import new_job
+from worker.importing.retry import Corrections, EarlierRows
+from worker.importing.station import alive, owner
+from worker.model import Job, JobState, Options
+
+
+@click.command("retry")
+@click.argument("job_id", metavar="JOB")
+@click.option("--corrections", metavar="FILE", help="A corrected failed.csv of that job.")
+@click.option("--max-failed", metavar="N|N%", default="", help="Stop when more rows go wrong  [no bound]")
+@click.option("--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601).")
+@results_option
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@yes_option
+@json_option
+@settings_options
+def retry(job_id: str, **given: Any) -> None:
+    """Run the rows of JOB that are not in place once more, as a new job.
+
+    Rows in place are never sent again. Corrections are taken from the roster's own columns of the
+    file, matched by job and line; a password column added to it wins over the sealed password.
+    """
+    session = Session(given)
+    parent = session.ledger.jobs.get(job_id)
+    if parent.state.active and _somebody_works_on(session, parent):
+        raise Conflict(f"job {job_id} is still {parent.state}", f"wait for it, or: siproster cancel {job_id}")
+    session.station.check(parent)
+    if given["detach"] and not session.settings.broker:
+        raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
+    corrections = _corrections(given["corrections"], parent)
+    rows = EarlierRows(session.ledger, session.seal, parent, corrections)
+    options = _again(parent.options, given)
+    job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
+    report.make_folder(report.folder_of(job))
+    begin(session, job)
+    plan_or_forget(session, job, rows.rows(options))
+    finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+
+
+@click.command("resume")
+@click.argument("job_id", metavar="JOB")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@results_option
+@json_option
+@settings_options
+def resume(job_id: str, results: str, detach: bool, as_json: bool, **given: Any) -> None:
+    """Go on with JOB, which was interrupted, paused or stopped."""
+    session = Session(given)
+    job = session.ledger.jobs.get(job_id)
+    if job.state is JobState.DONE:
+        say(f"job {job_id} is done; there is nothing to go on with")
+        sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+    if job.state is JobState.CANCELLED:
+        raise Conflict(f"job {job_id} was cancelled", f"run what it left with: siproster retry {job_id}")
+    session.station.check(job)
+    if not session.settings.broker and _somebody_works_on(session, job):
+        raise JobBusy(
+            f"job {job_id} is being worked on by {_writer(session, job)}", "let it end, or end it first"
+        )
+    _take_over(session, job)
+    if job.state is JobState.PLANNING:
+        _plan_again(session, job)
+    else:
+        session.ledger.chunks.wake(job_id)
+        session.ledger.jobs.start(job_id)
+    finish(session, job_id, detach=detach, as_json=as_json)
+
+
+@click.command("cancel")
+@click.argument("job_id", metavar="JOB")
+@json_option
+@settings_options
+def cancel(job_id: str, as_json: bool, **given: Any) -> None:
+    """Stop JOB: what is in flight ends, the rest stays unprocessed."""
+    session = Session(given)
+    job = session.ledger.jobs.get(job_id)
+    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {owner()}"):
+        raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
+    say(f"job {job_id} is cancelled; run what it left with: siproster retry {job_id}")
+    if as_json:
+        tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
+
+
+def _corrections(path: str | None, parent: Job) -> Corrections:
+    if not path:
+        return {}
+    return dict(roster.corrections(path, parent.id, parent.options))
+
+
+def _again(options: Options, given: dict[str, Any]) -> Options:
+    """The earlier job's options; what ends a job early and where files go is the new job's own."""
+    return replace(
+        options,
+        max_failed=max_failed(given["max_failed"]),
+        not_after=not_after(given["not_after"]),
+        results=os.path.abspath(given["results"]) if given["results"] else "",
+    )
+
+
+def _writer(session: Session, job: Job) -> str:
+    writer = session.ledger.jobs.writer(job.host, job.account)
+    return writer.owner if writer and writer.job == job.id else ""
+
+
+def _somebody_works_on(session: Session, job: Job) -> bool:
+    """Whether the process that writes for this job may still be there."""
+    return alive(_writer(session, job))
+
+
+def _take_over(session: Session, job: Job) -> None:
+    """Hold the account, and end the leases of processes that died on this machine."""
+    session.ledger.jobs.take(job, owner())
+    for other in session.ledger.chunks.owners(job.id):
+        if not alive(other):
+            session.ledger.chunks.free(job.id, other)
+
+
+def _plan_again(session: Session, job: Job) -> None:
+    """The command died while it read the roster: nothing was sent, so it is read once more."""
+    if job.parent:
+        raise Conflict(f"job {job.id} never got its rows", f"start again: siproster retry {job.parent}")
+    if job.source == "-":
+        raise Conflict(f"job {job.id} was reading stdin when it ended; nothing was sent", "import it again")
+    with roster.open_roster(job.source, job.options) as opened:
+        if opened.sha256 != job.sha256:
+            raise UsageError(
+                f"{job.source} is not the file any more that job {job.id} was reading; nothing was sent",
+                "import it as a new job",
+            )
+        session.ledger.jobs.forget(job.id, keep_job=True)
+        session.ledger.jobs.take(job, owner())
+        plan_or_forget(session, job, opened.rows())

@@ -1,0 +1,198 @@
+"""The options of ``import`` and ``plan``, and how they become ``model.Options``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from worker.errors import UsageError
+from worker.model import Family, OnExisting, Options, Weak
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FIELDS = ("username", "password", "domain", "realm", "application_id", "hash1", "hash1b")
+
+_READING = (
+    click.option("--realm", metavar="REF", default="",
+                 help="Realm for rows without one: id, host or short name  [the account's default realm]"),
+    click.option("--create-realm", is_flag=True, help="Make --realm when it does not exist; wait until it is ACTIVE."),
+    click.option("--make-default", is_flag=True, help="Make the realm of --create-realm the account's default one."),
+    click.option("--domain", metavar="NAME", default="", help="Domain for rows without one."),
+    click.option("--application", metavar="UUID", default="", help="HttpVoiceV2AppId for rows without one."),
+    click.option("--api", type=click.Choice([f.value for f in Family]), default=Family.ACCOUNT.value, show_default=True,
+                 help="Family of endpoints; realm: names are unique per realm only."),
+    click.option("--on-existing", type=click.Choice([o.value for o in OnExisting]), default=OnExisting.SKIP.value,
+                 show_default=True, help="A name that exists with other digests or application."),
+    click.option("--from", "source_format", type=click.Choice(["auto", "generic"]), default="auto", show_default=True,
+                 help="Format of the roster."),
+    click.option("--map", "map_", metavar="FIELD=COLUMN", multiple=True,
+                 help=f"Name a column: {', '.join(FIELDS)} (repeatable)."),
+    click.option("--username", metavar="TEMPLATE", default="",
+                 help="Build the user name from columns: '{site}-{extension}', '+1{did}'."),
+    click.option("--where", metavar="COLUMN=VALUE", multiple=True, help="Only these rows (repeatable)."),
+    click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N of them."),
+    click.option("--carry", metavar="COLUMN", multiple=True,
+                 help="Carry a column into the results that would be dropped as a possible secret (repeatable)."),
+    click.option("--delimiter", metavar="CHAR", default="", help="Override what was detected: , ; | tab"),
+    click.option("--encoding", metavar="NAME", default="", help="Override what was detected: utf-8, cp1252, utf-16 …"),
+    click.option("--weak", type=click.Choice([w.value for w in Weak]), default=Weak.WARN.value, show_default=True,
+                 help="A password that is short, digits only, the user name, or shared by many."),
+)  # fmt: skip
+
+_POSTING = (
+    click.option("--batch-size", metavar="N", type=click.IntRange(1, 5000), default=100, show_default=True,
+                 help="Credentials in one request."),
+    click.option("--chunk-size", metavar="N", type=click.IntRange(1, 100_000),
+                 help="Rows in one Celery task  [the larger of 500 and 8 batches]"),
+    click.option("--concurrency", metavar="N", type=click.IntRange(1, 256), default=8, show_default=True,
+                 help="Requests in flight, per worker process; embedded: in all."),
+    click.option("--rate", metavar="N", type=click.FloatRange(min=0, min_open=True),
+                 help="Requests a second, all workers together  [no limit of our own]"),
+    click.option("--max-failed", metavar="N|N%", default="",
+                 help="Stop when more rows are failed, unknown or invalid  [no bound]"),
+    click.option("--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."),
+    click.option("--patience", metavar="SECONDS", type=click.FloatRange(min=0), default=600.0, show_default=True,
+                 help="How long to wait for a service that stays away."),
+)  # fmt: skip
+
+results_option = click.option(
+    "--results", metavar="DIR", default="", help="Where the result files go  [./siproster-JOB/]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="The facts as JSON, alone on stdout.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+
+
+def reading_options(command: F) -> F:
+    """Options that say how a roster is read."""
+    return _all(_READING, command)
+
+
+def posting_options(command: F) -> F:
+    """Options that say how rows are sent."""
+    return _all(_POSTING, command)
+
+
+def from_file(
+    ctx: click.Context, given: dict[str, Any], file_options: Mapping[str, object]
+) -> dict[str, Any]:
+    """``given`` with the settings file's options, where the command line doesn't say otherwise."""
+    merged = dict(given)
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        said = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+        words = [word.removeprefix("--") for word in parameter.opts]
+        found = [word for word in words if word in file_options]
+        if found and not said:
+            merged[name] = parameter.type_cast_value(ctx, file_options[found[0]])
+            merged[f"{name}_given"] = True
+    return merged
+
+
+def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
+    """The options, checked; UsageError says what is wrong with which."""
+    batch = given["batch_size"]
+    return Options(
+        realm=given["realm"],
+        create_realm=_with_realm(given),
+        make_default=given["make_default"],
+        domain=given["domain"],
+        application=_application(given["application"]),
+        api=Family(given["api"]),
+        on_existing=_on_existing(given["on_existing"]),
+        source_format=given["source_format"],
+        map=dict(_map(pair) for pair in given["map_"]),
+        username=given["username"],
+        where=tuple(_pair("--where", pair) for pair in given["where"]),
+        limit=given["limit"],
+        carry=tuple(given["carry"]),
+        delimiter=given["delimiter"],
+        encoding=given["encoding"],
+        weak=Weak(given["weak"]),
+        weak_given=given.get("weak_given", False)
+        or ctx.get_parameter_source("weak") is ParameterSource.COMMANDLINE,
+        batch_size=batch,
+        chunk_size=given.get("chunk_size") or max(500, 8 * batch),
+        concurrency=given["concurrency"],
+        rate=given["rate"],
+        max_failed=max_failed(given["max_failed"]),
+        not_after=not_after(given["not_after"]),
+        patience=given["patience"],
+        results=str(Path(given["results"]).absolute()) if given.get("results") else "",
+    )
+
+
+def max_failed(value: str) -> str:
+    """``N`` or ``N%``."""
+    if value and not re.fullmatch(r"\d+|\d{1,3}(\.\d+)?%", value):
+        raise UsageError(f"--max-failed {value}: a number of rows or a percentage", "for example 20 or 2%")
+    return value
+
+
+def not_after(value: str) -> str:
+    """A time in UTC, ISO 8601; a time without an offset is this machine's local time."""
+    if not value:
+        return ""
+    try:
+        moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
+    except ValueError:
+        raise UsageError(
+            f"--not-after {value}: not a time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
+        ) from None
+    if moment <= dt.datetime.now(dt.UTC):
+        raise UsageError(f"--not-after {value}: that time is over", "give the end of the maintenance window")
+    return moment.isoformat()
+
+
+def _all(options: tuple[Callable[[F], F], ...], command: F) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _with_realm(given: Mapping[str, Any]) -> bool:
+    if given["create_realm"] and not given["realm"]:
+        raise UsageError("--create-realm needs --realm NAME", "NAME is the realm's short name, such as acme")
+    if given["make_default"] and not given["create_realm"]:
+        raise UsageError(
+            "--make-default goes with --create-realm", "an existing realm is made the default one elsewhere"
+        )
+    return bool(given["create_realm"])
+
+
+def _application(value: str) -> str:
+    try:
+        return str(uuid.UUID(value)) if value else ""
+    except ValueError:
+        raise UsageError(
+            f"--application {value}: not a UUID", "it is the application's id, not its name"
+        ) from None
+
+
+def _on_existing(value: str) -> OnExisting:
+    if value != OnExisting.SKIP:
+        raise UsageError(
+            f"--on-existing {value} is not available in this version",
+            "without it, users that exist with another password are left alone and reported as `exists`",
+        )
+    return OnExisting.SKIP
+
+
+def _pair(option: str, value: str) -> tuple[str, str]:
+    name, equals, rest = value.partition("=")
+    if not (name and equals):
+        raise UsageError(f"{option} {value}: it takes NAME=VALUE")
+    return name, rest
+
+
+def _map(value: str) -> tuple[str, str]:
+    field, column = _pair("--map", value)
+    if field not in FIELDS:
+        raise UsageError(f"--map {value}: there is no field {field!r}", f"fields are {', '.join(FIELDS)}")
+    return field, column

@@ -1,0 +1,144 @@
+"""What people see: progress on stderr, the summary at the end. Never a password, never a digest."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from worker.importing.plan import Tally
+from worker.ledger import Progress as JobProgress
+from worker.model import Status
+
+_LINE_EVERY = 10.0
+"""Seconds between two lines of progress where stderr is no terminal."""
+
+_COLOURS = {
+    Status.CREATED: "green", Status.UPDATED: "green", Status.UNCHANGED: "green", Status.EXISTS: "yellow",
+    Status.INVALID: "red", Status.FAILED: "red", Status.UNKNOWN: "magenta", Status.UNPROCESSED: "yellow",
+}  # fmt: skip
+
+_MEANINGS = {
+    Status.CREATED: "new on the registrar",
+    Status.UPDATED: "set to the roster's password",
+    Status.UNCHANGED: "was there with this password already",
+    Status.EXISTS: "is there with another password or application; left alone",
+    Status.INVALID: "not sent: the row itself is wrong",
+    Status.FAILED: "refused by the service",
+    Status.UNKNOWN: "sent, never answered; retry settles it",
+    Status.UNPROCESSED: "not attempted",
+}
+
+
+def say(text: str, colour: str = "") -> None:
+    """A line for people, on stderr."""
+    click.secho(text, err=True, fg=colour or None)
+
+
+def tell_reading(name: str, tally: Tally) -> None:
+    """What reading a roster came to: rows, problems and warnings, with the first lines of each."""
+    say(
+        f"{name}: {tally.rows} rows, {tally.to_send} to send"
+        + (f", {tally.invalid} invalid" if tally.invalid else "")
+    )
+    for code, rows in sorted(tally.problems.items()):
+        say(f"  {code}: {rows} {_rows(rows)}", "red")
+    for code, rows in sorted(tally.warnings.items()):
+        lines = ", ".join(map(str, tally.warned_lines[code]))
+        more = " …" if rows > len(tally.warned_lines[code]) else ""
+        say(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+
+
+class ProgressScreen:
+    """Progress of one job: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._quiet = quiet
+        self._began = self._told = time.monotonic()
+        self._first: int | None = None
+        if console.is_terminal and not quiet:
+            self._bar = Progress(
+                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=console, transient=True,
+            )  # fmt: skip
+            self._task = self._bar.add_task("rows", total=None, rate="")
+
+    def show(self, progress: JobProgress, note: str = "") -> None:
+        """Where the job stands now; ``note``: why it waits."""
+        if self._first is None:
+            self._first = progress.settled
+        rate = (progress.settled - self._first) / max(time.monotonic() - self._began, 0.001)
+        if self._bar is not None:
+            self._bar.update(
+                self._task, total=progress.rows, completed=progress.settled, rate=f"{rate:,.0f} rows/s",
+                description=note or "rows",
+            )  # fmt: skip
+        elif not self._quiet and time.monotonic() - self._told >= _LINE_EVERY:
+            self._told = time.monotonic()
+            say(
+                f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s"
+                + (f"; {note}" if note else "")
+            )
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Show it while the block runs."""
+        if self._bar is None:
+            yield
+            return
+        with self._bar:
+            yield
+
+
+def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """The end of a job: JSON alone on stdout, or a table for people."""
+    if as_json:
+        tell_json(summary)
+        return
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(_table(summary["counts"]))
+    took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
+    console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
+                       + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
+    if summary["why"]:
+        console.print(Text(str(summary["why"]), style="yellow"))
+    for path in summary["files"].values():
+        console.print(Text(f"  {path}"), soft_wrap=True)
+
+
+def tell_json(facts: Any) -> None:
+    """Facts as JSON, alone on stdout."""
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+
+
+def _table(counts: Mapping[str, int]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    for name, rows in counts.items():
+        status = Status(name)
+        table.add_row(
+            f"{rows:,}", Text(name, style=f"bold {_COLOURS[status]}"), Text(_MEANINGS[status], style="dim")
+        )
+    return table
+
+
+def _rows(number: int) -> str:
+    return "row" if number == 1 else "rows"

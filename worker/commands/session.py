@@ -1,0 +1,94 @@
+"""What a command works with: settings, ledger, seal, the API; each made on first use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from worker import throttle
+from worker.api import Api
+from worker.importing.station import Posts, Station
+from worker.ledger import Ledger
+from worker.model import Endpoint
+from worker.seal import Seal, new_key
+from worker.settings import Settings, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings_options(command: F) -> F:
+    """The options that say whose account and which settings; every command with settings has them."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Log what happens to stderr; holds no secret."),
+        click.option("--profile", metavar="NAME", default="", help="Table [profile.NAME] of siproster.toml."),
+        click.option(
+            "--config",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Settings file  [./siproster.toml]",
+        ),
+        click.option("--account", metavar="ID", default="", help="Account  [BW_ACCOUNT_ID]"),
+    ):
+        command = option(command)
+    return command
+
+
+class Session:
+    """One run of a command."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
+        log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
+        for warning in self.settings.warnings:
+            click.secho(f"warning: {warning}", err=True, fg="yellow")
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Whose account, where; UsageError says what is not set."""
+        return self.settings.endpoint()
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """The sealing keys."""
+        return self.settings.sealing_keys(new_key)
+
+    @cached_property
+    def posts(self) -> Posts:
+        """What a process needs to work on chunks."""
+        return Posts(self.settings.broker, self.settings.ledger, self.keys, self.endpoint)
+
+    @cached_property
+    def station(self) -> Station:
+        """This process's connections for working on chunks."""
+        return Station(self.posts)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, opened; shared with this process's station where there is one."""
+        return Ledger(self.settings.ledger)
+
+    @cached_property
+    def seal(self) -> Seal:
+        """The ring of sealing keys."""
+        return Seal(self.keys)
+
+    @cached_property
+    def api(self) -> Api:
+        """A client for the command's own questions."""
+        return Api(self.endpoint, throttle.local(None))
+
+
+def log_to_stderr(level: int) -> None:
+    """Our own log lines; those of libraries only where they warn, since they may show whole URLs."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().handlers[:] = [handler]
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("siproster").setLevel(level)

@@ -1,0 +1,96 @@
+"""The rows of an earlier job that are not in place, with what somebody corrected, as a roster again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from worker.errors import UsageError
+from worker.importing.packing import PageRow, open_chunk, open_page
+from worker.ledger import Ledger
+from worker.model import Job, Options, Row, Status
+from worker.roster import PASSWORD, read_again
+from worker.seal import Seal
+
+Corrections = Mapping[int, Mapping[str, str]]
+"""Line in the roster → {column: value}."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRows:
+    """The roster of a job that retries another (importing.job.RosterFacts)."""
+
+    ledger: Ledger
+    seal: Seal
+    parent: Job
+    corrections: Corrections
+
+    @property
+    def name(self) -> str:
+        """The roster's own name."""
+        return self.parent.roster
+
+    @property
+    def source(self) -> str:
+        """Not a place to read it again from: the passwords come out of the ledger."""
+        return f"job {self.parent.id}"
+
+    @property
+    def sha256(self) -> str:
+        """The roster's own."""
+        return self.parent.sha256
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The carried columns of the earlier job."""
+        return self.parent.columns
+
+    def rows(self, options: Options) -> Iterator[Row]:
+        """The rows in the roster's order, checked as a file's are.
+
+        Raises UsageError when passwords were shredded since and the corrections don't have them.
+        """
+        return read_again(self._records(), self.columns, options)
+
+    def _records(self) -> Iterator[tuple[int, Mapping[str, str]]]:
+        passwords = _Passwords(self.ledger, self.seal, self.parent.id)
+        for page in self.ledger.rows.pages(self.parent.id):
+            for row in open_page(self.seal, self.parent.id, page.seq, page.sealed):
+                outcome = page.outcomes.get(row.line)
+                if (outcome.status if outcome else Status.UNPROCESSED).in_place:
+                    continue
+                yield row.line, self._record(row, passwords)
+
+    def _record(self, row: PageRow, passwords: _Passwords) -> Mapping[str, str]:
+        said = self.corrections.get(row.line, {})
+        password = said.get(PASSWORD) or passwords.of(row.line)
+        if password is None:
+            raise UsageError(
+                f"the password of line {row.line} was shredded: rows that are not in place are kept for 7 days",
+                "import the roster again, or give --corrections with a password column",
+            )
+        cells = dict(zip(self.columns, row.cells, strict=True))
+        return {**cells, **said, PASSWORD: password}
+
+
+class _Passwords:
+    """Passwords by line, for lines asked for in rising order: only the chunks around that line are open."""
+
+    def __init__(self, ledger: Ledger, seal: Seal, job: str) -> None:
+        self._ledger = ledger
+        self._seal = seal
+        self._job = job
+        self._ahead = ledger.chunks.kept(job)[::-1]
+        self._open: dict[int, str] = {}
+
+    def of(self, line: int) -> str | None:
+        """The password of a line; None when it is not kept any more."""
+        while self._ahead and self._ahead[-1].first_line <= line:
+            self._load(self._ahead.pop().seq)
+        return self._open.pop(line, None)
+
+    def _load(self, seq: int) -> None:
+        sealed = self._ledger.chunks.sealed(self._job, seq)
+        if sealed is not None:
+            rows = open_chunk(self._seal, self._job, seq, sealed)
+            self._open.update((row.line, row.password) for row in rows)

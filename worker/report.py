@@ -1,0 +1,154 @@
+"""Step 6 of a row's way: the ledger alone → the result files, in the roster's order.
+
+Every row of the roster gets exactly one line. No password and no digest is in any of the files.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from worker.errors import SiprosterError
+from worker.ledger import Ledger
+from worker.model import Job, Outcome, Status
+
+RESULTS = "results.csv"
+FAILED = "failed.csv"
+SUMMARY = "summary.json"
+
+OWN_COLUMNS = (
+    "bw__job", "bw__row", "bw__status", "bw__username", "bw__domain", "bw__realm", "bw__id",
+    "bw__error_code", "bw__error", "bw__attempts",
+)  # fmt: skip
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
+
+
+PageRow = Sequence[Any]
+"""Line, user, domain, realm (key or text), application, cells: as a page of the ledger has them."""
+OpenPage = Callable[[str, int, bytes], Sequence[PageRow]]
+"""Job, page number, sealed bytes → the page's rows."""
+
+
+def neutral(cell: str) -> str:
+    """A cell that no spreadsheet runs as a formula."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def folder_of(job: Job) -> Path:
+    """Where the job's result files go."""
+    return Path(job.options.results or f"siproster-{job.id}").absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """The folder for result files, before anything is sent; SiprosterError when it can't be written."""
+    with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / f".{os.getpid()}"
+        probe.touch(mode=0o600)
+        probe.unlink()
+
+
+def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[str, Any]:
+    """Write all result files of a job and return its summary.
+
+    ``open_page`` opens the sealed page of a job. Raises SiprosterError when the folder can't be
+    written; what was there before stays as it was until the new file is whole.
+    """
+    make_folder(folder)
+    with _explained(folder):
+        header = [*OWN_COLUMNS, *job.columns]
+        with _new_file(folder / RESULTS) as results, _new_file(folder / FAILED) as failed:
+            every, troubled = csv.writer(results), csv.writer(failed)
+            every.writerow(header)
+            troubled.writerow(header)
+            for status, line in _lines(ledger, open_page, job):
+                every.writerow(line)
+                if not status.in_place:
+                    troubled.writerow(line)
+        found = summary(ledger, job, folder)
+        with _new_file(folder / SUMMARY) as file:
+            json.dump(found, file, indent=2)
+            file.write("\n")
+    return found
+
+
+def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
+    """The job in a few facts: what ``--json`` prints."""
+    counts = ledger.rows.counts(job.id, job.rows)
+    seconds = (job.finished - job.started).total_seconds() if job.finished and job.started else None
+    return {
+        "job": job.id,
+        "state": job.state,
+        "why": job.why,
+        "account": job.account,
+        "operator": job.operator,
+        "version": job.version,
+        "options": _shown(asdict(job.options)),
+        "roster": {"name": job.roster, "sha256": job.sha256, "rows": job.rows},
+        "realms": [realm.host for realm in ledger.jobs.realms(job.id).values()],
+        "counts": {status.value: rows for status, rows in counts.items()},
+        "warnings": ledger.jobs.warnings(job.id),
+        "started": _iso(job.started or job.created),
+        "finished": _iso(job.finished) if job.finished else None,
+        "seconds": None if seconds is None else round(seconds, 3),
+        "requests": job.requests,
+        "retries": job.retries,
+        "parent": job.parent or None,
+        "files": {name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
+    }
+
+
+def _lines(ledger: Ledger, open_page: OpenPage, job: Job) -> Iterator[tuple[Status, list[str]]]:
+    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
+    for page in ledger.rows.pages(job.id):
+        for line, user, domain, realm, _application, cells in open_page(job.id, page.seq, page.sealed):
+            outcome = page.outcomes.get(line) or Outcome(line, Status.UNPROCESSED)
+            host = hosts.get(realm, "") if isinstance(realm, int) else realm
+            own = [user, domain, host, outcome.credential_id, outcome.code, outcome.error]
+            yield outcome.status, [
+                job.id, str(line), outcome.status.value,
+                *map(neutral, own), str(outcome.attempts), *map(neutral, cells),
+            ]  # fmt: skip
+
+
+def _shown(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as people say them, without those that say nothing."""
+    return {name: value for name, value in options.items() if value not in ("", None, {}, (), False)}
+
+
+def _iso(moment: Any) -> str:
+    return str(moment.isoformat(timespec="seconds").replace("+00:00", "Z"))
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[TextIO]:
+    """A file of mode 0600 that takes its name when it is whole."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SiprosterError(
+            f"the result files can't be written to {folder}: {error.strerror}",
+            "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger",
+        ) from None
