@@ -10,18 +10,25 @@ from email.utils import formatdate
 
 from worker.sandbox import markup
 from worker.sandbox.answers import Call, Reply
-from worker.sandbox.knobs import Knobs, Rule
+from worker.sandbox.knobs import KINDS, Knobs, Rule
 
 HTML = "text/html; charset=utf-8"
 ANSWERED = ("too_many_requests", "unavailable", "bad_gateway", "html_success", "refuse")
 """The faults that put an answer of their own in the place of the service's."""
+EXCLUSIVE = frozenset({"drop", *ANSWERED})
 
 
 def draw(knobs: Knobs, chance: random.Random, call: Call) -> Mapping[str, Rule]:
-    """The faults that strike this request, by kind; of a kind's rules the first that strikes."""
+    """The faults that strike this request, by kind.
+
+    Of a kind's rules the first that strikes counts, and of the kinds that take the answer's place
+    only one: the others aren't asked, so that their ``next`` waits for a request it can have.
+    """
     struck: dict[str, Rule] = {}
-    for kind, rules in knobs.rules.items():
-        for rule in rules:
+    for kind in KINDS:
+        if kind in EXCLUSIVE and not EXCLUSIVE.isdisjoint(struck):
+            continue
+        for rule in knobs.rules.get(kind, ()):
             if rule.matches(call.method, call.path, call.body) and rule.strikes(chance.random):
                 struck[kind] = rule
                 break
