@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.program import Program
@@ -16,8 +17,10 @@ from tests.servers import Postgres, Redis
 
 
 def pytest_configure() -> None:
-    """Let a SIGTERM unwind pytest, so that no server outlives it."""
+    """Let a SIGTERM unwind pytest, so that no server outlives it; measure no property's time."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    hypothesis.settings.register_profile("siproster", hypothesis.settings(deadline=None))
+    hypothesis.settings.load_profile("siproster")
 
 
 @pytest.fixture(scope="session")
