@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
+import pytest
 
 from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
-from tests.servers import Redis
+from tests.servers import Redis, missing
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_redis_keeps_its_data_over_a_kill(make_redis: Callable[[], Redis]) -> None:
@@ -57,3 +64,33 @@ def test_sandbox_is_as_new_for_each_test(make_sandbox: Callable[..., Sandbox]) -
     assert "branch" in after.text
     assert len(sandbox.log()) == 1
     assert sandbox.credentials() == []
+
+
+@pytest.mark.parametrize(("ci", "ends"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_missing_server_fails_only_in_ci(
+    monkeypatch: pytest.MonkeyPatch, ci: str, ends: type[BaseException]
+) -> None:
+    """CI can't pass without its servers; on a person's machine the test is skipped, with the reason."""
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(ends, match="redis-server is neither on the PATH nor in an installed wheel"):
+        missing("redis-server")
+
+
+def test_a_terminated_run_leaves_no_server(tmp_path: Path) -> None:
+    """pytest ended by SIGTERM, as by `timeout`, ends the servers that it started."""
+    test = tmp_path / "test_hangs.py"
+    test.write_text(
+        "import time\n"
+        "def test_hangs(redis_server, postgres_server):\n"
+        "    pids = redis_server.process.pid, postgres_server.process.pid\n"
+        "    print(*pids, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest", str(test)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        pids = [int(word) for word in run.stdout.readline().split()]
+        run.terminate()
+        run.communicate(timeout=30)
+    assert len(pids) == 2
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
