@@ -260,6 +260,17 @@ def test_pages_follow_each_other(sandbox: Sandbox, http: httpx.Client, style: st
     assert found == extensions
 
 
+def test_order_holds_between_writes(http: httpx.Client) -> None:
+    """A list read between many and few creations and a deletion is each time complete and in order."""
+    many = [f"user{number * 7919 % 1000:03}" for number in range(1000)]
+    for some in (many[:700], many[700:705], many[705:]):
+        post(http, *some)
+        held = names(list_of(http, size="5000"))
+        assert held == sorted(many[: len(held)])
+    http.delete(f"{CREDENTIALS}/user500")
+    assert names(list_of(http, size="5000")) == sorted(set(many) - {"user500"})
+
+
 @pytest.mark.parametrize("query", [{"page": "0"}, {"page": "3"}, {"page": ""}, {"size": "0"}, {"size": "x"}])
 def test_bad_page(http: httpx.Client, query: dict[str, str]) -> None:
     """A page that isn't there, and a size that isn't one, are 23012."""

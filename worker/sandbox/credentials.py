@@ -14,13 +14,11 @@ from worker.sandbox.rules import LONGEST_REALM, EntryRefused, application, diges
 from worker.sandbox.store import Account
 from worker.sandbox.stored import Credential, Realm
 
-MISSING_RIGHT = "The account is not set up for SIP credentials."
-
 
 def path_realm(account: Account, knobs: Values, call: Call) -> Realm | None:
     """The realm of the path; None in the account family. Raises Refusal where either is missing."""
     if not knobs.account_set_up:
-        raise Refusal(400, "23013", MISSING_RIGHT)
+        raise Refusal(400, "23013", "The account is not set up for SIP credentials.")
     return find_realm(account, knobs, call) if "realm" in call.params else None
 
 

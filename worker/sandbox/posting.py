@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from worker.sandbox.answers import Call, Refusal, Reply
 from worker.sandbox.credentials import path_realm, target_realm
 from worker.sandbox.knobs import Values
@@ -15,22 +17,87 @@ ECHOED = ("UserName", "Domain", "Hash1", "Hash1b", "Realm", "HttpVoiceV2AppId")
 
 def create(account: Account, knobs: Values, call: Call) -> Reply:
     """POST of a list: 201 with ValidSipCredentials and Errors, or 400 when no entry was valid."""
-    realm = path_realm(account, knobs, call)
+    path = path_realm(account, knobs, call)
     entries = read_list(call, knobs)
-    otherwise = realm or account.default_realm()
-    accepted: list[str] = []
-    refused: list[str] = []
-    stored: set[str] = set()
+    posting = Posting(account, knobs, call, path, path or account.default_realm())
     for entry in entries:
+        posting.take(entry)
+    call.committed, call.refused = len(posting.stored), len(entries) - len(posting.stored)
+    return posting.answer()
+
+
+@dataclass(slots=True)
+class Posting:
+    """One list on its way in."""
+
+    account: Account
+    knobs: Values
+    call: Call
+    path: Realm | None
+    """The realm of the path; None in the account family."""
+    otherwise: Realm | None
+    """The realm of entries that name none."""
+    accepted: list[str] = field(default_factory=list)
+    """Echoes, as XML."""
+    refused: list[str] = field(default_factory=list)
+    """Errors, as XML."""
+    stored: set[str] = field(default_factory=set)
+    """The names that this list stored, in lower case."""
+
+    def take(self, entry: Fields) -> None:
+        """Store one entry, or refuse it."""
         try:
-            credential = admit(account, knobs, call, entry, otherwise, realm, stored)
+            credential = self.admit(entry)
         except EntryRefused as error:
-            refused.append(refusal(call, entry, error))
+            self.refused.append(refusal(self.call, entry, error))
         else:
-            stored.add(credential.key)
-            accepted.append(acceptance(call, entry, credential))
-    call.committed, call.refused = len(accepted), len(refused)
-    return answer(accepted, refused, knobs)
+            self.stored.add(credential.key)
+            self.accepted.append(acceptance(self.call, entry, credential))
+
+    def admit(self, entry: Fields) -> Credential:
+        """Store one entry; raises EntryRefused."""
+        check_name(entry)
+        both = digests(entry)
+        chosen = application(entry, self.knobs.applications)
+        realm = self.realm_of(entry)
+        name = composite(entry)
+        if name.lower() in self.stored:
+            raise EntryRefused("23000", f"SIP credential {name} is duplicated in the list.")
+        if self.account.find(name.lower(), self.path) is not None:
+            raise self.exists(entry, name)
+        if strikes(self.call, "other_case", name):
+            name = name.swapcase()
+        return self.account.create(name, realm, both, chosen, self.knobs.list_lag)
+
+    def realm_of(self, entry: Fields) -> Realm:
+        """The realm that the entry goes on; in the realm family it can't name another than the path."""
+        if self.path is None:
+            return target_realm(self.account, entry, self.otherwise)
+        named = entry.get("Realm", "")
+        if named and self.account.realm(named) is not self.path:
+            raise EntryRefused("23018", f"Realm {named} differs from the realm of the path.")
+        return target_realm(self.account, {}, self.path)
+
+    def exists(self, entry: Fields, name: str) -> EntryRefused:
+        """The name is taken: on the account, or on the realm, whose text may show the digests."""
+        if self.path is None:
+            return EntryRefused("23009", f"SIP credential {name} does already exist on the account.")
+        pair = f" with Hash1={entry.get('Hash1', '')} Hash1b={entry.get('Hash1b', '')}"
+        shown = pair if self.knobs.show_digests else ""
+        return EntryRefused("23026", f"SIP credential {name}{shown} does already exist on the realm.")
+
+    def answer(self) -> Reply:
+        """The answer to the whole list."""
+        errors = "".join(["<Errors>", *self.refused, "</Errors>"]) if self.refused else ""
+        if self.stored:
+            valid = "".join(["<ValidSipCredentials>", *self.accepted, "</ValidSipCredentials>"])
+            return Reply(201, document("SipCredentialsResponse", valid, errors))
+        if self.knobs.none_valid_status == 201:
+            return Reply(201, document("SipCredentialsResponse", errors))
+        hint = tag("Description", "Please check your input parameters.")
+        return Reply(
+            400, document("SipCredentialsResponse", f"<ResponseStatus>{hint}</ResponseStatus>", errors)
+        )
 
 
 def read_list(call: Call, knobs: Values) -> list[Fields]:
@@ -42,49 +109,6 @@ def read_list(call: Call, knobs: Values) -> list[Fields]:
     if len(entries) > knobs.most_entries:
         raise Refusal(400, "23003", f"The list contains more than {knobs.most_entries} SIP credentials.")
     return entries
-
-
-def admit(
-    account: Account,
-    knobs: Values,
-    call: Call,
-    entry: Fields,
-    otherwise: Realm | None,
-    path: Realm | None,
-    stored: set[str],
-) -> Credential:
-    """Store one entry, or raise EntryRefused. ``stored``: the names that this list stored already."""
-    check_name(entry)
-    both = digests(entry)
-    chosen = application(entry, knobs.applications)
-    realm = target_realm(account, entry, otherwise) if path is None else same_realm(account, entry, path)
-    name = composite(entry)
-    key = name.lower()
-    if key in stored:
-        raise EntryRefused("23000", f"SIP credential {name} is duplicated in the list.")
-    if account.find(key, path) is not None:
-        raise exists(knobs, entry, name, path)
-    if strikes(call, "other_case", name):
-        name = name.swapcase()
-    return account.create(name, realm, both, chosen, knobs.list_lag)
-
-
-def same_realm(account: Account, entry: Fields, path: Realm) -> Realm:
-    """The path's realm; an entry that names another one is refused."""
-    named = entry.get("Realm", "")
-    if named and account.realm(named) is not path:
-        raise EntryRefused("23018", f"Realm {named} differs from the realm of the path.")
-    return target_realm(account, {}, path)
-
-
-def exists(knobs: Values, entry: Fields, name: str, path: Realm | None) -> EntryRefused:
-    """The name is taken: on the account, or on the realm, whose text has been seen to show the digests."""
-    if path is None:
-        return EntryRefused("23009", f"SIP credential {name} does already exist on the account.")
-    shown = (
-        f" with Hash1={entry.get('Hash1', '')} Hash1b={entry.get('Hash1b', '')}" if knobs.show_digests else ""
-    )
-    return EntryRefused("23026", f"SIP credential {name}{shown} does already exist on realm {path.host}.")
 
 
 def strikes(call: Call, kind: str, name: str) -> bool:
@@ -115,15 +139,3 @@ def refusal(call: Call, entry: Fields, error: EntryRefused) -> str:
     nameless = strikes(call, "echo_without_name", name)
     sent = {element: entry.get(element, "") for element in (ECHOED[2:] if nameless else ECHOED)}
     return f"<Error>{code}<SipCredential>{tags(sent)}</SipCredential></Error>"
-
-
-def answer(accepted: list[str], refused: list[str], knobs: Values) -> Reply:
-    """The answer to the whole list."""
-    errors = "".join(["<Errors>", *refused, "</Errors>"]) if refused else ""
-    if accepted:
-        valid = "".join(["<ValidSipCredentials>", *accepted, "</ValidSipCredentials>"])
-        return Reply(201, document("SipCredentialsResponse", valid, errors))
-    if knobs.none_valid_status == 201:
-        return Reply(201, document("SipCredentialsResponse", errors))
-    hint = tag("Description", "Please check your input parameters.")
-    return Reply(400, document("SipCredentialsResponse", f"<ResponseStatus>{hint}</ResponseStatus>", errors))
