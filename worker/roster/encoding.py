@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import io
 import re
 from dataclasses import dataclass
 from itertools import chain
@@ -80,15 +81,14 @@ def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, 
 
 
 def _text_codec(wanted: str, first: bytes) -> str:
+    """The codec of that name; the one that takes a BOM off, where there is one."""
     try:
-        codec = codecs.lookup(wanted)
-        codecs.getincrementaldecoder(wanted)().decode(b"")
-    except (LookupError, AssertionError):
-        raise UsageError(f"there is no text encoding {wanted!r}", "utf-8, utf-16, cp1252 … are") from None
-    if not isinstance(codecs.decode(b"", wanted), str):
-        raise UsageError(f"{wanted} is not a text encoding", "utf-8, utf-16, cp1252 … are")
-    with_bom = first.startswith(codecs.BOM_UTF8)
-    return "utf-8-sig" if codec.name == "utf-8" and with_bom else codec.name
+        io.TextIOWrapper(io.BytesIO(), wanted)  # the lookup that refuses codecs of bytes, such as hex
+    except LookupError:
+        raise UsageError(f"there is no text encoding {wanted!r}", "such as utf-8, utf-16, cp1252") from None
+    name = codecs.lookup(wanted).name
+    with_bom = [other for bom, other in _BOMS.items() if first.startswith(bom)]
+    return with_bom[0] if with_bom and name[:5] == with_bom[0][:5] else name
 
 
 def _by_its_start(first: bytes) -> str:
@@ -146,9 +146,10 @@ def _undecodable_line(source: Source, encoding: str) -> int | None:
         held, flag = decoder.getstate()
         try:
             lines.count(decoder.decode(block, final=not block))
-        except UnicodeDecodeError as error:  # its start counts from the bytes held back before the block
+        except UnicodeError as error:  # its start counts from the bytes held back before the block
             decoder.setstate((held, flag))
-            lines.count(decoder.decode(block[: max(error.start - len(held), 0)]))
+            good = getattr(error, "start", 0) - len(held)
+            lines.count(decoder.decode(block[: max(good, 0)]))
             return lines.number
     return None
 

@@ -53,13 +53,10 @@ class Roster:
             with self._text.lines(raw) as lines:
                 yield from made(self._chosen(self._text.records(lines)), self._layout, self._rules)
                 same = raw.hexdigest() == self.sha256
-        except (UnicodeDecodeError, UsageError):  # what the first pass read to its end
+        except (UnicodeError, UsageError):  # what the first pass read to its end
             same = False
         if not same:
-            raise UsageError(
-                f"{self.source} has changed, or vanished, while it was being read",
-                "nothing was sent; run the command again when nobody writes to the file",
-            )
+            raise _changed(self._source)
 
     def close(self) -> None:
         """Frees what was kept of a source that can be read only once."""
@@ -120,6 +117,9 @@ def open_roster(source: str, options: Options, stdin: BinaryIO | None = None) ->
     found = find(source, stdin)
     try:
         return Roster(found, options)
+    except UnicodeError:  # all bytes of it could be decoded a moment ago
+        found.close()
+        raise _changed(found) from None
     except BaseException:
         found.close()
         raise
@@ -138,6 +138,13 @@ def header_of(text: Text, options: Options) -> Layout:
             f"{text.source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}"
         )
     return lay_out(cells, text.source.shown, options)
+
+
+def _changed(source: Source) -> UsageError:
+    return UsageError(
+        f"{source.shown} has changed, or vanished, while it was being read",
+        "nothing was sent; run the command again when nobody writes to the file",
+    )
 
 
 def _delimiter(source: Source, encoding: str, options: Options) -> str:
