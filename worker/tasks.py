@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from celery import Celery
 from celery.apps.worker import Worker
@@ -30,6 +30,7 @@ from worker.model import Job
 log = logging.getLogger("siproster.tasks")
 
 TASK = "siproster.deliver"
+WAKE = "siproster.wake"
 
 _TRANSPORT = {
     "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs
@@ -78,7 +79,7 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
 
     ``station``: the embedded mode's, shared with the command; else each process makes its own.
     """
-    app = Celery("siproster", broker=posts.broker or "memory://", set_as_current=False, fixups=[])
+    app = Celery("siproster", broker=posts.broker or "memory://localhost/", set_as_current=False, fixups=[])
     app.conf.update(CONFIG)
     app.conf.broker_transport_options = _TRANSPORT if posts.broker else _MEMORY_TRANSPORT
     stations: dict[int, Station] = {}
@@ -89,6 +90,10 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
     @app.task(name=TASK)
     def deliver(identity: str, chunk: str) -> None:
         _deliver(mine(), identity, chunk)
+
+    @app.task(name=WAKE)
+    def wake() -> None:
+        """Carries nothing: see embedded_worker."""
 
     return app
 
@@ -130,7 +135,7 @@ class CeleryQueue:
         """Messages that no worker has taken; Unavailable when the broker does not answer."""
         with self._explained(), self._app.connection_for_write() as connection:
             try:
-                channel = connection.default_channel
+                channel: Any = connection.default_channel
                 return int(channel.queue_declare(self._name(job), passive=True).message_count)
             except ChannelError:  # Redis has no empty lists
                 return 0
@@ -170,7 +175,11 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
     try:
         yield
     finally:
-        state.should_stop = os.EX_OK
+        state.should_stop = os.EX_OK  # type: ignore[assignment]  # the stubs know it as None
+        # Celery's loop looks at its flag between two messages, or every two seconds; having seen it,
+        # it drains once more.
+        for _ in range(2):
+            app.tasks[WAKE].apply_async(queue=queue)
         thread.join()
         state.should_stop = None
 
@@ -185,7 +194,7 @@ def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
         without_gossip=True, quiet=True,
     )  # fmt: skip
     worker.start()
-    return cast(int, worker.exitcode or 0)
+    return worker.exitcode or 0
 
 
 def _keep_logging(**_: object) -> None:

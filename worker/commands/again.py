@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -111,7 +111,7 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
         options,
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
-        results=os.path.abspath(given["results"]) if given["results"] else "",
+        results=str(Path(given["results"]).absolute()) if given["results"] else "",
     )
 
 

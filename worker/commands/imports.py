@@ -30,7 +30,6 @@ from worker.importing.station import owner
 from worker.model import Job, Options, Row
 from worker.roster import Roster
 
-
 _TOLD = 50
 """Problems that `plan` tells one by one."""
 
@@ -45,7 +44,7 @@ _TOLD = 50
 @json_option
 @settings_options
 @click.pass_context
-def import_(ctx: click.Context, source: str, **given: Any) -> None:
+def import_(ctx: click.Context, /, source: str, **given: Any) -> None:
     """Post a roster: ROSTER is a file, - for stdin, or a URL.
 
     The whole roster is read, checked and sealed before the first credential is sent: exit code 6
@@ -75,7 +74,7 @@ def import_(ctx: click.Context, source: str, **given: Any) -> None:
 @json_option
 @settings_options
 @click.pass_context
-def plan_(ctx: click.Context, source: str, **given: Any) -> None:
+def plan_(ctx: click.Context, /, source: str, **given: Any) -> None:
     """Read and check a roster as `import` would; send nothing.
 
     Exit code 0: every row could be sent; 10: some would not be.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 import click
@@ -16,7 +15,7 @@ from worker.commands import watch
 from worker.commands.options import json_option, results_option
 from worker.commands.screen import ProgressScreen, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
-from worker.model import Job
+from worker.model import Job, Status
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the ledger while following."""
@@ -78,10 +77,9 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
 
 
 def _cells(job: Job, counts: dict[str, int]) -> list[Text]:
-    from worker.model import Status
-
     troubled = sum(rows for name, rows in counts.items() if not Status(name).in_place)
     began = (job.started or job.created).strftime("%Y-%m-%d %H:%M:%SZ")
-    return [Text(cell) for cell in (
-        job.id, job.state, job.account, f"{job.rows:,}", f"{troubled:,}", began, f"{job.operator}@{job.machine}",
-    )]  # fmt: skip
+    by = f"{job.operator}@{job.machine}"
+    return [
+        Text(cell) for cell in (job.id, job.state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)
+    ]

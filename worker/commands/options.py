@@ -20,47 +20,121 @@ F = TypeVar("F", bound=Callable[..., Any])
 FIELDS = ("username", "password", "domain", "realm", "application_id", "hash1", "hash1b")
 
 _READING = (
-    click.option("--realm", metavar="REF", default="",
-                 help="Realm for rows without one: id, host or short name  [the account's default realm]"),
-    click.option("--create-realm", is_flag=True, help="Make --realm when it does not exist; wait until it is ACTIVE."),
-    click.option("--make-default", is_flag=True, help="Make the realm of --create-realm the account's default one."),
+    click.option(
+        "--realm",
+        metavar="REF",
+        default="",
+        help="Realm for rows without one: id, host or short name  [the account's default]",
+    ),
+    click.option(
+        "--create-realm", is_flag=True, help="Make --realm when it does not exist; wait until it is ACTIVE."
+    ),
+    click.option(
+        "--make-default", is_flag=True, help="Make the realm of --create-realm the account's default one."
+    ),
     click.option("--domain", metavar="NAME", default="", help="Domain for rows without one."),
     click.option("--application", metavar="UUID", default="", help="HttpVoiceV2AppId for rows without one."),
-    click.option("--api", type=click.Choice([f.value for f in Family]), default=Family.ACCOUNT.value, show_default=True,
-                 help="Family of endpoints; realm: names are unique per realm only."),
-    click.option("--on-existing", type=click.Choice([o.value for o in OnExisting]), default=OnExisting.SKIP.value,
-                 show_default=True, help="A name that exists with other digests or application."),
-    click.option("--from", "source_format", type=click.Choice(["auto", "generic"]), default="auto", show_default=True,
-                 help="Format of the roster."),
-    click.option("--map", "map_", metavar="FIELD=COLUMN", multiple=True,
-                 help=f"Name a column: {', '.join(FIELDS)} (repeatable)."),
-    click.option("--username", metavar="TEMPLATE", default="",
-                 help="Build the user name from columns: '{site}-{extension}', '+1{did}'."),
+    click.option(
+        "--api",
+        type=click.Choice([f.value for f in Family]),
+        default=Family.ACCOUNT.value,
+        show_default=True,
+        help="Family of endpoints; realm: names are unique per realm only.",
+    ),
+    click.option(
+        "--on-existing",
+        type=click.Choice([o.value for o in OnExisting]),
+        default=OnExisting.SKIP.value,
+        show_default=True,
+        help="A name that exists with other digests or application.",
+    ),
+    click.option(
+        "--from",
+        "source_format",
+        type=click.Choice(["auto", "generic"]),
+        default="auto",
+        show_default=True,
+        help="Format of the roster.",
+    ),
+    click.option(
+        "--map",
+        "map_",
+        metavar="FIELD=COLUMN",
+        multiple=True,
+        help=f"Name a column: {', '.join(FIELDS)} (repeatable).",
+    ),
+    click.option(
+        "--username",
+        metavar="TEMPLATE",
+        default="",
+        help="Build the user name from columns: '{site}-{extension}', '+1{did}'.",
+    ),
     click.option("--where", metavar="COLUMN=VALUE", multiple=True, help="Only these rows (repeatable)."),
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N of them."),
-    click.option("--carry", metavar="COLUMN", multiple=True,
-                 help="Carry a column into the results that would be dropped as a possible secret (repeatable)."),
+    click.option(
+        "--carry",
+        metavar="COLUMN",
+        multiple=True,
+        help="Carry a column into the results that would be dropped as a possible secret (repeatable).",
+    ),
     click.option("--delimiter", metavar="CHAR", default="", help="Override what was detected: , ; | tab"),
-    click.option("--encoding", metavar="NAME", default="", help="Override what was detected: utf-8, cp1252, utf-16 …"),
-    click.option("--weak", type=click.Choice([w.value for w in Weak]), default=Weak.WARN.value, show_default=True,
-                 help="A password that is short, digits only, the user name, or shared by many."),
-)  # fmt: skip
+    click.option(
+        "--encoding", metavar="NAME", default="", help="Override what was detected: utf-8, cp1252, utf-16 …"
+    ),
+    click.option(
+        "--weak",
+        type=click.Choice([w.value for w in Weak]),
+        default=Weak.WARN.value,
+        show_default=True,
+        help="A password that is short, digits only, the user name, or shared by many.",
+    ),
+)
 
 _POSTING = (
-    click.option("--batch-size", metavar="N", type=click.IntRange(1, 5000), default=100, show_default=True,
-                 help="Credentials in one request."),
-    click.option("--chunk-size", metavar="N", type=click.IntRange(1, 100_000),
-                 help="Rows in one Celery task  [the larger of 500 and 8 batches]"),
-    click.option("--concurrency", metavar="N", type=click.IntRange(1, 256), default=8, show_default=True,
-                 help="Requests in flight, per worker process; embedded: in all."),
-    click.option("--rate", metavar="N", type=click.FloatRange(min=0, min_open=True),
-                 help="Requests a second, all workers together  [no limit of our own]"),
-    click.option("--max-failed", metavar="N|N%", default="",
-                 help="Stop when more rows are failed, unknown or invalid  [no bound]"),
+    click.option(
+        "--batch-size",
+        metavar="N",
+        type=click.IntRange(1, 5000),
+        default=100,
+        show_default=True,
+        help="Credentials in one request.",
+    ),
+    click.option(
+        "--chunk-size",
+        metavar="N",
+        type=click.IntRange(1, 100_000),
+        help="Rows in one Celery task  [the larger of 500 and 8 batches]",
+    ),
+    click.option(
+        "--concurrency",
+        metavar="N",
+        type=click.IntRange(1, 256),
+        default=8,
+        show_default=True,
+        help="Requests in flight, per worker process; embedded: in all.",
+    ),
+    click.option(
+        "--rate",
+        metavar="N",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Requests a second, all workers together  [no limit of our own]",
+    ),
+    click.option(
+        "--max-failed",
+        metavar="N|N%",
+        default="",
+        help="Stop when more rows are failed, unknown or invalid  [no bound]",
+    ),
     click.option("--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."),
-    click.option("--patience", metavar="SECONDS", type=click.FloatRange(min=0), default=600.0, show_default=True,
-                 help="How long to wait for a service that stays away."),
-)  # fmt: skip
+    click.option(
+        "--patience",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=600.0,
+        show_default=True,
+        help="How long to wait for a service that stays away.",
+    ),
+)
 
 results_option = click.option(
     "--results", metavar="DIR", default="", help="Where the result files go  [./siproster-JOB/]"

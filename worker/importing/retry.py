@@ -66,7 +66,7 @@ class EarlierRows:
         password = said.get(PASSWORD) or passwords.of(row.line)
         if password is None:
             raise UsageError(
-                f"the password of line {row.line} was shredded: rows that are not in place are kept for 7 days",
+                f"the password of line {row.line} was shredded: what is not in place is kept for 7 days",
                 "import the roster again, or give --corrections with a password column",
             )
         cells = dict(zip(self.columns, row.cells, strict=True))

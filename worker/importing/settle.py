@@ -233,7 +233,7 @@ class Settling:
 
 
 def _difference(wanted: Credential, stored: Stored) -> tuple[str, str]:
-    """Code and text of what keeps the stored credential from being the wanted one; empty when nothing does."""
+    """Code and text of what keeps the stored credential from being the wanted one; or empty."""
     if stored.composite != wanted.composite:
         return "case_differs", f"the service has it as {stored.composite}"
     if stored.realm and stored.realm.casefold() != wanted.realm.casefold():

@@ -47,9 +47,12 @@ _FINISH = text("""
 _BOUND = text("""
     UPDATE jobs SET batch_bound = :bound
     WHERE id = :job AND (batch_bound IS NULL OR batch_bound > :bound)""")
-_FORGET = tuple(
-    text(f"DELETE FROM {table} WHERE job = :job")
-    for table in ("outcomes", "chunks", "pages", "realms", "writers")
+_FORGET = (
+    text("DELETE FROM outcomes WHERE job = :job"),
+    text("DELETE FROM chunks WHERE job = :job"),
+    text("DELETE FROM pages WHERE job = :job"),
+    text("DELETE FROM realms WHERE job = :job"),
+    text("DELETE FROM writers WHERE job = :job"),
 )
 _FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 # Taken when nobody has it, when its holder's time is over, or when it is this job's own.
@@ -119,7 +122,7 @@ class Jobs:
             row = connection.execute(_SELECT, {"job": job}).mappings().one_or_none()
         if row is None:
             raise NotFound(f"there is no job {job} in this ledger", "`siproster jobs` lists them")
-        return _job(row)
+        return _job(dict(row))
 
     def newest(self) -> list[str]:
         """The ids of all jobs, newest first."""
@@ -240,7 +243,7 @@ class Jobs:
         other = connection.execute(_WRITER, values).one()
         raise JobBusy(
             f"job {other.job} is writing to account {job.account} on {job.host} ({other.owner})",
-            f"wait for it (`siproster status {other.job} --follow`) or end it (`siproster cancel {other.job}`)",
+            f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
@@ -66,6 +67,5 @@ class Rows:
         return Page(seq, bytes(page.sealed), outcomes)
 
 
-def _outcome(row: object) -> Outcome:
-    line, status, credential_id, code, error, attempts = row  # type: ignore[misc]
-    return Outcome(line, Status(status), credential_id, code, error, attempts)
+def _outcome(row: Row[Any]) -> Outcome:
+    return Outcome(row.line, Status(row.status), row.credential_id, row.code, row.error, row.attempts)

@@ -74,7 +74,9 @@ def migrate(connection: Connection, identity: str) -> str:
     if connection.dialect.name == "postgresql":  # two workers may start at the same moment
         connection.execute(text("SELECT pg_advisory_xact_lock(7360718)"))
     connection.execute(text(_META))
-    meta = {name: value for name, value in connection.execute(text("SELECT name, value FROM meta"))}
+    meta: dict[str, str] = {
+        row.name: row.value for row in connection.execute(text("SELECT name, value FROM meta"))
+    }
     version = int(meta.get("version", "0"))
     if version > len(MIGRATIONS):
         raise LedgerError(
