@@ -32,14 +32,14 @@ log = logging.getLogger("siproster.tasks")
 TASK = "siproster.deliver"
 WAKE = "siproster.wake"
 
-_TRANSPORT = {
+TRANSPORT = {
     "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs
     "socket_timeout": 10,  # without it a worker whose Redis stops answering hangs for ever, silently
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 10,
 }
-_MEMORY_TRANSPORT = {"polling_interval": 0.01}  # the default of one second is the embedded mode's speed
+MEMORY_TRANSPORT = {"polling_interval": 0.01}  # the default of one second is the embedded mode's speed
 
 CONFIG: dict[str, Any] = {
     "task_serializer": "json",  # nothing but JSON comes in: a message can't run code
@@ -81,7 +81,7 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
     """
     app = Celery("siproster", broker=posts.broker or "memory://localhost/", set_as_current=False, fixups=[])
     app.conf.update(CONFIG)
-    app.conf.broker_transport_options = _TRANSPORT if posts.broker else _MEMORY_TRANSPORT
+    app.conf.broker_transport_options = TRANSPORT if posts.broker else MEMORY_TRANSPORT
     stations: dict[int, Station] = {}
 
     def mine() -> Station:

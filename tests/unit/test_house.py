@@ -20,6 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "digest": NOUNS,
     "seal": NOUNS,
+    "failpoints": set(),
     "roster": NOUNS,
     "wire": NOUNS,
     "throttle": NOUNS,
@@ -27,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "settings": NOUNS,
     "api": NOUNS | {"wire", "throttle"},
     "report": NOUNS | {"ledger"},
-    "importing": NOUNS | {"api", "digest", "ledger", "roster", "seal", "throttle"},
+    "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "seal", "throttle"},
     "tasks": NOUNS | {"importing", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),

@@ -16,6 +16,7 @@ from concurrent.futures import Executor, Future, as_completed
 from functools import partial
 
 from worker.errors import StopJob, Throttled, TryLater
+from worker.failpoints import hit
 from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
 from worker.importing.plan import KEPT_FOR
 from worker.importing.settle import CredentialSource, Settling
@@ -104,6 +105,7 @@ class Delivery:
         claim = self.ledger.chunks.claim(self.job.id, seq, self.owner, LEASE)
         if claim is None:
             return
+        hit("claimed")
         try:
             _ChunkDelivery(self, claim, taken).run()
         except Fenced:
@@ -199,6 +201,7 @@ class _ChunkDelivery:
         left = [row for row in self._rows if not self._statuses[row.line].in_place]
         claim = self._claim
         sealed = seal_chunk(self._delivery.seal, claim.job, claim.seq, left) if left else None
+        hit("ending")
         self._ledger.chunks.end(claim, sealed, KEPT_FOR, *self._delivery.count())
         self._ledger.jobs.finish(claim.job)
 

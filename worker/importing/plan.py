@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from worker.failpoints import hit
 from worker.importing.packing import NO_REALM, ChunkRow, chunk_row, page_row, seal_chunk, seal_page
 from worker.importing.realms import JobRealms, RealmSource
 from worker.ledger import Ledger
@@ -139,6 +140,7 @@ def plan(ledger: Ledger, seal: Seal, source: RealmSource, job: Job, rows: Iterab
     tally = entry.write(check(rows, realms, options.api))
     ledger.jobs.has_read(job.id, tally.rows, tally.warnings)
     realms.create_missing()
+    hit("planned")
     ledger.jobs.start(job.id)
     ledger.jobs.finish(job.id)  # nothing but refused rows: there is nothing to wait for
     return tally
@@ -168,6 +170,7 @@ class Entry:
                 if not checked.row.problems:
                     self._put(checked)
             self._write_refused([c for c in page if c.row.problems])
+            hit("planned_page")
         for realm in list(self._unfinished):
             self._write_chunk(realm)
         return tally

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from worker.digest import digests
 from worker.errors import AnswerLost, ListRefused, SiprosterError, Unavailable
+from worker.failpoints import hit
 from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
 from worker.model import Answer, Credential, EntryError, Family, Outcome, Realm, Status, Stored
@@ -82,6 +83,7 @@ class Settling:
             credentials = [self._credential(row) for row in rows]
             self._posted.update(row.line for row in rows)
             answer = self._api.create(self._family, self._realm_of(rows[0]), credentials, self._permit)
+            hit("answered")
         except ListRefused as refusal:
             self._split(rows, refusal)
         except AnswerLost as loss:
@@ -213,6 +215,7 @@ class Settling:
         return self._realms[row.realm].realm
 
     def _credential(self, row: ChunkRow) -> Credential:
+        hit("row", row.user)
         host = self._realms[row.realm].host
         hash1, hash1b = digests(row.composite, host, row.password)
         return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
@@ -220,6 +223,7 @@ class Settling:
     def _keep(self, outcomes: Sequence[Outcome]) -> None:
         if outcomes:
             self._record(outcomes)
+            hit("recorded")
             self.in_doubt.difference_update(outcome.line for outcome in outcomes)
 
     def _failed(self, row: ChunkRow, code: str, text: str) -> Outcome:
