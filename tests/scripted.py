@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,12 +35,14 @@ class Told:
 class Scripted:
     """``answer`` is asked for each request; ``asked`` holds them all, in the order of their arrival."""
 
-    def __init__(self, answer: Callable[[Asked], Told]) -> None:
+    def __init__(self, answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._ended = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(answer))
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
@@ -89,9 +92,9 @@ class Scripted:
 
 
 @contextmanager
-def scripted(answer: Callable[[Asked], Told]) -> Iterator[Scripted]:
+def scripted(answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
     """A scripted server for the length of a block."""
-    server = Scripted(answer)
+    server = Scripted(answer, tls)
     try:
         yield server
     finally:

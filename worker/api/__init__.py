@@ -100,6 +100,9 @@ class Api:
         """
         return self._credentials.find(family, realm, composite, expected)
 
-    def check(self) -> None:
-        """Whether the service answers these credentials about this account; raises what it raises."""
-        self._credentials.first_page()
+    def check(self) -> float | None:
+        """Ask about this account with these credentials; raises what stands against it.
+
+        Seconds that the service's clock is ahead of ours, by the whole second; None where it told no date.
+        """
+        return self._credentials.first_page()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 
 from worker import wire
 from worker.api.attempts import Permit
 from worker.api.client import Client
-from worker.api.faults import Asked, failed, fault
+from worker.api.faults import NO_CREDENTIALS, Asked, failed, fault
 from worker.api.transport import Reply
 from worker.errors import Refused, StopJob
 from worker.model import Answer, Credential, Family, Realm, Stored
@@ -41,9 +43,11 @@ class Credentials:
                 return found
         return None
 
-    def first_page(self) -> None:
-        """Read the shortest list there is."""
-        self._client.ask("GET", ("sipcredentials",), _read_page, query={"page": "1", "size": "1"})
+    def first_page(self) -> float | None:
+        """Read the shortest list there is; how many seconds the service's clock is ahead of ours."""
+        return self._client.ask(
+            "GET", ("sipcredentials",), _read_page_for_its_date, query={"page": "1", "size": "1"}
+        )
 
     def _by_name(self, realm: Realm, composite: str) -> Stored | None:
         return self._client.ask("GET", ("sipcredentials", composite), _read_one)
@@ -120,9 +124,17 @@ def _read_page(reply: Reply) -> wire.Page:
     if not failed(reply):
         return wire.read_credentials(reply.body)
     error = fault(reply, Asked.LIST)
-    if reply.status == 404 and isinstance(error, Refused):
+    if isinstance(error, Refused) and error.code == NO_CREDENTIALS:
         return wire.Page((), None)
     raise error
+
+
+def _read_page_for_its_date(reply: Reply) -> float | None:
+    _read_page(reply)
+    try:
+        return parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - time.time()
+    except ValueError:  # no date, or none that can be read
+        return None
 
 
 def _read_one(reply: Reply) -> Stored | None:

@@ -17,6 +17,8 @@ from worker.errors import (
     StopJob,
 )
 
+NO_CREDENTIALS = "23008"
+NO_REALM = "33001"
 REALM_EXISTS = "33002"
 _ACCOUNT_UNKNOWN = "4022"
 _NOT_SET_UP = frozenset({"23013", "33004"})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from worker import wire
 from worker.api.client import Client
-from worker.api.faults import REALM_EXISTS, Asked, failed, fault
+from worker.api.faults import NO_REALM, REALM_EXISTS, Asked, failed, fault
 from worker.api.transport import Reply
 from worker.errors import AnswerLost, Conflict, NotFound, Refused, Unavailable, UsageError
 from worker.model import Realm
@@ -132,7 +132,7 @@ def _read_list(reply: Reply) -> list[Realm]:
     if not failed(reply):
         return wire.read_realms(reply.body)
     error = fault(reply, Asked.LIST)
-    if reply.status == 404 and isinstance(error, Refused):
+    if isinstance(error, Refused) and error.code == NO_REALM:
         return []
     raise error
 
@@ -151,5 +151,8 @@ def _read_made(reply: Reply) -> Realm:
         return wire.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
     if isinstance(error, Refused) and error.code == REALM_EXISTS:
-        raise Conflict(f"the realm exists already ({error})", "leave --create-realm out")
+        raise Conflict(
+            f"the realm exists already ({error})",
+            "`siproster realm list` shows it; it need not be made again",
+        )
     raise error
