@@ -24,7 +24,7 @@ _TELLING: Final = ("bw__username", "bw__domain", "bw__realm")
 """Columns of ours that people correct by mistake; the caller can tell them."""
 _SEALED: Final = "the row's password"
 _GROUP = 1000
-_NUMBER = re.compile("[0-9]{1,18}").fullmatch
+_number = re.compile("[0-9]{1,18}").fullmatch
 
 
 def read_again(
@@ -110,7 +110,7 @@ class _Corrections:
             raise self._wrong(
                 line, f"it is from job {fields[self._job] or '(none)'}, not from {self._expected}"
             )
-        if not _NUMBER(fields[self._row]):
+        if not _number(fields[self._row]):
             raise self._wrong(line, "bw__row is not the number of a line")
         return line, fields
 

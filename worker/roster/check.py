@@ -12,6 +12,7 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Family, Options, Problem, Row, Weak
+from worker.roster.damage import DAMAGED, ROUNDED, SCIENTIFIC, damaged, rounded
 from worker.roster.passwords import SHORT, oddities, weaknesses
 
 LONGEST_NAME: Final = 32
@@ -19,24 +20,19 @@ LONGEST_NAME: Final = 32
 LONGEST_REALM: Final = 64
 _ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
 _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
-_SCIENTIFIC = r"[0-9]+(?:[.,][0-9]+)?[eE][+-][0-9]+"
-_ROUNDED = r"[0-9]{15}0+"
-"""More than 15 digits, noughts from the 16th on: a spreadsheet keeps only 15."""
 
 _plain_name = re.compile(  # the first two alternatives spare most names the look ahead
     rf"[0-9]{{1,15}}|(?![0-9])[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
-    rf"|(?!(?:{_SCIENTIFIC}|{_ROUNDED})\Z)[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
+    rf"|(?!(?:{SCIENTIFIC}|{ROUNDED})\Z)[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
 ).fullmatch
 _plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
-_plain_password = re.compile(rf"(?=[0-9]*[!-/:-~])[!-~]{{{SHORT},}}").fullmatch
-"""Printable ASCII without white space, long enough, not only digits: nothing to say about it."""
+_plain_password = re.compile(
+    rf"(?![0-9=#*])[!-~]{{{SHORT},}}|(?!(?:[0-9]+|[*]+|{DAMAGED})\Z)[!-~]{{{SHORT},}}"
+).fullmatch
+"""Printable ASCII without white space, long enough, not only digits, no damage: nothing to say about it."""
 _uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
 _forbidden = re.compile(rf"[^{_ALLOWED}]")
-_damage = re.compile(
-    rf"{_SCIENTIFIC}|=\".*\"|#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|#+)", re.DOTALL
-).fullmatch
-_rounded = re.compile(_ROUNDED).fullmatch
 
 
 class Rules:
@@ -84,12 +80,12 @@ class Rules:
             and _plain_password(password)
             and not (self._shared and hash(password) in self._shared)
             and (len(password) != len(user) or password.casefold() != user.casefold())
-            and (not domain or (_plain_domain(domain) and self._fits(user, domain)))
+            and (not domain or self._plain(user, domain, password))
             and len(realm) <= LONGEST_REALM
             and (not application or _uuid(application))
         ):
             return Row(line, user, domain, realm, application, password, cells)
-        weak = self._weakness(user, domain, password)
+        weak = self._weakness(user, domain, password)  # not plain: looked at closely, and perhaps sound
         problems = (
             *self._user_problems(user, domain),
             *_domain_problems(domain),
@@ -101,6 +97,11 @@ class Rules:
         warnings = (*_user_warnings(user), *oddities(password), *(() if self._refuse_weak else weak))
         return Row(line, user, domain, realm, application, password, cells, problems, warnings)
 
+    def _plain(self, user: str, domain: str, password: str) -> bool:
+        """Nothing to say about the domain; a password as long as the composite may be the composite."""
+        length = len(user) + 1 + len(domain)
+        return bool(_plain_domain(domain)) and self._fits(user, domain) and len(password) != length
+
     def _fits(self, user: str, domain: str) -> bool:
         return not self._in_all or len(user) + 1 + len(domain) <= LONGEST_NAME
 
@@ -111,7 +112,7 @@ class Rules:
     def _user_problems(self, user: str, domain: str) -> list[Problem]:
         if not user:
             return [Problem("username_missing", self._missing_user)]
-        if _damage(user):
+        if damaged(user):
             text = "username: a spreadsheet rewrote it; format the column as text there and export again"
             return [Problem("spreadsheet_damage", text)]
         problems = _bad_characters("username", user, _forbidden_in_user)
@@ -162,7 +163,7 @@ def _user_warnings(user: str) -> list[Problem]:
     warnings = []
     if user.count("@") > 1:
         warnings.append(Problem("several_at_signs", "username: more than one @"))
-    if _rounded(user):
+    if rounded(user):
         text = "username: noughts from the 16th digit on; a spreadsheet keeps only 15 digits"
         warnings.append(Problem("spreadsheet_damage", text))
     return warnings

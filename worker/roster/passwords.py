@@ -8,19 +8,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from worker.model import Problem
+from worker.roster.damage import damaged
 
 SHORT: Final = 8
 """Fewer characters are short."""
 MANY: Final = 5
 """So many rows with one password share it."""
 _BUCKET = 50_000
-_PIN = re.compile("[0-9]{4,6}").fullmatch
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]").search
-_TYPOGRAPHIC = re.compile("[\u2018-\u201f\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff\ufffd]").search
-_DAMAGED = re.compile(
-    r"[0-9]+(?:[.,][0-9]+)?[eE][+-][0-9]+|=\"[^\"]*\"|#(?:N/A|REF!|NAME\?|VALUE!|#+)"
-).fullmatch
-_MASKED = re.compile("[*\u2022\u25cf]+").fullmatch
+_pin = re.compile("[0-9]{4,6}").fullmatch
+_control = re.compile("[\x00-\x1f\x7f-\x9f]").search
+_typographic = re.compile("[\u2018-\u201f\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff\ufffd]").search
+_masked = re.compile("[*\u2022\u25cf]+").fullmatch
 
 
 def weaknesses(password: str, user: str, domain: str, shared: bool) -> list[str]:
@@ -39,14 +37,14 @@ def oddities(password: str) -> list[Problem]:
     """What may be a slip of the file's author: told, but the password is used as it is."""
     found = (
         (password != password.strip(), "password_space", "password: white space at its start or end"),
-        (_CONTROL(password), "password_control", f"password: a {_control_kind(password)}"),
+        (_control(password), "password_control", f"password: a {_control_kind(password)}"),
         (
-            _TYPOGRAPHIC(password),
+            _typographic(password),
             "password_typographic",
             "password: a typographic quote, no-break or invisible character",
         ),
-        (_DAMAGED(password), "spreadsheet_damage", "password: looks as if a spreadsheet had rewritten it"),
-        (_MASKED(password), "password_masked", "password: looks masked; the export hid the real one"),
+        (damaged(password), "spreadsheet_damage", "password: looks as if a spreadsheet had rewritten it"),
+        (_masked(password), "password_masked", "password: looks masked; the export hid the real one"),
     )
     return [Problem(code, text) for true, code, text in found if true]
 
@@ -78,7 +76,7 @@ class Survey:
         self.records += records
         filled = [password for password in passwords if password]
         self.filled += len(filled)
-        self.pins += sum(map(bool, map(_PIN, filled)))
+        self.pins += sum(map(bool, map(_pin, filled)))
         self._counts.update(map(hash, filled))
         if self.filled >= self._forget_at:
             self._forget_at += _BUCKET

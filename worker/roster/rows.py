@@ -14,7 +14,7 @@ from worker.roster.layout import Layout
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
-_NEUTRALISED = re.compile(r"'+[=+\-@\t\r]").match
+_neutralised = re.compile(r"'+[=+\-@\t\r]").match
 
 
 def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Row]:
@@ -75,7 +75,7 @@ def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozens
 
 def restored(cell: str) -> str:
     """A cell of a result file without the ``'`` that keeps a spreadsheet from running it; exactly one."""
-    return cell[1:] if _NEUTRALISED(cell) else cell
+    return cell[1:] if _neutralised(cell) else cell
 
 
 def _restored(fields: Fields, layout: Layout) -> Fields:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK = 1 << 20
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)").match
+_url = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)").match
 
 
 class Source(Protocol):
@@ -118,7 +118,7 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
     """
     if place == "-":
         return _spooled("stdin", "-", stdin or sys.stdin.buffer)
-    if _URL(place):
+    if _url(place):
         return _from_url(place)
     return _from_path(Path(place).expanduser())
 

@@ -1,0 +1,147 @@
+"""An earlier job's rows, and what somebody corrected in its failed.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.rosters import GOOD, codes, opened
+from worker.errors import UsageError
+from worker.model import Options, Row
+from worker.roster import PASSWORD, corrections, read_again
+
+JOB = "20261122-224612-staff-7f3a"
+OWN = (
+    "bw__job,bw__row,bw__status,bw__username,bw__domain,bw__realm,"
+    "bw__id,bw__error_code,bw__error,bw__attempts"
+)
+
+
+@pytest.fixture
+def failed(tmp_path: Path) -> Path:
+    """Where the test puts its failed.csv."""
+    return tmp_path / "failed.csv"
+
+
+def line(row: int, cells: str, job: str = JOB) -> str:
+    """A line of failed.csv."""
+    return f"{job},{row},invalid,u{row},,,,too_long,some text,0,{cells}"
+
+
+def corrected(path: Path, header: str, *lines: str, **options: Any) -> dict[int, dict[str, str]]:
+    """What a failed.csv with these columns and lines says."""
+    path.write_text("\n".join([f"{OWN},{header}", *lines]), "utf-8")
+    return dict(corrections(str(path), JOB, Options(**options)))
+
+
+def again(records: dict[int, dict[str, str]], *columns: str, **options: Any) -> list[Row]:
+    """The rows that these records make."""
+    return list(read_again(records.items(), columns, Options(**options)))
+
+
+def test_corrections_are_the_rosters_own_cells(failed: Path) -> None:
+    """By line; one quote before a formula taken off; a filled password cell, and the names we wrote."""
+    said = corrected(failed, "user,note,password", line(7, "'+1919,x,"), line(12, f"bob,'=1,'={GOOD}"))
+    assert said == {
+        7: {"bw__username": "u7", "bw__domain": "", "bw__realm": "", "user": "+1919", "note": "x"},
+        12: {
+            "bw__username": "u12",
+            "bw__domain": "",
+            "bw__realm": "",
+            "user": "bob",
+            "note": "=1",
+            PASSWORD: f"'={GOOD}",
+        },
+    }
+
+
+def test_a_spreadsheet_may_have_saved_it(failed: Path) -> None:
+    """Semicolons, a BOM, blank lines, empty columns behind the last one."""
+    lines = [f"{OWN},user,secret,,", line(7, f"bob,{GOOD},,"), "", ",,,,,,,,,,,,,"]
+    failed.write_text("\n".join(lines).replace(",", ";"), "utf-8-sig")
+    assert dict(corrections(str(failed), JOB)) == {
+        7: {"bw__username": "u7", "bw__domain": "", "bw__realm": "", "user": "bob", PASSWORD: GOOD}
+    }
+
+
+def test_the_jobs_own_password_column_counts_alone(failed: Path) -> None:
+    """Where --map named it, a carried decoy called password is an ordinary cell."""
+    said = corrected(
+        failed, "user,password,AuthPassword", line(7, f"bob,web,{GOOD}"), map={"password": "authpassword"}
+    )
+    assert (said[7]["password"], said[7][PASSWORD]) == ("web", GOOD)
+    assert (
+        PASSWORD
+        not in corrected(failed, "user,password", line(7, "bob,web"), map={"password": "AuthPassword"})[7]
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            [line(7, "a"), line(8, "b", "20260101-000000-other-0001")],
+            "from job 20260101-000000-other-0001, not from",
+        ),
+        ([line(7, "a", "")], r"from job \(none\)"),
+        ([line(7, "a"), line(7, "b")], "line 3: row 7 was on line 2 already"),
+        ([line(7, "a").replace(",7,", ",seven,")], "line 2: bw__row"),
+        ([line(7, "a,b")], "line 2: 12 fields"),
+        ([line(7, '"a"x')], "line 2: not well-formed"),
+        ([line(7, '"a')], "line 2: a quote"),
+    ],
+)
+def test_a_file_that_cannot_be_trusted_is_refused(failed: Path, lines: list[str], said: str) -> None:
+    """Another job's, a row twice, or a line that can't be read: the line is named."""
+    with pytest.raises(UsageError, match=said):
+        corrected(failed, "user", *lines)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [("user,password", "bw__job"), ("bw__job,user", "bw__row"), (f"{OWN},user,secret,pass", "may both be")],
+)
+def test_a_header_that_cannot_be_trusted_is_refused(failed: Path, header: str, said: str) -> None:
+    """Some other file, or two columns that may be the password: before anything is read."""
+    failed.write_text(f"{header}\n{',' * header.count(',')}x\n", "utf-8")
+    with pytest.raises(UsageError, match=said):
+        corrections(str(failed), JOB)
+
+
+def test_rows_come_again_with_corrections_laid_over() -> None:
+    """Cells, corrections and the password make the row, under the job's own options."""
+    cells = {"site": "A", "extension": "101", "did": "", "password": "a decoy"}
+    records = {7: {**cells, "extension": "102", PASSWORD: GOOD, "bw__username": "ignored", "new": "ignored"}}
+    (row,) = again(
+        records, *cells, username="{site}-{extension}", map={"password": "secret"}, carry=("password",)
+    )
+    assert (row.line, row.user, row.password, row.cells) == (7, "A-102", GOOD, ("A", "102", "", "a decoy"))
+    assert codes(row) == []
+
+
+def test_what_is_missing_is_empty() -> None:
+    """A record that never had cells is as wrong as it was, and no other suffers."""
+    first, second = again({3: {}, 4: {"user": "bob", PASSWORD: GOOD}}, "user", "domain")
+    assert (codes(first), first.cells) == (["username_missing", "password_missing"], ("", ""))
+    assert (codes(second), second.line) == ([], 4)
+
+
+def test_the_choice_of_rows_is_not_made_again() -> None:
+    """Where and limit chose the rows already; a correction may even leave the choice."""
+    records = {line: {"user": f"u{line}", "site": "B", PASSWORD: GOOD} for line in (2, 3)}
+    assert len(again(records, "user", "site", where=(("site", "A"),), limit=1)) == 2
+
+
+def test_a_whole_roster_comes_again_as_it_was() -> None:
+    """Columns picked by doubtful names, templates and defaults are decided the same way twice."""
+    text = (
+        f"bw__row,login,extension,Domain,vm pin,app_id,password\n1,'+1919,x,,1234,,{GOOD}\n2,b b,y,d,9,z,pw\n"
+    )
+    options = Options(domain="d.example", realm="main")
+    with opened(text, domain="d.example", realm="main") as roster:
+        rows = list(roster.rows())
+        cells = [dict(zip(roster.columns, row.cells, strict=True)) for row in rows]
+        records = [(row.line, {**own, PASSWORD: row.password}) for row, own in zip(rows, cells, strict=True)]
+        assert list(read_again(records, roster.columns, options)) == rows

@@ -1,0 +1,217 @@
+"""The service's field rules, and what is said about passwords."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.rosters import GOOD, codes, opened, refused, rows_of, warned
+from worker.model import Family, Options, Row, Weak
+from worker.roster import Rules, read_again
+from worker.roster.passwords import Survey
+
+UUID = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
+ALLOWED = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+").fullmatch
+NAMES = st.text(st.sampled_from("aZ09.-+=~!$&*_@é /"), max_size=36)
+
+
+def decided(
+    user: str = "bob",
+    domain: str = "",
+    realm: str = "",
+    application: str = "",
+    password: str = GOOD,
+    **options: Any,
+) -> Row:
+    """One row under the rules of these options."""
+    return Rules(Options(**options)).row(2, user, domain, realm, application, password, ())
+
+
+@given(user=NAMES, domain=NAMES, family=st.sampled_from(Family))
+def test_a_name_is_sound_when_the_service_takes_it(user: str, domain: str, family: Family) -> None:
+    """The rules as the API description words them, held against every decision."""
+    row = decided(user, domain, api=family)
+    composite = f"{user}@{domain}" if domain else user
+    bare = user if domain else user.replace("@", "")
+    sound = (
+        user != ""
+        and (bare == "" or ALLOWED(bare) is not None)
+        and (domain == "" or ALLOWED(domain) is not None)
+        and max(len(user), len(domain)) <= 32
+        and (family is Family.ACCOUNT or len(composite) <= 32)
+    )
+    assert (row.problems == ()) == sound
+    assert row.composite == composite
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (decided(""), ["username_missing"]),
+        (decided(password=""), ["password_missing"]),
+        (decided("", password=""), ["username_missing", "password_missing"]),
+        (decided("a" * 33), ["too_long"]),
+        (decided("a" * 32), []),
+        (decided(domain="d" * 33), ["too_long"]),
+        (decided("a" * 20, "d" * 20), []),
+        (decided("a" * 20, "d" * 20, api=Family.REALM), ["too_long"]),
+        (decided("a" * 20, "d" * 11, api=Family.REALM), []),
+        (decided("bob@x", "y"), ["bad_characters"]),
+        (decided("bob@x@y"), []),
+        (decided(domain="a@b"), ["bad_characters"]),
+        (decided(realm="r" * 65), ["too_long"]),
+        (decided(realm="r" * 64), []),
+        (decided(application=UUID.upper()), []),
+        (decided(application=UUID.replace("-", "")), ["bad_application_id"]),
+        (decided(application=f"{{{UUID}}}"), ["bad_application_id"]),
+        (decided("b b" * 11, "d d", "r" * 65, "x", ""), [*("bad_characters", "too_long", "bad_characters"),
+            *("too_long", "bad_application_id", "password_missing")]),
+        (decided("1.4E+10"), ["spreadsheet_damage"]),
+        (decided("1,4e-7"), ["spreadsheet_damage"]),
+        (decided("12E4"), []),
+        (decided('="0306703"'), ["spreadsheet_damage"]),
+        (decided("#N/A"), ["spreadsheet_damage"]),
+        (decided("########"), ["spreadsheet_damage"]),
+        (decided("0306703"), []),
+        (decided("+19195550143"), []),
+        (decided("!$&*+=~._-"), []),
+        (decided("\ud800"), ["bad_characters"]),
+        (decided(password="x\udc80y" + GOOD), ["bad_characters"]),
+    ],
+)  # fmt: skip
+def test_all_problems_of_a_row_are_told(row: Row, expected: list[str]) -> None:
+    """Each rule at its edge, and a row that breaks all of them."""
+    assert codes(row) == expected
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ("ab cd", "username: character 3 is SPACE (U+0020); only letters"),
+        ("bob ", "character 4 is SPACE"),
+        ("o’neill", "character 2 is ’ (RIGHT SINGLE QUOTATION MARK, U+2019)"),
+        ("7012\u00a0", "character 5 is NO-BREAK SPACE (U+00A0)"),
+        ("“bob”", "character 1 is “ (LEFT DOUBLE QUOTATION MARK, U+201C) (and 1 more)"),
+        ("a\nb", "character 2 is CONTROL CHARACTER (U+000A)"),
+        ("a" * 33, "username: 33 characters, at most 32 are allowed"),
+        ("a@" + "d" * 32, "may stand in a domain column"),
+    ],
+)
+def test_a_problem_says_what_and_where(user: str, said: str) -> None:
+    """Field, position, the character by name, and what is allowed."""
+    assert said in decided(user).problems[0].text
+
+
+def test_defaults_fill_what_a_row_leaves_open() -> None:
+    """--domain, --realm and --application hold for rows without their own value only."""
+    rules = Rules(Options(domain="d.example", realm="main", application=UUID))
+    row = rules.row(2, "bob", "", "", "", GOOD, ())
+    assert (row.domain, row.realm, row.application) == ("d.example", "main", UUID)
+    other = UUID.replace("3f", "00")
+    row = rules.row(2, "bob", "own.example", "mine", other, GOOD, ())
+    assert (row.domain, row.realm, row.application) == ("own.example", "mine", other)
+
+
+def test_a_name_with_its_own_at_takes_no_default_domain() -> None:
+    """bob@x.example is complete as it is."""
+    row = Rules(Options(domain="d.example")).row(2, "bob@x.example", "", "", "", GOOD, ())
+    assert (row.composite, row.problems) == ("bob@x.example", ())
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (decided(), []),
+        (decided(password="a1b2c3d"), ["weak_password"]),
+        (decided(password="12345678901234"), ["weak_password"]),
+        (decided("conference", password="Conference"), ["weak_password"]),
+        (decided("conference@x.example", password="conference"), ["weak_password"]),
+        (decided("bob", "x.example", password="BOB@x.example"), ["weak_password"]),
+        (decided(password=f" {GOOD}"), ["password_space"]),
+        (decided(password=f"{GOOD}\u00a0"), ["password_space", "password_typographic"]),
+        (decided(password=f"{GOOD}\t."), ["password_control"]),
+        (decided(password=f"{GOOD}\n."), ["password_control"]),
+        (decided(password=f"it’s-{GOOD}"), ["password_typographic"]),
+        (decided(password="1.23456E+10"), ["spreadsheet_damage"]),
+        (decided(password='="03067031"'), ["spreadsheet_damage"]),
+        (decided(password="**********"), ["password_masked"]),
+        (decided(password="pÄss-wörd-ñ-Ж7"), []),
+        (decided(password='co:lon"quote,comma'), []),
+        (decided("a@b@c"), ["several_at_signs"]),
+        (decided("1234567890123450000"), ["spreadsheet_damage"]),
+    ],
+)
+def test_oddities_are_warned_about(row: Row, expected: list[str]) -> None:
+    """They are told, and the row goes all the same."""
+    assert (warned(row), codes(row)) == (expected, [])
+
+
+@given(st.text(min_size=1))
+def test_a_password_is_never_touched_nor_told(password: str) -> None:
+    """Whatever it is, it stays to the character, and neither a text nor a repr holds it."""
+    row = decided("zz", password=password)
+    assert row.password == password
+    assert not any(len(password) > 12 and password in one.text for one in row.problems + row.warnings)
+    assert f"password={password!r}" not in repr(row)
+
+
+def test_weak_passwords_are_refused_on_demand() -> None:
+    """With --weak refuse the warning becomes a problem, with all its reasons."""
+    row = decided("1234", password="1234", weak=Weak.REFUSE)
+    assert (codes(row), warned(row)) == (["weak_password"], [])
+    text = row.problems[0].text
+    assert text == "password: shorter than 8 characters, digits only, equal to the user name"
+
+
+def test_a_password_of_many_rows_is_weak() -> None:
+    """Five rows with one password are told, four are not."""
+
+    def text(count: int) -> str:
+        return "user,pass\n" + "".join(f"u{n},{GOOD}\n" for n in range(count)) + "other,Zk3vW8pQ5xN2\n"
+
+    assert [warned(row) for row in rows_of(text(5))] == [["weak_password"]] * 5 + [[]]
+    assert [warned(row) for row in rows_of(text(4))] == [[]] * 5
+
+
+def test_sharing_is_found_among_any_number_of_rows() -> None:
+    """Among 200,000 passwords the one that every thousandth row has is found, and no other."""
+    survey = Survey()
+    for start in range(0, 200_000, 1000):
+        survey.add(1000, ["Shared-by-many", *(f"password {n}" for n in range(start, start + 999))])
+    assert survey.shared() == {hash("Shared-by-many")}
+
+
+def test_a_pin_column_is_not_taken_in_silence() -> None:
+    """Most values of 4 to 6 digits: refused, unless --weak warn is said expressly."""
+    text = f"user,password\na,1234\nb,56789\nc,{GOOD}\n"
+    said = refused(text)
+    assert "column 'password' looks like a PIN column: 2 of its 3 values" in said
+    assert "1234" not in said
+    assert "PIN" in refused(text, weak=Weak.REFUSE, weak_given=True)
+    assert len(rows_of(text, weak=Weak.WARN, weak_given=True)) == 3
+    assert len(rows_of(text + f"d,{GOOD}x\n")) == 4
+
+
+def test_the_same_rules_hold_for_rows_that_come_again() -> None:
+    """A row of a file and the same cells from an earlier job are decided alike, whatever is in them."""
+    columns = "user,domain,realm,app_id,note"
+    cells = [
+        ("bob", "", "", "", "n"),
+        ("b b", "d" * 40, "r" * 70, "x", ""),
+        ("a@b", "c", "", UUID, "="),
+        ("",) * 5,
+    ]
+    lines = [f"{','.join(record)},{password}" for record in cells for password in ("", "short", GOOD)]
+    with opened(f"{columns},password\n" + "\n".join(lines), weak=Weak.REFUSE) as roster:
+        rows = list(roster.rows())
+        records = [
+            (row.line, {**dict(zip(roster.columns, row.cells, strict=True)), "bw__password": row.password})
+            for row in rows
+        ]
+        again = list(read_again(records, roster.columns, Options(weak=Weak.REFUSE)))
+    assert again == rows
+    assert len(rows) == 11  # the last record without a password is blank

@@ -1,0 +1,236 @@
+"""The header: which column is which, which are carried, and what the options choose."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.rosters import GOOD, codes, opened, refused, rows_of
+from worker.roster import may_be_secret
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("username", "username"),
+        ("User Name", "username"),
+        ("LOGIN", "username"),
+        ("Extension", "username"),
+        ("sip-user", "username"),
+        ("Secret", "password"),
+        ("SIP Password", "password"),
+        ("pass_word", "password"),
+        ("DOMAIN", "domain"),
+        ("Realm", "realm"),
+        ("HttpVoiceV2AppId", "application_id"),
+        ("app-id", "application_id"),
+        ("Application ID", "application_id"),
+    ],
+)
+def test_names_match_however_they_are_written(header: str, field: str) -> None:
+    """Case, white space, _ and - don't count."""
+    others = {"username": "user", "password": "secret"}
+    rest = [name for other, name in others.items() if other != field]
+    with opened(f"{header},{','.join(rest)}\n{','.join([GOOD] * (len(rest) + 1))}\n") as roster:
+        assert roster.mapping[field] == header
+
+
+def test_each_column_ends_up_where_it_belongs() -> None:
+    """All fields at once, in any order, beside a column that is only carried."""
+    application = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
+    text = f"note,realm,secret,app_id,domain,user\nn,r1,{GOOD},{application},d.example,u\n"
+    (row,) = rows_of(text)
+    assert (row.user, row.domain, row.realm, row.application) == ("u", "d.example", "r1", application)
+    assert row.password == GOOD
+    assert row.cells == ("n", "r1", application, "d.example", "u")
+    assert row.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("username,passwrd", "did you mean 'passwrd'?"),
+        ("user,Kennwort", "did you mean 'Kennwort'?"),
+        ("usernam,password", "did you mean 'usernam'?"),
+        ("extension,hash1,hash1b", "no passwords"),
+        ("extension,password,secret", "password and secret may both be"),
+        ("user,USER,password", "columns 1 and 2 have the same name"),
+        ("user name,user_name,password", "may both be the username"),
+    ],
+)
+def test_a_doubtful_header_is_refused(header: str, said: str) -> None:
+    """The message names the columns in question or the nearest one."""
+    cells = ",".join(["x"] * (header.count(",") + 1))
+    assert said in refused(f"{header}\n{cells}\n")
+
+
+def test_a_missing_header_shows_no_cell() -> None:
+    """The first line of a file without header holds a password, so nothing of it is told."""
+    text = refused(f"1001,{GOOD}\n1002,{GOOD}x\n")
+    assert GOOD not in text
+    assert "header" in text
+
+
+def test_the_better_name_wins() -> None:
+    """Of two columns for the user name the canonical one is taken, and that is told."""
+    with opened(f"extension,username,password\n1,bob,{GOOD}\n") as roster:
+        assert roster.mapping["username"] == "username"
+        assert [warning.code for warning in roster.warnings] == ["column_ambiguous"]
+        assert [row.user for row in roster.rows()] == ["bob"]
+
+
+def test_map_names_a_column() -> None:
+    """--map overrides the names; the column that it leaves is an ordinary one."""
+    text = f"user,password,AuthID,Auth Password\nweb,webpass,1001,{GOOD}\n"
+    mapped = {"username": "authid", "password": "Auth Password"}
+    with opened(text, map=mapped) as roster:
+        (row,) = roster.rows()
+        assert (row.user, row.password) == ("1001", GOOD)
+        assert roster.columns == ("user", "AuthID")
+        assert roster.dropped == ("password", "Auth Password")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"map": {"username": "Extention"}}, "did you mean 'extension'?"),
+        ({"map": {"user": "extension"}}, "the fields are: username"),
+        ({"map": {"username": "password", "password": "password"}}, "one column"),
+        ({"map": {"username": "bw__id"}}, "is not read"),
+        ({"username": "{sit}-{extension}"}, "did you mean 'site'?"),
+        ({"username": "constant"}, "names no column"),
+        ({"username": "{}"}, "empty braces"),
+        ({"username": "{site"}, "single brace"),
+        ({"username": "{site.__class__}"}, "is not a column"),
+        ({"username": "{site!r}"}, "is not a column"),
+        ({"username": "{password}"}, "holds, or may hold, a secret"),
+        ({"where": (("town", "x"),)}, "is not a column"),
+        ({"where": (("password", "x"),)}, "holds, or may hold, a secret"),
+        ({"where": (("site", "Nowhere"),)}, "no row with site=Nowhere"),
+        ({"carry": ("passwort",)}, "is not a column"),
+        ({"carry": ("password",)}, "never goes into the results"),
+        ({"domain": "not a domain"}, "domain: character 4"),
+        ({"application": "app"}, "application_id: not a UUID"),
+    ],
+)
+def test_options_that_cannot_be_met_are_refused(options: dict[str, object], said: str) -> None:
+    """A column that isn't there, a secret that would be seen, a default that breaks the rules."""
+    assert said in refused(f"extension,site,password,bw__id\n1,A,{GOOD},7\n", **options)
+
+
+@pytest.mark.parametrize(
+    ("template", "user"),
+    [
+        ("{site}-{extension}", "A-1"),
+        ("+1{did}", "+19195550143"),
+        ("{ Site }{{x}}", "A{x}"),
+        ("{DID}.{did}", "9195550143.9195550143"),
+    ],
+)
+def test_a_template_builds_user_names(template: str, user: str) -> None:
+    """Columns between braces, everything else as it stands; doubled braces are braces."""
+    text = f"extension,site,did,password\n1,A,9195550143,{GOOD}\n"
+    assert [row.user for row in rows_of(text, username=template)] == [user]
+
+
+def test_a_template_with_an_empty_column_makes_no_name() -> None:
+    """A name with a piece missing is somebody else's: the row is invalid."""
+    (row,) = rows_of(f"extension,site,password\n1,,{GOOD}\n", username="{site}-{extension}")
+    assert codes(row) == ["username_missing"]
+
+
+def test_columns_of_a_name_are_carried() -> None:
+    """What a user name is built from is in the results, even when its header sounds secret."""
+    with opened(f"pin,site,password\n1,A,{GOOD}\n", map={"username": "pin"}) as roster:
+        assert roster.columns == ("pin", "site")
+
+
+def test_where_and_limit_choose_rows() -> None:
+    """All conditions hold for a chosen row, the first N of those are taken, and the count says so."""
+    lines = [f"u{n},{GOOD},{'AB'[n % 2]},{n // 4}" for n in range(12)]
+    text = "user,pass,site,floor\n" + "\n".join(lines)
+    with opened(text, where=(("Site", "B"), ("floor", "1"))) as roster:
+        assert (roster.records, [row.user for row in roster.rows()]) == (2, ["u5", "u7"])
+    with opened(text, where=(("site", "B"),), limit=4) as roster:
+        assert (roster.records, [row.user for row in roster.rows()]) == (4, ["u1", "u3", "u5", "u7"])
+
+
+def test_a_record_that_cannot_be_attributed_is_never_filtered_out() -> None:
+    """Nobody can say that it was not meant, so it is reported."""
+    rows = rows_of(f"user,pass,site\na,{GOOD},A\nb,{GOOD}\nc,{GOOD},B\n", where=(("site", "A"),))
+    assert [(row.user, codes(row)) for row in rows] == [("a", []), ("", ["field_count"])]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("Password", "web_password", "vmsecret", "Voicemail PIN", "SrvcAccessPwd", "DeskphoneWebPass"),
+        *("md5_cred", "a1-hash", "ha1", "HA1b", "hash1", "api token", "PINCode", "pin2", "Kennwort"),
+        *(
+            "Benutzer-Passwort",
+            "contraseña",
+            "Contrasen\u0303a",
+            "Пароль",
+            "パスワード",
+            "userTokens",
+            "remotesecret",
+        ),
+    ],
+)
+def test_secret_columns_are_known_by_a_word(column: str) -> None:
+    """Whole words, parted by anything but letters or by camel case, in several languages."""
+    assert may_be_secret(column)
+
+
+@pytest.mark.parametrize(
+    "column", ["name", "Shipping", "secretary", "Compass", "passport", "spin", "description", "user_context"]
+)
+def test_other_columns_are_not_secret(column: str) -> None:
+    """A word inside another one doesn't count."""
+    assert not may_be_secret(column)
+
+
+def test_secret_columns_are_dropped_unless_carried() -> None:
+    """--carry brings a possible secret back; the passwords and digests never come."""
+    text = f"user,password,pin,token,hash1,name\nbob,{GOOD},1234,t,h,Bob\n"
+    with opened(text) as roster:
+        assert (roster.columns, roster.dropped) == (("user", "name"), ("password", "pin", "token", "hash1"))
+        assert [warning.code for warning in roster.warnings] == ["hash_not_used"]
+    with opened(text, carry=("Token",)) as roster:
+        assert roster.columns == ("user", "token", "name")
+        assert [row.cells for row in roster.rows()] == [("bob", "t", "Bob")]
+    assert "never" in refused(text, carry=("hash1",))
+
+
+def test_a_column_without_a_name_is_left_out_and_told() -> None:
+    """It may hold anything."""
+    with opened(f"user,,password\nbob,x,{GOOD}\n") as roster:
+        assert roster.columns == ("user",)
+        assert [warning.code for warning in roster.warnings] == ["column_unnamed"]
+
+
+def test_our_own_columns_are_ignored() -> None:
+    """failed.csv with a password column is a roster: bw__ columns are neither mapped nor carried."""
+    text = f"bw__username,bw__realm,user,note,password\nold,r9,'+1919,'=x,'+{GOOD}\n"
+    with opened(text) as roster:
+        assert (roster.columns, roster.dropped) == (("user", "note"), ("password",))
+        (row,) = roster.rows()
+        assert (row.user, row.realm, row.cells, row.password) == ("+1919", "", ("+1919", "=x"), f"'+{GOOD}")
+
+
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        ("'=1", "=1"),
+        ("''=1", "'=1"),
+        ("'-1", "-1"),
+        ("'@a", "@a"),
+        ("'\ta", "\ta"),
+        ("'a", "'a"),
+        ("=1", "=1"),
+    ],
+)
+def test_exactly_one_quote_is_taken_off(cell: str, read: str) -> None:
+    """Only before a formula's first character, only in a file with our columns."""
+    for own, expected in (("bw__row", read), ("other", cell)):
+        (row,) = rows_of(f"{own},user,password,note\n2,bob,{GOOD},{cell}\n")
+        assert row.cells[-1] == expected

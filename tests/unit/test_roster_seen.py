@@ -1,0 +1,39 @@
+"""Names seen already, on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.rosters import nameless_files
+from worker.roster import Seen
+
+
+@given(st.lists(st.text(max_size=3)), st.integers(1, 7))
+def test_the_first_line_is_remembered(names: list[str], size: int) -> None:
+    """As a dict would, for any names at all, inside a group and across groups of any size."""
+    expected: dict[str, int] = {}
+    lines = [expected.setdefault(name, line) for line, name in enumerate(names)]
+    keys = [(name, line) for line, name in enumerate(names)]
+    with Seen() as seen:
+        found = [
+            at for start in range(0, len(keys), size) for at in seen.first_lines(keys[start : start + size])
+        ]
+        assert found == lines
+        assert seen.look([*names, "never seen"]) == [*map(expected.get, names), None]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files through /proc")
+def test_many_names_go_to_a_nameless_file_of_the_user() -> None:
+    """What the cache can't hold lies in a file that has no name and that nobody else may read."""
+    before = nameless_files()
+    with Seen() as seen:
+        for start in range(0, 200_000, 1000):
+            seen.first_lines([(f"{'long name ' * 10}{n}", n) for n in range(start, start + 1000)])
+        facts = [os.fstat(number) for number in nameless_files() - before]
+        assert [one.st_mode & 0o077 for one in facts] == [0] * len(facts)
+        assert sum(one.st_size for one in facts) > 8_000_000
