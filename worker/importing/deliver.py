@@ -20,6 +20,7 @@ from worker.failpoints import hit
 from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
 from worker.importing.plan import KEPT_FOR
 from worker.importing.settle import CredentialSource, Settling
+from worker.importing.suspicion import DEADLY, WatchedSource
 from worker.ledger import Claim, Fenced, Ledger
 from worker.model import Family, Job, JobState, Outcome, Status
 from worker.seal import Seal
@@ -34,6 +35,9 @@ GIVE_WAY = 200.0
 
 _LONGEST_WAIT = 300.0
 """Seconds until a chunk that met an unavailable service is tried again, at most."""
+
+_LONGEST_ASKED = 3600.0
+"""Seconds that the service may ask a chunk to wait: a date far off must not put it away for ever."""
 
 
 class GivingWay(Exception):
@@ -125,10 +129,11 @@ class _ChunkDelivery:
         self._statuses: dict[int, Status] = dict(claim.settled)
         self._state = JobState.RUNNING
         self._rows = open_chunk(delivery.seal, claim.job, claim.seq, claim.sealed)
+        watched = WatchedSource(delivery.api, partial(self._ledger.chunks.set_away, claim))
         self._settling = Settling(
             self._job.options.api,
             delivery.realms,
-            delivery.api,
+            watched if claim.suspect else delivery.api,
             permit=self._lease.permit,
             record=self._record,
             go_on=self._go_on,
@@ -138,6 +143,8 @@ class _ChunkDelivery:
 
     def run(self) -> None:
         """Post what has no outcome; then end the chunk, or give it back with what it has."""
+        if self._claim.suspect:
+            self._split()
         try:
             self._post_everything()
         except GivingWay:
@@ -152,6 +159,26 @@ class _ChunkDelivery:
         else:
             self._end()
 
+    def _split(self) -> None:
+        """Half of the rows go into a chunk of their own; a row alone that was deadly is not tried again."""
+        rows = self._open_rows()
+        if len(rows) == 1 and self._claim.deaths >= DEADLY:
+            text = f"workers died {self._claim.deaths} times over this row alone; please report it"
+            self._record([Outcome(rows[0].line, Status.FAILED, "", "crashed", text, self._claim.attempts)])
+        if len(rows) < 2 or not self._claim.deaths:
+            return
+        moved = rows[len(rows) // 2 :]
+        lines = {row.line for row in moved}
+        self._rows = [row for row in self._rows if row.line not in lines]
+        seal, job = self._delivery.seal, self._job.id
+        kept = seal_chunk(seal, job, self._claim.seq, self._rows)
+        self._ledger.chunks.split(
+            self._claim, kept, moved[0].line, len(moved), lambda seq: seal_chunk(seal, job, seq, moved)
+        )
+
+    def _open_rows(self) -> list[ChunkRow]:
+        return [row for row in self._rows if row.line not in self._statuses]
+
     def _post_everything(self) -> None:
         executor = self._delivery.executor
         futures = [executor.submit(work, batch) for work, batch in self._batches()]
@@ -162,9 +189,11 @@ class _ChunkDelivery:
             _let_end(futures)
 
     def _batches(self) -> Iterator[tuple[Callable[[Sequence[ChunkRow]], None], Sequence[ChunkRow]]]:
-        open_rows = [row for row in self._rows if row.line not in self._statuses]
+        open_rows = self._open_rows()
         sent = [row for row in open_rows if self._claim.in_doubt(row.line)]
         fresh = [row for row in open_rows if not self._claim.in_doubt(row.line)]
+        # From here on, so that a batch which never got its turn is asked for by the next claim.
+        self._settling.in_doubt.update(row.line for row in sent)
         size = min(self._job.options.batch_size, self._bound())
         yield from ((self._settling.ask_and_post, batch) for batch in self._cut(sent, size))
         yield from ((self._settling.post, batch) for batch in self._cut(fresh, size))
@@ -194,8 +223,9 @@ class _ChunkDelivery:
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         self._state = self._lease.record(outcomes)
         self._statuses.update((outcome.line, outcome.status) for outcome in outcomes)
-        if any(outcome.status.counts_as_failed for outcome in outcomes):
-            stop_when_too_many_failed(self._ledger, self._job)
+        troubled = any(outcome.status.counts_as_failed for outcome in outcomes)
+        if troubled and stop_when_too_many_failed(self._ledger, self._job):
+            self._state = JobState.STOPPED
 
     def _end(self) -> None:
         left = [row for row in self._rows if not self._statuses[row.line].in_place]
@@ -212,7 +242,7 @@ class _ChunkDelivery:
     def _wait(self, later: TryLater) -> float:
         # Spread out, so that the chunks of a long outage don't all come back at the same moment.
         grown = min(_LONGEST_WAIT, 2.0 ** min(self._claim.barren, 9)) * random.uniform(0.5, 1.0)  # noqa: S311
-        return max(grown, later.retry_after or 0.0)
+        return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
 
 
 def _let_end(futures: Sequence[Future[None]]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from worker.digest import digests
-from worker.errors import AnswerLost, ListRefused, SiprosterError, Unavailable
+from worker.errors import AnswerLost, ListRefused, Refused, SiprosterError, Unavailable
 from worker.failpoints import hit
 from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
@@ -24,7 +24,7 @@ _EXISTS = frozenset({"23009", "23026"})
 """Exists on the account; exists on the realm."""
 
 _WHOLE_REALM = frozenset({"23017", "23022", "33001"})
-"""Realm not found, realm not ACTIVE: every row of the list would be refused alone, too."""
+"""Realm not found, realm not ACTIVE: every row of that realm would be refused alone, too."""
 
 _LOST_IN_A_ROW = 2
 """Answers lost for the same rows, asked for in between, before the service counts as unavailable."""
@@ -70,7 +70,7 @@ class Settling:
         self._earlier = earlier_attempts
         self._posted: Counter[int] = Counter()
         self.in_doubt: set[int] = set()
-        """Lines that were sent and whose answer is still missing."""
+        """Lines that were, or may have been, sent and whose answer is still missing."""
 
     def post(self, rows: Sequence[ChunkRow], lost: int = 0) -> None:
         """Create these rows' credentials with one request, or with several where one doesn't settle it.
@@ -98,7 +98,6 @@ class Settling:
 
     def ask_and_post(self, rows: Sequence[ChunkRow]) -> None:
         """Rows that an earlier claim may have sent: ask for them first, post those that aren't there."""
-        self.in_doubt.update(row.line for row in rows)
         absent = self._ask(rows)
         if absent:
             self.post(absent)
@@ -114,15 +113,16 @@ class Settling:
         """Outcomes for the rows that the service holds; the others are returned."""
         absent = []
         for row in rows:
-            stored = self._find(row)
-            if stored is None:
+            outcome = self._looked_up(row, sent=True)
+            if outcome is None:
                 absent.append(row)
             else:
-                self._keep([self._compared(row, stored, sent=True)])
+                self._keep([outcome])
         return absent
 
     def _split(self, rows: Sequence[ChunkRow], refusal: ListRefused) -> None:
-        if len(rows) == 1 or refusal.code in _WHOLE_REALM:
+        one_realm = len({row.realm for row in rows}) == 1
+        if len(rows) == 1 or (one_realm and refusal.code in _WHOLE_REALM):
             self._keep([self._failed(row, refusal.code or "refused", refusal.text) for row in rows])
             return
         if refusal.bound:
@@ -133,11 +133,9 @@ class Settling:
 
     def _isolate(self, rows: Sequence[ChunkRow], error: Exception) -> None:
         """A fault of our own: find the row that does it, so that its batch-mates go on without it."""
-        name = type(error).__name__
-        log.error("%s while working on %d rows, the first at line %d", name, len(rows), rows[0].line)
+        self.in_doubt.update(row.line for row in rows)  # it may have been the answer that was too much
         if len(rows) == 1:
-            text = f"siproster itself failed on this row ({name}); please report it"
-            self._keep([self._failed(rows[0], "crashed", text)])
+            self._keep([self._crashed(rows[0], error, Status.FAILED)])
             return
         half = len(rows) // 2
         self.post(rows[:half])
@@ -153,8 +151,9 @@ class Settling:
                 outcomes.append(self._accepted(row, echo.id, echo.composite))
         unmatched: list[EntryError] = []
         for refusal in answer.refused:
-            row = by_name.pop(refusal.composite.casefold(), None) if refusal.composite else None
-            row = row or self._by_hash(refusal.hash1, by_hash, by_name)
+            # The digest first: an echo may lack a wrong domain, and name another row by what is left.
+            row = self._by_hash(refusal.hash1, by_hash, by_name)
+            row = row or by_name.pop(refusal.composite.casefold(), None)
             if row is None:
                 unmatched.append(refusal)
             elif refusal.code in _EXISTS:
@@ -173,6 +172,7 @@ class Settling:
 
     def _settle_unnamed(self, rows: list[ChunkRow], unmatched: list[EntryError], *, alone: bool) -> None:
         """Rows that the answer didn't name: ask for them, then send what isn't there alone."""
+        self.in_doubt.update(row.line for row in rows)
         for row in self._ask(rows):
             if not alone:
                 self.post([row])
@@ -183,9 +183,9 @@ class Settling:
                 self._keep([self._outcome(row, Status.UNKNOWN, "not_mentioned", text)])
 
     def _existing(self, row: ChunkRow, refusal: EntryError) -> Outcome:
-        stored = self._find(row, expected=True)
-        if stored is not None:
-            return self._compared(row, stored, sent=row.line in self.in_doubt)
+        outcome = self._looked_up(row, expected=True, sent=row.line in self.in_doubt)
+        if outcome is not None:
+            return outcome
         text = f"the service says that it exists, but doesn't show it: {refusal.text}"
         return self._outcome(row, Status.UNKNOWN, refusal.code, text)
 
@@ -208,8 +208,21 @@ class Settling:
             return self._outcome(row, Status.UNCHANGED, "origin_unknown", text, stored.id)
         return self._outcome(row, Status.UNCHANGED, credential_id=stored.id)
 
-    def _find(self, row: ChunkRow, *, expected: bool = False) -> Stored | None:
-        return self._api.find(self._family, self._realm_of(row), row.composite, expected=expected)
+    def _looked_up(self, row: ChunkRow, *, sent: bool, expected: bool = False) -> Outcome | None:
+        """What the service holds under the row's name, as the row's outcome; None: nothing.
+
+        A row that can't even be asked for has that as its outcome: it must not keep its chunk from ending.
+        """
+        try:
+            stored = self._api.find(self._family, self._realm_of(row), row.composite, expected=expected)
+            return self._compared(row, stored, sent=sent) if stored else None
+        except Refused as refusal:
+            text = f"sent, and the service refuses to be asked for it: {refusal.text}"
+            return self._outcome(row, Status.UNKNOWN, refusal.code or "refused", text)
+        except SiprosterError:
+            raise
+        except Exception as error:
+            return self._crashed(row, error, Status.UNKNOWN)
 
     def _realm_of(self, row: ChunkRow) -> Realm:
         return self._realms[row.realm].realm
@@ -225,6 +238,12 @@ class Settling:
             self._record(outcomes)
             hit("recorded")
             self.in_doubt.difference_update(outcome.line for outcome in outcomes)
+
+    def _crashed(self, row: ChunkRow, error: Exception, status: Status) -> Outcome:
+        name = type(error).__name__  # its text may hold anything
+        log.error("%s while working on line %d", name, row.line)
+        text = f"siproster itself failed on this row ({name}); please report it"
+        return self._outcome(row, status, "crashed", text)
 
     def _failed(self, row: ChunkRow, code: str, text: str) -> Outcome:
         return self._outcome(row, Status.FAILED, code, text)
