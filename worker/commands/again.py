@@ -17,8 +17,9 @@ from worker.commands.screen import say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.job import new_job
+from worker.importing.owners import alive, owner
 from worker.importing.retry import Corrections, EarlierRows
-from worker.importing.station import alive, owner
+from worker.importing.sweep import free_the_dead
 from worker.model import Job, JobState, Options
 
 
@@ -128,9 +129,7 @@ def _somebody_works_on(session: Session, job: Job) -> bool:
 def _take_over(session: Session, job: Job) -> None:
     """Hold the account, and end the leases of processes that died on this machine."""
     session.ledger.jobs.take(job, owner())
-    for other in session.ledger.chunks.owners(job.id):
-        if not alive(other):
-            session.ledger.chunks.free(job.id, other)
+    free_the_dead(session.ledger, job.id)
 
 
 def _plan_again(session: Session, job: Job) -> None:

@@ -26,7 +26,7 @@ from worker.importing.deliver import stop_when_too_many_failed
 from worker.importing.job import new_job
 from worker.importing.plan import Tally, check, plan
 from worker.importing.realms import JobRealms
-from worker.importing.station import owner
+from worker.importing.owners import owner
 from worker.model import Job, Options, Row
 from worker.roster import Roster
 

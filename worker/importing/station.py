@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,30 +12,10 @@ from worker import throttle
 from worker.api import Api
 from worker.errors import Unavailable, UsageError
 from worker.importing.deliver import Delivery
+from worker.importing.owners import owner
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job
 from worker.seal import Seal
-
-
-def owner() -> str:
-    """Who works: machine and process."""
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def alive(worker: str) -> bool:
-    """Whether an ``owner`` may still be there; of another machine's processes nothing is known."""
-    machine, _, pid = worker.rpartition(":")
-    if not machine:
-        return False
-    if machine != platform.node():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(frozen=True, slots=True)

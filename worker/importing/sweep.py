@@ -12,6 +12,7 @@ from typing import Protocol
 
 from worker.errors import TryLater
 from worker.importing.deliver import past, stop_at_end_of_window
+from worker.importing.owners import alive
 from worker.ledger import Ledger
 from worker.model import Job
 
@@ -38,6 +39,7 @@ def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
         stop_at_end_of_window(ledger, job)
         return 0
     ledger.jobs.keep(job_id)
+    free_the_dead(ledger, job_id)
     seqs = ledger.chunks.due(job_id, idle=queue.backlog(job) == 0)
     if not seqs:
         ledger.jobs.finish(job_id)
@@ -48,6 +50,13 @@ def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
         ledger.chunks.not_queued(job_id, seqs)
         raise
     return len(seqs)
+
+
+def free_the_dead(ledger: Ledger, job_id: str) -> None:
+    """End the leases of this machine's dead processes, which would else run their time."""
+    for owner in ledger.chunks.owners(job_id):
+        if not alive(owner):
+            ledger.chunks.free(job_id, owner)
 
 
 def sweep_all(ledger: Ledger, queue: Queue) -> int:

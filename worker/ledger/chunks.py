@@ -7,7 +7,7 @@ until ``lease_until``), ``ended`` (every row of it has its outcome).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -18,29 +18,42 @@ from worker.model import JobState, Outcome, Status
 
 _ADD = text("""
     INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
-        lease_until, attempts, barren, next_attempt_at, doubt, requests, retries, sealed, kept_until)
-    VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, '', 0, 0,
+        lease_until, attempts, barren, deaths, suspect, away, next_attempt_at, doubt, requests, retries,
+        sealed, kept_until)
+    VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
         :sealed, :kept_until)""")
 _OUTCOME = text("""
     INSERT INTO outcomes (job, line, chunk, status, credential_id, code, error, attempts)
     VALUES (:job, :line, :chunk, :status, :credential_id, :code, :error, :attempts)""")
-# The attempt is counted before the work, so that a chunk which kills its worker is seen to.
+# The attempt is counted before the work, so that a chunk which kills its worker is seen to. Who died
+# while the service was working (away) was not killed by a row.
 _CLAIM = text("""
     UPDATE chunks SET state = 'claimed', generation = generation + 1, owner = :owner,
         lease_until = :until, attempts = attempts + 1, barren = barren + 1,
-        doubt = CASE WHEN state = 'claimed' THEN :all ELSE doubt END
+        doubt = CASE WHEN state = 'claimed' THEN :all ELSE doubt END,
+        deaths = CASE WHEN state = 'claimed' AND away = 0 THEN deaths + 1 ELSE deaths END,
+        suspect = CASE WHEN state = 'claimed' AND away = 0 THEN 1 ELSE suspect END, away = 0
     WHERE job = :job AND seq = :seq
         AND ((state = 'waiting' AND next_attempt_at <= :now) OR (state = 'claimed' AND lease_until < :now))
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
-    RETURNING generation, attempts, barren, sealed, doubt""")
+    RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt""")
 _SETTLED = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
 _RENEW = text("""
     UPDATE chunks SET lease_until = :until
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _PROGRESS = text("""
-    UPDATE chunks SET lease_until = :until, barren = 0, settled = settled + :settled,
-        troubled = troubled + :troubled
+    UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0,
+        settled = settled + :settled, troubled = troubled + :troubled
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+_AWAY = text("""
+    UPDATE chunks SET away = :away
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+_LOCK = text("UPDATE jobs SET state = state WHERE id = :job")
+_NEXT = text("SELECT max(seq) + 1 FROM chunks WHERE job = :job")
+_KEEP_PART = text("""
+    UPDATE chunks SET rows = rows - :rows, sealed = :sealed, deaths = 0, suspect = 1
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+_MARK = text("UPDATE chunks SET suspect = 1, doubt = :all WHERE job = :job AND seq = :seq")
 _END = text("""
     UPDATE chunks SET state = 'ended', owner = '', sealed = :sealed, kept_until = :kept_until,
         doubt = '', requests = requests + :requests, retries = retries + :retries
@@ -84,6 +97,9 @@ _SHRED = text("""
     UPDATE chunks SET sealed = NULL, kept_until = NULL
     WHERE state = 'ended' AND sealed IS NOT NULL AND kept_until < :now""")
 
+Seal = Callable[[int], bytes]
+"""Rows, sealed for the chunk of that number."""
+
 EVERY_ROW = "*"
 """In ``doubt``: any row without an outcome may have been sent."""
 
@@ -103,6 +119,10 @@ class Claim:
     """Claims of this chunk so far, this one included."""
     barren: int
     """Claims since an outcome of the chunk was last recorded, this one included."""
+    deaths: int
+    """Workers that died on it, without any progress, while it was theirs to work on."""
+    suspect: bool
+    """Whether one of its rows may be what kills workers: go carefully."""
     sealed: bytes
     doubt: str
     """Lines, as a JSON list, that may have been sent without an answer; or ``EVERY_ROW``; or empty."""
@@ -167,8 +187,9 @@ class Chunks:
                 return None
             settled = {line: Status(status) for line, status in connection.execute(_SETTLED, key)}
         return Claim(
-            job, seq, row.generation, row.attempts, row.barren, bytes(row.sealed), row.doubt, settled
-        )
+            job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
+            bytes(row.sealed), row.doubt, settled,
+        )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
         """Keep the chunk for ``lease`` seconds from now; Fenced when it is somebody else's."""
@@ -192,6 +213,28 @@ class Chunks:
                 return state
             connection.execute(_GO_ON, {"job": claim.job})  # the service answers again
             return JobState.RUNNING
+
+    def set_away(self, claim: Claim, away: bool) -> None:
+        """Whether the worker waits for the service now; only a suspect chunk is watched so closely."""
+        with self._store.begin() as connection:
+            _fence(connection.execute(_AWAY, {**_key(claim), "away": int(away)}).rowcount)
+
+    def split(self, claim: Claim, kept: bytes, first_line: int, rows: int, moved: Seal) -> None:
+        """Move ``rows`` rows, of which ``first_line`` is the first, into a chunk of their own.
+
+        ``kept``: what stays, sealed anew; ``moved`` seals what goes for the number it gets. Both parts
+        stay suspect and begin to count deaths anew.
+        """
+        job = claim.job
+        with self._store.begin() as connection:
+            connection.execute(_LOCK, {"job": job})  # two splits at once must not take one number
+            seq = int(connection.execute(_NEXT, {"job": job}).scalar_one())
+            _fence(connection.execute(_KEEP_PART, {**_key(claim), "rows": rows, "sealed": kept}).rowcount)
+            connection.execute(_ADD, {
+                "job": job, "seq": seq, "state": "waiting", "first_line": first_line, "rows": rows,
+                "settled": 0, "troubled": 0, "sealed": moved(seq), "kept_until": None,
+            })  # fmt: skip
+            connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
 
     def end(self, claim: Claim, sealed: bytes | None, kept_for: float, requests: int, retries: int) -> None:
         """Every row has its outcome: shred what is in place; ``sealed`` are the others, sealed anew."""

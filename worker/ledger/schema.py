@@ -47,6 +47,7 @@ _JOBS_AND_ROWS = (
         settled INTEGER NOT NULL, troubled INTEGER NOT NULL,
         generation INTEGER NOT NULL, owner TEXT NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
         attempts INTEGER NOT NULL, barren INTEGER NOT NULL,
+        deaths INTEGER NOT NULL, suspect INTEGER NOT NULL, away INTEGER NOT NULL,
         next_attempt_at DOUBLE PRECISION NOT NULL, enqueued_at DOUBLE PRECISION,
         doubt TEXT NOT NULL, requests INTEGER NOT NULL, retries INTEGER NOT NULL,
         sealed {blob}, kept_until DOUBLE PRECISION, PRIMARY KEY (job, seq)

@@ -1,0 +1,27 @@
+"""Who works: machine and process."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+
+def owner() -> str:
+    """This process, as leases name it."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def alive(worker: str) -> bool:
+    """Whether an ``owner`` may still be there; of another machine's processes nothing is known."""
+    machine, _, pid = worker.rpartition(":")
+    if not machine:
+        return False
+    if machine != platform.node():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
