@@ -116,9 +116,11 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        # Only the first line: PostgreSQL tells the values of the row in the ones that follow.
+        reason = str(error.orig).partition("\n")[0]
         raise LedgerError(
-            f"the ledger failed: {type(error.orig).__name__}: {error.orig}",
+            f"the ledger failed: {type(error.orig).__name__}: {reason}",
             "nothing that was committed is lost: put the cause right, then `siproster resume JOB`",
-        ) from error
+        ) from None
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger failed: {type(error).__name__}") from error
