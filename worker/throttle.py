@@ -120,7 +120,8 @@ class _Redis:
 
     def __init__(self, url: str, key: str, rate: float | None) -> None:
         # One more try at once: after a restart of Redis the first command finds a dead connection.
-        retry = Retry(NoBackoff(), 1)
+        # Not after a timeout: a frozen Redis would be waited for twice.
+        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
         self._client = redis.Redis.from_url(
             url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=retry
         )

@@ -1,0 +1,276 @@
+"""One rate and one cool-down: in one process, and for all that share a Redis.
+
+No test here asserts how fast anything is. That a rate is held is shown by what can't be faster: so
+many requests take at least so long, however slow the machine is.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Redis
+from worker import throttle
+from worker.throttle import Throttle
+
+ROOT = Path(__file__).parents[2]
+KEY = "api.example:9900001"
+BURST = 2
+
+
+class Clock:
+    """A clock that only a sleep moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Woken(Exception):
+    """Raised by a sleep that must not go on."""
+
+
+class Stop:
+    """A sleep that a stopping process interrupts at once; it keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        raise Woken
+
+
+def seconds_for(waits: int, one: Throttle, threads: int = 1) -> float:
+    """How long so many requests are kept waiting, shared by so many threads."""
+    start = time.monotonic()
+
+    def work() -> None:
+        for _ in range(waits // threads):
+            one.wait()
+
+    crowd = [threading.Thread(target=work) for _ in range(threads)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    return time.monotonic() - start
+
+
+def asked_to_wait(one: Throttle, stop: Stop) -> float:
+    """The seconds that the throttle wants to sleep now; 0: none."""
+    stop.asked.clear()
+    try:
+        one.wait()
+    except Woken:
+        return stop.asked[0]
+    return 0.0
+
+
+# In this process
+
+
+def test_without_a_rate_nothing_waits() -> None:
+    """No rate and no cool-down: any number of requests may start at once."""
+    clock = Clock()
+    one = throttle.local(None, clock.sleep, clock)
+    for _ in range(1000):
+        one.wait()
+    assert clock.slept == []
+
+
+def test_a_cool_down_holds_everybody_and_never_shortens() -> None:
+    """The longest cool-down counts, whatever is said after it; then nothing waits any more."""
+    clock = Clock()
+    one = throttle.local(None, clock.sleep, clock)
+    one.cool(10)
+    one.cool(3)
+    one.wait()
+    one.wait()
+    assert clock.slept == [10]
+    one.cool(3)
+    one.wait()
+    assert clock.slept == [10, 3]
+
+
+@pytest.mark.parametrize(("rate", "waits"), [(40, 20), (200, 60), (12.5, 8)])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_rate_is_not_exceeded(rate: float, waits: int, threads: int) -> None:
+    """Beyond the burst each request waits its turn, for several threads together as for one."""
+    burst = max(BURST, round(rate * throttle.BURST_SECONDS))
+    assert seconds_for(waits, throttle.local(rate), threads) >= (waits - burst) / rate
+
+
+def test_two_throttles_of_one_process_are_two() -> None:
+    """Each has its own rate: nothing is shared behind the caller's back."""
+    stop = Stop()
+    first, second = throttle.local(0.001, stop), throttle.local(0.001, stop)
+    for one in (first, second):
+        assert [asked_to_wait(one, stop) for _ in range(BURST)] == [0, 0]
+        assert asked_to_wait(one, stop) > 0
+
+
+def test_a_stopped_wait_lets_the_next_one_ask() -> None:
+    """What the sleep raises comes out, and nobody behind it is blocked for ever."""
+    stop = Stop()
+    one = throttle.local(None, stop)
+    one.cool(60)
+    for _ in range(3):
+        with pytest.raises(Woken):
+            one.wait()
+
+
+# On a Redis
+
+
+def test_workers_share_one_cool_down(redis_url: str) -> None:
+    """What one worker was told holds up the others; another account goes on."""
+    stop = Stop()
+    first, second = (throttle.shared(redis_url, KEY, None, stop) for _ in range(2))
+    other = throttle.shared(redis_url, "api.example:2", None, stop)
+    first.cool(60)
+    assert 50 < asked_to_wait(second, stop) <= 60
+    second.cool(5)
+    assert 50 < asked_to_wait(first, stop) <= 60
+    second.cool(90)
+    assert 80 < asked_to_wait(first, stop) <= 90
+    assert asked_to_wait(other, stop) == 0
+
+
+def test_a_shared_cool_down_ends(redis_url: str) -> None:
+    """It goes by itself: nobody has to lift it, and a cool-down of nothing is none."""
+    first, second = (throttle.shared(redis_url, KEY, None) for _ in range(2))
+    first.cool(0.0)
+    start = time.monotonic()
+    first.cool(0.2)
+    second.wait()
+    assert time.monotonic() - start >= 0.19
+
+
+def test_workers_share_one_rate(redis_url: str) -> None:
+    """Two throttles on one Redis together keep the rate that each was given."""
+    pair = [throttle.shared(redis_url, KEY, 50) for _ in range(2)]
+    start = time.monotonic()
+    crowd = [threading.Thread(target=seconds_for, args=(15, one)) for one in pair]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert time.monotonic() - start >= (30 - BURST) / 50
+
+
+WORKER = """
+import sys, time
+from worker import throttle
+one = throttle.shared(sys.argv[1], sys.argv[2], 50)
+print("ready", flush=True)
+sys.stdin.readline()
+print(time.time())
+for _ in range(10):
+    one.wait()
+print(time.time())
+"""
+
+
+def test_processes_share_one_rate(redis_url: str) -> None:
+    """Four processes that start together: forty requests of theirs take what one rate gives for forty."""
+    command = [sys.executable, "-c", WORKER, redis_url, KEY]
+    crowd = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for one in crowd:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in crowd:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    moments = [float(word) for one in crowd for word in one.communicate(timeout=120)[0].split()]
+    assert len(moments) == 8
+    assert max(moments) - min(moments) >= (40 - BURST) / 50
+
+
+def test_a_wiped_redis_forgets_and_goes_on(redis_url: str, redis_server: Redis) -> None:
+    """FLUSHALL takes the cool-down and the scripts along; the throttle goes on without a word."""
+    stop = Stop()
+    one = throttle.shared(redis_url, KEY, 100, stop)
+    one.wait()
+    one.cool(60)
+    assert asked_to_wait(one, stop) > 0
+    with redis_server.client() as client:
+        client.flushall()
+        client.script_flush()
+    assert asked_to_wait(one, stop) == 0
+    one.cool(30)
+    assert 20 < asked_to_wait(one, stop) <= 30
+
+
+# Without its Redis
+
+
+def test_a_redis_that_is_gone_leaves_the_process_its_own_pace(
+    make_redis: Callable[[], Redis], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rate and cool-downs go on in the process, and the log says so once, without the password."""
+    caplog.set_level(logging.WARNING)
+    server, stop = make_redis(), Stop()
+    secret = server.url.replace("redis://", "redis://:canary-3ad1@")
+    with server.client() as client:
+        client.config_set("requirepass", "canary-3ad1")
+    one = throttle.shared(secret, KEY, 0.001, stop)
+    one.cool(60)
+    assert 50 < asked_to_wait(one, stop) <= 60
+    server.kill()
+    assert 50 < asked_to_wait(one, stop) <= 60
+    one.cool(90)
+    assert 80 < asked_to_wait(one, stop) <= 90
+    assert len(caplog.records) == 1
+    assert "canary" not in caplog.text
+
+
+def test_a_redis_that_is_gone_keeps_the_rate(make_redis: Callable[[], Redis]) -> None:
+    """Without Redis a process has the whole rate for itself, not none at all."""
+    server, stop = make_redis(), Stop()
+    one = throttle.shared(server.url, KEY, 0.001, stop)
+    server.kill()
+    assert [asked_to_wait(one, stop) for _ in range(BURST)] == [0, 0]
+    assert asked_to_wait(one, stop) > 0
+
+
+def test_a_frozen_redis_holds_nobody_for_ever(make_redis: Callable[[], Redis]) -> None:
+    """A Redis that accepts and never answers runs into the socket's timeout; the wait returns."""
+    server = make_redis()
+    one = throttle.shared(server.url, KEY, None)
+    one.wait()
+    server.process.send_signal(signal.SIGSTOP)
+    done = threading.Thread(target=one.wait, daemon=True)
+    done.start()
+    done.join(60)
+    assert not done.is_alive()
+
+
+def test_a_redis_that_returns_is_used_again(make_redis: Callable[[], Redis]) -> None:
+    """After a restart the workers share their cool-down again."""
+    server, stop = make_redis(), Stop()
+    first, second = (throttle.shared(server.url, KEY, None, stop) for _ in range(2))
+    first.wait()
+    server.kill()
+    server.restart()
+    first.cool(60)
+    assert asked_to_wait(second, stop) > 50
