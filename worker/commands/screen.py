@@ -29,6 +29,9 @@ from worker.model import Status
 _LINE_EVERY = 10.0
 """Seconds between two lines of progress where stderr is no terminal."""
 
+_PLAIN_WIDTH = 1000
+"""Columns of a stdout that is no terminal."""
+
 _COLOURS = {
     Status.CREATED: "green", Status.UPDATED: "green", Status.UNCHANGED: "green", Status.EXISTS: "yellow",
     Status.INVALID: "red", Status.FAILED: "red", Status.UNKNOWN: "magenta", Status.UNPROCESSED: "yellow",
@@ -122,6 +125,12 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(Text(str(summary["why"]), style="yellow"))
     for path in summary["files"].values():
         console.print(Text(f"  {path}"), soft_wrap=True)
+
+
+def on_stdout() -> Console:
+    """A console for facts; where stdout is no terminal nothing is folded or cut, for whatever reads it."""
+    console = Console(file=sys.stdout, highlight=False)
+    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=_PLAIN_WIDTH)
 
 
 def tell_json(facts: Any) -> None:

@@ -1,0 +1,102 @@
+"""``realm``: the realms of the account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from worker.commands.options import json_option
+from worker.commands.screen import on_stdout, say, tell_json
+from worker.commands.session import Session, settings_options
+from worker.model import Realm
+
+_HEADINGS = ("realm", "id", "state", "default", "credentials", "description")
+"""What is told of a realm; a list leaves the description out, for which a line has no room."""
+
+
+@click.group("realm")
+def realm() -> None:
+    """List, show and create realms.
+
+    A realm's full host name goes into every digest; only the service can tell it.
+    """
+
+
+@realm.command("list")
+@json_option
+@settings_options
+def list_(as_json: bool, **given: Any) -> None:
+    """List the account's realms."""
+    found = Session(given).api.realms()
+    if as_json:
+        tell_json([_facts(one) for one in found])
+        return
+    if not found:
+        say("the account has no realm yet: siproster realm create NAME")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in _HEADINGS[:-1]:
+        table.add_column(heading, overflow="fold", justify="right" if heading == "credentials" else "left")
+    for one in found:
+        table.add_row(*_cells(one)[:-1])
+    on_stdout().print(table)
+
+
+@realm.command("show")
+@click.argument("ref", metavar="REF")
+@json_option
+@settings_options
+def show(ref: str, as_json: bool, **given: Any) -> None:
+    """Show one realm: REF is its id, its host name or its short name."""
+    _tell(Session(given).api.realm(ref), as_json=as_json)
+
+
+@realm.command("create")
+@click.argument("name", metavar="NAME")
+@click.option("--description", metavar="TEXT", default="", help="What people read beside its name.")
+@click.option("--default", "default", is_flag=True,
+              help="Make it the account's default: what names no realm goes there.")  # fmt: skip
+@click.option("--wait", metavar="SECONDS", type=click.FloatRange(min=0), default=120.0, show_default=True,
+              help="How long to wait until it is ACTIVE.")  # fmt: skip
+@json_option
+@settings_options
+def create(name: str, description: str, default: bool, wait: float, as_json: bool, **given: Any) -> None:
+    """Make a realm and wait until it takes credentials.
+
+    NAME is its short name: 1 to 30 letters, digits and inner hyphens.
+    """
+    api = Session(given).api
+    say(f"making realm {name}; waiting until the service says ACTIVE, at most {wait:g} s")
+    _tell(api.create_realm(name, description, default, wait), as_json=as_json)
+
+
+def _tell(one: Realm, *, as_json: bool) -> None:
+    if as_json:
+        tell_json(_facts(one))
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for heading, cell in zip(_HEADINGS, _cells(one), strict=True):
+        if cell:
+            table.add_row(heading, cell)
+    on_stdout().print(table)
+
+
+def _facts(one: Realm) -> dict[str, Any]:
+    return {
+        "realm": one.host,
+        "id": one.id,
+        "status": one.status,
+        "default": one.default,
+        "credentials": one.credentials,
+        "description": one.description,
+    }
+
+
+def _cells(one: Realm) -> list[Text]:
+    state = Text(one.status, style="green" if one.status == "ACTIVE" else "yellow")
+    count = "" if one.credentials is None else f"{one.credentials:,}"
+    default = Text("yes" if one.default else "no")
+    return [Text(one.host), Text(one.id), state, default, Text(count), Text(one.description)]
