@@ -1,0 +1,88 @@
+"""``hash`` and ``keygen``: secrets that a person asks for."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from worker.commands.options import json_option
+from worker.digest import digests
+from worker.errors import UsageError
+from worker.seal import new_key
+
+
+@click.command("hash")
+@click.argument("user", metavar="USER")
+@click.option("--realm", metavar="HOST", default="", help="The realm's full host name, taken as it is.")
+@click.option("--domain", metavar="NAME", default="", help="The user's Domain, where there is one.")
+@json_option
+def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
+    """Print Hash1 and Hash1b of USER, whose password is read from stdin.
+
+    The line break at its end is taken off, nothing else is. On a terminal it is asked for, unseen.
+
+    \b
+      printf %s "$PASSWORD" | siproster hash alice --realm acme-0a1b2c.auth.bandwidth.com
+    """
+    composite = _composite(user, domain)
+    _check_realm(realm)
+    password = _password()
+    try:
+        hash1, hash1b = digests(composite, realm, password)
+    except ValueError as error:
+        raise UsageError(str(error), "give them in UTF-8") from None
+    click.echo("whoever has these digests can register: they are as good as the password", err=True)
+    if as_json:
+        facts = {"composite": composite, "realm": realm, "hash1": hash1, "hash1b": hash1b}
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"Hash1   {hash1}\nHash1b  {hash1b}")
+
+
+@click.command("keygen")
+def keygen() -> None:
+    """Print a new sealing key for SIPROSTER_KEY."""
+    click.echo(new_key())
+    click.echo("keep it: rows sealed with it can't be read without it", err=True)
+
+
+def _composite(user: str, domain: str) -> str:
+    if not user:
+        raise UsageError("USER is empty")
+    if domain and "@" in user:
+        raise UsageError(
+            f"{user} has a domain already, and --domain {domain} names another",
+            "give USER without its @, or leave --domain out",
+        )
+    return f"{user}@{domain}" if domain else user
+
+
+def _check_realm(realm: str) -> None:
+    """A digest made for a short name opens nothing, and nobody could tell from looking at it."""
+    if not realm:
+        raise UsageError(
+            "--realm HOST is needed: the digests are made for one realm",
+            "`siproster realm list` shows the host names of the account's realms",
+        )
+    if "." not in realm:
+        raise UsageError(
+            f"--realm {realm} is a short name; the digests need the full host name, as the service gives it",
+            f"`siproster realm show {realm}` tells it",
+        )
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    try:
+        password = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(
+            "the password on stdin is not UTF-8", "the service's digests are made over UTF-8"
+        ) from None
+    password = password.removesuffix("\n").removesuffix("\r") if password.endswith("\n") else password
+    if not password:
+        raise UsageError("no password came on stdin", "for example: siproster hash USER --realm HOST < FILE")
+    return password
