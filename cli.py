@@ -25,7 +25,7 @@ COMMANDS = {
     "scheduler": ("serve:scheduler", "Run the timer that brings back what was lost."),
     "hash": ("keys:hash_", "Print Hash1 and Hash1b of a user."),
     "keygen": ("keys:keygen", "Print a new sealing key."),
-    "sandbox": ("serve:sandbox", "Run a local stand-in for the API."),
+    "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),
     "demo": ("demo:demo", "Go the whole way against the sandbox."),
     "doctor": ("doctor:doctor", "Check the set-up."),
 }

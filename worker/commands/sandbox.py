@@ -1,0 +1,75 @@
+"""``sandbox``: the stand-in for the API, with the options that people need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.errors import UsageError
+from worker.sandbox import Options, main
+
+
+@click.command("sandbox")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8321, show_default=True,
+              help="0: any free one.")  # fmt: skip
+@click.option("--account", "accounts", metavar="ID", multiple=True, help="Account (repeatable)  [9900001]")
+@click.option("--realm", "realms", metavar="NAME", multiple=True,
+              help="Realm to begin with; the first is the default one (repeatable)  [office]")  # fmt: skip
+@click.option("--knobs", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="How it behaves: a JSON file of knobs.")  # fmt: skip
+@click.option("--knob", metavar="NAME=JSON", multiple=True,
+              help="One knob, such as latency=0.2 (repeatable).")  # fmt: skip
+@click.option("--with-stdin", is_flag=True,
+              help="End when stdin ends, as it does when the process at its other end dies.")  # fmt: skip
+def sandbox(host: str, port: int, with_stdin: bool, **given: Any) -> None:
+    """Run a local stand-in for the API, until Ctrl-C.
+
+    It keeps everything in memory, and misbehaves on demand: its knobs, its log and what it holds
+    are under /_sandbox/.
+    """
+    if with_stdin:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    try:
+        options = _options(**given)
+        main(host=host, port=port, options=options, announce=lambda url: _announce(url, options))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # the address follows, which is said already
+        raise UsageError(f"{host}:{port} can't be listened on: {reason}", "try --port 0") from None
+
+
+def _options(
+    accounts: tuple[str, ...], realms: tuple[str, ...], knobs: Path | None, knob: tuple[str, ...]
+) -> Options:
+    usual = Options()
+    settings = json.loads(knobs.read_text("utf-8")) if knobs else {}
+    if not isinstance(settings, dict):
+        raise ValueError(f"{knobs}: an object is wanted: knob to value")
+    for name, _, value in (one.partition("=") for one in knob):
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            raise ValueError(f"--knob {name}: {value!r} is not JSON") from None
+    return Options(accounts=accounts or usual.accounts, realms=realms or usual.realms, knobs=settings)
+
+
+def _announce(url: str, options: Options) -> None:
+    """Where it is, and what points the program at it."""
+    click.echo(f"sandbox ready at {url}")
+    click.echo(f"  export BW_API_URL={url} BW_ACCOUNT_ID={options.accounts[0]}")
+    click.echo(f"  export BW_CLIENT_ID={options.client_id} BW_CLIENT_SECRET={options.client_secret}")
+
+
+def _end_with_stdin() -> None:
+    # Not sys.stdin: its lock, held by this thread, would abort the interpreter's own end.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
