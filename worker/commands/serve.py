@@ -1,0 +1,123 @@
+"""``worker`` and ``scheduler``: the processes that work on what commands put on the broker's queue."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import closing, suppress
+from typing import Any
+
+import click
+
+from worker import throttle
+from worker.api import Api
+from worker.commands.screen import say
+from worker.commands.session import Session, log_to_stderr, settings_options
+from worker.errors import SiprosterError, TryLater, UsageError
+from worker.importing.sweep import SWEEP_EVERY, sweep_all
+from worker.ledger import Ledger
+from worker.model import Endpoint
+from worker.settings.addresses import hidden
+from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
+
+log = logging.getLogger("siproster.commands")
+
+_API_SECONDS = 5.0
+"""What a starting worker spends on asking whether its credentials are taken."""
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+@click.command("worker")
+@click.option("--processes", metavar="N", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
+              help="Processes, each of which works on one chunk at a time  [one for each core]")  # fmt: skip
+@click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
+              help="What is logged to stderr; no level shows a secret.")  # fmt: skip
+@settings_options
+def worker(processes: int, log_level: str, **given: Any) -> None:
+    """Run a Celery worker for one ledger and one account, until SIGTERM.
+
+    SIGTERM and Ctrl-C let it finish the chunks it has; whatever happens to it, nothing is lost.
+    """
+    session = Session(given)
+    level = "debug" if given["debug"] else log_level
+    log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
+    _need_broker(session)
+    queue = _checked_queue(session)
+    say(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
+    say(f"  broker   {hidden(session.settings.broker)}")
+    say(f"  ledger   {hidden(session.settings.ledger)}")
+    say(f"  account  {session.endpoint.account} at {session.endpoint.host}")
+    say(f"  key      {session.seal.fingerprint}")
+    sys.exit(run_worker(make_app(session.posts), queue, processes, level))
+
+
+@click.command("scheduler")
+@click.option("--once", is_flag=True, help="Sweep once and return: for cron.")
+@settings_options
+def scheduler(once: bool, **given: Any) -> None:
+    """Run the timer: every few seconds, what was lost on its way comes back on the queue.
+
+    Any number of them may run, anywhere. It ends at SIGTERM or Ctrl-C, at once.
+    """
+    session = Session(given)
+    log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)
+    _need_broker(session)
+    queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
+    queue.check()
+    if once:
+        say(f"{sweep_all(session.ledger, queue)} chunks put on the queue")
+        return
+    say(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
+    # A sweep may end anywhere: what it had not put on the queue, the next one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        _sweep_for_ever(session.ledger, queue)
+
+
+def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
+    rest = threading.Event()
+    while True:
+        try:
+            if queued := sweep_all(ledger, queue):
+                log.info("%d chunks put on the queue", queued)
+        except SiprosterError as error:  # the ledger is away; the broker's outages end in the sweep
+            log.error("%s; the next sweep tries again", error.message)
+        rest.wait(SWEEP_EVERY)
+
+
+def _need_broker(session: Session) -> None:
+    if not session.settings.broker:
+        raise UsageError(
+            "SIPROSTER_BROKER is not set: there is no queue to work on",
+            "set it to the URL of a Redis that all processes share; without one `siproster import` "
+            "does the work itself",
+        )
+
+
+def _checked_queue(session: Session) -> str:
+    """The name of this worker's queue, once all that it needs is there.
+
+    Raises what is wrong. Leaves nothing open: no connection to a database or a server survives the
+    fork of the pool's processes.
+    """
+    endpoint = session.endpoint
+    _check_account(endpoint)
+    with closing(Ledger(session.settings.ledger)) as ledger:
+        for job in map(ledger.jobs.get, ledger.jobs.running()):
+            if (job.host, job.account) == (endpoint.host, endpoint.account):
+                session.station.check(job)
+        CeleryQueue(make_app(session.posts), ledger.identity).check()
+        return queue_name(ledger.identity, endpoint.host, endpoint.account)
+
+
+def _check_account(endpoint: Endpoint) -> None:
+    """Refused credentials end the worker; a service that is away doesn't: workers wait for it."""
+    with closing(Api(endpoint, throttle.local(None), budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
+        try:
+            api.check()
+        except TryLater as later:
+            log.warning("%s; the worker starts all the same", later.message)
