@@ -41,12 +41,12 @@ def settings_options(command: F) -> F:
 
 
 class Session:
-    """One run of a command."""
+    """One run of a command. ``warn``: say on stderr what the user should know about the settings."""
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
+    def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
-        for warning in self.settings.warnings:
+        for warning in self.settings.warnings if warn else ():
             click.secho(f"warning: {warning}", err=True, fg="yellow")
 
     @cached_property

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -19,6 +19,8 @@ from worker.ledger.schema import migrate
 
 _BUSY_MS = 30_000
 """How long a SQLite writer waits for another one."""
+
+_TOUCH = text("UPDATE meta SET value = value WHERE name = 'version' RETURNING value")
 
 
 class Store:
@@ -58,6 +60,11 @@ class Store:
             row = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())")
             return float(row.scalar_one())
         return (self._clock or time.time)()
+
+    def check(self) -> int:
+        """Write what is there already; the schema's version. LedgerError where it can't be written."""
+        with self.begin() as connection:
+            return int(connection.execute(_TOUCH).scalar_one())
 
     def close(self) -> None:
         """Close every connection."""

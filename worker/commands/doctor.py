@@ -1,0 +1,265 @@
+"""``doctor``: what is set, what answers, and what to do where it doesn't. Prints no secret."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import click
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from worker import throttle
+from worker.api import Api
+from worker.commands import watch
+from worker.commands.options import json_option
+from worker.commands.screen import on_stdout, tell_json
+from worker.commands.session import Session, settings_options
+from worker.errors import SiprosterError
+from worker.model import Endpoint, Family, Realm
+
+_API_SECONDS = 10.0
+"""What one question to the API may take, with all its attempts."""
+
+_CLOCKS_APART = 60.0
+"""Seconds between two clocks from which tokens and waits until a given time may go wrong."""
+
+_NOBODY = "siproster-doctor"
+"""A user name to look for in a realm; whether somebody has it doesn't matter."""
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    TROUBLE = "trouble"
+    SKIPPED = "skipped"
+    """Not looked at, since something before it is in trouble or not set."""
+
+
+_SHOWN = {
+    State.OK: ("✓", "green"),
+    State.WARNING: ("!", "yellow"),
+    State.TROUBLE: ("✗", "red"),
+    State.SKIPPED: ("-", "dim"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check came to. ``hint``: what to do about it."""
+
+    name: str
+    state: State
+    text: str
+    hint: str = ""
+    exit_code: int = 0
+
+
+@click.command("doctor")
+@json_option
+@settings_options
+def doctor(as_json: bool, **given: Any) -> None:
+    """Check the set-up: settings, broker, ledger, key, API, realm, clock.
+
+    The exit code is 0, or that of the first trouble: 2 authentication, 3 account or realm,
+    4 the account's plan or role, 5 something does not answer, 6 a setting.
+    """
+    try:
+        session = Session(given, warn=False)
+    except SiprosterError as error:
+        shown: list[tuple[str, str, str]] = []
+        findings = [_trouble("settings", error)]
+    else:
+        shown = session.settings.shown()
+        findings = [*_settings(session), *_own(session), *_service(session)]
+    if as_json:
+        tell_json(_facts(shown, findings))
+    else:
+        _tell(shown, findings)
+    sys.exit(next((one.exit_code for one in findings if one.state is State.TROUBLE), 0))
+
+
+def _settings(session: Session) -> Iterator[Finding]:
+    for warning in session.settings.warnings:
+        yield Finding("settings", State.WARNING, warning)
+    try:
+        endpoint = session.endpoint
+    except SiprosterError as error:
+        yield _trouble("settings", error)
+    else:
+        yield Finding("settings", State.OK, f"account {endpoint.account} at {endpoint.host}")
+
+
+def _own(session: Session) -> Iterator[Finding]:
+    """What belongs to the user: broker, ledger, key."""
+    ledger = _found("ledger", lambda: _ledger(session))
+    yield ledger
+    yield _found("key", lambda: _key(session, ledger))
+    yield _found("broker", lambda: _broker(session, ledger))
+
+
+def _ledger(session: Session) -> Finding:
+    version = session.ledger.store.check()
+    text = f"can be written; schema {version}, identity {session.ledger.identity[:8]}"
+    return Finding("ledger", State.OK, text)
+
+
+def _key(session: Session, ledger: Finding) -> Finding:
+    text = f"seals as {session.seal.fingerprint}, {len(session.keys)} in the ring"
+    if ledger.state is not State.OK:
+        return Finding("key", State.OK, text)
+    unreadable = _jobs_with_another_key(session)
+    if not unreadable:
+        return Finding("key", State.OK, text)
+    return Finding(
+        "key",
+        State.TROUBLE,
+        f"the rows of {', '.join(unreadable)} are sealed with a key that is not in the ring",
+        "add it to SIPROSTER_KEY behind the first one, or end such a job with `siproster cancel JOB`",
+        exit_code=6,
+    )
+
+
+def _jobs_with_another_key(session: Session) -> list[str]:
+    jobs = session.ledger.jobs
+    return [job.id for job in map(jobs.get, jobs.running()) if not session.seal.can_open(job.key)]
+
+
+def _broker(session: Session, ledger: Finding) -> Finding:
+    if not session.settings.broker:
+        return Finding("broker", State.OK, "none is set: the command does the work itself")
+    if ledger.state is not State.OK or not _is_set(session):
+        return Finding("broker", State.SKIPPED, "not looked at: ledger and account come first")
+    watch.broker_queue(session)
+    return Finding("broker", State.OK, "answers")
+
+
+def _service(session: Session) -> Iterator[Finding]:
+    """What belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
+    if not _is_set(session):
+        yield Finding("API", State.SKIPPED, "not looked at: no account is set")
+        return
+    limit = throttle.local(None)
+    with closing(Api(session.endpoint, limit, budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
+        yield from _Service(session.endpoint, api).findings()
+
+
+class _Service:
+    """Questions to the API, some of which need the answers of earlier ones."""
+
+    def __init__(self, endpoint: Endpoint, api: Api) -> None:
+        self._endpoint = endpoint
+        self._api = api
+        self._realms: list[Realm] = []
+        self._ahead: float | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        access = _found("API", self._access)
+        yield access
+        if access.state is State.OK:
+            yield _found("account family", self._account_family)
+            yield _found("realm family", self._realm_family)
+            yield _default_realm(self._realms)
+            yield _clock(self._ahead)
+
+    def _access(self) -> Finding:
+        self._realms = self._api.realms()
+        way = "OAuth credentials" if self._endpoint.client_id else "user name and password"
+        number = f"{len(self._realms)} realm{'' if len(self._realms) == 1 else 's'}"
+        return Finding("API", State.OK, f"{self._endpoint.host} takes the {way}; {number}")
+
+    def _account_family(self) -> Finding:
+        self._ahead = self._api.check()
+        return Finding("account family", State.OK, "answers (--api account)")
+
+    def _realm_family(self) -> Finding:
+        if not self._realms:
+            return Finding("realm family", State.SKIPPED, "not looked at: there is no realm to ask about")
+        self._api.find(Family.REALM, self._realms[0], _NOBODY)
+        return Finding("realm family", State.OK, "answers (--api realm)")
+
+
+def _default_realm(realms: list[Realm]) -> Finding:
+    default = next((realm for realm in realms if realm.default), None)
+    if default is None:
+        hint = "name one with --realm or in a column, or: siproster realm create NAME"
+        return Finding("default realm", State.WARNING, "the account has none", hint)
+    if default.status != "ACTIVE":
+        hint = f"`siproster realm show {default.id}` says when it is ready"
+        return Finding("default realm", State.WARNING, f"{default.host} is {default.status}", hint)
+    return Finding("default realm", State.OK, default.host)
+
+
+def _clock(ahead: float | None) -> Finding:
+    if ahead is None:
+        return Finding("clock", State.SKIPPED, "not looked at: the service told no time")
+    # A Date has whole seconds and took its time on the way.
+    apart = round(abs(ahead))
+    if apart <= _CLOCKS_APART:
+        return Finding("clock", State.OK, "agrees with the service's")
+    which = "behind" if ahead > 0 else "ahead of"
+    text = f"this machine's clock is {apart:,} s {which} the service's"
+    return Finding("clock", State.WARNING, text, "set it by NTP: waits and --not-after go by it")
+
+
+def _is_set(session: Session) -> bool:
+    try:
+        return bool(session.endpoint)
+    except SiprosterError:
+        return False
+
+
+def _found(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except SiprosterError as error:
+        return _trouble(name, error)
+
+
+def _trouble(name: str, error: SiprosterError) -> Finding:
+    return Finding(name, State.TROUBLE, error.message, error.hint, error.exit_code)
+
+
+def _facts(shown: list[tuple[str, str, str]], findings: list[Finding]) -> Mapping[str, Any]:
+    return {
+        "ok": all(one.state is not State.TROUBLE for one in findings),
+        "settings": [{"name": name, "value": value, "source": source} for name, value, source in shown],
+        "checks": [
+            {"name": one.name, "state": one.state, "text": one.text, "hint": one.hint} for one in findings
+        ],
+    }
+
+
+def _tell(shown: list[tuple[str, str, str]], findings: list[Finding]) -> None:
+    console = on_stdout()
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(style="dim")
+    for name, value, source in shown:
+        table.add_row(name, Text(value or "-", style="" if value else "dim"), Text(source))
+    if shown:
+        console.print(Text("Settings", style="bold"), table, "", sep="\n")
+    console.print(Text("Checks", style="bold"))
+    for one in findings:
+        sign, colour = _SHOWN[one.state]
+        console.print(Padding(_line(sign, colour, one), (0, 0, 0, 2)))
+
+
+def _line(sign: str, colour: str, one: Finding) -> Table:
+    line = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    line.add_column(width=1, style=colour)
+    line.add_column(width=14, style="bold")
+    line.add_column(overflow="fold")
+    text = Text(one.text, style="dim" if one.state is State.SKIPPED else "")
+    if one.hint:
+        text.append(f"\n→ {one.hint}", style=colour)
+    line.add_row(sign, one.name, text)
+    return line
