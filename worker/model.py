@@ -263,6 +263,8 @@ class Options:
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
     """Seconds that a waiting command waits for a service that stays away."""
+    keep_days: float = 7.0
+    """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
     """Folder of the result files; empty: ``./siproster-JOB/``."""
 

@@ -24,9 +24,9 @@ from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
 from worker.importing.deliver import stop_when_too_many_failed
 from worker.importing.job import new_job
+from worker.importing.owners import owner
 from worker.importing.plan import Tally, check, plan
 from worker.importing.realms import JobRealms
-from worker.importing.owners import owner
 from worker.model import Job, Options, Row
 from worker.roster import Roster
 

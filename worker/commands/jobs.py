@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from worker import report as results
 from worker.commands import watch
-from worker.commands.options import json_option, results_option
-from worker.commands.screen import ProgressScreen, say, tell_json, tell_summary
+from worker.commands.options import json_option, results_option, yes_option
+from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
-from worker.model import Job, Status
+from worker.errors import Conflict, UsageError
+from worker.model import Job, Status, utc_now
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the ledger while following."""
 
 
-@click.command("jobs")
+@click.group("jobs", invoke_without_command=True)
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
 )
 @json_option
 @settings_options
-def jobs(limit: int, as_json: bool, **given: Any) -> None:
-    """List the jobs of this ledger, newest first."""
+@click.pass_context
+def jobs(ctx: click.Context, /, limit: int, as_json: bool, **given: Any) -> None:
+    """List the jobs of this ledger, newest first; `jobs purge` removes old ones."""
+    if ctx.invoked_subcommand:
+        return
     ledger = Session(given).ledger
     found = [ledger.jobs.get(job) for job in ledger.jobs.newest()[:limit]]
     if as_json:
@@ -39,10 +43,39 @@ def jobs(limit: int, as_json: bool, **given: Any) -> None:
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("job", "state", "account", "rows", "not in place", "began", "by"):
-        table.add_column(heading, justify="right" if heading in ("rows", "not in place") else "left")
+        right = heading in ("rows", "not in place")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "job")
     for job in found:
         table.add_row(*_cells(job, results.summary(ledger, job, results.folder_of(job))["counts"]))
-    Console(file=sys.stdout, highlight=False).print(table)
+    on_stdout().print(table)
+
+
+@jobs.command("purge")
+@click.argument("job_ids", metavar="[JOB]...", nargs=-1)
+@click.option(
+    "--older-than", metavar="DAYS", type=click.FloatRange(min=0), help="All that ended so long ago."
+)
+@yes_option
+@json_option
+@settings_options
+def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, **given: Any) -> None:
+    """Remove jobs from the ledger: their rows, outcomes and sealed passwords. Result files stay."""
+    ledger = Session(given).ledger
+    if bool(job_ids) == (older_than is not None):
+        raise UsageError("name jobs, or say --older-than DAYS", "`siproster jobs` lists them")
+    found = [ledger.jobs.get(job) for job in (job_ids or ledger.jobs.newest())]
+    if older_than is not None:
+        found = [job for job in found if job.finished and _age_days(job.finished) >= older_than]
+    for job in found:
+        if job.state.active:
+            raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
+    if found and not yes and sys.stdin.isatty():
+        click.confirm(f"Remove {len(found)} jobs from the ledger for good?", abort=True, err=True)
+    for job in found:
+        ledger.jobs.forget(job.id)
+    say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
+    if as_json:
+        tell_json({"removed": [job.id for job in found]})
 
 
 @click.command("status")
@@ -76,9 +109,13 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
     sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
 
 
+def _age_days(moment: dt.datetime) -> float:
+    return (utc_now() - moment).total_seconds() / 86_400
+
+
 def _cells(job: Job, counts: dict[str, int]) -> list[Text]:
     troubled = sum(rows for name, rows in counts.items() if not Status(name).in_place)
-    began = (job.started or job.created).strftime("%Y-%m-%d %H:%M:%SZ")
+    began = (job.started or job.created).strftime("%m-%d %H:%MZ")
     by = f"{job.operator}@{job.machine}"
     return [
         Text(cell) for cell in (job.id, job.state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)

@@ -134,6 +134,14 @@ _POSTING = (
         show_default=True,
         help="How long to wait for a service that stays away.",
     ),
+    click.option(
+        "--keep-days",
+        metavar="N",
+        type=click.FloatRange(min=0),
+        default=7.0,
+        show_default=True,
+        help="Days that passwords of rows not in place stay sealed, for retry.",
+    ),
 )
 
 results_option = click.option(
@@ -198,6 +206,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
         patience=given["patience"],
+        keep_days=given["keep_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
     )
 

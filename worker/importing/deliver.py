@@ -18,7 +18,7 @@ from functools import partial
 from worker.errors import StopJob, Throttled, TryLater
 from worker.failpoints import hit
 from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
-from worker.importing.plan import KEPT_FOR
+from worker.importing.plan import kept_for
 from worker.importing.settle import CredentialSource, Settling
 from worker.importing.suspicion import DEADLY, WatchedSource
 from worker.ledger import Claim, Fenced, Ledger
@@ -232,7 +232,7 @@ class _ChunkDelivery:
         claim = self._claim
         sealed = seal_chunk(self._delivery.seal, claim.job, claim.seq, left) if left else None
         hit("ending")
-        self._ledger.chunks.end(claim, sealed, KEPT_FOR, *self._delivery.count())
+        self._ledger.chunks.end(claim, sealed, kept_for(self._job.options), *self._delivery.count())
         self._ledger.jobs.finish(claim.job)
 
     def _give_back(self, delay: float) -> None:

@@ -14,7 +14,7 @@ from worker.failpoints import hit
 from worker.importing.packing import NO_REALM, ChunkRow, chunk_row, page_row, seal_chunk, seal_page
 from worker.importing.realms import JobRealms, RealmSource
 from worker.ledger import Ledger
-from worker.model import Family, Job, Outcome, Problem, Row, Status
+from worker.model import Family, Job, JobState, Options, Outcome, Problem, Row, Status
 from worker.roster import Seen
 from worker.seal import Seal
 
@@ -22,7 +22,7 @@ PAGE = 1000
 """Rows in one page of the ledger, and in one look at what was seen already."""
 
 KEPT_FOR = 7 * 86_400.0
-"""Seconds that the passwords of rows that are not in place stay sealed, for ``retry``."""
+"""Seconds that the passwords of a cancelled job's rows stay sealed."""
 
 _BUFFERED = 50_000
 """Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
@@ -136,12 +136,13 @@ def plan(ledger: Ledger, seal: Seal, source: RealmSource, job: Job, rows: Iterab
     """
     options = job.options
     realms = JobRealms(source, ledger.jobs, job.id, options)
-    entry = Entry(ledger, seal, job.id, options.api, options.chunk_size)
+    entry = Entry(ledger, seal, job)
     tally = entry.write(check(rows, realms, options.api))
     ledger.jobs.has_read(job.id, tally.rows, tally.warnings)
-    realms.create_missing()
-    hit("planned")
-    ledger.jobs.start(job.id)
+    if ledger.jobs.state(job.id) is JobState.PLANNING:  # nobody has cancelled it meanwhile
+        realms.create_missing()
+        hit("planned")
+        ledger.jobs.start(job.id)
     ledger.jobs.finish(job.id)  # nothing but refused rows: there is nothing to wait for
     return tally
 
@@ -149,12 +150,13 @@ def plan(ledger: Ledger, seal: Seal, source: RealmSource, job: Job, rows: Iterab
 class Entry:
     """Writes a checked roster into the ledger: pages for the results, chunks for the work."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, job: str, family: Family, chunk_size: int) -> None:
+    def __init__(self, ledger: Ledger, seal: Seal, job: Job) -> None:
         self._ledger = ledger
         self._seal = seal
-        self._job = job
-        self._by_realm = family is Family.REALM
-        self._size = chunk_size
+        self._job = job.id
+        self._by_realm = job.options.api is Family.REALM
+        self._size = job.options.chunk_size
+        self._kept_for = kept_for(job.options)
         self._pages = itertools.count()
         self._chunks = itertools.count()
         self._unfinished: dict[int, list[ChunkRow]] = {}
@@ -206,7 +208,12 @@ class Entry:
         seq = next(self._chunks)
         sealed = seal_chunk(self._seal, self._job, seq, [chunk_row(c.row, c.realm) for c in refused])
         outcomes = [_refusal(c.row) for c in refused]
-        self._ledger.chunks.add_refused(self._job, seq, outcomes, sealed, KEPT_FOR)
+        self._ledger.chunks.add_refused(self._job, seq, outcomes, sealed, self._kept_for)
+
+
+def kept_for(options: Options) -> float:
+    """Seconds that the passwords of rows that are not in place stay sealed."""
+    return options.keep_days * 86_400
 
 
 def _refusal(row: Row) -> Outcome:

@@ -66,7 +66,8 @@ class EarlierRows:
         password = said.get(PASSWORD) or passwords.of(row.line)
         if password is None:
             raise UsageError(
-                f"the password of line {row.line} was shredded: what is not in place is kept for 7 days",
+                f"the password of line {row.line} is shredded; it was kept for "
+                f"{self.parent.options.keep_days:g} days",
                 "import the roster again, or give --corrections with a password column",
             )
         cells = dict(zip(self.columns, row.cells, strict=True))

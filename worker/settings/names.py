@@ -85,6 +85,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "domain": _text,
     "encoding": _text,
     "from": _text,
+    "keep-days": _number,
     "limit": _whole,
     "make-default": _flag,
     "map": _pairs,
