@@ -181,3 +181,10 @@ def test_no_url_no_fsspec() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and can't be read")
+def test_a_reading_that_fails_says_why() -> None:
+    """A disk that fails in the middle gives a sentence, not a traceback."""
+    with pytest.raises(UsageError, match="can't be read: Input/output error"):
+        open_roster("/proc/self/mem", Options())

@@ -13,7 +13,7 @@ from typing import Final
 from worker.errors import UsageError
 from worker.model import Family, Options, Problem, Row, Weak
 from worker.roster.damage import DAMAGED, ROUNDED, SCIENTIFIC, damaged, rounded
-from worker.roster.passwords import SHORT, oddities, weaknesses
+from worker.roster.passwords import SHORT, is_name, oddities, weaknesses
 
 LONGEST_NAME: Final = 32
 """UserName and Domain, each; in the realm family both together with their ``@``."""
@@ -23,7 +23,7 @@ _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
 
 _plain_name = re.compile(  # the first two alternatives spare most names the look ahead
     rf"[0-9]{{1,15}}|(?![0-9])[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
-    rf"|(?!(?:{SCIENTIFIC}|{ROUNDED})\Z)[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
+    rf"|(?!(?:{SCIENTIFIC}|{ROUNDED})\Z)(?=.{{1,{LONGEST_NAME}}}\Z)[{_ALLOWED}]+(?:@[{_ALLOWED}]+)?"
 ).fullmatch
 _plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
 _plain_password = re.compile(
@@ -75,39 +75,43 @@ class Rules:
         domain = domain or ("" if "@" in user else self._domain)
         realm = realm or self._realm
         application = application or self._application
-        if (
+        sound = (  # so for nearly every row; what isn't sound at first sight is looked at closely
             _plain_name(user)
-            and _plain_password(password)
-            and not (self._shared and hash(password) in self._shared)
-            and (len(password) != len(user) or password.casefold() != user.casefold())
-            and (not domain or self._plain(user, domain, password))
+            and (not domain or self._plain(user, domain))
             and len(realm) <= LONGEST_REALM
             and (not application or _uuid(application))
-        ):
+        )
+        strong = (
+            _plain_password(password)
+            and not (self._shared and hash(password) in self._shared)
+            and not is_name(password, user, domain)
+        )
+        if sound and strong:
             return Row(line, user, domain, realm, application, password, cells)
-        weak = self._weakness(user, domain, password)  # not plain: looked at closely, and perhaps sound
-        problems = (
+        problems = () if sound else self._field_problems(user, domain, realm, application)
+        warnings = () if sound else _user_warnings(user)
+        if not strong:
+            weak = self._weakness(user, domain, password)
+            problems += (*_password_problems(password), *(weak if self._refuse_weak else ()))
+            warnings += (*oddities(password), *(() if self._refuse_weak else weak))
+        return Row(line, user, domain, realm, application, password, cells, problems, warnings)
+
+    def _field_problems(self, user: str, domain: str, realm: str, application: str) -> tuple[Problem, ...]:
+        return (
             *self._user_problems(user, domain),
             *_domain_problems(domain),
             *_realm_problems(realm),
             *_id_problems(application),
-            *_password_problems(password),
-            *(weak if self._refuse_weak else ()),
         )
-        warnings = (*_user_warnings(user), *oddities(password), *(() if self._refuse_weak else weak))
-        return Row(line, user, domain, realm, application, password, cells, problems, warnings)
 
-    def _plain(self, user: str, domain: str, password: str) -> bool:
-        """Nothing to say about the domain; a password as long as the composite may be the composite."""
-        length = len(user) + 1 + len(domain)
-        return bool(_plain_domain(domain)) and self._fits(user, domain) and len(password) != length
+    def _plain(self, user: str, domain: str) -> bool:
+        return "@" not in user and bool(_plain_domain(domain)) and self._fits(user, domain)
 
     def _fits(self, user: str, domain: str) -> bool:
         return not self._in_all or len(user) + 1 + len(domain) <= LONGEST_NAME
 
     def _weakness(self, user: str, domain: str, password: str) -> tuple[Problem, ...]:
-        reasons = weaknesses(password, user, domain, hash(password) in self._shared) if password else []
-        return (Problem("weak_password", f"password: {', '.join(reasons)}"),) if reasons else ()
+        return weaknesses(password, user, domain, hash(password) in self._shared) if password else ()
 
     def _user_problems(self, user: str, domain: str) -> list[Problem]:
         if not user:
@@ -159,14 +163,14 @@ def _password_problems(password: str) -> list[Problem]:
     return []
 
 
-def _user_warnings(user: str) -> list[Problem]:
+def _user_warnings(user: str) -> tuple[Problem, ...]:
     warnings = []
     if user.count("@") > 1:
         warnings.append(Problem("several_at_signs", "username: more than one @"))
     if rounded(user):
         text = "username: noughts from the 16th digit on; a spreadsheet keeps only 15 digits"
         warnings.append(Problem("spreadsheet_damage", text))
-    return warnings
+    return tuple(warnings)
 
 
 def _bad_characters(field: str, value: str, forbidden: re.Pattern[str]) -> list[Problem]:

@@ -71,7 +71,7 @@ class Header:
     """The column names of a file, and the search for one of them."""
 
     def __init__(self, cells: Sequence[str], place: str) -> None:
-        """Raises: UsageError: two columns have the same name, or there is none."""
+        """Raises: UsageError: two columns have the same name."""
         self.place = place
         self.width = len(cells)
         self.names = [cell.strip().lstrip("\ufeff") for cell in cells]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from worker.model import Problem
@@ -16,43 +17,65 @@ MANY: Final = 5
 """So many rows with one password share it."""
 _BUCKET = 50_000
 _pin = re.compile("[0-9]{4,6}").fullmatch
-_control = re.compile("[\x00-\x1f\x7f-\x9f]").search
-_typographic = re.compile("[\u2018-\u201f\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff\ufffd]").search
-_masked = re.compile("[*\u2022\u25cf]+").fullmatch
 
 
-def weaknesses(password: str, user: str, domain: str, shared: bool) -> list[str]:
-    """Why the password is weak; empty: it isn't."""
-    names = (user, user.partition("@")[0], f"{user}@{domain}")
-    reasons = (
-        (len(password) < SHORT, f"shorter than {SHORT} characters"),
-        (password.isdecimal(), "digits only"),
-        (password.casefold() in [name.casefold() for name in names], "equal to the user name"),
-        (shared, "shared by many rows"),
-    )
-    return [reason for true, reason in reasons if true]
+_ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
+    (
+        lambda password: password != password.strip(),
+        Problem("password_space", "password: white space at its start or end"),
+    ),
+    (
+        re.compile("[\r\n]").search,
+        Problem("password_control", "password: a line break in it; did an open quote swallow other rows?"),
+    ),
+    (
+        re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]").search,
+        Problem("password_control", "password: a control character in it"),
+    ),
+    (
+        re.compile("[\u2018-\u201f\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff\ufffd]").search,
+        Problem(
+            "password_typographic", "password: a typographic quote, a no-break or an invisible character"
+        ),
+    ),
+    (damaged, Problem("spreadsheet_damage", "password: looks as if a spreadsheet had rewritten it")),
+    (
+        re.compile("[*\u2022\u25cf]+").fullmatch,
+        Problem("password_masked", "password: looks masked; the export hid the real one"),
+    ),
+)
+"""What may be a slip of the file's author."""
 
 
 def oddities(password: str) -> list[Problem]:
-    """What may be a slip of the file's author: told, but the password is used as it is."""
-    found = (
-        (password != password.strip(), "password_space", "password: white space at its start or end"),
-        (_control(password), "password_control", f"password: a {_control_kind(password)}"),
-        (
-            _typographic(password),
-            "password_typographic",
-            "password: a typographic quote, no-break or invisible character",
-        ),
-        (damaged(password), "spreadsheet_damage", "password: looks as if a spreadsheet had rewritten it"),
-        (_masked(password), "password_masked", "password: looks masked; the export hid the real one"),
+    """What is odd about the password: told, but it is used as it is."""
+    return [problem for test, problem in _ODDITIES if test(password)]
+
+
+def weaknesses(password: str, user: str, domain: str, shared: bool) -> tuple[Problem, ...]:
+    """One problem with all reasons why the password is weak; none where it isn't."""
+    return _weak(len(password) < SHORT, password.isdecimal(), is_name(password, user, domain), shared)
+
+
+@functools.cache
+def _weak(*true: bool) -> tuple[Problem, ...]:
+    told = (
+        f"shorter than {SHORT} characters",
+        "digits only",
+        "equal to the user name",
+        "shared by many rows",
     )
-    return [Problem(code, text) for true, code, text in found if true]
+    reasons = [reason for reason, holds in zip(told, true, strict=True) if holds]
+    return (Problem("weak_password", f"password: {', '.join(reasons)}"),) if reasons else ()
 
 
-def _control_kind(password: str) -> str:
-    if "\n" in password or "\r" in password:
-        return "line break in it; is a quote open, so that it swallowed other rows?"
-    return "control character in it"
+def is_name(password: str, user: str, domain: str) -> bool:
+    """Whether it is the user name, with or without the domain, in any case."""
+    folded = password.casefold()
+    if domain or "@" in user:
+        composite = f"{user}@{domain}".casefold()
+        return folded in (composite, user.casefold(), composite.partition("@")[0])
+    return folded == user.casefold()
 
 
 class Survey:
@@ -60,8 +83,9 @@ class Survey:
 
     Passwords are counted by their keyed hashes (Python's own, keyed anew in each process), by lossy
     counting: after each bucket of 50,000 the count of every one falls by one, and what reaches
-    nought is forgotten. So at most about 100,000 counts are kept, and a password's count is too low by
-    at most one for every 50,000 rows: sharing by 5 rows is found up to that size, by 25 in a million.
+    nought is forgotten. So some 100,000 counts are kept, however long the file is, and a password's
+    count is too low by at most one for every 50,000 rows: sharing by 5 rows is found below that size,
+    by 25 in a million.
     """
 
     def __init__(self) -> None:

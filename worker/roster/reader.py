@@ -13,7 +13,7 @@ from worker.roster.encoding import survey
 from worker.roster.layout import Layout, known, lay_out, plain
 from worker.roster.passwords import Survey
 from worker.roster.rows import chosen, fits, made, rules_for
-from worker.roster.source import Hashed, Source, find
+from worker.roster.source import Hashed, Source, find, unreadable
 from worker.roster.text import Malformed, Record, Text, find_delimiter, named_delimiter
 
 _GROUP = 1000
@@ -55,6 +55,8 @@ class Roster:
                 same = raw.hexdigest() == self.sha256
         except (UnicodeError, UsageError):  # what the first pass read to its end
             same = False
+        except OSError as error:  # a disk or a network that fails in the middle
+            raise unreadable(self.source, error) from None
         if not same:
             raise _changed(self._source)
 
@@ -120,6 +122,9 @@ def open_roster(source: str, options: Options, stdin: BinaryIO | None = None) ->
     except UnicodeError:  # all bytes of it could be decoded a moment ago
         found.close()
         raise _changed(found) from None
+    except OSError as error:
+        found.close()
+        raise unreadable(found.shown, error) from None
     except BaseException:
         found.close()
         raise

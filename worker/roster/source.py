@@ -55,7 +55,7 @@ class LocalFile:
         try:
             return Path(self.place).open("rb", buffering=0)
         except OSError as error:
-            raise _unreadable(self.place, error) from None
+            raise unreadable(self.place, error) from None
 
     def close(self) -> None:
         """Nothing stays open between two passes."""
@@ -140,7 +140,7 @@ def _from_path(path: Path) -> Source:
         with path.open("rb") as stream:  # a pipe such as <(...): it can be read only once
             return _spooled(path.name, str(path), stream)
     except OSError as error:
-        raise _unreadable(str(path), error) from None
+        raise unreadable(str(path), error) from None
 
 
 def _from_url(url: str) -> Source:
@@ -198,7 +198,8 @@ def _without_secrets(url: str) -> str:
     return head + chain + urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _unreadable(path: str, error: OSError) -> UsageError:
+def unreadable(path: str, error: OSError) -> UsageError:
+    """Why a file can't be read, in words."""
     if isinstance(error, FileNotFoundError):
         return UsageError(f"there is no file {path}", _nearest(Path(path)))
     if isinstance(error, PermissionError):
