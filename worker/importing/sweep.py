@@ -10,13 +10,16 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from worker.errors import TryLater
+from worker.errors import JobBusy, TryLater
 from worker.importing.deliver import past, stop_at_end_of_window
 from worker.importing.owners import alive
 from worker.ledger import Ledger
 from worker.model import Job
 
 log = logging.getLogger("siproster.importing")
+
+SWEEPER = "sweep"
+"""Who holds a job's account when a sweep took it back: no process that must be asked to end."""
 
 SWEEP_EVERY = 5.0
 """Seconds between two sweeps of a scheduler or a waiting command."""
@@ -38,7 +41,8 @@ def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
     if past(job.options.not_after):
         stop_at_end_of_window(ledger, job)
         return 0
-    ledger.jobs.keep(job_id)
+    if not _holds_account(ledger, job):
+        return 0
     free_the_dead(ledger, job_id)
     seqs = ledger.chunks.due(job_id, idle=queue.backlog(job) == 0)
     if not seqs:
@@ -50,6 +54,21 @@ def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
         ledger.chunks.not_queued(job_id, seqs)
         raise
     return len(seqs)
+
+
+def _holds_account(ledger: Ledger, job: Job) -> bool:
+    """Whether the job is (again) the one that writes to its account; its hold runs out with its sweeps."""
+    if ledger.jobs.keep(job.id):
+        return True
+    try:
+        ledger.jobs.take(job, SWEEPER)
+    except JobBusy as busy:
+        log.warning("job %s waits for its account: %s", job.id, busy.message)
+        return False
+    if not ledger.jobs.state(job.id).active:  # it ended, and had let go of its account for that
+        ledger.jobs.let_go(job.id)
+        return False
+    return True
 
 
 def free_the_dead(ledger: Ledger, job_id: str) -> None:

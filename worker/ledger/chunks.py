@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from worker.errors import SiprosterError
+from worker.ledger.jobs import WRITER_LEASE
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
 
@@ -36,7 +37,10 @@ _CLAIM = text("""
     WHERE job = :job AND seq = :seq
         AND ((state = 'waiting' AND next_attempt_at <= :now) OR (state = 'claimed' AND lease_until < :now))
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
-    RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt""")
+        AND EXISTS (SELECT 1 FROM writers WHERE job = :job)
+    RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled""")
+# Who works on a chunk writes to the account, whether anybody sweeps meanwhile or not.
+_HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
 _SETTLED = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
 _RENEW = text("""
     UPDATE chunks SET lease_until = :until
@@ -66,7 +70,6 @@ _STATE = text("SELECT state FROM jobs WHERE id = :job")
 _GO_ON = text(
     "UPDATE jobs SET state = 'running', why = '', paused = NULL WHERE id = :job AND state = 'paused'"
 )
-_TROUBLED = text("SELECT coalesce(sum(troubled), 0) FROM chunks WHERE job = :job")
 _PROGRESS_OF = text("""
     SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(settled), 0) AS settled,
         coalesce(sum(troubled), 0) AS troubled
@@ -95,7 +98,7 @@ _KEPT = text("""
 _SEALED = text("SELECT sealed FROM chunks WHERE job = :job AND seq = :seq")
 _SHRED = text("""
     UPDATE chunks SET sealed = NULL, kept_until = NULL
-    WHERE state = 'ended' AND sealed IS NOT NULL AND kept_until < :now""")
+    WHERE sealed IS NOT NULL AND kept_until < :now""")
 
 Seal = Callable[[int], bytes]
 """Rows, sealed for the chunk of that number."""
@@ -177,7 +180,10 @@ class Chunks:
             _record(connection, job, seq, outcomes)
 
     def claim(self, job: str, seq: int, owner: str, lease: float) -> Claim | None:
-        """Take a chunk for ``lease`` seconds; None when it is not to be had (ended, claimed, job over)."""
+        """Take a chunk for ``lease`` seconds, and the account for as long.
+
+        None when it is not to be had: ended, claimed, the job is over, or another one has its account.
+        """
         key = {"job": job, "seq": seq}
         with self._store.begin() as connection:
             now = self._store.now(connection)
@@ -185,7 +191,10 @@ class Chunks:
             row = connection.execute(_CLAIM, values).one_or_none()
             if row is None:
                 return None
-            settled = {line: Status(status) for line, status in connection.execute(_SETTLED, key)}
+            connection.execute(_HOLD, {"job": job, "until": now + WRITER_LEASE})
+            # Only where there are some: this looks through all outcomes of the job.
+            found = connection.execute(_SETTLED, key).tuples() if row.settled else ()
+            settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
             bytes(row.sealed), row.doubt, settled,

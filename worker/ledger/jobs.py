@@ -25,8 +25,7 @@ _SELECT = text("""
     FROM jobs j WHERE j.id = :job""")
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
-_READ = text("""
-    UPDATE jobs SET rows = :rows, warnings = :warnings WHERE id = :job AND state = 'planning'""")
+_READ = text("UPDATE jobs SET rows = :rows, warnings = :warnings WHERE id = :job")
 _WARNINGS = text("SELECT warnings FROM jobs WHERE id = :job")
 _PAUSED = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
@@ -40,6 +39,8 @@ _PAUSE = text("""
 _STOP = text("""
     UPDATE jobs SET state = :state, why = :why, finished = :now
     WHERE id = :job AND state IN ('planning', 'running', 'paused')""")
+_OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
+_KEEP_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job AND state <> 'ended'")
 _FINISH = text("""
     UPDATE jobs SET state = 'done', why = '', paused = NULL, finished = :now
     WHERE id = :job AND state IN ('running', 'paused')
@@ -169,10 +170,13 @@ class Jobs:
     def stop(self, job: str, state: JobState, why: str) -> bool:
         """End it before its end (STOPPED or CANCELLED) and let others write to the account."""
         with self._store.begin() as connection:
-            values = {"job": job, "state": state, "why": why, "now": self._store.now(connection)}
+            now = self._store.now(connection)
+            values = {"job": job, "state": state, "why": why, "now": now}
             stopped = connection.execute(_STOP, values).rowcount == 1
             if stopped:
                 connection.execute(_RELEASE, {"job": job})
+            if stopped and state is JobState.CANCELLED:
+                _count_down(connection, job, now)
             return stopped
 
     def finish(self, job: str) -> bool:
@@ -212,10 +216,11 @@ class Jobs:
         with self._store.begin() as connection:
             self._take(connection, job, owner)
 
-    def keep(self, job: str) -> None:
-        """A sign of life: the job goes on writing to its account."""
+    def keep(self, job: str) -> bool:
+        """A sign of life: the job goes on writing to its account; False when it doesn't hold it any more."""
         with self._store.begin() as connection:
-            connection.execute(_RENEW, {"job": job, "until": self._store.now(connection) + WRITER_LEASE})
+            until = self._store.now(connection) + WRITER_LEASE
+            return connection.execute(_RENEW, {"job": job, "until": until}).rowcount == 1
 
     def let_go(self, job: str) -> None:
         """The job does not write any more, for now."""
@@ -245,6 +250,12 @@ class Jobs:
             f"job {other.job} is writing to account {job.account} on {job.host} ({other.owner})",
             f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
         )
+
+
+def _count_down(connection: Connection, job: str, now: float) -> None:
+    """Chunks of a cancelled job never end: the time that their rows are kept begins with it."""
+    options = _options(json.loads(connection.execute(_OPTIONS, {"job": job}).scalar_one()))
+    connection.execute(_KEEP_UNTIL, {"job": job, "until": now + options.keep_days * 86_400})
 
 
 def _columns_of(job: Job) -> dict[str, Any]:
