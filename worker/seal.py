@@ -69,6 +69,6 @@ class Seal:
             )
         try:
             clear = cipher.decrypt(sealed[_NONCE], sealed[_NONCE.stop :], context.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut off before the nonce ends
             raise LedgerError("sealed rows in the ledger were changed or moved; they don't open") from None
         return json.loads(clear)

@@ -1,0 +1,89 @@
+"""What the tests of jobs share: a job, its rows, and its place in a ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from worker.digest import digests
+from worker.importing.job import new_job
+from worker.importing.packing import ChunkRow, PageRow, seal_chunk, seal_page
+from worker.ledger import JobRealm, Ledger
+from worker.model import Endpoint, Job, Options, Realm, Row
+from worker.seal import Seal
+
+KEY = bytes(range(32))
+HOST = "office-0a1b2c.auth.bandwidth.com"
+OTHER_HOST = "branch-0a1b2c.auth.bandwidth.com"
+REALM = Realm("17", HOST, default=True)
+OTHER_REALM = Realm("18", OTHER_HOST)
+PASSWORD = "Tb7xQ2mK9rL4vN8s"
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a job keeps of a roster."""
+
+    name: str = "staff.csv"
+    source: str = "/rosters/staff.csv"
+    sha256: str = "5f" * 32
+    columns: tuple[str, ...] = ("name", "site")
+
+
+def make_job(account: str = "9900001", host: str = "https://api.example.com", **options: Any) -> Job:
+    """A new job of an account with these options."""
+    key = Seal([KEY]).fingerprint
+    return new_job(Endpoint(host, account), Options(**options), Facts(), key)
+
+
+def make_row(line: int, user: str = "", **fields: Any) -> Row:
+    """A row as the roster gives it, right unless told otherwise."""
+    given = {"domain": "", "realm": "", "application": "", "password": PASSWORD, "cells": ("", ""), **fields}
+    return Row(line, user or f"user{line}", **given)
+
+
+def make_chunk_row(line: int, user: str = "", **fields: Any) -> ChunkRow:
+    """A row as a chunk holds it."""
+    given = {"domain": "", "realm": 0, "application": "", "password": PASSWORD, **fields}
+    return ChunkRow(line, user or f"user{line}", **given)
+
+
+def make_realms(*, empty: bool = False) -> dict[int, JobRealm]:
+    """Two realms of a job, by key."""
+    hosts = enumerate((REALM, OTHER_REALM))
+    return {key: JobRealm(key, realm.id, realm.host, empty) for key, realm in hosts}
+
+
+def digests_of(row: ChunkRow, host: str = HOST) -> tuple[str, str]:
+    """What the service must hold for a row."""
+    return digests(row.composite, host, row.password)
+
+
+def start_job(ledger: Ledger, *chunks: list[ChunkRow], empty: bool = False, **options: Any) -> Job:
+    """A running job with these chunks, one page of results for each, and both realms."""
+    job, seal = make_job(**options), Seal([KEY])
+    ledger.jobs.begin(job, "host:1")
+    for key, realm in make_realms(empty=empty).items():
+        ledger.jobs.add_realm(job.id, key, "", realm.realm, empty=empty)
+    for seq, rows in enumerate(chunks):
+        pages = [PageRow(r.line, r.user, r.domain, r.realm, r.application, ["", ""]) for r in rows]
+        page = seal_page(seal, job.id, seq, pages)
+        ledger.rows.add_page(job.id, seq, rows[0].line, rows[-1].line, page)
+        sealed = seal_chunk(seal, job.id, seq, rows)
+        ledger.chunks.add(job.id, seq, rows[0].line, len(rows), sealed)
+    ledger.jobs.has_read(job.id, sum(map(len, chunks)), {})
+    ledger.jobs.start(job.id)
+    return ledger.jobs.get(job.id)
