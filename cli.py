@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from worker import __version__
-from worker.errors import SiprosterError
+from worker.errors import SiprosterError, place_of
 
 COMMANDS = {
     "import": ("imports:import_", "Post a roster: the main job."),
@@ -90,16 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report_fault(error: Exception) -> None:
-    """A fault of ours: where it happened, without the texts and values, which may hold a secret."""
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    where = " < ".join(
-        f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in reversed(frames)
-    )
-    click.secho(f"siproster: unexpected {type(error).__name__} in {where}", err=True, fg="red")
+    click.secho(f"siproster: unexpected {place_of(error)}", err=True, fg="red")
     click.echo(
-        "           This is a fault of siproster. No row is lost: `siproster jobs` shows the job.", err=True
+        "           This is a fault of siproster. No row is lost: `siproster jobs` lists jobs.", err=True
     )
 
 

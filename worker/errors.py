@@ -24,6 +24,8 @@ No message holds a password or a digest: texts of the service are redacted befor
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
 from typing import ClassVar
 
 
@@ -134,3 +136,13 @@ class ListRefused(Refused):
 
 class LedgerError(SiprosterError):
     """The ledger can't be opened or used."""
+
+
+def place_of(error: BaseException) -> str:
+    """A fault of our own in one line fit for any eye: its class and where it happened.
+
+    Never its text, nor a traceback: values in them may be secret.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    steps = (f"{frame.name} ({PurePath(frame.filename).name}:{frame.lineno})" for frame in reversed(frames))
+    return f"{type(error).__name__} in {' < '.join(steps)}"

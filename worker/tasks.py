@@ -23,11 +23,11 @@ from celery.signals import setup_logging
 from celery.worker import WorkController, state
 from kombu.exceptions import ChannelError, OperationalError
 
-from worker.errors import SiprosterError, Unavailable, UsageError
+from worker.errors import SiprosterError, Unavailable, UsageError, place_of
 from worker.importing.station import Posts, Station
 from worker.model import Job
 
-log = logging.getLogger("siproster.tasks")
+log = logging.getLogger(__name__)
 
 TASK = "siproster.deliver"
 WAKE = "siproster.wake"
@@ -112,7 +112,12 @@ def _deliver(station: Station, identity: str, chunk: str) -> None:
         log.error("refused: %s (%s)", error.message, error.hint)
         time.sleep(1.0)  # let the right worker have it first
         raise Reject(error.message, requeue=True) from None
-    delivery.deliver(int(seq))
+    try:
+        delivery.deliver(int(seq))
+    except SiprosterError as error:
+        log.error("chunk %s is left to a later sweep: %s", chunk, error.message)
+    except Exception as error:  # Celery would log its text and a traceback, which may hold a secret
+        log.error("chunk %s is left to a later sweep: %s", chunk, place_of(error))
 
 
 class CeleryQueue:

@@ -23,7 +23,7 @@ from worker.model import Endpoint
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
 
-log = logging.getLogger("siproster.commands")
+log = logging.getLogger(__name__)
 
 _API_SECONDS = 5.0
 """What a starting worker spends on asking whether its credentials are taken."""

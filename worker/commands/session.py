@@ -91,4 +91,4 @@ def log_to_stderr(level: int) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(logging.WARNING)
-    logging.getLogger("siproster").setLevel(level)
+    logging.getLogger("worker").setLevel(level)

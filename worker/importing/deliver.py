@@ -25,7 +25,7 @@ from worker.ledger import Claim, Fenced, Ledger
 from worker.model import Family, Job, JobState, Outcome, Status
 from worker.seal import Seal
 
-log = logging.getLogger("siproster.importing")
+log = logging.getLogger(__name__)
 
 LEASE = 120.0
 """Seconds that a claim holds without a sign of life: well over the deadline of one request."""

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from worker.digest import digests
-from worker.errors import AnswerLost, ListRefused, Refused, SiprosterError, Unavailable
+from worker.errors import AnswerLost, ListRefused, Refused, SiprosterError, Unavailable, place_of
 from worker.failpoints import hit
 from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
 from worker.model import Answer, Credential, EntryError, Family, Outcome, Realm, Status, Stored
 
-log = logging.getLogger("siproster.importing")
+log = logging.getLogger(__name__)
 
 _EXISTS = frozenset({"23009", "23026"})
 """Exists on the account; exists on the realm."""
@@ -111,13 +111,16 @@ class Settling:
 
     def _ask(self, rows: Sequence[ChunkRow]) -> list[ChunkRow]:
         """Outcomes for the rows that the service holds; the others are returned."""
-        absent = []
-        for row in rows:
-            outcome = self._looked_up(row, sent=True)
-            if outcome is None:
-                absent.append(row)
-            else:
-                self._keep([outcome])
+        absent, found = [], []
+        try:
+            for row in rows:
+                outcome = self._looked_up(row, sent=True)
+                if outcome is None:
+                    absent.append(row)
+                else:
+                    found.append(outcome)
+        finally:
+            self._keep(found)
         return absent
 
     def _split(self, rows: Sequence[ChunkRow], refusal: ListRefused) -> None:
@@ -241,7 +244,7 @@ class Settling:
 
     def _crashed(self, row: ChunkRow, error: Exception, status: Status) -> Outcome:
         name = type(error).__name__  # its text may hold anything
-        log.error("%s while working on line %d", name, row.line)
+        log.error("line %d: %s", row.line, place_of(error))
         text = f"siproster itself failed on this row ({name}); please report it"
         return self._outcome(row, status, "crashed", text)
 

@@ -16,7 +16,7 @@ from worker.importing.owners import alive
 from worker.ledger import Ledger
 from worker.model import Job
 
-log = logging.getLogger("siproster.importing")
+log = logging.getLogger(__name__)
 
 SWEEPER = "sweep"
 """Who holds a job's account when a sweep took it back: no process that must be asked to end."""
