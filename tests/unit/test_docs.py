@@ -1,0 +1,320 @@
+"""The documentation against the program: every command, option, setting and code is in it, and no other."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+
+from cli import cli
+from worker import __version__, errors
+from worker.commands import watch
+from worker.settings.names import DEFAULTS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
+PAGES = {path.name: path.read_text("utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+SOURCES = [path for path in (ROOT / "worker").rglob("*.py") if "sandbox" not in path.relative_to(ROOT).parts]
+
+FOREIGN = {"--constraint", "--env-file", "--rm", "--scale", "--user", "--volume", "--workdir"}
+"""Options of other programs that the documentation names: pip, docker compose."""
+
+CODE_AT = {"Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3}
+"""Which argument of a call is a row's error code."""
+
+
+# The program's own words
+
+
+def below(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command of the program, by the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from below(command, (*words, name))
+
+
+PROGRAM = dict(below(cli))
+
+
+def options(command: click.Command) -> set[str]:
+    """The long names of a command's options."""
+    parameters = command.get_params(click.Context(command))
+    return {word for option in parameters for word in option.opts if word.startswith("--")}
+
+
+def arguments(command: click.Command) -> list[str]:
+    """The arguments as the usage line shows them."""
+    context = click.Context(command)
+    return [one.make_metavar(context) for one in command.params if isinstance(one, click.Argument)]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """The file's syntax tree."""
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    """Every function of a file."""
+    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef))
+
+
+def called(node: ast.AST) -> str:
+    """The name of the function that a call calls; empty: it is no call."""
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name
+    return ""
+
+
+def texts(node: ast.AST) -> set[str]:
+    """The texts that stand in an expression, those inside of f-strings too."""
+    return {
+        one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)
+    }
+
+
+def words(node: ast.AST) -> set[str]:
+    """The codes among them."""
+    return {text for text in texts(node) if re.fullmatch(r"[a-z]+(_[a-z]+)*", text)}
+
+
+def row_codes() -> set[str]:
+    """Every error code and warning that a row, or a roster as a whole, can have."""
+    found: set[str] = set()
+    for path in SOURCES:
+        for scope in (tree(path), *functions(path)):
+            for argument in code_arguments(scope):
+                found |= words(argument)
+                if isinstance(argument, ast.Name):
+                    found |= assigned_codes(path, scope)
+    return found
+
+
+def code_arguments(scope: ast.AST) -> Iterator[ast.expr]:
+    """What is given as an error code in a scope; a function's own parameter is its callers' business."""
+    parameters = {one.arg for one in ast.walk(scope) if isinstance(one, ast.arg)}
+    for node in ast.walk(scope):
+        at = CODE_AT.get(called(node))
+        if isinstance(node, ast.Call) and at is not None and len(node.args) > at:
+            argument = node.args[at]
+            if not (isinstance(argument, ast.Name) and argument.id in parameters):
+                yield argument
+
+
+def assigned_codes(path: Path, scope: ast.AST) -> set[str]:
+    """The codes of (code, text) that the functions return which a scope calls."""
+    calls = {called(node) for node in ast.walk(scope)}
+    return {
+        word
+        for function in functions(path)
+        if function.name in calls
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple)
+        for word in words(node.value.elts[0])
+    }
+
+
+def reasons() -> set[str]:
+    """Every first word of a job's ``why``: ``reason: sentence``."""
+    found = {errors.StopJob.code, *(kind.code for kind in errors.StopJob.__subclasses__())}
+    for function in (one for path in SOURCES for one in functions(path)):
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and called(node) in ("stop", "pause"):
+                found |= {reason for argument in node.args for reason in reasons_in(function, argument)}
+    return found
+
+
+def reasons_in(function: ast.FunctionDef, argument: ast.expr) -> set[str]:
+    """What begins a text before its colon; a name in its place stands for what it was given."""
+    assigned = {
+        target.id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    given = assigned.get(argument.id, argument) if isinstance(argument, ast.Name) else argument
+    match given:
+        case ast.JoinedStr(values=[ast.FormattedValue(value=ast.Name(id=name)), *_]) if name in assigned:
+            return words(assigned[name])
+    return {match[1] for text in texts(given) if (match := re.match(r"([a-z_]+): ", text))}
+
+
+def service_codes() -> set[str]:
+    """Every number of the service's that the program decides by."""
+    constants = {text for path in SOURCES for text in texts(tree(path))}
+    return {text for text in constants if re.fullmatch(r"1003|4022|1[23]\d{3}|23\d{3}|33\d{3}", text)}
+
+
+# What the documentation says
+
+
+def section(page: str, heading: str) -> str:
+    """A section of a page, its heading left out, up to the next one of its level."""
+    found = re.search(rf"^## {re.escape(heading)}$\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert found, heading
+    return found[1]
+
+
+def first_cells(text: str) -> list[str]:
+    """What is quoted as code in the first cell of each row of a text's tables."""
+    rows = (line for line in text.splitlines() if line.startswith("| `"))
+    return [word for row in rows for word in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+
+
+def named_options(text: str) -> set[str]:
+    """Every long option that a text names."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+
+
+COMMON = named_options(section(COMMANDS, "Options of most commands"))
+
+
+def headed(called_by: tuple[str, ...], command: click.Command) -> str:
+    """The heading of a command in docs/commands.md."""
+    return " ".join(["siproster", *called_by, *arguments(command)])
+
+
+CALLABLE = [
+    (called_by, command)
+    for called_by, command in PROGRAM.items()
+    if not isinstance(command, click.Group) or command.invoke_without_command
+]
+
+
+@pytest.mark.parametrize(
+    ("called_by", "command"), CALLABLE, ids=lambda value: "-".join(value) if isinstance(value, tuple) else ""
+)
+def test_each_command_is_described_with_its_options(
+    called_by: tuple[str, ...], command: click.Command
+) -> None:
+    """Its section in docs/commands.md names its options, all of them and no others."""
+    told = named_options(section(COMMANDS, headed(called_by, command)))
+    assert options(command) - told - COMMON == set()
+    assert told - options(command) == set()
+
+
+def test_each_described_command_exists() -> None:
+    """docs/commands.md describes no command that the program doesn't have."""
+    described = set(re.findall(r"^## (siproster .*)$", COMMANDS, re.MULTILINE))
+    assert described == {headed(*one) for one in CALLABLE}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_names_an_option_that_does_not_exist(page: str) -> None:
+    """An option that the program has no more, or not yet, misleads."""
+    known = {"--version", *FOREIGN}.union(*(options(command) for command in PROGRAM.values()))
+    assert named_options(PAGES[page]) - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_names_a_command_that_does_not_exist(page: str) -> None:
+    """Whatever follows the program's name in code is one of its commands."""
+    code = re.findall(r"```(?:sh|ini)\n(.*?)```", PAGES[page], re.DOTALL)
+    code += re.findall(r"`([^`\n]+)`", re.sub("```.*?```", "", PAGES[page], flags=re.DOTALL))
+    called = re.findall(r"\bsiproster ([a-z]+)(?: ([a-z]+))?", "\n".join(code))
+    assert [one for one in called if not ({one[:1], one} & PROGRAM.keys())] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "settings.md"])
+def test_each_setting_is_described(page: str) -> None:
+    """README.md and docs/settings.md name every setting, and no other."""
+    named = set(re.findall(r"`((?:SIPROSTER|BW)_[A-Z_]+)", PAGES[page]))
+    assert named == DEFAULTS.keys()
+
+
+def test_each_row_code_is_described() -> None:
+    """docs/errors.md has every error code and warning of the program, and no other."""
+    described = [
+        *first_cells(section(ERRORS, "Rows that were not sent")),
+        *first_cells(section(ERRORS, "Rows that were sent")),
+        *first_cells(section(ERRORS, "Warnings")),
+    ]
+    assert set(described) == row_codes()
+
+
+def test_the_collection_of_codes_sees_each_kind_of_place() -> None:
+    """A code given outright, one behind `or`, one outside of functions, one that another function returns."""
+    assert {"duplicate_in_file", "refused", "password_masked", "digest_differs"} <= row_codes()
+
+
+def test_no_code_is_hidden_from_the_collection() -> None:
+    """Each is a constant, a constant behind `or`, what a function returned, or the service's own."""
+    arguments = [one for path in SOURCES for one in code_arguments(tree(path))]
+    plain = (ast.Constant, ast.BoolOp, ast.Name)
+    others = {ast.unparse(one) for one in arguments if not isinstance(one, plain)}
+    assert others == {"refusal.code", "row.code"}
+
+
+def test_each_reason_of_a_job_is_described() -> None:
+    """docs/errors.md has every reason why a job stops or waits, and no other."""
+    assert set(first_cells(section(ERRORS, "Why a job stopped or waits"))) == reasons()
+
+
+def test_each_number_that_the_program_decides_by_is_described() -> None:
+    """Users meet these in bw__error_code, or in a message."""
+    described = first_cells(section(ERRORS, "Codes of the service"))
+    assert service_codes() - set(described) == set()
+    assert sorted(described) == sorted(set(described))
+
+
+def test_each_exit_code_is_described() -> None:
+    """docs/errors.md and README.md have the same exit codes, which are the program's."""
+    raised = {kind.exit_code for kind in subclasses(errors.SiprosterError)}
+    program = {str(code) for code in raised | {0, 10, 130, *watch._STOPPED.values()}}
+    assert set(first_cells(section(ERRORS, "Exit codes"))) == program
+    assert set(re.findall(r"^\| (\d+) \|", section(README, "Exit codes"), re.MULTILINE)) == program
+
+
+def subclasses(kind: type[errors.SiprosterError]) -> Iterator[type[errors.SiprosterError]]:
+    """A class and all below it."""
+    yield kind
+    for below_it in kind.__subclasses__():
+        yield from subclasses(below_it)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Every relative link of a page names a file of the repository."""
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGES[page])
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+def test_the_changelog_has_this_version() -> None:
+    """What is released is told."""
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_units_and_containers_call_commands_that_exist() -> None:
+    """The program's own parser takes every command line of a systemd unit and of `docker compose run`."""
+    lines = re.findall(r"^ExecStart=\S+/siproster (.+)$", PAGES["scaling.md"], re.MULTILINE)
+    lines += re.findall(r"docker compose run .* worker (.+)$", PAGES["scaling.md"], re.MULTILINE)
+    assert len(lines) >= 3
+    for line in lines:
+        name, *rest = shlex.split(line)
+        PROGRAM[(name,)].make_context(name, rest, resilient_parsing=False)
+
+
+def test_composed_services_exist() -> None:
+    """`docker compose` is called with files that are there."""
+    called = [
+        line for page in PAGES.values() for line in re.findall(r"^docker compose .*$", page, re.MULTILINE)
+    ]
+    assert called
+    files = [match[1] for line in called if (match := re.search(r"--env-file (\S+)", line))]
+    assert files
+    assert [file for file in files if not (ROOT / file).exists()] == []
