@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -257,16 +258,19 @@ def test_a_job_takes_its_own_account_again(ledger: Ledger) -> None:
     assert writer.owner == "desk:42"
 
 
-@pytest.mark.parametrize("how", ["let_go", "stopped", "forgotten"])
+ENDINGS: dict[str, Callable[[Ledger, str], object]] = {
+    "let_go": lambda ledger, job: ledger.jobs.let_go(job),
+    "stopped": lambda ledger, job: ledger.jobs.stop(job, JobState.STOPPED, "max_failed: 3"),
+    "forgotten": lambda ledger, job: ledger.jobs.forget(job),
+}
+
+
+@pytest.mark.parametrize("how", ENDINGS)
 def test_an_ended_job_lets_others_write(ledger: Ledger, how: str) -> None:
     """Whatever ends a job's work frees its account at once."""
     job = make_job()
     ledger.jobs.begin(job, "desk:41")
-    {
-        "let_go": lambda: ledger.jobs.let_go(job.id),
-        "stopped": lambda: ledger.jobs.stop(job.id, JobState.STOPPED, "max_failed: 3"),
-        "forgotten": lambda: ledger.jobs.forget(job.id),
-    }[how]()
+    ENDINGS[how](ledger, job.id)
     ledger.jobs.begin(make_job(), "other:1")
 
 

@@ -193,7 +193,7 @@ class Chunks:
                 return None
             connection.execute(_HOLD, {"job": job, "until": now + WRITER_LEASE})
             # Only where there are some: this looks through all outcomes of the job.
-            found = connection.execute(_SETTLED, key).tuples() if row.settled else ()
+            found = connection.execute(_SETTLED, key).all() if row.settled else []
             settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),

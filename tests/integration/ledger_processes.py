@@ -1,0 +1,38 @@
+"""What a process of its own does to a ledger; run by the tests that need several of them."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing import get_context
+
+from worker.ledger import Claim, Ledger
+from worker.model import Outcome, Status
+
+
+def processes(number: int) -> ProcessPoolExecutor:
+    """So many fresh interpreters: a fork would share what only one process may use."""
+    return ProcessPoolExecutor(number, mp_context=get_context("spawn"))
+
+
+def ready(seconds: float) -> None:
+    """Occupies one process until all of them have started."""
+    time.sleep(seconds)
+
+
+def open_at(url: str, moment: float) -> str:
+    """Open the ledger at that moment; its identity."""
+    time.sleep(max(0.0, moment - time.time()))
+    with closing(Ledger(url)) as ledger:
+        return ledger.identity
+
+
+def record_at(url: str, moment: float, claim: Claim, lines: range) -> int:
+    """From that moment on record an outcome for each line, a transaction each; how many."""
+    time.sleep(max(0.0, moment - time.time()))
+    with closing(Ledger(url)) as ledger:
+        for line in lines:
+            ledger.chunks.record(claim, [Outcome(line, Status.FAILED)], 60)
+            ledger.jobs.get(claim.job)
+    return len(lines)

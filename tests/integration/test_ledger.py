@@ -1,0 +1,142 @@
+"""The ledger's database itself: opened by several at once, out of reach, and what is left in its file."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.ledger_processes import open_at, processes, ready, record_at
+from tests.servers import free_port
+from tests.unit.jobs import make_chunk_row, start_job
+from worker.errors import LedgerError, UsageError
+from worker.ledger import Ledger
+
+WRITERS = 4
+EACH = 150
+
+
+def test_several_may_create_it_at_once(ledger_url: str) -> None:
+    """Processes that open a ledger which isn't there yet, at the same moment, make one ledger."""
+    with processes(WRITERS) as pool:
+        list(pool.map(ready, [0.2] * WRITERS))
+        moment = time.time() + 0.5
+        identities = set(pool.map(open_at, [ledger_url] * WRITERS, [moment] * WRITERS))
+    with closing(Ledger(ledger_url)) as ledger:
+        assert identities == {ledger.identity}
+        assert ledger.jobs.newest() == []
+
+
+def test_several_write_at_once(ledger_url: str) -> None:
+    """Four processes write and read at once: none is locked out, and no update of the same row is lost."""
+    rows = [make_chunk_row(line) for line in range(2, 2 + WRITERS * EACH)]
+    with closing(Ledger(ledger_url)) as ledger:
+        job = start_job(ledger, rows)
+        claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+        assert claim is not None
+        parts = [range(2 + EACH * part, 2 + EACH * (part + 1)) for part in range(WRITERS)]
+        with processes(WRITERS) as pool:
+            list(pool.map(ready, [0.2] * WRITERS))
+            moment = time.time() + 0.3
+            written = pool.map(
+                record_at, [ledger_url] * WRITERS, [moment] * WRITERS, [claim] * WRITERS, parts
+            )
+            assert sum(written) == WRITERS * EACH
+        progress = ledger.chunks.progress(job.id)
+        assert (progress.settled, progress.troubled) == (WRITERS * EACH, WRITERS * EACH)
+        assert ledger.rows.counts(job.id, len(rows)) == {"failed": WRITERS * EACH}
+
+
+def in_files(folder: Path, secret: bytes) -> list[str]:
+    """The files of a SQLite ledger, its log included, that hold these bytes."""
+    return [path.name for path in folder.iterdir() if secret in path.read_bytes()]
+
+
+def test_shredded_rows_leave_the_file(tmp_path: Path) -> None:
+    """After a shred and a checkpoint nothing of the sealed rows is in file or log (guard: secure_delete)."""
+    rows = [make_chunk_row(line) for line in range(2, 500)]
+    with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
+        job = start_job(ledger, rows, [make_chunk_row(900)])
+        sealed = ledger.chunks.sealed(job.id, 0) or b""
+        pieces = [sealed[at : at + 24] for at in range(0, len(sealed), 1000)]
+        pieces = [piece for piece in pieces if in_files(tmp_path, piece)]  # the others lie across two pages
+        assert len(pieces) > 10
+        claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+        assert claim is not None
+        ledger.chunks.end(claim, None, 0, 0, 0)
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+            assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+        assert [piece for piece in pieces if in_files(tmp_path, piece)] == []
+        assert in_files(tmp_path, ledger.chunks.sealed(job.id, 1) or b"none") == ["ledger.db"]
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    """The file, its log and its index are the owner's alone, and so is the folder made for them."""
+    folder = tmp_path / "state" / "siproster"
+    with closing(Ledger(f"sqlite:///{folder}/ledger.db")) as ledger:
+        start_job(ledger, [make_chunk_row(2)])
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_it_holds_no_password_in_clear(ledger_url: str) -> None:
+    """No table of the ledger shows a password of its rows, on either database."""
+    with closing(Ledger(ledger_url)) as ledger:
+        start_job(ledger, [make_chunk_row(2, password="Zq8-canary-31f")])
+        with ledger.store.read() as connection:
+            for table in ("jobs", "chunks", "pages", "outcomes", "realms", "writers", "meta"):
+                rows = connection.execute(text(f"SELECT * FROM {table}")).all()  # noqa: S608
+                cells = [
+                    bytes(cell) if isinstance(cell, memoryview) else cell for row in rows for cell in row
+                ]
+                assert "canary" not in repr(cells)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    """A file that is no ledger is a clear error, and stays as it was."""
+    path = tmp_path / "ledger.db"
+    path.write_text("dear diary, " * 500)
+    with pytest.raises(LedgerError, match="not a database"):
+        Ledger(f"sqlite:///{path}")
+    assert path.read_text().startswith("dear diary")
+
+
+def test_a_place_that_cannot_be(tmp_path: Path) -> None:
+    """A folder that can't be made, or a folder in the file's place, is a clear error naming the place."""
+    (tmp_path / "file").touch()
+    with pytest.raises(LedgerError, match=r"file/ledger\.db can't be opened"):
+        Ledger(f"sqlite:///{tmp_path}/file/ledger.db")
+    with pytest.raises(LedgerError, match="can't be opened: Is a directory"):
+        Ledger(f"sqlite:///{tmp_path}")
+
+
+@pytest.mark.parametrize("url", ["", "ledger.db", "mysql://host/db", "sqlite://ledger.db"])
+def test_a_url_of_another_kind(url: str) -> None:
+    """What is neither SQLite nor PostgreSQL is a wrong setting, told with an example."""
+    with pytest.raises(UsageError, match="SIPROSTER_LEDGER") as refused:
+        Ledger(url)
+    assert "sqlite:///" in refused.value.hint
+
+
+def test_a_server_out_of_reach() -> None:
+    """A PostgreSQL that doesn't answer is a LedgerError which doesn't tell the password."""
+    with pytest.raises(LedgerError, match="the ledger failed") as failed:
+        Ledger(f"postgresql://siproster:Zq8-canary-31f@127.0.0.1:{free_port()}/ledger")
+    assert "canary" not in failed.value.message + failed.value.hint + repr(failed.value.__cause__)
+
+
+def test_the_database_has_the_clock(postgres_url: str) -> None:
+    """Without a clock of its own a PostgreSQL ledger goes by the server's, which all hosts share."""
+    with closing(Ledger(postgres_url)) as ledger:
+        job = start_job(ledger, [make_chunk_row(2)])
+        assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is not None
+        with ledger.store.read() as connection:
+            left = "SELECT lease_until - extract(epoch FROM now()) FROM chunks"
+            assert float(connection.execute(text(left)).scalar_one()) == pytest.approx(60, abs=5)
+            assert ledger.store.now(connection) != ledger.store.now(connection)
