@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from worker.errors import SiprosterError
+from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.model import Job, Outcome, Status
 
@@ -49,12 +49,17 @@ def folder_of(job: Job) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """The folder for result files, before anything is sent; SiprosterError when it can't be written."""
-    with _explained(folder):
+    """The folder for result files, before anything is sent; UsageError when it can't be written."""
+    try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = folder / f".{os.getpid()}"
         probe.touch(mode=0o600)
         probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"the result files can't be written to {folder}: {error.strerror}",
+            "nothing was sent; name a folder of yours with --results",
+        ) from None
 
 
 def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[str, Any]:
@@ -63,8 +68,8 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
     ``open_page`` opens the sealed page of a job. Raises SiprosterError when the folder can't be
     written; what was there before stays as it was until the new file is whole.
     """
-    make_folder(folder)
     with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         header = [*OWN_COLUMNS, *job.columns]
         with _new_file(folder / RESULTS) as results, _new_file(folder / FAILED) as failed:
             every, troubled = csv.writer(results), csv.writer(failed)
