@@ -72,7 +72,9 @@ def resume(job_id: str, results: str, detach: bool, as_json: bool, **given: Any)
     if job.state is JobState.CANCELLED:
         raise Conflict(f"job {job_id} was cancelled", f"run what it left with: siproster retry {job_id}")
     session.station.check(job)
-    if not session.settings.broker and _somebody_works_on(session, job):
+    # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
+    mine_alone = job.state is JobState.PLANNING or not session.settings.broker
+    if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
             f"job {job_id} is being worked on by {_writer(session, job)}", "let it end, or end it first"
         )
