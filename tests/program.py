@@ -55,7 +55,7 @@ class Program:
 
     def run(self, *arguments: str | Path, stdin: str = "", seconds: float = 120, **more: str) -> Finished:
         """Run it to its end. ``more``: environment variables for this run alone."""
-        process = self.start(*arguments, **more)
+        process = self.start(*arguments, log=None, **more)
         try:
             stdout, stderr = process.communicate(stdin, timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -64,19 +64,23 @@ class Program:
             raise AssertionError(f"{arguments} still ran after {seconds} s:\n{stdout}\n{stderr}") from None
         return Finished(process.returncode, stdout, stderr)
 
-    def start(self, *arguments: str | Path, **more: str) -> subprocess.Popen[str]:
-        """Start it in a process group of its own, with pipes."""
-        process = subprocess.Popen(
-            [sys.executable, str(self.cli), *map(str, arguments)],
-            cwd=self.work,
-            env=self.environment | more,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-        )
+    def start(self, *arguments: str | Path, log: Path | None = None, **more: str) -> subprocess.Popen[str]:
+        """Start it in a process group of its own, with pipes.
+
+        ``log``: a file for all that it prints, for one that runs long: a full pipe would stop it.
+        """
+        with log.open("a") if log else contextlib.nullcontext(subprocess.PIPE) as printed:
+            process = subprocess.Popen(
+                [sys.executable, str(self.cli), *map(str, arguments)],
+                cwd=self.work,
+                env=self.environment | more,
+                stdin=subprocess.PIPE,
+                stdout=printed,
+                stderr=printed,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,
+            )
         self.started.append(process)
         return process
 
