@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
 
+from sqlalchemy import text
+
 from worker.ledger import Claim, Ledger
 from worker.model import Outcome, Status
 
@@ -36,3 +38,14 @@ def record_at(url: str, moment: float, claim: Claim, lines: range) -> int:
             ledger.chunks.record(claim, [Outcome(line, Status.FAILED)], 60)
             ledger.jobs.get(claim.job)
     return len(lines)
+
+
+def count_at(url: str, moment: float, job: str, times: int) -> None:
+    """From that moment on raise a job's number of rows so often, by reading it first and writing it then."""
+    time.sleep(max(0.0, moment - time.time()))
+    with closing(Ledger(url)) as ledger:
+        for _ in range(times):
+            with ledger.store.begin() as connection:
+                rows = connection.execute(text("SELECT rows FROM jobs WHERE id = :job"), {"job": job})
+                values = {"job": job, "rows": rows.scalar_one() + 1}
+                connection.execute(text("UPDATE jobs SET rows = :rows WHERE id = :job"), values)

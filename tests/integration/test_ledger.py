@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.integration.ledger_processes import open_at, processes, ready, record_at
+from tests.integration.ledger_processes import count_at, open_at, processes, ready, record_at
 from tests.servers import free_port
 from tests.unit.jobs import make_chunk_row, start_job
 from worker.errors import LedgerError, UsageError
@@ -50,6 +50,17 @@ def test_several_write_at_once(ledger_url: str) -> None:
         progress = ledger.chunks.progress(job.id)
         assert (progress.settled, progress.troubled) == (WRITERS * EACH, WRITERS * EACH)
         assert ledger.rows.counts(job.id, len(rows)) == {"failed": WRITERS * EACH}
+
+
+def test_what_is_read_first_is_not_stale(tmp_path: Path) -> None:
+    """On SQLite a transaction that reads before it writes waits its turn (guard: BEGIN IMMEDIATE)."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with closing(Ledger(url)) as ledger, processes(WRITERS) as pool:
+        job = start_job(ledger, [make_chunk_row(2)])
+        list(pool.map(ready, [0.2] * WRITERS))
+        moment = time.time() + 0.3
+        list(pool.map(count_at, [url] * WRITERS, [moment] * WRITERS, [job.id] * WRITERS, [EACH] * WRITERS))
+        assert ledger.jobs.get(job.id).rows == 1 + WRITERS * EACH
 
 
 def in_files(folder: Path, secret: bytes) -> list[str]:
