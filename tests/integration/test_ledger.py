@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import stat
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -21,18 +23,28 @@ WRITERS = 4
 EACH = 150
 
 
-def test_several_may_create_it_at_once(ledger_url: str) -> None:
-    """Processes that open a ledger which isn't there yet, at the same moment, make one ledger."""
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """Processes that have all started."""
     with processes(WRITERS) as pool:
-        list(pool.map(ready, [0.2] * WRITERS))
-        moment = time.time() + 0.5
-        identities = set(pool.map(open_at, [ledger_url] * WRITERS, [moment] * WRITERS))
+        list(pool.map(ready, [0.3] * WRITERS))
+        yield pool
+
+
+def soon() -> list[float]:
+    """For each process the same moment, at which it begins."""
+    return [time.time() + 0.2] * WRITERS
+
+
+def test_several_may_create_it_at_once(pool: ProcessPoolExecutor, ledger_url: str) -> None:
+    """Processes that open a ledger which isn't there yet, at the same moment, make one ledger."""
+    identities = set(pool.map(open_at, [ledger_url] * WRITERS, soon()))
     with closing(Ledger(ledger_url)) as ledger:
         assert identities == {ledger.identity}
         assert ledger.jobs.newest() == []
 
 
-def test_several_write_at_once(ledger_url: str) -> None:
+def test_several_write_at_once(pool: ProcessPoolExecutor, ledger_url: str) -> None:
     """Four processes write and read at once: none is locked out, and no update of the same row is lost."""
     rows = [make_chunk_row(line) for line in range(2, 2 + WRITERS * EACH)]
     with closing(Ledger(ledger_url)) as ledger:
@@ -40,26 +52,19 @@ def test_several_write_at_once(ledger_url: str) -> None:
         claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
         assert claim is not None
         parts = [range(2 + EACH * part, 2 + EACH * (part + 1)) for part in range(WRITERS)]
-        with processes(WRITERS) as pool:
-            list(pool.map(ready, [0.2] * WRITERS))
-            moment = time.time() + 0.3
-            written = pool.map(
-                record_at, [ledger_url] * WRITERS, [moment] * WRITERS, [claim] * WRITERS, parts
-            )
-            assert sum(written) == WRITERS * EACH
+        written = pool.map(record_at, [ledger_url] * WRITERS, soon(), [claim] * WRITERS, parts)
+        assert sum(written) == WRITERS * EACH
         progress = ledger.chunks.progress(job.id)
         assert (progress.settled, progress.troubled) == (WRITERS * EACH, WRITERS * EACH)
         assert ledger.rows.counts(job.id, len(rows)) == {"failed": WRITERS * EACH}
 
 
-def test_what_is_read_first_is_not_stale(tmp_path: Path) -> None:
+def test_what_is_read_first_is_not_stale(pool: ProcessPoolExecutor, tmp_path: Path) -> None:
     """On SQLite a transaction that reads before it writes waits its turn (guard: BEGIN IMMEDIATE)."""
     url = f"sqlite:///{tmp_path}/ledger.db"
-    with closing(Ledger(url)) as ledger, processes(WRITERS) as pool:
+    with closing(Ledger(url)) as ledger:
         job = start_job(ledger, [make_chunk_row(2)])
-        list(pool.map(ready, [0.2] * WRITERS))
-        moment = time.time() + 0.3
-        list(pool.map(count_at, [url] * WRITERS, [moment] * WRITERS, [job.id] * WRITERS, [EACH] * WRITERS))
+        list(pool.map(count_at, [url] * WRITERS, soon(), [job.id] * WRITERS, [EACH] * WRITERS))
         assert ledger.jobs.get(job.id).rows == 1 + WRITERS * EACH
 
 
