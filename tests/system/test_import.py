@@ -22,18 +22,11 @@ from tests.system.rosters import (
     users,
     write,
 )
+from tests.system.runs import run
 
 APPLICATION = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
 DIRTY = SAMPLES / "dirty.csv"
 EXPECTED = [tuple(row.values()) for row in result_rows(SAMPLES / "dirty.expected.csv")]
-
-
-def run(program: Program, *arguments: str | Path, code: int = 0) -> dict[str, Any]:
-    """The summary of a run that ends with this exit code."""
-    finished = program.run(*arguments, "--json")
-    assert finished.code == code, finished.stderr
-    summary: dict[str, Any] = finished.json
-    return summary
 
 
 def outcomes(rows: list[Row]) -> list[tuple[str, ...]]:

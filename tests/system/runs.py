@@ -1,0 +1,54 @@
+"""Runs of the program whose summary or state a test looks at."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.program import Finished, Program
+
+T = TypeVar("T")
+
+
+def run(program: Program, *arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    """The summary of a run with --json that ends with this exit code."""
+    finished = program.run(*arguments, "--json")
+    assert finished.code == code, (finished.code, finished.stderr)
+    summary: dict[str, Any] = finished.json
+    return summary
+
+
+def jobs(program: Program) -> list[dict[str, Any]]:
+    """All jobs of the ledger, newest first."""
+    listed: list[dict[str, Any]] = program.run("jobs", "--json").json
+    return listed
+
+
+def until(happened: Callable[[], T], process: subprocess.Popen[str] | None = None, seconds: float = 60) -> T:
+    """What ``happened`` returns as soon as that is true; fails when ``process`` ends before."""
+    end = time.monotonic() + seconds
+    while not (seen := happened()):
+        ended = process is not None and process.poll() is not None
+        if ended and process is not None:
+            raise AssertionError(f"it ended with {process.returncode} before: {process.communicate()}")
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+    return seen
+
+
+def end_of(process: subprocess.Popen[str], seconds: float = 120) -> Finished:
+    """How a started run ends."""
+    stdout, stderr = process.communicate(timeout=seconds)
+    return Finished(process.returncode, stdout, stderr)
+
+
+def job_of(process: subprocess.Popen[str]) -> str:
+    """The id that a started import says on stderr, as soon as it does."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("job "):
+            return line.split()[1]
+    raise AssertionError(f"it ended with {process.wait()} and named no job")

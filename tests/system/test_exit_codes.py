@@ -1,0 +1,300 @@
+"""Each exit code of the program, from a run that earns it, and what can be done after it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.program import Finished, Program
+from tests.sandbox import Sandbox
+from tests.system.rosters import expected, made_once, result_rows, roster_of, truth, users, write
+from tests.system.runs import end_of, job_of, jobs, run, until
+
+APPLICATION = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
+OTHER = "0a6c3e91-d284-47b5-a1f0-5e8b7c2d9f36"
+POSTS = {"method": "POST", "path": "sipcredentials"}
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Path:
+    """Forty users in a file."""
+    return roster_of(tmp_path / "staff.csv", users(40))
+
+
+def posts(sandbox: Sandbox) -> int:
+    """How many lists of credentials the service was sent."""
+    return len(sandbox.log("POST", "sipcredentials"))
+
+
+def test_2_for_a_wrong_secret(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """Credentials that the service refuses: nothing is sent, and the message says what to check."""
+    finished = office.run("import", roster, "--json", BW_CLIENT_SECRET="wrong-canary-551")
+    assert (finished.code, finished.stdout, posts(sandbox)) == (2, "", 0)
+    assert "BW_CLIENT_SECRET" in finished.stderr
+    assert "wrong-canary-551" not in finished.stderr
+
+
+def test_2_for_a_role_taken_away_in_the_middle(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """403 while posting stops the job: what was not attempted is unprocessed, and resume goes on with it."""
+    sandbox.knobs(refuse={"probability": 1, "skip": 2, "status": 403, **POSTS})
+    stopped = run(office, "import", roster, "--batch-size", "5", "--concurrency", "1", code=2)
+    assert stopped["state"] == "stopped"
+    assert stopped["counts"] == {"created": 10, "unprocessed": 30}
+    sandbox.knobs(refuse=None)
+    assert run(office, "resume", stopped["job"])["counts"] == {"created": 40}
+    assert made_once(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["import", "{roster}"], {"BW_ACCOUNT_ID": "1234567"}),
+        (["import", "{roster}", "--realm", "nowhere"], {}),
+        (["retry", "20260101-000000-none-0000"], {}),
+        (["resume", "20260101-000000-none-0000"], {}),
+        (["cancel", "20260101-000000-none-0000"], {}),
+        (["status", "20260101-000000-none-0000"], {}),
+        (["report", "20260101-000000-none-0000"], {}),
+        (["realm", "show", "nowhere"], {}),
+    ],
+    ids=["account", "realm", "retry", "resume", "cancel", "status", "report", "show"],
+)
+def test_3_for_what_does_not_exist(
+    office: Program, sandbox: Sandbox, roster: Path, arguments: list[str], variables: dict[str, str]
+) -> None:
+    """An unknown account, realm or job is named, nothing is sent and nothing is on stdout."""
+    words = [word.format(roster=roster) for word in arguments]
+    office.environment |= variables
+    finished = office.run(*words, "--json")
+    assert (finished.code, finished.stdout, posts(sandbox)) == (3, "", 0), finished.stderr
+    assert jobs(office) == []
+
+
+def test_4_for_an_account_that_may_not(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """An account without SIP credentials (33004) is no failure of any row."""
+    sandbox.knobs(account_set_up=False)
+    finished = office.run("import", roster)
+    assert finished.code == 4
+    assert "33004" in finished.stderr
+
+
+def test_4_for_a_job_that_is_over(office: Program, roster: Path) -> None:
+    """A job that is done can't be cancelled any more."""
+    done = run(office, "import", roster)
+    assert office.run("cancel", done["job"]).code == 4
+
+
+def test_5_when_the_service_is_killed_and_resumed_when_it_is_back(
+    siproster: Program, make_sandbox: Callable[..., Sandbox], roster: Path
+) -> None:
+    """No row fails when the service dies in the middle; once it is back, resume puts every row in place."""
+    server = make_sandbox("--knob", "latency=0.1")
+    siproster.environment |= server.environment()
+    command = ("import", roster, "--batch-size", "4", "--concurrency", "2", "--patience", "0.5", "--json")
+    process = siproster.start(*command)
+    until(lambda: server.credentials(), process)
+    server.kill()
+    finished = end_of(process)
+    assert finished.code == 5, finished.stderr
+    assert finished.json["state"] == "paused"
+    assert set(finished.json["counts"]) <= {"created", "unprocessed"}
+    assert f"siproster resume {finished.json['job']}" in finished.stderr
+    server.start()
+    server.wait_until(lambda: server.control.get("health").raise_for_status())
+    assert run(siproster, "resume", finished.json["job"])["state"] == "done"
+
+
+def test_5_when_the_service_says_so(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """503 for longer than --patience pauses the job; resume goes on at once when it is over."""
+    sandbox.knobs(unavailable={"probability": 1, "skip": 3, "seconds": 300, **POSTS})
+    options = ("--batch-size", "5", "--concurrency", "1", "--patience", "0.1")
+    paused = run(office, "import", roster, *options, code=5)
+    assert (paused["state"], paused["counts"]) == ("paused", {"created": 15, "unprocessed": 25})
+    sandbox.knobs(unavailable=None)
+    assert run(office, "resume", paused["job"])["counts"] == {"created": 40}
+    assert truth(sandbox) == expected(sandbox, users(40))
+    assert made_once(sandbox)
+
+
+def test_7_when_throttled_to_a_standstill(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """429 for longer than --patience pauses the job, names no row as failed, and resume finishes it."""
+    sandbox.knobs(too_many_requests={"probability": 1, "skip": 3, "seconds": 300, **POSTS})
+    options = ("--batch-size", "5", "--concurrency", "1", "--patience", "0.1")
+    paused = run(office, "import", roster, *options, code=7)
+    assert (paused["state"], paused["counts"]) == ("paused", {"created": 15, "unprocessed": 25})
+    sandbox.knobs(too_many_requests=None)
+    assert run(office, "resume", paused["job"])["counts"] == {"created": 40}
+    assert made_once(sandbox)
+
+
+WRONG_USAGE = {
+    "no command of ours": ["imprt", "{roster}"],
+    "no roster": ["import"],
+    "no such option": ["import", "{roster}", "--fast"],
+    "no such file": ["import", "{folder}/nothing.csv"],
+    "a folder": ["import", "{folder}"],
+    "an empty file": ["import", "{folder}/empty.csv"],
+    "no password column": ["import", "{folder}/names.csv"],
+    "no user column": ["import", "{folder}/secrets.csv"],
+    "a quote never closed": ["import", "{folder}/quote.csv"],
+    "a PIN column": ["import", "{folder}/pins.csv"],
+    "bytes of another encoding": ["import", "{folder}/latin.csv", "--encoding", "utf-8"],
+    "no such encoding": ["import", "{roster}", "--encoding", "utf-99"],
+    "no such delimiter": ["import", "{roster}", "--delimiter", "#"],
+    "no such field": ["import", "{roster}", "--map", "colour=username"],
+    "no such column": ["import", "{roster}", "--map", "username=colour"],
+    "half a mapping": ["import", "{roster}", "--map", "username"],
+    "no such column to choose by": ["import", "{roster}", "--where", "colour=red"],
+    "no such column in a template": ["import", "{roster}", "--username", "{{colour}}"],
+    "a template that isn't one": ["import", "{roster}", "--username", "{{username"],
+    "no such policy": ["import", "{roster}", "--on-existing", "overwrite"],
+    "a policy to come": ["import", "{roster}", "--on-existing", "update"],
+    "no such family": ["import", "{roster}", "--api", "both"],
+    "no such format": ["import", "{roster}", "--from", "clipboard"],
+    "a realm to make without a name": ["import", "{roster}", "--create-realm"],
+    "an application that is a name": ["import", "{roster}", "--application", "outbound"],
+    "no batch": ["import", "{roster}", "--batch-size", "0"],
+    "no rate": ["import", "{roster}", "--rate", "0"],
+    "a bound in words": ["import", "{roster}", "--max-failed", "few"],
+    "a window that is over": ["import", "{roster}", "--not-after", "2020-01-01T00:00Z"],
+    "a window in words": ["import", "{roster}", "--not-after", "tonight"],
+    "nobody to leave it to": ["import", "{roster}", "--detach"],
+    "no such settings file": ["import", "{roster}", "--config", "{folder}/none.toml"],
+    "a setting that isn't one": ["import", "{roster}", "--config", "{folder}/wrong.toml"],
+    "no such profile": ["import", "{roster}", "--profile", "berlin"],
+    "results in a file": ["import", "{roster}", "--results", "{roster}"],
+    "corrections of no job": ["hash"],
+    "nothing but a header": ["import", "{folder}/header.csv"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, roster: Path) -> Path:
+    """A folder of files that are wrong in one way each."""
+    texts = {
+        "empty.csv": b"",
+        "header.csv": b"username,password\n",
+        "names.csv": b"username,phone\nalice,1\n",
+        "secrets.csv": b"colour,password\nred,abcdefgh-1\n",
+        "quote.csv": b'username,password\nalice,"abcdefgh-1\nbob,abcdefgh-2\n',
+        "pins.csv": b"username,password\n" + b"".join(b"u%d,%d\n" % (n, 1000 + n) for n in range(30)),
+        "latin.csv": "username,password\nalice,Grün-gelb-1\n".encode("cp1252"),
+        "wrong.toml": b"colour = 'red'\n",
+    }
+    for name, content in texts.items():
+        (tmp_path / name).write_bytes(content)
+    return roster.parent
+
+
+def test_6_for_every_wrong_usage(office: Program, sandbox: Sandbox, roster: Path, folder: Path) -> None:
+    """Each mistake is told on stderr alone, nothing is sent, and the ledger never hears of a job."""
+
+    def attempt(words: list[str]) -> Finished:
+        return office.run(*(word.format(roster=roster, folder=folder) for word in words))
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = dict(zip(WRONG_USAGE, pool.map(attempt, WRONG_USAGE.values()), strict=True))
+    assert {what: end.stderr for what, end in ends.items() if end.code != 6} == {}
+    assert {what: end.stdout for what, end in ends.items() if end.stdout} == {}
+    assert {what for what, end in ends.items() if not end.stderr or "Traceback" in end.stderr} == set()
+    assert jobs(office) == []
+    assert posts(sandbox) == 0
+    assert list(office.work.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BW_ACCOUNT_ID", ""),
+        ("BW_CLIENT_SECRET", ""),
+        ("BW_API_URL", "api.bandwidth.com"),
+        ("SIPROSTER_LEDGER", "mysql://canary-66@db/x"),
+        ("SIPROSTER_BROKER", "amqp://canary-66@mq"),
+        ("SIPROSTER_KEY", "canary-66-too-short"),
+    ],
+)
+def test_6_for_wrong_settings(office: Program, sandbox: Sandbox, roster: Path, name: str, value: str) -> None:
+    """A setting that is missing or can't be is named, its value is not shown, and nothing is sent."""
+    office.environment[name] = value
+    finished = office.run("import", roster)
+    assert (finished.code, finished.stdout, posts(sandbox)) == (6, "", 0)
+    assert name in finished.stderr
+    assert "canary-66" not in finished.stderr
+
+
+def test_10_when_rows_are_refused(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The job ends, every row has its outcome, and the line to go on with is told."""
+    sandbox.knobs(applications=[APPLICATION])
+    finished = office.run("import", mixed(tmp_path, refused=4), "--json")
+    assert (finished.code, finished.json["counts"]) == (10, {"created": 36, "failed": 4})
+    assert f"siproster retry {finished.json['job']} --corrections" in finished.stderr
+
+
+@pytest.mark.parametrize("bound", ["3", "7.5%"])
+def test_11_when_too_many_rows_fail(office: Program, sandbox: Sandbox, tmp_path: Path, bound: str) -> None:
+    """--max-failed stops the job one row above the bound; every row has a line in the results."""
+    sandbox.knobs(applications=[APPLICATION])
+    options = ("--max-failed", bound, "--batch-size", "2", "--concurrency", "1")
+    stopped = run(office, "import", mixed(tmp_path, refused=8), *options, code=11)
+    assert stopped["state"] == "stopped"
+    assert stopped["why"].startswith("max_failed")
+    assert stopped["counts"] == {"failed": 4, "unprocessed": 36}
+    assert len(result_rows(stopped["files"]["results"])) == 40
+
+
+def test_11_before_anything_is_sent(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Invalid rows count for --max-failed: with too many of them nothing is sent at all."""
+    rows = [{"user": user.name if at > 3 else "", "pass": user.password} for at, user in enumerate(users(40))]
+    stopped = run(office, "import", write(tmp_path / "r.csv", rows), "--max-failed", "3", code=11)
+    assert stopped["counts"] == {"invalid": 4, "unprocessed": 36}
+    assert posts(sandbox) == 0
+
+
+def test_11_at_the_end_of_the_window(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """--not-after stops cleanly: what was sent has its outcome, the rest is there for retry."""
+    sandbox.knobs(latency=0.15)
+    end = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)).isoformat()
+    options = ("--not-after", end, "--batch-size", "1", "--concurrency", "1")
+    stopped = run(office, "import", roster, *options, code=11)
+    assert stopped["why"].startswith("not_after")
+    assert set(stopped["counts"]) == {"created", "unprocessed"}
+    assert stopped["counts"]["created"] == len(sandbox.credentials())
+    sandbox.knobs(latency=0)
+    assert run(office, "retry", stopped["job"])["counts"] == {"created": stopped["counts"]["unprocessed"]}
+    assert truth(sandbox) == expected(sandbox, users(40))
+    assert made_once(sandbox)
+
+
+def test_130_for_ctrl_c_while_posting(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """What is in flight ends, the resume line is told, and resume ends with every row once in place."""
+    sandbox.knobs(latency=0.1)
+    process = office.start("import", roster, "--batch-size", "1", "--concurrency", "2", "--json")
+    job = job_of(process)
+    until(lambda: sandbox.credentials(), process)
+    process.send_signal(signal.SIGINT)
+    finished = end_of(process)
+    assert (finished.code, finished.stdout) == (130, "")
+    assert f"siproster resume {job}" in finished.stderr
+    assert len(sandbox.credentials()) < 40
+    sandbox.knobs(latency=0)
+    resumed = run(office, "resume", job)
+    assert (resumed["job"], resumed["counts"]) == (job, {"created": 40})
+    assert [row["bw__username"] for row in result_rows(resumed["files"]["results"])] == [
+        user.name for user in users(40)
+    ]
+    assert truth(sandbox) == expected(sandbox, users(40))
+    assert made_once(sandbox)
+
+
+def mixed(folder: Path, refused: int) -> Path:
+    """Forty rows, the first ``refused`` of which name an application that the account doesn't have."""
+    rows = [
+        {"username": user.name, "password": user.password, "app_id": OTHER if at < refused else APPLICATION}
+        for at, user in enumerate(users(40))
+    ]
+    return write(folder / "mixed.csv", rows)
