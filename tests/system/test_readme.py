@@ -1,0 +1,254 @@
+"""The README's commands, run as they are printed: one shell for each of its sections."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.program import CLI, Program, kill_group
+from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
+from tests.servers import free_port
+from tests.system.rosters import SAMPLES, User, result_rows, roster_of, users, write
+from tests.system.runs import end_of, job_of, run, until
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PYTHON = sys.executable
+
+ELSEWHERE = "docker compose"
+"""No container is started here: tests/unit/test_compose.py holds its files against the program."""
+
+
+def blocks(section: str) -> list[list[str]]:
+    """The commands of each of a section's code blocks."""
+    return [
+        block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    ]
+
+
+SECTIONS = {
+    heading: found
+    for heading, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)
+    if (found := blocks(text))
+}
+"""Heading to code blocks, of the sections that have some."""
+
+
+@dataclass
+class Reader:
+    """Somebody who follows the README, with a sandbox for Bandwidth."""
+
+    program: Program
+    sandbox: Sandbox
+    fixture: Callable[[str], str]
+    """The URL that a fixture gives: a server is started for those who need it."""
+    substitutions: dict[str, str] = field(default_factory=dict)
+    """Printed to run, in every block."""
+    jobs: list[str] = field(default_factory=list)
+    """What JOB stands for in each block; empty: no block has one."""
+    codes: dict[str, int] = field(default_factory=dict)
+    """Exit codes that are not 0, by the command as printed."""
+    in_place: set[str] = field(default_factory=set)
+    """Users who must be on the registrar in the end."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the commands are typed."""
+        return self.program.work
+
+    def follow(self, section: list[list[str]]) -> tuple[list[tuple[str, int]], str]:
+        """Type a section's commands into one shell; each with its exit code, and all that was printed."""
+        printed = [command for block in section for command in block if not command.startswith(ELSEWHERE)]
+        jobs = self.jobs or [""] * len(section)
+        typed = [
+            self.typed(command, job)
+            for block, job in zip(section, jobs, strict=True)
+            for command in block
+            if not command.startswith(ELSEWHERE)
+        ]
+        script = self.folder / "typed.sh"
+        script.write_text("".join(f"{command}\necho $? >>codes\n" for command in typed), "utf-8")
+        shown = self.shell(script)
+        codes = (self.folder / "codes").read_text("utf-8").split()
+        return list(zip(printed, map(int, codes), strict=True)), shown
+
+    def typed(self, command: str, job: str) -> str:
+        """The command with this machine's names for the example's."""
+        for printed, real in {**self.substitutions, "JOB": job}.items():
+            command = command.replace(printed, real)
+        return command
+
+    def shell(self, script: Path) -> str:
+        """Run a script to its end, with the secret on the keyboard; what it printed."""
+        log = self.folder / "typed.log"
+        with log.open("w") as printed:
+            process = subprocess.Popen(
+                ["bash", str(script)],
+                cwd=self.folder,
+                env=self.program.environment,
+                stdin=subprocess.PIPE,
+                stdout=printed,
+                stderr=printed,
+                text=True,
+                start_new_session=True,
+            )
+            self.program.started.append(process)
+            try:
+                process.communicate(f"{SECRET}\n", timeout=200)
+            except subprocess.TimeoutExpired:
+                kill_group(process)
+        return log.read_text("utf-8")
+
+    def interrupted_job(self, roster: str) -> str:
+        """The id of a job that somebody ended with Ctrl-C."""
+        self.sandbox.knobs(latency=0.2)
+        posted = len(self.sandbox.log("POST", "sipcredentials"))
+        process = self.program.start("import", roster, "--batch-size", "1", "--concurrency", "1")
+        job = job_of(process)
+        until(lambda: len(self.sandbox.log("POST", "sipcredentials")) > posted, process)
+        process.send_signal(signal.SIGINT)
+        assert end_of(process).code == 130
+        self.sandbox.knobs(latency=0)
+        return job
+
+
+@pytest.fixture
+def reader(office: Program, sandbox: Sandbox, request: pytest.FixtureRequest) -> Reader:
+    """The README's files in the working folder, and the program on the PATH."""
+    work = office.work
+    found = work.parent / "bin" / "siproster"
+    found.parent.mkdir()
+    found.write_text(f'#!/bin/sh\nexec "{PYTHON}" "{CLI}" "$@"\n', "utf-8")
+    found.chmod(0o755)
+    office.environment["PATH"] = f"{found.parent}{os.pathsep}{office.environment['PATH']}"
+    (work / "samples").symlink_to(SAMPLES)
+    roster_of(work / "staff.csv", users(20))
+    return Reader(office, sandbox, request.getfixturevalue)
+
+
+# What each section needs
+
+
+def fresh_machine(reader: Reader) -> None:
+    """Nothing is installed here: make tells what it would do, and pip whether it could."""
+    pip = "-m pip install --dry-run --no-deps --no-build-isolation --quiet --constraint"
+    reader.substitutions = {
+        "make ": f"make --dry-run --directory {ROOT} ",
+        "python3 -m venv": f"{PYTHON} -m venv --without-pip",
+        "~/siproster/bin/pip install --constraint constraints.txt .": (
+            f"{PYTHON} {pip} {ROOT}/constraints.txt {ROOT}"
+        ),
+    }
+
+
+def first_import(reader: Reader) -> None:
+    """The account is the sandbox's; the second sandbox is on a free port."""
+    for name in ("BW_ACCOUNT_ID", "BW_CLIENT_ID", "BW_CLIENT_SECRET"):
+        del reader.program.environment[name]
+    reader.substitutions = {"5001234": ACCOUNT, "your-client-id": USER, "8321": str(free_port())}
+    reader.in_place = {user.name for user in users(20)}
+
+
+def families(reader: Reader) -> None:
+    """An account with one realm, the default one."""
+    reader.in_place = {user.name for user in users(20)}
+
+
+def roster(reader: Reader) -> None:
+    """The rosters that the examples are about."""
+    shutil.copy(SAMPLES / "two-sites.csv", reader.folder)
+    (reader.folder / "staff.csv.gz").write_bytes(gzip.compress((reader.folder / "staff.csv").read_bytes()))
+    wanted = users(3, first=100)
+    reader.in_place = {"bos-101", "+19195550100", *(user.name for user in users(20))}
+    write(
+        reader.folder / "export.csv", [{"Phone": user.name, "SIP secret": user.password} for user in wanted]
+    )
+    legacy = "user;password;name\n" + "".join(f"{user.name};{user.password}é;Zoë\n" for user in wanted)
+    (reader.folder / "legacy.txt").write_bytes(legacy.encode("cp850"))
+
+
+def troubled_jobs(reader: Reader) -> None:
+    """A job of which one row failed, corrected since; two that were interrupted."""
+    wanted = [*users(3, first=200), User("front desk", "Pw-4711-front")]
+    summary = run(reader.program, "import", roster_of(reader.folder / "troubled.csv", wanted), code=10)
+    failed = Path(summary["files"]["failed"])
+    (row,) = result_rows(failed)
+    write(failed, [{**row, "username": "front.desk"}])
+    roster_of(reader.folder / "others.csv", users(20, first=300))
+    interrupted = [reader.interrupted_job(name) for name in ("staff.csv", "others.csv")]
+    reader.jobs = [summary["job"], *interrupted]
+    # The second command gives no corrections, so the row is as wrong as it was.
+    reader.codes = {"siproster retry JOB": 10}
+    reader.in_place = {"front.desk", *(user.name for user in users(20))}
+
+
+def several_hosts(reader: Reader) -> None:
+    """A Redis and a PostgreSQL of the test's own; worker and scheduler go on running beside the rest."""
+    more = users(20, first=400)
+    roster_of(reader.folder / "more-staff.csv", more)
+    reader.in_place = {user.name for user in [*users(20), *more]}
+    reader.substitutions = {
+        "rediss://siproster:PASSWORD@redis.example.net:6379/0": reader.fixture("redis_url"),
+        "postgresql://siproster:PASSWORD@db.example.net/siproster": reader.fixture("postgres_url"),
+        "siproster worker": "siproster worker &",
+        "siproster scheduler": "siproster scheduler &",
+    }
+
+
+def security(reader: Reader) -> None:
+    """A password in a file."""
+    (reader.folder / "password.txt").write_text("Tb7xQ2mK9rL4vN8s\n", "utf-8")
+
+
+NEEDS: dict[str, Callable[[Reader], None]] = {
+    "Two commands on a fresh machine": fresh_machine,
+    "A first import": first_import,
+    "Which family of endpoints": families,
+    "The roster": roster,
+    "Rows that failed, jobs that stopped": troubled_jobs,
+    "How it scales out": several_hosts,
+    "Security": security,
+}
+"""Heading to what has to be there before its commands are typed."""
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_command_does_what_it_is_there_for(heading: str, reader: Reader) -> None:
+    """Typed in their order, a section's commands end as they should, and their users are in place."""
+    NEEDS[heading](reader)
+    codes, shown = reader.follow(SECTIONS[heading])
+    assert codes == [(command, reader.codes.get(command, 0)) for command, _ in codes], shown
+    # Those of a detached import come when the workers come to them.
+    assert until(lambda: reader.in_place <= reader.sandbox.digests().keys()), shown
+
+
+def test_no_section_is_forgotten() -> None:
+    """Each section with commands has what they need, and nothing is kept for a section that is gone."""
+    assert SECTIONS.keys() == NEEDS.keys()
+
+
+def test_the_first_import_takes_five_lines() -> None:
+    """The shortest way from nothing to a roster on the registrar."""
+    commands, *_ = SECTIONS["A first import"]
+    assert len(commands) == 5
+    assert commands[-1] == "siproster import staff.csv"
+
+
+def test_the_columns_of_the_results_are_those_described(reader: Reader) -> None:
+    """The README lists every bw__ column that a result file has, in its order."""
+    summary = run(reader.program, "import", "staff.csv")
+    with Path(summary["files"]["results"]).open(encoding="utf-8", newline="") as file:
+        columns = next(csv.reader(file))
+    (told,) = re.findall(r"- `results\.csv`:(.*?)then the roster's own", README, re.DOTALL)
+    assert re.findall(r"`(bw__\w+)`", told) == [name for name in columns if name.startswith("bw__")]
