@@ -299,14 +299,21 @@ def test_the_changelog_has_this_version() -> None:
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_units_and_containers_call_commands_that_exist() -> None:
-    """The program's own parser takes every command line of a systemd unit and of `docker compose run`."""
-    lines = re.findall(r"^ExecStart=\S+/siproster (.+)$", PAGES["scaling.md"], re.MULTILINE)
-    lines += re.findall(r"docker compose run .* worker (.+)$", PAGES["scaling.md"], re.MULTILINE)
-    assert len(lines) >= 3
-    for line in lines:
-        name, *rest = shlex.split(line)
-        PROGRAM[(name,)].make_context(name, rest, resilient_parsing=False)
+def command_lines() -> list[list[str]]:
+    """What follows the program's name in code blocks, in systemd units and behind `docker compose run`."""
+    code = "\n".join(
+        code for page in PAGES.values() for code in re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)
+    )
+    lines = re.findall(r"^(?:ExecStart=\S+/)?siproster (.+)$", code, re.MULTILINE)
+    lines += re.findall(r"^docker compose run .* worker (.+)$", code, re.MULTILINE)
+    return [shlex.split(re.sub(r" [&<].*", "", line)) for line in lines]
+
+
+@pytest.mark.parametrize("line", command_lines(), ids=shlex.join)
+def test_each_command_line_is_understood(line: list[str]) -> None:
+    """The program's own parser takes every line of the documentation, as a shell splits it."""
+    called_by = next(tuple(line[:length]) for length in (2, 1) if tuple(line[:length]) in PROGRAM)
+    PROGRAM[called_by].make_context(called_by[-1], line[len(called_by) :])
 
 
 def test_composed_services_exist() -> None:
