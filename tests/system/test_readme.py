@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.program import CLI, Program, kill_group
 from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
@@ -24,6 +25,7 @@ from tests.system.runs import end_of, job_of, run, until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+(ACL,) = re.findall(r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "scaling.md").read_text("utf-8"), re.MULTILINE)
 PYTHON = sys.executable
 
 ELSEWHERE = "docker compose"
@@ -194,12 +196,15 @@ def troubled_jobs(reader: Reader) -> None:
 
 
 def several_hosts(reader: Reader) -> None:
-    """A Redis and a PostgreSQL of the test's own; worker and scheduler go on running beside the rest."""
+    """A PostgreSQL, and a Redis with the user that docs/scaling.md makes. What doesn't end goes on beside."""
     more = users(20, first=400)
+    url = reader.fixture("redis_url")
+    with redis.Redis.from_url(url) as client:
+        client.execute_command(*ACL.split())
     roster_of(reader.folder / "more-staff.csv", more)
     reader.in_place = {user.name for user in [*users(20), *more]}
     reader.substitutions = {
-        "rediss://siproster:PASSWORD@redis.example.net:6379/0": reader.fixture("redis_url"),
+        "rediss://siproster:PASSWORD@redis.example.net:6379/0": url.replace("//", "//siproster:PASSWORD@"),
         "postgresql://siproster:PASSWORD@db.example.net/siproster": reader.fixture("postgres_url"),
         "siproster worker": "siproster worker &",
         "siproster scheduler": "siproster scheduler &",
