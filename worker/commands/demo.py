@@ -1,0 +1,243 @@
+"""``demo``: the whole journey against the sandbox, with the program's own commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+import worker
+from worker.commands.screen import on_stdout
+from worker.digest import digests
+from worker.errors import SiprosterError, UsageError
+from worker.model import Options, Row
+from worker.roster import open_roster
+from worker.sandbox import Options as SandboxOptions
+
+_PACKAGE = Path(worker.__file__).parent
+_PROGRAM = _PACKAGE.parent / "cli.py"
+_SAMPLES = (_PACKAGE / "samples", _PACKAGE.parent / "samples")
+"""Of an installed package, of a checkout."""
+
+_ROSTER = "roster.csv"
+_REALM = "acme"
+
+_PACE = ("--batch-size", "5", "--concurrency", "4", "--patience", "10")
+"""Batches so small that there is something to see."""
+
+_KNOBS = ("latency=0.2", "realm_pending=1.5")
+"""Seconds of a service that is some way off: for an answer, and for a realm to become ACTIVE."""
+
+_SHOWN = 5
+"""Entries of the registrar that are shown one by one."""
+
+_OURS = ("BW_", "SIPROSTER_")
+
+_RESULTS_FOLDER = "results"
+_RESULTS = (
+    ("results.csv", "every row: its status, the credential's id, your own columns"),
+    ("failed.csv", "those not in place (none), for `siproster retry`"),
+    ("summary.json", "the job in numbers"),
+)
+_NEXT = (
+    ("BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET", "set these first"),
+    ("siproster doctor", "check the set-up"),
+    ("siproster plan staff.csv", "read and check, send nothing"),
+    ("siproster import staff.csv", "post it"),
+)
+
+
+@click.command("demo")
+@click.option("--folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+              default=Path("siproster-demo"), show_default=True,
+              help="Where the roster, the ledger and the results go.")  # fmt: skip
+def demo(folder: Path) -> None:
+    """Go the whole way against a local stand-in for the service.
+
+    Nothing leaves this machine, no account is needed, and your own settings are not read. Exit code 0:
+    every row of the sample roster is in place, and the digests are those of its passwords.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the sandbox is ended then too
+    _lay_out(folder)
+    with _sandbox() as url:
+        journey = Journey(folder, url)
+        journey.look_around()
+        journey.post()
+        journey.prove()
+    journey.tell_the_rest()
+
+
+class Journey:
+    """The steps, each under a heading. A command that fails ends the journey with its exit code."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder
+        self._url = url
+        self._console = on_stdout()
+        self._environment = _environment(folder, url)
+        self._steps = 0
+
+    def look_around(self) -> None:
+        """The realm, and the roster before anything is sent."""
+        self._head("The service", f"a stand-in at {self._url}; nothing leaves this machine")
+        self._run("realm", "create", _REALM, "--description", "Head office")
+        self._head("The roster", "read and checked to its last row before anything is sent")
+        self._run("plan", _ROSTER, "--realm", _REALM)
+
+    def post(self) -> None:
+        """The main job."""
+        self._head("The import", "digests are made here; no password leaves the machine")
+        self._run("import", _ROSTER, "--realm", _REALM, "--results", _RESULTS_FOLDER, "--yes", *_PACE)
+
+    def prove(self) -> None:
+        """What the registrar holds, asked of the sandbox, against the roster's own passwords."""
+        self._head("The registrar", "what it holds now, entry by entry against the roster")
+        self._run("realm", "list")
+        held = {entry["composite"]: entry for entry in _asked(self._url)}
+        with open_roster(str(self._folder / _ROSTER), Options()) as roster:
+            rows = list(roster.rows())
+        wrong = [row for row in rows if not _matches(row, held.get(row.composite))]
+        self._console.print(_entries(rows, held))
+        if wrong or len(held) != len(rows):
+            raise SiprosterError(
+                f"{len(wrong)} of {len(rows)} rows are not on the registrar as they should be, "
+                f"which holds {len(held)} entries"
+            )
+        self._say(
+            f"{len(rows)} of {len(rows)} entries hold Hash1 and Hash1b of the roster's password.", "green"
+        )
+
+    def tell_the_rest(self) -> None:
+        """Where the results are, and how to go on with an account of one's own."""
+        self._head("The results", "one line for every row of the roster, in its order; no secret in them")
+        self._console.print(_pairs(_RESULTS))
+        self._say(f"They are in {self._folder / _RESULTS_FOLDER}; the roster is beside that folder.")
+        self._head("Your own account", "credentials come in through the environment, or siproster.toml")
+        self._console.print(_pairs(_NEXT))
+
+    def _head(self, title: str, what: str) -> None:
+        self._steps += 1
+        heading = Text(f"{self._steps}  {title}", style="bold cyan")
+        self._console.print("", heading, sep="\n")
+        self._say(what, "dim")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(f"   {text}", style=style), soft_wrap=True)
+
+    def _run(self, *words: str) -> None:
+        """One command of the program, shown as it would be typed, in the demo's folder."""
+        self._console.print(Text(f"$ siproster {shlex.join(words)}", style="bold"), soft_wrap=True)
+        sys.stdout.flush()
+        command = [sys.executable, str(_PROGRAM), *words]
+        code = subprocess.run(command, cwd=self._folder, env=self._environment, check=False).returncode
+        if code:
+            raise click.exceptions.Exit(code)
+
+
+def _lay_out(folder: Path) -> None:
+    """The demo's folder, with the roster. It holds passwords, so it is for its owner alone."""
+    found = next((place / _ROSTER for place in _SAMPLES if (place / _ROSTER).exists()), None)
+    if found is None:
+        raise SiprosterError(f"the sample {_ROSTER} is missing", "install siproster again")
+    roster = folder / _ROSTER
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if roster.exists() and roster.read_bytes() != found.read_bytes():
+            raise UsageError(f"{roster} is not the demo's roster", "name another folder with --folder")
+        shutil.copyfile(found, roster)
+        roster.chmod(0o600)
+    except OSError as error:
+        raise SiprosterError(
+            f"the demo's folder {folder} can't be used: {error.strerror}", "name another with --folder"
+        ) from None
+
+
+def _environment(folder: Path, url: str) -> dict[str, str]:
+    """The user's environment, with the sandbox's account and a ledger of the demo's own."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    known = SandboxOptions()
+    return others | {
+        "BW_API_URL": url,
+        "BW_ACCOUNT_ID": known.accounts[0],
+        "BW_CLIENT_ID": known.client_id,
+        "BW_CLIENT_SECRET": known.client_secret,
+        "SIPROSTER_LEDGER": f"sqlite:///{folder.absolute() / 'ledger.sqlite'}",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+@contextmanager
+def _sandbox() -> Iterator[str]:
+    """A sandbox on a free port; its URL. It ends with the block, and with this process however that ends."""
+    words = [
+        "sandbox",
+        "--port",
+        "0",
+        "--with-stdin",
+        *(word for knob in _KNOBS for word in ("--knob", knob)),
+    ]
+    with subprocess.Popen(
+        [sys.executable, str(_PROGRAM), *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is the import's to hear first: what is in flight wants its answer
+    ) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            if not line.startswith("sandbox ready at "):
+                raise SiprosterError("the sandbox did not start")
+            yield line.removeprefix("sandbox ready at ").strip()
+        finally:
+            process.terminate()
+
+
+def _asked(url: str) -> list[dict[str, Any]]:
+    """Every credential that the sandbox holds. Not through a proxy: this is the loopback interface."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{url}/_sandbox/credentials", timeout=30) as answer:
+        return [json.loads(line) for line in answer]
+
+
+def _matches(row: Row, held: Mapping[str, Any] | None) -> bool:
+    return held is not None and (held["hash1"], held["hash1b"]) == digests(
+        row.composite, held["realm"], row.password
+    )
+
+
+def _entries(rows: list[Row], held: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The first few, without their digests, which are as good as passwords."""
+    table = Table(box=None, padding=(0, 0, 0, 3))
+    for heading in ("user", "id", "realm", "Hash1", "Hash1b"):
+        table.add_column(heading)
+    for row in rows[:_SHOWN]:
+        entry = held.get(row.composite, {})
+        mine = digests(row.composite, str(entry.get("realm", "")), row.password)
+        signs = (
+            Text("✓", style="green") if entry.get(name) == digest else Text("✗", style="red")
+            for name, digest in zip(("hash1", "hash1b"), mine, strict=True)
+        )
+        table.add_row(row.composite, entry.get("id"), entry.get("realm"), *signs)
+    return table
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 3))
+    table.add_column(style="bold")
+    table.add_column(style="dim")
+    for thing, what in pairs:
+        table.add_row(thing, what)
+    return table
