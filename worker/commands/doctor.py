@@ -16,12 +16,13 @@ from rich.text import Text
 
 from worker import throttle
 from worker.api import Api
-from worker.commands import watch
 from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import SiprosterError
+from worker.importing.station import Posts
 from worker.model import Endpoint, Family, Realm
+from worker.tasks import CeleryQueue, make_app
 
 _API_SECONDS = 10.0
 """What one question to the API may take, with all its attempts."""
@@ -102,7 +103,7 @@ def _own(session: Session) -> Iterator[Finding]:
     ledger = _found("ledger", lambda: _ledger(session))
     yield ledger
     yield _found("key", lambda: _key(session, ledger))
-    yield _found("broker", lambda: _broker(session, ledger))
+    yield _found("broker", lambda: _broker(session.settings.broker))
 
 
 def _ledger(session: Session) -> Finding:
@@ -132,12 +133,11 @@ def _jobs_with_another_key(session: Session) -> list[str]:
     return [job.id for job in map(jobs.get, jobs.running()) if not session.seal.can_open(job.key)]
 
 
-def _broker(session: Session, ledger: Finding) -> Finding:
-    if not session.settings.broker:
+def _broker(url: str) -> Finding:
+    if not url:
         return Finding("broker", State.OK, "none is set: the command does the work itself")
-    if ledger.state is not State.OK or not _is_set(session):
-        return Finding("broker", State.SKIPPED, "not looked at: ledger and account come first")
-    watch.broker_queue(session)
+    # Asked for by itself: a ledger or an account in trouble must not hide a broker in trouble.
+    CeleryQueue(make_app(Posts(url, "", (), Endpoint("", ""))), "").check()
     return Finding("broker", State.OK, "answers")
 
 
@@ -256,7 +256,7 @@ def _tell(shown: list[tuple[str, str, str]], findings: list[Finding]) -> None:
 def _line(sign: str, colour: str, one: Finding) -> Table:
     line = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     line.add_column(width=1, style=colour)
-    line.add_column(width=14, style="bold")
+    line.add_column(width=15, style="bold")
     line.add_column(overflow="fold")
     text = Text(one.text, style="dim" if one.state is State.SKIPPED else "")
     if one.hint:

@@ -1,0 +1,210 @@
+"""``doctor``: what it finds, what it advises, and what it never shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.program import Program
+from tests.sandbox import Sandbox
+from tests.system.rosters import roster_of, users
+
+CHECKS = [
+    "settings", "ledger", "key", "broker", "API", "account family", "realm family", "default realm", "clock",
+]  # fmt: skip
+
+
+def states(facts: dict[str, Any]) -> dict[str, str]:
+    """Check to state; of several with one name the last."""
+    return {check["name"]: check["state"] for check in facts["checks"]}
+
+
+def check(facts: dict[str, Any], name: str) -> dict[str, str]:
+    """The one check of this name that is not ok."""
+    (found,) = (one for one in facts["checks"] if one["name"] == name and one["state"] != "ok")
+    return dict(found)
+
+
+def test_a_sound_set_up(office: Program) -> None:
+    """Every check is ok, exit code 0, and each setting is told with its value and source."""
+    finished = office.run("doctor", "--json")
+    assert (finished.code, finished.stderr) == (0, "")
+    facts = finished.json
+    assert facts["ok"] is True
+    assert states(facts) == dict.fromkeys(CHECKS, "ok")
+    settings = {one["name"]: (one["value"], one["source"]) for one in facts["settings"]}
+    assert settings["BW_ACCOUNT_ID"] == ("9900001", "environment")
+    assert settings["BW_CLIENT_SECRET"] == ("<hidden>", "environment")
+    assert settings["SIPROSTER_API_PATH"] == ("/api/v2", "default")
+    assert settings["SIPROSTER_BROKER"] == ("", "not set")
+
+
+def test_a_sound_fleet(office: Program, redis_url: str, postgres_url: str) -> None:
+    """With a broker and PostgreSQL too; neither its password nor the key is shown, in text or JSON."""
+    office.environment |= {"SIPROSTER_BROKER": redis_url, "SIPROSTER_LEDGER": postgres_url}
+    office.environment["SIPROSTER_KEY"] = office.run("keygen").stdout.strip()
+    finished = office.run("doctor", "--json")
+    assert finished.code == 0, finished.stdout
+    assert states(finished.json) == dict.fromkeys(CHECKS, "ok")
+    everything = finished.stdout + office.run("doctor").stdout
+    assert "postgresql://siproster:<hidden>@127.0.0.1" in everything
+    assert "postgres-canary" not in everything
+    assert office.environment["SIPROSTER_KEY"].rstrip("=") not in everything
+
+
+def test_text_for_people(office: Program) -> None:
+    """Without --json the same facts, one line a check."""
+    shown = office.run("doctor")
+    assert (shown.code, shown.stderr) == (0, "")
+    lines = [line.strip() for line in shown.stdout.splitlines()]
+    assert [line.split("  ")[0] for line in lines if line.startswith("✓")] == [f"✓ {name}" for name in CHECKS]
+    assert any(line.split() == ["BW_ACCOUNT_ID", "9900001", "environment"] for line in lines)
+
+
+def test_nothing_is_set(siproster: Program) -> None:
+    """A fresh machine: exit code 6, the missing settings by name, the API not looked at."""
+    finished = siproster.run("doctor", "--json")
+    assert finished.code == 6
+    facts = finished.json
+    assert facts["ok"] is False
+    assert "BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET" in check(facts, "settings")["text"]
+    assert states(facts)["API"] == "skipped"
+    assert states(facts)["ledger"] == "ok"
+
+
+def test_a_setting_that_can_not_be(siproster: Program) -> None:
+    """A malformed setting is the finding, not the end of doctor."""
+    finished = siproster.run("doctor", "--json", BW_API_URL="api.bandwidth.com")
+    assert finished.code == 6
+    assert states(finished.json) == {"settings": "trouble"}
+    assert "BW_API_URL (environment)" in finished.json["checks"][0]["text"]
+
+
+def test_a_wrong_secret(office: Program) -> None:
+    """Exit code 2, what to check, and nothing asked of the API with credentials that it refuses."""
+    finished = office.run("doctor", "--json", BW_CLIENT_SECRET="wrong-canary")
+    assert finished.code == 2
+    trouble = check(finished.json, "API")
+    assert "no token for this client" in trouble["text"]
+    assert "BW_CLIENT_SECRET" in trouble["hint"]
+    assert "realm family" not in states(finished.json)
+    assert "wrong-canary" not in finished.stdout + finished.stderr
+
+
+def test_another_account(office: Program) -> None:
+    """An account that the service doesn't know: exit code 3."""
+    finished = office.run("doctor", "--account", "123", "--json")
+    assert finished.code == 3
+    assert check(finished.json, "API")["state"] == "trouble"
+
+
+def test_an_account_without_the_feature(office: Program, sandbox: Sandbox) -> None:
+    """An account that is not set up for SIP credentials: exit code 4, and whom to ask."""
+    sandbox.knobs(account_set_up=False)
+    finished = office.run("doctor", "--json")
+    assert finished.code == 4
+    assert "ask Bandwidth" in check(finished.json, "API")["hint"]
+
+
+def test_one_family_alone(office: Program, sandbox: Sandbox) -> None:
+    """Where only one family of endpoints answers, doctor says which."""
+    sandbox.knobs(refuse={"probability": 1.0, "path": "/accounts/9900001/sipcredentials", "status": 403})
+    finished = office.run("doctor", "--json")
+    assert finished.code == 2
+    found = states(finished.json)
+    assert (found["account family"], found["realm family"]) == ("trouble", "ok")
+
+
+def test_a_service_that_does_not_answer(office: Program) -> None:
+    """Exit code 5."""
+    finished = office.run("doctor", "--json", BW_API_URL="http://127.0.0.1:1")
+    assert finished.code == 5
+    assert check(finished.json, "API")["state"] == "trouble"
+
+
+def test_a_broker_that_does_not_answer(office: Program) -> None:
+    """Exit code 5, and its password stays hidden."""
+    finished = office.run("doctor", "--json", SIPROSTER_BROKER="redis://user:canary@127.0.0.1:1/0")
+    assert finished.code == 5
+    assert states(finished.json)["broker"] == "trouble"
+    assert states(finished.json)["API"] == "ok"
+    assert "canary" not in finished.stdout + finished.stderr
+
+
+def test_a_ledger_that_can_not_be_opened(office: Program) -> None:
+    """Exit code 1, the other checks are made all the same, and the ledger's password stays hidden."""
+    finished = office.run(
+        "doctor", "--json", SIPROSTER_LEDGER="postgresql://user:canary@127.0.0.1:1/siproster"
+    )
+    assert finished.code == 1
+    assert states(finished.json)["ledger"] == "trouble"
+    assert states(finished.json)["default realm"] == "ok"
+    assert "canary" not in finished.stdout + finished.stderr
+
+
+def test_the_first_trouble_is_the_exit_code(office: Program) -> None:
+    """Each trouble is found whatever else is in trouble; the first one's code is given."""
+    everything_wrong = {
+        "SIPROSTER_LEDGER": "postgresql://u@127.0.0.1:1/x",
+        "SIPROSTER_BROKER": "redis://127.0.0.1:1/0",
+        "BW_CLIENT_SECRET": "wrong",
+    }
+    office.environment |= everything_wrong
+    finished = office.run("doctor", "--json")
+    assert finished.code == 1
+    found = states(finished.json)
+    assert [found[name] for name in ("ledger", "key", "broker", "API")] == ["trouble"] * 4
+
+
+def test_a_key_that_others_may_read(office: Program) -> None:
+    """A key file with loose permissions is trouble, with the command that mends it."""
+    assert office.run("doctor").code == 0
+    (key,) = office.home.rglob("*.key")
+    key.chmod(0o644)
+    finished = office.run("doctor", "--json")
+    assert finished.code == 6
+    assert f"chmod 600 {key}" in check(finished.json, "key")["hint"]
+
+
+def test_a_key_that_a_waiting_job_needs(office: Program, redis_url: str) -> None:
+    """A job whose rows the present key can't open is named."""
+    office.environment["SIPROSTER_BROKER"] = redis_url
+    roster = roster_of(office.work / "staff.csv", users(2))
+    job = office.run("import", roster, "--yes", "--detach", "--json").json["job"]
+    key = office.run("keygen").stdout.strip()
+    finished = office.run("doctor", "--json", SIPROSTER_KEY=key)
+    assert finished.code == 6
+    assert job in check(finished.json, "key")["text"]
+
+
+def test_no_default_realm(office: Program, make_sandbox: Any) -> None:
+    """A warning, not trouble: rows may name their realm."""
+    own = make_sandbox("--default-realm", "")
+    finished = office.run("doctor", "--json", **own.environment())
+    assert finished.code == 0
+    warning = check(finished.json, "default realm")
+    assert (warning["state"], warning["text"]) == ("warning", "the account has none")
+
+
+def test_what_is_known_to_end_is_warned_about(office: Program, sandbox: Sandbox) -> None:
+    """HTTP Basic works and is warned about, with the date of its end."""
+    office.environment = {
+        **{name: value for name, value in office.environment.items() if not name.startswith("BW_CLIENT")},
+        "BW_USERNAME": "sandbox",
+        "BW_PASSWORD": "sandbox",
+    }
+    finished = office.run("doctor", "--json")
+    assert finished.code == 0
+    assert "2026-12-02" in check(finished.json, "settings")["text"]
+    assert "user name and password" in next(c["text"] for c in finished.json["checks"] if c["name"] == "API")
+
+
+@pytest.mark.parametrize("content", ["BW_ACCOUNT = '1'", "not toml"])
+def test_a_file_that_can_not_be_read(office: Program, content: str) -> None:
+    """A mistake in siproster.toml is told with the file's name."""
+    Path(office.work, "siproster.toml").write_text(content)
+    finished = office.run("doctor", "--json")
+    assert finished.code == 6
+    assert "siproster.toml" in finished.json["checks"][0]["text"]
