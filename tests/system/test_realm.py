@@ -1,0 +1,91 @@
+"""Realms from the command line, against the sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.program import Program
+from tests.sandbox import Sandbox
+
+
+def test_a_realm_is_made_and_waited_for(office: Program, sandbox: Sandbox) -> None:
+    """`realm create` returns when the realm is ACTIVE, says what it waits for, and makes no default one."""
+    sandbox.knobs(realm_pending=1.0)
+    made = office.run("realm", "create", "acme", "--description", "Head office", "--json")
+    assert made.code == 0, made.stderr
+    assert "waiting until the service says ACTIVE, at most 120 s" in made.stderr
+    assert made.json["realm"].startswith("acme-")
+    assert (made.json["status"], made.json["default"]) == ("ACTIVE", False)
+    assert (made.json["description"], made.json["credentials"]) == ("Head office", 0)
+    assert len(sandbox.log("GET", f"/realms/{made.json['id']}")) > 1
+
+
+def test_waiting_has_an_end(office: Program, sandbox: Sandbox) -> None:
+    """A realm that stays pending ends the command with exit code 5; it need not be made again."""
+    sandbox.knobs(realm_pending=60)
+    made = office.run("realm", "create", "slow", "--wait", "0.5")
+    assert made.code == 5
+    assert "still CREATE_PENDING after 0.5 s" in made.stderr
+    assert office.run("realm", "show", "slow", "--json").json["status"] == "CREATE_PENDING"
+
+
+def test_a_default_realm_is_made_only_when_asked(office: Program) -> None:
+    """--default makes the new realm the account's default one, and no other is."""
+    assert office.run("realm", "create", "acme", "--default").code == 0
+    listed = office.run("realm", "list", "--json").json
+    assert {realm["realm"].partition("-")[0]: realm["default"] for realm in listed} == {
+        "office": False,
+        "acme": True,
+    }
+
+
+def test_a_list_tells_every_realm(office: Program) -> None:
+    """The table for people holds each realm's whole host name, its state and its number of credentials."""
+    (realm,) = office.run("realm", "list", "--json").json
+    listed = office.run("realm", "list")
+    assert (listed.code, listed.stderr) == (0, "")
+    heading, line = listed.stdout.splitlines()
+    assert heading.split() == ["realm", "id", "state", "default", "credentials"]
+    assert line.split() == [realm["realm"], realm["id"], "ACTIVE", "yes", "0"]
+
+
+@pytest.mark.parametrize("by", ["id", "realm", "short name"])
+def test_a_realm_is_shown_by_any_of_its_names(office: Program, sandbox: Sandbox, by: str) -> None:
+    """Id, host name and short name find the same realm, also where the service resolves no short names."""
+    sandbox.knobs(short_names=False)
+    (realm,) = office.run("realm", "list", "--json").json
+    ref = {"short name": "OFFICE"}.get(by) or realm[by]
+    assert office.run("realm", "show", ref, "--json").json == realm
+    assert realm["realm"] in office.run("realm", "show", ref).stdout
+
+
+def test_a_realm_that_is_not_there(office: Program) -> None:
+    """Exit code 3, and the names of those that are."""
+    shown = office.run("realm", "show", "offfice")
+    assert shown.code == 3
+    assert "no realm is called 'offfice'" in shown.stderr
+    assert "office-" in shown.stderr
+
+
+def test_a_realm_that_is_there_already(office: Program, sandbox: Sandbox) -> None:
+    """Exit code 4, and nothing was made."""
+    made = office.run("realm", "create", "office")
+    assert made.code == 4
+    assert "exists already" in made.stderr
+    assert "siproster realm list" in made.stderr
+    assert len(office.run("realm", "list", "--json").json) == 1
+
+
+def test_a_name_that_can_not_be(office: Program, sandbox: Sandbox) -> None:
+    """Exit code 6 before anything is asked of the service."""
+    made = office.run("realm", "create", "head office")
+    assert made.code == 6
+    assert "letters, digits and inner hyphens" in made.stderr
+    assert sandbox.log() == []
+
+
+def test_without_an_account(siproster: Program) -> None:
+    """Exit code 6 names every setting that is missing."""
+    listed = siproster.run("realm", "list")
+    assert listed.code == 6
+    assert "not set: BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET" in listed.stderr
