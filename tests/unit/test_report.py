@@ -1,0 +1,210 @@
+"""The result files: every row, in order, safe to open, and read back exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.jobs import HOST, KEY, Facts, make_chunk_row, start_job
+from worker import report
+from worker.errors import LedgerError, SiprosterError, UsageError
+from worker.importing.packing import PageRow, open_page
+from worker.ledger import Ledger
+from worker.model import Job, JobState, Options, Outcome, Status
+from worker.report import FAILED, RESULTS, SUMMARY, neutral
+from worker.roster import corrections
+from worker.roster.rows import restored
+from worker.seal import Seal
+
+SEAL = Seal([KEY])
+ROWS = [make_chunk_row(line) for line in (2, 3, 5, 8)]
+CREATED = Outcome(2, Status.CREATED, "4711", attempts=1)
+FAILURE = Outcome(5, Status.FAILED, code="23019", error="application not found", attempts=2)
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))  # a file with a NUL is no roster
+FORMULAS = st.from_regex(r"'{0,3}[=+\-@\t\r][ -~]*", fullmatch=True)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger of its own."""
+    with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def job(ledger: Ledger, tmp_path: Path) -> Job:
+    """A job of two pages; one row is in place, one failed, two have no outcome."""
+    job = start_job(ledger, ROWS[:3], ROWS[3:], results=str(tmp_path / "results"))
+    claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+    assert claim is not None
+    ledger.chunks.record(claim, [FAILURE, CREATED], 60)
+    return job
+
+
+@pytest.fixture(scope="module")
+def one_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, Job, Path]]:
+    """A ledger, a job of one page, and a folder for its results."""
+    folder = tmp_path_factory.mktemp("one_page")
+    with closing(Ledger(f"sqlite:///{folder}/ledger.db")) as ledger:
+        yield ledger, start_job(ledger, [make_chunk_row(2)]), folder / "results"
+
+
+def opened(job: str, seq: int, sealed: bytes) -> Sequence[PageRow]:
+    """A page, opened as the program does."""
+    return open_page(SEAL, job, seq, sealed)
+
+
+def written(ledger: Ledger, job: Job) -> Path:
+    """The folder with the job's files, just written."""
+    folder = report.folder_of(job)
+    report.write(ledger, opened, job, folder)
+    return folder
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    """The records of a result file as any CSV reader sees them."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_row_has_one_line_in_its_order(ledger: Ledger, job: Job) -> None:
+    """results.csv has each row of the roster once, in its order, with or without an outcome."""
+    lines = records(written(ledger, job) / RESULTS)
+    assert [(line["bw__row"], line["bw__status"]) for line in lines] == [
+        ("2", "created"), ("3", "unprocessed"), ("5", "failed"), ("8", "unprocessed"),
+    ]  # fmt: skip
+    assert list(lines[0]) == [*report.OWN_COLUMNS, "name", "site"]
+    assert {line["bw__job"] for line in lines} == {job.id}
+
+
+def test_a_line_tells_the_outcome(ledger: Ledger, job: Job) -> None:
+    """Name, realm, id, code, text and attempts of a row stand in its line."""
+    first, _, third, _ = records(written(ledger, job) / RESULTS)
+    assert (first["bw__username"], first["bw__realm"], first["bw__id"]) == ("user2", HOST, "4711")
+    assert (third["bw__error_code"], third["bw__error"]) == ("23019", "application not found")
+    assert (first["bw__attempts"], third["bw__attempts"]) == ("1", "2")
+
+
+def test_failed_has_what_is_not_in_place(ledger: Ledger, job: Job) -> None:
+    """failed.csv has the same lines, only those that are not in place."""
+    folder = written(ledger, job)
+    every = records(folder / RESULTS)
+    assert records(folder / FAILED) == [line for line in every if line["bw__status"] != "created"]
+
+
+def test_the_summary(ledger: Ledger, job: Job) -> None:
+    """summary.json is what the command prints: counts that add up, why it stopped, where the files are."""
+    ledger.jobs.stop(job.id, JobState.STOPPED, "max_failed: 3 rows are failed")
+    stopped = ledger.jobs.get(job.id)
+    folder = report.folder_of(job)
+    found = report.write(ledger, opened, stopped, folder)
+    assert json.loads((folder / SUMMARY).read_text("utf-8")) == found
+    assert found["counts"] == {"created": 1, "failed": 1, "unprocessed": 2}
+    assert (found["state"], found["why"]) == ("stopped", "max_failed: 3 rows are failed")
+    assert found["roster"] == {"name": Facts().name, "sha256": Facts().sha256, "rows": 4}
+    assert found["realms"][0] == HOST
+    assert all(Path(path).is_file() for path in found["files"].values())
+    assert found["started"].endswith("Z")
+    assert found["seconds"] >= 0
+
+
+def test_no_file_tells_a_password(ledger: Ledger, tmp_path: Path) -> None:
+    """A password that only the chunk holds gets into none of the files."""
+    job = start_job(ledger, [make_chunk_row(2, password="Zq8-canary-31f")], results=str(tmp_path / "r"))
+    folder = written(ledger, job)
+    assert len(list(folder.iterdir())) == 3
+    assert not any(b"canary" in path.read_bytes() for path in folder.iterdir())
+
+
+# What spreadsheets do
+
+
+@given(CELLS | FORMULAS)
+def test_one_quote_on_one_quote_off(cell: str) -> None:
+    """Whatever a cell holds, no formula starts it in the file, and the reader gives it back exactly."""
+    shown = neutral(cell)
+    assert not shown.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert restored(shown) == cell
+
+
+@given(st.lists(st.tuples(CELLS | FORMULAS, CELLS | FORMULAS, CELLS, CELLS), min_size=1, max_size=5))
+def test_any_cell_survives(
+    one_page: tuple[Ledger, Job, Path], cells: list[tuple[str, str, str, str]]
+) -> None:
+    """Written and read by the reader of corrections, every cell of every row is what it was."""
+    rows = [PageRow(at, user, domain, "", "", list(own)) for at, (user, domain, *own) in enumerate(cells, 2)]
+    ledger, job, folder = one_page
+    report.write(ledger, lambda *_: rows, job, folder)
+    read = dict(corrections(str(folder / FAILED), job.id))
+    expected = {
+        at: {"bw__username": user, "bw__domain": domain, "bw__realm": "", "name": name, "site": site}
+        for at, (user, domain, name, site) in enumerate(cells, 2)
+    }
+    assert read == expected
+
+
+# Files
+
+
+def test_files_are_the_owners_alone(ledger: Ledger, job: Job) -> None:
+    """The folder is made 0700 and each file 0600, also where an earlier one was open to others."""
+    folder = report.folder_of(job)
+    report.make_folder(folder)
+    (folder / RESULTS).touch(mode=0o644)
+    written(ledger, job)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {
+        RESULTS: 0o600, FAILED: 0o600, SUMMARY: 0o600,
+    }  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None:
+    """Where the files can't go, the error names the folder and how to write them again elsewhere."""
+    (tmp_path / "file").touch()
+    job = start_job(ledger, ROWS, results=str(tmp_path / "file" / "results"))
+    with pytest.raises(UsageError, match="file/results: Not a directory") as refused:
+        report.make_folder(report.folder_of(job))
+    assert "nothing was sent" in refused.value.hint
+    with pytest.raises(SiprosterError, match="file/results: Not a directory") as failed:
+        written(ledger, job)
+    assert "siproster report" in failed.value.hint
+
+
+def test_a_file_in_the_way(ledger: Ledger, job: Job) -> None:
+    """A folder called results.csv is a clear error, and no half file is left beside it."""
+    folder = report.folder_of(job)
+    (folder / RESULTS).mkdir(parents=True)
+    with pytest.raises(SiprosterError, match="can't be written"):
+        written(ledger, job)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_an_old_file_outlives_a_failure(ledger: Ledger, job: Job) -> None:
+    """When the new results fail half way, the old ones are there as they were, and nothing else is."""
+    folder = written(ledger, job)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def opened_once(job: str, seq: int, sealed: bytes) -> Sequence[PageRow]:
+        if seq:
+            raise LedgerError("sealed rows in the ledger were changed")
+        return opened(job, seq, sealed)
+
+    with pytest.raises(LedgerError, match="changed"):
+        report.write(ledger, opened_once, job, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_of_its_own_unless_named(job: Job) -> None:
+    """Without --results the files go into a folder named for the job."""
+    unnamed = replace(job, options=Options())
+    assert report.folder_of(job) == Path(job.options.results)
+    assert report.folder_of(unnamed) == Path.cwd() / f"siproster-{job.id}"
