@@ -1,0 +1,116 @@
+"""A registrar that keeps what it is sent and answers as the API description says (section 4)."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from worker.errors import AnswerLost, ListRefused
+from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
+
+Batch = Sequence[Credential]
+
+
+class Registrar:
+    """The service, for one account, in memory (settle.CredentialSource). Shared by threads.
+
+    What a test wants to go wrong it sets: ``refuses`` are codes by composite, ``before`` and ``after``
+    are called with each batch before and after it is stored, and may raise; ``echo`` and ``error``
+    change what an answer says of an entry; ``looking`` is called before each look-up.
+    """
+
+    def __init__(self, *, most_entries: int = 1000) -> None:
+        self.most_entries = most_entries
+        self.stored: dict[tuple[str, str], Stored] = {}
+        self.posts: list[list[str]] = []
+        """The composites of each list that arrived, in the order of arrival."""
+        self.looks: list[str] = []
+        self.refuses: dict[str, str] = {}
+        self.before: Callable[[Batch], object] = lambda batch: None
+        self.after: Callable[[Batch], object] = lambda batch: None
+        self.looking: Callable[[str], object] = lambda composite: None
+        self.echo: Callable[[Echo], Echo | None] = lambda echo: echo
+        self.error: Callable[[EntryError], EntryError | None] = lambda error: error
+        self.lag = 0
+        """Look-ups that still don't see what is there, unless it is expected to be there."""
+        self._ids = itertools.count(1)
+        self._lock = threading.RLock()
+
+    def create(self, family: Family, realm: Realm, batch: Batch, permit: Callable[[float], None]) -> Answer:
+        """Store what can be stored; one answer about every entry."""
+        permit(30.0)
+        with self._lock:
+            self.posts.append([credential.composite for credential in batch])
+            self.before(batch)
+            if len(batch) > self.most_entries:
+                raise ListRefused("23003", f"more than {self.most_entries} entries", self.most_entries)
+            answers = [self._take(family, realm, credential) for credential in batch]
+            self.after(batch)
+        accepted = (self.echo(answer) for answer in answers if isinstance(answer, Echo))
+        refused = (self.error(answer) for answer in answers if isinstance(answer, EntryError))
+        return Answer(tuple(filter(None, accepted)), tuple(filter(None, refused)))
+
+    def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
+        """What is stored under the name, whatever its case."""
+        with self._lock:
+            self.looks.append(composite)
+            self.looking(composite)
+            if self.lag and not expected:
+                self.lag -= 1
+                return None
+            return self.stored.get(self._place(family, realm, composite))
+
+    def holds(self, credential: Credential, family: Family = Family.ACCOUNT, realm: str = "") -> None:
+        """Somebody else has stored this before."""
+        place = self._place(family, Realm(realm, credential.realm), credential.composite)
+        self.stored[place] = self._made(credential)
+
+    def digests(self) -> dict[str, tuple[str | None, str | None]]:
+        """What can register: both digests by composite."""
+        return {held.composite: (held.hash1, held.hash1b) for held in self.stored.values()}
+
+    def _take(self, family: Family, realm: Realm, credential: Credential) -> Echo | EntryError:
+        place = self._place(family, realm, credential.composite)
+        code = self.refuses.get(credential.composite, "")
+        if not code and place in self.stored:
+            code = "23009" if family is Family.ACCOUNT else "23026"
+        if code:
+            return EntryError(code, f"refused with {code}", credential.composite, credential.hash1)
+        made = self.stored[place] = self._made(credential)
+        return Echo(made.id, made.composite, made.realm, credential.hash1)
+
+    def _made(self, credential: Credential) -> Stored:
+        c = credential
+        return Stored(str(next(self._ids)), c.composite, c.realm, c.hash1, c.hash1b, c.application)
+
+    @staticmethod
+    def _place(family: Family, realm: Realm, composite: str) -> tuple[str, str]:
+        return (realm.id if family is Family.REALM else "", composite.casefold())
+
+
+def lose(times: int) -> Callable[[Batch], None]:
+    """For ``before`` or ``after``: so many answers never come."""
+    left = itertools.count(times, -1)
+
+    def lost(batch: Batch) -> None:
+        if next(left) > 0:
+            raise AnswerLost("a request was sent, and whether the service did it is not known")
+
+    return lost
+
+
+def in_other_case(echo: Echo) -> Echo:
+    """For ``echo``: as a service does that stores names in another case."""
+    return replace(echo, composite=echo.composite.swapcase())
+
+
+def nameless(error: EntryError) -> EntryError:
+    """For ``error``: an echo that has only the digest."""
+    return replace(error, composite="")
+
+
+def without_echo(error: EntryError) -> EntryError:
+    """For ``error``: no echo at all."""
+    return replace(error, composite="", hash1="")
