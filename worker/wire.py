@@ -55,8 +55,22 @@ def credentials_xml(batch: Sequence[Credential], family: Family) -> bytes:
     return _document(f"<SipCredentials>{''.join(map(entry, batch))}</SipCredentials>")
 
 
+def update_xml(credential: Credential, realm_id: str = "") -> bytes:
+    """The body that sets a credential's digests and application; its name must not be in it (23004, 23030).
+
+    The realm family wants ``realm_id`` although the path has it (23031); without it, this is the account
+    family's. Raises ValueError for a character that XML can't hold.
+    """
+    digests, application = _digests(credential), _optional("HttpVoiceV2AppId", credential.application)
+    if realm_id:
+        inner = f"<RealmId>{_escaped(realm_id)}</RealmId>{digests}{application}"
+    else:
+        inner = f"{digests}{_optional('Realm', credential.realm)}{application}"
+    return _document(f"<SipCredential>{inner}</SipCredential>")
+
+
 def realm_xml(name: str, description: str, default: bool) -> bytes:
-    """The body that creates a realm; ``Default`` always, since the service demands it (1003).
+    """The body that creates or replaces a realm; ``Default`` always, since the service demands it (1003).
 
     Raises ValueError for a character that XML can't hold.
     """
@@ -130,6 +144,11 @@ def read_realm(body: bytes) -> Realm:
     for fields in _realm_fields(_parse(body)):
         return _realm(fields)
     raise Malformed("the answer names no realm")
+
+
+def read_description(body: bytes) -> str:
+    """The realm's description letter by letter, to be written back; what is shown is ``read_realm``'s."""
+    return next((fields.get("Description", "") for fields in _realm_fields(_parse(body))), "")
 
 
 def read_credentials(body: bytes) -> Page:

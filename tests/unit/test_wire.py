@@ -24,6 +24,7 @@ READERS: list[Callable[[bytes], object]] = [
     wire.read_status,
     wire.read_realms,
     wire.read_realm,
+    wire.read_description,
     wire.read_credentials,
     wire.read_credential,
 ]
@@ -111,6 +112,16 @@ def test_a_character_that_xml_cannot_hold_is_refused(character: str, family: Fam
     assert "secret" not in str(caught.value)
     with pytest.raises(ValueError, match="XML can't hold"):
         wire.realm_xml("acme", f"a{character}b", False)
+
+
+def test_an_update_has_what_its_family_takes_and_no_name() -> None:
+    """Account family: the realm's host name; realm family: its id first; UserName and Domain in neither."""
+    digests = [("Hash1", HASH1B), ("Hash1b", HASH1)]
+    assert children(parsed(wire.update_xml(BOB))) == [*digests, ("Realm", REALM)]
+    assert children(parsed(wire.update_xml(BOB, "7"))) == [("RealmId", "7"), *digests]
+    application = ("HttpVoiceV2AppId", APPLICATION)
+    assert children(parsed(wire.update_xml(ALICE)))[-2:] == [("Realm", REALM), application]
+    assert children(parsed(wire.update_xml(ALICE, "7")))[-1] == application
 
 
 def test_realm_is_written_with_its_default_always() -> None:
@@ -228,6 +239,14 @@ def test_realms_and_their_host_names() -> None:
     second = Realm("4", "b.auth.bandwidth.com", "CREATE_PENDING")
     assert wire.read_realms(response(f"<Realms>{one}{two}</Realms>", "RealmsResponse")) == [first, second]
     assert wire.read_realm(response(one, "RealmResponse")) == first
+
+
+def test_a_description_is_read_letter_by_letter() -> None:
+    """What is written back to the service is not what is shown: no redaction, no cut, no folded spaces."""
+    text = f"Sales  {HASH1} & {'x' * 600}"
+    realm = element("Realm", element("Realm", REALM) + element("Description", text.replace("&", "&amp;")))
+    assert wire.read_description(response(realm, "RealmResponse")) == text
+    assert wire.read_description(response(element("Realm", element("Realm", REALM)))) == ""
 
 
 def test_status_with_and_without_a_code() -> None:
