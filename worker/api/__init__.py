@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from worker.api.attempts import Attempts, Permit
 from worker.api.client import Client
@@ -21,6 +21,7 @@ from worker.api.realms import Realms
 from worker.api.transport import Transport
 from worker.model import Answer, Credential, Endpoint, Family, Realm, Stored
 from worker.throttle import Throttle
+from worker.wire import PAGE_SIZE
 
 __all__ = ["Api"]
 
@@ -84,6 +85,22 @@ class Api:
         """
         return self._realms.create(name, description, default, wait)
 
+    def update_realm(self, ref: str, description: str | None = None, default: bool | None = None) -> Realm:
+        """Set a realm's description, or make it the default one; what is None stays. The realm as it is then.
+
+        Raises UsageError for ``default=False``, NotFound, Refused; AnswerLost where it was not done, as far
+        as reading back tells: doing it again is safe.
+        """
+        return self._realms.update(ref, description, default)
+
+    def delete_realm(self, ref: str) -> Realm:
+        """Have a realm deleted, and return it as it was. The service does it a little later (202).
+
+        Raises NotFound, Conflict where it is the default one (33006) or has credentials (12666), Refused;
+        AnswerLost where it is still there: doing it again is safe.
+        """
+        return self._realms.delete(ref)
+
     def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
         """Post a list of credentials: one request, one answer about its entries.
 
@@ -99,6 +116,43 @@ class Api:
         ``expected``: it must exist, so a miss is asked again for a few seconds, since lists lag.
         """
         return self._credentials.find(family, realm, composite, expected)
+
+    def credentials(
+        self,
+        family: Family,
+        realm: Realm | None,
+        filters: Mapping[str, str] | None = None,
+        size: int = PAGE_SIZE,
+    ) -> Iterator[Stored]:
+        """Everything that is stored, streamed page by page; nothing where nothing is (23008).
+
+        The account family lists the whole account, or one realm of it; the realm family needs the realm.
+        ``filters``: the API's own, such as ``userNamefragment``. What a list leaves out is None: see
+        ``whole``. One entry may come twice where the list changes meanwhile.
+        """
+        return self._credentials.list(family, realm, filters or {}, size)
+
+    def read(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
+        """The credential, read singly: by its composite, in the realm family by its id. None: it is gone."""
+        return self._credentials.read(family, realm, stored)
+
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
+        """An entry of a list, read singly where the list left out a digest; else the entry itself."""
+        return self._credentials.whole(family, realm, stored)
+
+    def update(
+        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit
+    ) -> None:
+        """Set the digests and the application of what is stored; without one, its own is sent again.
+
+        ``stored`` says which (and where: its realm must be ``credential``'s, else Conflict, since nobody is
+        ever moved). Raises AnswerLost (read it back) and Refused.
+        """
+        self._credentials.update(family, realm, stored, credential, permit)
+
+    def delete(self, family: Family, realm: Realm | None, stored: Stored, permit: Permit) -> bool:
+        """Delete what is stored; False: it was gone already. Raises AnswerLost (look again) and Refused."""
+        return self._credentials.delete(family, realm, stored, permit)
 
     def check(self) -> float | None:
         """Ask about this account with these credentials; raises what stands against it.

@@ -1,21 +1,22 @@
-"""SIP credentials of both families: created in lists, found one by one (API description, section 4)."""
+"""SIP credentials of both families: created in lists, listed, and one by one (API description, section 4)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from worker import wire
 from worker.api.attempts import Permit
 from worker.api.client import Client
-from worker.api.faults import NO_CREDENTIALS, Asked, failed, fault
+from worker.api.faults import NO_CREDENTIALS, Asked, failed, fault, read_done
 from worker.api.transport import Reply
-from worker.errors import Refused, StopJob
+from worker.errors import Conflict, Refused, StopJob
 from worker.model import Answer, Credential, Family, Realm, Stored
 
-SHORTEST_FRAGMENT = 3
-"""Characters of the shortest filter that a list takes (33011)."""
+SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
+"""Characters of a filter that a list takes (33011)."""
 
 _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each look for a credential that must exist: a list may lag behind a write."""
@@ -49,51 +50,126 @@ class Credentials:
             "GET", ("sipcredentials",), _read_page_for_its_date, query={"page": "1", "size": "1"}
         )
 
+    def list(
+        self, family: Family, realm: Realm | None, filters: Mapping[str, str], size: int
+    ) -> Iterator[Stored]:
+        """Everything that is stored, page after page."""
+        if family is Family.REALM or realm is None:
+            return self._all(_list_path(family, realm), filters, size)
+        host = realm.host.casefold()
+        # The filter is a fragment; an entry that names no realm passed it.
+        found = self._all(_list_path(family, None), {**filters, **_fragment("realmFragment", host)}, size)
+        return (entry for entry in found if entry.realm.casefold() in ("", host))
+
+    def read(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
+        """One, singly."""
+        return self._client.ask("GET", _one_path(family, realm, stored), _read_one)
+
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
+        """The entry with its digests: where the list left one out, the credential is read singly."""
+        if (stored.hash1 and stored.hash1b) or not _address(family, stored):
+            return stored
+        return self.read(family, realm, stored) or stored
+
+    def update(
+        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit
+    ) -> None:
+        """Set digests and application."""
+        _refuse_to_move(family, stored, credential)
+        # Whether a PUT without an application clears it is not known: so the one that is there is sent again.
+        wanted = replace(credential, application=credential.application or stored.application)
+        path = _one_path(family, realm, stored)
+        body = wire.update_xml(wanted, realm.id if realm and family is Family.REALM else "")
+        self._client.ask("PUT", path, read_done, body=body, permit=permit)
+
+    def delete(self, family: Family, realm: Realm | None, stored: Stored, permit: Permit) -> bool:
+        """Take it away; False: it was gone."""
+        return self._client.ask("DELETE", _one_path(family, realm, stored), _read_deleted, permit=permit)
+
     def _by_name(self, realm: Realm, composite: str) -> Stored | None:
         return self._client.ask("GET", ("sipcredentials", composite), _read_one)
 
     def _by_list(self, realm: Realm, composite: str) -> Stored | None:
         """A realm's list, filtered by the user's part; too short a name takes reading all of it."""
-        user, wanted = composite.partition("@")[0], composite.casefold()
-        filters = {"userNamefragment": user} if len(user) >= SHORTEST_FRAGMENT else {}
-        for entry in self._all(_list_path(Family.REALM, realm), filters):
+        wanted = composite.casefold()
+        filters = _fragment("userNamefragment", composite.partition("@")[0])
+        for entry in self._all(_list_path(Family.REALM, realm), filters, wire.PAGE_SIZE):
             if entry.composite.casefold() == wanted:
-                return self._whole(realm, entry)
+                return self.whole(Family.REALM, realm, entry)
         return None
 
-    def _whole(self, realm: Realm, entry: Stored) -> Stored:
-        """The entry with its digests: where the list left one out, the credential is read singly."""
-        if entry.hash1 and entry.hash1b:
-            return entry
-        path = (*_list_path(Family.REALM, realm), entry.id)
-        return self._client.ask("GET", path, _read_one) or entry
-
-    def _all(self, path: Sequence[str], filters: Mapping[str, str]) -> Iterator[Stored]:
-        """Every entry of a list, page after page.
+    def _all(self, path: Sequence[str], filters: Mapping[str, str], size: int) -> Iterator[Stored]:
+        """Every entry of a list, page after page; of what was read only the last page's ids are kept.
 
         Pages may overlap, since a page is named by its first entry and the list moves meanwhile. One page
         without news is borne, as a 303 in place of the first is one; a second ends the list, and so does
-        a page that was read before.
+        a page that was read before. An extension 1 that begins a page looks like that too, since the
+        first page is called 1: the page before it is asked for in another size, which moves the border.
         """
-        at: tuple[str, int] | None = ("1", wire.PAGE_SIZE)
-        asked: set[tuple[str, int]] = set()
+        at: tuple[str, int] | None = ("1", size)
+        read: set[str] = set()
         before: set[str] = set()
         news = True
-        while at and at not in asked:
-            asked.add(at)
+        while at:
             query = {**filters, "page": at[0], "size": str(at[1])}
             page = self._client.ask("GET", path, _read_page, query=query)
-            fresh = [entry for entry in page.entries if entry.id not in before]
+            fresh = [entry for entry in page.entries if _identity(entry) not in before]
             yield from fresh
             if not fresh and not news:
                 return
-            news, before, at = bool(fresh), {entry.id for entry in page.entries}, page.next
+            news = bool(fresh)
+            if fresh:
+                before = {_identity(entry) for entry in page.entries}
+                read.add(at[0])
+            at = _following(at, page.next, read, news)
 
 
-def _list_path(family: Family, realm: Realm) -> tuple[str, ...]:
-    if family is Family.REALM:
-        return ("realms", realm.id or realm.host, "sipcredentials")
-    return ("sipcredentials",)
+def _following(
+    at: tuple[str, int], following: tuple[str, int] | None, read: set[str], news: bool
+) -> tuple[str, int] | None:
+    """The page to ask for next; None at the end, and where a circle closes."""
+    if following is None or following[0] not in read:
+        return following
+    return (at[0], at[1] - 1 if at[1] > 2 else at[1] + 1) if news else None
+
+
+def _identity(entry: Stored) -> str:
+    return entry.id or f"{entry.realm}/{entry.composite.casefold()}"
+
+
+def _fragment(name: str, text: str) -> dict[str, str]:
+    """The filter, or none where the text is too short for one."""
+    return {name: text[:LONGEST_FRAGMENT]} if len(text) >= SHORTEST_FRAGMENT else {}
+
+
+def _refuse_to_move(family: Family, stored: Stored, wanted: Credential) -> None:
+    """Only the account family's PUT names a realm, so there it must be known that it is the same one."""
+    if stored.realm.casefold() == wanted.realm.casefold() or (family is Family.REALM and not stored.realm):
+        return
+    raise Conflict(
+        f"{stored.composite} is on realm {stored.realm or '(not told)'}, not on {wanted.realm}",
+        "a user is never moved to another realm: delete it there and create it here",
+    )
+
+
+def _list_path(family: Family, realm: Realm | None) -> tuple[str, ...]:
+    if family is Family.ACCOUNT:
+        return ("sipcredentials",)
+    if realm is None:
+        raise ValueError("the realm family's paths name a realm")
+    return ("realms", realm.id or realm.host, "sipcredentials")
+
+
+def _address(family: Family, stored: Stored) -> str:
+    """What the family calls a single credential by."""
+    return stored.id if family is Family.REALM else stored.composite
+
+
+def _one_path(family: Family, realm: Realm | None, stored: Stored) -> tuple[str, ...]:
+    address = _address(family, stored)
+    if not address:  # without it the path would be the whole list's
+        raise Refused("", f"the service told no id of {stored.composite}", "ask with --api account")
+    return (*_list_path(family, realm), address)
 
 
 def _read_created(reply: Reply) -> Answer:
@@ -144,3 +220,13 @@ def _read_one(reply: Reply) -> Stored | None:
     if reply.status == 404 and isinstance(error, Refused):
         return None
     raise error
+
+
+def _read_deleted(reply: Reply) -> bool:
+    try:
+        read_done(reply)
+    except Refused:
+        if reply.status == 404:
+            return False
+        raise
+    return True

@@ -20,6 +20,8 @@ from worker.errors import (
 NO_CREDENTIALS = "23008"
 NO_REALM = "33001"
 REALM_EXISTS = "33002"
+REALM_IS_DEFAULT = "33006"
+REALM_HAS_CREDENTIALS = "12666"
 _ACCOUNT_UNKNOWN = "4022"
 _NOT_SET_UP = frozenset({"23013", "33004"})
 _TOO_MANY = "23003"
@@ -84,6 +86,17 @@ def failed(reply: Reply) -> bool:
     """Whether an answer refuses: by its status, or by an ErrorCode inside a 2xx."""
     # The cheap look comes first: an answer that accepted 500 entries isn't parsed twice.
     return not reply.ok or (b"ResponseStatus" in reply.body and bool(said(reply)[0]))
+
+
+def read_done(reply: Reply) -> None:
+    """Nothing, where a change or a deletion was done; raises its refusal.
+
+    The answer may be empty; a page of HTML is none of the service's: Malformed, so that it counts as lost.
+    """
+    if failed(reply):
+        raise fault(reply, Asked.ONE)
+    if reply.body.strip():
+        wire.read_status(reply.body)
 
 
 def _account_not_found(code: str, text: str) -> AccountNotFound:

@@ -1,4 +1,4 @@
-"""Realms: found by id, host name or short name, and made (API description, section 3)."""
+"""Realms: found by id, host name or short name, made, changed and deleted (API description, section 3)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,31 @@ from collections.abc import Callable, Sequence
 
 from worker import wire
 from worker.api.client import Client
-from worker.api.faults import NO_REALM, REALM_EXISTS, Asked, failed, fault
+from worker.api.faults import (
+    NO_REALM,
+    REALM_EXISTS,
+    REALM_HAS_CREDENTIALS,
+    REALM_IS_DEFAULT,
+    Asked,
+    failed,
+    fault,
+    read_done,
+)
 from worker.api.transport import Reply
-from worker.errors import AnswerLost, Conflict, NotFound, Refused, Unavailable, UsageError
+from worker.errors import (
+    AnswerLost,
+    Conflict,
+    NotFound,
+    Refused,
+    SiprosterError,
+    Unavailable,
+    UsageError,
+)
 from worker.model import Realm
 
 ACTIVE = "ACTIVE"
-DEAD_ENDS = frozenset({"CREATE_FAILED", "DELETE_PENDING", "DELETE_FAILED"})
+DELETE_PENDING = "DELETE_PENDING"
+DEAD_ENDS = frozenset({"CREATE_FAILED", DELETE_PENDING, "DELETE_FAILED"})
 """States from which waiting leads nowhere."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,28}[A-Za-z0-9])?")
@@ -65,6 +83,48 @@ class Realms:
         except AnswerLost:
             realm = self._made_after_all(name)
         return self._active(realm, wait)
+
+    def update(self, ref: str, description: str | None, default: bool | None) -> Realm:
+        """Set what is given, and leave the rest as it is: a PUT replaces the whole realm."""
+        if default is False:
+            raise UsageError(
+                "a realm can't cease to be the default one by itself",
+                "make another one the default: siproster realm update OTHER --default",
+            )
+        realm, text = self._exactly(self.find(ref))
+        wanted = (text if description is None else description, realm.default or bool(default))
+        # The service refuses the host name here (33005).
+        body = wire.realm_xml(
+            short_name(realm.host, account_ending([one.host for one in self.list()])), *wanted
+        )
+        try:
+            self._client.ask("PUT", _path(realm), read_done, body=body, permit=lambda _: None)
+        except AnswerLost:
+            after, text = self._exactly(realm)
+            if (text, after.default) != wanted:
+                raise
+            return after
+        return self._exactly(realm)[0]
+
+    def delete(self, ref: str) -> Realm:
+        """Have the service delete it, and return it as it was; it goes a little later."""
+        realm = self.find(ref)
+        try:
+            self._client.ask("DELETE", _path(realm), read_done, permit=lambda _: None)
+        except AnswerLost:
+            after = self._get(realm.id or realm.host)
+            if after and after.status != DELETE_PENDING:
+                raise
+        except Refused as error:
+            raise _undeletable(realm, error) from None
+        return realm
+
+    def _exactly(self, realm: Realm) -> tuple[Realm, str]:
+        """The realm, read singly, and its description letter by letter. Raises NotFound."""
+        found = self._client.ask("GET", _path(realm), _read_exactly)
+        if found is None:
+            raise NotFound(f"the realm {realm.host} is gone", "`siproster realm list` shows what there is")
+        return found
 
     def _get(self, ref: str) -> Realm | None:
         return self._client.ask("GET", ("realms", ref), _read_one)
@@ -123,9 +183,36 @@ def account_ending(hosts: Sequence[str]) -> str:
     return f"-{endings.most_common(1)[0][0]}" if endings else ""
 
 
+def short_name(host: str, ending: str) -> str:
+    """What the realm was made as: the host name's first label without the account's own ending."""
+    label = host.partition(".")[0]
+    return label[: -len(ending)] if ending and label.casefold().endswith(ending) else label
+
+
 def _short_names(host: str, ending: str) -> set[str]:
     label = host.casefold().partition(".")[0]
-    return {label, label.removesuffix(ending)}
+    return {label, short_name(label, ending)}
+
+
+def _path(realm: Realm) -> tuple[str, str]:
+    return ("realms", realm.id or realm.host)
+
+
+def _undeletable(realm: Realm, error: Refused) -> SiprosterError:
+    """Why the service doesn't delete it, and what to do first."""
+    if error.code == REALM_IS_DEFAULT:
+        return Conflict(
+            f"{realm.host} is the account's default realm ({error})",
+            "make another one the default first: siproster realm update OTHER --default",
+        )
+    if error.code == REALM_HAS_CREDENTIALS:
+        held = f"{realm.credentials:,} credentials" if realm.credentials else "credentials"
+        return Conflict(
+            f"the realm {realm.host} still has {held} ({error})",
+            f"delete them first: siproster credential list --realm {realm.host} --csv > users.csv, then "
+            f"siproster credential delete --realm {realm.host} --from users.csv",
+        )
+    return error
 
 
 def _read_list(reply: Reply) -> list[Realm]:
@@ -138,8 +225,13 @@ def _read_list(reply: Reply) -> list[Realm]:
 
 
 def _read_one(reply: Reply) -> Realm | None:
+    found = _read_exactly(reply)
+    return found and found[0]
+
+
+def _read_exactly(reply: Reply) -> tuple[Realm, str] | None:
     if not failed(reply):
-        return wire.read_realm(reply.body)
+        return wire.read_realm(reply.body), wire.read_description(reply.body)
     error = fault(reply, Asked.ONE)
     if reply.status == 404 and isinstance(error, Refused):
         return None
