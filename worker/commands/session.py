@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -88,7 +89,9 @@ class Session:
 def log_to_stderr(level: int) -> None:
     """Our own log lines; those of libraries only where they warn, since they may show whole URLs."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    line = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    line.converter = time.gmtime  # as in the ledger and the results: hosts in several zones share one log
+    handler.setFormatter(line)
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("worker").setLevel(level)
