@@ -12,6 +12,7 @@ import pytest
 
 from tests.program import Finished, Program
 from tests.sandbox import Sandbox
+from tests.servers import free_port
 from tests.system.rosters import expected, made_once, result_rows, roster_of, truth, users, write
 from tests.system.runs import end_of, job_of, jobs, run, until
 
@@ -107,6 +108,14 @@ def test_5_when_the_service_is_killed_and_resumed_when_it_is_back(
     server.start()
     server.wait_until(lambda: server.control.get("health").raise_for_status())
     assert run(siproster, "resume", finished.json["job"])["state"] == "done"
+
+
+def test_5_when_nobody_answers_at_all(office: Program, roster: Path) -> None:
+    """With nobody at the service's address --patience is all that is waited, and no half job is left."""
+    office.environment["BW_API_URL"] = f"http://127.0.0.1:{free_port()}"
+    finished = office.run("import", roster, "--patience", "0.1")
+    assert finished.code == 5, finished.stderr
+    assert jobs(office) == []
 
 
 def test_5_when_the_service_says_so(office: Program, sandbox: Sandbox, roster: Path) -> None:
