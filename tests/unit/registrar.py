@@ -18,7 +18,8 @@ class Registrar:
 
     What a test wants to go wrong it sets: ``refuses`` are codes by composite, ``before`` and ``after``
     are called with each batch before and after it is stored, and may raise; ``echo`` and ``error``
-    change what an answer says of an entry; ``looking`` is called before each look-up.
+    change what an answer says of an entry; ``looking`` is called before each look-up, and ``waiting``
+    before a list is sent, as if it had to wait its turn.
     """
 
     def __init__(self, *, most_entries: int = 1000) -> None:
@@ -28,6 +29,7 @@ class Registrar:
         """The composites of each list that arrived, in the order of arrival."""
         self.looks: list[str] = []
         self.refuses: dict[str, str] = {}
+        self.waiting: Callable[[], object] = lambda: None
         self.before: Callable[[Batch], object] = lambda batch: None
         self.after: Callable[[Batch], object] = lambda batch: None
         self.looking: Callable[[str], object] = lambda composite: None
@@ -36,31 +38,31 @@ class Registrar:
         self.lag = 0
         """Look-ups that still don't see what is there, unless it is expected to be there."""
         self._ids = itertools.count(1)
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def create(self, family: Family, realm: Realm, batch: Batch, permit: Callable[[float], None]) -> Answer:
         """Store what can be stored; one answer about every entry."""
+        self.waiting()
         permit(30.0)
+        self.posts.append([credential.composite for credential in batch])
+        self.before(batch)
+        if len(batch) > self.most_entries:
+            raise ListRefused("23003", f"more than {self.most_entries} entries", self.most_entries)
         with self._lock:
-            self.posts.append([credential.composite for credential in batch])
-            self.before(batch)
-            if len(batch) > self.most_entries:
-                raise ListRefused("23003", f"more than {self.most_entries} entries", self.most_entries)
             answers = [self._take(family, realm, credential) for credential in batch]
-            self.after(batch)
+        self.after(batch)
         accepted = (self.echo(answer) for answer in answers if isinstance(answer, Echo))
         refused = (self.error(answer) for answer in answers if isinstance(answer, EntryError))
         return Answer(tuple(filter(None, accepted)), tuple(filter(None, refused)))
 
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
         """What is stored under the name, whatever its case."""
-        with self._lock:
-            self.looks.append(composite)
-            self.looking(composite)
-            if self.lag and not expected:
-                self.lag -= 1
-                return None
-            return self.stored.get(self._place(family, realm, composite))
+        self.looks.append(composite)
+        self.looking(composite)
+        if self.lag and not expected:
+            self.lag -= 1
+            return None
+        return self.stored.get(self._place(family, realm, composite))
 
     def holds(self, credential: Credential, family: Family = Family.ACCOUNT, realm: str = "") -> None:
         """Somebody else has stored this before."""

@@ -187,6 +187,14 @@ def test_exists_the_same(family: Family) -> None:
     assert desk.outcomes[2].credential_id == "1"
 
 
+def test_what_must_exist_is_looked_for_until_it_is_seen() -> None:
+    """A list that lags behind is told that the name must be there (guard: ``expected``)."""
+    api, rows = Registrar(), rows_of("alice")
+    api.holds(credential_of(rows[0]))
+    api.lag = 1
+    assert posted(api, rows).told() == {2: (Status.UNCHANGED, "")}
+
+
 def other_password(row: ChunkRow) -> Credential:
     return credential_of(replace(row, password="another one"))
 

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor, wait
 from functools import partial
 
 from worker.errors import StopJob, Throttled, TryLater
@@ -38,6 +38,10 @@ _LONGEST_WAIT = 300.0
 
 _LONGEST_ASKED = 3600.0
 """Seconds that the service may ask a chunk to wait: a date far off must not put it away for ever."""
+
+
+Work = Callable[[Sequence[ChunkRow]], None]
+"""What is done with a batch."""
 
 
 class GivingWay(Exception):
@@ -128,6 +132,8 @@ class _ChunkDelivery:
         self._lease = Lease(delivery.ledger, claim, taken, delivery.clock)
         self._statuses: dict[int, Status] = dict(claim.settled)
         self._state = JobState.RUNNING
+        self._over = False
+        self._over = False
         self._rows = open_chunk(delivery.seal, claim.job, claim.seq, claim.sealed)
         watched = WatchedSource(delivery.api, partial(self._ledger.chunks.set_away, claim))
         self._settling = Settling(
@@ -153,8 +159,6 @@ class _ChunkDelivery:
             self._ledger.jobs.stop(self._job.id, JobState.STOPPED, f"{stop.code}: {stop.message}")
             self._give_back(0.0)
         except TryLater as later:
-            code = "throttled" if isinstance(later, Throttled) else "unavailable"
-            self._ledger.jobs.pause(self._job.id, f"{code}: {later.message}")
             self._give_back(self._wait(later))
         else:
             self._end()
@@ -180,15 +184,45 @@ class _ChunkDelivery:
         return [row for row in self._rows if row.line not in self._statuses]
 
     def _post_everything(self) -> None:
+        """Raises what kept a batch from its end; of several reasons the gravest."""
         executor = self._delivery.executor
-        futures = [executor.submit(work, batch) for work, batch in self._batches()]
+        futures = [executor.submit(self._work_on, *batch) for batch in self._batches()]
         try:
-            for future in as_completed(futures):
-                future.result()
-        finally:
-            _let_end(futures)
+            wait(futures)
+        finally:  # nothing new starts; what is in flight ends and keeps its outcomes
+            self._over = True
+            wait(futures)
+        errors = [error for future in futures if (error := future.exception())]
+        if errors:
+            raise max(errors, key=_gravity)
 
-    def _batches(self) -> Iterator[tuple[Callable[[Sequence[ChunkRow]], None], Sequence[ChunkRow]]]:
+    def _work_on(self, work: Work, batch: Sequence[ChunkRow]) -> None:
+        """One batch, unless another one has shown that no further request should start."""
+        if self._over:
+            return
+        try:
+            work(batch)
+        except BaseException:
+            self._over = True  # here, since the next batch begins before anybody else hears of it
+            raise
+
+    def _work_on(self, work: Callable[[Sequence[ChunkRow]], None], batch: Sequence[ChunkRow]) -> None:
+        """One batch; what stops it stops those that haven't begun, and is told before others have ended.
+
+        Others may be waiting for the cool-down, and the command for word that the job is paused.
+        """
+        try:
+            work(batch)
+        except TryLater as later:
+            code = "throttled" if isinstance(later, Throttled) else "unavailable"
+            self._ledger.jobs.pause(self._job.id, f"{code}: {later.message}")
+            self._over = True
+            raise
+        except BaseException:
+            self._over = True
+            raise
+
+    def _batches(self) -> Iterator[tuple[Work, Sequence[ChunkRow]]]:
         open_rows = self._open_rows()
         sent = [row for row in open_rows if self._claim.in_doubt(row.line)]
         fresh = [row for row in open_rows if not self._claim.in_doubt(row.line)]
@@ -217,7 +251,8 @@ class _ChunkDelivery:
             stop_at_end_of_window(self._ledger, self._job)
             self._state = JobState.STOPPED
         elapsed = self._delivery.clock() - self._began
-        if self._delivery.stopping.is_set() or elapsed > GIVE_WAY or self._state is not JobState.RUNNING:
+        stopped = self._over or self._delivery.stopping.is_set() or self._state is not JobState.RUNNING
+        if stopped or elapsed > GIVE_WAY:
             raise GivingWay
 
     def _record(self, outcomes: Sequence[Outcome]) -> None:
@@ -245,13 +280,10 @@ class _ChunkDelivery:
         return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
 
 
-def _let_end(futures: Sequence[Future[None]]) -> None:
-    """Nothing new starts; what is in flight ends and keeps its outcomes."""
-    for future in futures:
-        future.cancel()
-    for future in futures:
-        if not future.cancelled():
-            future.exception()
+def _gravity(error: BaseException) -> int:
+    """How much a reason for not going on says; what nobody expected says most."""
+    mildest_first = (GivingWay, TryLater, StopJob)
+    return next((at for at, kind in enumerate(mildest_first) if isinstance(error, kind)), len(mildest_first))
 
 
 def past(moment: str) -> bool:

@@ -1,0 +1,52 @@
+"""What the tests of deliveries share: a process that works on a job's chunks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from tests.unit.jobs import KEY, Clock
+from worker.importing.deliver import Delivery
+from worker.importing.settle import CredentialSource
+from worker.ledger import Ledger
+from worker.model import Job, Outcome, Status
+from worker.seal import Seal
+
+
+class Process:
+    """One process of workers: its delivery, its own clock, and how it is told to end."""
+
+    def __init__(
+        self, ledger: Ledger, job: Job, api: CredentialSource, executor: ThreadPoolExecutor, owner: str
+    ) -> None:
+        self.clock = Clock(1000.0)
+        self.stopping = threading.Event()
+        self.delivery = Delivery(
+            job, ledger, Seal([KEY]), api, executor,
+            owner=owner, stopping=self.stopping, count=lambda: (5, 2), clock=self.clock,
+        )  # fmt: skip
+
+    def deliver(self, seq: int = 0) -> None:
+        """Work on one chunk, as the task does."""
+        self.delivery.deliver(seq)
+
+
+@contextmanager
+def process(
+    ledger: Ledger, job: Job, api: CredentialSource, *, threads: int = 1, owner: str = "desk:1"
+) -> Iterator[Process]:
+    """A process with so many requests in flight."""
+    with ThreadPoolExecutor(threads) as executor:
+        yield Process(ledger, job, api, executor, owner)
+
+
+def outcomes_of(ledger: Ledger, job: Job) -> dict[int, Outcome]:
+    """Every outcome of the job."""
+    return {line: o for page in ledger.rows.pages(job.id) for line, o in page.outcomes.items()}
+
+
+def told(ledger: Ledger, job: Job) -> dict[int, tuple[Status, str]]:
+    """Status and code of each row that has an outcome."""
+    return {line: (o.status, o.code) for line, o in sorted(outcomes_of(ledger, job).items())}
