@@ -20,6 +20,13 @@ from worker.ledger.schema import migrate
 _BUSY_MS = 30_000
 """How long a SQLite writer waits for another one."""
 
+_LONGEST_PAUSE = "10s"
+"""How long PostgreSQL waits for the next statement of a transaction before it ends the session.
+
+A process that froze in the middle of one (Ctrl-Z, a suspended machine, a vanished host) would else keep its
+locks, and every sweep would wait for them: for ever, or until TCP gives up after hours.
+"""
+
 _TOUCH = text("UPDATE meta SET value = value WHERE name = 'version' RETURNING value")
 
 
@@ -76,10 +83,12 @@ def _engine(url: str) -> Engine:
         return _sqlite(make_url(url))
     if url.startswith("postgresql://"):
         target = make_url(url).set(drivername="postgresql+psycopg")
-        return create_engine(
+        engine = create_engine(
             target, hide_parameters=True, pool_pre_ping=True, pool_size=20, max_overflow=20,
             connect_args={"connect_timeout": 10},
         )  # fmt: skip
+        event.listen(engine, "connect", _bound_pauses)
+        return engine
     raise UsageError(
         "SIPROSTER_LEDGER must begin with sqlite:/// or postgresql://",
         "for example sqlite:////var/lib/siproster/ledger.db",
@@ -97,6 +106,11 @@ def _sqlite(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _bound_pauses(connection: Any, _record: Any) -> None:
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{_LONGEST_PAUSE}'")
+    connection.commit()
 
 
 def _prepare(connection: Any, _record: Any) -> None:
