@@ -133,7 +133,6 @@ class _ChunkDelivery:
         self._statuses: dict[int, Status] = dict(claim.settled)
         self._state = JobState.RUNNING
         self._over = False
-        self._over = False
         self._rows = open_chunk(delivery.seal, claim.job, claim.seq, claim.sealed)
         watched = WatchedSource(delivery.api, partial(self._ledger.chunks.set_away, claim))
         self._settling = Settling(
@@ -197,20 +196,12 @@ class _ChunkDelivery:
             raise max(errors, key=_gravity)
 
     def _work_on(self, work: Work, batch: Sequence[ChunkRow]) -> None:
-        """One batch, unless another one has shown that no further request should start."""
-        if self._over:
-            return
-        try:
-            work(batch)
-        except BaseException:
-            self._over = True  # here, since the next batch begins before anybody else hears of it
-            raise
-
-    def _work_on(self, work: Callable[[Sequence[ChunkRow]], None], batch: Sequence[ChunkRow]) -> None:
         """One batch; what stops it stops those that haven't begun, and is told before others have ended.
 
         Others may be waiting for the cool-down, and the command for word that the job is paused.
         """
+        if self._over:
+            return
         try:
             work(batch)
         except TryLater as later:
