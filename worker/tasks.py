@@ -87,11 +87,12 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
     def mine() -> Station:
         return station or stations.setdefault(os.getpid(), Station(posts))
 
-    @app.task(name=TASK)
+    # Not shared: each application has its own task, with the station that it was made for.
+    @app.task(name=TASK, shared=False)
     def deliver(identity: str, chunk: str) -> None:
         _deliver(mine(), identity, chunk)
 
-    @app.task(name=WAKE)
+    @app.task(name=WAKE, shared=False)
     def wake() -> None:
         """Carries nothing: see embedded_worker."""
 
@@ -171,6 +172,7 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
     Two tasks at a time, so that one chunk's last answers and the next one's first requests overlap.
     """
     app.conf.task_default_queue = queue
+    app.set_default()  # the pool's threads look their task up on the default application
     worker = WorkController(
         app=app, hostname=f"embedded@{platform.node()}", pool="threads", concurrency=2, queues=[queue],
         without_heartbeat=True, without_mingle=True, without_gossip=True,

@@ -97,7 +97,7 @@ def test_an_unavailable_service_is_asked_again(
     sandbox.knobs(unavailable={"next": 3, "method": "POST", "answer": answer})
     assert api.create(Family.ACCOUNT, realm, [credential(realm, "alice")], permits).accepted
     assert posts(sandbox) == [503, 503, 503, 201]
-    assert naps.taken == sorted(naps.taken)
+    assert len(naps.taken) == 3
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("too_many_requests", Throttled), ("unavailable", Unavailable)])

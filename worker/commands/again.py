@@ -22,12 +22,19 @@ from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.sweep import free_the_dead
 from worker.model import Job, JobState, Options
 
+_MAX_FAILED = click.option(
+    "--max-failed", metavar="N|N%", default="", help="Stop when more rows go wrong  [no bound]"
+)
+_NOT_AFTER = click.option(
+    "--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."
+)
+
 
 @click.command("retry")
 @click.argument("job_id", metavar="JOB")
 @click.option("--corrections", metavar="FILE", help="A corrected failed.csv of that job.")
-@click.option("--max-failed", metavar="N|N%", default="", help="Stop when more rows go wrong  [no bound]")
-@click.option("--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601).")
+@_MAX_FAILED
+@_NOT_AFTER
 @results_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
 @yes_option
@@ -58,12 +65,17 @@ def retry(job_id: str, **given: Any) -> None:
 
 @click.command("resume")
 @click.argument("job_id", metavar="JOB")
+@_MAX_FAILED
+@_NOT_AFTER
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
 @results_option
 @json_option
 @settings_options
 def resume(job_id: str, results: str, detach: bool, as_json: bool, **given: Any) -> None:
-    """Go on with JOB, which was interrupted, paused or stopped."""
+    """Go on with JOB, which was interrupted, paused or stopped.
+
+    A bound that stopped it (--max-failed, --not-after) holds no longer, unless it is given anew.
+    """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     if job.state is JobState.DONE:
@@ -78,7 +90,10 @@ def resume(job_id: str, results: str, detach: bool, as_json: bool, **given: Any)
         raise JobBusy(
             f"job {job_id} is being worked on by {_writer(session, job)}", "let it end, or end it first"
         )
+    if detach and not session.settings.broker:
+        raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     _take_over(session, job)
+    session.ledger.jobs.set_options(job_id, _with_bounds(job, given, results))
     if job.state is JobState.PLANNING:
         _plan_again(session, job)
     else:
@@ -115,6 +130,19 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
         results=str(Path(given["results"]).absolute()) if given["results"] else "",
+    )
+
+
+def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
+    """The job's options with other bounds; one that stopped it would stop it again at once."""
+    stopped_by = job.why.partition(":")[0]
+    kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
+    said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
+    return replace(
+        job.options,
+        max_failed=said["max_failed"] or kept.get("max_failed", ""),
+        not_after=said["not_after"] or kept.get("not_after", ""),
+        results=str(Path(results).absolute()) if results else job.options.results,
     )
 
 

@@ -16,6 +16,7 @@ from worker.commands.options import json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, UsageError
+from worker.ledger import Progress
 from worker.model import Job, Status, utc_now
 
 _LOOK_EVERY = 0.5
@@ -30,7 +31,7 @@ _LOOK_EVERY = 0.5
 @settings_options
 @click.pass_context
 def jobs(ctx: click.Context, /, limit: int, as_json: bool, **given: Any) -> None:
-    """List the jobs of this ledger, newest first; `jobs purge` removes old ones."""
+    """List the newest jobs of this ledger; `jobs purge` removes old ones."""
     if ctx.invoked_subcommand:
         return
     ledger = Session(given).ledger
@@ -70,7 +71,9 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
         if job.state.active:
             raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
     if found and not yes and sys.stdin.isatty():
-        click.confirm(f"Remove {len(found)} jobs from the ledger for good?", abort=True, err=True)
+        click.confirm(
+            f"Remove {', '.join(job.id for job in found)} from the ledger for good?", abort=True, err=True
+        )
     for job in found:
         ledger.jobs.forget(job.id)
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
@@ -96,6 +99,8 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
                     sys.exit(130)
     job = session.ledger.jobs.get(job_id)
     tell_summary(results.summary(session.ledger, job, results.folder_of(job)), as_json=as_json)
+    if job.state.active:
+        _tell_pace(job, session.ledger.chunks.progress(job_id))
 
 
 @click.command("report")
@@ -107,6 +112,15 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
     """Write the result files of JOB again; exit code as the job's own."""
     session = Session(given)
     sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+
+
+def _tell_pace(job: Job, progress: Progress) -> None:
+    """Rate since the start and time left at that rate."""
+    if not (job.started and progress.settled):
+        return
+    rate = progress.settled / max((utc_now() - job.started).total_seconds(), 0.001)
+    left = dt.timedelta(seconds=round((progress.rows - progress.settled) / rate))
+    say(f"{progress.settled:,} of {progress.rows:,} rows, {rate:,.1f} rows/s, {left} left")
 
 
 def _age_days(moment: dt.datetime) -> float:

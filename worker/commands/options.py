@@ -27,7 +27,9 @@ _READING = (
         help="Realm for rows without one: id, host or short name  [the account's default]",
     ),
     click.option(
-        "--create-realm", is_flag=True, help="Make --realm when it does not exist; wait until it is ACTIVE."
+        "--create-realm",
+        is_flag=True,
+        help="Make the realm of --realm when it does not exist; wait until it is ACTIVE.",
     ),
     click.option(
         "--make-default", is_flag=True, help="Make the realm of --create-realm the account's default one."
@@ -244,7 +246,8 @@ def _with_realm(given: Mapping[str, Any]) -> bool:
         raise UsageError("--create-realm needs --realm NAME", "NAME is the realm's short name, such as acme")
     if given["make_default"] and not given["create_realm"]:
         raise UsageError(
-            "--make-default goes with --create-realm", "an existing realm is made the default one elsewhere"
+            "--make-default goes with --create-realm",
+            "it says that the realm which is made becomes the default one",
         )
     return bool(given["create_realm"])
 

@@ -51,6 +51,7 @@ def put_on_queue(session: Session, job_id: str) -> None:
 
 def run(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
     """Watch a started job to its end, write its results, tell its summary; the exit code."""
+    session.ledger.chunks.shred_expired()
     with interruptible() as interrupt:
         try:
             if session.settings.broker:
@@ -68,7 +69,7 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
     summary = write_results(session.ledger, session.seal, job, results)
     tell_summary(summary, as_json=as_json)
     code = exit_code(job, summary["counts"])
-    if code in (5, 7):
+    if code and job.state in (JobState.PAUSED, JobState.STOPPED):
         say(f"go on with: siproster resume {job_id}", "yellow")
     elif code:
         say(f"once corrected: siproster retry {job_id} --corrections {summary['files']['failed']}", "yellow")

@@ -21,9 +21,6 @@ from worker.seal import Seal
 PAGE = 1000
 """Rows in one page of the ledger, and in one look at what was seen already."""
 
-KEPT_FOR = 7 * 86_400.0
-"""Seconds that the passwords of a cancelled job's rows stay sealed."""
-
 _BUFFERED = 50_000
 """Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from worker.errors import UsageError
 from worker.importing.packing import PageRow, open_chunk, open_page
 from worker.ledger import Ledger
-from worker.model import Job, Options, Row, Status
+from worker.model import Job, Options, Problem, Row, Status
 from worker.roster import PASSWORD, read_again
 from worker.seal import Seal
 
 Corrections = Mapping[int, Mapping[str, str]]
 """Line in the roster → {column: value}."""
+
+
+_UNREADABLE = frozenset({"field_count", "malformed"})
+"""Codes of records whose cells can't be attributed to columns, so that none was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class EarlierRows:
     seal: Seal
     parent: Job
     corrections: Corrections
+    _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
 
     @property
     def name(self) -> str:
@@ -50,13 +55,21 @@ class EarlierRows:
 
         Raises UsageError when passwords were shredded since and the corrections don't have them.
         """
-        return read_again(self._records(), self.columns, options)
+        for row in read_again(self._records(), self.columns, options):
+            yield self._with_reason(row)
+
+    def _with_reason(self, row: Row) -> Row:
+        """A record whose cells were never known is as wrong as it was, unless somebody corrected it."""
+        reason = self._unreadable.get(row.line)
+        return replace(row, problems=(reason,)) if reason else row
 
     def _records(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         passwords = _Passwords(self.ledger, self.seal, self.parent.id)
         for page in self.ledger.rows.pages(self.parent.id):
             for row in open_page(self.seal, self.parent.id, page.seq, page.sealed):
                 outcome = page.outcomes.get(row.line)
+                if outcome and outcome.code in _UNREADABLE and row.line not in self.corrections:
+                    self._unreadable[row.line] = Problem(outcome.code, outcome.error)
                 if (outcome.status if outcome else Status.UNPROCESSED).in_place:
                     continue
                 yield row.line, self._record(row, passwords)

@@ -55,13 +55,15 @@ class Station:
 
     def delivery(self, job_id: str) -> Delivery:
         """The job's delivery in this process; UsageError when it is not this worker's to do."""
+        job = self.ledger.jobs.get(job_id)
         with self._lock:
-            if job_id not in self._deliveries:
-                job = self.ledger.jobs.get(job_id)
+            known = self._deliveries.get(job_id)
+            # `resume` may have given the job other bounds since.
+            if known is None or known.job.options != job.options:
                 self.check(job)
                 self._deliveries.clear()  # one writing job at a time per account
-                self._deliveries[job_id] = self._open(job)
-            return self._deliveries[job_id]
+                known = self._deliveries[job_id] = self._open(job)
+            return known
 
     def check(self, job: Job) -> None:
         """UsageError when host, account or key of this process are not the job's."""

@@ -41,6 +41,7 @@ _STOP = text("""
     WHERE id = :job AND state IN ('planning', 'running', 'paused')""")
 _OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
 _KEEP_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job AND state <> 'ended'")
+_BOUNDS = text("UPDATE jobs SET options = :options WHERE id = :job")
 _FINISH = text("""
     UPDATE jobs SET state = 'done', why = '', paused = NULL, finished = :now
     WHERE id = :job AND state IN ('running', 'paused')
@@ -155,6 +156,11 @@ class Jobs:
         with self._store.begin() as connection:
             values = {"job": job, "now": self._store.now(connection)}
             return connection.execute(_START, values).rowcount == 1
+
+    def set_options(self, job: str, options: Options) -> None:
+        """Other bounds for what is left of the job; how its rows are read and sent never changes."""
+        with self._store.begin() as connection:
+            connection.execute(_BOUNDS, {"job": job, "options": json.dumps(asdict(options))})
 
     def pause(self, job: str, why: str) -> None:
         """The service stays away, or the command was interrupted: nothing is wrong with the rows."""
