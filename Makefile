@@ -1,5 +1,6 @@
 # make demo   the whole journey against a local stand-in for the API
 # make test   every test, with a real Redis and a real PostgreSQL
+# make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
 # make lint   ruff and mypy
 # ARGS go to pytest: make test ARGS="tests/unit -k digest"
 
@@ -12,13 +13,16 @@ EDITABLE := $(PIP) --no-build-isolation --editable
 DEBIAN_PACKAGES :=
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test lint format ci-packages clean
+.PHONY: demo test chaos lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
 
 test: $(VENV)/everything
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+chaos: $(VENV)/everything
+	$(VENV)/bin/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
 lint: $(VENV)/everything
 	$(VENV)/bin/ruff check .
