@@ -102,7 +102,7 @@ def begin(session: Session, job: Job) -> None:
 def plan_or_forget(session: Session, job: Job, rows: Iterable[Row]) -> None:
     """Read the rows into the ledger; where they can't be read, the job never was."""
     try:
-        tally = plan(session.ledger, session.seal, session.api, job, rows)
+        tally = plan(session.ledger, session.seal, session.client(job.options), job, rows)
     except (Exception, KeyboardInterrupt):
         session.ledger.jobs.forget(job.id)
         say(f"job {job.id} is forgotten: nothing was sent")
@@ -139,7 +139,7 @@ def _realms(session: Session, options: Options) -> JobRealms | None:
     if not session.settings.values["BW_ACCOUNT_ID"]:
         say("  realms are not looked up: no account is set (BW_ACCOUNT_ID)", "yellow")
         return None
-    return JobRealms(session.api, None, "", options)
+    return JobRealms(session.client(options), None, "", options)
 
 
 def _tally(opened: Roster, realms: JobRealms | None, options: Options) -> Tally:

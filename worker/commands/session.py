@@ -15,9 +15,9 @@ import click
 
 from worker import throttle
 from worker.api import Api
-from worker.importing.station import Posts, Station
+from worker.importing.station import Posts, Station, request_budget
 from worker.ledger import Ledger
-from worker.model import Endpoint
+from worker.model import Endpoint, Options
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
 
@@ -84,6 +84,10 @@ class Session:
     def api(self) -> Api:
         """A client for the command's own questions."""
         return Api(self.endpoint, throttle.local(None))
+
+    def client(self, options: Options) -> Api:
+        """A client for a plan's questions, at the job's own rate and patience."""
+        return Api(self.endpoint, throttle.local(options.rate), budget=request_budget(options))
 
 
 def log_to_stderr(level: int) -> None:

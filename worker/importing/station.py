@@ -14,8 +14,11 @@ from worker.errors import Unavailable, UsageError
 from worker.importing.deliver import Delivery
 from worker.importing.owners import owner
 from worker.ledger import Ledger
-from worker.model import Endpoint, Job
+from worker.model import Endpoint, Job, Options
 from worker.seal import Seal
+
+
+_BUDGET = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Posts:
         return f"<Posts {self.endpoint.account}>"
 
 
+def request_budget(options: Options) -> float:
+    """Seconds for one request with its repetitions: about a minute, and less where patience ends sooner."""
+    return max(1.0, min(_BUDGET, options.patience))
+
+
 class Station:
     """This process's connections, made on first use: neither a ledger nor a client survives a fork."""
 
@@ -41,7 +49,7 @@ class Station:
         self._deliveries: dict[str, Delivery] = {}
         self._lock = threading.Lock()
         self._counted = (0, 0)
-        self._apis: dict[float | None, Api] = {}
+        self._apis: dict[tuple[float | None, float], Api] = {}
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -84,17 +92,18 @@ class Station:
                 "add that key to SIPROSTER_KEY",
             )
 
-    def api(self, rate: float | None) -> Api:
-        """The client at this rate, made once."""
-        if rate not in self._apis:
+    def api(self, options: Options) -> Api:
+        """The client at the rate and with the patience of a job, made once."""
+        kind = (options.rate, request_budget(options))
+        if kind not in self._apis:
             endpoint = self.posts.endpoint
             if self.posts.broker:
                 key = f"{endpoint.host}/{endpoint.account}"
-                limiter = throttle.shared(self.posts.broker, key, rate, sleep=self.sleep)
+                limiter = throttle.shared(self.posts.broker, key, options.rate, sleep=self.sleep)
             else:
-                limiter = throttle.local(rate, sleep=self.sleep)
-            self._apis[rate] = Api(endpoint, limiter, sleep=self.sleep)
-        return self._apis[rate]
+                limiter = throttle.local(options.rate, sleep=self.sleep)
+            self._apis[kind] = Api(endpoint, limiter, sleep=self.sleep, budget=kind[1])
+        return self._apis[kind]
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless the process is asked to end: then Unavailable, which gives the chunk back."""
@@ -121,7 +130,7 @@ class Station:
             job,
             self.ledger,
             self.seal,
-            self.api(job.options.rate),
+            self.api(job.options),
             ThreadPoolExecutor(job.options.concurrency, thread_name_prefix="post"),
             owner=owner(),
             stopping=self.stopping,
