@@ -418,6 +418,22 @@ def test_a_refusal_of_everything_stops_the_job(ledger: Ledger, error: SiprosterE
     assert ledger.jobs.writer(job.host, job.account) is None
 
 
+def test_the_gravest_reason_counts(ledger: Ledger) -> None:
+    """Where one request is told to wait and another that nothing can succeed, the job stops."""
+    api, both = Registrar(), threading.Barrier(2)
+
+    def refuse(batch: Batch) -> None:
+        both.wait(10)
+        raise Throttled("slow down") if batch[0].user == "user2" else AuthenticationRefused("refused")
+
+    api.before = refuse
+    job = start_job(ledger, rows_of(2, 2), batch_size=1)
+    with process(ledger, job, api, threads=2) as worker:
+        worker.deliver()
+    assert ledger.jobs.get(job.id).why == "authentication_refused: refused"
+    assert told(ledger, job) == {}
+
+
 def test_a_stopped_job_goes_on_where_it_was(ledger: Ledger) -> None:
     """Resumed, a stopped job sends what it had not sent, and nothing else."""
     api = Registrar()
@@ -502,7 +518,7 @@ class DeadlyExecutor(ThreadPoolExecutor):
 def test_a_deadly_row_is_found_and_fails_alone(ledger: Ledger, clock: Clock) -> None:
     """A row that kills its worker each time is failed after its deaths alone; all others are in place."""
     api = Registrar()
-    job = start_job(ledger, rows_of(2, 8), batch_size=4)
+    job = start_job(ledger, rows_of(2, 8), empty=True, batch_size=4)
     with DeadlyExecutor(1) as executor:
         deaths = work_off(ledger, clock, Process(ledger, job, api, executor, "desk:1"))
     assert told(ledger, job) == {**dict.fromkeys(range(2, 10), CREATED), 6: (Status.FAILED, "crashed")}
