@@ -21,7 +21,9 @@ ROOMS: dict[str, set[str]] = {
     "digest": NOUNS,
     "seal": NOUNS,
     "failpoints": set(),
-    "roster": NOUNS,
+    "scratch": set(),
+    "roster": NOUNS | {"scratch"},
+    "snapshot": NOUNS | {"scratch", "seal"},
     "wire": NOUNS,
     "throttle": NOUNS,
     "ledger": NOUNS,
@@ -55,7 +57,7 @@ LIBRARIES: dict[str, set[str]] = {
     "uvicorn": {"sandbox"},
     # Of the standard library: only these open sockets or databases themselves.
     "socket": {"sandbox"},
-    "sqlite3": {"roster"},
+    "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""
 

@@ -4,12 +4,25 @@
 them into records, ``layout`` knows which column is which (``template`` builds user names, ``secret``
 knows the columns that are not shown), ``rows`` and ``check`` decide each row (``passwords``: what is
 weak), ``reader`` is the roster itself, ``again`` brings an earlier job's rows back, ``seen`` remembers names.
+For files that are not imported ``table`` finds their header, and ``names`` reads who is named in them.
 """
 
 from worker.roster.again import PASSWORD, corrections, read_again
 from worker.roster.check import Rules
+from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.secret import may_be_secret
 from worker.roster.seen import Seen
 
-__all__ = ["PASSWORD", "Roster", "Rules", "Seen", "corrections", "may_be_secret", "open_roster", "read_again"]
+__all__ = [
+    "PASSWORD",
+    "Name",
+    "Names",
+    "Roster",
+    "Rules",
+    "Seen",
+    "corrections",
+    "may_be_secret",
+    "open_roster",
+    "read_again",
+]

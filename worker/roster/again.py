@@ -11,12 +11,11 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
-from worker.roster.encoding import survey
 from worker.roster.layout import OWN, Header, lay_out, plain
 from worker.roster.rows import fits, made, restored, rules_for
 from worker.roster.seen import Seen
-from worker.roster.source import find
-from worker.roster.text import Fields, Malformed, Text, find_delimiter
+from worker.roster.table import open_table
+from worker.roster.text import Fields, Malformed, Text
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
 """Under this key a row's password travels with its cells; no roster's own column can be called so."""
@@ -58,14 +57,8 @@ def corrections(path: str, job: str, options: Options | None = None) -> Iterator
         UsageError: it is not a job's result file, another job's, or a row of it can't be read; also
             while it is being read.
     """
-    source = find(path)
-    encoding = survey(source).encoding
-    text = Text(source, encoding, find_delimiter(source, encoding, lambda name: name.startswith(OWN)))
-    with text.lines() as lines:
-        line, cells = next(text.records(lines), (1, []))
-    if isinstance(cells, Malformed):
-        raise UsageError(f"{source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
-    return _Corrections(text, Header(cells, source.shown), job, options or Options()).read()
+    text, header = open_table(path, lambda name: name.startswith(OWN))
+    return _Corrections(text, header, job, options or Options()).read()
 
 
 class _Corrections:

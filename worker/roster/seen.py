@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
+
+from worker.scratch import scratch
 
 _CACHE_KIB = 8192
 _ASKED = 500
 
 
 class Seen:
-    """Where each name was seen first, kept on disk: a million in a dict would cost 165 MB.
-
-    SQLite's own temporary database (an empty file name): a file of mode 0600 that has no name from
-    its first moment on, and of which at most 8 MiB are in memory.
-    """
+    """Where each name was seen first, kept on disk: a million in a dict would cost 165 MB."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute("PRAGMA temp_store = FILE")
-        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA synchronous = OFF")
+        self._db = scratch(_CACHE_KIB)
         # Blobs: a text may not hold what a name may (NUL, half a surrogate pair).
         self._db.execute("CREATE TABLE seen (name BLOB PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
 

@@ -1,0 +1,97 @@
+"""Who is named in a file: a roster, a list of users, or a job's result file. Passwords are not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+from worker.errors import UsageError
+from worker.roster.layout import OWN, Header, known
+from worker.roster.rows import fits, restored
+from worker.roster.table import open_table
+from worker.roster.text import Fields, Malformed
+
+FIELDS = ("username", "domain", "realm")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One user, and the physical line that names it. ``realm`` is empty where the file names none."""
+
+    line: int
+    user: str
+    domain: str
+    realm: str
+
+    @property
+    def composite(self) -> str:
+        """``user`` or ``user@domain``; empty where the line names nobody."""
+        return f"{self.user}@{self.domain}" if self.user and self.domain else self.user
+
+
+class Names:
+    """The users that a path, ``-`` or URL names, as often as it is gone through.
+
+    A result file's own columns (``bw__username``) win over the roster's: they say who was meant in the end.
+    The ``'`` that keeps a spreadsheet from running a cell is taken off; no name begins with one.
+    """
+
+    def __init__(self, place: str) -> None:
+        """Reads all of it once. Raises UsageError, with the line, for what can't be read as such a file."""
+        self._text, self._header = open_table(place, known)
+        try:
+            self._at = {field: at for field in FIELDS if (at := _column(self._header, field)) is not None}
+            if "username" not in self._at:
+                raise UsageError(
+                    f"{self._header.place} has no column with user names", self._header.guess(["username"])
+                )
+            self.count = sum(1 for _ in self)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Which column is taken for which field."""
+        return {field: self._header.names[at] for field, at in self._at.items()}
+
+    def __iter__(self) -> Iterator[Name]:
+        with self._text.lines() as lines:
+            for line, fields in islice(self._text.records(lines), 1, None):
+                self._check(line, fields)
+                yield Name(line, *(self._cell(fields, field) for field in FIELDS))
+
+    def close(self) -> None:
+        """Let go of what was kept of a file that comes only once."""
+        self._text.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cell(self, fields: Fields, field: str) -> str:
+        return restored(fields[self._at[field]]).strip() if field in self._at else ""
+
+    def _check(self, line: int, fields: Fields) -> None:
+        if isinstance(fields, Malformed):
+            reason = f"not well-formed CSV: {fields.reason}"
+        elif not fits(fields, self._header):
+            reason = f"{len(fields)} fields, but the header has {self._header.named} columns"
+        else:
+            return
+        raise UsageError(f"{self._header.place}, line {line}: {reason}", "correct the line; nothing was done")
+
+
+def _column(header: Header, field: str) -> int | None:
+    own = OWN + field
+    names = [name.casefold() for name in header.names]
+    if f"{OWN}username" in names:
+        return names.index(own) if own in names else None
+    return next(iter(header.candidates(field)), None)

@@ -1,0 +1,26 @@
+"""A file with a header row, opened: its text and its columns' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worker.errors import UsageError
+from worker.roster.encoding import survey
+from worker.roster.layout import Header
+from worker.roster.source import find
+from worker.roster.text import Malformed, Text, find_delimiter
+
+
+def open_table(place: str, known: Callable[[str], bool]) -> tuple[Text, Header]:
+    """The text of a path, ``-`` or URL, whose ``source`` the caller closes, and its header.
+
+    ``known``: whether a cell is a column's name that speaks for a delimiter. Raises UsageError.
+    """
+    source = find(place)
+    encoding = survey(source).encoding
+    text = Text(source, encoding, find_delimiter(source, encoding, known))
+    with text.lines() as lines:
+        line, cells = next(text.records(lines), (1, []))
+    if isinstance(cells, Malformed):
+        raise UsageError(f"{source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
+    return text, Header(cells, source.shown)
