@@ -1,0 +1,134 @@
+"""Two moments of one account against each other, on disk: what was added, removed, changed.
+
+A credential's id stays with it, so ids are compared first; one that was deleted and made again has another id
+and is found by its realm and name. Digests are kept as keyed marks only: enough to tell whether two are
+the same, of no use to whoever finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from worker.model import Stored
+from worker.scratch import scratch
+
+_CACHE_KIB = 32_768
+_GROUP = 5000
+
+_TABLE = (
+    "CREATE TABLE {} (key TEXT PRIMARY KEY, place TEXT, id TEXT, name TEXT, realm TEXT, application TEXT, "
+    "mark BLOB, pair TEXT) WITHOUT ROWID"
+)
+"""``pair``: the key of the same credential at the other moment."""
+
+_INSERT = "INSERT OR REPLACE INTO {} VALUES (?, ?, ?, ?, ?, ?, ?, NULL)"
+_COUNT = "SELECT count(*) FROM {}"
+
+_PAIR = (
+    "UPDATE before SET pair = key WHERE key IN (SELECT key FROM after)",
+    "UPDATE after SET pair = key WHERE key IN (SELECT key FROM before)",
+    "CREATE INDEX by_place ON after (place) WHERE pair IS NULL",
+    "UPDATE before SET pair = (SELECT a.key FROM after a WHERE a.place = before.place AND a.pair IS NULL) "
+    "WHERE pair IS NULL",
+    "CREATE INDEX by_pair ON before (pair)",
+    "UPDATE after SET pair = (SELECT key FROM before WHERE before.pair = after.key) WHERE pair IS NULL",
+)
+
+_CHANGES = """
+SELECT 'changed' AS kind, a.id, a.name, a.realm, a.application, a.place AS place,
+       b.id, b.name, b.realm, b.application, a.mark <> b.mark
+  FROM before b JOIN after a ON a.key = b.pair
+ WHERE a.mark <> b.mark OR a.name <> b.name OR a.place <> b.place
+       OR lower(a.application) <> lower(b.application)
+UNION ALL
+SELECT 'removed', id, name, realm, application, place, '', '', '', '', 0 FROM before WHERE pair IS NULL
+UNION ALL
+SELECT 'added', id, name, realm, application, place, '', '', '', '', 0 FROM after WHERE pair IS NULL
+ORDER BY place, kind
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one credential. Its digests are never in it."""
+
+    kind: Literal["added", "removed", "changed"]
+    stored: Stored
+    """As it is now; a removed one as it was."""
+    before: Stored | None = None
+    """As a changed one was."""
+    differs: tuple[str, ...] = ()
+    """In what a changed one differs: ``digests``, ``application``, ``realm``, ``case``."""
+
+
+class Difference:
+    """Two moments, loaded one after the other, each streamed and of any size."""
+
+    def __init__(self) -> None:
+        self._key = os.urandom(32)
+        self._db = scratch(_CACHE_KIB)
+        for moment in ("before", "after"):
+            self._db.execute(_TABLE.format(moment))
+
+    def load(self, moment: Literal["before", "after"], entries: Iterable[Stored]) -> int:
+        """Enter what was stored at a moment; how many credentials. One that comes twice counts once."""
+        source = iter(entries)
+        while group := [self._row(entry) for entry in itertools.islice(source, _GROUP)]:
+            self._db.execute("BEGIN")
+            self._db.executemany(_INSERT.format(moment), group)
+            self._db.execute("COMMIT")
+        return int(self._db.execute(_COUNT.format(moment)).fetchone()[0])
+
+    def changes(self) -> Iterator[Change]:
+        """What happened between them, by realm and name. To be asked once, after both were loaded."""
+        for statement in _PAIR:
+            self._db.execute(statement)
+        yield from map(_change, self._db.execute(_CHANGES))
+
+    def close(self) -> None:
+        """End it; the file goes with it."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _row(self, entry: Stored) -> tuple[Any, ...]:
+        place = f"{entry.realm.casefold()}/{entry.composite.casefold()}"
+        digests = f"{entry.hash1 or ''}/{entry.hash1b or ''}".encode()
+        mark = hashlib.blake2b(digests, key=self._key, digest_size=16).digest()
+        key = entry.id or f"/{place}"
+        return key, place, entry.id, entry.composite, entry.realm, entry.application, mark
+
+
+def _change(row: tuple[Any, ...]) -> Change:
+    kind, stored, before = row[0], _stored(row[1:5]), _stored(row[6:10])
+    if kind != "changed":
+        return Change(kind, stored)
+    return Change(kind, stored, before, tuple(_differs(before, stored, digests=bool(row[10]))))
+
+
+def _stored(columns: tuple[str, ...]) -> Stored:
+    id_, name, realm, application = columns
+    return Stored(id_, name, realm, application=application)
+
+
+def _differs(before: Stored, after: Stored, *, digests: bool) -> Iterator[str]:
+    if digests:
+        yield "digests"
+    if before.application.casefold() != after.application.casefold():
+        yield "application"
+    if before.realm.casefold() != after.realm.casefold():
+        yield "realm"
+    if before.composite != after.composite:
+        yield "case"

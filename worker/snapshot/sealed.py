@@ -1,0 +1,167 @@
+"""The file: one line of JSON that says what it is, then sealed chunks of credentials.
+
+Each chunk is its length (4 bytes, the highest first) and the seal's bytes, which open at their own place
+behind this very line only; the last one says how many rows there were. So nothing can be changed, swapped or
+cut off without being seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from worker.errors import LedgerError, SiprosterError, UsageError
+from worker.model import Family, Stored
+from worker.seal import Seal
+
+FORMAT = "siproster snapshot 1"
+_ROWS = 1000
+_LONGEST_LINE = 4096
+_LONGEST_CHUNK = 16 << 20
+_LENGTH = 4
+_fingerprint = re.compile("[0-9a-f]{16}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the file says in clear."""
+
+    family: Family
+    """The family of endpoints that the account was read through."""
+    host: str
+    account: str
+    realm: str
+    """Host name of the one realm that was read; empty: the whole account."""
+    taken: str
+    """When reading began: ISO 8601, UTC."""
+    key: str
+    """Fingerprint of the key that sealed it."""
+
+
+def write(path: Path, facts: Facts, seal: Seal, entries: Iterable[Stored]) -> int:
+    """Write the file (mode 0600), which takes its name when it is whole; how many credentials are in it.
+
+    Raises UsageError where there is a file of that name, or none can be made; SiprosterError where it can't
+    be written to its end.
+    """
+    if path.exists():
+        raise UsageError(f"{path} exists already", "name another file: a snapshot is never written over")
+    head = _line(facts)
+    with _new_file(path) as file:
+        file.write(head)
+        for seq, chunk in enumerate(_chunks(entries)):
+            sealed = seal.close_over(chunk, _place(head, seq))
+            file.write(len(sealed).to_bytes(_LENGTH, "big") + sealed)
+    return int(chunk["rows"])
+
+
+class Snapshot:
+    """A snapshot's file. Raises UsageError for a file that is none, or can't be read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._opened() as file:
+            self._head = file.readline(_LONGEST_LINE)
+        self.facts = self._read_facts()
+
+    def entries(self, seal: Seal) -> Iterator[Stored]:
+        """Every credential, streamed. Raises UsageError where the key is missing, or the file was changed."""
+        if not seal.can_open(self.facts.key):
+            raise UsageError(
+                f"{self.path} is sealed with key {self.facts.key}, which this process doesn't have",
+                "add that key to SIPROSTER_KEY",
+            )
+        with self._opened() as file:
+            file.seek(len(self._head))
+            rows = 0
+            for seq in itertools.count():
+                chunk = self._open(seal, self._sealed(file), seq)
+                if isinstance(chunk, dict):
+                    break
+                rows += len(chunk)
+                yield from (Stored(*row) for row in chunk)
+            if chunk != {"rows": rows} or file.read(1):
+                raise self._damaged()
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            with self.path.open("rb") as file:
+                yield file
+        except OSError as error:
+            raise UsageError(f"{self.path} can't be read: {error.strerror}") from None
+
+    def _read_facts(self) -> Facts:
+        try:
+            told = json.loads(self._head)
+            if told["format"] == FORMAT and _fingerprint(told["key"]):
+                clear = (str(told[name]) for name in ("host", "account", "realm", "taken", "key"))
+                return Facts(Family(told["family"]), *clear)
+        except (ValueError, LookupError, TypeError):  # other people's files hold anything
+            pass
+        raise UsageError(f"{self.path} is not a snapshot", "`siproster snapshot FILE` makes one")
+
+    def _sealed(self, file: BinaryIO) -> bytes:
+        length = int.from_bytes(file.read(_LENGTH), "big")
+        sealed = file.read(length) if length <= _LONGEST_CHUNK else b""
+        if not length or len(sealed) != length:
+            raise self._damaged()
+        return sealed
+
+    def _open(self, seal: Seal, sealed: bytes, seq: int) -> Any:
+        try:
+            return seal.open(sealed, _place(self._head, seq))
+        except LedgerError:
+            raise self._damaged() from None
+
+    def _damaged(self) -> UsageError:
+        return UsageError(f"{self.path} was changed, or is not whole", "take it from a backup")
+
+
+def _line(facts: Facts) -> bytes:
+    return json.dumps({"format": FORMAT, **asdict(facts)}).encode("ascii") + b"\n"
+
+
+def _place(head: bytes, seq: int) -> str:
+    return f"snapshot/{hashlib.sha256(head).hexdigest()}/{seq}"
+
+
+def _chunks(entries: Iterable[Stored]) -> Iterator[Any]:
+    """Lists of rows, and at last the mark of the end."""
+    source, rows = map(_row, entries), 0
+    while group := list(itertools.islice(source, _ROWS)):
+        rows += len(group)
+        yield group
+    yield {"rows": rows}
+
+
+def _row(entry: Stored) -> list[str | None]:
+    return [entry.id, entry.composite, entry.realm, entry.hash1, entry.hash1b, entry.application]
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    except OSError as error:
+        raise UsageError(f"{path} can't be written: {error.strerror}", "name another folder") from None
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError as error:
+        raise SiprosterError(f"{path} can't be written to its end: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
