@@ -110,9 +110,12 @@ class Api:
         """
         return self._credentials.create(family, realm, batch, permit)
 
-    def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
+    def find(
+        self, family: Family, realm: Realm | None, composite: str, *, expected: bool = False
+    ) -> Stored | None:
         """What the service holds under this name, without regard to case; None: nothing.
 
+        The account family looks on the whole account, whatever realm is given; the realm family needs one.
         ``expected``: it must exist, so a miss is asked again for a few seconds, since lists lag.
         """
         return self._credentials.find(family, realm, composite, expected)

@@ -34,7 +34,7 @@ class Credentials:
         body = wire.credentials_xml(batch, family)
         return self._client.ask("POST", _list_path(family, realm), _read_created, body=body, permit=permit)
 
-    def find(self, family: Family, realm: Realm, composite: str, expected: bool) -> Stored | None:
+    def find(self, family: Family, realm: Realm | None, composite: str, expected: bool) -> Stored | None:
         """Look for one name, more than once where it must exist."""
         look = self._by_list if family is Family.REALM else self._by_name
         for seconds in _LOOKS if expected else _LOOKS[:1]:
@@ -86,10 +86,10 @@ class Credentials:
         """Take it away; False: it was gone."""
         return self._client.ask("DELETE", _one_path(family, realm, stored), _read_deleted, permit=permit)
 
-    def _by_name(self, realm: Realm, composite: str) -> Stored | None:
+    def _by_name(self, realm: Realm | None, composite: str) -> Stored | None:
         return self._client.ask("GET", ("sipcredentials", composite), _read_one)
 
-    def _by_list(self, realm: Realm, composite: str) -> Stored | None:
+    def _by_list(self, realm: Realm | None, composite: str) -> Stored | None:
         """A realm's list, filtered by the user's part; too short a name takes reading all of it."""
         wanted = composite.casefold()
         filters = _fragment("userNamefragment", composite.partition("@")[0])
