@@ -10,8 +10,8 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +23,8 @@ from celery.signals import setup_logging
 from celery.worker import WorkController, state
 from kombu.exceptions import ChannelError, OperationalError
 
-from worker.errors import SiprosterError, Unavailable, UsageError, place_of
+from worker.errors import NotFound, SiprosterError, Unavailable, UsageError, place_of
+from worker.importing.deliver import Delivery
 from worker.importing.station import Posts, Station
 from worker.model import Job
 
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 TASK = "siproster.deliver"
 WAKE = "siproster.wake"
+
+_MESSAGE = re.compile("([0-9a-f-]{36}) (([0-9a-z-]{1,80})/([0-9]{1,9}))")
+"""A ledger's identity and a chunk of a job: all that a message of ours can be."""
 
 TRANSPORT = {
     "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs
@@ -89,8 +93,8 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
 
     # Not shared: each application has its own task, with the station that it was made for.
     @app.task(name=TASK, shared=False)
-    def deliver(identity: str, chunk: str) -> None:
-        _deliver(mine(), identity, chunk)
+    def deliver(*message: object, **_: object) -> None:
+        _deliver(mine(), message)
 
     @app.task(name=WAKE, shared=False)
     def wake() -> None:
@@ -99,19 +103,21 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
     return app
 
 
-def _deliver(station: Station, identity: str, chunk: str) -> None:
+def _deliver(station: Station, message: tuple[object, ...]) -> None:
     """One chunk id from the queue. A message for another ledger, account or key is refused, loudly."""
-    job, _, seq = chunk.rpartition("/")
+    named = _MESSAGE.fullmatch(" ".join(part for part in message if isinstance(part, str)))
+    if named is None:
+        log.error("a message that names no chunk is dropped")  # its text is anybody's
+        return
+    identity, chunk, job, seq = named.groups()
     try:
-        if identity != station.ledger.identity:
-            raise UsageError(
-                f"chunk {chunk} is in ledger {identity}; this worker has {station.ledger.identity}",
-                "start the worker with the SIPROSTER_LEDGER of the job",
-            )
-        delivery = station.delivery(job)
+        delivery = _delivery(station, identity, job)
+    except NotFound:  # in the right ledger: nobody will ever have it
+        log.warning("chunk %s is dropped: its job was removed", chunk)
+        return
     except SiprosterError as error:
         log.error("refused: %s (%s)", error.message, error.hint)
-        time.sleep(1.0)  # let the right worker have it first
+        station.stopping.wait(1.0)  # let the right worker have it first
         raise Reject(error.message, requeue=True) from None
     try:
         delivery.deliver(int(seq))
@@ -119,6 +125,15 @@ def _deliver(station: Station, identity: str, chunk: str) -> None:
         log.error("chunk %s is left to a later sweep: %s", chunk, error.message)
     except Exception as error:  # Celery would log its text and a traceback, which may hold a secret
         log.error("chunk %s is left to a later sweep: %s", chunk, place_of(error))
+
+
+def _delivery(station: Station, identity: str, job: str) -> Delivery:
+    if identity != station.ledger.identity:
+        raise UsageError(
+            f"job {job} is in ledger {identity}; this worker has {station.ledger.identity}",
+            "start the worker with the SIPROSTER_LEDGER of the job",
+        )
+    return station.delivery(job)
 
 
 class CeleryQueue:
