@@ -8,9 +8,11 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.options import json_option
+from worker.commands.listing import asked
+from worker.commands.options import json_option, yes_option
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
+from worker.errors import UsageError
 from worker.model import Realm
 
 _HEADINGS = ("realm", "id", "state", "default", "credentials", "description")
@@ -19,7 +21,7 @@ _HEADINGS = ("realm", "id", "state", "default", "credentials", "description")
 
 @click.group("realm")
 def realm() -> None:
-    """List, show and create realms.
+    """List, show, create, change and delete realms.
 
     A realm's full host name goes into every digest; only the service can tell it.
     """
@@ -71,6 +73,40 @@ def create(name: str, description: str, default: bool, wait: float, as_json: boo
     api = Session(given).api
     say(f"making realm {name}; waiting until the service says ACTIVE, at most {wait:g} s")
     _tell(api.create_realm(name, description, default, wait), as_json=as_json)
+
+
+@realm.command("update")
+@click.argument("ref", metavar="REF")
+@click.option("--description", metavar="TEXT", help="What people read beside its name; '' takes it away.")
+@click.option("--default", "default", is_flag=True,
+              help="Make it the account's default; another realm is it no more.")  # fmt: skip
+@json_option
+@settings_options
+def update(ref: str, description: str | None, default: bool, as_json: bool, **given: Any) -> None:
+    """Change a realm: REF is its id, its host name or its short name.
+
+    A new default realm takes over whatever names no realm, from everybody who posts to this account.
+    """
+    if description is None and not default:
+        raise UsageError("nothing to change", "say --description TEXT, --default, or both")
+    _tell(Session(given).api.update_realm(ref, description, default or None), as_json=as_json)
+
+
+@realm.command("delete")
+@click.argument("ref", metavar="REF")
+@yes_option
+@json_option
+@settings_options
+def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
+    """Delete a realm that has no credentials and is not the default one. Asks first."""
+    session = Session(given)
+    one = session.api.realm(ref)
+    where = f"account {session.endpoint.account} on {session.endpoint.host}"
+    asked(f"Delete the realm {one.host} from {where}?", yes=yes)
+    deleted = session.api.delete_realm(one.id)
+    say(f"the service has taken the order: {one.host} goes in a moment; `siproster realm list` shows when")
+    if as_json:
+        tell_json({"deleted": _facts(deleted)})
 
 
 def _tell(one: Realm, *, as_json: bool) -> None:

@@ -1,0 +1,188 @@
+"""``credential``: who is stored on the account, and the deletion of users."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from worker.commands.listing import Fact, asked, csv_option, one_form, tell
+from worker.commands.options import json_option, yes_option
+from worker.commands.removal import Removal, Targets
+from worker.commands.scope import Held, Scope, scope_options
+from worker.commands.screen import on_stdout, say, tell_json
+from worker.commands.session import Session, settings_options
+from worker.errors import UsageError
+from worker.model import Family, Stored
+
+COLUMNS = ("username", "realm", "id", "application_id")
+DIGESTS = ("hash1", "hash1b")
+
+digests_option = click.option("--show-digests", is_flag=True,
+                              help="Tell the digests, too: whoever has them can register.")  # fmt: skip
+domain_option = click.option("--domain", metavar="NAME", default="", help="Domain of users without one.")
+
+
+@click.group("credential")
+def credential() -> None:
+    """List, show and delete the users that are stored."""
+
+
+@credential.command("list")
+@click.option("--user", metavar="FRAGMENT", default="", help="Whose user name holds this.")
+@click.option("--domain", metavar="FRAGMENT", default="", help="Whose domain holds this.")
+@click.option("--application", metavar="NAME|UUID", default="",
+              help="Whose application's name holds this, or has this id.")  # fmt: skip
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N of them.")
+@digests_option
+@scope_options
+@csv_option
+@json_option
+@settings_options
+def list_(
+    user: str, domain: str, application: str, limit: int | None, show_digests: bool, family: str, realm: str,
+    as_csv: bool, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """List who is stored on the account or a realm, all pages.
+
+    Streams: a million users take no more memory than ten.
+    """
+    one_form(as_csv=as_csv, as_json=as_json)
+    filters, wanted = _filters(user, domain, application)
+    scope = Scope(Session(given).api, Family(family), realm)
+    _warn_of_digests(show_digests)
+    columns = COLUMNS + DIGESTS if show_digests else COLUMNS
+    chosen = itertools.islice((held for held in scope.entries(filters) if wanted(held.stored)), limit)
+    found = tell(_facts(scope, chosen, digests=show_digests), columns, _line, as_csv=as_csv, as_json=as_json)
+    if not as_csv and not as_json:
+        say(f"{found:,} {'credential' if found == 1 else 'credentials'}")
+
+
+@credential.command("show")
+@click.argument("user", metavar="USER")
+@domain_option
+@digests_option
+@scope_options
+@json_option
+@settings_options
+def show(
+    user: str, domain: str, show_digests: bool, family: str, realm: str, as_json: bool, **given: Any
+) -> None:
+    """Show one user: USER is the name, or user@domain."""
+    scope = Scope(Session(given).api, Family(family), realm)
+    held = scope.find(_composite(user, domain))
+    _warn_of_digests(show_digests)
+    (fact,) = _facts(scope, iter([held]), digests=show_digests)
+    if as_json:
+        tell_json(fact)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in fact.items():
+        if value:
+            table.add_row(name, Text(value))
+    on_stdout().print(table)
+
+
+@credential.command("delete")
+@click.argument("users", metavar="[USER]...", nargs=-1)
+@click.option("--from", "file", metavar="FILE", default="",
+              help="A CSV with username, domain, realm; also a results.csv or failed.csv.")  # fmt: skip
+@domain_option
+@scope_options
+@yes_option
+@json_option
+@settings_options
+def delete(
+    users: tuple[str, ...], file: str, domain: str, family: str, realm: str, yes: bool, as_json: bool,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Delete users, who can't register any more from then on.
+
+    Asks first. Ends with 0 when every one was deleted, with 10 when some were not there or could not be.
+    """
+    if bool(users) == bool(file):
+        raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")
+    session = Session(given)
+    with Targets(users, file, domain, realm) as targets:
+        say(targets.told)
+        removal = Removal(session.api, Family(family), targets)
+        number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"
+        where = f"account {session.endpoint.account} on {session.endpoint.host}"
+        asked(f"Delete {number} from {where}? They can't register any more.", yes=yes)
+        tell(removal.facts(), (), removal.line, as_csv=False, as_json=as_json)
+    say(removal.summary)
+    if removal.ended_by:
+        raise removal.ended_by
+    sys.exit(0 if removal.all_deleted else 10)
+
+
+def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], Callable[[Stored], bool]]:
+    """What the service is asked to leave out, and what is left out here.
+
+    A filter of fewer than 3 characters is refused (33011). Domains are always compared here: the realm
+    family's composite goes into UserName, and whether the service looks for a domain in there is not known.
+    """
+    if "@" in user:
+        raise UsageError("--user is a part of the name before the @", "--domain is for what stands behind it")
+    filters = {"userNamefragment": user} if 3 <= len(user) <= 64 else {}
+    application_id = _uuid(application)
+    if application and not application_id:
+        if not 3 <= len(application) <= 64:
+            raise UsageError(f"--application {application}: the service wants 3 to 64 characters of its name")
+        filters["applicationNameFragment"] = application
+    user, domain = user.casefold(), domain.casefold()
+
+    def wanted(stored: Stored) -> bool:
+        name, _, behind = _parts(stored.composite.casefold())
+        return (
+            user in name
+            and domain in behind
+            and (not application_id or stored.application.casefold() == application_id)
+        )
+
+    return filters, wanted
+
+
+def _parts(composite: str) -> tuple[str, str, str]:
+    """User and domain, parted by the last ``@``, since no domain holds one."""
+    name, at, domain = composite.rpartition("@")
+    return (name, at, domain) if at else (domain, "", "")
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text)) if text else ""
+    except ValueError:
+        return ""
+
+
+def _composite(user: str, domain: str) -> str:
+    return f"{user}@{domain}" if domain and "@" not in user else user
+
+
+def _facts(scope: Scope, chosen: Iterator[Held], *, digests: bool) -> Iterator[Fact]:
+    for held in chosen:
+        stored = scope.whole(held) if digests else held.stored
+        fact: dict[str, str | None] = {
+            "username": stored.composite,
+            "realm": stored.realm or (held.realm.host if held.realm else ""),
+            "id": stored.id,
+            "application_id": stored.application,
+        }
+        yield fact | {"hash1": stored.hash1, "hash1b": stored.hash1b} if digests else fact
+
+
+def _line(fact: Fact) -> str:
+    name, *rest = (value or "-" for value in fact.values())
+    return "  ".join([f"{name:<32}", *rest])
+
+
+def _warn_of_digests(shown: bool) -> None:
+    if shown:
+        say("warning: a digest is as good as the password: whoever reads this can register", "yellow")

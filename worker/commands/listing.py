@@ -1,0 +1,90 @@
+"""Many facts, told as they come and never all in memory: lines for people, CSV, or one JSON array."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import click
+
+from worker.commands.screen import say
+from worker.errors import UsageError
+from worker.report import neutral
+
+T = TypeVar("T")
+Fact = Mapping[str, str | None]
+
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="The facts as CSV, alone on stdout.")
+
+_SAY_EVERY = 10.0
+"""Seconds between two words about how far it is."""
+
+
+def tell(
+    facts: Iterable[Fact], columns: Sequence[str], line: Callable[[Fact], str], *, as_csv: bool, as_json: bool
+) -> int:
+    """Tell all of them on stdout; how many there were. ``line`` makes a line for people of one.
+
+    What goes wrong midway comes out, and a JSON array stays open then: a part must not look like the whole.
+    """
+    number = 0
+
+    def told() -> Iterator[Fact]:
+        nonlocal number
+        for fact in facts:
+            number += 1
+            yield fact
+
+    if as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([neutral(fact[column] or "") for column in columns] for fact in told())
+    elif as_json:
+        sys.stdout.writelines(_array(told()))
+    else:
+        sys.stdout.writelines(visible(line(fact)) + "\n" for fact in told())
+    return number
+
+
+def one_form(*, as_csv: bool, as_json: bool) -> None:
+    """Raises UsageError where both are wanted, before anything is asked."""
+    if as_csv and as_json:
+        raise UsageError("--csv and --json: stdout can be one of them only", "leave one out")
+
+
+def counted(entries: Iterable[T]) -> Iterator[T]:
+    """The entries; now and then a word on stderr how many there were."""
+    told = time.monotonic()
+    for number, entry in enumerate(entries, 1):
+        yield entry
+        if time.monotonic() - told >= _SAY_EVERY:
+            told = time.monotonic()
+            say(f"{number:,} credentials so far")
+
+
+def asked(question: str, *, yes: bool) -> None:
+    """Go on only where somebody said so: on the terminal, or with --yes. Raises UsageError, click.Abort."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "a deletion is asked about, and there is no terminal", "--yes is needed: nothing was deleted"
+        )
+    click.confirm(question, abort=True, err=True)
+
+
+def visible(text: str) -> str:
+    """A text of the service's for a terminal, which control characters could steer."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _array(facts: Iterable[Fact]) -> Iterator[str]:
+    before = "["
+    for fact in facts:
+        yield f"{before}\n{json.dumps(fact, ensure_ascii=False)}"
+        before = ","
+    yield "[]\n" if before == "[" else "\n]\n"

@@ -1,0 +1,74 @@
+"""The part of the service that a command is about: the whole account, or one realm of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from worker.api import Api
+from worker.errors import NotFound
+from worker.model import Family, Realm, Stored
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def scope_options(command: F) -> F:
+    """``--api`` and ``--realm``, for commands about credentials that are there."""
+    for option in (
+        click.option("--realm", metavar="REF", default="", help="One realm: id, host or short name."),
+        click.option("--api", "family", type=click.Choice([one.value for one in Family]), show_default=True,
+                     default=Family.ACCOUNT.value, help="Family of endpoints that is asked."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A stored credential, and the realm that the realm family addresses it by."""
+
+    stored: Stored
+    realm: Realm | None
+
+
+class Scope:
+    """The account, or the realm that ``ref`` names. Raises NotFound, Conflict where ``ref`` names several."""
+
+    def __init__(self, api: Api, family: Family, ref: str = "") -> None:
+        self.api = api
+        self.family = family
+        self.realm = api.realm(ref) if ref else None
+
+    def entries(self, filters: Mapping[str, str] | None = None) -> Iterator[Held]:
+        """What lists say, streamed; the realm family is asked realm by realm."""
+        realms: list[Realm | None] = [self.realm]
+        if self.realm is None and self.family is Family.REALM:
+            realms = [*self.api.realms()]
+        for realm in realms:
+            for stored in self.api.credentials(self.family, realm, filters):
+                yield Held(stored, realm)
+
+    def whole(self, held: Held) -> Stored:
+        """The entry with its digests, read singly where the list left one out."""
+        return self.api.whole(self.family, held.realm, held.stored)
+
+    def find(self, composite: str) -> Held:
+        """One credential; of the realm family without a realm, on the default one. Raises NotFound."""
+        realm = self.realm
+        if realm is None and self.family is Family.REALM:
+            realm = self.api.default_realm()
+        stored = self.api.find(self.family, realm, composite)
+        if stored is None:
+            where = f"realm {realm.host}" if realm else "the account"
+            raise NotFound(f"{composite} is not on {where}", "`siproster credential list` shows who is")
+        if realm and stored.realm.casefold() not in self._known(realm):
+            raise NotFound(f"{composite} is not on realm {realm.host}, but on {stored.realm or '(not told)'}")
+        return Held(stored, realm)
+
+    def _known(self, realm: Realm) -> tuple[str, ...]:
+        """What the realm may be called in an answer; the realm family's path has named it already."""
+        host = realm.host.casefold()
+        return (host, "") if self.family is Family.REALM else (host,)

@@ -1,0 +1,123 @@
+"""``snapshot`` and ``diff``: what the account held at one moment, and what changed since."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.commands.listing import Fact, counted, csv_option, one_form, tell
+from worker.commands.options import json_option
+from worker.commands.scope import Scope, scope_options
+from worker.commands.screen import say, tell_json
+from worker.commands.session import Session, settings_options
+from worker.errors import UsageError
+from worker.model import Family, Stored, utc_now
+from worker.snapshot import Change, Difference, Facts, Snapshot, write
+
+_COLUMNS = (
+    "change", "username", "realm", "id", "application_id", "differs",
+    "username_before", "realm_before", "id_before", "application_id_before",
+)  # fmt: skip
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+file_path = click.Path(path_type=Path)
+
+
+@click.command("snapshot")
+@click.argument("file", metavar="FILE", type=file_path)
+@scope_options
+@json_option
+@settings_options
+def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -> None:
+    """Keep what the account, or a realm, holds now in FILE, sealed.
+
+    The digests are in it, so it opens with the sealing key only. `siproster diff FILE` tells what changed.
+    """
+    session = Session(given)
+    scope = Scope(session.api, Family(family), realm)
+    facts = Facts(
+        family=scope.family, host=session.endpoint.host, account=session.endpoint.account,
+        realm=scope.realm.host if scope.realm else "", taken=utc_now().isoformat(timespec="seconds"),
+        key=session.seal.fingerprint,
+    )  # fmt: skip
+    number = write(file, facts, session.seal, counted(_now(scope)))
+    say(f"{number:,} credentials of account {facts.account} are in {file}, sealed with key {facts.key}")
+    if as_json:
+        tell_json({"file": str(file.absolute()), **asdict(facts), "credentials": number})
+
+
+@click.command("diff")
+@click.argument("file", metavar="FILE", type=file_path)
+@click.argument("later", metavar="[LATER]", type=file_path, required=False)
+@csv_option
+@json_option
+@settings_options
+def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> None:
+    """Tell what changed on the account since the snapshot FILE, or between it and a LATER one.
+
+    Ends with 0 where nothing did, with 10 where something did. No digest is told.
+    """
+    one_form(as_csv=as_csv, as_json=as_json)
+    session = Session(given)
+    earlier = Snapshot(file)
+    with Difference() as difference:
+        before = difference.load("before", earlier.entries(session.seal))
+        after = difference.load("after", _later(session, earlier, later))
+        counts: Counter[str] = Counter()
+        tell(_told(difference, counts), _COLUMNS, _line, as_csv=as_csv, as_json=as_json)
+    said = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no difference"
+    say(f"{said}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
+    sys.exit(10 if counts else 0)
+
+
+def _later(session: Session, earlier: Snapshot, later: Path | None) -> Iterator[Stored]:
+    """The other moment's credentials: a second file's, or those that are stored now."""
+    facts = earlier.facts
+    if later is not None:
+        other = Snapshot(later)
+        _same(earlier, (other.facts.host, other.facts.account, other.facts.realm), str(later))
+        return other.entries(session.seal)
+    _same(earlier, (session.endpoint.host, session.endpoint.account, facts.realm), "the settings")
+    return counted(_now(Scope(session.api, facts.family, facts.realm)))
+
+
+def _same(earlier: Snapshot, others: tuple[str, str, str], whose: str) -> None:
+    own = (earlier.facts.host, earlier.facts.account, earlier.facts.realm)
+    for what, mine, other in zip(("host", "account", "realm"), own, others, strict=True):
+        if mine != other:
+            raise UsageError(
+                f"{earlier.path} is of {what} {mine or '(all)'}, {whose} of {other or '(all)'}",
+                "compare what belongs together; --profile and --account choose the account",
+            )
+
+
+def _now(scope: Scope) -> Iterator[Stored]:
+    return (scope.whole(held) for held in scope.entries())
+
+
+def _told(difference: Difference, counts: Counter[str]) -> Iterator[Fact]:
+    for change in difference.changes():
+        counts[change.kind] += 1
+        yield _fact(change)
+
+
+def _fact(change: Change) -> Fact:
+    sides = [change.stored, change.before or Stored("", "", "")]
+    now, before = ([one.composite, one.realm, one.id, one.application] for one in sides)
+    return dict(zip(_COLUMNS, [change.kind, *now, ";".join(change.differs), *before], strict=True))
+
+
+def _line(fact: Fact) -> str:
+    words = [f"{_SIGNS[fact['change'] or '']} {fact['username']:<32}", fact["realm"] or "-"]
+    for field, name in (("application", "application_id"), ("realm", "realm"), ("case", "username")):
+        if field in (fact["differs"] or "").split(";"):
+            words.append(f"{field} was {fact[f'{name}_before'] or 'none'}")
+    if "digests" in (fact["differs"] or ""):
+        words.append("other digests")
+    return "  ".join(words)
