@@ -51,29 +51,28 @@ def test_2_for_a_role_taken_away_in_the_middle(office: Program, sandbox: Sandbox
     assert made_once(sandbox)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "variables"),
-    [
-        (["import", "{roster}"], {"BW_ACCOUNT_ID": "1234567"}),
-        (["import", "{roster}", "--realm", "nowhere"], {}),
-        (["retry", "20260101-000000-none-0000"], {}),
-        (["resume", "20260101-000000-none-0000"], {}),
-        (["cancel", "20260101-000000-none-0000"], {}),
-        (["status", "20260101-000000-none-0000"], {}),
-        (["report", "20260101-000000-none-0000"], {}),
-        (["realm", "show", "nowhere"], {}),
-    ],
-    ids=["account", "realm", "retry", "resume", "cancel", "status", "report", "show"],
-)
-def test_3_for_what_does_not_exist(
-    office: Program, sandbox: Sandbox, roster: Path, arguments: list[str], variables: dict[str, str]
-) -> None:
-    """An unknown account, realm or job is named, nothing is sent and nothing is on stdout."""
-    words = [word.format(roster=roster) for word in arguments]
-    office.environment |= variables
-    finished = office.run(*words, "--json")
+def test_3_for_an_unknown_account(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """4022 is told as such, nothing is sent, no job is left and nothing is on stdout."""
+    finished = office.run("import", roster, "--json", BW_ACCOUNT_ID="1234567")
     assert (finished.code, finished.stdout, posts(sandbox)) == (3, "", 0), finished.stderr
+    assert "4022" in finished.stderr
     assert jobs(office) == []
+
+
+def test_3_for_a_realm_or_job_that_does_not_exist(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """What is not there is named, nothing is sent, no job is left and nothing is on stdout."""
+    commands = [
+        ["import", str(roster), "--realm", "no-such-thing"],
+        ["plan", str(roster), "--realm", "no-such-thing"],
+        ["realm", "show", "no-such-thing"],
+        *([command, "no-such-thing"] for command in ("retry", "resume", "cancel", "status", "report")),
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(lambda words: office.run(*words, "--json"), commands))
+    assert [(end.code, end.stdout) for end in ends] == [(3, "")] * len(commands)
+    assert [end.stderr for end in ends if "no-such-thing" not in end.stderr] == []
+    assert jobs(office) == []
+    assert posts(sandbox) == 0
 
 
 def test_4_for_an_account_that_may_not(office: Program, sandbox: Sandbox, roster: Path) -> None:
@@ -118,6 +117,17 @@ def test_5_when_nobody_answers_at_all(office: Program, roster: Path) -> None:
     assert jobs(office) == []
 
 
+def test_5_when_the_broker_is_away(hosts: Program, sandbox: Sandbox, roster: Path) -> None:
+    """Without its broker the import doesn't begin: nothing is sent and no job is left."""
+    hosts.environment["SIPROSTER_BROKER"] = f"redis://127.0.0.1:{free_port()}/0"
+    finished = hosts.run("import", roster)
+    assert finished.code == 5, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert posts(sandbox) == 0
+    hosts.environment.pop("SIPROSTER_BROKER")
+    assert jobs(hosts) == []
+
+
 def test_5_when_the_service_says_so(office: Program, sandbox: Sandbox, roster: Path) -> None:
     """503 for longer than --patience pauses the job; resume goes on at once when it is over."""
     sandbox.knobs(unavailable={"probability": 1, "skip": 3, "seconds": 300, **POSTS})
@@ -154,30 +164,21 @@ WRONG_USAGE = {
     "a PIN column": ["import", "{folder}/pins.csv"],
     "bytes of another encoding": ["import", "{folder}/latin.csv", "--encoding", "utf-8"],
     "no such encoding": ["import", "{roster}", "--encoding", "utf-99"],
-    "no such delimiter": ["import", "{roster}", "--delimiter", "#"],
     "no such field": ["import", "{roster}", "--map", "colour=username"],
     "no such column": ["import", "{roster}", "--map", "username=colour"],
-    "half a mapping": ["import", "{roster}", "--map", "username"],
     "no such column to choose by": ["import", "{roster}", "--where", "colour=red"],
     "no such column in a template": ["import", "{roster}", "--username", "{{colour}}"],
     "a template that isn't one": ["import", "{roster}", "--username", "{{username"],
     "no such policy": ["import", "{roster}", "--on-existing", "overwrite"],
-    "a policy to come": ["import", "{roster}", "--on-existing", "update"],
-    "no such family": ["import", "{roster}", "--api", "both"],
-    "no such format": ["import", "{roster}", "--from", "clipboard"],
     "a realm to make without a name": ["import", "{roster}", "--create-realm"],
     "an application that is a name": ["import", "{roster}", "--application", "outbound"],
-    "no batch": ["import", "{roster}", "--batch-size", "0"],
     "no rate": ["import", "{roster}", "--rate", "0"],
-    "a bound in words": ["import", "{roster}", "--max-failed", "few"],
     "a window that is over": ["import", "{roster}", "--not-after", "2020-01-01T00:00Z"],
-    "a window in words": ["import", "{roster}", "--not-after", "tonight"],
     "nobody to leave it to": ["import", "{roster}", "--detach"],
     "no such settings file": ["import", "{roster}", "--config", "{folder}/none.toml"],
     "a setting that isn't one": ["import", "{roster}", "--config", "{folder}/wrong.toml"],
     "no such profile": ["import", "{roster}", "--profile", "berlin"],
     "results in a file": ["import", "{roster}", "--results", "{roster}"],
-    "corrections of no job": ["hash"],
     "nothing but a header": ["import", "{folder}/header.csv"],
 }
 
@@ -236,6 +237,24 @@ def test_6_for_wrong_settings(office: Program, sandbox: Sandbox, roster: Path, n
     assert "canary-66" not in finished.stderr
 
 
+@pytest.mark.parametrize("name", ["BW_ACCOUNT_ID", "BW_API_URL", "SIPROSTER_KEY"])
+def test_6_for_somebody_elses_job(office: Program, sandbox: Sandbox, tmp_path: Path, name: str) -> None:
+    """A job goes on with its own account, host and key only; what differs is named."""
+    sandbox.knobs(applications=[APPLICATION])
+    first = run(office, "import", mixed(tmp_path, refused=2), code=10)
+    others = {
+        "BW_ACCOUNT_ID": "1234567",
+        "BW_API_URL": "http://localhost:1",
+        "SIPROSTER_KEY": office.run("keygen").stdout.strip(),
+    }
+    office.environment[name] = others[name]
+    refused = office.run("retry", first["job"])
+    assert refused.code == 6
+    assert first["job"] in refused.stderr
+    assert name in refused.stderr
+    assert len(jobs(office)) == 1
+
+
 def test_10_when_rows_are_refused(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
     """The job ends, every row has its outcome, and the line to go on with is told."""
     sandbox.knobs(applications=[APPLICATION])
@@ -266,13 +285,13 @@ def test_11_before_anything_is_sent(office: Program, sandbox: Sandbox, tmp_path:
 
 def test_11_at_the_end_of_the_window(office: Program, sandbox: Sandbox, roster: Path) -> None:
     """--not-after stops cleanly: what was sent has its outcome, the rest is there for retry."""
-    sandbox.knobs(latency=0.15)
-    end = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)).isoformat()
+    sandbox.knobs(latency=0.2)
+    end = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)).isoformat()
     options = ("--not-after", end, "--batch-size", "1", "--concurrency", "1")
     stopped = run(office, "import", roster, *options, code=11)
     assert stopped["why"].startswith("not_after")
-    assert set(stopped["counts"]) == {"created", "unprocessed"}
-    assert stopped["counts"]["created"] == len(sandbox.credentials())
+    # How far it came is the machine's business: a slow one may not have begun to post.
+    assert stopped["counts"].get("created", 0) == len(sandbox.credentials())
     sandbox.knobs(latency=0)
     assert run(office, "retry", stopped["job"])["counts"] == {"created": stopped["counts"]["unprocessed"]}
     assert truth(sandbox) == expected(sandbox, users(40))
@@ -298,6 +317,34 @@ def test_130_for_ctrl_c_while_posting(office: Program, sandbox: Sandbox, roster:
     ]
     assert truth(sandbox) == expected(sandbox, users(40))
     assert made_once(sandbox)
+
+
+def test_130_for_ctrl_c_while_reading(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """Interrupted before anything was sent: nothing is, and no half job is left."""
+    sandbox.knobs(stall={"probability": 1, "path": "/realms$", "seconds": 300})
+    process = office.start("import", roster)
+    job_of(process)
+    until(lambda: sandbox.log("GET", "/realms"), process)
+    process.send_signal(signal.SIGINT)
+    assert end_of(process).code == 130
+    assert jobs(office) == []
+    assert posts(sandbox) == 0
+
+
+def test_130_leaves_the_workers_at_it(hosts: Program, sandbox: Sandbox, roster: Path) -> None:
+    """With a broker Ctrl-C only stops watching: it is told how to follow and to cancel, workers go on."""
+    process = hosts.start("import", roster, "--json")
+    job = job_of(process)
+    until(lambda: "running" in [one["state"] for one in jobs(hosts)], process)
+    process.send_signal(signal.SIGINT)
+    finished = end_of(process)
+    assert (finished.code, finished.stdout) == (130, "")
+    assert f"siproster status {job} --follow" in finished.stderr
+    assert f"siproster cancel {job}" in finished.stderr
+    hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")
+    assert hosts.run("status", job, "--follow").code == 0
+    assert run(hosts, "report", job)["counts"] == {"created": 40}
+    assert truth(sandbox) == expected(sandbox, users(40))
 
 
 def mixed(folder: Path, refused: int) -> Path:

@@ -1,0 +1,82 @@
+"""What scripts read: stdout holds the JSON and nothing else, in both modes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.program import Program
+from tests.sandbox import Sandbox
+from tests.system.rosters import SAMPLES, roster_of, users
+from tests.system.runs import run
+
+FIELDS = {
+    "job", "state", "why", "account", "operator", "version", "options", "roster", "realms", "counts",
+    "started", "finished", "seconds", "requests", "retries", "files",
+}  # fmt: skip
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Path:
+    """Ten users in a file."""
+    return roster_of(tmp_path / "Staff List 2026.csv", users(10))
+
+
+def test_a_summary_has_what_scripts_rely_on(either: Program, sandbox: Sandbox, roster: Path) -> None:
+    """--json alone on stdout, with every documented field, equal to summary.json; progress is on stderr."""
+    finished = either.run("import", roster, "--json", "--debug")
+    assert finished.code == 0, finished.stderr
+    summary = finished.json
+    assert summary.keys() >= FIELDS
+    assert summary == json.loads(Path(summary["files"]["summary"]).read_text("utf-8"))
+    assert re.fullmatch(r"\d{8}-\d{6}-staff-list-2026-[0-9a-f]{4}", summary["job"])
+    assert (summary["state"], summary["why"], summary["account"]) == ("done", "", "9900001")
+    assert summary["roster"].keys() == {"name", "sha256", "rows"}
+    assert (summary["roster"]["name"], summary["roster"]["rows"]) == ("Staff List 2026.csv", 10)
+    assert summary["realms"] == [sandbox.credentials()[0]["realm"]]
+    assert summary["counts"] == {"created": 10}
+    assert TIME(summary["started"])
+    assert TIME(summary["finished"])
+    assert all(Path(path).is_file() for path in summary["files"].values())
+    assert summary["job"] in finished.stderr
+
+
+def test_every_command_that_tells_facts_tells_them_as_json(either: Program, roster: Path) -> None:
+    """jobs, status, report, retry and resume print the same summary of a job, alone on stdout."""
+    done = run(either, "import", roster)
+    assert either.run("jobs", "--json").json == [done]
+    for command in ("status", "report", "resume"):
+        assert run(either, command, done["job"]) == done, command
+    again = run(either, "retry", done["job"])
+    assert (again["parent"], again["counts"], again["roster"]["rows"]) == (done["job"], {}, 0)
+
+
+def test_plan_tells_its_counts_as_json(office: Program, sandbox: Sandbox) -> None:
+    """`plan --json` counts what would be sent and what is wrong, and leaves no job and no request behind."""
+    sandbox.knobs(applications=["3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"])
+    found = run(office, "plan", SAMPLES / "dirty.csv", code=10)
+    assert (found["to_send"], found["invalid"], found["roster"]["rows"]) == (34, 25, 59)
+    assert sum(found["problems"].values()) >= found["invalid"]
+    assert office.run("jobs", "--json").json == []
+    assert {line["method"] for line in sandbox.log(path="/accounts/")} == {"GET"}
+
+
+def test_a_queued_job_is_named_as_json(hosts: Program, roster: Path) -> None:
+    """`import --detach --json` returns at once with the job's id; cancel then tells the job's summary."""
+    queued = run(hosts, "import", roster, "--detach")
+    assert list(queued) == ["job"]
+    cancelled = run(hosts, "cancel", queued["job"])
+    assert (cancelled["state"], cancelled["counts"]) == ("cancelled", {"unprocessed": 10})
+
+
+def test_people_get_a_table_instead(office: Program, roster: Path) -> None:
+    """Without --json the summary on stdout is for reading: counts, what they mean, where the files are."""
+    finished = office.run("import", roster)
+    assert finished.code == 0
+    assert "created" in finished.stdout
+    assert "results.csv" in finished.stdout
+    assert "{" not in finished.stdout
