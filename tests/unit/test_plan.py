@@ -1,0 +1,379 @@
+"""A roster on its way into the ledger: every row once, each with all its problems, nothing sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, make_job, make_row
+from tests.unit.realms import BRANCH, OFFICE, Realms
+from worker.errors import Conflict, NotFound, UsageError
+from worker.importing.packing import ChunkRow, PageRow, open_chunk, open_page
+from worker.importing.plan import Checked, Tally, check, plan
+from worker.ledger import Ledger
+from worker.model import Family, Job, JobState, Outcome, Problem, Realm, Row, Status
+from worker.seal import Seal
+
+SEAL = Seal([KEY])
+WRONG = (Problem("password_missing", "password: empty, but every row needs one"),)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """One ledger; each test's job has an account of its own."""
+    with closing(Ledger(f"sqlite:///{tmp_path_factory.mktemp('plan')}/ledger.db")) as ledger:
+        yield ledger
+
+
+def begun(ledger: Ledger, account: str = "", **options: object) -> Job:
+    """A job that may be planned."""
+    job = make_job(account or f"account of job {len(ledger.jobs.newest())}", **options)
+    ledger.jobs.begin(job, "desk:1")
+    return job
+
+
+def planned(
+    ledger: Ledger, rows: Iterable[Row], source: Realms | None = None, **options: object
+) -> tuple[Job, Tally]:
+    """A job with these rows, and what reading them came to."""
+    job = begun(ledger, **options)
+    tally = plan(ledger, SEAL, source or Realms(), job, rows)
+    return ledger.jobs.get(job.id), tally
+
+
+def pages_of(ledger: Ledger, job: Job) -> list[PageRow]:
+    """What the results are written from, in their order."""
+    pages = ledger.rows.pages(job.id)
+    return [row for page in pages for row in open_page(SEAL, job.id, page.seq, page.sealed)]
+
+
+def chunks_of(ledger: Ledger, job: Job) -> list[list[ChunkRow]]:
+    """The rows of each chunk that is still sealed."""
+    kept = [(chunk.seq, ledger.chunks.sealed(job.id, chunk.seq)) for chunk in ledger.chunks.kept(job.id)]
+    return [open_chunk(SEAL, job.id, seq, sealed) for seq, sealed in kept if sealed]
+
+
+def refusals(ledger: Ledger, job: Job) -> dict[int, Outcome]:
+    """The outcomes of rows that will never be sent."""
+    return {line: outcome for page in ledger.rows.pages(job.id) for line, outcome in page.outcomes.items()}
+
+
+def problems_of(rows: Iterable[Row], family: Family, source: Realms | None = None) -> dict[int, list[str]]:
+    """The codes of each row's problems, once the whole roster and the account were looked at."""
+    from worker.importing.realms import JobRealms
+
+    realms = JobRealms(source or Realms(), None, "", make_job(api=family).options)
+    return {
+        checked.row.line: [problem.code for problem in checked.row.problems]
+        for page in check(rows, realms, family)
+        for checked in page
+    }
+
+
+# Every row once
+
+drawn_rows = st.lists(
+    st.tuples(st.integers(0, 30), st.sampled_from(["office", "branch", "", "nowhere"]), st.booleans()),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(drawn_rows, st.integers(1, 12), st.sampled_from(Family))
+def test_every_row_is_in_exactly_one_chunk(
+    ledger: Ledger, drawn: list[tuple[int, str, bool]], size: int, family: Family
+) -> None:
+    """Whatever the rows: each is on a page, in its order, and in one chunk, with its outcome or without."""
+    rows = [
+        make_row(line, f"user{number}", realm=realm, problems=() if right else WRONG)
+        for line, (number, realm, right) in enumerate(drawn, 2)
+    ]
+    job, tally = planned(ledger, rows, api=family, chunk_size=size)
+    assert [row.line for row in pages_of(ledger, job)] == [row.line for row in rows]
+    chunks = chunks_of(ledger, job)
+    assert sorted(row.line for chunk in chunks for row in chunk) == [row.line for row in rows]
+    refused = refusals(ledger, job)
+    to_send = [chunk for chunk in chunks if chunk[0].line not in refused]
+    assert sum(map(len, to_send)) == tally.to_send == len(rows) - len(refused) == job.rows - tally.invalid
+    assert max(map(len, to_send), default=0) <= size
+    assert {outcome.status for outcome in refused.values()} <= {Status.INVALID}
+    if family is Family.REALM:
+        assert all(len({row.realm for row in chunk}) == 1 for chunk in to_send)
+    ledger.jobs.forget(job.id)
+
+
+def test_a_long_roster(ledger: Ledger) -> None:
+    """Over many pages no row is lost or doubled, and a name of an earlier page is still known."""
+    rows = [make_row(line) for line in range(2, 2402)]
+    rows.append(make_row(2402, "USER5"))
+    job, tally = planned(ledger, rows, chunk_size=700)
+    assert (tally.rows, tally.to_send, job.rows) == (2401, 2400, 2401)
+    assert [row.line for row in pages_of(ledger, job)] == list(range(2, 2403))
+    lines = Counter(row.line for chunk in chunks_of(ledger, job) for row in chunk)
+    assert lines == Counter(range(2, 2403))
+    assert refusals(ledger, job)[2402].error == "line 5 already has user USER5"
+
+
+def test_what_a_row_needs_is_in_its_place(ledger: Ledger) -> None:
+    """The chunk has user, domain, realm, application and password; the page has the carried cells."""
+    row = make_row(
+        7,
+        "alice",
+        domain="example.com",
+        realm="branch",
+        application="app",
+        password="canary",
+        cells=("A", "B"),
+    )
+    job, _ = planned(ledger, [row])
+    assert chunks_of(ledger, job) == [[ChunkRow(7, "alice", "example.com", 0, "app", "canary")]]
+    assert pages_of(ledger, job) == [PageRow(7, "alice", "example.com", 0, "app", ["A", "B"])]
+    assert ledger.jobs.realms(job.id)[0].host == OTHER_HOST
+
+
+def test_many_realms_wait_for_no_full_chunk(ledger: Ledger) -> None:
+    """Rows of many realms that fill no chunk are not all held in memory: the fullest goes first."""
+    rows = (make_row(line, realm=("office", "branch", "branch")[line % 3]) for line in range(2, 50_012))
+    job, _ = planned(ledger, rows, api=Family.REALM, chunk_size=60_000)
+    chunks = chunks_of(ledger, job)
+    assert sorted(map(len, chunks)) == [10, 16_670, 33_330] or len(chunks) == 3
+    assert sum(map(len, chunks)) == 50_010
+    ledger.jobs.forget(job.id)
+
+
+# Users that are there twice
+
+
+def test_a_name_is_unique_on_the_account() -> None:
+    """With the account family the first row of a name goes; case, realm or how it is split don't matter."""
+    rows = [
+        make_row(2, "alice", realm="office"),
+        make_row(3, "Alice", realm="office"),
+        make_row(4, "alice", realm="branch"),
+        make_row(5, "bob", domain="example.com"),
+        make_row(6, "bob@example.com"),
+        make_row(7, "bob"),
+    ]
+    twice = [line for line, codes in problems_of(rows, Family.ACCOUNT).items() if codes]
+    assert twice == [3, 4, 6]
+
+
+def test_a_name_is_unique_on_its_realm() -> None:
+    """With the realm family the same name may be on two realms, however a realm is called."""
+    rows = [
+        make_row(2, "alice", realm="office"),
+        make_row(3, "alice", realm="branch"),
+        make_row(4, "ALICE", realm=HOST),
+        make_row(5, "alice", realm="18"),
+        make_row(6, "alice"),
+        make_row(7, "bob"),
+    ]
+    codes = problems_of(rows, Family.REALM)
+    assert codes == {2: [], 3: [], 4: ["duplicate_in_file"], 5: ["duplicate_in_file"],
+                     6: ["duplicate_in_file"], 7: []}  # fmt: skip
+
+
+def test_a_row_that_is_not_sent_takes_no_name() -> None:
+    """The first row that can be sent goes, also where a wrong one of that name came before it."""
+    rows = [make_row(2, "alice", problems=WRONG), make_row(3, "alice"), make_row(4, "alice", realm="nowhere")]
+    codes = problems_of(rows, Family.ACCOUNT)
+    assert codes == {2: ["password_missing"], 3: [], 4: ["realm_unknown", "duplicate_in_file"]}
+
+
+def test_all_problems_of_a_row_are_told(ledger: Ledger) -> None:
+    """A row that is wrong in several ways has each of its codes and texts in its outcome."""
+    rows = [make_row(2, "alice"), make_row(3, "alice", realm="nowhere", problems=WRONG)]
+    job, tally = planned(ledger, rows)
+    outcome = refusals(ledger, job)[3]
+    assert outcome.code == "password_missing;realm_unknown;duplicate_in_file"
+    assert outcome.error.count("; ") == 3
+    assert dict(tally.problems) == {"password_missing": 1, "realm_unknown": 1, "duplicate_in_file": 1}
+
+
+def test_a_name_is_told_with_the_line_it_was_first_on(ledger: Ledger) -> None:
+    """A duplicate names the line of the row that goes, not of another duplicate."""
+    job, _ = planned(ledger, [make_row(2), make_row(5, "alice"), make_row(9, "alice"), make_row(12, "alice")])
+    assert {line: outcome.error[:6] for line, outcome in refusals(ledger, job).items()} == {
+        9: "line 5", 12: "line 5",
+    }  # fmt: skip
+
+
+# Realms
+
+
+def test_each_realm_is_asked_for_once(ledger: Ledger) -> None:
+    """However many rows name a realm, the service is asked about it once; its name is kept exactly."""
+    source = Realms()
+    rows = [make_row(line, realm=("office", "branch", "", "nowhere")[line % 4]) for line in range(2, 42)]
+    job, _ = planned(ledger, rows, source)
+    assert sorted(source.asked) == ["", "branch", "nowhere", "office"]
+    assert {realm.host for realm in ledger.jobs.realms(job.id).values()} == {HOST, OTHER_HOST}
+
+
+@pytest.mark.parametrize(
+    ("realms", "code"),
+    [
+        ((OFFICE,), "realm_unknown"),
+        (
+            (OFFICE, BRANCH, replace(BRANCH, id="19", host="branch-ffffff.auth.bandwidth.com")),
+            "realm_unknown",
+        ),
+        ((OFFICE, replace(BRANCH, status="CREATE_PENDING")), "realm_not_active"),
+    ],
+)
+def test_a_row_whose_realm_can_not_be_used(realms: tuple[Realm, ...], code: str) -> None:
+    """A realm that isn't there, is one of several or isn't ACTIVE makes its own rows wrong, no others."""
+    rows = [make_row(2, realm="branch"), make_row(3, realm="office")]
+    assert problems_of(rows, Family.ACCOUNT, Realms(*realms)) == {2: [code], 3: []}
+
+
+def test_no_default_realm(ledger: Ledger) -> None:
+    """Where a row names no realm and the account has none by default, nothing is planned at all."""
+    job = begun(ledger)
+    with pytest.raises(NotFound, match="no default realm"):
+        plan(ledger, SEAL, Realms(BRANCH), job, [make_row(2, realm="branch"), make_row(3)])
+    assert ledger.jobs.state(job.id) is JobState.PLANNING
+    assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [(Realms(OFFICE), NotFound), (Realms(replace(BRANCH, status="DELETE_PENDING")), Conflict)],
+)
+def test_the_realm_of_the_option_must_be_right(
+    ledger: Ledger, source: Realms, error: type[Exception]
+) -> None:
+    """A wrong --realm is the command's fault, not that of each of its rows: nothing is read."""
+    job = begun(ledger, realm="branch")
+
+    def unread() -> Iterator[Row]:
+        raise AssertionError("the roster was read")
+        yield
+
+    with pytest.raises(error):
+        plan(ledger, SEAL, source, job, unread())
+
+
+@pytest.mark.parametrize("family", Family)
+def test_a_realm_is_made_after_the_reading(ledger: Ledger, family: Family) -> None:
+    """--create-realm makes the realm when the whole roster is in, and its rows go there."""
+    source = Realms(OFFICE)
+
+    def rows() -> Iterator[Row]:
+        for line in (2, 3):
+            yield make_row(line, realm="branch")
+            assert source.made == []
+
+    job, tally = planned(ledger, rows(), source, api=family, realm="branch", create_realm=True)
+    assert [(realm.host, realm.default) for realm in source.made] == [(OTHER_HOST, False)]
+    assert tally.to_send == 2
+    realm = ledger.jobs.realms(job.id)[chunks_of(ledger, job)[0][0].realm]
+    assert (realm.host, realm.empty) == (OTHER_HOST, family is Family.REALM)
+
+
+def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
+    """Where the reading fails nothing was made on the service, and no chunk can be had."""
+    source = Realms(OFFICE)
+    job = begun(ledger, realm="branch", create_realm=True, chunk_size=1)
+
+    def rows() -> Iterator[Row]:
+        yield make_row(2, realm="branch")
+        raise UsageError("staff.csv changed while it was read")
+
+    with pytest.raises(UsageError):
+        plan(ledger, SEAL, source, job, rows())
+    assert source.made == []
+    assert ledger.jobs.state(job.id) is JobState.PLANNING
+
+
+def test_a_realm_that_is_there_is_not_made(ledger: Ledger) -> None:
+    """--create-realm with a realm that exists uses it."""
+    source = Realms()
+    job, _ = planned(ledger, [make_row(2, realm="office")], source, realm="office", create_realm=True)
+    assert source.made == []
+    assert ledger.jobs.realms(job.id)[0].host == HOST
+
+
+def empties(ledger: Ledger, family: Family, *counts: int | None) -> list[bool]:
+    """Which realms of an account are known to have been empty, when these are their counts."""
+    source = Realms(*(replace(r, credentials=n) for r, n in zip((OFFICE, BRANCH), counts, strict=True)))
+    rows = [make_row(2, realm="office"), make_row(3, realm="branch")]
+    job, _ = planned(ledger, rows, source, api=family)
+    return [realm.empty for realm in ledger.jobs.realms(job.id).values()]
+
+
+def test_what_proves_that_rows_are_new(ledger: Ledger) -> None:
+    """A realm counts as empty by its own number, on the account family by all of them; unknown: not."""
+    assert empties(ledger, Family.REALM, 3, 0) == [False, True]
+    assert empties(ledger, Family.REALM, None, 0) == [False, True]
+    assert empties(ledger, Family.ACCOUNT, 3, 0) == [False, False]
+    assert empties(ledger, Family.ACCOUNT, None, 0) == [False, False]
+    assert empties(ledger, Family.ACCOUNT, 0, 0) == [True, True]
+
+
+# When work may begin
+
+
+def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
+    """While the roster is read no worker gets a chunk that is in the ledger already."""
+    job = begun(ledger, chunk_size=1)
+    seen = []
+
+    def rows() -> Iterator[Row]:
+        for line in range(2, 2002):
+            yield make_row(line)
+        seen.append(ledger.chunks.progress(job.id).rows)
+        assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
+
+    plan(ledger, SEAL, Realms(), job, rows())
+    assert seen == [2000]
+    assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is not None
+
+
+def test_nothing_but_wrong_rows(ledger: Ledger) -> None:
+    """A roster without a row to send is done at once."""
+    job, tally = planned(ledger, [make_row(2, problems=WRONG), make_row(3, realm="nowhere")])
+    assert (job.state, tally.to_send, tally.invalid) == (JobState.DONE, 0, 2)
+    assert ledger.rows.counts(job.id, job.rows) == {Status.INVALID: 2}
+
+
+def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
+    """A job cancelled during the reading makes no realm and stays cancelled; each row is unprocessed."""
+    source = Realms(OFFICE)
+    job = begun(ledger, realm="branch", create_realm=True)
+
+    def rows() -> Iterator[Row]:
+        yield make_row(2, realm="branch")
+        ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by desk:7")
+        yield make_row(3, realm="branch")
+
+    plan(ledger, SEAL, source, job, rows())
+    cancelled = ledger.jobs.get(job.id)
+    assert (source.made, cancelled.state, cancelled.rows) == ([], JobState.CANCELLED, 2)
+    assert ledger.rows.counts(job.id, cancelled.rows) == {Status.UNPROCESSED: 2}
+
+
+def test_what_reading_came_to() -> None:
+    """Rows, problems and warnings are counted, the first lines of each warning kept."""
+    tally = Tally()
+    weak = (Problem("weak_password", "password: short"),)
+    for line in range(2, 12):
+        tally.add(Checked(make_row(line, warnings=weak, problems=WRONG if line > 9 else ()), line % 2))
+    assert (tally.rows, tally.to_send, tally.invalid) == (10, 8, 2)
+    assert (dict(tally.problems), dict(tally.warnings)) == ({"password_missing": 2}, {"weak_password": 10})
+    assert tally.warned_lines == {"weak_password": [2, 3, 4, 5, 6]}
+    assert dict(tally.realms) == {0: 4, 1: 4}
+
+
+def test_without_an_account_the_file_alone_is_checked() -> None:
+    """Where no account is set, realms are not looked up; names on one realm are still unique."""
+    rows = [make_row(2, "alice", realm="x"), make_row(3, "alice", realm="y"), make_row(4, "ALICE", realm="x")]
+    for family, expected in ((Family.ACCOUNT, {3, 4}), (Family.REALM, {4})):
+        pages = check(rows, None, family)
+        assert {checked.row.line for page in pages for checked in page if checked.row.problems} == expected
