@@ -61,6 +61,10 @@ class Seal:
 
     def open(self, sealed: bytes, context: str) -> Any:
         """The JSON value; LedgerError when the key is missing or the bytes are not what was sealed here."""
+        if sealed[:1] != _VERSION:
+            raise LedgerError(
+                "sealed rows are not in this version's format", "go on with the version that sealed them"
+            )
         cipher = self._ring.get(sealed[_FINGERPRINT])
         if cipher is None:
             raise LedgerError(
