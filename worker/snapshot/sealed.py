@@ -106,7 +106,7 @@ class Snapshot:
             if told["format"] == FORMAT and _fingerprint(told["key"]):
                 clear = (str(told[name]) for name in ("host", "account", "realm", "taken", "key"))
                 return Facts(Family(told["family"]), *clear)
-        except (ValueError, LookupError, TypeError):  # other people's files hold anything
+        except (ValueError, LookupError, TypeError, RecursionError):  # other people's files hold anything
             pass
         raise UsageError(f"{self.path} is not a snapshot", "`siproster snapshot FILE` makes one")
 
