@@ -1,0 +1,200 @@
+"""What an earlier job left not in place comes again, row by row, with what somebody corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.jobs import KEY, Clock
+from tests.unit.realms import Realms
+from tests.unit.rosters import GOOD, opened
+from worker.errors import LedgerError, UsageError
+from worker.importing.job import new_job
+from worker.importing.packing import open_chunk, seal_chunk
+from worker.importing.plan import plan
+from worker.importing.retry import EarlierRows
+from worker.ledger import Ledger
+from worker.model import Endpoint, Family, Job, JobState, Options, Outcome, Row, Status
+from worker.roster import PASSWORD
+from worker.seal import Seal
+
+SEAL = Seal([KEY])
+DAY = 86_400.0
+HEADER = "username,password,realm,note\n"
+STAFF = HEADER + "".join(f"{user},{GOOD}{user},office,about {user}\n" for user in ("alice", "bob", "carol"))
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    """The clock of ``ledger``."""
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Ledger]:
+    """One ledger; each job lets go of its account when it is over."""
+    with closing(Ledger(f"sqlite:///{tmp_path_factory.mktemp('retry')}/ledger.db", clock)) as ledger:
+        yield ledger
+
+
+def imported(ledger: Ledger, content: str, options: Options, statuses: Mapping[int, Status]) -> Job:
+    """A job that is over: these rows have these statuses, the others of ended chunks none."""
+    with opened(content, chunk_size=options.chunk_size) as roster:
+        job = new_job(Endpoint("https://api.example.com", "9900001"), options, roster, SEAL.fingerprint)
+        ledger.jobs.begin(job, "desk:1")
+        plan(ledger, SEAL, Realms(), job, roster.rows())
+    for chunk in ledger.chunks.kept(job.id):
+        settle(ledger, job, chunk.seq, statuses)
+    if not ledger.jobs.finish(job.id):
+        ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by desk:7")
+    return ledger.jobs.get(job.id)
+
+
+def settle(ledger: Ledger, job: Job, seq: int, statuses: Mapping[int, Status]) -> None:
+    """Give a chunk's rows their statuses, as a delivery does; where some have none it is given back."""
+    claim = ledger.chunks.claim(job.id, seq, "desk:1", 60)
+    if claim is None:
+        return
+    rows = open_chunk(SEAL, job.id, seq, claim.sealed)
+    known = [Outcome(row.line, statuses[row.line]) for row in rows if row.line in statuses]
+    if known:
+        ledger.chunks.record(claim, known, 60)
+    if len(known) < len(rows):
+        ledger.chunks.release(claim, 0, [], 0, 0)
+        return
+    left = [row for row in rows if not statuses[row.line].in_place]
+    sealed = seal_chunk(SEAL, job.id, seq, left) if left else None
+    ledger.chunks.end(claim, sealed, 7 * DAY, 0, 0)
+
+
+def again(ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]] | None = None) -> list[Row]:
+    """The rows that a retry of the job would run."""
+    return list(EarlierRows(ledger, SEAL, job, corrections or {}).rows(job.options))
+
+
+def staff(ledger: Ledger, **options: int) -> Job:
+    """Alice is in place, Bob was refused, Carol's answer was lost."""
+    statuses = {2: Status.CREATED, 3: Status.FAILED, 4: Status.UNKNOWN}
+    return imported(ledger, STAFF, Options(**options), statuses)
+
+
+def test_what_is_not_in_place_comes_again(ledger: Ledger) -> None:
+    """The rows that are not in place come with their lines, cells and passwords; those in place don't."""
+    rows = again(ledger, staff(ledger))
+    assert [(row.line, row.user, row.password, row.realm) for row in rows] == [
+        (3, "bob", f"{GOOD}bob", "office"),
+        (4, "carol", f"{GOOD}carol", "office"),
+    ]
+    assert rows[0].cells == ("bob", "office", "about bob")
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.UNPROCESSED])
+def test_in_place_or_not(ledger: Ledger, status: Status) -> None:
+    """Every status that is not in place is retried, and none that is."""
+    job = imported(ledger, STAFF, Options(), dict.fromkeys((2, 3, 4), status))
+    assert bool(again(ledger, job)) is not status.in_place
+
+
+def test_what_was_not_attempted_comes_again(ledger: Ledger) -> None:
+    """A cancelled job's rows without an outcome are retried, beside those of the same chunk that failed."""
+    job = imported(ledger, STAFF, Options(), {2: Status.CREATED, 3: Status.FAILED})
+    assert [row.line for row in again(ledger, job)] == [3, 4]
+
+
+def test_corrections_are_laid_over(ledger: Ledger) -> None:
+    """A corrected cell wins over the earlier one, an added password over the sealed one, row by row."""
+    corrections = {3: {"username": "robert", "note": ""}, 4: {PASSWORD: "a new one, 12 long"}}
+    bob, carol = again(ledger, staff(ledger), corrections)
+    assert (bob.user, bob.password, bob.cells) == ("robert", f"{GOOD}bob", ("robert", "office", ""))
+    assert (carol.user, carol.password) == ("carol", "a new one, 12 long")
+
+
+def test_corrections_of_other_rows_do_nothing(ledger: Ledger) -> None:
+    """A correction of a row that is in place, or of none, brings no row back."""
+    corrections = {2: {"username": "other"}, 99: {"username": "nobody"}}
+    assert [row.user for row in again(ledger, staff(ledger), corrections)] == ["bob", "carol"]
+
+
+def test_a_wrong_row_is_wrong_until_it_is_corrected(ledger: Ledger) -> None:
+    """A row that was never sent is checked anew: wrong as it was, right once it is corrected."""
+    job = imported(ledger, HEADER + f"alice,{GOOD},office,\nbob,,office,\n", Options(), {2: Status.CREATED})
+    (bob,) = again(ledger, job)
+    assert [problem.code for problem in bob.problems] == ["password_missing"]
+    (bob,) = again(ledger, job, {3: {PASSWORD: GOOD}})
+    assert (bob.problems, bob.password) == ((), GOOD)
+
+
+def test_a_record_that_could_not_be_read(ledger: Ledger) -> None:
+    """A record with too many fields keeps that reason; corrected, it is a row like any other."""
+    job = imported(ledger, HEADER + f"alice,{GOOD},office,\nbob,x,y,z,1\n", Options(), {2: Status.CREATED})
+    (bob,) = again(ledger, job)
+    assert [problem.code for problem in bob.problems] == ["field_count"]
+    (bob,) = again(ledger, job, {3: {"username": "bob", PASSWORD: GOOD}})
+    assert (bob.user, bob.problems) == ("bob", ())
+
+
+def test_shredded_passwords(ledger: Ledger, clock: Clock) -> None:
+    """When their time is over the rows need a password from the corrections; the refusal says which line."""
+    job = staff(ledger)
+    clock.advance(7 * DAY + 1)
+    ledger.chunks.shred_expired()
+    with pytest.raises(UsageError, match="line 3 is shredded; it was kept for 7 days") as refused:
+        again(ledger, job)
+    assert "--corrections" in refused.value.hint
+    rows = again(ledger, job, {3: {PASSWORD: GOOD}, 4: {PASSWORD: GOOD}})
+    assert [row.password for row in rows] == [GOOD, GOOD]
+
+
+def test_a_key_that_is_gone(ledger: Ledger) -> None:
+    """With another key the rows don't open, and the error names the missing one."""
+    job = staff(ledger)
+    rows = EarlierRows(ledger, Seal([bytes(32)]), job, {}).rows(job.options)
+    with pytest.raises(LedgerError, match=SEAL.fingerprint):
+        list(rows)
+
+
+def test_a_retry_keeps_the_rosters_facts(ledger: Ledger) -> None:
+    """The new job names the roster and its bytes, and the job it retries as its source."""
+    job = staff(ledger)
+    rows = EarlierRows(ledger, SEAL, job, {})
+    made = new_job(Endpoint("https://api.example.com", "1"), Options(), rows, SEAL.fingerprint, parent=job.id)
+    assert (made.roster, made.sha256, made.columns) == (job.roster, job.sha256, job.columns)
+    assert (made.source, made.parent) == (f"job {job.id}", job.id)
+
+
+def test_a_retry_of_a_retry(ledger: Ledger) -> None:
+    """A second retry finds the lines, cells and passwords of the first roster again."""
+    job = staff(ledger)
+    rows = EarlierRows(ledger, SEAL, job, {4: {"note": "corrected"}})
+    second = new_job(Endpoint("https://api.example.com", "9900001"), Options(), rows, SEAL.fingerprint)
+    ledger.jobs.begin(second, "desk:1")
+    plan(ledger, SEAL, Realms(), second, rows.rows(Options()))
+    settle(ledger, second, 0, {3: Status.CREATED, 4: Status.FAILED})
+    ledger.jobs.finish(second.id)
+    (carol,) = again(ledger, ledger.jobs.get(second.id))
+    assert (carol.line, carol.password, carol.cells[-1]) == (4, f"{GOOD}carol", "corrected")
+
+
+@given(st.data())
+def test_every_row_comes_again_with_its_own_password(ledger: Ledger, data: st.DataObject) -> None:
+    """However rows of realms lie in chunks and whatever became of each, no password goes to another row."""
+    size = data.draw(st.integers(1, 30))
+    realms = data.draw(
+        st.lists(st.sampled_from(["office", "branch", "nowhere"]), min_size=size, max_size=size)
+    )
+    statuses = st.sampled_from([Status.CREATED, Status.FAILED, Status.UNKNOWN, Status.EXISTS])
+    known = data.draw(st.dictionaries(st.integers(2, size + 1), statuses))
+    chunk_size = data.draw(st.integers(1, 7))
+    lines = [f"user{at},{GOOD}{at},{realm},\n" for at, realm in enumerate(realms, 2)]
+    options = Options(api=Family.REALM, chunk_size=chunk_size)
+    job = imported(ledger, HEADER + "".join(lines), options, known)
+    rows = again(ledger, job)
+    sent = {at for at, realm in enumerate(realms, 2) if realm != "nowhere"}
+    in_place = {line for line, status in known.items() if status.in_place and line in sent}
+    assert [row.line for row in rows] == [at for at in range(2, size + 2) if at not in in_place]
+    assert all((row.user, row.password) == (f"user{row.line}", f"{GOOD}{row.line}") for row in rows)
+    ledger.jobs.forget(job.id)
