@@ -6,6 +6,7 @@ import pytest
 
 from tests.program import Program
 from tests.sandbox import Sandbox
+from tests.system.accounts import add_realm, hold, on_account
 
 
 def test_a_realm_is_made_and_waited_for(office: Program, sandbox: Sandbox) -> None:
@@ -89,3 +90,58 @@ def test_without_an_account(siproster: Program) -> None:
     listed = siproster.run("realm", "list")
     assert listed.code == 6
     assert "not set: BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET" in listed.stderr
+
+
+def test_a_realm_is_changed(office: Program, sandbox: Sandbox) -> None:
+    """`realm update` sets what is given, and only that; without anything to set it ends with exit code 6."""
+    add_realm(sandbox, "sales-team")
+    changed = office.run("realm", "update", "SALES-TEAM", "--description", "Sales & more", "--json")
+    assert changed.code == 0, changed.stderr
+    assert (changed.json["description"], changed.json["default"]) == ("Sales & more", False)
+    changed = office.run("realm", "update", changed.json["id"], "--default", "--json")
+    assert (changed.json["description"], changed.json["default"]) == ("Sales & more", True)
+    assert office.run("realm", "show", "office", "--json").json["default"] is False
+    nothing = office.run("realm", "update", "office")
+    assert nothing.code == 6
+    assert "--description" in nothing.stderr
+
+
+def test_a_realm_is_deleted(office: Program, sandbox: Sandbox) -> None:
+    """The order is taken with --yes alone, as there is no terminal to ask on; the realm goes."""
+    add_realm(sandbox, "sales")
+    refused = office.run("realm", "delete", "sales")
+    assert refused.code == 6
+    assert "--yes is needed" in refused.stderr
+    assert sandbox.log("DELETE") == []
+    deleted = office.run("realm", "delete", "sales", "--yes", "--json")
+    assert deleted.code == 0, deleted.stderr
+    assert deleted.json["deleted"]["realm"].startswith("sales-")
+    assert office.run("realm", "show", "sales").code == 3
+
+
+def test_a_realm_that_can_not_be_deleted(office: Program, sandbox: Sandbox) -> None:
+    """The default one, and one with users: exit code 4, the reason with its number, and what to do first."""
+    default = office.run("realm", "delete", "office", "--yes")
+    assert default.code == 4
+    assert "33006" in default.stderr
+    assert "siproster realm update OTHER --default" in default.stderr
+    add_realm(sandbox, "sales")
+    hold(sandbox, ["alice", "bob"], "sales")
+    full = office.run("realm", "delete", "sales", "--yes")
+    assert full.code == 4
+    assert "2 credentials" in full.stderr
+    assert "12666" in full.stderr
+
+
+def test_what_the_refusal_says_works(office: Program, sandbox: Sandbox) -> None:
+    """The commands that 12666 is answered with empty the realm, which can be deleted then."""
+    add_realm(sandbox, "sales")
+    hold(sandbox, ["alice", "+1919"], "sales")
+    hold(sandbox, ["carol"])
+    host = office.run("realm", "show", "sales", "--json").json["realm"]
+    users = office.work / "users.csv"
+    users.write_text(office.run("credential", "list", "--realm", host, "--csv").stdout)
+    deleted = office.run("credential", "delete", "--realm", host, "--from", users, "--yes")
+    assert deleted.code == 0, deleted.stdout
+    assert office.run("realm", "delete", host, "--yes").code == 0
+    assert on_account(sandbox) == {"carol"}
