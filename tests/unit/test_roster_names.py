@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from worker.roster import Name, Names
 
 def names(path: Path, text: str, encoding: str = "utf-8") -> list[Name]:
     path.write_bytes(text.encode(encoding))
-    with Names(str(path)) as found:
+    with closing(Names(str(path))) as found:
         listed = list(found)
         assert found.count == len(listed)
         return listed
@@ -49,7 +50,7 @@ def test_a_result_file(file: Path) -> None:
 def test_columns_that_are_used_are_told(file: Path) -> None:
     """Whoever deletes users wants to know where their names came from."""
     file.write_text("login,realm\nalice,office\n")
-    with Names(str(file)) as found:
+    with closing(Names(str(file))) as found:
         assert found.columns == {"username": "login", "realm": "realm"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def test_a_file_that_is_not_there(file: Path) -> None:
 
 
 def differences(before: Iterable[Stored], after: Iterable[Stored]) -> list[Change]:
-    with Difference() as difference:
+    with closing(Difference()) as difference:
         difference.load("before", before)
         difference.load("after", after)
         return list(difference.changes())

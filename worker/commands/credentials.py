@@ -6,6 +6,7 @@ import itertools
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import click
@@ -109,7 +110,7 @@ def delete(
     if bool(users) == bool(file):
         raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")
     session = Session(given)
-    with Targets(users, file, domain, realm) as targets:
+    with closing(Targets(users, file, domain, realm)) as targets:
         say(targets.told)
         removal = Removal(session.api, Family(family), targets)
         number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 from worker.api import Api
 from worker.commands.listing import Fact
@@ -47,12 +45,8 @@ class Targets:
             composite = f"{name.user}@{domain}" if name.user and domain else name.user
             yield composite, name.realm or self._realm
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         if self._file:
             self._file.close()
 

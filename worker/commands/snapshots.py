@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
     one_form(as_csv=as_csv, as_json=as_json)
     session = Session(given)
     earlier = Snapshot(file)
-    with Difference() as difference:
+    with closing(Difference()) as difference:
         before = difference.load("before", earlier.entries(session.seal))
         after = difference.load("after", _later(session, earlier, later))
         counts: Counter[str] = Counter()

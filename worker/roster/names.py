@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from types import TracebackType
-from typing import Self
 
 from worker.errors import UsageError
 from worker.roster.layout import OWN, Header, known
@@ -33,7 +31,7 @@ class Name:
 
 
 class Names:
-    """The users that a path, ``-`` or URL names, as often as it is gone through.
+    """The users that a path, ``-`` or URL names, as often as it is gone through; to be closed.
 
     A result file's own columns (``bw__username``) win over the roster's: they say who was meant in the end.
     The ``'`` that keeps a spreadsheet from running a cell is taken off; no name begins with one.
@@ -67,14 +65,6 @@ class Names:
     def close(self) -> None:
         """Let go of what was kept of a file that comes only once."""
         self._text.source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _cell(self, fields: Fields, field: str) -> str:
         return restored(fields[self._at[field]]).strip() if field in self._at else ""

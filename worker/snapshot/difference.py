@@ -12,8 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from worker.model import Stored
 from worker.scratch import scratch
@@ -68,7 +67,7 @@ class Change:
 
 
 class Difference:
-    """Two moments, loaded one after the other, each streamed and of any size."""
+    """Two moments, loaded one after the other, each streamed and of any size; to be closed."""
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
@@ -94,14 +93,6 @@ class Difference:
     def close(self) -> None:
         """End it; the file goes with it."""
         self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _row(self, entry: Stored) -> tuple[Any, ...]:
         place = f"{entry.realm.casefold()}/{entry.composite.casefold()}"
