@@ -76,10 +76,10 @@ def again(ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]]
     return list(EarlierRows(ledger, SEAL, job, corrections or {}).rows(job.options))
 
 
-def staff(ledger: Ledger, **options: int) -> Job:
+def staff(ledger: Ledger) -> Job:
     """Alice is in place, Bob was refused, Carol's answer was lost."""
     statuses = {2: Status.CREATED, 3: Status.FAILED, 4: Status.UNKNOWN}
-    return imported(ledger, STAFF, Options(**options), statuses)
+    return imported(ledger, STAFF, Options(), statuses)
 
 
 def test_what_is_not_in_place_comes_again(ledger: Ledger) -> None:
