@@ -1,4 +1,4 @@
-"""Whatever comes off the queue: it is taken, dropped or refused; it never crashes the task, and no row is lost."""
+"""Whatever comes off the queue is taken, dropped or refused: it crashes no task and costs no row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -72,7 +71,7 @@ near = st.tuples(
 
 @given(st.lists(json, max_size=4), st.dictionaries(st.text(), json, max_size=2))
 def test_any_json(desk: Desk, message: list[object], more: dict[str, object]) -> None:
-    """Arguments of any number, type and name that aren't a ledger and a chunk are dropped, not tried again."""
+    """Arguments of any number, type and name that are no ledger and chunk are dropped, not tried again."""
     assert not desk.take(*message, **more)
     assert untouched(desk)
 

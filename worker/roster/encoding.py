@@ -84,7 +84,7 @@ def _text_codec(wanted: str, first: bytes) -> str:
     """The codec of that name; the one that takes a BOM off, where there is one."""
     try:
         io.TextIOWrapper(io.BytesIO(), wanted)  # the lookup that refuses codecs of bytes, such as hex
-    except LookupError:
+    except (LookupError, ValueError):  # a name with a NUL or half a surrogate is a ValueError
         raise UsageError(f"there is no text encoding {wanted!r}", "such as utf-8, utf-16, cp1252") from None
     name = codecs.lookup(wanted).name
     with_bom = [other for bom, other in _BOMS.items() if first.startswith(bom)]

@@ -159,7 +159,7 @@ def _fill_in(values: dict[str, str], sources: dict[str, str]) -> None:
     environment = values["BW_ENVIRONMENT"]
     if environment not in HOSTS and not values["BW_API_URL"]:
         raise UsageError(
-            f"BW_ENVIRONMENT ({sources['BW_ENVIRONMENT']}): {environment!r} is not known",
+            f"BW_ENVIRONMENT ({sources['BW_ENVIRONMENT']}): {addresses.hidden(environment)!r} is not known",
             f"use {', '.join(HOSTS)}, or set BW_API_URL",
         )
     for name, host in zip(("BW_API_URL", "BW_VOICE_URL"), HOSTS.get(environment, ("", "")), strict=True):

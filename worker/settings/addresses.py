@@ -50,14 +50,16 @@ def travels_in_clear(host: str) -> bool:
 def api_path(text: str) -> str:
     """``/api/v2`` or another absolute path."""
     if not re.fullmatch(r"(/[\w.-]+)+/?", text, re.ASCII):
-        raise UsageError(f"{text!r} is not a path", "write it as /api/v2")
+        raise UsageError(f"{hidden(text)!r} is not a path", "write it as /api/v2")
     return text.rstrip("/")
 
 
 def account(text: str) -> str:
     """An account's id, which stands in paths as it is."""
     if not re.fullmatch(r"[\w-]+", text, re.ASCII):
-        raise UsageError(f"{text!r} is not an account id", "it is the number that the dashboard shows")
+        raise UsageError(
+            f"{hidden(text)!r} is not an account id", "it is the number that the dashboard shows"
+        )
     return text
 
 
@@ -85,7 +87,10 @@ def _sqlite(name: str) -> str:
     """Absolute, since every worker must find the same file from wherever it is started."""
     if not name or name == ":memory:":
         raise UsageError("a ledger must be a file: one in memory is forgotten with the process")
-    return f"{_SQLITE}{Path(name).expanduser().absolute()}"
+    try:
+        return f"{_SQLITE}{Path(name).expanduser().absolute()}"
+    except RuntimeError:  # what pathlib raises for ~name, where nobody is called so
+        raise UsageError(f"{name!r} begins with the home folder of a user who does not exist") from None
 
 
 def sqlite_path(url: str) -> Path | None:
