@@ -306,7 +306,7 @@ def command_lines() -> list[list[str]]:
     )
     lines = re.findall(r"^(?:ExecStart=\S+/)?siproster (.+)$", code, re.MULTILINE)
     lines += re.findall(r"^docker compose run .* worker (.+)$", code, re.MULTILINE)
-    return [shlex.split(re.sub(r" [&<].*", "", line)) for line in lines]
+    return [shlex.split(re.sub(r" [&<>#].*", "", line)) for line in lines]
 
 
 @pytest.mark.parametrize("line", command_lines(), ids=shlex.join)
