@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import click
@@ -57,9 +58,7 @@ class Scope:
 
     def find(self, composite: str) -> Held:
         """One credential; of the realm family without a realm, on the default one. Raises NotFound."""
-        realm = self.realm
-        if realm is None and self.family is Family.REALM:
-            realm = self.api.default_realm()
+        realm = self._realm_of_one
         stored = self.api.find(self.family, realm, composite)
         if stored is None:
             where = f"realm {realm.host}" if realm else "the account"
@@ -67,6 +66,13 @@ class Scope:
         if realm and stored.realm.casefold() not in self._known(realm):
             raise NotFound(f"{composite} is not on realm {realm.host}, but on {stored.realm or '(not told)'}")
         return Held(stored, realm)
+
+    @cached_property
+    def _realm_of_one(self) -> Realm | None:
+        """Where a single name is looked for; asked for once, however many names there are."""
+        if self.realm is None and self.family is Family.REALM:
+            return self.api.default_realm()
+        return self.realm
 
     def _known(self, realm: Realm) -> tuple[str, ...]:
         """What the realm may be called in an answer; the realm family's path has named it already."""
