@@ -88,7 +88,7 @@ def told(campaign: Campaign, seconds: float) -> str:
         kinds[violation.kind] += 1
     came = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
     rows = campaign.tally.done[ROWS]
-    bound = f"; nothing in {rows:,} rows means less than {3 / rows:.2%} at 95%" if rows else ""
+    bound = f"; nothing in {rows:,} rows means less than {3 / rows:.3%} at 95%" if rows else ""
     return f"seed {campaign.seed}, {seconds:.0f} s\n{campaign.tally.shown()}\n  came of it: {came}{bound}"
 
 

@@ -20,6 +20,9 @@ from tests.chaos.schedule import Event, Fault
 from tests.chaos.tally import DUPLICATES, Tally
 from tests.chaos.world import Service, World
 
+_LONGER_THAN_A_LEASE = 130.0
+"""Seconds: a claim holds for 120 (importing.deliver)."""
+
 Deed = Callable[[], None]
 
 
@@ -163,18 +166,32 @@ class Injector:
         group = self._pick(luck)
         if group is None or not self._world.claims(group):
             return False
-        process = group.process
-        group.signal(signal.SIGSTOP)
+        self._freeze(group, luck.uniform(4, 12))
         ended = self._world.end_leases(group)
         self._tally.add("leases ended under frozen workers", ended)
         self._tally.add("workers frozen in the middle of a transaction", not ended)
+        return True
+
+    def outsleep_lease(self, luck: random.Random) -> bool:
+        """A worker group is frozen until its leases are over by themselves; tried until one has some."""
+        group = self._pick(luck)
+        if group is None or not self._world.claims(group):
+            self._later(
+                self._elapsed() + 0.5, lambda: self._strike(Event(0, Fault.OUTSLEPT, luck.getrandbits(32)))
+            )
+            return False
+        self._freeze(group, _LONGER_THAN_A_LEASE)
+        return True
+
+    def _freeze(self, group: Service, seconds: float) -> None:
+        process = group.process
+        group.signal(signal.SIGSTOP)
 
         def thaw() -> None:
             if group.process is process:
                 group.signal(signal.SIGCONT)
 
-        self._mend_in(luck.uniform(4, 12), thaw)
-        return True
+        self._mend_in(seconds, thaw)
 
     def deliver_again(self, luck: random.Random) -> bool:
         """Three more messages for each of some chunks, in whatever state they are."""
@@ -209,6 +226,7 @@ _DEEDS: dict[Fault, Callable[[Injector, random.Random], bool]] = {
     Fault.REDIS_WIPED: Injector.wipe_redis,
     Fault.REDIS_FROZEN: Injector.freeze_redis,
     Fault.CLAIM_OUTLIVED: Injector.outlive_claims,
+    Fault.OUTSLEPT: Injector.outsleep_lease,
     Fault.DUPLICATED: Injector.deliver_again,
     Fault.WEATHER: Injector.change_weather,
 }

@@ -47,10 +47,16 @@ class Plan:
 
 
 def plan(seed: int, number: int, *, rows: int, storm: float, broker_gaps: schedule.Gaps) -> Plan:
-    """The round with this number of the run with this seed; every fifth is in embedded mode."""
+    """The round with this number of the run with this seed; every fifth is in embedded mode.
+
+    In the sixth of every ten a worker sleeps for longer than its lease, so it has more to do meanwhile.
+    """
     luck = random.Random(f"{seed}/{number}")
     broker = number % 5 != 4
     crowded = luck.random() < 0.4
+    asleep = [schedule.Event(5.0, schedule.Fault.OUTSLEPT, luck.getrandbits(32))] if number % 10 == 5 else []
+    if asleep:
+        rows, storm = 2 * rows, max(storm, 150.0)
     options = {
         "--api": luck.choice(["account", "realm"]),
         "--batch-size": luck.choice(["2", "2", "3", "5"]),
@@ -62,7 +68,7 @@ def plan(seed: int, number: int, *, rows: int, storm: float, broker_gaps: schedu
         number, broker, broker and luck.random() < 0.3, crowded,
         [word for pair in options.items() for word in pair],
         rosters.make(luck, luck.randint(rows // 2, rows * 3 // 2), crowded=crowded),
-        schedule.schedule(luck, broker_gaps if broker else schedule.EMBEDDED, storm), storm,
+        asleep + schedule.schedule(luck, broker_gaps if broker else schedule.EMBEDDED, storm), storm,
     )  # fmt: skip
 
 

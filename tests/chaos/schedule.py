@@ -19,6 +19,7 @@ class Fault(StrEnum):
     REDIS_WIPED = "Redis wiped"
     REDIS_FROZEN = "Redis frozen"
     CLAIM_OUTLIVED = "workers frozen, their leases ended"
+    OUTSLEPT = "workers frozen for longer than a lease"
     DUPLICATED = "chunks delivered three times"
     WEATHER = "changes of the service's faults"
 

@@ -13,26 +13,26 @@ from tests.chaos.schedule import Fault
 from tests.chaos.tally import LOST_AFTER
 
 SEED = 20_260_801
-ROUNDS = 5
-"""The last of them in embedded mode."""
+ROUNDS = (1, 2, 3, 4)
+"""The last of them is in embedded mode."""
 
 GAPS = {**schedule.BROKER, Fault.REDIS_KILLED: 8.0, Fault.REDIS_WIPED: 8.0, Fault.REDIS_FROZEN: 15.0}
 
 
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_or_doubled_under_random_faults(tmp_path: Path) -> None:
-    """Every row of five jobs under kills, wipes, freezes and lost answers comes to its one true end.
+    """Every row of four jobs under kills, wipes, freezes and lost answers comes to its one true end.
 
     Guards: the sweep (kills, wipes), claims and fencing (duplicates, frozen workers), asking after a lost
     answer (answers lost after the commit), ``resume`` (killed commands).
     """
     with closing(Campaign(SEED, tmp_path / "chaos", groups=3, broker_gaps=GAPS)) as campaign:
-        for number in range(ROUNDS):
-            campaign.run_round(number, rows=250, storm=20.0)
+        for number in ROUNDS:
+            campaign.run_round(number, rows=160, storm=15.0)
         campaign.look_for_canaries()
     done = campaign.tally.done
     assert campaign.violations == [], campaign.tally.shown()
-    assert done[Fault.GROUP_KILLED] >= 10
+    assert done[Fault.GROUP_KILLED] >= 8
     assert done[Fault.COMMAND_KILLED] >= 2
     assert done[LOST_AFTER] >= 50
     assert done[Fault.REDIS_KILLED] + done[Fault.REDIS_WIPED] + done[Fault.REDIS_FROZEN] >= 2

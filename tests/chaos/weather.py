@@ -60,7 +60,8 @@ def _short_tokens(luck: Luck) -> Knobs:
 
 
 def _slow_lists(luck: Luck) -> Knobs:
-    return {"list_lag": luck.uniform(0.1, 0.8)}
+    """At times for longer than the program looks, so that a row's end stays unknown."""
+    return {"list_lag": luck.choice([0.2, 0.8, 6.0])}
 
 
 def _poor_echoes(luck: Luck) -> Knobs:
