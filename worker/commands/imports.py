@@ -102,7 +102,7 @@ def begin(session: Session, job: Job) -> None:
 def plan_or_forget(session: Session, job: Job, rows: Iterable[Row]) -> None:
     """Read the rows into the ledger; where they can't be read, the job never was."""
     try:
-        tally = plan(session.ledger, session.seal, session.client(job.options), job, rows)
+        tally = plan(session.ledger, session.seal, session.station.api(job.options), job, rows)
     except (Exception, KeyboardInterrupt):
         session.ledger.jobs.forget(job.id)
         say(f"job {job.id} is forgotten: nothing was sent")

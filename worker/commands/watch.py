@@ -16,7 +16,7 @@ from worker.commands.screen import ProgressScreen, say, tell_summary
 from worker.commands.session import Session
 from worker.errors import TryLater
 from worker.importing.packing import open_page
-from worker.importing.sweep import SWEEP_EVERY, sweep
+from worker.importing.sweep import sweep
 from worker.ledger import Ledger
 from worker.model import Job, JobState, Status
 from worker.seal import Seal
@@ -24,6 +24,9 @@ from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at the ledger."""
+
+_SWEEP_EVERY = 1.0
+"""Seconds between two sweeps: somebody is waiting."""
 
 _NO_WORKER_AFTER = 15.0
 """Seconds without any progress after which the user is asked whether a worker runs at all."""
@@ -150,7 +153,7 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
                 return
             if time.monotonic() >= next_sweep:
                 _sweep(session, job_id, queue)
-                next_sweep = time.monotonic() + SWEEP_EVERY
+                next_sweep = time.monotonic() + _SWEEP_EVERY
             progress = chunks.progress(job_id)
             screen.show(progress, f"waiting: {pause.why}" if pause else adviser.note(progress.settled))
             if interrupt.wait(_LOOK_EVERY):

@@ -17,7 +17,6 @@ from worker.ledger import Ledger
 from worker.model import Endpoint, Job, Options
 from worker.seal import Seal
 
-
 _BUDGET = 60.0
 
 

@@ -22,7 +22,7 @@ SWEEPER = "sweep"
 """Who holds a job's account when a sweep took it back: no process that must be asked to end."""
 
 SWEEP_EVERY = 5.0
-"""Seconds between two sweeps of a scheduler or a waiting command."""
+"""Seconds between two sweeps of a scheduler."""
 
 
 class Queue(Protocol):
