@@ -1,0 +1,401 @@
+"""The ledger under any order of events: workers die, wake late, write twice; messages are lost, doubled."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.unit.jobs import Clock, make_job
+from worker.errors import JobBusy
+from worker.ledger import Claim, Fenced, Ledger
+from worker.ledger.jobs import WRITER_LEASE
+from worker.model import Job, JobState, Outcome, Realm, Status
+
+LEASE = 120.0
+KEPT_FOR = 1000.0
+ENDINGS = (Status.CREATED, Status.UNCHANGED, Status.FAILED, Status.EXISTS, Status.UNKNOWN)
+
+
+def sealed(lines: list[int]) -> bytes:
+    """Stands for sealed rows: the ledger knows bytes only."""
+    return json.dumps(lines).encode()
+
+
+@dataclass
+class Worker:
+    """A process that holds, or believes to hold, a chunk."""
+
+    claim: Claim
+    owner: str
+    lines: list[int]
+    """The chunk's rows, as far as they are still its own after splits."""
+    settled: dict[int, Status]
+    sent: set[int] = field(default_factory=set)
+    """Lines whose answer it waits for."""
+
+    @property
+    def open(self) -> list[int]:
+        """Lines without an outcome, as far as it knows."""
+        return [line for line in self.lines if line not in self.settled]
+
+
+@dataclass
+class Chunk:
+    """What the ledger must know of a chunk."""
+
+    lines: list[int]
+    state: str = "waiting"
+    generation: int = 0
+    lease_until: float = 0.0
+    due_at: float = 0.0
+    attempts: int = 0
+    kept_until: float | None = None
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """One job on one account, by a model that knows what each step must do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = Clock()
+        self.ledger = Ledger(f"sqlite:///{Path(self.folder.name)}/ledger.db", self.clock)
+        self.job: Job = make_job()
+        self.chunks: dict[int, Chunk] = {}
+        self.outcomes: dict[int, Outcome] = {}
+        self.maybe_sent: set[int] = set()
+        """Lines that were sent by anybody and have no outcome."""
+        self.workers: list[Worker] = []
+        self.queue: list[int] = []
+        self.state = JobState.PLANNING
+        self.held_until = 0.0
+        """Until when the job has its account."""
+        self.rival: Job | None = None
+        self.requests = 0
+
+    def teardown(self) -> None:
+        """The files go."""
+        self.ledger.close()
+        self.folder.cleanup()
+
+    @initialize(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3), refused=st.integers(0, 2))
+    def plan(self, sizes: list[int], refused: int) -> None:
+        """The roster is read: some chunks to send, perhaps one of refused rows; then the job starts."""
+        jobs, line = self.ledger.jobs, 2
+        jobs.begin(self.job, "desk:1")
+        jobs.add_realm(self.job.id, 0, "", Realm("17", "office.example"), empty=False)
+        for seq, size in enumerate(sizes):
+            lines = list(range(line, line + size))
+            self.ledger.chunks.add(self.job.id, seq, line, size, sealed(lines))
+            self.chunks[seq] = Chunk(lines)
+            assert self.ledger.chunks.claim(self.job.id, seq, "early:1", LEASE) is None
+            line += size
+        if refused:
+            self._refuse(list(range(line, line + refused)))
+        self.ledger.rows.add_page(self.job.id, 0, 2, max(self._lines()), b"page")
+        jobs.has_read(self.job.id, len(self._lines()), {})
+        assert jobs.start(self.job.id)
+        self.state, self.held_until = JobState.RUNNING, self.clock.now + WRITER_LEASE
+
+    def _refuse(self, lines: list[int]) -> None:
+        outcomes = [Outcome(line, Status.INVALID, code="too_long") for line in lines]
+        seq = len(self.chunks)
+        self.ledger.chunks.add_refused(self.job.id, seq, outcomes, sealed(lines), KEPT_FOR)
+        kept_until = self.clock.now + KEPT_FOR
+        self.chunks[seq] = Chunk(lines, state="ended", kept_until=kept_until)
+        self.outcomes.update({outcome.line: outcome for outcome in outcomes})
+
+    def _lines(self) -> list[int]:
+        return [line for chunk in self.chunks.values() for line in chunk.lines]
+
+    # The queue, which may lose and double what it carries
+
+    @rule(idle=st.booleans())
+    def sweep(self, idle: bool) -> None:
+        """What is due goes on the queue: never what has ended, or is in living hands."""
+        for seq in self.ledger.chunks.due(self.job.id, idle=idle):
+            chunk = self.chunks[seq]
+            assert chunk.state == "waiting" or chunk.lease_until < self.clock.now
+            self.queue.append(seq)
+
+    @precondition(lambda self: self.queue)
+    @rule(luck=st.integers(0, 99))
+    def lose_a_message(self, luck: int) -> None:
+        """Redis forgot it."""
+        self.queue.pop(luck % len(self.queue))
+
+    @precondition(lambda self: self.queue)
+    @rule(luck=st.integers(0, 99))
+    def double_a_message(self, luck: int) -> None:
+        """It is delivered again later."""
+        self.queue.append(self.queue[luck % len(self.queue)])
+
+    @precondition(lambda self: self.queue)
+    @rule()
+    def deliver(self) -> None:
+        """A worker gets a message, and the chunk only if it is to be had."""
+        self._claim(self.queue.pop(0))
+
+    @rule(luck=st.integers(0, 99))
+    def deliver_anything(self, luck: int) -> None:
+        """A message that nobody expected."""
+        self._claim(luck % len(self.chunks))
+
+    def _claim(self, seq: int) -> None:
+        chunk, now, owner = self.chunks[seq], self.clock.now, f"host:{len(self.workers)}"
+        claim = self.ledger.chunks.claim(self.job.id, seq, owner, LEASE)
+        free = chunk.state == "waiting" and chunk.due_at <= now
+        lost = chunk.state == "claimed" and chunk.lease_until < now
+        assert (claim is not None) is ((free or lost) and self.state.active and self._has_account())
+        if claim is None:
+            return
+        assert (claim.generation, claim.attempts) == (chunk.generation + 1, chunk.attempts + 1)
+        assert claim.sealed == sealed(chunk.lines)
+        done = self.outcomes.keys() & set(chunk.lines)
+        assert claim.settled == {line: self.outcomes[line].status for line in done}
+        assert not [line for line in chunk.lines if line in self.maybe_sent and not claim.in_doubt(line)]
+        chunk.state, chunk.lease_until = "claimed", now + LEASE
+        chunk.generation, chunk.attempts = claim.generation, claim.attempts
+        self.held_until = now + WRITER_LEASE
+        self.workers.append(Worker(claim, owner, list(chunk.lines), dict(claim.settled)))
+
+    def _has_account(self) -> bool:
+        writer = self.ledger.jobs.writer(self.job.host, self.job.account)
+        return (writer is not None and writer.job == self.job.id) or self._unclaimed()
+
+    def _unclaimed(self) -> bool:
+        """The job's time is over, and nobody has taken the account since: it is still its own."""
+        return self.rival is None and self.held_until > 0
+
+    # Workers, who may be late
+
+    def _as_late(self, worker: Worker, write: Callable[[], Any]) -> bool:
+        """Whether the write was taken; it is refused exactly where the chunk is not the worker's any more."""
+        chunk = self.chunks[worker.claim.seq]
+        mine = chunk.state == "claimed" and chunk.generation == worker.claim.generation
+        if mine:
+            write()
+            return True
+        with pytest.raises(Fenced):
+            write()
+        self.workers.remove(worker)
+        return False
+
+    def _any_worker(self, luck: int) -> Worker:
+        return self.workers[luck % len(self.workers)]
+
+    @precondition(lambda self: self.workers)
+    @rule(luck=st.integers(0, 99), count=st.integers(1, 3))
+    def send(self, luck: int, count: int) -> None:
+        """It sends a batch, having made sure of its lease."""
+        worker = self._any_worker(luck)
+        if self._as_late(worker, lambda: self.ledger.chunks.renew(worker.claim, LEASE)):
+            self.chunks[worker.claim.seq].lease_until = self.clock.now + LEASE
+            worker.sent.update(worker.open[:count])
+            self.maybe_sent.update(worker.open[:count])
+
+    @precondition(lambda self: self.workers)
+    @rule(luck=st.integers(0, 99), status=st.sampled_from(ENDINGS))
+    def hear(self, luck: int, status: Status) -> None:
+        """The answer comes, perhaps long after others have taken over."""
+        worker = self._any_worker(luck)
+        outcomes = [Outcome(line, status, attempts=worker.claim.attempts) for line in sorted(worker.sent)]
+        if not outcomes:
+            return
+        if self._as_late(worker, lambda: self._record(worker, outcomes)):
+            self.chunks[worker.claim.seq].lease_until = self.clock.now + LEASE
+            self.outcomes.update({outcome.line: outcome for outcome in outcomes})
+            self.maybe_sent -= worker.sent
+            worker.settled.update((outcome.line, outcome.status) for outcome in outcomes)
+            worker.sent.clear()
+
+    def _record(self, worker: Worker, outcomes: list[Outcome]) -> None:
+        state = self.ledger.chunks.record(worker.claim, outcomes, LEASE)
+        self.state = JobState.RUNNING if self.state is JobState.PAUSED else self.state
+        assert state is self.state
+
+    @precondition(lambda self: self.workers)
+    @rule(luck=st.integers(0, 99))
+    def split(self, luck: int) -> None:
+        """A suspect chunk gives half of its open rows to a new one."""
+        worker = self._any_worker(luck)
+        moved = worker.open[len(worker.open) // 2 :]
+        if len(worker.open) < 2 or worker.sent:
+            return
+        kept = [line for line in worker.lines if line not in moved]
+
+        def write() -> None:
+            self.ledger.chunks.split(
+                worker.claim, sealed(kept), moved[0], len(moved), lambda seq: self._moved(seq, moved)
+            )
+
+        if self._as_late(worker, write):
+            self.chunks[worker.claim.seq].lines = worker.lines = kept
+
+    def _moved(self, seq: int, lines: list[int]) -> bytes:
+        assert seq not in self.chunks
+        self.chunks[seq] = Chunk(lines)
+        return sealed(lines)
+
+    @precondition(lambda self: self.workers)
+    @rule(luck=st.integers(0, 99), delay=st.sampled_from([0.0, 60.0]))
+    def give_back(self, luck: int, delay: float) -> None:
+        """It gives up for now, naming what it sent without hearing of it."""
+        worker = self._any_worker(luck)
+        doubt = sorted(worker.sent | {line for line in worker.open if worker.claim.in_doubt(line)})
+        if self._as_late(worker, lambda: self.ledger.chunks.release(worker.claim, delay, doubt, 1, 0)):
+            chunk = self.chunks[worker.claim.seq]
+            chunk.state, chunk.due_at = "waiting", self.clock.now + delay
+            self.requests += 1
+            self.workers.remove(worker)
+
+    @precondition(lambda self: any(not worker.open for worker in self.workers))
+    @rule()
+    def end_a_chunk(self) -> None:
+        """Every row has its outcome: those in place are shredded, the others kept."""
+        worker = next(worker for worker in self.workers if not worker.open)
+        left = [line for line in worker.lines if not worker.settled[line].in_place]
+        kept = sealed(left) if left else None
+        if self._as_late(worker, lambda: self.ledger.chunks.end(worker.claim, kept, KEPT_FOR, 1, 0)):
+            chunk = self.chunks[worker.claim.seq]
+            chunk.state, chunk.kept_until = "ended", self.clock.now + KEPT_FOR
+            self.requests += 1
+            self.workers.remove(worker)
+        self._finish()
+
+    @precondition(lambda self: self.workers)
+    @rule(luck=st.integers(0, 99), seen=st.booleans())
+    def die(self, luck: int, seen: bool) -> None:
+        """SIGKILL; ``seen``: on a machine whose next sweep notices."""
+        worker = self._any_worker(luck)
+        self.workers.remove(worker)
+        if seen:
+            self.ledger.chunks.free(self.job.id, worker.owner)
+            chunk = self.chunks[worker.claim.seq]
+            if chunk.state == "claimed" and chunk.generation == worker.claim.generation:
+                chunk.lease_until = 0.0
+
+    # Time and people
+
+    @rule(seconds=st.sampled_from([1.0, 31.0, LEASE - 1, LEASE + 1, WRITER_LEASE + 1]))
+    def pass_time(self, seconds: float) -> None:
+        """It passes."""
+        self.clock.advance(seconds)
+
+    @rule()
+    def pause(self) -> None:
+        """The service stays away."""
+        self.ledger.jobs.pause(self.job.id, "unavailable: HTTP 503")
+        if self.state is JobState.RUNNING:
+            self.state = JobState.PAUSED
+
+    @rule(state=st.sampled_from([*[JobState.STOPPED] * 7, JobState.CANCELLED]))
+    def stop(self, state: JobState) -> None:
+        """A stop of any kind; the account is free."""
+        stopped = self.ledger.jobs.stop(self.job.id, state, "max_failed: 3")
+        assert stopped is self.state.active
+        if stopped:
+            self.state, self.held_until = state, 0.0
+
+    @rule()
+    def resume(self) -> None:
+        """Somebody goes on with the job, unless it is over or another has its account."""
+        if self.state in (JobState.DONE, JobState.CANCELLED):
+            assert not self.ledger.jobs.start(self.job.id)
+            return
+        if self._begin(lambda: self.ledger.jobs.take(self.job, "desk:2")):
+            self.ledger.chunks.wake(self.job.id)
+            assert self.ledger.jobs.start(self.job.id)
+            self.state, self.held_until = JobState.RUNNING, self.clock.now + WRITER_LEASE
+            for chunk in self.chunks.values():
+                chunk.due_at = 0.0
+
+    def _begin(self, take: Callable[[], None]) -> bool:
+        writer = self.ledger.jobs.writer(self.job.host, self.job.account)
+        if writer is None or writer.job == self.job.id:
+            take()
+            self.rival = None
+            return True
+        with pytest.raises(JobBusy, match=writer.job):
+            take()
+        return False
+
+    @rule()
+    def another_job_begins(self) -> None:
+        """It gets the account where the job doesn't hold it, or its time is over."""
+        rival = make_job()
+        writer = self.ledger.jobs.writer(self.job.host, self.job.account)
+        if writer is not None:
+            with pytest.raises(JobBusy, match=writer.job):
+                self.ledger.jobs.begin(rival, "desk:3")
+            return
+        self.ledger.jobs.begin(rival, "desk:3")
+        self.rival, self.held_until = rival, 0.0
+
+    @precondition(lambda self: self.rival)
+    @rule()
+    def the_other_job_ends(self) -> None:
+        """It lets go."""
+        assert self.rival is not None
+        self.ledger.jobs.let_go(self.rival.id)
+        self.rival = None
+
+    @rule()
+    def shred(self) -> None:
+        """The timer shreds what is past its time."""
+        self.ledger.chunks.shred_expired()
+
+    def _finish(self) -> None:
+        over = all(chunk.state == "ended" for chunk in self.chunks.values())
+        finished = self.ledger.jobs.finish(self.job.id)
+        assert finished is (over and self.state.active)
+        if finished:
+            self.state, self.held_until = JobState.DONE, 0.0
+
+    # What always holds
+
+    @invariant()
+    def each_row_has_its_one_outcome(self) -> None:
+        """The outcomes are those of workers that held their chunk, and no others."""
+        if self.state is JobState.PLANNING:
+            return
+        (page,) = self.ledger.rows.pages(self.job.id)
+        assert page.outcomes == self.outcomes
+        if self.state is JobState.DONE:
+            assert sorted(self.outcomes) == sorted(self._lines())
+
+    @invariant()
+    def counters_are_sums(self) -> None:
+        """What is counted on the way is what is there."""
+        progress, job = self.ledger.chunks.progress(self.job.id), self.ledger.jobs.get(self.job.id)
+        troubled = sum(outcome.status.counts_as_failed for outcome in self.outcomes.values())
+        settled = len(self.outcomes)
+        assert (progress.rows, progress.settled, progress.troubled) == (len(self._lines()), settled, troubled)
+        assert (job.requests, job.state) == (self.requests, self.state)
+
+    @invariant()
+    def nothing_is_shredded_too_early(self) -> None:
+        """A row that may have to be sent again, or is not in place, can be opened until its time is over."""
+        for seq, chunk in self.chunks.items():
+            kept = self.ledger.chunks.sealed(self.job.id, seq)
+            ended = chunk.state == "ended"
+            needed = [line for line in chunk.lines if not (ended and self.outcomes[line].status.in_place)]
+            if needed and not (chunk.kept_until is not None and chunk.kept_until < self.clock.now):
+                assert kept == sealed(needed)
+            if not needed:
+                assert kept is None
+
+
+TestLedger = pytest.mark.timeout(120)(LedgerMachine.TestCase)
+TestLedger.settings = settings(
+    max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck)
+)
