@@ -252,7 +252,7 @@ def test_the_collection_of_codes_sees_each_kind_of_place() -> None:
 
 
 def test_no_code_is_hidden_from_the_collection() -> None:
-    """Each is a constant, a constant behind `or`, what a function returned, an earlier outcome's or the service's own."""
+    """Each is a constant, one behind `or`, what a function returned, an outcome's or the service's own."""
     arguments = [one for path in SOURCES for one in code_arguments(tree(path))]
     plain = (ast.Constant, ast.BoolOp, ast.Name)
     others = {ast.unparse(one) for one in arguments if not isinstance(one, plain)}
