@@ -14,7 +14,7 @@ POSTS = Posts("redis://127.0.0.1:1/0", "sqlite:////nowhere", [], Endpoint("https
 
 def test_every_setting_is_one_of_celerys() -> None:
     """No key is misspelt: a `task_ack_late` would lose tasks and say nothing."""
-    known = {name for name, _ in flatten(NAMESPACES)}
+    known = {entry[0] for entry in flatten(NAMESPACES)}
     assert set(CONFIG) <= known
 
 
