@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from collections.abc import Callable
@@ -75,6 +76,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.maybe_sent: set[int] = set()
         """Lines that were sent by anybody and have no outcome."""
         self.workers: list[Worker] = []
+        self.numbers = itertools.count()
         self.queue: list[int] = []
         self.state = JobState.PLANNING
         self.held_until = 0.0
@@ -151,7 +153,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._claim(luck % len(self.chunks))
 
     def _claim(self, seq: int) -> None:
-        chunk, now, owner = self.chunks[seq], self.clock.now, f"host:{len(self.workers)}"
+        chunk, now, owner = self.chunks[seq], self.clock.now, f"host:{next(self.numbers)}"
         claim = self.ledger.chunks.claim(self.job.id, seq, owner, LEASE)
         free = chunk.state == "waiting" and chunk.due_at <= now
         lost = chunk.state == "claimed" and chunk.lease_until < now
