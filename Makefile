@@ -11,6 +11,8 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --c
 EDITABLE := $(PIP) --no-build-isolation --editable
 # Debian packages that the tests need and that no wheel brings: none so far.
 DEBIAN_PACKAGES :=
+# More than cores: most tests of processes and servers wait rather than compute.
+PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
 .PHONY: demo test chaos lint format ci-packages clean
@@ -19,7 +21,7 @@ demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
 
 test: $(VENV)/everything
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 chaos: $(VENV)/everything
 	$(VENV)/bin/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
