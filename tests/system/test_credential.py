@@ -75,7 +75,7 @@ def test_digests_are_told_to_whoever_insists(held: Program, sandbox: Sandbox, ap
         (["--domain", "e", "--user", "a"], set()),
         (["--user", "nobody"], set()),
     ],
-    ids=str,
+    ids=["part of a name", "one character", "a domain", "both, and neither", "nobody"],
 )
 @pytest.mark.parametrize(("api", "spelling"), [("account", "split"), ("realm", "joined")])
 def test_a_part_of_the_account(
