@@ -130,29 +130,26 @@ class LedgerMachine(RuleBasedStateMachine):
             self.queue.append(seq)
 
     @precondition(lambda self: self.queue)
-    @rule(luck=st.integers(0, 99))
-    def lose_a_message(self, luck: int) -> None:
-        """Redis forgot it."""
-        self.queue.pop(luck % len(self.queue))
+    @rule(luck=st.integers(0, 99), lost=st.booleans())
+    def lose_or_double_a_message(self, luck: int, lost: bool) -> None:
+        """Redis forgot it, or delivers it again later."""
+        if lost:
+            self.queue.pop(luck % len(self.queue))
+        else:
+            self.queue.append(self.queue[luck % len(self.queue)])
 
     @precondition(lambda self: self.queue)
-    @rule(luck=st.integers(0, 99))
-    def double_a_message(self, luck: int) -> None:
-        """It is delivered again later."""
-        self.queue.append(self.queue[luck % len(self.queue)])
-
-    @precondition(lambda self: self.queue)
-    @rule()
-    def deliver(self) -> None:
+    @rule(count=st.integers(0, 4))
+    def deliver(self, count: int) -> None:
         """A worker gets a message, and the chunk only if it is to be had."""
-        self._claim(self.queue.pop(0))
+        self._claim(self.queue.pop(0), count)
 
-    @rule(luck=st.integers(0, 99))
-    def deliver_anything(self, luck: int) -> None:
+    @rule(luck=st.integers(0, 99), count=st.integers(0, 4))
+    def deliver_anything(self, luck: int, count: int) -> None:
         """A message that nobody expected."""
-        self._claim(luck % len(self.chunks))
+        self._claim(luck % len(self.chunks), count)
 
-    def _claim(self, seq: int) -> None:
+    def _claim(self, seq: int, count: int) -> None:
         chunk, now, owner = self.chunks[seq], self.clock.now, f"host:{next(self.numbers)}"
         claim = self.ledger.chunks.claim(self.job.id, seq, owner, LEASE)
         free = chunk.state == "waiting" and chunk.due_at <= now
@@ -169,13 +166,11 @@ class LedgerMachine(RuleBasedStateMachine):
         chunk.generation, chunk.attempts = claim.generation, claim.attempts
         self.held_until = now + WRITER_LEASE
         self.workers.append(Worker(claim, owner, list(chunk.lines), dict(claim.settled)))
+        if count:
+            self._send(self.workers[-1], count)
 
     def _has_account(self) -> bool:
-        writer = self.ledger.jobs.writer(self.job.host, self.job.account)
-        return (writer is not None and writer.job == self.job.id) or self._unclaimed()
-
-    def _unclaimed(self) -> bool:
-        """The job's time is over, and nobody has taken the account since: it is still its own."""
+        """Also when its time is over, as long as nobody has taken the account since."""
         return self.rival is None and self.held_until > 0
 
     # Workers, who may be late
@@ -196,10 +191,12 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.workers[luck % len(self.workers)]
 
     @precondition(lambda self: self.workers)
-    @rule(luck=st.integers(0, 99), count=st.integers(1, 3))
+    @rule(luck=st.integers(0, 99), count=st.integers(1, 4))
     def send(self, luck: int, count: int) -> None:
         """It sends a batch, having made sure of its lease."""
-        worker = self._any_worker(luck)
+        self._send(self._any_worker(luck), count)
+
+    def _send(self, worker: Worker, count: int) -> None:
         if self._as_late(worker, lambda: self.ledger.chunks.renew(worker.claim, LEASE)):
             self.chunks[worker.claim.seq].lease_until = self.clock.now + LEASE
             worker.sent.update(worker.open[:count])
@@ -286,6 +283,13 @@ class LedgerMachine(RuleBasedStateMachine):
             if chunk.state == "claimed" and chunk.generation == worker.claim.generation:
                 chunk.lease_until = 0.0
 
+    @precondition(lambda self: self.workers)
+    @rule(luck=st.integers(0, 99), count=st.integers(0, 4))
+    def overtake(self, luck: int, count: int) -> None:
+        """Its lease ends while it sleeps, and another one gets its chunk."""
+        self.clock.advance(LEASE + 1)
+        self._claim(self._any_worker(luck).claim.seq, count)
+
     # Time and people
 
     @rule(seconds=st.sampled_from([1.0, 31.0, LEASE - 1, LEASE + 1, WRITER_LEASE + 1]))
@@ -293,37 +297,43 @@ class LedgerMachine(RuleBasedStateMachine):
         """It passes."""
         self.clock.advance(seconds)
 
-    @rule()
-    def pause(self) -> None:
-        """The service stays away."""
+    @rule(what=st.sampled_from(["pause", "stop", "stop", "cancel", "shred", *["resume", "another job"] * 2]))
+    def something_else_happens(self, what: str) -> None:
+        """Somebody types a command, or a timer fires."""
+        {
+            "pause": self._pause,
+            "stop": lambda: self._stop(JobState.STOPPED),
+            "cancel": lambda: self._stop(JobState.CANCELLED),
+            "shred": self.ledger.chunks.shred_expired,
+            "resume": self._resume,
+            "another job": self._another_job,
+        }[what]()
+
+    def _pause(self) -> None:
         self.ledger.jobs.pause(self.job.id, "unavailable: HTTP 503")
         if self.state is JobState.RUNNING:
             self.state = JobState.PAUSED
 
-    @rule(state=st.sampled_from([*[JobState.STOPPED] * 7, JobState.CANCELLED]))
-    def stop(self, state: JobState) -> None:
-        """A stop of any kind; the account is free."""
+    def _stop(self, state: JobState) -> None:
         stopped = self.ledger.jobs.stop(self.job.id, state, "max_failed: 3")
         assert stopped is self.state.active
         if stopped:
             self.state, self.held_until = state, 0.0
 
-    @rule()
-    def resume(self) -> None:
-        """Somebody goes on with the job, unless it is over or another has its account."""
+    def _resume(self) -> None:
         if self.state in (JobState.DONE, JobState.CANCELLED):
             assert not self.ledger.jobs.start(self.job.id)
             return
-        if self._begin(lambda: self.ledger.jobs.take(self.job, "desk:2")):
+        if self._begin(lambda: self.ledger.jobs.take(self.job, "desk:2"), own=True):
             self.ledger.chunks.wake(self.job.id)
             assert self.ledger.jobs.start(self.job.id)
             self.state, self.held_until = JobState.RUNNING, self.clock.now + WRITER_LEASE
             for chunk in self.chunks.values():
                 chunk.due_at = 0.0
 
-    def _begin(self, take: Callable[[], None]) -> bool:
+    def _begin(self, take: Callable[[], None], *, own: bool = False) -> bool:
         writer = self.ledger.jobs.writer(self.job.host, self.job.account)
-        if writer is None or writer.job == self.job.id:
+        if writer is None or (own and writer.job == self.job.id):
             take()
             self.rival = None
             return True
@@ -331,30 +341,16 @@ class LedgerMachine(RuleBasedStateMachine):
             take()
         return False
 
-    @rule()
-    def another_job_begins(self) -> None:
-        """It gets the account where the job doesn't hold it, or its time is over."""
-        rival = make_job()
-        writer = self.ledger.jobs.writer(self.job.host, self.job.account)
-        if writer is not None:
-            with pytest.raises(JobBusy, match=writer.job):
-                self.ledger.jobs.begin(rival, "desk:3")
+    def _another_job(self) -> None:
+        """It gets the account where nobody holds it; having it, it lets go."""
+        self.clock.advance(WRITER_LEASE + 1)
+        if self.rival:
+            self.ledger.jobs.let_go(self.rival.id)
+            self.rival = None
             return
-        self.ledger.jobs.begin(rival, "desk:3")
-        self.rival, self.held_until = rival, 0.0
-
-    @precondition(lambda self: self.rival)
-    @rule()
-    def the_other_job_ends(self) -> None:
-        """It lets go."""
-        assert self.rival is not None
-        self.ledger.jobs.let_go(self.rival.id)
-        self.rival = None
-
-    @rule()
-    def shred(self) -> None:
-        """The timer shreds what is past its time."""
-        self.ledger.chunks.shred_expired()
+        rival = make_job()
+        if self._begin(lambda: self.ledger.jobs.begin(rival, "desk:3")):
+            self.rival, self.held_until = rival, 0.0
 
     def _finish(self) -> None:
         over = all(chunk.state == "ended" for chunk in self.chunks.values())
@@ -399,5 +395,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = pytest.mark.timeout(120)(LedgerMachine.TestCase)
 TestLedger.settings = settings(
-    max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck)
+    max_examples=70, stateful_step_count=50, suppress_health_check=list(HealthCheck)
 )
