@@ -30,7 +30,7 @@ def test_every_command_tells_its_usage(siproster: Program) -> None:
 def test_commands_of_a_group_tell_their_usage(siproster: Program) -> None:
     """`realm` lists what is below it, and each of those answers --help."""
     below = commands(siproster.run("realm", "--help").stdout)
-    assert below == ["create", "list", "show"]
+    assert below == ["create", "delete", "list", "show", "update"]
     for name in below:
         assert siproster.run("realm", name, "-h").stdout.startswith(f"Usage: siproster realm {name} ")
 

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _sqlite(url: URL) -> Engine:
     path = Path(url.database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        _make_private(path)
     except OSError as error:
         raise LedgerError(f"the ledger {path} can't be opened: {error.strerror}") from None
     engine = create_engine(url, hide_parameters=True, pool_size=20, max_overflow=20)
@@ -113,18 +113,39 @@ def _bound_pauses(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
+def _make_private(path: Path) -> None:
+    """Make the file with mode 0600, and never open one that is there.
+
+    Closing any descriptor of a file drops every lock that the process holds on it (POSIX): a connection of
+    this process would lose SQLite's own, and the next process to leave would delete the WAL under it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
 def _prepare(connection: Any, _record: Any) -> None:
     # The driver's own BEGIN is deferred: a read that turns into a write then fails at once, or
     # overwrites in silence. We say BEGIN ourselves (below).
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        cursor.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection, cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
     # What was shredded must not stay behind in free pages of the file.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
+
+
+def _use_wal(connection: Any, cursor: Any) -> None:
+    """Switch a new ledger to WAL; the busy timeout does not hold for the switch of another process."""
+    end = time.monotonic() + _BUSY_MS / 1000
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except connection.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _begin(connection: Connection) -> None:
