@@ -113,6 +113,13 @@ def test_corrections_are_laid_over(ledger: Ledger) -> None:
     assert (carol.user, carol.password) == ("carol", "a new one, 12 long")
 
 
+def test_a_spreadsheet_that_took_the_zeros_off_is_found_out(ledger: Ledger) -> None:
+    """0103 came back as 103: another extension, so the row is refused and says why."""
+    job = imported(ledger, f"{HEADER}0103,{GOOD},office,x\n", Options(), {2: Status.FAILED})
+    [row] = again(ledger, job, {2: {"username": "103"}})
+    assert [problem.code for problem in row.problems] == ["spreadsheet_damage"]
+
+
 def test_corrections_of_other_rows_do_nothing(ledger: Ledger) -> None:
     """A correction of a row that is in place, or of none, brings no row back."""
     corrections = {2: {"username": "other"}, 99: {"username": "nobody"}}

@@ -72,10 +72,24 @@ def test_the_jobs_own_password_column_counts_alone(failed: Path) -> None:
         failed, "user,password,AuthPassword", line(7, f"bob,web,{GOOD}"), map={"password": "authpassword"}
     )
     assert (said[7]["password"], said[7][PASSWORD]) == ("web", GOOD)
-    assert (
-        PASSWORD
-        not in corrected(failed, "user,password", line(7, "bob,web"), map={"password": "AuthPassword"})[7]
-    )
+    options = Options(map={"password": "AuthPassword"})
+    failed.write_text("\n".join([f"{OWN},user,password", line(7, "bob,web")]), "utf-8")
+    decoy = dict(corrections(str(failed), JOB, options, ["user", "password"]))
+    assert PASSWORD not in decoy[7]
+
+
+def test_a_password_column_added_by_hand_counts(failed: Path) -> None:
+    """Where no column has the job's own name for it, one with a usual name that isn't carried is taken."""
+    options = Options(map={"password": "SIP Secret"})
+    failed.write_text("\n".join([f"{OWN},user,password", line(7, f"bob,{GOOD}")]), "utf-8")
+    assert dict(corrections(str(failed), JOB, options, ["user"]))[7][PASSWORD] == GOOD
+
+
+def test_a_column_that_the_job_has_not_is_refused(failed: Path) -> None:
+    """A renamed or misspelt column would be passed over in silence, and the old value sent."""
+    failed.write_text("\n".join([f"{OWN},extension", line(7, "0801")]), "utf-8")
+    with pytest.raises(UsageError, match="no column 'extension'"):
+        dict(corrections(str(failed), JOB, Options(), ["user"]))
 
 
 @pytest.mark.parametrize(

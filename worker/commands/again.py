@@ -120,7 +120,7 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
 def _corrections(path: str | None, parent: Job) -> Corrections:
     if not path:
         return {}
-    return dict(roster.corrections(path, parent.id, parent.options))
+    return dict(roster.corrections(path, parent.id, parent.options, parent.columns))
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:

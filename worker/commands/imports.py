@@ -97,6 +97,7 @@ def begin(session: Session, job: Job) -> None:
     """Enter the job and say its id, so that it can be resumed whatever happens next."""
     session.ledger.jobs.begin(job, owner())
     say(f"job {job.id}")
+    say(f"  account {job.account} at {job.host}")
 
 
 def plan_or_forget(session: Session, job: Job, rows: Iterable[Row]) -> None:

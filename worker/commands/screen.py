@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -123,8 +124,11 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"))
-    for path in summary["files"].values():
+    written = [path for path in summary["files"].values() if Path(path).exists()]
+    for path in written:
         console.print(Text(f"  {path}"), soft_wrap=True)
+    if not written:
+        say(f"write the result files with: siproster report {summary['job']}")
 
 
 def on_stdout() -> Console:

@@ -29,6 +29,7 @@ class EarlierRows:
     parent: Job
     corrections: Corrections
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
+    _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
 
     @property
     def name(self) -> str:
@@ -59,9 +60,13 @@ class EarlierRows:
             yield self._with_reason(row)
 
     def _with_reason(self, row: Row) -> Row:
-        """A record whose cells were never known is as wrong as it was, unless somebody corrected it."""
-        reason = self._unreadable.get(row.line)
-        return replace(row, problems=(reason,)) if reason else row
+        """With what only the earlier job can tell about the row."""
+        # A record whose cells were never known is as wrong as it was, unless somebody corrected it.
+        if reason := self._unreadable.get(row.line):
+            return replace(row, problems=(reason,))
+        if damage := self._damaged.get(row.line):
+            return replace(row, problems=(*row.problems, damage))
+        return row
 
     def _records(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         passwords = _Passwords(self.ledger, self.seal, self.parent.id)
@@ -84,6 +89,10 @@ class EarlierRows:
                 "import the roster again, or give --corrections with a password column",
             )
         cells = dict(zip(self.columns, row.cells, strict=True))
+        for column, cell in cells.items():
+            if _lost_zeros(cell, said.get(column, cell)):
+                text = f"{column}: {cell} came back as {said[column]}; format the column as text"
+                self._damaged[row.line] = Problem("spreadsheet_damage", text)
         return {**cells, **said, PASSWORD: password}
 
 
@@ -108,3 +117,8 @@ class _Passwords:
         if sealed is not None:
             rows = open_chunk(self._seal, self._job, seq, sealed)
             self._open.update((row.line, row.password) for row in rows)
+
+
+def _lost_zeros(before: str, after: str) -> bool:
+    """Whether a spreadsheet took the leading zeros off: 0103 is another extension than 103."""
+    return before != after and before.isdecimal() and before.lstrip("0") == after.lstrip("0")

@@ -46,25 +46,33 @@ def read_again(
     return made(fields, layout, rules_for(layout, again))
 
 
-def corrections(path: str, job: str, options: Options | None = None) -> Iterator[tuple[int, dict[str, str]]]:
+def corrections(
+    path: str, job: str, options: Options | None = None, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
     """What a corrected ``failed.csv`` says: (line in the roster, {column: value}), as a stream.
 
     A password is under PASSWORD, where a cell of the file has one: in the column that the job's own
     ``--map password`` named, else in one with a usual name. Our columns ``bw__username``,
     ``bw__domain`` and ``bw__realm`` come too: correcting those instead of the roster's has no effect.
+    ``columns``: the job's carried ones; with them a column that is none of them is refused.
 
     Raises:
         UsageError: it is not a job's result file, another job's, or a row of it can't be read; also
             while it is being read.
     """
     text, header = open_table(path, lambda name: name.startswith(OWN))
-    return _Corrections(text, header, job, options or Options()).read()
+    found = _Corrections(text, header, job, options or Options(), columns or ())
+    if columns is not None:
+        found.refuse_strangers(columns)
+    return found.read()
 
 
 class _Corrections:
     """One result file that somebody corrected."""
 
-    def __init__(self, text: Text, header: Header, job: str, options: Options) -> None:
+    def __init__(
+        self, text: Text, header: Header, job: str, options: Options, carried: Sequence[str]
+    ) -> None:
         names = [name.casefold() for name in header.names]
         for name in ("bw__job", "bw__row"):
             if name not in names:
@@ -77,12 +85,22 @@ class _Corrections:
         self._expected = job
         self._job = names.index("bw__job")
         self._row = names.index("bw__row")
-        self._password = _password_column(header, options)
+        self._password = _password_column(header, options, carried)
         self._kept = [
             (at, name)
             for at, name in enumerate(header.names)
             if name and at != self._password and (not header.is_own(at) or name.casefold() in _TELLING)
         ]
+
+    def refuse_strangers(self, columns: Sequence[str]) -> None:
+        """UsageError for a column that would be passed over in silence, with what is in it."""
+        known = set(columns)
+        strange = [name for _, name in self._kept if name not in known and name.casefold() not in _TELLING]
+        if strange:
+            raise UsageError(
+                f"{self._header.place}: the job has no column {', '.join(map(repr, strange))}",
+                f"corrections go into {', '.join(columns)}, and a column called password",
+            )
 
     def read(self) -> Iterator[tuple[int, dict[str, str]]]:
         with closing(self._text.source), Seen() as seen, self._text.lines() as lines:
@@ -120,13 +138,14 @@ class _Corrections:
         )
 
 
-def _password_column(header: Header, options: Options) -> int | None:
-    """The job's own name for it counts alone: a carried decoy may have a usual name."""
+def _password_column(header: Header, options: Options, carried: Sequence[str]) -> int | None:
+    """The job's own name for it, else a usual one that is no carried column's: that would be a decoy."""
     mapped = options.map.get("password")
     if mapped is not None:
         named = [at for at, name in enumerate(header.names) if plain(name) == plain(mapped)]
-        return named[0] if named else None
-    found = header.candidates("password")
+        if named:
+            return named[0]
+    found = [at for at in header.candidates("password") if header.names[at] not in carried]
     if len(found) > 1:
         names = " and ".join(header.names[at] for at in found)
         raise UsageError(f"{header.place}: {names} may both be the password", "take one of them out")

@@ -13,7 +13,7 @@ from typing import Final
 from worker.errors import UsageError
 from worker.model import Family, Options, Problem, Row, Weak
 from worker.roster.damage import DAMAGED, ROUNDED, SCIENTIFIC, damaged, rounded
-from worker.roster.passwords import SHORT, is_name, oddities, weaknesses
+from worker.roster.passwords import SHORT, is_masked, is_name, oddities, weaknesses
 
 LONGEST_NAME: Final = 32
 """UserName and Domain, each; in the realm family both together with their ``@``."""
@@ -156,6 +156,8 @@ def _id_problems(application: str) -> list[Problem]:
 def _password_problems(password: str) -> list[Problem]:
     if not password:
         return [Problem("password_missing", "password: empty, but every row needs one")]
+    if is_masked(password):
+        return [Problem("password_masked", "password: masked; the export hid the real one")]
     try:
         password.encode()
     except UnicodeEncodeError:  # half of a surrogate pair: there are no UTF-8 bytes to make a digest of

@@ -39,10 +39,6 @@ _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
         ),
     ),
     (damaged, Problem("spreadsheet_damage", "password: looks as if a spreadsheet had rewritten it")),
-    (
-        re.compile("[*\u2022\u25cf]+").fullmatch,
-        Problem("password_masked", "password: looks masked; the export hid the real one"),
-    ),
 )
 """What may be a slip of the file's author."""
 
@@ -50,6 +46,10 @@ _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
 def oddities(password: str) -> list[Problem]:
     """What is odd about the password: told, but it is used as it is."""
     return [problem for test, problem in _ODDITIES if test(password)]
+
+
+is_masked = re.compile("[*\u2022\u25cf]+").fullmatch
+"""Whether an export hid the password: whoever guesses so could register."""
 
 
 def weaknesses(password: str, user: str, domain: str, shared: bool) -> tuple[Problem, ...]:
