@@ -221,12 +221,17 @@ def test_what_is_listed_can_be_deleted(held: Program, sandbox: Sandbox, api: str
 
 
 def test_results_of_an_import_can_be_deleted(held: Program, sandbox: Sandbox) -> None:
-    """A results.csv says who was meant in the end, whatever the roster called them."""
+    """A results.csv says who was meant in the end; whose outcome isn't named is left alone."""
     roster = roster_of(held.work / "x.csv", [User("x1", "Pw-1-xY-long"), User("x2", "Pw-2-xY-long")])
     held.run("import", roster, "--username", "{username}9", "--yes", "--results", held.work / "x")
     results = held.work / "x" / "results.csv"
     assert {"x19", "x29"} < on_account(sandbox)
-    deleted = held.run("credential", "delete", "--from", results, "--yes", "--json")
+    refused = held.run("credential", "delete", "--from", results, "--yes")
+    assert (refused.code, {"x19", "x29"} < on_account(sandbox)) == (6, True)
+    assert "--status" in refused.stderr
+    words = ("credential", "delete", "--from", results, "--yes", "--json")
+    assert held.run(*words, "--status", "exists").json == []
+    deleted = held.run(*words, "--status", "created")
     assert [fact["outcome"] for fact in deleted.json] == ["deleted", "deleted"]
     assert on_account(sandbox) == set(NAMES)
 

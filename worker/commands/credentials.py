@@ -30,6 +30,10 @@ digests_option = click.option("--show-digests", is_flag=True,
 domain_option = click.option("--domain", metavar="NAME", default="", help="Domain of users without one.")
 
 
+_OUTCOMES = ("created", "updated", "unchanged", "exists", "failed", "unknown")
+"""Outcomes of rows whose user may be on the service; ``failed``: stored in another case."""
+
+
 @click.group("credential")
 def credential() -> None:
     """List, show and delete the users that are stored."""
@@ -94,14 +98,16 @@ def show(
 @click.argument("users", metavar="[USER]...", nargs=-1)
 @click.option("--from", "file", metavar="FILE", default="",
               help="A CSV with username, domain, realm; also a results.csv or failed.csv.")  # fmt: skip
+@click.option("--status", "statuses", multiple=True, type=click.Choice(list(_OUTCOMES)),
+              help="Of a result file, the rows with this outcome (repeatable); needed there.")  # fmt: skip
 @domain_option
 @scope_options
 @yes_option
 @json_option
 @settings_options
 def delete(
-    users: tuple[str, ...], file: str, domain: str, family: str, realm: str, yes: bool, as_json: bool,
-    **given: Any,
+    users: tuple[str, ...], file: str, statuses: tuple[str, ...], domain: str, family: str, realm: str,
+    yes: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Delete users, who can't register any more from then on.
 
@@ -110,7 +116,7 @@ def delete(
     if bool(users) == bool(file):
         raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")
     session = Session(given)
-    with closing(Targets(users, file, domain, realm)) as targets:
+    with closing(Targets(users, file, domain, realm, statuses)) as targets:
         say(targets.told)
         removal = Removal(session.api, Family(family), targets)
         number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"

@@ -18,10 +18,12 @@ DELETED, NOT_FOUND, FAILED = "deleted", "not_found", "failed"
 class Targets:
     """Who is to be deleted: named on the command line, or in a file that is read twice and kept nowhere."""
 
-    def __init__(self, users: Sequence[str], file: str, domain: str, realm: str) -> None:
+    def __init__(
+        self, users: Sequence[str], file: str, domain: str, realm: str, statuses: Sequence[str]
+    ) -> None:
         """Raises UsageError where the file can't be read to its end."""
         self._users = users
-        self._file = Names(file) if file else None
+        self._file = Names(file, statuses) if file else None
         self._domain = domain
         self._realm = realm
 

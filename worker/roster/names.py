@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -37,15 +37,21 @@ class Names:
     The ``'`` that keeps a spreadsheet from running a cell is taken off; no name begins with one.
     """
 
-    def __init__(self, place: str) -> None:
-        """Reads all of it once. Raises UsageError, with the line, for what can't be read as such a file."""
+    def __init__(self, place: str, statuses: Collection[str] = ()) -> None:
+        """Reads all of it once. Raises UsageError, with the line, for what can't be read as such a file.
+
+        ``statuses``: of a result file only the rows with these outcomes; without any it is refused, since
+        it names users who were there before the job as well.
+        """
         self._text, self._header = open_table(place, known)
+        self._statuses = frozenset(statuses)
         try:
             self._at = {field: at for field in FIELDS if (at := _column(self._header, field)) is not None}
             if "username" not in self._at:
                 raise UsageError(
                     f"{self._header.place} has no column with user names", self._header.guess(["username"])
                 )
+            self._status = self._status_column()
             self.count = sum(1 for _ in self)
         except BaseException:
             self.close()
@@ -60,11 +66,23 @@ class Names:
         with self._text.lines() as lines:
             for line, fields in islice(self._text.records(lines), 1, None):
                 self._check(line, fields)
+                if self._status is not None and fields[self._status] not in self._statuses:
+                    continue
                 yield Name(line, *(self._cell(fields, field) for field in FIELDS))
 
     def close(self) -> None:
         """Let go of what was kept of a file that comes only once."""
         self._text.source.close()
+
+    def _status_column(self) -> int | None:
+        names = [name.casefold() for name in self._header.names]
+        at = names.index(f"{OWN}status") if f"{OWN}status" in names else None
+        if at is not None and not self._statuses:
+            raise UsageError(
+                f"{self._header.place} has outcomes: it names users that its job never made, too",
+                "say which are meant, for example --status created or --status exists",
+            )
+        return at
 
     def _cell(self, fields: Fields, field: str) -> str:
         return restored(fields[self._at[field]]).strip() if field in self._at else ""
