@@ -105,10 +105,11 @@ class Injector:
     def kill_pool_process(self, luck: random.Random) -> bool:
         """SIGKILL to one process of a pool."""
         group = self._pick(luck)
-        if group is None:
+        pool = group.pool() if group else []
+        if not pool:  # it has just begun, or is about to end
             return False
         with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(luck.choice(group.pool())).kill()
+            psutil.Process(luck.choice(pool)).kill()
         return True
 
     def kill_command(self, luck: random.Random) -> bool:
