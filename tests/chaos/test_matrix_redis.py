@@ -36,6 +36,7 @@ def test_redis_is_killed(fleet: Fleet, redis: Redis) -> None:
     until(lambda: posts(fleet.sandbox))
     redis.kill()
     until(lambda: len(fleet.outcomes(job)) >= 8)  # what it had begun goes on without
+    until(lambda: group.said("Connection refused"))  # so it could not acknowledge
     redis.restart()
     assert fleet.finish(job) == {"created": 24}
     assert group.process.poll() is None
@@ -67,9 +68,9 @@ def test_redis_is_frozen(fleet: Fleet, redis: Redis) -> None:
 
     Guard: throttle.REDIS_TIMEOUT; ``socket_timeout`` of the transport.
     """
-    fleet.sandbox.knobs(latency=0.1)
+    fleet.sandbox.knobs(latency=0.2)
     fleet.worker()
-    job = fleet.begin(users(24), *SMALL)
+    job = fleet.begin(users(24), "--chunk-size", "8", "--batch-size", "1", "--concurrency", "1")
     until(lambda: posts(fleet.sandbox))
     redis.process.send_signal(signal.SIGSTOP)
     until(lambda: len(fleet.outcomes(job)) >= 8)

@@ -92,7 +92,7 @@ STRANGE: Mapping[str, Mapping[str, Any]] = {
 def test_a_strange_answer(office: Program, sandbox: Sandbox, how: str) -> None:
     """Errors inside a 201, with half an echo or none: every row gets its own outcome, and nobody else's.
 
-    Guard: Settling._settle and _settle_unnamed.
+    Guard: Settling._settle_unnamed.
     """
     sandbox.knobs(applications=[], **each(STRANGE[how], probability=1))
     rows = [
