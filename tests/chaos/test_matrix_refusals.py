@@ -65,7 +65,7 @@ def test_a_second_writing_job(office: Program, sandbox: Sandbox) -> None:
 
     Guard: ``writers.until < :now`` of jobs._TAKE.
     """
-    sandbox.knobs(latency=0.3)
+    sandbox.knobs(latency=2)
     roster = roster_of(office.work / "staff.csv", users(12))
     path = office.home / "ledger.sqlite"
     office.environment["SIPROSTER_LEDGER"] = f"sqlite:///{path}"

@@ -69,7 +69,7 @@ def test_killed_while_reading(either: Program, sandbox: Sandbox, unread: Path) -
 def test_killed_while_posting(either: Program, sandbox: Sandbox, tmp_path: Path) -> None:
     """Killed with requests in flight: meanwhile nobody else may write to the account; then resume ends it."""
     wanted = users(200)
-    sandbox.knobs(latency=0.2)
+    sandbox.knobs(latency=1)
     process = either.start("import", roster_of(tmp_path / "staff.csv", wanted), *SLOWLY)
     job = job_of(process)
     until(lambda: sandbox.credentials(), process)
