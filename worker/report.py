@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -52,8 +53,8 @@ def make_folder(folder: Path) -> None:
     """The folder for result files, before anything is sent; UsageError when it can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = folder / f".{os.getpid()}"
-        probe.touch(mode=0o600)
+        probe = folder / f".{secrets.token_hex(8)}"
+        probe.touch(mode=0o600, exist_ok=False)
         probe.unlink()
     except OSError as error:
         raise UsageError(
@@ -137,8 +138,9 @@ def _iso(moment: Any) -> str:
 @contextmanager
 def _new_file(path: Path) -> Iterator[TextIO]:
     """A file of mode 0600 that takes its name when it is whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    # A name that nobody can guess, and never a file or a link that somebody has put there.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file

@@ -27,7 +27,7 @@ from worker.importing.job import new_job
 from worker.importing.owners import owner
 from worker.importing.plan import Tally, check, plan
 from worker.importing.realms import JobRealms
-from worker.model import Job, Options, Row
+from worker.model import Job, JobState, Options, Row
 from worker.roster import Roster
 
 _TOLD = 50
@@ -105,6 +105,8 @@ def plan_or_forget(session: Session, job: Job, rows: Iterable[Row]) -> None:
     try:
         tally = plan(session.ledger, session.seal, session.station.api(job.options), job, rows)
     except (Exception, KeyboardInterrupt):
+        if session.ledger.jobs.state(job.id) is not JobState.PLANNING:
+            raise  # somebody resumed it meanwhile, and it may have sent something
         session.ledger.jobs.forget(job.id)
         say(f"job {job.id} is forgotten: nothing was sent")
         raise

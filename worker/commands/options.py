@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -181,6 +182,9 @@ def from_file(
 
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
     """The options, checked; UsageError says what is wrong with which."""
+    for name in ("rate", "patience", "keep_days"):
+        if given[name] is not None and not math.isfinite(given[name]):
+            raise UsageError(f"--{name.replace('_', '-')} {given[name]}: it takes a finite number")
     batch = given["batch_size"]
     return Options(
         realm=given["realm"],

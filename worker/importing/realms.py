@@ -92,9 +92,10 @@ class JobRealms:
         return self._known(ref, realm)
 
     def _known(self, ref: str, realm: Realm) -> int:
-        if realm.id in self._by_id:
-            return self._by_id[realm.id]
-        key = self._by_id[realm.id] = len(self._by_id)
+        name = realm.id or realm.host
+        if name in self._by_id:
+            return self._by_id[name]
+        key = self._by_id[name] = len(self._by_id)
         self._keep(key, ref, realm, empty=realm.credentials == 0)
         return key
 
