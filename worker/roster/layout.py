@@ -57,6 +57,10 @@ class Layout:
     warnings: tuple[Problem, ...]
 
 
+_word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
+"""Whether a cell may be a column's name: letters, and a number at its end."""
+
+
 def plain(name: str) -> str:
     """A column's name without what doesn't count: case, white space, ``_`` and ``-``."""
     return re.sub(r"[\s_\-]+", "", name).casefold()
@@ -116,9 +120,13 @@ class Header:
         """
         if not any(known(name) or _header_word(plain(name)) for name in self.names):
             return f"its first line has {self.named} cells, none of them a known name: is the header missing?"
-        plains = {plain(name): name for at, name in enumerate(self.names) if name and at not in taken}
+        words = [name for at, name in enumerate(self.names) if at not in taken and _word_like(name)]
+        plains = {plain(name): name for name in words}
         near = [match for word in wanted for match in difflib.get_close_matches(plain(word), plains, 1)]
-        listed = ", ".join(name for name in self.names if name)
+        # Beside one header word a line of data may still hold a password: only words are shown.
+        listed = ", ".join(
+            name if _word_like(name) else f"(column {at})" for at, name in enumerate(self.names, 1) if name
+        )
         return (
             f"did you mean {plains[near[0]]!r}? The columns are: {listed}"
             if near
