@@ -120,7 +120,6 @@ def test_a_chunk_is_delivered_three_times(fleet: Fleet) -> None:
     assert [chunk["attempts"] for chunk in fleet.chunks(job)] == [1, 1]
 
 
-@both
 def test_a_frozen_worker_wakes_after_its_lease(fleet: Fleet) -> None:
     """Its chunk being another's by then, its late outcome is refused, and the other's is the one that counts.
 
