@@ -97,7 +97,7 @@ def _realm_entry(credential: Credential) -> str:
 
 
 def _digests(credential: Credential) -> str:
-    return f"<Hash1>{_escaped(credential.hash1)}</Hash1><Hash1b>{_escaped(credential.hash1b)}</Hash1b>"
+    return f"<Hash1>{_escaped(credential.hash1)}</Hash1>{_optional('Hash1b', credential.hash1b)}"
 
 
 def _optional(tag: str, value: str) -> str:

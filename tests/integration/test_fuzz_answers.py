@@ -127,7 +127,7 @@ def patient_api(service: Service) -> Iterator[Api]:
 @given(st.lists(answers, min_size=1, max_size=5), st.sampled_from(Family), st.booleans(), st.booleans())
 @settings(max_examples=120)
 def test_any_answers(
-    service: Service, patient_api: Api, script: list[Told], family: Family, empty: bool, doubtful: bool
+    service: Service, patient_api: Api, script: list[Told], family: Family, looked: bool, doubtful: bool
 ) -> None:
     """Posted or asked for, no row has two outcomes; without an exception of ours each has one; no text
     holds a password or a digest.
@@ -135,7 +135,7 @@ def test_any_answers(
     service.answers = itertools.cycle(script)
     outcomes: list[Outcome] = []
     settling = Settling(
-        family, make_realms(empty=empty), patient_api,
+        family, make_realms(looked=looked), patient_api,
         permit=lambda deadline: None, record=outcomes.extend, go_on=lambda: None, learn=lambda bound: None,
     )  # fmt: skip
     told, done = "", False

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "settings": NOUNS,
     "api": NOUNS | {"wire", "throttle"},
     "report": NOUNS | {"ledger"},
-    "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "seal", "throttle"},
+    "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
     "tasks": NOUNS | {"importing", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),

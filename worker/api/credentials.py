@@ -21,6 +21,9 @@ SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
 _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each look for a credential that must exist: a list may lag behind a write."""
 
+Written = Callable[[Stored | None], bool]
+"""Whether what was read shows a write that was just done."""
+
 
 class Credentials:
     """The credentials of one account."""
@@ -61,9 +64,18 @@ class Credentials:
         found = self._all(_list_path(family, None), {**filters, **_fragment("realmFragment", host)}, size)
         return (entry for entry in found if entry.realm.casefold() in ("", host))
 
-    def read(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
-        """One, singly."""
-        return self._client.ask("GET", _one_path(family, realm, stored), _read_one)
+    def read(
+        self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
+    ) -> Stored | None:
+        """One, singly; more than once while a write does not show."""
+        path = _one_path(family, realm, stored)
+        found = self._client.ask("GET", path, _read_one)
+        for seconds in _LOOKS[1:]:
+            if written is None or written(found):
+                break
+            self._sleep(seconds)
+            found = self._client.ask("GET", path, _read_one)
+        return found
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
         """The entry with its digests: where the list left one out, the credential is read singly."""
@@ -72,12 +84,14 @@ class Credentials:
         return self.read(family, realm, stored) or stored
 
     def update(
-        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit
-    ) -> None:
+        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit,
+        clear: bool = False,
+    ) -> None:  # fmt: skip
         """Set digests and application."""
         _refuse_to_move(family, stored, credential)
         # Whether a PUT without an application clears it is not known: so the one that is there is sent again.
-        wanted = replace(credential, application=credential.application or stored.application)
+        had = "" if clear else stored.application
+        wanted = replace(credential, application=credential.application or had)
         path = _one_path(family, realm, stored)
         body = wire.update_xml(wanted, realm.id if realm and family is Family.REALM else "")
         self._client.ask("PUT", path, read_done, body=body, permit=permit)
