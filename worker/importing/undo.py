@@ -191,7 +191,12 @@ class Undo:
             return Undone(deed.line, KEPT, "id_differs", "somebody has deleted it and made another one since")
         if mark(now.hash1, now.hash1b) != deed.mark:
             return Undone(deed.line, KEPT, DIGEST, "somebody has set another password since")
-        if deed.application and now.application.casefold() != deed.application.casefold():
+        # The service may have kept the old one (application_not_set).
+        expected = {
+            deed.application.casefold(),
+            *([deed.before.application.casefold()] if deed.before else []),
+        }
+        if deed.application and now.application.casefold() not in expected:
             text = f"somebody has set application {now.application or 'none'} since"
             return Undone(deed.line, KEPT, APPLICATION, text)
         return None
