@@ -9,12 +9,14 @@ import zlib
 from collections.abc import Callable
 from contextlib import closing
 
+import httpcore
 import pytest
 
 from tests.integration.api_client import Naps, Permits, credential
 from tests.integration.test_api_hostile import ALICE, REALM, always, entries, response, served, with_token
 from tests.scripted import Asked, Told, scripted, spoken
 from worker import wire
+from worker.api.deadline import Backend, Deadline
 from worker.api.transport import LONGEST_PIECE, Interrupted, Transport, unpacked
 from worker.errors import AccountNotFound, AnswerLost, StopJob, Unavailable
 from worker.model import Answer, Echo, EntryError, Family, Stored
@@ -279,10 +281,44 @@ def test_nothing_is_sent_after_the_deadline() -> None:
 
 
 def test_a_host_with_several_addresses_is_reached_by_any() -> None:
-    """localhost may be ::1 first, where nobody listens: the next address has its share of the time."""
-    with scripted(lambda asked: Told(200, b"here")) as server, closing(Transport(10)) as transport:
-        url = server.url.replace("127.0.0.1", "localhost")
-        assert transport.send("GET", url, {}, b"").body == b"here"
+    """Where nobody listens under one of them, the next one is tried."""
+    tried = ["127.0.0.2", "127.0.0.1"]
+    with scripted(lambda asked: Told(200)) as server:
+        backend = Backend(httpcore.SyncBackend(), begun(10), lambda host, port: tried)
+        stream = backend.connect_tcp("api.example", int(server.url.rpartition(":")[2]), 10)
+        with closing(stream):
+            assert stream.get_extra_info("server_addr")[0] == "127.0.0.1"
+
+
+class Silent(httpcore.NetworkBackend):
+    """Nobody answers under any address; keeps how long each was waited for."""
+
+    def __init__(self) -> None:
+        self.waited: list[float | None] = []
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *rest: object, **others: object
+    ) -> httpcore.NetworkStream:
+        self.waited.append(timeout)
+        raise httpcore.ConnectTimeout
+
+
+@pytest.mark.parametrize(("many", "most"), [(2, 10.0), (5, 6.0)])
+def test_many_addresses_share_the_deadline(many: int, most: float) -> None:
+    """Each has ten seconds at most, and no more than its part of what the request has left."""
+    silent = Silent()
+    backend = Backend(silent, begun(30), lambda host, port: ["127.0.0.2"] * many)
+    with pytest.raises(httpcore.ConnectTimeout):
+        backend.connect_tcp("api.example", 443, 10)
+    assert len(silent.waited) == many
+    assert silent.waited[0] is not None
+    assert most - 1 < silent.waited[0] <= most
+
+
+def begun(seconds: float) -> Deadline:
+    deadline = Deadline()
+    deadline.begin(seconds)
+    return deadline
 
 
 # Packed answers

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpcore
@@ -42,7 +42,7 @@ class Deadline(threading.local):
         for transport in (client._transport, *client._mounts.values()):
             if transport is not None:  # None: a host to which no proxy leads
                 assert isinstance(transport, httpx.HTTPTransport)  # noqa: S101  for the type's sake
-                transport._pool._network_backend = _Backend(transport._pool._network_backend, self)
+                transport._pool._network_backend = Backend(transport._pool._network_backend, self)
 
     def left(self, longest: float | None, late: type[Exception], among: int = 1) -> float:
         """Seconds for the next step, ``longest`` at most, an equal share where it is one ``among`` several.
@@ -59,12 +59,27 @@ class Deadline(threading.local):
         return time.monotonic() >= self._end
 
 
-class _Backend(httpcore.NetworkBackend):
-    """Makes connections as ``inner`` does, under the deadline."""
+def addresses(host: str, port: int) -> list[str]:
+    """The host's addresses, in the order of preference. Raises httpcore.ConnectError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
-    def __init__(self, inner: httpcore.NetworkBackend, deadline: Deadline) -> None:
+
+class Backend(httpcore.NetworkBackend):
+    """Makes connections as ``inner`` does, under the deadline. ``resolve`` gives a host's addresses."""
+
+    def __init__(
+        self,
+        inner: httpcore.NetworkBackend,
+        deadline: Deadline,
+        resolve: Callable[[str, int], list[str]] = addresses,
+    ) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._resolve = resolve
 
     def connect_tcp(
         self,
@@ -75,10 +90,10 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """To the first of the host's addresses that answers; left alone, each may take the whole timeout."""
-        options, addresses = list(socket_options or ()), _addresses(host, port)
+        options, found = list(socket_options or ()), self._resolve(host, port)
         failure: Exception = httpcore.ConnectError()
-        for number, address in enumerate(addresses):
-            seconds = self._deadline.left(timeout, httpcore.ConnectTimeout, among=len(addresses) - number)
+        for number, address in enumerate(found):
+            seconds = self._deadline.left(timeout, httpcore.ConnectTimeout, among=len(found) - number)
             try:
                 stream = self._inner.connect_tcp(address, port, seconds, local_address, options)
                 return _Stream(stream, self._deadline)
@@ -117,12 +132,3 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
-
-
-def _addresses(host: str, port: int) -> list[str]:
-    """The host's addresses, in the order of preference. Raises httpcore.ConnectError."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
