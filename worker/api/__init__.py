@@ -6,6 +6,7 @@
             └── client            path and proof: token
                  └── attempts     in its turn (throttle), again where that helps
                       └── transport    one request, one whole answer
+                           └── deadline     the connections, which end with the request's time
     faults                        the one place that reads a refusal
 """
 
