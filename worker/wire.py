@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from lxml import etree
@@ -283,7 +283,8 @@ def _local(tag: str) -> str:
 
 def _fields(element: etree._Element) -> dict[str, str]:
     """The element's children by name, whatever their namespace and order."""
-    fields = {str(child.tag): (child.text or "").strip() for child in element}
+    # A tag is text here, whatever its type says: comments and instructions are not kept.
+    fields: dict[Any, str] = {child.tag: (child.text or "").strip() for child in element}
     if "{" in "".join(fields):  # cheaper than to take eight names apart, of which most have no namespace
         return {_local(tag): text for tag, text in fields.items()}
     return fields
@@ -299,9 +300,13 @@ def _fits(text: str, longest: int) -> bool:
     return len(text) <= longest and text.isprintable() and not _DIGEST.search(text)
 
 
-@lru_cache(maxsize=256)  # a page names few realms and applications
 def _is_value(text: str) -> bool:
     """Whether it can be a realm's host name or an application's id."""
+    return len(text) <= _LONGEST_VALUE and _is_short_value(text)
+
+
+@lru_cache(maxsize=256)  # a page names few of them; only short ones are kept
+def _is_short_value(text: str) -> bool:
     return _fits(text, _LONGEST_VALUE)
 
 

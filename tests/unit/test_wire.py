@@ -382,12 +382,22 @@ def test_a_refusal_is_the_services_by_its_status() -> None:
             wire.read_refusal(body)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-7"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
 def test_an_encoding_in_which_tags_look_otherwise(encoding: str) -> None:
     """A look into the bytes, for an ErrorCode or for the number of tags, must see what the parser sees."""
     text = f'<?xml version="1.0" encoding="{encoding}"?><SipCredentialsResponse>ä</SipCredentialsResponse>'
-    with pytest.raises(wire.Malformed):
-        wire.read_done(text.encode(encoding))
+    for body in (text, "<SipCredentialsResponse/>"):  # with and without a word about it
+        with pytest.raises(wire.Malformed):
+            wire.read_done(body.encode(encoding))
+
+
+def test_an_encoding_that_hides_tags() -> None:
+    """UTF-7 may write a tag without its brackets."""
+    body = (
+        b'<?xml version="1.0" encoding="utf-7"?><SipCredentialsResponse>+ADw-a/+AD4-</SipCredentialsResponse>'
+    )
+    with pytest.raises(wire.Malformed, match="encoding"):
+        wire.read_done(body)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "us-ascii", "iso-8859-1"])

@@ -105,6 +105,8 @@ class Api:
     def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
         """Post a list of credentials: one request, one answer about its entries.
 
+        What the answer says against itself or the list, such as an echo with another digest, is left out.
+
         ``permit`` is called with the deadline in seconds right before every attempt; what it raises comes
         out. Raises AnswerLost (ask before posting again), ListRefused (split the list), and ValueError
         for a character that XML can't hold.
