@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -318,6 +319,31 @@ def test_many_addresses_share_the_deadline(many: int, most: float) -> None:
     assert len(silent.waited) == many
     assert silent.waited[0] is not None
     assert most - 1 < silent.waited[0] <= most
+
+
+class Open(httpcore.NetworkBackend, httpcore.NetworkStream):
+    """A connection at once, whose handshake keeps how long it may take."""
+
+    def __init__(self) -> None:
+        self.shaken: float | None = None
+
+    def connect_tcp(self, *rest: object, **others: object) -> httpcore.NetworkStream:
+        return self
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        self.shaken = timeout
+        return self
+
+
+def test_a_handshake_has_what_is_left() -> None:
+    """Connecting, a proxy's answer and TLS are one request's time, not ten seconds each."""
+    inner = Open()
+    stream = Backend(inner, begun(5), lambda host, port: [host]).connect_tcp("127.0.0.1", 443, 10)
+    stream.start_tls(ssl.create_default_context(), "api.example", 10)
+    assert inner.shaken is not None
+    assert inner.shaken <= 5
 
 
 def begun(seconds: float) -> Deadline:
