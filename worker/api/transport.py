@@ -131,8 +131,6 @@ def _gunzipped(raw: Iterable[bytes]) -> Iterator[bytes]:
             while rest and not unpacking.eof:
                 yield unpacking.decompress(rest, LONGEST_PIECE)
                 rest = unpacking.unconsumed_tail
-        if begun:
-            yield unpacking.flush()  # a repetition's end that found no room, 258 bytes at most
     except zlib.error:
         raise Interrupted("BadGzip") from None
     if begun and not unpacking.eof:
