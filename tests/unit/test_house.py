@@ -44,6 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "click": FREE,
     "cryptography": {"seal", "roster"},
     "fsspec": {"roster"},
+    "httpcore": {"api"},
     "httpx": {"api"},
     "kombu": {"tasks"},
     "lxml": {"wire"},
@@ -56,7 +57,7 @@ LIBRARIES: dict[str, set[str]] = {
     "throttled": {"throttle"},
     "uvicorn": {"sandbox"},
     # Of the standard library: only these open sockets or databases themselves.
-    "socket": {"sandbox"},
+    "socket": {"sandbox", "api"},
     "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

@@ -6,6 +6,7 @@
             └── client            path and proof: token
                  └── attempts     in its turn (throttle), again where that helps
                       └── transport    one request, one whole answer
+                           └── deadline     the connections, which end with the request's time
     faults                        the one place that reads a refusal
 """
 
@@ -103,6 +104,8 @@ class Api:
 
     def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
         """Post a list of credentials: one request, one answer about its entries.
+
+        What the answer says against itself or the list, such as an echo with another digest, is left out.
 
         ``permit`` is called with the deadline in seconds right before every attempt; what it raises comes
         out. Raises AnswerLost (ask before posting again), ListRefused (split the list), and ValueError
