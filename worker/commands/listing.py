@@ -66,13 +66,13 @@ def counted(entries: Iterable[T]) -> Iterator[T]:
             say(f"{number:,} credentials so far")
 
 
-def asked(question: str, *, yes: bool) -> None:
+def asked(question: str, *, yes: bool, what: str = "a deletion", done: str = "deleted") -> None:
     """Go on only where somebody said so: on the terminal, or with --yes. Raises UsageError, click.Abort."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            "a deletion is asked about, and there is no terminal", "--yes is needed: nothing was deleted"
+            f"{what} is asked about, and there is no terminal", f"--yes is needed: nothing was {done}"
         )
     click.confirm(question, abort=True, err=True)
 
