@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import httpx
 import pytest
 
-from tests.integration.sandbox_client import CREDENTIALS, client
+from tests.integration.sandbox_client import CREDENTIALS, REALMS, client, realm_body, texts
 from tests.integration.sip_phone import Phone, Wire, md5
 from tests.sandbox import Sandbox
 
@@ -350,6 +350,42 @@ def test_hostile_input_ends_nothing(
     assert phone.register().status == 200
     assert httpx.get(f"{registrar.url}/_sandbox/health", trust_env=False).status_code == 200
     assert "Traceback" not in (registrar.folder / "server.log").read_text()
+
+
+@pytest.mark.parametrize("piece", [b"X: y\r\n", b"x" * 1_000, b" folded\r\n", b"Via: x, y, z\r\n"])
+def test_a_head_that_never_ends_ends_the_connection(
+    registrar: Sandbox, wire: Callable[[str], Wire], piece: bytes
+) -> None:
+    """A stream may send some kilobytes of headers, not what it likes: 16 KiB are the bound."""
+    one = wire("tcp")
+    one.send(b"REGISTER sip:x SIP/2.0\r\nVia: x\r\n")
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < 10_000_000:
+            one.send(piece * (10_000 // len(piece)))
+            sent += 10_000
+    assert sent < 10_000_000
+    assert registrar.lines("sip") == []
+
+
+def test_a_datagram_with_too_much_in_it_is_dropped(registrar: Sandbox, phone: Phone) -> None:
+    """More headers, or a longer one, than anybody needs; the same with fewer is answered."""
+    many, long = ["X-Other: y"] * 500, ["X-Other: " + "y" * 20_000]
+    for headers in (many, long):
+        phone.wire.send(phone.request(*headers))
+        phone.wire.send(phone.request(*(header[:1_000] for header in headers[:50])))
+        assert phone.wire.receive().status == 401
+    assert len(registrar.lines("sip")) == 2
+
+
+def test_a_realm_that_is_not_active(registrar: Sandbox, phone: Phone) -> None:
+    """404 while a realm is being made."""
+    registrar.knobs(realm_pending=60)
+    with client(registrar) as http:
+        made = http.post(REALMS, content=realm_body("later"))
+        assert made.status_code == 201
+    (pending,) = texts(made, "Realm/Realm")
+    assert phone.ask(uri=f"sip:{pending}").status == 404
 
 
 def test_broken_contacts_and_answers(phone: Phone) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from worker.errors import UsageError
@@ -10,6 +12,13 @@ from worker.settings import load
 LAB = "https://lab.example.com"
 OLDER = "https://dashboard.bandwidth.com"
 PROD, TEST = "https://voice.bandwidth.com", "https://test.voice.bandwidth.com"
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test in an empty working folder, with a state folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.mark.parametrize(
