@@ -145,10 +145,13 @@ def test_unbinding(registrar: Sandbox, phone: Phone) -> None:
 
 def test_a_binding_ends_by_itself(registrar: Sandbox, phone: Phone) -> None:
     """After its seconds a phone is registered no more."""
-    phone.register("Contact: <sip:one@192.0.2.1>;expires=1")
+    phone.register("Contact: <sip:one@192.0.2.1>;expires=3")
     assert bound(registrar) == {"clitest": ["sip:one@192.0.2.1"]}
-    time.sleep(1.1)
-    assert phone.register().contacts == {}
+    end = time.monotonic() + 60
+    while phone.register().contacts:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert bound(registrar) == {}
 
 
 def test_a_change_that_arrives_late_is_refused(registrar: Sandbox, phone: Phone) -> None:
@@ -303,7 +306,7 @@ def test_an_edge_that_is_silent_slow_or_out_of_order(registrar: Sandbox, phone: 
             phone.wire.receive(0.2)
     phone.wire.send(data)
     assert phone.wire.receive().status == 401
-    registrar.knobs(sip_loses=0, sip_latency=0.5)
+    registrar.knobs(sip_loses=0, sip_latency=2)
     phone.wire.send(phone.request())
     with pytest.raises(TimeoutError):
         phone.wire.receive(0.2)

@@ -52,7 +52,7 @@ def test_a_call_that_is_answered(staff: Program, sandbox: Sandbox) -> None:
 
 def test_a_new_call_that_can_not_be_read_is_waited_for(staff: Program, sandbox: Sandbox) -> None:
     """An early 404 is pending: it is read again until it tells."""
-    sandbox.knobs(call_hidden=1.2)
+    sandbox.knobs(call_hidden=3)
     called = staff.run("call", "alice", *ORDER, "--yes")
     assert called.code == 0, called.stderr
     assert "not readable yet, which is usual for a new call" in called.stderr
