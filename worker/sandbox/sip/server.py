@@ -20,6 +20,13 @@ IDLE = 300.0
 """Seconds that a TCP connection may say nothing."""
 MOST_CONNECTIONS = 1_000
 
+# The last of them: the sandbox itself ends, and asyncio would print a traceback of a task that says so.
+_ENDS = (
+    *(Malformed, OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError),
+    asyncio.CancelledError,
+)
+"""What ends a connection without a word."""
+
 Source = tuple[str, int]
 Current = Callable[[], Registrar]
 """The registrar now: a reset makes a new one."""
@@ -62,7 +69,7 @@ class SipServer:
                 source: Source = writer.get_extra_info("peername")[:2]
                 while (request := await _next(reader)) is not None:
                     await self._reply(request, writer, source)
-        except (Malformed, OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except _ENDS:
             pass
         finally:
             self._connections -= 1
