@@ -23,6 +23,7 @@ COMMANDS = {
     "report": ("jobs:report", "Write the result files of a job again."),
     "realm": ("realms:realm", "List, show, create, change and delete realms."),
     "credential": ("credentials:credential", "List, show and delete the users that are stored."),
+    "call": ("call:call", "Place one test call and say what became of it."),
     "snapshot": ("snapshots:snapshot", "Keep what the account holds now, sealed."),
     "diff": ("snapshots:diff", "Tell what changed since a snapshot."),
     "worker": ("serve:worker", "Run a Celery worker."),
