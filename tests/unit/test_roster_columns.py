@@ -174,15 +174,24 @@ def test_a_record_that_cannot_be_attributed_is_never_filtered_out() -> None:
             "userTokens",
             "remotesecret",
         ),
+        *("VMPIN", "USERPIN2", "vm_pin2", "PINNr", "A1", "sip_a1", "SIPKey", "Auth Key 2", "PSK", "Key"),
+        *("authhash", "Auth-Hash", "md5sum", "sipauth", "SIP Auth", "VMPW", "sippass", "webpass2"),
+        *("authtoken", "Door Code", "accesscode", "Zugangscode", "Mot de passe", "presharedkey", "SHA512"),
     ],
 )
 def test_secret_columns_are_known_by_a_word(column: str) -> None:
-    """Whole words, parted by anything but letters or by camel case, in several languages."""
+    """Words and the ends of compounds, parted by all but letters or by camel case, in several languages."""
     assert may_be_secret(column)
 
 
 @pytest.mark.parametrize(
-    "column", ["name", "Shipping", "secretary", "Compass", "passport", "spin", "description", "user_context"]
+    "column",
+    [
+        *("name", "Shipping", "secretary", "Compass", "passport", "spin", "description", "user_context"),
+        *("keyboard", "spinning", "authorised_by", "AuthID", "auth user", "author", "line key 1"),
+        *("Key Label", "hotkey", "monkey", "opinion", "mapping", "pinned", "bypass", "passenger", "hashtag"),
+        *("Area Code", "postcode", "Account number", "voicemail number", "assault", "B1", "access level"),
+    ],
 )
 def test_other_columns_are_not_secret(column: str) -> None:
     """A word inside another one doesn't count."""

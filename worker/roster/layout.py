@@ -56,6 +56,13 @@ class Layout:
     mapping: Mapping[str, str]
     warnings: tuple[Problem, ...]
 
+    @property
+    def fields(self) -> frozenset[int]:
+        """Positions that a row's user name, domain, realm and application are taken from."""
+        user = self.user.positions if isinstance(self.user, Template) else (self.user,)
+        rest = (self.domain, self.realm, self.application)
+        return frozenset([*user, *(at for at in rest if at is not None)])
+
 
 _word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
 """Whether a cell may be a column's name: letters, and a number at its end."""

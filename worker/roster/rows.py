@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
 from worker.roster.check import Rules
+from worker.roster.hiding import DIGITS, digest_in, without_secrets
 from worker.roster.layout import Layout
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
+_NONE: Final = ("",)
 _neutralised = re.compile(r"'+[=+\-@\t\r]").match
 
 
@@ -22,19 +24,26 @@ def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Ro
     exact = layout.exact
     user = layout.user if isinstance(layout.user, Template) else itemgetter(layout.user)
     cells = _picked(layout.carried)
+    loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
+    open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     password, domain, realm, application = layout.password, layout.domain, layout.realm, layout.application
     decided = rules.row
     for line, fields in records:
         if len(fields) == exact or fits(fields, layout):
-            yield decided(
+            secret = fields[password]
+            row = decided(
                 line,
                 user(fields),
                 fields[domain] if domain is not None else "",
                 fields[realm] if realm is not None else "",
                 fields[application] if application is not None else "",
-                fields[password],
+                secret,
                 cells(fields),
             )
+            hideable = open_to_hide(fields) if loose else _NONE
+            if secret in hideable or (max(map(len, hideable)) >= DIGITS and digest_in("\n".join(hideable))):
+                row = without_secrets(row, loose)
+            yield row
         else:
             yield _unattributed(line, fields, layout)
 
