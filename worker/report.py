@@ -71,7 +71,7 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
     """
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        header = [*OWN_COLUMNS, *job.columns]
+        header = [*OWN_COLUMNS, *map(neutral, job.columns)]
         with _new_file(folder / RESULTS) as results, _new_file(folder / FAILED) as failed:
             every, troubled = csv.writer(results), csv.writer(failed)
             every.writerow(header)

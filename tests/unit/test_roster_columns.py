@@ -243,3 +243,11 @@ def test_exactly_one_quote_is_taken_off(cell: str, read: str) -> None:
     for own, expected in (("bw__row", read), ("other", cell)):
         (row,) = rows_of(f"{own},user,password,note\n2,bob,{GOOD},{cell}\n")
         assert row.cells[-1] == expected
+
+
+def test_a_quote_before_a_column_name_is_taken_off() -> None:
+    """A file of ours has one where the name would run as a formula; any other file's name stays."""
+    for own, name, note in (("bw__row", "+user", "=note"), ("other", "'+user", "'=note")):
+        text = f"{own},'+user,password,'=note\n2,bob,{GOOD},n\n"
+        with opened(text, map={"username": name}) as roster:
+            assert (roster.mapping["username"], roster.columns[-1]) == (name, note)

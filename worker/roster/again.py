@@ -11,8 +11,9 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
+from worker.roster.formulas import restored
 from worker.roster.layout import OWN, Header, lay_out, plain
-from worker.roster.rows import fits, made, restored, rules_for
+from worker.roster.rows import fits, made, rules_for
 from worker.roster.seen import Seen
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed, Text

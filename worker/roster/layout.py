@@ -10,6 +10,7 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Problem
+from worker.roster.formulas import restored
 from worker.roster.secret import may_be_secret
 from worker.roster.template import Template
 
@@ -89,6 +90,8 @@ class Header:
         while self.names and not self.names[-1]:
             self.names.pop()
         self.named = len(self.names)
+        if any(name.casefold().startswith(OWN) for name in self.names):  # a result file
+            self.names = [restored(name) for name in self.names]
         self._refuse_twins()
 
     def position(self, name: str, option: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
@@ -10,13 +9,13 @@ from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
 from worker.roster.check import Rules
+from worker.roster.formulas import restored
 from worker.roster.hiding import DIGITS, digest_in, without_secrets
 from worker.roster.layout import Layout
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
 _NONE: Final = ("",)
-_neutralised = re.compile(r"'+[=+\-@\t\r]").match
 
 
 def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Row]:
@@ -80,11 +79,6 @@ def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozens
     if isinstance(layout.user, Template):
         return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
     return Rules(options, shared)
-
-
-def restored(cell: str) -> str:
-    """A cell of a result file without the ``'`` that keeps a spreadsheet from running it; exactly one."""
-    return cell[1:] if _neutralised(cell) else cell
 
 
 def _restored(fields: Fields, layout: Layout) -> Fields:
