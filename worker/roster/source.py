@@ -123,6 +123,22 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
     return _from_path(Path(place).expanduser())
 
 
+def find_and_keep(place: str) -> Source:
+    """As ``find``, with a copy of what it holds now: a file that is changed later is not seen again.
+
+    Raises:
+        UsageError: it is missing, a folder, or can't be read.
+    """
+    found = find(place)
+    if not isinstance(found, LocalFile):
+        return found
+    try:
+        with io.BufferedReader(found.open(), BLOCK) as stream:
+            return _spooled(found.name, found.place, stream)
+    except OSError as error:
+        raise unreadable(found.place, error) from None
+
+
 def blocks(source: Source) -> Iterator[bytes]:
     """All bytes of it, in blocks of one MiB (the last one is shorter)."""
     with io.BufferedReader(source.open(), BLOCK) as stream:
