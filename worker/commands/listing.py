@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 
 from worker.commands.screen import say
+from worker.commands.terminal import visible
 from worker.errors import UsageError
 from worker.report import neutral
 
@@ -74,12 +75,7 @@ def asked(question: str, *, yes: bool) -> None:
         raise UsageError(
             "a deletion is asked about, and there is no terminal", "--yes is needed: nothing was deleted"
         )
-    click.confirm(question, abort=True, err=True)
-
-
-def visible(text: str) -> str:
-    """A text of the service's for a terminal, which control characters could steer."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+    click.confirm(visible(question), abort=True, err=True)
 
 
 def _array(facts: Iterable[Fact]) -> Iterator[str]:

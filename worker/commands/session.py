@@ -15,6 +15,7 @@ import click
 
 from worker import throttle
 from worker.api import Api
+from worker.commands.terminal import say, visible
 from worker.importing.station import Posts, Station, request_budget
 from worker.ledger import Ledger
 from worker.model import Endpoint, Options
@@ -48,7 +49,7 @@ class Session:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         for warning in self.settings.warnings if warn else ():
-            click.secho(f"warning: {warning}", err=True, fg="yellow")
+            say(f"warning: {warning}", "yellow")
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -90,10 +91,17 @@ class Session:
         return Api(self.endpoint, throttle.local(options.rate), budget=request_budget(options))
 
 
+class _Line(logging.Formatter):
+    """A log line that steers no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(visible, super().format(record).split("\n")))
+
+
 def log_to_stderr(level: int) -> None:
     """Our own log lines; those of libraries only where they warn, since they may show whole URLs."""
     handler = logging.StreamHandler(sys.stderr)
-    line = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    line = _Line("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     line.converter = time.gmtime  # as in the ledger and the results: hosts in several zones share one log
     handler.setFormatter(line)
     logging.getLogger().handlers[:] = [handler]

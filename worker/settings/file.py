@@ -33,8 +33,8 @@ class Content:
 def read(config: Path | None, profile: str, me: int | None = None) -> Content:
     """The file's settings and options; nothing where ``config`` is None and no file is there.
 
-    ``me``: the user who trusts himself and root; else the process's own. UsageError for a file that others may
-    write, that was only found and belongs to somebody else, that can't be read, is no TOML, holds a name
+    ``me``: the user who trusts himself and root; else the process's own. UsageError for a file that others
+    may write, that was only found and belongs to somebody else, that can't be read, is no TOML, holds a name
     that is none of ours or a value of another kind, and for a profile that it doesn't have.
     """
     path = config or Path(NAME)
