@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,7 +14,7 @@ import click
 from worker import __version__
 from worker.commands import terminal
 from worker.commands.terminal import say
-from worker.errors import SiprosterError, place_of
+from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
     "import": ("imports:import_", "Post a roster: the main job."),
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: Sequence[str] | None) -> int:
     """Run a command. The one place where an exception becomes a message and an exit code."""
     try:
+        _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
         cli.main(arguments, prog_name="siproster", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -100,6 +102,19 @@ def _run(arguments: Sequence[str] | None) -> int:
             _report_fault(error)
         return 1
     return 0
+
+
+def _refuse_no_text(arguments: Sequence[str]) -> None:
+    """An argument that is not UTF-8 can only be a path: no name of the service's, no job and no option is."""
+    for argument in arguments:
+        if not argument.isprintable() and not os.path.lexists(argument):
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                raise UsageError(
+                    f"an argument is not UTF-8, and there is no file of that name: {argument}",
+                    "type it in a UTF-8 terminal (`locale` says UTF-8)",
+                ) from None
 
 
 def _show(error: click.ClickException) -> None:

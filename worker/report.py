@@ -58,7 +58,7 @@ def make_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"the result files can't be written to {folder}: {error.strerror}",
+            f"the result files can't be written to {folder}: {_reason(error)}",
             "nothing was sent; name a folder of yours with --results",
         ) from None
 
@@ -156,6 +156,10 @@ def _explained(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SiprosterError(
-            f"the result files can't be written to {folder}: {error.strerror}",
+            f"the result files can't be written to {folder}: {_reason(error)}",
             "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger",
         ) from None
+
+
+def _reason(error: OSError) -> str:
+    return "it is a file" if isinstance(error, FileExistsError) else str(error.strerror)

@@ -26,12 +26,18 @@ def harmless(text: str) -> bool:
     return all(c.isprintable() or c == "\n" for c in text) and "pwned" in text
 
 
+def tell_log() -> None:
+    """One line of the program's own log."""
+    log_to_stderr(logging.ERROR)
+    logging.getLogger("worker.x").error("refused: %s", EVIL)
+
+
 @pytest.mark.parametrize(
     "tell",
     [
         lambda: say(f"  warning: {EVIL}"),
         lambda: tell_summary(SUMMARY, as_json=False),
-        lambda: (log_to_stderr(logging.ERROR), logging.getLogger("worker.x").error("refused: %s", EVIL)),
+        tell_log,
     ],
     ids=["say", "summary", "log"],
 )

@@ -12,7 +12,7 @@ from typing import TypeVar
 import click
 
 from worker.commands.screen import say
-from worker.commands.terminal import visible
+from worker.commands.terminal import asks, visible
 from worker.errors import UsageError
 from worker.report import neutral
 
@@ -71,7 +71,7 @@ def asked(question: str, *, yes: bool) -> None:
     """Go on only where somebody said so: on the terminal, or with --yes. Raises UsageError, click.Abort."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not asks():
         raise UsageError(
             "a deletion is asked about, and there is no terminal", "--yes is needed: nothing was deleted"
         )

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _CLOSED = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
 """How a closed stdin, stdout and stderr are opened: the first two fail when used, the last takes all."""
@@ -35,10 +41,19 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, flags)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    encoding = sys.stdout.encoding if sys.stdout else "utf-8"
+    raw = _Output(1, "w", closefd=False)
     # A name that the terminal's encoding doesn't have, or a file's that is not UTF-8, must end nothing.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=raw.isatty()
+    )
+    _output.append(raw)
+
+
+def output_fails() -> bool:
+    """Whether stdout takes nothing more, so that an error which came up is its."""
+    return any(raw.fault for raw in _output)
 
 
 def flushed(code: int) -> int:
@@ -46,28 +61,43 @@ def flushed(code: int) -> int:
 
     Nothing is said where whoever read it left, the usual end of ``siproster jobs | head``.
     """
-    fault = _fault(1)
-    if fault and fault.errno != errno.EPIPE:
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        with _dropped(number):
+            stream.flush()
+    fault = next((raw.fault for raw in _output if raw.fault), None)
+    if fault is None:
+        return code
+    if fault.errno != errno.EPIPE:
         say(f"siproster: standard output can't be written: {fault.strerror}", "red")
-        say("           what was to be printed is lost; what was done is done: `siproster jobs` lists jobs")
-    _fault(2)
-    return code or int(fault is not None)
+        say("           what it should have shown is lost, and nothing else: `siproster jobs` lists jobs")
+    return code or 1
 
 
-def output_fails() -> bool:
-    """Whether stdout takes nothing more, so that an error which came up is its."""
+def asks() -> bool:
+    """Whether somebody can be asked: stdin is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+class _Output(io.FileIO):
+    """Stdout, which remembers what went wrong: a failed flush may leave nothing behind for the next."""
+
+    fault: OSError | None = None
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.fault = error
+            raise
+
+
+_output: list[_Output] = []
+
+
+@contextlib.contextmanager
+def _dropped(number: int) -> Iterator[None]:
+    """What a stream doesn't take is dropped: the interpreter would fail on it at its own end."""
     try:
-        sys.stdout.flush()
+        yield
     except OSError:
-        return True
-    return False
-
-
-def _fault(number: int) -> OSError | None:
-    """Why a stream doesn't take what is left, which is dropped then: the interpreter would fail on it."""
-    try:
-        (sys.stdout if number == 1 else sys.stderr).flush()
-    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-        return error
-    return None

@@ -49,6 +49,6 @@ def job_id(moment: str, roster: str) -> str:
 
 def _operator() -> str:
     try:
-        return getpass.getuser()
+        return getpass.getuser().encode("utf-8", "replace").decode()
     except (KeyError, OSError):  # a container may run as a uid without a name
         return "unknown"

@@ -167,6 +167,11 @@ def _fill_in(values: dict[str, str], sources: dict[str, str]) -> None:
             values[name], sources[name] = host, f"BW_ENVIRONMENT={environment}"
     if not values["SIPROSTER_LEDGER"]:
         path = platformdirs.user_state_path("siproster") / "ledger.sqlite"
+        if not path.is_absolute():  # neither HOME nor the user's entry says where that is
+            raise UsageError(
+                "no home folder is known for the ledger",
+                "set HOME, or SIPROSTER_LEDGER to sqlite:////a/place.sqlite",
+            )
         _make_private(path.parent)
         values["SIPROSTER_LEDGER"], sources["SIPROSTER_LEDGER"] = f"sqlite:///{path}", "default"
 
