@@ -313,7 +313,10 @@ class Chunks:
     def shred_expired(self) -> int:
         """Shred rows that are not in place and whose time is over; how many chunks."""
         with self._store.begin() as connection:
-            return connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
+            shredded = connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
+        if shredded:
+            self._store.clean()
+        return shredded
 
 
 def _key(claim: Claim) -> dict[str, object]:
