@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.system.accounts import on_account
-from tests.system.rosters import result_rows
+from tests.system.rosters import result_rows, write
 from tests.system.runs import run
 
 ROSTER = "username,password\nbob,Tb7xQ2mK9rL4vN8s\n"
@@ -114,3 +116,21 @@ def test_results_can_not_go_into_a_file(office: Program, sandbox: Sandbox, roste
     job = run(office, "import", roster)["job"]
     again = office.run("report", job, "--results", "out")
     assert (again.code, "nothing is lost" in again.stderr) == (1, True), again.stderr
+
+
+def test_sealed_rows_that_were_changed_stop_the_job(
+    office: Program, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Whoever changes the ledger's bytes gets an end that says so, not a command that waits for ever."""
+    roster = write(
+        tmp_path / "staff.csv",
+        [{"username": "bob", "password": "Tb7xQ2mK9rL4vN8s"}, {"username": "", "password": "pw"}],
+    )
+    job = run(office, "import", roster, "--max-failed", "0", code=11)["job"]
+    ledger = next(office.home.rglob("ledger.sqlite"))
+    with closing(sqlite3.connect(ledger)) as database, database:
+        database.execute("UPDATE chunks SET sealed = zeroblob(60) WHERE state = 'waiting'")
+    summary = run(office, "resume", job, code=1)
+    assert (summary["state"], summary["why"].split(":")[0]) == ("stopped", "seal_broken")
+    assert summary["counts"] == {"invalid": 1, "unprocessed": 1}
+    assert on_account(sandbox) == set()

@@ -197,7 +197,7 @@ class Chunks:
             settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
-            bytes(row.sealed), row.doubt, settled,
+            bytes(row.sealed or b""), row.doubt, settled,
         )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
