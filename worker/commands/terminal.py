@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from _typeshed import ReadableBuffer
 
 _CLOSED = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
 """How a closed stdin, stdout and stderr are opened: the first two fail when used, the last takes all."""
@@ -83,7 +83,7 @@ class _Output(io.FileIO):
 
     fault: OSError | None = None
 
-    def write(self, data: Buffer, /) -> int:
+    def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
