@@ -34,6 +34,9 @@ class ChunkRow:
     realm: int
     application: str
     password: str = field(repr=False)
+    hash1: str = field(default="", repr=False)
+    """The roster's own digest, where there is no password."""
+    hash1b: str = field(default="", repr=False)
 
     @property
     def composite(self) -> str:
@@ -52,7 +55,8 @@ def page_row(row: Row, realm: int) -> PageRow:
 
 def chunk_row(row: Row, realm: int) -> ChunkRow:
     """What the work needs of a row."""
-    return ChunkRow(row.line, row.user, row.domain, realm, row.application, row.password)
+    own = ("", "") if row.password else (row.hash1, row.hash1b)
+    return ChunkRow(row.line, row.user, row.domain, realm, row.application, row.password, *own)
 
 
 def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[PageRow]) -> bytes:
@@ -67,7 +71,9 @@ def open_page(seal: Seal, job: str, seq: int, sealed: bytes) -> list[PageRow]:
 
 def seal_chunk(seal: Seal, job: str, seq: int, rows: Iterable[ChunkRow]) -> bytes:
     """One chunk, sealed."""
-    packed: list[Any] = [[r.line, r.user, r.domain, r.realm, r.application, r.password] for r in rows]
+    packed: list[Any] = [
+        [r.line, r.user, r.domain, r.realm, r.application, r.password, r.hash1, r.hash1b] for r in rows
+    ]
     return seal.close_over(packed, f"{job}/chunk/{seq}")
 
 

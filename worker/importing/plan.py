@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.failpoints import hit
 from worker.importing.packing import NO_REALM, ChunkRow, chunk_row, page_row, seal_chunk, seal_page
+from worker.importing.prehashed import held_against, named
 from worker.importing.realms import JobRealms, RealmSource
 from worker.ledger import Ledger
 from worker.model import Family, Job, JobState, Options, Outcome, Problem, Row, Status
@@ -84,12 +85,13 @@ def check(rows: Iterable[Row], realms: JobRealms | None, family: Family) -> Iter
 
 
 def _placed(row: Row, realms: JobRealms | None) -> Checked:
+    row = named(row)
     if realms is None or (row.problems and not row.realm):
         return Checked(row, NO_REALM)
     key = realms.key(row.realm)
     if isinstance(key, Problem):
         return Checked(replace(row, problems=(*row.problems, key)), NO_REALM)
-    return Checked(row, key)
+    return Checked(held_against(row, realms.host(key)), key)
 
 
 def _without_doubles(page: list[Checked], seen: Seen, family: Family) -> list[Checked]:

@@ -32,6 +32,7 @@ class JobRealms:
         self._options = options
         self._keys: dict[str, int | Problem] = {}
         self._by_id: dict[str, int] = {}
+        self._hosts: dict[int, str] = {}
         self._to_make: int | None = None
         self._account_empty = _all_empty(source.realms()) if options.api is Family.ACCOUNT else False
         if options.realm:
@@ -50,6 +51,10 @@ class JobRealms:
         if ref not in self._keys:
             self._keys[ref] = self._resolved(ref)
         return self._keys[ref]
+
+    def host(self, key: int) -> str:
+        """The host name of a key's realm, as the API returns it; empty: it has still to be made."""
+        return self._hosts.get(key, "")
 
     def create_missing(self) -> None:
         """Make the realm that ``--create-realm`` asks for and wait until it is ACTIVE."""
@@ -96,6 +101,7 @@ class JobRealms:
         if name in self._by_id:
             return self._by_id[name]
         key = self._by_id[name] = len(self._by_id)
+        self._hosts[key] = realm.host
         self._keep(key, ref, realm, empty=realm.credentials == 0)
         return key
 

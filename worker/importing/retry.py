@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from worker.errors import UsageError
-from worker.importing.packing import PageRow, open_chunk, open_page
+from worker.importing.packing import ChunkRow, PageRow, open_chunk, open_page
 from worker.ledger import Ledger
 from worker.model import Job, Options, Problem, Row, Status
-from worker.roster import PASSWORD, read_again
+from worker.roster import HASH1, HASH1B, PASSWORD, read_again
 from worker.seal import Seal
 
 Corrections = Mapping[int, Mapping[str, str]]
@@ -81,8 +81,8 @@ class EarlierRows:
 
     def _record(self, row: PageRow, passwords: _Passwords) -> Mapping[str, str]:
         said = self.corrections.get(row.line, {})
-        password = said.get(PASSWORD) or passwords.of(row.line)
-        if password is None:
+        kept = passwords.of(row.line)
+        if kept is None and not said.get(PASSWORD):
             raise UsageError(
                 f"the password of line {row.line} is shredded; it was kept for "
                 f"{self.parent.options.keep_days:g} days",
@@ -93,7 +93,9 @@ class EarlierRows:
             if _lost_zeros(cell, said.get(column, cell)):
                 text = f"{column}: {cell} came back as {said[column]}; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
-        return {**cells, **said, PASSWORD: password}
+        if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
+            return {**cells, **said}
+        return {**cells, **said, PASSWORD: kept.password, HASH1: kept.hash1, HASH1B: kept.hash1b}
 
 
 class _Passwords:
@@ -104,10 +106,10 @@ class _Passwords:
         self._seal = seal
         self._job = job
         self._ahead = ledger.chunks.kept(job)[::-1]
-        self._open: dict[int, str] = {}
+        self._open: dict[int, ChunkRow] = {}
 
-    def of(self, line: int) -> str | None:
-        """The password of a line; None when it is not kept any more."""
+    def of(self, line: int) -> ChunkRow | None:
+        """The row of a line with its password, or its digests; None when it is not kept any more."""
         while self._ahead and self._ahead[-1].first_line <= line:
             self._load(self._ahead.pop().seq)
         return self._open.pop(line, None)
@@ -116,7 +118,7 @@ class _Passwords:
         sealed = self._ledger.chunks.sealed(self._job, seq)
         if sealed is not None:
             rows = open_chunk(self._seal, self._job, seq, sealed)
-            self._open.update((row.line, row.password) for row in rows)
+            self._open.update((row.line, row) for row in rows)
 
 
 def _lost_zeros(before: str, after: str) -> bool:

@@ -233,7 +233,8 @@ class Settling:
     def _credential(self, row: ChunkRow) -> Credential:
         hit("row", row.user)
         host = self._realms[row.realm].host
-        hash1, hash1b = digests(row.composite, host, row.password)
+        own = (row.hash1, row.hash1b)
+        hash1, hash1b = digests(row.composite, host, row.password) if row.password else own
         return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
 
     def _keep(self, outcomes: Sequence[Outcome]) -> None:

@@ -12,6 +12,7 @@ from worker.roster.check import Rules
 from worker.roster.formulas import restored
 from worker.roster.hiding import DIGITS, digest_in, without_secrets
 from worker.roster.layout import Layout
+from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
@@ -27,9 +28,10 @@ def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Ro
     open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     password, domain, realm, application = layout.password, layout.domain, layout.realm, layout.application
     decided = rules.row
+    lay_digests_over = digests_from(layout)
     for line, fields in records:
         if len(fields) == exact or fits(fields, layout):
-            secret = fields[password]
+            secret = fields[password] if password is not None else ""
             row = decided(
                 line,
                 user(fields),
@@ -39,6 +41,8 @@ def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Ro
                 secret,
                 cells(fields),
             )
+            if lay_digests_over is not None:
+                row = lay_digests_over(row, fields)
             hideable = open_to_hide(fields) if loose else _NONE
             if secret in hideable or (max(map(len, hideable)) >= DIGITS and digest_in("\n".join(hideable))):
                 row = without_secrets(row, loose)
