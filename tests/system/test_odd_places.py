@@ -74,6 +74,12 @@ def test_an_odd_place_is_told(siproster: Program, roster: Path, line: bytes, cod
     assert "ignored" not in stderr  # the interpreter's own words about a stream
 
 
+def test_a_stdin_that_is_closed_has_ended(siproster: Program) -> None:
+    """The sandbox ends with it, as it does when the process at its other end dies."""
+    _, _, stderr = shell(siproster, b"exec SIPROSTER sandbox --port 0 --with-stdin <&-")
+    assert "Errno" not in stderr
+
+
 def test_a_full_stdout_loses_no_job(office: Program, sandbox: Sandbox, roster: Path) -> None:
     """The job ends, its files are whole, and the code says that something could not be written."""
     code, _, stderr = shell(office, b"SIPROSTER import staff.csv --results out --json > /dev/full")
