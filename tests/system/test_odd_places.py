@@ -60,7 +60,7 @@ def roster(siproster: Program) -> Path:
         (b"SIPROSTER plan '~nosuch/staff.csv'", 6, "there is no file ~nosuch/staff.csv"),
         (b"TMPDIR=/none/such SIPROSTER plan staff.csv", 0, "1 rows, 1 to send"),
         (b"cat staff.csv | TMPDIR=/none/such SIPROSTER plan -", 0, "1 rows, 1 to send"),
-        (b"HOME=here SIPROSTER jobs", 6, "no home folder is known for the ledger"),
+        (b"HOME=/proc/none SIPROSTER jobs", 6, "the folder for the ledger can't be made"),
         (b"PYTHONIOENCODING=latin-1 SIPROSTER plan staff.csv --json", 0, "1 rows, 1 to send"),
     ],
 )

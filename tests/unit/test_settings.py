@@ -13,7 +13,7 @@ import pytest
 
 from worker import seal
 from worker.errors import UsageError
-from worker.settings import Settings, file, load
+from worker.settings import Settings, default_ledger, file, load
 from worker.settings.addresses import hidden
 from worker.settings.names import DEFAULTS, OPTIONS
 
@@ -419,6 +419,18 @@ def test_a_secret_in_an_open_file_is_warned_about(line: str) -> None:
     assert settings().warnings == ()
     toml("rate = 1", mode=0o644)
     assert settings().warnings == ()
+
+
+def test_a_ledger_needs_a_home() -> None:
+    """Where none is known, what can be set is said."""
+
+    def homeless(name: str) -> Path:
+        raise RuntimeError(f"no home for {name}")
+
+    with pytest.raises(UsageError, match="no home folder is known") as caught:
+        default_ledger(homeless)
+    assert "SIPROSTER_LEDGER" in caught.value.hint
+    assert str(default_ledger()) in settings().ledger
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o664])

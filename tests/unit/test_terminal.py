@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from rich.table import Table
@@ -19,6 +19,17 @@ SUMMARY = {
     "counts": {"created": 1}, "seconds": None, "job": EVIL, "state": EVIL, "requests": 1, "retries": 0,
     "why": EVIL, "files": {"results": EVIL},
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Handlers and levels are the process's own; other tests need them as they were."""
+    logs = (logging.getLogger(), logging.getLogger("worker"))
+    before = [(log, log.level, log.handlers[:]) for log in logs]
+    yield
+    for log, level, handlers in before:
+        log.setLevel(level)
+        log.handlers[:] = handlers
 
 
 def harmless(text: str) -> bool:
