@@ -9,8 +9,8 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 # Without isolation, so that the build backend's version is a constraint's too.
 EDITABLE := $(PIP) --no-build-isolation --editable
-# Debian packages that the tests need and that no wheel brings: none so far.
-DEBIAN_PACKAGES :=
+# Debian packages that the tests need and that no wheel brings: a SIP registrar, and phones to try it with.
+DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core
 # More than cores: most tests of processes and servers wait rather than compute.
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)

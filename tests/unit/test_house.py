@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "api": NOUNS | {"wire", "throttle"},
     "report": NOUNS | {"ledger"},
     "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "seal", "throttle"},
+    "register": NOUNS | {"digest"},
     "tasks": NOUNS | {"importing", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -43,6 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "celery": {"tasks"},
     "click": FREE,
     "cryptography": {"seal", "roster"},
+    "dns": {"register"},
     "fsspec": {"roster"},
     "httpx": {"api"},
     "kombu": {"tasks"},
@@ -56,7 +58,9 @@ LIBRARIES: dict[str, set[str]] = {
     "throttled": {"throttle"},
     "uvicorn": {"sandbox"},
     # Of the standard library: only these open sockets or databases themselves.
-    "socket": {"sandbox"},
+    "asyncio": {"register", "sandbox"},
+    "socket": {"register", "sandbox"},
+    "ssl": {"register"},
     "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""
