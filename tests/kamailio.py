@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -135,7 +136,7 @@ class Kamailio(Server):
 
 def needed(program: str) -> str:
     """Where a program of Debian's lies; the test fails when it is missing."""
-    found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if found is None:
         pytest.fail(f"{program or 'kamailio-sqlite-modules'} is not installed: run make ci-packages")
     return found

@@ -113,6 +113,18 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def table(path: Path, header: Sequence[str]) -> Iterator[Callable[[Sequence[str]], None]]:
+    """A CSV of another kind, line by line, as safe as the result files; it takes its name at the end.
+
+    Raises SiprosterError when it can't be written.
+    """
+    with _explained(path.parent, "name a folder of yours with --results"), _new_file(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        yield lambda cells: writer.writerow([neutral(cell) for cell in cells])
+
+
 def _lines(ledger: Ledger, open_page: OpenPage, job: Job) -> Iterator[tuple[Status, list[str]]]:
     hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
     for page in ledger.rows.pages(job.id):
@@ -151,11 +163,13 @@ def _new_file(path: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explained(
+    folder: Path,
+    hint: str = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger",
+) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise SiprosterError(
-            f"the result files can't be written to {folder}: {error.strerror}",
-            "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger",
+            f"the result files can't be written to {folder}: {error.strerror}", hint
         ) from None

@@ -38,7 +38,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """The host says that nobody listens there; to be told at once (RFC 3261, section 18.4)."""
-        self._fail(f"nobody listens on {self.place}")
+        self._fail(NoAnswer(f"nobody listens on {self.place}"))
 
     @property
     def local(self) -> str:

@@ -21,6 +21,9 @@ _SILENT = 20
 """Rows one after the other without an answer, after which nobody else is tried."""
 
 
+_AS_A_PHONE = "; --with-contact asks as a phone does"
+
+
 class Door:
     """One realm. The first row that gets in is tried with a wrong password, too: it has to stay out.
 
@@ -78,6 +81,7 @@ class Door:
             return right
         if wrong.verdict is Verdict.REGISTERS:
             self.given_up = f"the registrar of {self._host} answers a right and a wrong password alike"
+            self.given_up += "" if self._asking.with_contact else _AS_A_PHONE
         else:
             self.given_up = f"the registrar of {self._host} did not refuse a wrong password: {wrong.error}"
         return replace(right, verdict=Verdict.CANNOT_TELL, error=self.given_up)
@@ -89,7 +93,7 @@ class Door:
         elif last.verdict in refusals:
             self.given_up = (
                 f"the registrar of {self._host} refused the first {_TRIES} rows, "
-                f"as it would where it answers every password alike: {last.error}"
+                f"as it would where it answers every password alike: {last.error}{_AS_A_PHONE}"
             )
         else:
             self.given_up = f"the registrar of {self._host} tells nothing: {last.error}"

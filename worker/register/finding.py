@@ -57,3 +57,7 @@ class NoAnswer(Undecided):
     """A time-out, no connection, or one that broke: another server of the realm may answer."""
 
     verdict = Verdict.NO_ANSWER
+
+
+class Broke(NoAnswer):
+    """A connection ended under a request: perhaps only an idle one, which the server had closed already."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from worker.register.asking import Asking
 from worker.register.datagrams import Datagrams
-from worker.register.finding import NoAnswer
+from worker.register.finding import Broke, NoAnswer
 from worker.register.message import Reply, Request
 from worker.register.places import Address
 from worker.register.streams import Stream
@@ -42,7 +42,7 @@ class Registrar:
             self._preferred = (start + step) % len(addresses)
             address = addresses[self._preferred]
             try:
-                return await self.ask_at(address, request), address
+                return await self._ask_again(address, request), address
             except NoAnswer as failure:
                 last = failure
         raise last
@@ -51,6 +51,12 @@ class Registrar:
         """The answer of this server. Raises NoAnswer."""
         link = await self._link(address)
         return await link.ask(request)
+
+    async def _ask_again(self, address: Address, request: Request) -> Reply:
+        try:
+            return await self.ask_at(address, request)
+        except Broke:
+            return await self.ask_at(address, request)
 
     def finishing(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that ``close`` waits for: what is begun on the server is ended there, too."""

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 
-from worker.register.finding import NoAnswer, Undecided
+from worker.register.finding import Broke, NoAnswer, Undecided
 from worker.register.message import body_length, parse
 from worker.register.timers import Timers
 from worker.register.transaction import Link, Transaction, Transport, written
@@ -86,4 +86,4 @@ class Stream(Link):
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             self.closed = True
             self._writer.close()
-            self._fail(f"the connection to {self.place} broke")
+            self._fail(Broke(f"the connection to {self.place} broke"))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _GRAIN = 0.002
@@ -34,21 +33,14 @@ class Timers:
 class Pace:
     """At most ``rate`` rows a second, evenly spaced: it is somebody's registrar in production."""
 
-    def __init__(
-        self,
-        rate: float,
-        now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, rate: float, now: Callable[[], float] = time.monotonic) -> None:
         self._gap = 1 / rate
         self._now = now
-        self._sleep = sleep
         self._next = 0.0
 
-    async def turn(self) -> None:
-        """Return when it is the next row's turn."""
+    def delay(self) -> float:
+        """Seconds until it is the turn of the row that is asked for; 0: now."""
         now = self._now()
-        begins = max(self._next, now)
-        self._next = begins + self._gap
-        if begins - now > _GRAIN:
-            await self._sleep(begins - now)
+        turn = max(self._next, now)
+        self._next = turn + self._gap
+        return turn - now if turn - now > _GRAIN else 0.0

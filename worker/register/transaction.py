@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from worker.register.finding import NoAnswer
+from worker.register.finding import Broke, NoAnswer
 from worker.register.message import Reply, Request
 from worker.register.timers import Timers
 
@@ -42,10 +42,10 @@ class Transaction:
         elif not self._end.done():
             self._end.set_result(reply)
 
-    def fail(self, why: str) -> None:
+    def fail(self, why: NoAnswer) -> None:
         """Nothing will come any more."""
         if not self._end.done():
-            self._end.set_result(NoAnswer(why))
+            self._end.set_result(why)
 
     async def within(self, seconds: float) -> Reply | None:
         """The answer; None when there is none yet. Raises NoAnswer when there never will be."""
@@ -74,7 +74,7 @@ class Link(ABC):
         branch = _COOKIE + secrets.token_hex(12)
         raw = request.encoded(self.transport, self.local, branch)
         if self.closed:
-            raise NoAnswer(f"the connection to {self.place} broke")
+            raise Broke(f"the connection to {self.place} broke")
         with self._transaction(branch, request.cseq) as transaction:
             for wait in self._waits(transaction):
                 self._send(raw)
@@ -108,7 +108,7 @@ class Link(ABC):
         if reply is not None and (transaction := self._waiting.get(reply.branch)):
             transaction.take(reply)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: NoAnswer) -> None:
         for transaction in self._waiting.values():
             transaction.fail(why)
 
