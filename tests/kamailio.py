@@ -65,6 +65,7 @@ TLS = """
 enable_tls=yes
 listen=tls:127.0.0.1:{port}
 loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
 modparam("tls", "certificate", "{certificate}")
 modparam("tls", "private_key", "{key}")
 """

@@ -237,7 +237,7 @@ def _end(sheet: Sheet, given_up: list[str], to_try: int, *, interrupted: bool) -
     if interrupted:
         say(f"interrupted: {to_try - sheet.tried} rows were not tried", "yellow")
         return 130
-    if to_try and (given_up or not sheet.decided):
+    if to_try and (not sheet.decided or (given_up and sheet.decided < sheet.tried)):
         return 5
     return 0 if set(sheet.counts) <= {Verdict.REGISTERS} else 10
 
