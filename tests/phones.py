@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kamailio import needed
+from tests.servers import free_port
 
 SCENARIO = """<?xml version="1.0" encoding="UTF-8"?>
 <scenario name="register">
@@ -73,7 +74,8 @@ def sipp(folder: Path, place: str, phones: Sequence[Phone]) -> dict[str, bool]:
     log = folder / "log"
     command = [
         needed("sipp"), place, "-sf", "register.xml", "-inf", "phones.csv", "-m", str(len(phones)),
-        "-r", "500", "-l", "20", "-i", "127.0.0.1", "-nostdin", "-trace_logs", "-log_file", str(log),
+        "-r", "500", "-l", "20", "-i", "127.0.0.1", "-p", str(free_port()), "-nostdin", "-trace_logs",
+        "-log_file", str(log),
         "-timeout", "60s", "-timeout_error",
     ]  # fmt: skip
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90)

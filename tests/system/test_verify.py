@@ -257,3 +257,17 @@ def test_no_secret_is_shown(office: Program, sandbox: Sandbox, kamailio: Kamaili
     assert "ext1" in told
     digests = {held[which] for held in sandbox.credentials() for which in ("hash1", "hash1b")}
     assert [secret for secret in (canary, "response=", "nonce=", *digests) if secret in told] == []
+
+
+def test_an_imports_pace_is_not_a_registrars(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
+    """The settings file's rate is meant for the API; how the roster is read counts here, too."""
+    roster = write(office.work / "staff.csv", [{"phone": "ext0", "password": "Pw-4711-ext0"}])
+    (office.work / "siproster.toml").write_text(
+        'rate = 500\nconcurrency = 200\ncreate-realm = true\nrealm = "office"\n[map]\nusername = "phone"\n',
+        "utf-8",
+    )
+    run(office, "import", roster)
+    kamailio.hold(sandbox.credentials())
+    finished = office.run("verify", roster, "--registrar", kamailio.place)
+    assert finished.code == 0, finished.stderr
+    assert "at most 10 rows a second, 4 at once" in finished.stderr

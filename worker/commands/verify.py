@@ -120,20 +120,9 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
             sheet = Sheet(write, run.hosts)
             began = time.monotonic()
             interrupted = _go(verifier, sheet, run)
-    facts = {
-        "roster": {"name": opened.name, "sha256": opened.sha256, "rows": run.rows},
-        "registrar": given["registrar"] or None,
-        "transport": given["transport"],
-        "auth_name": given["auth_name"],
-        "with_contact": given["with_contact"],
-        "tried": sheet.tried,
-        "counts": {str(verdict): rows for verdict, rows in sheet.counts.items()},
-        "registered_now": sheet.with_phone,
-        "bindings": sheet.bindings,
-        "given_up": verifier.given_up,
-        "seconds": round(time.monotonic() - began, 3),
-        "files": {"verify": str(folder / "verify.csv")},
-    }
+    facts = _facts(given, run, sheet, verifier)
+    facts["seconds"] = round(time.monotonic() - began, 3)
+    facts["files"] = {"verify": str(folder / "verify.csv")}
     tell_json(facts) if given["as_json"] else tell(facts)
     sys.exit(_end(sheet, verifier.given_up, run.to_try, interrupted=interrupted))
 
@@ -170,6 +159,7 @@ class _Run:
         source = _Hosts(api)
         self.hosts = source.names
         self._opened, self._options = opened, options
+        self.name, self.sha256 = opened.name, opened.sha256
         self._realms = JobRealms(source, None, "", options)
         self.rows = self._invalid = 0
         good: list[int] = []
@@ -228,6 +218,22 @@ def _go(verifier: Verifier, sheet: Sheet, run: _Run) -> bool:
         interrupted = verifier.run(sheet.entries(run.chosen()), found)
     sheet.close()
     return interrupted
+
+
+def _facts(given: dict[str, Any], run: _Run, sheet: Sheet, verifier: Verifier) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    return {
+        "roster": {"name": run.name, "sha256": run.sha256, "rows": run.rows},
+        "registrar": given["registrar"] or None,
+        "transport": given["transport"],
+        "auth_name": given["auth_name"],
+        "with_contact": given["with_contact"],
+        "tried": sheet.tried,
+        "counts": {str(verdict): rows for verdict, rows in sheet.counts.items()},
+        "registered_now": sheet.with_phone,
+        "bindings": sheet.bindings,
+        "given_up": verifier.given_up,
+    }
 
 
 def _end(sheet: Sheet, given_up: list[str], to_try: int, *, interrupted: bool) -> int:

@@ -37,8 +37,10 @@ class Datagrams(Link, asyncio.DatagramProtocol):
         self._deliver(parse(data))
 
     def error_received(self, exc: Exception) -> None:
-        """The host says that nobody listens there; to be told at once (RFC 3261, section 18.4)."""
-        self._fail(NoAnswer(f"nobody listens on {self.place}"))
+        """A host says that nobody is there: no need to wait for time-outs (RFC 3261, section 18.4)."""
+        refused = isinstance(exc, ConnectionRefusedError)
+        why = f"nobody listens on {self.place}" if refused else f"no way to {self.place}"
+        self._fail(NoAnswer(why))
 
     @property
     def local(self) -> str:
