@@ -79,9 +79,11 @@ def test_silence_after_the_password(users: Users) -> None:
 
 def test_nobody_listens() -> None:
     """The host says so at once; it takes no 32 seconds to believe it."""
-    for transport in (Transport.UDP, Transport.TCP):
+    for transport, said in ((Transport.UDP, "nobody listens on"), (Transport.TCP, "no connection to")):
         how = Asking(transport=transport, place=Place("127.0.0.1", free_port()), timers=ONCE)
-        assert of_one(how).verdict is Verdict.NO_ANSWER
+        found = of_one(how)
+        assert found.verdict is Verdict.NO_ANSWER
+        assert said in found.error
 
 
 def test_a_registrar_that_falls_silent(users: Users) -> None:
@@ -178,6 +180,19 @@ def test_a_connection_that_ends_is_opened_again(users: Users) -> None:
         found, _ = tried(asking(registrar, transport=Transport.TCP, timers=ONCE), rows)
     assert [one.verdict for one in found] == [Verdict.REGISTERS] * 5
     assert registrar.connections >= 6
+
+
+def test_a_question_is_asked_again_over_a_new_connection(users: Users) -> None:
+    """Once, when the connection ended under it: an idle one may have been closed long ago."""
+    copies = itertools.count(1)
+
+    def breaking(asked: Asked) -> Sequence[bytes]:
+        return [b""] if not asked.credentials and next(copies) % 2 else users(asked)
+
+    with scripted_registrar(breaking) as registrar:
+        found = of_one(asking(registrar, transport=Transport.TCP, timers=ONCE))
+    assert found.verdict is Verdict.REGISTERS
+    assert next(copies) == 5
 
 
 def test_a_password_is_not_sent_twice_over_a_broken_connection(users: Users) -> None:

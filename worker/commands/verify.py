@@ -250,12 +250,7 @@ def _end(sheet: Sheet, given_up: list[str], to_try: int, *, interrupted: bool) -
 
 def _options(ctx: click.Context, given: dict[str, Any], session: Session) -> Options:
     """How the roster is read; what the settings file says of imports' pace and folders is not meant here."""
-    of_file = {
-        name: value
-        for name, value in session.settings.options.items()
-        if name.replace("-", "_") not in _NOT_POSTING
-    }
-    options = parsed(ctx, {**from_file(ctx, given, of_file), **_NOT_POSTING})
+    options = parsed(ctx, {**from_file(ctx, given, session.settings.options), **_NOT_POSTING})
     return replace(options, create_realm=False, make_default=False)  # users are tried, realms are not made
 
 
