@@ -63,6 +63,8 @@ def test_wrong_passwords_and_invalid_rows_are_told(
             User("stranger", "Pw-1-2-3"),
         ],
     )
+    told = office.run("verify", roster, "--registrar", kamailio.place, *BRISK, "--results", "here")
+    assert "0 of 5 phones are registered now; of 2 it is not known" in told.stdout
     facts, rows = verified(office, roster, kamailio.place, "--results", "here", code=10)
     assert verdicts(rows) == {
         "ext0": "wrong_password", "no body": "invalid", "ext1": "registers", "ext2": "registers",
@@ -147,7 +149,7 @@ def test_nobody_there(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> 
     finished = office.run("verify", roster, "--registrar", dead, "--results", "x")
     assert finished.code == 5
     assert f"does not answer: nobody listens on {dead}" in finished.stderr
-    assert "of 5 it is not known" in finished.stdout
+    assert "how many phones are registered now is not known" in finished.stdout
     assert sorted(verdicts(result_rows(office.work / "x" / "verify.csv")).values()) == [
         *["cannot_tell"] * 4, "no_answer",
     ]  # fmt: skip

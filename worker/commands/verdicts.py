@@ -101,5 +101,7 @@ def tell(facts: Mapping[str, Any]) -> None:
     console.print(table)
     unknown = facts["tried"] - facts["counts"].get(Verdict.REGISTERS, 0)
     said = f"{facts['registered_now']:,} of {facts['tried']:,} phones are registered now"
-    console.print(Text(said + (f"; of {unknown:,} it is not known" if unknown else ""), style="bold"))
+    said += f"; of {unknown:,} it is not known" if unknown else ""
+    said = said if unknown < facts["tried"] else "how many phones are registered now is not known"
+    console.print(Text(said, style="bold"))
     console.print(Text(f"  {facts['files']['verify']}"), soft_wrap=True)

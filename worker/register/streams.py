@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Iterator
 
@@ -53,7 +54,7 @@ class Stream(Link):
         except ssl.SSLError as error:
             raise NoAnswer(f"{written(address)} does not speak TLS: {error.reason}") from None
         except (OSError, TimeoutError) as error:
-            why = error.strerror or "no answer"
+            why = os.strerror(error.errno) if error.errno else "no answer"
             raise NoAnswer(f"no connection to {written(address)} ({transport}): {why}") from None
         return cls(reader, writer, transport, timers)
 
