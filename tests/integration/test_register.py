@@ -12,6 +12,7 @@ import pytest
 from tests.certificates import certificate
 from tests.integration.registering import REALM, SOON, asking, entry, of_one, tried
 from tests.sip import Asked, Users, scripted_registrar
+from worker.digest import digests
 from worker.register import AuthName, Entry, Finding, Pace, Transport, Verdict, Verifier
 
 PHONE = "<sip:alice@192.0.2.77:5060>"
@@ -121,6 +122,19 @@ def test_the_other_name_and_passwords_in_utf8() -> None:
         how = asking(registrar, auth_name=AuthName.USER_AT_REALM)
         assert of_one(how, entry("bob@example.com", "pässwörd€")).verdict is Verdict.REGISTERS
     assert registrar.asked[0].headers["to"] == f"<sip:bob%40example.com@{REALM}>"
+
+
+def test_digests_in_place_of_a_password(users: Users) -> None:
+    """They answer a challenge by themselves, each under its name; the made-up password stays out."""
+    users.passwords[f"alice@{REALM}"] = "right"
+    own = digests("alice", REALM, "right")
+    with scripted_registrar(users) as registrar:
+        for name in AuthName:
+            found = of_one(asking(registrar, auth_name=name), Entry(2, "alice", REALM, "", own))
+            assert found == Finding(Verdict.REGISTERS, bindings=1)
+        spoilt = Entry(2, "alice", REALM, "", ("0" * 32, own[1]))
+        assert of_one(asking(registrar), spoilt).verdict is Verdict.WRONG_PASSWORD
+    assert own[0] not in repr(spoilt) + repr(Entry(2, "alice", REALM, "", own))
 
 
 def test_with_contact_binds_and_unbinds_its_own(users: Users) -> None:

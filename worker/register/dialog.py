@@ -24,7 +24,7 @@ class Dialog:
     def __init__(self, registrar: Registrar, entry: Entry, asking: Asking) -> None:
         """Raises ValueError where a text is not valid Unicode."""
         token = secrets.token_hex(8)
-        hash1, hash1b = digests(entry.user, entry.host, entry.password)
+        hash1, hash1b = entry.digests or digests(entry.user, entry.host, entry.password)
         plain = asking.auth_name is AuthName.USER
         self._name, self._ha1 = (entry.user, hash1) if plain else (f"{entry.user}@{entry.host}", hash1b)
         self._registrar = registrar

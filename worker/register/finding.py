@@ -29,6 +29,8 @@ class Entry:
     user: str
     host: str
     password: str = field(repr=False)
+    digests: tuple[str, str] | None = field(default=None, repr=False)
+    """Hash1 and Hash1b, where there is no password: they let their user in just as well."""
 
 
 @dataclass(frozen=True, slots=True)
