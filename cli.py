@@ -13,10 +13,11 @@ from worker.errors import SiprosterError, place_of
 
 COMMANDS = {
     "import": ("imports:import_", "Post a roster: the main job."),
-    "plan": ("imports:plan_", "Read and check a roster; send nothing."),
+    "plan": ("plans:plan_", "Say what an import would do; send nothing."),
     "retry": ("again:retry", "Run the rows of a job that are not in place once more."),
     "resume": ("again:resume", "Go on with a job that was interrupted, paused or stopped."),
     "cancel": ("again:cancel", "Stop a job; what is in flight ends."),
+    "undo": ("undo:undo", "Take back what a job did, unless it was changed since."),
     "jobs": ("jobs:jobs", "List the newest jobs; remove old ones."),
     "status": ("jobs:status", "Say how far a job is."),
     "report": ("jobs:report", "Write the result files of a job again."),

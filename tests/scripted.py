@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -71,7 +72,7 @@ class Scripted:
                 scripted.asked.append(asked)
                 self.tell(answer(asked))
 
-            do_GET = do_POST = serve  # noqa: N815  the names that http.server looks for
+            do_GET = do_POST = do_PUT = do_DELETE = serve  # noqa: N815  the names that http.server looks for
 
             def tell(self, told: Told) -> None:
                 self.send_response(told.status)
@@ -100,3 +101,23 @@ def scripted(answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = None)
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def spoken(speak: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server's URL for the length of a block; ``speak`` does what it likes with each connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve(connection: socket.socket) -> None:
+            with connection, suppress(OSError):  # the client had enough: that is what the test wants
+                speak(connection)
+
+        def accept() -> None:
+            with suppress(OSError):  # the block is over
+                while True:
+                    connection, _ = listening.accept()
+                    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)

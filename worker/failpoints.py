@@ -9,8 +9,11 @@ planned_page   a page of the roster is in the ledger, more may follow
 planned        the whole roster is in the ledger, nothing is on the queue yet
 claimed        a chunk was claimed, nothing of it was sent by this claim
 row            a row's digests are about to be made; subject: its user name
+intended       how a credential was is in the ledger, it hasn't been changed yet
 answered       the service has answered a batch, the ledger doesn't know it yet
 recorded       a batch's outcomes are in the ledger
+taken_back     a credential is as it was before, the ledger doesn't know it yet
+undone         what was taken back is in the ledger, more may follow
 ending         every row of a chunk has its outcome, the chunk hasn't ended yet
 ============== =================================================================
 """
@@ -25,7 +28,20 @@ from collections.abc import Mapping
 from typing import Final
 
 VARIABLE: Final = "SIPROSTER_FAILPOINTS"
-POINTS: Final = frozenset({"planned_page", "planned", "claimed", "row", "answered", "recorded", "ending"})
+POINTS: Final = frozenset(
+    {
+        "planned_page",
+        "planned",
+        "claimed",
+        "row",
+        "intended",
+        "answered",
+        "recorded",
+        "ending",
+        "taken_back",
+        "undone",
+    }
+)
 
 
 class Failed(RuntimeError):

@@ -71,6 +71,26 @@ class Status(StrEnum):
         return self in (Status.FAILED, Status.UNKNOWN, Status.INVALID)
 
 
+class Action(StrEnum):
+    """What a plan says will be done with a row."""
+
+    CREATE = "create"
+    """Nobody of that name is there."""
+    UPDATE = "update"
+    """It is there with other digests or another application, which the job sets."""
+    UNCHANGED = "unchanged"
+    """It is there as wanted."""
+    EXISTS = "exists"
+    """It is there with others, and is left alone."""
+    INVALID = "invalid"
+    """Not sent: the row itself is wrong."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether a request that writes is made for the row."""
+        return self in (Action.CREATE, Action.UPDATE)
+
+
 class JobState(StrEnum):
     """Where a job stands."""
 
@@ -263,6 +283,8 @@ class Options:
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
     """Seconds that a waiting command waits for a service that stays away."""
+    absent: bool = False
+    """List all that is stored, also where asking row by row takes fewer requests."""
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
@@ -302,3 +324,9 @@ class Job:
     finished: dt.datetime | None
     requests: int
     retries: int
+    absent: int | None = None
+    """Users who were stored on the roster's realms and not in the roster; None: not all were looked at."""
+    saved: dt.datetime | None = None
+    """When it was kept as a plan, for ``import --plan``."""
+    carried_out_by: str = ""
+    """Of a saved plan, the job that carried it out."""

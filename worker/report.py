@@ -10,7 +10,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,16 +18,31 @@ from typing import Any, TextIO
 
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
-from worker.model import Job, Outcome, Status
+from worker.model import Job, Outcome, Status, Stored
 
 RESULTS = "results.csv"
 FAILED = "failed.csv"
 SUMMARY = "summary.json"
+PLAN = "plan.csv"
+ABSENT = "absent.csv"
+UNDO = "undo.csv"
 
 OWN_COLUMNS = (
     "bw__job", "bw__row", "bw__status", "bw__username", "bw__domain", "bw__realm", "bw__id",
     "bw__error_code", "bw__error", "bw__attempts",
 )  # fmt: skip
+
+PLAN_COLUMNS = (
+    "bw__job", "bw__row", "bw__action", "bw__differs", "bw__username", "bw__domain", "bw__realm", "bw__id",
+    "bw__error_code", "bw__error",
+)  # fmt: skip
+UNDO_COLUMNS = (
+    "bw__job", "bw__row", "bw__undo", "bw__username", "bw__domain", "bw__realm", "bw__id", "bw__error_code",
+    "bw__error",
+)  # fmt: skip
+ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
+
+_REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
@@ -87,6 +102,61 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
     return found
 
 
+def write_undone(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> Path:
+    """Write ``undo.csv``: a line for each row that undoing has looked at, in the roster's order."""
+    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
+    with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns]) as write:
+        for page in ledger.rows.pages(job.id):
+            results = ledger.undoing.results(job.id, page.first_line, page.last_line)
+            rows = open_page(job.id, page.seq, page.sealed) if results else ()
+            for line, user, domain, realm, _application, cells in rows:
+                if one := results.get(line):
+                    outcome = page.outcomes.get(line)
+                    write([
+                        job.id, str(line), one.result, user, domain, hosts.get(realm, str(realm)),
+                        outcome.credential_id if outcome else "", one.code, one.error, *cells,
+                    ])  # fmt: skip
+    return folder / UNDO
+
+
+@contextmanager
+def new_table(
+    path: Path, header: Sequence[str], hint: str = _REPORT
+) -> Iterator[Callable[[Sequence[str]], None]]:
+    """A CSV file of its own; what it yields writes one line, with its cells made harmless.
+
+    Raises SiprosterError, with the hint, when it can't be written; it takes its name when it is whole.
+    """
+    with _explained(path.parent, hint), _new_file(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        yield lambda cells: writer.writerow(map(neutral, cells))
+
+
+def absent_to(folder: Path | None) -> Callable[[Iterable[Stored]], int]:
+    """What counts the users who are not in a roster; in a folder, where one is named, it lists them."""
+
+    def counted(absent: Iterable[Stored]) -> int:
+        if folder is None:
+            return sum(1 for _ in absent)
+        number = 0
+        with new_table(folder / ABSENT, ABSENT_COLUMNS) as write:
+            for one in absent:
+                number += 1
+                write([one.composite, one.realm, one.id, one.application])
+        if not number:
+            (folder / ABSENT).unlink()
+        return number
+
+    return counted
+
+
+def existing(folder: Path | None, *names: str) -> dict[str, str]:
+    """Those of the files that are there."""
+    paths = {name.split(".")[0]: folder / name for name in names} if folder else {}
+    return {stem: str(path) for stem, path in paths.items() if path.exists()}
+
+
 def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
     """The job in a few facts: what ``--json`` prints."""
     counts = ledger.rows.counts(job.id, job.rows)
@@ -109,20 +179,12 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "requests": job.requests,
         "retries": job.retries,
         "parent": job.parent or None,
-        "files": {name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
+        "absent": job.absent,
+        "files": {
+            **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
+            **existing(folder, ABSENT),
+        },
     }
-
-
-@contextmanager
-def table(path: Path, header: Sequence[str]) -> Iterator[Callable[[Sequence[str]], None]]:
-    """A CSV of another kind, line by line, as safe as the result files; it takes its name at the end.
-
-    Raises SiprosterError when it can't be written.
-    """
-    with _explained(path.parent, "name a folder of yours with --results"), _new_file(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        yield lambda cells: writer.writerow([neutral(cell) for cell in cells])
 
 
 def _lines(ledger: Ledger, open_page: OpenPage, job: Job) -> Iterator[tuple[Status, list[str]]]:
@@ -163,10 +225,7 @@ def _new_file(path: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _explained(
-    folder: Path,
-    hint: str = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger",
-) -> Iterator[None]:
+def _explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,8 +1,18 @@
 """Rows to XML, XML to answers: bytes in, bytes out. Elements, their order: API description, sections 3 and 4.
 
-What comes in is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, the
-size is bounded, and every text of the service is redacted before anybody sees it, since an error text (23026)
-has been seen to repeat the digests that were sent.
+What comes in is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, size
+and number of elements are bounded, and an answer whose root element is not what was asked for is none, since
+a portal's page of XHTML must not look like an empty account.
+
+Every text of the service is redacted before anybody sees it, since an error text (23026) has been seen to
+repeat the digests that were sent. Values are held to what they can be, for they end in ledger, results,
+tables:
+
+- ``Id``: no source says that one looks like a digest, so an id with 32 hex digits in a row counts as not
+  told, and so does one that is too long or can't be printed. The entry stays; the account family needs no id.
+- ``Realm``, ``HttpVoiceV2AppId`` (a UUID has hyphens): what can't be one makes the answer Malformed.
+- ``UserName``: by the rules it may be 32 hex digits. It is told as it is, unless it is a digest of its own
+  entry or a longer run: then the answer is Malformed, or, where it answers a create, the name is left out.
 """
 
 from __future__ import annotations
@@ -10,19 +20,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from lxml import etree
 
 from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
 
-SIZE_LIMIT = 64 * 1024 * 1024
-"""Bytes of the largest body that is parsed: some fifty times a page of 5,000 credentials."""
+T = TypeVar("T")
+
+SIZE_LIMIT = 16 * 1024 * 1024
+"""Bytes of the largest body that is parsed: some ten times a page of 5,000 credentials."""
 
 PAGE_SIZE = 500
 """Entries of a list's page where the service does not say (API description, section 4)."""
 
 _TEXT_LIMIT = 500
+_MOST_TAGS = 1_000_000
+"""Of one body, closing ones included: an element takes far more memory than its four bytes of text."""
+_LONGEST_VALUE = 255  # the longest host name there is (RFC 1035, section 2.3.4)
+_LONGEST_ID = _LONGEST_DIGEST = 64
+_ENCODINGS = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII", "ISO-8859-1"})
+"""Of answers; in all of them a tag's bytes are ASCII, which is what makes a cheap look into a body right."""
+_CREDENTIAL, _REALM = "SipCredential", "Realm"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _DIGEST = re.compile(r"[0-9A-Fa-f]{32,}")
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
@@ -31,7 +52,7 @@ _SIZE = re.compile(r"[?&]size=(\d{1,6})(?!\d)")
 
 
 class Malformed(ValueError):
-    """A body that is not well-formed, too large or without what was asked for; its text is never repeated."""
+    """A body that is not well-formed, too large or not an answer to what was asked; it is never repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +61,8 @@ class Page:
 
     entries: tuple[Stored, ...]
     next: tuple[str, int] | None
+    moved: bool = False
+    """No page at all: the service sent the asker to ``next``."""
 
 
 # Writing
@@ -97,7 +120,7 @@ def _realm_entry(credential: Credential) -> str:
 
 
 def _digests(credential: Credential) -> str:
-    return f"<Hash1>{_escaped(credential.hash1)}</Hash1><Hash1b>{_escaped(credential.hash1b)}</Hash1b>"
+    return f"<Hash1>{_escaped(credential.hash1)}</Hash1>{_optional('Hash1b', credential.hash1b)}"
 
 
 def _optional(tag: str, value: str) -> str:
@@ -120,58 +143,79 @@ def _document(text: str) -> bytes:
 
 
 def read_answer(body: bytes) -> Answer:
-    """What a create answered: entries stored, entries refused. Both may be there in one answer."""
-    root = _parse(body)
+    """What a create answered: entries stored, entries refused. Both may be there in one answer.
+
+    What an entry can't be called is left out, and so is an id that can't be one.
+    """
+    root = _root(body)
     valid = (entry for holder in root.iter("{*}ValidSipCredentials") for entry in holder)
     return Answer(tuple(map(_echo, valid)), tuple(map(_entry_error, root.iter("{*}Error"))))
 
 
 def read_status(body: bytes) -> tuple[str, str]:
-    """``ErrorCode`` and redacted ``Description`` of ``ResponseStatus``; empty where missing."""
-    for status in _parse(body).iter("{*}ResponseStatus"):
-        fields = _fields(status)
-        return _said(fields, "ErrorCode"), _said(fields, "Description")
-    return "", ""
+    """``ErrorCode`` and redacted ``Description`` of ``ResponseStatus``; empty where missing.
+
+    Of any XML: what a refusal's other elements are called is nobody's business.
+    """
+    status = _status(_parse(body))
+    if status is None:
+        return "", ""
+    fields = _fields(status)
+    return _said(fields, "ErrorCode"), _said(fields, "Description")
+
+
+def read_done(body: bytes) -> None:
+    """Nothing: that a change answered with XML of the service."""
+    _root(body)
+
+
+def read_refusal(body: bytes) -> None:
+    """Nothing: that the body holds the service's own word, a ``ResponseStatus``."""
+    if _status(_parse(body)) is None:
+        raise Malformed("the refusal is none of the service's")
 
 
 def read_realms(body: bytes) -> list[Realm]:
     """Every realm of a list, in its order."""
-    return [_realm(fields) for fields in _realm_fields(_parse(body))]
+    root = _root(body, _REALM)
+    return _some(root, [_realm(fields) for fields in _realm_fields(root)])
 
 
 def read_realm(body: bytes) -> Realm:
     """The one realm of the answer."""
-    for fields in _realm_fields(_parse(body)):
+    for fields in _realm_fields(_root(body, _REALM)):
         return _realm(fields)
     raise Malformed("the answer names no realm")
 
 
 def read_description(body: bytes) -> str:
     """The realm's description letter by letter, to be written back; what is shown is ``read_realm``'s."""
-    return next((fields.get("Description", "") for fields in _realm_fields(_parse(body))), "")
+    return next((fields.get("Description", "") for fields in _realm_fields(_root(body, _REALM))), "")
 
 
 def read_credentials(body: bytes) -> Page:
     """One page of a list of credentials."""
-    root = _parse(body)
-    entries = tuple(_stored(_fields(entry)) for entry in root.iter("{*}SipCredential"))
-    return Page(entries, _next_page(root))
+    root = _root(body, _CREDENTIAL)
+    entries = _some(root, [_stored(_fields(entry)) for entry in root.iter("{*}SipCredential")])
+    return Page(tuple(entries), _next_page(root))
 
 
 def read_credential(body: bytes) -> Stored:
     """The one credential of the answer."""
-    for entry in _parse(body).iter("{*}SipCredential"):
+    for entry in _root(body, _CREDENTIAL).iter("{*}SipCredential"):
         return _stored(_fields(entry))
     raise Malformed("the answer names no credential")
 
 
 def read_page(url: str) -> tuple[str, int] | None:
-    """Page and size out of a URL's query; None without a page. The rest leads elsewhere and is never used.
+    """Page and size out of a URL's query; None without a page that can be one.
 
-    ``+`` stays ``+``: it is a legal character of a user name, and no name holds a space.
+    The rest leads elsewhere and is never used. ``+`` stays ``+``: it is a legal character of a user name,
+    and no name holds a space.
     """
     page, size = _PAGE.search(url), _SIZE.search(url)
-    return (unquote(page[1]), int(size[1]) if size else PAGE_SIZE) if page else None
+    name = unquote(page[1]) if page else ""
+    return (name, int(size[1]) if size else PAGE_SIZE) if 0 < len(name) <= _LONGEST_VALUE else None
 
 
 def redact(text: str) -> str:
@@ -180,65 +224,152 @@ def redact(text: str) -> str:
 
 
 def _parse(body: bytes) -> etree._Element:
-    if len(body) > SIZE_LIMIT:
+    if len(body) > SIZE_LIMIT or (len(body) > _MOST_TAGS and body.count(b"<") > _MOST_TAGS):
         raise Malformed("the answer is too large")
+    if b"\0" in body:  # UTF-16 or UTF-32, perhaps without saying so
+        raise Malformed("the answer is in an encoding that the service doesn't use")
     # A parser of its own for each body: a shared one would make threads wait for each other.
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
     )
     try:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError:
         raise Malformed("the answer is not well-formed XML") from None
-    if root.getroottree().docinfo.internalDTD is not None:
+    document = root.getroottree().docinfo
+    if document.internalDTD is not None:
         raise Malformed("the answer has a DOCTYPE")
+    if (document.encoding or "UTF-8").upper() not in _ENCODINGS:
+        raise Malformed("the answer is in an encoding that the service doesn't use")
     return root
+
+
+def _root(body: bytes, kind: str = "") -> etree._Element:
+    """The root of an answer of the service; with a ``kind``, of one that tells entries of it.
+
+    Roots are called SipCredentialsResponse, RealmResponse and the like, and none of the sources promises
+    that they always are: so its name begins with the kind, or it is another ``…Response`` that holds one.
+    """
+    root = _parse(body)
+    name = _local(str(root.tag))
+    if not name.startswith(kind or (_CREDENTIAL, _REALM)) and not (
+        name.endswith("Response") and (not kind or root.find(f".//{{*}}{kind}") is not None)
+    ):
+        raise Malformed("it is no answer to what was asked")
+    if kind and root.find("{*}Errors") is not None:
+        raise Malformed("the answer tells errors in the place of entries")
+    return root
+
+
+def _status(root: etree._Element) -> etree._Element | None:
+    return next(root.iter("{*}ResponseStatus"), None)
+
+
+def _some(root: etree._Element, entries: list[T]) -> list[T]:
+    """The entries of a list; none at all only where the answer doesn't say anything else either."""
+    if not entries and _status(root) is not None:
+        raise Malformed("the answer tells a status in the place of entries")
+    return entries
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
 
 
 def _fields(element: etree._Element) -> dict[str, str]:
     """The element's children by name, whatever their namespace and order."""
-    return {str(child.tag).rpartition("}")[2]: (child.text or "").strip() for child in element}
+    # A tag is text here, whatever its type says: comments and instructions are not kept.
+    fields: dict[Any, str] = {child.tag: (child.text or "").strip() for child in element}
+    if "{" in "".join(fields):  # cheaper than to take eight names apart, of which most have no namespace
+        return {_local(tag): text for tag, text in fields.items()}
+    return fields
 
 
 def _said(fields: dict[str, str], name: str) -> str:
-    return redact(" ".join(fields.get(name, "").split()))[:_TEXT_LIMIT]
+    text = " ".join(fields.get(name, "").split())
+    # Before the redaction: what can't be seen must not part a digest, nor steer a terminal.
+    return redact(text if text.isprintable() else "".join(filter(str.isprintable, text)))[:_TEXT_LIMIT]
+
+
+def _fits(text: str, longest: int) -> bool:
+    return len(text) <= longest and text.isprintable() and not _DIGEST.search(text)
+
+
+def _is_value(text: str) -> bool:
+    """Whether it can be a realm's host name or an application's id."""
+    return len(text) <= _LONGEST_VALUE and _is_short_value(text)
+
+
+@lru_cache(maxsize=256)  # a page names few of them; only short ones are kept
+def _is_short_value(text: str) -> bool:
+    return _fits(text, _LONGEST_VALUE)
+
+
+def _value(text: str) -> str:
+    if not _is_value(text):
+        raise Malformed("the answer holds a realm or an application that can't be one")
+    return text
+
+
+def _id(fields: dict[str, str]) -> str:
+    text = fields.get("Id", "")
+    return text if (text.isdigit() and len(text) < 32) or _fits(text, _LONGEST_ID) else ""
+
+
+def _digest(fields: dict[str, str], name: str) -> str:
+    text = fields.get(name, "").lower()
+    return text if len(text) <= _LONGEST_DIGEST else ""
+
+
+def _can_be_called(name: str, *digests: str) -> bool:
+    """Whether an entry with these digests can have this name: see the top of this file."""
+    if len(name) < 32:  # nearly every one
+        return name.isprintable()
+    runs = _DIGEST.findall(name.lower())
+    fits = len(name) <= _LONGEST_VALUE and name.isprintable()
+    return fits and all(len(run) == 32 and run not in digests for run in runs)
 
 
 def _composite(fields: dict[str, str]) -> str:
     # Reads give UserName and Domain, or user@domain in UserName (API description, section 4).
     user, domain = fields.get("UserName", ""), fields.get("Domain", "")
-    if not domain or user.casefold().endswith("@" + domain.casefold()):
+    if not domain or ("@" in user and user.casefold().endswith("@" + domain.casefold())):
         return user
     return f"{user}@{domain}" if user else ""
 
 
+def _name(fields: dict[str, str], *digests: str) -> str:
+    """The composite; empty where it can't be one."""
+    name = _composite(fields)
+    return name if _can_be_called(name, *digests) else ""
+
+
 def _echo(entry: etree._Element) -> Echo:
     fields = _fields(entry)
-    return Echo(
-        fields.get("Id", ""), _composite(fields), fields.get("Realm", ""), fields.get("Hash1", "").lower()
-    )
+    hash1, realm = _digest(fields, "Hash1"), fields.get("Realm", "")
+    name = _name(fields, hash1, _digest(fields, "Hash1b"))
+    return Echo(_id(fields), name, realm if _is_value(realm) else "", hash1)
 
 
 def _entry_error(error: etree._Element) -> EntryError:
     fields = _fields(error)
     echoed = next((_fields(entry) for entry in error.iter("{*}SipCredential")), {})
-    return EntryError(
-        _said(fields, "ErrorCode"),
-        _said(fields, "Description"),
-        _composite(echoed),
-        echoed.get("Hash1", "").lower(),
-    )
+    hash1 = _digest(echoed, "Hash1")
+    name = _name(echoed, hash1, _digest(echoed, "Hash1b"))
+    return EntryError(_said(fields, "ErrorCode"), _said(fields, "Description"), name, hash1)
 
 
 def _stored(fields: dict[str, str]) -> Stored:
-    return Stored(
-        fields.get("Id", ""),
-        _composite(fields),
-        fields.get("Realm", ""),
-        fields.get("Hash1", "").lower() or None,
-        fields.get("Hash1b", "").lower() or None,
-        fields.get("HttpVoiceV2AppId", ""),
-    )
+    hash1, hash1b, name = _digest(fields, "Hash1"), _digest(fields, "Hash1b"), _composite(fields)
+    if not _can_be_called(name, hash1, hash1b):
+        raise Malformed("the answer holds a name that can't be one")
+    realm, application = _value(fields.get("Realm", "")), _value(fields.get("HttpVoiceV2AppId", ""))
+    return Stored(_id(fields), name, realm, hash1 or None, hash1b or None, application)
 
 
 def _realm_fields(root: etree._Element) -> Iterator[dict[str, str]]:
@@ -251,8 +382,8 @@ def _realm(fields: dict[str, str]) -> Realm:
         raise Malformed("the answer names a realm without its host name")
     count = fields.get("SipCredentialCount", "")
     return Realm(
-        fields.get("Id", ""),
-        fields["Realm"],
+        _id(fields),
+        _value(fields["Realm"]),
         _said(fields, "Status"),
         fields.get("Default", "").lower() == "true",
         _said(fields, "Description"),
@@ -261,5 +392,10 @@ def _realm(fields: dict[str, str]) -> Realm:
 
 
 def _next_page(root: etree._Element) -> tuple[str, int] | None:
-    links = (_fields(links) for links in root.iter("{*}Links"))
-    return next((page for link in links if (page := read_page(link.get("next", "")))), None)
+    """None on the last page. A link that leads nowhere is no end: what follows would be lost."""
+    links = (_fields(links).get("next", "") for links in root.iter("{*}Links"))
+    link = next(filter(None, links), "")
+    page = read_page(link)
+    if link and page is None:
+        raise Malformed("the answer has a next page and doesn't say which")
+    return page

@@ -41,7 +41,7 @@ def each(faults: Mapping[str, Any], **trigger: Any) -> dict[str, Any]:
 def test_answers_are_lost_after_the_work(office: Program, sandbox: Sandbox, crowded: bool) -> None:
     """Lost in every way there is, no row is failed, unknown or sent twice: each is asked for.
 
-    Guard: Settling._ask_and_post, and JobRealm.empty for what is provably ours.
+    Guard: Settling._ask_and_post, and JobRealm.looked for what is provably ours.
     """
     if crowded:
         crowd(sandbox)
@@ -67,7 +67,7 @@ def test_an_answer_that_never_comes(sandbox: Sandbox) -> None:
         realm = api.default_realm()
         settling = Settling(
             Family.ACCOUNT,
-            {0: JobRealm(0, realm.id, realm.host, empty=True)},
+            {0: JobRealm(0, realm.id, realm.host, looked=True)},
             api,
             permit=lambda deadline: None,
             record=outcomes.extend,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tests.unit.jobs import KEY, Clock
 from worker.importing.deliver import Delivery
-from worker.importing.settle import CredentialSource
+from worker.importing.suspicion import Source
 from worker.ledger import Ledger
 from worker.model import Job, Outcome, Status
 from worker.seal import Seal
@@ -19,7 +19,7 @@ class Process:
     """One process of workers: its delivery, its own clock, and how it is told to end."""
 
     def __init__(
-        self, ledger: Ledger, job: Job, api: CredentialSource, executor: ThreadPoolExecutor, owner: str
+        self, ledger: Ledger, job: Job, api: Source, executor: ThreadPoolExecutor, owner: str
     ) -> None:
         self.clock = Clock(1000.0)
         self.stopping = threading.Event()
@@ -35,7 +35,7 @@ class Process:
 
 @contextmanager
 def process(
-    ledger: Ledger, job: Job, api: CredentialSource, *, threads: int = 1, owner: str = "desk:1"
+    ledger: Ledger, job: Job, api: Source, *, threads: int = 1, owner: str = "desk:1"
 ) -> Iterator[Process]:
     """A process with so many requests in flight."""
     with ThreadPoolExecutor(threads) as executor:

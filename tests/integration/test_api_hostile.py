@@ -68,6 +68,10 @@ def served(
             yield server, api
 
 
+def response(inner: str) -> bytes:
+    return f"<SipCredentialsResponse>{inner}</SipCredentialsResponse>".encode()
+
+
 def entries(*names: str, following: str = "") -> bytes:
     found = "".join(
         f"<SipCredential><Id>{name}</Id><UserName>{name}</UserName><Hash1>{ALICE.hash1}</Hash1>"
@@ -75,7 +79,7 @@ def entries(*names: str, following: str = "") -> bytes:
         for name in names
     )
     links = f'<Links><next>Link=&lt;{following}&gt;;rel="next";</next></Links>' if following else ""
-    return f"<R>{links}<SipCredentials>{found}</SipCredentials></R>".encode()
+    return response(f"{links}<SipCredentials>{found}</SipCredentials>")
 
 
 # Other origins
@@ -242,7 +246,7 @@ def test_a_repetition_is_logged_with_its_reason_alone(
 
 def test_what_every_request_carries(naps: Naps, permits: Permits) -> None:
     """Who we are, what we send, and which token: on every request, in the form that the API wants."""
-    with served(always(Told(201, b"<R/>")), naps) as (server, api):
+    with served(always(Told(201, response(""))), naps) as (server, api):
         api.create(Family.REALM, REALM, [ALICE], permits)
         token, post = server.asked
     assert (token.method, token.body) == ("POST", b"grant_type=client_credentials")

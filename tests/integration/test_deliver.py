@@ -196,13 +196,13 @@ def test_of_many_deliveries_at_once_one_works(ledger: Ledger, other_ledger: Ledg
     assert set(told(ledger, job).values()) == {CREATED}
 
 
-@pytest.mark.parametrize(("empty", "expected"), [(True, CREATED), (False, ORIGIN_UNKNOWN)])
+@pytest.mark.parametrize(("looked", "expected"), [(True, CREATED), (False, ORIGIN_UNKNOWN)])
 def test_after_a_death_the_service_is_asked_first(
-    ledger: Ledger, clock: Clock, empty: bool, expected: tuple[Status, str]
+    ledger: Ledger, clock: Clock, looked: bool, expected: tuple[Status, str]
 ) -> None:
     """A worker died after a commit: what is there is not sent again, and is created only with proof."""
     api = Registrar()
-    job = start_job(ledger, rows_of(2, 6), empty=empty, batch_size=3)
+    job = start_job(ledger, rows_of(2, 6), looked=looked, batch_size=3)
     with process(ledger, job, api, owner="dead:1") as dead:
         api.after = raising_died
         with pytest.raises(Died):
@@ -518,7 +518,7 @@ class DeadlyExecutor(ThreadPoolExecutor):
 def test_a_deadly_row_is_found_and_fails_alone(ledger: Ledger, clock: Clock) -> None:
     """A row that kills its worker each time is failed after its deaths alone; all others are in place."""
     api = Registrar()
-    job = start_job(ledger, rows_of(2, 8), empty=True, batch_size=4)
+    job = start_job(ledger, rows_of(2, 8), looked=True, batch_size=4)
     with DeadlyExecutor(1) as executor:
         deaths = work_off(ledger, clock, Process(ledger, job, api, executor, "desk:1"))
     assert told(ledger, job) == {**dict.fromkeys(range(2, 10), CREATED), 6: (Status.FAILED, "crashed")}

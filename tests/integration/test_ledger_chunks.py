@@ -356,7 +356,7 @@ def test_rows_by_status(ledger: Ledger, job: Job) -> None:
 def test_refused_rows_have_ended_from_the_start(ledger: Ledger, job: Job, clock: Clock) -> None:
     """Rows that are never sent have their outcome, count as trouble, and keep their passwords a while."""
     refused = [Outcome(4, Status.INVALID, code="too_long", error="username: 40 characters")]
-    ledger.chunks.add_refused(job.id, 2, refused, b"sealed", 60)
+    ledger.chunks.add_settled(job.id, 2, refused, b"sealed", 60)
     assert ledger.chunks.due(job.id, idle=True) == [0, 1]
     assert ledger.chunks.claim(job.id, 2, "desk:1", LEASE) is None
     assert ledger.chunks.progress(job.id).troubled == 1

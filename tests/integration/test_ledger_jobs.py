@@ -78,10 +78,10 @@ def test_realms_stay_as_they_were(ledger: Ledger) -> None:
     """A job's realms come back by key, with what proves later that its rows are new."""
     job = make_job()
     ledger.jobs.begin(job, "host:1")
-    ledger.jobs.add_realm(job.id, 0, "office", Realm("17", HOST), empty=True)
-    ledger.jobs.add_realm(job.id, 1, "", Realm("18", "other.example.com"), empty=False)
+    ledger.jobs.add_realm(job.id, 0, "office", Realm("17", HOST), looked=True)
+    ledger.jobs.add_realm(job.id, 1, "", Realm("18", "other.example.com"), looked=False)
     realms = ledger.jobs.realms(job.id)
-    assert [(r.key, r.id, r.host, r.empty) for r in realms.values()] == [
+    assert [(r.key, r.id, r.host, r.looked) for r in realms.values()] == [
         (0, "17", HOST, True),
         (1, "18", "other.example.com", False),
     ]

@@ -94,7 +94,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """The roster is read: some chunks to send, perhaps one of refused rows; then the job starts."""
         jobs, line = self.ledger.jobs, 2
         jobs.begin(self.job, "desk:1")
-        jobs.add_realm(self.job.id, 0, "", Realm("17", "office.example"), empty=False)
+        jobs.add_realm(self.job.id, 0, "", Realm("17", "office.example"), looked=False)
         for seq, size in enumerate(sizes):
             lines = list(range(line, line + size))
             self.ledger.chunks.add(self.job.id, seq, line, size, sealed(lines))
@@ -111,7 +111,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _refuse(self, lines: list[int]) -> None:
         outcomes = [Outcome(line, Status.INVALID, code="too_long") for line in lines]
         seq = len(self.chunks)
-        self.ledger.chunks.add_refused(self.job.id, seq, outcomes, sealed(lines), KEPT_FOR)
+        self.ledger.chunks.add_settled(self.job.id, seq, outcomes, sealed(lines), KEPT_FOR)
         kept_until = self.clock.now + KEPT_FOR
         self.chunks[seq] = Chunk(lines, state="ended", kept_until=kept_until)
         self.outcomes.update({outcome.line: outcome for outcome in outcomes})

@@ -29,6 +29,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 (ACL,) = re.findall(r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "scaling.md").read_text("utf-8"), re.MULTILINE)
 PYTHON = sys.executable
 
+WOULD_CHANGE = 10
+"""How a plan ends that has something to do."""
+
 ELSEWHERE = "docker compose"
 """No container is started here: tests/unit/test_compose.py holds its files against the program."""
 
@@ -161,6 +164,7 @@ def first_import(reader: Reader) -> None:
         del reader.program.environment[name]
     reader.substitutions = {"5001234": ACCOUNT, "your-client-id": USER, "8321": str(free_port())}
     reader.in_place = {user.name for user in users(20)}
+    reader.codes = {"siproster plan staff.csv": WOULD_CHANGE}
 
 
 def families(reader: Reader) -> None:
@@ -177,6 +181,8 @@ def roster(reader: Reader) -> None:
     write(
         reader.folder / "export.csv", [{"Phone": user.name, "SIP secret": user.password} for user in wanted]
     )
+    plans = (command for block in SECTIONS["The roster"] for command in block if " plan " in command)
+    reader.codes = dict.fromkeys(plans, WOULD_CHANGE)
     legacy = "user;password;name\n" + "".join(f"{user.name};{user.password}é;Zoë\n" for user in wanted)
     (reader.folder / "legacy.txt").write_bytes(legacy.encode("cp850"))
 
@@ -201,7 +207,10 @@ def troubled_jobs(reader: Reader) -> None:
     write(failed, [{**row, "username": "front.desk"}])
     roster_of(reader.folder / "others.csv", users(20, first=300))
     interrupted = [reader.interrupted_job(name) for name in ("staff.csv", "others.csv")]
-    reader.jobs = [summary["job"], *interrupted]
+    reader.jobs = [summary["job"], *interrupted, interrupted[-1]]
+    reader.substitutions = {
+        "siproster undo JOB": "siproster undo JOB --yes"
+    }  # there is no terminal to ask on
     # The second command gives no corrections, so the row is as wrong as it was.
     reader.codes = {"siproster retry JOB": 10}
     reader.in_place = {"front.desk", *(user.name for user in users(20))}

@@ -71,7 +71,8 @@ SENT = [
 FAULTS = {
     "lost_echo": {"probability": 1, "users": "fine3"},
     "drop": {"next": 1, "skip": 1, "method": "POST", "path": "sipcredentials", "commit": True},
-    "unavailable": {"next": 1, "method": "GET", "path": "sipcredentials"},
+    # The first one is the look at what is stored; the next ones ask for lost answers.
+    "unavailable": {"next": 1, "skip": 1, "method": "GET", "path": "sipcredentials"},
     "bad_gateway": {"next": 1, "method": "POST", "path": "sipcredentials"},
 }
 

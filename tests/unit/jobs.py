@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,16 +56,27 @@ def make_row(line: int, user: str = "", **fields: Any) -> Row:
     return Row(line, user or f"user{line}", **given)
 
 
+class RowsOf:
+    """A roster (importing.look.RosterRows) of rows, or of what makes them anew for each reading."""
+
+    def __init__(self, rows: Iterable[Row] | Callable[[], Iterator[Row]], records: int = 1000) -> None:
+        self._rows = rows
+        self.records = records
+
+    def rows(self) -> Iterator[Row]:
+        return self._rows() if callable(self._rows) else iter(self._rows)
+
+
 def make_chunk_row(line: int, user: str = "", **fields: Any) -> ChunkRow:
     """A row as a chunk holds it."""
     given = {"domain": "", "realm": 0, "application": "", "password": PASSWORD, **fields}
     return ChunkRow(line, user or f"user{line}", **given)
 
 
-def make_realms(*, empty: bool = False) -> dict[int, JobRealm]:
+def make_realms(*, looked: bool = False) -> dict[int, JobRealm]:
     """Two realms of a job, by key."""
     hosts = enumerate((REALM, OTHER_REALM))
-    return {key: JobRealm(key, realm.id, realm.host, empty) for key, realm in hosts}
+    return {key: JobRealm(key, realm.id, realm.host, looked) for key, realm in hosts}
 
 
 def digests_of(row: ChunkRow, host: str = HOST) -> tuple[str, str]:
@@ -72,12 +84,12 @@ def digests_of(row: ChunkRow, host: str = HOST) -> tuple[str, str]:
     return digests(row.composite, host, row.password)
 
 
-def start_job(ledger: Ledger, *chunks: list[ChunkRow], empty: bool = False, **options: Any) -> Job:
+def start_job(ledger: Ledger, *chunks: list[ChunkRow], looked: bool = False, **options: Any) -> Job:
     """A running job with these chunks, one page of results for each, and both realms."""
     job, seal = make_job(**options), Seal([KEY])
     ledger.jobs.begin(job, "host:1")
-    for key, realm in make_realms(empty=empty).items():
-        ledger.jobs.add_realm(job.id, key, "", realm.realm, empty=empty)
+    for key, realm in make_realms(looked=looked).items():
+        ledger.jobs.add_realm(job.id, key, "", realm.realm, looked=looked)
     for seq, rows in enumerate(chunks):
         pages = [PageRow(r.line, r.user, r.domain, r.realm, r.application, ["", ""]) for r in rows]
         page = seal_page(seal, job.id, seq, pages)

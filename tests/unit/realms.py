@@ -1,20 +1,30 @@
-"""The realms of an account that exists only in memory (importing.realms.RealmSource)."""
+"""An account that exists only in memory, as a plan asks it (importing.plan.PlanSource)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.unit.jobs import HOST, OTHER_HOST
+from tests.unit.registrar import Registrar
 from worker.errors import Conflict, NotFound
-from worker.model import Realm
+from worker.model import Family, Realm, Stored
 
 OFFICE = Realm("17", HOST, default=True, credentials=3)
 BRANCH = Realm("18", OTHER_HOST, credentials=0)
 
 
 class Realms:
-    """Looks realms up by id, host name or first label, and keeps those that are made."""
+    """Looks realms up by id, host name or first label, and keeps those that are made.
 
-    def __init__(self, *realms: Realm) -> None:
+    What is stored on them is ``stored``'s; ``listed`` are the realms that were listed (None: the account),
+    ``omits`` the digests that a list leaves out.
+    """
+
+    def __init__(self, *realms: Realm, stored: Registrar | None = None) -> None:
         self.known = list(realms or (OFFICE, BRANCH))
+        self.stored = stored or Registrar()
+        self.listed: list[str | None] = []
+        self.omits = False
         self.made: list[Realm] = []
         self.asked: list[str] = []
 
@@ -47,3 +57,18 @@ class Realms:
         self.made.append(realm)
         self.known.append(realm)
         return realm
+
+    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]:
+        """Every entry of the account, or of one realm."""
+        self.listed.append(realm.host if realm else None)
+        for held in list(self.stored.stored.values()):
+            if realm is None or held.realm == realm.host:
+                yield Stored(held.id, held.composite, held.realm) if self.omits else held
+
+    def find(self, family: Family, realm: Realm | None, composite: str) -> Stored | None:
+        """One name."""
+        return self.stored.find(family, realm or OFFICE, composite)
+
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
+        """What a list left out, too."""
+        return self.stored.find(family, realm or OFFICE, stored.composite) or stored

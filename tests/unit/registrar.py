@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from worker.errors import AnswerLost, ListRefused
+from worker.errors import AnswerLost, ListRefused, Refused
 from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
 
 Batch = Sequence[Credential]
 
 
 class Registrar:
-    """The service, for one account, in memory (settle.CredentialSource). Shared by threads.
+    """The service, for one account, in memory (suspicion.Source). Shared by threads.
 
     What a test wants to go wrong it sets: ``refuses`` are codes by composite, ``before`` and ``after``
     are called with each batch before and after it is stored, and may raise; ``echo`` and ``error``
@@ -28,6 +28,11 @@ class Registrar:
         self.posts: list[list[str]] = []
         """The composites of each list that arrived, in the order of arrival."""
         self.looks: list[str] = []
+        self.reads: list[str] = []
+        self.puts: list[str] = []
+        self.deletions: list[str] = []
+        self.keeps_applications = False
+        """PUT doesn't set an application, whatever it answers."""
         self.refuses: dict[str, str] = {}
         self.waiting: Callable[[], object] = lambda: None
         self.before: Callable[[Batch], object] = lambda batch: None
@@ -63,6 +68,63 @@ class Registrar:
             self.lag -= 1
             return None
         return self.stored.get(self._place(family, realm, composite))
+
+    def read(
+        self,
+        family: Family,
+        realm: Realm | None,
+        stored: Stored,
+        written: Callable[[Stored | None], bool] | None = None,
+    ) -> Stored | None:
+        """One, by what the family calls it."""
+        self.reads.append(stored.composite)
+        self.looking(stored.composite)
+        place = self._place_of(family, realm, stored)
+        return self.stored.get(place) if place else None
+
+    def update(
+        self,
+        family: Family,
+        realm: Realm | None,
+        stored: Stored,
+        credential: Credential,
+        permit: Callable[[float], None],
+        *,
+        clear: bool = False,
+    ) -> None:
+        """Set digests and application, as the API's client does."""
+        permit(30.0)
+        self.puts.append(credential.composite)
+        self.before([credential])
+        if code := self.refuses.get(credential.composite):
+            raise Refused(code, f"refused with {code}")
+        place = self._place_of(family, realm, stored)
+        if place is None:
+            raise Refused("23007", "not found")
+        held = self.stored[place]
+        application = credential.application or ("" if clear else stored.application)
+        kept = held.application if self.keeps_applications else application
+        self.stored[place] = replace(held, hash1=credential.hash1, hash1b=credential.hash1b, application=kept)
+        self.after([credential])
+
+    def delete(
+        self, family: Family, realm: Realm | None, stored: Stored, permit: Callable[[float], None]
+    ) -> bool:
+        """Take it away; False: it was gone."""
+        permit(30.0)
+        self.deletions.append(stored.composite)
+        self.before([])
+        place = self._place_of(family, realm, stored)
+        if place:
+            del self.stored[place]
+        self.after([])
+        return place is not None
+
+    def _place_of(self, family: Family, realm: Realm | None, stored: Stored) -> tuple[str, str] | None:
+        if family is Family.ACCOUNT:
+            place = ("", stored.composite.casefold())
+            return place if place in self.stored else None
+        return next((place for place, held in self.stored.items() if held.id == stored.id), None)
 
     def holds(self, credential: Credential, family: Family = Family.ACCOUNT, realm: str = "") -> None:
         """Somebody else has stored this before."""

@@ -30,6 +30,9 @@ FOREIGN = {"--constraint", "--env-file", "--rm", "--scale", "--user", "--volume"
 CODE_AT = {"Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3}
 """Which argument of a call is a row's error code."""
 
+DIFFERENCES = "';'.join(differs)"
+"""How the codes of a comparison become one."""
+
 
 # The program's own words
 
@@ -99,8 +102,32 @@ def row_codes() -> set[str]:
             for argument in code_arguments(scope):
                 found |= words(argument)
                 if isinstance(argument, ast.Name):
-                    found |= assigned_codes(path, scope)
+                    found |= CONSTANTS.get(argument.id) or assigned_codes(path, scope)
+                if ast.unparse(argument) == DIFFERENCES:
+                    found |= set().union(*constants(ROOT / "worker" / "importing" / "compare.py").values())
     return found
+
+
+def constants(path: Path) -> dict[str, set[str]]:
+    """The names that a file gives to codes, each with its code; also in ``A, B = "a", "b"``."""
+    found: dict[str, set[str]] = {}
+    for node in tree(path).body:
+        match node:
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                pairs = list(zip(targets, values, strict=True))
+            case ast.Assign(targets=[target], value=value):
+                pairs = [(target, value)]
+            case _:
+                continue
+        found |= {
+            target.id: words(value)
+            for target, value in pairs
+            if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and words(value)
+        }
+    return found
+
+
+CONSTANTS = {name: codes for path in SOURCES for name, codes in constants(path).items()}
 
 
 def code_arguments(scope: ast.AST) -> Iterator[ast.expr]:
@@ -132,8 +159,10 @@ def reasons() -> set[str]:
     found = {errors.StopJob.code, *(kind.code for kind in errors.StopJob.__subclasses__())}
     for function in (one for path in SOURCES for one in functions(path)):
         for node in ast.walk(function):
-            if isinstance(node, ast.Call) and called(node) in ("stop", "pause"):
+            if isinstance(node, ast.Call) and called(node) in ("stop", "pause", "close"):
                 found |= {reason for argument in node.args for reason in reasons_in(function, argument)}
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "why":
+                found |= reasons_in(function, node.value)
     return found
 
 
@@ -252,11 +281,12 @@ def test_the_collection_of_codes_sees_each_kind_of_place() -> None:
 
 
 def test_no_code_is_hidden_from_the_collection() -> None:
-    """Each is a constant, one behind `or`, what a function returned, an outcome's or the service's own."""
+    """Each is a constant, one behind `or`, what a function returned, a comparison's, an outcome's or the
+    service's own."""
     arguments = [one for path in SOURCES for one in code_arguments(tree(path))]
     plain = (ast.Constant, ast.BoolOp, ast.Name)
     others = {ast.unparse(one) for one in arguments if not isinstance(one, plain)}
-    assert others == {"outcome.code", "refusal.code", "row.code"}
+    assert others == {"outcome.code", "refusal.code", "row.code", DIFFERENCES}
 
 
 def test_each_reason_of_a_job_is_described() -> None:

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "settings": NOUNS,
     "api": NOUNS | {"wire", "throttle"},
     "report": NOUNS | {"ledger"},
-    "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "seal", "throttle"},
+    "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
     "register": NOUNS | {"digest"},
     "tasks": NOUNS | {"importing", "settings"},
     # A process of its own, which must not share the program's mistakes.
@@ -46,6 +46,7 @@ LIBRARIES: dict[str, set[str]] = {
     "cryptography": {"seal", "roster"},
     "dns": {"register"},
     "fsspec": {"roster"},
+    "httpcore": {"api"},
     "httpx": {"api"},
     "kombu": {"tasks"},
     "lxml": {"wire"},
@@ -59,8 +60,8 @@ LIBRARIES: dict[str, set[str]] = {
     "uvicorn": {"sandbox"},
     # Of the standard library: only these open sockets or databases themselves.
     "asyncio": {"register", "sandbox"},
-    "socket": {"register", "sandbox"},
-    "ssl": {"register"},
+    "socket": {"api", "register", "sandbox"},
+    "ssl": {"api", "register"},
     "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

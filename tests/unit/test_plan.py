@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, RowsOf, make_job, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.errors import Conflict, NotFound, UsageError
+from worker.importing.checked import check
+from worker.importing.decide import Planned
 from worker.importing.packing import ChunkRow, PageRow, open_chunk, open_page
-from worker.importing.plan import Checked, Tally, check, plan
+from worker.importing.plan import plan, start
 from worker.importing.realms import JobRealms
+from worker.importing.tally import Tally
 from worker.ledger import Ledger
-from worker.model import Family, Job, JobState, Outcome, Problem, Realm, Row, Status
+from worker.model import Action, Family, Job, JobState, Outcome, Problem, Realm, Row, Status
 from worker.seal import Seal
 
 SEAL = Seal([KEY])
@@ -45,8 +48,9 @@ def planned(
 ) -> tuple[Job, Tally]:
     """A job with these rows, and what reading them came to."""
     job = begun(ledger, **options)
-    tally = plan(ledger, SEAL, source or Realms(), job, rows)
-    return ledger.jobs.get(job.id), tally
+    draft = plan(ledger, SEAL, source or Realms(), job, RowsOf(rows))
+    start(ledger, job, draft)
+    return ledger.jobs.get(job.id), draft.tally
 
 
 def pages_of(ledger: Ledger, job: Job) -> list[PageRow]:
@@ -132,7 +136,7 @@ def test_what_a_row_needs_is_in_its_place(ledger: Ledger) -> None:
 
 def test_many_realms_wait_for_no_full_chunk(ledger: Ledger) -> None:
     """Rows of many realms that fill no chunk are not all held in memory: the fullest goes first."""
-    rows = (make_row(line, realm=("office", "branch", "branch")[line % 3]) for line in range(2, 50_012))
+    rows = [make_row(line, realm=("office", "branch", "branch")[line % 3]) for line in range(2, 50_012)]
     job, _ = planned(ledger, rows, api=Family.REALM, chunk_size=60_000)
     chunks = chunks_of(ledger, job)
     assert [len({row.realm for row in chunk}) for chunk in chunks] == [1, 1, 1]
@@ -230,7 +234,7 @@ def test_no_default_realm(ledger: Ledger) -> None:
     """Where a row names no realm and the account has none by default, nothing is planned at all."""
     job = begun(ledger)
     with pytest.raises(NotFound, match="no default realm"):
-        plan(ledger, SEAL, Realms(BRANCH), job, [make_row(2, realm="branch"), make_row(3)])
+        plan(ledger, SEAL, Realms(BRANCH), job, RowsOf([make_row(2, realm="branch"), make_row(3)]))
     assert ledger.jobs.state(job.id) is JobState.PLANNING
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
 
@@ -247,7 +251,7 @@ def test_the_realm_of_the_option_must_be_right(
 
     rows: Iterator[Row] = (pytest.fail("the roster was read") for _ in range(1))
     with pytest.raises(error):
-        plan(ledger, SEAL, source, job, rows)
+        plan(ledger, SEAL, source, job, RowsOf(rows))
 
 
 @pytest.mark.parametrize("family", Family)
@@ -264,7 +268,7 @@ def test_a_realm_is_made_after_the_reading(ledger: Ledger, family: Family) -> No
     assert [(realm.host, realm.default) for realm in source.made] == [(OTHER_HOST, False)]
     assert tally.to_send == 2
     realm = ledger.jobs.realms(job.id)[chunks_of(ledger, job)[0][0].realm]
-    assert (realm.host, realm.empty) == (OTHER_HOST, family is Family.REALM)
+    assert (realm.host, realm.looked) == (OTHER_HOST, True)
 
 
 def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
@@ -277,7 +281,7 @@ def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
         raise UsageError("staff.csv changed while it was read")
 
     with pytest.raises(UsageError):
-        plan(ledger, SEAL, source, job, rows())
+        plan(ledger, SEAL, source, job, RowsOf(rows))
     assert source.made == []
     assert ledger.jobs.state(job.id) is JobState.PLANNING
 
@@ -288,23 +292,6 @@ def test_a_realm_that_is_there_is_not_made(ledger: Ledger) -> None:
     job, _ = planned(ledger, [make_row(2, realm="office")], source, realm="office", create_realm=True)
     assert source.made == []
     assert ledger.jobs.realms(job.id)[0].host == HOST
-
-
-def empties(ledger: Ledger, family: Family, *counts: int | None) -> list[bool]:
-    """Which realms of an account are known to have been empty, when these are their counts."""
-    source = Realms(*(replace(r, credentials=n) for r, n in zip((OFFICE, BRANCH), counts, strict=True)))
-    rows = [make_row(2, realm="office"), make_row(3, realm="branch")]
-    job, _ = planned(ledger, rows, source, api=family)
-    return [realm.empty for realm in ledger.jobs.realms(job.id).values()]
-
-
-def test_what_proves_that_rows_are_new(ledger: Ledger) -> None:
-    """A realm counts as empty by its own number, on the account family by all of them; unknown: not."""
-    assert empties(ledger, Family.REALM, 3, 0) == [False, True]
-    assert empties(ledger, Family.REALM, None, 0) == [False, True]
-    assert empties(ledger, Family.ACCOUNT, 3, 0) == [False, False]
-    assert empties(ledger, Family.ACCOUNT, None, 0) == [False, False]
-    assert empties(ledger, Family.ACCOUNT, 0, 0) == [True, True]
 
 
 # When work may begin
@@ -321,7 +308,7 @@ def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
         seen.append(ledger.chunks.progress(job.id).rows)
         assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
 
-    plan(ledger, SEAL, Realms(), job, rows())
+    start(ledger, job, plan(ledger, SEAL, Realms(), job, RowsOf(rows)))
     assert seen == [2000]
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is not None
 
@@ -343,7 +330,7 @@ def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
         ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by desk:7")
         yield make_row(3, realm="branch")
 
-    plan(ledger, SEAL, source, job, rows())
+    start(ledger, job, plan(ledger, SEAL, source, job, RowsOf(rows)))
     cancelled = ledger.jobs.get(job.id)
     assert (source.made, cancelled.state, cancelled.rows) == ([], JobState.CANCELLED, 2)
     assert ledger.rows.counts(job.id, cancelled.rows) == {Status.UNPROCESSED: 2}
@@ -354,11 +341,11 @@ def test_what_reading_came_to() -> None:
     tally = Tally()
     weak = (Problem("weak_password", "password: short"),)
     for line in range(2, 12):
-        tally.add(Checked(make_row(line, warnings=weak, problems=WRONG if line > 9 else ()), line % 2))
+        row = make_row(line, warnings=weak, problems=WRONG if line > 9 else ())
+        tally.add(Planned(row, 0, HOST, Action.INVALID if line > 9 else Action.CREATE))
     assert (tally.rows, tally.to_send, tally.invalid) == (10, 8, 2)
     assert (dict(tally.problems), dict(tally.warnings)) == ({"password_missing": 2}, {"weak_password": 10})
     assert tally.warned_lines == {"weak_password": [2, 3, 4, 5, 6]}
-    assert dict(tally.realms) == {0: 4, 1: 4}
 
 
 def test_without_an_account_the_file_alone_is_checked() -> None:

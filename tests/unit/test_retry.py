@@ -15,7 +15,7 @@ from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
 from worker.importing.job import new_job
 from worker.importing.packing import open_chunk, seal_chunk
-from worker.importing.plan import plan
+from worker.importing.plan import plan, start
 from worker.importing.retry import EarlierRows
 from worker.ledger import Ledger
 from worker.model import Endpoint, Family, Job, JobState, Options, Outcome, Row, Status
@@ -46,7 +46,7 @@ def imported(ledger: Ledger, content: str, options: Options, statuses: Mapping[i
     with opened(content, chunk_size=options.chunk_size) as roster:
         job = new_job(Endpoint("https://api.example.com", "9900001"), options, roster, SEAL.fingerprint)
         ledger.jobs.begin(job, "desk:1")
-        plan(ledger, SEAL, Realms(), job, roster.rows())
+        start(ledger, job, plan(ledger, SEAL, Realms(), job, roster))
     for chunk in ledger.chunks.kept(job.id):
         settle(ledger, job, chunk.seq, statuses)
     if not ledger.jobs.finish(job.id):
@@ -73,7 +73,7 @@ def settle(ledger: Ledger, job: Job, seq: int, statuses: Mapping[int, Status]) -
 
 def again(ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]] | None = None) -> list[Row]:
     """The rows that a retry of the job would run."""
-    return list(EarlierRows(ledger, SEAL, job, corrections or {}).rows(job.options))
+    return list(EarlierRows(ledger, SEAL, job, job.options, corrections or {}).rows())
 
 
 def staff(ledger: Ledger) -> Job:
@@ -159,7 +159,7 @@ def test_shredded_passwords(ledger: Ledger, clock: Clock) -> None:
 def test_a_key_that_is_gone(ledger: Ledger) -> None:
     """With another key the rows don't open, and the error names the missing one."""
     job = staff(ledger)
-    rows = EarlierRows(ledger, Seal([bytes(32)]), job, {}).rows(job.options)
+    rows = EarlierRows(ledger, Seal([bytes(32)]), job, job.options, {}).rows()
     with pytest.raises(LedgerError, match=SEAL.fingerprint):
         list(rows)
 
@@ -167,7 +167,7 @@ def test_a_key_that_is_gone(ledger: Ledger) -> None:
 def test_a_retry_keeps_the_rosters_facts(ledger: Ledger) -> None:
     """The new job names the roster and its bytes, and the job it retries as its source."""
     job = staff(ledger)
-    rows = EarlierRows(ledger, SEAL, job, {})
+    rows = EarlierRows(ledger, SEAL, job, Options(), {})
     made = new_job(Endpoint("https://api.example.com", "1"), Options(), rows, SEAL.fingerprint, parent=job.id)
     assert (made.roster, made.sha256, made.columns) == (job.roster, job.sha256, job.columns)
     assert (made.source, made.parent) == (f"job {job.id}", job.id)
@@ -176,10 +176,10 @@ def test_a_retry_keeps_the_rosters_facts(ledger: Ledger) -> None:
 def test_a_retry_of_a_retry(ledger: Ledger) -> None:
     """A second retry finds the lines, cells and passwords of the first roster again."""
     job = staff(ledger)
-    rows = EarlierRows(ledger, SEAL, job, {4: {"note": "corrected"}})
+    rows = EarlierRows(ledger, SEAL, job, Options(), {4: {"note": "corrected"}})
     second = new_job(Endpoint("https://api.example.com", "9900001"), Options(), rows, SEAL.fingerprint)
     ledger.jobs.begin(second, "desk:1")
-    plan(ledger, SEAL, Realms(), second, rows.rows(Options()))
+    start(ledger, second, plan(ledger, SEAL, Realms(), second, rows))
     settle(ledger, second, 0, {3: Status.CREATED, 4: Status.FAILED})
     ledger.jobs.finish(second.id)
     (carol,) = again(ledger, ledger.jobs.get(second.id))

@@ -23,14 +23,14 @@ class Desk:
     """The rest of a chunk's delivery: takes the outcomes, one for each row, and lets everything go on."""
 
     def __init__(
-        self, api: Registrar, family: Family = Family.ACCOUNT, *, empty: bool = False, earlier: int = 0
+        self, api: Registrar, family: Family = Family.ACCOUNT, *, looked: bool = False, earlier: int = 0
     ) -> None:
         self.outcomes: dict[int, Outcome] = {}
         self.bounds: list[int] = []
         self.permits: list[float] = []
         self.settling = Settling(
             family,
-            make_realms(empty=empty),
+            make_realms(looked=looked),
             api,
             permit=self.permits.append,
             record=self.record,
@@ -59,9 +59,9 @@ def credential_of(row: ChunkRow, *, host: str = HOST, application: str = "") -> 
     return Credential(row.user, row.domain, host, *digests_of(row, host), application)
 
 
-def posted(api: Registrar, rows: Sequence[ChunkRow], *, empty: bool = False) -> Desk:
+def posted(api: Registrar, rows: Sequence[ChunkRow], *, looked: bool = False) -> Desk:
     """The desk after one batch."""
-    desk = Desk(api, empty=empty)
+    desk = Desk(api, looked=looked)
     desk.settling.post(rows)
     return desk
 
@@ -196,14 +196,14 @@ def test_what_must_exist_is_looked_for_until_it_is_seen() -> None:
 
 
 def other_password(row: ChunkRow) -> Credential:
-    return credential_of(replace(row, password="another one"))
+    return credential_of(replace(row, password="another one"), application=APPLICATION)
 
 
 DIFFERENT: dict[str, Callable[[ChunkRow], Credential]] = {
     "digest_differs": other_password,
     "application_differs": lambda row: credential_of(row, application="00000000-0000-0000-0000-000000000000"),
-    "realm_differs": lambda row: credential_of(row, host=OTHER_HOST),
-    "case_differs": lambda row: replace(credential_of(row), user=row.user.upper()),
+    "realm_differs": lambda row: credential_of(row, host=OTHER_HOST, application=APPLICATION),
+    "case_differs": lambda row: replace(credential_of(row, application=APPLICATION), user=row.user.upper()),
 }
 
 
@@ -350,14 +350,14 @@ def test_lost_after_the_commit_in_an_empty_account() -> None:
     """Where nothing was before the job, what is there now with our digests was made by it."""
     api = Registrar()
     api.after = lose(1)
-    desk = posted(api, rows_of("alice", "bob"), empty=True)
+    desk = posted(api, rows_of("alice", "bob"), looked=True)
     assert desk.told() == {2: CREATED, 3: CREATED}
     assert (len(api.posts), api.looks) == (1, ["alice", "bob"])
     assert desk.settling.in_doubt == set()
 
 
 def test_lost_after_the_commit_elsewhere() -> None:
-    """Where something was before, equal digests don't prove who made them (guard: ``empty``)."""
+    """Where something was before, equal digests don't prove who made them (guard: ``looked``)."""
     api = Registrar()
     api.after = lose(1)
     desk = posted(api, rows_of("alice", "bob"))
@@ -379,14 +379,14 @@ def test_lost_over_somebody_elses_credential() -> None:
     api, rows = Registrar(), rows_of("alice", "bob")
     api.holds(other_password(rows[0]))
     api.after = lose(1)
-    assert posted(api, rows, empty=True).told() == {2: (Status.EXISTS, "digest_differs"), 3: CREATED}
+    assert posted(api, rows, looked=True).told() == {2: (Status.EXISTS, "digest_differs"), 3: CREATED}
 
 
 def test_a_lagging_list_after_a_lost_answer() -> None:
     """A look-up that lags behind the lost write: the second post says that it exists, and it is read back."""
     api = Registrar()
     api.after, api.lag = lose(1), 1
-    desk = posted(api, rows_of("alice"), empty=True)
+    desk = posted(api, rows_of("alice"), looked=True)
     assert desk.told() == {2: CREATED}
     assert api.posts == [["alice"], ["alice"]]
     api = Registrar()
@@ -499,7 +499,7 @@ def test_a_look_up_that_crashes_the_code() -> None:
             raise TypeError("Zq8-canary-31f")
 
     api.looking, api.after = crash, lose(1)
-    desk = posted(api, rows_of("alice", "mallory", "bob"), empty=True)
+    desk = posted(api, rows_of("alice", "mallory", "bob"), looked=True)
     assert desk.told() == {2: CREATED, 3: (Status.UNKNOWN, "crashed"), 4: CREATED}
     assert "canary" not in desk.outcomes[3].error
 

@@ -29,6 +29,9 @@ READERS: list[Callable[[bytes], object]] = [
     wire.read_credential,
 ]
 
+ASKING = [*(reader for reader in READERS if reader is not wire.read_status), wire.read_done]
+"""Those for which it counts whose answer it is: of a refusal, only what it says."""
+
 LEGAL = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
     | st.sampled_from("\t\n\r")
@@ -166,9 +169,9 @@ def test_a_create_with_good_and_bad_entries() -> None:
 def test_namespaces_comments_and_order_make_no_difference() -> None:
     """An answer is read by local names: a namespace, a comment or another order changes nothing."""
     body = (
-        b'<r:X xmlns:r="urn:x"><!-- c --><r:ValidSipCredentials><?pi?>'
+        b'<r:SipCredentialsResponse xmlns:r="urn:x"><!-- c --><r:ValidSipCredentials><?pi?>'
         b"<r:SipCredential><r:Id>1<!-- c -->7</r:Id>"
-        b"<r:UserName><![CDATA[a&b]]></r:UserName></r:SipCredential></r:ValidSipCredentials></r:X>"
+        b"<r:UserName><![CDATA[a&b]]></r:UserName></r:SipCredential></r:ValidSipCredentials></r:SipCredentialsResponse>"
     )
     assert wire.read_answer(body).accepted == (Echo("17", "a&b"),)
 
@@ -208,10 +211,9 @@ def test_a_digest_left_out_is_not_known() -> None:
         ("http://elsewhere.example/?size=5000&amp;page=+19195551212", ("+19195551212", 5000)),
         ("http://elsewhere.example/?page=%2B1919", ("+1919", wire.PAGE_SIZE)),
         ("http://elsewhere.example/?page=501&amp;size=99999999999", ("501", wire.PAGE_SIZE)),
-        ("http://elsewhere.example/nothing", None),
     ],
 )
-def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int] | None) -> None:
+def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int]) -> None:
     """Of the URL handed out, page and size alone are taken; a plus sign is one, never a space."""
     body = response(
         f'<Links><first>Link=&lt;{link}&gt;;rel="first";</first><next>Link=&lt;{link}&gt;;rel="next";</next>'
@@ -220,6 +222,15 @@ def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int
     page = wire.read_credentials(body)
     assert page.next == expected
     assert [entry.composite for entry in page.entries] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "link", ["http://elsewhere.example/nothing", f"?page={'x' * 256}&amp;size=5", "?page="]
+)
+def test_a_next_page_that_is_not_named_is_no_end(link: str) -> None:
+    """A list that goes on, and doesn't say where, is not taken for one that ends: its rows would be lost."""
+    with pytest.raises(wire.Malformed, match="next page"):
+        wire.read_credentials(response(f"<Links><next>{link}</next></Links>"))
 
 
 def test_the_last_page_has_no_next() -> None:
@@ -299,11 +310,108 @@ def test_malformed_repeats_nothing_of_the_body() -> None:
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("reader", [wire.read_realm, wire.read_credential])
-def test_an_answer_without_what_was_asked_for(reader: Callable[[bytes], object]) -> None:
+@pytest.mark.parametrize(
+    ("reader", "root"),
+    [(wire.read_realm, "RealmResponse"), (wire.read_credential, "SipCredentialResponse")],
+)
+def test_an_answer_without_what_was_asked_for(reader: Callable[[bytes], object], root: str) -> None:
     """An answer about one thing that names none is malformed, not an empty thing."""
     with pytest.raises(wire.Malformed, match="names no"):
-        reader(response(""))
+        reader(response("", root))
+
+
+@pytest.mark.parametrize("reader", ASKING)
+@pytest.mark.parametrize(
+    "root",
+    ["html", 'html xmlns="http://www.w3.org/1999/xhtml"', "R", "SipcredentialsResponses", "MyRealmResponse"],
+)
+def test_an_answer_of_somebody_else_is_none(reader: Callable[[bytes], object], root: str) -> None:
+    """A portal's page of XHTML, or an answer to another question, is never an empty list or a thing done."""
+    if root == "MyRealmResponse" and reader in (wire.read_answer, wire.read_done):
+        return  # any …Response will do where its entries alone count
+    with pytest.raises(wire.Malformed, match="no answer"):
+        reader(f"<{root}><body><p>Log in</p></body></{root.split()[0]}>".encode())
+
+
+def test_a_list_of_the_other_kind_is_none() -> None:
+    """An answer about realms says nothing about credentials, and the other way round."""
+    with pytest.raises(wire.Malformed, match="no answer"):
+        wire.read_credentials(response("<Realms/>", "RealmsResponse"))
+    with pytest.raises(wire.Malformed, match="no answer"):
+        wire.read_realms(response("<SipCredentials/>"))
+
+
+@pytest.mark.parametrize(
+    ("root", "inner"),
+    [
+        ("SipCredentialsResponse", ""),
+        ("SipCredentialsResponse", "<SipCredentials/>"),
+        ("SipCredentials", ""),
+        ("SipCredentialResponse", "<SipCredential><UserName>a</UserName></SipCredential>"),
+        ("AccountResponse", "<X><SipCredential><UserName>a</UserName></SipCredential></X>"),
+    ],
+)
+def test_roots_that_a_list_may_have(root: str, inner: str) -> None:
+    """The sources don't promise a root's name: what speaks of credentials, or holds one, is their list."""
+    names = [entry.composite for entry in wire.read_credentials(response(inner, root)).entries]
+    assert names == ["a"] * inner.count("UserName>a")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "<ResponseStatus><Description>The account is locked</Description></ResponseStatus>",
+        "<Errors/>",
+        "<Errors><Error><SipCredential><UserName>a</UserName></SipCredential></Error></Errors>",
+    ],
+)
+def test_a_refusal_without_a_code_is_no_list(inner: str) -> None:
+    """A status in the place of entries is no empty list, and what an error echoes is stored nowhere."""
+    for reader in (wire.read_credentials, wire.read_credential):
+        with pytest.raises(wire.Malformed):
+            reader(response(inner))
+    with pytest.raises(wire.Malformed):
+        wire.read_realms(response(inner, "RealmsResponse"))
+
+
+def test_a_refusal_is_the_services_by_its_status() -> None:
+    """A 404 counts where the service itself says it; any other XML is somebody else's."""
+    wire.read_refusal(response("<ResponseStatus><Description>no</Description></ResponseStatus>", "R"))
+    for body in (b"<html><body>404</body></html>", b'{"message": "Not Found"}', response("")):
+        with pytest.raises(wire.Malformed):
+            wire.read_refusal(body)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_an_encoding_in_which_tags_look_otherwise(encoding: str) -> None:
+    """A look into the bytes, for an ErrorCode or for the number of tags, must see what the parser sees."""
+    text = f'<?xml version="1.0" encoding="{encoding}"?><SipCredentialsResponse>ä</SipCredentialsResponse>'
+    for body in (text, "<SipCredentialsResponse/>"):  # with and without a word about it
+        with pytest.raises(wire.Malformed):
+            wire.read_done(body.encode(encoding))
+
+
+def test_an_encoding_that_hides_tags() -> None:
+    """UTF-7 may write a tag without its brackets."""
+    body = (
+        b'<?xml version="1.0" encoding="utf-7"?><SipCredentialsResponse>+ADw-a/+AD4-</SipCredentialsResponse>'
+    )
+    with pytest.raises(wire.Malformed, match="encoding"):
+        wire.read_done(body)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "us-ascii", "iso-8859-1"])
+def test_encodings_that_are_read(encoding: str) -> None:
+    """What a gateway may make of an answer without harm."""
+    text = f'<?xml version="1.0" encoding="{encoding}"?><SipCredentialsResponse/>'
+    wire.read_done(text.encode(encoding))
+
+
+def test_a_body_of_many_elements_is_not_parsed() -> None:
+    """Four bytes of text become some hundred of memory: their number is bounded before they are read."""
+    assert wire.read_credentials(response("<a/>" * 900_000)).entries == ()
+    with pytest.raises(wire.Malformed, match="too large"):
+        wire.read_credentials(response("<a/>" * 1_000_000))
 
 
 TAGS = st.sampled_from(
@@ -322,7 +430,7 @@ def test_any_arrangement_of_known_elements(tree: str, reader: Callable[[bytes], 
     try:
         assert reader(tree.encode()) is not None
     except wire.Malformed:
-        assert reader in (wire.read_realm, wire.read_realms, wire.read_credential)
+        assert reader is not wire.read_status
 
 
 @given(st.binary(), st.sampled_from(READERS))
@@ -364,7 +472,89 @@ def test_texts_of_the_service_come_out_redacted() -> None:
         "exists: <redacted>/<redacted>",
     )
     realm = f"<Realm><Realm>r</Realm><Description>{HASH1}</Description></Realm>"
-    assert wire.read_realm(response(realm)).description == "<redacted>"
+    assert wire.read_realm(response(realm, "RealmResponse")).description == "<redacted>"
+
+
+def entry(inner: str) -> str:
+    """A credential that is in order but for ``inner``, which comes last and counts."""
+    return (
+        f"<SipCredential><Id>17</Id><UserName>alice</UserName><Realm>{REALM}</Realm><Hash1>{HASH1}</Hash1>"
+        f"<Hash1b>{HASH1B}</Hash1b>{inner}</SipCredential>"
+    )
+
+
+UNFIT = ["x" * 256, f"a{HASH1B.upper()}0", "a\u009b31m", "a\u202eb", "a\u200bb"]
+"""Too long, a digest, an escape sequence, what turns a line round, what can't be seen."""
+
+
+@pytest.mark.parametrize("text", [*UNFIT, HASH1, "x" * 65])
+def test_an_id_that_can_not_be_one_counts_as_not_told(text: str) -> None:
+    """Ids get into the ledger, the results and tables; the entry itself is not lost."""
+    page = wire.read_credentials(response(entry(element("Id", text))))
+    assert page.entries == (Stored("", "alice", REALM, HASH1, HASH1B),)
+    answer = wire.read_answer(response(element("ValidSipCredentials", entry(element("Id", text)))))
+    assert answer.accepted == (Echo("", "alice", REALM, HASH1),)
+    realm = element("Realm", element("Id", text) + element("Realm", REALM))
+    assert wire.read_realm(response(realm, "RealmResponse")) == Realm("", REALM, "")
+
+
+@pytest.mark.parametrize("text", ["17", "0", APPLICATION, "a-b_c.d:e", "9" * 31])
+def test_ids_that_are_told(text: str) -> None:
+    """Numbers, UUIDs and whatever else looks like an id."""
+    assert wire.read_credentials(response(entry(element("Id", text)))).entries[0].id == text
+
+
+@pytest.mark.parametrize("tag", ["Realm", "HttpVoiceV2AppId"])
+@pytest.mark.parametrize("text", [*UNFIT, HASH1])
+def test_a_realm_or_an_application_that_can_not_be_one(tag: str, text: str) -> None:
+    """No host name or UUID looks so: a read is Malformed, an echo leaves it out."""
+    with pytest.raises(wire.Malformed, match="can't be one"):
+        wire.read_credentials(response(entry(element(tag, text))))
+    answer = wire.read_answer(response(element("ValidSipCredentials", entry(element(tag, text)))))
+    assert answer.accepted == (Echo("17", "alice", "" if tag == "Realm" else REALM, HASH1),)
+    if tag == "Realm":
+        with pytest.raises(wire.Malformed, match="can't be one"):
+            wire.read_realm(response(element("Realm", element(tag, text)), "RealmResponse"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(element("UserName", text) for text in [*UNFIT, HASH1, HASH1B.upper()]),
+        *(element("Domain", text) for text in [*UNFIT, HASH1]),
+    ],
+)
+def test_a_name_that_can_not_be_one(name: str) -> None:
+    """A read is Malformed; the answer to a create leaves the name out, and the row is asked for."""
+    with pytest.raises(wire.Malformed, match="can't be one"):
+        wire.read_credentials(response(entry(name)))
+    answer = wire.read_answer(
+        response(
+            element("ValidSipCredentials", entry(name)) + element("Errors", element("Error", entry(name)))
+        )
+    )
+    assert answer.accepted == (Echo("17", "", REALM, HASH1),)
+    assert answer.refused == (EntryError("", "", "", HASH1),)
+
+
+def test_a_name_may_look_like_a_digest() -> None:
+    """32 hex digits are a user name by the rules: told, where they are no digest of that entry."""
+    name = "0123456789abcdef0123456789ABCDEF"
+    for shown in (name, f"{name}@pbx.example"):
+        page = wire.read_credentials(response(entry(element("UserName", shown))))
+        assert page.entries[0].composite == shown
+
+
+def test_a_digest_has_its_length() -> None:
+    """More than the 64 digits that the schema allows is no digest: not told, so it is asked for singly."""
+    stored = wire.read_credentials(response(entry(element("Hash1", "a" * 65)))).entries[0]
+    assert (stored.hash1, stored.hash1b) == (None, HASH1B)
+
+
+def test_what_can_not_be_seen_parts_no_digest() -> None:
+    """Characters without a shape are gone from a text before digests are looked for in it."""
+    said = f"<ErrorCode>1</ErrorCode><Description>no {HASH1[:9]}\u200b{HASH1[9:]}\u009bJ</Description>"
+    assert wire.read_status(response(element("ResponseStatus", said))) == ("1", "no <redacted>J")
 
 
 def test_a_page_hides_its_digests() -> None:

@@ -6,6 +6,7 @@
             └── client            path and proof: token
                  └── attempts     in its turn (throttle), again where that helps
                       └── transport    one request, one whole answer
+                           └── deadline     the connections, which end with the request's time
     faults                        the one place that reads a refusal
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from worker.api.attempts import Attempts, Permit
 from worker.api.client import Client
-from worker.api.credentials import Credentials
+from worker.api.credentials import Credentials, Written
 from worker.api.realms import Realms
 from worker.api.transport import Transport
 from worker.model import Answer, Credential, Endpoint, Family, Realm, Stored
@@ -104,6 +105,8 @@ class Api:
     def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
         """Post a list of credentials: one request, one answer about its entries.
 
+        What the answer says against itself or the list, such as an echo with another digest, is left out.
+
         ``permit`` is called with the deadline in seconds right before every attempt; what it raises comes
         out. Raises AnswerLost (ask before posting again), ListRefused (split the list), and ValueError
         for a character that XML can't hold.
@@ -135,23 +138,32 @@ class Api:
         """
         return self._credentials.list(family, realm, filters or {}, size)
 
-    def read(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
-        """The credential, read singly: by its composite, in the realm family by its id. None: it is gone."""
-        return self._credentials.read(family, realm, stored)
+    def read(
+        self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
+    ) -> Stored | None:
+        """The credential, read singly: by its composite, in the realm family by its id. None: it is gone.
+
+        ``written``: whether what was read shows a write that was just done; while it doesn't, it is read
+        again for a few seconds, since reads may lag.
+        """
+        return self._credentials.read(family, realm, stored, written)
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
         """An entry of a list, read singly where the list left out a digest; else the entry itself."""
         return self._credentials.whole(family, realm, stored)
 
     def update(
-        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit
-    ) -> None:
+        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit,
+        *, clear: bool = False,
+    ) -> None:  # fmt: skip
         """Set the digests and the application of what is stored; without one, its own is sent again.
+
+        ``clear``: not even that, so that the service takes it away where it does such a thing.
 
         ``stored`` says which (and where: its realm must be ``credential``'s, else Conflict, since nobody is
         ever moved). Raises AnswerLost (read it back) and Refused.
         """
-        self._credentials.update(family, realm, stored, credential, permit)
+        self._credentials.update(family, realm, stored, credential, permit, clear)
 
     def delete(self, family: Family, realm: Realm | None, stored: Stored, permit: Permit) -> bool:
         """Delete what is stored; False: it was gone already. Raises AnswerLost (look again) and Refused."""

@@ -49,8 +49,9 @@ class Client:
             reply = self._send(method, url, body, permit)
             try:
                 return read(reply)
-            except wire.Malformed:
-                raise lost_or_again("MalformedAnswer", reply.status, permit is not None) from None
+            except wire.Malformed as error:
+                reason = f"MalformedAnswer: {error}"
+                raise lost_or_again(reason, reply.status, permit is not None) from None
 
         return self._attempts.insist(attempt)
 

@@ -6,20 +6,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 
 from worker import wire
 from worker.api.attempts import Permit
 from worker.api.client import Client
-from worker.api.faults import NO_CREDENTIALS, Asked, failed, fault, read_done
+from worker.api.faults import CHECK_URL, NO_CREDENTIALS, Asked, absent, failed, fault, read_done
 from worker.api.transport import Reply
 from worker.errors import Conflict, Refused, StopJob
-from worker.model import Answer, Credential, Family, Realm, Stored
+from worker.model import Answer, Credential, Echo, Family, Realm, Stored
 
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
 """Characters of a filter that a list takes (33011)."""
 
 _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each look for a credential that must exist: a list may lag behind a write."""
+
+Written = Callable[[Stored | None], bool]
+"""Whether what was read shows a write that was just done."""
 
 
 class Credentials:
@@ -31,8 +35,8 @@ class Credentials:
 
     def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
         """Post one list."""
-        body = wire.credentials_xml(batch, family)
-        return self._client.ask("POST", _list_path(family, realm), _read_created, body=body, permit=permit)
+        path, body = _list_path(family, realm), wire.credentials_xml(batch, family)
+        return _believed(self._client.ask("POST", path, _read_created, body=body, permit=permit), batch)
 
     def find(self, family: Family, realm: Realm | None, composite: str, expected: bool) -> Stored | None:
         """Look for one name, more than once where it must exist."""
@@ -61,9 +65,20 @@ class Credentials:
         found = self._all(_list_path(family, None), {**filters, **_fragment("realmFragment", host)}, size)
         return (entry for entry in found if entry.realm.casefold() in ("", host))
 
-    def read(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
-        """One, singly."""
-        return self._client.ask("GET", _one_path(family, realm, stored), _read_one)
+    def read(
+        self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
+    ) -> Stored | None:
+        """One, singly; the same one, as far as both tell who it is. Again while a write does not show."""
+        wanted = (stored.id, realm.host if realm else "") if family is Family.REALM else ("", "")
+        read = partial(_read_this, *wanted, stored.composite)
+        path = _one_path(family, realm, stored)
+        found = self._client.ask("GET", path, read)
+        for seconds in _LOOKS[1:]:
+            if written is None or written(found):
+                break
+            self._sleep(seconds)
+            found = self._client.ask("GET", path, read)
+        return found
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
         """The entry with its digests: where the list left one out, the credential is read singly."""
@@ -72,12 +87,14 @@ class Credentials:
         return self.read(family, realm, stored) or stored
 
     def update(
-        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit
-    ) -> None:
+        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit,
+        clear: bool = False,
+    ) -> None:  # fmt: skip
         """Set digests and application."""
         _refuse_to_move(family, stored, credential)
         # Whether a PUT without an application clears it is not known: so the one that is there is sent again.
-        wanted = replace(credential, application=credential.application or stored.application)
+        had = "" if clear else stored.application
+        wanted = replace(credential, application=credential.application or had)
         path = _one_path(family, realm, stored)
         body = wire.update_xml(wanted, realm.id if realm and family is Family.REALM else "")
         self._client.ask("PUT", path, read_done, body=body, permit=permit)
@@ -87,14 +104,14 @@ class Credentials:
         return self._client.ask("DELETE", _one_path(family, realm, stored), _read_deleted, permit=permit)
 
     def _by_name(self, realm: Realm | None, composite: str) -> Stored | None:
-        return self._client.ask("GET", ("sipcredentials", composite), _read_one)
+        return self._client.ask("GET", ("sipcredentials", composite), partial(_read_this, "", "", composite))
 
     def _by_list(self, realm: Realm | None, composite: str) -> Stored | None:
         """A realm's list, filtered by the user's part; too short a name takes reading all of it."""
         wanted = composite.casefold()
         filters = _fragment("userNamefragment", composite.partition("@")[0])
         for entry in self._all(_list_path(Family.REALM, realm), filters, wire.PAGE_SIZE):
-            if entry.composite.casefold() == wanted:
+            if entry.composite.casefold() == wanted and _may_be(entry.realm, realm.host if realm else ""):
                 return self.whole(Family.REALM, realm, entry)
         return None
 
@@ -116,6 +133,8 @@ class Credentials:
             fresh = [entry for entry in page.entries if _identity(entry) not in before]
             yield from fresh
             if not fresh and not news:
+                if page.moved:
+                    raise StopJob("the service sends a list's reader on and on, and shows nothing", CHECK_URL)
                 return
             news = bool(fresh)
             if fresh:
@@ -131,6 +150,37 @@ def _following(
     if following is None or following[0] not in read:
         return following
     return (at[0], at[1] - 1 if at[1] > 2 else at[1] + 1) if news else None
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
+
+
+def _may_be(told: str, wanted: str) -> bool:
+    """Whether two names are one and the same, as far as both are known."""
+    return not told or not wanted or _same(told, wanted)
+
+
+def _believed(answer: Answer, batch: Sequence[Credential]) -> Answer:
+    """The answer without what contradicts itself or the list that was sent: such an entry is not told.
+
+    An echo with another digest or realm is none of the entry sent; one name can't be stored and refused.
+    """
+    sent = {credential.composite.casefold(): credential for credential in batch}
+    refused = {error.composite.casefold() for error in answer.refused}
+    accepted = {echo.composite.casefold() for echo in answer.accepted} - {""}
+
+    def is_true(echo: Echo) -> bool:
+        name = echo.composite.casefold()
+        credential = sent.get(name)
+        if credential is None or name in refused:
+            return False
+        return echo.hash1 in ("", credential.hash1) and _may_be(echo.realm, credential.realm)
+
+    return Answer(
+        tuple(filter(is_true, answer.accepted)),
+        tuple(error for error in answer.refused if error.composite.casefold() not in accepted),
+    )
 
 
 def _identity(entry: Stored) -> str:
@@ -196,7 +246,10 @@ def _entries(body: bytes) -> Answer:
 def _read_page(reply: Reply) -> wire.Page:
     if reply.status == 303:
         # Where it points is another origin's business: its page and size are asked for on our own path.
-        return wire.Page((), wire.read_page(reply.headers.get("Location", "")))
+        where = wire.read_page(reply.headers.get("Location", ""))
+        if where is None:  # a portal's, and no end of the list
+            raise fault(reply, Asked.LIST)
+        return wire.Page((), where, moved=True)
     if not failed(reply):
         return wire.read_credentials(reply.body)
     error = fault(reply, Asked.LIST)
@@ -209,15 +262,26 @@ def _read_page_for_its_date(reply: Reply) -> float | None:
     _read_page(reply)
     try:
         return parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - time.time()
-    except ValueError:  # no date, or none that can be read
+    except (ValueError, OverflowError):  # no date, or none that can be read
         return None
 
 
-def _read_one(reply: Reply) -> Stored | None:
+def _read_this(id_: str, host: str, composite: str, reply: Reply) -> Stored | None:
+    """The credential with this id (realm family, on the realm of this host name) or else with this name.
+
+    Malformed where it is another, so that nobody is ever taken for somebody else. What is not told on
+    either side is not compared, but a credential without an id must have the name.
+    """
     if not failed(reply):
-        return wire.read_credential(reply.body)
+        found = wire.read_credential(reply.body)
+        known = bool(id_) and found.id == id_
+        same = known or not (id_ and found.id)
+        named = _may_be(found.composite, composite) if known else _same(found.composite, composite)
+        if not (same and named and _may_be(found.realm, host)):
+            raise wire.Malformed("the answer is about another credential")
+        return found
     error = fault(reply, Asked.ONE)
-    if reply.status == 404 and isinstance(error, Refused):
+    if absent(reply, error):
         return None
     raise error
 
@@ -225,8 +289,8 @@ def _read_one(reply: Reply) -> Stored | None:
 def _read_deleted(reply: Reply) -> bool:
     try:
         read_done(reply)
-    except Refused:
-        if reply.status == 404:
+    except Refused as error:
+        if absent(reply, error):
             return False
         raise
     return True

@@ -96,7 +96,20 @@ def read_done(reply: Reply) -> None:
     if failed(reply):
         raise fault(reply, Asked.ONE)
     if reply.body.strip():
-        wire.read_status(reply.body)
+        wire.read_done(reply.body)
+
+
+def absent(reply: Reply, error: SiprosterError) -> bool:
+    """Whether a refusal says that the one that was asked for isn't there.
+
+    Raises Malformed for a 404 whose text is none of the service's: a wrong host's page must not make
+    somebody look deleted. Without any text it is believed, since the service leaves out much at times.
+    """
+    if reply.status != 404 or not isinstance(error, Refused):
+        return False
+    if reply.body.strip():
+        wire.read_refusal(reply.body)
+    return True
 
 
 def _account_not_found(code: str, text: str) -> AccountNotFound:

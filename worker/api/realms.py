@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from worker import wire
 from worker.api.client import Client
@@ -15,6 +16,7 @@ from worker.api.faults import (
     REALM_HAS_CREDENTIALS,
     REALM_IS_DEFAULT,
     Asked,
+    absent,
     failed,
     fault,
     read_done,
@@ -58,10 +60,11 @@ class Realms:
     def find(self, ref: str) -> Realm:
         """The realm with this id, host name or short name. Raises NotFound, Conflict where several match.
 
-        A short name may not resolve by itself (404): then all realms are listed and compared.
+        A short name may not resolve by itself (404), or to a realm of another name: then all realms are
+        listed and compared.
         """
-        realm = self._get(ref) if ref else None
-        return realm or the_one(self.list(), ref)
+        realm = self._client.ask("GET", ("realms", ref), _read_one) if ref else None
+        return realm if realm and _answers_to(realm, ref) else the_one(self.list(), ref)
 
     def default(self) -> Realm:
         """The account's default realm. Raises NotFound."""
@@ -79,7 +82,8 @@ class Realms:
             )
         body = wire.realm_xml(name, description, default)
         try:
-            realm = self._client.ask("POST", ("realms",), _read_made, body=body, permit=lambda _: None)
+            read = partial(_read_made, name)
+            realm = self._client.ask("POST", ("realms",), read, body=body, permit=lambda _: None)
         except AnswerLost:
             realm = self._made_after_all(name)
         return self._active(realm, wait)
@@ -112,7 +116,7 @@ class Realms:
         try:
             self._client.ask("DELETE", _path(realm), read_done, permit=lambda _: None)
         except AnswerLost:
-            after = self._get(realm.id or realm.host)
+            after = self._again(realm)
             if after and after.status != DELETE_PENDING:
                 raise
         except Refused as error:
@@ -121,13 +125,15 @@ class Realms:
 
     def _exactly(self, realm: Realm) -> tuple[Realm, str]:
         """The realm, read singly, and its description letter by letter. Raises NotFound."""
-        found = self._client.ask("GET", _path(realm), _read_exactly)
+        found = self._client.ask("GET", _path(realm), partial(_read_exactly, realm))
         if found is None:
             raise NotFound(f"the realm {realm.host} is gone", "`siproster realm list` shows what there is")
         return found
 
-    def _get(self, ref: str) -> Realm | None:
-        return self._client.ask("GET", ("realms", ref), _read_one)
+    def _again(self, realm: Realm) -> Realm | None:
+        """The realm as it is now; None: it is gone."""
+        found = self._client.ask("GET", _path(realm), partial(_read_exactly, realm))
+        return found and found[0]
 
     def _made_after_all(self, name: str) -> Realm:
         """Called where the answer to a creation was lost, whose AnswerLost stays the cause."""
@@ -152,7 +158,7 @@ class Realms:
                 )
             self._sleep(pause)
             slept, pause = slept + pause, min(2 * pause, 5.0)
-            realm = self._get(realm.id or realm.host) or realm
+            realm = self._again(realm) or realm
         return realm
 
 
@@ -194,6 +200,14 @@ def _short_names(host: str, ending: str) -> set[str]:
     return {label, short_name(label, ending)}
 
 
+def _answers_to(realm: Realm, ref: str) -> bool:
+    """Whether ``ref`` is one of its names; which ending of a label is the account's is not known here."""
+    label = realm.host.casefold().partition(".")[0]
+    own = _LABEL_ENDING.match(realm.host.casefold())
+    short = label.removesuffix(f"-{own[1]}") if own else label
+    return bool(realm.id and realm.id == ref) or ref.casefold() in (realm.host.casefold(), label, short)
+
+
 def _path(realm: Realm) -> tuple[str, str]:
     return ("realms", realm.id or realm.host)
 
@@ -225,22 +239,30 @@ def _read_list(reply: Reply) -> list[Realm]:
 
 
 def _read_one(reply: Reply) -> Realm | None:
-    found = _read_exactly(reply)
-    return found and found[0]
-
-
-def _read_exactly(reply: Reply) -> tuple[Realm, str] | None:
     if not failed(reply):
-        return wire.read_realm(reply.body), wire.read_description(reply.body)
+        return wire.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
-    if reply.status == 404 and isinstance(error, Refused):
+    if absent(reply, error):
         return None
     raise error
 
 
-def _read_made(reply: Reply) -> Realm:
+def _read_exactly(realm: Realm, reply: Reply) -> tuple[Realm, str] | None:
+    """The realm as it is now and its description; Malformed where the answer is about another one."""
+    found = _read_one(reply)
+    if found is None:
+        return None
+    if found.host.casefold() != realm.host.casefold() or (realm.id and found.id not in ("", realm.id)):
+        raise wire.Malformed("the answer is about another realm")
+    return found, wire.read_description(reply.body)
+
+
+def _read_made(name: str, reply: Reply) -> Realm:
     if not failed(reply):
-        return wire.read_realm(reply.body)
+        made = wire.read_realm(reply.body)
+        if not _answers_to(made, name):
+            raise wire.Malformed("the answer is about another realm")
+        return made
     error = fault(reply, Asked.ONE)
     if isinstance(error, Refused) and error.code == REALM_EXISTS:
         raise Conflict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import click
 
 from worker import report, roster
 from worker.commands import watch
-from worker.commands.imports import begin, finish, plan_or_forget
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
+from worker.commands.running import begin, finish, run
 from worker.commands.screen import say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
@@ -20,7 +21,8 @@ from worker.importing.job import new_job
 from worker.importing.owners import alive, owner
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.sweep import free_the_dead
-from worker.model import Job, JobState, Options
+from worker.model import Job, JobState, OnExisting, Options
+from worker.roster import Roster
 
 _MAX_FAILED = click.option(
     "--max-failed", metavar="N|N%", default="", help="Stop when more rows go wrong  [no bound]"
@@ -33,6 +35,14 @@ _NOT_AFTER = click.option(
 @click.command("retry")
 @click.argument("job_id", metavar="JOB")
 @click.option("--corrections", metavar="FILE", help="A corrected failed.csv of that job.")
+@click.option(
+    "--roster", "roster_", metavar="FILE", help="The job's roster, when its passwords are not kept any more."
+)
+@click.option(
+    "--on-existing",
+    type=click.Choice([o.value for o in OnExisting]),
+    help="A name that exists with others  [as the job had it]",
+)
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
@@ -50,16 +60,18 @@ def retry(job_id: str, **given: Any) -> None:
     parent = session.ledger.jobs.get(job_id)
     if parent.state.active and _somebody_works_on(session, parent):
         raise Conflict(f"job {job_id} is still {parent.state}", f"wait for it, or: siproster cancel {job_id}")
+    _refuse_plan_or_undone(session, parent)
     session.station.check(parent)
     if given["detach"] and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
-    rows = EarlierRows(session.ledger, session.seal, parent, corrections)
     options = _again(parent.options, given)
-    job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
-    report.make_folder(report.folder_of(job))
-    begin(session, job)
-    plan_or_forget(session, job, rows.rows(options))
+    with _roster(given["roster_"], parent) as again:
+        rows = EarlierRows(session.ledger, session.seal, parent, options, corrections, again)
+        job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
+        report.make_folder(report.folder_of(job))
+        begin(session, job)
+        run(session, job, rows, yes=given["yes"])
     finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
@@ -69,9 +81,10 @@ def retry(job_id: str, **given: Any) -> None:
 @_NOT_AFTER
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
 @results_option
+@yes_option
 @json_option
 @settings_options
-def resume(job_id: str, results: str, detach: bool, as_json: bool, **given: Any) -> None:
+def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> None:
     """Go on with JOB, which was interrupted, paused or stopped.
 
     A bound that stopped it (--max-failed, --not-after) holds no longer, unless it is given anew.
@@ -83,6 +96,7 @@ def resume(job_id: str, results: str, detach: bool, as_json: bool, **given: Any)
         sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
     if job.state is JobState.CANCELLED:
         raise Conflict(f"job {job_id} was cancelled", f"run what it left with: siproster retry {job_id}")
+    _refuse_plan_or_undone(session, job)
     session.station.check(job)
     # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
@@ -93,9 +107,10 @@ def resume(job_id: str, results: str, detach: bool, as_json: bool, **given: Any)
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     _take_over(session, job)
+    session.audit(job_id)
     session.ledger.jobs.set_options(job_id, _with_bounds(job, given, results))
     if job.state is JobState.PLANNING:
-        _plan_again(session, job)
+        _plan_again(session, job, yes=yes)
     else:
         session.ledger.chunks.wake(job_id)
         session.ledger.jobs.start(job_id)
@@ -110,6 +125,7 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     """Stop JOB: what is in flight ends, the rest stays unprocessed."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
+    session.audit(job_id)
     if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {owner()}"):
         raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
     say(f"job {job_id} is cancelled; run what it left with: siproster retry {job_id}")
@@ -130,7 +146,17 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
         results=str(Path(given["results"]).absolute()) if given["results"] else "",
+        on_existing=OnExisting(given["on_existing"] or options.on_existing),
+        absent=False,
     )
+
+
+def _refuse_plan_or_undone(session: Session, job: Job) -> None:
+    """A plan is carried out, not gone on with; and what was taken back is not in place any more."""
+    if job.saved and job.state is JobState.PLANNING:
+        raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
+    if session.ledger.undoing.begun(job.id):
+        raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
 
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
@@ -162,7 +188,21 @@ def _take_over(session: Session, job: Job) -> None:
     free_the_dead(session.ledger, job.id)
 
 
-def _plan_again(session: Session, job: Job) -> None:
+def _roster(path: str | None, parent: Job) -> AbstractContextManager[Roster | None]:
+    """The job's roster once more; UsageError when it is another file."""
+    if not path:
+        return nullcontext()
+    opened = roster.open_roster(path, parent.options)
+    if opened.sha256 != parent.sha256:
+        opened.close()
+        raise UsageError(
+            f"{path} is not the file that job {parent.id} was made from: its contents differ",
+            "give that file as it was, or import this one as a new job",
+        )
+    return opened
+
+
+def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """The command died while it read the roster: nothing was sent, so it is read once more."""
     if job.parent:
         raise Conflict(f"job {job.id} never got its rows", f"start again: siproster retry {job.parent}")
@@ -176,4 +216,4 @@ def _plan_again(session: Session, job: Job) -> None:
             )
         session.ledger.jobs.forget(job.id, keep_job=True)
         session.ledger.jobs.take(job, owner())
-        plan_or_forget(session, job, opened.rows())
+        run(session, job, opened, yes=yes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from worker.commands.options import json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, UsageError
-from worker.ledger import Progress
+from worker.ledger import Ledger, Progress
 from worker.model import Job, Status, utc_now
 
 _LOOK_EVERY = 0.5
@@ -27,14 +28,18 @@ _LOOK_EVERY = 0.5
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
 )
+@click.option("--audit", is_flag=True, help="Who did what, when, from where, in place of the jobs.")
 @json_option
 @settings_options
 @click.pass_context
-def jobs(ctx: click.Context, /, limit: int, as_json: bool, **given: Any) -> None:
+def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given: Any) -> None:
     """List the newest jobs of this ledger; `jobs purge` removes old ones."""
     if ctx.invoked_subcommand:
         return
     ledger = Session(given).ledger
+    if audit:
+        _tell_audit(ledger, limit, as_json=as_json)
+        return
     found = [ledger.jobs.get(job) for job in ledger.jobs.newest()[:limit]]
     if as_json:
         tell_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
@@ -61,7 +66,8 @@ def jobs(ctx: click.Context, /, limit: int, as_json: bool, **given: Any) -> None
 @settings_options
 def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, **given: Any) -> None:
     """Remove jobs from the ledger: their rows, outcomes and sealed passwords. Result files stay."""
-    ledger = Session(given).ledger
+    session = Session(given)
+    ledger = session.ledger
     if bool(job_ids) == (older_than is not None):
         raise UsageError("name jobs, or say --older-than DAYS", "`siproster jobs` lists them")
     found = [ledger.jobs.get(job) for job in (job_ids or ledger.jobs.newest())]
@@ -74,6 +80,8 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
         click.confirm(
             f"Remove {', '.join(job.id for job in found)} from the ledger for good?", abort=True, err=True
         )
+    if found:
+        session.audit(", ".join(job.id for job in found))
     for job in found:
         ledger.jobs.forget(job.id)
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
@@ -112,6 +120,23 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
     """Write the result files of JOB again; exit code as the job's own."""
     session = Session(given)
     sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+
+
+def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
+    """The acts of everybody who works with this ledger, newest first."""
+    acts = ledger.audit.newest(limit)
+    if as_json:
+        tell_json([{"at": at.isoformat(timespec="seconds"), **asdict(act)} for at, act in acts])
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("when", "by", "from", "command", "about", "account", "options"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("when", "by"))
+    for at, act in acts:
+        said = " ".join(name if value is True else f"{name} {value}" for name, value in act.options.items())
+        by, origin = f"{act.operator}@{act.machine}", act.origin or "-"
+        when = at.strftime("%Y-%m-%d %H:%MZ")
+        table.add_row(*map(Text, (when, by, origin, act.command, act.subject, act.account, said)))
+    on_stdout().print(table)
 
 
 def _tell_pace(job: Job, progress: Progress) -> None:

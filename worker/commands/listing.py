@@ -72,7 +72,8 @@ def asked(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            "a deletion is asked about, and there is no terminal", "--yes is needed: nothing was deleted"
+            f"this is asked, and there is no terminal: {question}",
+            "nothing was done; say --yes",
         )
     click.confirm(question, abort=True, err=True)
 

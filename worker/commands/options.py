@@ -147,6 +147,11 @@ _POSTING = (
     ),
 )
 
+absent_option = click.option(
+    "--absent",
+    is_flag=True,
+    help="List all that is stored, however small the roster: who is not in it?",
+)
 results_option = click.option(
     "--results", metavar="DIR", default="", help="Where the result files go  [./siproster-JOB/]"
 )
@@ -193,7 +198,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         domain=given["domain"],
         application=_application(given["application"]),
         api=Family(given["api"]),
-        on_existing=_on_existing(given["on_existing"]),
+        on_existing=OnExisting(given["on_existing"]),
         source_format=given["source_format"],
         map=dict(_map(pair) for pair in given["map_"]),
         username=given["username"],
@@ -212,6 +217,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
         patience=given["patience"],
+        absent=given["absent"],
         keep_days=given["keep_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
     )
@@ -263,15 +269,6 @@ def _application(value: str) -> str:
         raise UsageError(
             f"--application {value}: not a UUID", "it is the application's id, not its name"
         ) from None
-
-
-def _on_existing(value: str) -> OnExisting:
-    if value != OnExisting.SKIP:
-        raise UsageError(
-            f"--on-existing {value} is not available in this version",
-            "without it, users that exist with another password are left alone and reported as `exists`",
-        )
-    return OnExisting.SKIP
 
 
 def _pair(option: str, value: str) -> tuple[str, str]:

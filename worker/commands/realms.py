@@ -70,9 +70,10 @@ def create(name: str, description: str, default: bool, wait: float, as_json: boo
 
     NAME is its short name: 1 to 30 letters, digits and inner hyphens.
     """
-    api = Session(given).api
+    session = Session(given)
+    session.audit(name)
     say(f"making realm {name}; waiting until the service says ACTIVE, at most {wait:g} s")
-    _tell(api.create_realm(name, description, default, wait), as_json=as_json)
+    _tell(session.api.create_realm(name, description, default, wait), as_json=as_json)
 
 
 @realm.command("update")
@@ -89,7 +90,9 @@ def update(ref: str, description: str | None, default: bool, as_json: bool, **gi
     """
     if description is None and not default:
         raise UsageError("nothing to change", "say --description TEXT, --default, or both")
-    _tell(Session(given).api.update_realm(ref, description, default or None), as_json=as_json)
+    session = Session(given)
+    session.audit(ref)
+    _tell(session.api.update_realm(ref, description, default or None), as_json=as_json)
 
 
 @realm.command("delete")
@@ -103,6 +106,7 @@ def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
     one = session.api.realm(ref)
     where = f"account {session.endpoint.account} on {session.endpoint.host}"
     asked(f"Delete the realm {one.host} from {where}?", yes=yes)
+    session.audit(one.host)
     deleted = session.api.delete_realm(one.id)
     say(f"the service has taken the order: {one.host} goes in a moment; `siproster realm list` shows when")
     if as_json:

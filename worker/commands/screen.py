@@ -23,9 +23,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from worker.importing.plan import Tally
+from worker.importing.tally import Tally
 from worker.ledger import Progress as JobProgress
-from worker.model import Status
+from worker.model import Action, Status
 
 _LINE_EVERY = 10.0
 """Seconds between two lines of progress where stderr is no terminal."""
@@ -49,6 +49,14 @@ _MEANINGS = {
     Status.UNPROCESSED: "not attempted",
 }
 
+_ACTIONS = {
+    Action.CREATE: "new on the registrar",
+    Action.UPDATE: "there with another password or application; to be set",
+    Action.UNCHANGED: "there as wanted",
+    Action.EXISTS: "there with another password, application or realm; left alone",
+    Action.INVALID: "not sent: the row itself is wrong",
+}
+
 
 def say(text: str, colour: str = "") -> None:
     """A line for people, on stderr."""
@@ -56,11 +64,19 @@ def say(text: str, colour: str = "") -> None:
 
 
 def tell_reading(name: str, tally: Tally) -> None:
-    """What reading a roster came to: rows, problems and warnings, with the first lines of each."""
+    """What a plan came to: rows by action, problems and warnings, with the first lines of each."""
     say(
         f"{name}: {tally.rows} rows, {tally.to_send} to send"
         + (f", {tally.invalid} invalid" if tally.invalid else "")
     )
+    for action in Action if tally.looked else ():
+        if tally.actions[action]:
+            say(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
+    for code, rows in sorted(tally.differs.items()):
+        say(f"  {code}: {rows} {_rows(rows)}", "yellow")
+    if tally.absent:
+        users = "user is" if tally.absent == 1 else "users are"
+        say(f"  {tally.absent:,} {users} stored on these realms and not in the roster; left alone", "yellow")
     for code, rows in sorted(tally.problems.items()):
         say(f"  {code}: {rows} {_rows(rows)}", "red")
     for code, rows in sorted(tally.warnings.items()):

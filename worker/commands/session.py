@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from worker import throttle
+from worker import __version__, throttle
 from worker.api import Api
+from worker.importing.job import operator
 from worker.importing.station import Posts, Station, request_budget
-from worker.ledger import Ledger
+from worker.ledger import Act, Ledger
 from worker.model import Endpoint, Options
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
@@ -75,6 +78,26 @@ class Session:
         """The ledger, opened; shared with this process's station where there is one."""
         return Ledger(self.settings.ledger)
 
+    def audit(self, subject: str = "") -> None:
+        """Record the running command before it acts; ``subject``: the job, realm or users it is about."""
+        context = click.get_current_context()
+        said = {
+            option.opts[0]: context.params[option.name]
+            for option in context.command.params
+            if isinstance(option, click.Option)
+            and option.name in context.params
+            and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+        }
+        act = Act(
+            operator=_who(), machine=platform.node(),
+            origin=os.environ.get("SSH_CONNECTION", "").partition(" ")[0], version=__version__,
+            command=context.command_path.partition(" ")[2],
+            options={name: _plain(value) for name, value in said.items()},
+            host=self.settings.values["BW_API_URL"], account=self.settings.values["BW_ACCOUNT_ID"],
+            subject=subject,
+        )  # fmt: skip
+        self.ledger.audit.add(act)
+
     @cached_property
     def seal(self) -> Seal:
         """The ring of sealing keys."""
@@ -88,6 +111,19 @@ class Session:
     def client(self, options: Options) -> Api:
         """A client for a plan's questions, at the job's own rate and patience."""
         return Api(self.endpoint, throttle.local(options.rate), budget=request_budget(options))
+
+
+def _who() -> str:
+    """The operator; under sudo, whose rights they had, too."""
+    before = os.environ.get("SUDO_USER")
+    return f"{before} (as {operator()})" if before else operator()
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as JSON has it."""
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def log_to_stderr(level: int) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.importing.plan import Checked
+from worker.importing.checked import Checked
 from worker.register import Entry, Finding, Verdict
 
 OWN_COLUMNS = (
@@ -34,10 +34,10 @@ _LOOKS = {
 class Sheet:
     """The rows of a roster on their way to the registrar and back into the file, in their order."""
 
-    def __init__(self, write: Callable[[Sequence[str]], None], hosts: Mapping[str, str]) -> None:
-        """``write`` takes the cells of a line; ``hosts``: a row's realm to the realm's host name."""
+    def __init__(self, write: Callable[[Sequence[str]], None], host: Callable[[Checked], str]) -> None:
+        """``write`` takes the cells of a line; ``host`` tells the host name of a row's realm."""
         self._write = write
-        self._hosts = hosts
+        self._host = host
         self._out: deque[Checked] = deque()
         self.counts: Counter[str] = Counter()
         self.bindings = 0
@@ -51,7 +51,7 @@ class Sheet:
             self._out.append(checked)
             row = checked.row
             if not row.problems:
-                yield Entry(row.line, row.composite, self._hosts[row.realm], row.password)
+                yield Entry(row.line, row.composite, self._host(checked), row.password)
 
     def found(self, entry: Entry, finding: Finding) -> None:
         """Write a row that came back, and the invalid ones before it."""
@@ -85,8 +85,7 @@ class Sheet:
     def _line(self, checked: Checked, verdict: str, bindings: str, error: str) -> None:
         row = checked.row
         self.counts[verdict] += 1
-        host = self._hosts.get(row.realm, row.realm)
-        own = [str(row.line), row.user, row.domain, host, str(verdict), bindings, error]
+        own = [str(row.line), row.user, row.domain, self._host(checked), str(verdict), bindings, error]
         self._write([*own, *row.cells])
 
 

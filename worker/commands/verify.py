@@ -8,34 +8,31 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from worker import report, roster
-from worker.commands.imports import tell_roster
 from worker.commands.options import from_file, json_option, parsed, reading_options
+from worker.commands.running import tell_roster
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.commands.verdicts import OWN_COLUMNS, Sheet, tell
 from worker.errors import UsageError
-from worker.importing.plan import Checked, check
+from worker.importing.checked import Checked, check
 from worker.importing.realms import JobRealms, RealmSource
 from worker.ledger import Progress
-from worker.model import Options, Realm, utc_now
+from worker.model import Options, utc_now
 from worker.register import Asking, AuthName, Entry, Finding, Pace, Place, Transport, Verdict, Verifier
 from worker.roster import Roster
 
 _TOLD = 20
 """Problems of rows that are told one by one."""
 
-_NOT_POSTING: dict[str, Any] = {
-    "batch_size": 100, "concurrency": 8, "rate": None, "max_failed": "", "not_after": "",
-    "patience": 600.0, "keep_days": 7.0, "results": "",
-}  # fmt: skip
-"""Options of an import that say how rows are sent to the API: none is."""
+_USUAL = {one.name: getattr(Options(), one.name) for one in fields(Options)}
+"""What an import's options are by themselves: those that say how rows are sent mean nothing here."""
 
 _ASKING = (
     click.option(
@@ -116,8 +113,11 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
             "(--rate, --concurrency); two REGISTERs each"
         )
         verifier = Verifier(asking, Pace(given["rate"]), given["concurrency"])
-        with report.table(folder / "verify.csv", [*OWN_COLUMNS, *opened.columns]) as write:
-            sheet = Sheet(write, run.hosts)
+        header = [*OWN_COLUMNS, *opened.columns]
+        with report.new_table(
+            folder / "verify.csv", header, "name a folder of yours with --results"
+        ) as write:
+            sheet = Sheet(write, run.host)
             began = time.monotonic()
             interrupted = _go(verifier, sheet, run)
     facts = _facts(given, run, sheet, verifier)
@@ -127,40 +127,13 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
     sys.exit(_end(sheet, verifier.given_up, run.to_try, interrupted=interrupted))
 
 
-class _Hosts:
-    """The account's realms, and which of them a row's reference means (importing.realms.RealmSource)."""
-
-    def __init__(self, source: RealmSource) -> None:
-        self._source = source
-        self.names: dict[str, str] = {}
-        """A row's realm, empty where it has none, to the host name as the API returns it."""
-
-    def realms(self) -> list[Realm]:
-        return self._source.realms()
-
-    def realm(self, ref: str) -> Realm:
-        return self._known(ref, self._source.realm(ref))
-
-    def default_realm(self) -> Realm:
-        return self._known("", self._source.default_realm())
-
-    def create_realm(self, name: str, description: str = "", default: bool = False) -> Realm:
-        return self._source.create_realm(name, description, default)
-
-    def _known(self, ref: str, realm: Realm) -> Realm:
-        self.names[ref] = realm.host
-        return realm
-
-
 class _Run:
     """The rows that are to be tried: read once to know them, so that nothing is asked for a bad roster."""
 
     def __init__(self, opened: Roster, api: RealmSource, options: Options, sample: int | None) -> None:
-        source = _Hosts(api)
-        self.hosts = source.names
         self._opened, self._options = opened, options
         self.name, self.sha256 = opened.name, opened.sha256
-        self._realms = JobRealms(source, None, "", options)
+        self._realms = JobRealms(api, None, "", options)
         self.rows = self._invalid = 0
         good: list[int] = []
         for checked in self._checked():
@@ -178,6 +151,11 @@ class _Run:
         for checked in self._checked():
             if self._sample is None or checked.row.problems or checked.row.line in self._sample:
                 yield checked
+
+    def host(self, checked: Checked) -> str:
+        """The host name of a row's realm, as the API returns it; what the row says where there is none."""
+        realm = self._realms.realm(checked.realm)
+        return realm.host if realm else checked.row.realm
 
     def _checked(self) -> Iterable[Checked]:
         for page in check(self._opened.rows(), self._realms, self._options.api):
@@ -250,7 +228,8 @@ def _end(sheet: Sheet, given_up: list[str], to_try: int, *, interrupted: bool) -
 
 def _options(ctx: click.Context, given: dict[str, Any], session: Session) -> Options:
     """How the roster is read; what the settings file says of imports' pace and folders is not meant here."""
-    options = parsed(ctx, {**from_file(ctx, given, session.settings.options), **_NOT_POSTING})
+    same_names = {name: _USUAL[name] for name in ("concurrency", "rate", "results")}
+    options = parsed(ctx, {**_USUAL, **from_file(ctx, given, session.settings.options), **same_names})
     return replace(options, create_realm=False, make_default=False)  # users are tried, realms are not made
 
 

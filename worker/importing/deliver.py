@@ -17,12 +17,15 @@ from functools import partial
 
 from worker.errors import StopJob, Throttled, TryLater
 from worker.failpoints import hit
+from worker.importing.compare import CASE, wanted
+from worker.importing.deeds import Deed, deed_of, open_deeds, seal_deeds
 from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
 from worker.importing.plan import kept_for
-from worker.importing.settle import CredentialSource, Settling
-from worker.importing.suspicion import DEADLY, WatchedSource
-from worker.ledger import Claim, Fenced, Ledger
-from worker.model import Family, Job, JobState, Outcome, Status
+from worker.importing.settle import Settling
+from worker.importing.suspicion import DEADLY, Source, WatchedSource
+from worker.importing.update import Updating
+from worker.ledger import Claim, Deeds, Fenced, Ledger
+from worker.model import Credential, Family, Job, JobState, Outcome, Status, Stored
 from worker.seal import Seal
 
 log = logging.getLogger(__name__)
@@ -67,13 +70,20 @@ class Lease:
             self._ledger.chunks.renew(self._claim, LEASE)
             self._until = began + LEASE
 
-    def record(self, outcomes: Sequence[Outcome]) -> JobState:
-        """Commit outcomes, which renews the lease; Fenced when the chunk is lost."""
+    def record(self, outcomes: Sequence[Outcome], deeds: Deeds | None) -> JobState:
+        """Commit outcomes and what was done, which renews the lease; Fenced when the chunk is lost."""
         with self._lock:
             began = self._clock()
-            state = self._ledger.chunks.record(self._claim, outcomes, LEASE)
+            state = self._ledger.chunks.record(self._claim, outcomes, LEASE, deeds)
             self._until = began + LEASE
             return state
+
+    def intend(self, deeds: Deeds) -> None:
+        """Commit how something was before it is changed; renews the lease, or raises Fenced."""
+        with self._lock:
+            began = self._clock()
+            self._ledger.chunks.intend(self._claim, LEASE, deeds)
+            self._until = began + LEASE
 
 
 class Delivery:
@@ -88,7 +98,7 @@ class Delivery:
         job: Job,
         ledger: Ledger,
         seal: Seal,
-        api: CredentialSource,
+        api: Source,
         executor: Executor,
         *,
         owner: str,
@@ -134,15 +144,28 @@ class _ChunkDelivery:
         self._state = JobState.RUNNING
         self._over = False
         self._rows = open_chunk(delivery.seal, claim.job, claim.seq, claim.sealed)
+        self._by_line = {row.line: row for row in self._rows}
         watched = WatchedSource(delivery.api, partial(self._ledger.chunks.set_away, claim))
+        api = watched if claim.suspect else delivery.api
         self._settling = Settling(
             self._job.options.api,
             delivery.realms,
-            watched if claim.suspect else delivery.api,
+            api,
             permit=self._lease.permit,
             record=self._record,
             go_on=self._go_on,
             learn=partial(self._ledger.jobs.learn_bound, self._job.id),
+            earlier_attempts=claim.attempts - 1,
+        )
+        self._updating = Updating(
+            self._job.options.api,
+            delivery.realms,
+            api,
+            permit=self._lease.permit,
+            record=self._record,
+            go_on=self._go_on,
+            intend=self._intend,
+            begun=self._begun(),
             earlier_attempts=claim.attempts - 1,
         )
 
@@ -214,7 +237,8 @@ class _ChunkDelivery:
             raise
 
     def _batches(self) -> Iterator[tuple[Work, Sequence[ChunkRow]]]:
-        open_rows = self._open_rows()
+        to_update = [row for row in self._open_rows() if row.before]
+        open_rows = [row for row in self._open_rows() if not row.before]
         sent = [row for row in open_rows if self._claim.in_doubt(row.line)]
         fresh = [row for row in open_rows if not self._claim.in_doubt(row.line)]
         # From here on, so that a batch which never got its turn is asked for by the next claim.
@@ -222,6 +246,7 @@ class _ChunkDelivery:
         size = min(self._job.options.batch_size, self._bound())
         yield from ((self._settling.ask_and_post, batch) for batch in self._cut(sent, size))
         yield from ((self._settling.post, batch) for batch in self._cut(fresh, size))
+        yield from ((self._updating.update, batch) for batch in self._cut(to_update, size))
 
     def _bound(self) -> int:
         bound = self._ledger.jobs.get(self._job.id).batch_bound
@@ -246,8 +271,39 @@ class _ChunkDelivery:
         if stopped or elapsed > GIVE_WAY:
             raise GivingWay
 
+    def _begun(self) -> set[int]:
+        """Lines of which an earlier claim has kept how they were, so that it may have changed them."""
+        if self._claim.attempts == 1 or not any(row.before for row in self._rows):
+            return set()
+        job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal
+        kept = self._ledger.undoing.of_chunk(job, seq)
+        return {
+            d.line for key, sealed in kept for d in open_deeds(seal, job, seq, key.nr, sealed) if d.before
+        }
+
+    def _intend(self, row: ChunkRow, now: Stored) -> None:
+        """Keep how a credential is before it is changed."""
+        self._lease.intend(self._sealed_deeds([deed_of(row.line, row.realm, now.id, self._wanted(row), now)]))
+
+    def _made(self, outcomes: Sequence[Outcome]) -> Deeds | None:
+        """What of these outcomes ``undo`` would delete: what this job made, also where it made it wrongly."""
+        made = [
+            deed_of(row.line, row.realm, outcome.credential_id, self._wanted(row))
+            for outcome in outcomes
+            if outcome.status is Status.CREATED or outcome.code == CASE
+            if not (row := self._by_line[outcome.line]).before
+        ]
+        return self._sealed_deeds(made) if made else None
+
+    def _sealed_deeds(self, deeds: Sequence[Deed]) -> Deeds:
+        job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal
+        return Deeds(len(deeds), lambda nr: seal_deeds(seal, job, seq, nr, deeds))
+
+    def _wanted(self, row: ChunkRow) -> Credential:
+        return wanted(row, self._delivery.realms[row.realm].host)
+
     def _record(self, outcomes: Sequence[Outcome]) -> None:
-        self._state = self._lease.record(outcomes)
+        self._state = self._lease.record(outcomes, self._made(outcomes))
         self._statuses.update((outcome.line, outcome.status) for outcome in outcomes)
         troubled = any(outcome.status.counts_as_failed for outcome in outcomes)
         if troubled and stop_when_too_many_failed(self._ledger, self._job):

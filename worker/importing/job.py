@@ -33,7 +33,7 @@ def new_job(endpoint: Endpoint, options: Options, roster: RosterFacts, key: str,
     return Job(
         id=job_id(created.strftime("%Y%m%d-%H%M%S"), roster.name), state=JobState.PLANNING, why="",
         host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
-        options=options, operator=_operator(), machine=platform.node(), version=__version__, key=key,
+        options=options, operator=operator(), machine=platform.node(), version=__version__, key=key,
         roster=roster.name, source=roster.source, sha256=roster.sha256, columns=tuple(roster.columns),
         rows=0, parent=parent, batch_bound=None, created=created, started=None, finished=None,
         requests=0, retries=0,
@@ -47,7 +47,8 @@ def job_id(moment: str, roster: str) -> str:
     return f"{moment}-{slug}-{secrets.token_hex(2)}"
 
 
-def _operator() -> str:
+def operator() -> str:
+    """Who runs this process, by the name that the system knows."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run as a uid without a name

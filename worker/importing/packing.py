@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from worker.model import Row
+from worker.model import Row, Stored
 from worker.seal import Seal
 
 
@@ -34,6 +34,8 @@ class ChunkRow:
     realm: int
     application: str
     password: str = field(repr=False)
+    before: Stored | None = field(default=None, repr=False)
+    """What the service held when the job was planned, and is to be set anew. None: nothing."""
 
     @property
     def composite(self) -> str:
@@ -43,6 +45,9 @@ class ChunkRow:
 
 NO_REALM = -1
 
+_OWN = 6
+"""Values of a packed row that are its own; those behind are what is to be set anew."""
+
 
 def page_row(row: Row, realm: int) -> PageRow:
     """What the results need of a row."""
@@ -50,9 +55,9 @@ def page_row(row: Row, realm: int) -> PageRow:
     return PageRow(row.line, row.user, row.domain, shown, row.application, list(row.cells))
 
 
-def chunk_row(row: Row, realm: int) -> ChunkRow:
+def chunk_row(row: Row, realm: int, before: Stored | None = None) -> ChunkRow:
     """What the work needs of a row."""
-    return ChunkRow(row.line, row.user, row.domain, realm, row.application, row.password)
+    return ChunkRow(row.line, row.user, row.domain, realm, row.application, row.password, before)
 
 
 def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[PageRow]) -> bytes:
@@ -67,10 +72,29 @@ def open_page(seal: Seal, job: str, seq: int, sealed: bytes) -> list[PageRow]:
 
 def seal_chunk(seal: Seal, job: str, seq: int, rows: Iterable[ChunkRow]) -> bytes:
     """One chunk, sealed."""
-    packed: list[Any] = [[r.line, r.user, r.domain, r.realm, r.application, r.password] for r in rows]
+    packed: list[Any] = [
+        [r.line, r.user, r.domain, r.realm, r.application, r.password, *pack_stored(r.before)] for r in rows
+    ]
     return seal.close_over(packed, f"{job}/chunk/{seq}")
 
 
 def open_chunk(seal: Seal, job: str, seq: int, sealed: bytes) -> list[ChunkRow]:
     """One chunk; LedgerError when the key is another."""
-    return [ChunkRow(*row) for row in seal.open(sealed, f"{job}/chunk/{seq}")]
+    return [
+        ChunkRow(*[*row[:_OWN], stored_of(row[_OWN:])]) for row in seal.open(sealed, f"{job}/chunk/{seq}")
+    ]
+
+
+def pack_stored(stored: Stored | None) -> list[str | None]:
+    """A stored credential as it is sealed: nothing where there is none."""
+    if stored is None:
+        return []
+    return [stored.id, stored.composite, stored.realm, stored.hash1, stored.hash1b, stored.application]
+
+
+def stored_of(packed: Sequence[str | None]) -> Stored | None:
+    """The way back."""
+    if not packed:
+        return None
+    id_, composite, realm, hash1, hash1b, application = packed
+    return Stored(id_ or "", composite or "", realm or "", hash1, hash1b, application or "")

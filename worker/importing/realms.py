@@ -32,8 +32,10 @@ class JobRealms:
         self._options = options
         self._keys: dict[str, int | Problem] = {}
         self._by_id: dict[str, int] = {}
+        self._realms: dict[int, Realm] = {}
         self._to_make: int | None = None
-        self._account_empty = _all_empty(source.realms()) if options.api is Family.ACCOUNT else False
+        self.stored = _stored_on(source.realms()) if options.api is Family.ACCOUNT else None
+        """Credentials on the whole account (account family); None: not known."""
         if options.realm:
             self._keys[options.realm] = self._named_by_option(options.realm)
 
@@ -51,13 +53,30 @@ class JobRealms:
             self._keys[ref] = self._resolved(ref)
         return self._keys[ref]
 
+    def known(self, ref: str) -> int | Problem | None:
+        """As ``key``, of what was asked for already; None: it was not."""
+        return self._keys.get(ref)
+
+    def realm(self, key: int) -> Realm | None:
+        """The realm of a key; None for the one that is still to be made."""
+        return self._realms.get(key)
+
+    def host(self, key: int) -> str:
+        """The realm's host name, which only the service knows: empty while it is still to be made."""
+        realm = self._realms.get(key)
+        return realm.host if realm else ""
+
+    def hosts(self) -> list[str]:
+        """The host names of all realms that the roster has named so far."""
+        return [realm.host for realm in self._realms.values()]
+
     def create_missing(self) -> None:
         """Make the realm that ``--create-realm`` asks for and wait until it is ACTIVE."""
         if self._to_make is None:
             return
         name = self._options.realm
         made = self._source.create_realm(name, default=self._options.make_default)
-        self._keep(self._to_make, name, made, empty=True)
+        self._keep(self._to_make, name, made)
         self._to_make = None
 
     def _named_by_option(self, ref: str) -> int:
@@ -96,15 +115,15 @@ class JobRealms:
         if name in self._by_id:
             return self._by_id[name]
         key = self._by_id[name] = len(self._by_id)
-        self._keep(key, ref, realm, empty=realm.credentials == 0)
+        self._keep(key, ref, realm)
         return key
 
-    def _keep(self, key: int, ref: str, realm: Realm, *, empty: bool) -> None:
-        # On the account family a name may be taken by any realm of the account.
-        absent = self._account_empty if self._options.api is Family.ACCOUNT else empty
+    def _keep(self, key: int, ref: str, realm: Realm) -> None:
+        self._realms[key] = realm
         if self._jobs is not None:
-            self._jobs.add_realm(self._job, key, ref, realm, empty=absent)
+            self._jobs.add_realm(self._job, key, ref, realm)
 
 
-def _all_empty(realms: list[Realm]) -> bool:
-    return all(realm.credentials == 0 for realm in realms)
+def _stored_on(realms: list[Realm]) -> int | None:
+    counts = [realm.credentials for realm in realms]
+    return None if None in counts else sum(count or 0 for count in counts)

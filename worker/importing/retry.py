@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from worker.errors import UsageError
+from worker.importing.look import RosterRows
 from worker.importing.packing import PageRow, open_chunk, open_page
 from worker.ledger import Ledger
 from worker.model import Job, Options, Problem, Row, Status
@@ -27,7 +28,11 @@ class EarlierRows:
     ledger: Ledger
     seal: Seal
     parent: Job
+    options: Options
+    """Of the new job."""
     corrections: Corrections
+    roster: RosterRows | None = None
+    """The parent's roster again, for passwords that are not sealed any more."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
 
@@ -51,12 +56,18 @@ class EarlierRows:
         """The carried columns of the earlier job."""
         return self.parent.columns
 
-    def rows(self, options: Options) -> Iterator[Row]:
-        """The rows in the roster's order, checked as a file's are.
+    @property
+    def records(self) -> int:
+        """How many rows there are."""
+        counts = self.ledger.rows.counts(self.parent.id, self.parent.rows)
+        return sum(rows for status, rows in counts.items() if not status.in_place)
 
-        Raises UsageError when passwords were shredded since and the corrections don't have them.
+    def rows(self) -> Iterator[Row]:
+        """The rows in the roster's order, checked as a file's are; as often as it is asked.
+
+        Raises UsageError when passwords were shredded since, and neither corrections nor roster have them.
         """
-        for row in read_again(self._records(), self.columns, options):
+        for row in read_again(self._records(), self.columns, self.options):
             yield self._with_reason(row)
 
     def _with_reason(self, row: Row) -> Row:
@@ -69,7 +80,7 @@ class EarlierRows:
         return row
 
     def _records(self) -> Iterator[tuple[int, Mapping[str, str]]]:
-        passwords = _Passwords(self.ledger, self.seal, self.parent.id)
+        passwords = _Passwords(self.ledger, self.seal, self.parent.id, self.roster)
         for page in self.ledger.rows.pages(self.parent.id):
             for row in open_page(self.seal, self.parent.id, page.seq, page.sealed):
                 outcome = page.outcomes.get(row.line)
@@ -81,12 +92,12 @@ class EarlierRows:
 
     def _record(self, row: PageRow, passwords: _Passwords) -> Mapping[str, str]:
         said = self.corrections.get(row.line, {})
-        password = said.get(PASSWORD) or passwords.of(row.line)
+        password = said.get(PASSWORD) or passwords.of(row)
         if password is None:
             raise UsageError(
                 f"the password of line {row.line} is shredded; it was kept for "
                 f"{self.parent.options.keep_days:g} days",
-                "import the roster again, or give --corrections with a password column",
+                "give the roster again with --roster, or --corrections with a password column",
             )
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
@@ -97,20 +108,35 @@ class EarlierRows:
 
 
 class _Passwords:
-    """Passwords by line, for lines asked for in rising order: only the chunks around that line are open."""
+    """Passwords by line, for rows asked for in rising order: only the chunks around that line are open."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, job: str) -> None:
+    def __init__(self, ledger: Ledger, seal: Seal, job: str, roster: RosterRows | None) -> None:
         self._ledger = ledger
         self._seal = seal
         self._job = job
         self._ahead = ledger.chunks.kept(job)[::-1]
         self._open: dict[int, str] = {}
+        self._roster = roster.rows() if roster else iter(())
 
-    def of(self, line: int) -> str | None:
-        """The password of a line; None when it is not kept any more."""
-        while self._ahead and self._ahead[-1].first_line <= line:
+    def of(self, row: PageRow) -> str | None:
+        """The password of a row; None when it is not kept any more, and no roster has it."""
+        while self._ahead and self._ahead[-1].first_line <= row.line:
             self._load(self._ahead.pop().seq)
-        return self._open.pop(line, None)
+        if row.line in self._open:
+            return self._open.pop(row.line)
+        return self._from_roster(row)
+
+    def _from_roster(self, row: PageRow) -> str | None:
+        for again in self._roster:
+            if again.line < row.line:
+                continue
+            if (again.line, again.user, again.domain) == (row.line, row.user, row.domain):
+                return again.password
+            raise UsageError(
+                f"line {row.line} of the roster is {again.composite}, and the job had {row.user} there",
+                "its name was corrected for that job: give its password with --corrections, too",
+            )
+        return None
 
     def _load(self, seq: int) -> None:
         sealed = self._ledger.chunks.sealed(self._job, seq)

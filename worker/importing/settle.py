@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from worker.digest import digests
 from worker.errors import AnswerLost, ListRefused, Refused, SiprosterError, Unavailable, place_of
 from worker.failpoints import hit
+from worker.importing.compare import differences, explained, wanted
 from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
 from worker.model import Answer, Credential, EntryError, Family, Outcome, Realm, Status, Stored
@@ -200,11 +200,10 @@ class Settling:
 
     def _compared(self, row: ChunkRow, stored: Stored, *, sent: bool) -> Outcome:
         """What the service holds against what was wanted (the statuses' meanings: docs/errors.md)."""
-        credential = self._credential(row)
-        code, text = _difference(credential, stored)
-        if code:
-            return self._outcome(row, Status.EXISTS, code, text, stored.id)
-        if self._realms[row.realm].empty:
+        differs = differences(self._credential(row), stored)
+        if differs:
+            return self._outcome(row, Status.EXISTS, ";".join(differs), explained(differs, stored), stored.id)
+        if sent and self._realms[row.realm].looked:  # it was not there before, or it would not have been sent
             return self._outcome(row, Status.CREATED, credential_id=stored.id)
         if sent:
             text = "it is there with these digests; whether this job made it can't be proven"
@@ -232,9 +231,7 @@ class Settling:
 
     def _credential(self, row: ChunkRow) -> Credential:
         hit("row", row.user)
-        host = self._realms[row.realm].host
-        hash1, hash1b = digests(row.composite, host, row.password)
-        return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
+        return wanted(row, self._realms[row.realm].host)
 
     def _keep(self, outcomes: Sequence[Outcome]) -> None:
         if outcomes:
@@ -256,19 +253,3 @@ class Settling:
     ) -> Outcome:
         attempts = self._earlier + self._posted[row.line]
         return Outcome(row.line, status, credential_id, code, text, attempts)
-
-
-def _difference(wanted: Credential, stored: Stored) -> tuple[str, str]:
-    """Code and text of what keeps the stored credential from being the wanted one; or empty."""
-    if stored.composite != wanted.composite:
-        return "case_differs", f"the service has it as {stored.composite}"
-    if stored.realm and stored.realm.casefold() != wanted.realm.casefold():
-        return "realm_differs", f"the account has this user on realm {stored.realm}"
-    if (stored.hash1, stored.hash1b) != (wanted.hash1, wanted.hash1b):
-        return "digest_differs", "the account has this user with another password"
-    if wanted.application and stored.application.casefold() != wanted.application.casefold():
-        return (
-            "application_differs",
-            f"the account has this user with application {stored.application or 'none'}",
-        )
-    return "", ""

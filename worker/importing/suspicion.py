@@ -7,36 +7,70 @@ alone; alone, after ``DEADLY`` deaths, it is `crashed`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 from worker.importing.settle import CredentialSource
+from worker.importing.update import UpdateSource
 from worker.model import Answer, Credential, Family, Realm, Stored
 
 DEADLY = 3
 """Deaths over one row alone, after which it isn't tried again."""
 
 
-class WatchedSource:
-    """The service, telling whenever the worker waits for it (settle.CredentialSource)."""
+class Source(CredentialSource, UpdateSource, Protocol):
+    """The part of the API that a chunk's work needs."""
 
-    def __init__(self, api: CredentialSource, away: Callable[[bool], None]) -> None:
+
+class WatchedSource:
+    """The service, telling whenever the worker waits for it (Source)."""
+
+    def __init__(self, api: Source, away: Callable[[bool], None]) -> None:
         self._api = api
-        self._away = away
+        self._set_away = away
 
     def create(
         self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
     ) -> Answer:
         """As the source's own."""
-        self._away(True)
-        try:
+        with self._away():
             return self._api.create(family, realm, batch, permit)
-        finally:
-            self._away(False)
 
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
         """As the source's own."""
-        self._away(True)
-        try:
+        with self._away():
             return self._api.find(family, realm, composite, expected=expected)
+
+    def read(
+        self,
+        family: Family,
+        realm: Realm | None,
+        stored: Stored,
+        written: Callable[[Stored | None], bool] | None = None,
+    ) -> Stored | None:
+        """As the source's own."""
+        with self._away():
+            return self._api.read(family, realm, stored, written)
+
+    def update(
+        self,
+        family: Family,
+        realm: Realm | None,
+        stored: Stored,
+        credential: Credential,
+        permit: Callable[[float], None],
+        *,
+        clear: bool = False,
+    ) -> None:
+        """As the source's own."""
+        with self._away():
+            self._api.update(family, realm, stored, credential, permit, clear=clear)
+
+    @contextmanager
+    def _away(self) -> Iterator[None]:
+        self._set_away(True)
+        try:
+            yield
         finally:
-            self._away(False)
+            self._set_away(False)

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.ledger.chunks import Chunks, Claim, Fenced, Kept, Progress
-from worker.ledger.jobs import JobRealm, Jobs, Pause, Writer
+from worker.ledger.audit import Act, Audit
+from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress
+from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer
 from worker.ledger.rows import Page, Rows
 from worker.ledger.store import Store
+from worker.ledger.undo import DeedKey, Undoing, Undone
 
 __all__ = [
-    "Chunks", "Claim", "Fenced", "JobRealm", "Jobs", "Kept", "Ledger", "Page", "Pause", "Progress",
-    "Rows", "Store", "Writer",
+    "WRITER_LEASE",
+    "Act",
+    "Audit",
+    "Chunks",
+    "Claim",
+    "DeedKey",
+    "Deeds",
+    "Fenced",
+    "JobRealm",
+    "Jobs",
+    "Kept",
+    "Ledger",
+    "Page",
+    "Pause",
+    "Progress",
+    "Rows",
+    "Store",
+    "Undoing",
+    "Undone",
+    "Writer",
 ]  # fmt: skip
 
 
@@ -28,6 +48,8 @@ class Ledger:
         self.jobs = Jobs(self.store)
         self.chunks = Chunks(self.store)
         self.rows = Rows(self.store)
+        self.undoing = Undoing(self.store)
+        self.audit = Audit(self.store)
 
     def close(self) -> None:
         """Close every connection."""

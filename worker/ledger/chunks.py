@@ -41,6 +41,8 @@ _CLAIM = text("""
     RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled""")
 # Who works on a chunk writes to the account, whether anybody sweeps meanwhile or not.
 _HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
+_NEXT_DEED = text("SELECT coalesce(max(nr) + 1, 0) FROM deeds WHERE job = :job AND chunk = :chunk")
+_DEEDS = text("INSERT INTO deeds (job, chunk, nr, rows, sealed) VALUES (:job, :chunk, :nr, :rows, :sealed)")
 _SETTLED = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
 _RENEW = text("""
     UPDATE chunks SET lease_until = :until
@@ -102,6 +104,15 @@ _SHRED = text("""
 
 Seal = Callable[[int], bytes]
 """Rows, sealed for the chunk of that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """What was, or is about to be, done to ``rows`` rows; ``sealed``: sealed for the number it gets."""
+
+    rows: int
+    sealed: Seal
+
 
 EVERY_ROW = "*"
 """In ``doubt``: any row without an outcome may have been sent."""
@@ -167,15 +178,16 @@ class Chunks:
         with self._store.begin() as connection:
             connection.execute(_ADD, values)
 
-    def add_refused(
-        self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes, kept_for: float
+    def add_settled(
+        self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes | None, kept_for: float
     ) -> None:
-        """Enter rows that will never be sent, with their outcomes; ``kept_for``: seconds."""
+        """Enter rows that need no request, with their outcomes; ``sealed``: those kept, for seconds."""
         with self._store.begin() as connection:
+            until = self._store.now(connection) + kept_for if sealed else None
             connection.execute(_ADD, {
                 "job": job, "seq": seq, "state": "ended", "first_line": outcomes[0].line,
-                "rows": len(outcomes), "settled": len(outcomes), "troubled": len(outcomes),
-                "sealed": sealed, "kept_until": self._store.now(connection) + kept_for,
+                "rows": len(outcomes), "settled": len(outcomes), "troubled": _troubled(outcomes),
+                "sealed": sealed, "kept_until": until,
             })  # fmt: skip
             _record(connection, job, seq, outcomes)
 
@@ -206,22 +218,33 @@ class Chunks:
             until = self._store.now(connection) + lease
             _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
 
-    def record(self, claim: Claim, outcomes: Sequence[Outcome], lease: float) -> JobState:
-        """One answered batch: its outcomes and the renewed lease, or nothing and Fenced.
+    def record(
+        self, claim: Claim, outcomes: Sequence[Outcome], lease: float, deeds: Deeds | None = None
+    ) -> JobState:
+        """One answered batch: its outcomes, what it did, and the renewed lease; or nothing and Fenced.
 
         Returns the job's state, so that the worker sees a stop between two batches.
         """
-        troubled = sum(outcome.status.counts_as_failed for outcome in outcomes)
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
-            values = {**_key(claim), "until": until, "settled": len(outcomes), "troubled": troubled}
+            values = {**_key(claim), "until": until, "settled": len(outcomes),
+                      "troubled": _troubled(outcomes)}  # fmt: skip
             _fence(connection.execute(_PROGRESS, values).rowcount)
             _record(connection, claim.job, claim.seq, outcomes)
+            if deeds:
+                _add_deeds(connection, claim, deeds)
             state = JobState(connection.execute(_STATE, {"job": claim.job}).scalar_one())
             if state is not JobState.PAUSED:
                 return state
             connection.execute(_GO_ON, {"job": claim.job})  # the service answers again
             return JobState.RUNNING
+
+    def intend(self, claim: Claim, lease: float, deeds: Deeds) -> None:
+        """Keep how it was before something is changed, and renew the lease; or nothing and Fenced."""
+        with self._store.begin() as connection:
+            until = self._store.now(connection) + lease
+            _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
+            _add_deeds(connection, claim, deeds)
 
     def set_away(self, claim: Claim, away: bool) -> None:
         """Whether the worker waits for the service now; only a suspect chunk is watched so closely."""
@@ -314,6 +337,17 @@ class Chunks:
         """Shred rows that are not in place and whose time is over; how many chunks."""
         with self._store.begin() as connection:
             return connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
+
+
+def _add_deeds(connection: Connection, claim: Claim, deeds: Deeds) -> None:
+    # The claim's row is locked by the statement before, so two of a chunk never get one number.
+    key = {"job": claim.job, "chunk": claim.seq}
+    nr = int(connection.execute(_NEXT_DEED, key).scalar_one())
+    connection.execute(_DEEDS, {**key, "nr": nr, "rows": deeds.rows, "sealed": deeds.sealed(nr)})
+
+
+def _troubled(outcomes: Sequence[Outcome]) -> int:
+    return sum(outcome.status.counts_as_failed for outcome in outcomes)
 
 
 def _key(claim: Claim) -> dict[str, object]:

@@ -20,12 +20,23 @@ _INSERT = text("""
     VALUES (:id, :state, :why, :host, :environment, :account, :options, :operator, :machine, :version,
         :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :created)""")
 _SELECT = text("""
-    SELECT j.*, (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
-        (SELECT coalesce(sum(retries), 0) FROM chunks c WHERE c.job = j.id) AS retries
+    SELECT j.*,
+        look_requests + (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
+        look_retries + (SELECT coalesce(sum(retries), 0) FROM chunks c WHERE c.job = j.id) AS retries
     FROM jobs j WHERE j.id = :job""")
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
-_READ = text("UPDATE jobs SET rows = :rows, warnings = :warnings WHERE id = :job")
+_READ = text("""
+    UPDATE jobs SET rows = :rows, warnings = :warnings, look_requests = :requests, look_retries = :retries
+    WHERE id = :job""")
+_ABSENT = text("UPDATE jobs SET absent = :absent WHERE id = :job")
+_SAVE = text("UPDATE jobs SET saved = :now, why = :why WHERE id = :job AND state = 'planning'")
+_KEEP_ALL_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job")
+_CARRIED_OUT = text("""
+    UPDATE jobs SET state = 'cancelled', carried_out_by = :by, finished = :now, why = :why
+    WHERE id = :job AND state = 'planning'""")
+_SHRED = text("UPDATE chunks SET sealed = NULL, kept_until = NULL WHERE job = :job")
+_CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
 _WARNINGS = text("SELECT warnings FROM jobs WHERE id = :job")
 _PAUSED = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
@@ -39,6 +50,7 @@ _PAUSE = text("""
 _STOP = text("""
     UPDATE jobs SET state = :state, why = :why, finished = :now
     WHERE id = :job AND state IN ('planning', 'running', 'paused')""")
+_CLOSE = text("UPDATE jobs SET state = 'cancelled', why = :why WHERE id = :job AND state = 'stopped'")
 _OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
 _KEEP_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job AND state <> 'ended'")
 _BOUNDS = text("UPDATE jobs SET options = :options WHERE id = :job")
@@ -51,6 +63,8 @@ _BOUND = text("""
     WHERE id = :job AND (batch_bound IS NULL OR batch_bound > :bound)""")
 _FORGET = (
     text("DELETE FROM outcomes WHERE job = :job"),
+    text("DELETE FROM deeds WHERE job = :job"),
+    text("DELETE FROM undone WHERE job = :job"),
     text("DELETE FROM chunks WHERE job = :job"),
     text("DELETE FROM pages WHERE job = :job"),
     text("DELETE FROM realms WHERE job = :job"),
@@ -68,8 +82,8 @@ _WRITER = text("SELECT job, owner, until FROM writers WHERE host = :host AND acc
 _RENEW = text("UPDATE writers SET until = :until WHERE job = :job")
 _RELEASE = text("DELETE FROM writers WHERE job = :job")
 _REALM = text("""
-    INSERT INTO realms (job, key, ref, id, host, empty) VALUES (:job, :key, :ref, :id, :host, :empty)""")
-_REALMS = text("SELECT key, id, host, empty FROM realms WHERE job = :job ORDER BY key")
+    INSERT INTO realms (job, key, ref, id, host, looked) VALUES (:job, :key, :ref, :id, :host, :looked)""")
+_REALMS = text("SELECT key, id, host, looked FROM realms WHERE job = :job ORDER BY key")
 
 WRITER_LEASE = 300.0
 """Seconds that a job may write to its account without a sign of life."""
@@ -85,12 +99,16 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class JobRealm:
-    """A realm as the job resolved it once; ``empty``: nothing was stored there when the job began."""
+    """A realm as the job resolved it once.
+
+    ``looked``: what was stored there was looked at before the job began. So a row that was to be created is
+    the job's own work when it is found afterwards.
+    """
 
     key: int
     id: str
     host: str
-    empty: bool
+    looked: bool
 
     @property
     def realm(self) -> Realm:
@@ -141,21 +159,53 @@ class Jobs:
         with self._store.read() as connection:
             return JobState(connection.execute(_STATE, {"job": job}).scalar_one())
 
-    def has_read(self, job: str, rows: int, warnings: Mapping[str, int]) -> None:
-        """The whole roster is in: how many rows it has, and how many drew each warning."""
+    def has_read(
+        self, job: str, rows: int, warnings: Mapping[str, int], requests: int = 0, retries: int = 0
+    ) -> None:
+        """The whole roster is in: how many rows it has, how many drew each warning, and what looking took."""
+        values = {"job": job, "rows": rows, "warnings": json.dumps(dict(warnings)), "requests": requests,
+                  "retries": retries}  # fmt: skip
         with self._store.begin() as connection:
-            connection.execute(_READ, {"job": job, "rows": rows, "warnings": json.dumps(dict(warnings))})
+            connection.execute(_READ, values)
+
+    def set_absent(self, job: str, absent: int) -> None:
+        """How many users are stored on the roster's realms and not in the roster."""
+        with self._store.begin() as connection:
+            connection.execute(_ABSENT, {"job": job, "absent": absent})
+
+    def save(self, job: str, kept_for: float) -> None:
+        """Keep a planned job for somebody's word, for so many seconds; others may write to the account."""
+        with self._store.begin() as connection:
+            now = self._store.now(connection)
+            why = f"saved: siproster import --plan {job} carries it out"
+            connection.execute(_SAVE, {"job": job, "now": now, "why": why})
+            connection.execute(_KEEP_ALL_UNTIL, {"job": job, "until": now + kept_for})
+            connection.execute(_RELEASE, {"job": job})
 
     def warnings(self, job: str) -> dict[str, int]:
         """How many rows drew each warning when the roster was read."""
         with self._store.read() as connection:
             return dict(json.loads(connection.execute(_WARNINGS, {"job": job}).scalar_one()))
 
-    def start(self, job: str) -> bool:
-        """Let its chunks be worked on, after planning, a pause or a stop; False when it has ended."""
+    def start(self, job: str, carries_out: str = "") -> bool:
+        """Let its chunks be worked on, after planning, a pause or a stop; False when it has ended.
+
+        ``carries_out``: the saved plan that it is; that one is over with this, and its rows are shredded.
+        """
         with self._store.begin() as connection:
-            values = {"job": job, "now": self._store.now(connection)}
-            return connection.execute(_START, values).rowcount == 1
+            now = self._store.now(connection)
+            started = connection.execute(_START, {"job": job, "now": now}).rowcount == 1
+            if started and carries_out:
+                why = f"carried_out: by job {job}"
+                values = {"job": carries_out, "by": job, "now": now, "why": why}
+                connection.execute(_CARRIED_OUT, values)
+                connection.execute(_SHRED, {"job": carries_out})
+            return started
+
+    def children(self, job: str) -> list[str]:
+        """The jobs that retried it, or carried it out, oldest first."""
+        with self._store.read() as connection:
+            return list(connection.execute(_CHILDREN, {"job": job}).scalars())
 
     def set_options(self, job: str, options: Options) -> None:
         """Other bounds for what is left of the job; how its rows are read and sent never changes."""
@@ -184,6 +234,11 @@ class Jobs:
             if stopped and state is JobState.CANCELLED:
                 _count_down(connection, job, now)
             return stopped
+
+    def close(self, job: str, why: str) -> None:
+        """A stopped job is not to be resumed any more."""
+        with self._store.begin() as connection:
+            connection.execute(_CLOSE, {"job": job, "why": why})
 
     def finish(self, job: str) -> bool:
         """The job is done when each of its chunks has ended.
@@ -233,9 +288,10 @@ class Jobs:
         with self._store.begin() as connection:
             connection.execute(_RELEASE, {"job": job})
 
-    def add_realm(self, job: str, key: int, ref: str, realm: Realm, *, empty: bool) -> None:
+    def add_realm(self, job: str, key: int, ref: str, realm: Realm, *, looked: bool = True) -> None:
         """Keep a realm's id and host name with the job, so that they can't change under it."""
-        values = {"job": job, "key": key, "ref": ref, "id": realm.id, "host": realm.host, "empty": int(empty)}
+        values = {"job": job, "key": key, "ref": ref, "id": realm.id, "host": realm.host,
+                  "looked": int(looked)}  # fmt: skip
         with self._store.begin() as connection:
             connection.execute(_REALM, values)
 
@@ -243,7 +299,7 @@ class Jobs:
         """The job's realms by their key."""
         with self._store.read() as connection:
             rows = connection.execute(_REALMS, {"job": job}).all()
-        return {row.key: JobRealm(row.key, row.id, row.host, bool(row.empty)) for row in rows}
+        return {row.key: JobRealm(row.key, row.id, row.host, bool(row.looked)) for row in rows}
 
     def _take(self, connection: Connection, job: Job, owner: str) -> None:
         now = self._store.now(connection)
@@ -285,7 +341,8 @@ def _job(row: Mapping[str, Any]) -> Job:
         rows=row["rows"], parent=row["parent"], batch_bound=row["batch_bound"],
         created=_moment(row["created"]), started=_moment_or_none(row["started"]),
         finished=_moment_or_none(row["finished"]),
-        requests=int(row["requests"]), retries=int(row["retries"]),
+        requests=int(row["requests"]), retries=int(row["retries"]), absent=row["absent"],
+        saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
 
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
@@ -27,6 +27,8 @@ class Page:
     """Some rows of the roster in its order, sealed, and the outcomes that they have so far, by line."""
 
     seq: int
+    first_line: int
+    last_line: int
     sealed: bytes
     outcomes: dict[int, Outcome]
 
@@ -57,14 +59,21 @@ class Rows:
         found[Status.UNPROCESSED] = rows - sum(found.values())
         return {status: found[status] for status in Status if found.get(status)}
 
+    def outcomes(self, job: str, first: int, last: int) -> dict[int, Outcome]:
+        """The outcomes that the rows from line ``first`` to line ``last`` have so far, by line."""
+        with self._store.read() as connection:
+            return _outcomes(connection, job, first, last)
+
     def _page(self, job: str, seq: int) -> Page:
         with self._store.read() as connection:
             page = connection.execute(_PAGE, {"job": job, "seq": seq}).one()
-            rows = connection.execute(
-                _OUTCOMES, {"job": job, "first": page.first_line, "last": page.last_line}
-            )
-            outcomes = {row.line: _outcome(row) for row in rows}
-        return Page(seq, bytes(page.sealed), outcomes)
+            outcomes = _outcomes(connection, job, page.first_line, page.last_line)
+        return Page(seq, page.first_line, page.last_line, bytes(page.sealed), outcomes)
+
+
+def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[int, Outcome]:
+    rows = connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last})
+    return {row.line: _outcome(row) for row in rows}
 
 
 def _outcome(row: Row[Any]) -> Outcome:

@@ -6,9 +6,14 @@ Times are epoch seconds; booleans are 0 and 1; ``{blob}`` is the database's word
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection, text
 
 from worker.errors import LedgerError
+
+Statement = str | Mapping[str, str]
+"""The same for both databases, or one for each by its name."""
 
 _JOBS_AND_ROWS = (
     """
@@ -61,7 +66,65 @@ _JOBS_AND_ROWS = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_JOBS_AND_ROWS,)
+_WHAT_EXISTS = (
+    # looked: what was stored there was looked at before the job began, so what the job was to create was not
+    # there, and is its own work when it is found later.
+    "ALTER TABLE realms RENAME COLUMN empty TO looked",
+    # Requests of the look; users who are stored and not in the roster; when a plan was kept for later, and
+    # the job that has carried it out.
+    "ALTER TABLE jobs ADD COLUMN look_requests INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN look_retries INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN absent INTEGER",
+    "ALTER TABLE jobs ADD COLUMN saved DOUBLE PRECISION",
+    "ALTER TABLE jobs ADD COLUMN carried_out_by TEXT NOT NULL DEFAULT ''",
+    # What a job did to the service, in the order of doing: what undo needs to take it back, and to know that
+    # nobody has changed it since.
+    """
+    CREATE TABLE deeds (
+        job TEXT NOT NULL, chunk INTEGER NOT NULL, nr INTEGER NOT NULL, rows INTEGER NOT NULL,
+        sealed {blob} NOT NULL, PRIMARY KEY (job, chunk, nr)
+    )""",
+    # What undo made of each row.
+    """
+    CREATE TABLE undone (
+        job TEXT NOT NULL, line INTEGER NOT NULL, result TEXT NOT NULL, code TEXT NOT NULL,
+        error TEXT NOT NULL, PRIMARY KEY (job, line)
+    )""",
+)
+
+_AUDIT: tuple[Statement, ...] = (
+    {
+        name: f"""
+    CREATE TABLE audit (
+        nr {number}, at DOUBLE PRECISION NOT NULL, operator TEXT NOT NULL, machine TEXT NOT NULL,
+        origin TEXT NOT NULL, version TEXT NOT NULL, command TEXT NOT NULL, options TEXT NOT NULL,
+        host TEXT NOT NULL, account TEXT NOT NULL, subject TEXT NOT NULL
+    )"""
+        for name, number in (
+            ("sqlite", "INTEGER PRIMARY KEY"),
+            ("postgresql", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+        )
+    },
+    # Added to, never changed: the database itself refuses it.
+    {
+        "sqlite": """
+    CREATE TRIGGER audit_never_changes BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit is added to only'); END""",
+        "postgresql": """
+    CREATE FUNCTION siproster_added_to_only() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'the audit is added to only'; END $$""",
+    },
+    {
+        "sqlite": """
+    CREATE TRIGGER audit_never_shrinks BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit is added to only'); END""",
+        "postgresql": """
+    CREATE TRIGGER audit_never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION siproster_added_to_only()""",
+    },
+)
+
+MIGRATIONS: tuple[tuple[Statement, ...], ...] = (_JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT))
 """Statements that lead from version N to N + 1, N being the index."""
 
 _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
@@ -87,7 +150,8 @@ def migrate(connection: Connection, identity: str) -> str:
     blob = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
     for statements in MIGRATIONS[version:]:
         for statement in statements:
-            connection.execute(text(statement.replace("{blob}", blob)))
+            own = statement if isinstance(statement, str) else statement[connection.dialect.name]
+            connection.execute(text(own.replace("{blob}", blob)))
     remember = text(
         "INSERT INTO meta (name, value) VALUES (:name, :value) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -74,6 +74,7 @@ def _pairs(value: object) -> tuple[str, ...]:
 
 
 OPTIONS: Mapping[str, Callable[[object], object]] = {
+    "absent": _flag,
     "api": _text,
     "application": _text,
     "batch-size": _whole,

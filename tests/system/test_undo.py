@@ -1,0 +1,251 @@
+"""A job taken back: the account is as it was before, but for what somebody has changed since."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from tests.program import Program, kill_group
+from tests.sandbox import Sandbox
+from tests.system.accounts import change, delete
+from tests.system.mixed import OTHERS, PASSWORD, fill, held, host_of, roster, store
+from tests.system.rosters import User, result_rows, roster_of, users, write
+from tests.system.runs import end_of, run, until
+
+Held = dict[tuple[str, str], tuple[str, str, str]]
+
+
+def undone(program: Program, job: str, code: int = 0) -> dict[str, dict[str, str]]:
+    """Undo a job; what became of each user, by name."""
+    facts = run(program, "undo", job, "--yes", code=code)
+    return {row["bw__username"]: row for row in result_rows(facts["files"]["undo"])}
+
+
+@pytest.mark.parametrize("family", ["account", "realm"])
+@pytest.mark.parametrize("behaviour", ["keep", "clear"])
+def test_the_account_is_as_before(either: Program, sandbox: Sandbox, family: str, behaviour: str) -> None:
+    """Updates of every kind and new users, undone: digest by digest and application by application."""
+    fill(sandbox)
+    sandbox.knobs(put_without_application=behaviour)
+    before = held(sandbox)
+    mine = roster(either.work / "mixed.csv")
+    summary = run(either, "import", mine, "--api", family, "--on-existing", "update", "--yes", code=10)
+    assert held(sandbox) != before
+    results = undone(either, summary["job"], code=0 if behaviour == "clear" else 10)
+    left = differing(before, held(sandbox))
+    if behaviour == "clear":
+        assert left == set()
+    else:  # a service that keeps an application can't be made to take it away: said so, password restored
+        assert left == {"noapp"}
+        assert results["noapp"]["bw__error_code"] == "application_not_set"
+    assert "same" not in results  # it was not the job's
+
+
+def differing(before: Held, after: Held) -> set[str]:
+    """Who is stored otherwise than before."""
+    return {
+        name
+        for realm, name in before.keys() | after.keys()
+        if before.get((realm, name)) != after.get((realm, name))
+    }
+
+
+def changed_meanwhile(program: Program, sandbox: Sandbox) -> tuple[str, Held]:
+    """Six users made, two set; then somebody changes some of them. The job, and what somebody left."""
+    host = host_of(sandbox)
+    for name in ("set", "set2"):
+        store(sandbox, name, "old password", host)
+    names = ("made", "made2", "redone", "gone", "newpass", "set", "set2")
+    mine = roster_of(program.work / "staff.csv", [User(name, PASSWORD) for name in names])
+    job = run(program, "import", mine, "--on-existing", "update", "--yes")["job"]
+    for name in ("redone", "gone"):
+        delete(sandbox, name)
+    store(sandbox, "redone", PASSWORD, host)
+    change(sandbox, "newpass", realm="office")
+    change(sandbox, "set2", realm="office")
+    return str(job), held(sandbox)
+
+
+def test_what_somebody_changed_is_kept_and_named(office: Program, sandbox: Sandbox) -> None:
+    """Another password, another id: left alone, with the reason; the others are taken back."""
+    job, after = changed_meanwhile(office, sandbox)
+    results = undone(office, job, code=10)
+    assert {name: (row["bw__undo"], row["bw__error_code"]) for name, row in results.items()} == {
+        "made": ("removed", ""), "made2": ("removed", ""), "gone": ("removed", ""),
+        "set": ("restored", ""), "redone": ("kept", "id_differs"), "newpass": ("kept", "digest_differs"),
+        "set2": ("kept", "digest_differs"),
+    }  # fmt: skip
+    host = host_of(sandbox)
+    assert held(sandbox) == {
+        (host, "set"): (*User("set", "old password").digests(host), ""),
+        **{key: value for key, value in after.items() if key[1] in ("redone", "newpass", "set2")},
+    }
+
+
+def test_another_application_is_a_change(office: Program, sandbox: Sandbox) -> None:
+    """Whom the job gave an application, and somebody another one since, is kept."""
+    mine = write(
+        office.work / "staff.csv",
+        [{"username": name, "password": PASSWORD, "application_id": OTHERS} for name in ("alice", "bob")],
+    )
+    job = run(office, "import", mine)["job"]
+    host = host_of(sandbox)
+    delete(sandbox, "alice")
+    store(sandbox, "alice", PASSWORD, host, application=OTHERS.replace("1111", "2222"))
+    results = undone(office, job, code=10)
+    assert results["bob"]["bw__undo"] == "removed"
+    assert results["alice"]["bw__undo"] == "kept"
+
+
+def test_it_asks_first(office: Program, sandbox: Sandbox) -> None:
+    """Without a terminal and --yes nothing is taken back, and the exit code is 6."""
+    job = run(office, "import", roster_of(office.work / "staff.csv", users(2)))["job"]
+    refused = office.run("undo", job)
+    assert (refused.code, "say --yes" in refused.stderr) == (6, True)
+    assert len(sandbox.credentials()) == 2
+
+
+def test_twice_is_once(office: Program, sandbox: Sandbox) -> None:
+    """A second undo asks the service nothing, and the job is neither retried nor resumed any more."""
+    job = run(office, "import", roster_of(office.work / "staff.csv", users(3)))["job"]
+    undone(office, job)
+    store(sandbox, "ext1", "somebody's own", host_of(sandbox))
+    first = len(sandbox.log())
+    assert undone(office, job)["ext1"]["bw__undo"] == "removed"
+    assert [one for one in sandbox.log()[first:] if "sipcredentials" in one["path"]] == []
+    assert office.run("retry", job).code == 4
+    assert sandbox.digests().keys() == {"ext1"}
+
+
+@pytest.mark.parametrize("point", ["taken_back", "undone"])
+def test_killed_in_the_middle_it_goes_on(office: Program, sandbox: Sandbox, point: str) -> None:
+    """SIGKILL after a deletion that nobody recorded, or after some were: the next one ends it."""
+    host = host_of(sandbox)
+    for user in users(150):
+        store(sandbox, user.name, "old password", host)
+    before = held(sandbox)
+    mine = roster_of(office.work / "staff.csv", users(300))
+    job = run(office, "import", mine, "--on-existing", "update", "--yes")["job"]
+    killed = office.run("undo", job, "--yes", SIPROSTER_FAILPOINTS=f"{point}=kill@2")
+    assert killed.code == -signal.SIGKILL
+    assert held(sandbox) != before
+    results = undone(office, job)
+    assert held(sandbox) == before
+    assert {row["bw__undo"] for row in results.values()} == {"removed", "restored"}
+    assert len(results) == 300
+
+
+def test_ctrl_c_ends_it_cleanly_and_it_goes_on(office: Program, sandbox: Sandbox) -> None:
+    """Exit 130, with the line that goes on; what was begun is recorded."""
+    job = run(office, "import", roster_of(office.work / "staff.csv", users(60)), "--concurrency", "2")["job"]
+    sandbox.knobs(latency=0.05)
+    process = office.start("undo", job, "--yes")
+    until(lambda: sandbox.log("DELETE"), process)
+    process.send_signal(signal.SIGINT)
+    ended = end_of(process)
+    assert (ended.code, f"siproster undo {job}" in ended.stderr) == (130, True)
+    deleted = 60 - len(sandbox.credentials())
+    assert 0 < deleted < 60
+    sandbox.knobs(latency=0)
+    first = len(sandbox.log("DELETE"))
+    undone(office, job)
+    assert sandbox.credentials() == []
+    assert len(sandbox.log("DELETE")) - first == 60 - deleted
+
+
+def test_a_service_that_stays_away(office: Program, sandbox: Sandbox) -> None:
+    """Exit 5; what was done is kept, and the next one ends it."""
+    job = run(office, "import", roster_of(office.work / "staff.csv", users(40)), "--patience", "2")["job"]
+    sandbox.knobs(unavailable={"probability": 1, "method": "DELETE", "skip": 10})
+    assert office.run("undo", job, "--yes").code == 5
+    assert 0 < len(sandbox.credentials()) < 40
+    sandbox.knobs(unavailable=None)
+    undone(office, job)
+    assert sandbox.credentials() == []
+
+
+def test_answers_that_are_lost(office: Program, sandbox: Sandbox) -> None:
+    """Deletions and changes that the service did without saying so are seen to be done."""
+    host = host_of(sandbox)
+    for user in users(5):
+        store(sandbox, user.name, "old password", host)
+    before = held(sandbox)
+    mine = roster_of(office.work / "staff.csv", users(10))
+    sandbox.knobs(drop={"probability": 1, "method": "PUT", "commit": True})
+    summary = run(office, "import", mine, "--on-existing", "update", "--yes")
+    assert summary["counts"] == {"created": 5, "updated": 5}
+    sandbox.knobs(drop=[{"probability": 1, "method": method, "commit": True} for method in ("PUT", "DELETE")])
+    undone(office, summary["job"])
+    assert held(sandbox) == before
+
+
+def test_a_cancelled_job_is_taken_back_with_its_lost_answers(office: Program, sandbox: Sandbox) -> None:
+    """Users whose answer was lost in a kill are the job's, too: they were not there before."""
+    mine = roster_of(office.work / "staff.csv", users(40))
+    arguments = ("import", mine, "--batch-size", "5", "--concurrency", "1")
+    killed = office.run(*arguments, SIPROSTER_FAILPOINTS="answered=kill@3")
+    assert killed.code == -signal.SIGKILL
+    assert len(sandbox.credentials()) == 15
+    job = office.run("jobs", "--json").json[0]["job"]
+    assert office.run("undo", job, "--yes").code == 4
+    office.run("cancel", job)
+    undone(office, job)
+    assert sandbox.credentials() == []
+
+
+def test_a_stopped_job_is_over_with_it(office: Program, sandbox: Sandbox) -> None:
+    """What was stopped by a bound and undone is not resumed."""
+    rows = [*users(10), User("no good", "x"), User("nor this", "y")]
+    mine = roster_of(office.work / "staff.csv", rows)
+    job = run(office, "import", mine, "--max-failed", "1", code=11)["job"]
+    undone(office, job)
+    assert office.run("resume", job).code == 4
+    assert sandbox.credentials() == []
+
+
+def test_one_undoing_at_a_time(office: Program, sandbox: Sandbox) -> None:
+    """While one runs, another one of the same job, and an import to the account, are refused and name it."""
+    job = run(office, "import", roster_of(office.work / "staff.csv", users(60)), "--concurrency", "1")["job"]
+    sandbox.knobs(latency=0.1)
+    process = office.start("undo", job, "--yes")
+    until(lambda: sandbox.log("DELETE"), process)
+    second = office.run("undo", job, "--yes")
+    assert (second.code, "is being undone by" in second.stderr) == (6, True)
+    other = office.run("import", "staff.csv")
+    assert (other.code, job in other.stderr) == (6, True)
+    kill_group(process)
+    process.communicate()
+    sandbox.knobs(latency=0)
+    undone(office, job)
+    assert sandbox.credentials() == []
+
+
+def test_an_expired_hold_lets_others_in(office: Program, sandbox: Sandbox) -> None:
+    """A job that is over doesn't keep the account: after an undo the next import begins at once."""
+    job = run(office, "import", roster_of(office.work / "staff.csv", users(2)))["job"]
+    undone(office, job)
+    assert run(office, "import", "staff.csv")["counts"] == {"created": 2}
+
+
+def test_the_audit_tells_who_did_what(office: Program, sandbox: Sandbox) -> None:
+    """Every command that changes something is there, with its options, and no secret; purge leaves it."""
+    store(sandbox, "alice", "old password", host_of(sandbox))
+    mine = roster_of(office.work / "staff.csv", [User("alice", PASSWORD), User("bob", PASSWORD)])
+    job = run(office, "import", mine, "--on-existing", "update", "--yes")["job"]
+    undone(office, job)
+    office.run("credential", "delete", "alice", "--yes", SSH_CONNECTION="192.0.2.7 1 192.0.2.1 22")
+    office.run("jobs", "purge", job)
+    acts: list[dict[str, Any]] = office.run("jobs", "--audit", "--json").json
+    assert [act["command"] for act in acts] == ["jobs purge", "credential delete", "undo", "import"]
+    bulk = acts[-1]
+    assert (bulk["subject"], bulk["options"]) == (
+        job,
+        {"--on-existing": "update", "--yes": True, "--json": True},
+    )
+    assert acts[1]["origin"] == "192.0.2.7"
+    assert {act["account"] for act in acts} == {"9900001"}
+    shown = office.run("jobs", "--audit")
+    assert "credential delete" in shown.stdout
+    assert PASSWORD not in shown.stdout + str(acts)

@@ -1,0 +1,134 @@
+"""Connections on which no request outlasts its deadline, whatever the other side does.
+
+httpx bounds each connect, read and write alone, and has no bound for the whole (encode/httpx#1450,
+httpcore#936). So headers that come byte by byte, or interim answers (1xx) without end, would hold a request
+as long as somebody likes; and a job's lease on its rows is reckoned with the deadline. httpcore's pools take
+a network backend of one's own for that: here each step gets what is left of the request's time.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+_WRITTEN_AT_ONCE = 16 * 1024
+"""Bytes that a socket takes in one go, and TLS in one record: a slow reader gets no time of its own for each
+small part of them."""
+
+
+class Deadline(threading.local):
+    """When the calling thread's request must be over. A thread has one at a time; each has its own."""
+
+    def __init__(self) -> None:
+        self._end = math.inf
+
+    def begin(self, seconds: float) -> None:
+        """A request begins, and must be over so many seconds from now."""
+        self._end = time.monotonic() + seconds
+
+    def hold(self, client: httpx.Client) -> None:
+        """Put every connection of this client under the deadline, those through proxies too.
+
+        httpx hands no backend down to the pools it makes, so it is put into them.
+        """
+        for transport in (client._transport, *client._mounts.values()):
+            if transport is not None:  # None: a host to which no proxy leads
+                assert isinstance(transport, httpx.HTTPTransport)  # noqa: S101  for the type's sake
+                transport._pool._network_backend = Backend(transport._pool._network_backend, self)
+
+    def left(self, longest: float | None, late: type[Exception], among: int = 1) -> float:
+        """Seconds for the next step, ``longest`` at most, an equal share where it is one ``among`` several.
+
+        Raises ``late`` where none are left.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise late()
+        return min(left / among, math.inf if longest is None else longest)
+
+    def passed(self) -> bool:
+        """Whether the request's time is over."""
+        return time.monotonic() >= self._end
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """The host's addresses, in the order of preference. Raises httpcore.ConnectError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Backend(httpcore.NetworkBackend):
+    """Makes connections as ``inner`` does, under the deadline. ``resolve`` gives a host's addresses."""
+
+    def __init__(
+        self,
+        inner: httpcore.NetworkBackend,
+        deadline: Deadline,
+        resolve: Callable[[str, int], list[str]] = addresses,
+    ) -> None:
+        self._inner = inner
+        self._deadline = deadline
+        self._resolve = resolve
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """To the first of the host's addresses that answers; left alone, each may take the whole timeout."""
+        options, found = list(socket_options or ()), self._resolve(host, port)
+        failure: Exception = httpcore.ConnectError()
+        for number, address in enumerate(found):
+            seconds = self._deadline.left(timeout, httpcore.ConnectTimeout, among=len(found) - number)
+            try:
+                stream = self._inner.connect_tcp(address, port, seconds, local_address, options)
+                return _Stream(stream, self._deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that reads and writes as ``inner`` does, under the deadline of who uses it.
+
+    Not so the handshake of TLS within a proxy's TLS, whose steps httpcore takes by itself: what is left
+    bounds each of them alone. Nothing is sent after the deadline there either.
+    """
+
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._inner = inner
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
+            left = self._deadline.left(timeout, httpcore.WriteTimeout)
+            self._inner.write(buffer[start : start + _WRITTEN_AT_ONCE], left)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)

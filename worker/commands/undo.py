@@ -1,0 +1,127 @@
+"""``undo``: what a job did is taken back, unless it was changed since."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker import report
+from worker.commands import watch
+from worker.commands.listing import asked
+from worker.commands.options import json_option, results_option, yes_option
+from worker.commands.screen import ProgressScreen, say, tell_json
+from worker.commands.session import Session, settings_options
+from worker.errors import Conflict, JobBusy, TryLater
+from worker.importing.owners import alive, owner
+from worker.importing.packing import open_page
+from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
+from worker.ledger import Progress
+from worker.model import Job
+
+_MEANINGS = {
+    REMOVED: "made by the job, and deleted",
+    RESTORED: "set back to the old password and application",
+    KEPT: "changed by somebody since, or not provably the job's; left alone",
+    FAILED: "could not be taken back; run it again",
+}
+
+
+@click.command("undo")
+@click.argument("job_id", metavar="JOB")
+@click.option(
+    "--rate",
+    metavar="N",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second  [as the job had it]",
+)
+@results_option
+@yes_option
+@json_option
+@settings_options
+def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool, **given: Any) -> None:
+    """Take back what JOB did, unless it was changed since.
+
+    Users that it made are deleted; those that it set get their old password and application back. Whoever
+    was changed by somebody since is kept and named. Asks first. What was cut short goes on when it is run
+    again. Exit code 0: everything is taken back; 10: some rows were kept, or failed.
+    """
+    session = Session(given)
+    job = session.ledger.jobs.get(job_id)
+    _refuse_active(session, job)
+    session.station.check(job)
+    number = session.ledger.undoing.rows(job_id)
+    users = "1 user" if number == 1 else f"{number:,} users"
+    say(f"job {job_id} made or changed {users} on account {job.account} at {job.host}")
+    _tell_others(session, job)
+    asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
+    folder = Path(results).absolute() if results else report.folder_of(job)
+    report.make_folder(folder)
+    session.ledger.jobs.take(job, owner())
+    session.audit(job_id)
+    session.ledger.jobs.close(job_id, "undone: what it did is taken back, so nothing goes on with it")
+    try:
+        interrupted = _run(session, job, number, rate)
+    finally:
+        session.ledger.jobs.let_go(job_id)
+        facts = _tell(session, job, folder, as_json=as_json)
+    if interrupted:
+        say(f"interrupted; go on with: siproster undo {job_id}")
+        sys.exit(130)
+    sys.exit(10 if facts["counts"].get(KEPT) or facts["counts"].get(FAILED) else 0)
+
+
+def _run(session: Session, job: Job, number: int, rate: float | None) -> bool:
+    """Undo what is left; whether somebody ended it early."""
+    options = replace(job.options, rate=rate or job.options.rate)
+    screen = ProgressScreen()
+    done = sum(session.ledger.undoing.counts(job.id).values())
+    with watch.interruptible() as interrupt, screen.running():
+        session.station.stopping = interrupt
+        undoing = Undo(
+            session.ledger, session.seal, session.station.api(options), job,
+            permit=Hold(session.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
+        )  # fmt: skip
+        try:
+            for rows in undoing.run():
+                done += rows
+                screen.show(Progress(max(number, done), done, 0))
+        except TryLater:
+            if not interrupt.is_set():  # else it was a wait for the service that was given up
+                raise
+        return interrupt.is_set()
+
+
+def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
+    """Write what became of each row, and say it in numbers."""
+    path = report.write_undone(session.ledger, lambda *page: open_page(session.seal, *page), job, folder)
+    counts = session.ledger.undoing.counts(job.id)
+    facts = {"job": job.id, "account": job.account, "counts": counts, "files": {"undo": str(path)}}
+    if as_json:
+        tell_json(facts)
+    for result, meaning in _MEANINGS.items():
+        if counts.get(result):
+            say(f"{counts[result]:>7,} {result:<9}  {meaning}")
+    say(f"  {path}")
+    return facts
+
+
+def _tell_others(session: Session, job: Job) -> None:
+    """What else belongs to it, and is not undone with it."""
+    for child in session.ledger.jobs.children(job.id):
+        say(f"  its rows were run again by {child}, which is undone on its own (and first)", "yellow")
+    if job.options.create_realm:
+        say(f"  realm {job.options.realm} stays: siproster realm delete {job.options.realm}", "yellow")
+
+
+def _refuse_active(session: Session, job: Job) -> None:
+    """A job that may still write, or that another command is undoing, can't be undone."""
+    if job.state.active:
+        what = "a plan, which did nothing" if job.saved else f"still {job.state}"
+        raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
+    writer = session.ledger.jobs.writer(job.host, job.account)
+    if writer and writer.job == job.id and alive(writer.owner):
+        raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")

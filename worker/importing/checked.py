@@ -1,0 +1,78 @@
+"""Step 1 of a row's way: what only the account and the whole roster can tell of a row is added to it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from worker.importing.packing import NO_REALM
+from worker.importing.realms import JobRealms
+from worker.model import Family, Problem, Row
+from worker.roster import Seen
+
+PAGE = 1000
+"""Rows in one page of the ledger, and in one look at what was seen already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A row with all its problems, and the key of its realm (``NO_REALM`` when it has none)."""
+
+    row: Row
+    realm: int
+
+
+def check(rows: Iterable[Row], realms: JobRealms | None, family: Family) -> Iterator[list[Checked]]:
+    """Rows a page at a time, with what only the account and the whole roster can tell.
+
+    Without ``realms`` (no account is set) realms are not looked up. Raises what reading raises, and
+    NotFound when a row names no realm and the account has no default one.
+    """
+    with Seen() as seen:
+        source = iter(rows)
+        while page := list(itertools.islice(source, PAGE)):
+            yield _without_doubles([_placed(row, realms) for row in page], seen, family)
+
+
+def _placed(row: Row, realms: JobRealms | None) -> Checked:
+    if realms is None or (row.problems and not row.realm):
+        return Checked(row, NO_REALM)
+    key = realms.key(row.realm)
+    if isinstance(key, Problem):
+        return Checked(replace(row, problems=(*row.problems, key)), NO_REALM)
+    return Checked(row, key)
+
+
+def _without_doubles(page: list[Checked], seen: Seen, family: Family) -> list[Checked]:
+    """The first row of a name that can be sent goes; every other one of that name is told about it."""
+    good = [c for c in page if not c.row.problems]
+    firsts = dict(
+        zip(
+            (c.row.line for c in good),
+            seen.first_lines([(_name(c, family), c.row.line) for c in good]),
+            strict=True,
+        )
+    )
+    bad = [c for c in page if c.row.problems and c.row.user]
+    firsts.update(
+        (c.row.line, first)
+        for c, first in zip(bad, seen.look([_name(c, family) for c in bad]), strict=True)
+        if first is not None and first < c.row.line
+    )
+    return [_told(c, firsts.get(c.row.line, c.row.line)) for c in page]
+
+
+def _name(checked: Checked, family: Family) -> str:
+    name = checked.row.composite.casefold()
+    if family is Family.ACCOUNT:
+        return name
+    return f"{name}\0{checked.realm if checked.realm != NO_REALM else checked.row.realm}"
+
+
+def _told(checked: Checked, first: int) -> Checked:
+    row = checked.row
+    if first == row.line:
+        return checked
+    problem = Problem("duplicate_in_file", f"line {first} already has user {row.composite}")
+    return Checked(replace(row, problems=(*row.problems, problem)), checked.realm)

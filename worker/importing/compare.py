@@ -1,0 +1,60 @@
+"""What is stored against what is wanted: the one place that says whether they are the same."""
+
+from __future__ import annotations
+
+from worker.digest import digests
+from worker.importing.packing import ChunkRow
+from worker.model import Credential, Stored
+
+CASE, REALM, DIGEST, APPLICATION = "case_differs", "realm_differs", "digest_differs", "application_differs"
+
+SETTABLE = frozenset({DIGEST, APPLICATION})
+"""What a PUT can put right. Nobody is moved to another realm, and a name's spelling can't change (23004)."""
+
+
+def wanted(row: ChunkRow, host: str) -> Credential:
+    """What a row asks for, on the realm of this host name."""
+    hash1, hash1b = digests(row.composite, host, row.password)
+    return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
+
+
+def differences(credential: Credential, stored: Stored) -> tuple[str, ...]:
+    """Codes of what keeps the stored credential from being the wanted one; none where it is.
+
+    Spelling and realm go into the digests, so where one of them differs the digests aren't named, too.
+    Whoever wants no application takes the one that is there. An element that is not known differs.
+    """
+    found = []
+    if stored.composite != credential.composite:
+        found.append(CASE)
+    if stored.realm and stored.realm.casefold() != credential.realm.casefold():
+        found.append(REALM)
+    if not found and (stored.hash1, stored.hash1b) != (credential.hash1, credential.hash1b):
+        found.append(DIGEST)
+    if credential.application and stored.application.casefold() != credential.application.casefold():
+        found.append(APPLICATION)
+    return tuple(found)
+
+
+def explained(codes: tuple[str, ...], stored: Stored) -> str:
+    """The differences in words. No digest is told."""
+    texts = {
+        CASE: f"the service has it as {stored.composite}",
+        REALM: f"the account has this user on realm {stored.realm}",
+        DIGEST: "the account has this user with another password",
+        APPLICATION: f"the account has this user with application {stored.application or 'none'}",
+    }
+    return "; ".join(texts[code] for code in codes)
+
+
+def same(before: Stored, now: Stored) -> bool:
+    """Whether nothing was changed between a look and a single read.
+
+    What a list may leave out (realm, application) is compared where the look has shown it.
+    """
+    return (
+        (before.id, before.composite, before.hash1, before.hash1b)
+        == (now.id, now.composite, now.hash1, now.hash1b)
+        and before.realm.casefold() in ("", now.realm.casefold())
+        and before.application.casefold() in ("", now.application.casefold())
+    )  # fmt: skip

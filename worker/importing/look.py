@@ -1,0 +1,180 @@
+"""What the service holds under a roster's names, found with as few requests as will do.
+
+A place is where a name is unique: the account, or one realm of it. Of each place either everything is
+listed, page by page, or every row is asked for singly, or nothing, since nothing is stored there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol
+
+from worker.errors import NotFound, Refused
+from worker.importing.checked import Checked
+from worker.importing.inventory import Inventory
+from worker.importing.packing import NO_REALM
+from worker.importing.realms import JobRealms
+from worker.model import Family, Options, Realm, Row, Stored
+
+_PAGE = 500
+"""Entries of one page of a list (API description, section 4)."""
+
+Names = Sequence[str]
+Found = list[Stored | None]
+
+
+class StoredSource(Protocol):
+    """The part of the API that shows credentials."""
+
+    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]: ...
+    def find(self, family: Family, realm: Realm | None, composite: str) -> Stored | None: ...
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored: ...
+
+
+class RosterRows(Protocol):
+    """A roster that can be read more than once."""
+
+    @property
+    def records(self) -> int: ...
+    def rows(self) -> Iterator[Row]: ...
+
+
+Watch = Callable[[Iterable[Stored]], Iterable[Stored]]
+"""Gives the entries of a list on as they come, and may say how far it is."""
+
+
+def unwatched(entries: Iterable[Stored]) -> Iterable[Stored]:
+    """Says nothing."""
+    return entries
+
+
+class Look:
+    """Looks the rows of one roster up. A context manager: it keeps an index on disk, and threads.
+
+    ``watch`` is given each list on its way, to say how far it is.
+    """
+
+    def __init__(
+        self,
+        source: StoredSource,
+        realms: JobRealms,
+        options: Options,
+        roster: RosterRows,
+        watch: Watch = unwatched,
+    ) -> None:
+        self._source = source
+        self._realms = realms
+        self._family = options.api
+        self._roster = roster
+        self._everybody = options.absent
+        self._whole_roster = not (options.where or options.limit)
+        self._watch = watch
+        self._inventory = Inventory()
+        self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="look")
+        self._places: dict[int, Callable[[Names], Found]] = {}
+        self._expected: Counter[int] | None = None
+        self._complete = True
+
+    def __enter__(self) -> Look:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        self._inventory.close()
+
+    def at(self, page: Sequence[Checked]) -> Found:
+        """What is stored under the name of each row; None: nothing, or the row names nobody there.
+
+        Raises what the service's answers raise, as long as nothing can be said of every row.
+        """
+        found: dict[int, Stored | None] = {}
+        by_place: dict[int, list[Checked]] = {}
+        for checked in page:
+            place = self._place_of(checked)
+            if place is not None:
+                by_place.setdefault(place, []).append(checked)
+        for place, here in by_place.items():
+            names = [checked.row.composite for checked in here]
+            lines = (checked.row.line for checked in here)
+            found.update(zip(lines, self._place(place)(names), strict=True))
+        return [found.get(checked.row.line) for checked in page]
+
+    def absent(self) -> Iterator[Stored] | None:
+        """Who is stored on the roster's realms and not in the roster, by realm and name, without digests.
+
+        None: not known, since not all that is stored was listed, or not all of the roster was read.
+        """
+        if not (self._complete and self._whole_roster):
+            return None
+        hosts = {host.casefold() for host in self._realms.hosts()}
+        return (one for one in self._inventory.unnamed() if not one.realm or one.realm.casefold() in hosts)
+
+    def _place_of(self, checked: Checked) -> int | None:
+        """The account, or the realm's key; a row that can't be sent still names somebody."""
+        if not checked.row.user:
+            return None
+        if self._family is Family.ACCOUNT:
+            return NO_REALM
+        if checked.realm != NO_REALM:
+            return checked.realm
+        key = self._realms.known(checked.row.realm)
+        return key if isinstance(key, int) else None
+
+    def _place(self, place: int) -> Callable[[Names], Found]:
+        if place not in self._places:
+            self._places[place] = self._opened(place)
+        return self._places[place]
+
+    def _opened(self, place: int) -> Callable[[Names], Found]:
+        """The cheapest way to learn what the roster's names are in a place."""
+        realm = self._realms.realm(place) if self._family is Family.REALM else None
+        stored = self._realms.stored if self._family is Family.ACCOUNT else realm.credentials if realm else 0
+        if stored == 0:
+            return lambda names: [None] * len(names)
+        pages = None if stored is None else -(-stored // _PAGE)
+        if not self._everybody and pages is not None and self._rows_of(place) < pages:
+            self._complete = False
+            return partial(self._asked, realm)
+        self._inventory.load(str(place), self._watch(self._source.credentials(self._family, realm)))
+        return partial(self._listed, realm, str(place))
+
+    def _listed(self, realm: Realm | None, place: str, names: Names) -> Found:
+        found = self._inventory.named(place, names)
+        parts = [at for at, one in enumerate(found) if one and not (one.hash1 and one.hash1b)]
+        wholes = self._threads.map(partial(self._whole, realm), [found[at] for at in parts])
+        for at, whole in zip(parts, wholes, strict=True):
+            found[at] = whole
+        return found
+
+    def _whole(self, realm: Realm | None, stored: Stored | None) -> Stored | None:
+        """The entry with what the list left out."""
+        return stored and self._source.whole(self._family, realm, stored)
+
+    def _asked(self, realm: Realm | None, names: Names) -> Found:
+        return list(self._threads.map(partial(self._find, realm), names))
+
+    def _find(self, realm: Realm | None, name: str) -> Stored | None:
+        try:
+            return self._source.find(self._family, realm, name)
+        except Refused:  # a name that can't be asked for: the answer to its POST will say why
+            return None
+
+    def _rows_of(self, place: int) -> int:
+        """How many rows of the roster are in a place, at most."""
+        if self._family is Family.ACCOUNT:
+            return self._roster.records
+        if self._expected is None:
+            self._expected = Counter()
+            for ref, rows in Counter(row.realm for row in self._roster.rows()).items():
+                self._expected[self._key(ref)] += rows
+        return self._expected[place]
+
+    def _key(self, ref: str) -> int:
+        try:
+            key = self._realms.key(ref)
+        except NotFound:  # no default realm: said when a row that needs it comes
+            return NO_REALM
+        return key if isinstance(key, int) else NO_REALM

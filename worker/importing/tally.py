@@ -1,0 +1,65 @@
+"""What reading a roster came to, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from worker.importing.decide import Planned
+from worker.model import Action
+
+_SHOWN = 5
+"""Lines told for each warning."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """The rows of a roster, counted as they are planned."""
+
+    rows: int = 0
+    actions: Counter[Action] = field(default_factory=Counter)
+    differs: Counter[str] = field(default_factory=Counter)
+    """Rows by what is stored otherwise than wanted."""
+    problems: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    warned_lines: dict[str, list[int]] = field(default_factory=dict)
+    """The first few lines of each warning."""
+    absent: int | None = None
+    """Users who are stored on the roster's realms and are not in it; None: not all of them were looked at."""
+
+    def add(self, planned: Planned) -> None:
+        """Count one row."""
+        row = planned.row
+        self.rows += 1
+        if planned.action:
+            self.actions[planned.action] += 1
+        self.differs.update(planned.differs)
+        if row.problems:
+            self.problems.update(problem.code for problem in row.problems)
+        for warning in row.warnings:
+            self.warnings[warning.code] += 1
+            lines = self.warned_lines.setdefault(warning.code, [])
+            if len(lines) < _SHOWN:
+                lines.append(row.line)
+
+    @property
+    def invalid(self) -> int:
+        """Rows that are wrong themselves."""
+        return self.actions[Action.INVALID]
+
+    @property
+    def looked(self) -> bool:
+        """Whether it was looked what is stored."""
+        return self.actions.total() == self.rows
+
+    @property
+    def to_send(self) -> int:
+        """Rows for which a request that writes is made; where nobody looked, every one that may be sent."""
+        if not self.looked:
+            return self.rows - self.invalid
+        return sum(rows for action, rows in self.actions.items() if action.writes)
+
+    @property
+    def in_trouble(self) -> int:
+        """Rows that would not be in place afterwards."""
+        return self.actions[Action.EXISTS] + self.invalid

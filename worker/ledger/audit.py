@@ -1,0 +1,70 @@
+"""Who did what, when, from where and with which options: added to, never changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from worker.ledger.store import Store
+
+_ADD = text("""
+    INSERT INTO audit (at, operator, machine, origin, version, command, options, host, account, subject)
+    VALUES (:at, :operator, :machine, :origin, :version, :command, :options, :host, :account, :subject)""")
+_NEWEST = text("""
+    SELECT at, operator, machine, origin, version, command, options, host, account, subject
+    FROM audit ORDER BY nr DESC LIMIT :limit""")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One command that changed something, or began to. Holds no secret."""
+
+    operator: str
+    machine: str
+    origin: str
+    """The address from which the operator was logged in; empty: at the machine itself, or by a timer."""
+    version: str
+    command: str
+    options: Mapping[str, Any]
+    """As they were said on the command line."""
+    host: str
+    account: str
+    subject: str
+    """The job, realm or users that it was about."""
+
+
+class Audit:
+    """The audit of one ledger."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, act: Act) -> None:
+        """Record it, before it is done."""
+        with self._store.begin() as connection:
+            connection.execute(_ADD, {
+                "at": self._store.now(connection), "operator": act.operator, "machine": act.machine,
+                "origin": act.origin, "version": act.version, "command": act.command,
+                "options": json.dumps(act.options), "host": act.host, "account": act.account,
+                "subject": act.subject,
+            })  # fmt: skip
+
+    def newest(self, limit: int) -> list[tuple[dt.datetime, Act]]:
+        """The last so many, newest first, with the moment of each."""
+        with self._store.read() as connection:
+            rows = connection.execute(_NEWEST, {"limit": limit}).all()
+        return [
+            (
+                dt.datetime.fromtimestamp(row.at, dt.UTC),
+                Act(
+                    row.operator, row.machine, row.origin, row.version, row.command, json.loads(row.options),
+                    row.host, row.account, row.subject,
+                ),
+            )
+            for row in rows
+        ]  # fmt: skip

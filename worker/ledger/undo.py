@@ -1,0 +1,158 @@
+"""What a job did to the service, and what became of it when it was taken back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from worker.ledger.chunks import EVERY_ROW
+from worker.ledger.store import Store
+
+# The inverse order of doing, near enough: chunks are worked on side by side.
+_ORDER = text("SELECT chunk, nr FROM deeds WHERE job = :job ORDER BY chunk DESC, nr DESC")
+_OF_CHUNK = text("SELECT chunk, nr FROM deeds WHERE job = :job AND chunk = :chunk ORDER BY nr")
+_DEED = text("SELECT sealed FROM deeds WHERE job = :job AND chunk = :chunk AND nr = :nr")
+_ROWS = text("SELECT coalesce(sum(rows), 0) FROM deeds WHERE job = :job")
+_RESULT = text("""
+    INSERT INTO undone (job, line, result, code, error) VALUES (:job, :line, :result, :code, :error)
+    ON CONFLICT (job, line) DO UPDATE
+        SET result = excluded.result, code = excluded.code, error = excluded.error""")
+_RESULTS = text("""
+    SELECT line, result, code, error FROM undone
+    WHERE job = :job AND line BETWEEN :first AND :last ORDER BY line""")
+_OVER = text("SELECT line FROM undone WHERE job = :job AND result <> 'failed'")
+_COUNTS = text("SELECT result, count(*) AS rows FROM undone WHERE job = :job GROUP BY result")
+_BEGUN = text("SELECT 1 FROM undone WHERE job = :job LIMIT 1")
+# What the job may have made without being able to prove it.
+_UNPROVEN = text("SELECT line FROM outcomes WHERE job = :job AND code = 'origin_unknown' ORDER BY line DESC")
+# What it may have made, and whose rows are still sealed: no answer came, or none that settled it.
+_DOUBTED = text("""
+    SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
+        (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
+        OR EXISTS (SELECT 1 FROM outcomes o WHERE o.job = :job AND o.chunk = seq AND o.status = 'unknown'))
+    ORDER BY seq DESC""")
+_CHUNK = text("SELECT state, doubt, sealed FROM chunks WHERE job = :job AND seq = :seq")
+_STATUSES = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
+
+
+@dataclass(frozen=True, slots=True)
+class DeedKey:
+    """Where sealed deeds are kept."""
+
+    chunk: int
+    nr: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A chunk of which rows may have been sent without an answer that settled them."""
+
+    chunk: int
+    sealed: bytes
+    statuses: dict[int, str]
+    doubt: frozenset[int] | None
+    """Lines that may have been sent; None: any without an outcome."""
+
+    def holds(self, line: int) -> bool:
+        """Whether a row is one of those."""
+        status = self.statuses.get(line)
+        return status == "unknown" or (status is None and (self.doubt is None or line in self.doubt))
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What became of one row: ``removed``, ``restored``, ``kept`` or ``failed``, and why."""
+
+    line: int
+    result: str
+    code: str = ""
+    error: str = ""
+
+
+class Undoing:
+    """The deeds of one ledger's jobs, and what undoing them came to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def backwards(self, job: str) -> Iterator[tuple[DeedKey, bytes]]:
+        """All deeds of a job, sealed, the last ones first."""
+        with self._store.read() as connection:
+            keys = [DeedKey(row.chunk, row.nr) for row in connection.execute(_ORDER, {"job": job})]
+        for key in keys:
+            yield key, self._sealed(job, key)
+
+    def of_chunk(self, job: str, chunk: int) -> Iterator[tuple[DeedKey, bytes]]:
+        """What was done, or begun, of one chunk."""
+        with self._store.read() as connection:
+            rows = connection.execute(_OF_CHUNK, {"job": job, "chunk": chunk}).all()
+        for row in rows:
+            key = DeedKey(row.chunk, row.nr)
+            yield key, self._sealed(job, key)
+
+    def unproven(self, job: str) -> list[int]:
+        """Lines whose credential the job may have made, which nobody can prove."""
+        with self._store.read() as connection:
+            return [row.line for row in connection.execute(_UNPROVEN, {"job": job})]
+
+    def doubtful(self, job: str) -> Iterator[Doubtful]:
+        """Chunks whose rows the job may have made, one after the other, as long as they are sealed."""
+        with self._store.read() as connection:
+            seqs = list(connection.execute(_DOUBTED, {"job": job}).scalars())
+        for seq in seqs:
+            yield self._doubtful(job, seq)
+
+    def begun(self, job: str) -> bool:
+        """Whether somebody has begun to undo the job."""
+        with self._store.read() as connection:
+            return connection.execute(_BEGUN, {"job": job}).one_or_none() is not None
+
+    def over(self, job: str) -> set[int]:
+        """Lines that need no further try."""
+        with self._store.read() as connection:
+            return set(connection.execute(_OVER, {"job": job}).scalars())
+
+    def counts(self, job: str) -> dict[str, int]:
+        """Rows by what became of them."""
+        with self._store.read() as connection:
+            return {row.result: int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
+
+    def results(self, job: str, first: int, last: int) -> dict[int, Undone]:
+        """What became of the lines from ``first`` to ``last`` so far."""
+        with self._store.read() as connection:
+            rows = connection.execute(_RESULTS, {"job": job, "first": first, "last": last}).all()
+        return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
+
+    def record(self, job: str, results: Sequence[Undone]) -> None:
+        """Keep what became of some rows; what was kept of them before is written over."""
+        with self._store.begin() as connection:
+            connection.execute(_RESULT, [
+                {"job": job, "line": one.line, "result": one.result, "code": one.code, "error": one.error}
+                for one in results
+            ])  # fmt: skip
+
+    def rows(self, job: str) -> int:
+        """Deeds of the job, each of one row."""
+        with self._store.read() as connection:
+            return int(connection.execute(_ROWS, {"job": job}).scalar_one())
+
+    def _doubtful(self, job: str, seq: int) -> Doubtful:
+        with self._store.read() as connection:
+            key = {"job": job, "seq": seq}
+            chunk = connection.execute(_CHUNK, key).one()
+            statuses = {row.line: row.status for row in connection.execute(_STATUSES, key)}
+        if chunk.state == "ended":
+            doubt: frozenset[int] | None = frozenset()
+        elif chunk.state == "claimed" or chunk.doubt == EVERY_ROW:
+            doubt = None
+        else:
+            doubt = frozenset(json.loads(chunk.doubt or "[]"))
+        return Doubtful(seq, bytes(chunk.sealed), statuses, doubt)
+
+    def _sealed(self, job: str, key: DeedKey) -> bytes:
+        with self._store.read() as connection:
+            values = {"job": job, "chunk": key.chunk, "nr": key.nr}
+            return bytes(connection.execute(_DEED, values).scalar_one())
