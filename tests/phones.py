@@ -87,6 +87,10 @@ def sipp(folder: Path, place: str, phones: Sequence[Phone]) -> dict[str, bool]:
 ACCOUNT = '<sip:{user}@{realm}>;auth_user={name};auth_pass={password};outbound="sip:{place}";regint=60\n'
 CONFIG = "module_path /usr/lib/baresip/modules\nmodule_app account.so\nsip_listen 127.0.0.1:0\n"
 
+OUTCOME = re.compile(r"([^\s:]+)@\S+ (?:\{\S+\} )?(200 OK|403 Forbidden)").search
+"""``ext0@realm: {0/UDP/v4} 200 OK``, ``reg: sip:ext0@realm: 403 Forbidden``."""
+COLOUR = re.compile(r"\x1b\[[\d;]*m").sub
+
 
 def baresip(folder: Path, place: str, phones: Sequence[Phone]) -> dict[str, bool]:
     """Let them register over UDP in one process; the user of each one's address to whether it got in."""
@@ -106,7 +110,7 @@ def baresip(folder: Path, place: str, phones: Sequence[Phone]) -> dict[str, bool
     printed = ""
     for line in process.stdout:
         printed += line
-        if found := re.search(r"(?:sip:)?([^\s:]+)@\S+ (?:\{\S+\} )?(200 OK|403 Forbidden)", line):
+        if found := OUTCOME(COLOUR("", line)):
             seen[found[1]] = found[2] == "200 OK"
         if len(seen) == len(phones):
             break
