@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": ("verify:verify", "Register with each password over SIP and say who can."),
     "realm": ("realms:realm", "List, show, create, change and delete realms."),
     "credential": ("credentials:credential", "List, show and delete the users that are stored."),
+    "call": ("call:call", "Place one test call and say what became of it."),
     "snapshot": ("snapshots:snapshot", "Keep what the account holds now, sealed."),
     "diff": ("snapshots:diff", "Tell what changed since a snapshot."),
     "worker": ("serve:worker", "Run a Celery worker."),

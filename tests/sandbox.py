@@ -37,7 +37,13 @@ class Sandbox(Server):
             "BW_CLIENT_ID": USER,
             "BW_CLIENT_SECRET": SECRET,
             "BW_API_URL": self.url,
+            "BW_VOICE_URL": self.url,
         }
+
+    @property
+    def sip_port(self) -> int:
+        """Where its registrar listens, of one that was started with ``--sip-port``."""
+        return int(self.control.get("health").json()["sip_port"])
 
     def knobs(self, **knobs: Any) -> None:
         """Set some knobs, leave the others; a name or value that can't be fails the test."""
@@ -47,12 +53,12 @@ class Sandbox(Server):
     def log(self, method: str = "", path: str = "") -> list[dict[str, Any]]:
         """Every request since the reset, in order; only those of a method, or with ``path`` in theirs."""
         return [
-            line for line in self._lines("log") if line["method"].startswith(method) and path in line["path"]
+            line for line in self.lines("log") if line["method"].startswith(method) and path in line["path"]
         ]
 
     def credentials(self, *, deleted: bool = False) -> list[dict[str, Any]]:
         """The stored truth; ``deleted``: also what is no longer stored."""
-        return self._lines("credentials", {"deleted": "true"} if deleted else {})
+        return self.lines("credentials", {"deleted": "true"} if deleted else {})
 
     def digests(self) -> dict[str, tuple[str, str | None]]:
         """Hash1 and Hash1b of each stored composite name."""
@@ -67,6 +73,7 @@ class Sandbox(Server):
         self.control.close()
         self.stop()
 
-    def _lines(self, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    def lines(self, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """What one of its control paths tells in JSON lines: ``log``, ``calls``, ``bindings``, ``sip`` …"""
         answer = self.control.get(what, params=query).raise_for_status()
         return [json.loads(line) for line in answer.text.splitlines()]

@@ -255,7 +255,7 @@ def test_reset(sandbox: Sandbox, http: httpx.Client) -> None:
     sandbox.knobs(latency=0.1, drop=ONCE)
     sandbox.reset()
     health = sandbox.control.get("health").json()
-    assert health == {"ok": True, "requests": 0, "credentials": {"9900001": 0}}
+    assert health == {"ok": True, "requests": 0, "credentials": {"9900001": 0}, "sip_port": None}
     knobs = sandbox.control.get("knobs").json()
     assert (knobs["latency"], knobs["drop"], sandbox.log()) == (0, [], [])
 

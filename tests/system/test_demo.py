@@ -32,7 +32,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_the_whole_journey(siproster: Program) -> None:
-    """Every row of the sample is in place, proven entry by entry; results and roster are left to look at."""
+    """Every row of the sample is in place, proven entry by entry, and a user is called; results are left."""
     finished = siproster.run("demo")
     assert finished.code == 0, finished.stderr
     steps = re.findall(r"^\d  (.*)$", finished.stdout, re.MULTILINE)
@@ -41,10 +41,12 @@ def test_the_whole_journey(siproster: Program) -> None:
         "The roster",
         "The import",
         "The registrar",
+        "The call",
         "The results",
         "Your own account",
     ]
     assert "250 of 250 entries hold Hash1 and Hash1b of the roster's password" in finished.stdout
+    assert re.search(r"^Call c-\S+: it was answered", finished.stdout, re.MULTILINE)
     results = result_rows(siproster.work / "siproster-demo" / "results" / "results.csv")
     assert {row["bw__status"] for row in results} == {"created"}
     assert [row["bw__username"] for row in results] == [row["username"] for row in result_rows(SAMPLE)]

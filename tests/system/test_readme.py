@@ -21,6 +21,7 @@ import redis
 from tests.program import CLI, Program, kill_group
 from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
 from tests.servers import free_port
+from tests.system.accounts import hold
 from tests.system.rosters import SAMPLES, User, result_rows, roster_of, users, write
 from tests.system.runs import end_of, job_of, run, until
 
@@ -216,6 +217,13 @@ def troubled_jobs(reader: Reader) -> None:
     reader.in_place = {"front.desk", *(user.name for user in users(20))}
 
 
+def a_call(reader: Reader) -> None:
+    """Somebody to be called. No terminal is here to be asked on."""
+    hold(reader.sandbox, ["alice"])
+    reader.substitutions = {"siproster call alice": "siproster call alice --yes"}
+    reader.in_place = {"alice"}
+
+
 def several_hosts(reader: Reader) -> None:
     """A PostgreSQL, and a Redis with the user that docs/scaling.md makes. What doesn't end goes on beside."""
     more = users(20, first=400)
@@ -244,6 +252,7 @@ NEEDS: dict[str, Callable[[Reader], None]] = {
     "The roster": roster,
     "Can they register?": registering,
     "Rows that failed, jobs that stopped": troubled_jobs,
+    "A test call": a_call,
     "How it scales out": several_hosts,
     "Security": security,
 }

@@ -244,6 +244,7 @@ def test_nothing_is_asked_when_the_roster_is_wrong(office: Program, sandbox: San
         finished = office.run("verify", good, "--registrar", wrong)
         assert finished.code == 6
         assert "it takes HOST:PORT" in finished.stderr
+    assert office.run("verify", good, "--resolver", "dns.example").code == 6
 
 
 def test_no_secret_is_shown(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:

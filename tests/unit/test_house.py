@@ -28,10 +28,12 @@ ROOMS: dict[str, set[str]] = {
     "throttle": NOUNS,
     "ledger": NOUNS,
     "settings": NOUNS,
+    # Asks DNS alone; who needs a realm's edge gives its host name.
+    "srv": NOUNS,
     "api": NOUNS | {"wire", "throttle"},
     "report": NOUNS | {"ledger"},
     "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
-    "register": NOUNS | {"digest"},
+    "register": NOUNS | {"digest", "srv"},
     "tasks": NOUNS | {"importing", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -44,7 +46,7 @@ LIBRARIES: dict[str, set[str]] = {
     "celery": {"tasks"},
     "click": FREE,
     "cryptography": {"seal", "roster"},
-    "dns": {"register"},
+    "dns": {"srv"},
     "fsspec": {"roster"},
     "httpcore": {"api"},
     "httpx": {"api"},

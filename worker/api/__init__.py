@@ -2,7 +2,7 @@
 
 ::
 
-    Api ── realms, credentials    what is asked, and what the answers mean
+    Api ── realms, credentials, voice    what is asked, and what the answers mean
             └── client            path and proof: token
                  └── attempts     in its turn (throttle), again where that helps
                       └── transport    one request, one whole answer
@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from worker.api.attempts import Attempts, Permit
 from worker.api.client import Client
 from worker.api.credentials import Credentials, Written
 from worker.api.realms import Realms
 from worker.api.transport import Transport
+from worker.api.voice import JSON, VOICE_PATH, Calls, CallState, Order
 from worker.model import Answer, Credential, Endpoint, Family, Realm, Stored
 from worker.throttle import Throttle
 from worker.wire import PAGE_SIZE
 
-__all__ = ["Api"]
+__all__ = ["Api", "CallState", "Calls", "Order"]
 
 
 class Api:
@@ -46,9 +48,10 @@ class Api:
     ) -> None:
         self._transport = Transport(deadline)
         self._attempts = Attempts(self._transport, throttle, sleep, budget)
-        client = Client(endpoint, self._attempts)
-        self._realms = Realms(client, sleep)
-        self._credentials = Credentials(client, sleep)
+        self._endpoint = endpoint
+        self._client = Client(endpoint, self._attempts)
+        self._realms = Realms(self._client, sleep)
+        self._credentials = Credentials(self._client, sleep)
 
     @property
     def requests(self) -> int:
@@ -175,3 +178,8 @@ class Api:
         Seconds that the service's clock is ahead of ours, by the whole second; None where it told no date.
         """
         return self._credentials.first_page()
+
+    def calls(self, voice_host: str) -> Calls:
+        """The account's calls, on the Voice API's host (scheme and host), with the same token."""
+        endpoint = replace(self._endpoint, host=voice_host, api_path=VOICE_PATH)
+        return Calls(self._client.beside(endpoint, JSON))

@@ -7,7 +7,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from worker import wire
-from worker.api.attempts import Attempts, Permit, lost_or_again
+from worker.api.attempts import Again, Attempts, Permit, lost_or_again
 from worker.api.token import TOKEN_PATH, Bearer, Password, Proof, basic
 from worker.api.transport import Reply
 from worker.model import Endpoint
@@ -21,10 +21,21 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "applicat
 class Client:
     """Asks the service about one account."""
 
-    def __init__(self, endpoint: Endpoint, attempts: Attempts) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        attempts: Attempts,
+        media: Mapping[str, str] = XML,
+        proof: Proof | None = None,
+    ) -> None:
         self._attempts = attempts
         self._account = f"{endpoint.host}{endpoint.api_path}/accounts/{segment(endpoint.account)}"
-        self._proof = _proof(endpoint, attempts)
+        self._media = media
+        self._proof = proof or _proof(endpoint, attempts)
+
+    def beside(self, endpoint: Endpoint, media: Mapping[str, str]) -> Client:
+        """A client of another host of the same service, with the same token; ``media``: its content types."""
+        return Client(endpoint, self._attempts, media, self._proof)
 
     def ask(
         self,
@@ -35,8 +46,12 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: bytes = b"",
         permit: Permit | None = None,
+        once: bool = False,
     ) -> T:
         """What ``read`` makes of the answer. A ``permit`` means that the request writes.
+
+        ``once``: doing it twice can't be found out afterwards, so it is repeated only where it surely was
+        not done: without a connection, and after a 401 or 429, but not after a 503.
 
         Raises what ``read`` raises, TryLater and StopJob; AnswerLost for a request that writes. An
         answer of which ``read`` says Malformed is an answer that did not come.
@@ -46,7 +61,12 @@ class Client:
             url += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
 
         def attempt() -> T:
-            reply = self._send(method, url, body, permit)
+            try:
+                reply = self._send(method, url, body, permit)
+            except Again as again:
+                if once and again.status == 503:
+                    raise lost_or_again(again.reason, again.status, writes=True) from None
+                raise
             try:
                 return read(reply)
             except wire.Malformed as error:
@@ -62,7 +82,7 @@ class Client:
         def headers() -> Mapping[str, str]:
             nonlocal shown
             shown = self._proof.header()
-            return {**XML, "Authorization": shown}
+            return {**self._media, "Authorization": shown}
 
         reply = self._attempts.send(method, url, headers, body, permit)
         if reply.status == 401 and self._proof.renew(shown):

@@ -38,8 +38,15 @@ _REALM = "acme"
 _PACE = ("--batch-size", "5", "--concurrency", "4", "--patience", "10")
 """Batches so small that there is something to see."""
 
-_KNOBS = ("latency=0.2", "realm_pending=1.5")
-"""Seconds of a service that is some way off: for an answer, and for a realm to become ACTIVE."""
+_KNOBS = ("latency=0.2", "realm_pending=1.5", "call_hidden=1", "call_rings=2", "call_talks=2")
+"""Seconds of a service that is some way off: for an answer, for a realm to become ACTIVE, for a call."""
+
+_ORDER = (
+    *("--from", "+19195550100"),
+    *("--application", "7b2f8f6e-1111-2222-3333-abcdefabcdef"),
+    *("--answer-url", "https://example.com/answer"),
+)
+"""A call's number, application and answer URL; the stand-in takes any."""
 
 _WOULD_CHANGE = 10
 """How a plan ends that has something to do."""
@@ -71,7 +78,8 @@ def demo(folder: Path) -> None:
     """Go the whole way against a local stand-in for the service.
 
     Nothing leaves this machine, no account is needed, and your own settings are not read. Exit code 0:
-    every row of the sample roster is in place, and the digests are those of its passwords.
+    every row of the sample roster is in place, the digests are those of its passwords, and a call to the
+    first user was answered.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the sandbox is ended then too
     _lay_out(folder)
@@ -80,6 +88,7 @@ def demo(folder: Path) -> None:
         journey.look_around()
         journey.post()
         journey.prove()
+        journey.call()
     journey.tell_the_rest()
 
 
@@ -122,6 +131,13 @@ class Journey:
         self._say(
             f"{len(rows)} of {len(rows)} entries hold Hash1 and Hash1b of the roster's password.", "green"
         )
+
+    def call(self) -> None:
+        """One call to the roster's first user, until it is answered."""
+        self._head("The call", "placed once, and read until somebody answers; a real one costs money")
+        with open_roster(str(self._folder / _ROSTER), Options()) as roster:
+            first = next(roster.rows()).composite
+        self._run("call", first, "--realm", _REALM, *_ORDER, "--yes")
 
     def tell_the_rest(self) -> None:
         """Where the results are, and how to go on with an account of one's own."""
@@ -177,6 +193,7 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
     known = SandboxOptions()
     return others | {
         "BW_API_URL": url,
+        "BW_VOICE_URL": url,
         "BW_ACCOUNT_ID": known.accounts[0],
         "BW_CLIENT_ID": known.client_id,
         "BW_CLIENT_SECRET": known.client_secret,

@@ -196,7 +196,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         create_realm=_with_realm(given),
         make_default=given["make_default"],
         domain=given["domain"],
-        application=_application(given["application"]),
+        application=application_id(given["application"]),
         api=Family(given["api"]),
         on_existing=OnExisting(given["on_existing"]),
         source_format=given["source_format"],
@@ -262,7 +262,8 @@ def _with_realm(given: Mapping[str, Any]) -> bool:
     return bool(given["create_realm"])
 
 
-def _application(value: str) -> str:
+def application_id(value: str) -> str:
+    """A UUID in its usual form; empty where there is none. Raises UsageError."""
     try:
         return str(uuid.UUID(value)) if value else ""
     except ValueError:

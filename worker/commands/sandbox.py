@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from worker.sandbox import Options, main
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8321, show_default=True,
               help="0: any free one.")  # fmt: skip
+@click.option("--sip-port", metavar="N", type=click.IntRange(0, 65535),
+              help="Run a SIP registrar there, UDP and TCP; 0: any free one  [none runs]")  # fmt: skip
 @click.option("--account", "accounts", metavar="ID", multiple=True, help="Account (repeatable)  [9900001]")
 @click.option("--realm", "realms", metavar="NAME", multiple=True,
               help="Realm to begin with; the first is the default one (repeatable)  [office]")  # fmt: skip
@@ -38,17 +41,19 @@ def sandbox(host: str, port: int, with_stdin: bool, **given: Any) -> None:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         options = _options(**given)
-        main(host=host, port=port, options=options, announce=lambda url: _announce(url, options))
+        main(host=host, port=port, options=options, announce=partial(_announce, options))
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # the address follows, which is said already
-        raise UsageError(f"{host}:{port} can't be listened on: {reason}", "try --port 0") from None
+        ports = f"{port}" if given["sip_port"] is None else f"{port} or {given['sip_port']}"
+        raise UsageError(f"{host}:{ports} can't be listened on: {reason}", "try --port 0") from None
 
 
 def _options(
-    accounts: tuple[str, ...], realms: tuple[str, ...], knobs: Path | None, knob: tuple[str, ...]
-) -> Options:
+    accounts: tuple[str, ...], realms: tuple[str, ...], knobs: Path | None, knob: tuple[str, ...],
+    sip_port: int | None,
+) -> Options:  # fmt: skip
     usual = Options()
     settings = json.loads(knobs.read_text("utf-8")) if knobs else {}
     if not isinstance(settings, dict):
@@ -58,14 +63,18 @@ def _options(
             settings[name] = json.loads(value)
         except ValueError:
             raise ValueError(f"--knob {name}: {value!r} is not JSON") from None
-    return Options(accounts=accounts or usual.accounts, realms=realms or usual.realms, knobs=settings)
+    return Options(
+        accounts=accounts or usual.accounts, realms=realms or usual.realms, knobs=settings, sip_port=sip_port
+    )
 
 
-def _announce(url: str, options: Options) -> None:
+def _announce(options: Options, url: str, registrar: str) -> None:
     """Where it is, and what points the program at it."""
     click.echo(f"sandbox ready at {url}")
-    click.echo(f"  export BW_API_URL={url} BW_ACCOUNT_ID={options.accounts[0]}")
+    click.echo(f"  export BW_API_URL={url} BW_VOICE_URL={url} BW_ACCOUNT_ID={options.accounts[0]}")
     click.echo(f"  export BW_CLIENT_ID={options.client_id} BW_CLIENT_SECRET={options.client_secret}")
+    if registrar:
+        click.echo(f"  SIP registrar, UDP and TCP: {registrar}")
 
 
 def _end_with_stdin() -> None:

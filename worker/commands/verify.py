@@ -25,8 +25,20 @@ from worker.importing.checked import Checked, check
 from worker.importing.realms import JobRealms, RealmSource
 from worker.ledger import Progress
 from worker.model import Options, utc_now
-from worker.register import Asking, AuthName, Entry, Finding, Pace, Place, Transport, Verdict, Verifier
+from worker.register import (
+    Asking,
+    AuthName,
+    Entry,
+    Finding,
+    Lookup,
+    Pace,
+    Place,
+    Transport,
+    Verdict,
+    Verifier,
+)
 from worker.roster import Roster
+from worker.srv import check_address
 
 _TOLD = 20
 """Problems of rows that are told one by one."""
@@ -38,6 +50,7 @@ _ASKING = (
     click.option(
         "--registrar", metavar="HOST:PORT", default="", help="Where to ask  [what DNS says of each realm]"
     ),
+    click.option("--resolver", metavar="ADDRESS", default="", help="DNS server to ask  [the system's]"),
     click.option(
         "--transport",
         type=click.Choice([one.value for one in Transport]),
@@ -235,10 +248,12 @@ def _options(ctx: click.Context, given: dict[str, Any], session: Session) -> Opt
 
 def _asking(given: dict[str, Any]) -> Asking:
     transport = Transport(given["transport"])
+    check_address(given["resolver"])
     return Asking(
         transport=transport,
         auth_name=AuthName(given["auth_name"]),
         with_contact=given["with_contact"],
+        lookup=Lookup(given["resolver"]),
         place=_place(given["registrar"], 5061 if transport is Transport.TLS else 5060),
     )
 

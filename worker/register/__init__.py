@@ -3,7 +3,7 @@
 The one protocol that siproster speaks by itself: UDP, TCP and TLS on asyncio (RFC 3261), digest with
 MD5 (RFC 2617). ``verify`` goes through rows, ``door`` decides whether a realm's registrar can be
 believed at all, ``dialog`` is the exchange about one row (``challenge``: what it is asked, ``finding``:
-what came of it), ``registrar`` knows where to ask (``asking``: how, ``places``: DNS) and holds the
+what came of it), ``registrar`` knows its servers (``places``; ``asking``: the user's choices) and holds the
 connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is how they look on
 the wire).
 """

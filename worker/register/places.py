@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-
+from worker.errors import NotFound, SiprosterError
 from worker.register.finding import Undecided
 from worker.register.transaction import Transport, written
+from worker.srv import SECONDS, NotOffered, look_up
 
 log = logging.getLogger(__name__)
 
 Address = tuple[str, int]
 
-_SERVICES = {Transport.UDP: "_sip._udp", Transport.TCP: "_sip._tcp", Transport.TLS: "_sips._tcp"}
 _PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
 
 
@@ -33,11 +28,10 @@ class Place:
 
 
 class Lookup:
-    """Asks DNS. ``nameservers`` and ``port``: others than the system's."""
+    """Asks DNS. ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a server other than the system's."""
 
-    def __init__(self, nameservers: Sequence[str] = (), port: int = 53, seconds: float = 5.0) -> None:
-        self._nameservers = nameservers
-        self._port = port
+    def __init__(self, resolver: str = "", seconds: float = SECONDS) -> None:
+        self._resolver = resolver
         self._seconds = seconds
 
     async def addresses(self, realm: str, transport: Transport, place: Place | None) -> list[Address]:
@@ -54,27 +48,15 @@ class Lookup:
         return list(dict.fromkeys(found))
 
     async def _places(self, realm: str, transport: Transport) -> list[Place]:
-        name = f"{_SERVICES[transport]}.{realm}"
-        records = await self._records(name)
-        if records is None:
-            return [Place(realm, _PORTS[transport])]
-        found = [Place(one.target.to_text(omit_final_dot=True), one.port) for one in records]
-        if [one.host for one in found] == ["."]:
-            raise Undecided(f"{name} says that {realm} has no SIP service over {transport}")
-        return found
-
-    async def _records(self, name: str) -> Sequence[Any] | None:
-        """The SRV records by priority and weight; None: there are none, and DNS is sure of it."""
         try:
-            resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
-            if self._nameservers:
-                resolver.nameservers, resolver.port = list(self._nameservers), self._port
-            answer = await resolver.resolve(f"{name}.", "SRV", lifetime=self._seconds)
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return None
-        except (dns.exception.DNSException, OSError, UnicodeError) as error:
-            raise Undecided(f"DNS can't say where {name} is ({type(error).__name__})") from None
-        return answer.rrset.processing_order() if answer.rrset is not None else None
+            found = await asyncio.to_thread(look_up, realm, transport.value, self._resolver, self._seconds)
+        except NotOffered as no:
+            raise Undecided(no.message) from None
+        except NotFound:  # DNS is sure of it
+            return [Place(realm, _PORTS[transport])]
+        except (SiprosterError, OSError, UnicodeError) as error:
+            raise Undecided(str(error)) from None
+        return [Place(one.host, one.port) for one in found]
 
 
 async def _of_host(place: Place, transport: Transport) -> list[Address]:

@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--default-realm", help="one of them; '' for none; otherwise the first")
     parser.add_argument("--knobs", type=Path, help="JSON file")
     parser.add_argument("--knob", action="append", default=[], metavar="NAME=JSON", help="repeatable")
+    parser.add_argument("--sip-port", type=int, help="of the registrar, UDP and TCP; 0: any free one")
     parser.add_argument("--log-limit", type=int, help="keep only so many lines of the log")
     return parser
 
@@ -46,6 +47,7 @@ def read_options(given: argparse.Namespace) -> Options:
         realms=given.realms or usual.realms,
         default_realm=given.default_realm,
         knobs=knobs | {name: json.loads(value) for name, _, value in settings},
+        sip_port=given.sip_port,
         log_limit=given.log_limit,
     )
 

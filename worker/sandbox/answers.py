@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from worker.sandbox.knobs import Rule
 
 XML_TYPE = "application/xml; charset=utf-8"
+JSON_TYPE = "application/json"
+JSON_ROOT = ""
+"""In the place of a root element's name: the resource speaks JSON, as the Voice API does."""
 
 
 @dataclass(slots=True)

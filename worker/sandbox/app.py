@@ -9,7 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import BaseRoute, Route
 
 from worker.sandbox import credentials, listing, posting, realms
-from worker.sandbox.answers import Call, Refusal, Reply
+from worker.sandbox.answers import JSON_ROOT, JSON_TYPE, Call, Refusal, Reply
 from worker.sandbox.control import Control
 from worker.sandbox.desk import Desk, Handler
 from worker.sandbox.knobs import Values
@@ -20,7 +20,10 @@ AccountHandler = Callable[[Account, Values, Call], Reply]
 
 PREFIXES = ("/api/v2", "/api")
 """Today's paths and the guide's; the same resources."""
+VOICE_PREFIX = "/api/v2"
+"""The Voice API has a host of its own; here it is the same one."""
 XML_TYPES = ("application/xml", "text/xml")
+JSON_TYPES = (JSON_TYPE,)
 
 
 class SipCredentials(Convertor[str]):
@@ -48,6 +51,7 @@ def application(state: State) -> Starlette:
             *Control(state).routes(),
             Route("/api/v1/oauth2/token", token),
             *resources,
+            *voice(state, f"{VOICE_PREFIX}/accounts/{{account}}"),
             Route("/{rest:path}", nothing),
         ]
     )
@@ -75,7 +79,21 @@ def api(state: State, account: str) -> list[BaseRoute]:
     ]
 
 
-def guarded(state: State, handler: AccountHandler) -> Handler:
+def voice(state: State, account: str) -> list[BaseRoute]:
+    """The resources of the Voice API."""
+
+    def create(owner: Account, knobs: Values, call: Call) -> Reply:
+        return state.calls.create(owner, knobs, call, state.has_phone)
+
+    def show(owner: Account, knobs: Values, call: Call) -> Reply:
+        return state.calls.show(owner, knobs, call)
+
+    many = Desk(state, JSON_ROOT, {"POST": guarded(state, create, JSON_TYPES)})
+    one = Desk(state, JSON_ROOT, {"GET": guarded(state, show, JSON_TYPES)})
+    return [Route(f"{account}/calls", many), Route(f"{account}/calls/{{call}}", one)]
+
+
+def guarded(state: State, handler: AccountHandler, types: tuple[str, ...] = XML_TYPES) -> Handler:
     """The handler behind authentication, the account and the content type."""
 
     def answer(call: Call) -> Reply:
@@ -86,8 +104,8 @@ def guarded(state: State, handler: AccountHandler) -> Handler:
         if account is None or knobs.account_locked:
             raise Refusal(404, "4022", f"Account {call.params['account']} is unknown or locked.")
         media = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if call.method in ("POST", "PUT") and media not in XML_TYPES:
-            raise Refusal(415, "", f"The content type must be {XML_TYPES[0]}.")
+        if call.method in ("POST", "PUT") and media not in types:
+            raise Refusal(415, "", f"The content type must be {types[0]}.")
         return handler(account, knobs, call)
 
     return answer

@@ -1,4 +1,7 @@
-"""``/_sandbox/…``: knobs, log, truth, reset and health. No part of the API: open to all, never logged."""
+"""``/_sandbox/…``: knobs, logs, truth, calls, phones, reset and health.
+
+No part of the API: open to all, never logged.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,23 @@ class Control:
             Route("/_sandbox/knobs", self.knobs, methods=["GET", "PUT"]),
             Route("/_sandbox/log", self.log, methods=["GET"]),
             Route("/_sandbox/credentials", self.credentials, methods=["GET"]),
+            Route("/_sandbox/calls", self.calls, methods=["GET"]),
+            Route("/_sandbox/bindings", self.bindings, methods=["GET"]),
+            Route("/_sandbox/sip", self.sip, methods=["GET"]),
             Route("/_sandbox/reset", self.reset, methods=["POST"]),
         ]
 
     async def health(self, request: Request) -> Response:
-        """Requests so far, and credentials stored by account."""
+        """Requests so far, credentials stored by account, and the registrar's port (null: there is none)."""
         stored = {number: len(account) for number, account in self._state.accounts.items()}
-        return JSONResponse({"ok": True, "requests": self._state.journal.requests, "credentials": stored})
+        return JSONResponse(
+            {
+                "ok": True,
+                "requests": self._state.journal.requests,
+                "credentials": stored,
+                "sip_port": self._state.sip_port,
+            }
+        )
 
     async def knobs(self, request: Request) -> Response:
         """GET all; PUT some of them (JSON object), the others stay. 400 says what is wrong."""
@@ -68,8 +81,31 @@ class Control:
             for credential, stored in account.credentials(deleted)
         )
 
+    async def calls(self, request: Request) -> Response:
+        """Every call that was placed, as it stands now, as JSON lines."""
+        return lines(self._state.calls.all())
+
+    async def bindings(self, request: Request) -> Response:
+        """The phones that are registered now, as JSON lines."""
+        return lines(
+            {
+                "account": account.id,
+                "composite": credential.name,
+                "realm": credential.realm.host,
+                "contact": one.uri,
+                "seconds": one.left,
+            }
+            for account in self._state.accounts.values()
+            for credential, _ in account.credentials()
+            for one in self._state.bindings.of(credential.id)
+        )
+
+    async def sip(self, request: Request) -> Response:
+        """Every request that the registrar got, as JSON lines; no password, no digest."""
+        return lines(self._state.registrar.log())
+
     async def reset(self, request: Request) -> Response:
-        """Everything as it was at the start: knobs, log, tokens, realms, credentials."""
+        """Everything as it was at the start: knobs, logs, tokens, realms, credentials, calls, phones."""
         self._state.reset()
         return JSONResponse({"ok": True})
 

@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from worker.sandbox import faults, markup
+from worker.sandbox import faults
 from worker.sandbox.answers import Call, Refusal, Reply
 from worker.sandbox.journal import Line
+from worker.sandbox.refusals import refusal
 from worker.sandbox.state import State
 
 Handler = Callable[[Call], Reply]
@@ -60,9 +61,9 @@ class Desk:
             if handler is None:
                 raise Refusal(405, "", "The method is not allowed here.")
             return handler(call)
-        except Refusal as refusal:
-            code = "" if refusal.code in self._state.knobs.values.omit_codes else refusal.code
-            return Reply(refusal.status, markup.status(self._root, code, refusal.text))
+        except Refusal as refused:
+            code = "" if refused.code in self._state.knobs.values.omit_codes else refused.code
+            return refusal(self._root, refused.status, code, refused.text)
 
     async def _deliver(self, reply: Reply, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         if reply.sent:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 
-from worker.sandbox import markup
 from worker.sandbox.answers import Call, Reply
 from worker.sandbox.knobs import KINDS, Knobs, Rule
+from worker.sandbox.refusals import refusal
 
 HTML = "text/html; charset=utf-8"
 ANSWERED = ("too_many_requests", "unavailable", "bad_gateway", "html_success", "refuse")
@@ -77,7 +77,9 @@ def unavailable(rule: Rule, root: str) -> Reply:
     if answer == "html":
         return page(503, "Service Unavailable", headers)
     code = "13566" if answer == "xml" else ""
-    return Reply(503, markup.status(root, code, "The service is unavailable."), headers=headers)
+    reply = refusal(root, 503, code, "The service is unavailable.")
+    reply.headers = headers
+    return reply
 
 
 def bad_gateway(rule: Rule, root: str) -> Reply:
@@ -93,7 +95,7 @@ def html_success(rule: Rule, root: str) -> Reply:
 def refuse(rule: Rule, root: str) -> Reply:
     """The status, code and text that the rule gives."""
     text = rule.given.get("text", "The request is refused.")
-    return Reply(rule.given.get("status", 400), markup.status(root, rule.given.get("code", ""), text))
+    return refusal(root, rule.given.get("status", 400), rule.given.get("code", ""), text)
 
 
 def page(status: int, title: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:

@@ -84,6 +84,37 @@ class Values:
     """set: PUT sets the application it sends; ignore: the stored one stays."""
     put_without_application: str = "keep"
     """What a PUT without an application does to the stored one: keep or clear."""
+    calls_per_second: int = 5
+    """Calls that an account may place in one second; 429 above it."""
+    call_ends: str = "hangup"
+    """What becomes of a call: hangup (answered, then over), answered (and goes on), queued (for ever), or the
+    disconnectCause of one that nobody answers."""
+    call_hidden: float = 0.0
+    """Seconds in which a new call can't be read yet: 404."""
+    call_rings: float = 0.2
+    """Seconds until a call is answered, or ends."""
+    call_talks: float = 0.2
+    """Seconds from a call's answer to its end."""
+    call_phone_needed: bool = True
+    """Whether a call to a user whose phone isn't registered fails; only where the registrar runs."""
+    sip_silent: bool = False
+    """The registrar answers nothing."""
+    sip_loses: int = 0
+    """How often each request over UDP gets lost before it arrives."""
+    sip_latency: float = 0.0
+    """Seconds before each answer of the registrar."""
+    sip_status: int = 0
+    """The status that the registrar answers everything with, such as 503; 0: its own."""
+    sip_accepts_anything: bool = False
+    """Any answer to a challenge is good, and a wrong password registers like the right one."""
+    sip_contact_needed: bool = False
+    """A REGISTER that only asks for the bindings (no Contact) is refused, whatever its password: 400."""
+    sip_sha256: str = "no"
+    """Challenges with SHA-256: no; first (before the one with MD5); only."""
+    sip_nonce_seconds: float = 60.0
+    """Seconds that a nonce is good; an answer to an older one is stale."""
+    sip_nonce_uses: int = 100
+    """How often a nonce is good."""
 
 
 @dataclass(slots=True)
@@ -166,6 +197,11 @@ KINDS: Mapping[str, frozenset[str]] = {
         "other_case": ONCE_SEEN,
     }.items()
 }
+NEVER_ANSWERED = (
+    *("busy", "timeout", "cancel", "rejected", "callback-error", "invalid-bxml", "application-error"),
+    *("account-limit", "node-capacity-exceeded", "error", "unknown"),
+)
+"""Bandwidth's causes of a call's end (its documentation of the disconnect event), but for ``hangup``."""
 CHOICES: Mapping[str, tuple[object, ...]] = {
     "realm_host": ("live", "guide"),
     "spelling": ("split", "joined"),
@@ -174,6 +210,8 @@ CHOICES: Mapping[str, tuple[object, ...]] = {
     "none_valid_status": (400, 201),
     "put_application": ("set", "ignore"),
     "put_without_application": ("keep", "clear"),
+    "call_ends": ("hangup", "answered", "queued", *NEVER_ANSWERED),
+    "sip_sha256": ("no", "first", "only"),
 }
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "too_many_requests": ("seconds", "date", "reset_seconds", "reset_milliseconds", "none"),

@@ -22,6 +22,8 @@ class Options:
     default_realm: str | None = None
     """Which of them is the default one; None: the first, empty: none."""
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    sip_port: int | None = None
+    """Where the registrar listens, UDP and TCP; 0: any free port; None: there is no registrar."""
     log_limit: int | None = None
     """Keep only so many lines of the log; None: all."""
 

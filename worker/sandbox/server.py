@@ -12,6 +12,7 @@ import uvicorn
 
 from worker.sandbox.app import application
 from worker.sandbox.options import Options
+from worker.sandbox.sip import SipServer
 from worker.sandbox.state import State
 
 IDLE = 300
@@ -20,22 +21,36 @@ GRACE = 1
 """Seconds that requests in flight get at the end; one that stalls on purpose gets no more."""
 
 
+Announce = Callable[[str, str], None]
+"""Told the API's URL and the registrar's HOST:PORT (empty: it doesn't run) as soon as both listen."""
+
+
 class Announced(uvicorn.Server):
     """Says when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, sip: SipServer | None, ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._sip = sip
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start serving, then say so."""
+        if self._sip:
+            await self._sip.start()
         await super().startup(sockets)
         self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, the registrar first."""
+        if self._sip:
+            self._sip.close()
+        await super().shutdown(sockets)
 
-def to_stdout(url: str) -> None:
-    """The one line that says where the sandbox is."""
+
+def to_stdout(url: str, registrar: str) -> None:
+    """The lines that say where the sandbox is."""
     sys.stdout.write(f"sandbox ready at {url}\n")
+    sys.stdout.write(f"registrar ready at {registrar}\n" if registrar else "")
     sys.stdout.flush()
 
 
@@ -44,7 +59,7 @@ def main(
     host: str = "127.0.0.1",
     port: int = 8321,
     options: Options | None = None,
-    announce: Callable[[str], None] = to_stdout,
+    announce: Announce = to_stdout,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then return. Port 0: any free one, named in the announced URL.
 
@@ -68,8 +83,20 @@ def main(
         timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=GRACE,
     )
-    server = Announced(config, lambda: announce(url))
+    sip = sip_server(host, state)
+    registrar = f"{host}:{state.sip_port}" if sip else ""
+    server = Announced(config, sip, lambda: announce(url, registrar))
     # uvicorn raises the signal that ended it once more after its shutdown.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), listener:
         server.run(sockets=[listener])
+
+
+def sip_server(host: str, state: State) -> SipServer | None:
+    """The registrar's listeners; None where none is wanted. Raises OSError when its port is taken."""
+    port = state.options.sip_port
+    if port is None:
+        return None
+    server = SipServer(host, port, lambda: state.registrar, lambda: state.knobs.values)
+    state.sip_port = server.port
+    return server

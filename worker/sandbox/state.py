@@ -8,16 +8,21 @@ from worker.sandbox.connections import Connections
 from worker.sandbox.journal import Journal
 from worker.sandbox.knobs import Json, Knobs
 from worker.sandbox.options import Options
+from worker.sandbox.sip import Bindings, Nonces, Registrar
 from worker.sandbox.store import Account
+from worker.sandbox.stored import Credential
 from worker.sandbox.tokens import Tokens
+from worker.sandbox.voice import Calls
 
 
 class State:
-    """Knobs, log, tokens and accounts; ``reset`` makes them what they were at the start."""
+    """Knobs, log, tokens, accounts, phones and calls; ``reset`` makes them what they were at the start."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.connections = Connections()
+        self.sip_port: int | None = None
+        """Where the registrar listens; None: nowhere."""
         self.reset()
 
     def reset(self) -> None:
@@ -27,12 +32,20 @@ class State:
         self.journal = Journal(self.options.log_limit)
         self.tokens = Tokens(self.options)
         self.accounts = {account: self._account(account) for account in self.options.accounts}
+        self.calls = Calls()
+        self.bindings = Bindings()
+        self.registrar = Registrar(self.accounts.values(), self.knobs.values, self.bindings, Nonces())
 
     def set_knobs(self, given: dict[str, Json]) -> None:
         """Set the knobs named; a seed starts the random numbers anew."""
         self.knobs.set(given)
         if "seed" in given:
             self.chance.seed(self.knobs.values.seed)
+
+    def has_phone(self, credential: Credential) -> bool:
+        """Whether a call to this user rings somewhere; where no registrar runs everybody has a phone."""
+        needed = self.sip_port is not None and self.knobs.values.call_phone_needed
+        return not needed or bool(self.bindings.of(credential.id))
 
     def _account(self, number: str) -> Account:
         account = Account(number)

@@ -46,6 +46,11 @@ class Account:
             found = self._labels.get(wanted)
         return found if found is not None and found.status != "GONE" else None
 
+    def realm_of_host(self, host: str) -> Realm | None:
+        """The realm with this host name, and by no other name of it."""
+        found = self._hosts.get(host.lower())
+        return found if found is not None and found.status != "GONE" else None
+
     def default_realm(self) -> Realm | None:
         """The account's default realm."""
         return next((realm for realm in self.realms() if realm.default), None)

@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable
 from urllib.parse import parse_qs, unquote_plus
 
-from worker.sandbox.answers import Call, Reply
+from worker.sandbox.answers import JSON_TYPE, Call, Reply
 from worker.sandbox.knobs import Values
 from worker.sandbox.options import Options
-
-JSON_TYPE = "application/json"
 
 
 class Tokens:

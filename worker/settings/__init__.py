@@ -24,6 +24,9 @@ HOSTS = {
 }
 """``BW_ENVIRONMENT`` to the hosts of the API and of the Voice API (API description, section 1)."""
 
+_FROM_HOSTS = "BW_ENVIRONMENT="
+"""How the source of a host begins that follows from the environment."""
+
 _CHECKS: Mapping[str, Callable[[str], str]] = {
     "SIPROSTER_BROKER": addresses.broker,
     "SIPROSTER_LEDGER": addresses.ledger,
@@ -62,6 +65,21 @@ class Settings:
     def voice_url(self) -> str:
         """Scheme and host of the Voice API; empty for an environment of the user's own."""
         return self.values["BW_VOICE_URL"]
+
+    def voice_host(self) -> str:
+        """``voice_url``, where it may get the token. UsageError where nobody said that it may.
+
+        With an API of the user's own the environment's Voice API is Bandwidth's: another service, which would
+        get a token that is none of its own, and call.
+        """
+        given = [not self.sources[name].startswith(_FROM_HOSTS) for name in ("BW_API_URL", "BW_VOICE_URL")]
+        stranger = not addresses.is_bandwidth(self.values["BW_API_URL"])
+        if not self.voice_url or (given == [True, False] and stranger):
+            raise UsageError(
+                f"BW_VOICE_URL is not set, and BW_API_URL is {self.values['BW_API_URL']}",
+                "set BW_VOICE_URL, too; `siproster sandbox` says what it is there",
+            )
+        return self.voice_url
 
     def endpoint(self) -> Endpoint:
         """Whose account, where, and what proves it. UsageError names all that is missing."""
@@ -164,7 +182,7 @@ def _fill_in(values: dict[str, str], sources: dict[str, str]) -> None:
         )
     for name, host in zip(("BW_API_URL", "BW_VOICE_URL"), HOSTS.get(environment, ("", "")), strict=True):
         if host and not values[name]:
-            values[name], sources[name] = host, f"BW_ENVIRONMENT={environment}"
+            values[name], sources[name] = host, f"{_FROM_HOSTS}{environment}"
     if not values["SIPROSTER_LEDGER"]:
         path = platformdirs.user_state_path("siproster") / "ledger.sqlite"
         _make_private(path.parent)
@@ -204,6 +222,8 @@ def _warnings(values: Mapping[str, str]) -> list[str]:
         )
     if addresses.travels_in_clear(values["BW_API_URL"]):
         warnings.append(f"{values['BW_API_URL']} is not https: credentials and digests travel in clear")
+    if addresses.travels_in_clear(values["BW_VOICE_URL"]):
+        warnings.append(f"{values['BW_VOICE_URL']} is not https: the token of a call travels in clear")
     if values["SIPROSTER_BROKER"] and addresses.sqlite_path(values["SIPROSTER_LEDGER"]):
         warnings.append(
             "the ledger is SQLite: all workers must run on this host; "

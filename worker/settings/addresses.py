@@ -47,6 +47,11 @@ def travels_in_clear(host: str) -> bool:
     return host.startswith("http://") and urlsplit(host).hostname not in _LOOPBACK
 
 
+def is_bandwidth(host: str) -> bool:
+    """Whether it is one of Bandwidth's own hosts."""
+    return f".{urlsplit(host).hostname}".endswith(".bandwidth.com")
+
+
 def api_path(text: str) -> str:
     """``/api/v2`` or another absolute path."""
     if not re.fullmatch(r"(/[\w.-]+)+/?", text, re.ASCII):

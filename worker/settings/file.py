@@ -1,4 +1,4 @@
-"""``siproster.toml``: settings under the environment's names, options of ``import`` under their long ones.
+"""``siproster.toml``: settings under the environment's names, options of commands under their long ones.
 
 A ``[profile.NAME]`` table holds the same for one account and beats what stands above it.
 """

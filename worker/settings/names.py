@@ -75,9 +75,12 @@ def _pairs(value: object) -> tuple[str, ...]:
 
 OPTIONS: Mapping[str, Callable[[object], object]] = {
     "absent": _flag,
+    "answer-url": _text,
     "api": _text,
     "application": _text,
     "batch-size": _whole,
+    "call-from": _text,
+    "call-wait": _number,
     "carry": _texts,
     "chunk-size": _whole,
     "concurrency": _whole,
@@ -101,4 +104,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "weak": _text,
     "where": _pairs,
 }
-"""Options of ``import`` and ``plan``: what each one's value must be in the file."""
+"""Options of ``import``, ``plan`` and ``call``: what each one's value must be in the file.
+
+``call-from`` and ``call-wait`` are ``--from`` and ``--wait`` of ``call``: ``from`` is a roster's format.
+"""

@@ -1,0 +1,174 @@
+"""``call``: one test call to a user, and what became of it; or how another platform calls in."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from worker.api import Order
+from worker.commands import platforms
+from worker.commands.fate import Fate, follow, placed
+from worker.commands.listing import asked, visible
+from worker.commands.options import application_id, from_file, json_option, yes_option
+from worker.commands.screen import on_stdout, say, tell_json
+from worker.commands.session import Session, settings_options
+from worker.errors import UsageError
+from worker.srv import check_address
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_USER = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+(@[A-Za-z0-9._\-!$&*+=~]+)*")
+"""What a stored user's name can be (API description, section 4)."""
+_LONGEST_USER = 65
+_LONGEST_URL = 2048
+
+_IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
+    name: name for name in ("answer-url", "application", "realm")
+}
+"""Option to its name in siproster.toml, where ``from`` is the format of a roster."""
+
+
+@click.command("call")
+@click.argument("user", metavar="USER")
+@click.option("--from", "number", metavar="NUMBER", default="",
+              help="The account's number that calls: +19195551234.")  # fmt: skip
+@click.option("--application", metavar="UUID", default="", help="The Voice application of the call.")
+@click.option("--answer-url", metavar="URL", default="",
+              help="Where Bandwidth asks what the call does once it is answered.")  # fmt: skip
+@click.option("--realm", metavar="REF", default="",
+              help="The user's realm: id, host or short name  [the account's default]")  # fmt: skip
+@click.option("--wait", metavar="SECONDS", type=click.FloatRange(min=0, max=3600), default=180.0,
+              show_default=True, help="How long to read what becomes of it.")  # fmt: skip
+@click.option("--no-wait", is_flag=True, help="Return as soon as the service has taken it.")
+@click.option("--for", "platform", metavar="PLATFORM", type=click.Choice(platforms.PLATFORMS),
+              help="Call nobody; print what another platform needs to call in: twilio, generic.")  # fmt: skip
+@click.option("--resolver", metavar="ADDRESS[:PORT]", default="",
+              help="With --for: the DNS server to ask  [the system's]")  # fmt: skip
+@yes_option
+@json_option
+@settings_options
+@click.pass_context
+def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
+    """Place one test call to USER (a name, or user@domain) and say what became of it.
+
+    A call costs money, so it asks first. It rings only where the user's phone is registered. Ends with 0
+    when it was answered, with 10 when it did not get through, with 5 when nobody can tell.
+    """
+    session = Session(given)
+    file = session.settings.options
+    given = from_file(ctx, given, {name: file[known] for name, known in _IN_FILE.items() if known in file})
+    _check_user(given["user"])
+    if given["platform"]:
+        _tell_platform(session, given, as_json=as_json)
+        return
+    if not math.isfinite(given["wait"]):
+        raise UsageError(f"--wait {given['wait']}: it takes a finite number of seconds")
+    if given["resolver"]:
+        raise UsageError("--resolver goes with --for", "a call looks nothing up in DNS")
+    _call(session, given, yes=yes, as_json=as_json)
+
+
+def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> None:
+    """All that can be wrong here is found before the service is asked for anything."""
+    _check_given(given)
+    number, answer_url = _number(given["number"]), _url(given["answer_url"])
+    application = application_id(given["application"])
+    host = session.settings.voice_host()
+    order = Order(
+        number, _sip_uri(given["user"], _realm_host(session, given["realm"])), application, answer_url
+    )
+    where = f"account {session.endpoint.account} on {host}"
+    question = f"Call {order.to} from {number}, {where}? A call costs money."
+    asked(question, yes=yes)
+    calls = session.api.calls(host)
+    call_id = calls.place(order)
+    say(f"call {call_id} to {order.to} was taken by the service")
+    if given["no_wait"]:
+        fate = placed()
+    else:
+        say(f"reading what becomes of it, at most {given['wait']:g} s")
+        fate = follow(calls, call_id, given["wait"], tell=lambda state: say(f"  {visible(state)}"))
+    _tell(call_id, order, fate, as_json=as_json)
+    sys.exit(fate.exit_code)
+
+
+def _tell(call_id: str, order: Order, fate: Fate, *, as_json: bool) -> None:
+    if as_json:
+        sent = {"from": order.number, "to": order.to, "application_id": order.application}
+        tell_json({"call": call_id, **sent, **fate.facts()})
+        return
+    on_stdout().print(Text(f"Call {call_id}: {visible(fate.text)}"), soft_wrap=True)
+
+
+def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> None:
+    number = _number(given["number"]) if given["number"] else ""
+    answer_url = _url(given["answer_url"]) if given["answer_url"] else ""
+    check_address(given["resolver"])
+    host = _realm_host(session, given["realm"])
+    edge = platforms.edge_of(host, given["resolver"])
+    told = platforms.parameters(given["platform"], given["user"], host, number, answer_url, edge)
+    if as_json:
+        tell_json(platforms.facts(given["platform"], told, host, edge))
+    else:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for name, value in platforms.shown(told, edge).items():
+            table.add_row(name, Text(value))
+        on_stdout().print(table)
+    if edge.trouble:
+        say(f"warning: {edge.trouble.message}; {edge.trouble.hint}", "yellow")
+    sys.exit(edge.exit_code)
+
+
+def _realm_host(session: Session, ref: str) -> str:
+    """Only the service knows it."""
+    return (session.api.realm(ref) if ref else session.api.default_realm()).host
+
+
+def _sip_uri(user: str, host: str) -> str:
+    """``sip:user@realm``; the @ of a composite name is escaped, as RFC 3261 (section 25.1) wants it."""
+    return f"sip:{user.replace('@', '%40')}@{host}"
+
+
+def _check_user(user: str) -> None:
+    if not _USER.fullmatch(user) or len(user) > _LONGEST_USER:
+        raise UsageError(
+            f"{user!r} is no user's name", "it is a stored name, or user@domain, not a number's URI"
+        )
+
+
+def _number(value: str) -> str:
+    if not _E164.fullmatch(value):
+        raise UsageError(f"--from {value}: not a number in E.164", "write it as +19195551234")
+    return value
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or len(value) > _LONGEST_URL or not value.isascii() or re.search(r"[\s\x00-\x20]", value):
+        raise UsageError(
+            "--answer-url: not a whole http or https URL", "write it as https://example.com/answer"
+        )
+    return value
+
+
+def _check_given(given: Mapping[str, Any]) -> None:
+    needed = {
+        "number": "--from NUMBER",
+        "application": "--application UUID",
+        "answer_url": "--answer-url URL",
+    }
+    if missing := [option for name, option in needed.items() if not given[name]]:
+        raise UsageError(
+            f"a call needs {', '.join(missing)}", "they may stand in siproster.toml; docs/calls.md has all"
+        )

@@ -1,0 +1,120 @@
+"""What became of a call: its states, read until they settle it, in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from worker.api import CallState
+from worker.errors import SiprosterError
+
+PLACED, ANSWERED, COMPLETED, FAILED, PENDING, UNKNOWN = (
+    "placed", "answered", "completed", "failed", "pending", "unknown",
+)  # fmt: skip
+
+_FIRST_LOOK, _SLOWEST_LOOK, _SLOWER = 0.5, 5.0, 1.5
+"""Seconds before the second look, before any later one, and how much longer each wait gets."""
+
+_CAUSES = {
+    "busy": "the phone was busy",
+    "timeout": "nobody answered in time",
+    "cancel": "it was cancelled while it rang",
+    "rejected": "the phone, or the registrar for it, rejected it: is it registered?",
+    "callback-error": "Bandwidth could not get an answer from the answer URL",
+    "invalid-bxml": "what the answer URL answered is no valid BXML",
+    "application-error": "the application asked for something that can't be done",
+    "account-limit": "a limit of the account was reached",
+    "node-capacity-exceeded": "Bandwidth had no capacity for it",
+    "error": "an error ended it: is the phone registered?",
+    "unknown": "Bandwidth doesn't know why",
+}
+"""``disconnectCause`` in words (Bandwidth's documentation of the disconnect event)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Where a call stands, and the exit code that says so."""
+
+    outcome: str
+    text: str
+    exit_code: int
+    seen: CallState | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """For ``--json``; null is what nobody told."""
+        seen = self.seen or CallState("", "", "", "", "")
+        told = {
+            "state": seen.state,
+            "disconnect_cause": seen.cause,
+            "error_message": seen.error,
+            "answered": seen.answered_at,
+            "ended": seen.ended_at,
+        }
+        return {"outcome": self.outcome, "text": self.text} | {
+            name: value or None for name, value in told.items()
+        }
+
+
+class Readable(Protocol):
+    """Calls as they are read: ``worker.api.Calls``."""
+
+    def read(self, call_id: str) -> CallState | None:
+        """The call as it stands; None: it can't be read. Raises SiprosterError."""
+
+
+def placed() -> Fate:
+    """Of a call that nobody waits for."""
+    return Fate(PLACED, "the service took it; whether it rings was not waited for", 0)
+
+
+def follow(
+    calls: Readable,
+    call_id: str,
+    wait: float,
+    *,
+    tell: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Fate:
+    """Read the call until it is answered, over, or ``wait`` seconds have passed. ``tell``: each new state.
+
+    A service that goes away meanwhile is no error of the call's: UNKNOWN, with that error's exit code.
+    """
+    end, pause, last = clock() + wait, _FIRST_LOOK, ""
+    while True:
+        try:
+            seen = calls.read(call_id)
+        except SiprosterError as error:
+            return Fate(UNKNOWN, f"what became of it can't be read: {error.message}", error.exit_code)
+        shown = seen.state if seen else "not readable yet, which is usual for a new call"
+        if shown != last:
+            tell(shown)
+            last = shown
+        fate = judged(seen, wait)
+        if fate.outcome != PENDING or clock() >= end:
+            return fate
+        sleep(min(pause, max(end - clock(), 0)))
+        pause = min(pause * _SLOWER, _SLOWEST_LOOK)
+
+
+def judged(seen: CallState | None, wait: float) -> Fate:
+    """What a state means; PENDING is what more waiting may settle."""
+    if seen is None:
+        return Fate(PENDING, f"it can't be read after {wait:g} s, so nobody knows whether it rang", 5)
+    if not seen.over:
+        if seen.was_answered:
+            return Fate(ANSWERED, "it was answered", 0, seen)
+        return Fate(PENDING, f"it is {seen.state} after {wait:g} s, neither answered nor over", 5, seen)
+    why = _why(seen)
+    if not seen.was_answered:
+        return Fate(FAILED, f"it did not get through: {why}", 10, seen)
+    ended = "" if seen.cause in ("", "hangup") else f"; then it ended: {why}"
+    return Fate(COMPLETED, f"it was answered{ended}" if ended else "it was answered, and is over", 0, seen)
+
+
+def _why(seen: CallState) -> str:
+    words = _CAUSES.get(seen.cause, "")
+    cause = f"{words} ({seen.cause})" if words else seen.cause or "no cause was told"
+    return f"{cause}: {seen.error}" if seen.error else cause

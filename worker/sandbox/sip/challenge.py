@@ -1,0 +1,138 @@
+"""Digest authentication (RFC 2617): nonces, challenges, whether an answer is of the stored digest."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+MOST_NONCES = 100_000
+MOST_PARAMETERS = 32
+
+_PARAMETER = re.compile(
+    r'\s*([A-Za-z0-9_-]{1,32})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]{1,512}))\s*(?:,|$)', re.DOTALL
+)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_COUNT = re.compile(r"[0-9A-Fa-f]{8}").fullmatch
+_RESPONSE = re.compile(r"[0-9a-f]{32}").fullmatch
+
+
+class BadAnswer(ValueError):
+    """An Authorization that can't be read, or lacks what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an Authorization header says."""
+
+    username: str
+    realm: str
+    nonce: str
+    uri: str
+    response: str
+    algorithm: str
+    qop: str
+    """Empty: as before RFC 2617; else ``auth``, with the two below."""
+    count: str
+    client_nonce: str
+
+    def is_of(self, digest: bytes, method: str) -> bool:
+        """Whether the response was made with this H(A1)."""
+        request = _md5(f"{method}:{self.uri}")
+        middle = f"{self.count}:{self.client_nonce}:{self.qop}:" if self.qop else ""
+        right = _md5(f"{digest.hex()}:{self.nonce}:{middle}{request}")
+        return hmac.compare_digest(right, self.response)
+
+
+@dataclass(slots=True)
+class _Nonce:
+    made: float
+    count: int = 0
+    uses: int = 0
+
+
+class Nonces:
+    """The nonces given out; the oldest are forgotten, which makes them stale."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Nonce] = OrderedDict()
+
+    def new(self) -> str:
+        """One that nobody can foresee."""
+        nonce = secrets.token_urlsafe(24)
+        self._known[nonce] = _Nonce(time.monotonic())
+        if len(self._known) > MOST_NONCES:
+            self._known.popitem(last=False)
+        return nonce
+
+    def use(self, answer: Answer, seconds: float, uses: int) -> bool:
+        """Whether the answer's nonce is good once more; not one that is too old, or a count seen before."""
+        known = self._known.get(answer.nonce)
+        if known is None or time.monotonic() - known.made >= seconds or known.uses >= uses:
+            return False
+        count = int(answer.count, 16) if answer.qop else known.count + 1
+        if count <= known.count:
+            return False
+        known.count = count
+        known.uses += 1
+        return True
+
+
+def challenges(realm: str, nonce: str, sha256: str, stale: bool) -> list[tuple[str, str]]:
+    """The WWW-Authenticate headers of a 401: MD5, and SHA-256 as the knob has it."""
+    algorithms = {"no": ("MD5",), "first": ("SHA-256", "MD5"), "only": ("SHA-256",)}[sha256]
+    also = ", stale=true" if stale else ""
+    return [
+        ("WWW-Authenticate", f'Digest realm="{realm}", nonce="{nonce}", algorithm={one}, qop="auth"{also}')
+        for one in algorithms
+    ]
+
+
+def read_answer(header: str) -> Answer:
+    """An Authorization header. Raises BadAnswer."""
+    scheme, _, rest = header.strip().partition(" ")
+    if scheme.lower() != "digest":
+        raise BadAnswer("not a Digest")
+    given = _parameters(rest)
+    missing = [name for name in ("username", "realm", "nonce", "uri", "response") if not given.get(name)]
+    if missing:
+        raise BadAnswer(f"without {', '.join(missing)}")
+    qop = given.get("qop", "").lower()
+    if qop and (qop != "auth" or not _COUNT(given.get("nc", "")) or not given.get("cnonce")):
+        raise BadAnswer("qop, nc or cnonce is wrong")
+    response = given["response"].lower()
+    if not _RESPONSE(response) and given.get("algorithm", "MD5").upper() == "MD5":
+        raise BadAnswer("the response is no digest")
+    return Answer(
+        username=given["username"],
+        realm=given["realm"],
+        nonce=given["nonce"],
+        uri=given["uri"],
+        response=response,
+        algorithm=given.get("algorithm", "MD5").upper(),
+        qop=given.get("qop", ""),
+        count=given.get("nc", ""),
+        client_nonce=given.get("cnonce", ""),
+    )
+
+
+def _parameters(text: str) -> dict[str, str]:
+    given: dict[str, str] = {}
+    at = 0
+    while at < len(text) and text[at:].strip():
+        found = _PARAMETER.match(text, at)
+        if not found or len(given) >= MOST_PARAMETERS or found[1].lower() in given:
+            raise BadAnswer("not a list of parameters")
+        quoted, plain = found[2], found[3]
+        given[found[1].lower()] = plain if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        at = found.end()
+    return given
+
+
+def _md5(text: str) -> str:
+    raw = text.encode("utf-8", "surrogateescape")
+    return hashlib.md5(raw, usedforsecurity=False).hexdigest()
