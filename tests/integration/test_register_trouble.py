@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import socketserver
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-import dns.flags
-import dns.message
 import dns.rcode
-import dns.rrset
 import pytest
 
+from tests.dns_server import Dns
 from tests.integration.registering import QUICK, REALM, SOON, asking, entry, of_one, tried
 from tests.servers import free_port
 from tests.sip import Asked, ScriptedRegistrar, Users, scripted_registrar
@@ -269,32 +264,13 @@ def test_a_broken_character_is_no_crash() -> None:
 
 
 @contextmanager
-def nameserver(answer: Callable[[str], Sequence[str] | dns.rcode.Rcode | None]) -> Iterator[Lookup]:
-    """DNS that has for a name: SRV records, a failure, or (None) no answer at all."""
-
-    class Datagram(socketserver.DatagramRequestHandler):
-        def handle(self) -> None:
-            raw, connection = self.request
-            query = dns.message.from_wire(raw)
-            told = dns.message.make_response(query)
-            found = answer(query.question[0].name.to_text(omit_final_dot=True))
-            if found is None:
-                return
-            if isinstance(found, dns.rcode.Rcode):
-                told.set_rcode(found)
-            elif found:
-                told.answer.append(dns.rrset.from_text_list(query.question[0].name, 60, "IN", "SRV", found))
-            connection.sendto(told.to_wire(), self.client_address)
-
-        def finish(self) -> None:
-            """Nothing more than ``handle`` has sent."""
-
-    with socketserver.UDPServer(("127.0.0.1", 0), Datagram) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield Lookup(f"127.0.0.1:{server.server_address[1]}", seconds=1)
-        finally:
-            server.shutdown()
+def nameserver(
+    *records: str, service: str = "_sip._udp", realm: str = REALM, silent: bool = False,
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
+) -> Iterator[Lookup]:  # fmt: skip
+    """DNS that has these records of a realm."""
+    with closing(Dns({f"{service}.{realm}": records}, silent=silent, rcode=rcode)) as server:
+        yield Lookup(server.address, seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -303,60 +279,34 @@ def nameserver(answer: Callable[[str], Sequence[str] | dns.rcode.Rcode | None]) 
 )
 def test_records_are_tried_by_priority(users: Users, transport: Transport, service: str) -> None:
     """The lowest number first; a server where nobody listens is passed over, once for all rows."""
-    asked_for: list[str] = []
     users.passwords["bob"] = "right"
     with scripted_registrar(users) as registrar:
         records = [f"20 0 {registrar.port} localhost.", f"10 0 {free_port()} localhost."]
-
-        def srv(name: str) -> Sequence[str]:
-            asked_for.append(name)
-            return records
-
-        with nameserver(srv) as lookup:
+        with nameserver(*records, service=service) as lookup:
             if transport is Transport.TLS:  # the scripted one speaks none: that is no connection, too
-                how = Asking(transport=transport, lookup=lookup, timers=QUICK)
-                assert of_one(how).verdict is Verdict.NO_ANSWER
+                found = of_one(Asking(transport=transport, lookup=lookup, timers=QUICK))
+                assert found.verdict is Verdict.NO_ANSWER
+                assert f":{registrar.port} " in found.error
             else:
-                how = Asking(transport=transport, lookup=lookup, timers=ONCE)
-                found, _ = tried(how, [entry(), entry("bob")])
-                assert [one.verdict for one in found] == [Verdict.REGISTERS] * 2
-    assert asked_for == [f"{service}.{REALM}"]
+                rows = [entry(), entry("bob")]
+                both, _ = tried(Asking(transport=transport, lookup=lookup, timers=ONCE), rows)
+                assert [one.verdict for one in both] == [Verdict.REGISTERS] * 2
 
 
-def test_weights_share_the_rows_out() -> None:
-    """Of two of one priority the heavier one comes first more often, and the other one, too (RFC 2782)."""
-    records = ["10 80 5001 localhost.", "10 20 5002 localhost.", "5 0 5003 localhost."]
-    with nameserver(lambda _: records) as lookup:
+@pytest.mark.parametrize("status", ["403 Forbidden", ""])
+def test_an_answer_is_not_looked_for_elsewhere(users: Users, status: str) -> None:
+    """After 403 the second server is not asked, and neither when nothing comes back to a password."""
 
-        async def order() -> list[int]:
-            found = await lookup.addresses(REALM, Transport.UDP, None)
-            return list(dict.fromkeys(port for _, port in found))
+    def unwilling(asked: Asked) -> Sequence[bytes]:
+        return ([asked.answered(status)] if status else []) if asked.credentials else users(asked)
 
-        orders = [asyncio.run(order()) for _ in range(100)]
-    assert {tuple(sorted(one)) for one in orders} == {(5001, 5002, 5003)}
-    assert {one[0] for one in orders} == {5003}
-    second = [one[1] for one in orders]
-    assert second.count(5001) > second.count(5002) > 0
-
-
-def test_an_answer_is_not_looked_for_elsewhere(users: Users) -> None:
-    """After 403 the second server is not asked, and neither after a challenge to which nothing came back."""
-    for status in ("403 Forbidden", ""):
-        with (
-            scripted_registrar(
-                lambda asked, status=status: (  # type: ignore[misc]
-                    ([asked.answered(status)] if status else []) if asked.credentials else users(asked)
-                )
-            ) as first,
-            scripted_registrar(users) as second,
-            nameserver(
-                lambda _, ports=(first.port, second.port): [  # type: ignore[misc]
-                    f"{number} 0 {port} localhost." for number, port in enumerate(ports)
-                ]
-            ) as lookup,
-        ):
-            assert of_one(Asking(lookup=lookup, timers=SOON)).verdict is not Verdict.REGISTERS
-            assert second.asked == []
+    with (
+        scripted_registrar(unwilling) as first,
+        scripted_registrar(users) as second,
+        nameserver(f"1 0 {first.port} localhost.", f"2 0 {second.port} localhost.") as lookup,
+    ):
+        assert of_one(Asking(lookup=lookup, timers=SOON)).verdict is not Verdict.REGISTERS
+        assert second.asked == []
 
 
 def test_a_silent_server_is_passed_over(users: Users) -> None:
@@ -365,35 +315,38 @@ def test_a_silent_server_is_passed_over(users: Users) -> None:
     with (
         scripted_registrar(lambda _: []) as first,
         scripted_registrar(users) as second,
-        nameserver(lambda _: [f"1 0 {first.port} localhost.", f"2 0 {second.port} localhost."]) as lookup,
+        nameserver(f"1 0 {first.port} localhost.", f"2 0 {second.port} localhost.") as lookup,
     ):
         found, _ = tried(Asking(lookup=lookup, timers=SOON), [entry(), entry("bob")])
     assert [one.verdict for one in found] == [Verdict.REGISTERS] * 2
     assert len(first.asked) == 1
 
 
-@pytest.mark.parametrize("answer", [dns.rcode.NXDOMAIN, []])
-def test_no_record_means_the_realms_own_host(answer: dns.rcode.Rcode | list[str]) -> None:
+@pytest.mark.parametrize("rcode", [dns.rcode.NXDOMAIN, dns.rcode.NOERROR])
+def test_no_record_means_the_realms_own_host(rcode: dns.rcode.Rcode) -> None:
     """DNS is sure that there is none: the host itself is asked, on port 5060 or 5061."""
-    with nameserver(lambda _: answer) as lookup:
-        for transport, port in ((Transport.TCP, 5060), (Transport.TLS, 5061)):
+    for transport, service, port in (
+        (Transport.TCP, "_sip._tcp", 5060),
+        (Transport.TLS, "_sips._tcp", 5061),
+    ):
+        with nameserver(service=service, realm="localhost", rcode=rcode) as lookup:
             found = of_one(Asking(transport=transport, lookup=lookup, timers=ONCE), entry(realm="localhost"))
             assert found.verdict is Verdict.NO_ANSWER
             assert f":{port} " in found.error
 
 
-@pytest.mark.parametrize("answer", [dns.rcode.SERVFAIL, None])
-def test_dns_that_does_not_answer_is_not_sure_of_anything(answer: dns.rcode.Rcode | None) -> None:
+@pytest.mark.parametrize("silent", [False, True])
+def test_dns_that_does_not_answer_is_not_sure_of_anything(silent: bool) -> None:
     """A failing or silent nameserver is no missing record."""
-    with nameserver(lambda _: answer) as lookup:
+    with nameserver(realm="localhost", silent=silent, rcode=dns.rcode.SERVFAIL) as lookup:
         found = of_one(Asking(lookup=lookup, timers=ONCE), entry(realm="localhost"))
     assert found.verdict is Verdict.CANNOT_TELL
     assert "whether it has a record is not known" in found.error
 
 
 def test_a_realm_that_has_no_such_service() -> None:
-    """A record whose target is a dot says so (RFC 2782)."""
-    with nameserver(lambda _: ["0 0 0 ."]) as lookup:
+    """A record whose target is a dot says so (RFC 2782): its host is not asked."""
+    with nameserver("0 0 0 .", realm="localhost") as lookup:
         found = of_one(Asking(lookup=lookup, timers=ONCE), entry(realm="localhost"))
     assert found.verdict is Verdict.CANNOT_TELL
     assert "no SIP service over udp" in found.error
@@ -401,6 +354,6 @@ def test_a_realm_that_has_no_such_service() -> None:
 
 def test_a_realm_that_is_no_name() -> None:
     """What DNS can't be asked for is no crash."""
-    with nameserver(lambda _: dns.rcode.NXDOMAIN) as lookup:
+    with nameserver(rcode=dns.rcode.NXDOMAIN) as lookup:
         for realm in ("a" * 64, "a..b", "é" * 70):
             assert of_one(Asking(lookup=lookup), entry(realm=realm)).verdict is Verdict.CANNOT_TELL
