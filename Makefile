@@ -1,6 +1,7 @@
 # make demo   the whole journey against a local stand-in for the API
 # make test   every test, with a real Redis and a real PostgreSQL
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
+# make ci-packages   what `make test` needs of Debian's packages (apt, as root or with sudo)
 # make lint   ruff and mypy
 # ARGS go to pytest: make test ARGS="tests/unit -k digest"
 
@@ -9,8 +10,8 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 # Without isolation, so that the build backend's version is a constraint's too.
 EDITABLE := $(PIP) --no-build-isolation --editable
-# Debian packages that the tests need and that no wheel brings: none so far.
-DEBIAN_PACKAGES :=
+# Debian packages that the tests need and that no wheel brings: a SIP registrar, and phones to try it with.
+DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core
 # More than cores: most tests of processes and servers wait rather than compute.
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
@@ -36,12 +37,8 @@ format: $(VENV)/everything
 	$(VENV)/bin/ruff format .
 
 ci-packages:
-ifneq ($(strip $(DEBIAN_PACKAGES)),)
 	$(SUDO) apt-get update --quiet=2
 	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES)
-else
-	@echo "No Debian packages needed: wheels bring Redis and PostgreSQL."
-endif
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -26,6 +26,7 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "List the newest jobs; remove old ones."),
     "status": ("jobs:status", "Say how far a job is."),
     "report": ("jobs:report", "Write the result files of a job again."),
+    "verify": ("verify:verify", "Register with each password over SIP and say who can."),
     "realm": ("realms:realm", "List, show, create, change and delete realms."),
     "credential": ("credentials:credential", "List, show and delete the users that are stored."),
     "call": ("call:call", "Place one test call and say what became of it."),

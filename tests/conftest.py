@@ -8,10 +8,12 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from tests.kamailio import Kamailio
 from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.servers import Postgres, Redis
@@ -101,6 +103,26 @@ def make_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield make
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def make_kamailio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Kamailio]]:
+    """A SIP registrar of the test's own, with the options of its class; it holds nobody."""
+    servers: list[Kamailio] = []
+
+    def make(**options: Any) -> Kamailio:
+        servers.append(Kamailio(tmp_path_factory.mktemp("kamailio"), **options))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def kamailio(make_kamailio: Callable[..., Kamailio]) -> Kamailio:
+    """A SIP registrar that holds nobody yet, for UDP and TCP."""
+    return make_kamailio()
 
 
 @pytest.fixture

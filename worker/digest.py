@@ -1,4 +1,4 @@
-"""The two hashes that Bandwidth stores in place of a password. Pure: text in, hex out.
+"""The two hashes that Bandwidth stores in place of a password, and what a phone answers with. Pure.
 
 A digest is password-equivalent (whoever has it can register), so it is a secret like the password.
 """
@@ -28,3 +28,19 @@ def digests(composite: str, realm: str, password: str) -> tuple[str, str]:
         md5(name + ending, usedforsecurity=False).hexdigest(),
         md5(name + b"@" + host + ending, usedforsecurity=False).hexdigest(),
     )
+
+
+def response(ha1: str, uri: str, nonce: str, cnonce: str = "", count: str = "") -> str:
+    """What answers a registrar's challenge to REGISTER (RFC 2617, section 3.2.2): 32 hex digits, MD5.
+
+    ``ha1`` is one of the two digests; ``uri`` and ``nonce`` go in as they stand in the header, in
+    quotes. With ``cnonce`` and ``count`` (``nc``: which use of the nonce this is, 8 hex digits) it is
+    the form for ``qop=auth``, without them the older form (no ``qop``).
+    """
+    ha2 = _md5(f"REGISTER:{uri}")
+    use = f"{count}:{cnonce}:auth:" if cnonce else ""
+    return _md5(f"{ha1}:{nonce}:{use}{ha2}")
+
+
+def _md5(text: str) -> str:
+    return md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 def utc_now() -> dt.datetime:
@@ -333,3 +334,5 @@ class Job:
     """When it was kept as a plan, for ``import --plan``."""
     carried_out_by: str = ""
     """Of a saved plan, the job that carried it out."""
+    verified: Mapping[str, Any] | None = None
+    """What trying its rows on a registrar came to, the last time; as ``verify --json`` prints it."""

@@ -42,6 +42,8 @@ UNDO_COLUMNS = (
 )  # fmt: skip
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
+_REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
+
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
 
@@ -118,14 +120,16 @@ def write_undone(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) ->
 
 
 @contextmanager
-def new_table(path: Path, header: Sequence[str]) -> Iterator[Callable[[Sequence[str]], None]]:
+def new_table(
+    path: Path, header: Sequence[str], hint: str = _REPORT
+) -> Iterator[Callable[[Sequence[str]], None]]:
     """A CSV file of its own; what it yields writes one line, with its cells made harmless.
 
-    Raises SiprosterError when it can't be written; it takes its name when it is whole.
+    Raises SiprosterError, with the hint, when it can't be written; it takes its name when it is whole.
     """
-    with _explained(path.parent), _new_file(path) as file:
+    with _explained(path.parent, hint), _new_file(path) as file:
         writer = csv.writer(file)
-        writer.writerow(header)
+        writer.writerow(map(neutral, header))
         yield lambda cells: writer.writerow(map(neutral, cells))
 
 
@@ -176,6 +180,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "retries": job.retries,
         "parent": job.parent or None,
         "absent": job.absent,
+        "verify": job.verified,
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
             **existing(folder, ABSENT),
@@ -221,13 +226,13 @@ def _new_file(path: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise SiprosterError(
             f"the result files can't be written to {folder}: {_reason(error)}",
-            "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger",
+            hint,
         ) from None
 
 

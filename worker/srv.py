@@ -17,6 +17,11 @@ import dns.resolver
 
 from worker.errors import NotFound, Unavailable, UsageError
 
+
+class NotOffered(NotFound):
+    """The realm's record says that there is no such service."""
+
+
 SERVICES: Mapping[str, str] = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 """Transport to what stands before the realm's host name."""
 
@@ -41,7 +46,8 @@ def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: flo
     """The targets in the order in which they are to be tried: by priority, at random by weight.
 
     ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a DNS server; empty: the system's. Raises NotFound where
-    the realm has no such record, Unavailable where nobody told, UsageError for a resolver that is no address.
+    the realm has no such record (NotOffered: one that says that there is no such service), Unavailable
+    where nobody told, UsageError for a resolver that is no address.
     """
     name = f"{SERVICES[transport]}.{realm}"
     try:
@@ -57,7 +63,11 @@ def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: flo
     targets = [_target(record) for record in records if isinstance(record, dns.rdtypes.IN.SRV.SRV)]
     offered = [target for target in targets if target.host]
     if not offered:
-        raise _none(name)
+        raise (
+            NotOffered(f"{name} says that {realm} has no SIP service over {transport}")
+            if targets
+            else _none(name)
+        )
     return offered
 
 

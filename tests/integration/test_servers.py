@@ -12,6 +12,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.kamailio import needed
 from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
 from tests.servers import Redis, missing
 
@@ -94,3 +95,9 @@ def test_a_terminated_run_leaves_no_server(tmp_path: Path) -> None:
         run.communicate(timeout=30)
     assert len(pids) == 2
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+
+
+def test_a_missing_program_says_how_to_get_it() -> None:
+    """A registrar or a phone that isn't installed fails its test, and is not passed over."""
+    with pytest.raises(pytest.fail.Exception, match="no-such-phone is not installed: run make ci-packages"):
+        needed("no-such-phone")

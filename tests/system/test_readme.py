@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -57,8 +58,8 @@ class Reader:
 
     program: Program
     sandbox: Sandbox
-    fixture: Callable[[str], str]
-    """The URL that a fixture gives: a server is started for those who need it."""
+    fixture: Callable[[str], Any]
+    """What a fixture gives, such as a URL: a server is started for those who need it."""
     substitutions: dict[str, str] = field(default_factory=dict)
     """Printed to run, in every block."""
     jobs: list[str] = field(default_factory=list)
@@ -187,6 +188,17 @@ def roster(reader: Reader) -> None:
     (reader.folder / "legacy.txt").write_bytes(legacy.encode("cp850"))
 
 
+def registering(reader: Reader) -> None:
+    """The roster is imported, and a registrar holds what was posted."""
+    kamailio = reader.fixture("kamailio")
+    run(reader.program, "import", "staff.csv")
+    kamailio.hold(reader.sandbox.credentials())
+    reader.substitutions = {
+        "siproster verify staff.csv": f"siproster verify staff.csv --registrar {kamailio.place}"
+    }
+    reader.in_place = {user.name for user in users(20)}
+
+
 def troubled_jobs(reader: Reader) -> None:
     """A job of which one row failed, corrected since; two that were interrupted."""
     wanted = [*users(3, first=200), User("front desk", "Pw-4711-front")]
@@ -238,6 +250,7 @@ NEEDS: dict[str, Callable[[Reader], None]] = {
     "A first import": first_import,
     "Which family of endpoints": families,
     "The roster": roster,
+    "Can they register?": registering,
     "Rows that failed, jobs that stopped": troubled_jobs,
     "A test call": a_call,
     "How it scales out": several_hosts,

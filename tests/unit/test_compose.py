@@ -151,6 +151,7 @@ def test_the_image_runs_the_program_as_nobody_special() -> None:
 def test_the_file_knows_every_option_of_import() -> None:
     """siproster.toml takes what import takes, less what is said anew each time."""
     each_time = {"account", "config", "debug", "detach", "help", "json", "plan", "profile", "yes"}
+    each_time |= {"registrar", "transport", "verify"}
     command = cli.get_command(click.Context(cli), "import")
     assert command is not None
     options = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.digest import digests
+from worker.digest import digests, response
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -88,3 +88,15 @@ def test_broken_unicode_does_not_show_the_password() -> None:
         digests("alice", "r", "hunter2\udcff")
     assert "hunter2" not in str(caught.value)
     assert "udcff" not in str(caught.value)
+
+
+def test_the_answer_to_a_challenge() -> None:
+    """Both forms of RFC 2617, computed here with coreutils' md5sum."""
+    # h=$(printf 'alice:r.example:pw' | md5sum | cut -c1-32)
+    # a=$(printf 'REGISTER:sip:r.example' | md5sum | cut -c1-32)
+    # printf "$h:nonce1:$a" | md5sum;  printf "$h:nonce1:00000002:c0ffee:auth:$a" | md5sum
+    ha1, _ = digests("alice", "r.example", "pw")
+    assert response(ha1, "sip:r.example", "nonce1") == "f5d359a772ead40632f2e42abe519589"
+    assert (
+        response(ha1, "sip:r.example", "nonce1", "c0ffee", "00000002") == "56b3532e1dd6c915e428649611442a64"
+    )

@@ -33,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "api": NOUNS | {"wire", "throttle"},
     "report": NOUNS | {"ledger"},
     "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
+    "register": NOUNS | {"digest", "srv"},
     "tasks": NOUNS | {"importing", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -60,7 +61,9 @@ LIBRARIES: dict[str, set[str]] = {
     "throttled": {"throttle"},
     "uvicorn": {"sandbox"},
     # Of the standard library: only these open sockets or databases themselves.
-    "socket": {"sandbox", "api"},
+    "asyncio": {"register", "sandbox"},
+    "socket": {"api", "register", "sandbox"},
+    "ssl": {"api", "register"},
     "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

@@ -36,7 +36,11 @@ _NOT_AFTER = click.option(
 @click.argument("job_id", metavar="JOB")
 @click.option("--corrections", metavar="FILE", help="A corrected failed.csv of that job.")
 @click.option(
-    "--roster", "roster_", metavar="FILE", help="The job's roster, when its passwords are not kept any more."
+    "--roster",
+    "roster_",
+    metavar="FILE",
+    default="",
+    help="The job's roster, when its passwords are not kept any more.",
 )
 @click.option(
     "--on-existing",
@@ -66,7 +70,7 @@ def retry(job_id: str, **given: Any) -> None:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
     options = _again(parent.options, given)
-    with _roster(given["roster_"], parent) as again:
+    with roster_of(given["roster_"], parent) as again:
         rows = EarlierRows(session.ledger, session.seal, parent, options, corrections, again)
         job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
         report.make_folder(report.folder_of(job))
@@ -188,8 +192,8 @@ def _take_over(session: Session, job: Job) -> None:
     free_the_dead(session.ledger, job.id)
 
 
-def _roster(path: str | None, parent: Job) -> AbstractContextManager[Roster | None]:
-    """The job's roster once more; UsageError when it is another file."""
+def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
+    """The job's roster once more, where a path is given; UsageError when it is another file."""
     if not path:
         return nullcontext()
     opened = roster.open_roster(path, parent.options)

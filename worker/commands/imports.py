@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -19,10 +22,18 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.plans import carry_out
+from worker.commands.proving import GENTLE_FLIGHT, GENTLE_RATE, OfJob, Trial, asking_of, prove
 from worker.commands.running import begin, finish, run, tell_roster
 from worker.commands.session import Session, settings_options
+from worker.commands.verdicts import tell
 from worker.errors import UsageError
 from worker.importing.job import new_job
+from worker.model import Job
+from worker.register import Transport
+from worker.roster import Roster
+
+_ALL = "all"
+"""What ``--verify`` without a number means."""
 
 
 @click.command("import")
@@ -33,6 +44,22 @@ from worker.importing.job import new_job
 @absent_option
 @results_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@click.option(
+    "--verify",
+    metavar="[=N]",
+    is_flag=False,
+    flag_value=_ALL,
+    default="",
+    help="Then register with each password that is in place, or with N of them, and say who can.",
+)
+@click.option("--registrar", metavar="HOST:PORT", default="", help="Where --verify asks  [what DNS says]")
+@click.option(
+    "--transport",
+    type=click.Choice([one.value for one in Transport]),
+    default=Transport.UDP.value,
+    show_default=True,
+    help="How the REGISTERs of --verify travel.",
+)
 @yes_option
 @json_option
 @settings_options
@@ -52,7 +79,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     if plan_:
         carry_out(ctx, session, plan_, given)
-    options = parsed(ctx, given)
+    options, trial = parsed(ctx, given), _trial(given)
     with roster.open_roster(str(source), options) as opened:
         tell_roster(opened)
         job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
@@ -61,4 +88,41 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         report.make_folder(report.folder_of(job))
         begin(session, job)
         run(session, job, opened, yes=given["yes"])
-    finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+        then = partial(_verify, session, trial, opened, _sample(given["verify"])) if trial else _nothing
+        finish(session, job.id, detach=given["detach"], as_json=given["as_json"], then=then)
+
+
+def _trial(given: Mapping[str, Any]) -> Trial | None:
+    """How rows are tried afterwards; None: they aren't. Raises UsageError before anything is read."""
+    _sample(given["verify"])
+    asking = asking_of(given)
+    if not given["verify"]:
+        return None
+    if given["detach"]:
+        raise UsageError(
+            "--verify waits for the job's end, and --detach doesn't", "siproster verify JOB later"
+        )
+    return Trial(asking, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
+
+
+def _sample(said: str) -> int | None:
+    """``N`` of ``--verify=N``."""
+    if said in ("", _ALL):
+        return None
+    if not (said.isdecimal() and int(said)):
+        raise UsageError(
+            f"--verify {said}: it takes a number of rows", "ROSTER --verify, or --verify=N ROSTER"
+        )
+    return int(said)
+
+
+def _verify(session: Session, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:
+    """Try what is in place, as ``verify JOB`` does; the exit code."""
+    proof = prove(trial, OfJob(session, job, opened, sample), report.folder_of(job))
+    session.ledger.jobs.set_verified(job.id, proof.facts)
+    tell(proof.facts, sys.stderr)
+    return proof.code
+
+
+def _nothing(job: Job) -> int:
+    return 0

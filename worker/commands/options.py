@@ -185,6 +185,18 @@ def from_file(
     return merged
 
 
+def refuse_said(ctx: click.Context, allowed: frozenset[str], where: str, why: str) -> None:
+    """UsageError where the command line says more than the options that mean something there."""
+    said = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in allowed
+        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if said:
+        raise UsageError(f"{', '.join(said)} can't be said {where}", why)
+
+
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
     """The options, checked; UsageError says what is wrong with which."""
     for name in ("rate", "patience", "keep_days"):

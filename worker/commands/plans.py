@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from worker import report, roster
 from worker.commands import watch
@@ -24,6 +23,7 @@ from worker.commands.options import (
     parsed,
     posting_options,
     reading_options,
+    refuse_said,
     results_option,
 )
 from worker.commands.running import begin, draw, finish, run, tell_roster
@@ -85,7 +85,9 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
 
 def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> None:
     """``import --plan``: exactly what was planned; what has changed since is refused, row by row."""
-    _refuse_other_options(ctx)
+    refuse_said(
+        ctx, _OF_THE_RUN, "with --plan", "make another plan with it: what was approved can't be changed"
+    )
     kept = session.ledger.jobs.get(plan_id)
     _refuse_no_plan(kept)
     session.station.check(kept)
@@ -218,15 +220,3 @@ def _refuse_no_plan(kept: Job) -> None:
         raise UsageError(f"job {kept.id} is not a plan", "`siproster plan ROSTER --save` keeps one")
     if kept.state is not JobState.PLANNING:
         raise Conflict(f"plan {kept.id} is {kept.state}", "plan the roster again")
-
-
-def _refuse_other_options(ctx: click.Context) -> None:
-    """What was approved can't be changed on the way."""
-    said = [
-        parameter.opts[0]
-        for parameter in ctx.command.params
-        if parameter.name not in _OF_THE_RUN
-        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    ]
-    if said:
-        raise UsageError(f"{', '.join(said)} can't be said with --plan", "make another plan with it")

@@ -73,8 +73,15 @@ def draw(
     )  # fmt: skip
 
 
-def finish(session: Session, job_id: str, *, detach: bool, as_json: bool) -> None:
-    """Run a planned job to its end, or leave it to the workers."""
+def finish(
+    session: Session,
+    job_id: str,
+    *,
+    detach: bool,
+    as_json: bool,
+    then: Callable[[Job], int] = lambda job: 0,
+) -> None:
+    """Run a planned job to its end, and ``then`` do the rest; or leave it to the workers."""
     stop_when_too_many_failed(session.ledger, session.ledger.jobs.get(job_id))
     if detach and session.ledger.jobs.state(job_id).active:
         watch.put_on_queue(session, job_id)
@@ -83,7 +90,7 @@ def finish(session: Session, job_id: str, *, detach: bool, as_json: bool) -> Non
             tell_json({"job": job_id})
         sys.exit(0)
     results = session.ledger.jobs.get(job_id).options.results
-    sys.exit(watch.run(session, job_id, results, as_json=as_json))
+    sys.exit(watch.run(session, job_id, results, as_json=as_json, then=then))
 
 
 def tell_roster(opened: Roster) -> None:

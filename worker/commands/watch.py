@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,18 @@ def put_on_queue(session: Session, job_id: str) -> None:
     sweep(session.ledger, broker_queue(session), job_id)
 
 
-def run(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
-    """Watch a started job to its end, write its results, tell its summary; the exit code."""
+def run(
+    session: Session,
+    job_id: str,
+    results: str,
+    *,
+    as_json: bool,
+    then: Callable[[Job], int] = lambda job: 0,
+) -> int:
+    """Watch a started job to its end, write its results, tell its summary; the exit code.
+
+    ``then`` is what remains to be done with a job that is done; its exit code counts where the job's is 0.
+    """
     session.ledger.chunks.shred_expired()
     with interruptible() as interrupt:
         try:
@@ -63,7 +73,9 @@ def run(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
                 _run_embedded(session, job_id, interrupt)
         except Interrupted:
             return _tell_interrupted(session, job_id)
-    return tell_end(session, job_id, results, as_json=as_json)
+    job = session.ledger.jobs.get(job_id)
+    code = then(job) if job.state is JobState.DONE else 0
+    return tell_end(session, job_id, results, as_json=as_json) or code
 
 
 def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> int:

@@ -30,6 +30,7 @@ _READ = text("""
     UPDATE jobs SET rows = :rows, warnings = :warnings, look_requests = :requests, look_retries = :retries
     WHERE id = :job""")
 _ABSENT = text("UPDATE jobs SET absent = :absent WHERE id = :job")
+_VERIFIED = text("UPDATE jobs SET verified = :facts WHERE id = :job")
 _SAVE = text("UPDATE jobs SET saved = :now, why = :why WHERE id = :job AND state = 'planning'")
 _KEEP_ALL_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job")
 _CARRIED_OUT = text("""
@@ -172,6 +173,11 @@ class Jobs:
         """How many users are stored on the roster's realms and not in the roster."""
         with self._store.begin() as connection:
             connection.execute(_ABSENT, {"job": job, "absent": absent})
+
+    def set_verified(self, job: str, facts: Mapping[str, Any]) -> None:
+        """What trying the job's rows on a registrar came to; the last time counts."""
+        with self._store.begin() as connection:
+            connection.execute(_VERIFIED, {"job": job, "facts": json.dumps(facts)})
 
     def save(self, job: str, kept_for: float) -> None:
         """Keep a planned job for somebody's word, for so many seconds; others may write to the account."""
@@ -346,6 +352,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         finished=_moment_or_none(row["finished"]),
         requests=int(row["requests"]), retries=int(row["retries"]), absent=row["absent"],
         saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
+        verified=json.loads(row["verified"]) if row["verified"] else None,
     )  # fmt: skip
 
 

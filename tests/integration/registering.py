@@ -1,0 +1,48 @@
+"""Rows tried on a registrar, and what came of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import Any
+
+from tests.sip import ScriptedRegistrar
+from worker.register import Asking, Entry, Finding, Pace, Place, Timers, Verifier
+
+REALM = "acme-0a1b2c.auth.bandwidth.com"
+
+QUICK = Timers(t1=0.01, t2=0.08, total=0.64)
+"""A fiftieth of RFC 3261's: just as many messages. For registrars that never answer."""
+
+SOON = Timers(t1=0.5, t2=1, total=3)
+"""For registrars that answer some requests and leave others."""
+
+
+def entry(user: str = "alice", password: str = "right", realm: str = REALM) -> Entry:
+    """A row."""
+    return Entry(2, user, realm, password)
+
+
+def asking(registrar: ScriptedRegistrar, **options: Any) -> Asking:
+    """There, with RFC 3261's timers where the test doesn't say otherwise."""
+    return Asking(place=Place("127.0.0.1", registrar.port), **options)
+
+
+def tried(how: Asking, entries: Iterable[Entry], in_flight: int = 1) -> tuple[list[Finding], list[str]]:
+    """What came of the rows, and why others were not tried any more."""
+    verifier = Verifier(how, Pace(1e9), in_flight)
+
+    async def all_of_them() -> list[Finding]:
+        async with aclosing(verifier.findings(entries)) as findings:
+            found = [finding async for _, finding in findings]
+        await verifier.close()
+        return found
+
+    return asyncio.run(all_of_them()), verifier.given_up
+
+
+def of_one(how: Asking, one: Entry | None = None) -> Finding:
+    """What came of a single row."""
+    ((found,), _) = tried(how, [one or entry()])
+    return found

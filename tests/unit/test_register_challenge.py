@@ -1,0 +1,148 @@
+"""Which challenge is answered, how, and what is said where none can be."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from worker.digest import digests, response
+from worker.register.challenge import Challenge, challenge, stale
+from worker.register.finding import Undecided
+from worker.register.message import Reply, parse
+
+REALM = "acme-0a1b2c.auth.bandwidth.com"
+GOOD = f'Digest realm="{REALM}", nonce="n1", qop="auth", algorithm=MD5'
+HA1, _ = digests("alice", REALM, "pw")
+
+
+def asking(*challenges: str, status: int = 401) -> Reply:
+    """An answer with these challenges, each in a header of its own."""
+    name = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}[status]
+    headers = "".join(f"{name}: {one}\r\n" for one in challenges)
+    reply = parse(
+        f"SIP/2.0 {status} No\r\nVia: x;branch=z9hG4bK1\r\nCSeq: 1 REGISTER\r\n{headers}\r\n".encode()
+    )
+    assert reply is not None
+    return reply
+
+
+def chosen(*challenges: str, status: int = 401) -> Challenge:
+    """The one that is answered."""
+    return challenge(asking(*challenges, status=status), REALM)
+
+
+def parameters(value: str) -> dict[str, str]:
+    """Those of a header that answers."""
+    assert value.startswith("Digest ")
+    return {name: quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|(\w+))', value)}
+
+
+def test_an_answer_with_qop() -> None:
+    """The response is the one of RFC 2617 for what stands beside it; the algorithm is said back."""
+    name, value = chosen(GOOD + ', opaque="o"').answer("alice", HA1, f"sip:{REALM}")
+    given = parameters(value)
+    assert name == "Authorization"
+    assert given["response"] == response(HA1, f"sip:{REALM}", "n1", given["cnonce"], "00000001")
+    del given["response"], given["cnonce"]
+    assert given == {
+        "username": "alice", "realm": REALM, "nonce": "n1", "uri": f"sip:{REALM}", "algorithm": "MD5",
+        "qop": "auth", "nc": "00000001", "opaque": "o",
+    }  # fmt: skip
+
+
+def test_an_answer_without_qop() -> None:
+    """Where none was asked for nothing of it is sent, nor an algorithm that nobody named."""
+    _, value = chosen(f'Digest realm="{REALM}", nonce="n1"').answer("alice", HA1, f"sip:{REALM}")
+    given = parameters(value)
+    assert given["response"] == response(HA1, f"sip:{REALM}", "n1")
+    assert given.keys() == {"username", "realm", "nonce", "uri", "response"}
+
+
+def test_a_proxys_challenge() -> None:
+    """407 is answered in the proxy's own header."""
+    assert chosen(GOOD, status=407).answer("alice", HA1, "sip:x")[0] == "Proxy-Authorization"
+
+
+def test_no_two_answers_are_alike() -> None:
+    """Each has a cnonce of its own."""
+    one = chosen(GOOD)
+    assert one.answer("alice", HA1, "sip:x") != one.answer("alice", HA1, "sip:x")
+
+
+def test_an_empty_opaque_goes_back() -> None:
+    """Kamailio sends none, others an empty one; both come back as they were."""
+    assert chosen(GOOD + ', opaque=""').answer("a", HA1, "sip:x")[1].endswith(', opaque=""')
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f'Digest realm="{REALM}", nonce="n0", algorithm=SHA-256, qop="auth"',
+        'Digest realm="another.example", nonce="n0"',
+        'Basic realm="x"',
+        "Negotiate abcdef==",
+        f'Digest realm="{REALM}"',
+        f'Digest realm="{REALM}", nonce="n0", qop="auth-int"',
+        f'Digest realm="{REALM}", nonce="n0", algorithm=MD5-sess',
+        f'Digest realm="{REALM}", nonce="{"n" * 2000}"',
+        f'Digest realm="{REALM}", nonce="n\\"',
+        "",
+    ],
+)
+def test_the_first_that_can_be_answered(before: str) -> None:
+    """Those before it are passed over (RFC 8760, section 2.4), in headers of their own or in one."""
+    later = f'Digest realm="{REALM}", nonce="n2"'
+    assert chosen(before, GOOD, later).nonce == "n1"
+    if before and "\\" not in before:
+        assert chosen(f"{before}, {GOOD}, {later}").nonce == "n1"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f'digest Realm="{REALM}",NONCE="n1",QOP="auth-int, auth",Algorithm=md5',
+        f'Digest  realm = "{REALM}" , nonce = "n1" , qop=auth',
+        f'Digest realm="{REALM}", nonce=n1, nonce="n9", algorithm="MD5"',
+    ],
+)
+def test_as_careless_servers_write_it(written: str) -> None:
+    """Case, spaces, quotes where none belong and none where they do; what stands twice counts once."""
+    assert (chosen(written).nonce, chosen(written).realm) == ("n1", REALM)
+
+
+@pytest.mark.parametrize(
+    ("offered", "said"),
+    [
+        (
+            f'Digest realm="{REALM}", nonce="n", algorithm=SHA-256',
+            "the server wants SHA-256; the stored digest",
+        ),
+        ('Digest realm="other.example", nonce="n"', "asks for the realm 'other.example'"),
+        ('Basic realm="x"', "the server wants basic, not Digest"),
+        (f'Digest realm="{REALM}", nonce="n", qop="auth-int"', "qop=auth-int"),
+        (f'Digest realm="{REALM}", nonce="n", algorithm=MD5-sess', "MD5-SESS"),
+        (f'Digest realm="{REALM}", nonce=""', "damaged"),
+        (f'Digest realm="{REALM}", nonce="n", opaque="\x07"', "damaged"),
+        ("", "does not say how"),
+    ],
+)
+def test_what_is_said_where_none_can_be_answered(offered: str, said: str) -> None:
+    """The obstacle by its name."""
+    with pytest.raises(Undecided, match=re.escape(said)) as caught:
+        chosen(offered)
+    assert "401 No" in str(caught.value)
+
+
+def test_a_stale_nonce() -> None:
+    """Only stale=true asks for another attempt; the new nonce is the one to answer."""
+    renewed = stale(asking(GOOD.replace("n1", "n2") + ", stale=TRUE"), REALM)
+    assert renewed is not None
+    assert renewed.nonce == "n2"
+    assert stale(asking(GOOD + ", stale=false"), REALM) is None
+    assert stale(asking(GOOD), REALM) is None
+
+
+def test_nothing_secret_is_in_a_repr() -> None:
+    """A nonce is nobody's business either."""
+    assert "n1" not in repr(chosen(GOOD))

@@ -1,0 +1,276 @@
+"""Rows tried on a registrar: what ``verify ROSTER``, ``verify JOB`` and ``import --verify`` share."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from worker import report
+from worker.commands.screen import ProgressScreen, say
+from worker.commands.session import Session
+from worker.commands.verdicts import OWN_COLUMNS, Sheet
+from worker.errors import UsageError
+from worker.importing.checked import Checked, check
+from worker.importing.look import RosterRows
+from worker.importing.placed import in_place, placed
+from worker.importing.realms import JobRealms
+from worker.ledger import Progress
+from worker.model import Job, Options, utc_now
+from worker.register import (
+    Asking,
+    AuthName,
+    Entry,
+    Finding,
+    Lookup,
+    Pace,
+    Place,
+    Transport,
+    Verdict,
+    Verifier,
+)
+from worker.roster import Roster
+from worker.srv import check_address
+
+GENTLE_RATE = 10.0
+"""Rows a second, where nobody says otherwise: it is somebody's production registrar."""
+
+GENTLE_FLIGHT = 4
+"""Rows at once."""
+
+VERIFY = "verify.csv"
+
+_TOLD = 20
+"""Problems of rows that are told one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How rows are tried."""
+
+    asking: Asking
+    registrar: str
+    """As it was said; empty: what DNS says of each realm."""
+    rate: float
+    in_flight: int
+
+
+class Tried(Protocol):
+    """The rows that are to be tried, in the roster's order."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def columns(self) -> Sequence[str]: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def to_try(self) -> int: ...
+
+    def chosen(self) -> Iterator[Checked]:
+        """Those to be tried, among those that can't be."""
+
+    def host(self, checked: Checked) -> str:
+        """The host name of a row's realm, as the API returns it; what the row says where there is none."""
+
+
+class OfRoster:
+    """A roster's rows: read once to know them, so that nothing is asked for a bad roster."""
+
+    def __init__(self, opened: Roster, session: Session, options: Options, sample: int | None) -> None:
+        self._opened, self._options = opened, options
+        self._realms = JobRealms(session.client(options), None, "", options)
+        self.name, self.sha256, self.columns = opened.name, opened.sha256, opened.columns
+        self._sample = _Sample(sample)
+        self.rows = self._invalid = 0
+        for checked in self._checked():
+            self.rows += 1
+            if checked.row.problems:
+                self._tell_invalid(checked)
+            else:
+                self._sample.offer(checked.row.line)
+        self.to_try = self._sample.size
+        invalid = f", {self._invalid} invalid and not tried" if self._invalid else ""
+        say(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
+
+    def chosen(self) -> Iterator[Checked]:
+        """The sample, and the rows that can't be tried."""
+        return self._sample.of(self._checked())
+
+    def host(self, checked: Checked) -> str:
+        """The host name of a row's realm."""
+        return self._realms.host(checked.realm) or checked.row.realm
+
+    def _checked(self) -> Iterable[Checked]:
+        for page in check(self._opened.rows(), self._realms, self._options.api):
+            yield from page
+
+    def _tell_invalid(self, checked: Checked) -> None:
+        self._invalid += 1
+        if self._invalid <= _TOLD:
+            for problem in checked.row.problems:
+                say(f"  line {checked.row.line}: {problem.code}: {problem.text}", "red")
+        elif self._invalid == _TOLD + 1:
+            say("  …", "red")
+
+
+class OfJob:
+    """The rows of a job that are in place, with the passwords of its roster."""
+
+    def __init__(self, session: Session, job: Job, roster: RosterRows, sample: int | None) -> None:
+        self._session, self._job, self._roster = session, job, roster
+        self._hosts = {key: realm.host for key, realm in session.ledger.jobs.realms(job.id).items()}
+        self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
+        self.rows = in_place(session.ledger, job)
+        self._sample = _Sample(sample)
+        if sample:
+            for checked in self._placed():
+                if not checked.row.problems:
+                    self._sample.offer(checked.row.line)
+        self.to_try = self._sample.size if sample else self.rows
+        say(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
+
+    def chosen(self) -> Iterator[Checked]:
+        """The sample, and the rows that can't be tried."""
+        return self._sample.of(self._placed())
+
+    def host(self, checked: Checked) -> str:
+        """The host name of a row's realm, as the job has it."""
+        return self._hosts.get(checked.realm, "")
+
+    def _placed(self) -> Iterator[Checked]:
+        return placed(self._session.ledger, self._session.seal, self._job, self._roster)
+
+
+class _Sample:
+    """So many lines of all that are offered, drawn at random in one pass; None: all of them."""
+
+    def __init__(self, wanted: int | None) -> None:
+        self._wanted = wanted
+        self._drawn: list[int] = []
+        self._offered = 0
+
+    def offer(self, line: int) -> None:
+        """One more line that may be drawn."""
+        self._offered += 1
+        if self._wanted is None:
+            return
+        if len(self._drawn) < self._wanted:
+            self._drawn.append(line)
+        elif (at := random.randrange(self._offered)) < self._wanted:  # noqa: S311 (a sample, no secret)
+            self._drawn[at] = line
+
+    @property
+    def size(self) -> int:
+        """How many lines there will be."""
+        return self._offered if self._wanted is None else len(self._drawn)
+
+    def of(self, rows: Iterable[Checked]) -> Iterator[Checked]:
+        """The rows that were drawn, and those that can't be tried."""
+        drawn = None if self._wanted is None else frozenset(self._drawn)
+        return (one for one in rows if drawn is None or one.row.problems or one.row.line in drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What trying the rows came to."""
+
+    facts: dict[str, Any]
+    """As ``--json`` prints them, and as the job keeps them."""
+    code: int
+    """The exit code: 0 all register, 10 some don't, 5 nothing could be found out, 130 interrupted."""
+
+
+def prove(trial: Trial, tried: Tried, folder: Path) -> Proof:
+    """Try the rows, write ``verify.csv``, and say what is left to say. In the main thread only."""
+    report.make_folder(folder)
+    say(
+        f"at most {trial.rate:g} rows a second, {trial.in_flight} at once "
+        "(--rate, --concurrency); two REGISTERs each"
+    )
+    verifier = Verifier(trial.asking, Pace(trial.rate), trial.in_flight)
+    header = [*OWN_COLUMNS, *tried.columns]
+    began = time.monotonic()
+    with report.new_table(folder / VERIFY, header, "name a folder of yours with --results") as write:
+        sheet = Sheet(write, tried.host)
+        interrupted = _go(verifier, sheet, tried)
+    facts = _facts(trial, tried, sheet, verifier)
+    facts["seconds"] = round(time.monotonic() - began, 3)
+    facts["files"] = {"verify": str(folder / VERIFY)}
+    return Proof(facts, _end(sheet, verifier.given_up, tried.to_try, interrupted=interrupted))
+
+
+def place(text: str, transport: Transport) -> Place | None:
+    """``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None where nothing is said. Raises UsageError."""
+    if not text:
+        return None
+    usual = 5061 if transport is Transport.TLS else 5060
+    found = re.fullmatch(r"(?:\[([^\]\s]+)\]|([^\s:/\[\]]+))(?::([0-9]{1,5}))?", text)
+    number = int(found[3] or usual) if found else 0
+    if found is None or not 0 < number < 65_536:
+        raise UsageError(
+            f"--registrar {text}: it takes HOST:PORT", "for example 192.0.2.10:5060 or [2001:db8::10]:5060"
+        )
+    return Place(found[1] or found[2], number)
+
+
+def asking_of(given: Mapping[str, Any]) -> Asking:
+    """How to ask, out of what the options say. Raises UsageError."""
+    transport = Transport(given["transport"])
+    resolver = given.get("resolver", "")
+    check_address(resolver)
+    return Asking(
+        transport=transport,
+        auth_name=AuthName(given.get("auth_name", AuthName.USER)),
+        with_contact=given.get("with_contact", False),
+        lookup=Lookup(resolver),
+        place=place(given["registrar"], transport),
+    )
+
+
+def _go(verifier: Verifier, sheet: Sheet, tried: Tried) -> bool:
+    """Try the rows and write them; whether somebody ended it."""
+    screen = ProgressScreen()
+
+    def found(entry: Entry, finding: Finding) -> None:
+        sheet.found(entry, finding)
+        screen.show(Progress(tried.to_try, sheet.tried, 0))
+
+    with screen.running():
+        interrupted = verifier.run(sheet.entries(tried.chosen()), found)
+    sheet.close()
+    return interrupted
+
+
+def _facts(trial: Trial, tried: Tried, sheet: Sheet, verifier: Verifier) -> dict[str, Any]:
+    return {
+        "at": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "roster": {"name": tried.name, "sha256": tried.sha256, "rows": tried.rows},
+        "registrar": trial.registrar or None,
+        "transport": str(trial.asking.transport),
+        "auth_name": str(trial.asking.auth_name),
+        "with_contact": trial.asking.with_contact,
+        "tried": sheet.tried,
+        "counts": {str(verdict): rows for verdict, rows in sheet.counts.items()},
+        "registered_now": sheet.with_phone,
+        "bindings": sheet.bindings,
+        "given_up": verifier.given_up,
+    }
+
+
+def _end(sheet: Sheet, given_up: list[str], to_try: int, *, interrupted: bool) -> int:
+    """Say what is left to say; the exit code."""
+    for reason in given_up:
+        say(reason, "yellow")
+    if interrupted:
+        say(f"interrupted: {to_try - sheet.tried} rows were not tried", "yellow")
+        return 130
+    if to_try and (not sheet.decided or (given_up and sheet.decided < sheet.tried)):
+        return 5
+    return 0 if set(sheet.counts) <= {Verdict.REGISTERS} else 10

@@ -1,0 +1,107 @@
+"""What `verify` found out: line by line in its file, and in sum for people."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from rich.table import Table
+from rich.text import Text
+
+from worker.commands.screen import HarmlessConsole
+from worker.importing.checked import Checked
+from worker.register import Entry, Finding, Verdict
+
+OWN_COLUMNS = (
+    "bw__row", "bw__username", "bw__domain", "bw__realm", "bw__verify", "bw__bindings", "bw__error",
+)  # fmt: skip
+
+INVALID = "invalid"
+"""In place of a verdict: the row itself is wrong and was not tried."""
+
+_LOOKS = {
+    Verdict.REGISTERS: ("green", "can register with this password"),
+    Verdict.WRONG_PASSWORD: ("red", "the registrar refuses this password"),
+    Verdict.REFUSED: ("red", "the registrar refuses this user"),
+    Verdict.NO_ANSWER: ("yellow", "nobody answered"),
+    Verdict.CANNOT_TELL: ("magenta", "nothing was proven; bw__error says why"),
+    INVALID: ("red", "not tried: the row itself is wrong"),
+}
+
+
+class Sheet:
+    """The rows of a roster on their way to the registrar and back into the file, in their order."""
+
+    def __init__(self, write: Callable[[Sequence[str]], None], host: Callable[[Checked], str]) -> None:
+        """``write`` takes the cells of a line; ``host`` tells the host name of a row's realm."""
+        self._write = write
+        self._host = host
+        self._out: deque[Checked] = deque()
+        self.counts: Counter[str] = Counter()
+        self.bindings = 0
+        """Phones that are registered, of all users together."""
+        self.with_phone = 0
+        """Users who have at least one."""
+
+    def entries(self, rows: Iterable[Checked]) -> Iterator[Entry]:
+        """The rows that can be tried."""
+        for checked in rows:
+            self._out.append(checked)
+            row = checked.row
+            if not row.problems:
+                own = None if row.password else (row.hash1, row.hash1b)
+                yield Entry(row.line, row.composite, self._host(checked), row.password, own)
+
+    def found(self, entry: Entry, finding: Finding) -> None:
+        """Write a row that came back, and the invalid ones before it."""
+        while (checked := self._out.popleft()).row.line != entry.line:
+            self._invalid(checked)
+        self.bindings += finding.bindings or 0
+        self.with_phone += bool(finding.bindings)
+        bindings = "" if finding.bindings is None else str(finding.bindings)
+        self._line(checked, finding.verdict, bindings, finding.error)
+
+    def close(self) -> None:
+        """Write the invalid rows behind the last one that came back."""
+        while self._out:
+            self._invalid(self._out.popleft())
+
+    @property
+    def tried(self) -> int:
+        """Rows that came back."""
+        return self.counts.total() - self.counts[INVALID]
+
+    @property
+    def decided(self) -> int:
+        """Rows of which something is known now."""
+        return sum(self.counts[one] for one in (Verdict.REGISTERS, Verdict.WRONG_PASSWORD, Verdict.REFUSED))
+
+    def _invalid(self, checked: Checked) -> None:
+        if checked.row.problems:  # else it was to be tried, and somebody pressed Ctrl-C
+            texts = "; ".join(problem.text for problem in checked.row.problems)
+            self._line(checked, INVALID, "", texts)
+
+    def _line(self, checked: Checked, verdict: str, bindings: str, error: str) -> None:
+        row = checked.row
+        self.counts[verdict] += 1
+        own = [str(row.line), row.user, row.domain, self._host(checked), str(verdict), bindings, error]
+        self._write([*own, *row.cells])
+
+
+def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
+    """The end of it, for people: facts as ``--json`` has them. ``file``: stdout."""
+    console = HarmlessConsole(file=file or sys.stdout, highlight=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    for verdict, rows in facts["counts"].items():
+        colour, meaning = _LOOKS[verdict]
+        table.add_row(f"{rows:,}", Text(verdict, style=f"bold {colour}"), Text(meaning, style="dim"))
+    console.print(table)
+    unknown = facts["tried"] - facts["counts"].get(Verdict.REGISTERS, 0)
+    said = f"{facts['registered_now']:,} of {facts['tried']:,} phones are registered now"
+    said += f"; of {unknown:,} it is not known" if unknown else ""
+    said = said if unknown < facts["tried"] else "how many phones are registered now is not known"
+    console.print(Text(said, style="bold"))
+    console.print(Text(f"  {facts['files']['verify']}"), soft_wrap=True)

@@ -1,0 +1,170 @@
+"""``verify``: each row's password, tried on the registrar itself."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker import report, roster
+from worker.commands.again import roster_of
+from worker.commands.options import from_file, json_option, parsed, reading_options, refuse_said
+from worker.commands.proving import (
+    GENTLE_FLIGHT,
+    GENTLE_RATE,
+    OfJob,
+    OfRoster,
+    Proof,
+    Trial,
+    asking_of,
+    prove,
+)
+from worker.commands.running import tell_roster
+from worker.commands.screen import tell_json
+from worker.commands.session import Session, settings_options
+from worker.commands.verdicts import tell
+from worker.errors import UsageError
+from worker.model import Options, utc_now
+from worker.register import AuthName, Transport
+
+_JOB = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
+"""What a job's id looks like; a file of such a name is written with its folder, ``./``."""
+
+_USUAL = {one.name: getattr(Options(), one.name) for one in fields(Options)}
+"""What an import's options are by themselves: those that say how rows are sent mean nothing here."""
+
+_ASKING = (
+    click.option(
+        "--roster",
+        "roster_",
+        metavar="FILE",
+        default="",
+        help="With JOB: its roster, for the passwords.",
+    ),
+    click.option(
+        "--registrar", metavar="HOST:PORT", default="", help="Where to ask  [what DNS says of each realm]"
+    ),
+    click.option("--resolver", metavar="ADDRESS", default="", help="DNS server to ask  [the system's]"),
+    click.option(
+        "--transport",
+        type=click.Choice([one.value for one in Transport]),
+        default=Transport.UDP.value,
+        show_default=True,
+        help="How REGISTER travels.",
+    ),
+    click.option(
+        "--auth-name",
+        type=click.Choice([one.value for one in AuthName]),
+        default=AuthName.USER.value,
+        show_default=True,
+        help="User name in the digest: user proves Hash1, user@realm proves Hash1b.",
+    ),
+    click.option(
+        "--with-contact",
+        is_flag=True,
+        help="Register as a phone does, for a moment, and take that binding away again.",
+    ),
+    click.option("--sample", metavar="N", type=click.IntRange(min=1), help="Only N rows, chosen at random."),
+    click.option(
+        "--rate",
+        metavar="N",
+        type=click.FloatRange(min=0, min_open=True),
+        default=GENTLE_RATE,
+        show_default=True,
+        help="Rows a second, each of two REGISTERs.",
+    ),
+    click.option(
+        "--concurrency",
+        metavar="N",
+        type=click.IntRange(1, 256),
+        default=GENTLE_FLIGHT,
+        show_default=True,
+        help="Rows at once.",
+    ),
+    click.option(
+        "--results",
+        metavar="DIR",
+        default="",
+        help="Where verify.csv goes  [./siproster-verify-TIME/]",
+    ),
+)
+
+_OF_THE_RUN = frozenset({
+    "source", "roster_", "registrar", "resolver", "transport", "auth_name", "with_contact", "sample", "rate",
+    "concurrency", "results", "as_json", "account", "profile", "config", "debug",
+})  # fmt: skip
+"""Options that mean something with a job, too; how its roster is read is the job's own."""
+
+
+def _asking_options(command: Any) -> Any:
+    for option in reversed(_ASKING):
+        command = option(command)
+    return command
+
+
+@click.command("verify")
+@click.argument("source", metavar="ROSTER|JOB")
+@reading_options
+@_asking_options
+@json_option
+@settings_options
+@click.pass_context
+def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
+    """Register with each password over SIP and say who can.
+
+    It asks without a Contact, so no phone is disturbed, and tells which phones are registered now. The first
+    row is also tried with a wrong password: a registrar that takes any proves nothing. With JOB, the rows
+    that are in place are tried; their passwords are out of the ledger by then, so it needs --roster.
+
+    Exit code 0: all can register; 10: some can't; 5: nothing could be found out.
+    """
+    session = Session(given)
+    trial = Trial(asking_of(given), given["registrar"], given["rate"], given["concurrency"])
+    if _JOB(source) and not Path(source).exists():
+        refuse_said(ctx, _OF_THE_RUN, "with a job", "how its roster is read is the job's own")
+        proof = _of_job(session, trial, source, given)
+    elif given["roster_"]:
+        raise UsageError("--roster goes with a JOB", f"{source} is taken for a roster itself")
+    else:
+        proof = _of_roster(ctx, session, trial, source, given)
+    tell_json(proof.facts) if given["as_json"] else tell(proof.facts)
+    sys.exit(proof.code)
+
+
+def _of_roster(
+    ctx: click.Context, session: Session, trial: Trial, source: str, given: dict[str, Any]
+) -> Proof:
+    options = _options(ctx, given, session)
+    name = f"siproster-verify-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    with roster.open_roster(source, options) as opened:
+        tell_roster(opened)
+        tried = OfRoster(opened, session, options, given["sample"])
+        return prove(trial, tried, Path(given["results"] or name).absolute())
+
+
+def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
+    """The rows that the job put in place, or found there; what came of it is kept with the job."""
+    job = session.ledger.jobs.get(job_id)
+    session.station.check(job)
+    with roster_of(given["roster_"], job) as again:
+        if again is None:
+            raise UsageError(
+                f"job {job_id} keeps no password of a row that is in place",
+                f"give its roster: siproster verify {job_id} --roster FILE",
+            )
+        folder = Path(given["results"]).absolute() if given["results"] else report.folder_of(job)
+        proof = prove(trial, OfJob(session, job, again, given["sample"]), folder)
+    session.ledger.jobs.set_verified(job_id, proof.facts)
+    return Proof({"job": job_id, **proof.facts}, proof.code)
+
+
+def _options(ctx: click.Context, given: dict[str, Any], session: Session) -> Options:
+    """How the roster is read; what the settings file says of imports' pace and folders is not meant here."""
+    same_names = {name: _USUAL[name] for name in ("concurrency", "rate", "results")}
+    options = parsed(ctx, {**_USUAL, **from_file(ctx, given, session.settings.options), **same_names})
+    return replace(options, create_realm=False, make_default=False)  # users are tried, realms are not made

@@ -1,0 +1,49 @@
+"""The rows of a job that are in place, with their passwords out of the roster, which it needs for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.importing.checked import Checked
+from worker.importing.look import RosterRows
+from worker.importing.packing import NO_REALM, PageRow, open_page
+from worker.ledger import Ledger
+from worker.model import Job, Outcome, Problem, Row, Status
+from worker.seal import Seal
+
+
+def in_place(ledger: Ledger, job: Job) -> int:
+    """How many rows of a job are in place."""
+    counts = ledger.rows.counts(job.id, job.rows)
+    return sum(rows for status, rows in counts.items() if status.in_place)
+
+
+def placed(ledger: Ledger, seal: Seal, job: Job, roster: RosterRows) -> Iterator[Checked]:
+    """Those rows in the roster's order, matched by line and name.
+
+    ``roster`` is the one that the job was made from. A row whose name the job has otherwise (somebody
+    corrected it for a retry) has that as its problem: its password may have been corrected as well.
+    """
+    again = roster.rows()
+    for page in ledger.rows.pages(job.id):
+        for kept in open_page(seal, job.id, page.seq, page.sealed):
+            if _status(page.outcomes.get(kept.line)).in_place:
+                yield _matched(kept, _of_line(again, kept.line))
+
+
+def _status(outcome: Outcome | None) -> Status:
+    return outcome.status if outcome else Status.UNPROCESSED
+
+
+def _of_line(rows: Iterator[Row], line: int) -> Row | None:
+    return next((row for row in rows if row.line >= line), None)
+
+
+def _matched(kept: PageRow, row: Row | None) -> Checked:
+    key = kept.realm if isinstance(kept.realm, int) else NO_REALM
+    if row and (row.line, row.user, row.domain) == (kept.line, kept.user, kept.domain):
+        return Checked(row, key)
+    text = "the roster has another name here: the row was corrected for the job, and so may its password be"
+    wrong = (Problem("corrected", text),)
+    cells = tuple(kept.cells)
+    return Checked(Row(kept.line, kept.user, kept.domain, "", kept.application, "", cells, wrong), key)

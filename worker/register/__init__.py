@@ -1,0 +1,30 @@
+"""SIP REGISTER: whether each user can register with the password that the roster has.
+
+The one protocol that siproster speaks by itself: UDP, TCP and TLS on asyncio (RFC 3261), digest with
+MD5 (RFC 2617). ``verify`` goes through rows, ``door`` decides whether a realm's registrar can be
+believed at all, ``dialog`` is the exchange about one row (``challenge``: what it is asked, ``finding``:
+what came of it), ``registrar`` knows its servers (``places``; ``asking``: the user's choices) and holds the
+connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is how they look on
+the wire).
+"""
+
+from worker.register.asking import Asking, AuthName
+from worker.register.finding import Entry, Finding, Verdict
+from worker.register.places import Lookup, Place
+from worker.register.timers import Pace, Timers
+from worker.register.transaction import Transport
+from worker.register.verify import Verifier
+
+__all__ = [
+    "Asking",
+    "AuthName",
+    "Entry",
+    "Finding",
+    "Lookup",
+    "Pace",
+    "Place",
+    "Timers",
+    "Transport",
+    "Verdict",
+    "Verifier",
+]

@@ -1,0 +1,34 @@
+"""How registrars are asked: the user's choices, the same for all rows."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from worker.register.places import Lookup, Place
+from worker.register.timers import Timers
+from worker.register.transaction import Transport
+
+
+class AuthName(StrEnum):
+    """What a phone says as its user name in the digest; the registrar keeps a hash for each."""
+
+    USER = "user"
+    """The composite name: exercises Hash1."""
+    USER_AT_REALM = "user@realm"
+    """The composite name, ``@`` and the realm's host name: exercises Hash1b."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """``place``: the registrar of every realm, in place of what DNS says."""
+
+    transport: Transport = Transport.UDP
+    auth_name: AuthName = AuthName.USER
+    with_contact: bool = False
+    """Bind a contact for a moment and take it away again; else only ask for the bindings."""
+    place: Place | None = None
+    timers: Timers = field(default_factory=Timers)
+    lookup: Lookup = field(default_factory=Lookup)
+    tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)

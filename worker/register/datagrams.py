@@ -1,0 +1,61 @@
+"""UDP: one connected socket for each server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from worker.register.finding import NoAnswer
+from worker.register.message import parse
+from worker.register.timers import Timers
+from worker.register.transaction import Link, Transaction, Transport, written
+
+
+class Datagrams(Link, asyncio.DatagramProtocol):
+    """Datagrams are sent again until an answer comes; a connected socket takes this server's only."""
+
+    transport = Transport.UDP
+
+    def __init__(self, timers: Timers) -> None:
+        super().__init__(timers)
+        self._socket: asyncio.DatagramTransport
+
+    @classmethod
+    async def open(cls, address: tuple[str, int], timers: Timers) -> Datagrams:
+        """Raises NoAnswer where there is no way to it."""
+        loop = asyncio.get_running_loop()
+        try:
+            _, link = await loop.create_datagram_endpoint(lambda: cls(timers), remote_addr=address)
+        except OSError as error:
+            raise NoAnswer(f"no way to {written(address)}: {error.strerror}") from None
+        return link
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._socket = transport
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self._deliver(parse(data))
+
+    def error_received(self, exc: Exception) -> None:
+        """A host says that nobody is there: no need to wait for time-outs (RFC 3261, section 18.4)."""
+        refused = isinstance(exc, ConnectionRefusedError)
+        why = f"nobody listens on {self.place}" if refused else f"no way to {self.place}"
+        self._fail(NoAnswer(why))
+
+    @property
+    def local(self) -> str:
+        return written(self._socket.get_extra_info("sockname")[:2])
+
+    @property
+    def place(self) -> str:
+        return f"{written(self._socket.get_extra_info('peername')[:2])} (udp)"
+
+    def close(self) -> None:
+        self.closed = True
+        self._socket.close()
+
+    def _send(self, raw: bytes) -> None:
+        self._socket.sendto(raw)
+
+    def _waits(self, transaction: Transaction) -> Iterator[float]:
+        return self._timers.waits(lambda: transaction.proceeding)

@@ -1,0 +1,119 @@
+"""The exchange about one row: REGISTER, a challenge, one answer to it, and what that proves."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+
+from worker.digest import digests
+from worker.register.asking import Asking, AuthName
+from worker.register.challenge import Challenge, asks, challenge, stale
+from worker.register.finding import Entry, Finding, Undecided, Verdict
+from worker.register.message import Reply, Request, contacts, shown
+from worker.register.places import Address
+from worker.register.registrar import Registrar
+
+_BOUND_FOR = 60
+"""Seconds of a binding of our own, should it not be taken away again; many registrars want no less."""
+
+
+class Dialog:
+    """All REGISTERs of one user have one Call-ID, and rising numbers (RFC 3261, section 10.2)."""
+
+    def __init__(self, registrar: Registrar, entry: Entry, asking: Asking) -> None:
+        """Raises ValueError where a text is not valid Unicode."""
+        token = secrets.token_hex(8)
+        hash1, hash1b = entry.digests or digests(entry.user, entry.host, entry.password)
+        plain = asking.auth_name is AuthName.USER
+        self._name, self._ha1 = (entry.user, hash1) if plain else (f"{entry.user}@{entry.host}", hash1b)
+        self._registrar = registrar
+        self._user, self._host = entry.user, entry.host
+        self._call_id, self._tag = f"{token}@siproster", token[:10]
+        self._contact = f"siproster-{token}" if asking.with_contact else ""
+        self._cseq = 0
+
+    async def finding(self) -> Finding:
+        """Whether the user registers. One attempt with the password, a second one for a stale nonce only."""
+        try:
+            reply, address = await self._registrar.ask(self._request())
+            if not asks(reply):
+                return _unasked(reply)
+            asked = challenge(reply, self._host)
+            if not self._contact:
+                return (await self._attempt(address, asked))[0]
+            # A binding that was begun is taken away again, also when somebody presses Ctrl-C meanwhile.
+            return await asyncio.shield(self._registrar.finishing(self._bound(address, asked)))
+        except Undecided as undecided:
+            return undecided.finding
+
+    async def _attempt(self, address: Address, asked: Challenge) -> tuple[Finding, Challenge]:
+        """What the answer to a challenge proves, and the challenge that was answered last."""
+        reply = await self._answer(address, asked)
+        if reply.status == asked.status and (renewed := stale(reply, self._host)):
+            asked = renewed
+            reply = await self._answer(address, asked)
+        return self._judged(reply, asked), asked
+
+    async def _bound(self, address: Address, asked: Challenge) -> Finding:
+        try:
+            found, asked = await self._attempt(address, asked)
+        except Undecided as undecided:
+            return undecided.finding
+        if found.verdict is not Verdict.REGISTERS or await self._unbind(address, asked):
+            return found
+        note = f"siproster's own binding could not be taken away; it ends by itself within {_BOUND_FOR} s"
+        return Finding(found.verdict, note, found.bindings)
+
+    async def _unbind(self, address: Address, asked: Challenge) -> bool:
+        """Take our own contact away, and no other; whether that was confirmed."""
+        try:
+            reply = await self._answer(address, asked, expires=0, use=2)
+            if asks(reply):  # the password is proven: it is only about the nonce
+                reply = await self._answer(address, challenge(reply, self._host), expires=0)
+        except Undecided:
+            return False
+        return 200 <= reply.status < 300
+
+    async def _answer(
+        self, address: Address, asked: Challenge, expires: int = _BOUND_FOR, use: int = 1
+    ) -> Reply:
+        request = self._request(expires)
+        credentials = asked.answer(self._name, self._ha1, request.uri, use)
+        return await self._registrar.ask_at(address, replace(request, credentials=credentials))
+
+    def _request(self, expires: int = _BOUND_FOR) -> Request:
+        self._cseq += 1
+        return Request(self._user, self._host, self._call_id, self._tag, self._cseq, self._contact, expires)
+
+    def _judged(self, reply: Reply, asked: Challenge) -> Finding:
+        """What an answer to the password proves."""
+        if 200 <= reply.status < 300:
+            others = [one for one in contacts(reply) if not self._contact or self._contact not in one]
+            return Finding(Verdict.REGISTERS, bindings=len(others))
+        if asks(reply) and reply.status != asked.status:
+            return Finding(Verdict.CANNOT_TELL, f"{reply}: a proxy and the registrar both want a password")
+        if asks(reply) and stale(reply, self._host):
+            return Finding(Verdict.CANNOT_TELL, f"{reply}: the registrar calls each of its nonces stale")
+        if asks(reply) or reply.status == 403:
+            return Finding(Verdict.WRONG_PASSWORD, str(reply))
+        return _refusal(reply)
+
+
+def _unasked(reply: Reply) -> Finding:
+    """What an answer proves that came before the registrar asked for a password: nothing about it."""
+    if 200 <= reply.status < 300:
+        return Finding(Verdict.CANNOT_TELL, f"{reply}: the registrar did not ask for a password")
+    return _refusal(reply)
+
+
+def _refusal(reply: Reply) -> Finding:
+    """Redirects and the server's own trouble say nothing about the user (RFC 3261, section 21)."""
+    if reply.status == 408:
+        return Finding(Verdict.NO_ANSWER, str(reply))
+    if reply.status == 423:
+        least = shown(" ".join(reply.values("min-expires")))
+        return Finding(Verdict.CANNOT_TELL, f"{reply}: it binds for {least or 'longer'} s at least")
+    if reply.status < 400 or 500 <= reply.status < 600:
+        return Finding(Verdict.CANNOT_TELL, str(reply))
+    return Finding(Verdict.REFUSED, str(reply))

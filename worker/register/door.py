@@ -1,0 +1,108 @@
+"""Whether a realm's registrar can be believed: tried on one row, before the others come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import replace
+
+from worker.register.asking import Asking
+from worker.register.dialog import Dialog
+from worker.register.finding import Entry, Finding, Verdict
+from worker.register.registrar import Registrar
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3
+"""Rows that may be refused before the registrar is taken to refuse everybody."""
+
+_SILENT = 20
+"""Rows one after the other without an answer, after which nobody else is tried."""
+
+
+_AS_A_PHONE = "; --with-contact asks as a phone does"
+
+
+class Door:
+    """One realm. The first row that gets in is tried with a wrong password, too: it has to stay out.
+
+    Not every registrar answers a REGISTER without a contact by the password, and one that lets
+    everybody in proves nothing. Where the right password is refused a wrong one would show nothing and
+    count towards a lockout, so the next row is tried instead.
+    """
+
+    def __init__(self, host: str, asking: Asking) -> None:
+        self._asking = asking
+        self._registrar = Registrar(host, asking)
+        self._host = host
+        self._proving = asyncio.Lock()
+        self._proven = False
+        self._refused = 0
+        self._silent = 0
+        self.given_up = ""
+        """Why the other rows are not tried; empty: they are."""
+
+    async def finding(self, entry: Entry) -> Finding:
+        """What comes of a row of this realm."""
+        if not self._settled():
+            async with self._proving:
+                if not self._settled():
+                    return await self._first(entry)
+        if self.given_up:
+            return Finding(Verdict.CANNOT_TELL, f"not tried: {self.given_up}")
+        found = await self._try(entry)
+        self._silent = self._silent + 1 if found.verdict is Verdict.NO_ANSWER else 0
+        if self._silent >= _SILENT:
+            self.given_up = f"the registrar of {self._host} stopped answering: {found.error}"
+        return found
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._registrar.close()
+
+    def _settled(self) -> bool:
+        return self._proven or bool(self.given_up)
+
+    async def _first(self, entry: Entry) -> Finding:
+        right = await self._try(entry)
+        if right.verdict is Verdict.REGISTERS:
+            made_up = replace(entry, password=secrets.token_urlsafe(12), digests=None)
+            return self._compared(right, await self._try(made_up))
+        self._refused += 1
+        if right.verdict is Verdict.NO_ANSWER:
+            self.given_up = f"the registrar of {self._host} does not answer: {right.error}"
+        elif self._refused >= _TRIES:
+            self._everybody_refused(right)
+        return right
+
+    def _compared(self, right: Finding, wrong: Finding) -> Finding:
+        if wrong.verdict in (Verdict.WRONG_PASSWORD, Verdict.REFUSED):
+            self._proven = True
+            return right
+        if wrong.verdict is Verdict.REGISTERS:
+            self.given_up = f"the registrar of {self._host} answers a right and a wrong password alike"
+            self.given_up += "" if self._asking.with_contact else _AS_A_PHONE
+        else:
+            self.given_up = f"the registrar of {self._host} did not refuse a wrong password: {wrong.error}"
+        return replace(right, verdict=Verdict.CANNOT_TELL, error=self.given_up)
+
+    def _everybody_refused(self, last: Finding) -> None:
+        refusals = (Verdict.WRONG_PASSWORD, Verdict.REFUSED)
+        if self._asking.with_contact and last.verdict in refusals:
+            self._proven = True  # this is what a phone does, so this is what a phone gets
+        elif last.verdict in refusals:
+            self.given_up = (
+                f"the registrar of {self._host} refused the first {_TRIES} rows, "
+                f"as it would where it answers every password alike: {last.error}{_AS_A_PHONE}"
+            )
+        else:
+            self.given_up = f"the registrar of {self._host} tells nothing: {last.error}"
+
+    async def _try(self, entry: Entry) -> Finding:
+        try:
+            found = await Dialog(self._registrar, entry, self._asking).finding()
+        except ValueError as error:
+            return Finding(Verdict.CANNOT_TELL, str(error))
+        log.debug("%s at %s: %s %s", entry.user, entry.host, found.verdict, found.error)
+        return found

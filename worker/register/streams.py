@@ -1,0 +1,90 @@
+"""TCP and TLS: one connection for each server, with many requests on it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterator
+
+from worker.register.finding import Broke, NoAnswer, Undecided
+from worker.register.message import body_length, parse
+from worker.register.timers import Timers
+from worker.register.transaction import Link, Transaction, Transport, written
+
+_LONGEST_HEAD = 16_384
+
+
+class Stream(Link):
+    """Nothing is sent twice here: TCP does that. Messages are told apart by Content-Length."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        transport: Transport,
+        timers: Timers,
+    ) -> None:
+        super().__init__(timers)
+        self.transport = transport
+        self._reader = reader
+        self._writer = writer
+        self._peer = written(writer.get_extra_info("peername")[:2])
+        self._own = written(writer.get_extra_info("sockname")[:2])
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def open(
+        cls, address: tuple[str, int], timers: Timers, tls: ssl.SSLContext | None = None, name: str = ""
+    ) -> Stream:
+        """Connect. ``name``: whom the certificate must be for, the realm (RFC 5922, section 4).
+
+        Raises NoAnswer where nobody is there, Undecided where it is not whom it should be.
+        """
+        transport = Transport.TLS if tls else Transport.TCP
+        opening = asyncio.open_connection(
+            *address, ssl=tls, server_hostname=name if tls else None, limit=_LONGEST_HEAD
+        )
+        try:
+            reader, writer = await asyncio.wait_for(opening, timers.total)
+        except ssl.SSLCertVerificationError as error:
+            raise Undecided(
+                f"{written(address)} (tls) can't prove to be {name}: {error.verify_message}"
+            ) from None
+        except ssl.SSLError as error:
+            raise NoAnswer(f"{written(address)} does not speak TLS: {error.reason}") from None
+        except (OSError, TimeoutError) as error:
+            why = os.strerror(error.errno) if error.errno else "no answer"
+            raise NoAnswer(f"no connection to {written(address)} ({transport}): {why}") from None
+        return cls(reader, writer, transport, timers)
+
+    @property
+    def local(self) -> str:
+        return self._own
+
+    @property
+    def place(self) -> str:
+        return f"{self._peer} ({self.transport})"
+
+    def close(self) -> None:
+        self.closed = True
+        self._reading.cancel()
+        self._writer.close()
+
+    def _send(self, raw: bytes) -> None:
+        self._writer.write(raw)
+
+    def _waits(self, transaction: Transaction) -> Iterator[float]:
+        yield self._timers.total
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                head = (await self._reader.readuntil(b"\r\n\r\n")).lstrip(b"\r\n")
+                if head:  # else somebody's keep-alive (RFC 5626, section 3.5.1)
+                    await self._reader.readexactly(body_length(head))
+                    self._deliver(parse(head))
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            self.closed = True
+            self._writer.close()
+            self._fail(Broke(f"the connection to {self.place} broke"))

@@ -1,0 +1,46 @@
+"""How long to wait for an answer, and how fast to ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_GRAIN = 0.002
+"""Seconds below which it isn't worth sleeping: the event loop's clock ticks in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Of a transaction that is no INVITE (RFC 3261, section 17.1.2.2 and table 4). Seconds."""
+
+    t1: float = 0.5
+    """The first wait before a datagram is sent again; each further one is twice as long."""
+    t2: float = 4.0
+    """The longest of these waits, and each of them once a provisional answer has come."""
+    total: float = 32.0
+    """Timer F, 64 times T1: whoever hasn't answered by then won't."""
+
+    def waits(self, proceeding: Callable[[], bool]) -> Iterator[float]:
+        """How long to wait after each sending; in all ``total``. ``proceeding``: a 1xx has come."""
+        left, wait = self.total, self.t1
+        while left > 0:
+            yield min(wait, left)
+            left -= wait
+            wait = self.t2 if proceeding() else min(2 * wait, self.t2)
+
+
+class Pace:
+    """At most ``rate`` rows a second, evenly spaced: it is somebody's registrar in production."""
+
+    def __init__(self, rate: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._gap = 1 / rate
+        self._now = now
+        self._next = 0.0
+
+    def delay(self) -> float:
+        """Seconds until it is the turn of the row that is asked for; 0: now."""
+        now = self._now()
+        turn = max(self._next, now)
+        self._next = turn + self._gap
+        return turn - now if turn - now > _GRAIN else 0.0

@@ -1,0 +1,128 @@
+"""Requests that wait for their answers, over any transport."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from worker.register.finding import Broke, NoAnswer
+from worker.register.message import Reply, Request
+from worker.register.timers import Timers
+
+_COOKIE = "z9hG4bK"
+"""Begins every branch (RFC 3261, section 8.1.1.7)."""
+
+
+class Transport(StrEnum):
+    """How REGISTER travels."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+class Transaction:
+    """One request on its way: its answer, or why there will be none."""
+
+    def __init__(self, cseq: int) -> None:
+        self._cseq = (cseq, "REGISTER")
+        self._end: asyncio.Future[Reply | NoAnswer] = asyncio.get_running_loop().create_future()
+        self.proceeding = False
+
+    def take(self, reply: Reply) -> None:
+        """A message with this transaction's branch has come; it counts when it answers this REGISTER."""
+        if reply.cseq != self._cseq:
+            return
+        if reply.status < 200:
+            self.proceeding = True
+        elif not self._end.done():
+            self._end.set_result(reply)
+
+    def fail(self, why: NoAnswer) -> None:
+        """Nothing will come any more."""
+        if not self._end.done():
+            self._end.set_result(why)
+
+    async def within(self, seconds: float) -> Reply | None:
+        """The answer; None when there is none yet. Raises NoAnswer when there never will be."""
+        await asyncio.wait((self._end,), timeout=seconds)
+        if not self._end.done():
+            return None
+        end = self._end.result()
+        if isinstance(end, NoAnswer):
+            raise end
+        return end
+
+
+class Link(ABC):
+    """A way to one server. Answers are matched by Via branch and CSeq (RFC 3261, section 17.1.3)."""
+
+    transport: Transport
+    closed = False
+    """Nothing can be sent any more; the next request needs another one."""
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        self._waiting: dict[str, Transaction] = {}
+
+    async def ask(self, request: Request) -> Reply:
+        """Send a request and wait for its final answer. Raises NoAnswer."""
+        branch = _COOKIE + secrets.token_hex(12)
+        raw = request.encoded(self.transport, self.local, branch)
+        if self.closed:
+            raise Broke(f"the connection to {self.place} broke")
+        with self._transaction(branch, request.cseq) as transaction:
+            for wait in self._waits(transaction):
+                self._send(raw)
+                if reply := await transaction.within(wait):
+                    return reply
+        raise NoAnswer(f"{self.place} did not answer in {self._timers.total:g} s")
+
+    @property
+    @abstractmethod
+    def local(self) -> str:
+        """Our own address as the server sees it, as far as we know: ``host:port``."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The server's address, for people."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it."""
+
+    @abstractmethod
+    def _send(self, raw: bytes) -> None: ...
+
+    @abstractmethod
+    def _waits(self, transaction: Transaction) -> Iterator[float]:
+        """How long to wait after each sending."""
+
+    def _deliver(self, reply: Reply | None) -> None:
+        """Give an answer to whoever waits for it; one that nobody waits for is dropped."""
+        if reply is not None and (transaction := self._waiting.get(reply.branch)):
+            transaction.take(reply)
+
+    def _fail(self, why: NoAnswer) -> None:
+        for transaction in self._waiting.values():
+            transaction.fail(why)
+
+    @contextmanager
+    def _transaction(self, branch: str, cseq: int) -> Iterator[Transaction]:
+        key = branch.lower()
+        transaction = self._waiting[key] = Transaction(cseq)
+        try:
+            yield transaction
+        finally:
+            del self._waiting[key]
+
+
+def written(address: tuple[str, int]) -> str:
+    """``host:port``, with an IPv6 address in brackets."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

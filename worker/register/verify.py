@@ -1,0 +1,107 @@
+"""Goes through rows: so many a second, so many at once, and in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+
+from worker.register.asking import Asking
+from worker.register.door import Door
+from worker.register.finding import Entry, Finding
+from worker.register.timers import Pace
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_AHEAD = 1000
+"""Rows whose findings may wait for that of a row before them."""
+
+
+class Verifier:
+    """Tries rows, wherever they come from. ``in_flight``: how many at once."""
+
+    def __init__(self, asking: Asking, pace: Pace, in_flight: int) -> None:
+        self._asking = asking
+        self._pace = pace
+        self._gate = asyncio.Semaphore(in_flight)
+        self._doors: dict[str, Door] = {}
+        self._running: deque[tuple[Entry, asyncio.Task[Finding]]] = deque()
+        self._stopped = asyncio.Event()
+
+    def run(self, entries: Iterable[Entry], found: Callable[[Entry, Finding], None]) -> bool:
+        """Try all rows, tell ``found`` what came of each, in their order, and let go of everything.
+
+        Ctrl-C ends it early, a second one at once. Returns whether it was ended so. Only in a
+        process's main thread, since it takes signals.
+        """
+        return asyncio.run(self._run(entries, found))
+
+    async def findings(self, entries: Iterable[Entry]) -> AsyncGenerator[tuple[Entry, Finding], None]:
+        """Each row with what came of it, in the rows' order; after ``stop`` only those that were reached."""
+        for entry in entries:
+            await self._turn(entry)
+            await self._gate.acquire()
+            if self._stopped.is_set():
+                break
+            task = asyncio.create_task(self._door(entry).finding(entry))
+            task.add_done_callback(lambda _: self._gate.release())  # also of one that was never begun
+            self._running.append((entry, task))
+            while self._running and (self._running[0][1].done() or len(self._running) >= _AHEAD):
+                async for found in self._oldest():
+                    yield found
+        while self._running:
+            async for found in self._oldest():
+                yield found
+
+    def stop(self) -> None:
+        """Start nothing more, and wait for no answer; what was bound is taken away all the same."""
+        self._stopped.set()
+        for _, task in self._running:
+            task.cancel()
+
+    @property
+    def given_up(self) -> list[str]:
+        """Why rows of a realm were not tried, one sentence for each such realm."""
+        return [door.given_up for door in self._doors.values() if door.given_up]
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.stop()
+        await asyncio.gather(*(door.close() for door in self._doors.values()))
+
+    async def _run(self, entries: Iterable[Entry], found: Callable[[Entry, Finding], None]) -> bool:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._interrupted)
+        try:
+            async with contextlib.aclosing(self.findings(entries)) as findings:
+                async for entry, finding in findings:
+                    found(entry, finding)
+            return self._stopped.is_set()
+        finally:
+            await self.close()
+
+    def _interrupted(self) -> None:
+        if self._stopped.is_set():
+            os._exit(130)
+        self.stop()
+
+    async def _turn(self, entry: Entry) -> None:
+        """Wait until the row may be tried; one that won't be tried need not wait."""
+        if not self._door(entry).given_up and (delay := self._pace.delay()):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), delay)
+
+    async def _oldest(self) -> AsyncGenerator[tuple[Entry, Finding], None]:
+        entry, task = self._running[0]
+        await asyncio.wait((task,))
+        self._running.popleft()
+        if not task.cancelled():
+            yield entry, task.result()
+
+    def _door(self, entry: Entry) -> Door:
+        if entry.host not in self._doors:
+            self._doors[entry.host] = Door(entry.host, self._asking)
+        return self._doors[entry.host]
