@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from worker import __version__
-from worker.errors import SiprosterError, place_of
+from worker.commands import terminal
+from worker.commands.terminal import say
+from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
     "import": ("imports:import_", "Post a roster: the main job."),
@@ -69,37 +74,63 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program. The one place where an exception becomes a message and an exit code."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program, and end with its exit code."""
+    terminal.prepare()
+    sys.exit(terminal.flushed(_run(arguments)))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run a command. The one place where an exception becomes a message and an exit code."""
     try:
+        _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
         cli.main(arguments, prog_name="siproster", standalone_mode=False)
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        return done.exit_code
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.Abort:
-        click.echo("interrupted; nothing more was started", err=True)
-        sys.exit(130)
+        say("interrupted; nothing more was started")
+        return 130
     except click.ClickException as error:
-        error.show()
-        sys.exit(6)
+        _show(error)
+        return 6
     except SiprosterError as error:
-        click.secho(f"siproster: {error.message}", err=True, fg="red")
+        say(f"siproster: {error.message}", "red")
         if error.hint:
-            click.echo(f"           {error.hint}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output left: the usual end of `siproster jobs | head`.
-        sys.stderr.close()
-        sys.exit(1)
+            say(f"           {error.hint}")
+        return error.exit_code
     except Exception as error:
-        _report_fault(error)
-        sys.exit(1)
+        if not (isinstance(error, OSError) and terminal.output_fails()):
+            _report_fault(error)
+        return 1
+    return 0
+
+
+def _refuse_no_text(arguments: Sequence[str]) -> None:
+    """An argument that is not UTF-8 can only be a path: no name of the service's, no job and no option is."""
+    for argument in arguments:
+        if not argument.isprintable() and not os.path.lexists(argument):
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                raise UsageError(
+                    f"an argument is not UTF-8, and there is no file of that name: {argument}",
+                    "type it in a UTF-8 terminal (`locale` says UTF-8)",
+                ) from None
+
+
+def _show(error: click.ClickException) -> None:
+    """What click says of wrong usage; it repeats what was typed."""
+    shown = io.StringIO()
+    error.show(shown)
+    for line in shown.getvalue().rstrip().split("\n"):
+        say(line)
 
 
 def _report_fault(error: Exception) -> None:
-    click.secho(f"siproster: unexpected {place_of(error)}", err=True, fg="red")
-    click.echo(
-        "           This is a fault of siproster. No row is lost: `siproster jobs` lists jobs.", err=True
-    )
+    say(f"siproster: unexpected {place_of(error)}", "red")
+    say("           This is a fault of siproster. No row is lost: `siproster jobs` lists jobs.")
 
 
 if __name__ == "__main__":

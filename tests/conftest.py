@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import uuid
@@ -19,7 +20,11 @@ from tests.servers import Postgres, Redis
 
 
 def pytest_configure() -> None:
-    """Let a SIGTERM unwind pytest, so that no server outlives it; measure no property's time."""
+    """Let a SIGTERM unwind pytest, so that no server outlives it; measure no property's time.
+
+    Files that tests make are for their owner to write alone, as settings files must be.
+    """
+    os.umask(0o022)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     hypothesis.settings.register_profile("siproster", hypothesis.settings(deadline=None))
     hypothesis.settings.load_profile("siproster")

@@ -18,6 +18,7 @@
     ├── Refused                        the service refused this one request; carries its code
     │   └── ListRefused                the list as a whole: split it
     └── LedgerError           exit 1   the ledger can't be used; says why
+        └── SealBroken                 rows in it don't open, now or later
 
 No message holds a password or a digest: texts of the service are redacted before they get here.
 """
@@ -136,6 +137,10 @@ class ListRefused(Refused):
 
 class LedgerError(SiprosterError):
     """The ledger can't be opened or used."""
+
+
+class SealBroken(LedgerError):
+    """Sealed bytes that don't open: the key is missing, or they are not what was sealed there."""
 
 
 def place_of(error: BaseException) -> str:

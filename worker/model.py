@@ -142,6 +142,9 @@ class Row:
     cells: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    hash1: str = field(default="", repr=False)
+    """The roster's own digest: used where there is no password, else held against it."""
+    hash1b: str = field(default="", repr=False)
 
     @property
     def composite(self) -> str:

@@ -73,7 +73,7 @@ def make_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"the result files can't be written to {folder}: {error.strerror}",
+            f"the result files can't be written to {folder}: {_reason(error)}",
             "nothing was sent; name a folder of yours with --results",
         ) from None
 
@@ -86,7 +86,7 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
     """
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        header = [*OWN_COLUMNS, *job.columns]
+        header = [*OWN_COLUMNS, *map(neutral, job.columns)]
         with _new_file(folder / RESULTS) as results, _new_file(folder / FAILED) as failed:
             every, troubled = csv.writer(results), csv.writer(failed)
             every.writerow(header)
@@ -230,5 +230,9 @@ def _explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
         yield
     except OSError as error:
         raise SiprosterError(
-            f"the result files can't be written to {folder}: {error.strerror}", hint
+            f"the result files can't be written to {folder}: {_reason(error)}", hint
         ) from None
+
+
+def _reason(error: OSError) -> str:
+    return "it is a file" if isinstance(error, FileExistsError) else str(error.strerror)

@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from worker.errors import LedgerError, UsageError
+from worker.errors import SealBroken, UsageError
 
 _VERSION = b"\x01"
 _FINGERPRINT = slice(1, 9)
@@ -60,19 +60,19 @@ class Seal:
         return _VERSION + name + nonce + self._ring[name].encrypt(nonce, clear, context.encode())
 
     def open(self, sealed: bytes, context: str) -> Any:
-        """The JSON value; LedgerError when the key is missing or the bytes are not what was sealed here."""
+        """The JSON value; SealBroken when the key is missing or the bytes are not what was sealed here."""
         if sealed[:1] != _VERSION:
-            raise LedgerError(
+            raise SealBroken(
                 "sealed rows are not in this version's format", "go on with the version that sealed them"
             )
         cipher = self._ring.get(sealed[_FINGERPRINT])
         if cipher is None:
-            raise LedgerError(
+            raise SealBroken(
                 f"rows are sealed with key {sealed[_FINGERPRINT].hex()}, which is not in SIPROSTER_KEY",
                 "add the key with which the job was made; the first key of the list seals, all open",
             )
         try:
             clear = cipher.decrypt(sealed[_NONCE], sealed[_NONCE.stop :], context.encode())
         except (InvalidTag, ValueError):  # ValueError: cut off before the nonce ends
-            raise LedgerError("sealed rows in the ledger were changed or moved; they don't open") from None
+            raise SealBroken("sealed rows in the ledger were changed or moved; they don't open") from None
         return json.loads(clear)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from tests.integration.ledger_processes import count_at, open_at, processes, ready, record_at
 from tests.servers import free_port
-from tests.unit.jobs import make_chunk_row, start_job
+from tests.unit.jobs import Clock, make_chunk_row, start_job
 from worker.errors import LedgerError, UsageError
 from worker.ledger import Ledger
 
@@ -89,6 +89,41 @@ def test_shredded_rows_leave_the_file(tmp_path: Path) -> None:
             assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
         assert [piece for piece in pieces if in_files(tmp_path, piece)] == []
         assert in_files(tmp_path, ledger.chunks.sealed(job.id, 1) or b"none") == ["ledger.db"]
+
+
+@pytest.mark.parametrize("how", ["purge", "shred", "done"])
+def test_what_is_removed_leaves_the_log(tmp_path: Path, how: str) -> None:
+    """A purge, a shred and a job's end begin the WAL anew, though others have the ledger open."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with closing(Ledger(url, clock := Clock())) as ledger, closing(Ledger(url)) as other:
+        job = start_job(ledger, [make_chunk_row(line) for line in range(2, 500)])
+        sealed = ledger.chunks.sealed(job.id, 0) or b""
+        pieces = [sealed[at : at + 24] for at in range(0, len(sealed), 1000)]
+        assert [piece for piece in pieces if in_files(tmp_path, piece)]
+        claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+        assert claim is not None
+        ledger.chunks.end(claim, sealed if how == "shred" else None, 60, 0, 0)
+        clock.advance(61)
+        if how == "purge":
+            ledger.jobs.forget(job.id)
+        elif how == "shred":
+            assert ledger.chunks.shred_expired() == 1
+        else:
+            assert ledger.jobs.finish(job.id)
+        assert [piece for piece in pieces if in_files(tmp_path, piece)] == []
+        assert (tmp_path / "ledger.db-wal").stat().st_size == 0
+        assert other.jobs.newest() == ([] if how == "purge" else [job.id])
+
+
+def test_a_reader_keeps_the_log_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    """The removal is a best effort: what is removed is removed, whoever reads meanwhile."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with closing(Ledger(url)) as ledger, closing(sqlite3.connect(tmp_path / "ledger.db")) as reader:
+        job = start_job(ledger, [make_chunk_row(2)])
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM jobs").fetchall()
+        ledger.jobs.forget(job.id)
+        assert ledger.jobs.newest() == []
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:

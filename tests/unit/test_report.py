@@ -22,7 +22,7 @@ from worker.ledger import Ledger
 from worker.model import Job, JobState, Options, Outcome, Status
 from worker.report import FAILED, RESULTS, SUMMARY, neutral
 from worker.roster import corrections
-from worker.roster.rows import restored
+from worker.roster.formulas import restored
 from worker.seal import Seal
 
 SEAL = Seal([KEY])
@@ -150,6 +150,16 @@ def test_any_cell_survives(
         for at, (user, domain, name, site) in enumerate(cells, 2)
     }
     assert read == expected
+
+
+def test_no_column_name_runs_as_a_formula(ledger: Ledger, job: Job) -> None:
+    """A roster's header is anybody's, too; the file's readers know the columns by their own names."""
+    columns = ("=cmd|' /C calc'!A0", "-note")
+    folder = written(ledger, replace(job, columns=columns))
+    header = (folder / FAILED).read_text("utf-8").splitlines()[0]
+    assert header.split(",")[-2:] == ["'=cmd|' /C calc'!A0", "'-note"]
+    said = dict(corrections(str(folder / FAILED), job.id, Options(), columns))
+    assert {name for cells in said.values() for name in cells if not name.startswith("bw__")} == set(columns)
 
 
 # Files

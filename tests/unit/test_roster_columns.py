@@ -51,7 +51,8 @@ def test_each_column_ends_up_where_it_belongs() -> None:
         ("username,passwrd", "did you mean 'passwrd'?"),
         ("user,Kennwort", "did you mean 'Kennwort'?"),
         ("usernam,password", "did you mean 'usernam'?"),
-        ("extension,hash1,hash1b", "no passwords"),
+        ("extension,hash1", "has hash1, but neither hash1b nor passwords"),
+        ("extension,hash1b", "has hash1b, but neither hash1 nor passwords"),
         ("extension,password,secret", "password and secret may both be"),
         ("user,USER,password", "columns 1 and 2 have the same name"),
         ("user name,user_name,password", "may both be the username"),
@@ -174,15 +175,24 @@ def test_a_record_that_cannot_be_attributed_is_never_filtered_out() -> None:
             "userTokens",
             "remotesecret",
         ),
+        *("VMPIN", "USERPIN2", "vm_pin2", "PINNr", "A1", "sip_a1", "SIPKey", "Auth Key 2", "PSK", "Key"),
+        *("authhash", "Auth-Hash", "md5sum", "sipauth", "SIP Auth", "VMPW", "sippass", "webpass2"),
+        *("authtoken", "Door Code", "accesscode", "Zugangscode", "Mot de passe", "presharedkey", "SHA512"),
     ],
 )
 def test_secret_columns_are_known_by_a_word(column: str) -> None:
-    """Whole words, parted by anything but letters or by camel case, in several languages."""
+    """Words and the ends of compounds, parted by all but letters or by camel case, in several languages."""
     assert may_be_secret(column)
 
 
 @pytest.mark.parametrize(
-    "column", ["name", "Shipping", "secretary", "Compass", "passport", "spin", "description", "user_context"]
+    "column",
+    [
+        *("name", "Shipping", "secretary", "Compass", "passport", "spin", "description", "user_context"),
+        *("keyboard", "spinning", "authorised_by", "AuthID", "auth user", "author", "line key 1"),
+        *("Key Label", "hotkey", "monkey", "opinion", "mapping", "pinned", "bypass", "passenger", "hashtag"),
+        *("Area Code", "postcode", "Account number", "voicemail number", "assault", "B1", "access level"),
+    ],
 )
 def test_other_columns_are_not_secret(column: str) -> None:
     """A word inside another one doesn't count."""
@@ -234,3 +244,11 @@ def test_exactly_one_quote_is_taken_off(cell: str, read: str) -> None:
     for own, expected in (("bw__row", read), ("other", cell)):
         (row,) = rows_of(f"{own},user,password,note\n2,bob,{GOOD},{cell}\n")
         assert row.cells[-1] == expected
+
+
+def test_a_quote_before_a_column_name_is_taken_off() -> None:
+    """A file of ours has one where the name would run as a formula; any other file's name stays."""
+    for own, name, note in (("bw__row", "+user", "=note"), ("other", "'+user", "'=note")):
+        text = f"{own},'+user,password,'=note\n2,bob,{GOOD},n\n"
+        with opened(text, map={"username": name}) as roster:
+            assert (roster.mapping["username"], roster.columns[-1]) == (name, note)

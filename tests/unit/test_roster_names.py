@@ -60,6 +60,17 @@ def test_a_line_that_names_nobody(file: Path) -> None:
     assert name.composite == ""
 
 
+def test_a_file_that_changes_after_it_was_counted(file: Path) -> None:
+    """Nobody is named whom nobody was asked about: written over, put in its place, or taken away."""
+    file.write_text("username\nalice\nbob\n")
+    with closing(Names(str(file))) as found:
+        file.write_text("username\nadmin\nroot\nceo\n")
+        assert [name.user for name in found] == ["alice", "bob"]
+        file.unlink()
+        assert [name.user for name in found] == ["alice", "bob"]
+        assert found.count == 2
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -12,6 +12,9 @@ from worker.model import Options
 from worker.roster import open_roster
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+PREHASHED = {
+    9: ["password_missing"], 10: ["hash_incomplete"], 11: ["bad_hash"], 12: ["bad_hash"],
+}  # fmt: skip
 NOT_THE_ROSTERS = {"duplicate_in_file", "realm_unknown"}
 """Codes that need the whole file or the account."""
 
@@ -53,3 +56,12 @@ def test_the_dirty_sample_is_dirty_as_told() -> None:
         for line, codes in expected.items()
     }
     assert found == ours
+
+
+def test_the_sample_with_digests_is_as_told() -> None:
+    """Each row has the codes that samples/README.md names, as far as they can be seen in the row."""
+    with open_roster(str(SAMPLES / "prehashed.csv"), Options()) as roster:
+        rows = list(roster.rows())
+        assert (roster.warnings, roster.dropped) == ((), ("hash1", "hash1b", "password"))
+    assert {row.line: [p.code for p in row.problems] for row in rows if row.problems} == PREHASHED
+    assert [row for row in rows if row.warnings] == []

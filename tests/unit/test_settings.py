@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 
 from worker import seal
 from worker.errors import UsageError
-from worker.settings import Settings, load
+from worker.settings import Settings, default_ledger, file, load
 from worker.settings.addresses import hidden
 from worker.settings.names import DEFAULTS, OPTIONS
 
@@ -418,6 +419,41 @@ def test_a_secret_in_an_open_file_is_warned_about(line: str) -> None:
     assert settings().warnings == ()
     toml("rate = 1", mode=0o644)
     assert settings().warnings == ()
+
+
+def test_a_ledger_needs_a_home() -> None:
+    """Where none is known, what can be set is said."""
+
+    def homeless(name: str) -> Path:
+        raise RuntimeError(f"no home for {name}")
+
+    with pytest.raises(UsageError, match="no home folder is known") as caught:
+        default_ledger(homeless)
+    assert "SIPROSTER_LEDGER" in caught.value.hint
+    assert str(default_ledger()) in settings().ledger
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o664])
+def test_a_file_that_others_may_write_is_not_obeyed(mode: int) -> None:
+    """They could have credentials sent elsewhere; named expressly it is not obeyed, either."""
+    toml('BW_API_URL = "https://evil.example"', mode)
+    assert "siproster.toml can be written by others" in refusal()
+    assert refusal().endswith("run: chmod go-w siproster.toml")
+    with pytest.raises(UsageError, match="can be written by others"):
+        load({}, {}, Path("siproster.toml"), "")
+
+
+def test_a_file_of_somebody_else_is_not_obeyed_because_it_is_there() -> None:
+    """In a shared folder anybody may have put it there, or a link to another; --config takes it."""
+    toml("rate = 2")
+    if os.geteuid() == 0:  # root is trusted by all, so for root the file must be somebody else's
+        os.chown("siproster.toml", 65534, -1)
+    owner = Path("siproster.toml").stat().st_uid
+    with pytest.raises(UsageError, match="in the working folder is another user's") as caught:
+        file.read(None, "", me=owner + 1)
+    assert caught.value.hint.endswith("--config siproster.toml")
+    assert file.read(None, "", me=owner).options == {"rate": 2.0}
+    assert file.read(Path("siproster.toml"), "", me=owner + 1).options == {"rate": 2.0}
 
 
 def test_no_secret_shows() -> None:

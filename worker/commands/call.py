@@ -16,10 +16,11 @@ from rich.text import Text
 from worker.api import Order
 from worker.commands import platforms
 from worker.commands.fate import Fate, follow, placed
-from worker.commands.listing import asked, visible
+from worker.commands.listing import asked
 from worker.commands.options import application_id, from_file, json_option, yes_option
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
+from worker.commands.terminal import visible
 from worker.errors import UsageError
 from worker.srv import check_address
 

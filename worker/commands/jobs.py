@@ -16,6 +16,7 @@ from worker.commands import watch
 from worker.commands.options import json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
+from worker.commands.terminal import asks
 from worker.errors import Conflict, UsageError
 from worker.ledger import Ledger, Progress
 from worker.model import Job, Status, utc_now
@@ -76,7 +77,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     for job in found:
         if job.state.active:
             raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
-    if found and not yes and sys.stdin.isatty():
+    if found and not yes and asks():
         click.confirm(
             f"Remove {', '.join(job.id for job in found)} from the ledger for good?", abort=True, err=True
         )

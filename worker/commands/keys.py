@@ -8,6 +8,7 @@ import sys
 import click
 
 from worker.commands.options import json_option
+from worker.commands.terminal import asks
 from worker.digest import digests
 from worker.errors import UsageError
 from worker.seal import new_key
@@ -74,8 +75,10 @@ def _check_realm(realm: str) -> None:
 
 
 def _password() -> str:
-    if sys.stdin.isatty():
+    if asks():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", "for example: siproster hash USER --realm HOST < FILE")
     try:
         password = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError:

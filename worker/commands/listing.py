@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 
 from worker.commands.screen import say
+from worker.commands.terminal import asks, visible
 from worker.errors import UsageError
 from worker.report import neutral
 
@@ -70,17 +71,12 @@ def asked(question: str, *, yes: bool) -> None:
     """Go on only where somebody said so: on the terminal, or with --yes. Raises UsageError, click.Abort."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not asks():
         raise UsageError(
             f"this is asked, and there is no terminal: {question}",
             "nothing was done; say --yes",
         )
-    click.confirm(question, abort=True, err=True)
-
-
-def visible(text: str) -> str:
-    """A text of the service's for a terminal, which control characters could steer."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+    click.confirm(visible(question), abort=True, err=True)
 
 
 def _array(facts: Iterable[Fact]) -> Iterator[str]:

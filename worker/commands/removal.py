@@ -16,7 +16,7 @@ DELETED, NOT_FOUND, FAILED = "deleted", "not_found", "failed"
 
 
 class Targets:
-    """Who is to be deleted: named on the command line, or in a file that is read twice and kept nowhere."""
+    """Who is to be deleted: named on the command line, or in a file as it was when they were counted."""
 
     def __init__(
         self, users: Sequence[str], file: str, domain: str, realm: str, statuses: Sequence[str]

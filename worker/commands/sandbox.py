@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def _announce(options: Options, url: str, registrar: str) -> None:
 
 def _end_with_stdin() -> None:
     # Not sys.stdin: its lock, held by this thread, would abort the interpreter's own end.
-    while os.read(0, 4096):
-        pass
+    with suppress(OSError):  # a stdin that was closed from the start has ended, too
+        while os.read(0, 4096):
+            pass
     os.kill(os.getpid(), signal.SIGTERM)

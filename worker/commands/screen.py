@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,9 +20,12 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands import terminal
+from worker.commands.terminal import visible
 from worker.importing.tally import Tally
 from worker.ledger import Progress as JobProgress
 from worker.model import Action, Status
@@ -60,7 +63,7 @@ _ACTIONS = {
 
 def say(text: str, colour: str = "") -> None:
     """A line for people, on stderr."""
-    click.secho(text, err=True, fg=colour or None)
+    terminal.say(text, colour)
 
 
 def tell_reading(name: str, tally: Tally) -> None:
@@ -85,19 +88,32 @@ def tell_reading(name: str, tally: Tally) -> None:
         say(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
 
 
+class HarmlessConsole(Console):
+    """Shows no control character that came in with a text; those that rich itself writes stay."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else _lines(text), style, control)
+
+
+def _lines(text: str) -> str:
+    return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+
+
 class ProgressScreen:
     """Progress of one job: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
-        console = Console(stderr=True)
+        console = HarmlessConsole(stderr=True)
         self._bar: Progress | None = None
         self._quiet = quiet
         self._began = self._told = time.monotonic()
         self._first: int | None = None
         if console.is_terminal and not quiet:
             self._bar = Progress(
-                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=console, transient=True,
+                SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+                MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+                console=console, transient=True,
             )  # fmt: skip
             self._task = self._bar.add_task("rows", total=None, rate="")
 
@@ -133,7 +149,7 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         tell_json(summary)
         return
-    console = Console(file=sys.stdout, highlight=False)
+    console = HarmlessConsole(file=sys.stdout, highlight=False)
     console.print(_table(summary["counts"]))
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
@@ -149,13 +165,18 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
 
 def on_stdout() -> Console:
     """A console for facts; where stdout is no terminal nothing is folded or cut, for whatever reads it."""
-    console = Console(file=sys.stdout, highlight=False)
-    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=_PLAIN_WIDTH)
+    console = HarmlessConsole(file=sys.stdout, highlight=False)
+    return (
+        console
+        if console.is_terminal
+        else HarmlessConsole(file=sys.stdout, highlight=False, width=_PLAIN_WIDTH)
+    )
 
 
 def tell_json(facts: Any) -> None:
     """Facts as JSON, alone on stdout."""
-    click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    legible = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=not legible))
 
 
 def _table(counts: Mapping[str, int]) -> Table:

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from worker import __version__, throttle
 from worker.api import Api
+from worker.commands.terminal import say, visible
 from worker.importing.job import operator
 from worker.importing.station import Posts, Station, request_budget
 from worker.ledger import Act, Ledger
@@ -51,7 +52,7 @@ class Session:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         for warning in self.settings.warnings if warn else ():
-            click.secho(f"warning: {warning}", err=True, fg="yellow")
+            say(f"warning: {warning}", "yellow")
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -126,10 +127,17 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
+class _Line(logging.Formatter):
+    """A log line that steers no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(visible, super().format(record).split("\n")))
+
+
 def log_to_stderr(level: int) -> None:
     """Our own log lines; those of libraries only where they warn, since they may show whole URLs."""
     handler = logging.StreamHandler(sys.stderr)
-    line = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    line = _Line("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     line.converter = time.gmtime  # as in the ledger and the results: hosts in several zones share one log
     handler.setFormatter(line)
     logging.getLogger().handlers[:] = [handler]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from worker.importing.packing import NO_REALM
+from worker.importing.prehashed import held_against, named
 from worker.importing.realms import JobRealms
 from worker.model import Family, Problem, Row
 from worker.roster import Seen
@@ -36,12 +37,13 @@ def check(rows: Iterable[Row], realms: JobRealms | None, family: Family) -> Iter
 
 
 def _placed(row: Row, realms: JobRealms | None) -> Checked:
+    row = named(row)
     if realms is None or (row.problems and not row.realm):
         return Checked(row, NO_REALM)
     key = realms.key(row.realm)
     if isinstance(key, Problem):
         return Checked(replace(row, problems=(*row.problems, key)), NO_REALM)
-    return Checked(row, key)
+    return Checked(held_against(row, realms.host(key)), key)
 
 
 def _without_doubles(page: list[Checked], seen: Seen, family: Family) -> list[Checked]:

@@ -14,7 +14,8 @@ SETTABLE = frozenset({DIGEST, APPLICATION})
 
 def wanted(row: ChunkRow, host: str) -> Credential:
     """What a row asks for, on the realm of this host name."""
-    hash1, hash1b = digests(row.composite, host, row.password)
+    own = (row.hash1, row.hash1b)
+    hash1, hash1b = digests(row.composite, host, row.password) if row.password else own
     return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, wait
 from functools import partial
 
-from worker.errors import StopJob, Throttled, TryLater
+from worker.errors import SealBroken, StopJob, Throttled, TryLater
 from worker.failpoints import hit
 from worker.importing.compare import CASE, wanted
 from worker.importing.deeds import Deed, deed_of, open_deeds, seal_deeds
@@ -128,6 +128,12 @@ class Delivery:
             _ChunkDelivery(self, claim, taken).run()
         except Fenced:
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
+        except (
+            SealBroken
+        ) as broken:  # nobody could open it later; the claim runs out, so that its doubt stays
+            self.ledger.jobs.stop(
+                self.job.id, JobState.STOPPED, f"seal_broken: chunk {seq}: {broken.message}"
+            )
 
 
 class _ChunkDelivery:

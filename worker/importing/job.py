@@ -50,6 +50,6 @@ def job_id(moment: str, roster: str) -> str:
 def operator() -> str:
     """Who runs this process, by the name that the system knows."""
     try:
-        return getpass.getuser()
+        return getpass.getuser().encode("utf-8", "replace").decode()
     except (KeyError, OSError):  # a container may run as a uid without a name
         return "unknown"

@@ -34,6 +34,9 @@ class ChunkRow:
     realm: int
     application: str
     password: str = field(repr=False)
+    hash1: str = field(default="", repr=False)
+    """The roster's own digest, where there is no password."""
+    hash1b: str = field(default="", repr=False)
     before: Stored | None = field(default=None, repr=False)
     """What the service held when the job was planned, and is to be set anew. None: nothing."""
 
@@ -45,7 +48,7 @@ class ChunkRow:
 
 NO_REALM = -1
 
-_OWN = 6
+_OWN = 8
 """Values of a packed row that are its own; those behind are what is to be set anew."""
 
 
@@ -57,7 +60,8 @@ def page_row(row: Row, realm: int) -> PageRow:
 
 def chunk_row(row: Row, realm: int, before: Stored | None = None) -> ChunkRow:
     """What the work needs of a row."""
-    return ChunkRow(row.line, row.user, row.domain, realm, row.application, row.password, before)
+    own = ("", "") if row.password else (row.hash1, row.hash1b)
+    return ChunkRow(row.line, row.user, row.domain, realm, row.application, row.password, *own, before)
 
 
 def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[PageRow]) -> bytes:
@@ -73,16 +77,23 @@ def open_page(seal: Seal, job: str, seq: int, sealed: bytes) -> list[PageRow]:
 def seal_chunk(seal: Seal, job: str, seq: int, rows: Iterable[ChunkRow]) -> bytes:
     """One chunk, sealed."""
     packed: list[Any] = [
-        [r.line, r.user, r.domain, r.realm, r.application, r.password, *pack_stored(r.before)] for r in rows
+        [r.line, r.user, r.domain, r.realm, r.application, *_secrets(r), *pack_stored(r.before)] for r in rows
     ]
     return seal.close_over(packed, f"{job}/chunk/{seq}")
 
 
+def _secrets(row: ChunkRow) -> tuple[str, str, str]:
+    return row.password, row.hash1, row.hash1b
+
+
 def open_chunk(seal: Seal, job: str, seq: int, sealed: bytes) -> list[ChunkRow]:
     """One chunk; LedgerError when the key is another."""
-    return [
-        ChunkRow(*[*row[:_OWN], stored_of(row[_OWN:])]) for row in seal.open(sealed, f"{job}/chunk/{seq}")
-    ]
+    return [_opened(row) for row in seal.open(sealed, f"{job}/chunk/{seq}")]
+
+
+def _opened(packed: list[Any]) -> ChunkRow:
+    own = [*packed[:_OWN], *[""] * (_OWN - len(packed))]  # older chunks have no digests
+    return ChunkRow(*[*own, stored_of(packed[_OWN:])])
 
 
 def pack_stored(stored: Stored | None) -> list[str | None]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from worker.errors import UsageError
 from worker.importing.look import RosterRows
-from worker.importing.packing import PageRow, open_chunk, open_page
+from worker.importing.packing import NO_REALM, ChunkRow, PageRow, chunk_row, open_chunk, open_page
 from worker.ledger import Ledger
 from worker.model import Job, Options, Problem, Row, Status
-from worker.roster import PASSWORD, read_again
+from worker.roster import HASH1, HASH1B, PASSWORD, read_again
 from worker.seal import Seal
 
 Corrections = Mapping[int, Mapping[str, str]]
@@ -92,8 +92,8 @@ class EarlierRows:
 
     def _record(self, row: PageRow, passwords: _Passwords) -> Mapping[str, str]:
         said = self.corrections.get(row.line, {})
-        password = said.get(PASSWORD) or passwords.of(row)
-        if password is None:
+        kept = passwords.of(row)
+        if kept is None and not said.get(PASSWORD):
             raise UsageError(
                 f"the password of line {row.line} is shredded; it was kept for "
                 f"{self.parent.options.keep_days:g} days",
@@ -104,7 +104,9 @@ class EarlierRows:
             if _lost_zeros(cell, said.get(column, cell)):
                 text = f"{column}: {cell} came back as {said[column]}; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
-        return {**cells, **said, PASSWORD: password}
+        if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
+            return {**cells, **said}
+        return {**cells, **said, PASSWORD: kept.password, HASH1: kept.hash1, HASH1B: kept.hash1b}
 
 
 class _Passwords:
@@ -115,23 +117,23 @@ class _Passwords:
         self._seal = seal
         self._job = job
         self._ahead = ledger.chunks.kept(job)[::-1]
-        self._open: dict[int, str] = {}
+        self._open: dict[int, ChunkRow] = {}
         self._roster = roster.rows() if roster else iter(())
 
-    def of(self, row: PageRow) -> str | None:
-        """The password of a row; None when it is not kept any more, and no roster has it."""
+    def of(self, row: PageRow) -> ChunkRow | None:
+        """The row with its password, or its digests; None when it is not kept, and no roster has it."""
         while self._ahead and self._ahead[-1].first_line <= row.line:
             self._load(self._ahead.pop().seq)
         if row.line in self._open:
             return self._open.pop(row.line)
         return self._from_roster(row)
 
-    def _from_roster(self, row: PageRow) -> str | None:
+    def _from_roster(self, row: PageRow) -> ChunkRow | None:
         for again in self._roster:
             if again.line < row.line:
                 continue
             if (again.line, again.user, again.domain) == (row.line, row.user, row.domain):
-                return again.password
+                return chunk_row(again, NO_REALM)
             raise UsageError(
                 f"line {row.line} of the roster is {again.composite}, and the job had {row.user} there",
                 "its name was corrected for that job: give its password with --corrections, too",
@@ -142,7 +144,7 @@ class _Passwords:
         sealed = self._ledger.chunks.sealed(self._job, seq)
         if sealed is not None:
             rows = open_chunk(self._seal, self._job, seq, sealed)
-            self._open.update((row.line, row.password) for row in rows)
+            self._open.update((row.line, row) for row in rows)
 
 
 def _lost_zeros(before: str, after: str) -> bool:

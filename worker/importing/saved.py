@@ -124,8 +124,9 @@ def _row(row: PageRow, ref: str, kept: ChunkRow, outcome: Outcome | None) -> Row
     invalid = outcome is not None and outcome.status is Status.INVALID
     problems = (Problem(outcome.code, outcome.error),) if outcome and invalid else ()
     return Row(
-        row.line, row.user, row.domain, ref, row.application, kept.password, tuple(row.cells), problems
-    )
+        row.line, row.user, row.domain, ref, row.application, kept.password, tuple(row.cells), problems,
+        hash1=kept.hash1, hash1b=kept.hash1b,
+    )  # fmt: skip
 
 
 def _changed(now: Planned, planned: Action) -> Planned:

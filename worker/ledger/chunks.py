@@ -209,7 +209,7 @@ class Chunks:
             settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
-            bytes(row.sealed), row.doubt, settled,
+            bytes(row.sealed or b""), row.doubt, settled,
         )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
@@ -336,7 +336,10 @@ class Chunks:
     def shred_expired(self) -> int:
         """Shred rows that are not in place and whose time is over; how many chunks."""
         with self._store.begin() as connection:
-            return connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
+            shredded = connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
+        if shredded:
+            self._store.clean()
+        return shredded
 
 
 def _add_deeds(connection: Connection, claim: Claim, deeds: Deeds) -> None:

@@ -250,7 +250,9 @@ class Jobs:
             done = connection.execute(_FINISH, {"job": job, "now": self._store.now(connection)}).rowcount == 1
             if done:
                 connection.execute(_RELEASE, {"job": job})
-            return done
+        if done:
+            self._store.clean()
+        return done
 
     def forget(self, job: str, *, keep_job: bool = False) -> None:
         """Remove a job whose roster turned out unreadable; ``keep_job``: only what was read of it."""
@@ -259,6 +261,7 @@ class Jobs:
                 connection.execute(statement, {"job": job})
             if not keep_job:
                 connection.execute(_FORGET_JOB, {"job": job})
+        self._store.clean()
 
     def learn_bound(self, job: str, bound: int) -> None:
         """Keep the most entries in one request that the service takes (23003)."""

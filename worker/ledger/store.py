@@ -21,6 +21,9 @@ from worker.ledger.schema import migrate
 _BUSY_MS = 30_000
 """How long a SQLite writer waits for another one."""
 
+_CLEAN_MS = 500
+"""How long the WAL's removal waits for readers."""
+
 _LONGEST_PAUSE = "10s"
 """How long PostgreSQL waits for the next statement of a transaction before it ends the session.
 
@@ -73,6 +76,23 @@ class Store:
         """Write what is there already; the schema's version. LedgerError where it can't be written."""
         with self.begin() as connection:
             return int(connection.execute(_TOUCH).scalar_one())
+
+    def clean(self) -> None:
+        """Take out of SQLite's WAL what was shredded; best effort: nobody is waited for who reads.
+
+        The file is overwritten (secure_delete), but older pages stay in the WAL until it is begun anew.
+        """
+        if self.postgresql:
+            return
+        with (
+            suppress(DBAPIError),
+            self._engine.connect().execution_options(siproster_bare=True) as connection,
+        ):
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CLEAN_MS}")
+            try:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def close(self) -> None:
         """Close every connection."""
@@ -152,7 +172,10 @@ def _use_wal(connection: Any, cursor: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    reads = connection.get_execution_options().get("siproster_reads")
+    options = connection.get_execution_options()
+    if options.get("siproster_bare"):  # a checkpoint is refused within a transaction
+        return
+    reads = options.get("siproster_reads")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 

@@ -3,11 +3,12 @@
 ``source`` finds the bytes (``spool`` keeps those that come only once), ``encoding`` and ``text`` turn
 them into records, ``layout`` knows which column is which (``template`` builds user names, ``secret``
 knows the columns that are not shown), ``rows`` and ``check`` decide each row (``passwords``: what is
-weak), ``reader`` is the roster itself, ``again`` brings an earlier job's rows back, ``seen`` remembers names.
+weak; ``prehashed``: digests in their place; ``hiding``: cells that give one away), ``reader`` is the roster
+itself, ``again`` brings an earlier job's rows back, ``seen`` remembers names.
 For files that are not imported ``table`` finds their header, and ``names`` reads who is named in them.
 """
 
-from worker.roster.again import PASSWORD, corrections, read_again
+from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, read_again
 from worker.roster.check import Rules
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
@@ -15,6 +16,8 @@ from worker.roster.secret import may_be_secret
 from worker.roster.seen import Seen
 
 __all__ = [
+    "HASH1",
+    "HASH1B",
     "PASSWORD",
     "Name",
     "Names",

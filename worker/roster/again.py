@@ -11,17 +11,22 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
+from worker.roster.formulas import restored
 from worker.roster.layout import OWN, Header, lay_out, plain
-from worker.roster.rows import fits, made, restored, rules_for
+from worker.roster.rows import fits, made, rules_for
 from worker.roster.seen import Seen
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed, Text
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
-"""Under this key a row's password travels with its cells; no roster's own column can be called so."""
+HASH1: Final = "bw__hash1"
+HASH1B: Final = "bw__hash1b"
+"""Under these keys a row's secrets travel with its cells; no roster's own column can be called so."""
 _TELLING: Final = ("bw__username", "bw__domain", "bw__realm")
 """Columns of ours that people correct by mistake; the caller can tell them."""
-_SEALED: Final = "the row's password"
+_SEALED: Final = {
+    "password": "the row's password", "hash1": "the row's hash1", "hash1b": "the row's hash1b",
+}  # fmt: skip
 _GROUP = 1000
 _number = re.compile("[0-9]{1,18}").fullmatch
 
@@ -31,17 +36,18 @@ def read_again(
 ) -> Iterator[Row]:
     """Rows from earlier cells, decided as the rows of a file are.
 
-    Each record is its line and {column: value}, the password under PASSWORD; what is missing is empty.
+    Each record is its line and {column: value}, the password under PASSWORD and the digests under
+    HASH1 and HASH1B; what is missing is empty.
     ``columns``: the carried columns of the job, whose options are given too. Not looked for again: the
     rows of ``--where`` and ``--limit``, passwords shared by many, and PINs.
 
     Raises:
         UsageError: the columns don't hold what the options need.
     """
-    mapped = {**options.map, "password": _SEALED}
+    mapped = {**options.map, **_SEALED}
     again = replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
-    layout = lay_out([*columns, _SEALED], "the earlier job", again)
-    keys = (*columns, PASSWORD)
+    layout = lay_out([*columns, *_SEALED.values()], "the earlier job", again)
+    keys = (*columns, PASSWORD, HASH1, HASH1B)
     fields = ((line, [cells.get(key, "") for key in keys]) for line, cells in records)
     return made(fields, layout, rules_for(layout, again))
 

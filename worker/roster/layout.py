@@ -10,6 +10,7 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Problem
+from worker.roster.formulas import restored
 from worker.roster.secret import may_be_secret
 from worker.roster.template import Template
 
@@ -26,6 +27,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 SECRETS: Final = ("password", "hash1", "hash1b")
 OWN: Final = "bw__"
 """What the names of our own columns in result files begin with."""
+LISTED: Final = ["username", "realm", "id", "application_id"]
+"""How the header of ``credential list --csv`` begins."""
 _header_word = re.compile(
     "(?:first|last|full|display)?name|ext|number|phone|did|mobile|e?mail|site|location|department|team|"
     "device|mac|model|description|id|enabled|context|callerid|company"
@@ -43,7 +46,8 @@ class Layout:
     exact: int
     """The number of fields that needs no second look; -1: a surplus field may not be empty."""
     user: int | Template
-    password: int
+    password: int | None
+    """None: a roster of digests."""
     domain: int | None
     realm: int | None
     application: int | None
@@ -55,6 +59,15 @@ class Layout:
     dropped: tuple[str, ...]
     mapping: Mapping[str, str]
     warnings: tuple[Problem, ...]
+    hash1: int | None = None
+    hash1b: int | None = None
+
+    @property
+    def fields(self) -> frozenset[int]:
+        """Positions that a row's user name, domain, realm and application are taken from."""
+        user = self.user.positions if isinstance(self.user, Template) else (self.user,)
+        rest = (self.domain, self.realm, self.application)
+        return frozenset([*user, *(at for at in rest if at is not None)])
 
 
 _word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
@@ -82,6 +95,8 @@ class Header:
         while self.names and not self.names[-1]:
             self.names.pop()
         self.named = len(self.names)
+        if any(name.casefold().startswith(OWN) for name in self.names):  # a result file
+            self.names = [restored(name) for name in self.names]
         self._refuse_twins()
 
     def position(self, name: str, option: str) -> int:
@@ -172,23 +187,25 @@ class _Deciding:
         header, chosen = self.header, self.chosen
         carried = [at for at, name in enumerate(header.names) if self._is_carried(at, name)]
         dropped = [name for at, name in enumerate(header.names) if at in self.secret and at not in carried]
-        own = any(header.is_own(at) for at in range(len(header.names)))
+        own = any(header.is_own(at) for at in range(len(header.names))) or header.names[:4] == LISTED
         return Layout(
             width=header.width,
             named=header.named,
             exact=header.named if header.named == header.width else -1,
             user=self.user,
-            password=chosen["password"],
+            password=chosen.get("password"),
             domain=chosen.get("domain"),
             realm=chosen.get("realm"),
             application=chosen.get("application_id"),
             carried=tuple(carried),
-            neutralised=tuple(at for at in range(header.width) if own and at != chosen["password"]),
+            neutralised=tuple(at for at in range(header.width) if own and at != chosen.get("password")),
             where=tuple((self._public(name, "--where"), value) for name, value in self.options.where),
             columns=tuple(header.names[at] for at in carried),
             dropped=tuple(dropped),
             mapping=self._mapping(),
             warnings=tuple(self.warnings),
+            hash1=chosen.get("hash1"),
+            hash1b=chosen.get("hash1b"),
         )
 
     def _mapped(self) -> dict[str, int]:
@@ -228,17 +245,20 @@ class _Deciding:
         self.chosen[field] = found[0]
 
     def _require_password(self) -> None:
-        if "password" in self.chosen:
-            if "hash1" in self.chosen or "hash1b" in self.chosen:
-                text = "the digests are made from the passwords; the roster's own are not used"
-                self.warnings.append(Problem("hash_not_used", text))
+        """Passwords, or both digests; one of those alone is of no use."""
+        given = [field for field in ("hash1", "hash1b") if field in self.chosen]
+        if len(given) == 2 or (not given and "password" in self.chosen):
             return
-        if "hash1" in self.chosen or "hash1b" in self.chosen:
+        if not given:
+            raise self._missing("password")
+        other = "hash1b" if given == ["hash1"] else "hash1"
+        if "password" not in self.chosen:
             raise UsageError(
-                f"{self.header.place} has digests but no passwords",
-                "a digest is good for one realm only and is not taken over: add a password column",
+                f"{self.header.place} has {given[0]}, but neither {other} nor passwords",
+                "both digests are needed, or a password column",
             )
-        raise self._missing("password")
+        text = f"{given[0]} is not used: the digests are made from the passwords"
+        self.warnings.append(Problem("hash_not_used", text))
 
     def _missing(self, field: str) -> UsageError:
         wanted = ALIASES[field]
@@ -289,6 +309,6 @@ class _Deciding:
         return bool(name) and position not in self.secret and not self.header.is_own(position)
 
     def _mapping(self) -> dict[str, str]:
-        fields = ("username", "password", "domain", "realm", "application_id")
+        fields = ("username", "password", "domain", "realm", "application_id", "hash1", "hash1b")
         mapping = {field: self.header.names[self.chosen[field]] for field in fields if field in self.chosen}
         return {**mapping, "username": self.options.username} if self.options.username else mapping

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from worker.errors import UsageError
+from worker.roster.formulas import restored
 from worker.roster.layout import OWN, Header, known
-from worker.roster.rows import fits, restored
+from worker.roster.rows import fits
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed
 
@@ -34,7 +35,8 @@ class Names:
     """The users that a path, ``-`` or URL names, as often as it is gone through; to be closed.
 
     A result file's own columns (``bw__username``) win over the roster's: they say who was meant in the end.
-    The ``'`` that keeps a spreadsheet from running a cell is taken off; no name begins with one.
+    What it holds now is kept (sealed, in a temporary file) until then: somebody is asked about these users
+    and no others. The ``'`` before what a spreadsheet would run is taken off; no name begins with one.
     """
 
     def __init__(self, place: str, statuses: Collection[str] = ()) -> None:
@@ -43,7 +45,7 @@ class Names:
         ``statuses``: of a result file only the rows with these outcomes; without any it is refused, since
         it names users who were there before the job as well.
         """
-        self._text, self._header = open_table(place, known)
+        self._text, self._header = open_table(place, known, keep=True)
         self._statuses = frozenset(statuses)
         try:
             self._at = {field: at for field in FIELDS if (at := _column(self._header, field)) is not None}

@@ -83,7 +83,7 @@ class Roster:
             records = self._chosen(self._text.records(lines))
             while group := list(islice(records, _GROUP)):
                 sound = [row for _, row in group if len(row) == exact or fits(row, self._layout)]
-                found.add(len(group), [fields[password] for fields in sound])
+                found.add(len(group), [fields[password] for fields in sound] if password is not None else [])
         self._refuse_none(found)
         self._refuse_pins(found)
         return found

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
 from worker.roster.check import Rules
+from worker.roster.formulas import restored
+from worker.roster.hiding import DIGITS, digest_in, without_secrets
 from worker.roster.layout import Layout
+from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
-_neutralised = re.compile(r"'+[=+\-@\t\r]").match
+_NONE: Final = ("",)
 
 
 def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Row]:
@@ -22,19 +24,29 @@ def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Ro
     exact = layout.exact
     user = layout.user if isinstance(layout.user, Template) else itemgetter(layout.user)
     cells = _picked(layout.carried)
+    loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
+    open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     password, domain, realm, application = layout.password, layout.domain, layout.realm, layout.application
     decided = rules.row
+    lay_digests_over = digests_from(layout)
     for line, fields in records:
         if len(fields) == exact or fits(fields, layout):
-            yield decided(
+            secret = fields[password] if password is not None else ""
+            row = decided(
                 line,
                 user(fields),
                 fields[domain] if domain is not None else "",
                 fields[realm] if realm is not None else "",
                 fields[application] if application is not None else "",
-                fields[password],
+                secret,
                 cells(fields),
             )
+            if lay_digests_over is not None:
+                row = lay_digests_over(row, fields)
+            hideable = open_to_hide(fields) if loose else _NONE
+            if secret in hideable or (max(map(len, hideable)) >= DIGITS and digest_in("\n".join(hideable))):
+                row = without_secrets(row, loose)
+            yield row
         else:
             yield _unattributed(line, fields, layout)
 
@@ -71,11 +83,6 @@ def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozens
     if isinstance(layout.user, Template):
         return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
     return Rules(options, shared)
-
-
-def restored(cell: str) -> str:
-    """A cell of a result file without the ``'`` that keeps a spreadsheet from running it; exactly one."""
-    return cell[1:] if _neutralised(cell) else cell
 
 
 def _restored(fields: Fields, layout: Layout) -> Fields:

@@ -48,12 +48,13 @@ class LocalFile:
     """A regular file: simply opened again for every pass."""
 
     def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self.place = str(path.absolute())
+        self.name = _text(path.name)
+        self.place = _text(str(path.absolute()))
+        self._path = path.absolute()
 
     def open(self) -> io.RawIOBase:
         try:
-            return Path(self.place).open("rb", buffering=0)
+            return self._path.open("rb", buffering=0)
         except OSError as error:
             raise unreadable(self.place, error) from None
 
@@ -117,10 +118,35 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
         UsageError: it is missing, a folder, or can't be read.
     """
     if place == "-":
-        return _spooled("stdin", "-", stdin or sys.stdin.buffer)
+        return _spooled("stdin", "-", stdin or _standard_input())
     if _url(place):
         return _from_url(place)
-    return _from_path(Path(place).expanduser())
+    try:
+        return _from_path(Path(place).expanduser())
+    except RuntimeError:  # no such user, or nobody's home is known
+        return _from_path(Path(place))
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", "name a file, or say < FILE")
+    return sys.stdin.buffer
+
+
+def find_and_keep(place: str) -> Source:
+    """As ``find``, with a copy of what it holds now: a file that is changed later is not seen again.
+
+    Raises:
+        UsageError: it is missing, a folder, or can't be read.
+    """
+    found = find(place)
+    if not isinstance(found, LocalFile):
+        return found
+    try:
+        with io.BufferedReader(found.open(), BLOCK) as stream:
+            return _spooled(found.name, found.place, stream)
+    except OSError as error:
+        raise unreadable(found.place, error) from None
 
 
 def blocks(source: Source) -> Iterator[bytes]:
@@ -135,12 +161,19 @@ def _from_path(path: Path) -> Source:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UsageError(f"{path} is a folder, not a roster", "name one file in it")
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # some of them never end
+            raise UsageError(f"{path} is a device, not a roster", "name a file; - is standard input")
         if stat.S_ISREG(mode):
             return LocalFile(path)
         with path.open("rb") as stream:  # a pipe such as <(...): it can be read only once
-            return _spooled(path.name, str(path), stream)
+            return _spooled(_text(path.name), _text(str(path)), stream)
     except OSError as error:
         raise unreadable(str(path), error) from None
+
+
+def _text(path: str) -> str:
+    """A path as text that any file and database takes: its bytes may be no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _from_url(url: str) -> Source:

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from worker.errors import UsageError
 from worker.roster.encoding import survey
 from worker.roster.layout import Header
-from worker.roster.source import find
+from worker.roster.source import find, find_and_keep
 from worker.roster.text import Malformed, Text, find_delimiter
 
 
-def open_table(place: str, known: Callable[[str], bool]) -> tuple[Text, Header]:
+def open_table(place: str, known: Callable[[str], bool], *, keep: bool = False) -> tuple[Text, Header]:
     """The text of a path, ``-`` or URL, whose ``source`` the caller closes, and its header.
 
-    ``known``: whether a cell is a column's name that speaks for a delimiter. Raises UsageError.
+    ``known``: whether a cell is a column's name that speaks for a delimiter. ``keep``: every reading gives
+    what the first one gave, whatever is written to the file meanwhile. Raises UsageError.
     """
-    source = find(place)
+    source = find_and_keep(place) if keep else find(place)
     encoding = survey(source).encoding
     text = Text(source, encoding, find_delimiter(source, encoding, known))
     with text.lines() as lines:

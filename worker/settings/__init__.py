@@ -184,9 +184,24 @@ def _fill_in(values: dict[str, str], sources: dict[str, str]) -> None:
         if host and not values[name]:
             values[name], sources[name] = host, f"{_FROM_HOSTS}{environment}"
     if not values["SIPROSTER_LEDGER"]:
-        path = platformdirs.user_state_path("siproster") / "ledger.sqlite"
+        path = default_ledger()
         _make_private(path.parent)
         values["SIPROSTER_LEDGER"], sources["SIPROSTER_LEDGER"] = f"sqlite:///{path}", "default"
+
+
+def default_ledger(state_of: Callable[[str], Path] = platformdirs.user_state_path) -> Path:
+    """The ledger in the user's state folder; UsageError where nobody's home is known.
+
+    So in a container that runs as a number without a name, and without HOME: platformdirs then raises
+    RuntimeError.
+    """
+    try:
+        return state_of("siproster") / "ledger.sqlite"
+    except RuntimeError:
+        raise UsageError(
+            "no home folder is known for the ledger",
+            "set HOME, or SIPROSTER_LEDGER to sqlite:////a/place.sqlite",
+        ) from None
 
 
 def _make_private(folder: Path) -> None:

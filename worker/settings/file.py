@@ -6,6 +6,8 @@ A ``[profile.NAME]`` table holds the same for one account and beats what stands 
 from __future__ import annotations
 
 import difflib
+import os
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,11 +30,12 @@ class Content:
     warnings: tuple[str, ...] = ()
 
 
-def read(config: Path | None, profile: str) -> Content:
+def read(config: Path | None, profile: str, me: int | None = None) -> Content:
     """The file's settings and options; nothing where ``config`` is None and no file is there.
 
-    UsageError for a file that can't be read, is no TOML, holds a name that is none of ours or a
-    value of another kind, and for a profile that it doesn't have.
+    ``me``: the user who trusts himself and root; else the process's own. UsageError for a file that others
+    may write, that was only found and belongs to somebody else, that can't be read, is no TOML, holds a name
+    that is none of ours or a value of another kind, and for a profile that it doesn't have.
     """
     path = config or Path(NAME)
     if config is None and not path.exists():
@@ -41,7 +44,8 @@ def read(config: Path | None, profile: str) -> Content:
                 f"--profile {profile} needs a {NAME} in the working folder", "or name one with --config FILE"
             )
         return Content()
-    document = _document(path)
+    trusted = {os.geteuid() if me is None else me, 0} if config is None else None
+    document = _document(path, trusted)
     tables = _profiles(path, document.pop("profile", {}))
     if profile and profile not in tables:
         raise UsageError(f"{path} has no profile {profile!r}", _guess(profile, tables))
@@ -50,15 +54,40 @@ def read(config: Path | None, profile: str) -> Content:
     return _content(path, profile, everyones | own.get(profile, {}))
 
 
-def _document(path: Path) -> dict[str, object]:
+def _document(path: Path, trusted: set[int] | None) -> dict[str, object]:
+    """``trusted``: whose the file must be; None: somebody named it."""
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        with path.open(
+            "rb"
+        ) as file:  # looked at once it is open, so that nobody can put another in its place
+            _refuse_strangers(path, os.fstat(file.fileno()), trusted)
+            return tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}", 'a text stands in quotes: name = "value"') from None
+
+
+def _refuse_strangers(path: Path, facts: os.stat_result, trusted: set[int] | None) -> None:
+    """Settings say where credentials are sent: whoever writes them could have them sent to himself.
+
+    So nobody else may be able to write the file (as with ssh's, ssh_config(5)); and one that is only found,
+    in a folder that may be anybody's, must be the user's own or root's (as with git's, safe.directory).
+    """
+    if not stat.S_ISREG(facts.st_mode):  # a pipe's end is its owner's alone
+        return
+    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"{path} can be written by others: they could have your credentials sent to them",
+            f"look what is in it, then run: chmod go-w {path}",
+        )
+    if trusted is not None and {facts.st_uid, path.lstat().st_uid} - trusted:
+        raise UsageError(
+            f"{path} in the working folder is another user's, who could have your credentials sent to him",
+            f"look what is in it; if it is right: --config {path}",
+        )
 
 
 def _profiles(path: Path, profiles: object) -> dict[str, dict[str, object]]:

@@ -1,0 +1,163 @@
+"""Digests in place of passwords on their way: the realm they were made for, sealed, sent, and tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, RowsOf, make_chunk_row, make_job, make_realms, make_row
+from tests.unit.realms import Realms
+from tests.unit.registrar import Registrar
+from tests.unit.rosters import GOOD
+from worker.digest import digests
+from worker.importing.checked import check
+from worker.importing.packing import ChunkRow, chunk_row, open_chunk, seal_chunk
+from worker.importing.plan import plan
+from worker.importing.realms import JobRealms
+from worker.importing.retry import EarlierRows
+from worker.importing.settle import Settling
+from worker.ledger import Ledger
+from worker.model import Family, Options, Outcome, Problem, Realm, Row, Status
+from worker.roster import PASSWORD
+from worker.seal import Seal
+
+SEAL = Seal([KEY])
+ONE, TWO = digests("bob", HOST, GOOD)
+KNOWN = (Realm("17", HOST, default=True), Realm("18", OTHER_HOST))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger of its own."""
+    with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
+        yield ledger
+
+
+def hashed(realm: str = HOST, **fields: Any) -> Row:
+    """A row of digests that were made for HOST."""
+    return make_row(2, "bob", **{"password": "", "hash1": ONE, "hash1b": TWO, "realm": realm, **fields})
+
+
+def checked(row: Row, **options: Any) -> tuple[list[str], list[str], str]:
+    """Codes of problems and of warnings that the account adds to a row, and the problems' texts."""
+    realms = JobRealms(Realms(*KNOWN), None, "", Options(**options))
+    ((found,),) = check([row], realms, Family.ACCOUNT)
+    row = found.row
+    text = " ".join(problem.text for problem in row.problems)
+    return [problem.code for problem in row.problems], [warning.code for warning in row.warnings], text
+
+
+def test_the_realm_that_they_were_made_for() -> None:
+    """Its full host name, in the row or with --realm, makes them good."""
+    assert checked(hashed())[:2] == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("realm", "said"),
+    [
+        ("", "nobody says for which realm"),
+        ("17", f"go on realm {HOST}, but '17'"),
+        ("office", f"go on realm {HOST}, but 'office'"),
+        ("branch", f"go on realm {OTHER_HOST}, but 'branch'"),
+        (OTHER_HOST.split("-")[0], "but 'branch'"),
+    ],
+)
+def test_any_other_name_of_a_realm_is_refused(realm: str, said: str) -> None:
+    """An id, a short name or the account's default realm doesn't say what the digests were made for."""
+    codes, _, text = checked(hashed(realm))
+    assert codes == ["hash_realm"]
+    assert said in text
+    assert "full host name" in text
+    assert ONE not in text
+
+
+def test_a_host_name_is_held_to_the_byte() -> None:
+    """Digests are made over bytes: another spelling of the same host makes others."""
+
+    class Lenient(Realms):
+        def realm(self, ref: str) -> Realm:
+            return super().realm(ref.casefold())
+
+    realms = JobRealms(Lenient(*KNOWN), None, "", Options())
+    ((found,),) = check([hashed(HOST.capitalize())], realms, Family.ACCOUNT)
+    assert [problem.code for problem in found.row.problems] == ["hash_realm"]
+
+
+def test_a_realm_that_is_not_there_is_refused() -> None:
+    """One that the account hasn't, and one that --create-realm has still to make."""
+    assert checked(hashed("other-ffffff.auth.bandwidth.com"))[0] == ["realm_unknown"]
+    new = "new-0a1b2c.auth.bandwidth.com"
+    codes, _, text = checked(hashed(new), realm=new, create_realm=True)
+    assert (codes, "--create-realm has still to make" in text) == (["hash_realm"], True)
+
+
+def test_without_an_account_the_named_realm_is_believed() -> None:
+    """`plan` without an account looks nothing up; a row that names none is wrong all the same."""
+    ((named,), (silent,)) = (next(iter(check([row], None, Family.ACCOUNT))) for row in (hashed(), hashed("")))
+    assert (named.row.problems, [p.code for p in silent.row.problems]) == ((), ["hash_realm"])
+
+
+@pytest.mark.parametrize(
+    ("password", "realm", "warnings"),
+    [(GOOD, HOST, []), ("another-Pw-9", HOST, ["hash_mismatch"]), ("another-Pw-9", "office", []),
+     (GOOD, OTHER_HOST, ["hash_mismatch"]), ("another-Pw-9", "", [])],
+)  # fmt: skip
+def test_a_password_is_held_against_its_digests(password: str, realm: str, warnings: list[str]) -> None:
+    """Where the row's realm says for which they were made; a stale one is told."""
+    row = hashed(realm, password=password)
+    assert checked(row)[:2] == ([], warnings)
+    assert (chunk_row(row, 0).password, chunk_row(row, 0).hash1) == (password, "")
+
+
+def test_a_password_that_is_no_text_is_not_compared() -> None:
+    """The row is wrong already; it must not end the reading."""
+    wrong = Problem("bad_characters", "password: a broken character, which has no UTF-8 form")
+    assert checked(hashed(password="\ud800", problems=(wrong,)))[:2] == (["bad_characters"], [])
+
+
+def test_digests_are_sent_as_they_are() -> None:
+    """A row without a password is stored with its own digests, and found again by them."""
+    api, rows = Registrar(), [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3)]
+    for expected in (Status.CREATED, Status.UNCHANGED):
+        outcomes: list[Outcome] = []
+        Settling(
+            Family.ACCOUNT, make_realms(), api, permit=lambda _: None, record=outcomes.extend,
+            go_on=lambda: None, learn=lambda _: None,
+        ).post(rows)  # fmt: skip
+        assert {outcome.status for outcome in outcomes} == {expected}
+    assert api.digests()["bob"] == (ONE, TWO)
+    assert api.digests()["user3"] == digests("user3", HOST, rows[1].password)
+
+
+def test_a_chunk_keeps_them_sealed() -> None:
+    """They come out of a chunk as they went in, hidden; a chunk of an earlier version opens, too."""
+    rows = [chunk_row(hashed(), 0), chunk_row(make_row(3), 0)]
+    sealed = seal_chunk(SEAL, "job", 0, rows)
+    assert open_chunk(SEAL, "job", 0, sealed) == rows
+    assert ONE.encode() not in sealed
+    assert not any(digest in repr(rows) for digest in (ONE, TWO))
+    before = SEAL.close_over([[2, "bob", "", 0, "", GOOD]], "job/chunk/0")
+    assert open_chunk(SEAL, "job", 0, before) == [ChunkRow(2, "bob", "", 0, "", GOOD)]
+
+
+@pytest.mark.parametrize(
+    ("said", "secrets"), [({}, ("", ONE, TWO)), ({PASSWORD: "Another-Pw-77x"}, ("Another-Pw-77x", "", ""))]
+)
+def test_a_retry_has_them_again(
+    ledger: Ledger, said: Mapping[str, str], secrets: tuple[str, str, str]
+) -> None:
+    """The sealed digests come back with the row; a password that somebody adds wins."""
+    job = make_job(realm=HOST)
+    ledger.jobs.begin(job, "desk:1")
+    row = hashed(cells=("bob", ""))
+    tally = plan(ledger, SEAL, Realms(*KNOWN), job, RowsOf([row])).tally
+    assert (tally.to_send, tally.problems) == (1, {})
+    job = ledger.jobs.get(job.id)
+    options = Options(realm=HOST, username="", map={"username": "name"})
+    (again,) = EarlierRows(ledger, SEAL, job, options, {2: said} if said else {}).rows()
+    assert (again.password, again.hash1, again.hash1b) == secrets
+    assert again.problems == ()

@@ -1,0 +1,80 @@
+"""What is shown steers no terminal, whatever names, paths and texts of others hold."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from worker.commands.screen import HarmlessConsole, say, tell_summary
+from worker.commands.session import log_to_stderr
+
+EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"
+SUMMARY = {
+    "counts": {"created": 1}, "seconds": None, "job": EVIL, "state": EVIL, "requests": 1, "retries": 0,
+    "why": EVIL, "files": {"results": EVIL},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Handlers and levels are the process's own; other tests need them as they were."""
+    logs = (logging.getLogger(), logging.getLogger("worker"))
+    before = [(log, log.level, log.handlers[:]) for log in logs]
+    yield
+    for log, level, handlers in before:
+        log.setLevel(level)
+        log.handlers[:] = handlers
+
+
+def harmless(text: str) -> bool:
+    """Whether nothing in it but line ends is beyond print."""
+    return all(c.isprintable() or c == "\n" for c in text) and "pwned" in text
+
+
+def tell_log() -> None:
+    """One line of the program's own log."""
+    log_to_stderr(logging.ERROR)
+    logging.getLogger("worker.x").error("refused: %s", EVIL)
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda: say(f"  warning: {EVIL}"),
+        lambda: tell_summary(SUMMARY, as_json=False),
+        tell_log,
+    ],
+    ids=["say", "summary", "log"],
+)
+def test_no_control_character_is_shown(
+    tell: Callable[[], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Escape sequences, C1 controls and marks that turn the writing direction become U+FFFD."""
+    tell()
+    captured = capsys.readouterr()
+    assert harmless(captured.out + captured.err)
+
+
+def test_a_table_is_harmless_too_and_keeps_its_colours() -> None:
+    """rich's own escapes stay, those of a cell don't."""
+    shown = io.StringIO()
+    console = HarmlessConsole(file=shown, force_terminal=True, color_system="standard", width=200)
+    table = Table(box=None, show_header=False)
+    table.add_row(Text(EVIL, style="red"), "second")
+    console.print(table)
+    assert "\x1b[31m\ufffd]0;pwned" in shown.getvalue()
+    assert "second" in shown.getvalue()
+    assert harmless(shown.getvalue().replace("\x1b[31m", "").replace("\x1b[0m", ""))
+
+
+def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name with a line break can't make a message of its own."""
+    say("there is no file a\njob done: 0 failed")
+    assert capsys.readouterr().err.count("\n") == 1
+    assert sys.stderr is not None

@@ -1,0 +1,103 @@
+"""The standard streams. Whatever else a command loads, this loads next to nothing (``--help`` is quick)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_CLOSED = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
+"""How a closed stdin, stdout and stderr are opened: the first two fail when used, the last takes all."""
+
+
+def visible(text: str) -> str:
+    """One line of text for a terminal, which control characters in a name could steer."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def say(text: str, colour: str = "") -> None:
+    """A line for people, on stderr. A stderr that takes nothing ends no job."""
+    with contextlib.suppress(OSError):
+        click.secho(visible(text), err=True, fg=colour or None)
+
+
+def prepare() -> None:
+    """Put something in the place of standard streams that are closed.
+
+    Else the next file that is opened, such as the ledger, gets the number of one, and what is printed.
+    A closed stdin stays None in ``sys``.
+    """
+    for number, flags in enumerate(_CLOSED):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    encoding = sys.stdout.encoding if sys.stdout else "utf-8"
+    raw = _Output(1, "w", closefd=False)
+    # A name that the terminal's encoding doesn't have, or a file's that is not UTF-8, must end nothing.
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=raw.isatty()
+    )
+    _output.append(raw)
+
+
+def output_fails() -> bool:
+    """Whether stdout takes nothing more, so that an error which came up is its."""
+    return any(raw.fault for raw in _output)
+
+
+def flushed(code: int) -> int:
+    """The exit code, once stdout has taken all that was printed; where it hasn't, that is told.
+
+    Nothing is said where whoever read it left, the usual end of ``siproster jobs | head``.
+    """
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        with _dropped(number):
+            stream.flush()
+    fault = next((raw.fault for raw in _output if raw.fault), None)
+    if fault is None:
+        return code
+    if fault.errno != errno.EPIPE:
+        say(f"siproster: standard output can't be written: {fault.strerror}", "red")
+        say("           what it should have shown is lost, and nothing else: `siproster jobs` lists jobs")
+    return code or 1
+
+
+def asks() -> bool:
+    """Whether somebody can be asked: stdin is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+class _Output(io.FileIO):
+    """Stdout, which remembers what went wrong: a failed flush may leave nothing behind for the next."""
+
+    fault: OSError | None = None
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.fault = error
+            raise
+
+
+_output: list[_Output] = []
+
+
+@contextlib.contextmanager
+def _dropped(number: int) -> Iterator[None]:
+    """What a stream doesn't take is dropped: the interpreter would fail on it at its own end."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)

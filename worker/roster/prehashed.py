@@ -1,0 +1,66 @@
+"""Digests that a roster brings in place of a password: good for the very name and realm they were made of.
+
+Here is decided what the row itself tells. Whether its realm is the one they were made for, only the account
+can tell (importing.plan). Source: the rules for legacy exports, and the API description, section 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from worker.model import Problem, Row
+from worker.roster.damage import damaged
+from worker.roster.layout import Layout
+from worker.roster.template import Template
+from worker.roster.text import Fields
+
+_whole = re.compile("[0-9A-Fa-f]{32}").fullmatch
+
+
+def digests_from(layout: Layout) -> Callable[[Row, Fields], Row] | None:
+    """What lays a record's digests over its row; None where the file doesn't have both columns."""
+    one, two, domain = layout.hash1, layout.hash1b, layout.domain
+    if one is None or two is None:
+        return None
+    built = isinstance(layout.user, Template)
+
+    def laid_over(row: Row, fields: Fields) -> Row:
+        own = fields[domain] if domain is not None else ""
+        changed = "--username" if built else "--domain" if row.domain and not own else ""
+        return with_digests(row, fields[one], fields[two], changed)
+
+    return laid_over
+
+
+def with_digests(row: Row, hash1: str, hash1b: str, changed: str = "") -> Row:
+    """The row with its digests, in lower case; where there is no password, with what is wrong about them.
+
+    ``changed``: the option that makes another user name than the file's. A row with a password keeps only
+    digests that can be compared with it.
+    """
+    if not (hash1 or hash1b):
+        return row
+    wrong = tuple(_wrong(hash1, hash1b, changed))
+    if row.password:
+        return row if wrong else replace(row, hash1=hash1.lower(), hash1b=hash1b.lower())
+    others = tuple(problem for problem in row.problems if problem.code != "password_missing")
+    if wrong:  # as they were, so that a retry says the same
+        return replace(row, hash1=hash1, hash1b=hash1b, problems=others + wrong)
+    return replace(row, hash1=hash1.lower(), hash1b=hash1b.lower(), problems=others)
+
+
+def _wrong(hash1: str, hash1b: str, changed: str) -> Iterator[Problem]:
+    for name, digest in (("hash1", hash1), ("hash1b", hash1b)):
+        if not digest:
+            yield Problem("hash_incomplete", f"{name}: empty, but without a password both digests are needed")
+        elif damaged(digest):
+            text = f"{name}: a spreadsheet rewrote it; format the column as text there and export again"
+            yield Problem("bad_hash", text)
+        elif not _whole(digest):
+            text = f"{name}: not 32 hexadecimal digits, but {len(digest)} characters; was it cut?"
+            yield Problem("bad_hash", text)
+    if changed:
+        text = f"the digests are made of the file's user name, and {changed} makes another of it"
+        yield Problem("hash_name", text)
