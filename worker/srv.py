@@ -63,11 +63,9 @@ def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: flo
     targets = [_target(record) for record in records if isinstance(record, dns.rdtypes.IN.SRV.SRV)]
     offered = [target for target in targets if target.host]
     if not offered:
-        raise (
-            NotOffered(f"{name} says that {realm} has no SIP service over {transport}")
-            if targets
-            else _none(name)
-        )
+        if targets:
+            raise NotOffered(f"{name} says that {realm} has no SIP service over {transport}")
+        raise _none(name)
     return offered
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.phones import Phone, sipp
 from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.servers import free_port
-from tests.sip import scripted_registrar
+from tests.sip import Asked, Users, scripted_registrar
 from tests.system.accounts import add_realm
 from tests.system.registrars import BRISK, imported, relay, verdicts, verified
 from tests.system.rosters import User, result_rows, roster_of, users, write
@@ -274,3 +274,21 @@ def test_an_imports_pace_is_not_a_registrars(office: Program, sandbox: Sandbox, 
     finished = office.run("verify", roster, "--registrar", kamailio.place)
     assert finished.code == 0, finished.stderr
     assert "at most 10 rows a second, 4 at once" in finished.stderr
+
+
+def test_a_registrar_in_trouble(office: Program, sandbox: Sandbox) -> None:
+    """5 where nothing is known of anybody; 10 where some can register and of one it is not known."""
+    roster = roster_of(office.work / "staff.csv", users(2))
+    run(office, "import", roster)
+    known = Users(host(sandbox), {user.name: user.password for user in users(2)})
+    with scripted_registrar(lambda asked: [asked.answered("503 Service Unavailable")]) as registrar:
+        facts, _ = verified(office, roster, registrar.place, code=5)
+    assert facts["counts"] == {"cannot_tell": 2}
+
+    def at_times(asked: Asked) -> Sequence[bytes]:
+        second = asked.headers["to"].startswith("<sip:ext1@")
+        return [asked.answered("503 Service Unavailable")] if second else known(asked)
+
+    with scripted_registrar(at_times) as registrar:
+        facts, _ = verified(office, roster, registrar.place, code=10)
+    assert facts["counts"] == {"registers": 1, "cannot_tell": 1}
