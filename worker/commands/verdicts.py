@@ -51,7 +51,8 @@ class Sheet:
             self._out.append(checked)
             row = checked.row
             if not row.problems:
-                yield Entry(row.line, row.composite, self._host(checked), row.password)
+                own = None if row.password else (row.hash1, row.hash1b)
+                yield Entry(row.line, row.composite, self._host(checked), row.password, own)
 
     def found(self, entry: Entry, finding: Finding) -> None:
         """Write a row that came back, and the invalid ones before it."""
