@@ -292,3 +292,20 @@ def test_a_registrar_in_trouble(office: Program, sandbox: Sandbox) -> None:
     with scripted_registrar(at_times) as registrar:
         facts, _ = verified(office, roster, registrar.place, code=10)
     assert facts["counts"] == {"registers": 1, "cannot_tell": 1}
+
+
+def test_a_roster_of_digests(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
+    """Rows without a password are tried with the digests that they have, under both names."""
+    imported(office, sandbox, kamailio, users(3))
+    realm = host(sandbox)
+    rows = [
+        {"username": user.name, "hash1": hash1, "hash1b": hash1b, "realm": realm}
+        for user in users(3)
+        for hash1, hash1b in [user.digests(realm)]
+    ]
+    rows[2] |= {"hash1": "0" * 32, "hash1b": "1" * 32}
+    for name in ("user", "user@realm"):
+        roster = write(office.work / "digests.csv", rows)
+        facts, found = verified(office, roster, kamailio.place, "--auth-name", name, code=10)
+        assert facts["counts"] == {"registers": 2, "wrong_password": 1}
+        assert verdicts(found)["ext2"] == "wrong_password"
