@@ -41,11 +41,13 @@ def test_the_whole_journey(siproster: Program) -> None:
         "The roster",
         "The import",
         "The registrar",
+        "The phones",
         "The call",
         "The results",
         "Your own account",
     ]
     assert "250 of 250 entries hold Hash1 and Hash1b of the roster's password" in finished.stdout
+    assert re.search(r"^25  registers ", finished.stdout, re.MULTILINE)
     assert re.search(r"^Call c-\S+: it was answered", finished.stdout, re.MULTILINE)
     results = result_rows(siproster.work / "siproster-demo" / "results" / "results.csv")
     assert {row["bw__status"] for row in results} == {"created"}

@@ -24,6 +24,7 @@ from worker.commands.screen import on_stdout
 from worker.digest import digests
 from worker.errors import SiprosterError, UsageError
 from worker.model import Options, Row
+from worker.register import Asking, Entry, Place, registered
 from worker.roster import open_roster
 from worker.sandbox import Options as SandboxOptions
 
@@ -37,6 +38,9 @@ _REALM = "acme"
 
 _PACE = ("--batch-size", "5", "--concurrency", "4", "--patience", "10")
 """Batches so small that there is something to see."""
+
+_TRIED = ("--sample", "25", "--rate", "100", "--results", "verify")
+"""Nobody else uses this registrar, so it needn't be asked gently."""
 
 _KNOBS = ("latency=0.2", "realm_pending=1.5", "call_hidden=1", "call_rings=2", "call_talks=2")
 """Seconds of a service that is some way off: for an answer, for a realm to become ACTIVE, for a call."""
@@ -67,6 +71,7 @@ _NEXT = (
     ("siproster doctor", "check the set-up"),
     ("siproster plan staff.csv", "read and check, send nothing"),
     ("siproster import staff.csv", "post it"),
+    ("siproster verify staff.csv --sample 25", "can they register?"),
 )
 
 
@@ -78,8 +83,8 @@ def demo(folder: Path) -> None:
     """Go the whole way against a local stand-in for the service.
 
     Nothing leaves this machine, no account is needed, and your own settings are not read. Exit code 0:
-    every row of the sample roster is in place, the digests are those of its passwords, and a call to the
-    first user was answered.
+    every row of the sample roster is in place, the digests are those of its passwords, users register with
+    them over SIP, and a call to the first one's phone was answered.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the sandbox is ended then too
     _lay_out(folder)
@@ -88,6 +93,7 @@ def demo(folder: Path) -> None:
         journey.look_around()
         journey.post()
         journey.prove()
+        journey.register()
         journey.call()
     journey.tell_the_rest()
 
@@ -132,12 +138,23 @@ class Journey:
             f"{len(rows)} of {len(rows)} entries hold Hash1 and Hash1b of the roster's password.", "green"
         )
 
+    def register(self) -> None:
+        """Some of the roster's users, each with the password that the roster has."""
+        self._head("The phones", "who can register? asked over SIP, without disturbing anybody's phone")
+        place = f"127.0.0.1:{_asked_for(self._url, 'health')[0]['sip_port']}"
+        self._run("verify", _ROSTER, "--realm", _REALM, "--registrar", place, *_TRIED)
+
     def call(self) -> None:
-        """One call to the roster's first user, until it is answered."""
-        self._head("The call", "placed once, and read until somebody answers; a real one costs money")
+        """One call to the roster's first user, whose phone is registered, until it is answered."""
+        self._head("The call", "the first user's phone registers, and rings; a real call costs money")
         with open_roster(str(self._folder / _ROSTER), Options()) as roster:
-            first = next(roster.rows()).composite
-        self._run("call", first, "--realm", _REALM, *_ORDER, "--yes")
+            first = next(roster.rows())
+        host = next(one["realm"] for one in _asked(self._url) if one["composite"] == first.composite)
+        place = Place("127.0.0.1", int(_asked_for(self._url, "health")[0]["sip_port"]))
+        phone = Entry(first.line, first.composite, host, first.password)
+        with registered(phone, Asking(place=place)) as found:
+            self._say(f"a phone registers as {first.composite}: {found.verdict}", "green")
+            self._run("call", first.composite, "--realm", _REALM, *_ORDER, "--yes")
 
     def tell_the_rest(self) -> None:
         """Where the results are, and how to go on with an account of one's own."""
@@ -209,6 +226,8 @@ def _sandbox() -> Iterator[str]:
         "sandbox",
         "--port",
         "0",
+        "--sip-port",
+        "0",
         "--with-stdin",
         *(word for knob in _KNOBS for word in ("--knob", knob)),
     ]
@@ -229,9 +248,14 @@ def _sandbox() -> Iterator[str]:
 
 
 def _asked(url: str) -> list[dict[str, Any]]:
-    """Every credential that the sandbox holds. Not through a proxy: this is the loopback interface."""
+    """Every credential that the sandbox holds."""
+    return _asked_for(url, "credentials")
+
+
+def _asked_for(url: str, what: str) -> list[dict[str, Any]]:
+    """What the sandbox tells, line by line. Not through a proxy: this is the loopback interface."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/_sandbox/credentials", timeout=30) as answer:
+    with opener.open(f"{url}/_sandbox/{what}", timeout=30) as answer:
         return [json.loads(line) for line in answer]
 
 

@@ -3,13 +3,14 @@
 The one protocol that siproster speaks by itself: UDP, TCP and TLS on asyncio (RFC 3261), digest with
 MD5 (RFC 2617). ``verify`` goes through rows, ``door`` decides whether a realm's registrar can be
 believed at all, ``dialog`` is the exchange about one row (``challenge``: what it is asked, ``finding``:
-what came of it), ``registrar`` knows its servers (``places``; ``asking``: the user's choices) and holds the
-connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is how they look on
-the wire).
+what came of it), ``registrar`` knows its servers (``places``; ``asking``: the user's choices) and holds
+the connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is how they look
+on the wire). ``phone`` is one that stays for a while.
 """
 
 from worker.register.asking import Asking, AuthName
 from worker.register.finding import Entry, Finding, Verdict
+from worker.register.phone import registered
 from worker.register.places import Lookup, Place
 from worker.register.timers import Pace, Timers
 from worker.register.transaction import Transport
@@ -27,4 +28,5 @@ __all__ = [
     "Transport",
     "Verdict",
     "Verifier",
+    "registered",
 ]

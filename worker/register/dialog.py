@@ -32,6 +32,23 @@ class Dialog:
         self._call_id, self._tag = f"{token}@siproster", token[:10]
         self._contact = f"siproster-{token}" if asking.with_contact else ""
         self._cseq = 0
+        self._kept: tuple[Address, Challenge] | None = None
+
+    async def bind(self) -> Finding:
+        """Register the contact and keep it, until ``unbind`` or its time ends."""
+        try:
+            reply, address = await self._registrar.ask(self._request())
+            if not asks(reply):
+                return _unasked(reply)
+            found, asked = await self._attempt(address, challenge(reply, self._host))
+        except Undecided as undecided:
+            return undecided.finding
+        self._kept = (address, asked) if found.verdict is Verdict.REGISTERS else None
+        return found
+
+    async def unbind(self) -> bool:
+        """Take the contact away that ``bind`` has left; whether that was confirmed."""
+        return self._kept is not None and await self._unbind(*self._kept)
 
     async def finding(self) -> Finding:
         """Whether the user registers. One attempt with the password, a second one for a stale nonce only."""

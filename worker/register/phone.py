@@ -1,0 +1,30 @@
+"""A phone of our own, which is registered for a while: it takes no call, it only is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from worker.register.asking import Asking
+from worker.register.dialog import Dialog
+from worker.register.finding import Entry, Finding
+from worker.register.registrar import Registrar
+
+
+@contextmanager
+def registered(entry: Entry, asking: Asking) -> Iterator[Finding]:
+    """Register as the user's phone while the block runs, at most for a minute; what came of it.
+
+    Raises ValueError where a text is not valid Unicode.
+    """
+    bound = replace(asking, with_contact=True)
+    with asyncio.Runner() as runner:
+        registrar = Registrar(entry.host, bound)
+        dialog = Dialog(registrar, entry, bound)
+        try:
+            yield runner.run(dialog.bind())
+        finally:
+            runner.run(dialog.unbind())
+            runner.run(registrar.close())
