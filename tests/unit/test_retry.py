@@ -205,3 +205,9 @@ def test_every_row_comes_again_with_its_own_password(ledger: Ledger, data: st.Da
     assert [row.line for row in rows] == [at for at in range(2, size + 2) if at not in in_place]
     assert all((row.user, row.password) == (f"user{row.line}", f"{GOOD}{row.line}") for row in rows)
     ledger.jobs.forget(job.id)
+
+
+def test_a_retry_makes_nobody_absent(ledger: Ledger) -> None:
+    """Who is in place is in the roster, though not among the rows that come again: no leaver."""
+    rows = EarlierRows(ledger, SEAL, staff(ledger), Options(), {})
+    assert (rows.whole, rows.records) == (False, 2)

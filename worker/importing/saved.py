@@ -53,6 +53,11 @@ class SavedRows:
         """How many rows there are."""
         return self.plan.rows
 
+    @property
+    def whole(self) -> bool:
+        """As the roster that was planned."""
+        return self.plan.options.whole_roster
+
     def rows(self) -> Iterator[Row]:
         """Every row as it was planned, in the roster's order. Raises UsageError when they were shredded."""
         hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(self.plan.id).items()}
