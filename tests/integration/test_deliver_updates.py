@@ -185,7 +185,7 @@ def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None
 
 
 def test_death_after_death(ledger: Ledger, clock: Clock) -> None:
-    """Split and split again, each row is the job's own in the end, and how it was is that of the beginning."""
+    """Split and split again, each row is the job's own, and what is kept is how it was at first."""
     api = Registrar()
     rows = held_rows(api, 8)
     job = start_job(ledger, rows, looked=True, batch_size=1)
