@@ -294,6 +294,11 @@ class Options:
     results: str = ""
     """Folder of the result files; empty: ``./siproster-JOB/``."""
 
+    @property
+    def whole_roster(self) -> bool:
+        """Whether no row of the roster is left out."""
+        return not (self.where or self.limit)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

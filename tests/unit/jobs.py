@@ -59,9 +59,12 @@ def make_row(line: int, user: str = "", **fields: Any) -> Row:
 class RowsOf:
     """A roster (importing.look.RosterRows) of rows, or of what makes them anew for each reading."""
 
-    def __init__(self, rows: Iterable[Row] | Callable[[], Iterator[Row]], records: int = 1000) -> None:
+    def __init__(
+        self, rows: Iterable[Row] | Callable[[], Iterator[Row]], records: int = 1000, *, whole: bool = True
+    ) -> None:
         self._rows = rows
         self.records = records
+        self.whole = whole
 
     def rows(self) -> Iterator[Row]:
         return self._rows() if callable(self._rows) else iter(self._rows)

@@ -19,7 +19,7 @@ class Registrar:
     What a test wants to go wrong it sets: ``refuses`` are codes by composite, ``before`` and ``after``
     are called with each batch before and after it is stored, and may raise; ``echo`` and ``error``
     change what an answer says of an entry; ``looking`` is called before each look-up, and ``waiting``
-    before a list is sent, as if it had to wait its turn.
+    before a request that writes, as if it had to wait its turn.
     """
 
     def __init__(self, *, most_entries: int = 1000) -> None:
@@ -42,6 +42,9 @@ class Registrar:
         self.error: Callable[[EntryError], EntryError | None] = lambda error: error
         self.lag = 0
         """Look-ups that still don't see what is there, unless it is expected to be there."""
+        self.behind = 0
+        """Reads that still show how a credential was before it was last set."""
+        self._earlier: dict[tuple[str, str], Stored] = {}
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -76,10 +79,21 @@ class Registrar:
         stored: Stored,
         written: Callable[[Stored | None], bool] | None = None,
     ) -> Stored | None:
-        """One, by what the family calls it."""
+        """One, by what the family calls it; again while a write does not show."""
         self.reads.append(stored.composite)
         self.looking(stored.composite)
+        found = self._shown(family, realm, stored)
+        for _ in range(3):
+            if written is None or written(found):
+                break
+            found = self._shown(family, realm, stored)
+        return found
+
+    def _shown(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
         place = self._place_of(family, realm, stored)
+        if place and self.behind and place in self._earlier:
+            self.behind -= 1
+            return self._earlier[place]
         return self.stored.get(place) if place else None
 
     def update(
@@ -93,6 +107,7 @@ class Registrar:
         clear: bool = False,
     ) -> None:
         """Set digests and application, as the API's client does."""
+        self.waiting()
         permit(30.0)
         self.puts.append(credential.composite)
         self.before([credential])
@@ -101,7 +116,7 @@ class Registrar:
         place = self._place_of(family, realm, stored)
         if place is None:
             raise Refused("23007", "not found")
-        held = self.stored[place]
+        held = self._earlier[place] = self.stored[place]
         application = credential.application or ("" if clear else stored.application)
         kept = held.application if self.keeps_applications else application
         self.stored[place] = replace(held, hash1=credential.hash1, hash1b=credential.hash1b, application=kept)
@@ -111,6 +126,7 @@ class Registrar:
         self, family: Family, realm: Realm | None, stored: Stored, permit: Callable[[float], None]
     ) -> bool:
         """Take it away; False: it was gone."""
+        self.waiting()
         permit(30.0)
         self.deletions.append(stored.composite)
         self.before([])

@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, RowsOf, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, PASSWORD, RowsOf, make_job, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.errors import Conflict, NotFound, UsageError
 from worker.importing.checked import check
+from worker.importing.compare import wanted
 from worker.importing.decide import Planned
-from worker.importing.packing import ChunkRow, PageRow, open_chunk, open_page
+from worker.importing.packing import ChunkRow, PageRow, chunk_row, open_chunk, open_page
 from worker.importing.plan import plan, start
 from worker.importing.realms import JobRealms
 from worker.importing.tally import Tally
 from worker.ledger import Ledger
-from worker.model import Action, Family, Job, JobState, Outcome, Problem, Realm, Row, Status
+from worker.model import Action, Family, Job, JobState, OnExisting, Outcome, Problem, Realm, Row, Status
 from worker.seal import Seal
 
 SEAL = Seal([KEY])
@@ -354,3 +355,77 @@ def test_without_an_account_the_file_alone_is_checked() -> None:
     for family, expected in ((Family.ACCOUNT, {3, 4}), (Family.REALM, {4})):
         pages = check(rows, None, family)
         assert {checked.row.line for page in pages for checked in page if checked.row.problems} == expected
+
+
+# What is kept of rows that need no request
+
+
+def settled_account() -> tuple[list[Row], Realms]:
+    """A row of each kind, and the account that makes it so."""
+    rows = [make_row(line, user) for line, user in enumerate(("new", "same", "otherwise", "wrong"), 2)]
+    rows[3] = replace(rows[3], problems=WRONG)
+    source = Realms()
+    for row, changes in ((rows[1], {}), (rows[2], {"hash1": "c1" * 16}), (rows[3], {})):
+        source.stored.holds(replace(wanted(chunk_row(row, 0), HOST), **changes))
+    return rows, source
+
+
+@pytest.mark.parametrize("policy", [OnExisting.SKIP, OnExisting.UPDATE])
+def test_no_password_is_kept_of_a_row_in_place(ledger: Ledger, policy: OnExisting) -> None:
+    """Rows that may be run again keep theirs; how a user was is kept only where it is to be set anew."""
+    rows, source = settled_account()
+    job, tally = planned(ledger, rows, source, on_existing=policy)
+    kept = {row.line: row for chunk in chunks_of(ledger, job) for row in chunk}
+    assert kept.keys() == {2, 4, 5}
+    statuses = {line: outcome.status for line, outcome in refusals(ledger, job).items()}
+    updates = policy is OnExisting.UPDATE
+    exists = {} if updates else {4: Status.EXISTS}
+    assert statuses == {3: Status.UNCHANGED, **exists, 5: Status.INVALID}
+    assert {line: row.before is not None for line, row in kept.items()} == {2: False, 4: updates, 5: False}
+    assert tally.to_send == (2 if updates else 1)
+    assert ledger.chunks.progress(job.id).troubled == 1
+
+
+def test_a_saved_plan_keeps_every_row(ledger: Ledger) -> None:
+    """With how its user is stored, so that it can be held to it."""
+    rows, source = settled_account()
+    job = begun(ledger)
+    plan(ledger, SEAL, source, job, RowsOf(rows), saved=True)
+    kept = {row.line: row for chunk in chunks_of(ledger, job) for row in chunk}
+    assert {line: row.before is not None for line, row in kept.items()} == {
+        2: False,
+        3: True,
+        4: True,
+        5: False,
+    }
+    assert {row.password for row in kept.values()} == {PASSWORD}
+
+
+def test_rows_in_place_alone_are_a_job_that_is_done(ledger: Ledger) -> None:
+    """Nothing is sent, and nothing stays sealed."""
+    rows, source = settled_account()
+    job, tally = planned(ledger, rows[1:2], source)
+    assert (job.state, tally.to_send, ledger.chunks.kept(job.id)) == (JobState.DONE, 0, [])
+    assert ledger.rows.counts(job.id, job.rows) == {Status.UNCHANGED: 1}
+
+
+def test_fail_sends_nothing_where_somebody_exists(ledger: Ledger) -> None:
+    """--on-existing fail: the job is cancelled before a realm is made; without such a row it goes on."""
+    rows, source = settled_account()
+    source.known = [OFFICE]
+    options: dict[str, Any] = {"on_existing": OnExisting.FAIL, "realm": "depot", "create_realm": True}
+    job, _ = planned(ledger, [replace(row, realm="depot") for row in rows[:2]], source, **options)
+    assert (job.state, source.made, job.why.partition(":")[0]) == (JobState.CANCELLED, [], "exists")
+    assert ledger.rows.counts(job.id, 2) == {Status.EXISTS: 1, Status.UNPROCESSED: 1}
+    job, _ = planned(ledger, rows[:2], on_existing=OnExisting.FAIL)
+    assert job.state is JobState.RUNNING
+
+
+def test_who_is_absent_is_counted_and_kept(ledger: Ledger) -> None:
+    """With the job; None where it is not known."""
+    rows, source = settled_account()
+    job, tally = planned(ledger, rows[:2], source)
+    assert job.absent == tally.absent == 2
+    source.known = [replace(OFFICE, credentials=600_000)]  # asked row by row
+    job, tally = planned(ledger, rows[:2], source)
+    assert (job.absent, tally.absent) == (None, None)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import KEY, Clock
+from tests.unit.jobs import HOST, KEY, Clock
 from tests.unit.realms import Realms
 from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
@@ -18,7 +18,7 @@ from worker.importing.packing import open_chunk, seal_chunk
 from worker.importing.plan import plan, start
 from worker.importing.retry import EarlierRows
 from worker.ledger import Ledger
-from worker.model import Endpoint, Family, Job, JobState, Options, Outcome, Row, Status
+from worker.model import Credential, Endpoint, Family, Job, JobState, Options, Outcome, Row, Status
 from worker.roster import PASSWORD
 from worker.seal import Seal
 
@@ -205,3 +205,82 @@ def test_every_row_comes_again_with_its_own_password(ledger: Ledger, data: st.Da
     assert [row.line for row in rows] == [at for at in range(2, size + 2) if at not in in_place]
     assert all((row.user, row.password) == (f"user{row.line}", f"{GOOD}{row.line}") for row in rows)
     ledger.jobs.forget(job.id)
+
+
+def test_a_retry_makes_nobody_absent(ledger: Ledger) -> None:
+    """Who is in place is in the roster, though not among the rows that come again: no leaver."""
+    rows = EarlierRows(ledger, SEAL, staff(ledger), Options(), {})
+    assert (rows.whole, rows.records) == (False, 2)
+
+
+# The roster again
+
+
+def shredded(ledger: Ledger, clock: Clock, content: str = STAFF) -> Job:
+    """A job whose sealed passwords are past their time; alice is in place."""
+    job = imported(ledger, content, Options(), {2: Status.CREATED, 3: Status.FAILED, 4: Status.UNKNOWN})
+    clock.advance(7 * DAY + 1)
+    ledger.chunks.shred_expired()
+    return job
+
+
+def with_roster(
+    ledger: Ledger, job: Job, content: str, corrections: Mapping[int, Mapping[str, str]] | None = None
+) -> list[Row]:
+    """The rows of a retry that is given this roster."""
+    with opened(content) as roster:
+        return list(EarlierRows(ledger, SEAL, job, job.options, corrections or {}, roster).rows())
+
+
+def test_the_roster_gives_shredded_passwords(ledger: Ledger, clock: Clock) -> None:
+    """By line and name, as often as it is asked; corrections still win."""
+    job = shredded(ledger, clock)
+    rows = with_roster(ledger, job, STAFF, {4: {PASSWORD: "another one, 12 long", "note": "corrected"}})
+    assert [(row.line, row.user, row.password) for row in rows] == [
+        (3, "bob", f"{GOOD}bob"),
+        (4, "carol", "another one, 12 long"),
+    ]
+    assert rows[1].cells[-1] == "corrected"
+    with opened(STAFF) as roster:
+        again_ = EarlierRows(ledger, SEAL, job, job.options, {}, roster)
+        assert [row.password for row in again_.rows()] == [row.password for row in again_.rows()]
+
+
+def test_a_sealed_password_is_taken_before_the_rosters(ledger: Ledger) -> None:
+    """What the job had is what it runs again."""
+    job = staff(ledger)
+    assert [row.password for row in with_roster(ledger, job, STAFF.replace(GOOD, "x" * 16))] == [
+        f"{GOOD}bob",
+        f"{GOOD}carol",
+    ]
+
+
+def test_another_name_on_the_line_is_refused(ledger: Ledger, clock: Clock) -> None:
+    """No password goes to another user: it names both, and says how to go on (guard: the names' compare)."""
+    job = shredded(ledger, clock)
+    with pytest.raises(UsageError, match="line 3 of the roster is robert, and the job had bob") as refused:
+        with_roster(ledger, job, STAFF.replace("\nbob,", "\nrobert,"))
+    assert "--corrections" in refused.value.hint
+    assert GOOD not in refused.value.message + refused.value.hint
+
+
+def test_a_roster_that_ends_before_the_line(ledger: Ledger, clock: Clock) -> None:
+    """Its password is missing still, and that is said."""
+    job = shredded(ledger, clock)
+    with pytest.raises(UsageError, match="line 4 is shredded"):
+        with_roster(ledger, job, STAFF.rpartition("\ncarol")[0] + "\n")
+
+
+def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) -> None:
+    """Settled when it was planned, and in place no more than it was: its password was kept for this."""
+    source = Realms()
+    source.stored.holds(Credential("bob", "", HOST, "c1" * 16, "d1" * 16))
+    with opened(STAFF) as roster:
+        job = new_job(Endpoint("https://api.example.com", "9900001"), Options(), roster, SEAL.fingerprint)
+        ledger.jobs.begin(job, "desk:1")
+        start(ledger, job, plan(ledger, SEAL, source, job, roster))
+    for chunk in ledger.chunks.kept(job.id):
+        settle(ledger, job, chunk.seq, dict.fromkeys((2, 4), Status.CREATED))
+    assert ledger.jobs.finish(job.id)
+    (bob,) = again(ledger, ledger.jobs.get(job.id))
+    assert (bob.line, bob.user, bob.password) == (3, "bob", f"{GOOD}bob")

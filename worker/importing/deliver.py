@@ -151,6 +151,7 @@ class _ChunkDelivery:
         self._over = False
         self._rows = open_chunk(delivery.seal, claim.job, claim.seq, claim.sealed)
         self._by_line = {row.line: row for row in self._rows}
+        self._begun = self._deeds_begun()
         watched = WatchedSource(delivery.api, partial(self._ledger.chunks.set_away, claim))
         api = watched if claim.suspect else delivery.api
         self._settling = Settling(
@@ -171,7 +172,7 @@ class _ChunkDelivery:
             record=self._record,
             go_on=self._go_on,
             intend=self._intend,
-            begun=self._begun(),
+            begun={deed.line for deed in self._begun},
             earlier_attempts=claim.attempts - 1,
         )
 
@@ -204,9 +205,11 @@ class _ChunkDelivery:
         self._rows = [row for row in self._rows if row.line not in lines]
         seal, job = self._delivery.seal, self._job.id
         kept = seal_chunk(seal, job, self._claim.seq, self._rows)
+        begun = [deed for deed in self._begun if deed.line in lines]
         self._ledger.chunks.split(
-            self._claim, kept, moved[0].line, len(moved), lambda seq: seal_chunk(seal, job, seq, moved)
-        )
+            self._claim, kept, moved[0].line, len(moved), lambda seq: seal_chunk(seal, job, seq, moved),
+            (lambda seq: seal_deeds(seal, job, seq, 0, begun)) if begun else None,
+        )  # fmt: skip
 
     def _open_rows(self) -> list[ChunkRow]:
         return [row for row in self._rows if row.line not in self._statuses]
@@ -277,15 +280,13 @@ class _ChunkDelivery:
         if stopped or elapsed > GIVE_WAY:
             raise GivingWay
 
-    def _begun(self) -> set[int]:
-        """Lines of which an earlier claim has kept how they were, so that it may have changed them."""
-        if self._claim.attempts == 1 or not any(row.before for row in self._rows):
-            return set()
+    def _deeds_begun(self) -> list[Deed]:
+        """How an earlier claim has kept rows that it was about to change, so that it may have done so."""
+        if not any(row.before for row in self._rows):
+            return []
         job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal
         kept = self._ledger.undoing.of_chunk(job, seq)
-        return {
-            d.line for key, sealed in kept for d in open_deeds(seal, job, seq, key.nr, sealed) if d.before
-        }
+        return [d for key, sealed in kept for d in open_deeds(seal, job, seq, key.nr, sealed) if d.before]
 
     def _intend(self, row: ChunkRow, now: Stored) -> None:
         """Keep how a credential is before it is changed."""
@@ -296,10 +297,15 @@ class _ChunkDelivery:
         made = [
             deed_of(row.line, row.realm, outcome.credential_id, self._wanted(row))
             for outcome in outcomes
-            if outcome.status is Status.CREATED or outcome.code == CASE
+            if outcome.status is Status.CREATED or self._respelt(outcome)
             if not (row := self._by_line[outcome.line]).before
         ]
         return self._sealed_deeds(made) if made else None
+
+    def _respelt(self, outcome: Outcome) -> bool:
+        """Whether the service has stored it under another spelling, by its answer or after a lost one."""
+        in_doubt = outcome.line in self._settling.in_doubt
+        return outcome.code == CASE and (outcome.status is Status.FAILED or in_doubt)
 
     def _sealed_deeds(self, deeds: Sequence[Deed]) -> Deeds:
         job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal

@@ -35,10 +35,12 @@ class StoredSource(Protocol):
 
 
 class RosterRows(Protocol):
-    """A roster that can be read more than once."""
+    """A roster that can be read more than once. ``whole``: whoever is not among its rows is not in it."""
 
     @property
     def records(self) -> int: ...
+    @property
+    def whole(self) -> bool: ...
     def rows(self) -> Iterator[Row]: ...
 
 
@@ -70,7 +72,6 @@ class Look:
         self._family = options.api
         self._roster = roster
         self._everybody = options.absent
-        self._whole_roster = not (options.where or options.limit)
         self._watch = watch
         self._inventory = Inventory()
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="look")
@@ -107,7 +108,7 @@ class Look:
 
         None: not known, since not all that is stored was listed, or not all of the roster was read.
         """
-        if not (self._complete and self._whole_roster):
+        if not (self._complete and self._roster.whole):
             return None
         hosts = {host.casefold() for host in self._realms.hosts()}
         return (one for one in self._inventory.unnamed() if not one.realm or one.realm.casefold() in hosts)

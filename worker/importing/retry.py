@@ -62,6 +62,11 @@ class EarlierRows:
         counts = self.ledger.rows.counts(self.parent.id, self.parent.rows)
         return sum(rows for status, rows in counts.items() if not status.in_place)
 
+    @property
+    def whole(self) -> bool:
+        """Never: who is in place is in the roster, but not here."""
+        return False
+
     def rows(self) -> Iterator[Row]:
         """The rows in the roster's order, checked as a file's are; as often as it is asked.
 

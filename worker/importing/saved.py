@@ -53,6 +53,11 @@ class SavedRows:
         """How many rows there are."""
         return self.plan.rows
 
+    @property
+    def whole(self) -> bool:
+        """As the roster that was planned."""
+        return self.plan.options.whole_roster
+
     def rows(self) -> Iterator[Row]:
         """Every row as it was planned, in the roster's order. Raises UsageError when they were shredded."""
         hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(self.plan.id).items()}
@@ -86,6 +91,8 @@ class _AsPlanned:
         before = self._kept.of(now.row.line).before
         unsettled = Action.UPDATE if before else Action.CREATE
         action = _ACTIONS[was.status] if was else unsettled
+        if was and was.status is Status.INVALID:  # for the reasons that were told, each once
+            return replace(now, row=replace(now.row, problems=_problems(was)), outcome=was)
         if now.action in (Action.INVALID, Action.UNCHANGED):  # nothing is left to do, whatever was planned
             return now
         unmoved = now.stored is before if not (now.stored and before) else same(before, now.stored)
@@ -121,12 +128,16 @@ class _Kept:
 
 
 def _row(row: PageRow, ref: str, kept: ChunkRow, outcome: Outcome | None) -> Row:
-    invalid = outcome is not None and outcome.status is Status.INVALID
-    problems = (Problem(outcome.code, outcome.error),) if outcome and invalid else ()
+    problems = _problems(outcome) if outcome and outcome.status is Status.INVALID else ()
     return Row(
         row.line, row.user, row.domain, ref, row.application, kept.password, tuple(row.cells), problems,
         hash1=kept.hash1, hash1b=kept.hash1b,
     )  # fmt: skip
+
+
+def _problems(outcome: Outcome) -> tuple[Problem, ...]:
+    """What was wrong with a row; the texts aren't told apart any more."""
+    return tuple(Problem(code, outcome.error) for code in outcome.code.split(";"))
 
 
 def _changed(now: Planned, planned: Action) -> Planned:

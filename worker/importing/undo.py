@@ -147,6 +147,8 @@ class Undo:
             return Undone(deed.line, REMOVED, error="it was gone already") if deed.id else None
         if reason := self._changed(deed, now):
             return reason
+        if not (deed.id or self._realms[deed.realm].looked):  # it may have been there before
+            return _unproven(deed.line)
         try:
             self._api.delete(self._family, self._realm(deed), now, self._permit)
         except AnswerLost:
@@ -189,14 +191,16 @@ class Undo:
         """Why the credential is not the job's any more."""
         if deed.id and now.id != deed.id:
             return Undone(deed.line, KEPT, "id_differs", "somebody has deleted it and made another one since")
-        if mark(now.hash1, now.hash1b) != deed.mark:
+        before = deed.before
+        # The old digests: an earlier undoing has set them, and not the application.
+        ours = mark(now.hash1, now.hash1b) == deed.mark or (before and _digests(now) == _digests(before))
+        if not ours:
             return Undone(deed.line, KEPT, DIGEST, "somebody has set another password since")
-        # The service may have kept the old one (application_not_set).
-        expected = {
-            deed.application.casefold(),
-            *([deed.before.application.casefold()] if deed.before else []),
-        }
-        if deed.application and now.application.casefold() not in expected:
+        # The job's, where it asked for one; or the old one, which it left, or the service has kept.
+        expected = {deed.application.casefold()} if deed.application else set()
+        if before:
+            expected.add(before.application.casefold())
+        if expected and now.application.casefold() not in expected:
             text = f"somebody has set application {now.application or 'none'} since"
             return Undone(deed.line, KEPT, APPLICATION, text)
         return None

@@ -251,11 +251,14 @@ class Chunks:
         with self._store.begin() as connection:
             _fence(connection.execute(_AWAY, {**_key(claim), "away": int(away)}).rowcount)
 
-    def split(self, claim: Claim, kept: bytes, first_line: int, rows: int, moved: Seal) -> None:
+    def split(
+        self, claim: Claim, kept: bytes, first_line: int, rows: int, moved: Seal, begun: Seal | None = None
+    ) -> None:
         """Move ``rows`` rows, of which ``first_line`` is the first, into a chunk of their own.
 
-        ``kept``: what stays, sealed anew; ``moved`` seals what goes for the number it gets. Both parts
-        stay suspect and begin to count deaths anew.
+        ``kept``: what stays, sealed anew; ``moved`` seals what goes for the number it gets, and ``begun``
+        how those of it were that may have been changed. Both parts stay suspect and begin to count deaths
+        anew.
         """
         job = claim.job
         with self._store.begin() as connection:
@@ -267,6 +270,9 @@ class Chunks:
                 "settled": 0, "troubled": 0, "sealed": moved(seq), "kept_until": None,
             })  # fmt: skip
             connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
+            if begun:  # of no rows, since they were counted with the chunk that they come from
+                deeds = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
+                connection.execute(_DEEDS, deeds)
 
     def end(self, claim: Claim, sealed: bytes | None, kept_for: float, requests: int, retries: int) -> None:
         """Every row has its outcome: shred what is in place; ``sealed`` are the others, sealed anew."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from worker.errors import JobBusy, NotFound
+from worker.errors import Conflict, JobBusy, NotFound
 from worker.ledger.store import Store
 from worker.model import Family, Job, JobState, OnExisting, Options, Realm, Weak
 
@@ -197,6 +197,7 @@ class Jobs:
         """Let its chunks be worked on, after planning, a pause or a stop; False when it has ended.
 
         ``carries_out``: the saved plan that it is; that one is over with this, and its rows are shredded.
+        Raises Conflict, and starts nothing, where that one was over before.
         """
         with self._store.begin() as connection:
             now = self._store.now(connection)
@@ -204,7 +205,11 @@ class Jobs:
             if started and carries_out:
                 why = f"carried_out: by job {job}"
                 values = {"job": carries_out, "by": job, "now": now, "why": why}
-                connection.execute(_CARRIED_OUT, values)
+                if connection.execute(_CARRIED_OUT, values).rowcount != 1:
+                    raise Conflict(
+                        f"plan {carries_out} was carried out or cancelled meanwhile",
+                        f"see it with: siproster status {carries_out}",
+                    )
                 connection.execute(_SHRED, {"job": carries_out})
             return started
 

@@ -121,7 +121,17 @@ _AUDIT: tuple[Statement, ...] = (
     CREATE TRIGGER audit_never_shrinks BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit is added to only'); END""",
         "postgresql": """
-    CREATE TRIGGER audit_never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    CREATE TRIGGER audit_never_changes BEFORE UPDATE OR DELETE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION siproster_added_to_only()""",
+    },
+    {
+        # REPLACE deletes without asking the trigger for deletions.
+        "sqlite": """
+    CREATE TRIGGER audit_never_replaced BEFORE INSERT ON audit
+    WHEN EXISTS (SELECT 1 FROM audit WHERE nr = NEW.nr)
+    BEGIN SELECT RAISE(ABORT, 'the audit is added to only'); END""",
+        "postgresql": """
+    CREATE TRIGGER audit_never_emptied BEFORE TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION siproster_added_to_only()""",
     },
 )

@@ -38,6 +38,7 @@ class Roster:
         self.encoding = facts.encoding
         self.delimiter = self._text.delimiter
         self.records = found.records
+        self.whole = options.whole_roster
         self.sha256 = facts.sha256
         self.mapping: Mapping[str, str] = self._layout.mapping
         self.warnings: tuple[Problem, ...] = facts.warnings + self._layout.warnings

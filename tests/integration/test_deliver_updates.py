@@ -1,0 +1,292 @@
+"""Users who are set anew, through a claim: kept before, theirs after a death, and never by a late worker."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.deliveries import outcomes_of, process, told
+from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
+from tests.unit.registrar import Batch, Registrar, in_other_case, lose
+from worker.importing.deeds import Deed, open_deeds
+from worker.importing.deliver import LEASE
+from worker.importing.packing import ChunkRow
+from worker.ledger import Ledger
+from worker.model import Credential, Family, Job, JobState, Status, Stored
+from worker.seal import Seal
+
+UPDATED, CREATED = (Status.UPDATED, ""), (Status.CREATED, "")
+
+
+class Died(BaseException):
+    """Stands for a killed process: nothing of ours catches it, and the claim stays as it was."""
+
+
+def held_rows(api: Registrar, number: int, first: int = 2) -> list[ChunkRow]:
+    """Rows of users who are there with another password."""
+    lines = range(first, first + number)
+    for line in lines:
+        api.holds(Credential(f"user{line}", "", HOST, f"{line:032x}", "b1" * 16))
+    stored = {one.composite: one for one in api.stored.values()}
+    return [make_chunk_row(line, before=stored[f"user{line}"]) for line in lines]
+
+
+def deeds_of(ledger: Ledger, job: Job) -> list[Deed]:
+    """What is kept of what the job did, in the order in which it would be undone."""
+    seal = Seal([KEY])
+    return [
+        deed
+        for key, sealed in ledger.undoing.backwards(job.id)
+        for deed in open_deeds(seal, job.id, key.chunk, key.nr, sealed)
+    ]
+
+
+def stored_before(rows: list[ChunkRow]) -> dict[int, Stored | None]:
+    """How each row's user was."""
+    return {row.line: row.before for row in rows}
+
+
+def test_created_and_updated_side_by_side(ledger: Ledger) -> None:
+    """One chunk with both: each has its outcome, and its deed with how it was, or with nothing."""
+    api = Registrar()
+    rows = [*held_rows(api, 5), *(make_chunk_row(line) for line in range(7, 12))]
+    job = start_job(ledger, rows, looked=True, batch_size=2)
+    with process(ledger, job, api, threads=4) as worker:
+        worker.deliver()
+    assert told(ledger, job) == dict.fromkeys(range(2, 7), UPDATED) | dict.fromkeys(range(7, 12), CREATED)
+    assert api.digests() == {row.composite: digests_of(row) for row in rows}
+    deeds = deeds_of(ledger, job)
+    assert {deed.line: deed.before for deed in deeds} == stored_before(rows)
+    assert len(deeds) == ledger.undoing.rows(job.id) == 10
+    assert {deed.line: deed.id for deed in deeds} == {
+        line: outcome.credential_id for line, outcome in outcomes_of(ledger, job).items()
+    }
+    assert ledger.chunks.kept(job.id) == []
+
+
+def test_what_was_not_made_is_no_deed(ledger: Ledger) -> None:
+    """Who was there, was refused or turned up meanwhile is nothing to take back."""
+    api, rows = Registrar(), [make_chunk_row(line) for line in range(2, 7)]
+    job = start_job(ledger, rows, looked=True)
+    api.refuses = {"user2": "23019"}
+    api.holds(Credential("user3", "", HOST, *digests_of(rows[1])))
+    api.holds(Credential("user4", "", HOST, "a1" * 16, "b1" * 16))
+    api.holds(Credential("USER5", "", HOST, *digests_of(rows[3])))
+    with process(ledger, job, api) as worker:
+        worker.deliver()
+    assert {line: status for line, (status, _) in told(ledger, job).items()} == {
+        2: Status.FAILED, 3: Status.UNCHANGED, 4: Status.EXISTS, 5: Status.EXISTS, 6: Status.CREATED,
+    }  # fmt: skip
+    assert [deed.line for deed in deeds_of(ledger, job)] == [6]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_what_was_made_wrongly_is_a_deed(ledger: Ledger, lost: int) -> None:
+    """A user whom the service spelt otherwise can't register: it is failed, and the job's to take back."""
+    api = Registrar()
+    job = start_job(ledger, [make_chunk_row(2)], looked=True)
+
+    def respell(batch: Batch) -> None:
+        api.stored = {place: in_other_case_stored(one) for place, one in api.stored.items()}
+
+    gone = lose(lost)
+
+    def after(batch: Batch) -> None:
+        respell(batch)
+        gone(batch)
+
+    api.after, api.echo = after, in_other_case
+    with process(ledger, job, api) as worker:
+        worker.deliver()
+    assert told(ledger, job)[2][1] == "case_differs"
+    assert [(deed.line, deed.before) for deed in deeds_of(ledger, job)] == [(2, None)]
+
+
+def in_other_case_stored(one: Stored) -> Stored:
+    """As a service does that stores names in another case."""
+    return Stored(one.id, one.composite.swapcase(), one.realm, one.hash1, one.hash1b, one.application)
+
+
+# Deaths
+
+
+def work_off(ledger: Ledger, clock: Clock, job: Job, api: Registrar, threads: int = 1) -> int:
+    """Deliver what is due, by a new process after each death, until the job is done; how many deaths."""
+    deaths = 0
+    while ledger.jobs.state(job.id).active and deaths < 20:
+        for seq in ledger.chunks.due(job.id, idle=True):
+            with process(ledger, job, api, threads=threads) as worker:
+                try:
+                    worker.deliver(seq)
+                except Died:
+                    deaths += 1
+        clock.advance(LEASE + 1)
+    assert ledger.jobs.state(job.id) is JobState.DONE
+    return deaths
+
+
+def dying_at(*moments: int) -> Callable[[object], None]:
+    """Kills the process at the numbered calls."""
+    calls = itertools.count()
+
+    def die(_: object) -> None:
+        if next(calls) in moments:
+            raise Died
+
+    return die
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("family", Family)
+def test_a_death_between_keeping_and_recording(
+    ledger: Ledger, clock: Clock, when: str, family: Family
+) -> None:
+    """Before the PUT or after it: the row is updated all the same, once, with one deed of how it was."""
+    api = Registrar()
+    rows = held_rows(api, 4)
+    job = start_job(ledger, rows, looked=True, api=family)
+    setattr(api, when, dying_at(1))
+    assert work_off(ledger, clock, job, api) == 1
+    assert told(ledger, job) == dict.fromkeys(range(2, 6), UPDATED)
+    assert api.digests() == {row.composite: digests_of(row) for row in rows}
+    assert len(api.puts) == (5 if when == "before" else 4)
+    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
+
+
+class AllDie:
+    """For ``after``: so many requests get done together, and their process dies before it hears of any."""
+
+    def __init__(self, number: int) -> None:
+        self._together = threading.Barrier(number)
+        self._left = number
+
+    def __call__(self, batch: Batch) -> None:
+        if self._left:
+            self._together.wait(timeout=30)
+            self._left = 0
+            raise Died
+
+
+def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None:
+    """The chunk is split then, and its parts still know what was begun of them (guard: split's deeds)."""
+    api = Registrar()
+    rows = held_rows(api, 4)
+    job = start_job(ledger, rows, looked=True, batch_size=1)
+    api.after = AllDie(4)
+    assert work_off(ledger, clock, job, api, threads=4) == 1
+    assert len(ledger.chunks.owners(job.id)) == 0
+    assert told(ledger, job) == dict.fromkeys(range(2, 6), UPDATED)
+    assert (len(api.puts), ledger.undoing.rows(job.id)) == (4, 4)
+    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
+
+
+def test_death_after_death(ledger: Ledger, clock: Clock) -> None:
+    """Split and split again, each row is the job's own, and what is kept is how it was at first."""
+    api = Registrar()
+    rows = held_rows(api, 8)
+    job = start_job(ledger, rows, looked=True, batch_size=1)
+    api.after, api.looking = AllDie(8), dying_at(8, 9, 11, 13)
+    assert work_off(ledger, clock, job, api, threads=8) >= 3
+    assert told(ledger, job) == dict.fromkeys(range(2, 10), UPDATED)
+    assert (len(api.puts), ledger.undoing.rows(job.id)) == (8, 8)
+    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
+
+
+# Late workers
+
+
+def test_no_change_starts_without_the_lease(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
+    """A worker that wakes after its lease, with its PUT next, sends nothing (guard: ``permit``)."""
+    api = Registrar()
+    job = start_job(ledger, held_rows(api, 2), looked=True)
+    before = api.digests()
+    with process(ledger, job, api) as late:
+
+        def oversleep() -> None:
+            late.clock.advance(LEASE + 1)
+            clock.advance(LEASE + 1)
+            assert other_ledger.chunks.claim(job.id, 0, "other:1", LEASE) is not None
+
+        api.waiting = oversleep
+        late.deliver()
+    assert (api.puts, outcomes_of(ledger, job), api.digests()) == ([], {}, before)
+
+
+def test_a_late_worker_keeps_nothing(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
+    """Taken over between its look and the keeping, it neither keeps nor sets (guard: intend's fence)."""
+    api = Registrar()
+    job = start_job(ledger, held_rows(api, 2), looked=True)
+    with process(ledger, job, api) as late:
+
+        def oversleep(composite: str) -> None:
+            clock.advance(LEASE + 1)
+            assert other_ledger.chunks.claim(job.id, 0, "other:1", LEASE) is not None
+
+        api.looking = oversleep
+        late.deliver()
+    assert (api.puts, outcomes_of(ledger, job), deeds_of(ledger, job)) == ([], {}, [])
+
+
+def test_of_many_deliveries_at_once_one_sets(ledger: Ledger, other_ledger: Ledger) -> None:
+    """The same chunk three times at once: each user is set once."""
+    api = Registrar()
+    job = start_job(ledger, held_rows(api, 4), looked=True)
+    with process(ledger, job, api) as one, process(other_ledger, job, api, owner="desk:2") as other:
+        api.looking = lambda composite: other.deliver()
+        one.deliver()
+        other.deliver()
+    assert told(ledger, job) == dict.fromkeys(range(2, 6), UPDATED)
+    assert sorted(api.puts) == sorted(f"user{line}" for line in range(2, 6))
+    assert len(deeds_of(ledger, job)) == 4
+
+
+# Given back
+
+
+def test_an_outage_fails_nothing(ledger: Ledger, clock: Clock) -> None:
+    """Two answers lost in a row: the job pauses, the row is set by the next claim, kept once."""
+    api = Registrar()
+    rows = held_rows(api, 3)
+    job = start_job(ledger, rows, looked=True)
+    api.before = lose(2)
+    with process(ledger, job, api) as worker:
+        worker.deliver()
+        assert ledger.jobs.state(job.id) is JobState.PAUSED
+        clock.advance(600)
+        worker.deliver()
+    assert told(ledger, job) == dict.fromkeys(range(2, 5), UPDATED)
+    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
+    assert len(deeds_of(ledger, job)) == 3
+
+
+def test_the_old_digests_are_in_no_table(ledger: Ledger) -> None:
+    """Neither those that were there before nor those that were set, while it runs and afterwards."""
+    api = Registrar()
+    rows = held_rows(api, 2)
+    job = start_job(ledger, rows, looked=True)
+    secrets = {digest for one in api.digests().values() for digest in one if digest}
+    secrets |= {digest for row in rows for digest in digests_of(row)}
+    seen: list[str] = []
+    api.after = lambda batch: seen.append(contents(ledger))
+    with process(ledger, job, api) as worker:
+        worker.deliver()
+    seen.append(contents(ledger))
+    assert len(seen) == 3
+    assert not [digest for digest in secrets for content in seen if digest in content]
+    assert "user2" not in seen[-1]
+
+
+def contents(ledger: Ledger) -> str:
+    """Every cell of every table, as text, bytes in hexadecimal and as they are."""
+    parts = []
+    for table in ("jobs", "chunks", "pages", "outcomes", "realms", "deeds", "undone", "audit", "meta"):
+        with ledger.store.read() as connection:
+            for row in connection.execute(text(f"SELECT * FROM {table}")):  # noqa: S608
+                for cell in row:
+                    is_bytes = isinstance(cell, bytes | memoryview)
+                    parts += [bytes(cell).hex(), bytes(cell).decode("latin-1")] if is_bytes else [str(cell)]
+    return "\n".join(parts)

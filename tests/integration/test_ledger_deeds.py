@@ -1,0 +1,279 @@
+"""What a job did, what became of it, and plans that are kept: in the ledger, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration.test_ledger_jobs import run_query
+from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
+from worker.errors import Conflict
+from worker.ledger import Claim, Deeds, Fenced, Ledger, Undone
+from worker.model import Job, JobState, Outcome, Realm, Status
+
+ROWS = [make_chunk_row(line) for line in range(2, 6)]
+
+
+def sealed_as(name: str, rows: int = 1) -> Deeds:
+    """Stands for sealed deeds, which know the number they were given."""
+    return Deeds(rows, lambda nr: f"{name}/{nr}".encode())
+
+
+def claimed(ledger: Ledger, job: Job, seq: int = 0) -> Claim:
+    """A chunk, claimed."""
+    claim = ledger.chunks.claim(job.id, seq, "desk:1", 60)
+    assert claim is not None
+    return claim
+
+
+def backwards(ledger: Ledger, job: Job) -> list[tuple[int, int, bytes]]:
+    """All deeds, as they would be undone."""
+    return [(key.chunk, key.nr, sealed) for key, sealed in ledger.undoing.backwards(job.id)]
+
+
+# Deeds
+
+
+def test_deeds_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
+    """Numbered in their chunk, sealed for that number, the last ones first; each chunk has its own."""
+    job = start_job(ledger, ROWS[:2], ROWS[2:])
+    first, second = claimed(ledger, job), claimed(ledger, job, 1)
+    ledger.chunks.intend(first, 60, sealed_as("a"))
+    ledger.chunks.record(second, [Outcome(4, Status.CREATED)], 60, sealed_as("b", rows=2))
+    ledger.chunks.record(first, [Outcome(2, Status.CREATED)], 60, sealed_as("c"))
+    ledger.chunks.record(first, [Outcome(3, Status.FAILED)], 60)
+    assert backwards(other_ledger, job) == [(1, 0, b"b/0"), (0, 1, b"c/1"), (0, 0, b"a/0")]
+    of_first = [(key.nr, sealed) for key, sealed in ledger.undoing.of_chunk(job.id, 0)]
+    assert of_first == [(0, b"a/0"), (1, b"c/1")]
+    assert ledger.undoing.rows(job.id) == 4
+    assert ledger.undoing.rows(make_job().id) == 0
+
+
+@pytest.mark.parametrize("how", ["intend", "record"])
+def test_a_late_worker_leaves_no_deed(ledger: Ledger, clock: Clock, how: str) -> None:
+    """Fenced, it has neither deed nor outcome in the ledger (guard: ``_fence`` before ``_add_deeds``)."""
+    job = start_job(ledger, ROWS)
+    late = claimed(ledger, job)
+    clock.advance(61)
+    claimed(ledger, job)
+    write: dict[str, Callable[[], object]] = {
+        "intend": lambda: ledger.chunks.intend(late, 60, sealed_as("late")),
+        "record": lambda: ledger.chunks.record(late, [Outcome(2, Status.CREATED)], 60, sealed_as("late")),
+    }
+    with pytest.raises(Fenced):
+        write[how]()
+    assert backwards(ledger, job) == []
+    assert ledger.rows.counts(job.id, 4) == {Status.UNPROCESSED: 4}
+
+
+def test_outcomes_and_deeds_are_kept_together(ledger: Ledger) -> None:
+    """Where the one can't be kept the other isn't either: one transaction."""
+    job = start_job(ledger, ROWS)
+    claim = claimed(ledger, job)
+
+    def broken(nr: int) -> bytes:
+        raise RuntimeError("no key")
+
+    with pytest.raises(RuntimeError):
+        ledger.chunks.record(claim, [Outcome(2, Status.CREATED)], 60, Deeds(1, broken))
+    assert ledger.rows.counts(job.id, 4) == {Status.UNPROCESSED: 4}
+    assert ledger.chunks.progress(job.id).settled == 0
+
+
+def test_intending_keeps_the_lease(ledger: Ledger, clock: Clock) -> None:
+    """It counts as a sign of life, so that the change that follows has its time."""
+    job = start_job(ledger, ROWS)
+    claim = claimed(ledger, job)
+    clock.advance(50)
+    ledger.chunks.intend(claim, 60, sealed_as("a"))
+    clock.advance(50)
+    assert ledger.chunks.claim(job.id, 0, "desk:2", 60) is None
+
+
+def test_deeds_of_one_chunk_at_once(ledger: Ledger) -> None:
+    """Threads of one claim keep theirs side by side: no two get one number, and none is lost."""
+    job = start_job(ledger, ROWS)
+    claim = claimed(ledger, job)
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda at: ledger.chunks.intend(claim, 60, sealed_as(f"t{at}")), range(24)))
+    kept = backwards(ledger, job)
+    assert [nr for _, nr, _ in kept] == list(range(23, -1, -1))
+    assert {sealed.partition(b"/")[0] for *_, sealed in kept} == {f"t{at}".encode() for at in range(24)}
+    assert {sealed.partition(b"/")[2] for *_, sealed in kept} == {str(nr).encode() for nr in range(24)}
+
+
+def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
+    """Counted once, sealed for the new chunk; without any there is none."""
+    job = start_job(ledger, ROWS)
+    claim = claimed(ledger, job)
+    ledger.chunks.intend(claim, 60, sealed_as("a"))
+    ledger.chunks.split(claim, b"kept", 4, 2, lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
+    ledger.chunks.split(claim, b"kept", 3, 1, lambda seq: b"moved")
+    assert backwards(ledger, job) == [(1, 0, b"begun 1"), (0, 0, b"a/0")]
+    assert ledger.undoing.rows(job.id) == 1
+    moved = claimed(ledger, job, 1)
+    ledger.chunks.intend(moved, 60, sealed_as("b"))
+    assert backwards(ledger, job)[0] == (1, 1, b"b/1")
+
+
+# What became of them
+
+
+def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger) -> None:
+    """The later word counts; what failed is not over, everything else is."""
+    job = start_job(ledger, ROWS)
+    assert not ledger.undoing.begun(job.id)
+    ledger.undoing.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
+    ledger.undoing.record(job.id, [Undone(4, "kept", "digest_differs", "somebody"), Undone(5, "failed")])
+    assert other_ledger.undoing.begun(job.id)
+    assert other_ledger.undoing.over(job.id) == {2, 4}
+    assert ledger.undoing.counts(job.id) == {"removed": 1, "failed": 2, "kept": 1}
+    ledger.undoing.record(job.id, [Undone(3, "restored")])
+    assert other_ledger.undoing.results(job.id, 3, 4) == {
+        3: Undone(3, "restored"),
+        4: Undone(4, "kept", "digest_differs", "somebody"),
+    }
+    assert ledger.undoing.over(job.id) == {2, 3, 4}
+    assert not ledger.undoing.begun(make_job().id)
+
+
+def test_what_is_in_doubt(ledger: Ledger) -> None:
+    """Rows that a dead or interrupted worker may have sent, and unknown ones; no settled ones."""
+    chunks = [[make_chunk_row(at * 10 + nr) for nr in range(3)] for at in range(1, 6)]
+    job = start_job(ledger, *chunks)
+    dead, given_back, ended, settled = (claimed(ledger, job, seq) for seq in range(4))
+    ledger.chunks.record(dead, [Outcome(10, Status.CREATED)], 60)
+    ledger.chunks.release(given_back, 0, [21], 0, 0)
+    statuses = {30: Status.UNKNOWN, 31: Status.FAILED, 32: Status.CREATED}
+    ledger.chunks.record(ended, [Outcome(line, status) for line, status in statuses.items()], 60)
+    ledger.chunks.end(ended, b"left", 60, 0, 0)
+    ledger.chunks.record(settled, [Outcome(line, Status.FAILED) for line in (40, 41, 42)], 60)
+    ledger.chunks.end(settled, b"left", 60, 0, 0)
+    found = {one.chunk: one for one in ledger.undoing.doubtful(job.id)}
+    assert list(found) == [2, 1, 0]
+    lines = {seq: [line for line in range(10, 60) if one.holds(line)] for seq, one in found.items()}
+    assert lines[1] == [21]
+    assert lines[2] == [30]
+    assert [line for line in lines[0] if line < 13] == [11, 12]
+
+
+def test_what_can_not_be_proven(ledger: Ledger) -> None:
+    """Lines whose user may be the job's, the last ones first."""
+    job = start_job(ledger, ROWS)
+    codes = ["origin_unknown", "", "origin_unknown", "digest_differs"]
+    outcomes = [Outcome(line, Status.UNCHANGED, code=code) for line, code in enumerate(codes, 2)]
+    ledger.chunks.record(claimed(ledger, job), outcomes, 60)
+    assert ledger.undoing.unproven(job.id) == [4, 2]
+
+
+def test_forgotten_with_the_job(ledger: Ledger) -> None:
+    """Deeds and results of a job go with it, and those of others stay."""
+    jobs = []
+    for number in range(2):
+        job = start_job(ledger, ROWS)
+        ledger.chunks.intend(claimed(ledger, job), 60, sealed_as(f"job {number}"))
+        ledger.undoing.record(job.id, [Undone(2, "removed")])
+        ledger.jobs.stop(job.id, JobState.CANCELLED, "over")
+        jobs.append(job)
+    ledger.jobs.forget(jobs[0].id)
+    assert [row[0] for row in run_query(ledger, "SELECT job FROM deeds")] == [jobs[1].id]
+    assert [row[0] for row in run_query(ledger, "SELECT job FROM undone")] == [jobs[1].id]
+
+
+# Plans that are kept
+
+
+def planned(ledger: Ledger) -> Job:
+    """A job whose roster is in."""
+    job = make_job()
+    ledger.jobs.begin(job, "desk:1")
+    ledger.jobs.add_realm(job.id, 0, "", Realm("17", "office.example"))
+    ledger.chunks.add(job.id, 0, 2, 2, b"sealed")
+    ledger.chunks.add_settled(job.id, 1, [Outcome(4, Status.UNCHANGED)], b"sealed too", 5.0)
+    ledger.jobs.has_read(job.id, 3, {}, requests=4, retries=1)
+    return job
+
+
+def test_a_saved_plan(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
+    """It waits without the account, its rows as long as was said, and nobody works on it."""
+    job = planned(ledger)
+    ledger.jobs.save(job.id, 1000.0)
+    kept = other_ledger.jobs.get(job.id)
+    assert kept.saved is not None
+    assert (kept.saved.timestamp(), kept.state) == (clock.now, JobState.PLANNING)
+    assert job.id in kept.why
+    assert (kept.requests, kept.retries) == (4, 1)
+    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
+    assert job.id not in ledger.jobs.running()
+    clock.advance(999)
+    assert ledger.chunks.shred_expired() == 0
+    clock.advance(2)
+    assert ledger.chunks.shred_expired() == 2
+    assert ledger.chunks.kept(job.id) == []
+
+
+def test_a_plan_is_over_with_the_start_of_its_job(ledger: Ledger) -> None:
+    """In one transaction: the job runs, the plan is cancelled and shredded, and says by whom."""
+    plan = planned(ledger)
+    ledger.jobs.save(plan.id, 1000.0)
+    job = planned(ledger)
+    assert ledger.jobs.start(job.id, carries_out=plan.id)
+    over = ledger.jobs.get(plan.id)
+    assert (over.state, over.carried_out_by, ledger.chunks.kept(plan.id)) == (JobState.CANCELLED, job.id, [])
+    assert over.finished is not None
+    assert ledger.jobs.state(job.id) is JobState.RUNNING
+    assert len(ledger.chunks.kept(job.id)) == 2
+
+
+@pytest.mark.parametrize("how", ["carried out", "cancelled"])
+def test_a_plan_that_is_over_starts_nothing(ledger: Ledger, how: str) -> None:
+    """The job stays where it was, and the plan is who carried it out first's (guard: the row count)."""
+    plan = planned(ledger)
+    ledger.jobs.save(plan.id, 1000.0)
+    by = ""
+    if how == "carried out":
+        first = planned(ledger)
+        ledger.jobs.start(first.id, plan.id)
+        ledger.jobs.stop(first.id, JobState.STOPPED, "stopped")
+        by = first.id
+    else:
+        ledger.jobs.stop(plan.id, JobState.CANCELLED, "cancelled")
+    late = planned(ledger)
+    with pytest.raises(Conflict, match=plan.id):
+        ledger.jobs.start(late.id, plan.id)
+    assert ledger.jobs.state(late.id) is JobState.PLANNING
+    assert ledger.jobs.get(plan.id).carried_out_by == by
+
+
+def test_a_job_that_is_over_takes_no_plan_with_it(ledger: Ledger) -> None:
+    """Cancelled while it was planned, it doesn't start, and the plan can still be carried out."""
+    plan = planned(ledger)
+    ledger.jobs.save(plan.id, 1000.0)
+    job = planned(ledger)
+    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    assert not ledger.jobs.start(job.id, plan.id)
+    assert ledger.jobs.get(plan.id).carried_out_by == ""
+    assert len(ledger.chunks.kept(plan.id)) == 2
+
+
+def test_who_is_absent(ledger: Ledger, other_ledger: Ledger) -> None:
+    """Kept with the job; none is a number, and not known is none."""
+    job = planned(ledger)
+    assert other_ledger.jobs.get(job.id).absent is None
+    for number in (0, 1_000_000):
+        ledger.jobs.set_absent(job.id, number)
+        assert other_ledger.jobs.get(job.id).absent == number
+
+
+@pytest.mark.parametrize("state", [JobState.STOPPED, JobState.CANCELLED])
+def test_a_stopped_job_is_closed(ledger: Ledger, state: JobState) -> None:
+    """What is undone is not resumed; one that is over keeps its reason."""
+    job = start_job(ledger, ROWS)
+    ledger.jobs.stop(job.id, state, "max_failed: 3")
+    ledger.jobs.close(job.id, "undone")
+    assert ledger.jobs.state(job.id) is JobState.CANCELLED
+    assert ledger.jobs.get(job.id).why == ("undone" if state is JobState.STOPPED else "max_failed: 3")
+    assert not ledger.jobs.start(job.id)

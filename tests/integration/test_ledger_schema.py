@@ -1,0 +1,112 @@
+"""A ledger of an earlier program is brought to this one's schema, and its jobs go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
+
+from tests.integration.deliveries import process, told
+from tests.integration.test_undo import undo
+from tests.unit.jobs import HOST, KEY, digests_of, make_chunk_row, make_job
+from tests.unit.registrar import Registrar, lose
+from worker.importing.packing import PageRow, seal_page
+from worker.ledger import Act, Ledger
+from worker.ledger.schema import MIGRATIONS
+from worker.model import Job, JobState, Status
+from worker.seal import Seal
+
+ROWS = [make_chunk_row(line) for line in range(2, 5)]
+
+
+def earlier_ledger(url: str, job: Job, *, empty: bool) -> None:
+    """A ledger of schema version 1, with a running job and its one chunk, as that program left it."""
+    target = make_url(url)
+    if target.drivername == "postgresql":
+        target = target.set(drivername="postgresql+psycopg")
+    else:
+        Path(target.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(target)
+    blob = "BYTEA" if engine.dialect.name == "postgresql" else "BLOB"
+    with engine.begin() as connection:
+        for statement in ("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)", *MIGRATIONS[0]):
+            assert isinstance(statement, str)
+            connection.execute(text(statement.replace("{blob}", blob)))
+        fill(connection, job, empty=empty)
+    engine.dispose()
+
+
+def fill(connection: Connection, job: Job, *, empty: bool) -> None:
+    """The rows of each table."""
+    seal = Seal([KEY])
+    options = {name: value for name, value in asdict(job.options).items() if name != "absent"}
+    packed = [[r.line, r.user, r.domain, r.realm, r.application, r.password] for r in ROWS]
+    page = [PageRow(r.line, r.user, r.domain, r.realm, r.application, ["", ""]) for r in ROWS]
+    tables: Mapping[str, Mapping[str, object]] = {
+        "jobs": {
+            "id": job.id, "state": "running", "why": "", "host": job.host, "environment": job.environment,
+            "account": job.account, "options": json.dumps(options), "operator": "ada", "machine": "desk",
+            "version": "0.0.9", "key": job.key, "roster": "staff.csv", "source": "/staff.csv",
+            "sha256": job.sha256, "columns": '["name", "site"]', "warnings": "{}", "rows": 3, "parent": "",
+            "created": 1_800_000_000.0, "started": 1_800_000_001.0,
+        },
+        "writers": {
+            "host": job.host, "account": job.account, "job": job.id, "owner": "desk:1", "until": 4e9,
+        },
+        "realms": {"job": job.id, "key": 0, "ref": "", "id": "17", "host": HOST, "empty": int(empty)},
+        "pages": {
+            "job": job.id, "seq": 0, "first_line": 2, "last_line": 4,
+            "sealed": seal_page(seal, job.id, 0, page),
+        },
+        "chunks": {
+            "job": job.id, "seq": 0, "state": "waiting", "first_line": 2, "rows": 3, "settled": 0,
+            "troubled": 0, "generation": 0, "owner": "", "lease_until": 0.0, "attempts": 0, "barren": 0,
+            "deaths": 0, "suspect": 0, "away": 0, "next_attempt_at": 0.0, "doubt": "", "requests": 7,
+            "retries": 1, "sealed": seal.close_over(packed, f"{job.id}/chunk/0"),
+        },
+    }  # fmt: skip
+    meta = text("INSERT INTO meta (name, value) VALUES (:name, :value)")
+    connection.execute(meta, [{"name": "version", "value": "1"}, {"name": "identity", "value": "the-same"}])
+    for table, row in tables.items():
+        names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), row)  # noqa: S608
+
+
+def test_an_earlier_ledger_goes_on(ledger_url: str) -> None:
+    """Its job is found as it was, worked off and undone; the audit is there, and it is the same ledger."""
+    job, api = make_job(), Registrar()
+    earlier_ledger(ledger_url, job, empty=True)
+    with closing(Ledger(ledger_url)) as ledger:
+        assert (ledger.identity, ledger.store.check()) == ("the-same", len(MIGRATIONS))
+        kept = ledger.jobs.get(job.id)
+        assert (kept.options, kept.requests, kept.retries, kept.absent) == (job.options, 7, 1, None)
+        assert (kept.saved, kept.carried_out_by, ledger.undoing.rows(job.id)) == (None, "", 0)
+        with process(ledger, kept, api) as worker:
+            worker.deliver()
+        assert told(ledger, job) == dict.fromkeys((2, 3, 4), (Status.CREATED, ""))
+        assert api.digests() == {row.user: digests_of(row) for row in ROWS}
+        assert ledger.jobs.state(job.id) is JobState.DONE
+        assert set(undo(ledger, kept, api).values()) == {("removed", "")}
+        ledger.audit.add(Act("ada", "desk", "", "0.1.0", "undo", {}, job.host, job.account, job.id))
+    with closing(Ledger(ledger_url)) as again:
+        assert [act.command for _, act in again.audit.newest(9)] == ["undo"]
+        assert (again.identity, again.store.check()) == ("the-same", len(MIGRATIONS))
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_what_an_earlier_job_knew_of_its_realm(ledger_url: str, empty: bool) -> None:
+    """Only a realm that was empty proves that what is there later is the job's own."""
+    job, api = make_job(), Registrar()
+    earlier_ledger(ledger_url, job, empty=empty)
+    api.after = lose(1)
+    with closing(Ledger(ledger_url)) as ledger:
+        with process(ledger, ledger.jobs.get(job.id), api) as worker:
+            worker.deliver()
+        lost = (Status.CREATED, "") if empty else (Status.UNCHANGED, "origin_unknown")
+        assert set(told(ledger, job).values()) == {lost}

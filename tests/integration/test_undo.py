@@ -1,0 +1,501 @@
+"""A job taken back: what is still as it left it, and nothing else, however often it is cut short."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.integration.deliveries import process, told
+from tests.integration.test_deliver_updates import Died, held_rows
+from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, make_job, start_job
+from tests.unit.registrar import Batch, Registrar, in_other_case, lose
+from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
+from worker.importing.deeds import deed_of, seal_deeds
+from worker.importing.packing import ChunkRow
+from worker.importing.undo import Hold, Undo
+from worker.ledger import WRITER_LEASE, Deeds, Ledger
+from worker.model import Credential, Family, Job, JobState, Outcome, Status
+from worker.seal import Seal
+
+APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
+REMOVED, RESTORED, LOST = ("removed", ""), ("restored", ""), ("failed", "answer_lost")
+
+
+def done(ledger: Ledger, registrar: Registrar, *chunks: list[ChunkRow], **options: Any) -> Job:
+    """A job that has done these rows."""
+    job = start_job(ledger, *chunks, looked=True, **options)
+    with process(ledger, job, registrar) as worker:
+        for seq in range(len(chunks)):
+            worker.deliver(seq)
+    assert ledger.jobs.state(job.id) is JobState.DONE
+    return ledger.jobs.get(job.id)
+
+
+Results = dict[int, tuple[str, str]]
+
+
+def undo(ledger: Ledger, job: Job, api: Registrar, **more: Any) -> Results:
+    """Undo it, and what became of each line by then."""
+    given = {"permit": lambda deadline: None, "stopping": threading.Event(), "concurrency": 1, **more}
+    undoing = Undo(ledger, Seal([KEY]), api, job, **given)
+    try:
+        list(undoing.run())
+    finally:
+        results = results_of(ledger, job)
+    return results
+
+
+def results_of(ledger: Ledger, job: Job) -> Results:
+    """What is kept of an undoing."""
+    found = ledger.undoing.results(job.id, 0, 10_000)
+    return {line: (one.result, one.code) for line, one in found.items()}
+
+
+def rows_of(number: int, first: int = 2, **fields: Any) -> list[ChunkRow]:
+    """Rows of users who aren't there."""
+    return [make_chunk_row(line, **fields) for line in range(first, first + number)]
+
+
+def somebody_sets(api: Registrar, user: str, **changes: Any) -> None:
+    """Past the program."""
+    (place,) = (place for place, one in api.stored.items() if one.composite == user)
+    api.stored[place] = replace(api.stored[place], **changes)
+
+
+# As it was before
+
+
+@pytest.mark.parametrize("family", Family)
+def test_everything_is_as_before(ledger: Ledger, family: Family) -> None:
+    """Made users are deleted, set ones are as they were, the last ones first; each with a permit."""
+    api = Registrar()
+    old = held_rows(api, 3)
+    before = dict(api.stored)
+    job = done(ledger, api, old, rows_of(3, first=5, application=APP), api=family)
+    permits: list[float] = []
+    results = undo(ledger, job, api, permit=permits.append)
+    assert results == dict.fromkeys((2, 3, 4), RESTORED) | dict.fromkeys((5, 6, 7), REMOVED)
+    assert api.stored == before
+    assert api.deletions == ["user7", "user6", "user5"]
+    assert api.puts[3:] == ["user4", "user3", "user2"]
+    assert permits == [30.0] * 6
+    assert ledger.undoing.counts(job.id) == {"restored": 3, "removed": 3}
+
+
+@pytest.mark.parametrize("had", ["", OTHER_APP])
+def test_the_application_is_as_before(ledger: Ledger, had: str) -> None:
+    """Also where there was none: the job's must not stay (guard: ``clear=True``)."""
+    api = Registrar()
+    (row,) = held_rows(api, 1)
+    somebody_sets(api, "user2", application=had)
+    (before,) = api.stored.values()
+    job = done(ledger, api, [replace(row, application=APP, before=before)])
+    assert [one.application for one in api.stored.values()] == [APP]
+    assert undo(ledger, job, api) == {2: RESTORED}
+    assert list(api.stored.values()) == [before]
+
+
+def test_more_than_a_window(ledger: Ledger) -> None:
+    """Several hundred rows, side by side, each once."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(250), rows_of(30, first=300))
+    results = undo(ledger, job, api, concurrency=8)
+    assert (len(results), set(results.values()), api.stored) == (280, {REMOVED}, {})
+    assert len(api.deletions) == 280
+
+
+def test_a_second_undoing_asks_nothing(ledger: Ledger) -> None:
+    """What is over stays over, also where somebody has made a user of that name since."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(3))
+    undo(ledger, job, api)
+    api.holds(Credential("user3", "", HOST, *digests_of(make_chunk_row(3))))
+    asked = len(api.reads)
+    assert set(undo(ledger, job, api).values()) == {REMOVED}
+    assert (len(api.reads), len(api.deletions), len(api.stored)) == (asked, 3, 1)
+
+
+def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock) -> None:
+    """The deeds of two claims of one row: the later one counts (guard: ``_once_a_line``)."""
+    api = Registrar()
+    (row,) = held_rows(api, 1)
+    job = start_job(ledger, [row], looked=True)
+    assert row.before
+    for attempt in (1, 2):
+        claim = ledger.chunks.claim(job.id, 0, f"desk:{attempt}", 60)
+        assert claim is not None
+        target = Credential("user2", "", HOST, *digests_of(row))
+        deed = deed_of(2, 0, row.before.id, target, row.before)
+        deeds = Deeds(1, lambda nr, deed=deed: seal_deeds(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
+        ledger.chunks.intend(claim, 60, deeds)
+        clock.advance(61)
+    somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
+    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    assert undo(ledger, job, api) == {2: RESTORED}
+    assert (api.puts, len(api.reads)) == (["user2"], 2)
+
+
+def test_begun_and_never_done(ledger: Ledger) -> None:
+    """Kept, and killed before its PUT: it is as before, and isn't set."""
+    api = Registrar()
+    rows = held_rows(api, 2)
+    before = dict(api.stored)
+    job = start_job(ledger, rows, looked=True)
+
+    def die(batch: Batch) -> None:
+        raise Died
+
+    api.before = die
+    with process(ledger, job, api) as worker, suppress(Died):
+        worker.deliver()
+    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    puts = len(api.puts)
+    assert undo(ledger, job, api) == {2: RESTORED}
+    assert (len(api.puts), api.stored) == (puts, before)
+
+
+def test_what_was_made_wrongly_goes_too(ledger: Ledger) -> None:
+    """A user stored under another spelling is the job's own making."""
+    api = Registrar()
+    api.echo = in_other_case
+    job = done(ledger, api, rows_of(1))
+    assert told(ledger, job) == {2: (Status.FAILED, "case_differs")}
+    assert undo(ledger, job, api) == {2: REMOVED}
+    assert api.stored == {}
+
+
+# What is kept
+
+MADE, SET = False, True
+KEPT: dict[str, tuple[bool, dict[str, Any], str]] = {
+    "a made one's password": (MADE, {"hash1": "c1" * 16}, "digest_differs"),
+    "a made one's other digest": (MADE, {"hash1b": None}, "digest_differs"),
+    "a set one's password": (SET, {"hash1": "c1" * 16}, "digest_differs"),
+    "a made one's application": (MADE, {"application": OTHER_APP}, "application_differs"),
+    "a set one's application": (SET, {"application": OTHER_APP}, "application_differs"),
+    "a made one's id": (MADE, {"id": "77"}, "id_differs"),
+    "a set one's id": (SET, {"id": "77"}, "id_differs"),
+    "a set one is gone": (SET, {}, "user_gone"),
+}
+"""Whether the job had set a user or made it, what somebody changes, and the reason to leave it alone."""
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_what_somebody_changed_is_kept(ledger: Ledger, what: str) -> None:
+    """It is left exactly as somebody has left it, and the reason is told; the others are taken back."""
+    was_set, changes, code = KEPT[what]
+    api = Registrar()
+    rows = held_rows(api, 2) if was_set else rows_of(2)
+    job = done(ledger, api, [replace(row, application=APP) for row in rows])
+    if changes:
+        somebody_sets(api, "user2", **changes)
+    else:
+        del api.stored["", "user2"]
+    left = {place: one for place, one in api.stored.items() if one.composite == "user2"}
+    puts = len(api.puts)
+    assert undo(ledger, job, api) == {2: ("kept", code), 3: RESTORED if was_set else REMOVED}
+    assert {place: one for place, one in api.stored.items() if one.composite == "user2"} == left
+    assert "user2" not in [*api.deletions, *api.puts[puts:]]
+
+
+def test_a_made_one_that_is_gone(ledger: Ledger) -> None:
+    """Somebody has deleted it: that is what undo wants."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(1))
+    api.stored.clear()
+    assert undo(ledger, job, api) == {2: REMOVED}
+    assert api.deletions == []
+
+
+def test_an_application_that_the_job_could_not_set(ledger: Ledger) -> None:
+    """The service kept the old one: that is nobody's change, and the password is restored."""
+    api = Registrar()
+    (row,) = held_rows(api, 1)
+    somebody_sets(api, "user2", application=OTHER_APP)
+    (before,) = api.stored.values()
+    api.keeps_applications = True
+    job = done(ledger, api, [replace(row, application=APP, before=before)])
+    assert told(ledger, job) == {2: (Status.FAILED, "application_not_set")}
+    assert undo(ledger, job, api) == {2: RESTORED}
+    assert list(api.stored.values()) == [before]
+
+
+def test_an_application_that_nobody_asked_for(ledger: Ledger) -> None:
+    """A made user without one, whom somebody has given one since, still has the job's digests."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(1))
+    somebody_sets(api, "user2", application=OTHER_APP)
+    assert undo(ledger, job, api) == {2: REMOVED}
+
+
+# Doubt
+
+
+def test_what_can_not_be_proven_is_kept(ledger: Ledger) -> None:
+    """Answers lost on an account that nobody had looked at: kept, without asking about them."""
+    api, rows = Registrar(), rows_of(2)
+    job = start_job(ledger, rows, looked=False)
+    api.after = lose(1)
+    with process(ledger, job, api) as worker:
+        worker.deliver()
+    assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
+    asked = len(api.looks)
+    assert undo(ledger, job, api) == dict.fromkeys((2, 3), ("kept", "origin_unknown"))
+    assert (len(api.stored), len(api.looks)) == (2, asked)
+
+
+def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[ChunkRow], *, looked: bool) -> Job:
+    """A job cancelled after its worker died between the service's answer and the ledger."""
+    job = start_job(ledger, rows, looked=looked, batch_size=2)
+
+    def die(batch: Batch) -> None:
+        if len(api.posts) == 2:
+            raise Died
+
+    api.after = die
+    with process(ledger, job, api) as worker, suppress(Died):
+        worker.deliver()
+    api.after = lambda batch: None
+    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    return ledger.jobs.get(job.id)
+
+
+def test_lost_answers_of_a_killed_worker(ledger: Ledger) -> None:
+    """They weren't there before, so what is there with the job's digests is taken back; nobody else's is."""
+    api, rows = Registrar(), rows_of(7)
+    job = killed_after_its_work(ledger, api, rows, looked=True)
+    assert len(api.stored) == 4
+    somebody_sets(api, "user5", hash1="c1" * 16)
+    api.holds(Credential("user7", "", HOST, "d1" * 16, "e1" * 16))
+    assert undo(ledger, job, api) == {
+        2: REMOVED, 3: REMOVED, 4: REMOVED, 5: ("kept", "digest_differs"), 7: ("kept", "digest_differs"),
+    }  # fmt: skip
+    assert api.digests().keys() == {"user5", "user7"}
+
+
+def test_lost_answers_where_nobody_had_looked(ledger: Ledger) -> None:
+    """Equal digests don't say who made them: kept, since they may have been there before the job."""
+    api, rows = Registrar(), rows_of(4)
+    api.holds(Credential("user5", "", HOST, *digests_of(rows[3])))
+    job = killed_after_its_work(ledger, api, rows, looked=False)
+    assert undo(ledger, job, api) == {
+        2: REMOVED, 3: REMOVED, 4: ("kept", "origin_unknown"), 5: ("kept", "origin_unknown"),
+    }  # fmt: skip
+    assert api.digests().keys() == {"user4", "user5"}
+
+
+def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
+    """Of a chunk that was given back in order, those that were never sent are nobody's business."""
+    api, rows = Registrar(), rows_of(4)
+    job = start_job(ledger, rows, looked=True)
+    claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+    assert claim is not None
+    ledger.chunks.release(claim, 0, [3], 0, 0)
+    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    for row in rows:
+        api.holds(Credential(row.user, "", HOST, *digests_of(row)))
+    assert undo(ledger, job, api) == {3: REMOVED}
+    assert (api.looks, api.deletions) == (["user3"], ["user3"])
+
+
+def test_an_unknown_row_that_is_there(ledger: Ledger) -> None:
+    """Sent, and never settled: found afterwards with the job's digests, it is taken back."""
+    api, rows = Registrar(), rows_of(3)
+    job = start_job(ledger, rows, looked=True)
+    claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+    assert claim is not None
+    ledger.chunks.record(
+        claim, [Outcome(2, Status.UNKNOWN), Outcome(3, Status.FAILED), Outcome(4, Status.UNKNOWN)], 60
+    )
+    ledger.chunks.end(claim, claim.sealed, 60, 0, 0)
+    ledger.jobs.finish(job.id)
+    for row in rows[:2]:
+        api.holds(Credential(row.user, "", HOST, *digests_of(row)))
+    assert undo(ledger, job, api) == {2: REMOVED}
+    assert api.digests().keys() == {"user3"}
+
+
+# Answers and refusals
+
+
+def test_lost_answers_are_looked_at(ledger: Ledger) -> None:
+    """Done, it is over; not done, it has failed, and the next undoing does it."""
+    api = Registrar()
+    job = done(ledger, api, held_rows(api, 2), rows_of(2, first=4))
+    lost_before, lost_after = lose(2), lose(4)
+
+    def lost(batch: Batch) -> None:
+        if api.deletions[-1:] == ["user5"] or (batch and batch[0].user == "user3"):
+            lost_before(batch)
+
+    api.before, api.after = lost, lost_after
+    assert undo(ledger, job, api) == {2: RESTORED, 3: LOST, 4: REMOVED, 5: LOST}
+    api.before = lambda batch: None
+    assert undo(ledger, job, api) == {2: RESTORED, 3: RESTORED, 4: REMOVED, 5: REMOVED}
+    assert {held.hash1 for held in api.stored.values()} == {f"{line:032x}" for line in (2, 3)}
+
+
+def test_an_application_that_does_not_go_back(ledger: Ledger) -> None:
+    """The old password is set, the old application is not: failed, which says so."""
+    api = Registrar()
+    (row,) = held_rows(api, 1)
+    job = done(ledger, api, [replace(row, application=APP)])
+    api.keeps_applications = True
+    assert undo(ledger, job, api) == {2: ("failed", "application_not_set")}
+    assert [one.hash1 for one in api.stored.values()] == [f"{2:032x}"]
+    api.keeps_applications = False
+    assert undo(ledger, job, api) == {2: RESTORED}
+    assert list(api.stored.values()) == [row.before]
+
+
+def test_an_application_that_somebody_set_where_the_job_had_left_it(ledger: Ledger) -> None:
+    """The job set the password alone: an application of somebody's since then is not written over."""
+    api = Registrar()
+    rows = held_rows(api, 2)
+    somebody_sets(api, "user3", application=APP)
+    stored = {one.composite: one for one in api.stored.values()}
+    job = done(ledger, api, [replace(row, before=stored[row.user]) for row in rows])
+    for row in rows:
+        somebody_sets(api, row.user, application=OTHER_APP)
+    assert undo(ledger, job, api) == dict.fromkeys((2, 3), ("kept", "application_differs"))
+    assert {one.application for one in api.stored.values()} == {OTHER_APP}
+
+
+def test_reads_that_lag_behind(ledger: Ledger) -> None:
+    """A restored user is shown with the job's digests for a while: waited for, else failed, then done."""
+    api = Registrar()
+    job = done(ledger, api, held_rows(api, 1))
+    api.behind = 3 + 1  # one of them is the read before
+    assert undo(ledger, job, api)[2] in (RESTORED, LOST)
+    api.behind = 0
+    assert undo(ledger, job, api) == {2: RESTORED}
+
+
+def test_refusals(ledger: Ledger) -> None:
+    """Each row has its reason, and the others are taken back."""
+    api = Registrar()
+    job = done(ledger, api, held_rows(api, 3), rows_of(1, first=5))
+    api.refuses = {"user2": "23019"}
+
+    def move(batch: Batch) -> None:
+        if batch and batch[0].user == "user3":
+            raise Conflict("user3 is on realm (not told), not on office")
+
+    api.before = move
+    assert undo(ledger, job, api) == {
+        2: ("failed", "23019"), 3: ("failed", "realm_differs"), 4: RESTORED, 5: REMOVED,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [Unavailable("HTTP 503"), NotAllowed("403"), JobBusy("another job")])
+def test_what_ends_it_keeps_what_was_done(ledger: Ledger, error: SiprosterError) -> None:
+    """A service that stays away, an account that is another's: raised; the rest is for the next time."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(5))
+    permits = iter([None, None, error, error, error])
+
+    def permit(deadline: float) -> None:
+        if refusal := next(permits):
+            raise refusal
+
+    with pytest.raises(type(error)):
+        undo(ledger, job, api, permit=permit)
+    assert results_of(ledger, job) == {6: REMOVED, 5: REMOVED}
+    assert set(undo(ledger, job, api).values()) == {REMOVED}
+    assert api.deletions == [f"user{line}" for line in (6, 5, 4, 3, 2)]
+
+
+# Cut short
+
+
+@pytest.mark.parametrize("at", [0, 1, 4])
+def test_interrupted_it_goes_on(ledger: Ledger, at: int) -> None:
+    """What is in flight ends and is kept, nothing new starts; the next one does the rest, each once."""
+    api = Registrar()
+    job = done(ledger, api, held_rows(api, 3), rows_of(3, first=5))
+    stopping = threading.Event()
+    done_ = iter(range(100))
+
+    def interrupt(batch: Batch) -> None:
+        if next(done_) == at:
+            stopping.set()
+
+    api.before = interrupt
+    assert len(undo(ledger, job, api, stopping=stopping)) == at + 1
+    assert len(undo(ledger, job, api)) == 6
+    assert len(api.deletions) == len(set(api.deletions)) == 3
+    assert len(api.puts) == 6
+    stopping.set()
+    assert len(undo(ledger, job, api, stopping=stopping)) == 6
+
+
+def test_killed_after_the_work_and_before_the_ledger(ledger: Ledger) -> None:
+    """The next one sees that it was done: restored without a PUT, removed without a deletion."""
+    api = Registrar()
+    job = done(ledger, api, held_rows(api, 1), rows_of(1, first=3))
+
+    def die(batch: Batch) -> None:
+        raise Died
+
+    api.after = die
+    with pytest.raises(Died):
+        undo(ledger, job, api)
+    assert results_of(ledger, job) == {}
+    api.after = lambda batch: None
+    assert undo(ledger, job, api) == {2: RESTORED, 3: REMOVED}
+    assert (len(api.deletions), len(api.puts)) == (1, 2)
+
+
+# The hold on the account
+
+
+def test_the_hold_is_renewed_before_it_is_too_short(ledger: Ledger, clock: Clock) -> None:
+    """Each write has more of it left than it may take; nothing is asked of the ledger in between."""
+    job, mine = make_job(), Clock(5.0)
+    ledger.jobs.begin(job, "desk:1")
+    hold = Hold(ledger, job, mine)
+    hold.permit(30)
+    clock.advance(WRITER_LEASE - 31)
+    mine.advance(WRITER_LEASE - 31)
+    hold.permit(30)
+    clock.advance(2)
+    mine.advance(2)
+    hold.permit(30)
+    clock.advance(WRITER_LEASE - 1)
+    assert ledger.jobs.writer(job.host, job.account) is not None
+
+
+def test_who_has_lost_the_account_writes_nothing(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
+    """Asleep for longer than its hold, and another job has taken the account (guard: Hold.permit)."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(2))
+    ledger.jobs.take(job, "desk:1")
+    mine = Clock(5.0)
+
+    def oversleep() -> None:
+        if len(api.deletions) == 1:
+            clock.advance(WRITER_LEASE + 1)
+            mine.advance(WRITER_LEASE + 1)
+            other_ledger.jobs.begin(make_job(), "desk:2")
+
+    api.waiting = oversleep
+    with pytest.raises(JobBusy, match=f"siproster undo {job.id}|another job has taken"):
+        undo(ledger, job, api, permit=Hold(ledger, job, mine).permit)
+    assert (api.deletions, results_of(ledger, job)) == (["user3"], {3: REMOVED})
+
+
+def test_another_key_opens_nothing(ledger: Ledger) -> None:
+    """Nothing is asked of the service then."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(2))
+    undoing = Undo(
+        ledger, Seal([bytes(32)]), api, job, permit=lambda deadline: None, stopping=threading.Event(),
+        concurrency=1,
+    )  # fmt: skip
+    with pytest.raises(SiprosterError, match="sealed with key"):
+        list(undoing.run())
+    assert (api.reads, api.deletions) == ([], [])

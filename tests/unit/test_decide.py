@@ -1,0 +1,153 @@
+"""What is done with each row, by what is stored and ``--on-existing``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.jobs import HOST, OTHER_HOST, PASSWORD, RowsOf, make_row
+from tests.unit.realms import BRANCH, OFFICE, Realms
+from tests.unit.registrar import Registrar
+from worker.importing.checked import Checked, check
+from worker.importing.compare import wanted
+from worker.importing.decide import Decision, Planned, without_account
+from worker.importing.look import Look
+from worker.importing.packing import NO_REALM, chunk_row
+from worker.importing.realms import JobRealms
+from worker.importing.tally import Tally
+from worker.model import Action, Family, OnExisting, Options, Problem, Row, Status
+
+APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
+WRONG = (Problem("too_long", "a name of 33"), Problem("too_long", "a domain of 33"), Problem("mask", "****"))
+
+
+def holding(row: Row, host: str = HOST, **otherwise: Any) -> Registrar:
+    """A registrar that holds the row's user as the row wants it, but for what is otherwise."""
+    stored = Registrar()
+    credential = wanted(chunk_row(row, 0), host)
+    stored.holds(replace(credential, **otherwise))
+    return stored
+
+
+def decided(rows: Iterable[Row], stored: Registrar, **options: Any) -> list[Planned]:
+    """Each row's fate."""
+    options_, rows = Options(**options), list(rows)
+    source = Realms(OFFICE, replace(BRANCH, credentials=3), stored=stored)
+    realms = JobRealms(source, None, "", options_)
+    with Look(source, realms, options_, RowsOf(rows)) as look:
+        decide = Decision(look, realms, options_)
+        return [planned for page in check(rows, realms, options_.api) for planned in decide(page)]
+
+
+ROW = make_row(2, "alice", application=APP)
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "": {},
+    "digest_differs": {"hash1": "c1" * 16},
+    "application_differs": {"application": OTHER_APP},
+    "digest_differs;application_differs": {"hash1b": "c1" * 16, "application": ""},
+    "case_differs": {"user": "ALICE"},
+    "case_differs;application_differs": {"user": "ALICE", "application": OTHER_APP},
+    "realm_differs": {"realm": OTHER_HOST},
+}
+
+
+@pytest.mark.parametrize("policy", OnExisting)
+@pytest.mark.parametrize("codes", OTHERWISE)
+def test_who_exists(codes: str, policy: OnExisting) -> None:
+    """As wanted: unchanged. Otherwise: set where the policy says so and a PUT can do it, else left alone."""
+    (planned,) = decided([ROW], holding(ROW, **OTHERWISE[codes]), on_existing=policy)
+    settable = set(codes.split(";")) <= {"digest_differs", "application_differs"}
+    assert planned.stored is not None
+    assert planned.host == HOST
+    assert ";".join(planned.differs) == codes
+    if not codes:
+        assert planned.action is Action.UNCHANGED
+        assert planned.outcome is not None
+        assert (planned.outcome.status, planned.outcome.credential_id) == (Status.UNCHANGED, "1")
+    elif policy is OnExisting.UPDATE and settable:
+        assert (planned.action, planned.outcome) == (Action.UPDATE, None)
+    else:
+        assert planned.action is Action.EXISTS
+        assert planned.outcome is not None
+        assert (planned.outcome.status, planned.outcome.code) == (Status.EXISTS, codes)
+        assert planned.outcome.credential_id == "1"
+        assert planned.outcome.error.count(";") == codes.count(";")
+
+
+@pytest.mark.parametrize("policy", OnExisting)
+def test_who_is_not_there_is_created(policy: OnExisting) -> None:
+    """Under every policy."""
+    (planned,) = decided([make_row(2, "bob")], holding(ROW), on_existing=policy)
+    assert (planned.action, planned.stored, planned.outcome) == (Action.CREATE, None, None)
+
+
+def test_a_wrong_row_is_nothing_else() -> None:
+    """Each code once and every text, whoever is stored under its name, and never a comparison."""
+    wrong = replace(ROW, problems=WRONG)
+    (planned,) = decided([wrong], holding(ROW), on_existing=OnExisting.UPDATE)
+    assert (planned.action, planned.differs) == (Action.INVALID, ())
+    assert planned.outcome is not None
+    assert (planned.outcome.status, planned.outcome.code) == (Status.INVALID, "too_long;mask")
+    assert planned.outcome.error == "a name of 33; a domain of 33; ****"
+
+
+def test_a_realm_that_is_to_be_made_holds_nobody() -> None:
+    """On the account the name is taken by somebody of another realm, who isn't moved."""
+    rows = [replace(ROW, realm="depot"), make_row(3, "bob", realm="depot")]
+    options = {"realm": "depot", "create_realm": True, "on_existing": OnExisting.UPDATE}
+    alice, bob = decided(rows, holding(ROW), **options)
+    assert (alice.action, alice.differs, alice.host) == (Action.EXISTS, ("realm_differs",), "depot")
+    assert (bob.action, bob.host) == (Action.CREATE, "depot")
+    there = decided(rows, holding(ROW), api=Family.REALM, **options)
+    assert [one.action for one in there] == [Action.CREATE, Action.CREATE]
+
+
+def test_nobody_has_looked() -> None:
+    """Without an account only what is wrong with a row itself is known."""
+    page = [Checked(ROW, NO_REALM), Checked(replace(ROW, line=3, problems=WRONG), NO_REALM)]
+    right, wrong = without_account(page)
+    assert (right.action, right.host, right.outcome) == (None, "", None)
+    assert (wrong.action, wrong.outcome and wrong.outcome.code) == (Action.INVALID, "too_long;mask")
+    tally = tallied([right, wrong])
+    assert (tally.looked, tally.to_send, tally.invalid, tally.in_trouble) == (False, 1, 1, 1)
+
+
+def test_no_secret_shows() -> None:
+    """A planned row tells neither password nor digest, however it is printed."""
+    (planned,) = decided([ROW], holding(ROW, hash1="c1" * 16), on_existing=OnExisting.UPDATE)
+    shown = repr(planned) + str(planned)
+    assert planned.stored is not None
+    assert not [secret for secret in (PASSWORD, "c1" * 16, str(planned.stored.hash1b)) if secret in shown]
+
+
+def tallied(planned: Iterable[Planned]) -> Tally:
+    """Counted."""
+    tally = Tally()
+    for one in planned:
+        tally.add(one)
+    return tally
+
+
+def test_what_it_comes_to() -> None:
+    """Every action is counted: what is sent, what is in trouble, and what is otherwise."""
+    rows = {action: make_row(at, action.value) for at, action in enumerate(Action, 2)}
+    stored = Registrar()
+    held = {
+        Action.UPDATE: {"hash1": "c1" * 16},
+        Action.UNCHANGED: {},
+        Action.EXISTS: {"user": "EXISTS", "application": OTHER_APP},
+    }
+    for action, otherwise in held.items():
+        stored.holds(replace(wanted(chunk_row(rows[action], 0), HOST), **otherwise))
+    rows[Action.INVALID] = replace(rows[Action.INVALID], problems=WRONG)
+    planned = decided(rows.values(), stored, on_existing=OnExisting.UPDATE)
+    assert [one.action for one in planned] == list(rows)
+    tally = tallied(planned)
+    assert (tally.rows, tally.looked, tally.invalid) == (5, True, 1)
+    assert (tally.to_send, tally.in_trouble) == (2, 2)
+    assert dict(tally.differs) == {"digest_differs": 1, "case_differs": 1}
+    assert dict(tally.problems) == {"too_long": 2, "mask": 1}
+    assert Tally().looked

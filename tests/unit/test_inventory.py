@@ -1,0 +1,119 @@
+"""What is stored, on disk by place and name, and who of it was named."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.jobs import HOST, OTHER_HOST
+from tests.unit.rosters import nameless_files
+from worker.importing.inventory import Inventory
+from worker.model import Stored
+
+ALICE = Stored("1", "Alice@example.com", HOST, "a1" * 16, "b1" * 16, "app")
+BOB = Stored("2", "bob", OTHER_HOST, None, "b2" * 16)
+
+
+@pytest.fixture
+def inventory() -> Iterator[Inventory]:
+    """An empty one."""
+    with closing(Inventory()) as inventory:
+        yield inventory
+
+
+def unnamed(inventory: Inventory) -> list[str]:
+    """Who was not named, in the order in which they come."""
+    return [one.composite for one in inventory.unnamed()]
+
+
+def test_what_was_loaded_is_found_whole(inventory: Inventory) -> None:
+    """Under its name in any case, with every element, also those that are not there; others aren't."""
+    inventory.load("account", [ALICE, BOB])
+    names = ["ALICE@EXAMPLE.COM", "nobody", "bob", "alice"]
+    assert inventory.named("account", names) == [ALICE, None, BOB, None]
+
+
+def test_a_place_is_its_own(inventory: Inventory) -> None:
+    """The same name on two realms is two users; named on one of them, the other stays unnamed."""
+    there = Stored("9", "alice@EXAMPLE.com", OTHER_HOST)
+    inventory.load("17", [ALICE])
+    inventory.load("18", [there])
+    assert inventory.named("18", ["alice@example.com"]) == [there]
+    assert list(inventory.unnamed()) == [Stored("1", "Alice@example.com", HOST, application="app")]
+    assert inventory.named("17", ["alice@example.com"]) == [ALICE]
+    assert unnamed(inventory) == []
+
+
+def test_an_entry_that_comes_twice_counts_once(inventory: Inventory) -> None:
+    """Pages of a list that moves may overlap: the later one counts."""
+    later = Stored("1", "alice@example.com", HOST, "c1" * 16, "d1" * 16)
+    inventory.load("account", [ALICE, BOB, later])
+    assert unnamed(inventory) == ["bob", "alice@example.com"]
+    assert inventory.named("account", ["alice@example.com"]) == [later]
+
+
+def test_who_was_not_named(inventory: Inventory) -> None:
+    """By realm and name, without digests; looked for counts as named, also where nobody was found."""
+    names = [(host, name) for host in (HOST, OTHER_HOST) for name in ("carl", "Anna", "bert")]
+    inventory.load("account", [Stored(name, f"{name}.{host[0]}", host, "a1" * 16) for host, name in names])
+    inventory.named("account", ["BERT.O", "nobody"])
+    left = list(inventory.unnamed())
+    assert [(one.realm, one.composite) for one in left] == [
+        (OTHER_HOST, "Anna.b"), (OTHER_HOST, "bert.b"), (OTHER_HOST, "carl.b"),
+        (HOST, "Anna.o"), (HOST, "carl.o"),
+    ]  # fmt: skip
+    assert {(one.hash1, one.hash1b) for one in left} == {(None, None)}
+
+
+def test_names_may_hold_anything(inventory: Inventory) -> None:
+    """Also what a text of SQLite may not: NUL is kept; half a surrogate pair is looked for in vain."""
+    nul = Stored("3", "nul\0and more", HOST)
+    inventory.load("account", [nul])
+    assert inventory.named("account", ["NUL\0AND MORE", "half \ud800", "nul"]) == [nul, None, None]
+
+
+@given(st.dictionaries(st.text(max_size=8).map(str.casefold), st.booleans(), max_size=40))
+def test_everybody_is_named_or_not(held: dict[str, bool]) -> None:
+    """Whatever the names: each is found by its own, and is in exactly one of the two."""
+    held = {name: asked for name, asked in held.items() if name == name.casefold()}
+    with closing(Inventory()) as inventory:
+        inventory.load("account", [Stored(str(at), name, HOST) for at, name in enumerate(held)])
+        asked = [name for name, wanted in held.items() if wanted]
+        assert [one.composite if one else None for one in inventory.named("account", asked)] == asked
+        assert sorted(unnamed(inventory)) == sorted(held.keys() - set(asked))
+
+
+def test_many_names_at_once(inventory: Inventory) -> None:
+    """More than one statement takes, loaded and asked for, each in its place."""
+    everybody = [Stored(str(at), f"user{at}", HOST) for at in range(4500)]
+    inventory.load("account", everybody)
+    asked = [f"USER{at}" for at in range(0, 4500, 2)]
+    assert inventory.named("account", asked) == everybody[::2]
+    assert len(unnamed(inventory)) == 2250
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files through /proc")
+def test_no_digest_is_in_its_file_in_clear() -> None:
+    """The file has no name and mode 0600, and holds names but no digest (guard: ``close_over``)."""
+    before = nameless_files()
+    with closing(Inventory()) as inventory:
+        inventory.load("account", (user(at) for at in range(200_000)))  # more than it keeps in memory
+        files = nameless_files() - before
+        assert {stat.S_IMODE(os.fstat(number).st_mode) for number in files} == {0o600}
+        content = b"".join(os.pread(number, os.fstat(number).st_size, 0) for number in files)
+    assert content.count(b"user") > 1000
+    assert b"0000a1a1a1" not in content
+    assert bytes.fromhex("0000a1a1a1") not in content
+    assert nameless_files() <= before
+
+
+def user(at: int) -> Stored:
+    """Somebody whose digests are easily found."""
+    return Stored(f"id{at}", f"user{at}", HOST, f"{at:08x}0000a1a1a1a1a1a1a1a1a1a1", "0000a1a1a1" * 3 + "00")

@@ -1,0 +1,281 @@
+"""What is stored under a roster's names, and what learning it costs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.jobs import HOST, OTHER_HOST, RowsOf, make_row
+from tests.unit.realms import BRANCH, OFFICE, Realms
+from tests.unit.registrar import Registrar
+from tests.unit.rosters import opened
+from worker.errors import NotFound, Refused, Unavailable
+from worker.importing.checked import check
+from worker.importing.look import Look
+from worker.importing.realms import JobRealms
+from worker.model import Credential, Family, Options, Problem, Realm, Row, Stored
+
+WRONG = (Problem("password_missing", "password: empty, but every row needs one"),)
+MANY = 1200
+"""Credentials of three pages."""
+
+
+def holding(*users: tuple[str, Realm], family: Family = Family.ACCOUNT) -> Registrar:
+    """A registrar that holds these users."""
+    stored = Registrar()
+    for name, realm in users:
+        user, _, domain = name.partition("@")
+        stored.holds(Credential(user, domain, realm.host, "a1" * 16, "b1" * 16), family, realm.id)
+    return stored
+
+
+def account(*users: tuple[str, Realm], counts: Sequence[int | None], family: Family) -> Realms:
+    """An account whose realms say that they hold so many."""
+    office, branch = (
+        replace(realm, credentials=count) for realm, count in zip((OFFICE, BRANCH), counts, strict=True)
+    )
+    return Realms(office, branch, stored=holding(*users, family=family))
+
+
+Seen = tuple[list[str | None], list[str] | None]
+
+
+def looked(source: Realms, rows: Iterable[Row], *, whole: bool = True, **options: Any) -> Seen:
+    """Who was found under each row's name, as ``name/id``, and who is absent."""
+    options_, rows = Options(**options), list(rows)
+    realms = JobRealms(source, None, "", options_)
+    roster = RowsOf(rows, len(rows), whole=whole)
+    with Look(source, realms, options_, roster) as look:
+        pages = check(roster.rows(), realms, options_.api)
+        found = [one for page in pages for one in look.at(page)]
+        absent = look.absent()
+        names = None if absent is None else [one.composite for one in absent]
+    return [f"{one.composite}/{one.id}" if one else None for one in found], names
+
+
+def rows_of(*users: str, **fields: Any) -> list[Row]:
+    """A row for each."""
+    return [make_row(line, user, **fields) for line, user in enumerate(users, 2)]
+
+
+# What it costs
+
+ALICE, BOB = ("alice", OFFICE), ("bob", OFFICE)
+
+
+@pytest.mark.parametrize("family", Family)
+def test_nothing_is_asked_where_nothing_is_stored(family: Family) -> None:
+    """By the realms' own counts (guard: ``stored == 0``); nobody is absent then."""
+    source = account(counts=(0, 0), family=family)
+    assert looked(source, rows_of("alice", "bob"), api=family) == ([None, None], [])
+    assert (source.listed, source.stored.looks) == ([], [])
+
+
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize(
+    ("rows", "count", "everybody", "lists"),
+    [
+        (2, MANY, False, 0),  # two rows, three pages
+        (2, MANY, True, 1),
+        (3, MANY, False, 1),  # as many rows as pages: the list tells more
+        (4, MANY, False, 1),
+        (1, 1, False, 1),
+        (2, None, False, 1),  # how many there are is not told
+    ],
+)
+def test_the_cheaper_way(family: Family, rows: int, count: int | None, everybody: bool, lists: int) -> None:
+    """A row costs a request, or a page of 500 does; --absent lists, and so does not knowing."""
+    source = account(ALICE, BOB, counts=(count, 0), family=family)
+    wanted = rows_of(*("alice", "carol", "dave", "erin")[:rows])
+    found, absent = looked(source, wanted, api=family, absent=everybody)
+    assert found == ["alice/1", None, None, None][:rows]
+    assert len(source.listed) == lists
+    assert source.stored.looks == ([] if lists else [row.user for row in wanted])
+    assert absent == (["bob"] if lists else None)
+
+
+def test_the_accounts_count_is_the_sum_of_its_realms() -> None:
+    """A name is unique on the account, so all of its realms' users may be in the way."""
+    source = account(ALICE, ("bob", BRANCH), counts=(400, 700), family=Family.ACCOUNT)
+    assert looked(source, rows_of("alice", "bob"))[0] == ["alice/1", "bob/2"]
+    assert source.stored.looks == ["alice", "bob"]
+
+
+def test_each_realm_is_looked_at_in_its_own_way() -> None:
+    """With the realm family: listed where many rows go, asked where few do, nothing where it is empty."""
+    users = [(f"u{number}", OFFICE) for number in range(5)]
+    source = account(*users, ("v0", BRANCH), counts=(MANY, MANY), family=Family.REALM)
+    source.known.append(Realm("19", "depot-0a1b2c.auth.bandwidth.com", credentials=0))
+    rows = [
+        *rows_of("u0", "u1", "u9", realm="office"),
+        make_row(8, "v0", realm="branch"),
+        make_row(9, "w", realm="depot"),
+    ]
+    found, absent = looked(source, rows, api=Family.REALM)
+    assert found == ["u0/1", "u1/2", None, "v0/6", None]
+    assert (source.listed, source.stored.looks) == ([HOST], ["v0"])
+    assert absent is None  # of the branch nobody knows
+
+
+def test_a_realm_is_named_in_many_ways() -> None:
+    """Rows that call one realm differently are counted together (guard: ``_key``)."""
+    source = account(ALICE, counts=(MANY, 0), family=Family.REALM)
+    refs = ("office", HOST, "17", "")
+    rows = [make_row(line, f"user{line}", realm=ref) for line, ref in enumerate(refs, 2)]
+    looked(source, rows, api=Family.REALM)
+    assert (source.listed, source.stored.looks) == ([HOST], [])
+
+
+def test_a_realm_that_is_still_to_be_made_holds_nobody() -> None:
+    """--create-realm: nothing is asked about it."""
+    source = account(ALICE, counts=(1, 0), family=Family.REALM)
+    rows = rows_of("alice", realm="depot")
+    assert looked(source, rows, api=Family.REALM, realm="depot", create_realm=True) == ([None], [])
+    assert source.listed == []
+
+
+def test_rows_of_unknown_realms_cost_nothing() -> None:
+    """A realm that is not there, or no default one, is the row's own trouble and not the look's."""
+    source = account(ALICE, counts=(MANY, 0), family=Family.REALM)
+    rows = [make_row(2, "alice", realm="office"), make_row(3, "bob", realm="nowhere")]
+    assert looked(source, rows, api=Family.REALM)[0] == ["alice/1", None]
+    source = Realms(replace(BRANCH, credentials=MANY))
+    roster = [make_row(2, "alice", realm="branch"), make_row(3, "bob")]
+    with pytest.raises(NotFound, match="no default realm"):
+        looked(source, roster, api=Family.REALM)
+
+
+# What a list leaves out
+
+
+def test_parts_are_read_singly() -> None:
+    """Of the roster's users only: an entry without its digests proves nothing."""
+    users = [(f"u{number}", OFFICE) for number in range(50)]
+    source = account(*users, counts=(50, 0), family=Family.ACCOUNT)
+    source.omits = True
+    options = Options(concurrency=3)
+    realms = JobRealms(source, None, "", options)
+    rows = rows_of("u3", "u7", "nobody", "u11")
+    with Look(source, realms, options, RowsOf(rows, 4)) as look:
+        (page,) = check(rows, realms, Family.ACCOUNT)
+        found = look.at(page)
+    assert [one and (one.composite, one.hash1, one.hash1b) for one in found] == [
+        ("u3", "a1" * 16, "b1" * 16), ("u7", "a1" * 16, "b1" * 16), None, ("u11", "a1" * 16, "b1" * 16),
+    ]  # fmt: skip
+    assert sorted(source.stored.looks) == ["u11", "u3", "u7"]
+    assert source.listed == [None]
+
+
+def test_rows_are_asked_for_side_by_side() -> None:
+    """As many at once as --concurrency says, each with its own answer; afterwards no thread is left."""
+    source = account(*((f"u{n}", OFFICE) for n in range(8)), counts=(10_000, 0), family=Family.ACCOUNT)
+    together = threading.Barrier(4)
+    source.stored.looking = lambda composite: together.wait(timeout=30)
+    found, _ = looked(source, rows_of(*(f"u{number}" for number in range(8))), concurrency=4)
+    assert found == [f"u{number}/{number + 1}" for number in range(8)]
+    assert [one for one in threading.enumerate() if one.name.startswith("look")] == []
+
+
+def test_a_name_that_can_not_be_asked_for() -> None:
+    """The answer to its POST will say why; the other rows are looked up."""
+    source = account(ALICE, BOB, counts=(MANY, 0), family=Family.ACCOUNT)
+
+    def refuse(composite: str) -> None:
+        if composite == "alice":
+            raise Refused("23004", "no such name")
+
+    source.stored.looking = refuse
+    assert looked(source, rows_of("alice", "bob"))[0] == [None, "bob/2"]
+
+
+def test_what_ends_the_look_is_raised() -> None:
+    """A service that stays away is the command's trouble: no row is taken for absent."""
+    source = account(ALICE, counts=(MANY, 0), family=Family.ACCOUNT)
+
+    def away(composite: str) -> None:
+        raise Unavailable("HTTP 503")
+
+    source.stored.looking = away
+    with pytest.raises(Unavailable):
+        looked(source, rows_of("alice"))
+
+
+def test_lists_tell_how_far_they_are() -> None:
+    """Every entry passes the watcher."""
+    source = account(ALICE, BOB, counts=(2, 0), family=Family.ACCOUNT)
+    passed: list[Stored] = []
+
+    def watch(entries: Iterable[Stored]) -> Iterable[Stored]:
+        for entry in entries:
+            passed.append(entry)
+            yield entry
+
+    options = Options()
+    realms = JobRealms(source, None, "", options)
+    rows = rows_of("alice")
+    with Look(source, realms, options, RowsOf(rows, 1), watch) as look:
+        (page,) = check(rows, realms, Family.ACCOUNT)
+        look.at(page)
+    assert [one.composite for one in passed] == ["alice", "bob"]
+
+
+# Who is absent
+
+
+def test_who_is_stored_and_not_in_the_roster() -> None:
+    """On the roster's realms, whatever the case of the names; users of other realms are nobody's leavers."""
+    source = account(
+        ("Alice", OFFICE), ("bob", OFFICE), ("carol", BRANCH), counts=(2, 1), family=Family.ACCOUNT
+    )
+    assert looked(source, rows_of("alice", "dave"))[1] == ["bob"]
+    rows = [make_row(2, "alice"), make_row(3, "dave", realm="branch")]
+    assert looked(source, rows)[1] == ["carol", "bob"]  # by realm, then by name
+
+
+def test_a_user_whose_realm_is_not_told_may_be_a_leaver() -> None:
+    """Nobody who could be one is left out."""
+    source = account(ALICE, ("bob", Realm("", "")), counts=(2, 0), family=Family.ACCOUNT)
+    assert looked(source, rows_of("alice"))[1] == ["bob"]
+
+
+@pytest.mark.parametrize("family", Family)
+def test_who_has_a_wrong_row_is_not_absent(family: Family) -> None:
+    """Somebody in the roster is no leaver, whatever is wrong with the row; guard: ``_place_of``."""
+    source = account(ALICE, BOB, ("carol", OFFICE), counts=(3, 0), family=family)
+    rows = [
+        make_row(2, "alice"),
+        make_row(3, "bob", problems=WRONG),
+        make_row(4, "bob"),
+        make_row(5, "alice"),
+        make_row(6, "", problems=WRONG),
+    ]
+    found, absent = looked(source, rows, api=family)
+    assert found == ["alice/1", "bob/2", "bob/2", "alice/1", None]
+    assert absent == ["carol"]
+
+
+def test_a_part_of_a_roster_makes_nobody_absent() -> None:
+    """Who was left out by --where, --limit or a retry is not absent: it is not known."""
+    source = account(ALICE, BOB, counts=(2, 0), family=Family.ACCOUNT)
+    assert looked(source, rows_of("alice"), absent=True, whole=False) == (["alice/1"], None)
+
+
+@pytest.mark.parametrize(
+    ("options", "whole"), [({}, True), ({"where": (("site", "bos"),)}, False), ({"limit": 1}, False)]
+)
+def test_what_a_whole_roster_is(options: dict[str, Any], whole: bool) -> None:
+    """One of which no row is left out."""
+    with opened("username,password,site\nalice,x,bos\n", **options) as roster:
+        assert roster.whole is Options(**options).whole_roster is whole
+
+
+def test_other_places_than_the_rosters_are_not_listed() -> None:
+    """With the realm family only the realms that rows name are looked at."""
+    source = account(ALICE, ("bob", BRANCH), counts=(1, 1), family=Family.REALM)
+    assert looked(source, rows_of("alice"), api=Family.REALM) == (["alice/1"], [])
+    assert source.listed == [HOST]
+    assert OTHER_HOST not in source.asked

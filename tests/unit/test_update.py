@@ -1,0 +1,357 @@
+"""Users who are there with others: set only as they were looked at, kept first, and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.jobs import HOST, PASSWORD, digests_of, make_chunk_row, make_realms
+from tests.unit.registrar import Batch, Registrar, lose
+from worker.errors import Conflict, NotAllowed, SiprosterError, Unavailable
+from worker.importing.packing import ChunkRow
+from worker.importing.update import Updating
+from worker.ledger import Fenced
+from worker.model import Credential, Family, Outcome, Realm, Status, Stored
+
+APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
+UPDATED = (Status.UPDATED, "")
+CHANGED = "changed_since_plan"
+
+
+class Desk:
+    """The rest of a chunk's delivery: takes one outcome a row, and keeps how it was before."""
+
+    def __init__(
+        self,
+        api: Registrar,
+        family: Family = Family.ACCOUNT,
+        *,
+        begun: Collection[int] = (),
+        permit: Callable[[float], None] | None = None,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.outcomes: dict[int, Outcome] = {}
+        self.kept: list[tuple[int, Stored]] = []
+        self.permits: list[float] = []
+        self.updating = Updating(
+            family,
+            make_realms(looked=True),
+            api,
+            permit=permit or self.permits.append,
+            record=self.record,
+            go_on=go_on,
+            intend=lambda row, now: self.kept.append((row.line, now)),
+            begun=begun,
+            earlier_attempts=3,
+        )
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            assert outcome.line not in self.outcomes, "a row had an outcome already"
+            self.outcomes[outcome.line] = outcome
+
+    def told(self) -> dict[int, tuple[Status, str]]:
+        """Status and code of each row."""
+        return {line: (outcome.status, outcome.code) for line, outcome in sorted(self.outcomes.items())}
+
+
+def held(
+    api: Registrar, user: str = "alice", application: str = "", family: Family = Family.ACCOUNT
+) -> Stored:
+    """Somebody who is there with another password."""
+    api.holds(Credential(user, "", HOST, "a1" * 16, "b1" * 16, application), family, "17")
+    return current(api, user)
+
+
+def current(api: Registrar, user: str = "alice") -> Stored:
+    """How it is now."""
+    return next(one for one in api.stored.values() if one.composite == user)
+
+
+def somebody_sets(api: Registrar, user: str = "alice", **changes: Any) -> None:
+    """Past the program."""
+    (place,) = (place for place, one in api.stored.items() if one.composite == user)
+    api.stored[place] = replace(api.stored[place], **changes)
+
+
+def row_of(before: Stored, line: int = 2, **fields: Any) -> ChunkRow:
+    """The row that was planned as an update of it."""
+    return make_chunk_row(line, before.composite, before=before, **fields)
+
+
+def updated(api: Registrar, *rows: ChunkRow, **desk: Any) -> Desk:
+    """The desk after one batch."""
+    made = Desk(api, **desk)
+    made.updating.update(rows)
+    return made
+
+
+# The usual
+
+
+@pytest.mark.parametrize("family", Family)
+def test_digests_are_set(family: Family) -> None:
+    """Read, kept, set with a permit, read again: the old digests first, then the new ones are there."""
+    api = Registrar()
+    before = held(api, family=family)
+    row = row_of(before)
+    desk = Desk(api, family)
+    api.before = lambda batch: (  # guard: intend before update
+        None if desk.kept == [(2, before)] else pytest.fail("it was changed before it was kept")
+    )
+    desk.updating.update([row])
+    assert desk.told() == {2: UPDATED}
+    assert (desk.outcomes[2].credential_id, desk.outcomes[2].attempts) == (before.id, 4)
+    assert api.digests() == {"alice": digests_of(row)}
+    assert (api.puts, api.reads, desk.permits, len(desk.kept)) == (["alice"], ["alice"] * 2, [30.0], 1)
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(OTHER_APP, OTHER_APP), ("", APP)])
+def test_the_application(asked: str, sent: str) -> None:
+    """The row's; where it names none, the one that is there is sent again (guard: ``_target``)."""
+    api = Registrar()
+    before = held(api, application=APP)
+    puts: list[str] = []
+    api.before = lambda batch: puts.extend(one.application for one in batch)
+    desk = updated(api, row_of(before, application=asked))
+    assert (desk.told(), puts, current(api).application) == ({2: UPDATED}, [sent], sent)
+
+
+def test_an_application_that_the_look_did_not_show() -> None:
+    """A list leaves it out: the read shows it, and it is sent again."""
+    api = Registrar()
+    before = replace(held(api, application=APP), application="", realm="")
+    desk = updated(api, row_of(before))
+    assert (desk.told(), current(api).application) == ({2: UPDATED}, APP)
+    assert desk.kept[0][1].application == APP  # what is kept is what was read, not what was listed
+
+
+def test_what_is_as_wanted_is_not_set() -> None:
+    """Somebody has set it meanwhile: unchanged, no PUT, nothing kept; begun by this job, it is its own."""
+    api = Registrar()
+    row = row_of(held(api))
+    somebody_sets(api, hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
+    desk = updated(api, row)
+    assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNCHANGED, "")}, [], [])
+    desk = updated(api, row, begun=[2])
+    assert (desk.told(), api.puts, desk.kept) == ({2: UPDATED}, [], [])
+
+
+# Others, meanwhile
+
+
+@pytest.mark.parametrize(
+    "changes", [{"hash1": "c1" * 16}, {"hash1b": "c1" * 16}, {"application": OTHER_APP}, {"id": "77"}]
+)
+@pytest.mark.parametrize("begun", [[], [2]])
+def test_who_was_changed_since_is_left_alone(changes: dict[str, str], begun: list[int]) -> None:
+    """Whatever it was: exists, not set, nothing kept (guard: ``same(before, now)``)."""
+    api = Registrar()
+    before = held(api, application=APP)
+    somebody_sets(api, **changes)
+    desk = updated(api, row_of(before), begun=begun)
+    assert desk.told() == {2: (Status.EXISTS, CHANGED)}
+    assert (api.puts, desk.kept) == ([], [])
+    assert desk.outcomes[2].credential_id == current(api).id
+
+
+def test_who_was_deleted_since() -> None:
+    """Before it is set, or while it is: failed, and never made anew."""
+    api = Registrar()
+    row = row_of(held(api))
+    api.after = lambda batch: api.stored.clear()
+    assert updated(api, row).told() == {2: (Status.FAILED, CHANGED)}
+    assert updated(api, row).told() == {2: (Status.FAILED, CHANGED)}
+    assert api.puts == ["alice"]
+
+
+def test_who_is_changed_while_it_is_set() -> None:
+    """What is read afterwards counts, not the answer: somebody else's is the last word."""
+    api = Registrar()
+    row = row_of(held(api))
+    api.after = lambda batch: somebody_sets(api, hash1="c1" * 16)
+    assert updated(api, row).told() == {2: (Status.EXISTS, CHANGED)}
+
+
+# Answers that don't come
+
+
+def test_an_answer_lost_before_the_work() -> None:
+    """It is read, seen unchanged, and set once more; how it was is kept once (guard: ``begun.add``)."""
+    api = Registrar()
+    before = held(api)
+    api.before = lose(1)
+    desk = updated(api, row_of(before))
+    assert (desk.told(), api.puts, desk.kept) == ({2: UPDATED}, ["alice"] * 2, [(2, before)])
+
+
+def test_an_answer_lost_after_the_work() -> None:
+    """It is seen to be done: updated by this job, with one PUT."""
+    api = Registrar()
+    row = row_of(held(api))
+    api.after = lose(1)
+    desk = updated(api, row)
+    assert (desk.told(), api.puts) == ({2: UPDATED}, ["alice"])
+    assert api.digests() == {"alice": digests_of(row)}
+
+
+def test_answers_lost_again_and_again() -> None:
+    """The service stays away, which fails no row: it has no outcome, those before it have theirs."""
+    api = Registrar()
+    rows = [row_of(held(api, "bob"), 2), row_of(held(api), 3), row_of(held(api, "carol"), 4)]
+    seen = lose(9)
+    api.before = lambda batch: seen(batch) if batch[0].user == "alice" else None
+    desk = Desk(api)
+    with pytest.raises(Unavailable, match="none of 2 changes"):
+        desk.updating.update(rows)
+    assert (desk.told(), api.puts) == ({2: UPDATED}, ["bob", "alice", "alice"])
+
+
+def test_a_lost_answer_and_somebody_else() -> None:
+    """Where it shows neither the old nor the new digests, somebody else's are left alone."""
+    api = Registrar()
+    lost = lose(1)
+
+    def change_and_lose(batch: Batch) -> None:
+        somebody_sets(api, hash1="c1" * 16)
+        lost(batch)
+
+    api.after = change_and_lose
+    assert updated(api, row_of(held(api))).told() == {2: (Status.EXISTS, CHANGED)}
+    assert api.puts == ["alice"]
+
+
+def test_an_earlier_claim_has_begun() -> None:
+    """It may have been set already or not: here it was not, so it is, and how it was isn't kept twice."""
+    api = Registrar()
+    desk = updated(api, row_of(held(api)), begun=[2])
+    assert (desk.told(), desk.kept, api.puts) == ({2: UPDATED}, [], ["alice"])
+
+
+@pytest.mark.parametrize(("behind", "told"), [(3, UPDATED), (4, (Status.UNKNOWN, "not_taken"))])
+def test_reads_that_lag_behind(behind: int, told: tuple[Status, str]) -> None:
+    """They are waited for; what never shows is unknown, not updated (guard: ``written`` of the read)."""
+    api = Registrar()
+    row = row_of(held(api))
+    api.behind = behind
+    assert updated(api, row).told() == {2: told}
+
+
+def test_a_lost_answer_and_a_read_that_lags() -> None:
+    """The old digests are still shown: setting them once more does no harm."""
+    api = Registrar()
+    row = row_of(held(api))
+    api.after, api.behind = lose(1), 1
+    assert updated(api, row).told() == {2: UPDATED}
+    assert (api.puts, api.digests()) == (["alice"] * 2, {"alice": digests_of(row)})
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("had", [APP, ""])
+def test_an_application_that_is_kept(had: str, lost: int) -> None:
+    """The password is set, the application is not: failed, with the id, also where the answer was lost."""
+    api = Registrar()
+    before = held(api, application=had)
+    api.keeps_applications, api.after = True, lose(lost)
+    desk = updated(api, row_of(before, application=OTHER_APP))
+    assert desk.told() == {2: (Status.FAILED, "application_not_set")}
+    assert (had or "none") in desk.outcomes[2].error
+    assert desk.outcomes[2].credential_id == before.id
+
+
+def test_a_refusal() -> None:
+    """The row has the service's code, or ours where there is none, and the others go on."""
+    api = Registrar()
+    rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob", "carol"), 2)]
+    api.refuses = {"alice": "23019"}
+    assert updated(api, *rows).told() == {2: (Status.FAILED, "23019"), 3: UPDATED, 4: UPDATED}
+    api = Registrar()
+    row = row_of(held(api))
+
+    def move(batch: Batch) -> None:
+        raise Conflict("alice is on realm branch, not on office")
+
+    api.before = move
+    assert updated(api, row).told() == {2: (Status.FAILED, "realm_differs")}
+
+
+def test_a_crash_of_our_own() -> None:
+    """The row is unknown, since it may have been set; its text tells nothing of what crashed."""
+    api = Registrar()
+    rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob"), 2)]
+
+    def crash(batch: Batch) -> None:
+        if batch[0].user == "alice":
+            raise TypeError("Zq8-canary-31f")
+
+    api.after = crash
+    desk = updated(api, *rows)
+    assert desk.told() == {2: (Status.UNKNOWN, "crashed"), 3: UPDATED}
+    assert "TypeError" in desk.outcomes[2].error
+    assert not [secret for secret in ("canary", PASSWORD) if secret in desk.outcomes[2].error]
+
+
+def test_a_row_without_digests() -> None:
+    """A password that has no UTF-8 form crashes its own row, before anything of it is changed."""
+    api = Registrar()
+    desk = updated(api, row_of(held(api), password="half \ud800"))
+    assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNKNOWN, "crashed")}, [], [])
+
+
+@pytest.mark.parametrize("error", [Unavailable("HTTP 503"), NotAllowed("403"), Fenced("taken over")])
+def test_what_is_not_the_rows_fault_ends_the_batch(error: SiprosterError) -> None:
+    """No row has an outcome by it, and none after it is asked for."""
+    api = Registrar()
+    rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob"), 2)]
+
+    def refuse(deadline: float) -> None:
+        raise error
+
+    desk = Desk(api, permit=refuse)
+    with pytest.raises(type(error)):
+        desk.updating.update(rows)
+    assert (desk.told(), api.puts, api.reads) == ({}, [], ["alice"])
+    assert len(desk.kept) == 1
+
+
+def test_nothing_new_starts_when_it_must_give_way() -> None:
+    """Before each row it is asked whether to go on (guard: ``_go_on``)."""
+    api = Registrar()
+    rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob"), 2)]
+    asked = iter([None, Unavailable("giving way")])
+
+    def go_on() -> None:
+        if error := next(asked):
+            raise error
+
+    desk = Desk(api, go_on=go_on)
+    with pytest.raises(Unavailable):
+        desk.updating.update(rows)
+    assert (desk.told(), api.puts) == ({2: UPDATED}, ["alice"])
+
+
+def test_a_row_that_is_to_be_created_has_nothing_to_set() -> None:
+    """It would be a fault of ours: no request is made."""
+    api = Registrar()
+    assert updated(api, make_chunk_row(2, "alice")).told() == {2: (Status.UNKNOWN, "crashed")}
+    assert (api.puts, api.reads) == ([], [])
+
+
+def test_rows_of_other_realms() -> None:
+    """Each is set with the digests of its own realm's host name."""
+    api = Registrar()
+    realms = {key: one.host for key, one in make_realms().items()}
+    rows = []
+    for line, host in enumerate(realms.values(), 2):
+        api.holds(
+            Credential(f"user{line}", "", host, "a1" * 16, "b1" * 16), Family.REALM, Realm(host, host).id
+        )
+        rows.append(row_of(current(api, f"user{line}"), line, realm=line - 2))
+    updated(api, *rows, family=Family.REALM)
+    assert api.digests() == {row.user: digests_of(row, realms[row.realm]) for row in rows}
