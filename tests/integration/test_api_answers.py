@@ -386,6 +386,7 @@ def test_a_coding_that_was_not_asked_for_is_refused(coding: str) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [(gzip.compress(b"x" * 1000)[:-9], "AnswerCut"), (b"no gzip at all", "BadGzip"), (b"\x1f", "AnswerCut")],
+    ids=["cut", "none", "one byte"],
 )
 def test_a_broken_gzip_is_no_answer(body: bytes, reason: str) -> None:
     """Cut or foreign, none of it is taken for the whole."""
