@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.jobs import Clock, make_job
 from worker.errors import JobBusy
-from worker.ledger import Claim, Fenced, Ledger
+from worker.ledger import Claim, Deeds, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Realm, Status
 
@@ -83,6 +83,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """Until when the job has its account."""
         self.rival: Job | None = None
         self.requests = 0
+        self.deeds: list[list[int]] = []
+        """Lines of each deed that is kept."""
 
     def teardown(self) -> None:
         """The files go."""
@@ -217,8 +219,28 @@ class LedgerMachine(RuleBasedStateMachine):
             worker.settled.update((outcome.line, outcome.status) for outcome in outcomes)
             worker.sent.clear()
 
+    @precondition(lambda self: self.workers)
+    @rule(luck=st.integers(0, 99))
+    def intend(self, luck: int) -> None:
+        """It keeps how a user was, before it changes it."""
+        worker = self._any_worker(luck)
+        lines = worker.open[:1]
+        if self._as_late(
+            worker,
+            lambda: self.ledger.chunks.intend(worker.claim, LEASE, self._deeds(worker.claim.seq, lines)),
+        ):
+            self.chunks[worker.claim.seq].lease_until = self.clock.now + LEASE
+            self.deeds.append(lines)
+
+    @staticmethod
+    def _deeds(chunk: int, lines: list[int]) -> Deeds:
+        return Deeds(len(lines), lambda nr: json.dumps([chunk, nr, lines]).encode())
+
     def _record(self, worker: Worker, outcomes: list[Outcome]) -> None:
-        state = self.ledger.chunks.record(worker.claim, outcomes, LEASE)
+        made = [outcome.line for outcome in outcomes if outcome.status is Status.CREATED]
+        deeds = self._deeds(worker.claim.seq, made) if made else None
+        state = self.ledger.chunks.record(worker.claim, outcomes, LEASE, deeds)
+        self.deeds += [made] if made else []
         self.state = JobState.RUNNING if self.state is JobState.PAUSED else self.state
         assert state is self.state
 
@@ -370,6 +392,16 @@ class LedgerMachine(RuleBasedStateMachine):
         assert page.outcomes == self.outcomes
         if self.state is JobState.DONE:
             assert sorted(self.outcomes) == sorted(self._lines())
+
+    @invariant()
+    def every_deed_is_kept(self) -> None:
+        """Those of workers that held their chunk, sealed for their own place, and no others."""
+        kept = [(key, json.loads(sealed)) for key, sealed in self.ledger.undoing.backwards(self.job.id)]
+        assert all([key.chunk, key.nr] == place[:2] for key, place in kept)
+        assert sorted(lines for _, (_, _, lines) in kept) == sorted(self.deeds)
+        places = [(key.chunk, key.nr) for key, _ in kept]
+        assert places == sorted(set(places), reverse=True)
+        assert self.ledger.undoing.rows(self.job.id) == sum(map(len, self.deeds))
 
     @invariant()
     def counters_are_sums(self) -> None:

@@ -185,6 +185,79 @@ def test_nowhere_after_an_embedded_import(siproster: Program, account: Sandbox, 
     assert codes["app"] == "23019"
 
 
+SET_ANEW = [User(user.name, canary(920 + at)) for at, user in enumerate(EARLIER[:4])]
+"""All earlier users but one, with other passwords."""
+
+
+def approved_done_and_undone(program: Program, folder: Path) -> tuple[str, list[Places]]:
+    """Plan, carry out and undo an import that sets users anew: what was said, what lay there meanwhile."""
+    run(program, "import", roster_of(folder / "first.csv", EARLIER), "--api", "realm")
+    roster = roster_of(folder / "second.csv", [*SET_ANEW, User("fine1", canary(1))])
+    options = ("--api", "realm", "--on-existing", "update", "--results", "planned", "--debug")
+    said = [program.run("plan", roster, *options, "--save", "--json")]
+    job = said[0].json["plan"]
+    said.append(program.run("import", "--plan", job, "--yes", "--debug", "--json"))
+    places = [files(program.home)]
+    job = said[-1].json["job"]
+    said += [program.run("undo", job, "--yes", "--debug"), program.run("jobs", "--audit", "--json")]
+    places.append(files(program.home))
+    assert [one.code for one in said] == [10, 0, 0, 0], [one.stderr for one in said]
+    assert said[1].json["counts"] == {"created": 1, "updated": 4}
+    found = {name.rpartition("/")[2] for name in places[-1]}
+    assert found >= {"plan.csv", "absent.csv", "results.csv", "undo.csv"}
+    return "".join(one.stdout + one.stderr for one in said), places
+
+
+def old_and_new(host: str) -> set[bytes]:
+    """Digests that were there before, digests that were set, and the passwords behind them."""
+    everybody = [*EARLIER, *SET_ANEW]
+    plain = {form for user in everybody for form in forms(user.password)}
+    return plain | digest_forms(everybody, host) | {b"cAnArY"}
+
+
+def test_old_digests_are_nowhere_when_users_are_set_anew(
+    siproster: Program, account: Sandbox, tmp_path: Path
+) -> None:
+    """What undo needs is in the ledger, and in clear nowhere: embedded, with a SQLite ledger."""
+    output, places = approved_done_and_undone(siproster, tmp_path)
+    hidden = old_and_new(host_of(account))
+    for found in places:
+        assert any("ledger.sqlite" in name for name in found)
+        assert leaks(found, hidden) == []
+    assert leaks({"output": output.encode()}, hidden) == []
+    assert leaks({"registrar": str(account.credentials()).encode()}, digest_forms(EARLIER, host_of(account)))
+
+
+def test_old_digests_are_nowhere_on_the_way_through_workers(
+    siproster: Program,
+    account: Sandbox,
+    tmp_path: Path,
+    make_redis: Callable[[], Redis],
+    postgres_server: Postgres,
+    postgres_url: str,
+) -> None:
+    """Nor in Redis (MONITOR, append-only file), PostgreSQL (rows, raw files) or a worker's log."""
+    broker, key = make_redis(), siproster.run("keygen").stdout.strip()
+    siproster.environment |= {"SIPROSTER_BROKER": broker.url, "SIPROSTER_LEDGER": postgres_url}
+    siproster.environment |= {"SIPROSTER_KEY": key}
+    monitor = Monitor(broker.url)
+    worker = siproster.start("worker", "--processes", "1", "--debug", log=siproster.home / "worker.log")
+    output, places = approved_done_and_undone(siproster, tmp_path)
+    kill_group(worker)
+    worker.wait()
+    told = monitor.stop()
+    broker.stop()
+    hidden = old_and_new(host_of(account))
+    looked = {"MONITOR": told, "output": output.encode(), **tables(postgres_url), **files(broker.folder)}
+    for found in [looked, *places]:
+        assert leaks(found, hidden) == []
+    raw = {"PostgreSQL's own files": b"".join(files(postgres_server.folder / "data").values())}
+    assert leaks(raw, hidden) == []
+    assert b"siproster.deliver" in told
+    assert looked["table deeds"]
+    assert looked["table undone"]
+
+
 @pytest.mark.parametrize("source", ["file", "stdin"])
 def test_nowhere_after_a_kill(siproster: Program, account: Sandbox, troubled: Path, source: str) -> None:
     """A command killed while it reads or posts leaves nothing in clear: no ledger page, no copy of stdin."""

@@ -156,6 +156,17 @@ def test_somebody_made_again_is_somebody_else(ledger: Ledger) -> None:
     assert outcomes(ledger, job)[2].code == CHANGED
 
 
+def test_a_user_of_another_realm_is_not_what_was_approved(ledger: Ledger) -> None:
+    """The list told no realm when it was planned: what would be done now is otherwise, so it isn't done."""
+    source = Realms()
+    put(source.stored, ALICE, {"hash1": "c1" * 16, "realm": ""})
+    saved = kept(ledger, [ALICE], source)
+    ((place, stored),) = source.stored.stored.items()
+    source.stored.stored[place] = replace(stored, realm=BRANCH.host)
+    job, _ = carried_out(ledger, saved, source)
+    assert (outcomes(ledger, job)[2].code, to_do(ledger, job)) == (CHANGED, {})
+
+
 def test_what_is_kept_as_the_update(ledger: Ledger) -> None:
     """The chunk has how the user is now, which is as it was planned."""
     source = Realms()

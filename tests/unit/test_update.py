@@ -11,6 +11,7 @@ import pytest
 from tests.unit.jobs import HOST, PASSWORD, digests_of, make_chunk_row, make_realms
 from tests.unit.registrar import Batch, Registrar, lose
 from worker.errors import Conflict, NotAllowed, SiprosterError, Unavailable
+from worker.importing.compare import wanted
 from worker.importing.packing import ChunkRow
 from worker.importing.update import Updating
 from worker.ledger import Fenced
@@ -124,8 +125,10 @@ def test_an_application_that_the_look_did_not_show() -> None:
     """A list leaves it out: the read shows it, and it is sent again."""
     api = Registrar()
     before = replace(held(api, application=APP), application="", realm="")
+    sent: list[str] = []
+    api.before = lambda batch: sent.extend(one.application for one in batch)
     desk = updated(api, row_of(before))
-    assert (desk.told(), current(api).application) == ({2: UPDATED}, APP)
+    assert (desk.told(), sent, current(api).application) == ({2: UPDATED}, [APP], APP)
     assert desk.kept[0][1].application == APP  # what is kept is what was read, not what was listed
 
 
@@ -138,6 +141,15 @@ def test_what_is_as_wanted_is_not_set() -> None:
     assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNCHANGED, "")}, [], [])
     desk = updated(api, row, begun=[2])
     assert (desk.told(), api.puts, desk.kept) == ({2: UPDATED}, [], [])
+
+
+def test_what_only_the_list_did_not_show_is_not_set() -> None:
+    """The application is the wanted one already: unchanged, without a PUT (guard: ``differences`` first)."""
+    api = Registrar()
+    row = make_chunk_row(2, "alice", application=APP)
+    api.holds(wanted(row, HOST))
+    desk = updated(api, replace(row, before=replace(current(api), application="")))
+    assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNCHANGED, "")}, [], [])
 
 
 # Others, meanwhile

@@ -209,7 +209,14 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
 def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """The command died while it read the roster: nothing was sent, so it is read once more."""
     if job.parent:
-        raise Conflict(f"job {job.id} never got its rows", f"start again: siproster retry {job.parent}")
+        # Over, so that its account is free for the job that takes its place.
+        session.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: it never got its rows")
+        saved = session.ledger.jobs.get(job.parent).saved
+        again = f"import --plan {job.parent}" if saved else f"retry {job.parent}"
+        raise Conflict(
+            f"job {job.id} never got its rows, and is cancelled; nothing was sent",
+            f"start again: siproster {again}",
+        )
     if job.source == "-":
         raise Conflict(f"job {job.id} was reading stdin when it ended; nothing was sent", "import it again")
     with roster.open_roster(job.source, job.options) as opened:
