@@ -223,6 +223,8 @@ class Answer:
 
     accepted: tuple[Echo, ...] = ()
     refused: tuple[EntryError, ...] = ()
+    repeated: bool = False
+    """It was asked for more than once: what was put off (429, 503) may have been done all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class Settling:
                 outcomes.append(self._failed(row, refusal.code or "refused", refusal.text))
         self._keep(outcomes)
         for row, refusal in exists:
-            self._keep([self._existing(row, refusal)])
+            self._keep([self._existing(row, refusal, repeated=answer.repeated)])
         self._settle_unnamed(list(by_name.values()), unmatched, alone=len(rows) == 1)
 
     @staticmethod
@@ -185,8 +185,9 @@ class Settling:
                 text = "the service neither stored nor refused it"
                 self._keep([self._outcome(row, Status.UNKNOWN, "not_mentioned", text)])
 
-    def _existing(self, row: ChunkRow, refusal: EntryError) -> Outcome:
-        outcome = self._looked_up(row, expected=True, sent=row.line in self.in_doubt)
+    def _existing(self, row: ChunkRow, refusal: EntryError, *, repeated: bool) -> Outcome:
+        sent = repeated or row.line in self.in_doubt
+        outcome = self._looked_up(row, expected=True, sent=sent)
         if outcome is not None:
             return outcome
         text = f"the service says that it exists, but doesn't show it: {refusal.text}"
