@@ -45,7 +45,7 @@ def test_a_newer_ledger_is_refused(ledger: Ledger, ledger_url: str) -> None:
 
 
 def test_a_job_keeps_everything(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """What a job was begun with is read back the same, every option and type included; by the ledger's clock."""
+    """What a job was begun with is read back the same, every option and type included."""
     job = make_job(
         realm="office", api=Family.REALM, map={"password": "PIN"}, where=(("site", "B"), ("floor", "2")),
         carry=("note",), weak=Weak.REFUSE, weak_given=True, limit=7, rate=2.5, max_failed="5%", keep_days=0.5,
