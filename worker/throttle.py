@@ -181,7 +181,7 @@ def _slots(rate: float | None, store: throttled.BaseStore, key: str) -> Callable
     if rate is None:
         return lambda: 0.0
     # A quota's period is whole seconds, so 2.5 a second has to be said as 5 in 2.
-    share = Fraction(rate).limit_denominator(3600)
+    share = max(Fraction(rate).limit_denominator(3600), Fraction(1, 3600))
     quota = throttled.per_duration(
         timedelta(seconds=share.denominator),
         share.numerator,

@@ -398,3 +398,15 @@ def test_a_cancelled_jobs_rows_are_shredded(ledger: Ledger, clock: Clock, state:
     clock.advance(1)
     ledger.chunks.shred_expired()
     assert len(ledger.chunks.kept(job.id)) == left
+
+
+def test_recalled_claims_are_good_for_nothing(ledger: Ledger, job: Job, clock: Clock) -> None:
+    """One that holds is told and left alone; one that has run out is fenced, and all of its rows in doubt."""
+    claim = claimed(ledger, job)
+    clock.advance(1)
+    claimed(ledger, job, 1, "desk:2")
+    clock.advance(LEASE - 0.5)
+    assert ledger.chunks.recall(job.id) == ["desk:2"]
+    with pytest.raises(Fenced):
+        ledger.chunks.renew(claim, LEASE)
+    assert claimed(ledger, job).doubt == EVERY_ROW

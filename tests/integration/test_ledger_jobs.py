@@ -44,7 +44,7 @@ def test_a_newer_ledger_is_refused(ledger: Ledger, ledger_url: str) -> None:
     assert ("version", "99") in run_query(ledger, "SELECT name, value FROM meta")
 
 
-def test_a_job_keeps_everything(ledger: Ledger, other_ledger: Ledger) -> None:
+def test_a_job_keeps_everything(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
     """What a job was begun with is read back the same, every option and type included."""
     job = make_job(
         realm="office", api=Family.REALM, map={"password": "PIN"}, where=(("site", "B"), ("floor", "2")),
@@ -55,7 +55,7 @@ def test_a_job_keeps_everything(ledger: Ledger, other_ledger: Ledger) -> None:
     kept = other_ledger.jobs.get(job.id)
     assert kept.options == job.options
     assert (kept.rows, other_ledger.jobs.warnings(job.id)) == (12, {"weak_password": 3})
-    assert (kept.state, kept.created, kept.columns) == (JobState.PLANNING, job.created, job.columns)
+    assert (kept.state, kept.created.timestamp(), kept.columns) == (JobState.PLANNING, clock.now, job.columns)
     assert (kept.host, kept.account, kept.key) == (job.host, job.account, job.key)
     assert (kept.started, kept.finished, kept.requests, kept.retries) == (None, None, 0, 0)
 

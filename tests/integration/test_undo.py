@@ -277,6 +277,30 @@ def test_lost_answers_of_a_killed_worker(ledger: Ledger) -> None:
     assert api.digests().keys() == {"user5", "user7"}
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_lost_answers_whose_users_another_job_has_made(
+    ledger: Ledger, clock: Clock, *, resumed: bool
+) -> None:
+    """The same roster, imported again as a new job: what that one made is not taken back with the first."""
+    api, rows = Registrar(), rows_of(4)
+    job = start_job(ledger, rows, looked=True)
+    claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+    assert claim is not None
+    ledger.chunks.release(claim, 0, [row.line for row in rows], 0, 0)
+    ledger.jobs.let_go(job.id)
+    clock.advance(1)
+    done(ledger, api, rows)
+    made = dict(api.stored)
+    if resumed:
+        ledger.jobs.take(job, "desk:1")
+        with process(ledger, job, api) as worker:
+            worker.deliver()
+        assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
+    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    assert undo(ledger, job, api) == dict.fromkeys((2, 3, 4, 5), ("kept", "origin_unknown"))
+    assert api.stored == made
+
+
 def test_lost_answers_where_nobody_had_looked(ledger: Ledger) -> None:
     """Equal digests don't say who made them: kept, since they may have been there before the job."""
     api, rows = Registrar(), rows_of(4)

@@ -128,3 +128,22 @@ def test_a_refused_row_is_retried_with_its_digests(office: Program, sandbox: San
     assert run(office, "retry", job["job"], "--corrections", again)["counts"] == {"created": 2}
     assert sandbox.digests()["ext1"] == before["ext1"]
     assert sandbox.digests()["ext2"] != before["ext2"]
+
+
+def test_a_corrected_name_is_not_given_the_digests_of_another(
+    office: Program, sandbox: Sandbox, exported: Path
+) -> None:
+    """Nobody could register with them: refused, by a retry of that retry, too; with a password it goes."""
+    delete(sandbox, "ext1")
+    rows = [row for row in result_rows(exported) if row["username"] == "ext1"]
+    sandbox.knobs(refuse={"next": 1, "method": "POST", "status": 400, "code": "23015"})
+    job = run(office, "import", write(exported.with_name("one.csv"), rows), code=10)
+    (failed,) = result_rows(job["files"]["failed"])
+    corrected = write(exported.with_name("corrected.csv"), [{**failed, "username": "ext001"}])
+    job = run(office, "retry", job["job"], "--corrections", corrected, code=10)
+    again = run(office, "retry", job["job"], code=10)
+    assert [outcomes(one) for one in (job, again)] == [[("2", "invalid", "hash_name")]] * 2
+    assert "ext001" not in sandbox.digests()
+    (failed,) = result_rows(again["files"]["failed"])
+    given = write(exported.with_name("given.csv"), [{**failed, "password": "Given-Later-77x"}])
+    assert run(office, "retry", again["job"], "--corrections", given)["counts"] == {"created": 1}

@@ -107,6 +107,13 @@ def test_it_asks_first(office: Program, sandbox: Sandbox) -> None:
     assert len(sandbox.credentials()) == 2
 
 
+@pytest.mark.parametrize("rate", ["nan", "inf"])
+def test_a_rate_that_is_none(office: Program, rate: str) -> None:
+    """Refused as wrong usage, before anything is looked for."""
+    refused = office.run("undo", "20261122-224612-staff-7f3a", "--rate", rate, "--yes")
+    assert (refused.code, f"--rate {rate}" in refused.stderr) == (6, True)
+
+
 def test_twice_is_once(office: Program, sandbox: Sandbox) -> None:
     """A second undo asks the service nothing, and the job is neither retried nor resumed any more."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(3)))["job"]
@@ -193,6 +200,24 @@ def test_a_cancelled_job_is_taken_back_with_its_lost_answers(office: Program, sa
     office.run("cancel", job)
     undone(office, job)
     assert sandbox.credentials() == []
+
+
+def test_a_cancelled_job_is_not_taken_back_before_its_last_answer(office: Program, sandbox: Sandbox) -> None:
+    """A request that is in flight would set the user after undo has found nothing to do."""
+    store(sandbox, "alice", "old password", host_of(sandbox))
+    before = held(sandbox)
+    mine = roster_of(office.work / "staff.csv", [User("alice", PASSWORD)])
+    sandbox.knobs(stall={"next": 1, "method": "PUT", "seconds": 20.0})
+    process = office.start("import", mine, "--on-existing", "update", "--yes")
+    until(lambda: sandbox.log("PUT"), process)
+    job = office.run("jobs", "--json").json[0]["job"]
+    office.run("cancel", job)
+    early = office.run("undo", job, "--yes")
+    assert (early.code, "in flight" in early.stderr, held(sandbox) == before) == (6, True, True)
+    process.communicate()
+    assert held(sandbox) != before
+    undone(office, job)
+    assert held(sandbox) == before
 
 
 def test_a_stopped_job_is_over_with_it(office: Program, sandbox: Sandbox) -> None:

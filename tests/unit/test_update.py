@@ -367,3 +367,22 @@ def test_rows_of_other_realms() -> None:
         rows.append(row_of(current(api, f"user{line}"), line, realm=line - 2))
     updated(api, *rows, family=Family.REALM)
     assert api.digests() == {row.user: digests_of(row, realms[row.realm]) for row in rows}
+
+
+def hide_hash1b(api: Registrar) -> None:
+    """The service tells no Hash1b of anybody, neither before a change nor after it."""
+    for place, one in api.stored.items():
+        api.stored[place] = replace(one, hash1b=None)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_hash1b_that_nobody_is_told(*, killed: bool) -> None:
+    """The new Hash1 shows that it was set: nobody may read that the user was left alone."""
+    api = Registrar()
+    held(api)
+    hide_hash1b(api)
+    row = row_of(current(api))
+    if killed:  # after the change, before its outcome was kept
+        somebody_sets(api, hash1=digests_of(row)[0])
+    api.after = lambda batch: hide_hash1b(api)
+    assert updated(api, row, begun={2} if killed else ()).told() == {2: UPDATED}

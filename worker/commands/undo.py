@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from worker.commands.listing import asked
 from worker.commands.options import json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
-from worker.errors import Conflict, JobBusy, TryLater
+from worker.errors import Conflict, JobBusy, TryLater, UsageError
 from worker.importing.owners import alive, owner
 from worker.importing.packing import open_page
+from worker.importing.sweep import free_the_dead
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.ledger import Progress
 from worker.model import Job
@@ -49,6 +51,8 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     was changed by somebody since is kept and named. Asks first. What was cut short goes on when it is run
     again. Exit code 0: everything is taken back; 10: some rows were kept, or failed.
     """
+    if rate is not None and not math.isfinite(rate):
+        raise UsageError(f"--rate {rate}: it takes a finite number")
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_active(session, job)
@@ -58,6 +62,7 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     say(f"job {job_id} made or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
     asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
+    _refuse_active(session, session.ledger.jobs.get(job_id))  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
     session.ledger.jobs.take(job, owner())
@@ -125,3 +130,9 @@ def _refuse_active(session: Session, job: Job) -> None:
     writer = session.ledger.jobs.writer(job.host, job.account)
     if writer and writer.job == job.id and alive(writer.owner):
         raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")
+    free_the_dead(session.ledger, job.id)
+    if owners := session.ledger.chunks.recall(job.id):
+        raise JobBusy(
+            f"job {job.id} still has requests in flight ({', '.join(owners)})",
+            "wait a minute or two; what they do would not be taken back",
+        )

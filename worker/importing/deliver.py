@@ -162,6 +162,7 @@ class _ChunkDelivery:
             record=self._record,
             go_on=self._go_on,
             learn=partial(self._ledger.jobs.learn_bound, self._job.id),
+            undisturbed=partial(self._ledger.jobs.undisturbed, self._job.id, LEASE),
             earlier_attempts=claim.attempts - 1,
         )
         self._updating = Updating(

@@ -17,6 +17,8 @@ Corrections = Mapping[int, Mapping[str, str]]
 """Line in the roster → {column: value}."""
 
 
+_OTHER_NAME = "hash_name"
+
 _UNREADABLE = frozenset({"field_count", "malformed"})
 """Codes of records whose cells can't be attributed to columns, so that none was kept."""
 
@@ -35,6 +37,8 @@ class EarlierRows:
     """The parent's roster again, for passwords that are not sealed any more."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
+    _made_of: dict[int, str] = field(default_factory=dict, init=False)
+    """Line of a row that has digests in place of a password → the user name that they are good for."""
 
     @property
     def name(self) -> str:
@@ -77,12 +81,21 @@ class EarlierRows:
 
     def _with_reason(self, row: Row) -> Row:
         """With what only the earlier job can tell about the row."""
+        row = self._with_its_name(row)
         # A record whose cells were never known is as wrong as it was, unless somebody corrected it.
         if reason := self._unreadable.get(row.line):
             return replace(row, problems=(reason,))
         if damage := self._damaged.get(row.line):
             return replace(row, problems=(*row.problems, damage))
         return row
+
+    def _with_its_name(self, row: Row) -> Row:
+        """Digests are good for the very name that they were made of, whatever somebody corrects."""
+        made_of = self._made_of.pop(row.line, row.composite)
+        if row.password or made_of == row.composite or any(p.code == _OTHER_NAME for p in row.problems):
+            return row
+        text = "the digests are made of the user name before its correction; give a password with it"
+        return replace(row, problems=(*row.problems, Problem(_OTHER_NAME, text)))
 
     def _records(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         passwords = _Passwords(self.ledger, self.seal, self.parent.id, self.roster)
@@ -93,6 +106,8 @@ class EarlierRows:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
                 if (outcome.status if outcome else Status.UNPROCESSED).in_place:
                     continue
+                if outcome and _OTHER_NAME in outcome.code.split(";"):  # of a name that only another job knew
+                    self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
 
     def _record(self, row: PageRow, passwords: _Passwords) -> Mapping[str, str]:
@@ -111,6 +126,8 @@ class EarlierRows:
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
         if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
             return {**cells, **said}
+        if kept.hash1 or kept.hash1b:
+            self._made_of.setdefault(row.line, kept.composite)
         return {**cells, **said, PASSWORD: kept.password, HASH1: kept.hash1, HASH1B: kept.hash1b}
 
 

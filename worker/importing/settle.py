@@ -46,6 +46,7 @@ class Settling:
 
     ``permit`` renews the chunk's lease before a request that writes. ``record`` commits outcomes.
     ``go_on`` raises when no further request should start. ``learn`` is told a bound on entries.
+    ``undisturbed``: whether no other job has written to the account since the look at what is there.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Settling:
         record: Callable[[Sequence[Outcome]], None],
         go_on: Callable[[], None],
         learn: Callable[[int], None],
+        undisturbed: Callable[[], bool] = lambda: True,
         earlier_attempts: int = 0,
     ) -> None:
         self._family = family
@@ -67,6 +69,7 @@ class Settling:
         self._record = record
         self._go_on = go_on
         self._learn = learn
+        self._undisturbed = undisturbed
         self._earlier = earlier_attempts
         self._posted: Counter[int] = Counter()
         self.in_doubt: set[int] = set()
@@ -204,7 +207,8 @@ class Settling:
         differs = differences(self._credential(row), stored)
         if differs:
             return self._outcome(row, Status.EXISTS, ";".join(differs), explained(differs, stored), stored.id)
-        if sent and self._realms[row.realm].looked:  # it was not there before, or it would not have been sent
+        # It was not there before, or it would not have been sent; and nobody else was at work since.
+        if sent and self._realms[row.realm].looked and self._undisturbed():
             return self._outcome(row, Status.CREATED, credential_id=stored.id)
         if sent:
             text = "it is there with these digests; whether this job made it can't be proven"

@@ -17,6 +17,7 @@ from worker.errors import AnswerLost, Conflict, JobBusy, Refused, SiprosterError
 from worker.failpoints import hit
 from worker.importing.compare import APPLICATION, DIGEST, REALM, wanted
 from worker.importing.deeds import Deed, deed_of, mark, open_deeds
+from worker.importing.deliver import LEASE
 from worker.importing.packing import open_chunk
 from worker.importing.update import NOT_SET, UpdateSource
 from worker.ledger import WRITER_LEASE, Ledger, Undone
@@ -147,7 +148,7 @@ class Undo:
             return Undone(deed.line, REMOVED, error="it was gone already") if deed.id else None
         if reason := self._changed(deed, now):
             return reason
-        if not (deed.id or self._realms[deed.realm].looked):  # it may have been there before
+        if not (deed.id or self._proven(deed)):  # it may have been there before, or be another job's
             return _unproven(deed.line)
         try:
             self._api.delete(self._family, self._realm(deed), now, self._permit)
@@ -156,6 +157,10 @@ class Undo:
                 raise
         hit("taken_back")
         return Undone(deed.line, REMOVED)
+
+    def _proven(self, deed: Deed) -> bool:
+        """Whether what no answer has named can only be the job's."""
+        return self._realms[deed.realm].looked and self._ledger.jobs.undisturbed(self._job.id, LEASE)
 
     def _restored(self, deed: Deed, before: Stored) -> Undone:
         now = self._now(deed)

@@ -119,7 +119,8 @@ class Updating:
 
     def _without_change(self, row: ChunkRow, now: Stored, target: Credential) -> Outcome:
         """It is as wanted, by this job's own hand or not; or somebody has changed it since."""
-        begun, differs = row.line in self._begun, differences(target, now)
+        begun = row.line in self._begun
+        differs = differences(target, _taken(target, now) if begun else now)
         if not differs:
             status = Status.UPDATED if begun else Status.UNCHANGED
             return self._outcome(row, status, credential_id=now.id)
@@ -134,7 +135,7 @@ class Updating:
         )
         if now is None:
             return self._outcome(row, Status.FAILED, CHANGED, "the user was deleted while it was being set")
-        differs = differences(target, now)
+        differs = differences(target, _taken(target, now))
         if not differs:
             return self._outcome(row, Status.UPDATED, credential_id=now.id)
         if differs == (APPLICATION,):
@@ -161,6 +162,11 @@ class Updating:
         self, row: ChunkRow, status: Status, code: str = "", text: str = "", credential_id: str = ""
     ) -> Outcome:
         return Outcome(row.line, status, credential_id, code, text, self._attempts)
+
+
+def _taken(target: Credential, now: Stored) -> Stored:
+    """What was set, as it is shown afterwards: a Hash1b that no read tells goes with the Hash1."""
+    return replace(now, hash1b=target.hash1b) if (now.hash1, now.hash1b) == (target.hash1, None) else now
 
 
 def _known(row: ChunkRow) -> Stored:

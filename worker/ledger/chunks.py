@@ -92,6 +92,10 @@ _OWNERS = text("SELECT DISTINCT owner FROM chunks WHERE job = :job AND state = '
 _FREE = text("""
     UPDATE chunks SET lease_until = 0, enqueued_at = NULL
     WHERE job = :job AND owner = :owner AND state = 'claimed'""")
+# As a claim does it: whoever wakes late with one of them finds that it is another's.
+_RECALL = text("""
+    UPDATE chunks SET state = 'waiting', owner = '', generation = generation + 1, doubt = :all
+    WHERE job = :job AND state = 'claimed' AND lease_until < :now""")
 _WAKE = text("""
     UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL WHERE job = :job AND state = 'waiting'""")
 _KEPT = text("""
@@ -315,6 +319,15 @@ class Chunks:
         """End the leases of a worker that is known to be dead."""
         with self._store.begin() as connection:
             connection.execute(_FREE, {"job": job, "owner": owner})
+
+    def recall(self, job: str) -> list[str]:
+        """Take back the claims of a job that is over, so that no late request is made with them any more.
+
+        Who holds claims that have not run out: they have requests in flight, and must be waited for.
+        """
+        with self._store.begin() as connection:
+            connection.execute(_RECALL, {"job": job, "all": EVERY_ROW, "now": self._store.now(connection)})
+            return list(connection.execute(_OWNERS, {"job": job}).scalars())
 
     def wake(self, job: str) -> None:
         """Somebody said ``resume``: what waits for a later moment waits no longer."""

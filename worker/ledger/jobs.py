@@ -38,6 +38,12 @@ _CARRIED_OUT = text("""
     WHERE id = :job AND state = 'planning'""")
 _SHRED = text("UPDATE chunks SET sealed = NULL, kept_until = NULL WHERE job = :job")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
+# Another job of the account with chunks that were worked on since this one was entered.
+_DISTURBED = text("""
+    SELECT 1 FROM jobs mine
+    JOIN jobs j ON j.host = mine.host AND j.account = mine.account AND j.id <> mine.id
+    JOIN chunks c ON c.job = j.id AND c.generation > 0
+    WHERE mine.id = :job AND (j.started > mine.created OR c.lease_until > mine.created + :lease) LIMIT 1""")
 _WARNINGS = text("SELECT warnings FROM jobs WHERE id = :job")
 _PAUSED = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
@@ -135,7 +141,8 @@ class Jobs:
         """Enter a new job and take its account; JobBusy names the job that has it."""
         with self._store.begin() as connection:
             self._take(connection, job, owner)
-            connection.execute(_INSERT, _columns_of(job))
+            # By the ledger's clock, as all its times are: they are compared with each other.
+            connection.execute(_INSERT, {**_columns_of(job), "created": self._store.now(connection)})
 
     def get(self, job: str) -> Job:
         """The job; NotFound when the ledger has none of that id."""
@@ -217,6 +224,15 @@ class Jobs:
         """The jobs that retried it, or carried it out, oldest first."""
         with self._store.read() as connection:
             return list(connection.execute(_CHILDREN, {"job": job}).scalars())
+
+    def undisturbed(self, job: str, lease: float) -> bool:
+        """Whether no other job of this ledger has written to the account since the job was entered.
+
+        ``lease``: seconds of a claim. Only so does what was not there before, and is there now, come from it.
+        """
+        with self._store.read() as connection:
+            found = connection.execute(_DISTURBED, {"job": job, "lease": lease})
+            return found.one_or_none() is None
 
     def set_options(self, job: str, options: Options) -> None:
         """Other bounds for what is left of the job; how its rows are read and sent never changes."""
