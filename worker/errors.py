@@ -5,6 +5,7 @@
     SiprosterError
     ├── UsageError            exit 6   correct the command line, the settings or the roster
     │   └── JobBusy           exit 6   another job writes to this account
+    ├── NotConfirmed          exit 130 somebody was asked, and said no
     ├── NotFound              exit 3   account, realm or job
     ├── Conflict              exit 4   it is there already, or may not be done now
     ├── StopJob                        no row can succeed: stop the job, don't retry
@@ -49,6 +50,12 @@ class UsageError(SiprosterError):
 
 class JobBusy(UsageError):
     """Another job writes to this host and account."""
+
+
+class NotConfirmed(SiprosterError):
+    """Somebody was asked, and said no: nothing was done."""
+
+    exit_code = 130
 
 
 class NotFound(SiprosterError):

@@ -341,5 +341,7 @@ class Job:
     """When it was kept as a plan, for ``import --plan``."""
     carried_out_by: str = ""
     """Of a saved plan, the job that carried it out."""
+    undone: dt.datetime | None = None
+    """When all that it did was taken back, or kept with its reason."""
     verified: Mapping[str, Any] | None = None
     """What trying its rows on a registrar came to, the last time; as ``verify --json`` prints it."""

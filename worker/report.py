@@ -133,6 +133,13 @@ def new_table(
         yield lambda cells: writer.writerow(map(neutral, cells))
 
 
+def forget_absent(folder: Path | None) -> None:
+    """Take away the list of an earlier job: nobody may delete users for what this one doesn't say."""
+    if folder:
+        with _explained(folder):
+            (folder / ABSENT).unlink(missing_ok=True)
+
+
 def absent_to(folder: Path | None) -> Callable[[Iterable[Stored]], int]:
     """What counts the users who are not in a roster; in a folder, where one is named, it lists them."""
 
@@ -181,9 +188,10 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "parent": job.parent or None,
         "absent": job.absent,
         "verify": job.verified,
+        "undo": ledger.undoing.counts(job.id) or None,
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
-            **existing(folder, ABSENT),
+            **(existing(folder, ABSENT) if job.absent else {}),
         },
     }
 

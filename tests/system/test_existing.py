@@ -338,3 +338,57 @@ def test_every_kind_of_row_is_in_the_mixed_account() -> None:
         actions = {action_of(case, policy, "account") for case in CASES}
         assert actions == {"create", "unchanged", "exists"} | ({"update"} if policy == "update" else set())
     assert isinstance(CASES[0], Case)
+
+
+def test_a_retry_never_gives_somebody_anothers_password(office: Program, sandbox: Sandbox) -> None:
+    """The second row of a name stays a duplicate in a retry, and in a retry of that."""
+    store(sandbox, "d2", "old password", host_of(sandbox))
+    rows = [User("d1", PASSWORD), User("d2", PASSWORD), User("D1", "Pw-of-the-second-row")]
+    mine = roster_of(office.work / "staff.csv", rows)
+    job = run(office, "import", mine, code=10)["job"]
+    for _ in range(2):
+        summary = run(office, "retry", job, "--on-existing", "update", "--yes", code=10)
+        (last,) = [row for row in result_rows(summary["files"]["results"]) if row["bw__row"] == "4"]
+        assert (last["bw__status"], last["bw__error_code"]) == ("invalid", "duplicate_in_file")
+        assert "line 2 already has" in last["bw__error"]
+        job = summary["job"]
+    assert sandbox.digests()["d1"] == User("d1", PASSWORD).digests(host_of(sandbox))
+
+
+def test_a_correction_takes_nobodys_name(office: Program, sandbox: Sandbox) -> None:
+    """A slip in failed.csv that names a user who is in place is told, and changes nobody's password."""
+    rows = [User("k1", PASSWORD), User("k 2", "Pw-of-somebody-else")]
+    first = run(
+        office, "import", roster_of(office.work / "staff.csv", rows), "--on-existing", "update", code=10
+    )
+    failed = Path(first["files"]["failed"])
+    (row,) = result_rows(failed)
+    write(failed, [{**row, "username": "k1"}])
+    summary = run(office, "retry", first["job"], "--corrections", failed, "--yes", code=10)
+    (told,) = result_rows(summary["files"]["results"])
+    assert told["bw__error_code"] == "duplicate_in_file"
+    assert sandbox.digests()["k1"] == User("k1", PASSWORD).digests(host_of(sandbox))
+
+
+@pytest.mark.parametrize("row", ['"u3",Passw0rd-aa3,extra', ",Passw0rd-aa3", "u 3,Passw0rd-aa3", '"u"3,x'])
+def test_nobody_is_a_leaver_while_a_row_can_not_be_read(office: Program, sandbox: Sandbox, row: str) -> None:
+    """A row that names nobody readable may mean any of the stored users, so none is listed to be deleted."""
+    for name in ("u1", "u3"):
+        store(sandbox, name, PASSWORD, host_of(sandbox))
+    mine = office.work / "staff.csv"
+    mine.write_text(f"username,password\nu1,{PASSWORD}\n{row}\n", "utf-8")
+    plan = office.run("plan", mine, "--results", "plan", "--json")
+    assert (plan.json["absent"], plan.json["files"].keys()) == (None, {"plan"})
+    assert "1 row can't be read" in plan.stderr
+
+
+def test_a_list_of_leavers_is_this_jobs_own(office: Program, sandbox: Sandbox) -> None:
+    """In a folder that is used again, an earlier job's list doesn't stand for one that knows of none."""
+    for name in ("u1", "u2", "u3"):
+        store(sandbox, name, PASSWORD, host_of(sandbox))
+    mine = roster_of(office.work / "staff.csv", [User("u1", PASSWORD), User("u2", PASSWORD)])
+    first = run(office, "import", mine, "--results", "here")
+    assert Path(first["files"]["absent"]).exists()
+    later = run(office, "import", mine, "--limit", "1", "--results", "here")
+    assert (later["absent"], "absent" in later["files"]) == (None, False)
+    assert not Path(first["files"]["absent"]).exists()

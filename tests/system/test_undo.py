@@ -261,7 +261,7 @@ def test_the_audit_tells_who_did_what(office: Program, sandbox: Sandbox) -> None
     job = run(office, "import", mine, "--on-existing", "update", "--yes")["job"]
     undone(office, job)
     office.run("credential", "delete", "alice", "--yes", SSH_CONNECTION="192.0.2.7 1 192.0.2.1 22")
-    office.run("jobs", "purge", job)
+    office.run("jobs", "purge", job, "--yes")
     acts: list[dict[str, Any]] = office.run("jobs", "--audit", "--json").json
     assert [act["command"] for act in acts] == ["jobs purge", "credential delete", "undo", "import"]
     bulk = acts[-1]

@@ -66,6 +66,9 @@ class RowsOf:
         self.records = records
         self.whole = whole
 
+    def taken(self) -> Iterator[Row]:
+        return iter(())
+
     def rows(self) -> Iterator[Row]:
         return self._rows() if callable(self._rows) else iter(self._rows)
 

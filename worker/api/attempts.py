@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
+from urllib.parse import urlsplit
 
 from tenacity import (
     RetryCallState,
@@ -108,6 +109,9 @@ class Attempts:
             raise Again(str(error)) from None
         except Interrupted as error:
             raise lost_or_again(str(error), None, writes=permit is not None) from None
+        # The path names accounts and users, and no secret; the host may come with somebody's own words.
+        path = urlsplit(url).path
+        log.debug("%s %s: HTTP %d, %d bytes", method, path, reply.status, len(reply.body))
         self._judge(reply, writes=permit is not None)
         return reply
 
@@ -186,12 +190,12 @@ def _given_up(last: Again) -> TryLater:
     if last.status == 429:
         return Throttled(
             "the service limits the rate (HTTP 429) and did not relent in time",
-            "wait, then resume; --rate keeps below the limit",
+            "wait a while; --rate keeps below the limit",
             last.retry_after,
         )
     seen = f"HTTP {last.status}" if last.status else "no connection or no answer"
     return Unavailable(
         f"the service did not answer as it should in time ({last.reason}, {seen})",
-        "check the network, BW_API_URL and the proxy settings; the job can be resumed",
+        "check the network, BW_API_URL and the proxy settings",
         last.retry_after,
     )

@@ -36,7 +36,15 @@ class Credentials:
     def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
         """Post one list."""
         path, body = _list_path(family, realm), wire.credentials_xml(batch, family)
-        return _believed(self._client.ask("POST", path, _read_created, body=body, permit=permit), batch)
+        attempts = 0
+
+        def permitted(deadline: float) -> None:
+            nonlocal attempts
+            attempts += 1
+            permit(deadline)
+
+        answer = self._client.ask("POST", path, _read_created, body=body, permit=permitted)
+        return replace(_believed(answer, batch), repeated=attempts > 1)
 
     def find(self, family: Family, realm: Realm | None, composite: str, expected: bool) -> Stored | None:
         """Look for one name, more than once where it must exist."""

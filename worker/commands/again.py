@@ -95,12 +95,12 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
+    _refuse_plan_or_undone(session, job)
     if job.state is JobState.DONE:
         say(f"job {job_id} is done; there is nothing to go on with")
         sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
     if job.state is JobState.CANCELLED:
         raise Conflict(f"job {job_id} was cancelled", f"run what it left with: siproster retry {job_id}")
-    _refuse_plan_or_undone(session, job)
     session.station.check(job)
     # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
@@ -132,7 +132,8 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     session.audit(job_id)
     if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {owner()}"):
         raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
-    say(f"job {job_id} is cancelled; run what it left with: siproster retry {job_id}")
+    what = "nothing of it was sent" if job.saved else f"run what it left with: siproster retry {job_id}"
+    say(f"job {job_id} is cancelled; {what}")
     if as_json:
         tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
 
@@ -157,7 +158,12 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
 
 def _refuse_plan_or_undone(session: Session, job: Job) -> None:
     """A plan is carried out, not gone on with; and what was taken back is not in place any more."""
-    if job.saved and job.state is JobState.PLANNING:
+    if job.carried_out_by:
+        by = job.carried_out_by
+        raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
+    if job.saved and job.state is not JobState.PLANNING:
+        raise Conflict(f"plan {job.id} was cancelled; nothing of it was sent", "plan the roster again")
+    if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
     if session.ledger.undoing.begun(job.id):
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -13,13 +15,13 @@ from rich.text import Text
 
 from worker import report as results
 from worker.commands import watch
+from worker.commands.listing import asked
 from worker.commands.options import json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
-from worker.commands.terminal import asks
 from worker.errors import Conflict, UsageError
 from worker.ledger import Ledger, Progress
-from worker.model import Job, Status, utc_now
+from worker.model import Job, JobState, Status, utc_now
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the ledger while following."""
@@ -41,7 +43,7 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     if audit:
         _tell_audit(ledger, limit, as_json=as_json)
         return
-    found = [ledger.jobs.get(job) for job in ledger.jobs.newest()[:limit]]
+    found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])[:limit]
     if as_json:
         tell_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
         return
@@ -71,17 +73,17 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     ledger = session.ledger
     if bool(job_ids) == (older_than is not None):
         raise UsageError("name jobs, or say --older-than DAYS", "`siproster jobs` lists them")
-    found = [ledger.jobs.get(job) for job in (job_ids or ledger.jobs.newest())]
+    found = [ledger.jobs.get(job) for job in job_ids]
+    if not job_ids:
+        found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])
     if older_than is not None:
         found = [job for job in found if job.finished and _age_days(job.finished) >= older_than]
     for job in found:
         if job.state.active:
             raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
-    if found and not yes and asks():
-        click.confirm(
-            f"Remove {', '.join(job.id for job in found)} from the ledger for good?", abort=True, err=True
-        )
     if found:
+        what = found[0].id if len(found) == 1 else f"{len(found)} jobs, {found[-1].id} to {found[0].id},"
+        asked(f"Remove {what} from the ledger for good? They can't be undone or retried any more.", yes=yes)
         session.audit(", ".join(job.id for job in found))
     for job in found:
         ledger.jobs.forget(job.id)
@@ -108,7 +110,7 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
                     sys.exit(130)
     job = session.ledger.jobs.get(job_id)
     tell_summary(results.summary(session.ledger, job, results.folder_of(job)), as_json=as_json)
-    if job.state.active:
+    if job.state is JobState.RUNNING:
         _tell_pace(job, session.ledger.chunks.progress(job_id))
 
 
@@ -133,7 +135,7 @@ def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
     for heading in ("when", "by", "from", "command", "about", "account", "options"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("when", "by"))
     for at, act in acts:
-        said = " ".join(name if value is True else f"{name} {value}" for name, value in act.options.items())
+        said = shlex.join(word for name, value in act.options.items() for word in _words(name, value))
         by, origin = f"{act.operator}@{act.machine}", act.origin or "-"
         when = at.strftime("%Y-%m-%d %H:%MZ")
         table.add_row(*map(Text, (when, by, origin, act.command, act.subject, act.account, said)))
@@ -149,14 +151,27 @@ def _tell_pace(job: Job, progress: Progress) -> None:
     say(f"{progress.settled:,} of {progress.rows:,} rows, {rate:,.1f} rows/s, {left} left")
 
 
+def _words(name: str, value: Any) -> Iterator[str]:
+    """An option as it was typed: a flag alone, a repeatable one once for each value."""
+    for one in value if isinstance(value, list) else [value]:
+        yield name
+        if one is not True:
+            yield str(one)
+
+
+def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
+    """Those of one account, where ``--account`` names one; else all of the ledger's."""
+    return [job for job in jobs if not account or job.account == account]
+
+
 def _age_days(moment: dt.datetime) -> float:
     return (utc_now() - moment).total_seconds() / 86_400
 
 
 def _cells(job: Job, counts: dict[str, int]) -> list[Text]:
     troubled = sum(rows for name, rows in counts.items() if not Status(name).in_place)
+    state = "planned" if job.saved and job.state.active else job.state
+    state = f"{state}, undone" if job.undone else state
     began = (job.started or job.created).strftime("%m-%d %H:%MZ")
     by = f"{job.operator}@{job.machine}"
-    return [
-        Text(cell) for cell in (job.id, job.state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)
-    ]
+    return [Text(cell) for cell in (job.id, state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)]

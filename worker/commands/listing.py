@@ -13,7 +13,7 @@ import click
 
 from worker.commands.screen import say
 from worker.commands.terminal import asks, visible
-from worker.errors import UsageError
+from worker.errors import NotConfirmed, UsageError
 from worker.report import neutral
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def counted(entries: Iterable[T]) -> Iterator[T]:
 
 
 def asked(question: str, *, yes: bool) -> None:
-    """Go on only where somebody said so: on the terminal, or with --yes. Raises UsageError, click.Abort."""
+    """Go on only where somebody said so: on the terminal, or with --yes. Raises UsageError, NotConfirmed, click.Abort."""
     if yes:
         return
     if not asks():
@@ -76,7 +76,8 @@ def asked(question: str, *, yes: bool) -> None:
             f"this is asked, and there is no terminal: {question}",
             "nothing was done; say --yes",
         )
-    click.confirm(visible(question), abort=True, err=True)
+    if not click.confirm(visible(question), err=True):
+        raise NotConfirmed("not confirmed", "nothing was done")
 
 
 def _array(facts: Iterable[Fact]) -> Iterator[str]:

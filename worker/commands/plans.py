@@ -27,7 +27,7 @@ from worker.commands.options import (
     results_option,
 )
 from worker.commands.running import begin, draw, finish, run, tell_roster
-from worker.commands.screen import say, tell_json, tell_reading
+from worker.commands.screen import say, tell_json, tell_on_stdout, tell_reading
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, UsageError
 from worker.importing.checked import check
@@ -75,7 +75,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
             job, tally = _saved(session, opened, options)
         else:
             job, tally = None, _looked_at(session, opened, options)
-    tell_reading(opened.name, tally)
+    tell_reading(opened.name, tally, say if given["as_json"] else tell_on_stdout)
     if job:
         say(f"kept as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
@@ -125,6 +125,7 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tal
 def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
     """The same, without a ledger."""
     folder = _folder(options)
+    report.forget_absent(folder)
     tally = Tally()
     with _plan_file(folder, opened.columns) as tee:
         if not session.settings.values["BW_ACCOUNT_ID"]:
@@ -137,7 +138,7 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
         with Look(api, realms, options, opened, counted) as look:
             decide = Decision(look, realms, options)
             _tell_problems(tee(map(decide, check(opened.rows(), realms, options.api))), tally)
-            absent = look.absent()
+            absent, tally.nameless = look.absent(), look.nameless
             tally.absent = None if absent is None else report.absent_to(folder)(absent)
     if realms.will_create:
         say(f"realm {options.realm} does not exist; the import would make it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,26 +66,32 @@ def say(text: str, colour: str = "") -> None:
     terminal.say(text, colour)
 
 
-def tell_reading(name: str, tally: Tally) -> None:
-    """What a plan came to: rows by action, problems and warnings, with the first lines of each."""
-    say(
+def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> None:
+    """What a plan came to: rows by action, problems and warnings, with the first lines of each.
+
+    ``tell`` takes a line and its colour: on stderr, or on stdout where it is what was asked for.
+    """
+    tell(
         f"{name}: {tally.rows} rows, {tally.to_send} to send"
         + (f", {tally.invalid} invalid" if tally.invalid else "")
     )
     for action in Action if tally.looked else ():
         if tally.actions[action]:
-            say(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
+            tell(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
     for code, rows in sorted(tally.differs.items()):
-        say(f"  {code}: {rows} {_rows(rows)}", "yellow")
+        tell(f"  {code}: {rows} {_rows(rows)}", "yellow")
+    if tally.nameless:
+        tell(f"  who is stored and not in the roster is not told: {tally.nameless} {_rows(tally.nameless)} "
+            "can't be read, and may mean somebody", "yellow")  # fmt: skip
     if tally.absent:
         users = "user is" if tally.absent == 1 else "users are"
-        say(f"  {tally.absent:,} {users} stored on these realms and not in the roster; left alone", "yellow")
+        tell(f"  {tally.absent:,} {users} stored on these realms and not in the roster; left alone", "yellow")
     for code, rows in sorted(tally.problems.items()):
-        say(f"  {code}: {rows} {_rows(rows)}", "red")
+        tell(f"  {code}: {rows} {_rows(rows)}", "red")
     for code, rows in sorted(tally.warnings.items()):
         lines = ", ".join(map(str, tally.warned_lines[code]))
         more = " …" if rows > len(tally.warned_lines[code]) else ""
-        say(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+        tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
 
 
 class HarmlessConsole(Console):
@@ -154,6 +160,9 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
+    if summary.get("undo"):
+        told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
+        console.print(Text(f"taken back since: {told} (undo.csv)", style="yellow"))
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"))
     written = [path for path in summary["files"].values() if Path(path).exists()]
@@ -161,6 +170,11 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(Text(f"  {path}"), soft_wrap=True)
     if not written:
         say(f"write the result files with: siproster report {summary['job']}")
+
+
+def tell_on_stdout(text: str, colour: str = "") -> None:
+    """A line that is what was asked for."""
+    on_stdout().print(Text(text, style=colour), soft_wrap=True)
 
 
 def on_stdout() -> Console:

@@ -58,6 +58,11 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     _refuse_active(session, job)
     session.station.check(job)
     number = session.ledger.undoing.rows(job_id)
+    if _all_undone(session, job):
+        say(f"job {job_id} was undone before; nothing is left to take back")
+        folder = Path(results).absolute() if results else report.folder_of(job)
+        facts = _tell(session, job, folder, as_json=as_json)
+        sys.exit(_code(facts))
     users = "1 user" if number == 1 else f"{number:,} users"
     say(f"job {job_id} made or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
@@ -70,13 +75,25 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     session.ledger.jobs.close(job_id, "undone: what it did is taken back, so nothing goes on with it")
     try:
         interrupted = _run(session, job, number, rate)
+        if not interrupted:
+            session.ledger.jobs.set_undone(job_id)
     finally:
         session.ledger.jobs.let_go(job_id)
         facts = _tell(session, job, folder, as_json=as_json)
     if interrupted:
         say(f"interrupted; go on with: siproster undo {job_id}")
         sys.exit(130)
-    sys.exit(10 if facts["counts"].get(KEPT) or facts["counts"].get(FAILED) else 0)
+    sys.exit(_code(facts))
+
+
+def _code(facts: dict[str, Any]) -> int:
+    """10 where something could not, or must not, be taken back."""
+    return 10 if facts["counts"].get(KEPT) or facts["counts"].get(FAILED) else 0
+
+
+def _all_undone(session: Session, job: Job) -> bool:
+    """Whether an earlier undoing came to its end, and nothing of it failed."""
+    return job.undone is not None and not session.ledger.undoing.counts(job.id).get(FAILED)
 
 
 def _run(session: Session, job: Job, number: int, rate: float | None) -> bool:

@@ -36,6 +36,10 @@ _STOPPED = {
 }  # fmt: skip
 
 
+_CORRECTABLE = (Status.INVALID, Status.FAILED, Status.UNKNOWN, Status.UNPROCESSED)
+"""Statuses of rows that a corrected failed.csv, or another try, may bring into place."""
+
+
 class Interrupted(Exception):
     """The user asked the command to end."""
 
@@ -84,11 +88,24 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
     summary = write_results(session.ledger, session.seal, job, results)
     tell_summary(summary, as_json=as_json)
     code = exit_code(job, summary["counts"])
-    if code and job.state in (JobState.PAUSED, JobState.STOPPED):
-        say(f"go on with: siproster resume {job_id}", "yellow")
-    elif code:
-        say(f"once corrected: siproster retry {job_id} --corrections {summary['files']['failed']}", "yellow")
+    for hint in _hints(job, summary) if code else ():
+        say(hint, "yellow")
     return code
+
+
+def _hints(job: Job, summary: dict[str, Any]) -> Iterator[str]:
+    """What can be done about rows that are not in place."""
+    if job.state in (JobState.PAUSED, JobState.STOPPED):
+        yield f"go on with: siproster resume {job.id}"
+    elif job.state is JobState.RUNNING:
+        yield f"it is at work; follow it with: siproster status {job.id} --follow"
+    elif job.undone or job.saved:
+        return
+    else:
+        if any(summary["counts"].get(status) for status in _CORRECTABLE):
+            yield f"once corrected: siproster retry {job.id} --corrections {summary['files']['failed']}"
+        if summary["counts"].get(Status.EXISTS):
+            yield f"if the roster is right: siproster retry {job.id} --on-existing update"
 
 
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:

@@ -24,13 +24,20 @@ class Checked:
     realm: int
 
 
-def check(rows: Iterable[Row], realms: JobRealms | None, family: Family) -> Iterator[list[Checked]]:
+def check(
+    rows: Iterable[Row], realms: JobRealms | None, family: Family, taken: Iterable[Row] = ()
+) -> Iterator[list[Checked]]:
     """Rows a page at a time, with what only the account and the whole roster can tell.
 
+    ``taken``: rows of the same roster that are in place already: another row of their name is a duplicate.
     Without ``realms`` (no account is set) realms are not looked up. Raises what reading raises, and
     NotFound when a row names no realm and the account has no default one.
     """
     with Seen() as seen:
+        earlier = iter(taken)
+        while known := list(itertools.islice(earlier, PAGE)):
+            placed = [_placed(row, realms) for row in known]
+            seen.first_lines([(_name(one, family), one.row.line) for one in placed])
         source = iter(rows)
         while page := list(itertools.islice(source, PAGE)):
             yield _without_doubles([_placed(row, realms) for row in page], seen, family)

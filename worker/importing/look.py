@@ -22,6 +22,9 @@ from worker.model import Family, Options, Realm, Row, Stored
 _PAGE = 500
 """Entries of one page of a list (API description, section 4)."""
 
+_UNSURE = frozenset({"bad_characters", "field_count", "malformed", "spreadsheet_damage", "too_long"})
+"""Codes of rows whose user name may not be the one that is meant."""
+
 Names = Sequence[str]
 Found = list[Stored | None]
 
@@ -41,6 +44,9 @@ class RosterRows(Protocol):
     def records(self) -> int: ...
     @property
     def whole(self) -> bool: ...
+    def taken(self) -> Iterator[Row]:
+        """Rows that are in place since an earlier job, so that nobody else may have their names."""
+
     def rows(self) -> Iterator[Row]: ...
 
 
@@ -78,6 +84,7 @@ class Look:
         self._places: dict[int, Callable[[Names], Found]] = {}
         self._expected: Counter[int] | None = None
         self._complete = True
+        self._nameless = 0
 
     def __enter__(self) -> Look:
         return self
@@ -95,6 +102,7 @@ class Look:
         by_place: dict[int, list[Checked]] = {}
         for checked in page:
             place = self._place_of(checked)
+            self._nameless += place is None or not _UNSURE.isdisjoint(p.code for p in checked.row.problems)
             if place is not None:
                 by_place.setdefault(place, []).append(checked)
         for place, here in by_place.items():
@@ -103,12 +111,18 @@ class Look:
             found.update(zip(lines, self._place(place)(names), strict=True))
         return [found.get(checked.row.line) for checked in page]
 
+    @property
+    def nameless(self) -> int:
+        """Rows that don't tell, or not surely, whom they mean: some of the absent may be those."""
+        return self._nameless
+
     def absent(self) -> Iterator[Stored] | None:
         """Who is stored on the roster's realms and not in the roster, by realm and name, without digests.
 
-        None: not known, since not all that is stored was listed, or not all of the roster was read.
+        None: not known, since not all that is stored was listed, not all of the roster was read, or a row of
+        it can't be read: whoever is meant by it would look like a leaver.
         """
-        if not (self._complete and self._roster.whole):
+        if not (self._complete and self._roster.whole) or self._nameless:
             return None
         hosts = {host.casefold() for host in self._realms.hosts()}
         return (one for one in self._inventory.unnamed() if not one.realm or one.realm.casefold() in hosts)

@@ -78,10 +78,10 @@ def plan(
     """
     realms = JobRealms(source, ledger.jobs, job.id, job.options)
     with Look(source, realms, job.options, roster, watch) as look:
-        pages = check(roster.rows(), realms, job.options.api)
+        pages = check(roster.rows(), realms, job.options.api, roster.taken())
         decide = hold(Decision(look, realms, job.options))
         tally = Entry(ledger, seal, job, saved=saved).write(tee(map(decide, pages)))
-        absent = look.absent()
+        absent, tally.nameless = look.absent(), look.nameless
         if absent is not None:
             tally.absent = absentees(absent)
             ledger.jobs.set_absent(job.id, tally.absent)
@@ -98,7 +98,8 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
     """
     if job.options.on_existing is OnExisting.FAIL and draft.tally.actions[Action.EXISTS]:
         others = draft.tally.actions[Action.EXISTS]
-        why = f"exists: {others} users are there with others, so nothing was sent (--on-existing fail)"
+        users = "1 user is" if others == 1 else f"{others} users are"
+        why = f"exists: {users} there with others, so nothing was sent (--on-existing fail)"
         ledger.jobs.stop(job.id, JobState.CANCELLED, why)
     if ledger.jobs.state(job.id) is JobState.PLANNING:
         draft.realms.create_missing()

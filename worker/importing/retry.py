@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from worker.errors import UsageError
+from worker.errors import NotFound, UsageError
 from worker.importing.look import RosterRows
 from worker.importing.packing import NO_REALM, ChunkRow, PageRow, chunk_row, open_chunk, open_page
 from worker.ledger import Ledger
@@ -70,6 +70,26 @@ class EarlierRows:
     def whole(self) -> bool:
         """Never: who is in place is in the roster, but not here."""
         return False
+
+    def taken(self) -> Iterator[Row]:
+        """The rows of this roster that are in place, since the parent or a job before it."""
+        job: Job | None = self.parent
+        while job:
+            hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(job.id).items()}
+            for page in self.ledger.rows.pages(job.id):
+                for row in open_page(self.seal, job.id, page.seq, page.sealed):
+                    outcome = page.outcomes.get(row.line)
+                    if outcome and outcome.status.in_place:
+                        realm = hosts.get(row.realm, "") if isinstance(row.realm, int) else row.realm
+                        yield Row(row.line, row.user, row.domain, realm, row.application, "")
+            job = self._before(job)
+
+    def _before(self, job: Job) -> Job | None:
+        """The job that another one retries, as long as the ledger has it."""
+        try:
+            return self.ledger.jobs.get(job.parent) if job.parent else None
+        except NotFound:  # purged
+            return None
 
     def rows(self) -> Iterator[Row]:
         """The rows in the roster's order, checked as a file's are; as often as it is asked.

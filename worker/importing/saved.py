@@ -58,6 +58,10 @@ class SavedRows:
         """As the roster that was planned."""
         return self.plan.options.whole_roster
 
+    def taken(self) -> Iterator[Row]:
+        """None: a plan has put nobody in place."""
+        return iter(())
+
     def rows(self) -> Iterator[Row]:
         """Every row as it was planned, in the roster's order. Raises UsageError when they were shredded."""
         hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(self.plan.id).items()}

@@ -27,6 +27,9 @@ class Tally:
     absent: int | None = None
     """Users who are stored on the roster's realms and are not in it; None: not all of them were looked at."""
 
+    nameless: int = 0
+    """Rows that don't surely tell whom they mean, so that nobody can be told absent."""
+
     def add(self, planned: Planned) -> None:
         """Count one row."""
         row = planned.row

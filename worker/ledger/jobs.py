@@ -30,6 +30,7 @@ _READ = text("""
     UPDATE jobs SET rows = :rows, warnings = :warnings, look_requests = :requests, look_retries = :retries
     WHERE id = :job""")
 _ABSENT = text("UPDATE jobs SET absent = :absent WHERE id = :job")
+_UNDONE = text("UPDATE jobs SET undone = :now WHERE id = :job")
 _VERIFIED = text("UPDATE jobs SET verified = :facts WHERE id = :job")
 _SAVE = text("UPDATE jobs SET saved = :now, why = :why WHERE id = :job AND state = 'planning'")
 _KEEP_ALL_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job")
@@ -180,6 +181,11 @@ class Jobs:
         """How many users are stored on the roster's realms and not in the roster."""
         with self._store.begin() as connection:
             connection.execute(_ABSENT, {"job": job, "absent": absent})
+
+    def set_undone(self, job: str) -> None:
+        """All that the job did was taken back, or kept with its reason."""
+        with self._store.begin() as connection:
+            connection.execute(_UNDONE, {"job": job, "now": self._store.now(connection)})
 
     def set_verified(self, job: str, facts: Mapping[str, Any]) -> None:
         """What trying the job's rows on a registrar came to; the last time counts."""
@@ -373,6 +379,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         finished=_moment_or_none(row["finished"]),
         requests=int(row["requests"]), retries=int(row["retries"]), absent=row["absent"],
         saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
+        undone=_moment_or_none(row["undone"]),
         verified=json.loads(row["verified"]) if row["verified"] else None,
     )  # fmt: skip
 

@@ -79,6 +79,8 @@ _WHAT_EXISTS = (
     "ALTER TABLE jobs ADD COLUMN carried_out_by TEXT NOT NULL DEFAULT ''",
     # What trying its rows on a registrar came to, the last time.
     "ALTER TABLE jobs ADD COLUMN verified TEXT NOT NULL DEFAULT ''",
+    # When all that it did was taken back.
+    "ALTER TABLE jobs ADD COLUMN undone DOUBLE PRECISION",
     # What a job did to the service, in the order of doing: what undo needs to take it back, and to know that
     # nobody has changed it since.
     """

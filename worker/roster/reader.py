@@ -43,6 +43,10 @@ class Roster:
         self.mapping: Mapping[str, str] = self._layout.mapping
         self.warnings: tuple[Problem, ...] = facts.warnings + self._layout.warnings
 
+    def taken(self) -> Iterator[Row]:
+        """None: it is a roster's first time."""
+        return iter(())
+
     def rows(self) -> Iterator[Row]:
         """Every row that was asked for, in the file's order; a wrong record is a row with problems.
 
