@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +18,8 @@ from worker.commands.options import json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
 from worker.commands.terminal import asks
-from worker.errors import Conflict, UsageError
+from worker.errors import Conflict, JobBusy, UsageError
+from worker.importing.owners import alive
 from worker.ledger import Ledger, Progress
 from worker.model import Job, Status, utc_now
 
@@ -74,13 +76,12 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     found = [ledger.jobs.get(job) for job in (job_ids or ledger.jobs.newest())]
     if older_than is not None:
         found = [job for job in found if job.finished and _age_days(job.finished) >= older_than]
-    for job in found:
-        if job.state.active:
-            raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
+    _refuse_busy(ledger, found)
     if found and not yes and asks():
         click.confirm(
             f"Remove {', '.join(job.id for job in found)} from the ledger for good?", abort=True, err=True
         )
+    _refuse_busy(ledger, found)  # somebody may have begun to undo one at the question
     if found:
         session.audit(", ".join(job.id for job in found))
     for job in found:
@@ -88,6 +89,16 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
     if as_json:
         tell_json({"removed": [job.id for job in found]})
+
+
+def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
+    """A job that may still write, or is being undone, needs what the ledger has of it."""
+    for job in map(ledger.jobs.get, [one.id for one in found]):
+        if job.state.active:
+            raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
+        writer = ledger.jobs.writer(job.host, job.account)
+        if writer and writer.job == job.id and alive(writer.owner):
+            raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")
 
 
 @click.command("status")
