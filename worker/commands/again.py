@@ -209,7 +209,10 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
 def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """The command died while it read the roster: nothing was sent, so it is read once more."""
     if job.parent:
-        raise Conflict(f"job {job.id} never got its rows", f"start again: siproster retry {job.parent}")
+        planned = session.ledger.jobs.get(job.parent).saved
+        again = f"import --plan {job.parent}" if planned else f"retry {job.parent}"
+        end = f"siproster cancel {job.id}"
+        raise Conflict(f"job {job.id} never got its rows", f"start again: {end}; siproster {again}")
     if job.source == "-":
         raise Conflict(f"job {job.id} was reading stdin when it ended; nothing was sent", "import it again")
     with roster.open_roster(job.source, job.options) as opened:
