@@ -29,7 +29,7 @@ from tests.system.mixed import (
     store,
 )
 from tests.system.rosters import User, result_rows, roster_of, users, write
-from tests.system.runs import run
+from tests.system.runs import jobs, run
 
 # The mixed account
 
@@ -296,6 +296,16 @@ def test_a_plan_does_not_hold_the_account(office: Program, sandbox: Sandbox) -> 
     """While it waits for its word, others may import."""
     plan = saved(office, roster_of(office.work / "staff.csv", users(2)))
     run(office, "import", roster_of(office.work / "others.csv", users(2, first=10)))
+    assert run(office, "import", "--plan", plan)["counts"] == {"created": 2}
+
+
+def test_a_plan_whose_carrying_out_was_killed_is_carried_out_again(office: Program, sandbox: Sandbox) -> None:
+    """Nothing was sent: what says so names the commands that go on, and they do."""
+    plan = saved(office, roster_of(office.work / "staff.csv", users(2)))
+    office.run("import", "--plan", plan, SIPROSTER_FAILPOINTS="planned=kill")
+    job = jobs(office)[0]["job"]
+    told = office.run("resume", job)
+    assert (told.code, f"siproster import --plan {plan}" in told.stderr) == (4, True)
     assert run(office, "import", "--plan", plan)["counts"] == {"created": 2}
 
 

@@ -231,13 +231,15 @@ def test_a_stopped_job_is_over_with_it(office: Program, sandbox: Sandbox) -> Non
 
 
 def test_one_undoing_at_a_time(office: Program, sandbox: Sandbox) -> None:
-    """While one runs, another one of the same job, and an import to the account, are refused and name it."""
+    """While one runs, another one of the same job, its purge, and an import to the account are refused."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(60)), "--concurrency", "1")["job"]
-    sandbox.knobs(latency=0.1)
+    sandbox.knobs(latency=0.2)
     process = office.start("undo", job, "--yes")
     until(lambda: sandbox.log("DELETE"), process)
     second = office.run("undo", job, "--yes")
     assert (second.code, "is being undone by" in second.stderr) == (6, True)
+    purged = office.run("jobs", "purge", job, "--yes")  # what undo needs would be gone
+    assert (purged.code, "is being undone by" in purged.stderr) == (6, True)
     other = office.run("import", "staff.csv")
     assert (other.code, job in other.stderr) == (6, True)
     kill_group(process)

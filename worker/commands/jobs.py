@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,8 @@ from worker.commands.listing import asked
 from worker.commands.options import json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
-from worker.errors import Conflict, UsageError
+from worker.errors import Conflict, JobBusy, UsageError
+from worker.importing.owners import alive
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, Status, utc_now
 
@@ -78,18 +79,27 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
         found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])
     if older_than is not None:
         found = [job for job in found if job.finished and _age_days(job.finished) >= older_than]
-    for job in found:
-        if job.state.active:
-            raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
+    _refuse_busy(ledger, found)
     if found:
         what = found[0].id if len(found) == 1 else f"{len(found)} jobs, {found[-1].id} to {found[0].id},"
         asked(f"Remove {what} from the ledger for good? They can't be undone or retried any more.", yes=yes)
+        _refuse_busy(ledger, found)  # somebody may have begun to undo one at the question
         session.audit(", ".join(job.id for job in found))
     for job in found:
         ledger.jobs.forget(job.id)
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
     if as_json:
         tell_json({"removed": [job.id for job in found]})
+
+
+def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
+    """A job that may still write, or is being undone, needs what the ledger has of it."""
+    for job in map(ledger.jobs.get, [one.id for one in found]):
+        if job.state.active:
+            raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
+        writer = ledger.jobs.writer(job.host, job.account)
+        if writer and writer.job == job.id and alive(writer.owner):
+            raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")
 
 
 @click.command("status")

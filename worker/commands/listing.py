@@ -68,7 +68,10 @@ def counted(entries: Iterable[T]) -> Iterator[T]:
 
 
 def asked(question: str, *, yes: bool) -> None:
-    """Go on only where somebody said so: on the terminal, or with --yes. Raises UsageError, NotConfirmed, click.Abort."""
+    """Go on only where somebody said so: on the terminal, or with --yes.
+
+    Raises UsageError, NotConfirmed, click.Abort.
+    """
     if yes:
         return
     if not asks():

@@ -96,6 +96,8 @@ def _sqlite(name: str) -> str:
         return f"{_SQLITE}{Path(name).expanduser().absolute()}"
     except RuntimeError:  # what pathlib raises for ~name, where nobody is called so
         raise UsageError(f"{name!r} begins with the home folder of a user who does not exist") from None
+    except ValueError:  # NUL, which no path holds
+        raise UsageError(f"{name!r} is not the path of a file") from None
 
 
 def sqlite_path(url: str) -> Path | None:
