@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from worker.api import Order
 from worker.commands import platforms
 from worker.commands.fate import Fate, follow, placed
 from worker.commands.listing import asked
-from worker.commands.options import application_id, from_file, json_option, yes_option
+from worker.commands.options import Finite, application_id, from_file, json_option, yes_option
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.commands.terminal import visible
@@ -45,7 +44,7 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
               help="Where Bandwidth asks what the call does once it is answered.")  # fmt: skip
 @click.option("--realm", metavar="REF", default="",
               help="The user's realm: id, host or short name  [the account's default]")  # fmt: skip
-@click.option("--wait", metavar="SECONDS", type=click.FloatRange(min=0, max=3600), default=180.0,
+@click.option("--wait", metavar="SECONDS", type=Finite(min=0, max=3600), default=180.0,
               show_default=True, help="How long to read what becomes of it.")  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="Return as soon as the service has taken it.")
 @click.option("--for", "platform", metavar="PLATFORM", type=click.Choice(platforms.PLATFORMS),
@@ -69,8 +68,6 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
     if given["platform"]:
         _tell_platform(session, given, as_json=as_json)
         return
-    if not math.isfinite(given["wait"]):
-        raise UsageError(f"--wait {given['wait']}: it takes a finite number of seconds")
     if given["resolver"]:
         raise UsageError("--resolver goes with --for", "a call looks nothing up in DNS")
     _call(session, given, yes=yes, as_json=as_json)

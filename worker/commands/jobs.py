@@ -16,7 +16,7 @@ from rich.text import Text
 from worker import report as results
 from worker.commands import watch
 from worker.commands.listing import asked
-from worker.commands.options import json_option, results_option, yes_option
+from worker.commands.options import Finite, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
@@ -62,9 +62,7 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
 
 @jobs.command("purge")
 @click.argument("job_ids", metavar="[JOB]...", nargs=-1)
-@click.option(
-    "--older-than", metavar="DAYS", type=click.FloatRange(min=0), help="All that ended so long ago."
-)
+@click.option("--older-than", metavar="DAYS", type=Finite(min=0), help="All that ended so long ago.")
 @yes_option
 @json_option
 @settings_options

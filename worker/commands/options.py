@@ -20,6 +20,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FIELDS = ("username", "password", "domain", "realm", "application_id", "hash1", "hash1b")
 
+
+class Finite(click.FloatRange):
+    """A number within bounds: neither NaN nor infinite, which no bound keeps out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value}: it takes a finite number", param, ctx)
+        return number
+
+
 _READING = (
     click.option(
         "--realm",
@@ -119,7 +130,7 @@ _POSTING = (
     click.option(
         "--rate",
         metavar="N",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Finite(min=0, min_open=True),
         help="Requests a second, all workers together  [no limit of our own]",
     ),
     click.option(
@@ -132,7 +143,7 @@ _POSTING = (
     click.option(
         "--patience",
         metavar="SECONDS",
-        type=click.FloatRange(min=0),
+        type=Finite(min=0),
         default=600.0,
         show_default=True,
         help="How long to wait for a service that stays away.",
@@ -140,7 +151,7 @@ _POSTING = (
     click.option(
         "--keep-days",
         metavar="N",
-        type=click.FloatRange(min=0),
+        type=Finite(min=0),
         default=7.0,
         show_default=True,
         help="Days that passwords of rows not in place stay sealed, for retry.",
@@ -199,9 +210,6 @@ def refuse_said(ctx: click.Context, allowed: frozenset[str], where: str, why: st
 
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
     """The options, checked; UsageError says what is wrong with which."""
-    for name in ("rate", "patience", "keep_days"):
-        if given[name] is not None and not math.isfinite(given[name]):
-            raise UsageError(f"--{name.replace('_', '-')} {given[name]}: it takes a finite number")
     batch = given["batch_size"]
     return Options(
         realm=given["realm"],

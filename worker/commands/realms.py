@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.listing import asked
-from worker.commands.options import json_option, yes_option
+from worker.commands.options import Finite, json_option, yes_option
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
@@ -61,7 +61,7 @@ def show(ref: str, as_json: bool, **given: Any) -> None:
 @click.option("--description", metavar="TEXT", default="", help="What people read beside its name.")
 @click.option("--default", "default", is_flag=True,
               help="Make it the account's default: what names no realm goes there.")  # fmt: skip
-@click.option("--wait", metavar="SECONDS", type=click.FloatRange(min=0), default=120.0, show_default=True,
+@click.option("--wait", metavar="SECONDS", type=Finite(min=0), default=120.0, show_default=True,
               help="How long to wait until it is ACTIVE.")  # fmt: skip
 @json_option
 @settings_options

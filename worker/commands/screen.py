@@ -52,6 +52,9 @@ _MEANINGS = {
     Status.UNPROCESSED: "not attempted",
 }
 
+_UNDER = " " * 10
+"""Before what is told of the rows counted above."""
+
 _ACTIONS = {
     Action.CREATE: "new on the registrar",
     Action.UPDATE: "there with another password or application; to be set",
@@ -79,15 +82,15 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> No
         if tally.actions[action]:
             tell(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
     for code, rows in sorted(tally.differs.items()):
-        tell(f"  {code}: {rows} {_rows(rows)}", "yellow")
+        tell(f"{_UNDER}{code}: {rows} {_rows(rows)}", "yellow")
+    for code, rows in sorted(tally.problems.items()):
+        tell(f"{_UNDER}{code}: {rows} {_rows(rows)}", "red")
     if tally.nameless:
         tell(f"  who is stored and not in the roster is not told: {tally.nameless} {_rows(tally.nameless)} "
             "can't be read, and may mean somebody", "yellow")  # fmt: skip
     if tally.absent:
         users = "user is" if tally.absent == 1 else "users are"
         tell(f"  {tally.absent:,} {users} stored on these realms and not in the roster; left alone", "yellow")
-    for code, rows in sorted(tally.problems.items()):
-        tell(f"  {code}: {rows} {_rows(rows)}", "red")
     for code, rows in sorted(tally.warnings.items()):
         lines = ", ".join(map(str, tally.warned_lines[code]))
         more = " …" if rows > len(tally.warned_lines[code]) else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ import click
 from worker import report
 from worker.commands import watch
 from worker.commands.listing import asked
-from worker.commands.options import json_option, results_option, yes_option
+from worker.commands.options import Finite, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
-from worker.errors import Conflict, JobBusy, TryLater, UsageError
+from worker.errors import Conflict, JobBusy, TryLater
 from worker.importing.owners import alive, owner
 from worker.importing.packing import open_page
 from worker.importing.sweep import free_the_dead
@@ -37,7 +36,7 @@ _MEANINGS = {
 @click.option(
     "--rate",
     metavar="N",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     help="Requests a second  [as the job had it]",
 )
 @results_option
@@ -51,8 +50,6 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     was changed by somebody since is kept and named. Asks first. What was cut short goes on when it is run
     again. Exit code 0: everything is taken back; 10: some rows were kept, or failed.
     """
-    if rate is not None and not math.isfinite(rate):
-        raise UsageError(f"--rate {rate}: it takes a finite number")
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_active(session, job)

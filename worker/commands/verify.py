@@ -13,7 +13,7 @@ import click
 
 from worker import report, roster
 from worker.commands.again import roster_of
-from worker.commands.options import from_file, json_option, parsed, reading_options, refuse_said
+from worker.commands.options import Finite, from_file, json_option, parsed, reading_options, refuse_said
 from worker.commands.proving import (
     GENTLE_FLIGHT,
     GENTLE_RATE,
@@ -73,7 +73,7 @@ _ASKING = (
     click.option(
         "--rate",
         metavar="N",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Finite(min=0, min_open=True),
         default=GENTLE_RATE,
         show_default=True,
         help="Rows a second, each of two REGISTERs.",
