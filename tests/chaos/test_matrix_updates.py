@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -97,9 +98,7 @@ def test_worker_groups_are_killed_at_random(fleet: Fleet) -> None:
     job = fleet.begin(wanted, *UPDATE, "--chunk-size", "8", "--batch-size", "1", "--concurrency", "4")
     for kills in range(3):
         group = fleet.worker(processes=2)
-        fleet.sweep()
-        seen = len(fleet.sandbox.log("PUT"))
-        until(lambda seen=seen: len(fleet.sandbox.log("PUT")) > seen + 1)  # type: ignore[misc]
+        until(partial(changing, fleet, len(fleet.sandbox.log("PUT"))))
         time.sleep(chance.uniform(0, 0.3))
         group.kill()
         assert fleet.ledger.jobs.state(job).active, f"over after {kills} kills"
@@ -108,6 +107,12 @@ def test_worker_groups_are_killed_at_random(fleet: Fleet) -> None:
     assert fleet.finish(job) == {"updated": 24}
     assert all_set(fleet.sandbox, wanted)
     assert taken_back(fleet.program, fleet.sandbox, job, before) == {"restored": 24}
+
+
+def changing(fleet: Fleet, seen: int) -> bool:
+    """Whether more than one user was set since; swept each time, as somebody who waits does."""
+    fleet.sweep()
+    return len(fleet.sandbox.log("PUT")) > seen + 1
 
 
 def killed_until_done(

@@ -76,5 +76,7 @@ class ProcessWatch(Watch):
         found = (process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"]))
         # The sandbox is the harness's own: it takes the client's secret as an argument.
         shown = {" ".join(words) for words in found if "worker.sandbox" not in words}
-        self.write("".join(f"{line}\n" for line in sorted(shown - self._seen)).encode())
+        self.write(
+            "".join(f"{line}\n" for line in sorted(shown - self._seen)).encode("utf-8", "surrogateescape")
+        )
         self._seen |= shown

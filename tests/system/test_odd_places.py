@@ -67,8 +67,9 @@ def roster(siproster: Program) -> Path:
 def test_an_odd_place_is_told(siproster: Program, roster: Path, line: bytes, code: int, said: str) -> None:
     """A clear message and the fitting code; never a traceback, nor word that the program itself failed."""
     assert roster.is_file()
-    found, _, stderr = shell(siproster, line)
-    assert (found, said in stderr) == (code, True), (found, stderr)
+    found, stdout, stderr = shell(siproster, line)
+    assert (found, said in stdout + stderr) == (code, True), (found, stdout, stderr)
+
     assert "Traceback" not in stderr
     assert "unexpected" not in stderr
     assert "ignored" not in stderr  # the interpreter's own words about a stream
