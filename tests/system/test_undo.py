@@ -276,3 +276,12 @@ def test_the_audit_tells_who_did_what(office: Program, sandbox: Sandbox) -> None
     shown = office.run("jobs", "--audit")
     assert "credential delete" in shown.stdout
     assert PASSWORD not in shown.stdout + str(acts)
+
+
+def test_an_address_in_the_audit_lets_nobody_in(office: Program, sandbox: Sandbox) -> None:
+    """A file may be named by a URL with user, password and a signed query: none of them is recorded."""
+    url = "https://someone:CANARY-1@files.example.com/staff.csv?sig=CANARY-2"
+    job = run(office, "import", roster_of(office.work / "staff.csv", users(1)), "--results", url)["job"]
+    undone(office, job)
+    (bulk,) = [act for act in office.run("jobs", "--audit", "--json").json if act["command"] == "import"]
+    assert bulk["options"]["--results"] == "https://files.example.com/staff.csv"

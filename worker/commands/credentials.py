@@ -122,7 +122,7 @@ def delete(
         number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"
         where = f"account {session.endpoint.account} on {session.endpoint.host}"
         asked(f"Delete {number} from {where}? They can't register any more.", yes=yes)
-        session.audit(", ".join(users) or f"{number} of {file}")
+        session.audit(", ".join(users) or f"{number} of a file")
         tell(removal.facts(), (), removal.line, as_csv=False, as_json=as_json)
     say(removal.summary)
     if removal.ended_by:

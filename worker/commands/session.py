@@ -22,6 +22,7 @@ from worker.importing.job import operator
 from worker.importing.station import Posts, Station, request_budget
 from worker.ledger import Act, Ledger
 from worker.model import Endpoint, Options
+from worker.roster.source import without_secrets
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
 
@@ -124,6 +125,8 @@ def _plain(value: Any) -> Any:
     """An option's value as JSON has it."""
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
+    if isinstance(value, str) and "://" in value:  # a file's URL may let somebody in
+        return without_secrets(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -177,7 +177,7 @@ def _text(path: str) -> str:
 
 
 def _from_url(url: str) -> Source:
-    shown = _without_secrets(url)
+    shown = without_secrets(url)
     name = urlsplit(shown.rpartition("::")[2]).path.rstrip("/").rpartition("/")[2] or "roster"
     try:
         with _opened(url) as stream:
@@ -224,7 +224,7 @@ def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
         ) from None
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """The URL without user, password and query: those may let somebody in."""
     head, chain, last = url.rpartition("::")
     parts = urlsplit(last)
