@@ -16,6 +16,7 @@ import dns.rdtypes.IN.SRV
 import dns.resolver
 
 from worker.errors import NotFound, Unavailable, UsageError
+from worker.reasons import reason_of
 
 
 class NotOffered(NotFound):
@@ -56,7 +57,7 @@ def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: flo
         raise _none(name) from None
     except dns.exception.DNSException as error:
         raise Unavailable(
-            f"DNS did not answer about {name} ({type(error).__name__}): whether it has a record is not known",
+            f"DNS did not answer about {name} ({reason_of(error)}): whether it has a record is not known",
             "check the network and the resolver; --resolver ADDRESS asks another one",
         ) from None
     records = answer.rrset.processing_order() if answer.rrset else []

@@ -28,6 +28,7 @@ from worker.errors import NotFound, SiprosterError, Unavailable, UsageError, pla
 from worker.importing.deliver import Delivery
 from worker.importing.station import Posts, Station
 from worker.model import Job
+from worker.reasons import reason_of
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class CeleryQueue:
             yield
         except (OperationalError, OSError) as error:
             raise Unavailable(
-                f"the broker does not take messages: {type(error).__name__}: {error}",
+                f"the broker does not take messages: {reason_of(error)}",
                 "is Redis up, and has it memory left? (SIPROSTER_BROKER; `siproster doctor` looks)",
             ) from None
 

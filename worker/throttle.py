@@ -20,6 +20,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from throttled.exceptions import StoreUnavailableError
 
+from worker.reasons import reason_of
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -167,10 +169,9 @@ class _Fallback:
             return question()
         except (redis.RedisError, StoreUnavailableError) as error:
             self._away_until = time.monotonic() + REDIS_PAUSE
-            # The class alone: a text of redis-py may name the server as its URL does.
             log.warning(
                 "Redis does not answer (%s): for %g s this process keeps rate and cool-down by itself",
-                type(error).__name__,
+                reason_of(error),
                 REDIS_PAUSE,
             )
             return None

@@ -44,18 +44,18 @@ def test_a_portal_is_no_empty_account(naps: Naps, permits: Permits) -> None:
     """Well-formed XHTML with status 200: nothing is listed, found, changed, deleted or made."""
     with served(always(Told(200, PAGE)), naps, budget=0) as (_, api):
         for family in Family:
-            with pytest.raises(Unavailable, match="MalformedAnswer"):
+            with pytest.raises(Unavailable, match="is malformed"):
                 list(api.credentials(family, REALM))
-            with pytest.raises(Unavailable, match="MalformedAnswer"):
+            with pytest.raises(Unavailable, match="is malformed"):
                 api.find(family, REALM, "alice")
-            with pytest.raises(AnswerLost, match="MalformedAnswer"):
+            with pytest.raises(AnswerLost, match="is malformed"):
                 api.delete(family, REALM, STORED, permits)
-            with pytest.raises(AnswerLost, match="MalformedAnswer"):
+            with pytest.raises(AnswerLost, match="is malformed"):
                 api.update(family, REALM, STORED, ALICE, permits)
-            with pytest.raises(AnswerLost, match="MalformedAnswer"):
+            with pytest.raises(AnswerLost, match="is malformed"):
                 api.create(family, REALM, [ALICE], permits)
         for ask in (api.realms, api.check, lambda: api.realm("acme")):
-            with pytest.raises(Unavailable, match="MalformedAnswer"):
+            with pytest.raises(Unavailable, match="is malformed"):
                 ask()
 
 
@@ -63,11 +63,11 @@ def test_a_portal_is_no_empty_account(naps: Naps, permits: Permits) -> None:
 def test_a_404_of_somebody_else_makes_nobody_absent(naps: Naps, permits: Permits, body: bytes) -> None:
     """Only the service's own word says that a credential or a realm is not there."""
     with served(always(Told(404, body)), naps, budget=0) as (_, api):
-        with pytest.raises(Unavailable, match="MalformedAnswer"):
+        with pytest.raises(Unavailable, match="is malformed"):
             api.find(Family.ACCOUNT, None, "alice")
-        with pytest.raises(AnswerLost, match="MalformedAnswer"):
+        with pytest.raises(AnswerLost, match="is malformed"):
             api.delete(Family.REALM, REALM, STORED, permits)
-        with pytest.raises(Unavailable, match="MalformedAnswer"):
+        with pytest.raises(Unavailable, match="is malformed"):
             api.realm("acme")
         with pytest.raises(AccountNotFound):
             list(api.credentials(Family.ACCOUNT, None))
@@ -251,7 +251,7 @@ INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
 def test_no_head_outlasts_the_deadline(before: bytes) -> None:
     """Headers that come byte by byte, and interim answers one after another, end with the request's time."""
     speak = partial(dripping, before=before)
-    late = pytest.raises(Interrupted, match="DeadlinePassed")
+    late = pytest.raises(Interrupted, match="no whole answer within")
     with spoken(speak) as url, closing(Transport(1)) as transport, late:
         transport.send("GET", url, {}, b"")
 
@@ -268,7 +268,7 @@ def test_a_slow_reader_does_not_outlast_the_deadline() -> None:
         finally:
             over.set()
 
-    late = pytest.raises(Interrupted, match="DeadlinePassed")
+    late = pytest.raises(Interrupted, match="no whole answer within")
     with spoken(sip) as url:
         with closing(Transport(1)) as transport, late:
             transport.send("POST", url, {}, body)
@@ -281,7 +281,7 @@ def test_nothing_is_sent_after_the_deadline() -> None:
     with scripted(lambda asked: Told(200)) as server, closing(Transport(30)) as transport:
         transport.send("GET", server.url, {}, b"")
         transport.deadline = 0.0
-        with pytest.raises(Interrupted, match="DeadlinePassed"):
+        with pytest.raises(Interrupted, match="no whole answer within"):
             transport.send("POST", server.url, {}, b"x")
         assert [asked.method for asked in server.asked] == ["GET"]
 
@@ -378,14 +378,18 @@ def test_gzip_is_asked_for_and_unpacked(coding: str, size: int) -> None:
 @pytest.mark.parametrize("coding", ["deflate", "br", "zstd", "gzip, gzip", "compress"])
 def test_a_coding_that_was_not_asked_for_is_refused(coding: str) -> None:
     """What nobody here can unpack within bounds is no answer; without a body there is nothing to unpack."""
-    with pytest.raises(Interrupted, match="UnknownContentEncoding"):
+    with pytest.raises(Interrupted, match="packed in a way"):
         body_of(lambda _: Told(200, zlib.compress(b"x"), {"Content-Encoding": coding}))
     assert body_of(lambda _: Told(200, b"", {"Content-Encoding": coding})) == b""
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [(gzip.compress(b"x" * 1000)[:-9], "AnswerCut"), (b"no gzip at all", "BadGzip"), (b"\x1f", "AnswerCut")],
+    [
+        (gzip.compress(b"x" * 1000)[:-9], "was cut"),
+        (b"no gzip at all", "gzip is broken"),
+        (b"\x1f", "was cut"),
+    ],
     ids=["cut", "none", "one byte"],
 )
 def test_a_broken_gzip_is_no_answer(body: bytes, reason: str) -> None:
@@ -401,7 +405,7 @@ def test_a_bomb_is_unpacked_in_small_pieces() -> None:
     sizes = [len(piece) for piece in unpacked([bomb], "gzip")]
     assert max(sizes) <= LONGEST_PIECE
     assert sum(sizes) == 4 * wire.SIZE_LIMIT
-    with pytest.raises(Interrupted, match="TooLarge"):
+    with pytest.raises(Interrupted, match="larger than 16 MB"):
         body_of(lambda _: Told(200, bomb, {"Content-Encoding": "gzip"}))
 
 

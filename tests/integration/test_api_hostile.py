@@ -151,16 +151,19 @@ def test_a_dripping_answer_ends_at_the_deadline(naps: Naps, permits: Permits) ->
     """An answer that comes byte by byte never hits a read's own timeout, yet it is not waited for."""
     dripping = Told(201, b"<R>" + b" " * 10_000 + b"</R>", drip=0.02)
     with served(always(dripping), naps, deadline=0.3, budget=0) as (_, api):
-        with pytest.raises(AnswerLost, match="Deadline"):
+        with pytest.raises(AnswerLost, match=r"no whole answer within 0\.3 s"):
             api.create(Family.ACCOUNT, REALM, [ALICE], permits)
-        with pytest.raises(Unavailable, match="Deadline"):
+        with pytest.raises(Unavailable, match=r"no whole answer within 0\.3 s"):
             api.realms()
 
 
 def test_a_huge_answer_is_not_kept(naps: Naps) -> None:
     """A body above the limit is dropped before it is parsed."""
     huge = Told(body=b"<R>" + b" " * wire.SIZE_LIMIT + b"</R>")
-    with served(always(huge), naps, budget=0) as (_, api), pytest.raises(Unavailable, match="TooLarge"):
+    with (
+        served(always(huge), naps, budget=0) as (_, api),
+        pytest.raises(Unavailable, match="larger than 16 MB"),
+    ):
         api.realms()
 
 
@@ -179,7 +182,7 @@ def test_a_success_that_is_not_the_services(naps: Naps, permits: Permits, body: 
     with served(always(Told(201, body)), naps, budget=1) as (_, api):
         with pytest.raises(AnswerLost):
             api.create(Family.ACCOUNT, REALM, [ALICE], permits)
-        with pytest.raises(Unavailable, match="MalformedAnswer"):
+        with pytest.raises(Unavailable, match="is malformed"):
             api.realms()
 
 
@@ -231,13 +234,13 @@ def test_no_secret_gets_into_an_error_or_a_log(
 def test_a_repetition_is_logged_with_its_reason_alone(
     naps: Naps, permits: Permits, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Class, status, attempt: what a log needs, and nothing of the URL or the answer."""
+    """Reason, status, attempt: what a log needs, and nothing of the URL or the answer."""
     caplog.set_level(logging.INFO, "worker")
     busy = Told(503, b"busy", {"Retry-After": "9"})
     with served(always(busy), naps, budget=15) as (_, api), pytest.raises(TryLater):
         api.create(Family.ACCOUNT, REALM, [ALICE], permits)
-    assert [record.getMessage()[:40] for record in caplog.records] == [
-        "Unavailable (HTTP 503), attempt 1: again"
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "it is not available (HTTP 503); attempt 1"
     ]
 
 
@@ -316,6 +319,6 @@ def test_a_stranger_is_not_spoken_to(naps: Naps, permits: Permits, tmp_path: Pat
     """TLS is verified: nobody without a trusted certificate sees a request, and the reason is told."""
     stranger = strangers_certificate(tmp_path)
     with served(always(Told(201, b"<R/>")), naps, budget=1, tls=stranger) as (server, api):
-        with pytest.raises(Unavailable, match="SSLCertVerificationError"):
+        with pytest.raises(Unavailable, match="the certificate isn't trusted: self-signed certificate"):
             api.create(Family.ACCOUNT, REALM, [ALICE], permits)
         assert server.asked == []

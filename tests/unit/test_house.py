@@ -18,23 +18,24 @@ NOUNS = {"model", "errors"}
 ROOMS: dict[str, set[str]] = {
     "model": set(),
     "errors": set(),
+    "reasons": set(),
     "digest": NOUNS,
     "seal": NOUNS,
     "failpoints": set(),
     "scratch": set(),
-    "roster": NOUNS | {"scratch"},
+    "roster": NOUNS | {"reasons", "scratch"},
     "snapshot": NOUNS | {"scratch", "seal"},
     "wire": NOUNS,
-    "throttle": NOUNS,
-    "ledger": NOUNS,
+    "throttle": NOUNS | {"reasons"},
+    "ledger": NOUNS | {"reasons"},
     "settings": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
-    "srv": NOUNS,
-    "api": NOUNS | {"wire", "throttle"},
+    "srv": NOUNS | {"reasons"},
+    "api": NOUNS | {"reasons", "wire", "throttle"},
     "report": NOUNS | {"ledger"},
     "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
-    "register": NOUNS | {"digest", "srv"},
-    "tasks": NOUNS | {"importing", "settings"},
+    "register": NOUNS | {"digest", "reasons", "srv"},
+    "tasks": NOUNS | {"importing", "reasons", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }
@@ -60,10 +61,10 @@ LIBRARIES: dict[str, set[str]] = {
     "tenacity": {"api"},
     "throttled": {"throttle"},
     "uvicorn": {"sandbox"},
-    # Of the standard library: only these open sockets or databases themselves.
+    # Of the standard library: only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
-    "socket": {"api", "register", "sandbox"},
-    "ssl": {"api", "register"},
+    "socket": {"api", "reasons", "register", "sandbox"},
+    "ssl": {"api", "reasons", "register"},
     "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

@@ -47,7 +47,11 @@ _JITTER = wait_random(0, 0.5)
 
 
 class Again(Exception):
-    """Worth another attempt. ``retry_after``: seconds, where the service asked for them."""
+    """Worth another attempt.
+
+    ``reason``: why, in words for people, with the status where there was one. ``retry_after``: seconds, where
+    the service asked for them.
+    """
 
     def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -121,9 +125,10 @@ class Attempts:
             cooling = asked if asked is not None or reply.status == 503 else UNASKED_COOLING
             if cooling:
                 self._throttle.cool(min(cooling, LONGEST_COOLING))
-            raise Again("Throttled" if reply.status == 429 else "Unavailable", reply.status, asked)
+            what = "it asks for fewer requests" if reply.status == 429 else "it is not available"
+            raise Again(f"{what} (HTTP {reply.status})", reply.status, asked)
         if reply.status == 408 or reply.status >= 500:
-            raise lost_or_again("ServerError", reply.status, writes)
+            raise lost_or_again(f"it answered HTTP {reply.status}", reply.status, writes)
 
     def _spent(self, state: RetryCallState) -> bool:
         # What was slept counts even where the clock didn't move with it, as in a test.
@@ -136,9 +141,8 @@ class Attempts:
         error = _again(state)
         # Never the exception's own text: the library's carries the URL.
         log.info(
-            "%s (HTTP %s), attempt %d: again in %.1f s",
+            "%s; attempt %d: again in %.1f s",
             error.reason,
-            error.status or "-",
             state.attempt_number,
             state.upcoming_sleep,
         )
@@ -148,8 +152,7 @@ def lost_or_again(reason: str, status: int | None, writes: bool) -> AnswerLost |
     """What an answer that never came, or came broken, means: a write may have been done."""
     if not writes:
         return Again(reason, status)
-    seen = f"HTTP {status}" if status else "no answer"
-    return AnswerLost(f"a request was sent, and whether the service did it is not known ({reason}, {seen})")
+    return AnswerLost(f"a request was sent, and whether the service did it is not known: {reason}")
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
@@ -193,9 +196,8 @@ def _given_up(last: Again) -> TryLater:
             "wait a while; --rate keeps below the limit",
             last.retry_after,
         )
-    seen = f"HTTP {last.status}" if last.status else "no connection or no answer"
     return Unavailable(
-        f"the service did not answer as it should in time ({last.reason}, {seen})",
+        f"the service did not answer as it should in time: {last.reason}",
         "check the network, BW_API_URL and the proxy settings",
         last.retry_after,
     )

@@ -70,7 +70,7 @@ class Client:
             try:
                 return read(reply)
             except wire.Malformed as error:
-                reason = f"MalformedAnswer: {error}"
+                reason = f"its answer (HTTP {reply.status}) is malformed: {error}"
                 raise lost_or_again(reason, reply.status, permit is not None) from None
 
         return self._attempts.insist(attempt)

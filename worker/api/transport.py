@@ -11,6 +11,7 @@ import httpx
 
 from worker import __version__
 from worker.api.deadline import Deadline
+from worker.reasons import reason_of
 from worker.wire import SIZE_LIMIT
 
 CONNECT_SECONDS = 10.0
@@ -24,14 +25,14 @@ _GZIP = zlib.MAX_WBITS | 16  # zlib's way to say that the data has gzip's head a
 class NotSent(Exception):
     """No connection was had, so the service never saw the request.
 
-    The text is its cause's class, or DeadlinePassed.
+    The text is the reason in words for people.
     """
 
 
 class Interrupted(Exception):
     """It was sent, at least in part, and no whole answer came.
 
-    The text is its cause's class, or DeadlinePassed; or what is wrong with the answer.
+    The text is the reason, or what is wrong with the answer, in words for people.
     """
 
 
@@ -87,14 +88,7 @@ class Transport:
 
     def _reason(self, error: httpx.HTTPError) -> str:
         late = isinstance(error, httpx.TimeoutException) and self._ends.passed()
-        return "DeadlinePassed" if late else _root(error)
-
-
-def _root(error: BaseException) -> str:
-    """The class of the first cause: ``SSLCertVerificationError`` says more than ``ConnectError``."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    return type(error).__name__
+        return f"no whole answer within {self.deadline:g} s" if late else reason_of(error)
 
 
 def _read(response: httpx.Response) -> bytes:
@@ -103,7 +97,7 @@ def _read(response: httpx.Response) -> bytes:
     for piece in unpacked(response.iter_raw(), response.headers.get("Content-Encoding", "")):
         size += len(piece)
         if size > SIZE_LIMIT:
-            raise Interrupted("AnswerTooLarge")
+            raise Interrupted(f"the answer is larger than {SIZE_LIMIT // 1_000_000} MB")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -120,7 +114,7 @@ def unpacked(raw: Iterable[bytes], coding: str) -> Iterator[bytes]:
     elif coding in ("gzip", "x-gzip"):
         yield from _gunzipped(raw)
     elif any(raw):  # an empty body has none
-        raise Interrupted("UnknownContentEncoding")
+        raise Interrupted("the answer is packed in a way that was not asked for")
 
 
 def _gunzipped(raw: Iterable[bytes]) -> Iterator[bytes]:
@@ -132,6 +126,6 @@ def _gunzipped(raw: Iterable[bytes]) -> Iterator[bytes]:
                 yield unpacking.decompress(rest, LONGEST_PIECE)
                 rest = unpacking.unconsumed_tail
     except zlib.error:
-        raise Interrupted("BadGzip") from None
+        raise Interrupted("the answer's gzip is broken") from None
     if begun and not unpacking.eof:
-        raise Interrupted("AnswerCut")
+        raise Interrupted("the answer was cut")

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.errors import LedgerError, UsageError
 from worker.ledger.schema import migrate
+from worker.reasons import reason_of
 
 _BUSY_MS = 30_000
 """How long a SQLite writer waits for another one."""
@@ -184,11 +185,9 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        # Only the first line: PostgreSQL tells the values of the row in the ones that follow.
-        reason = str(error.orig).partition("\n")[0]
         raise LedgerError(
-            f"the ledger failed: {type(error.orig).__name__}: {reason}",
+            f"the ledger failed: {reason_of(error.orig or error)}",
             "nothing that was committed is lost: put the cause right, then `siproster resume JOB`",
         ) from None
     except SQLAlchemyError as error:
-        raise LedgerError(f"the ledger failed: {type(error).__name__}") from error
+        raise LedgerError(f"the ledger failed: {reason_of(error)}") from error

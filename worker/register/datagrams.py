@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+from worker.reasons import reason_of
 from worker.register.finding import NoAnswer
 from worker.register.message import parse
 from worker.register.timers import Timers
@@ -27,7 +28,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
         try:
             _, link = await loop.create_datagram_endpoint(lambda: cls(timers), remote_addr=address)
         except OSError as error:
-            raise NoAnswer(f"no way to {written(address)}: {error.strerror}") from None
+            raise NoAnswer(f"no way to {written(address)}: {reason_of(error)}") from None
         return link
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
@@ -39,7 +40,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         """A host says that nobody is there: no need to wait for time-outs (RFC 3261, section 18.4)."""
         refused = isinstance(exc, ConnectionRefusedError)
-        why = f"nobody listens on {self.place}" if refused else f"no way to {self.place}"
+        why = f"nobody listens on {self.place}" if refused else f"no way to {self.place}: {reason_of(exc)}"
         self._fail(NoAnswer(why))
 
     @property

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import Iterator
 
+from worker.reasons import reason_of
 from worker.register.finding import Broke, NoAnswer, Undecided
 from worker.register.message import body_length, parse
 from worker.register.timers import Timers
@@ -49,13 +49,12 @@ class Stream(Link):
             reader, writer = await asyncio.wait_for(opening, timers.total)
         except ssl.SSLCertVerificationError as error:
             raise Undecided(
-                f"{written(address)} (tls) can't prove to be {name}: {error.verify_message}"
+                f"{written(address)} (tls) can't prove to be {name}: {reason_of(error)}"
             ) from None
         except ssl.SSLError as error:
-            raise NoAnswer(f"{written(address)} does not speak TLS: {error.reason}") from None
+            raise NoAnswer(f"no connection to {written(address)} (tls): {reason_of(error)}") from None
         except (OSError, TimeoutError) as error:
-            why = os.strerror(error.errno) if error.errno else "no answer"
-            raise NoAnswer(f"no connection to {written(address)} ({transport}): {why}") from None
+            raise NoAnswer(f"no connection to {written(address)} ({transport}): {reason_of(error)}") from None
         return cls(reader, writer, transport, timers)
 
     @property

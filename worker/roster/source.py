@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from worker.errors import UsageError
+from worker.reasons import reason_of
 from worker.roster.spool import Spool
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _from_url(url: str) -> Source:
         raise UsageError(f"{shown}: a package is missing that reads it", _package(url)) from None
     except Exception as error:  # fsspec's back ends raise errors of their own; their texts may hold the URL
         raise UsageError(
-            f"{shown} can't be read: {type(error).__name__}", "check the address and your rights to it"
+            f"{shown} can't be read: {reason_of(error)}", "check the address and your rights to it"
         ) from None
 
 

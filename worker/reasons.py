@@ -1,0 +1,210 @@
+"""Causes in plain words: why a connection, a certificate, a broker or a database failed, for people to read.
+
+The one place that turns an exception of a library into a reason. It imports none of these libraries: their
+classes are known by name, so that every room can ask here. A reason begins in lower case, ends without a
+full stop, names no class of Python's, and repeats no library's text that may hold a URL.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+
+TIMED_OUT = "timed out"
+CUT = "the connection was cut"
+REFUSED = "connection refused"
+NO_NAME = "the host name can't be resolved"
+OTHER_HOST = "the certificate is for another host name"
+UNKNOWN = "for a reason that siproster has no words for"
+
+_NO_CONNECTION = "no connection"
+_NOT_A_NAME = "the host name is none that DNS can hold"
+_NOT_TLS = "the other side doesn't speak TLS there"
+_NO_LOGIN = "the user name or password was refused"
+_DENIED = "the user's rights don't allow it"
+
+_CERTIFICATES = {
+    9: "the certificate is not valid yet",
+    10: "the certificate has expired",
+    62: OTHER_HOST,
+    63: OTHER_HOST,
+    64: OTHER_HOST,
+}
+"""OpenSSL's verification codes (openssl-verification-options(1)); any other one: not trusted."""
+
+_TLS = {
+    "HTTP_REQUEST": _NOT_TLS,
+    "RECORD_LAYER_FAILURE": _NOT_TLS,
+    "UNEXPECTED_EOF_WHILE_READING": CUT,
+    "UNKNOWN_PROTOCOL": _NOT_TLS,
+    "WRONG_VERSION_NUMBER": _NOT_TLS,
+}
+"""OpenSSL's reasons that have better words than their own."""
+
+_SYSTEM = {
+    errno.ECONNREFUSED: REFUSED,
+    errno.ECONNRESET: CUT,
+    errno.ECONNABORTED: CUT,
+    errno.EPIPE: CUT,
+    errno.ESHUTDOWN: CUT,
+    errno.ETIMEDOUT: TIMED_OUT,
+    errno.ENETUNREACH: "the network can't be reached",
+    errno.EHOSTUNREACH: "the host can't be reached",
+}
+
+_NAMES = {
+    "aiohttp.ClientError": _NO_CONNECTION,
+    "builtins.BrokenPipeError": CUT,
+    "builtins.ConnectionError": CUT,
+    "builtins.EOFError": CUT,
+    "builtins.FileNotFoundError": "there is no such file",
+    "builtins.PermissionError": _DENIED,
+    "builtins.TimeoutError": TIMED_OUT,
+    "builtins.UnicodeError": _NOT_A_NAME,
+    "dns.DNSException": "DNS gave no usable answer",
+    "dns.EmptyLabel": _NOT_A_NAME,
+    "dns.LabelTooLong": _NOT_A_NAME,
+    "dns.NameTooLong": _NOT_A_NAME,
+    "dns.NoNameservers": "no DNS server gave a usable answer",
+    "dns.NoResolverConfiguration": "no DNS server is set on this machine (/etc/resolv.conf)",
+    "dns.Timeout": "no DNS server answered in time",
+    "httpcore.ConnectError": _NO_CONNECTION,
+    "httpcore.LocalProtocolError": "the request can't be said in HTTP",
+    "httpcore.NetworkError": CUT,
+    "httpcore.TimeoutException": TIMED_OUT,
+    "httpcore.UnsupportedProtocol": "the address is neither http:// nor https://",
+    "httpx.ConnectError": _NO_CONNECTION,
+    "httpx.DecodingError": "the answer can't be unpacked",
+    "httpx.HTTPError": "no usable answer",
+    "httpx.InvalidURL": "the address is no URL",
+    "httpx.LocalProtocolError": "the request can't be said in HTTP",
+    "httpx.NetworkError": CUT,
+    "httpx.TimeoutException": TIMED_OUT,
+    "httpx.UnsupportedProtocol": "the address is neither http:// nor https://",
+    "kombu.ConnectionError": _NO_CONNECTION,
+    "kombu.KombuError": "the broker gave no usable answer",
+    "kombu.LimitExceeded": "too many connections at once",
+    "kombu.OperationalError": _NO_CONNECTION,
+    "redis.AuthenticationError": _NO_LOGIN,
+    "redis.AuthenticationWrongNumberOfArgsError": _NO_LOGIN,
+    "redis.AuthorizationError": _DENIED,
+    "redis.BusyLoadingError": "Redis is still loading its data",
+    "redis.ClusterDownError": "the Redis cluster is down",
+    "redis.ConnectionError": _NO_CONNECTION,
+    "redis.InvalidResponse": "the other side doesn't speak as Redis does",
+    "redis.MasterDownError": "this Redis has lost the one that it copies",
+    "redis.MaxConnectionsError": "Redis has too many connections",
+    "redis.NoPermissionError": _DENIED,
+    "redis.OutOfMemoryError": "Redis has no memory left",
+    "redis.ReadOnlyError": "this Redis is a copy that takes no writes",
+    "redis.RedisError": "Redis gave no usable answer",
+    "redis.TimeoutError": TIMED_OUT,
+    "throttled.StoreUnavailableError": _NO_CONNECTION,
+    "socksio.ProtocolError": "the proxy doesn't speak SOCKS5",
+}
+"""Library and class to words; a class that isn't here has those of the class that it is made from."""
+
+_STATUS = re.compile(r"\b[1-5][0-9]{2}\b")
+_REDIS_CODE = re.compile(r"[A-Z]{3,20}\b")
+_DRIVER_PREFIX = re.compile(r"^connection (?:failed|is bad): ")
+_ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why it failed, in words for people: ``connection refused``, ``the certificate has expired``.
+
+    The deepest cause that is known decides, since a library's own exception says little of why.
+    """
+    for cause in reversed(list(_causes(error))):
+        if words := _words(cause):
+            return words
+    return UNKNOWN
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what led to it, from the outside in."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError):
+        return _tls(error)
+    if isinstance(error, socket.gaierror):
+        return f"{NO_NAME}: DNS does not answer" if error.errno == socket.EAI_AGAIN else NO_NAME
+    if isinstance(error, OSError) and error.errno:
+        return _SYSTEM.get(error.errno) or _lowered(os.strerror(error.errno))
+    for kind in type(error).__mro__:
+        library = kind.__module__.partition(".")[0]
+        if tell := _TEXTS.get(f"{library}.{kind.__name__}"):
+            return tell(str(error))
+        if words := _NAMES.get(f"{library}.{kind.__name__}"):
+            return words
+    return _NO_CONNECTION if isinstance(error, OSError) else ""
+
+
+def _tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        untrusted = f"the certificate isn't trusted: {_lowered(str(error.verify_message))}"
+        return _CERTIFICATES.get(error.verify_code, untrusted)
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return CUT
+    reason = str(getattr(error, "reason", "") or "")  # set by the ssl module alone
+    if reason in _TLS:
+        return _TLS[reason]
+    return f"TLS failed: {reason.lower().replace('_', ' ')}" if reason else "TLS failed"
+
+
+def _answered(text: str) -> str:
+    status = _STATUS.search(text)
+    return f"it answered HTTP {status[0]}" if status else "it refused"
+
+
+def _proxy(text: str) -> str:
+    """Of a proxy's own text its status alone: the rest is anybody's."""
+    status = _STATUS.search(text)
+    return "the proxy refused the connection" + (f" (HTTP {status[0]})" if status else "")
+
+
+def _protocol(text: str) -> str:
+    """What h11 says of the other side's HTTP."""
+    if "complete message body" in text or "incomplete" in text:
+        return "the answer was cut"
+    return CUT if "disconnected" in text or "closed" in text else "the answer is no HTTP"
+
+
+def _redis_refusal(text: str) -> str:
+    code = _REDIS_CODE.match(text)
+    return "Redis refused the command" + (f" ({code[0]})" if code else "")
+
+
+def _driver(text: str) -> str:
+    """The first line: PostgreSQL tells the values of the row in the ones that follow."""
+    line = _DRIVER_PREFIX.sub("", _ERRNO.sub("", text.strip().partition("\n")[0]))
+    return _lowered(line) or _NO_CONNECTION
+
+
+def _lowered(text: str) -> str:
+    """As a part of a sentence; an abbreviation stays as it is."""
+    text = text.rstrip(".")
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+_TEXTS: dict[str, Callable[[str], str]] = {
+    "aiohttp.ClientResponseError": _answered,
+    "httpcore.ProxyError": _proxy,
+    "httpcore.RemoteProtocolError": _protocol,
+    "httpx.ProxyError": _proxy,
+    "httpx.RemoteProtocolError": _protocol,
+    "psycopg.Error": _driver,
+    "redis.ResponseError": _redis_refusal,
+    "sqlite3.Error": _driver,
+}
+"""Classes of which the text decides."""
