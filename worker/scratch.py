@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from worker.errors import UsageError
+
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 def scratch(cache_kib: int) -> sqlite3.Connection:
     """SQLite's own temporary database (an empty file name), which goes when it is closed.
 
     A file of mode 0600 that has no name from its first moment on, and of which at most ``cache_kib`` KiB are
-    in memory. Sorting goes to disk, too.
+    in memory. Sorting goes to disk, too. Raises UsageError, later too, where the disk takes
+    nothing more.
     """
-    database = sqlite3.connect("", isolation_level=None)
+    database = sqlite3.connect("", isolation_level=None, factory=_Connection)
     for setting in (
         "temp_store = FILE",
         f"cache_size = -{cache_kib}",
@@ -20,3 +28,46 @@ def scratch(cache_kib: int) -> sqlite3.Connection:
     ):
         database.execute(f"PRAGMA {setting}")
     return database
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _NO_ROOM:  # the lowest byte is the kind of error
+            raise
+        raise UsageError(
+            f"the temporary folder takes nothing more: {error}",
+            "make room there, or name another folder in TMPDIR",
+        ) from None
+
+
+class _Cursor(sqlite3.Cursor):
+    """Pages go to disk when there is no room in memory, so any step may find the disk full."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        with _explained():
+            return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> Self:
+        with _explained():
+            return super().executemany(sql, parameters)
+
+    def __next__(self) -> Any:
+        with _explained():
+            return super().__next__()
+
+    def fetchone(self) -> Any:
+        with _explained():
+            return super().fetchone()
+
+
+class _Connection(sqlite3.Connection):
+    """Works with cursors of the kind above; the library's own shortcuts don't ask for one."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return self.cursor(_Cursor).execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        return self.cursor(_Cursor).executemany(sql, parameters)

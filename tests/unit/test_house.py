@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "errors"}
+NOUNS = {"model", "errors", "files", "reasons"}
+"""What every room may import, beside the rooms named for it."""
+
 ROOMS: dict[str, set[str]] = {
     "model": set(),
     "errors": set(),
@@ -22,20 +24,21 @@ ROOMS: dict[str, set[str]] = {
     "digest": NOUNS,
     "seal": NOUNS,
     "failpoints": set(),
-    "scratch": set(),
-    "roster": NOUNS | {"reasons", "scratch"},
+    "files": set(),
+    "scratch": NOUNS,
+    "roster": NOUNS | {"scratch"},
     "snapshot": NOUNS | {"scratch", "seal"},
     "wire": NOUNS,
-    "throttle": NOUNS | {"reasons"},
-    "ledger": NOUNS | {"reasons"},
+    "throttle": NOUNS,
+    "ledger": NOUNS,
     "settings": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
-    "srv": NOUNS | {"reasons"},
-    "api": NOUNS | {"reasons", "wire", "throttle"},
+    "srv": NOUNS,
+    "api": NOUNS | {"wire", "throttle"},
     "report": NOUNS | {"ledger"},
     "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
-    "register": NOUNS | {"digest", "reasons", "srv"},
-    "tasks": NOUNS | {"importing", "reasons", "settings"},
+    "register": NOUNS | {"digest", "srv"},
+    "tasks": NOUNS | {"importing", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }

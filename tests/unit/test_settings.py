@@ -166,11 +166,19 @@ def test_oauth_wins_over_an_api_user() -> None:
     assert loaded.warnings == ("both kinds of credentials are set: BW_CLIENT_ID is used, BW_USERNAME is not",)
 
 
-def test_credentials_in_clear_are_warned_about() -> None:
-    """http is for the loopback interface; anywhere else it shows what it carries."""
-    assert settings(**OAUTH, BW_API_URL="http://127.0.0.1:8080").warnings == ()
-    (warning,) = settings(**OAUTH, BW_API_URL="http://api.example.com").warnings
-    assert "travel in clear" in warning
+def test_credentials_in_clear_are_refused() -> None:
+    """http is for the loopback interface; anywhere else somebody has to allow it, and is warned."""
+    for loopback in ("http://127.0.0.1:8080", "http://127.8.0.1", "http://localhost", "http://[::1]:1"):
+        assert settings(**OAUTH, BW_API_URL=loopback).warnings == ()
+    for host in ("http://api.example.com", "http://localhost.example.com", "http://127.0.0.1.example.com"):
+        for name in ("BW_API_URL", "BW_VOICE_URL"):
+            said = refusal(**OAUTH, **{name: host})
+            assert said.startswith(f"{name} (environment): {host} is not https")
+            assert "SIPROSTER_ALLOW_HTTP=1" in said
+            assert host in refusal(**OAUTH, **{name: host}, SIPROSTER_ALLOW_HTTP="0")
+        (warning,) = settings(**OAUTH, BW_API_URL=host, SIPROSTER_ALLOW_HTTP="1").warnings
+        assert "travel in clear" in warning
+    assert "says neither yes nor no" in refusal(SIPROSTER_ALLOW_HTTP="maybe")
 
 
 def test_default_ledger_is_private(tmp_path: Path) -> None:
@@ -454,6 +462,110 @@ def test_a_file_of_somebody_else_is_not_obeyed_because_it_is_there() -> None:
     assert caught.value.hint.endswith("--config siproster.toml")
     assert file.read(None, "", me=owner).options == {"rate": 2.0}
     assert file.read(Path("siproster.toml"), "", me=owner + 1).options == {"rate": 2.0}
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_found_file_is_a_regular_one(written: bool) -> None:
+    """A FIFO is anybody's words, and one without a writer would be waited for."""
+    os.mkfifo("siproster.toml", 0o600)
+    writer = os.open("siproster.toml", os.O_RDWR) if written else -1
+    if written:
+        os.write(writer, b'BW_API_URL = "https://evil.example"')
+    assert "siproster.toml in the working folder is not a regular file" in refusal(**OAUTH)
+    if written:
+        os.close(writer)
+
+
+def test_a_found_folder_or_device_is_refused() -> None:
+    """Whatever has the file's name, there is a sentence about it."""
+    Path("siproster.toml").mkdir()
+    assert "siproster.toml can't be read: Is a directory" in refusal()
+    Path("siproster.toml").rmdir()
+    Path("siproster.toml").symlink_to("/dev/zero")
+    assert "is not a regular file" in refusal()
+
+
+def test_a_link_of_ones_own_is_obeyed(tmp_path: Path) -> None:
+    """Settings may lie somewhere else; a link that leads nowhere is no file."""
+    Path("siproster.toml").symlink_to(tmp_path / "elsewhere.toml")
+    assert settings().options == {}
+    (tmp_path / "elsewhere.toml").write_text("rate = 3")
+    assert settings().options == {"rate": 3.0}
+
+
+def test_a_named_file_may_be_a_pipe() -> None:
+    """As bash's <(...) makes one: /dev/fd/63. What the user names is the user's own choice."""
+    reading, writing = os.pipe()
+    os.write(writing, b"rate = 4")
+    os.close(writing)
+    assert load({}, {}, Path(f"/dev/fd/{reading}"), "").options == {"rate": 4.0}
+    os.close(reading)
+
+
+def test_a_named_device_is_not_read_for_ever() -> None:
+    """It ends after a size that no settings file has."""
+    with pytest.raises(UsageError, match="/dev/zero is larger than"):
+        load({}, {}, Path("/dev/zero"), "")
+
+
+SERVERS = {
+    "BW_API_URL": "https://elsewhere.example",
+    "BW_VOICE_URL": "https://elsewhere.example",
+    "SIPROSTER_API_PATH": "/elsewhere",
+    "SIPROSTER_BROKER": "rediss://elsewhere.example",
+    "SIPROSTER_LEDGER": "postgresql://me:x@elsewhere.example/d?sslmode=verify-full",
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("secrets", [OAUTH, BASIC, {"SIPROSTER_KEY": KEY}])
+@pytest.mark.parametrize("profile", ["", "acme"])
+def test_a_found_file_names_no_server_for_others_credentials(
+    server: str, secrets: dict[str, str], profile: str
+) -> None:
+    """It could be anybody's: who has it named, or has put both in one place, knows where they go."""
+    toml((f"[profile.{profile}]\n" if profile else "") + f'{server} = "{SERVERS[server]}"')
+    said = refusal(profile, **secrets)
+    assert f"{server} comes from siproster.toml" in said
+    assert "from environment" in said
+    assert "--config siproster.toml; or put both in one place" in said
+    assert CANARY not in said
+    assert KEY not in said
+    named = load({}, secrets, Path("siproster.toml"), profile)
+    assert named.values[server] == SERVERS[server]
+    assert settings(profile, BW_ACCOUNT_ID="1").values[server] == SERVERS[server]  # nothing to give away
+    with Path("siproster.toml").open("a") as more:
+        more.writelines(f'\n{name} = "{value}"' for name, value in secrets.items())
+    assert settings(profile).values[server] == SERVERS[server]
+
+
+def test_credentials_of_a_found_file_go_where_the_environment_says() -> None:
+    """Variables are the user's own; and a file without a server may leave the secrets to them."""
+    toml(f'BW_CLIENT_ID = "id"\nBW_CLIENT_SECRET = "{CANARY}"')
+    assert settings(BW_ACCOUNT_ID="1", BW_API_URL="https://lab.example").endpoint().client_secret == CANARY
+    toml('BW_ENVIRONMENT = "test"\nrate = 2\nSIPROSTER_LEDGER = "sqlite:///jobs.sqlite"')
+    assert settings(**OAUTH, SIPROSTER_KEY=KEY).endpoint().host == "https://test.api.bandwidth.com"
+
+
+def test_a_secret_that_is_not_used_is_not_in_the_way() -> None:
+    """An API user's old password beside OAuth credentials that lie with their host."""
+    toml(f'BW_API_URL = "https://lab.example"\nBW_CLIENT_ID = "id"\nBW_CLIENT_SECRET = "{CANARY}"')
+    assert settings(BW_USERNAME="me", BW_PASSWORD="old").values["BW_API_URL"] == "https://lab.example"
+
+
+def test_a_found_ledger_does_not_get_the_environments_database_password() -> None:
+    """libpq sends PGPASSWORD to any server that asks for one."""
+    toml('SIPROSTER_LEDGER = "postgresql://me@elsewhere.example/d?sslmode=verify-full"')
+    assert "PGPASSWORD from the environment" in refusal(PGPASSWORD=CANARY)
+    assert settings().ledger.startswith("postgresql://me@elsewhere")
+
+
+def test_a_found_file_allows_no_clear_text() -> None:
+    """Nor does it where the host is the environment's."""
+    toml("SIPROSTER_ALLOW_HTTP = 1")
+    assert "siproster.toml sets SIPROSTER_ALLOW_HTTP" in refusal(BW_API_URL="http://lab.example")
+    allowed = load({}, {"BW_API_URL": "http://lab.example"}, Path("siproster.toml"), "")
+    assert allowed.values["BW_API_URL"] == "http://lab.example"
 
 
 def test_no_secret_shows() -> None:

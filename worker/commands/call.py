@@ -78,7 +78,7 @@ def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: boo
     _check_given(given)
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
-    host = session.settings.voice_host()
+    host = session.voice_host
     order = Order(
         number, _sip_uri(given["user"], _realm_host(session, given["realm"])), application, answer_url
     )

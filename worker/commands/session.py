@@ -25,6 +25,7 @@ from worker.model import Endpoint, Options
 from worker.roster.source import without_secrets
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
+from worker.settings.addresses import is_bandwidth
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,13 +53,28 @@ class Session:
     def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
+        self._warn = warn
         for warning in self.settings.warnings if warn else ():
             say(f"warning: {warning}", "yellow")
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Whose account, where; UsageError says what is not set."""
-        return self.settings.endpoint()
+        """Whose account, where; UsageError says what is not set. Tells a host that isn't Bandwidth's."""
+        endpoint = self.settings.endpoint()
+        self._tell_host("BW_API_URL", "signing in at")
+        return endpoint
+
+    @cached_property
+    def voice_host(self) -> str:
+        """Where calls are placed; UsageError where nobody said that the token may go there."""
+        host = self.settings.voice_host()
+        self._tell_host("BW_VOICE_URL", "calling through")
+        return host
+
+    def _tell_host(self, name: str, what: str) -> None:
+        host, source = self.settings.values[name], self.settings.sources[name]
+        if self._warn and not is_bandwidth(host):
+            say(f"{what} {host} ({name}, from {source})")
 
     @cached_property
     def keys(self) -> list[bytes]:

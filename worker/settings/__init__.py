@@ -13,8 +13,9 @@ from pathlib import Path
 import platformdirs
 
 from worker.errors import UsageError
+from worker.files import make_folder
 from worker.model import Endpoint
-from worker.settings import addresses, file, keys
+from worker.settings import addresses, file, keys, trust
 from worker.settings.names import DEFAULTS, FLAGS, SECRETS
 
 HOSTS = {
@@ -32,6 +33,7 @@ _CHECKS: Mapping[str, Callable[[str], str]] = {
     "SIPROSTER_LEDGER": addresses.ledger,
     "SIPROSTER_KEY": keys.checked,
     "SIPROSTER_API_PATH": addresses.api_path,
+    "SIPROSTER_ALLOW_HTTP": addresses.switch,
     "BW_ACCOUNT_ID": addresses.account,
     "BW_API_URL": addresses.api_host,
     "BW_VOICE_URL": addresses.api_host,
@@ -147,6 +149,7 @@ def load(
         if values[name] and name in _CHECKS:
             values[name] = _checked(name, values[name], sources[name])
     _fill_in(values, sources)
+    trust.check(values, sources, content.name if content.found else "", environ)
     warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values))
     return Settings(values, sources, content.options, warnings)
 
@@ -206,7 +209,7 @@ def default_ledger(state_of: Callable[[str], Path] = platformdirs.user_state_pat
 
 def _make_private(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UsageError(
             f"the folder for the ledger can't be made: {folder}: {error.strerror}",

@@ -6,6 +6,7 @@ setting's name, which the caller adds.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -13,7 +14,6 @@ from urllib.parse import SplitResult, urlsplit
 from worker.errors import UsageError
 
 _SQLITE = "sqlite:///"
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 # Up to the last @: a password with an unescaped / or @ must not show either.
 _USER_INFO = re.compile(r"//(?:([^:@/?#]*):)?.*@", re.DOTALL)
@@ -44,7 +44,15 @@ def api_host(text: str) -> str:
 
 def travels_in_clear(host: str) -> bool:
     """Whether what is sent there can be read on the way."""
-    return host.startswith("http://") and urlsplit(host).hostname not in _LOOPBACK
+    return host.startswith("http://") and not is_loopback(urlsplit(host).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to this host stays on this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_bandwidth(host: str) -> bool:
@@ -57,6 +65,13 @@ def api_path(text: str) -> str:
     if not re.fullmatch(r"(/[\w.-]+)+/?", text, re.ASCII):
         raise UsageError(f"{hidden(text)!r} is not a path", "write it as /api/v2")
     return text.rstrip("/")
+
+
+def switch(text: str) -> str:
+    """``1``; empty for what says no."""
+    if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
+        raise UsageError(f"{hidden(text)!r} says neither yes nor no", "write 1, or leave it out")
+    return "1" if text.lower() in ("1", "true", "yes") else ""
 
 
 def account(text: str) -> str:

@@ -14,10 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.errors import UsageError
+from worker.files import open_found
 from worker.settings import addresses
 from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
 
 NAME = "siproster.toml"
+
+_LONGEST = 1 << 20
+"""Bytes; a device that never ends is read no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Content:
     """What the file says for the chosen profile."""
 
     name: str = NAME
+    found: bool = False
+    """Whether nobody named the file: it was just there, in the working folder."""
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -34,59 +40,82 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
     """The file's settings and options; nothing where ``config`` is None and no file is there.
 
     ``me``: the user who trusts himself and root; else the process's own. UsageError for a file that others
-    may write, that was only found and belongs to somebody else, that can't be read, is no TOML, holds a name
-    that is none of ours or a value of another kind, and for a profile that it doesn't have.
+    may write, that was only found and is no regular file or belongs to somebody else, that can't be read, is
+    no TOML, holds a name that is none of ours or a value of another kind, and for a profile that it doesn't
+    have.
     """
     path = config or Path(NAME)
-    if config is None and not path.exists():
+    trusted = {os.geteuid() if me is None else me, 0} if config is None else None
+    try:
+        document, exposed = _document(path, trusted)
+    except FileNotFoundError as error:
+        if config:
+            raise UsageError(f"{path} can't be read: {error.strerror}") from None
         if profile:
             raise UsageError(
                 f"--profile {profile} needs a {NAME} in the working folder", "or name one with --config FILE"
-            )
+            ) from None
         return Content()
-    trusted = {os.geteuid() if me is None else me, 0} if config is None else None
-    document = _document(path, trusted)
     tables = _profiles(path, document.pop("profile", {}))
     if profile and profile not in tables:
         raise UsageError(f"{path} has no profile {profile!r}", _guess(profile, tables))
     everyones = _sorted_out(path, document)
     own = {name: _sorted_out(path, table) for name, table in tables.items()}
-    return _content(path, profile, everyones | own.get(profile, {}))
+    merged = everyones | own.get(profile, {})
+    return _content(path, profile, merged, found=config is None, exposed=exposed)
 
 
-def _document(path: Path, trusted: set[int] | None) -> dict[str, object]:
-    """``trusted``: whose the file must be; None: somebody named it."""
+def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], bool]:
+    """The file's tables, and whether others may read it. ``trusted``: whose it must be; None: it was named.
+
+    Raises FileNotFoundError as it is. The file is looked at once it is open, so that nobody can put another
+    in its place.
+    """
     try:
-        with path.open(
-            "rb"
-        ) as file:  # looked at once it is open, so that nobody can put another in its place
-            _refuse_strangers(path, os.fstat(file.fileno()), trusted)
-            return tomllib.loads(file.read().decode("utf-8-sig"))
+        with path.open("rb") if trusted is None else open_found(path) as file:
+            facts = os.fstat(file.fileno())
+            if trusted is not None:
+                _refuse_found(path, facts, trusted)
+            if stat.S_ISREG(facts.st_mode):  # a pipe's end is its owner's alone
+                _refuse_written_by_others(path, facts)
+            content = file.read(_LONGEST + 1)
+        if len(content) > _LONGEST:
+            raise UsageError(f"{path} is larger than {_LONGEST:,} bytes: no settings file is")
+        return tomllib.loads(content.decode("utf-8-sig")), bool(facts.st_mode & 0o077)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise UsageError(f"{path}: its arrays or tables lie too deep in each other") from None
+    except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
         raise UsageError(f"{path} is not TOML: {error}", 'a text stands in quotes: name = "value"') from None
 
 
-def _refuse_strangers(path: Path, facts: os.stat_result, trusted: set[int] | None) -> None:
-    """Settings say where credentials are sent: whoever writes them could have them sent to himself.
+def _refuse_found(path: Path, facts: os.stat_result, trusted: set[int]) -> None:
+    """Settings say where credentials are sent: who writes them could have them sent to himself.
 
-    So nobody else may be able to write the file (as with ssh's, ssh_config(5)); and one that is only found,
-    in a folder that may be anybody's, must be the user's own or root's (as with git's, safe.directory).
+    So one that is only found, in a folder that may be anybody's, must be the user's own or root's, as with
+    git's safe.directory; the link, too, where it is one.
     """
-    if not stat.S_ISREG(facts.st_mode):  # a pipe's end is its owner's alone
-        return
+    link, leads_to = path.lstat(), path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise UsageError(f"{path} in the working folder is not a regular file", f"name it: --config {path}")
+    if {facts.st_uid, link.st_uid} - trusted or not os.path.samestat(facts, leads_to):
+        raise UsageError(
+            f"{path} in the working folder is another user's, who could have your credentials sent to him",
+            f"look what is in it; if it is right: --config {path}",
+        )
+
+
+def _refuse_written_by_others(path: Path, facts: os.stat_result) -> None:
+    """As with ssh's, ssh_config(5)."""
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(
             f"{path} can be written by others: they could have your credentials sent to them",
             f"look what is in it, then run: chmod go-w {path}",
-        )
-    if trusted is not None and {facts.st_uid, path.lstat().st_uid} - trusted:
-        raise UsageError(
-            f"{path} in the working folder is another user's, who could have your credentials sent to him",
-            f"look what is in it; if it is right: --config {path}",
         )
 
 
@@ -121,11 +150,12 @@ def _guess(word: str, known: Iterable[str]) -> str:
     return f"did you mean {folded[near[0]]}?" if near else f"known: {', '.join(folded.values())}"
 
 
-def _content(path: Path, profile: str, merged: Mapping[str, object]) -> Content:
+def _content(
+    path: Path, profile: str, merged: Mapping[str, object], *, found: bool, exposed: bool
+) -> Content:
     settings = {name: str(value) for name, value in merged.items() if name in DEFAULTS}
     options = {name: value for name, value in merged.items() if name in OPTIONS}
     name = f"{path}, profile {profile}" if profile else str(path)
     secret = SECRETS & settings.keys() or any(addresses.hidden(value) != value for value in settings.values())
-    exposed = secret and path.stat().st_mode & 0o077
     warning = f"{path} holds a secret and can be read by others; run: chmod 600 {path}"
-    return Content(name, settings, options, (warning,) if exposed else ())
+    return Content(name, found, settings, options, (warning,) if secret and exposed else ())

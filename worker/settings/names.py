@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 DEFAULTS = {
     "SIPROSTER_BROKER": "",
     "SIPROSTER_LEDGER": "",
     "SIPROSTER_KEY": "",
     "SIPROSTER_API_PATH": "/api/v2",
+    "SIPROSTER_ALLOW_HTTP": "",
     "BW_ACCOUNT_ID": "",
     "BW_CLIENT_ID": "",
     "BW_CLIENT_SECRET": "",
@@ -29,9 +31,9 @@ SECRETS = frozenset({"SIPROSTER_KEY", "BW_CLIENT_SECRET", "BW_PASSWORD"})
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str) and "\0" not in value:  # no variable and no argument can hold one
         return value
-    raise TypeError("a text in quotes")
+    raise TypeError("a text in quotes, without NUL")
 
 
 def _flag(value: object) -> bool:
@@ -48,8 +50,9 @@ def _whole(value: object) -> int:
 
 def _number(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    raise TypeError("a number")
+        with suppress(OverflowError):
+            return float(value)
+    raise TypeError("a number, and not too large a one")
 
 
 def text_or_whole(value: object) -> str:

@@ -1,0 +1,64 @@
+"""Who gets credentials: never a server that only a file of the working folder names."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.program import Program
+from tests.sandbox import Sandbox
+
+
+@contextmanager
+def stranger() -> Iterator[tuple[str, list[str]]]:
+    """Somebody else's server: its address, and what it was asked."""
+    asked: list[str] = []
+
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(f"{self.path} {self.headers}")
+            self.send_error(404)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_found_file_leads_no_credentials_astray(office: Program) -> None:
+    """Neither a regular file nor a FIFO, which would be read and waited for; named, it is the user's word."""
+    path = office.work / "siproster.toml"
+    del office.environment["BW_API_URL"], office.environment["BW_VOICE_URL"]
+    with stranger() as (url, asked):
+        path.write_text(f'BW_API_URL = "{url}"')
+        path.chmod(0o600)
+        refused = office.run("realm", "list")
+        assert (refused.code, asked) == (6, [])
+        assert "BW_API_URL comes from siproster.toml" in refused.stderr
+        assert "--config siproster.toml" in refused.stderr
+        named = office.run("realm", "list", "--config", "siproster.toml")
+        assert f"signing in at {url} (BW_API_URL, from siproster.toml)" in named.stderr
+        assert len(asked) == 1
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    hangs = office.run("realm", "list", seconds=30)
+    assert (hangs.code, "is not a regular file" in hangs.stderr) == (6, True), hangs.stderr
+
+
+def test_a_host_that_is_not_bandwidths_is_told_once(
+    office: Program, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """By a command that signs in; one that only looks into the ledger doesn't."""
+    (tmp_path / "staff.csv").write_text("username,password\nbob,Tb7xQ2mK9rL4vN8s\n")
+    line = f"signing in at {sandbox.url} (BW_API_URL, from environment)"
+    assert office.run("import", tmp_path / "staff.csv").stderr.count(line) == 1
+    assert "signing in" not in office.run("jobs").stderr

@@ -1,0 +1,77 @@
+"""Files and folders for their owner alone, whatever the umask says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, each with mode 0700. Others stay as they are.
+
+    Raises OSError; FileExistsError where something else has the name.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        try:
+            one.mkdir(mode=0o700)
+        except FileExistsError:  # somebody else made it meanwhile
+            continue
+        if one.stat().st_mode & 0o700 != 0o700:  # an umask can take the owner's own rights away, too
+            one.chmod(0o700)
+    if not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+
+
+def new_file(path: Path) -> int:
+    """Make a file of mode 0600 and open it for writing: its descriptor.
+
+    Raises OSError; FileExistsError where something has that name, a link that leads nowhere included.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def new_part(path: Path) -> tuple[int, Path]:
+    """Make a file beside ``path`` under a name that nobody can guess, to be renamed when it is whole."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    return new_file(part), part
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file of mode 0600 that takes its name when it is whole and on the disk.
+
+    Raises OSError; FileExistsError where something has that name by then, which is left alone.
+    """
+    descriptor, part = new_part(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _give_name(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def open_found(path: Path) -> BinaryIO:
+    """Open a file that nobody named for reading: a FIFO without a writer is no reason to wait for one."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb")
+
+
+def _give_name(part: Path, path: Path) -> None:
+    """A rename would put the file in the place of one that appeared meanwhile; a link doesn't."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: reserve the name, then rename over what is ours
+        os.close(new_file(path))
+        part.replace(path)

@@ -1,0 +1,65 @@
+"""Which server may be given credentials, by where its address and they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from worker.errors import UsageError
+from worker.settings import addresses
+from worker.settings.file import NAME
+
+ALLOW_HTTP = "SIPROSTER_ALLOW_HTTP"
+
+_HOSTS = ("BW_API_URL", "BW_VOICE_URL")
+_SERVERS = (*_HOSTS, "SIPROSTER_API_PATH", "SIPROSTER_BROKER", "SIPROSTER_LEDGER")
+"""Settings that say where something is sent."""
+
+_NAMED = f"look what is in it; if it is right, name it: --config {NAME}"
+
+
+def check(
+    values: Mapping[str, str], sources: Mapping[str, str], found: str, environ: Mapping[str, str]
+) -> None:
+    """Raise UsageError where credentials could be led astray.
+
+    ``found``: the source of what a settings file says that nobody named, since it was just there in the
+    working folder; empty: there is none. Somebody else's checkout or archive may hold such a file: it must
+    not say where credentials go that are not its own, nor that they may go there unencrypted.
+    """
+    if found:
+        _refuse_leading_astray(values, sources, found, environ)
+    for name in _HOSTS:
+        if addresses.travels_in_clear(values[name]) and not values[ALLOW_HTTP]:
+            raise UsageError(
+                f"{name} ({sources[name]}): {values[name]} is not https: credentials would travel in clear",
+                f"write it as https://HOST; {ALLOW_HTTP}=1 allows it all the same",
+            )
+
+
+def _refuse_leading_astray(
+    values: Mapping[str, str], sources: Mapping[str, str], found: str, environ: Mapping[str, str]
+) -> None:
+    if values[ALLOW_HTTP] and sources[ALLOW_HTTP] == found:
+        raise UsageError(f"{found} sets {ALLOW_HTTP}, and was only found in the working folder", _NAMED)
+    server = next((name for name in _SERVERS if _is_server(name, values) and sources[name] == found), None)
+    secret = next((name for name in _secrets(values, environ) if sources.get(name) != found), None)
+    if server and secret:
+        raise UsageError(
+            f"{server} comes from {found}, which was only found in the working folder, and {secret} from "
+            f"{sources.get(secret, 'the environment')}: it is not given to "
+            f"{addresses.hidden(values[server])}",
+            f"{_NAMED}; or put both in one place",
+        )
+
+
+def _is_server(name: str, values: Mapping[str, str]) -> bool:
+    """A SQLite ledger is a file, which is sent nothing."""
+    return bool(values[name]) and not (name == "SIPROSTER_LEDGER" and addresses.sqlite_path(values[name]))
+
+
+def _secrets(values: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
+    """The secrets that would be used."""
+    used = "BW_CLIENT_SECRET" if values["BW_CLIENT_ID"] else "BW_PASSWORD"
+    yield from (name for name in (used, "SIPROSTER_KEY") if values[name])
+    if environ.get("PGPASSWORD") and not addresses.sqlite_path(values["SIPROSTER_LEDGER"]):
+        yield "PGPASSWORD"  # libpq gives it to any server that asks
