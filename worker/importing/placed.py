@@ -11,7 +11,6 @@ from worker.ledger import Ledger
 from worker.model import Job, Outcome, Problem, Row, Status
 from worker.seal import Seal
 
-
 _HINT = "to try it, put the corrected row into a file of its own: siproster verify FILE"
 
 
