@@ -30,6 +30,14 @@ def digests(composite: str, realm: str, password: str) -> tuple[str, str]:
     )
 
 
+def session_digest(ha1: str, nonce: str, cnonce: str) -> str:
+    """Return the digest that stands in the place of ``ha1`` where the algorithm is ``MD5-sess``.
+
+    The nonce is the challenge's, the cnonce that of the first answer to it (RFC 2617, section 3.2.2.2).
+    """
+    return _md5(f"{ha1}:{nonce}:{cnonce}")
+
+
 def response(ha1: str, uri: str, nonce: str, cnonce: str = "", count: str = "") -> str:
     """What answers a registrar's challenge to REGISTER (RFC 2617, section 3.2.2): 32 hex digits, MD5.
 

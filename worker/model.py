@@ -146,6 +146,8 @@ class Row:
     hash1: str = field(default="", repr=False)
     """The roster's own digest: used where there is no password, else held against it."""
     hash1b: str = field(default="", repr=False)
+    corrected: bool = False
+    """Its password was corrected for a retry, so the roster's is another one."""
 
     @property
     def composite(self) -> str:

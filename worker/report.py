@@ -109,11 +109,11 @@ def write_undone(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) ->
         for page in ledger.rows.pages(job.id):
             results = ledger.undoing.results(job.id, page.first_line, page.last_line)
             rows = open_page(job.id, page.seq, page.sealed) if results else ()
-            for line, user, domain, realm, _application, cells in rows:
+            for line, user, domain, realm, _application, cells, *_ in rows:
                 if one := results.get(line):
                     outcome = page.outcomes.get(line)
                     write([
-                        job.id, str(line), one.result, user, domain, hosts.get(realm, str(realm)),
+                        job.id, str(line), one.result, user, domain, hosts.get(realm, job.options.realm),
                         outcome.credential_id if outcome else "", one.code, one.error, *cells,
                     ])  # fmt: skip
     return folder / UNDO
@@ -199,9 +199,10 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
 def _lines(ledger: Ledger, open_page: OpenPage, job: Job) -> Iterator[tuple[Status, list[str]]]:
     hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
     for page in ledger.rows.pages(job.id):
-        for line, user, domain, realm, _application, cells in open_page(job.id, page.seq, page.sealed):
+        for line, user, domain, realm, _application, cells, *_ in open_page(job.id, page.seq, page.sealed):
             outcome = page.outcomes.get(line) or Outcome(line, Status.UNPROCESSED)
-            host = hosts.get(realm, "") if isinstance(realm, int) else realm
+            # A realm without a host name was never made (--create-realm).
+            host = hosts.get(realm, job.options.realm) if isinstance(realm, int) else realm
             own = [user, domain, host, outcome.credential_id, outcome.code, outcome.error]
             yield outcome.status, [
                 job.id, str(line), outcome.status.value,

@@ -114,18 +114,22 @@ class Phone:
         self.wire.send(self.request(*headers, uri=uri))
         return self.wire.receive()
 
-    def authorization(self, challenge: dict[str, str], *, qop: bool = True, uri: str = "") -> str:
-        """The header that answers a challenge."""
+    def authorization(
+        self, challenge: dict[str, str], *, qop: bool = True, uri: str = "", own: str = "0a4f113b"
+    ) -> str:
+        """The header that answers a challenge; ``own``: the client's nonce."""
         uri = uri or f"sip:{self.realm}"
         self.count += 1
-        count, own = f"{self.count:08x}", "0a4f113b"
+        count, algorithm = f"{self.count:08x}", challenge["algorithm"]
         middle = [count, own, "auth"] if qop else []
         secret = md5(self.name, self.realm, self.password)
+        if algorithm == "MD5-sess":
+            secret = md5(secret, challenge["nonce"], own)
         response = md5(secret, challenge["nonce"], *middle, md5("REGISTER", uri))
         also = f', qop=auth, nc={count}, cnonce="{own}"' if qop else ""
         return (
             f'Authorization: Digest username="{self.name}", realm="{self.realm}", '
-            f'nonce="{challenge["nonce"]}", uri="{uri}", response="{response}", algorithm=MD5{also}'
+            f'nonce="{challenge["nonce"]}", uri="{uri}", response="{response}", algorithm={algorithm}{also}'
         )
 
     def register(self, *headers: str, qop: bool = True) -> Answer:

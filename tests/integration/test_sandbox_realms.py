@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -28,6 +29,36 @@ def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
     """A client of a sandbox as new."""
     with client(sandbox) as connected:
         yield connected
+
+
+@pytest.mark.parametrize("odd", ["\x01", "<", "]]>", "&amp;", "\r\nX: y", "\x7f", "é\ufffe", "%", "\ud800"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        REALMS,
+        CREDENTIALS,
+        f"{REALMS}/office/sipcredentials",
+        f"{ACCOUNT_PATH}/calls",
+        f"{REALMS}/office/elsewhere",
+    ],
+)
+def test_what_is_echoed_is_well_formed(http: httpx.Client, path: str, odd: str) -> None:
+    """A refusal repeats the path that was asked for, in XML or JSON that can be read."""
+    answer = http.get(f"{path}/{quote('x' + odd, safe='', errors='surrogatepass')}")
+    assert answer.status_code == 404
+    if path.endswith("/calls"):
+        assert "x" in answer.json()["description"]
+    else:
+        assert "x" in "".join(texts(answer, "ResponseStatus/Description"))
+
+
+def test_a_page_that_is_not_named_is_elsewhere_whatever_the_path(http: httpx.Client) -> None:
+    """303 says where in ASCII, also where the realm is called otherwise."""
+    answer = http.get(f"{REALMS}/OFFICE/sipcredentials")
+    assert (answer.status_code, answer.headers["Location"]) == (
+        303, f"{REALMS}/OFFICE/sipcredentials?page=1&size=500",
+    )  # fmt: skip
+    assert http.get(f"{REALMS}/%C3%A9%0D%0A/sipcredentials").status_code == 404
 
 
 def with_token(sandbox: Sandbox, bearer: str) -> int:

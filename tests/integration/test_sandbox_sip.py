@@ -12,9 +12,11 @@ from xml.sax.saxutils import escape
 import httpx
 import pytest
 
+from tests.integration.registering import entry, of_one
 from tests.integration.sandbox_client import CREDENTIALS, REALMS, client, realm_body, texts
 from tests.integration.sip_phone import Phone, Wire, md5
 from tests.sandbox import Sandbox
+from worker.register import Asking, AuthName, Finding, Place, Verdict
 
 PASSWORD = "Tb7xQ2mK9rL4vN8s"
 USERS = {"clitest": PASSWORD, "bob@somewhere.com": 'päss,"wörd\\', "+1919": PASSWORD}
@@ -290,6 +292,40 @@ def test_an_edge_that_wants_sha256(registrar: Sandbox, phone: Phone) -> None:
     registrar.knobs(sip_sha256="only")
     challenge = phone.ask().challenge("SHA-256")
     assert phone.ask(phone.authorization(challenge)).status == 403
+
+
+def test_an_edge_that_wants_sessions(registrar: Sandbox, phone: Phone) -> None:
+    """sip_md5_sess: the password opens it, a guess doesn't, nor plain MD5 where it is the only challenge."""
+    registrar.knobs(sip_md5_sess="first")
+    algorithms = [re.search(r"algorithm=([\w-]+)", one) for one in phone.ask().all("www-authenticate")]
+    assert [found[1] for found in algorithms if found] == ["MD5-sess", "MD5"]
+    assert phone.register().status == 200
+    registrar.knobs(sip_md5_sess="only")
+    asked = phone.ask().challenge("MD5-sess")
+    assert phone.ask(phone.authorization({**asked, "algorithm": "MD5"})).status == 403
+    assert phone.ask(phone.authorization(asked, qop=False)).status == 400
+    assert phone.ask(phone.authorization(asked)).status == 200
+    assert phone.ask(phone.authorization(asked)).status == 200
+    assert phone.ask(phone.authorization(asked, own="another")).challenge("MD5-sess")["stale"] == "true"
+    phone.password = "guess"
+    assert phone.ask(phone.authorization(phone.ask().challenge("MD5-sess"))).status == 403
+
+
+@pytest.mark.parametrize(("name", "digest"), [("user", "hash1"), ("user@realm", "hash1b")])
+@pytest.mark.parametrize("with_contact", [False, True])
+def test_sessions_are_answered_from_the_stored_digests(
+    registrar: Sandbox, realm: str, name: str, digest: str, with_contact: bool
+) -> None:
+    """What verify does where MD5-sess is all that is offered; with a contact, the session goes on."""
+    registrar.knobs(sip_md5_sess="only")
+    place = Place("127.0.0.1", registrar.sip_port)
+    found = of_one(
+        Asking(place=place, auth_name=AuthName(name), with_contact=with_contact),
+        entry("clitest", PASSWORD, realm),
+    )
+    assert found == Finding(Verdict.REGISTERS, bindings=0)
+    assert digest in {line["digest"] for line in registrar.lines("sip")}
+    assert bound(registrar) == {}
 
 
 def test_an_edge_that_is_silent_slow_or_out_of_order(registrar: Sandbox, phone: Phone) -> None:

@@ -105,17 +105,19 @@ def test_a_job_with_its_roster(siproster: Program, edge: Sandbox) -> None:
 
 
 def test_a_row_that_was_corrected_is_told_apart(siproster: Program, edge: Sandbox) -> None:
-    """The roster has another name than the job: not tried with a password that may be another's."""
-    mine = roster_of(siproster.work / "staff.csv", [*users(2), WRONG])
+    """The roster has another name or password than the job: no REGISTER is sent for such a row."""
+    mine = roster_of(siproster.work / "staff.csv", [WRONG, User("ext9", "")])
     job = run(siproster, "import", mine, code=10)
     failed = Path(job["files"]["failed"])
-    (row,) = result_rows(failed)
-    write(failed, [{**row, "username": "nobody"}])
+    name, password = result_rows(failed)
+    write(failed, [{**name, "username": "nobody", "password": ""}, {**password, "password": "Pw-4712-new"}])
     retried = run(siproster, "retry", job["job"], "--corrections", failed)
     facts = run(siproster, "verify", retried["job"], "--roster", mine, "--registrar", place(edge), code=None)
-    assert facts["counts"] == {"invalid": 1}
-    (told,) = result_rows(facts["files"]["verify"])
-    assert (told["bw__username"], "corrected" in told["bw__error"]) == ("nobody", True)
+    assert facts["counts"] == {"invalid": 2}
+    told = result_rows(facts["files"]["verify"])
+    assert [row["bw__username"] for row in told] == ["nobody", "ext9"]
+    assert ["another name" in told[0]["bw__error"], "another password" in told[1]["bw__error"]] == [True] * 2
+    assert edge.lines("sip") == []
 
 
 def test_digests_in_place_of_passwords(siproster: Program, edge: Sandbox) -> None:

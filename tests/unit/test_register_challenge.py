@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
@@ -32,10 +33,17 @@ def chosen(*challenges: str, status: int = 401) -> Challenge:
     return challenge(asking(*challenges, status=status), REALM)
 
 
+def md5(text: str) -> str:
+    """In hexadecimal digits."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
 def parameters(value: str) -> dict[str, str]:
     """Those of a header that answers."""
     assert value.startswith("Digest ")
-    return {name: quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|(\w+))', value)}
+    return {
+        name: quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([\w-]+))', value)
+    }
 
 
 def test_an_answer_with_qop() -> None:
@@ -49,6 +57,23 @@ def test_an_answer_with_qop() -> None:
         "username": "alice", "realm": REALM, "nonce": "n1", "uri": f"sip:{REALM}", "algorithm": "MD5",
         "qop": "auth", "nc": "00000001", "opaque": "o",
     }  # fmt: skip
+
+
+def test_an_answer_of_a_session() -> None:
+    """MD5-sess: its digest is made of Hash1, the nonce and the first cnonce, which all answers share.
+
+    RFC 2617, section 3.2.2.2; the numbers are hashlib's, by hand.
+    """
+    asked = chosen(f'Digest realm="{REALM}", nonce="n1", qop="auth", algorithm=md5-SESS')
+    first, second = (parameters(asked.answer("alice", HA1, f"sip:{REALM}", use)[1]) for use in (1, 2))
+    assert (first["algorithm"], first["nc"], second["nc"]) == ("MD5-sess", "00000001", "00000002")
+    assert first["cnonce"] == second["cnonce"]
+    session = md5(f"{HA1}:n1:{first['cnonce']}")
+    for given in (first, second):
+        of_request = md5(f"REGISTER:sip:{REALM}")
+        assert given["response"] == md5(f"{session}:n1:{given['nc']}:{given['cnonce']}:auth:{of_request}")
+    again = chosen(f'Digest realm="{REALM}", nonce="n1", qop="auth", algorithm=MD5-sess')
+    assert parameters(again.answer("alice", HA1, "sip:x")[1])["cnonce"] != first["cnonce"]
 
 
 def test_an_answer_without_qop() -> None:
@@ -98,6 +123,12 @@ def test_the_first_that_can_be_answered(before: str) -> None:
         assert chosen(f"{before}, {GOOD}, {later}").nonce == "n1"
 
 
+def test_sessions_are_answered_in_their_turn() -> None:
+    """The topmost that can be answered, MD5-sess or MD5 (RFC 8760, section 2.4)."""
+    session = f'Digest realm="{REALM}", nonce="n0", algorithm=MD5-sess, qop="auth"'
+    assert (chosen(session, GOOD).algorithm, chosen(GOOD, session).algorithm) == ("MD5-sess", "MD5")
+
+
 @pytest.mark.parametrize(
     "written",
     [
@@ -121,7 +152,8 @@ def test_as_careless_servers_write_it(written: str) -> None:
         ('Digest realm="other.example", nonce="n"', "asks for the realm 'other.example'"),
         ('Basic realm="x"', "the server wants basic, not Digest"),
         (f'Digest realm="{REALM}", nonce="n", qop="auth-int"', "qop=auth-int"),
-        (f'Digest realm="{REALM}", nonce="n", algorithm=MD5-sess', "MD5-SESS"),
+        (f'Digest realm="{REALM}", nonce="n", algorithm=MD5-sess', "MD5-sess without qop"),
+        (f'Digest realm="{REALM}", nonce="n", algorithm=AKAv1-MD5, qop="auth"', "AKAV1-MD5; the stored"),
         (f'Digest realm="{REALM}", nonce=""', "damaged"),
         (f'Digest realm="{REALM}", nonce="n", opaque="\x07"', "damaged"),
         ("", "does not say how"),

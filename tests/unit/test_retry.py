@@ -15,6 +15,7 @@ from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
 from worker.importing.job import new_job
 from worker.importing.packing import open_chunk, seal_chunk
+from worker.importing.placed import placed
 from worker.importing.plan import plan, start
 from worker.importing.retry import EarlierRows
 from worker.ledger import Ledger
@@ -51,6 +52,18 @@ def imported(ledger: Ledger, content: str, options: Options, statuses: Mapping[i
         settle(ledger, job, chunk.seq, statuses)
     if not ledger.jobs.finish(job.id):
         ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by desk:7")
+    return ledger.jobs.get(job.id)
+
+
+def retried(ledger: Ledger, rows: EarlierRows, statuses: Mapping[int, Status]) -> Job:
+    """A job that retries another and is over."""
+    endpoint = Endpoint("https://api.example.com", "9900001")
+    job = new_job(endpoint, rows.options, rows, SEAL.fingerprint, rows.parent.id)
+    ledger.jobs.begin(job, "desk:1")
+    start(ledger, job, plan(ledger, SEAL, Realms(), job, rows))
+    for chunk in ledger.chunks.kept(job.id):
+        settle(ledger, job, chunk.seq, statuses)
+    ledger.jobs.finish(job.id)
     return ledger.jobs.get(job.id)
 
 
@@ -111,6 +124,29 @@ def test_corrections_are_laid_over(ledger: Ledger) -> None:
     bob, carol = again(ledger, staff(ledger), corrections)
     assert (bob.user, bob.password, bob.cells) == ("robert", f"{GOOD}bob", ("robert", "office", ""))
     assert (carol.user, carol.password) == ("carol", "a new one, 12 long")
+
+
+def test_a_corrected_password_is_told_apart_from_the_rosters(ledger: Ledger) -> None:
+    """Also by a retry of the retry, which takes it out of the ledger; a repeated one is no correction."""
+    corrections = {3: {PASSWORD: "a new one, 12 long"}, 4: {PASSWORD: f"{GOOD}carol"}}
+    first = EarlierRows(ledger, SEAL, staff(ledger), Options(), corrections)
+    assert [row.corrected for row in first.rows()] == [True, False]
+    assert [row.corrected for row in first.rows()] == [True, False]
+    job = retried(ledger, first, dict.fromkeys((3, 4), Status.FAILED))
+    second = EarlierRows(ledger, SEAL, job, Options(), {4: {"note": "corrected"}})
+    assert [row.corrected for row in second.rows()] == [True, False]
+
+
+def test_a_corrected_password_is_never_replaced_by_the_rosters(ledger: Ledger) -> None:
+    """What `verify JOB` tries: a row with another password than the roster's is told, and has none."""
+    corrections = {3: {PASSWORD: "a new one, 12 long"}, 4: {"note": "corrected"}}
+    rows = EarlierRows(ledger, SEAL, staff(ledger), Options(), corrections)
+    job = retried(ledger, rows, dict.fromkeys((3, 4), Status.CREATED))
+    with opened(STAFF) as roster:
+        bob, carol = placed(ledger, SEAL, job, roster)
+    assert [problem.code for problem in bob.row.problems] == ["corrected"]
+    assert (bob.row.user, bob.row.password) == ("bob", "")
+    assert (carol.row.problems, carol.row.password) == ((), f"{GOOD}carol")
 
 
 def test_a_spreadsheet_that_took_the_zeros_off_is_found_out(ledger: Ledger) -> None:

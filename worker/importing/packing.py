@@ -22,6 +22,8 @@ class PageRow(NamedTuple):
     realm: int | str
     application: str
     cells: list[str]
+    corrected: bool = False
+    """Its password is not the roster's, but a correction's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ _OWN = 8
 def page_row(row: Row, realm: int) -> PageRow:
     """What the results need of a row."""
     shown: int | str = row.realm if realm == NO_REALM else realm
-    return PageRow(row.line, row.user, row.domain, shown, row.application, list(row.cells))
+    return PageRow(row.line, row.user, row.domain, shown, row.application, list(row.cells), row.corrected)
 
 
 def chunk_row(row: Row, realm: int, before: Stored | None = None) -> ChunkRow:

@@ -11,6 +11,8 @@ from worker.ledger import Ledger
 from worker.model import Job, Outcome, Problem, Row, Status
 from worker.seal import Seal
 
+_HINT = "to try it, put the corrected row into a file of its own: siproster verify FILE"
+
 
 def in_place(ledger: Ledger, job: Job) -> int:
     """How many rows of a job are in place."""
@@ -21,8 +23,8 @@ def in_place(ledger: Ledger, job: Job) -> int:
 def placed(ledger: Ledger, seal: Seal, job: Job, roster: RosterRows) -> Iterator[Checked]:
     """Those rows in the roster's order, matched by line and name.
 
-    ``roster`` is the one that the job was made from. A row whose name the job has otherwise (somebody
-    corrected it for a retry) has that as its problem: its password may have been corrected as well.
+    ``roster`` is the one that the job was made from. A row whose name or password the job has otherwise
+    (somebody corrected it for a retry) has that as its problem: the roster's password is not the row's.
     """
     again = roster.rows()
     for page in ledger.rows.pages(job.id):
@@ -42,8 +44,12 @@ def _of_line(rows: Iterator[Row], line: int) -> Row | None:
 def _matched(kept: PageRow, row: Row | None) -> Checked:
     key = kept.realm if isinstance(kept.realm, int) else NO_REALM
     if row and (row.line, row.user, row.domain) == (kept.line, kept.user, kept.domain):
-        return Checked(row, key)
-    text = "the roster has another name here: the row was corrected for the job, and so may its password be"
+        if not kept.corrected:
+            return Checked(row, key)
+        other = "password"
+    else:
+        other = "name"
+    text = f"the job has another {other} here than the roster, since the row was corrected; {_HINT}"
     wrong = (Problem("corrected", text),)
     cells = tuple(kept.cells)
     return Checked(Row(kept.line, kept.user, kept.domain, "", kept.application, "", cells, wrong), key)

@@ -39,6 +39,8 @@ class EarlierRows:
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
     """Line of a row that has digests in place of a password → the user name that they are good for."""
+    _other_passwords: set[int] = field(default_factory=set, init=False)
+    """Lines of rows whose password is not the roster's, but a correction's."""
 
     @property
     def name(self) -> str:
@@ -102,6 +104,9 @@ class EarlierRows:
     def _with_reason(self, row: Row) -> Row:
         """With what only the earlier job can tell about the row."""
         row = self._with_its_name(row)
+        if row.line in self._other_passwords:
+            self._other_passwords.discard(row.line)
+            row = replace(row, corrected=True)
         # A record whose cells were never known is as wrong as it was, unless somebody corrected it.
         if reason := self._unreadable.get(row.line):
             return replace(row, problems=(reason,))
@@ -139,6 +144,8 @@ class EarlierRows:
                 f"{self.parent.options.keep_days:g} days",
                 "give the roster again with --roster, or --corrections with a password column",
             )
+        if row.corrected or (said.get(PASSWORD) and (kept is None or said[PASSWORD] != kept.password)):
+            self._other_passwords.add(row.line)
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
             if _lost_zeros(cell, said.get(column, cell)):

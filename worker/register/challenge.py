@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from worker.digest import response
+from worker.digest import response, session_digest
 from worker.register.finding import Undecided
 from worker.register.message import Reply, shown
 
@@ -17,6 +17,10 @@ _LONGEST = 1024
 _ASKS = {401: ("www-authenticate", "Authorization"), 407: ("proxy-authenticate", "Proxy-Authorization")}
 """Status to the header that asks and the one that answers."""
 
+_SESSION = "MD5-sess"
+_ALGORITHMS = {"MD5": "MD5", "MD5-SESS": _SESSION}
+"""What a challenge may name, in upper case, to what answers it."""
+
 _WORD = r"[A-Za-z0-9\-.!%*_+`'~]{1,64}"
 _piece = re.compile(
     rf'(?P<name>{_WORD})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",]*))|(?P<scheme>{_WORD})'
@@ -25,7 +29,7 @@ _piece = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One that can be answered from the stored digests: Digest, MD5, the realm's own name."""
+    """One that can be answered from the stored digests: Digest, MD5 or MD5-sess, the realm's own name."""
 
     status: int
     realm: str
@@ -33,7 +37,10 @@ class Challenge:
     opaque: str | None
     with_qop: bool
     """``qop=auth``, else the older form without."""
-    says_md5: bool
+    algorithm: str
+    """``MD5``, ``MD5-sess``; empty: the server named none, which means MD5."""
+    session: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
+    """The cnonce of every answer with MD5-sess: the first one goes into the digest of them all."""
 
     def answer(self, name: str, ha1: str, uri: str, use: int = 1) -> tuple[str, str]:
         """Name and value of the header that answers it, for the ``use``-th time.
@@ -41,12 +48,15 @@ class Challenge:
         ``ha1``: the digest that ``name`` belongs to.
         """
         cnonce, count = (secrets.token_hex(8), f"{use:08x}") if self.with_qop else ("", "")
+        if self.algorithm == _SESSION:
+            cnonce = self.session
+            ha1 = session_digest(ha1, self.nonce, cnonce)
         value = (
             f'Digest username="{name}", realm="{self.realm}", nonce="{self.nonce}", uri="{uri}", '
             f'response="{response(ha1, uri, self.nonce, cnonce, count)}"'
         )
-        if self.says_md5:
-            value += ", algorithm=MD5"
+        if self.algorithm:
+            value += f", algorithm={self.algorithm}"
         if self.with_qop:
             value += f', qop=auth, nc={count}, cnonce="{cnonce}"'
         if self.opaque is not None:
@@ -67,10 +77,8 @@ def challenge(reply: Reply, realm: str) -> Challenge:
     offered = list(_offered(reply))
     for one in offered:
         if not _obstacle(one, realm):
-            qop = one.get("qop")
-            return Challenge(
-                reply.status, realm, one["nonce"], one.get("opaque"), qop is not None, "algorithm" in one
-            )
+            qop, algorithm = "qop" in one, _ALGORITHMS.get(one.get("algorithm", "").upper(), "")
+            return Challenge(reply.status, realm, one["nonce"], one.get("opaque"), qop, algorithm)
     obstacles = [_obstacle(one, realm) for one in offered]
     raise Undecided(f"{reply}: {obstacles[0] if obstacles else 'it does not say how to prove the password'}")
 
@@ -105,8 +113,11 @@ def _obstacle(one: Mapping[str, str], realm: str) -> str:
         return f"the server wants {shown(one.get('', '')) or 'something'}, not Digest"
     if algorithm.startswith("SHA-"):
         return f"the server wants {shown(algorithm)}; the stored digest can't answer it"
-    if algorithm != "MD5":
+    if algorithm not in _ALGORITHMS:
         return f"the server wants the algorithm {shown(algorithm)}; the stored digest is MD5"
+    if _ALGORITHMS[algorithm] == _SESSION and "qop" not in one:
+        # Its digest needs a cnonce, and without qop none may be sent (RFC 2617, section 3.2.2).
+        return "the server wants MD5-sess without qop, which leaves no way to send the cnonce"
     if one.get("realm") != realm:
         return f"the server asks for the realm {shown(one.get('realm', ''))!r}; the digests are for {realm!r}"
     if not one.get("nonce") or not all(_sendable(one.get(name, "")) for name in ("nonce", "opaque")):

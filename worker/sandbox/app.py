@@ -46,15 +46,16 @@ def application(state: State) -> Starlette:
     token = Desk(state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)})
     nothing = Desk(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))
     resources = [route for prefix in PREFIXES for route in api(state, f"{prefix}/accounts/{{account}}")]
-    return Starlette(
+    app = Starlette(
         routes=[
             *Control(state).routes(),
             Route("/api/v1/oauth2/token", token),
             *resources,
             *voice(state, f"{VOICE_PREFIX}/accounts/{{account}}"),
-            Route("/{rest:path}", nothing),
         ]
     )
+    app.router.default = nothing  # no route matches every path: not one with a line break
+    return app
 
 
 def api(state: State, account: str) -> list[BaseRoute]:

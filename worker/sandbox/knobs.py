@@ -111,6 +111,8 @@ class Values:
     """A REGISTER that only asks for the bindings (no Contact) is refused, whatever its password: 400."""
     sip_sha256: str = "no"
     """Challenges with SHA-256: no; first (before the one with MD5); only."""
+    sip_md5_sess: str = "no"
+    """Challenges with MD5-sess: no; first (before the one with MD5); only."""
     sip_nonce_seconds: float = 60.0
     """Seconds that a nonce is good; an answer to an older one is stale."""
     sip_nonce_uses: int = 100
@@ -212,6 +214,7 @@ CHOICES: Mapping[str, tuple[object, ...]] = {
     "put_without_application": ("keep", "clear"),
     "call_ends": ("hangup", "answered", "queued", *NEVER_ANSWERED),
     "sip_sha256": ("no", "first", "only"),
+    "sip_md5_sess": ("no", "first", "only"),
 }
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "too_many_requests": ("seconds", "date", "reset_seconds", "reset_milliseconds", "none"),

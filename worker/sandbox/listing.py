@@ -42,7 +42,7 @@ def list_page(account: Account, knobs: Values, call: Call) -> Reply:
     realm = path_realm(account, knobs, call)
     if "page" not in call.query or "size" not in call.query:
         query = urlencode(USUAL_PAGE | dict(call.query))
-        return Reply(303, headers=(("Location", f"{call.path}?{query}"),))
+        return Reply(303, headers=(("Location", f"{quote(call.path)}?{query}"),))
     credentials = select(account, realm, call)
     if not credentials:
         return nothing(knobs)

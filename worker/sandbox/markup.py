@@ -5,6 +5,7 @@ A document type is refused where it starts, so no entity is ever declared, let a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
@@ -14,6 +15,9 @@ from worker.sandbox.answers import Refusal
 
 Fields = Mapping[str, str]
 """The child elements of one element: name to text, without the white space around it."""
+
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML can hold (XML 1.0, production 2)."""
 
 PROLOGUE = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
 
@@ -46,7 +50,7 @@ def fields(element: ElementTree.Element) -> Fields:
 
 def tag(name: str, text: str) -> str:
     """One element with text."""
-    return f"<{name}>{escape(text)}</{name}>"
+    return f"<{name}>{_escaped(text)}</{name}>"
 
 
 def tags(values: Fields) -> str:
@@ -54,11 +58,21 @@ def tags(values: Fields) -> str:
     return "".join(
         # Digests, ids and most names need no escaping, and asking is cheaper.
         [
-            f"<{name}>{text if text.isalnum() else escape(text)}</{name}>"
+            f"<{name}>{text if text.isalnum() else _escaped(text)}</{name}>"
             for name, text in values.items()
             if text
         ]
     )
+
+
+def _escaped(text: str) -> str:
+    """``text`` as an element's content; what XML can't hold, such as a control character, is U+FFFD.
+
+    A bare carriage return would be read back as a line feed (XML 1.0, section 2.11).
+    """
+    if text.isprintable():  # nearly every one, and asking is cheaper
+        return escape(text)
+    return escape(_ILLEGAL.sub("\ufffd", text), {"\r": "&#13;"})
 
 
 def document(root: str, *parts: str) -> bytes:

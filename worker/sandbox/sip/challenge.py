@@ -41,10 +41,13 @@ class Answer:
     client_nonce: str
 
     def is_of(self, digest: bytes, method: str) -> bool:
-        """Whether the response was made with this H(A1)."""
+        """Whether the response was made with this H(A1), or with the session that begins with it."""
         request = _md5(f"{method}:{self.uri}")
         middle = f"{self.count}:{self.client_nonce}:{self.qop}:" if self.qop else ""
-        right = _md5(f"{digest.hex()}:{self.nonce}:{middle}{request}")
+        first = digest.hex()
+        if self.algorithm == "MD5-SESS":
+            first = _md5(f"{first}:{self.nonce}:{self.client_nonce}")
+        right = _md5(f"{first}:{self.nonce}:{middle}{request}")
         return hmac.compare_digest(right, self.response)
 
 
@@ -53,6 +56,8 @@ class _Nonce:
     made: float
     count: int = 0
     uses: int = 0
+    client_nonce: str = ""
+    """That of the first answer, which a session's digest is made of (RFC 2617, section 3.2.2.2)."""
 
 
 class Nonces:
@@ -70,25 +75,35 @@ class Nonces:
         return nonce
 
     def use(self, answer: Answer, seconds: float, uses: int) -> bool:
-        """Whether the answer's nonce is good once more; not one that is too old, or a count seen before."""
+        """Whether the answer's nonce is good once more.
+
+        Not one that is too old, a count seen before, or a session that goes on with another client nonce.
+        """
         known = self._known.get(answer.nonce)
         if known is None or time.monotonic() - known.made >= seconds or known.uses >= uses:
             return False
         count = int(answer.count, 16) if answer.qop else known.count + 1
-        if count <= known.count:
+        other = known.uses and answer.client_nonce != known.client_nonce
+        if count <= known.count or (other and answer.algorithm == "MD5-SESS"):
             return False
-        known.count = count
+        known.count, known.client_nonce = count, answer.client_nonce
         known.uses += 1
         return True
 
 
-def challenges(realm: str, nonce: str, sha256: str, stale: bool) -> list[tuple[str, str]]:
-    """The WWW-Authenticate headers of a 401: MD5, and SHA-256 as the knob has it."""
-    algorithms = {"no": ("MD5",), "first": ("SHA-256", "MD5"), "only": ("SHA-256",)}[sha256]
+def algorithms(sha256: str, md5_sess: str) -> list[str]:
+    """Return the algorithms that are offered, in their order: MD5, and the others as their knobs have it."""
+    knobs = {"SHA-256": sha256, "MD5-sess": md5_sess}
+    others = [name for name, knob in knobs.items() if knob != "no"]
+    return others if "only" in knobs.values() else [*others, "MD5"]
+
+
+def challenges(realm: str, nonce: str, offered: list[str], stale: bool) -> list[tuple[str, str]]:
+    """The WWW-Authenticate headers of a 401, one for each algorithm."""
     also = ", stale=true" if stale else ""
     return [
         ("WWW-Authenticate", f'Digest realm="{realm}", nonce="{nonce}", algorithm={one}, qop="auth"{also}')
-        for one in algorithms
+        for one in offered
     ]
 
 
@@ -105,15 +120,18 @@ def read_answer(header: str) -> Answer:
     if qop and (qop != "auth" or not _COUNT(given.get("nc", "")) or not given.get("cnonce")):
         raise BadAnswer("qop, nc or cnonce is wrong")
     response = given["response"].lower()
-    if not _RESPONSE(response) and given.get("algorithm", "MD5").upper() == "MD5":
+    algorithm = given.get("algorithm", "MD5").upper()
+    if not _RESPONSE(response) and algorithm in ("MD5", "MD5-SESS"):
         raise BadAnswer("the response is no digest")
+    if algorithm == "MD5-SESS" and not qop:
+        raise BadAnswer("a session without qop, cnonce and nc")
     return Answer(
         username=given["username"],
         realm=given["realm"],
         nonce=given["nonce"],
         uri=given["uri"],
         response=response,
-        algorithm=given.get("algorithm", "MD5").upper(),
+        algorithm=algorithm,
         qop=given.get("qop", ""),
         count=given.get("nc", ""),
         client_nonce=given.get("cnonce", ""),

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from worker.sandbox.knobs import Values
 from worker.sandbox.sip.bindings import BadContact, Bindings, OutOfOrder, read_contacts
-from worker.sandbox.sip.challenge import Answer, BadAnswer, Nonces, challenges, read_answer
+from worker.sandbox.sip.challenge import Answer, BadAnswer, Nonces, algorithms, challenges, read_answer
 from worker.sandbox.sip.message import Header, Request, answer
 from worker.sandbox.store import Account
 from worker.sandbox.stored import Credential, Realm
@@ -128,10 +128,11 @@ class Registrar:
             raise Verdict(400)
         line.user = given.username
         known = list(_candidates(realm, given.username))
-        right = [one for one in known if given.algorithm == "MD5" and given.is_of(one[1], request.method)]
+        offered = {one.upper() for one in self._offered} & {"MD5", "MD5-SESS"}
+        right = [one for one in known if given.algorithm in offered and given.is_of(one[1], request.method)]
         if self._values.sip_accepts_anything:
             return next((credential for credential, *_ in (*right, *known)), None)
-        if self._values.sip_sha256 == "only" or not right:
+        if not right:
             raise Verdict(403)
         if not self._nonces.use(given, self._values.sip_nonce_seconds, self._values.sip_nonce_uses):
             raise self._challenge(realm, stale=True)
@@ -147,7 +148,11 @@ class Registrar:
         return next((one for one in answers if one.realm.lower() == realm.host.lower()), None)
 
     def _challenge(self, realm: Realm, stale: bool = False) -> Verdict:
-        return Verdict(401, *challenges(realm.host, self._nonces.new(), self._values.sip_sha256, stale))
+        return Verdict(401, *challenges(realm.host, self._nonces.new(), self._offered, stale))
+
+    @property
+    def _offered(self) -> list[str]:
+        return algorithms(self._values.sip_sha256, self._values.sip_md5_sess)
 
     def _bind(self, request: Request, credential: Credential) -> None:
         try:
