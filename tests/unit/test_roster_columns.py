@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of
@@ -64,11 +66,66 @@ def test_a_doubtful_header_is_refused(header: str, said: str) -> None:
     assert said in refused(f"{header}\n{cells}\n")
 
 
-def test_a_missing_header_shows_no_cell() -> None:
-    """The first line of a file without header holds a password, so nothing of it is told."""
-    text = refused(f"1001,{GOOD}\n1002,{GOOD}x\n")
-    assert GOOD not in text
+WAYS: dict[str, dict[str, Any]] = {
+    "nothing said": {},
+    "a column": {"map": {"password": "Secret"}},
+    "another column": {"map": {"username": "Extension"}},
+    "a condition": {"where": (("site", "A"),)},
+    "a column to carry": {"carry": ("Sunshine",)},
+    "a template": {"username": "{Extension}"},
+    "a delimiter": {"delimiter": ";"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "1001,Sunshine42",
+            "Sunshine42",
+            "ann,Sunshine42,phone",
+            "ann,Sunshine,user",
+            "1001,Sunshine,phone,mobile",
+        ),
+        *("ann,Sunshine42,Sales,ann@example.com", "1001;Sunshine42;x", "Sunshine,1001,user", "site,Sunshine"),
+        *("1001,Sunshine42,extension,mobile", "00:11:22:33:44:55,Sunshine,device,model"),
+    ],
+)
+def test_a_missing_header_shows_no_cell(line: str, way: str) -> None:
+    """The first line of a file without header holds a password: nothing of it is told, however it is read."""
+    text = refused(f"{line}\n{line}x\n", **WAYS[way]).replace("--carry", "").replace("'Sunshine'", "")
+    assert "unshine" not in text
+    assert "ann" not in text.replace("cannot", "")
+    assert "columns are" not in text
     assert "header" in text
+
+
+def test_only_words_of_headers_are_shown() -> None:
+    """Of a line that is a header by its look, but for sure only when it names user and password."""
+    text = refused(f"Extension,SIP Secret,Prénom,Quux\n1001,{GOOD},Ann,x\n")
+    assert "did you mean 'SIP Secret'? The columns are: Extension, SIP Secret, Prénom, (column 4)" in text
+    text = refused(f"Extension,Secret,Prénom,Quux\n1001,{GOOD},Ann,x\n", map={"realm": "nowhere"})
+    assert "the columns are: Extension, Secret, Prénom, Quux" in text
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("username,password," + ",".join(f"c{n}" for n in range(999)), "has 1,001 columns"),
+        (f"username,password,{'x' * 1001}", "the name of column 3 has 1,001 characters"),
+        (f"username,password,{'x' * 131_072}", "longer than 131,072 characters"),
+    ],
+)
+def test_a_header_has_a_bound(header: str, said: str) -> None:
+    """Its names stand in the job, in every page of it and in messages."""
+    assert said in refused(f"{header}\nbob,{GOOD}\n")
+
+
+def test_empty_columns_are_no_columns() -> None:
+    """A spreadsheet may export all of the 16,384 that it has."""
+    (row,) = rows_of(f"username,password{',' * 16_382}\nbob,{GOOD}{',' * 16_382}\n")
+    assert (row.user, row.password, row.cells) == ("bob", GOOD, ("bob",))
 
 
 def test_the_better_name_wins() -> None:

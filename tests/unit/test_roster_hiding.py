@@ -2,33 +2,119 @@
 
 from __future__ import annotations
 
+import base64
+import html
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.rosters import GOOD, codes, rows_of, warned
-from worker.model import Options
-from worker.roster import PASSWORD, read_again
+from worker.model import Options, Row
+from worker.roster import PASSWORD, open_roster, read_again
+from worker.roster.hiding import may_show, without_secrets
 
 DIGEST = "0123456789abcdefABCDEF9876543210"
 UUID = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
 
 
+ODD = "Größe<&>100%+x"
+"""A password that looks different in every encoding."""
+
+
+def in_base64(text: str) -> str:
+    """As Basic authentication and provisioning files have it."""
+    return base64.b64encode(text.encode()).decode()
+
+
 @pytest.mark.parametrize(
-    "cell", [GOOD, DIGEST, f"MD5:{DIGEST}", f"old {DIGEST}, new x", DIGEST.lower(), f"-{DIGEST}_"]
+    "cell",
+    [
+        *(GOOD, DIGEST, f"MD5:{DIGEST}", f"old {DIGEST}, new x", DIGEST.lower(), f"-{DIGEST}_"),
+        *(f"{GOOD} ", f"sip:bob:{GOOD}@pbx", f"old: x\nnew: {GOOD}", GOOD.lower(), f"<{GOOD.upper()}>"),
+        *(in_base64(f"{before}{GOOD}{after}") for before in ("", "x", "bob:") for after in ("", "y", "@z")),
+        f"Basic {in_base64(f'bob:{GOOD}')}",
+    ],
 )
 def test_a_cell_that_gives_the_secret_away_is_hidden(cell: str) -> None:
-    """It equals the row's password, or holds a digest; the cells beside it stay, and it is told."""
+    """It contains the row's password or a digest; the cells beside it stay, and it is told."""
     (row,) = rows_of(f'username,note,password,site\nbob,"{cell}",{GOOD},A\n')
     assert (row.cells, warned(row), codes(row)) == (("bob", "<hidden>", "A"), ["cell_hidden"], [])
     assert row.password == GOOD
 
 
 @pytest.mark.parametrize(
-    "cell", [GOOD.lower(), f"{GOOD} ", GOOD[:-1], DIGEST[1:], f"{DIGEST}0", f"{DIGEST}{DIGEST}", UUID, ""]
+    "cell",
+    [
+        *(
+            ODD,
+            f"to: {ODD}!",
+            ODD.upper(),
+            html.escape(f"x{ODD}"),
+            quote(ODD),
+            quote_plus(f"{ODD} ", safe="&"),
+        ),
+        *(in_base64(f"{before}{ODD}") for before in ("", "x", "bob:")),
+        base64.urlsafe_b64encode(f"?>?{ODD}".encode()).decode(),
+    ],
+)
+def test_it_is_hidden_in_other_encodings(cell: str) -> None:
+    """Percent-encoded, with entities, in Base64 of either alphabet, wherever in it the password begins."""
+    (row,) = rows_of(f'username,note,password\nbob,"{cell}",{ODD}\n')
+    assert (row.cells, warned(row), row.password) == (("bob", "<hidden>"), ["cell_hidden"], ODD)
+
+
+@given(before=st.binary(max_size=5), password=st.text(min_size=6, max_size=20), after=st.binary(max_size=5))
+def test_base64_hides_no_password(before: bytes, password: str, after: bytes) -> None:
+    """Wherever it stands among other bytes, and whatever they are."""
+    cell = base64.b64encode(before + password.encode("utf-8", "replace") + after).decode()
+    row = Row(2, "bob.jones", "", "", "", password, (cell,))
+    assert not may_show(row, row.cells)
+    assert without_secrets(row, [0]).cells == ("<hidden>",)
+
+
+@pytest.mark.parametrize(
+    "cell", [GOOD[:-1], GOOD[1:], DIGEST[1:], f"{DIGEST}0", f"{DIGEST}{DIGEST}", UUID, ""]
 )
 def test_other_cells_stay(cell: str) -> None:
-    """Another case, a part of the password, more or fewer hexadecimal digits than a digest has."""
+    """A part of the password, more or fewer hexadecimal digits than a digest has."""
     (row,) = rows_of(f'username,note,password\nbob,"{cell}",{GOOD}\n')
     assert (row.cells, warned(row)) == (("bob", cell), [])
+
+
+@pytest.mark.parametrize(
+    ("password", "cells"), [("boston", ("<hidden>", "<hidden>")), ("12345", ("<hidden>", "x12345"))]
+)
+def test_a_short_password_hides_equal_cells_only(password: str, cells: tuple[str, str]) -> None:
+    """Fewer than six characters stand in other words by chance."""
+    (row,) = rows_of(f"username,a,b,password\nbob,{password},x{password},{password}\n", weak_given=True)
+    assert row.cells == ("bob", *cells)
+
+
+def test_a_digest_of_the_row_is_hidden_inside_of_more_digits() -> None:
+    """Any 32 digits are; the row's own ones also where others stand beside them, or in Base64."""
+    one, two, both = DIGEST.lower(), DIGEST[::-1].lower(), in_base64(f"{DIGEST.lower()}:x")
+    (row,) = rows_of(f"username,a,b,c,d,hash1,hash1b\nbob,{one}{two},{two}00,{both},{UUID},{one},{two}\n")
+    assert row.cells == ("bob", "<hidden>", "<hidden>", "<hidden>", UUID)
+
+
+def test_a_row_that_can_not_be_sent_hides_it_in_its_fields() -> None:
+    """A user name or realm that contains the password is shown where the row is sent, and only there."""
+    text = f"username,realm,note,password\nsip:bob:{GOOD}@pbx,x.{GOOD},ok,{GOOD}\nbob-{GOOD},,,{GOOD}\n"
+    wrong, right = rows_of(text)
+    assert (wrong.user, wrong.realm, wrong.cells) == ("<hidden>", "<hidden>", ("<hidden>", "<hidden>", "ok"))
+    assert (codes(wrong), warned(wrong)) == (["bad_characters"], ["cell_hidden"])
+    assert (right.user, right.cells) == (f"bob-{GOOD}", (f"bob-{GOOD}", "", ""))
+
+
+def test_a_roster_is_not_called_by_a_password(tmp_path: Path) -> None:
+    """Its file's name stands in the job's id and in summary.json."""
+    path = tmp_path / f"bob-{GOOD}.csv"
+    path.write_text(f"username,password\nann,Zk3vW8pQ5xN2\nbob,{GOOD}\n")
+    with open_roster(str(path), Options()) as roster:
+        assert roster.name == "roster"
 
 
 @pytest.mark.parametrize("password", ["1", "yes"])

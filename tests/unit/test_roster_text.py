@@ -5,12 +5,17 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of
+from worker.errors import UsageError
+from worker.model import Options
+from worker.roster import open_roster
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=12)
 TABLES = st.lists(st.tuples(st.from_regex(r"[a-z0-9.]{1,12}", fullmatch=True), CELLS, CELLS), min_size=1)
@@ -105,7 +110,56 @@ def test_a_named_encoding_overrides() -> None:
     assert rows[0].password == "Größe-Straße"
 
 
-@pytest.mark.parametrize("encoding", ["no-such", "hex", "rot13"])
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("user,pass,note\r\nbob,x,y\r\nann,ab\ud800c,z\r\n", 3, 7),
+        ("user,pass,note\nb\udfffob,x,y\n", 2, 2),
+        ("user,pass,\udc00\nbob,x,y\n", 1, 11),
+        ('user,pass\nbob,"x\ny\ud800"\n', 3, 2),
+        ("user,pass\nbob,x\n" * 100_000 + "\ud801", 200_001, 1),
+    ],
+)
+def test_half_a_character_names_its_place(text: str, line: int, column: int) -> None:
+    """No result file can hold one; some encodings bring it all the same."""
+    said = refused(text.encode("utf-7", "surrogatepass"), encoding="utf-7")
+    assert f"line {line}, column {column}: half a character" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "place"),
+    [
+        (b"user,pass\nbob,x\0y\n", "cp1252", "line 2, column 6"),
+        (b"user,pass\nbob,x\0y\n", "utf-8", "line 2, column 6"),
+        ("user,pass\nbob,xy\n\0".encode("utf-16"), "", "line 3, column 1"),
+        ("user,pass\0\n".encode("utf-8-sig"), "", "line 1, column 10"),
+    ],
+)
+def test_a_nul_names_its_place(data: bytes, encoding: str, place: str) -> None:
+    """Also where it is a character of the encoding, and not the half of one."""
+    assert f"{place}: a NUL" in refused(data, encoding=encoding)
+
+
+def test_utf_7_is_read() -> None:
+    """It is an encoding of text, if an old one."""
+    (row,) = rows_of("user,pass\nbob,Größe-Straße".encode("utf-7"), encoding="utf-7")
+    assert row.password == "Größe-Straße"
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "no-such",
+        "hex",
+        "rot13",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "unicodeescape",
+        "punycode",
+        "idna",
+        "undefined",
+    ],
+)
 def test_an_unknown_encoding_is_refused(encoding: str) -> None:
     """A name that is no text encoding is an error of usage."""
     assert encoding in refused("user,pass\nbob,x", encoding=encoding)
@@ -123,7 +177,7 @@ def test_an_unknown_encoding_is_refused(encoding: str) -> None:
         (b"\xd0\xcf\x11\xe0rest", "old Excel"),
         (b"\x1f\x8brest", "gzip"),
         (b"user,pass\nbob,\x00\x01\x02", "NUL"),
-        (b"x" * 3_000_000, "longer than a MiB"),
+        (b"x" * 3_000_000, "longer than a million"),
     ],
 )
 def test_what_is_no_roster_is_refused(data: bytes, said: str) -> None:
@@ -195,6 +249,57 @@ def test_a_malformed_record_harms_no_other() -> None:
 def test_an_open_quote_names_its_line(text: str, line: int) -> None:
     """A quote that swallows rows ends the reading, whether the file ends in it or another quote closes it."""
     assert f"line {line}: a quote opens here" in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "how"),
+    [
+        ('a,"x\n' + "y\n" * 1001, 3, "1,000 lines"),
+        ('a,x,"y\nz"\nb,"y",\n' + '"a\n",' * 2000, 6, "1,000 lines"),
+        ('a,"' + ("x" * 1000 + '","\n') * 200, 3, "131,072 characters"),
+        ('a,"' + ("x" * 100_000 + "\n") * 200, 3, "131,072 characters"),
+    ],
+)
+def test_a_record_without_end_names_the_line_of_its_quote(text: str, line: int, how: str) -> None:
+    """Whether one quote swallows all, or each new line ends inside of another one."""
+    said = refused(f"user,pass,note\n\n{text}")
+    assert (
+        f"line {line}: a quote opens here that is not closed properly, or its record is longer than {how}"
+        in said
+    )
+
+
+@pytest.mark.parametrize("cells", ["x" * 131_072, "," * 131_072, ",".join(["x" * 50_000] * 3)])
+def test_one_line_that_is_too_long_harms_no_other(cells: str) -> None:
+    """It is a row with a problem; the same holds for a row, and a line, of the greatest length."""
+    rows = rows_of(f"user,pass,note\na,{GOOD},{cells}\nb,{GOOD},{'x' * 131_052}\n")
+    assert [(row.line, codes(row)) for row in rows] == [(2, ["malformed"]), (3, [])]
+    assert "longer than 131,072 characters" in rows[0].problems[0].text
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b'"x\n",' * 4_000_000,
+        b'"' + b"x\n" * 10_000_000,
+        b"x" * 24_000_000,
+        ("\u0a0a" * 10_000_000).encode("utf-16-le"),
+    ],
+)
+def test_memory_stays_flat(tmp_path: Path, endless: bytes) -> None:
+    """A record, or a line, of 20 MB is given up long before it is whole."""
+    path = tmp_path / "roster.csv"
+    path.write_bytes(b"user,pass\nbob," + endless)
+    text = b"\xff\xfe" + "user,pass\n".encode("utf-16-le") + endless
+    path.write_bytes(text if endless.startswith(b"\n\n") else b"user,pass\nbob," + endless)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError, match=r"longer than|a quote opens here"):
+            open_roster(str(path), Options())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
 
 
 def test_quotes_inside_a_field_are_text() -> None:

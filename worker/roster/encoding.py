@@ -2,7 +2,7 @@
 
 UTF-8 (with or without BOM), UTF-16 (with BOM, or plain to see), else Windows-1252; anything else has
 to be said with ``--encoding``. A password read in the wrong encoding is a dead credential, so nothing
-is guessed where the file speaks against itself.
+is guessed where the file speaks against itself. Text that no result file could hold is refused here, too.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import io
 import re
 from dataclasses import dataclass
 from itertools import chain
+from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Problem
-from worker.roster.source import BLOCK, Source, blocks
+from worker.roster.source import Source, blocks
 
 FALLBACK = "cp1252"
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -29,6 +30,11 @@ _BINARY = {
 }
 _SAVE_AS = "save it as CSV UTF-8, or as CSV, and try again"
 _NAME_IT = "name the encoding with --encoding, such as cp850 or mac-roman"
+_NOT_OF_FILES = frozenset({"unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"})
+"""Python's codecs of literals and host names: no program writes a table in them."""
+_unusable = re.compile("[\0\ud800-\udfff]").search
+LONGEST_LINE: Final = 1 << 20
+"""Characters in one physical line, which is read as a whole."""
 _UTF8_SEQUENCE = re.compile(
     b"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # RFC 3629, section 4
 )
@@ -49,14 +55,14 @@ def survey(source: Source, wanted: str = "") -> Bytes:
     """Reads all bytes: their hash, their encoding (``wanted`` overrides it).
 
     Raises:
-        UsageError: empty, binary, or not decodable; the message names the line.
+        UsageError: empty, binary, not decodable, a line without end, or a character that is none; the
+            message names the line.
     """
     sha256 = hashlib.sha256()
     first = b""
     nul = False
     for block in blocks(source):
         first = first or block
-        _refuse_endless_line(source, block)
         sha256.update(block)
         nul = nul or b"\0" in block
     _refuse_no_text(source, first)
@@ -87,6 +93,8 @@ def _text_codec(wanted: str, first: bytes) -> str:
     except (LookupError, ValueError):  # a name with a NUL or half a surrogate is a ValueError
         raise UsageError(f"there is no text encoding {wanted!r}", "such as utf-8, utf-16, cp1252") from None
     name = codecs.lookup(wanted).name
+    if name in _NOT_OF_FILES:
+        raise UsageError(f"{wanted} is not an encoding of text files", "such as utf-8, utf-16, cp1252 are")
     with_bom = [other for bom, other in _BOMS.items() if first.startswith(bom)]
     return with_bom[0] if with_bom and name[:5] == with_bom[0][:5] else name
 
@@ -111,12 +119,6 @@ def _refuse_no_text(source: Source, first: bytes) -> None:
             raise UsageError(f"{source.shown} is {kind}, not a text file", _SAVE_AS)
 
 
-def _refuse_endless_line(source: Source, block: bytes) -> None:
-    """Keeps the memory bounded: a line is read as a whole later."""
-    if len(block) == BLOCK and b"\n" not in block and b"\r" not in block:
-        raise UsageError(f"{source.shown} is not a roster: a line of it is longer than a MiB", _SAVE_AS)
-
-
 def _refuse_undecodable(source: Source, encoding: str) -> None:
     line = _undecodable_line(source, encoding)
     if line is not None:
@@ -139,19 +141,40 @@ def _refuse_mixed(source: Source, broken: int) -> None:
 
 
 def _undecodable_line(source: Source, encoding: str) -> int | None:
-    """The line of the first bytes that the encoding can't decode; None: it can decode all."""
+    """Return the line of the first bytes that the encoding can't decode; None: it can decode all.
+
+    Raises UsageError for what it decodes to text that can't be used.
+    """
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     lines = _LineEnds()
     for block in chain(blocks(source), (b"",)):
         held, flag = decoder.getstate()
         try:
-            lines.count(decoder.decode(block, final=not block))
+            text = decoder.decode(block, final=not block)
         except UnicodeError as error:  # its start counts from the bytes held back before the block
             decoder.setstate((held, flag))
             good = getattr(error, "start", 0) - len(held)
             lines.count(decoder.decode(block[: max(good, 0)]))
             return lines.number
+        if found := _unusable(text):
+            lines.count(text[: found.start()])
+            raise _unusable_character(source, found[0], lines)
+        lines.count(text)
+        if lines.column > LONGEST_LINE:
+            raise UsageError(
+                f"{source.shown} is not a roster: line {lines.number} is longer than a million characters",
+                _SAVE_AS,
+            )
     return None
+
+
+def _unusable_character(source: Source, character: str, before: _LineEnds) -> UsageError:
+    """The refusal of a NUL or of half a character (a lone surrogate), neither of which text holds."""
+    what = "a NUL" if character == "\0" else "half a character"
+    return UsageError(
+        f"{source.shown}, line {before.number}, column {before.column + 1}: {what}, which no text holds",
+        "correct it, or name another encoding with --encoding",
+    )
 
 
 class _LineEnds:
@@ -159,6 +182,8 @@ class _LineEnds:
 
     def __init__(self) -> None:
         self.number = 1
+        self.column = 0
+        """Characters of the last line so far."""
         self._after_cr = False
 
     def count(self, text: str) -> None:
@@ -167,6 +192,8 @@ class _LineEnds:
         if text:
             self._after_cr = text.endswith("\r")
             self.number += line_ends(text)
+            end = max(text.rfind("\n"), text.rfind("\r"))
+            self.column = len(text) - end - 1 + (self.column if end < 0 else 0)
 
 
 def line_ends(text: str) -> int:

@@ -1,40 +1,119 @@
-"""Cells that give a row's secret away by their value, whatever their column is called."""
+"""Cells that give a row's secret away by their value, whatever their column is called.
+
+A secret is the row's password and its digests. A cell gives it away that equals it, or contains it where it
+has at least ``CONTAINED`` characters: as it is or in another case, percent-encoded (a URL), with HTML's
+entities, or inside of a Base64 text (Basic authentication, a provisioning file). So does any digest of MD5.
+"""
 
 from __future__ import annotations
 
+import base64
+import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
+from urllib.parse import unquote_plus
 
 from worker.model import Problem, Row
 
 HIDDEN: Final = "<hidden>"
-DIGITS: Final = 32
+CONTAINED: Final = 6
+"""A secret of so many characters is looked for inside of cells; a shorter one would be found by chance."""
+_DIGITS: Final = 32
 """Hexadecimal digits of an MD5 digest: a cell with fewer characters holds none."""
-_PASSWORD: Final = 4
+_EQUAL: Final = 4
 """Fewer characters keep no secret, and ``1`` or ``yes`` would hide what many columns say."""
 # Exactly so many. Looked behind at the end, since a pattern that begins with digits is found faster.
-digest_in: Final = re.compile(
-    f"[0-9A-Fa-f]{{{DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{DIGITS + 1}}})"
+_digest_in: Final = re.compile(
+    f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
 ).search
+_URL_SAFE = str.maketrans("-_", "+/")
 _TOLD: Final = (
-    Problem("cell_hidden", f"a cell that equals the password, or holds a digest, is {HIDDEN} in the results"),
+    Problem("cell_hidden", f"a cell that holds the password, or a digest, is {HIDDEN} in the results"),
 )
 
 
-def without_secrets(row: Row, loose: Sequence[int]) -> Row:
-    """The row; carried cells that equal its password, or hold a digest, are ``<hidden>`` and warned about.
+def may_show(row: Row, cells: Sequence[str]) -> bool:
+    """Whether nothing in these cells needs a second look. Quick, since it is asked for every row."""
+    text = "\n".join(cells)
+    if (len(text) >= _DIGITS and _digest_in(text)) or "%" in text or "&" in text:
+        return False
+    folded, longest = text.casefold(), max(map(len, cells))
+    for secret in (row.password, row.hash1, row.hash1b) if row.hash1 or row.hash1b else (row.password,):
+        if len(secret) < CONTAINED:
+            if secret and secret in cells:
+                return False
+        elif secret.casefold() in folded or longest >= len(secret) * 8 // 6 - 1:  # so long in Base64
+            return False
+    return True
 
-    ``loose``: positions of the carried cells that may be hidden. What the row's fields are taken from stays:
-    it is sent and shown anyway, and ``retry`` needs it. So does a cell that equals the user name, which a
-    password may be, too.
+
+def without_secrets(row: Row, loose: Sequence[int]) -> Row:
+    """Return the row; what gives its secrets away is ``<hidden>``, and warned about.
+
+    ``loose``: positions of the carried cells that may be hidden. The cells that the row's fields are taken
+    from stay: they are sent and shown anyway, and ``retry`` needs them. So does a cell that equals the user
+    name, which a password may be, too.
     """
-    password = row.password
-    if len(password) < _PASSWORD or password in (row.user, row.domain, row.composite):
-        password = ""
-    gone = {at for at in loose if (cell := row.cells[at]) and (cell == password or digest_in(cell))}
+    secrets = _Secrets(row)
+    gone = {at for at in loose if (cell := row.cells[at]) and secrets.given_away_by(cell)}
     if not gone:
         return row
     cells = tuple(HIDDEN if at in gone else cell for at, cell in enumerate(row.cells))
     return replace(row, cells=cells, warnings=row.warnings + _TOLD)
+
+
+def never_sent(row: Row) -> Row:
+    """Return a row that can't be sent without the fields and cells that contain its secrets.
+
+    They are not sent, and only shown: a user name such as ``sip:1001:PASSWORD@pbx``.
+    """
+    secrets = _Secrets(row)
+    fields = (row.user, row.domain, row.realm, row.application, *row.cells)
+    user, domain, realm, application, *cells = (HIDDEN if secrets.inside(one) else one for one in fields)
+    if (user, domain, realm, application, *cells) == fields:
+        return row
+    return replace(
+        row, user=user, domain=domain, realm=realm, application=application, cells=tuple(cells),
+        warnings=row.warnings if _TOLD[0] in row.warnings else row.warnings + _TOLD,
+    )  # fmt: skip
+
+
+def name_without_secrets(name: str, passwords: Iterable[str]) -> str:
+    """Return the roster's file name; ``roster`` where a password stands in it: jobs and results tell it."""
+    folded = name.casefold()
+    told = any(len(one) >= CONTAINED and one.casefold() in folded for one in passwords)
+    return "roster" if told else name
+
+
+class _Secrets:
+    """The secrets of one row that can be told from its user name."""
+
+    def __init__(self, row: Row) -> None:
+        names = {row.user.casefold(), row.domain.casefold(), row.composite.casefold()}
+        given = (row.password, row.hash1, row.hash1b)
+        kept = [one for one in given if len(one) >= _EQUAL and one.casefold() not in names]
+        self._equal = frozenset(kept)
+        self._folded = [one.casefold() for one in kept if len(one) >= CONTAINED]
+        self._base64 = [text for one in kept if len(one) >= CONTAINED for text in _in_base64(one)]
+
+    def given_away_by(self, cell: str) -> bool:
+        """Whether somebody who reads the cell has a secret."""
+        return cell in self._equal or bool(_digest_in(cell)) or self.inside(cell)
+
+    def inside(self, cell: str) -> bool:
+        """Whether one of them stands in the cell, in whatever form."""
+        forms = {form.casefold() for form in (cell, unquote_plus(cell), html.unescape(cell))}
+        if any(secret in form for secret in self._folded for form in forms):
+            return True
+        standard = cell.translate(_URL_SAFE)
+        return any(text in standard for text in self._base64)
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """The characters of Base64 that depend on the secret alone, wherever it begins in what is encoded."""
+    raw = secret.encode("utf-8", "replace")
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + raw).decode()
+        yield text[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]

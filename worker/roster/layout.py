@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,15 +25,34 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "hash1b": ("hash1b",),
 }
 """Our fields and the column names, in plain form, that stand for them; the first one wins."""
+_FIELD_NAMES: Final = [name for names in ALIASES.values() for name in names]
+_CLOSE: Final = 0.85
+"""How alike a mistyped name is (difflib's ratio): ``usernam``; ``Sunshine`` is not."""
 SECRETS: Final = ("password", "hash1", "hash1b")
 OWN: Final = "bw__"
 """What the names of our own columns in result files begin with."""
 LISTED: Final = ["username", "realm", "id", "application_id"]
 """How the header of ``credential list --csv`` begins."""
-_header_word = re.compile(
-    "(?:first|last|full|display)?name|ext|number|phone|did|mobile|e?mail|site|location|department|team|"
-    "device|mac|model|description|id|enabled|context|callerid|company"
+MOST_COLUMNS: Final = 1000
+LONGEST_COLUMN: Final = 1000
+"""Characters of a column's name."""
+_header_words = re.compile(
+    "(?:"
+    "first|last|full|display|given|family|user|account|login|logon|auth|authorization|sip|voip|pbx|iax|line|device|web|"
+    "portal|admin|voicemail|vm|mailbox|registration|register|caller|call|id|no|nr|num|name|number|ext|extension|phone|"
+    "telephone|tel|did|mobile|cell|fax|e?mail|address|site|location|office|building|floor|room|city|country|street|zip|"
+    "department|dept|team|group|company|organi[sz]ation|title|role|mac|ip|host|port|domain|realm|model|vendor|type|serial|"
+    "description|comment|notes?|status|state|enabled|active|context|application|app|language|timezone|time|zone|date|"
+    "created|updated|password|passwd|pass|pwd|secret|pin|code|key|token|hash|"
+    "benutzer|kennung|kennwort|passwort|nebenstelle|durchwahl|rufnummer|nummer|vorname|nachname|standort|abteilung|"
+    "utilisateur|identifiant|motdepasse|mot|de|passe|poste|numero|nom|prenom|usuario|contrasena|clave|nombre|apellido|"
+    "utente|interno|nome|cognome|parola|senha|ramal|sobrenome|gebruiker|wachtwoord|toestel|naam|voornaam|achternaam|"
+    "uzytkownik|haslo|wewnetrzny|numer|nazwa|imie|nazwisko"
+    ")+"
 ).fullmatch
+"""Whether a column's plain name is made of words that stand in headers alone."""
+_data_like = re.compile(r"[0-9]{3}|@|://|[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}").search
+"""Whether a cell is hardly a column's name: an extension, a telephone number, an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,13 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
+def _is_header_name(name: str) -> bool:
+    """Whether it is a column's name for anybody: ``SIP Secret``, ``Prénom``, ``passwrd``."""
+    bare = plain("".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)))
+    mistyped = bare.isalpha() and difflib.get_close_matches(bare, _FIELD_NAMES, 1, _CLOSE)
+    return bool(_header_words(bare) or mistyped) or known(name)
+
+
 def known(name: str) -> bool:
     """Whether a cell is a column name of ours, so that its row is a header."""
     return any(plain(name) in names for names in ALIASES.values()) or name.casefold().startswith(OWN)
@@ -88,13 +115,14 @@ class Header:
     """The column names of a file, and the search for one of them."""
 
     def __init__(self, cells: Sequence[str], place: str) -> None:
-        """Raises: UsageError: two columns have the same name."""
+        """Raises: UsageError: two columns have the same name, or the line can be no header."""
         self.place = place
         self.width = len(cells)
         self.names = [cell.strip().lstrip("\ufeff") for cell in cells]
         while self.names and not self.names[-1]:
             self.names.pop()
         self.named = len(self.names)
+        self._refuse_endless()
         if any(name.casefold().startswith(OWN) for name in self.names):  # a result file
             self.names = [restored(name) for name in self.names]
         self._refuse_twins()
@@ -128,25 +156,50 @@ class Header:
         return self.names[position].casefold().startswith(OWN)
 
     def guess(self, wanted: Sequence[str], taken: Collection[int] = ()) -> str:
-        """The columns there are, and the nearest to what was wanted.
+        """Say which columns there are, and which is the nearest to what was wanted.
 
-        A file without a header has a user's password in its first line. So the names are shown
-        only where one of them at least is a word that stands in headers.
+        A file without a header has a user's password in its first line: no cell of a line that may be a row
+        is shown, and of a line that is a header by its look only the names that stand in headers anyway.
         """
-        if not any(known(name) or _header_word(plain(name)) for name in self.names):
-            return f"its first line has {self.named} cells, none of them a known name: is the header missing?"
-        words = [name for at, name in enumerate(self.names) if at not in taken and _word_like(name)]
-        plains = {plain(name): name for name in words}
+        sure = self._is_sure()
+        shown = {
+            at for at, name in enumerate(self.names) if _is_header_name(name) or (sure and _word_like(name))
+        }
+        if not sure and (len(shown) < min(2, self.named) or any(map(_data_like, self.names))):
+            columns = "1 column" if self.named == 1 else f"{self.named} columns"
+            return (
+                f"its first line has {columns} and may be a row already; "
+                "it must be a header with the columns' names, such as username and password"
+            )
+        plains = {plain(self.names[at]): self.names[at] for at in sorted(shown - set(taken))}
         near = [match for word in wanted for match in difflib.get_close_matches(plain(word), plains, 1)]
-        # Beside one header word a line of data may still hold a password: only words are shown.
         listed = ", ".join(
-            name if _word_like(name) else f"(column {at})" for at, name in enumerate(self.names, 1) if name
+            name if at in shown else f"(column {at + 1})" for at, name in enumerate(self.names) if name
         )
-        return (
-            f"did you mean {plains[near[0]]!r}? The columns are: {listed}"
-            if near
-            else f"the columns are: {listed}"
-        )
+        did_you_mean = f"did you mean {plains[near[0]]!r}? The" if near else "the"
+        return f"{did_you_mean} columns are: {listed}"
+
+    def _is_sure(self) -> bool:
+        """Whether the line can't be a row: it names what a roster needs, or is a result file's."""
+        if any(name.casefold().startswith(OWN) for name in self.names):
+            return True
+        secrets = self.candidates("password") or (self.candidates("hash1") and self.candidates("hash1b"))
+        return bool(self.candidates("username") and secrets) and not any(map(str.isdecimal, self.names))
+
+    def _refuse_endless(self) -> None:
+        """Names that no header has; a message, a job and a line of the results hold them all."""
+        if self.named > MOST_COLUMNS:
+            raise UsageError(
+                f"{self.place} has {self.named:,} columns; {MOST_COLUMNS:,} are read at most",
+                "export fewer columns, or name the right --delimiter",
+            )
+        for at, name in enumerate(self.names, 1):
+            if len(name) > LONGEST_COLUMN:
+                raise UsageError(
+                    f"{self.place}: the name of column {at} has {len(name):,} characters; "
+                    f"{LONGEST_COLUMN:,} are read at most",
+                    "is a quote in the header not closed, or the header missing?",
+                )
 
     def _refuse_twins(self) -> None:
         first: dict[str, int] = {}

@@ -10,6 +10,7 @@ from typing import BinaryIO, Self
 from worker.errors import UsageError
 from worker.model import Options, Problem, Row, Weak
 from worker.roster.encoding import survey
+from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout, known, lay_out, plain
 from worker.roster.passwords import Survey
 from worker.roster.rows import chosen, fits, made, rules_for
@@ -29,9 +30,9 @@ class Roster:
         self._options = options
         self._text = Text(source, facts.encoding, _delimiter(source, facts.encoding, options))
         self._layout = header_of(self._text, options)
+        self.name = source.name
         found = self._look_through()
         self._rules = rules_for(self._layout, options, found.shared())
-        self.name = source.name
         self.source = source.place
         self.columns = self._layout.columns
         self.dropped = self._layout.dropped
@@ -86,9 +87,14 @@ class Roster:
         password, exact = self._layout.password, self._layout.exact
         with self._text.lines() as lines:
             records = self._chosen(self._text.records(lines))
-            while group := list(islice(records, _GROUP)):
-                sound = [row for _, row in group if len(row) == exact or fits(row, self._layout)]
-                found.add(len(group), [fields[password] for fields in sound] if password is not None else [])
+            while group := [  # passwords alone: a thousand whole records may be a hundred megabytes
+                row[password]
+                if password is not None and (len(row) == exact or fits(row, self._layout))
+                else ""
+                for _, row in islice(records, _GROUP)
+            ]:
+                found.add(len(group), group)
+                self.name = name_without_secrets(self.name, group)
         self._refuse_none(found)
         self._refuse_pins(found)
         return found

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
-from typing import Final, Protocol
+from typing import Protocol
 
 from worker.model import Options, Problem, Row
 from worker.roster.check import Rules
 from worker.roster.formulas import restored
-from worker.roster.hiding import DIGITS, digest_in, without_secrets
+from worker.roster.hiding import may_show, never_sent, without_secrets
 from worker.roster.layout import Layout
 from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
-
-_NONE: Final = ("",)
 
 
 def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Row]:
@@ -43,10 +41,9 @@ def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Ro
             )
             if lay_digests_over is not None:
                 row = lay_digests_over(row, fields)
-            hideable = open_to_hide(fields) if loose else _NONE
-            if secret in hideable or (max(map(len, hideable)) >= DIGITS and digest_in("\n".join(hideable))):
+            if loose and not may_show(row, open_to_hide(fields)):
                 row = without_secrets(row, loose)
-            yield row
+            yield never_sent(row) if row.problems else row
         else:
             yield _unattributed(line, fields, layout)
 

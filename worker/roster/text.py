@@ -15,6 +15,10 @@ from worker.roster.encoding import line_ends
 from worker.roster.source import BLOCK, Source
 
 DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+LONGEST: Final = 131_072
+"""Characters in a record, as in one field of Python's csv: a thousand of them fit in memory."""
+MOST_LINES: Final = 1000
+"""Physical lines of a record: an open quote makes one of all that follows."""
 _SAMPLE = 1 << 16
 _SAMPLE_RECORDS = 50
 
@@ -27,6 +31,37 @@ class Malformed(Fields):
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
+
+
+class _TooLong(csv.Error):
+    """A record without a sensible end. A csv.Error, since it is one more way not to be well-formed."""
+
+
+class _Lines:
+    """Physical lines, counted; a record that takes too many of them is ended."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.number = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """A new record begins with the next line."""
+        self._room = LONGEST
+        self._last = self.number + MOST_LINES
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        self._room -= len(line)
+        if self._room < 0:
+            raise _TooLong(f"longer than {LONGEST:,} characters")
+        if self.number > self._last:
+            raise _TooLong(f"longer than {MOST_LINES:,} lines")
+        return line
 
 
 Record = tuple[int, Fields]
@@ -50,9 +85,11 @@ class Text:
         """Every record that isn't blank, with the physical line it starts on.
 
         Raises:
-            UsageError: a quote is not closed; names the line where it opens.
+            UsageError: a quote is not closed, or a record over several lines is too long; names the line
+                where the quote opens.
         """
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        counted = _Lines(lines)
+        reader = csv.reader(counted, delimiter=self.delimiter, strict=True)
         line = 1
         while True:
             try:
@@ -60,22 +97,26 @@ class Text:
                     # A first field that starts with a visible character spares the look at all the others.
                     if (fields and fields[0] >= "!") or not _blank(fields):
                         yield line, fields
-                    line = reader.line_num + 1
+                    line = counted.number + 1
+                    counted.begin()
                 return
             except csv.Error as error:
                 # On one line, only this record is lost. Over several lines the quote may have
                 # swallowed rows, and nobody can say which: nothing of such a file is imported.
-                if reader.line_num > line or str(error) == "unexpected end of data":
-                    raise self._unclosed(line, reader.line_num) from None
+                if counted.number > line or str(error) == "unexpected end of data":
+                    raise self._unclosed(line, counted.number, error) from None
                 yield line, Malformed(str(error))
-                line = reader.line_num + 1
+                line = counted.number + 1
+                counted.begin()
 
-    def _unclosed(self, first: int, last: int) -> UsageError:
+    def _unclosed(self, first: int, last: int, error: csv.Error) -> UsageError:
         with self.lines() as lines:
             text = "".join(islice(lines, first - 1, last))
-        line = first + line_ends(text[: _opening_quote(text, self.delimiter)])
+        cut = isinstance(error, _TooLong)
+        line = first + line_ends(text[: _opening_quote(text, self.delimiter, cut=cut)])
+        how = f", or its record is {error}" if cut else ""
         return UsageError(
-            f"{self.source.shown}, line {line}: a quote opens here that is not closed properly",
+            f"{self.source.shown}, line {line}: a quote opens here that is not closed properly{how}",
             'close it; a quote that belongs to the value is written twice ("")',
         )
 
@@ -122,11 +163,17 @@ def _blank(fields: Sequence[str]) -> bool:
     return not any(field and not field.isspace() for field in fields)
 
 
-def _opening_quote(text: str, delimiter: str) -> int:
-    """Where the first quoted field starts that does not end at its own closing quote."""
+def _opening_quote(text: str, delimiter: str, *, cut: bool) -> int:
+    """Where the first quoted field starts that does not end at its own closing quote.
+
+    ``cut``: the text is the beginning of a record without end; then the first one that goes over lines.
+    Possessive, so that a text without a closing quote costs no memory.
+    """
     edge = re.escape(delimiter)
-    field = re.compile(rf'("(?:[^"]|"")*")?([^{edge}\r\n]*)(?:{edge}|\r\n|\r|\n|\Z)')
+    field = re.compile(rf'("(?:[^"]++|"")*+")?([^{edge}\r\n]*+)(?:{edge}|\r\n|\r|\n|\Z)')
     for match in field.finditer(text):
         if match[2] and (match[1] or match[2].startswith('"')):
+            return match.start()
+        if cut and match[1] and line_ends(match[1]):
             return match.start()
     return 0
