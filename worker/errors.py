@@ -16,6 +16,7 @@
     │   ├── Unavailable             exit 5
     │   └── Throttled               exit 7
     ├── AnswerLost                     it may have been done: ask before doing it again
+    │   └── ForeignAnswer              so too: what answered are not the service's own words
     ├── Refused                        the service refused this one request; carries its code
     │   └── ListRefused                the list as a whole: split it
     └── LedgerError           exit 1   the ledger can't be used; says why
@@ -35,6 +36,9 @@ class SiprosterError(Exception):
     """Something the user can understand. ``hint`` says what to do next."""
 
     exit_code: ClassVar[int] = 1
+
+    unconfirmed: bool = False
+    """Whether a request that writes was sent before, and may have been done all the same."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -121,6 +125,20 @@ class AnswerLost(SiprosterError):
     """A request that writes was sent and its answer never came, or came cut."""
 
     exit_code = 5
+
+
+class ForeignAnswer(AnswerLost):
+    """A request that writes was refused, and not by the service's own words: a proxy's page, a bare 409.
+
+    ``text``: the refusal in short.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"a request was sent, and what refused it is no answer of the service ({text}); "
+            "it may have been done all the same"
+        )
+        self.text = text
 
 
 class Refused(SiprosterError):

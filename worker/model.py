@@ -200,12 +200,18 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """An entry of ``ValidSipCredentials``: the service says that it is stored now."""
+    """An entry of ``ValidSipCredentials``: the service says that it is stored now.
+
+    None: the echo left the element out. Empty: it is there, and holds nothing, or nothing that can be one.
+    """
 
     id: str
     composite: str
-    realm: str = ""
-    hash1: str = field(default="", repr=False)
+    realm: str | None = None
+    hash1: str | None = field(default=None, repr=False)
+    hash1b: str | None = field(default=None, repr=False)
+    application: str | None = None
+    realm_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
-from worker.model import Job, Outcome, Status, Stored
+from worker.model import Job, Status, Stored
 
 RESULTS = "results.csv"
 FAILED = "failed.csv"
@@ -200,7 +200,7 @@ def _lines(ledger: Ledger, open_page: OpenPage, job: Job) -> Iterator[tuple[Stat
     hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
     for page in ledger.rows.pages(job.id):
         for line, user, domain, realm, _application, cells, *_ in open_page(job.id, page.seq, page.sealed):
-            outcome = page.outcomes.get(line) or Outcome(line, Status.UNPROCESSED)
+            outcome = page.outcome(line)
             # A realm without a host name was never made (--create-realm).
             host = hosts.get(realm, job.options.realm) if isinstance(realm, int) else realm
             own = [user, domain, host, outcome.credential_id, outcome.code, outcome.error]

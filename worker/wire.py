@@ -351,9 +351,13 @@ def _name(fields: dict[str, str], *digests: str) -> str:
 
 def _echo(entry: etree._Element) -> Echo:
     fields = _fields(entry)
-    hash1, realm = _digest(fields, "Hash1"), fields.get("Realm", "")
-    name = _name(fields, hash1, _digest(fields, "Hash1b"))
-    return Echo(_id(fields), name, realm if _is_value(realm) else "", hash1)
+    name = _name(fields, _digest(fields, "Hash1"), _digest(fields, "Hash1b"))
+    hash1, hash1b = (_digest(fields, tag) if tag in fields else None for tag in ("Hash1", "Hash1b"))
+    realm, application, realm_id = (
+        (text if _is_value(text) else "") if (text := fields.get(tag)) is not None else None
+        for tag in ("Realm", "HttpVoiceV2AppId", "RealmId")
+    )
+    return Echo(_id(fields), name, realm, hash1, hash1b, application, realm_id)
 
 
 def _entry_error(error: etree._Element) -> EntryError:

@@ -10,6 +10,7 @@ from worker import wire
 from worker.api.attempts import Again, Attempts, Permit, lost_or_again
 from worker.api.token import TOKEN_PATH, Bearer, Password, Proof, basic
 from worker.api.transport import Reply
+from worker.errors import SiprosterError, StopJob
 from worker.model import Endpoint
 
 T = TypeVar("T")
@@ -54,26 +55,39 @@ class Client:
         not done: without a connection, and after a 401 or 429, but not after a 503.
 
         Raises what ``read`` raises, TryLater and StopJob; AnswerLost for a request that writes. An
-        answer of which ``read`` says Malformed is an answer that did not come.
+        answer of which ``read`` says Malformed is an answer that did not come. What is raised of a request
+        that writes is ``unconfirmed`` where the request may have been done: it was answered, and neither
+        in words about what was sent nor with a 429, which surely did nothing.
         """
+        writes = permit is not None
+        answered = False  # by what does not say whether it was done
         url = "/".join([self._account, *map(segment, path)])
         if query:
             url += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
 
         def attempt() -> T:
+            nonlocal answered
             try:
                 reply = self._send(method, url, body, permit)
             except Again as again:
+                answered = answered or again.status == 503
                 if once and again.status == 503:
                     raise lost_or_again(again.reason, again.status, writes=True) from None
                 raise
             try:
                 return read(reply)
+            except StopJob:
+                answered = True
+                raise
             except wire.Malformed as error:
                 reason = f"its answer (HTTP {reply.status}) is malformed: {error}"
-                raise lost_or_again(reason, reply.status, permit is not None) from None
+                raise lost_or_again(reason, reply.status, writes) from None
 
-        return self._attempts.insist(attempt)
+        try:
+            return self._attempts.insist(attempt)
+        except SiprosterError as error:
+            error.unconfirmed = error.unconfirmed or (writes and answered)
+            raise
 
     def _send(self, method: str, url: str, body: bytes, permit: Permit | None) -> Reply:
         """One answer; after a 401 once more with a new token."""

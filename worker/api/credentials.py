@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -13,8 +14,8 @@ from worker.api.attempts import Permit
 from worker.api.client import Client
 from worker.api.faults import CHECK_URL, NO_CREDENTIALS, Asked, absent, failed, fault, read_done
 from worker.api.transport import Reply
-from worker.errors import Conflict, Refused, StopJob
-from worker.model import Answer, Credential, Echo, Family, Realm, Stored
+from worker.errors import Conflict, Refused, StopJob, Unavailable
+from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
 
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
 """Characters of a filter that a list takes (33011)."""
@@ -44,15 +45,15 @@ class Credentials:
             permit(deadline)
 
         answer = self._client.ask("POST", path, _read_created, body=body, permit=permitted)
-        return replace(_believed(answer, batch), repeated=attempts > 1)
+        realm_id = realm.id if family is Family.REALM else ""
+        return replace(_believed(answer, batch, realm_id), repeated=attempts > 1)
 
     def find(self, family: Family, realm: Realm | None, composite: str, expected: bool) -> Stored | None:
         """Look for one name, more than once where it must exist."""
-        look = self._by_list if family is Family.REALM else self._by_name
         for seconds in _LOOKS if expected else _LOOKS[:1]:
             if seconds:
                 self._sleep(seconds)
-            if found := look(realm, composite):
+            if found := self._look(family, realm, composite):
                 return found
         return None
 
@@ -77,15 +78,12 @@ class Credentials:
         self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
     ) -> Stored | None:
         """One, singly; the same one, as far as both tell who it is. Again while a write does not show."""
-        wanted = (stored.id, realm.host if realm else "") if family is Family.REALM else ("", "")
-        read = partial(_read_this, *wanted, stored.composite)
-        path = _one_path(family, realm, stored)
-        found = self._client.ask("GET", path, read)
+        found = self._single(family, realm, stored)
         for seconds in _LOOKS[1:]:
             if written is None or written(found):
                 break
             self._sleep(seconds)
-            found = self._client.ask("GET", path, read)
+            found = self._single(family, realm, stored)
         return found
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
@@ -111,16 +109,34 @@ class Credentials:
         """Take it away; False: it was gone."""
         return self._client.ask("DELETE", _one_path(family, realm, stored), _read_deleted, permit=permit)
 
-    def _by_name(self, realm: Realm | None, composite: str) -> Stored | None:
-        return self._client.ask("GET", ("sipcredentials", composite), partial(_read_this, "", "", composite))
+    def _look(self, family: Family, realm: Realm | None, composite: str) -> Stored | None:
+        if family is Family.ACCOUNT:
+            return self._single(family, None, Stored("", composite, ""))
+        entry = self._listed(family, realm, composite)
+        return self.whole(family, realm, entry) if entry else None
 
-    def _by_list(self, realm: Realm | None, composite: str) -> Stored | None:
-        """A realm's list, filtered by the user's part; too short a name takes reading all of it."""
-        wanted = composite.casefold()
+    def _single(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
+        """One, singly. A 404 without a word may be anybody's, so then the list must not show it, either."""
+        wanted = (stored.id, realm.host if realm else "") if family is Family.REALM else ("", "")
+        read = partial(_read_this, *wanted, stored.composite)
+        found, is_sure = self._client.ask("GET", _one_path(family, realm, stored), read)
+        if found or is_sure:
+            return found
+        entry = self._listed(family, realm, stored.composite)
+        if entry and _may_be(entry.id, wanted[0]):
+            raise Unavailable(
+                "the service shows a user in its list, and says HTTP 404 when it is asked for that user",
+                "try again in a minute",
+            )
+        return None
+
+    def _listed(self, family: Family, realm: Realm | None, composite: str) -> Stored | None:
+        """The list, filtered by the user's part; too short a name takes reading all of it."""
+        wanted, host = composite.casefold(), realm.host if realm and family is Family.REALM else ""
         filters = _fragment("userNamefragment", composite.partition("@")[0])
-        for entry in self._all(_list_path(Family.REALM, realm), filters, wire.PAGE_SIZE):
-            if entry.composite.casefold() == wanted and _may_be(entry.realm, realm.host if realm else ""):
-                return self.whole(Family.REALM, realm, entry)
+        for entry in self._all(_list_path(family, realm), filters, wire.PAGE_SIZE):
+            if entry.composite.casefold() == wanted and _may_be(entry.realm, host):
+                return entry
         return None
 
     def _all(self, path: Sequence[str], filters: Mapping[str, str], size: int) -> Iterator[Stored]:
@@ -169,26 +185,35 @@ def _may_be(told: str, wanted: str) -> bool:
     return not told or not wanted or _same(told, wanted)
 
 
-def _believed(answer: Answer, batch: Sequence[Credential]) -> Answer:
+def _believed(answer: Answer, batch: Sequence[Credential], realm_id: str) -> Answer:
     """The answer without what contradicts itself or the list that was sent: such an entry is not told.
 
-    An echo with another digest or realm is none of the entry sent; one name can't be stored and refused.
+    ``realm_id``: of the realm that the path names; empty: of none.
     """
     sent = {credential.composite.casefold(): credential for credential in batch}
+    by_hash = {credential.hash1: name for name, credential in sent.items()}
+    told = Counter(echo.composite.casefold() for echo in answer.accepted if echo.composite)
     refused = {error.composite.casefold() for error in answer.refused}
-    accepted = {echo.composite.casefold() for echo in answer.accepted} - {""}
+    refused |= {by_hash[error.hash1] for error in answer.refused if error.hash1 in by_hash}
 
     def is_true(echo: Echo) -> bool:
         name = echo.composite.casefold()
-        credential = sent.get(name)
-        if credential is None or name in refused:
+        if name not in sent or name in refused or told[name] > 1:
             return False
-        return echo.hash1 in ("", credential.hash1) and _may_be(echo.realm, credential.realm)
+        return echo.realm_id in (None, realm_id or echo.realm_id) and _echoes(echo, sent[name])
 
-    return Answer(
-        tuple(filter(is_true, answer.accepted)),
-        tuple(error for error in answer.refused if error.composite.casefold() not in accepted),
-    )
+    def is_plain(error: EntryError) -> bool:
+        return by_hash.get(error.hash1, error.composite.casefold()) not in told
+
+    return Answer(tuple(filter(is_true, answer.accepted)), tuple(filter(is_plain, answer.refused)))
+
+
+def _echoes(echo: Echo, sent: Credential) -> bool:
+    """Whether an echo shows what was sent. What it leaves out is not known; what it holds empty differs."""
+    told = ((echo.realm, sent.realm), (echo.hash1, sent.hash1), (echo.hash1b, sent.hash1b))
+    if any(shown is not None and not _same(shown, wanted) for shown, wanted in told):
+        return False
+    return not sent.application or echo.application is None or _same(echo.application, sent.application)
 
 
 def _identity(entry: Stored) -> str:
@@ -274,9 +299,10 @@ def _read_page_for_its_date(reply: Reply) -> float | None:
         return None
 
 
-def _read_this(id_: str, host: str, composite: str, reply: Reply) -> Stored | None:
+def _read_this(id_: str, host: str, composite: str, reply: Reply) -> tuple[Stored | None, bool]:
     """The credential with this id (realm family, on the realm of this host name) or else with this name.
 
+    None where it isn't there; and whether that was said, or is a 404 without a word.
     Malformed where it is another, so that nobody is ever taken for somebody else. What is not told on
     either side is not compared, but a credential without an id must have the name.
     """
@@ -287,10 +313,10 @@ def _read_this(id_: str, host: str, composite: str, reply: Reply) -> Stored | No
         named = _may_be(found.composite, composite) if known else _same(found.composite, composite)
         if not (same and named and _may_be(found.realm, host)):
             raise wire.Malformed("the answer is about another credential")
-        return found
+        return found, True
     error = fault(reply, Asked.ONE)
     if absent(reply, error):
-        return None
+        return None, bool(reply.body.strip())
     raise error
 
 

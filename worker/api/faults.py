@@ -10,6 +10,7 @@ from worker.api.transport import Reply
 from worker.errors import (
     AccountNotFound,
     AuthenticationRefused,
+    ForeignAnswer,
     ListRefused,
     NotAllowed,
     Refused,
@@ -38,6 +39,13 @@ class Asked(Enum):
     """One realm or credential: a 404 without a code means that it isn't there."""
     CREATE = auto()
     """A list of credentials is to be made: splitting it may help."""
+    CHANGE = auto()
+    """One realm or credential is to be made, set or deleted."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether the request may have been done, whatever was answered."""
+        return self in (Asked.CREATE, Asked.CHANGE)
 
 
 def said(reply: Reply) -> tuple[str, str]:
@@ -70,12 +78,17 @@ def stop(reply: Reply, code: str, text: str) -> StopJob | None:
 
 
 def fault(reply: Reply, asked: Asked) -> SiprosterError:
-    """The exception for an answer that refuses; what is no reason to stop the job is a Refused."""
+    """The exception for an answer that refuses; what is no reason to stop the job is a Refused.
+
+    Only the service's own words refuse a write: for anything else it is a ForeignAnswer.
+    """
     code, text = said(reply)
     if reason := stop(reply, code, text):
         return reason
-    if reply.status == 404 and not code and asked is not Asked.ONE:
+    if reply.status == 404 and not code and asked in (Asked.LIST, Asked.CREATE):
         return _account_not_found("HTTP 404", text)
+    if asked.writes and not (code or _own_words(reply)):
+        return ForeignAnswer(f"HTTP {reply.status}")
     if asked is Asked.CREATE:
         bound = _BOUND.search(text) if code == _TOO_MANY else None
         return ListRefused(code, text, int(bound[1].replace(",", "")) if bound else None)
@@ -94,7 +107,7 @@ def read_done(reply: Reply) -> None:
     The answer may be empty; a page of HTML is none of the service's: Malformed, so that it counts as lost.
     """
     if failed(reply):
-        raise fault(reply, Asked.ONE)
+        raise fault(reply, Asked.CHANGE)
     if reply.body.strip():
         wire.read_done(reply.body)
 
@@ -103,12 +116,21 @@ def absent(reply: Reply, error: SiprosterError) -> bool:
     """Whether a refusal says that the one that was asked for isn't there.
 
     Raises Malformed for a 404 whose text is none of the service's: a wrong host's page must not make
-    somebody look deleted. Without any text it is believed, since the service leaves out much at times.
+    somebody look deleted. Without any text it may be the service's, which leaves out much at times.
     """
     if reply.status != 404 or not isinstance(error, Refused):
         return False
     if reply.body.strip():
         wire.read_refusal(reply.body)
+    return True
+
+
+def _own_words(reply: Reply) -> bool:
+    """Whether a refusal is told in the service's XML, with or without a code."""
+    try:
+        wire.read_refusal(reply.body)
+    except wire.Malformed:
+        return False
     return True
 
 

@@ -263,7 +263,7 @@ def _read_made(name: str, reply: Reply) -> Realm:
         if not _answers_to(made, name):
             raise wire.Malformed("the answer is about another realm")
         return made
-    error = fault(reply, Asked.ONE)
+    error = fault(reply, Asked.CHANGE)
     if isinstance(error, Refused) and error.code == REALM_EXISTS:
         raise Conflict(
             f"the realm exists already ({error})",

@@ -39,23 +39,34 @@ _MEANINGS = {
     type=Finite(min=0, min_open=True),
     help="Requests a second  [as the job had it]",
 )
+@click.option(
+    "--include-unproven",
+    is_flag=True,
+    help="Also what no answer proves to be the job's: only when nobody else has written since it began.",
+)
 @results_option
 @yes_option
 @json_option
 @settings_options
-def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool, **given: Any) -> None:
+def undo(
+    job_id: str, rate: float | None, include_unproven: bool, results: str, yes: bool, as_json: bool,
+    **given: Any,
+) -> None:  # fmt: skip
     """Take back what JOB did, unless it was changed since.
 
     Users that it made are deleted; those that it set get their old password and application back. Whoever
-    was changed by somebody since is kept and named. Asks first. What was cut short goes on when it is run
-    again. Exit code 0: everything is taken back; 10: some rows were kept, or failed.
+    was changed by somebody since is kept and named, and so is whoever the job may have made or set without
+    an answer that says so (origin_unknown): another job, perhaps of another ledger, may have done it. Asks
+    first. What was cut short goes on when it is run again. Exit code 0: everything is taken back; 10: some
+    rows were kept, or failed.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_active(session, job)
     session.station.check(job)
     number = session.ledger.undoing.rows(job_id)
-    if _all_undone(session, job):
+    unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0
+    if _all_undone(session, job) and not unproven:
         say(f"job {job_id} was undone before; nothing is left to take back")
         folder = Path(results).absolute() if results else report.folder_of(job)
         facts = _tell(session, job, folder, as_json=as_json)
@@ -63,6 +74,12 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     users = "1 user" if number == 1 else f"{number:,} users"
     say(f"job {job_id} made or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
+    if include_unproven:
+        say(
+            "  users whom it may have made or set, though no answer of the service says so, are taken back too: "
+            "right only when nobody else has written to the account since it began",
+            "yellow",
+        )
     asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
     _refuse_active(session, session.ledger.jobs.get(job_id))  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
@@ -71,7 +88,7 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     session.audit(job_id)
     session.ledger.jobs.close(job_id, "undone: what it did is taken back, so nothing goes on with it")
     try:
-        interrupted = _run(session, job, number, rate)
+        interrupted = _run(session, job, number, rate, include_unproven=include_unproven)
         if not interrupted:
             session.ledger.jobs.set_undone(job_id)
     finally:
@@ -93,7 +110,7 @@ def _all_undone(session: Session, job: Job) -> bool:
     return job.undone is not None and not session.ledger.undoing.counts(job.id).get(FAILED)
 
 
-def _run(session: Session, job: Job, number: int, rate: float | None) -> bool:
+def _run(session: Session, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
     """Undo what is left; whether somebody ended it early."""
     options = replace(job.options, rate=rate or job.options.rate)
     screen = ProgressScreen()
@@ -103,6 +120,7 @@ def _run(session: Session, job: Job, number: int, rate: float | None) -> bool:
         undoing = Undo(
             session.ledger, session.seal, session.station.api(options), job,
             permit=Hold(session.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
+            include_unproven=include_unproven,
         )  # fmt: skip
         try:
             for rows in undoing.run():
@@ -124,6 +142,11 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
     for result, meaning in _MEANINGS.items():
         if counts.get(result):
             say(f"{counts[result]:>7,} {result:<9}  {meaning}")
+    if unproven := session.ledger.undoing.unproven(job.id):
+        say(
+            f"{unproven:,} of those kept may be the job's own (origin_unknown). If nobody else has written to the"
+        )
+        say(f"account since it began: siproster undo {job.id} --include-unproven")
     say(f"  {path}")
     return facts
 

@@ -8,6 +8,9 @@ from worker.model import Credential, Stored
 
 CASE, REALM, DIGEST, APPLICATION = "case_differs", "realm_differs", "digest_differs", "application_differs"
 
+ORIGIN_UNKNOWN = "origin_unknown"
+"""Beside what else is told of a row: no answer proves that its credential is this job's work."""
+
 SETTABLE = frozenset({DIGEST, APPLICATION})
 """What a PUT can put right. Nobody is moved to another realm, and a name's spelling can't change (23004)."""
 
@@ -44,6 +47,7 @@ def explained(codes: tuple[str, ...], stored: Stored) -> str:
         REALM: f"the account has this user on realm {stored.realm}",
         DIGEST: "the account has this user with another password",
         APPLICATION: f"the account has this user with application {stored.application or 'none'}",
+        ORIGIN_UNKNOWN: "whether this job made it can't be proven",
     }
     return "; ".join(texts[code] for code in codes)
 

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.importing.compare import CASE, ORIGIN_UNKNOWN
 from worker.importing.packing import pack_stored, stored_of
-from worker.model import Credential, Stored
+from worker.importing.update import NOT_SET, NOT_TAKEN
+from worker.model import Credential, Outcome, Status, Stored
 from worker.seal import Seal
 
 MARK_BYTES = 16
@@ -41,6 +43,18 @@ class Deed:
 def deed_of(line: int, realm: int, id_: str, done: Credential, before: Stored | None = None) -> Deed:
     """The deed of having put a credential there."""
     return Deed(line, realm, id_, done.composite, mark(done.hash1, done.hash1b), done.application, before)
+
+
+def is_confirmed(outcome: Outcome) -> bool:
+    """Whether the service's own answer to the job's request says that the job has made or set it."""
+    if outcome.status in (Status.CREATED, Status.UPDATED):
+        return True
+    return outcome.status in (Status.FAILED, Status.UNKNOWN) and outcome.code in (CASE, NOT_SET, NOT_TAKEN)
+
+
+def is_unproven(outcome: Outcome) -> bool:
+    """Whether the job may have made or set it, and no answer says so."""
+    return ORIGIN_UNKNOWN in outcome.code.split(";")
 
 
 def mark(hash1: str | None, hash1b: str | None) -> str:

@@ -17,8 +17,8 @@ from functools import partial
 
 from worker.errors import SealBroken, StopJob, Throttled, TryLater
 from worker.failpoints import hit
-from worker.importing.compare import CASE, wanted
-from worker.importing.deeds import Deed, deed_of, open_deeds, seal_deeds
+from worker.importing.compare import wanted
+from worker.importing.deeds import Deed, deed_of, is_confirmed, is_unproven, open_deeds, seal_deeds
 from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
 from worker.importing.plan import kept_for
 from worker.importing.settle import Settling
@@ -128,12 +128,10 @@ class Delivery:
             _ChunkDelivery(self, claim, taken).run()
         except Fenced:
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
-        except (
-            SealBroken
-        ) as broken:  # nobody could open it later; the claim runs out, so that its doubt stays
-            self.ledger.jobs.stop(
-                self.job.id, JobState.STOPPED, f"seal_broken: chunk {seq}: {broken.message}"
-            )
+        except SealBroken as broken:  # before anything was sent, so what was in doubt is so still
+            why = f"seal_broken: chunk {seq}: {broken.message}"
+            self.ledger.jobs.stop(self.job.id, JobState.STOPPED, why)
+            self.ledger.chunks.release(claim, 0.0, None, 0, 0)
 
 
 class _ChunkDelivery:
@@ -162,7 +160,6 @@ class _ChunkDelivery:
             record=self._record,
             go_on=self._go_on,
             learn=partial(self._ledger.jobs.learn_bound, self._job.id),
-            undisturbed=partial(self._ledger.jobs.undisturbed, self._job.id, LEASE),
             earlier_attempts=claim.attempts - 1,
         )
         self._updating = Updating(
@@ -208,7 +205,7 @@ class _ChunkDelivery:
         kept = seal_chunk(seal, job, self._claim.seq, self._rows)
         begun = [deed for deed in self._begun if deed.line in lines]
         self._ledger.chunks.split(
-            self._claim, kept, moved[0].line, len(moved), lambda seq: seal_chunk(seal, job, seq, moved),
+            self._claim, kept, sorted(lines), lambda seq: seal_chunk(seal, job, seq, moved),
             (lambda seq: seal_deeds(seal, job, seq, 0, begun)) if begun else None,
         )  # fmt: skip
 
@@ -253,6 +250,7 @@ class _ChunkDelivery:
         fresh = [row for row in open_rows if not self._claim.in_doubt(row.line)]
         # From here on, so that a batch which never got its turn is asked for by the next claim.
         self._settling.in_doubt.update(row.line for row in sent)
+        self._updating.in_doubt.update(row.line for row in to_update if self._claim.in_doubt(row.line))
         size = min(self._job.options.batch_size, self._bound())
         yield from ((self._settling.ask_and_post, batch) for batch in self._cut(sent, size))
         yield from ((self._settling.post, batch) for batch in self._cut(fresh, size))
@@ -291,26 +289,25 @@ class _ChunkDelivery:
 
     def _intend(self, row: ChunkRow, now: Stored) -> None:
         """Keep how a credential is before it is changed."""
-        self._lease.intend(self._sealed_deeds([deed_of(row.line, row.realm, now.id, self._wanted(row), now)]))
+        deed = deed_of(row.line, row.realm, now.id, self._wanted(row), now)
+        self._lease.intend(self._sealed_deeds([deed], 1))
 
     def _made(self, outcomes: Sequence[Outcome]) -> Deeds | None:
-        """What of these outcomes ``undo`` would delete: what this job made, also where it made it wrongly."""
+        """What this job made, also where it made it wrongly; and what it may have made without a proof."""
         made = [
-            deed_of(row.line, row.realm, outcome.credential_id, self._wanted(row))
+            (outcome, deed_of(row.line, row.realm, outcome.credential_id, self._wanted(row)))
             for outcome in outcomes
-            if outcome.status is Status.CREATED or self._respelt(outcome)
+            if is_confirmed(outcome) or is_unproven(outcome)
             if not (row := self._by_line[outcome.line]).before
         ]
-        return self._sealed_deeds(made) if made else None
+        if not made:
+            return None
+        return self._sealed_deeds([deed for _, deed in made], sum(is_confirmed(one) for one, _ in made))
 
-    def _respelt(self, outcome: Outcome) -> bool:
-        """Whether the service has stored it under another spelling, by its answer or after a lost one."""
-        in_doubt = outcome.line in self._settling.in_doubt
-        return outcome.code == CASE and (outcome.status is Status.FAILED or in_doubt)
-
-    def _sealed_deeds(self, deeds: Sequence[Deed]) -> Deeds:
+    def _sealed_deeds(self, deeds: Sequence[Deed], rows: int) -> Deeds:
+        """``rows``: those of them that count as the job's work."""
         job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal
-        return Deeds(len(deeds), lambda nr: seal_deeds(seal, job, seq, nr, deeds))
+        return Deeds(rows, lambda nr: seal_deeds(seal, job, seq, nr, deeds))
 
     def _wanted(self, row: ChunkRow) -> Credential:
         return wanted(row, self._delivery.realms[row.realm].host)
@@ -331,7 +328,7 @@ class _ChunkDelivery:
         self._ledger.jobs.finish(claim.job)
 
     def _give_back(self, delay: float) -> None:
-        doubt = sorted(self._settling.in_doubt)
+        doubt = sorted(self._settling.in_doubt | self._updating.in_doubt)
         self._ledger.chunks.release(self._claim, delay, doubt, *self._delivery.count())
 
     def _wait(self, later: TryLater) -> float:

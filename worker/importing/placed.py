@@ -8,7 +8,7 @@ from worker.importing.checked import Checked
 from worker.importing.look import RosterRows
 from worker.importing.packing import NO_REALM, PageRow, open_page
 from worker.ledger import Ledger
-from worker.model import Job, Outcome, Problem, Row, Status
+from worker.model import Job, Problem, Row
 from worker.seal import Seal
 
 _HINT = "to try it, put the corrected row into a file of its own: siproster verify FILE"
@@ -29,12 +29,8 @@ def placed(ledger: Ledger, seal: Seal, job: Job, roster: RosterRows) -> Iterator
     again = roster.rows()
     for page in ledger.rows.pages(job.id):
         for kept in open_page(seal, job.id, page.seq, page.sealed):
-            if _status(page.outcomes.get(kept.line)).in_place:
+            if page.outcome(kept.line).status.in_place:
                 yield _matched(kept, _of_line(again, kept.line))
-
-
-def _status(outcome: Outcome | None) -> Status:
-    return outcome.status if outcome else Status.UNPROCESSED
 
 
 def _of_line(rows: Iterator[Row], line: int) -> Row | None:

@@ -163,7 +163,7 @@ class Entry:
         self._waiting -= len(rows)
         seq = next(self._chunks)
         sealed = seal_chunk(self._seal, self._job, seq, rows)
-        self._ledger.chunks.add(self._job, seq, rows[0].line, len(rows), sealed)
+        self._ledger.chunks.add(self._job, seq, [row.line for row in rows], sealed)
 
     def _write_settled(self, settled: Sequence[Planned]) -> None:
         """Rows that need no request have their outcomes at once; of those in place no password is kept."""

@@ -9,7 +9,7 @@ from worker.errors import NotFound, UsageError
 from worker.importing.look import RosterRows
 from worker.importing.packing import NO_REALM, ChunkRow, PageRow, chunk_row, open_chunk, open_page
 from worker.ledger import Ledger
-from worker.model import Job, Options, Problem, Row, Status
+from worker.model import Job, Options, Problem, Row
 from worker.roster import HASH1, HASH1B, PASSWORD, read_again
 from worker.seal import Seal
 
@@ -80,8 +80,7 @@ class EarlierRows:
             hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(job.id).items()}
             for page in self.ledger.rows.pages(job.id):
                 for row in open_page(self.seal, job.id, page.seq, page.sealed):
-                    outcome = page.outcomes.get(row.line)
-                    if outcome and outcome.status.in_place:
+                    if page.outcome(row.line).status.in_place:
                         realm = hosts.get(row.realm, "") if isinstance(row.realm, int) else row.realm
                         yield Row(row.line, row.user, row.domain, realm, row.application, "")
             job = self._before(job)
@@ -126,12 +125,12 @@ class EarlierRows:
         passwords = _Passwords(self.ledger, self.seal, self.parent.id, self.roster)
         for page in self.ledger.rows.pages(self.parent.id):
             for row in open_page(self.seal, self.parent.id, page.seq, page.sealed):
-                outcome = page.outcomes.get(row.line)
-                if outcome and outcome.code in _UNREADABLE and row.line not in self.corrections:
+                outcome = page.outcome(row.line)
+                if outcome.code in _UNREADABLE and row.line not in self.corrections:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
-                if (outcome.status if outcome else Status.UNPROCESSED).in_place:
+                if outcome.status.in_place:
                     continue
-                if outcome and _OTHER_NAME in outcome.code.split(";"):  # of a name that only another job knew
+                if _OTHER_NAME in outcome.code.split(";"):  # of a name that only another job knew
                     self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
 

@@ -1,7 +1,8 @@
 """Step 3 of a row's way: posted in a batch, and whatever comes back becomes one outcome a row.
 
 Nothing is guessed: a row that an answer doesn't settle is asked for, and what asking can't settle
-either is sent alone, so that the answer can mean no other row.
+either is sent alone, so that the answer can mean no other row. Only an answer that names a row proves that
+this job made its credential: equal digests may be another job's work, from a ledger that nobody here knows.
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from worker.errors import AnswerLost, ListRefused, Refused, SiprosterError, Unavailable, place_of
+from worker.errors import (
+    AnswerLost,
+    ForeignAnswer,
+    ListRefused,
+    Refused,
+    SiprosterError,
+    Unavailable,
+    place_of,
+)
 from worker.failpoints import hit
-from worker.importing.compare import differences, explained, wanted
+from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, wanted
 from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
-from worker.model import Answer, Credential, EntryError, Family, Outcome, Realm, Status, Stored
+from worker.model import Answer, Credential, Echo, EntryError, Family, Outcome, Realm, Status, Stored
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +55,6 @@ class Settling:
 
     ``permit`` renews the chunk's lease before a request that writes. ``record`` commits outcomes.
     ``go_on`` raises when no further request should start. ``learn`` is told a bound on entries.
-    ``undisturbed``: whether no other job has written to the account since the look at what is there.
     """
 
     def __init__(
@@ -59,7 +67,6 @@ class Settling:
         record: Callable[[Sequence[Outcome]], None],
         go_on: Callable[[], None],
         learn: Callable[[int], None],
-        undisturbed: Callable[[], bool] = lambda: True,
         earlier_attempts: int = 0,
     ) -> None:
         self._family = family
@@ -69,7 +76,6 @@ class Settling:
         self._record = record
         self._go_on = go_on
         self._learn = learn
-        self._undisturbed = undisturbed
         self._earlier = earlier_attempts
         self._posted: Counter[int] = Counter()
         self.in_doubt: set[int] = set()
@@ -82,22 +88,38 @@ class Settling:
         that has no outcome by then was not refused.
         """
         self._go_on()
+        sent: set[int] = set()
+
+        def permit(deadline: float) -> None:
+            self._permit(deadline)
+            sent.update(row.line for row in rows)
+
         try:
             credentials = [self._credential(row) for row in rows]
             self._posted.update(row.line for row in rows)
-            answer = self._api.create(self._family, self._realm_of(rows[0]), credentials, self._permit)
+            answer = self._api.create(self._family, self._realm_of(rows[0]), credentials, permit)
             hit("answered")
-        except ListRefused as refusal:
-            self._split(rows, refusal)
-        except AnswerLost as loss:
-            self.in_doubt.update(row.line for row in rows)
-            self._ask_and_post(rows, lost + 1, loss)
-        except SiprosterError:
-            raise
+        except SiprosterError as error:
+            if error.unconfirmed or isinstance(error, AnswerLost):
+                self.in_doubt |= sent
+            self._unanswered(rows, lost, error)
         except Exception as error:
+            self.in_doubt |= sent
             self._isolate(rows, error)
         else:
             self._settle(rows, answer)
+
+    def _unanswered(self, rows: Sequence[ChunkRow], lost: int, error: SiprosterError) -> None:
+        """The answer was a refusal of the list, or none that tells what became of its rows."""
+        if isinstance(error, ListRefused):
+            self._split(rows, error)
+        elif isinstance(error, ForeignAnswer):
+            text = f"refused, but not in the service's own words ({error.text}); it does not show now"
+            self._settle_unnamed(rows, ("refused", text), alone=len(rows) == 1)
+        elif isinstance(error, AnswerLost):
+            self._ask_and_post(rows, lost + 1, error)
+        else:
+            raise error
 
     def ask_and_post(self, rows: Sequence[ChunkRow]) -> None:
         """Rows that an earlier claim may have sent: ask for them first, post those that aren't there."""
@@ -129,7 +151,9 @@ class Settling:
     def _split(self, rows: Sequence[ChunkRow], refusal: ListRefused) -> None:
         one_realm = len({row.realm for row in rows}) == 1
         if len(rows) == 1 or (one_realm and refusal.code in _WHOLE_REALM):
-            self._keep([self._failed(row, refusal.code or "refused", refusal.text) for row in rows])
+            of_each = EntryError(refusal.code, refusal.text)
+            for row in rows:
+                self._keep([self._refused(row, of_each, sent=False)])
             return
         if refusal.bound:
             self._learn(refusal.bound)
@@ -139,9 +163,9 @@ class Settling:
 
     def _isolate(self, rows: Sequence[ChunkRow], error: Exception) -> None:
         """A fault of our own: find the row that does it, so that its batch-mates go on without it."""
-        self.in_doubt.update(row.line for row in rows)  # it may have been the answer that was too much
         if len(rows) == 1:
-            self._keep([self._crashed(rows[0], error, Status.FAILED)])
+            status = Status.UNKNOWN if rows[0].line in self.in_doubt else Status.FAILED
+            self._keep([self._crashed(rows[0], error, status)])
             return
         half = len(rows) // 2
         self.post(rows[:half])
@@ -150,11 +174,13 @@ class Settling:
     def _settle(self, rows: Sequence[ChunkRow], answer: Answer) -> None:
         by_name = {row.composite.casefold(): row for row in rows}
         by_hash = {self._credential(row).hash1: row for row in rows} if answer.refused else {}
-        outcomes, exists = [], []
+        outcomes, respelt, refused = [], [], []
         for echo in answer.accepted:
             row = by_name.pop(echo.composite.casefold(), None)
-            if row is not None:
-                outcomes.append(self._accepted(row, echo.id, echo.composite))
+            if row is not None and echo.composite == row.composite:
+                outcomes.append(self._outcome(row, Status.CREATED, credential_id=echo.id))
+            elif row is not None:
+                respelt.append((row, echo))
         unmatched: list[EntryError] = []
         for refusal in answer.refused:
             # The digest first: an echo may lack a wrong domain, and name another row by what is left.
@@ -162,57 +188,71 @@ class Settling:
             row = row or by_name.pop(refusal.composite.casefold(), None)
             if row is None:
                 unmatched.append(refusal)
-            elif refusal.code in _EXISTS:
-                exists.append((row, refusal))
             else:
-                outcomes.append(self._failed(row, refusal.code or "refused", refusal.text))
+                refused.append((row, refusal))
+        alone, left = len(rows) == 1, list(by_name.values())
+        if alone and unmatched:  # it can mean no other row
+            refused += [(row, unmatched[0]) for row in left]
+            left = []
+        self.in_doubt.update(row.line for row in (*left, *(row for row, _ in respelt)))
         self._keep(outcomes)
-        for row, refusal in exists:
-            self._keep([self._existing(row, refusal, repeated=answer.repeated)])
-        self._settle_unnamed(list(by_name.values()), unmatched, alone=len(rows) == 1)
+        for row, echo in respelt:
+            self._keep([self._respelt(row, echo)])
+        for row, refusal in refused:
+            self._keep([self._refused(row, refusal, sent=answer.repeated)])
+        self._settle_unnamed(
+            left, ("not_mentioned", "the service neither stored nor refused it"), alone=alone
+        )
 
     @staticmethod
     def _by_hash(hash1: str, by_hash: dict[str, ChunkRow], by_name: dict[str, ChunkRow]) -> ChunkRow | None:
         row = by_hash.get(hash1)
         return by_name.pop(row.composite.casefold(), None) if row else None
 
-    def _settle_unnamed(self, rows: list[ChunkRow], unmatched: list[EntryError], *, alone: bool) -> None:
-        """Rows that the answer didn't name: ask for them, then send what isn't there alone."""
+    def _settle_unnamed(self, rows: Sequence[ChunkRow], why: tuple[str, str], *, alone: bool) -> None:
+        """Rows that the answer didn't name: ask for them, then send what isn't there alone.
+
+        ``why``: code and text of the row that was alone already, and does not show.
+        """
         self.in_doubt.update(row.line for row in rows)
         for row in self._ask(rows):
-            if not alone:
-                self.post([row])
-            elif unmatched:
-                self._keep([self._failed(row, unmatched[0].code or "refused", unmatched[0].text)])
+            if alone:
+                self._keep([self._outcome(row, Status.UNKNOWN, *why)])
             else:
-                text = "the service neither stored nor refused it"
-                self._keep([self._outcome(row, Status.UNKNOWN, "not_mentioned", text)])
+                self.post([row])
 
-    def _existing(self, row: ChunkRow, refusal: EntryError, *, repeated: bool) -> Outcome:
-        sent = repeated or row.line in self.in_doubt
-        outcome = self._looked_up(row, expected=True, sent=sent)
-        if outcome is not None:
-            return outcome
-        text = f"the service says that it exists, but doesn't show it: {refusal.text}"
-        return self._outcome(row, Status.UNKNOWN, refusal.code, text)
+    def _refused(self, row: ChunkRow, refusal: EntryError, *, sent: bool) -> Outcome:
+        """A refusal settles the request that it answers, and none that was sent before it.
 
-    def _accepted(self, row: ChunkRow, credential_id: str, composite: str) -> Outcome:
-        if composite == row.composite:
-            return self._outcome(row, Status.CREATED, credential_id=credential_id)
-        text = f"stored as {composite}: digests made for {row.composite} can't register under that spelling"
-        return self._outcome(row, Status.FAILED, "case_differs", text, credential_id)
+        ``sent``: there was one before it, which may have stored the row.
+        """
+        exists, sent = refusal.code in _EXISTS, sent or row.line in self.in_doubt
+        found = self._looked_up(row, expected=exists, sent=sent) if exists or sent else None
+        if found is not None:
+            return found
+        if exists:
+            text = f"the service says that it exists, but doesn't show it: {refusal.text}"
+            return self._outcome(row, Status.UNKNOWN, refusal.code, text)
+        return self._outcome(row, Status.FAILED, refusal.code or "refused", refusal.text)
+
+    def _respelt(self, row: ChunkRow, echo: Echo) -> Outcome:
+        """The answer names it in other letters; it counts what the service shows then."""
+        shown = self._looked_up(row, expected=True, sent=True)
+        if shown and CASE not in shown.code.split(";"):
+            return shown
+        text = f"stored as {echo.composite}: digests of {row.composite} can't register under that spelling"
+        return self._outcome(row, Status.FAILED, CASE, text, echo.id)
 
     def _compared(self, row: ChunkRow, stored: Stored, *, sent: bool) -> Outcome:
         """What the service holds against what was wanted (the statuses' meanings: docs/errors.md)."""
         differs = differences(self._credential(row), stored)
+        if sent and differs == (CASE,):  # this job may have made it, and the service spelt it otherwise
+            differs = (CASE, ORIGIN_UNKNOWN)
         if differs:
             return self._outcome(row, Status.EXISTS, ";".join(differs), explained(differs, stored), stored.id)
-        # It was not there before, or it would not have been sent; and nobody else was at work since.
-        if sent and self._realms[row.realm].looked and self._undisturbed():
-            return self._outcome(row, Status.CREATED, credential_id=stored.id)
         if sent:
             text = "it is there with these digests; whether this job made it can't be proven"
-            return self._outcome(row, Status.UNCHANGED, "origin_unknown", text, stored.id)
+            return self._outcome(row, Status.UNCHANGED, ORIGIN_UNKNOWN, text, stored.id)
         return self._outcome(row, Status.UNCHANGED, credential_id=stored.id)
 
     def _looked_up(self, row: ChunkRow, *, sent: bool, expected: bool = False) -> Outcome | None:
@@ -249,9 +289,6 @@ class Settling:
         log.error("line %d: %s", row.line, place_of(error))
         text = f"siproster itself failed on this row ({name}); please report it"
         return self._outcome(row, status, "crashed", text)
-
-    def _failed(self, row: ChunkRow, code: str, text: str) -> Outcome:
-        return self._outcome(row, Status.FAILED, code, text)
 
     def _outcome(
         self, row: ChunkRow, status: Status, code: str = "", text: str = "", credential_id: str = ""

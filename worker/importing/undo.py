@@ -1,7 +1,8 @@
 """A job taken back: what it made is deleted, what it set is set as it was before.
 
-Only what is still as the job left it is touched. Everything is read before it is changed, and each result is
-kept, so that an undoing that was cut short goes on where it was.
+Only what is still as the job left it is touched, and only what an answer of the service proves to be its
+work: equal digests may be another job's, from a ledger that nobody here knows. Everything is read before it
+is changed, and each result is kept, so that an undoing that was cut short goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from worker.errors import AnswerLost, Conflict, JobBusy, Refused, SiprosterError
 from worker.failpoints import hit
-from worker.importing.compare import APPLICATION, DIGEST, REALM, wanted
-from worker.importing.deeds import Deed, deed_of, mark, open_deeds
+from worker.importing.compare import APPLICATION, DIGEST, ORIGIN_UNKNOWN, REALM, wanted
+from worker.importing.deeds import Deed, deed_of, is_confirmed, mark, open_deeds
 from worker.importing.deliver import LEASE
 from worker.importing.packing import open_chunk
 from worker.importing.update import NOT_SET, UpdateSource
@@ -29,6 +31,8 @@ REMOVED, RESTORED, KEPT, FAILED = "removed", "restored", "kept", "failed"
 _WINDOW = 100
 """Deeds that are read ahead and whose results are kept together."""
 
+_NOT_PROVEN = "it may be there with these digests; whether this job made it can't be proven"
+
 
 class UndoSource(UpdateSource, Protocol):
     """The part of the API that shows, sets and deletes one credential."""
@@ -37,6 +41,16 @@ class UndoSource(UpdateSource, Protocol):
     def delete(
         self, family: Family, realm: Realm | None, stored: Stored, permit: Callable[[float], None]
     ) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A deed to be taken back. ``confirmed``: the service's answer says that the job has done it."""
+
+    deed: Deed
+    confirmed: bool
+    sent_only: bool
+    """All that is known is that it may have been sent."""
 
 
 class Hold:
@@ -64,7 +78,11 @@ class Hold:
 
 
 class Undo:
-    """Takes one job back. ``stopping`` is set when nothing new should be started."""
+    """Takes one job back. ``stopping`` is set when nothing new should be started.
+
+    ``include_unproven``: somebody says that nobody else has written to the account since the job began, so
+    that what was not there before, and is there with its digests, is its work.
+    """
 
     def __init__(
         self,
@@ -76,6 +94,7 @@ class Undo:
         permit: Callable[[float], None],
         stopping: threading.Event,
         concurrency: int,
+        include_unproven: bool = False,
     ) -> None:
         self._ledger = ledger
         self._seal = seal
@@ -85,6 +104,7 @@ class Undo:
         self._permit = permit
         self._stopping = stopping
         self._concurrency = concurrency
+        self._include_unproven = include_unproven
         self._realms = ledger.jobs.realms(job.id)
 
     def run(self) -> Iterator[int]:
@@ -92,24 +112,40 @@ class Undo:
 
         Raises what says that no row can be done (TryLater, StopJob, JobBusy); what was done by then is kept.
         """
-        over = self._ledger.undoing.over(self._job.id)
-        self._keep(
-            [_unproven(line) for line in self._ledger.undoing.unproven(self._job.id) if line not in over]
-        )
-        deeds = _once_a_line(self._deeds(), over)
+        deeds = self._deeds()
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="undo") as threads:
             while not self._stopping.is_set() and (window := list(itertools.islice(deeds, _WINDOW))):
-                yield self._record([threads.submit(self._one, deed) for deed in window])
+                yield self._record([threads.submit(self._one, task) for task in self._open(window)])
+        if not self._stopping.is_set():
+            self._ledger.undoing.keep_rest(self._job.id, _NOT_PROVEN)
 
-    def _deeds(self) -> Iterator[Deed]:
-        """What the job did, backwards; then what it may have done, as far as its rows are still known."""
+    def _deeds(self) -> Iterator[tuple[Deed, bool]]:
+        """What the job did, backwards; then what it may have done (True), as far as its rows are known."""
         job = self._job.id
         for key, sealed in self._ledger.undoing.backwards(job):
-            yield from reversed(open_deeds(self._seal, job, key.chunk, key.nr, sealed))
+            for deed in reversed(open_deeds(self._seal, job, key.chunk, key.nr, sealed)):
+                yield deed, False
         for doubtful in self._ledger.undoing.doubtful(job):
             for row in open_chunk(self._seal, job, doubtful.chunk, doubtful.sealed):
                 if doubtful.holds(row.line) and not row.before:
-                    yield deed_of(row.line, row.realm, "", wanted(row, self._realms[row.realm].host))
+                    done = wanted(row, self._realms[row.realm].host)
+                    yield deed_of(row.line, row.realm, "", done), True
+
+    def _open(self, window: Sequence[tuple[Deed, bool]]) -> list[_Task]:
+        """Those that aren't over; a row that was begun more than once is undone once, as it was last."""
+        latest = {deed.line: (deed, sent_only) for deed, sent_only in reversed(window)}
+        results = self._ledger.undoing.results_of(self._job.id, list(latest))
+        outcomes = self._ledger.rows.outcomes_of(self._job.id, list(latest))
+        return [
+            _Task(deed, deed.line in outcomes and is_confirmed(outcomes[deed.line]), sent_only)
+            for deed, sent_only in reversed(latest.values())
+            if not self._is_over(results.get(deed.line))
+        ]
+
+    def _is_over(self, result: Undone | None) -> bool:
+        if result is None or result.result == FAILED:
+            return False
+        return not (self._include_unproven and result.code == ORIGIN_UNKNOWN)
 
     def _record(self, futures: Sequence[Future[Undone | None]]) -> int:
         """Keep what was done, also where something ended it early."""
@@ -130,45 +166,55 @@ class Undo:
             self._ledger.undoing.record(self._job.id, results)
             hit("undone")
 
-    def _one(self, deed: Deed) -> Undone | None:
+    def _one(self, task: _Task) -> Undone | None:
         """One deed taken back, or the reason why not; None: it never came to it, or nothing new may start."""
         if self._stopping.is_set():
             return None
+        line = task.deed.line
         try:
-            return self._restored(deed, deed.before) if deed.before else self._removed(deed)
+            return self._restored(task, task.deed.before) if task.deed.before else self._removed(task)
         except Refused as refusal:
-            return Undone(deed.line, FAILED, refusal.code or "refused", refusal.text)
+            return Undone(line, FAILED, refusal.code or "refused", refusal.text)
         except AnswerLost:
-            text = "an answer was lost, and it does not show that it was done"
-            return Undone(deed.line, FAILED, "answer_lost", text)
+            return Undone(
+                line, FAILED, "answer_lost", "an answer was lost, and it does not show that it was done"
+            )
 
-    def _removed(self, deed: Deed) -> Undone | None:
+    def _removed(self, task: _Task) -> Undone | None:
+        deed = task.deed
+        if not (task.confirmed or task.sent_only or self._include_unproven):
+            return Undone(deed.line, KEPT, ORIGIN_UNKNOWN, _NOT_PROVEN)
         now = self._now(deed)
         if now is None:
-            return Undone(deed.line, REMOVED, error="it was gone already") if deed.id else None
-        if reason := self._changed(deed, now):
+            return None if task.sent_only else Undone(deed.line, REMOVED, error="it was gone already")
+        if reason := self._changed(deed, now) or self._not_proven(task):
             return reason
-        if not (deed.id or self._proven(deed)):  # it may have been there before, or be another job's
-            return _unproven(deed.line)
         try:
-            self._api.delete(self._family, self._realm(deed), now, self._permit)
+            is_gone = not self._api.delete(self._family, self._realm(deed), now, self._permit)
         except AnswerLost:
-            if self._now(deed) is not None:
-                raise
+            is_gone = True
+        if is_gone and self._now(deed) is not None:
+            raise AnswerLost("it is still there")
         hit("taken_back")
         return Undone(deed.line, REMOVED)
 
-    def _proven(self, deed: Deed) -> bool:
-        """Whether what no answer has named can only be the job's."""
-        return self._realms[deed.realm].looked and self._ledger.jobs.undisturbed(self._job.id, LEASE)
+    def _not_proven(self, task: _Task) -> Undone | None:
+        """What is there may be another job's work, or may have been there before."""
+        if task.confirmed:
+            return None
+        realm = self._realms[task.deed.realm]
+        if self._include_unproven and realm.looked and self._ledger.jobs.undisturbed(self._job.id, LEASE):
+            return None
+        return Undone(task.deed.line, KEPT, ORIGIN_UNKNOWN, _NOT_PROVEN)
 
-    def _restored(self, deed: Deed, before: Stored) -> Undone:
+    def _restored(self, task: _Task, before: Stored) -> Undone:
+        deed = task.deed
         now = self._now(deed)
         if now is None:
             return Undone(deed.line, KEPT, "user_gone", "somebody has deleted the user since")
         if _as_before(now, before):
             return Undone(deed.line, RESTORED)
-        if reason := self._changed(deed, now):
+        if reason := self._changed(deed, now) or self._not_proven(task):
             return reason
         try:
             self._api.update(
@@ -218,19 +264,6 @@ class Undo:
 
     def _realm(self, deed: Deed) -> Realm:
         return self._realms[deed.realm].realm
-
-
-def _once_a_line(deeds: Iterator[Deed], over: set[int]) -> Iterator[Deed]:
-    """A row that was begun more than once is undone once; those that are over aren't touched again."""
-    for deed in deeds:
-        if deed.line not in over:
-            over.add(deed.line)
-            yield deed
-
-
-def _unproven(line: int) -> Undone:
-    text = "it is there with these digests; whether this job made it can't be proven"
-    return Undone(line, KEPT, "origin_unknown", text)
 
 
 def _as_before(now: Stored, before: Stored) -> bool:

@@ -1,7 +1,8 @@
 """Rows whose user is there with other digests or another application: set anew, one by one.
 
 Each is read first: whoever was changed since the job was planned is left alone. How it was is kept, sealed,
-before it is changed; and it is read again afterwards, since an answer proves less than a look.
+before it is changed; and it is read again afterwards, since an answer proves less than a look. A look alone
+proves as little that this job has set it: without an answer that is `origin_unknown`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from worker.errors import AnswerLost, Conflict, Refused, SiprosterError, Unavailable, place_of
+from worker.errors import (
+    AnswerLost,
+    Conflict,
+    ForeignAnswer,
+    Refused,
+    SiprosterError,
+    Unavailable,
+    place_of,
+)
 from worker.failpoints import hit
-from worker.importing.compare import APPLICATION, REALM, differences, explained, same, wanted
+from worker.importing.compare import APPLICATION, ORIGIN_UNKNOWN, REALM, differences, explained, same, wanted
 from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
 from worker.model import Credential, Family, Outcome, Realm, Status, Stored
@@ -22,6 +31,7 @@ log = logging.getLogger(__name__)
 
 CHANGED = "changed_since_plan"
 NOT_SET = "application_not_set"
+NOT_TAKEN = "not_taken"
 
 _TRIES = 2
 """Answers lost for one row, looked at in between, before the service counts as unavailable."""
@@ -71,19 +81,22 @@ class Updating:
         self._intend = intend
         self._begun = set(begun)
         self._attempts = earlier_attempts + 1
+        self.in_doubt: set[int] = set()
+        """Lines that were, or may have been, set and whose outcome is still missing."""
 
     def update(self, rows: Sequence[ChunkRow]) -> None:
         """Set these rows' credentials. Raises TryLater and StopJob; rows done by then have their outcomes."""
         for row in rows:
             self._go_on()
             self._record([self._settled(row)])
+            self.in_doubt.discard(row.line)
             hit("recorded")
 
     def _settled(self, row: ChunkRow) -> Outcome:
         try:
             return self._one(row)
         except Refused as refusal:
-            return self._outcome(row, Status.FAILED, refusal.code or "refused", refusal.text)
+            return self._refused(row, refusal)
         except Conflict as conflict:
             return self._outcome(row, Status.FAILED, REALM, conflict.message)
         except SiprosterError:
@@ -95,8 +108,8 @@ class Updating:
 
     def _one(self, row: ChunkRow) -> Outcome:
         hit("row", row.user)
-        before = _known(row)
-        for _ in range(_TRIES):
+        before, foreign = _known(row), ""
+        for attempt in range(_TRIES + 1):
             now = self._api.read(self._family, self._realm(row), before)
             if now is None:
                 return self._outcome(
@@ -105,27 +118,54 @@ class Updating:
             target = self._target(row, now)
             if not differences(target, now) or not same(before, now):
                 return self._without_change(row, now, target)
+            if attempt == _TRIES:
+                break
             if row.line not in self._begun:
                 self._intend(row, now)
                 self._begun.add(row.line)
             hit("intended")
             try:
-                self._api.update(self._family, self._realm(row), now, target, self._permit)
-            except AnswerLost:
+                self._put(row, now, target)
+            except AnswerLost as loss:
+                foreign = loss.text if isinstance(loss, ForeignAnswer) else ""
                 continue
             hit("answered")
             return self._read_back(row, target, before)
+        if foreign:
+            text = f"refused, but not in the service's own words ({foreign}); it does not show now"
+            return self._outcome(row, Status.UNKNOWN, "refused", text, before.id)
         raise Unavailable(f"the service answered none of {_TRIES} changes of one user")
+
+    def _put(self, row: ChunkRow, now: Stored, target: Credential) -> None:
+        """Set it; in doubt from then on, unless the service has refused it or was never asked."""
+        try:
+            self._api.update(self._family, self._realm(row), now, target, self._permit)
+        except SiprosterError as error:
+            if error.unconfirmed or isinstance(error, AnswerLost):
+                self.in_doubt.add(row.line)
+            raise
+        self.in_doubt.add(row.line)
+
+    def _refused(self, row: ChunkRow, refusal: Refused) -> Outcome:
+        """A refusal settles the request that it answers, and none that was sent before it."""
+        before = _known(row)
+        if row.line in self.in_doubt:
+            now = self._api.read(self._family, self._realm(row), before)
+            if now is not None and not same(before, now):
+                return self._without_change(row, now, self._target(row, now))
+        return self._outcome(row, Status.FAILED, refusal.code or "refused", refusal.text, before.id)
 
     def _without_change(self, row: ChunkRow, now: Stored, target: Credential) -> Outcome:
         """It is as wanted, by this job's own hand or not; or somebody has changed it since."""
         begun = row.line in self._begun
         differs = differences(target, _taken(target, now) if begun else now)
+        if not differs and begun:
+            text = "it is as wanted; whether this job set it can't be proven"
+            return self._outcome(row, Status.UNCHANGED, ORIGIN_UNKNOWN, text, now.id)
         if not differs:
-            status = Status.UPDATED if begun else Status.UNCHANGED
-            return self._outcome(row, status, credential_id=now.id)
+            return self._outcome(row, Status.UNCHANGED, credential_id=now.id)
         if begun and differs == (APPLICATION,):
-            return self._not_set(row, now)
+            return self._not_set(row, now, proven=False)
         text = "somebody has changed the user since it was looked up; it was left alone"
         return self._outcome(row, Status.EXISTS, CHANGED, text, now.id)
 
@@ -139,10 +179,10 @@ class Updating:
         if not differs:
             return self._outcome(row, Status.UPDATED, credential_id=now.id)
         if differs == (APPLICATION,):
-            return self._not_set(row, now)
+            return self._not_set(row, now, proven=True)
         if same(before, now):
             text = "the service says that it set them, and shows the old digests still"
-            return self._outcome(row, Status.UNKNOWN, "not_taken", text, now.id)
+            return self._outcome(row, Status.UNKNOWN, NOT_TAKEN, text, now.id)
         return self._outcome(row, Status.EXISTS, CHANGED, explained(differs, now), now.id)
 
     def _target(self, row: ChunkRow, now: Stored) -> Credential:
@@ -154,9 +194,11 @@ class Updating:
     def _realm(self, row: ChunkRow) -> Realm:
         return self._realms[row.realm].realm
 
-    def _not_set(self, row: ChunkRow, now: Stored) -> Outcome:
+    def _not_set(self, row: ChunkRow, now: Stored, *, proven: bool) -> Outcome:
+        """``proven``: the service has answered that it set the password."""
+        code = NOT_SET if proven else f"{NOT_SET};{ORIGIN_UNKNOWN}"
         text = f"the password is set; the application stayed {now.application or 'none'}"
-        return self._outcome(row, Status.FAILED, NOT_SET, text, now.id)
+        return self._outcome(row, Status.FAILED, code, text, now.id)
 
     def _outcome(
         self, row: ChunkRow, status: Status, code: str = "", text: str = "", credential_id: str = ""

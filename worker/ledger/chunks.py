@@ -20,9 +20,9 @@ from worker.model import JobState, Outcome, Status
 _ADD = text("""
     INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
         lease_until, attempts, barren, deaths, suspect, away, next_attempt_at, doubt, requests, retries,
-        sealed, kept_until)
+        sealed, kept_until, lines)
     VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
-        :sealed, :kept_until)""")
+        :sealed, :kept_until, :lines)""")
 _OUTCOME = text("""
     INSERT INTO outcomes (job, line, chunk, status, credential_id, code, error, attempts)
     VALUES (:job, :line, :chunk, :status, :credential_id, :code, :error, :attempts)""")
@@ -57,16 +57,18 @@ _AWAY = text("""
 _LOCK = text("UPDATE jobs SET state = state WHERE id = :job")
 _NEXT = text("SELECT max(seq) + 1 FROM chunks WHERE job = :job")
 _KEEP_PART = text("""
-    UPDATE chunks SET rows = rows - :rows, sealed = :sealed, deaths = 0, suspect = 1
-    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+    UPDATE chunks SET rows = rows - :rows, sealed = :sealed, lines = :lines, deaths = 0, suspect = 1
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
+    """)
+_LINES = text("SELECT lines FROM chunks WHERE job = :job AND seq = :seq")
 _MARK = text("UPDATE chunks SET suspect = 1, doubt = :all WHERE job = :job AND seq = :seq")
 _END = text("""
     UPDATE chunks SET state = 'ended', owner = '', sealed = :sealed, kept_until = :kept_until,
-        doubt = '', requests = requests + :requests, retries = retries + :retries
+        doubt = '', lines = '', requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _RELEASE = text("""
     UPDATE chunks SET state = 'waiting', owner = '', next_attempt_at = :at, enqueued_at = NULL,
-        doubt = :doubt, requests = requests + :requests, retries = retries + :retries
+        doubt = coalesce(:doubt, doubt), requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
 _GO_ON = text(
@@ -175,12 +177,10 @@ class Chunks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, job: str, seq: int, first_line: int, rows: int, sealed: bytes) -> None:
-        """Enter a chunk that waits for a worker."""
-        values = {"job": job, "seq": seq, "state": "waiting", "first_line": first_line, "rows": rows,
-                  "settled": 0, "troubled": 0, "sealed": sealed, "kept_until": None}  # fmt: skip
+    def add(self, job: str, seq: int, lines: Sequence[int], sealed: bytes) -> None:
+        """Enter a chunk that waits for a worker; ``lines``: those of its rows, rising."""
         with self._store.begin() as connection:
-            connection.execute(_ADD, values)
+            connection.execute(_ADD, _waiting(job, seq, lines, sealed))
 
     def add_settled(
         self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes | None, kept_for: float
@@ -191,7 +191,7 @@ class Chunks:
             connection.execute(_ADD, {
                 "job": job, "seq": seq, "state": "ended", "first_line": outcomes[0].line,
                 "rows": len(outcomes), "settled": len(outcomes), "troubled": _troubled(outcomes),
-                "sealed": sealed, "kept_until": until,
+                "sealed": sealed, "kept_until": until, "lines": "",
             })  # fmt: skip
             _record(connection, job, seq, outcomes)
 
@@ -256,9 +256,9 @@ class Chunks:
             _fence(connection.execute(_AWAY, {**_key(claim), "away": int(away)}).rowcount)
 
     def split(
-        self, claim: Claim, kept: bytes, first_line: int, rows: int, moved: Seal, begun: Seal | None = None
+        self, claim: Claim, kept: bytes, lines: Sequence[int], moved: Seal, begun: Seal | None = None
     ) -> None:
-        """Move ``rows`` rows, of which ``first_line`` is the first, into a chunk of their own.
+        """Move the rows of these lines, which rise, into a chunk of their own.
 
         ``kept``: what stays, sealed anew; ``moved`` seals what goes for the number it gets, and ``begun``
         how those of it were that may have been changed. Both parts stay suspect and begin to count deaths
@@ -268,11 +268,11 @@ class Chunks:
         with self._store.begin() as connection:
             connection.execute(_LOCK, {"job": job})  # two splits at once must not take one number
             seq = int(connection.execute(_NEXT, {"job": job}).scalar_one())
-            _fence(connection.execute(_KEEP_PART, {**_key(claim), "rows": rows, "sealed": kept}).rowcount)
-            connection.execute(_ADD, {
-                "job": job, "seq": seq, "state": "waiting", "first_line": first_line, "rows": rows,
-                "settled": 0, "troubled": 0, "sealed": moved(seq), "kept_until": None,
-            })  # fmt: skip
+            held = json.loads(connection.execute(_LINES, _key(claim)).scalar_one() or "[]")
+            stay = json.dumps([line for line in held if line not in set(lines)])
+            values = {**_key(claim), "rows": len(lines), "sealed": kept, "lines": stay}
+            _fence(connection.execute(_KEEP_PART, values).rowcount)
+            connection.execute(_ADD, _waiting(job, seq, lines, moved(seq)))
             connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
             if begun:  # of no rows, since they were counted with the chunk that they come from
                 deeds = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
@@ -286,12 +286,18 @@ class Chunks:
                       "requests": requests, "retries": retries}  # fmt: skip
             _fence(connection.execute(_END, values).rowcount)
 
-    def release(self, claim: Claim, delay: float, doubt: Sequence[int], requests: int, retries: int) -> None:
-        """Give the chunk back, to be worked on again in ``delay`` seconds; ``doubt``: lines to ask for."""
+    def release(
+        self, claim: Claim, delay: float, doubt: Sequence[int] | None, requests: int, retries: int
+    ) -> None:
+        """Give the chunk back, to be worked on again in ``delay`` seconds.
+
+        ``doubt``: lines to ask for, which may have been sent; None: the same as when it was claimed.
+        """
+        listed = None if doubt is None else json.dumps(list(doubt)) if doubt else ""
         with self._store.begin() as connection:
             values = {
-                **_key(claim), "at": self._store.now(connection) + delay,
-                "doubt": json.dumps(list(doubt)) if doubt else "", "requests": requests, "retries": retries,
+                **_key(claim), "at": self._store.now(connection) + delay, "doubt": listed,
+                "requests": requests, "retries": retries,
             }  # fmt: skip
             _fence(connection.execute(_RELEASE, values).rowcount)
 
@@ -366,6 +372,13 @@ def _add_deeds(connection: Connection, claim: Claim, deeds: Deeds) -> None:
     key = {"job": claim.job, "chunk": claim.seq}
     nr = int(connection.execute(_NEXT_DEED, key).scalar_one())
     connection.execute(_DEEDS, {**key, "nr": nr, "rows": deeds.rows, "sealed": deeds.sealed(nr)})
+
+
+def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:
+    return {
+        "job": job, "seq": seq, "state": "waiting", "first_line": lines[0], "rows": len(lines), "settled": 0,
+        "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
+    }  # fmt: skip
 
 
 def _troubled(outcomes: Sequence[Outcome]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, bindparam, text
 
+from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
 
@@ -19,6 +21,16 @@ _PAGE = text("SELECT first_line, last_line, sealed FROM pages WHERE job = :job A
 _OUTCOMES = text("""
     SELECT line, status, credential_id, code, error, attempts FROM outcomes
     WHERE job = :job AND line BETWEEN :first AND :last""")
+_OF_LINES = text("""
+    SELECT line, status, credential_id, code, error, attempts FROM outcomes
+    WHERE job = :job AND line IN :lines""").bindparams(bindparam("lines", expanding=True))
+# Sent, and nobody hears of it before the job goes on: given back so, or with its worker when the job ended.
+_UNCONFIRMED = text("""
+    SELECT c.seq, c.state, c.doubt, c.lines, c.attempts
+    FROM chunks c JOIN jobs j ON j.id = c.job
+    WHERE c.job = :job AND c.state <> 'ended' AND j.state IN ('paused', 'stopped', 'cancelled')
+        AND (c.doubt <> '' OR (c.state = 'claimed' AND j.state <> 'paused'))""")
+_SETTLED = text("SELECT line FROM outcomes WHERE job = :job AND chunk = :chunk")
 _COUNTS = text("SELECT status, count(*) AS rows FROM outcomes WHERE job = :job GROUP BY status")
 
 
@@ -31,6 +43,17 @@ class Page:
     last_line: int
     sealed: bytes
     outcomes: dict[int, Outcome]
+    unconfirmed: Mapping[int, int]
+    """Lines of the job that were, or may have been, sent without an answer → how often."""
+
+    def outcome(self, line: int) -> Outcome:
+        """What became of a row, as far as it is known."""
+        if found := self.outcomes.get(line):
+            return found
+        if attempts := self.unconfirmed.get(line):
+            text = "it was sent, or may have been, and the job ended before an answer to it"
+            return Outcome(line, Status.UNKNOWN, "", "unconfirmed", text, attempts)
+        return Outcome(line, Status.UNPROCESSED)
 
 
 class Rows:
@@ -49,14 +72,17 @@ class Rows:
         """Every row of the job in the roster's order, a page at a time."""
         with self._store.read() as connection:
             seqs = list(connection.execute(_SEQS, {"job": job}).scalars())
+        unconfirmed = self.unconfirmed(job)
         for seq in seqs:
-            yield self._page(job, seq)
+            yield self._page(job, seq, unconfirmed)
 
     def counts(self, job: str, rows: int) -> dict[Status, int]:
-        """Rows by status, each row of the roster in exactly one; without an outcome: unprocessed."""
+        """Rows by status, each row of the roster in exactly one; without an outcome: see ``Page.outcome``."""
         with self._store.read() as connection:
             found = {Status(row.status): int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
-        found[Status.UNPROCESSED] = rows - sum(found.values())
+        unconfirmed = len(self.unconfirmed(job))
+        found[Status.UNPROCESSED] = rows - sum(found.values()) - unconfirmed
+        found[Status.UNKNOWN] = found.get(Status.UNKNOWN, 0) + unconfirmed
         return {status: found[status] for status in Status if found.get(status)}
 
     def outcomes(self, job: str, first: int, last: int) -> dict[int, Outcome]:
@@ -64,11 +90,36 @@ class Rows:
         with self._store.read() as connection:
             return _outcomes(connection, job, first, last)
 
-    def _page(self, job: str, seq: int) -> Page:
+    def outcomes_of(self, job: str, lines: Sequence[int]) -> dict[int, Outcome]:
+        """The outcomes that the rows of these lines have so far, by line."""
+        with self._store.read() as connection:
+            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines})
+            return {row.line: _outcome(row) for row in rows}
+
+    def unconfirmed(self, job: str) -> dict[int, int]:
+        """Lines without an outcome that were, or may have been, sent by a job that is not at work → attempts.
+
+        Of chunks whose worker died, every row: which of them it had sent is not known.
+        """
+        found: dict[int, int] = {}
+        with self._store.read() as connection:
+            for row in connection.execute(_UNCONFIRMED, {"job": job}).all():
+                found.update((line, row.attempts) for line in lines_in_doubt(connection, job, row))
+        return found
+
+    def _page(self, job: str, seq: int, unconfirmed: Mapping[int, int]) -> Page:
         with self._store.read() as connection:
             page = connection.execute(_PAGE, {"job": job, "seq": seq}).one()
             outcomes = _outcomes(connection, job, page.first_line, page.last_line)
-        return Page(seq, page.first_line, page.last_line, bytes(page.sealed), outcomes)
+        return Page(seq, page.first_line, page.last_line, bytes(page.sealed), outcomes, unconfirmed)
+
+
+def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
+    """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) without an end."""
+    every = chunk.state == "claimed" or chunk.doubt == EVERY_ROW
+    lines: list[int] = json.loads((chunk.lines if every else chunk.doubt) or "[]")
+    settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
+    return [line for line in lines if line not in settled]
 
 
 def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[int, Outcome]:

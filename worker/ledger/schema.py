@@ -138,7 +138,11 @@ _AUDIT: tuple[Statement, ...] = (
     },
 )
 
-MIGRATIONS: tuple[tuple[Statement, ...], ...] = (_JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT))
+# lines: those of a chunk's rows, as a JSON list, so that somebody without its key can tell which rows were
+# sent when it was left without an end. Empty: of a chunk of an earlier program.
+_LINES = ("ALTER TABLE chunks ADD COLUMN lines TEXT NOT NULL DEFAULT ''",)
+
+MIGRATIONS: tuple[tuple[Statement, ...], ...] = (_JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), _LINES)
 """Statements that lead from version N to N + 1, N being the index."""
 
 _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"

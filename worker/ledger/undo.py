@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 
 from worker.ledger.chunks import EVERY_ROW
+from worker.ledger.rows import lines_in_doubt
 from worker.ledger.store import Store
 
 # The inverse order of doing, near enough: chunks are worked on side by side.
@@ -23,7 +24,48 @@ _RESULT = text("""
 _RESULTS = text("""
     SELECT line, result, code, error FROM undone
     WHERE job = :job AND line BETWEEN :first AND :last ORDER BY line""")
-_OVER = text("SELECT line FROM undone WHERE job = :job AND result <> 'failed'")
+_OF_LINES = text(
+    "SELECT line, result, code, error FROM undone WHERE job = :job AND line IN :lines"
+).bindparams(bindparam("lines", expanding=True))
+_COUNTS = text("SELECT result, count(*) AS rows FROM undone WHERE job = :job GROUP BY result")
+_BEGUN = text("SELECT 1 FROM undone WHERE job = :job LIMIT 1")
+_UNPROVEN = text(
+    "SELECT count(*) FROM undone WHERE job = :job AND result = 'kept' AND code = 'origin_unknown'"
+)
+# What it may have made, and whose rows are still sealed: no answer came, or none that settled it.
+_DOUBTED = text("""
+    SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
+        (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
+        OR EXISTS (SELECT 1 FROM outcomes o
+            WHERE o.job = :job AND o.chunk = seq AND (o.status = 'unknown' OR o.code = 'crashed')))
+    ORDER BY seq DESC""")
+# What it may have made, and what nobody can look at: no proof, or its row is not sealed any more.
+_KEEP_REST = text("""
+    INSERT INTO undone (job, line, result, code, error)
+    SELECT o.job, o.line, 'kept', 'origin_unknown', :error FROM outcomes o
+    WHERE o.job = :job AND (o.code LIKE '%origin_unknown%'
+            OR ((o.status = 'unknown' OR o.code = 'crashed') AND EXISTS (
+                SELECT 1 FROM chunks c WHERE c.job = o.job AND c.seq = o.chunk AND c.sealed IS NULL)))
+        AND NOT EXISTS (SELECT 1 FROM undone u WHERE u.job = o.job AND u.line = o.line)""")
+_SHREDDED = text("""
+    SELECT seq, state, doubt, lines FROM chunks
+    WHERE job = :job AND sealed IS NULL AND state <> 'ended' AND (doubt <> '' OR state = 'claimed')""")
+_KEEP_LINE = text("""
+    INSERT INTO undone (job, line, result, code, error)
+    VALUES (:job, :line, 'kept', 'origin_unknown', :error) ON CONFLICT (job, line) DO NOTHING""")
+_CHUNK = text("SELECT chunk, nr FROM deeds WHERE job = :job AND chunk = :chunk ORDER BY nr")
+_DEED = text("SELECT sealed FROM deeds WHERE job = :job AND chunk = :chunk AND nr = :nr")
+_ROWS = text("SELECT coalesce(sum(rows), 0) FROM deeds WHERE job = :job")
+_RESULT = text("""
+    INSERT INTO undone (job, line, result, code, error) VALUES (:job, :line, :result, :code, :error)
+    ON CONFLICT (job, line) DO UPDATE
+        SET result = excluded.result, code = excluded.code, error = excluded.error""")
+_RESULTS = text("""
+    SELECT line, result, code, error FROM undone
+    WHERE job = :job AND line BETWEEN :first AND :last ORDER BY line""")
+_OF_LINES = text(
+    "SELECT line, result, code, error FROM undone WHERE job = :job AND line IN :lines"
+).bindparams(bindparam("lines", expanding=True))
 _COUNTS = text("SELECT result, count(*) AS rows FROM undone WHERE job = :job GROUP BY result")
 _BEGUN = text("SELECT 1 FROM undone WHERE job = :job LIMIT 1")
 # What the job may have made without being able to prove it.
@@ -35,7 +77,10 @@ _DOUBTED = text("""
         OR EXISTS (SELECT 1 FROM outcomes o WHERE o.job = :job AND o.chunk = seq AND o.status = 'unknown'))
     ORDER BY seq DESC""")
 _CHUNK = text("SELECT state, doubt, sealed FROM chunks WHERE job = :job AND seq = :seq")
-_STATUSES = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
+_STATUSES = text("SELECT line, status, code FROM outcomes WHERE job = :job AND chunk = :seq")
+
+_OPEN = "unknown"
+"""Status of a row that nothing has settled; one that crashed the program may have been sent, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +104,7 @@ class Doubtful:
     def holds(self, line: int) -> bool:
         """Whether a row is one of those."""
         status = self.statuses.get(line)
-        return status == "unknown" or (status is None and (self.doubt is None or line in self.doubt))
+        return status == _OPEN or (status is None and (self.doubt is None or line in self.doubt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +138,19 @@ class Undoing:
             key = DeedKey(row.chunk, row.nr)
             yield key, self._sealed(job, key)
 
-    def unproven(self, job: str) -> list[int]:
-        """Lines whose credential the job may have made, which nobody can prove."""
+    def unproven(self, job: str) -> int:
+        """How many rows were kept since nobody can prove that the job made them."""
         with self._store.read() as connection:
-            return [row.line for row in connection.execute(_UNPROVEN, {"job": job})]
+            return int(connection.execute(_UNPROVEN, {"job": job}).scalar_one())
+
+    def keep_rest(self, job: str, error: str) -> None:
+        """Note as kept what the job may have made and what could not be looked at; ``error`` says why."""
+        with self._store.begin() as connection:
+            connection.execute(_KEEP_REST, {"job": job, "error": error})
+            for chunk in connection.execute(_SHREDDED, {"job": job}).all():
+                if lines := lines_in_doubt(connection, job, chunk):
+                    values = [{"job": job, "line": line, "error": error} for line in lines]
+                    connection.execute(_KEEP_LINE, values)
 
     def doubtful(self, job: str) -> Iterator[Doubtful]:
         """Chunks whose rows the job may have made, one after the other, as long as they are sealed."""
@@ -110,10 +164,11 @@ class Undoing:
         with self._store.read() as connection:
             return connection.execute(_BEGUN, {"job": job}).one_or_none() is not None
 
-    def over(self, job: str) -> set[int]:
-        """Lines that need no further try."""
+    def results_of(self, job: str, lines: Sequence[int]) -> dict[int, Undone]:
+        """What became of these lines so far."""
         with self._store.read() as connection:
-            return set(connection.execute(_OVER, {"job": job}).scalars())
+            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines}).all()
+        return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
 
     def counts(self, job: str) -> dict[str, int]:
         """Rows by what became of them."""
@@ -143,7 +198,10 @@ class Undoing:
         with self._store.read() as connection:
             key = {"job": job, "seq": seq}
             chunk = connection.execute(_CHUNK, key).one()
-            statuses = {row.line: row.status for row in connection.execute(_STATUSES, key)}
+            statuses = {
+                row.line: _OPEN if row.code == "crashed" else row.status
+                for row in connection.execute(_STATUSES, key)
+            }
         if chunk.state == "ended":
             doubt: frozenset[int] | None = frozenset()
         elif chunk.state == "claimed" or chunk.doubt == EVERY_ROW:
