@@ -71,8 +71,9 @@ _RELEASE = text("""
         waits_for = :waits_for, doubt = :doubt, requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
-_GO_ON = text(
-    "XX
+_GO_ON = text(f"""
+    UPDATE jobs SET state = 'running', why = '', paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL
+    WHERE id = :job AND state = 'paused'""")  # noqa: S608  no value comes in
 _PROGRESS_OF = text("""
     SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(settled), 0) AS settled,
         coalesce(sum(troubled), 0) AS troubled
