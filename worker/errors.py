@@ -14,12 +14,14 @@
     │   └── NotAllowed              exit 4   the account's plan or role
     ├── TryLater                       nothing is wrong with the rows: wait, pause
     │   ├── Unavailable             exit 5
-    │   └── Throttled               exit 7
+    │   ├── Throttled               exit 7
+    │   └── Stopping                exit 130 this process is asked to end; nothing is said of the service
     ├── AnswerLost                     it may have been done: ask before doing it again
     │   └── ForeignAnswer              so too: what answered are not the service's own words
     ├── Refused                        the service refused this one request; carries its code
     │   └── ListRefused                the list as a whole: split it
     └── LedgerError           exit 1   the ledger can't be used; says why
+        ├── LedgerAway                 its database does not answer now; it may come back
         └── SealBroken                 rows in it don't open, now or later
 
 No message holds a password or a digest: texts of the service are redacted before they get here.
@@ -121,6 +123,12 @@ class Throttled(TryLater):
     exit_code = 7
 
 
+class Stopping(TryLater):
+    """The process was asked to end while it waited: that says nothing about the service."""
+
+    exit_code = 130
+
+
 class AnswerLost(SiprosterError):
     """A request that writes was sent and its answer never came, or came cut."""
 
@@ -162,6 +170,10 @@ class ListRefused(Refused):
 
 class LedgerError(SiprosterError):
     """The ledger can't be opened or used."""
+
+
+class LedgerAway(LedgerError):
+    """The ledger's database does not answer; it may come back by itself."""
 
 
 class SealBroken(LedgerError):

@@ -113,6 +113,45 @@ class JobState(StrEnum):
         return self in (JobState.PLANNING, JobState.RUNNING, JobState.PAUSED)
 
 
+class WaitKind(StrEnum):
+    """What a process may wait for, the gravest first: of several waits that one is told."""
+
+    LEDGER = "ledger"
+    """The ledger's database is away."""
+    BROKER = "broker"
+    """Redis is away."""
+    ACCOUNT = "account"
+    """Another job writes to the account."""
+    SERVICE = "service"
+    """The service is away, or fails; it is tried again."""
+    SLOWED = "slowed"
+    """The service asked for time: 429, or 503 with a time."""
+    REALM = "realm"
+    """A realm that was made is not ACTIVE yet."""
+    ASKING = "asking"
+    """Rows whose answer was lost are asked for."""
+    WORKER = "worker"
+    """No worker answers for the account."""
+    LEASE = "lease"
+    """A worker that is gone holds a chunk until its lease ends."""
+    ANSWER = "answer"
+    """A request is in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that is waited for. Times are seconds from now, so that no two clocks are compared."""
+
+    kind: WaitKind
+    reason: str
+    """The words that the kind leaves open; never a secret."""
+    waited: float
+    left: float | None
+    """Until it is given up, or goes on; None: nobody knows."""
+    by_patience: bool = False
+    """Whether ``--patience`` is what ends it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One reason why a row is not, or may not be, what its author meant.
@@ -353,3 +392,5 @@ class Job:
     """When all that it did was taken back, or kept with its reason."""
     verified: Mapping[str, Any] | None = None
     """What trying its rows on a registrar came to, the last time; as ``verify --json`` prints it."""
+    paused_seconds: float = 0.0
+    """Seconds since its start in which it was paused, or stopped and not resumed yet."""

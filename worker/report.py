@@ -168,6 +168,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
     """The job in a few facts: what ``--json`` prints."""
     counts = ledger.rows.counts(job.id, job.rows)
     seconds = (job.finished - job.started).total_seconds() if job.finished and job.started else None
+    worked = None if seconds is None else max(0.0, seconds - job.paused_seconds)
     return {
         "job": job.id,
         "state": job.state,
@@ -182,7 +183,8 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "warnings": ledger.jobs.warnings(job.id),
         "started": _iso(job.started or job.created),
         "finished": _iso(job.finished) if job.finished else None,
-        "seconds": None if seconds is None else round(seconds, 3),
+        "seconds": None if worked is None else round(worked, 3),
+        "paused_seconds": round(job.paused_seconds, 3),
         "requests": job.requests,
         "retries": job.retries,
         "parent": job.parent or None,

@@ -7,6 +7,7 @@ blocking wait gave a tenth of the rate when it was measured, its token bucket le
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from throttled.exceptions import StoreUnavailableError
 
+from worker.model import WaitKind
 from worker.reasons import reason_of
+from worker.waits import HERE, Waits
 
 T = TypeVar("T")
 
@@ -43,11 +46,22 @@ end
 """
 
 
+class Cooling(Exception):
+    """The cool-down lasts ``seconds``, longer than somebody would wait for it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class Throttle(Protocol):
     """When the next request may start."""
 
-    def wait(self) -> None:
-        """Return when one request may start: after the cool-down, at the rate."""
+    def wait(self, longest: float = math.inf) -> None:
+        """Return when one request may start: after the cool-down, at the rate.
+
+        Raises Cooling, at once, where the cool-down lasts longer than ``longest`` seconds.
+        """
 
     def cool(self, seconds: float) -> None:
         """Let nobody start a request for so many seconds. Never shortens a longer cool-down."""
@@ -57,12 +71,13 @@ def local(
     rate: float | None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
+    waits: Waits = HERE,
 ) -> Throttle:
     """A throttle for the threads of this process. ``rate``: requests a second; None: only the cool-down.
 
     A ``sleep`` that raises gives up the wait; what it raises comes out of ``wait``.
     """
-    return _Turns(_Process(rate, clock), sleep)
+    return _Turns(_Process(rate, clock), sleep, waits)
 
 
 def shared(
@@ -72,11 +87,14 @@ def shared(
 
     While Redis can't be reached each process keeps the rate and the cool-downs it knows of by itself.
     """
-    return _Turns(_Fallback(_Redis(redis_url, key, rate), _Process(rate, time.monotonic)), sleep)
+    return _Turns(_Fallback(_Redis(redis_url, key, rate), _Process(rate, time.monotonic)), sleep, HERE)
 
 
 class _Pace(Protocol):
-    def pause(self) -> float:
+    def cooling(self) -> float:
+        """Seconds until the cool-down is over; 0: there is none."""
+
+    def slot(self) -> float:
         """Seconds until it is worth asking again; 0: a request may start now, and is counted."""
 
     def cool(self, seconds: float) -> None: ...
@@ -85,32 +103,43 @@ class _Pace(Protocol):
 class _Turns:
     """Makes a throttle of a pace: one thread asks, the others queue behind it and don't crowd the limiter."""
 
-    def __init__(self, pace: _Pace, sleep: Callable[[float], None]) -> None:
+    def __init__(self, pace: _Pace, sleep: Callable[[float], None], waits: Waits) -> None:
         self._pace = pace
         self._sleep = sleep
+        self._waits = waits
         self._turn = threading.Lock()
 
-    def wait(self) -> None:
+    def wait(self, longest: float = math.inf) -> None:
         with self._turn:
-            while (seconds := self._pace.pause()) > 0:
-                self._sleep(seconds)
+            while True:
+                if cooling := self._pace.cooling():
+                    self._cool_down(cooling, longest)
+                elif seconds := self._pace.slot():
+                    self._sleep(seconds)
+                else:
+                    return
 
     def cool(self, seconds: float) -> None:
         self._pace.cool(seconds)
+
+    def _cool_down(self, seconds: float, longest: float) -> None:
+        if seconds > longest:
+            raise Cooling(seconds)
+        with self._waits.entered(WaitKind.SLOWED, "HTTP 429 or 503", seconds):
+            self._sleep(seconds)
 
 
 class _Process:
     """The pace of this process."""
 
     def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
-        self._slot = _slots(rate, throttled.MemoryStore(), "process")
+        self.slot = _slots(rate, throttled.MemoryStore(), "process")
         self._clock = clock
         self._until = clock()
         self._lock = threading.Lock()
 
-    def pause(self) -> float:
-        left = self._until - self._clock()
-        return left if left > 0 else self._slot()
+    def cooling(self) -> float:
+        return max(0.0, self._until - self._clock())
 
     def cool(self, seconds: float) -> None:
         with self._lock:
@@ -132,13 +161,12 @@ class _Redis:
             "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT,
             "CONNECTION_POOL_KWARGS": {"retry": retry},
         }
-        self._slot = _slots(rate, throttled.RedisStore(server=url, options=options), key)
+        self.slot = _slots(rate, throttled.RedisStore(server=url, options=options), key)
         self._lengthen = self._client.register_script(_LENGTHEN)
         self._key = f"siproster:cool:{key}"
 
-    def pause(self) -> float:
-        left = self._client.pttl(self._key)  # below 0: no such key
-        return left / 1000 if left > 0 else self._slot()
+    def cooling(self) -> float:
+        return max(0, self._client.pttl(self._key)) / 1000  # below 0: no such key
 
     def cool(self, seconds: float) -> None:
         milliseconds = int(seconds * 1000)
@@ -152,29 +180,43 @@ class _Fallback:
     def __init__(self, common: _Redis, own: _Process) -> None:
         self._common = common
         self._own = own
-        self._away_until = 0.0
+        self._ask_again = 0.0
+        self._away_since: float | None = None
 
-    def pause(self) -> float:
-        answer = self._ask(self._common.pause)
-        return self._own.pause() if answer is None else answer
+    def cooling(self) -> float:
+        answer = self._ask(self._common.cooling)
+        return self._own.cooling() if answer is None else answer
+
+    def slot(self) -> float:
+        answer = self._ask(self._common.slot)
+        return self._own.slot() if answer is None else answer
 
     def cool(self, seconds: float) -> None:
         self._own.cool(seconds)
         self._ask(lambda: self._common.cool(seconds))
 
     def _ask(self, question: Callable[[], T]) -> T | None:
-        if time.monotonic() < self._away_until:
+        """Return its answer, or None while Redis is away; a line in the log when it goes, one when it is back."""
+        now = time.monotonic()
+        if now < self._ask_again:
             return None
         try:
-            return question()
+            answer = question()
         except (redis.RedisError, StoreUnavailableError) as error:
-            self._away_until = time.monotonic() + REDIS_PAUSE
-            log.warning(
-                "Redis does not answer (%s): for %g s this process keeps rate and cool-down by itself",
-                reason_of(error),
-                REDIS_PAUSE,
-            )
+            self._ask_again = time.monotonic() + REDIS_PAUSE
+            if self._away_since is None:
+                self._away_since = now
+                log.warning(
+                    "Redis does not answer (%s): this process keeps rate and cool-down by itself until it does",
+                    reason_of(error),
+                )
             return None
+        if self._away_since is not None:
+            log.warning(
+                "Redis answers again after %.0f s: rate and cool-down are shared", now - self._away_since
+            )
+            self._away_since = None
+        return answer
 
 
 def _slots(rate: float | None, store: throttled.BaseStore, key: str) -> Callable[[], float]:

@@ -40,7 +40,7 @@ def test_a_worker_group_is_killed(fleet: Fleet) -> None:
     doomed = fleet.worker(processes=2)
     job = fleet.begin(users(32), *SMALL)
     until(lambda: len(posts(fleet.sandbox)) >= 2)
-    assert len(fleet.ledger.chunks.owners(job)) == 2
+    assert len(fleet.ledger.waits.leases(job)) == 2
     doomed.kill()
     fleet.sandbox.knobs(latency=0)
     fleet.worker(processes=2)

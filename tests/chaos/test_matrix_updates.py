@@ -244,7 +244,7 @@ def test_a_frozen_worker_wakes_before_its_change(fleet: Fleet) -> None:
     fleet.sandbox.knobs(stall={"method": "GET", "path": "sipcredentials/ext", "next": 1, "seconds": 2})
     job = fleet.begin(wanted, *SMALL)
     until(lambda: fleet.sandbox.log("GET", "sipcredentials/ext") or fleet.chunks(job)[0]["generation"] == 1)
-    until(lambda: fleet.ledger.chunks.owners(job))
+    until(lambda: fleet.ledger.waits.leases(job))
     time.sleep(0.5)  # it has asked, and waits for the answer
     sleeper.signal(signal.SIGSTOP)
     assert puts(fleet.sandbox) == {}

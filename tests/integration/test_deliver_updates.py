@@ -178,7 +178,7 @@ def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None
     job = start_job(ledger, rows, looked=True, batch_size=1)
     api.after = AllDie(4)
     assert work_off(ledger, clock, job, api, threads=4) == 1
-    assert len(ledger.chunks.owners(job.id)) == 0
+    assert len(ledger.waits.leases(job.id)) == 0
     assert told(ledger, job) == dict.fromkeys(range(2, 6), UPDATED)
     assert (len(api.puts), ledger.undoing.rows(job.id)) == (4, 4)
     assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)

@@ -295,7 +295,7 @@ def test_a_known_death_needs_no_patience(ledger: Ledger, job: Job) -> None:
     """A worker known to be dead loses its leases at once, others keep theirs; its rows are in doubt."""
     claimed(ledger, job, 0, "dead:1")
     claimed(ledger, job, 1, "alive:1")
-    assert sorted(ledger.chunks.owners(job.id)) == ["alive:1", "dead:1"]
+    assert sorted(lease.owner for lease in ledger.waits.leases(job.id)) == ["alive:1", "dead:1"]
     ledger.chunks.free(job.id, "dead:1")
     assert ledger.chunks.due(job.id, idle=False) == [0]
     assert claimed(ledger, job).doubt == EVERY_ROW

@@ -29,16 +29,18 @@ ROOMS: dict[str, set[str]] = {
     "roster": NOUNS | {"scratch"},
     "snapshot": NOUNS | {"scratch", "seal"},
     "wire": NOUNS,
-    "throttle": NOUNS,
+    "waits": NOUNS,
+    "throttle": NOUNS | {"waits"},
     "ledger": NOUNS,
     "settings": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
-    "api": NOUNS | {"wire", "throttle"},
+    "api": NOUNS | {"wire", "throttle", "waits"},
     "report": NOUNS | {"ledger"},
-    "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
+    "importing": NOUNS
+    | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv"},
-    "tasks": NOUNS | {"importing", "settings"},
+    "tasks": NOUNS | {"importing", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }

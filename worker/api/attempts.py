@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -25,7 +26,9 @@ from tenacity import (
 
 from worker.api.transport import Interrupted, NotSent, Reply, Transport
 from worker.errors import AnswerLost, Throttled, TryLater, Unavailable
-from worker.throttle import Throttle
+from worker.model import WaitKind
+from worker.throttle import Cooling, Throttle
+from worker.waits import HERE, Entry, Waits
 
 T = TypeVar("T")
 Permit = Callable[[float], None]
@@ -61,11 +64,17 @@ class Again(Exception):
 
 
 class Attempts:
-    """Sends requests and repeats them. Shared by threads."""
+    """Sends requests and repeats them, and enters in ``waits`` what is waited for. Shared by threads."""
 
     def __init__(
-        self, transport: Transport, throttle: Throttle, sleep: Callable[[float], None], budget: float
+        self,
+        transport: Transport,
+        throttle: Throttle,
+        sleep: Callable[[float], None],
+        budget: float,
+        waits: Waits = HERE,
     ) -> None:
+        self._waits = waits
         self._transport = transport
         self._throttle = throttle
         self._sleep = sleep
@@ -76,18 +85,19 @@ class Attempts:
 
     def insist(self, attempt: Callable[[], T]) -> T:
         """Repeat ``attempt`` while it raises Again and the budget lasts, then raise TryLater."""
-        retrying = Retrying(
-            stop=self._spent,
-            wait=_pause,
-            retry=retry_if_exception_type(Again),
-            sleep=self._sleep,
-            before_sleep=self._note,
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except Again as last:
-            raise _given_up(last) from None
+        with self._waits.entered() as entry:
+            retrying = Retrying(
+                stop=self._spent,
+                wait=_pause,
+                retry=retry_if_exception_type(Again),
+                sleep=self._sleep,
+                before_sleep=partial(self._note, entry),
+                reraise=True,
+            )
+            try:
+                return retrying(attempt)
+            except Again as last:
+                raise _given_up(last) from None
 
     def send(
         self,
@@ -99,16 +109,21 @@ class Attempts:
     ) -> Reply:
         """One attempt, in its turn. A ``permit`` means that the request writes.
 
-        Raises Again or AnswerLost; any answer that can't be mended by waiting is returned.
+        Raises Again or AnswerLost; any answer that can't be mended by waiting is returned. Raises Throttled
+        where the service has asked for more time than one request may be waited for.
         """
-        self._throttle.wait()
+        try:
+            self._throttle.wait(self._budget)
+        except Cooling as cooling:
+            raise _too_long(cooling.seconds) from None
         proof = headers()
         if permit:
             permit(self._transport.deadline)
         with self._counting:
             self.requests += 1
         try:
-            reply = self._transport.send(method, url, proof, body)
+            with self._waits.entered(WaitKind.ANSWER, seconds=self._transport.deadline):
+                reply = self._transport.send(method, url, proof, body)
         except NotSent as error:
             raise Again(str(error)) from None
         except Interrupted as error:
@@ -135,10 +150,15 @@ class Attempts:
         elapsed = max(state.seconds_since_start or 0.0, state.idle_for)
         return elapsed + state.upcoming_sleep > self._budget
 
-    def _note(self, state: RetryCallState) -> None:
+    def _note(self, entry: Entry, state: RetryCallState) -> None:
         with self._counting:
             self.retries += 1
         error = _again(state)
+        if error.status == 429 or error.retry_after is not None:
+            self._waits.turn(entry, WaitKind.SLOWED, f"HTTP {error.status}", state.upcoming_sleep)
+        else:
+            left = self._budget - (state.seconds_since_start or 0.0)
+            self._waits.turn(entry, WaitKind.SERVICE, _seen(error), left)
         # Never the exception's own text: the library's carries the URL.
         log.info(
             "%s; attempt %d: again in %.1f s",
@@ -187,6 +207,18 @@ def _pause(state: RetryCallState) -> float:
 def _again(state: RetryCallState) -> Again:
     # Nothing else is repeated, so nothing else gets here.
     return cast("Again", state.outcome and state.outcome.exception())
+
+
+def _seen(error: Again) -> str:
+    return f"{error.reason} (HTTP {error.status})" if error.status else error.reason
+
+
+def _too_long(seconds: float) -> Throttled:
+    return Throttled(
+        f"the service asked for {seconds:.0f} s without requests (HTTP 429 or 503), longer than it is waited for",
+        "wait a while; --patience says how long to wait, --rate keeps below the limit",
+        seconds,
+    )
 
 
 def _given_up(last: Again) -> TryLater:

@@ -31,7 +31,8 @@ from worker.errors import (
     Unavailable,
     UsageError,
 )
-from worker.model import Realm
+from worker.model import Realm, WaitKind
+from worker.waits import HERE
 
 ACTIVE = "ACTIVE"
 DELETE_PENDING = "DELETE_PENDING"
@@ -148,17 +149,18 @@ class Realms:
 
     def _active(self, realm: Realm, wait: float) -> Realm:
         pause, slept, start = 0.25, 0.0, time.monotonic()
-        while realm.status != ACTIVE:
-            if realm.status in DEAD_ENDS:
-                raise Conflict(f"the realm {realm.host} is in state {realm.status}", "ask Bandwidth why")
-            if max(slept, time.monotonic() - start) >= wait:
-                raise Unavailable(
-                    f"the realm {realm.host} is still {realm.status or 'without a state'} after {wait:g} s",
-                    "try again in a minute: the realm need not be made again",
-                )
-            self._sleep(pause)
-            slept, pause = slept + pause, min(2 * pause, 5.0)
-            realm = self._again(realm) or realm
+        with HERE.entered(WaitKind.REALM, f"{realm.host} to become {ACTIVE}", wait):
+            while realm.status != ACTIVE:
+                if realm.status in DEAD_ENDS:
+                    raise Conflict(f"the realm {realm.host} is in state {realm.status}", "ask Bandwidth why")
+                if max(slept, time.monotonic() - start) >= wait:
+                    raise Unavailable(
+                        f"the realm {realm.host} is still {realm.status or 'without a state'} after {wait:g} s",
+                        "try again in a minute: the realm need not be made again",
+                    )
+                self._sleep(pause)
+                slept, pause = slept + pause, min(2 * pause, 5.0)
+                realm = self._again(realm) or realm
         return realm
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, wait
 from functools import partial
 
-from worker.errors import SealBroken, StopJob, Throttled, TryLater
+from worker.errors import SealBroken, StopJob, Stopping, Throttled, TryLater
 from worker.failpoints import hit
 from worker.importing.compare import wanted
 from worker.importing.deeds import Deed, deed_of, is_confirmed, is_unproven, open_deeds, seal_deeds
@@ -24,7 +24,7 @@ from worker.importing.plan import kept_for
 from worker.importing.settle import Settling
 from worker.importing.suspicion import DEADLY, Source, WatchedSource
 from worker.importing.update import Updating
-from worker.ledger import Claim, Deeds, Fenced, Ledger
+from worker.ledger import Claim, Deeds, Fenced, Ledger, Unanswered
 from worker.model import Credential, Family, Job, JobState, Outcome, Status, Stored
 from worker.seal import Seal
 
@@ -142,7 +142,7 @@ class _ChunkDelivery:
         self._ledger = delivery.ledger
         self._job = delivery.job
         self._claim = claim
-        self._began = taken
+        self._began = self._answered = taken
         self._lease = Lease(delivery.ledger, claim, taken, delivery.clock)
         self._statuses: dict[int, Status] = dict(claim.settled)
         self._state = JobState.RUNNING
@@ -180,13 +180,14 @@ class _ChunkDelivery:
             self._split()
         try:
             self._post_everything()
-        except GivingWay:
+        except (GivingWay, Stopping):
             self._give_back(0.0)
         except StopJob as stop:
             self._ledger.jobs.stop(self._job.id, JobState.STOPPED, f"{stop.code}: {stop.message}")
             self._give_back(0.0)
         except TryLater as later:
-            self._give_back(self._wait(later))
+            unanswered = Unanswered(_why(later), self._delivery.clock() - self._answered)
+            self._give_back(self._wait(later), unanswered)
         else:
             self._end()
 
@@ -234,9 +235,11 @@ class _ChunkDelivery:
             return
         try:
             work(batch)
+        except Stopping:
+            self._over = True
+            raise
         except TryLater as later:
-            code = "throttled" if isinstance(later, Throttled) else "unavailable"
-            self._ledger.jobs.pause(self._job.id, f"{code}: {later.message}")
+            self._ledger.jobs.pause(self._job.id, _why(later))
             self._over = True
             raise
         except BaseException:
@@ -314,6 +317,7 @@ class _ChunkDelivery:
 
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         self._state = self._lease.record(outcomes, self._made(outcomes))
+        self._answered = self._delivery.clock()
         self._statuses.update((outcome.line, outcome.status) for outcome in outcomes)
         troubled = any(outcome.status.counts_as_failed for outcome in outcomes)
         if troubled and stop_when_too_many_failed(self._ledger, self._job):
@@ -327,14 +331,19 @@ class _ChunkDelivery:
         self._ledger.chunks.end(claim, sealed, kept_for(self._job.options), *self._delivery.count())
         self._ledger.jobs.finish(claim.job)
 
-    def _give_back(self, delay: float) -> None:
+    def _give_back(self, delay: float, unanswered: Unanswered | None = None) -> None:
         doubt = sorted(self._settling.in_doubt | self._updating.in_doubt)
-        self._ledger.chunks.release(self._claim, delay, doubt, *self._delivery.count())
+        self._ledger.chunks.release(self._claim, delay, doubt, *self._delivery.count(), unanswered)
 
     def _wait(self, later: TryLater) -> float:
         # Spread out, so that the chunks of a long outage don't all come back at the same moment.
         grown = min(_LONGEST_WAIT, 2.0 ** min(self._claim.barren, 9)) * random.uniform(0.5, 1.0)  # noqa: S311
         return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
+
+
+def _why(later: TryLater) -> str:
+    """Why a job or a chunk waits, as the ledger keeps it."""
+    return f"{'throttled' if isinstance(later, Throttled) else 'unavailable'}: {later.message}"
 
 
 def _gravity(error: BaseException) -> int:

@@ -25,7 +25,19 @@ from worker.failpoints import hit
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, wanted
 from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
-from worker.model import Answer, Credential, Echo, EntryError, Family, Outcome, Realm, Status, Stored
+from worker.model import (
+    Answer,
+    Credential,
+    Echo,
+    EntryError,
+    Family,
+    Outcome,
+    Realm,
+    Status,
+    Stored,
+    WaitKind,
+)
+from worker.waits import HERE
 
 log = logging.getLogger(__name__)
 
@@ -137,15 +149,17 @@ class Settling:
     def _ask(self, rows: Sequence[ChunkRow]) -> list[ChunkRow]:
         """Outcomes for the rows that the service holds; the others are returned."""
         absent, found = [], []
-        try:
-            for row in rows:
-                outcome = self._looked_up(row, sent=True)
-                if outcome is None:
-                    absent.append(row)
-                else:
-                    found.append(outcome)
-        finally:
-            self._keep(found)
+        asked = "a row" if len(rows) == 1 else f"{len(rows)} rows"
+        with HERE.entered(WaitKind.ASKING, f"{asked} whose answer was lost"):
+            try:
+                for row in rows:
+                    outcome = self._looked_up(row, sent=True)
+                    if outcome is None:
+                        absent.append(row)
+                    else:
+                        found.append(outcome)
+            finally:
+                self._keep(found)
         return absent
 
     def _split(self, rows: Sequence[ChunkRow], refusal: ListRefused) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from worker import throttle
 from worker.api import Api
-from worker.errors import Unavailable, UsageError
+from worker.errors import Stopping, UsageError
 from worker.importing.deliver import Delivery
 from worker.importing.owners import owner
 from worker.ledger import Ledger
@@ -105,9 +105,9 @@ class Station:
         return self._apis[kind]
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless the process is asked to end: then Unavailable, which gives the chunk back."""
+        """Wait, unless the process is asked to end: then Stopping, which gives the chunk back."""
         if self.stopping.wait(seconds):
-            raise Unavailable("interrupted while waiting for the service")
+            raise Stopping("asked to end while waiting for the service")
 
     def count(self) -> tuple[int, int]:
         """Requests and retries since the last time they were counted."""

@@ -73,9 +73,9 @@ def _holds_account(ledger: Ledger, job: Job) -> bool:
 
 def free_the_dead(ledger: Ledger, job_id: str) -> None:
     """End the leases of this machine's dead processes, which would else run their time."""
-    for owner in ledger.chunks.owners(job_id):
-        if not alive(owner):
-            ledger.chunks.free(job_id, owner)
+    for lease in ledger.waits.leases(job_id):
+        if not alive(lease.owner):
+            ledger.chunks.free(job_id, lease.owner)
 
 
 def sweep_all(ledger: Ledger, queue: Queue) -> int:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.ledger.audit import Act, Audit
-from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress
+from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer
 from worker.ledger.rows import Page, Rows
 from worker.ledger.store import Store
 from worker.ledger.undo import DeedKey, Undoing, Undone
+from worker.ledger.waits import Away, Lease, LedgerWaits
 
 __all__ = [
     "WRITER_LEASE",
     "Act",
     "Audit",
+    "Away",
     "Chunks",
     "Claim",
     "DeedKey",
@@ -23,12 +25,15 @@ __all__ = [
     "JobRealm",
     "Jobs",
     "Kept",
+    "Lease",
     "Ledger",
+    "LedgerWaits",
     "Page",
     "Pause",
     "Progress",
     "Rows",
     "Store",
+    "Unanswered",
     "Undoing",
     "Undone",
     "Writer",
@@ -50,6 +55,7 @@ class Ledger:
         self.rows = Rows(self.store)
         self.undoing = Undoing(self.store)
         self.audit = Audit(self.store)
+        self.waits = LedgerWaits(self.store)
 
     def close(self) -> None:
         """Close every connection."""

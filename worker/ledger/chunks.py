@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from worker.errors import SiprosterError
-from worker.ledger.jobs import WRITER_LEASE
+from worker.ledger.jobs import PAUSED_SO_FAR, WRITER_LEASE
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
 
@@ -35,7 +35,8 @@ _CLAIM = text("""
         deaths = CASE WHEN state = 'claimed' AND away = 0 THEN deaths + 1 ELSE deaths END,
         suspect = CASE WHEN state = 'claimed' AND away = 0 THEN 1 ELSE suspect END, away = 0
     WHERE job = :job AND seq = :seq
-        AND ((state = 'waiting' AND next_attempt_at <= :now) OR (state = 'claimed' AND lease_until < :now))
+        AND ((state = 'waiting' AND (next_attempt_at <= :now OR next_attempt_at > :far))
+            OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)))
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
         AND EXISTS (SELECT 1 FROM writers WHERE job = :job)
     RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled""")
@@ -48,7 +49,7 @@ _RENEW = text("""
     UPDATE chunks SET lease_until = :until
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _PROGRESS = text("""
-    UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0,
+    UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0, unanswered = 0, waits_for = '',
         settled = settled + :settled, troubled = troubled + :troubled
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _AWAY = text("""
@@ -68,12 +69,14 @@ _END = text("""
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _RELEASE = text("""
     UPDATE chunks SET state = 'waiting', owner = '', next_attempt_at = :at, enqueued_at = NULL,
-        doubt = coalesce(:doubt, doubt), requests = requests + :requests, retries = retries + :retries
+        unanswered = CASE WHEN :waits_for = '' THEN 0 ELSE unanswered + :unanswered END,
+        waits_for = :waits_for, doubt = coalesce(:doubt, doubt),
+        requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
-_GO_ON = text(
-    "UPDATE jobs SET state = 'running', why = '', paused = NULL WHERE id = :job AND state = 'paused'"
-)
+_GO_ON = text(f"""
+    UPDATE jobs SET state = 'running', why = '', paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL
+    WHERE id = :job AND state = 'paused'""")  # noqa: S608  no value comes in
 _PROGRESS_OF = text("""
     SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(settled), 0) AS settled,
         coalesce(sum(troubled), 0) AS troubled
@@ -83,9 +86,10 @@ _PROGRESS_OF = text("""
 _DUE = text("""
     UPDATE chunks SET enqueued_at = :now
     WHERE job = :job
-        AND ((state = 'waiting' AND next_attempt_at <= :now
-                AND (enqueued_at IS NULL OR (:idle = 1 AND enqueued_at < :before)))
-            OR (state = 'claimed' AND lease_until < :now AND (enqueued_at IS NULL OR enqueued_at < :before)))
+        AND ((state = 'waiting' AND (next_attempt_at <= :now OR next_attempt_at > :far)
+                AND (enqueued_at IS NULL OR (:idle = 1 AND (enqueued_at < :before OR enqueued_at > :now))))
+            OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)
+                AND (enqueued_at IS NULL OR enqueued_at < :before OR enqueued_at > :now)))
     RETURNING seq""")
 _NOT_QUEUED = text(
     "UPDATE chunks SET enqueued_at = NULL WHERE job = :job AND seq = :seq AND state = 'waiting'"
@@ -97,9 +101,10 @@ _FREE = text("""
 # As a claim does it: whoever wakes late with one of them finds that it is another's.
 _RECALL = text("""
     UPDATE chunks SET state = 'waiting', owner = '', generation = generation + 1, doubt = :all
-    WHERE job = :job AND state = 'claimed' AND lease_until < :now""")
+    WHERE job = :job AND state = 'claimed' AND (lease_until < :now OR lease_until > :far)""")
 _WAKE = text("""
-    UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL WHERE job = :job AND state = 'waiting'""")
+    UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL, unanswered = 0, waits_for = ''
+    WHERE job = :job AND state = 'waiting'""")
 _KEPT = text("""
     SELECT seq, first_line FROM chunks
     WHERE job = :job AND sealed IS NOT NULL ORDER BY first_line, seq""")
@@ -107,6 +112,10 @@ _SEALED = text("SELECT sealed FROM chunks WHERE job = :job AND seq = :seq")
 _SHRED = text("""
     UPDATE chunks SET sealed = NULL, kept_until = NULL
     WHERE sealed IS NOT NULL AND kept_until < :now""")
+
+LONGEST_AHEAD = 3700.0
+"""Seconds: no lease and no wait of ours is longer. A time further ahead is of a clock that was set back
+since, which would else hold a chunk for as long; it counts as over."""
 
 Seal = Callable[[int], bytes]
 """Rows, sealed for the chunk of that number."""
@@ -171,6 +180,14 @@ class Progress:
     troubled: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why a claim made no progress with the service (``code: sentence``), and for how many seconds."""
+
+    why: str
+    seconds: float
+
+
 class Chunks:
     """The chunks of one ledger."""
 
@@ -203,7 +220,8 @@ class Chunks:
         key = {"job": job, "seq": seq}
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            values = {**key, "owner": owner, "now": now, "until": now + lease, "all": EVERY_ROW}
+            values = {**key, "owner": owner, "now": now, "until": now + lease, "all": EVERY_ROW,
+                      "far": now + LONGEST_AHEAD}  # fmt: skip
             row = connection.execute(_CLAIM, values).one_or_none()
             if row is None:
                 return None
@@ -240,7 +258,8 @@ class Chunks:
             state = JobState(connection.execute(_STATE, {"job": claim.job}).scalar_one())
             if state is not JobState.PAUSED:
                 return state
-            connection.execute(_GO_ON, {"job": claim.job})  # the service answers again
+            # The service answers again.
+            connection.execute(_GO_ON, {"job": claim.job, "now": self._store.now(connection)})
             return JobState.RUNNING
 
     def intend(self, claim: Claim, lease: float, deeds: Deeds) -> None:
@@ -287,16 +306,20 @@ class Chunks:
             _fence(connection.execute(_END, values).rowcount)
 
     def release(
-        self, claim: Claim, delay: float, doubt: Sequence[int] | None, requests: int, retries: int
-    ) -> None:
+        self, claim: Claim, delay: float, doubt: Sequence[int] | None, requests: int, retries: int,
+        unanswered: Unanswered | None = None,
+    ) -> None:  # fmt: skip
         """Give the chunk back, to be worked on again in ``delay`` seconds.
 
         ``doubt``: lines to ask for, which may have been sent; None: the same as when it was claimed.
+        ``unanswered``: it waits for the service; None: for its next turn alone.
         """
         listed = None if doubt is None else json.dumps(list(doubt)) if doubt else ""
         with self._store.begin() as connection:
             values = {
                 **_key(claim), "at": self._store.now(connection) + delay, "doubt": listed,
+                "unanswered": unanswered.seconds if unanswered else 0.0,
+                "waits_for": unanswered.why if unanswered else "",
                 "requests": requests, "retries": retries,
             }  # fmt: skip
             _fence(connection.execute(_RELEASE, values).rowcount)
@@ -308,18 +331,14 @@ class Chunks:
         """
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            values = {"job": job, "now": now, "before": now - patience, "idle": int(idle)}
+            values = {"job": job, "now": now, "before": now - patience, "idle": int(idle),
+                      "far": now + LONGEST_AHEAD}  # fmt: skip
             return sorted(connection.execute(_DUE, values).scalars())
 
     def not_queued(self, job: str, seqs: Sequence[int]) -> None:
         """The queue did not take them: the next sweep tries again at once."""
         with self._store.begin() as connection:
             connection.execute(_NOT_QUEUED, [{"job": job, "seq": seq} for seq in seqs])
-
-    def owners(self, job: str) -> list[str]:
-        """Who holds claims on the job's chunks."""
-        with self._store.read() as connection:
-            return list(connection.execute(_OWNERS, {"job": job}).scalars())
 
     def free(self, job: str, owner: str) -> None:
         """End the leases of a worker that is known to be dead."""
@@ -332,7 +351,10 @@ class Chunks:
         Who holds claims that have not run out: they have requests in flight, and must be waited for.
         """
         with self._store.begin() as connection:
-            connection.execute(_RECALL, {"job": job, "all": EVERY_ROW, "now": self._store.now(connection)})
+            now = self._store.now(connection)
+            connection.execute(
+                _RECALL, {"job": job, "all": EVERY_ROW, "now": now, "far": now + LONGEST_AHEAD}
+            )
             return list(connection.execute(_OWNERS, {"job": job}).scalars())
 
     def wake(self, job: str) -> None:

@@ -14,6 +14,9 @@ from worker.errors import Conflict, JobBusy, NotFound
 from worker.ledger.store import Store
 from worker.model import Family, Job, JobState, OnExisting, Options, Realm, Weak
 
+PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
+"""Seconds that a paused job has waited; none where the clock was set back meanwhile."""
+
 _INSERT = text("""
     INSERT INTO jobs (id, state, why, host, environment, account, options, operator, machine, version,
         key, roster, source, sha256, columns, warnings, rows, parent, created)
@@ -48,16 +51,18 @@ _DISTURBED = text("""
 _WARNINGS = text("SELECT warnings FROM jobs WHERE id = :job")
 _PAUSED = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
-_START = text("""
-    UPDATE jobs SET state = 'running', why = '', paused = NULL, finished = NULL,
-        started = coalesce(started, :now)
-    WHERE id = :job AND state IN ('planning', 'running', 'paused', 'stopped')""")
+_START = text(f"""
+    UPDATE jobs SET state = 'running', why = '', paused_seconds = paused_seconds
+            + CASE WHEN finished IS NULL THEN {PAUSED_SO_FAR} WHEN :now > finished THEN :now - finished ELSE 0 END,
+        paused = NULL, finished = NULL, started = coalesce(started, :now)
+    WHERE id = :job AND state IN ('planning', 'running', 'paused', 'stopped')""")  # noqa: S608  no value comes in
 _PAUSE = text("""
     UPDATE jobs SET state = 'paused', why = :why, paused = coalesce(paused, :now)
     WHERE id = :job AND state IN ('running', 'paused')""")
-_STOP = text("""
-    UPDATE jobs SET state = :state, why = :why, finished = :now
-    WHERE id = :job AND state IN ('planning', 'running', 'paused')""")
+_STOP = text(f"""
+    UPDATE jobs SET state = :state, why = :why, paused_seconds = paused_seconds + {PAUSED_SO_FAR},
+        paused = NULL, finished = :now
+    WHERE id = :job AND state IN ('planning', 'running', 'paused')""")  # noqa: S608  no value comes in
 _CLOSE = text("UPDATE jobs SET state = 'cancelled', why = :why WHERE id = :job AND state = 'stopped'")
 _OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
 _KEEP_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job AND state <> 'ended'")
@@ -77,6 +82,7 @@ _FORGET = (
     text("DELETE FROM pages WHERE job = :job"),
     text("DELETE FROM realms WHERE job = :job"),
     text("DELETE FROM writers WHERE job = :job"),
+    text("DELETE FROM waits WHERE job = :job"),
 )
 _FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 # Taken when nobody has it, when its holder's time is over, or when it is this job's own.
@@ -85,16 +91,21 @@ _TAKE = text("""
     VALUES (:host, :account, :job, :owner, :until)
     ON CONFLICT (host, account) DO UPDATE
         SET job = excluded.job, owner = excluded.owner, until = excluded.until
-        WHERE writers.until < :now OR writers.job = excluded.job""")
+        WHERE writers.until < :now OR writers.until > :far OR writers.job = excluded.job""")
 _WRITER = text("SELECT job, owner, until FROM writers WHERE host = :host AND account = :account")
 _RENEW = text("UPDATE writers SET until = :until WHERE job = :job")
 _RELEASE = text("DELETE FROM writers WHERE job = :job")
+_RELEASE_OF = text("DELETE FROM writers WHERE job = :job AND owner = :owner")
+_OWN = text("UPDATE writers SET owner = :owner WHERE job = :job")
 _REALM = text("""
     INSERT INTO realms (job, key, ref, id, host, looked) VALUES (:job, :key, :ref, :id, :host, :looked)""")
 _REALMS = text("SELECT key, id, host, looked FROM realms WHERE job = :job ORDER BY key")
 
 WRITER_LEASE = 300.0
 """Seconds that a job may write to its account without a sign of life."""
+
+_LONGEST_HOLD = WRITER_LEASE + 60.0
+"""Seconds: a hold that ends later was taken by a clock that was set back since, and is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,8 @@ class Writer:
 
     job: str
     owner: str
+    left: float
+    """Seconds until its hold ends, unless it gives a sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +267,7 @@ class Jobs:
         """Why the job waits; None when it doesn't."""
         with self._store.read() as connection:
             row = connection.execute(_PAUSED, {"job": job}).one_or_none()
-            return Pause(row.why, self._store.now(connection) - row.paused) if row else None
+            return Pause(row.why, max(0.0, self._store.now(connection) - row.paused)) if row else None
 
     def stop(self, job: str, state: JobState, why: str) -> bool:
         """End it before its end (STOPPED or CANCELLED) and let others write to the account."""
@@ -305,8 +318,9 @@ class Jobs:
         """Who writes to this account now; None when nobody does."""
         with self._store.read() as connection:
             row = connection.execute(_WRITER, {"host": host, "account": account}).one_or_none()
-            alive = row is not None and row.until >= self._store.now(connection)
-        return Writer(row.job, row.owner) if row and alive else None
+            left = row.until - self._store.now(connection) if row else -1.0
+        # Further ahead than any hold: the clock was set back since.
+        return Writer(row.job, row.owner, left) if row and 0 <= left <= _LONGEST_HOLD else None
 
     def take(self, job: Job, owner: str) -> None:
         """Become (again) the one job that writes to its account; JobBusy names the one that does."""
@@ -324,6 +338,16 @@ class Jobs:
         with self._store.begin() as connection:
             connection.execute(_RELEASE, {"job": job})
 
+    def release_dead(self, job: str, owner: str) -> None:
+        """End the hold that a process has on the job's account, which is known to be dead."""
+        with self._store.begin() as connection:
+            connection.execute(_RELEASE_OF, {"job": job, "owner": owner})
+
+    def hand_over(self, job: str, owner: str) -> None:
+        """From now on somebody else holds the account for the job."""
+        with self._store.begin() as connection:
+            connection.execute(_OWN, {"job": job, "owner": owner})
+
     def add_realm(self, job: str, key: int, ref: str, realm: Realm, *, looked: bool = True) -> None:
         """Keep a realm's id and host name with the job, so that they can't change under it."""
         values = {"job": job, "key": key, "ref": ref, "id": realm.id, "host": realm.host,
@@ -340,12 +364,13 @@ class Jobs:
     def _take(self, connection: Connection, job: Job, owner: str) -> None:
         now = self._store.now(connection)
         values = {"host": job.host, "account": job.account, "job": job.id, "owner": owner, "now": now,
-                  "until": now + WRITER_LEASE}  # fmt: skip
+                  "until": now + WRITER_LEASE, "far": now + _LONGEST_HOLD}  # fmt: skip
         if connection.execute(_TAKE, values).rowcount == 1:
             return
         other = connection.execute(_WRITER, values).one()
         raise JobBusy(
-            f"job {other.job} is writing to account {job.account} on {job.host} ({other.owner})",
+            f"job {other.job} is writing to account {job.account} on {job.host} ({other.owner}); its hold ends "
+            f"in {other.until - now:.0f} s, unless it gives a sign of life",
             f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
         )
 
@@ -381,6 +406,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
         undone=_moment_or_none(row["undone"]),
         verified=json.loads(row["verified"]) if row["verified"] else None,
+        paused_seconds=row["paused_seconds"],
     )  # fmt: skip
 
 

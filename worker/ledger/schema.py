@@ -142,7 +142,22 @@ _AUDIT: tuple[Statement, ...] = (
 # sent when it was left without an end. Empty: of a chunk of an earlier program.
 _LINES = ("ALTER TABLE chunks ADD COLUMN lines TEXT NOT NULL DEFAULT ''",)
 
-MIGRATIONS: tuple[tuple[Statement, ...], ...] = (_JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), _LINES)
+_WAITS = (
+    # What each process that works on a job waits for now.
+    """
+    CREATE TABLE waits (
+        job TEXT NOT NULL, process TEXT NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL,
+        since DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION, seen_at DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (job, process)
+    )""",
+    # Seconds that a chunk has waited for the service without any progress, and why (``code: sentence``).
+    "ALTER TABLE chunks ADD COLUMN unanswered DOUBLE PRECISION NOT NULL DEFAULT 0",
+    "ALTER TABLE chunks ADD COLUMN waits_for TEXT NOT NULL DEFAULT ''",
+    # Seconds since its start in which nobody worked on a job: paused, or stopped and resumed.
+    "ALTER TABLE jobs ADD COLUMN paused_seconds DOUBLE PRECISION NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[tuple[Statement, ...], ...] = (_JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS))
 """Statements that lead from version N to N + 1, N being the index."""
 
 _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"

@@ -1,0 +1,144 @@
+"""Waits: what this process waits for now, and the one place that puts a wait into words.
+
+Whatever may wait for more than a moment enters it here. Commands read it to tell their user; workers write it
+into the ledger, where `status` and the waiting command find it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from worker.model import Wait, WaitKind
+
+
+@dataclass(slots=True)
+class Entry:
+    """A wait that is going on. Without a ``kind`` there is nothing to tell yet."""
+
+    kind: WaitKind | None
+    reason: str
+    since: float
+    until: float | None
+
+
+class Waits:
+    """All that one process waits for. Shared by threads. ``clock``: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._entries: dict[int, Entry] = {}
+
+    @contextmanager
+    def entered(
+        self, kind: WaitKind | None = None, reason: str = "", seconds: float | None = None
+    ) -> Iterator[Entry]:
+        """Wait for the length of a block, at most ``seconds`` (None: nobody knows).
+
+        Who learns only later that it is a wait says so with ``turn``.
+        """
+        began = self._clock()
+        entry = Entry(kind, reason, began, None if seconds is None else began + seconds)
+        with self._lock:
+            number = next(self._numbers)
+            self._entries[number] = entry
+        try:
+            yield entry
+        finally:
+            with self._lock:
+                del self._entries[number]
+
+    def turn(self, entry: Entry, kind: WaitKind, reason: str, seconds: float | None) -> None:
+        """Say what a wait is for, and that it is over in ``seconds`` from now; since when stays."""
+        with self._lock:
+            entry.kind, entry.reason = kind, reason
+            entry.until = None if seconds is None else self._clock() + seconds
+
+    def gravest(self) -> Wait | None:
+        """Return the wait that says most; of one kind the longest. None when nothing is waited for."""
+        with self._lock:
+            now = self._clock()
+            going_on = [
+                Wait(one.kind, one.reason, now - one.since, None if one.until is None else one.until - now)
+                for one in self._entries.values()
+                if one.kind
+            ]
+        return gravest(going_on)
+
+
+HERE = Waits()
+"""The waits of this process."""
+
+_ORDER = list(WaitKind)
+
+
+def gravest(waits: list[Wait]) -> Wait | None:
+    """Return the one of the gravest kind (the order of WaitKind), and of one kind the longest."""
+    return min(waits, key=lambda one: (_ORDER.index(one.kind), -one.waited), default=None)
+
+
+def worded(wait: Wait) -> str:
+    """Return a wait in words: what for, how long already, until when."""
+    waited, left = span(wait.waited), None if wait.left is None or wait.left < 0 else span(wait.left)
+    match wait.kind:
+        case WaitKind.SLOWED:
+            end = f"; continues in {left}" if left else ""
+            return f"slowed down by the service ({wait.reason}), for {waited}{end}"
+        case WaitKind.ANSWER:
+            end = f"; the request's deadline is {span(wait.waited + wait.left)}" if wait.left else ""
+            return f"no answer from the service for {waited}{end}"
+        case WaitKind.ASKING:
+            return f"asking about {wait.reason}, for {waited}"
+        case WaitKind.LEASE:
+            end = f", in {left}" if left else ""
+            return f"waiting for the lease of {wait.reason} to end{end}"
+        case WaitKind.WORKER:
+            return f"{wait.reason}{_gives_up(wait, left)}"
+        case _:
+            subject = f"waiting for {_SUBJECTS[wait.kind]}{wait.reason}"
+            return f"{subject}, for {waited}{_gives_up(wait, left)}"
+
+
+def over(wait: Wait, seconds: float) -> str:
+    """Return in words that a wait is over, after so many seconds."""
+    return f"{_OVER.get(wait.kind, 'it goes on')} after {span(seconds)}"
+
+
+def span(seconds: float) -> str:
+    """Return a number of seconds as people say it: ``42 s``, ``9:20``, ``1:00:00``."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    if whole < 100:
+        return f"{whole} s"
+    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def _gives_up(wait: Wait, left: str | None) -> str:
+    if left is None:
+        return ""
+    return f"; gives up in {left}{' (--patience)' if wait.by_patience else ''}"
+
+
+_SUBJECTS = {
+    WaitKind.BROKER: "the broker: ",
+    WaitKind.LEDGER: "the ledger: ",
+    WaitKind.SERVICE: "the service: ",
+    WaitKind.ACCOUNT: "the account: ",
+    WaitKind.REALM: "realm ",
+}
+
+_OVER = {
+    WaitKind.BROKER: "the broker answers again",
+    WaitKind.LEDGER: "the ledger answers again",
+    WaitKind.SERVICE: "the service answers again",
+    WaitKind.SLOWED: "the service takes requests again",
+    WaitKind.ANSWER: "the service answers again",
+    WaitKind.ACCOUNT: "the account is free again",
+    WaitKind.WORKER: "a worker answers",
+}
