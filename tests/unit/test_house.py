@@ -18,6 +18,7 @@ NOUNS = {"model", "errors"}
 ROOMS: dict[str, set[str]] = {
     "model": set(),
     "errors": set(),
+    "codes": set(),
     "digest": NOUNS,
     "seal": NOUNS,
     "failpoints": set(),

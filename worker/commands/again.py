@@ -15,10 +15,10 @@ from worker.commands import watch
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
 from worker.commands.running import begin, finish, run
 from worker.commands.screen import say, tell_json
-from worker.commands.session import Session, settings_options
+from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.job import new_job
-from worker.importing.owners import alive, owner
+from worker.importing.owners import alive, described, owner
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.sweep import free_the_dead
 from worker.model import Job, JobState, OnExisting, Options
@@ -106,7 +106,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {_writer(session, job)}", "let it end, or end it first"
+            f"job {job_id} is being worked on by {described(_writer(session, job))}",
+            f"let it end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
@@ -130,9 +131,9 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)
-    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {owner()}"):
+    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {person()}"):
         raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
-    what = "nothing of it was sent" if job.saved else f"run what it left with: siproster retry {job_id}"
+    what = "nothing of it was sent" if job.saved else f"run the rest with: siproster retry {job_id}"
     say(f"job {job_id} is cancelled; {what}")
     if as_json:
         tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))

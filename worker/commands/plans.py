@@ -215,6 +215,7 @@ def _facts(opened: Roster, tally: Tally, options: Options, job: Job | None) -> d
         "counts": {action.value: tally.actions[action] for action in Action if tally.actions[action]},
         "differs": dict(tally.differs),
         "problems": dict(tally.problems),
+        "codes": {action.value: dict(tally.codes[action]) for action in Action if action in tally.codes},
         "warnings": dict(tally.warnings),
         "absent": tally.absent,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
