@@ -220,14 +220,14 @@ def test_rows_that_never_were_in_place_are_counted_once(ledger: Ledger) -> None:
 def test_a_kept_plan_says_how_it_is_carried_out(ledger: Ledger) -> None:
     """It ends as `plan` did, and names what carries it out, or what did."""
     job = ended(ledger, rows=2)
-    plan = {"state": JobState.PLANNING, "saved": job.created}
+    plan: dict[str, Any] = {"state": JobState.PLANNING, "saved": job.created}
     told = summary(ledger, job, **plan)
     assert advice.next_step(told) == f"carry it out with: siproster import --plan {job.id}"
     assert advice.commands(told) == []
     assert exit_code(replace(job, **plan), told) == 0
     wrong = ended(ledger, (Status.INVALID, "too_long"), rows=2, account="5")
     assert exit_code(replace(wrong, **plan), summary(ledger, wrong, **plan)) == 10
-    over = {"state": JobState.CANCELLED, "saved": job.created, "carried_out_by": "other"}
+    over: dict[str, Any] = {"state": JobState.CANCELLED, "saved": job.created, "carried_out_by": "other"}
     assert advice.next_step(summary(ledger, job, **over)).endswith("siproster status other")
 
 

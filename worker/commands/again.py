@@ -17,6 +17,7 @@ from worker.commands.running import begin, finish, run
 from worker.commands.screen import say, tell_json
 from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
+from worker.importing.corrections import check
 from worker.importing.job import new_job
 from worker.importing.owners import alive, described, owner
 from worker.importing.retry import Corrections, EarlierRows
@@ -47,6 +48,11 @@ _NOT_AFTER = click.option(
     type=click.Choice([o.value for o in OnExisting]),
     help="A name that exists with others  [as the job had it]",
 )
+@click.option(
+    "--allow-lost-zeros",
+    is_flag=True,
+    help="Take corrected values that lost leading zeros (0351, now 351) as they are.",
+)
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
@@ -71,7 +77,11 @@ def retry(job_id: str, **given: Any) -> None:
     corrections = _corrections(given["corrections"], parent)
     options = _again(parent.options, given)
     with roster_of(given["roster_"], parent) as again:
-        rows = EarlierRows(session.ledger, session.seal, parent, options, corrections, again)
+        rows = EarlierRows(
+            session.ledger, session.seal, parent, options, corrections, again,
+            zeros_may_go=given["allow_lost_zeros"],
+        )  # fmt: skip
+        _check_corrections(rows, given["corrections"])
         job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
         report.make_folder(report.folder_of(job))
         begin(session, job)
@@ -143,6 +153,14 @@ def _corrections(path: str | None, parent: Job) -> Corrections:
     if not path:
         return {}
     return dict(roster.corrections(path, parent.id, parent.options, parent.columns))
+
+
+def _check_corrections(rows: EarlierRows, path: str | None) -> None:
+    """Refuse corrections that would have another effect than they seem to have, or none."""
+    unused = check(rows, path) if path else []
+    if unused:
+        lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
+        say(f"warning: rows that are in place are not run again; not used: bw__row {lines}", "yellow")
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:
