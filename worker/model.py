@@ -91,6 +91,11 @@ class Action(StrEnum):
         """Whether a request that writes is made for the row."""
         return self in (Action.CREATE, Action.UPDATE)
 
+    @property
+    def leads_in_place(self) -> bool:
+        """Return whether the row's user can register afterwards, if nothing goes wrong."""
+        return self not in (Action.EXISTS, Action.INVALID)
+
 
 class JobState(StrEnum):
     """Where a job stands."""

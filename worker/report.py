@@ -10,7 +10,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -167,6 +167,7 @@ def existing(folder: Path | None, *names: str) -> dict[str, str]:
 def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
     """The job in a few facts: what ``--json`` prints."""
     counts = ledger.rows.counts(job.id, job.rows)
+    codes = ledger.rows.codes(job.id)
     seconds = (job.finished - job.started).total_seconds() if job.finished and job.started else None
     worked = None if seconds is None else max(0.0, seconds - job.paused_seconds)
     return {
@@ -180,6 +181,8 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "roster": {"name": job.roster, "sha256": job.sha256, "rows": job.rows},
         "realms": [realm.host for realm in ledger.jobs.realms(job.id).values()],
         "counts": {status.value: rows for status, rows in counts.items()},
+        "codes": {status.value: codes[status] for status in counts if status in codes},
+        "not_in_place": not_in_place(ledger, job, counts),
         "warnings": ledger.jobs.warnings(job.id),
         "started": _iso(job.started or job.created),
         "finished": _iso(job.finished) if job.finished else None,
@@ -188,13 +191,40 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "requests": job.requests,
         "retries": job.retries,
         "parent": job.parent or None,
+        "retries_job": job.parent if job.source == f"job {job.parent}" else None,
         "absent": job.absent,
         "verify": job.verified,
-        "undo": ledger.undoing.counts(job.id) or None,
+        "saved": _iso(job.saved) if job.saved else None,
+        "carried_out_by": job.carried_out_by or None,
+        **_undo(ledger, job),
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
             **(existing(folder, ABSENT) if job.absent else {}),
         },
+    }
+
+
+def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
+    """Return how many rows are not in place now: what ``undo`` took back is in place no more."""
+    never = sum(rows for status, rows in counts.items() if not status.in_place)
+    return never + ledger.undoing.reversed(job.id)
+
+
+def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
+    """How far the job is taken back.
+
+    ``undo_state``: None, ``partly`` (interrupted, at work, or some rows failed) or ``done``. ``undo_by``: the
+    process that is undoing it.
+    """
+    counts = ledger.undoing.counts(job.id)
+    done = sum(counts.values())
+    writer = ledger.jobs.writer(job.host, job.account) if counts and not job.undone else None
+    state = "done" if job.undone and not counts.get("failed") else "partly"
+    return {
+        "undo": counts or None,
+        "undo_state": state if counts or job.undone else None,
+        "undo_rows": max(ledger.undoing.rows(job.id), done) if counts else None,
+        "undo_by": writer.owner if writer and writer.job == job.id else None,
     }
 
 

@@ -292,7 +292,7 @@ def test_a_plan_survives_the_command_that_carries_it_out(office: Program, sandbo
     wanted = users(8)
     before = hold(sandbox, wanted[:4])
     roster = roster_of(office.work / "staff.csv", wanted)
-    plan = run(office, "plan", roster, *UPDATE, "--save", code=10)["plan"]
+    plan = run(office, "plan", roster, *UPDATE, "--save")["plan"]
     roster.unlink()
     arguments = ("import", "--plan", plan, "--yes")
     assert office.run(*arguments, SIPROSTER_FAILPOINTS="planned=kill").code == -signal.SIGKILL

@@ -263,6 +263,17 @@ def test_10_when_rows_are_refused(office: Program, sandbox: Sandbox, tmp_path: P
     assert f"siproster retry {finished.json['job']} --corrections" in finished.stderr
 
 
+def test_6_for_corrections_to_no_effect(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A bw__ column corrected in place of the roster's own: nothing is sent, and the column is named."""
+    sandbox.knobs(applications=[APPLICATION])
+    first = run(office, "import", mixed(tmp_path, refused=2), code=10)
+    failed = Path(first["files"]["failed"])
+    write(failed, [{**row, "bw__username": f"x{row['bw__row']}"} for row in result_rows(failed)])
+    refused = office.run("retry", first["job"], "--corrections", failed)
+    assert (refused.code, "correct 'user' instead" in refused.stderr) == (6, True)
+    assert len(jobs(office)) == 1
+
+
 @pytest.mark.parametrize("bound", ["3", "7.5%"])
 def test_11_when_too_many_rows_fail(office: Program, sandbox: Sandbox, tmp_path: Path, bound: str) -> None:
     """--max-failed stops the job one row above the bound; every row has a line in the results."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 from pathlib import Path
 
@@ -71,6 +72,10 @@ def test_a_queued_job_is_named_as_json(hosts: Program, roster: Path) -> None:
     assert list(queued) == ["job"]
     cancelled = run(hosts, "cancel", queued["job"])
     assert (cancelled["state"], cancelled["counts"]) == ("cancelled", {"unprocessed": 10})
+    assert cancelled["why"] == f"cancelled: by {cancelled['operator']}@{platform.node()}"
+    advised = hosts.run("report", queued["job"], "--json").stderr
+    assert f"siproster retry {queued['job']}\n" in advised
+    assert "corrections" not in advised
 
 
 def test_people_get_a_table_instead(office: Program, roster: Path) -> None:

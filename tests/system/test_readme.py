@@ -30,9 +30,6 @@ README = (ROOT / "README.md").read_text("utf-8")
 (ACL,) = re.findall(r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "scaling.md").read_text("utf-8"), re.MULTILINE)
 PYTHON = sys.executable
 
-WOULD_CHANGE = 10
-"""How a plan ends that has something to do."""
-
 ELSEWHERE = "docker compose"
 """No container is started here: tests/unit/test_compose.py holds its files against the program."""
 
@@ -165,7 +162,6 @@ def first_import(reader: Reader) -> None:
         del reader.program.environment[name]
     reader.substitutions = {"5001234": ACCOUNT, "your-client-id": USER, "8321": str(free_port())}
     reader.in_place = {user.name for user in users(20)}
-    reader.codes = {"siproster plan staff.csv": WOULD_CHANGE}
 
 
 def families(reader: Reader) -> None:
@@ -182,8 +178,6 @@ def roster(reader: Reader) -> None:
     write(
         reader.folder / "export.csv", [{"Phone": user.name, "SIP secret": user.password} for user in wanted]
     )
-    plans = (command for block in SECTIONS["The roster"] for command in block if " plan " in command)
-    reader.codes = dict.fromkeys(plans, WOULD_CHANGE)
     legacy = "user;password;name\n" + "".join(f"{user.name};{user.password}é;Zoë\n" for user in wanted)
     (reader.folder / "legacy.txt").write_bytes(legacy.encode("cp850"))
 

@@ -12,7 +12,7 @@ from tests.sandbox import Sandbox
 from tests.system.accounts import change, delete
 from tests.system.mixed import OTHERS, PASSWORD, fill, held, host_of, roster, store
 from tests.system.rosters import User, result_rows, roster_of, users, write
-from tests.system.runs import end_of, run, until
+from tests.system.runs import end_of, jobs, run, until
 
 Held = dict[tuple[str, str], tuple[str, str, str]]
 
@@ -156,10 +156,18 @@ def test_ctrl_c_ends_it_cleanly_and_it_goes_on(office: Program, sandbox: Sandbox
     deleted = 60 - len(sandbox.credentials())
     assert 0 < deleted < 60
     sandbox.knobs(latency=0)
+    (listed,) = jobs(office)
+    recorded = listed["undo"]["removed"]
+    assert (listed["undo_state"], listed["undo_rows"], listed["not_in_place"]) == ("partly", 60, recorded)
+    assert "partly undone" in office.run("jobs").stdout
+    told = office.run("report", job)
+    step = f"undo interrupted: {recorded} of 60 taken back; go on with: siproster undo {job}"
+    assert (told.code, step in told.stdout) == (10, True)
     first = len(sandbox.log("DELETE"))
     undone(office, job)
     assert sandbox.credentials() == []
     assert len(sandbox.log("DELETE")) - first == 60 - deleted
+    assert "done, undone" in office.run("jobs").stdout
 
 
 def test_a_service_that_stays_away(office: Program, sandbox: Sandbox) -> None:

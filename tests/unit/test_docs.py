@@ -13,7 +13,7 @@ import click
 import pytest
 
 from cli import cli
-from worker import __version__, errors
+from worker import __version__, codes, errors
 from worker.commands import watch
 from worker.settings.names import DEFAULTS
 
@@ -299,6 +299,30 @@ def test_each_number_that_the_program_decides_by_is_described() -> None:
     described = first_cells(section(ERRORS, "Codes of the service"))
     assert service_codes() - set(described) == set()
     assert sorted(described) == sorted(set(described))
+
+
+@pytest.mark.parametrize(
+    ("heading", "table"),
+    [
+        ("Rows that were not sent", codes.NOT_SENT),
+        ("Rows that were sent", codes.SENT),
+        ("Warnings", codes.WARNINGS),
+        ("Why a job stopped or waits", codes.REASONS),
+        ("Codes of the service", codes.SERVICE),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_code_is_described_as_the_program_does(heading: str, table: tuple[codes.Code, ...]) -> None:
+    """docs/errors.md has the program's own words: each code, its meaning, and what to do."""
+    rows = [line.strip("|").split(" | ") for line in section(ERRORS, heading).splitlines()]
+    told = [[cell.strip() for cell in (row[0], *row[-2:])] for row in rows if row[0].startswith(" `")]
+    assert told == [[f"`{one.name}`", one.meaning, one.advice] for one in table]
+
+
+def test_each_code_has_one_meaning() -> None:
+    """A code that stood in two tables of rows would be advised by one of them alone."""
+    names = [one.name for one in (*codes.NOT_SENT, *codes.SENT, *codes.SERVICE)]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_each_exit_code_is_described() -> None:

@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "model": set(),
     "errors": set(),
     "reasons": set(),
+    "codes": set(),
     "digest": NOUNS,
     "seal": NOUNS,
     "failpoints": set(),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.jobs import HOST, KEY, OTHER_HOST, PASSWORD, RowsOf, make_job, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
+from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
 from worker.importing.checked import check
 from worker.importing.compare import wanted
@@ -429,3 +430,27 @@ def test_who_is_absent_is_counted_and_kept(ledger: Ledger) -> None:
     source.known = [replace(OFFICE, credentials=600_000)]  # asked row by row
     job, tally = planned(ledger, rows[:2], source)
     assert (job.absent, tally.absent) == (None, None)
+
+
+# How a plan ends
+
+
+@pytest.mark.parametrize(
+    ("actions", "code", "on_change"),
+    [
+        ([], 0, 0),
+        ([Action.UNCHANGED], 0, 0),
+        ([Action.CREATE], 0, 10),
+        ([Action.UPDATE, Action.UNCHANGED], 0, 10),
+        ([Action.EXISTS, Action.CREATE], 10, 10),
+        ([Action.INVALID], 10, 10),
+    ],
+)
+def test_a_plan_ends_with_10_for_rows_that_stay_out_of_place(
+    actions: list[Action], code: int, on_change: int
+) -> None:
+    """What would change is no trouble, unless it is asked for; users who are not in the roster are none."""
+    tally = Tally(absent=3)
+    for line, action in enumerate(actions, 2):
+        tally.add(Planned(make_row(line), 0, HOST, action))
+    assert (exit_code(tally, on_change=False), exit_code(tally, on_change=True)) == (code, on_change)

@@ -13,11 +13,12 @@ from tests.unit.jobs import HOST, KEY, Clock
 from tests.unit.realms import Realms
 from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
+from worker.importing.corrections import check
 from worker.importing.job import new_job
 from worker.importing.packing import open_chunk, seal_chunk
 from worker.importing.placed import placed
 from worker.importing.plan import plan, start
-from worker.importing.retry import EarlierRows
+from worker.importing.retry import EarlierRows, lost_zeros
 from worker.ledger import Ledger
 from worker.model import Credential, Endpoint, Family, Job, JobState, Options, Outcome, Row, Status
 from worker.roster import PASSWORD
@@ -320,3 +321,99 @@ def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) 
     assert ledger.jobs.finish(job.id)
     (bob,) = again(ledger, ledger.jobs.get(job.id))
     assert (bob.line, bob.user, bob.password) == (3, "bob", f"{GOOD}bob")
+
+
+# What somebody seems to have corrected
+
+
+def checked(
+    ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]], *, zeros_may_go: bool = False
+) -> list[int]:
+    """The rows of the corrections that are in place; raises what a retry would be refused with."""
+    rows = EarlierRows(ledger, SEAL, job, job.options, corrections, zeros_may_go=zeros_may_go)
+    return check(rows, "failed.csv")
+
+
+def as_written(user: str, **changes: str) -> dict[str, str]:
+    """What a correction says of a row, as the job wrote it but for some cells."""
+    ours = {"bw__username": user, "bw__domain": "", "bw__realm": HOST}
+    return {**ours, "username": user, "realm": "office", "note": f"about {user}", **changes}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        ("0351", "351", True),
+        ("0351 ", "351", True),
+        (" 0351", "351 ", True),
+        ("000", "0", True),
+        ("351", "0351", False),  # mends what a spreadsheet did before
+        ("0351 ", "0351", False),
+        ("0351", "", False),
+        ("0351", "352", False),
+        ("A-0351", "A-351", False),
+    ],
+)
+def test_lost_zeros(before: str, after: str, lost: bool) -> None:
+    """Zeros at the start of a number that are gone, whatever became of the blanks around it."""
+    assert lost_zeros(before, after) is lost
+
+
+@pytest.mark.parametrize("name", ["0351", "0351 "])
+def test_a_file_that_a_spreadsheet_took_zeros_off_is_refused(ledger: Ledger, name: str) -> None:
+    """Row and both values are named; only an option takes 351 for another extension than 0351."""
+    job = imported(ledger, f"{HEADER}{name},{GOOD},office,x\n", Options(), {2: Status.FAILED})
+    said = {2: as_written("351", note="x")}
+    with pytest.raises(UsageError, match=f"bw__row 2: '{name}' came back as '351'") as refused:
+        checked(ledger, job, said)
+    assert "--allow-lost-zeros" in refused.value.hint
+    assert checked(ledger, job, said, zeros_may_go=True) == []
+    rows = EarlierRows(ledger, SEAL, job, job.options, said, zeros_may_go=True).rows()
+    assert [(row.user, row.problems) for row in rows] == [("351", ())]
+
+
+def test_zeros_of_a_names_parts_count(ledger: Ledger) -> None:
+    """A template's columns make the user name: the name itself is no number, the damage is the same."""
+    options = Options(username="{note}-{username}")
+    job = imported(ledger, f"{HEADER}0351,{GOOD},office,bos\n", options, {2: Status.FAILED})
+    with pytest.raises(UsageError, match="'0351' came back as '351'"):
+        checked(ledger, job, {2: {"username": "351", "bw__username": "bos-0351"}})
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("bw__username", "robert", "correct 'username' instead"),
+        ("BW__Username", "robert", "correct 'username' instead"),
+        ("bw__realm", "branch", "correct 'realm' instead"),
+        ("bw__domain", "example.com", "write user@domain in 'username'"),
+    ],
+)
+def test_a_correction_in_our_own_column_is_refused(
+    ledger: Ledger, column: str, value: str, said: str
+) -> None:
+    """It would have no effect: the row, both values and the column that counts are named."""
+    correction = as_written("bob")
+    correction.pop(column.casefold())
+    with pytest.raises(UsageError, match=f"bw__row 3: .* was changed to '{value}'") as refused:
+        checked(ledger, staff(ledger), {3: {**correction, column: value}, 4: as_written("carol")})
+    assert said in refused.value.hint
+
+
+def test_what_is_corrected_in_both_columns_is_fine(ledger: Ledger) -> None:
+    """So is what was left as it was written, and a name of which only our column lost its zeros."""
+    job = staff(ledger)
+    both = as_written("robert")
+    assert checked(ledger, job, {3: both, 4: as_written("carol")}) == []
+    numbers = imported(ledger, f"{HEADER}0351,{GOOD},office,x\n", Options(), {2: Status.FAILED})
+    assert checked(ledger, numbers, {2: as_written("0351", bw__username="351", note="x")}) == []
+
+
+def test_corrections_to_no_effect_are_told(ledger: Ledger) -> None:
+    """Of a row in place; a row that the job doesn't have is refused."""
+    job = staff(ledger)
+    said = {2: as_written("alice", note="changed"), 3: as_written("bob")}
+    assert checked(ledger, job, said) == [2]
+    assert checked(ledger, job, {2: as_written("alice")}) == []
+    with pytest.raises(UsageError, match="has no row 99"):
+        checked(ledger, job, {99: as_written("bob")})

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.rosters import GOOD, codes, opened
 from worker.errors import UsageError
 from worker.model import Options, Row
-from worker.roster import PASSWORD, corrections, read_again
+from worker.roster import PASSWORD, corrections, fields_of, read_again
 
 JOB = "20261122-224612-staff-7f3a"
 OWN = (
@@ -159,3 +159,12 @@ def test_a_whole_roster_comes_again_as_it_was() -> None:
         cells = [dict(zip(roster.columns, row.cells, strict=True)) for row in rows]
         records = [(row.line, {**own, PASSWORD: row.password}) for row, own in zip(rows, cells, strict=True)]
         assert list(read_again(records, roster.columns, options)) == rows
+
+
+def test_the_columns_that_a_field_is_taken_from() -> None:
+    """A template's columns, a mapped one, one by its name, or none where an option gives the field."""
+    columns = ("site", "extension", "did", "realm")
+    assert fields_of(columns, Options()) == {"username": ("extension",), "domain": (), "realm": ("realm",)}
+    options = Options(username="{site}-{did}", map={"domain": "extension", "password": "secret"})
+    assert fields_of(columns, options)["username"] == ("site", "did")
+    assert fields_of(columns, options)["domain"] == ("extension",)

@@ -15,10 +15,11 @@ from worker.commands import watch
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
 from worker.commands.running import begin, finish, run
 from worker.commands.screen import say, tell_json
-from worker.commands.session import Session, settings_options
+from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
+from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.owners import alive, owner
+from worker.importing.owners import alive, described, owner
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.sweep import free_the_dead
 from worker.model import Job, JobState, OnExisting, Options
@@ -47,6 +48,11 @@ _NOT_AFTER = click.option(
     type=click.Choice([o.value for o in OnExisting]),
     help="A name that exists with others  [as the job had it]",
 )
+@click.option(
+    "--allow-lost-zeros",
+    is_flag=True,
+    help="Take corrected values that lost leading zeros (0351, now 351) as they are.",
+)
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
@@ -71,7 +77,11 @@ def retry(job_id: str, **given: Any) -> None:
     corrections = _corrections(given["corrections"], parent)
     options = _again(parent.options, given)
     with roster_of(given["roster_"], parent) as again:
-        rows = EarlierRows(session.ledger, session.seal, parent, options, corrections, again)
+        rows = EarlierRows(
+            session.ledger, session.seal, parent, options, corrections, again,
+            zeros_may_go=given["allow_lost_zeros"],
+        )  # fmt: skip
+        _check_corrections(rows, given["corrections"])
         job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
         report.make_folder(report.folder_of(job))
         begin(session, job)
@@ -106,7 +116,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {_writer(session, job)}", "let it end, or end it first"
+            f"job {job_id} is being worked on by {described(_writer(session, job))}",
+            f"let it end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
@@ -130,9 +141,9 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)
-    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {owner()}"):
+    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {person()}"):
         raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
-    what = "nothing of it was sent" if job.saved else f"run what it left with: siproster retry {job_id}"
+    what = "nothing of it was sent" if job.saved else f"run the rest with: siproster retry {job_id}"
     say(f"job {job_id} is cancelled; {what}")
     if as_json:
         tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
@@ -142,6 +153,14 @@ def _corrections(path: str | None, parent: Job) -> Corrections:
     if not path:
         return {}
     return dict(roster.corrections(path, parent.id, parent.options, parent.columns))
+
+
+def _check_corrections(rows: EarlierRows, path: str | None) -> None:
+    """Refuse corrections that would have another effect than they seem to have, or none."""
+    unused = check(rows, path) if path else []
+    if unused:
+        lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
+        say(f"warning: rows that are in place are not run again; not used: bw__row {lines}", "yellow")
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,14 +15,18 @@ from rich.text import Text
 
 from worker import report as results
 from worker.commands import watch
+from worker.commands.advice import undo_word
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
-from worker.importing.owners import alive
+from worker.importing.owners import alive, described
 from worker.ledger import Ledger, Progress
-from worker.model import Job, JobState, Status, utc_now
+from worker.model import Job, JobState, utc_now
+
+_PLANS = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"}
+"""States of a job that is kept as a plan, in words."""
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the ledger while following."""
@@ -56,7 +60,7 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
         right = heading in ("rows", "not in place")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "job")
     for job in found:
-        table.add_row(*_cells(job, results.summary(ledger, job, results.folder_of(job))["counts"]))
+        table.add_row(*_cells(job, results.summary(ledger, job, results.folder_of(job))))
     on_stdout().print(table)
 
 
@@ -97,7 +101,9 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
             raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
         writer = ledger.jobs.writer(job.host, job.account)
         if writer and writer.job == job.id and alive(writer.owner):
-            raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")
+            raise JobBusy(
+                f"job {job.id} is being undone by {described(writer.owner)}", "wait until that has ended"
+            )
 
 
 @click.command("status")
@@ -176,10 +182,10 @@ def _age_days(moment: dt.datetime) -> float:
     return (utc_now() - moment).total_seconds() / 86_400
 
 
-def _cells(job: Job, counts: dict[str, int]) -> list[Text]:
-    troubled = sum(rows for name, rows in counts.items() if not Status(name).in_place)
-    state = "planned" if job.saved and job.state.active else job.state
-    state = f"{state}, undone" if job.undone else state
+def _cells(job: Job, summary: Mapping[str, Any]) -> list[Text]:
+    troubled = summary["not_in_place"]
+    state = _PLANS.get(job.state, job.state) if job.saved else job.state
+    state = ", ".join(filter(None, ("carried out" if job.carried_out_by else state, undo_word(summary))))
     began = (job.started or job.created).strftime("%m-%d %H:%MZ")
     by = f"{job.operator}@{job.machine}"
     return [Text(cell) for cell in (job.id, state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)]

@@ -58,17 +58,23 @@ _OF_THE_RUN = frozenset({
 @absent_option
 @results_option
 @click.option("--save", is_flag=True, help="Keep the plan, sealed, for `import --plan JOB`.")
+@click.option(
+    "--exit-on-change", is_flag=True, help="End with 10 also when the import would change anything."
+)
 @json_option
 @settings_options
 @click.pass_context
 def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
-    """Say what `import` would do with each row of a roster; send nothing.
+    """Show what `import` would do with each row of a roster; send nothing.
 
-    With --results DIR, plan.csv says it row by row, and absent.csv who is stored and not in the roster.
-    Exit code 0: every row is in place, nothing would change; 10: something would, or rows are in trouble.
+    With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in
+    the roster. Exit code 0: every row would be in place afterwards; 10: some would not, or, with
+    --exit-on-change, something would change.
     """
     session = Session(given)
-    options = parsed(ctx, from_file(ctx, given, session.settings.options))
+    given = from_file(ctx, given, session.settings.options)
+    options, on_change = parsed(ctx, given), given["exit_on_change"]
+    _refuse_unseen_change(session, on_change=on_change)
     with roster.open_roster(source, options) as opened:
         tell_roster(opened)
         if save:
@@ -80,7 +86,12 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
         say(f"kept as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
         tell_json(_facts(opened, tally, options, job))
-    sys.exit(10 if tally.in_trouble or (tally.looked and tally.to_send) else 0)
+    sys.exit(exit_code(tally, on_change=on_change))
+
+
+def exit_code(tally: Tally, *, on_change: bool) -> int:
+    """Return 10 when some rows would not be in place afterwards, or, if asked, when anything would change."""
+    return 10 if tally.in_trouble or (on_change and tally.to_send) else 0
 
 
 def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> None:
@@ -204,11 +215,21 @@ def _facts(opened: Roster, tally: Tally, options: Options, job: Job | None) -> d
         "counts": {action.value: tally.actions[action] for action in Action if tally.actions[action]},
         "differs": dict(tally.differs),
         "problems": dict(tally.problems),
+        "codes": {action.value: dict(tally.codes[action]) for action in Action if action in tally.codes},
         "warnings": dict(tally.warnings),
         "absent": tally.absent,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
     }
     return {"plan": job.id, **facts} if job else facts
+
+
+def _refuse_unseen_change(session: Session, *, on_change: bool) -> None:
+    """Without an account nobody can tell whether an import would change anything."""
+    if on_change and not session.settings.values["BW_ACCOUNT_ID"]:
+        raise UsageError(
+            "--exit-on-change compares the roster with the account, and no account is set",
+            "set BW_ACCOUNT_ID and its credentials, or leave --exit-on-change out",
+        )
 
 
 def _refuse_no_plan(kept: Job) -> None:

@@ -21,14 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
-from worker.commands import terminal
+from worker import codes
+from worker.commands import advice, terminal
 from worker.commands.terminal import visible
 from worker.importing.tally import Tally
 from worker.ledger import Progress as JobProgress
-from worker.model import Action, Status
+from worker.model import Action, JobState, Status
 
 _LINE_EVERY = 10.0
 """Seconds between two lines of progress where stderr is no terminal."""
@@ -45,10 +45,10 @@ _MEANINGS = {
     Status.CREATED: "new on the registrar",
     Status.UPDATED: "set to the roster's password",
     Status.UNCHANGED: "was there with this password already",
-    Status.EXISTS: "is there with another password or application; left alone",
+    Status.EXISTS: "is there with another password, application, realm or spelling; left alone",
     Status.INVALID: "not sent: the row itself is wrong",
     Status.FAILED: "refused by the service",
-    Status.UNKNOWN: "sent, never answered; retry settles it",
+    Status.UNKNOWN: "sent, and nobody knows what became of it",
     Status.UNPROCESSED: "not attempted",
 }
 
@@ -59,7 +59,7 @@ _ACTIONS = {
     Action.CREATE: "new on the registrar",
     Action.UPDATE: "there with another password or application; to be set",
     Action.UNCHANGED: "there as wanted",
-    Action.EXISTS: "there with another password, application or realm; left alone",
+    Action.EXISTS: "there with another password, application, realm or spelling; left alone",
     Action.INVALID: "not sent: the row itself is wrong",
 }
 
@@ -70,7 +70,7 @@ def say(text: str, colour: str = "") -> None:
 
 
 def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> None:
-    """What a plan came to: rows by action, problems and warnings, with the first lines of each.
+    """Print what a plan came to: rows by action, the codes of each, and warnings with their first lines.
 
     ``tell`` takes a line and its colour: on stderr, or on stdout where it is what was asked for.
     """
@@ -78,13 +78,10 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> No
         f"{name}: {tally.rows} rows, {tally.to_send} to send"
         + (f", {tally.invalid} invalid" if tally.invalid else "")
     )
-    for action in Action if tally.looked else ():
-        if tally.actions[action]:
+    for action in Action:
+        if tally.actions[action] and (tally.looked or action is Action.INVALID):
             tell(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
-    for code, rows in sorted(tally.differs.items()):
-        tell(f"{_UNDER}{code}: {rows} {_rows(rows)}", "yellow")
-    for code, rows in sorted(tally.problems.items()):
-        tell(f"{_UNDER}{code}: {rows} {_rows(rows)}", "red")
+            _tell_codes(action, tally.codes.get(action, {}), tell)
     if tally.nameless:
         tell(f"  who is stored and not in the roster is not told: {tally.nameless} {_rows(tally.nameless)} "
             "can't be read, and may mean somebody", "yellow")  # fmt: skip
@@ -95,6 +92,13 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> No
         lines = ", ".join(map(str, tally.warned_lines[code]))
         more = " …" if rows > len(tally.warned_lines[code]) else ""
         tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+
+
+def _tell_codes(action: Action, joined: Mapping[str, int], tell: Callable[..., None]) -> None:
+    """The codes of one action; where it leaves rows out of place, with what to do about each."""
+    for code, rows in advice.counted(joined).items():
+        what = f": {advice.sentence(codes.of_row(code))}" if not action.leads_in_place else ""
+        tell(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "" if action.leads_in_place else "yellow")
 
 
 class HarmlessConsole(Console):
@@ -159,15 +163,18 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         tell_json(summary)
         return
     console = HarmlessConsole(file=sys.stdout, highlight=False)
-    console.print(_table(summary["counts"]))
+    for name, rows in summary["counts"].items():
+        _tell_status(console, summary, Status(name), rows)
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
-    if summary.get("undo"):
+    if summary["undo_state"] == "done":
         told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
         console.print(Text(f"taken back since: {told} (undo.csv)", style="yellow"))
     if summary["why"]:
-        console.print(Text(str(summary["why"]), style="yellow"))
+        console.print(Text(str(summary["why"]), style="yellow"), soft_wrap=True)
+    for told in filter(None, (advice.of_stop(summary), advice.next_step(summary))):
+        console.print(Text(told, style="yellow"), soft_wrap=True)
     written = [path for path in summary["files"].values() if Path(path).exists()]
     for path in written:
         console.print(Text(f"  {path}"), soft_wrap=True)
@@ -196,15 +203,20 @@ def tell_json(facts: Any) -> None:
     click.echo(json.dumps(facts, indent=2, ensure_ascii=not legible))
 
 
-def _table(counts: Mapping[str, int]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(justify="right")
-    for name, rows in counts.items():
-        status = Status(name)
-        table.add_row(
-            f"{rows:,}", Text(name, style=f"bold {_COLOURS[status]}"), Text(_MEANINGS[status], style="dim")
+def _tell_status(console: Console, summary: Mapping[str, Any], status: Status, rows: int) -> None:
+    """One status: how many rows, and what is wrong with them, each code with what to do about it."""
+    meaning = _MEANINGS[status]
+    if status is Status.UNPROCESSED and summary["saved"] and summary["state"] == JobState.PLANNING:
+        meaning = "to be sent when the plan is carried out"
+    name = (f"{status:<11}  ", f"bold {_COLOURS[status]}")
+    console.print(Text.assemble(f"{rows:>7,}  ", name, (meaning, "dim")), soft_wrap=True)
+    found, commands = advice.of_status(summary, status)
+    for one in found:
+        console.print(
+            Text(f"{_UNDER}{one.code} ({one.rows:,} {_rows(one.rows)}): {one.text}"), soft_wrap=True
         )
-    return table
+    for command in commands:
+        console.print(Text(f"{_UNDER}{command}", style="yellow"), soft_wrap=True)
 
 
 def _rows(number: int) -> str:

@@ -131,6 +131,11 @@ class Session:
         return Api(self.endpoint, throttle.local(options.rate), budget=request_budget(options))
 
 
+def person() -> str:
+    """Return the operator and their machine: ``alice@desk``."""
+    return f"{_who()}@{platform.node()}"
+
+
 def _who() -> str:
     """The operator; under sudo, whose rights they had, too."""
     before = os.environ.get("SUDO_USER")

@@ -16,7 +16,7 @@ from worker.commands.options import Finite, json_option, results_option, yes_opt
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, TryLater
-from worker.importing.owners import alive, owner
+from worker.importing.owners import alive, described, owner
 from worker.importing.packing import open_page
 from worker.importing.sweep import free_the_dead
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
@@ -86,7 +86,7 @@ def undo(
     report.make_folder(folder)
     session.ledger.jobs.take(job, owner())
     session.audit(job_id)
-    session.ledger.jobs.close(job_id, "undone: what it did is taken back, so nothing goes on with it")
+    session.ledger.jobs.close(job_id, "undone: `undo` takes back what it did, so it can't be resumed")
     try:
         interrupted = _run(session, job, number, rate, include_unproven=include_unproven)
         if not interrupted:
@@ -166,10 +166,12 @@ def _refuse_active(session: Session, job: Job) -> None:
         raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
     writer = session.ledger.jobs.writer(job.host, job.account)
     if writer and writer.job == job.id and alive(writer.owner):
-        raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")
+        raise JobBusy(
+            f"job {job.id} is being undone by {described(writer.owner)}", "wait until that has ended"
+        )
     free_the_dead(session.ledger, job.id)
     if owners := session.ledger.chunks.recall(job.id):
         raise JobBusy(
-            f"job {job.id} still has requests in flight ({', '.join(owners)})",
+            f"job {job.id} still has requests in flight ({', '.join(map(described, owners))})",
             "wait a minute or two; what they do would not be taken back",
         )

@@ -6,12 +6,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from worker import report
+from worker.commands import advice
 from worker.commands.screen import ProgressScreen, say, tell_summary
 from worker.commands.session import Session
 from worker.errors import TryLater
@@ -34,10 +35,8 @@ _NO_WORKER_AFTER = 15.0
 _STOPPED = {
     "authentication_refused": 2, "account_not_found": 3, "not_allowed": 4, "max_failed": 11, "not_after": 11,
 }  # fmt: skip
-
-
-_CORRECTABLE = (Status.INVALID, Status.FAILED, Status.UNKNOWN, Status.UNPROCESSED)
-"""Statuses of rows that a corrected failed.csv, or another try, may bring into place."""
+_PAUSED = {"throttled": 7, "interrupted": 130}
+"""The first word of ``why`` to the exit code; else 5."""
 
 
 class Interrupted(Exception):
@@ -87,25 +86,10 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
     job = session.ledger.jobs.get(job_id)
     summary = write_results(session.ledger, session.seal, job, results)
     tell_summary(summary, as_json=as_json)
-    code = exit_code(job, summary["counts"])
-    for hint in _hints(job, summary) if code else ():
-        say(hint, "yellow")
-    return code
-
-
-def _hints(job: Job, summary: dict[str, Any]) -> Iterator[str]:
-    """What can be done about rows that are not in place."""
-    if job.state in (JobState.PAUSED, JobState.STOPPED):
-        yield f"go on with: siproster resume {job.id}"
-    elif job.state is JobState.RUNNING:
-        yield f"it is at work; follow it with: siproster status {job.id} --follow"
-    elif job.undone or job.saved:
-        return
-    else:
-        if any(summary["counts"].get(status) for status in _CORRECTABLE):
-            yield f"once corrected: siproster retry {job.id} --corrections {summary['files']['failed']}"
-        if summary["counts"].get(Status.EXISTS):
-            yield f"if the roster is right: siproster retry {job.id} --on-existing update"
+    if as_json:  # people have it on stdout, beside the rows that it is about
+        for hint in (advice.next_step(summary), *advice.commands(summary)):
+            say(hint, "yellow") if hint else None
+    return exit_code(job, summary)
 
 
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
@@ -114,16 +98,18 @@ def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[st
     return report.write(ledger, lambda *page: open_page(seal, *page), job, folder)
 
 
-def exit_code(job: Job, counts: dict[str, int]) -> int:
-    """How the job ended, as an exit code."""
+def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
+    """Return how the job ended, as an exit code. A plan that waits to be carried out ends as `plan` did."""
     reason = job.why.partition(":")[0]
     if job.state is JobState.DONE:
-        return 0 if all(Status(status).in_place for status in counts) else 10
+        return 10 if summary["not_in_place"] else 0
+    if job.state is JobState.PLANNING and job.saved:
+        return 10 if summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0) else 0
     if job.state is JobState.STOPPED:
         return _STOPPED.get(reason, 1)
     if job.state is JobState.CANCELLED:
         return 10
-    return 7 if reason == "throttled" else 5
+    return _PAUSED.get(reason, 5)
 
 
 @contextmanager

@@ -11,6 +11,12 @@ def owner() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
+def described(worker: str) -> str:
+    """Return an ``owner`` in words: ``process 30587 on vm``."""
+    machine, _, pid = worker.rpartition(":")
+    return f"process {pid} on {machine}" if machine else worker
+
+
 def alive(worker: str) -> bool:
     """Whether an ``owner`` may still be there; of another machine's processes nothing is known."""
     machine, _, pid = worker.rpartition(":")

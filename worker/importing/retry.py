@@ -35,6 +35,8 @@ class EarlierRows:
     corrections: Corrections
     roster: RosterRows | None = None
     """The parent's roster again, for passwords that are not sealed any more."""
+    zeros_may_go: bool = False
+    """Whether a correction may take leading zeros off: else a spreadsheet is taken to have done it."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
@@ -147,7 +149,7 @@ class EarlierRows:
             self._other_passwords.add(row.line)
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
-            if _lost_zeros(cell, said.get(column, cell)):
+            if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
                 text = f"{column}: {cell} came back as {said[column]}; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
         if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
@@ -195,6 +197,10 @@ class _Passwords:
             self._open.update((row.line, row) for row in rows)
 
 
-def _lost_zeros(before: str, after: str) -> bool:
-    """Whether a spreadsheet took the leading zeros off: 0103 is another extension than 103."""
-    return before != after and before.isdecimal() and before.lstrip("0") == after.lstrip("0")
+def lost_zeros(before: str, after: str) -> bool:
+    """Return whether leading zeros are gone, as in a spreadsheet: 0103 is another extension than 103.
+
+    Blanks around them go the same way. Zeros that were added are a correction.
+    """
+    old, new = before.strip(), after.strip()
+    return old.isdecimal() and new.isdecimal() and len(new) < len(old) and old.lstrip("0") == new.lstrip("0")

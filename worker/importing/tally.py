@@ -21,6 +21,8 @@ class Tally:
     differs: Counter[str] = field(default_factory=Counter)
     """Rows by what is stored otherwise than wanted."""
     problems: Counter[str] = field(default_factory=Counter)
+    codes: dict[Action, Counter[str]] = field(default_factory=dict)
+    """Rows by action and by what is the matter with them; several codes of one row joined by ``;``."""
     warnings: Counter[str] = field(default_factory=Counter)
     warned_lines: dict[str, list[int]] = field(default_factory=dict)
     """The first few lines of each warning."""
@@ -36,6 +38,8 @@ class Tally:
         self.rows += 1
         if planned.action:
             self.actions[planned.action] += 1
+            if codes := planned.outcome.code if planned.outcome else ";".join(planned.differs):
+                self.codes.setdefault(planned.action, Counter())[codes] += 1
         self.differs.update(planned.differs)
         if row.problems:
             self.problems.update(problem.code for problem in row.problems)

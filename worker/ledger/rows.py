@@ -33,6 +33,10 @@ _UNCONFIRMED = text("""
 _SETTLED = text("SELECT line FROM outcomes WHERE job = :job AND chunk = :chunk")
 _COUNTS = text("SELECT status, count(*) AS rows FROM outcomes WHERE job = :job GROUP BY status")
 
+_CODES = text("""
+    SELECT status, code, count(*) AS rows FROM outcomes WHERE job = :job AND code <> ''
+    GROUP BY status, code ORDER BY count(*) DESC, code""")
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -84,6 +88,18 @@ class Rows:
         found[Status.UNPROCESSED] = rows - sum(found.values()) - unconfirmed
         found[Status.UNKNOWN] = found.get(Status.UNKNOWN, 0) + unconfirmed
         return {status: found[status] for status in Status if found.get(status)}
+
+    def codes(self, job: str) -> dict[Status, dict[str, int]]:
+        """Return the rows with an error code, counted by status and code, the most frequent codes first.
+
+        Several codes of one row are joined by ``;``, as in the results.
+        """
+        with self._store.read() as connection:
+            rows = connection.execute(_CODES, {"job": job}).all()
+        found: dict[Status, dict[str, int]] = {Status(row.status): {} for row in rows}
+        for row in rows:
+            found[Status(row.status)][row.code] = int(row.rows)
+        return found
 
     def outcomes(self, job: str, first: int, last: int) -> dict[int, Outcome]:
         """The outcomes that the rows from line ``first`` to line ``last`` have so far, by line."""

@@ -67,6 +67,10 @@ _OF_LINES = text(
     "SELECT line, result, code, error FROM undone WHERE job = :job AND line IN :lines"
 ).bindparams(bindparam("lines", expanding=True))
 _COUNTS = text("SELECT result, count(*) AS rows FROM undone WHERE job = :job GROUP BY result")
+_REVERSED = text("""
+    SELECT count(*) FROM undone u JOIN outcomes o ON o.job = u.job AND o.line = u.line
+    WHERE u.job = :job AND u.result IN ('removed', 'restored')
+        AND o.status IN ('created', 'updated', 'unchanged')""")
 _BEGUN = text("SELECT 1 FROM undone WHERE job = :job LIMIT 1")
 # What the job may have made without being able to prove it.
 _UNPROVEN = text("SELECT line FROM outcomes WHERE job = :job AND code = 'origin_unknown' ORDER BY line DESC")
@@ -174,6 +178,11 @@ class Undoing:
         """Rows by what became of them."""
         with self._store.read() as connection:
             return {row.result: int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
+
+    def reversed(self, job: str) -> int:
+        """Return how many rows were in place, and are no more: their users were deleted or set back."""
+        with self._store.read() as connection:
+            return int(connection.execute(_REVERSED, {"job": job}).scalar_one())
 
     def results(self, job: str, first: int, last: int) -> dict[int, Undone]:
         """What became of the lines from ``first`` to ``last`` so far."""

@@ -8,7 +8,7 @@ itself, ``again`` brings an earlier job's rows back, ``seen`` remembers names.
 For files that are not imported ``table`` finds their header, and ``names`` reads who is named in them.
 """
 
-from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, read_again
+from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, fields_of, read_again
 from worker.roster.check import Rules
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
@@ -25,6 +25,7 @@ __all__ = [
     "Rules",
     "Seen",
     "corrections",
+    "fields_of",
     "may_be_secret",
     "open_roster",
     "read_again",

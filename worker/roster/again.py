@@ -16,6 +16,7 @@ from worker.roster.layout import OWN, Header, lay_out, plain
 from worker.roster.rows import fits, made, rules_for
 from worker.roster.seen import Seen
 from worker.roster.table import open_table
+from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Text
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
@@ -44,12 +45,29 @@ def read_again(
     Raises:
         UsageError: the columns don't hold what the options need.
     """
-    mapped = {**options.map, **_SEALED}
-    again = replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
+    again = _options_again(columns, options)
     layout = lay_out([*columns, *_SEALED.values()], "the earlier job", again)
     keys = (*columns, PASSWORD, HASH1, HASH1B)
     fields = ((line, [cells.get(key, "") for key in keys]) for line, cells in records)
     return made(fields, layout, rules_for(layout, again))
+
+
+def fields_of(columns: Sequence[str], options: Options) -> dict[str, tuple[str, ...]]:
+    """Return the columns that the user name, domain and realm of an earlier job's rows are taken from.
+
+    ``columns``: the carried columns of the job. A field without a column has none.
+    """
+    names = [*columns, *_SEALED.values()]
+    layout = lay_out(names, "the earlier job", _options_again(columns, options))
+    user = layout.user.positions if isinstance(layout.user, Template) else (layout.user,)
+    at = {"username": user, "domain": (layout.domain,), "realm": (layout.realm,)}
+    return {field: tuple(names[one] for one in found if one is not None) for field, found in at.items()}
+
+
+def _options_again(columns: Sequence[str], options: Options) -> Options:
+    """The job's options, for cells of which the secrets travel beside the carried columns."""
+    mapped = {**options.map, **_SEALED}
+    return replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
 
 
 def corrections(

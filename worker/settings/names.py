@@ -91,6 +91,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "delimiter": _text,
     "domain": _text,
     "encoding": _text,
+    "exit-on-change": _flag,
     "from": _text,
     "keep-days": _number,
     "limit": _whole,

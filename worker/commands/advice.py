@@ -1,0 +1,151 @@
+"""What can be done about a job and its rows, each as a command to type; out of the job's summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker import codes
+from worker.codes import Cure
+from worker.importing.owners import alive, described
+from worker.model import JobState, OnExisting, Status
+
+_OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
+"""States in which a retry takes what is not in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Rows of one status with the same code; ``code`` is empty where they have none."""
+
+    code: str
+    rows: int
+    text: str
+
+
+def of_status(summary: Mapping[str, Any], status: Status) -> tuple[list[Advice], list[str]]:
+    """Return what is wrong with the rows of a status, the most frequent code first, and commands to type."""
+    joined = summary["codes"].get(status, {})
+    if status.in_place or summary["undo_state"]:
+        return [], []
+    retried = _is_retry(summary)
+    found = [
+        Advice(name, rows, sentence(codes.of_row(name), retried=retried))
+        for name, rows in counted(joined).items()
+    ]
+    if summary["state"] not in _OVER or summary["saved"]:
+        return found, []
+    cures = {
+        codes.of_row(name).after(retried=retried)[1] for names in joined for name in codes.decisive(names)
+    }
+    resumable = status is Status.UNPROCESSED and summary["state"] == JobState.STOPPED
+    if sum(joined.values()) < summary["counts"][status] and not resumable:
+        cures.add(Cure.RETRY)  # nothing is known to be wrong with the others
+    commands = dict.fromkeys(_command(summary, cure) for cure in Cure if cure in cures)
+    return found, [command for command in commands if command]
+
+
+def commands(summary: Mapping[str, Any]) -> list[str]:
+    """Return every command that may bring rows into place, each once."""
+    found = (command for name in summary["counts"] for command in of_status(summary, Status(name))[1])
+    return list(dict.fromkeys(found))
+
+
+def next_step(summary: Mapping[str, Any]) -> str:
+    """Return what to do about the job as a whole, with the command to type; empty: nothing."""
+    job, state = summary["job"], summary["state"]
+    if summary["undo_state"]:
+        return _undo_step(summary)
+    if summary["saved"]:
+        return _plan_step(summary)
+    if state in (JobState.PAUSED, JobState.STOPPED):
+        return f"go on with: siproster resume {job}"
+    if state == JobState.RUNNING:
+        return f"it is at work; follow it with: siproster status {job} --follow"
+    if state == JobState.PLANNING:
+        return f"its roster is being read; if the command that read it has ended: siproster resume {job}"
+    return ""
+
+
+def of_stop(summary: Mapping[str, Any]) -> str:
+    """Return what to do about the reason why a job stopped; empty: it didn't stop, or nothing is known."""
+    reason = summary["why"].partition(":")[0]
+    found = codes.of_reason(reason) if summary["state"] == JobState.STOPPED else None
+    return found.advice if found else ""
+
+
+def undo_word(summary: Mapping[str, Any]) -> str:
+    """Return how far a job is taken back, in a word or two; empty: it wasn't begun."""
+    if summary["undo_state"] != "partly":
+        return "undone" if summary["undo_state"] else ""
+    return "being undone" if _at_work(summary) else "partly undone"
+
+
+def counted(joined: Mapping[str, int]) -> Counter[str]:
+    """Return rows by code, the most frequent first, out of rows by codes joined with ``;``."""
+    found: Counter[str] = Counter()
+    for names, rows in joined.items():
+        for name in codes.decisive(names):
+            found[name] += rows
+    return Counter(dict(found.most_common()))
+
+
+def sentence(code: codes.Code, *, retried: bool = False) -> str:
+    """Return what a code means and what to do about it."""
+    advice, _ = code.after(retried=retried)
+    return f"{code.meaning}: {advice}" if advice != "nothing" else code.meaning
+
+
+def _command(summary: Mapping[str, Any], cure: Cure) -> str:
+    """Return the command of a cure. What the job has just done is not advised again."""
+    retry = f"siproster retry {summary['job']}"
+    policy = summary["options"].get("on_existing")
+    blocked = summary["why"].startswith("exists:")  # by --on-existing fail, as a retry like it would be
+    match cure:
+        case Cure.CORRECT:
+            return f"once corrected: {retry} --corrections {summary['files']['failed']}"
+        case Cure.UPDATE if policy != OnExisting.UPDATE:
+            return f"if the roster is right: {retry} --on-existing update"
+        case Cure.RETRY if blocked:
+            return f"without those that exist: {retry} --on-existing skip"
+        case Cure.RETRY | Cure.UPDATE:
+            return f"run them with: {retry}"
+    return ""
+
+
+def _is_retry(summary: Mapping[str, Any]) -> bool:
+    return bool(summary["retries_job"])
+
+
+def _plan_step(summary: Mapping[str, Any]) -> str:
+    job = summary["job"]
+    if summary["carried_out_by"]:
+        return f"see what became of it with: siproster status {summary['carried_out_by']}"
+    if summary["state"] == JobState.PLANNING:
+        return f"carry it out with: siproster import --plan {job}"
+    return ""
+
+
+def _undo_step(summary: Mapping[str, Any]) -> str:
+    undo = f"siproster undo {summary['job']}"
+    if summary["undo_state"] == "done":
+        return ""
+    if _at_work(summary):
+        return f"undo is at work ({described(summary['undo_by'])}): {_taken_back(summary)}"
+    failed = summary["undo"].get("failed", 0)
+    if sum(summary["undo"].values()) >= summary["undo_rows"] and failed:
+        return f"undo could not take everything back: {_taken_back(summary)}; try again with: {undo}"
+    return f"undo interrupted: {_taken_back(summary)}; go on with: {undo}"
+
+
+def _taken_back(summary: Mapping[str, Any]) -> str:
+    undo = summary["undo"]
+    done = undo.get("removed", 0) + undo.get("restored", 0)
+    rest = "".join(f", {undo[result]:,} {result}" for result in ("kept", "failed") if undo.get(result))
+    return f"{done:,} of {summary['undo_rows']:,} taken back{rest}"
+
+
+def _at_work(summary: Mapping[str, Any]) -> bool:
+    return bool(summary["undo_by"]) and alive(summary["undo_by"])

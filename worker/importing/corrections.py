@@ -1,0 +1,123 @@
+"""A corrected failed.csv held against the job that wrote it, before a retry begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from worker.errors import UsageError
+from worker.importing.packing import PageRow, open_page
+from worker.importing.retry import EarlierRows, lost_zeros
+from worker.model import Status
+from worker.roster import fields_of
+
+_SHOWN = 5
+"""Rows that a message names one by one."""
+
+_OWN = {"username": "bw__username", "domain": "bw__domain", "realm": "bw__realm"}
+"""Fields of a row to our columns, which people correct by mistake."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is wrong with the corrections, as it comes up."""
+
+    damaged: list[str] = field(default_factory=list)
+    misplaced: dict[str, list[str]] = field(default_factory=dict)
+    """By the field whose ``bw__`` column was changed."""
+    unused: list[int] = field(default_factory=list)
+    known: set[int] = field(default_factory=set)
+
+
+def check(earlier: EarlierRows, path: str) -> list[int]:
+    """Return the rows in place that were changed in the file, to no effect.
+
+    Raises:
+        UsageError: a user name lost its leading zeros, a ``bw__`` column was changed in place of the
+            roster's own, or the job has no such row. ``path`` names the file in the message.
+    """
+    own = fields_of(earlier.columns, earlier.options)
+    found = _Found()
+    for row, host, in_place in _rows(earlier):
+        said = earlier.corrections.get(row.line)
+        if said is None:
+            continue
+        found.known.add(row.line)
+        cells = dict(zip(earlier.columns, row.cells, strict=True))
+        if in_place and any(said.get(column, cell) != cell for column, cell in cells.items()):
+            found.unused.append(row.line)
+        if not earlier.zeros_may_go:
+            found.damaged += _damaged(row.line, cells, said, own["username"])
+        for name, written in zip(_OWN, (row.user, row.domain, host), strict=True):
+            if change := _misplaced(_OWN[name], written, said, cells, own[name]):
+                found.misplaced.setdefault(name, []).append(f"bw__row {row.line}: {change}")
+    _refuse(path, earlier, found, own)
+    return found.unused
+
+
+def _rows(earlier: EarlierRows) -> Iterator[tuple[PageRow, str, bool]]:
+    """Every row of the job, with the realm as its results have it, and whether it is in place."""
+    ledger, job = earlier.ledger, earlier.parent.id
+    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job).items()}
+    for page in ledger.rows.pages(job):
+        for row in open_page(earlier.seal, job, page.seq, page.sealed):
+            outcome = page.outcomes.get(row.line)
+            host = hosts.get(row.realm, "") if isinstance(row.realm, int) else row.realm
+            yield row, host, (outcome.status if outcome else Status.UNPROCESSED).in_place
+
+
+def _damaged(
+    line: int, cells: Mapping[str, str], said: Mapping[str, str], columns: Sequence[str]
+) -> list[str]:
+    return [
+        f"bw__row {line}: {cells[column]!r} came back as {said[column]!r}"
+        for column in columns
+        if column in said and lost_zeros(cells[column], said[column])
+    ]
+
+
+def _misplaced(
+    ours: str, written: str, said: Mapping[str, str], cells: Mapping[str, str], columns: Sequence[str]
+) -> str:
+    """Return what was changed in a column of ours; empty where the roster's own column has it, too.
+
+    What a spreadsheet does to the look of a number is no correction.
+    """
+    after = next((value for name, value in said.items() if name.casefold() == ours), written)
+    if after.strip().lstrip("0") == written.strip().lstrip("0"):
+        return ""
+    if any(said.get(column, cells[column]) != cells[column] for column in columns):
+        return ""
+    return f"{written!r} was changed to {after!r}"
+
+
+def _refuse(path: str, earlier: EarlierRows, found: _Found, own: Mapping[str, Sequence[str]]) -> None:
+    if found.damaged:
+        raise UsageError(
+            f"{path}: a spreadsheet took leading zeros off user names; {_few(found.damaged)}",
+            "format the column as text and correct it again; if the names are meant: --allow-lost-zeros",
+        )
+    for name, changes in found.misplaced.items():
+        raise UsageError(
+            f"{path}: {_OWN[name]} has no effect; {_few(changes)}", _where_instead(name, own[name], own)
+        )
+    if strange := sorted(earlier.corrections.keys() - found.known):
+        raise UsageError(
+            f"{path}: job {earlier.parent.id} has no row {_few(list(map(str, strange)))}",
+            "bw__row is the row's line in the roster; leave it as it was written",
+        )
+
+
+def _where_instead(name: str, columns: Sequence[str], own: Mapping[str, Sequence[str]]) -> str:
+    """Return which column to correct."""
+    if columns:
+        return f"correct {' or '.join(map(repr, columns))} instead, and leave the bw__ columns as they were"
+    if name == "domain":
+        users = " or ".join(map(repr, own["username"]))
+        return f"the roster has no domain column: write user@domain in {users}, or import it with --domain"
+    return f"the roster has no {name} column: import the rows as a new roster, with --{name}"
+
+
+def _few(what: Sequence[str]) -> str:
+    more = len(what) - _SHOWN
+    return "; ".join(what[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
