@@ -2,7 +2,9 @@
 # make test   every test, with a real Redis and a real PostgreSQL
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
 # make ci-packages   what `make test` needs of Debian's packages (apt, as root or with sudo)
-# make bench  memory and requests against an account that is full
+# make bench  speed, CPU and memory beside a hand-written script: make bench ARGS=--full
+# make stages CPU of each stage of a row's way
+# make shape  the shape of the code in figures
 # make lint   ruff and mypy
 # ARGS go to pytest: make test ARGS="tests/unit -k digest"
 
@@ -17,7 +19,7 @@ DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos bench lint format ci-packages clean
+.PHONY: demo test chaos bench stages shape lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -28,9 +30,15 @@ test: $(VENV)/everything
 chaos: $(VENV)/everything
 	$(VENV)/bin/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
-# A roster against an account that is full: minutes; prints memory, requests and seconds.
+# Some ten minutes, on a machine that has nothing else to do; writes docs/benchmarks.
 bench: $(VENV)/everything
-	$(VENV)/bin/python -m tests.benchmarks.existing
+	$(VENV)/bin/python -m tests.benchmarks $(ARGS)
+
+stages: $(VENV)/everything
+	$(VENV)/bin/python -m tests.benchmarks.stages $(ARGS)
+
+shape: $(VENV)/everything
+	$(VENV)/bin/python -m tests.benchmarks.shape $(ARGS)
 
 lint: $(VENV)/everything
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,280 @@
+"""The program's own functions, stage by stage: the one place to change when they are renamed or moved.
+
+Each stage is given what the stage before it has made, so that it is measured alone, over a whole roster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import users
+from worker import report, roster, throttle, wire
+from worker.api import Api
+from worker.importing.checked import Checked, check
+from worker.importing.compare import wanted
+from worker.importing.decide import Decision, Planned
+from worker.importing.deeds import deed_of, seal_deeds
+from worker.importing.job import new_job
+from worker.importing.look import Look
+from worker.importing.packing import ChunkRow, chunk_row, open_chunk, open_page, seal_chunk
+from worker.importing.plan import Entry
+from worker.importing.realms import JobRealms
+from worker.importing.settle import Settling
+from worker.ledger import Claim, JobRealm, Ledger
+from worker.model import (
+    Answer,
+    Credential,
+    Endpoint,
+    Family,
+    Job,
+    JobState,
+    Options,
+    Outcome,
+    Realm,
+    Row,
+    Status,
+)
+from worker.seal import Seal
+
+REALM = Realm(users.REALM_ID, users.HOST, default=True, credentials=0)
+FAMILY = Family.ACCOUNT
+LEASE = 120.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``work`` is measured with what ``prepare`` returned; it does it for every row of the roster."""
+
+    name: str
+    what: str
+    prepare: Callable[[], Any]
+    work: Callable[[Any], object]
+
+
+class Service:
+    """An account that has one realm and nobody on it, and stores whatever is posted."""
+
+    def __init__(self, answers: Iterator[Answer]) -> None:
+        self._answers = answers
+
+    def realms(self) -> list[Realm]:
+        return [REALM]
+
+    def realm(self, ref: str) -> Realm:
+        return REALM
+
+    def default_realm(self) -> Realm:
+        return REALM
+
+    def create_realm(self, name: str, description: str = "", default: bool = False) -> Realm:
+        raise AssertionError("no roster of a benchmark asks for a new realm")
+
+    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Any]:
+        return iter(())
+
+    def find(self, family: Family, realm: Realm | None, composite: str, *, expected: bool = False) -> None:
+        return None
+
+    def whole(self, family: Family, realm: Realm | None, stored: Any) -> Any:
+        return stored
+
+    def create(
+        self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
+    ) -> Answer:
+        permit(30.0)
+        return next(self._answers)
+
+
+class Way:
+    """The way of a roster's rows, and what lies between its stages."""
+
+    def __init__(self, folder: Path, path: Path, batch: int, url: str) -> None:
+        self._folder, self._path, self._batch = folder, path, batch
+        self._options = Options(batch_size=batch)
+        self._seal = Seal([bytes(range(32))])
+        self._ledger = Ledger(f"sqlite:///{folder}/ledger.db")
+        self._endpoint = Endpoint(url, users.ACCOUNT, client_id=users.CLIENT, client_secret=users.SECRET)
+        self._api = Api(self._endpoint, throttle.local(None))
+        self._jobs = 0
+        self._opened = roster.open_roster(str(path), self._options)
+        self._rows = list(self._opened.rows())
+        self._chunk_rows = [chunk_row(row, 0) for row in self._rows]
+        self._credentials = [wanted(row, users.HOST) for row in self._chunk_rows]
+        self._bodies = [_answer(batch) for batch in self._cut(self._credentials)]
+
+    def stages(self) -> list[Stage]:
+        """Return every stage, in the order of a row's way."""
+        return [
+            Stage("read", "open_roster: hashed, counted, passwords surveyed", _nothing, self._read),
+            Stage("rows", "rows(): read once more, validated", _nothing, lambda _: list(self._opened.rows())),
+            Stage("validate", "of that, Rules.row alone", self._rules, self._validate),
+            Stage("duplicates", "check: names seen before, on disk", _nothing, self._duplicates),
+            Stage("decide", "Decision, on an empty account", self._checked, self._decide),
+            Stage("seal, store", "Entry: pages and chunks into SQLite", self._planned, self._store),
+            Stage("open", "open_chunk", self._sealed, self._open),
+            Stage("digests", "wanted: two MD5", _nothing, self._digests),
+            Stage("XML", "credentials_xml", _nothing, self._xml),
+            Stage("request", "Api.create: XML, POST and answer", _nothing, self._request),
+            Stage("answer", "read_answer", _nothing, self._answer),
+            Stage("match", "Settling.post: answer at hand, digests included", self._answers, self._match),
+            Stage("change log", "deeds, sealed", _nothing, self._change_log),
+            Stage("outcomes", "Chunks.record into SQLite", self._claims, self._outcomes),
+            Stage("results", "report.write", self._recorded, self._results),
+        ]  # fmt: skip
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._opened.close()
+        self._api.close()
+        self._ledger.close()
+
+    def _cut(self, rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        return (rows[at : at + self._batch] for at in range(0, len(rows), self._batch))
+
+    def _job(self) -> Job:
+        """Return a new job on an account of its own, since an account has one writing job at a time."""
+        self._jobs += 1
+        endpoint = Endpoint(self._endpoint.host, f"{self._jobs}")
+        job = new_job(endpoint, self._options, self._opened, self._seal.fingerprint)
+        self._ledger.jobs.begin(job, "bench:1")
+        self._ledger.jobs.add_realm(job.id, 0, "", REALM)
+        return job
+
+    def _read(self, _: object) -> None:
+        roster.open_roster(str(self._path), self._options).close()
+
+    def _rules(self) -> roster.Rules:
+        return roster.Rules(self._options)
+
+    def _validate(self, rules: roster.Rules) -> None:
+        for row in self._rows:
+            rules.row(row.line, row.user, "", "", "", row.password, row.cells)
+
+    def _duplicates(self, _: object) -> None:
+        for _page in check(self._rows, None, FAMILY):
+            pass
+
+    def _checked(self) -> list[list[Checked]]:
+        return list(check(self._rows, self._realms(), FAMILY))
+
+    def _realms(self) -> JobRealms:
+        return JobRealms(Service(iter(())), None, "", self._options)
+
+    def _decide(self, pages: list[list[Checked]]) -> list[list[Planned]]:
+        realms = self._realms()
+        for page in pages[:1]:  # so that the realm has its key, as when rows are checked
+            realms.key(page[0].row.realm)
+        with Look(Service(iter(())), realms, self._options, Everybody(self._rows)) as look:
+            decide = Decision(look, realms, self._options)
+            return [decide(page) for page in pages]
+
+    def _planned(self) -> tuple[Job, list[list[Planned]]]:
+        return self._job(), self._decide(self._checked())
+
+    def _store(self, given: tuple[Job, list[list[Planned]]]) -> Job:
+        job, pages = given
+        tally = Entry(self._ledger, self._seal, job).write(pages)
+        self._ledger.jobs.has_read(job.id, tally.rows, {})
+        return job
+
+    def _sealed(self) -> list[bytes]:
+        size = self._options.chunk_size
+        chunks = (self._chunk_rows[at : at + size] for at in range(0, len(self._chunk_rows), size))
+        return [seal_chunk(self._seal, "job", seq, rows) for seq, rows in enumerate(chunks)]
+
+    def _open(self, sealed: list[bytes]) -> None:
+        for seq, one in enumerate(sealed):
+            open_chunk(self._seal, "job", seq, one)
+
+    def _digests(self, _: object) -> None:
+        for row in self._chunk_rows:
+            wanted(row, users.HOST)
+
+    def _xml(self, _: object) -> None:
+        for batch in self._cut(self._credentials):
+            wire.credentials_xml(batch, FAMILY)
+
+    def _request(self, _: object) -> None:
+        for batch in self._cut(self._credentials):
+            self._api.create(FAMILY, REALM, batch, lambda _seconds: None)
+
+    def _answer(self, _: object) -> None:
+        for body in self._bodies:
+            wire.read_answer(body)
+
+    def _answers(self) -> list[Answer]:
+        return [wire.read_answer(body) for body in self._bodies]
+
+    def _match(self, answers: list[Answer]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        settling = Settling(
+            FAMILY, {0: JobRealm(0, REALM.id, REALM.host, looked=True)}, Service(iter(answers)),
+            permit=lambda _seconds: None, record=outcomes.extend,
+            go_on=lambda: None, learn=lambda _bound: None,
+        )  # fmt: skip
+        for batch in self._cut(self._chunk_rows):
+            settling.post(batch)
+        return outcomes
+
+    def _change_log(self, _: object) -> None:
+        for number, batch in enumerate(self._cut(self._credentials)):
+            deeds = [deed_of(line, 0, str(line), done) for line, done in enumerate(batch)]
+            seal_deeds(self._seal, "job", 0, number, deeds)
+
+    def _claims(self) -> tuple[Job, list[tuple[Claim, list[ChunkRow]]]]:
+        job = self._store(self._planned())
+        self._ledger.jobs.start(job.id)
+        claims = []
+        for seq in self._ledger.chunks.due(job.id, idle=True):
+            claim = self._ledger.chunks.claim(job.id, seq, "bench:1", LEASE)
+            assert claim is not None
+            claims.append((claim, open_chunk(self._seal, job.id, seq, claim.sealed)))
+        return job, claims
+
+    def _outcomes(self, given: tuple[Job, list[tuple[Claim, list[ChunkRow]]]]) -> None:
+        for claim, rows in given[1]:
+            for batch in self._cut(rows):
+                outcomes = [Outcome(row.line, Status.CREATED, str(row.line), "", "", 1) for row in batch]
+                self._ledger.chunks.record(claim, outcomes, LEASE)
+
+    def _recorded(self) -> Job:
+        given = self._claims()
+        self._outcomes(given)
+        assert self._ledger.jobs.state(given[0].id) is JobState.RUNNING
+        return self._ledger.jobs.get(given[0].id)
+
+    def _results(self, job: Job) -> None:
+        report.write(self._ledger, lambda *page: open_page(self._seal, *page), job, self._folder / job.id)
+
+
+class Everybody:
+    """A roster whose rows are in memory (importing.look.RosterRows)."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+        self.records = len(rows)
+        self.whole = True
+
+    def taken(self) -> Iterator[Row]:
+        return iter(())
+
+    def rows(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+
+def _nothing() -> None:
+    """Most stages need nothing new."""
+
+
+def _answer(batch: Sequence[Credential]) -> bytes:
+    """Return the service's answer to a batch: all of it created."""
+    entries = "".join(
+        f"<SipCredential><Id>{at}</Id><RealmId>{REALM.id}</RealmId><UserName>{one.user}</UserName>"
+        f"<Hash1>{one.hash1}</Hash1><Hash1b>{one.hash1b}</Hash1b><Realm>{one.realm}</Realm></SipCredential>"
+        for at, one in enumerate(batch, 1_000_000_000)
+    )
+    valid = f"<ValidSipCredentials>{entries}</ValidSipCredentials>"
+    return f"<SipCredentialsResponse>{valid}</SipCredentialsResponse>".encode()
