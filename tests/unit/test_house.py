@@ -29,12 +29,13 @@ ROOMS: dict[str, set[str]] = {
     "throttle": NOUNS | {"reasons"},
     "ledger": NOUNS | {"reasons"},
     "settings": NOUNS,
+    "trust": NOUNS | {"reasons"},
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS | {"reasons"},
-    "api": NOUNS | {"reasons", "wire", "throttle"},
+    "api": NOUNS | {"reasons", "throttle", "trust", "wire"},
     "report": NOUNS | {"ledger"},
     "importing": NOUNS | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle"},
-    "register": NOUNS | {"digest", "reasons", "srv"},
+    "register": NOUNS | {"digest", "reasons", "srv", "trust"},
     "tasks": NOUNS | {"importing", "reasons", "settings"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -45,6 +46,7 @@ FREE = {"cli", "commands"}
 
 LIBRARIES: dict[str, set[str]] = {
     "celery": {"tasks"},
+    "certifi": {"api"},
     "click": FREE,
     "cryptography": {"seal", "roster"},
     "dns": {"srv"},
@@ -56,6 +58,7 @@ LIBRARIES: dict[str, set[str]] = {
     "platformdirs": {"settings"},
     "redis": {"throttle"},
     "rich": FREE,
+    "socksio": {"api"},
     "sqlalchemy": {"ledger"},
     "starlette": {"sandbox"},
     "tenacity": {"api"},
@@ -64,7 +67,7 @@ LIBRARIES: dict[str, set[str]] = {
     # Of the standard library: only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
-    "ssl": {"api", "reasons", "register"},
+    "ssl": {"api", "reasons", "register", "trust"},
     "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

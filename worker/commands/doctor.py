@@ -88,7 +88,7 @@ def doctor(as_json: bool, **given: Any) -> None:
 
 
 def _settings(session: Session) -> Iterator[Finding]:
-    for warning in session.settings.warnings:
+    for warning in session.warnings:
         yield Finding("settings", State.WARNING, warning)
     try:
         endpoint = session.endpoint
@@ -144,7 +144,7 @@ def _broker(url: str) -> Finding:
 def _service(session: Session) -> Iterator[Finding]:
     """What belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
     if not _is_set(session):
-        yield Finding("API", State.SKIPPED, "not looked at: no account is set")
+        yield Finding("API", State.SKIPPED, "not looked at: the settings come first")
         return
     limit = throttle.local(None)
     with closing(Api(session.endpoint, limit, budget=_API_SECONDS, deadline=_API_SECONDS)) as api:

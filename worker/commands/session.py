@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from worker import __version__, throttle
-from worker.api import Api
+from worker import __version__, throttle, trust
+from worker.api import Api, proxies
 from worker.commands.terminal import say, visible
 from worker.importing.job import operator
 from worker.importing.station import Posts, Station, request_budget
@@ -52,13 +52,21 @@ class Session:
     def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
-        for warning in self.settings.warnings if warn else ():
+        for warning in self.warnings if warn else ():
             say(f"warning: {warning}", "yellow")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What works, and the user should know about: of the settings and of the environment."""
+        return [*self.settings.warnings, *proxies.warnings(), *trust.warnings()]
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Whose account, where; UsageError says what is not set."""
-        return self.settings.endpoint()
+        """Whose account, where; UsageError says what is not set, or can't be used to get there."""
+        endpoint = self.settings.endpoint()
+        proxies.routes()
+        trust.check()
+        return endpoint
 
     @cached_property
     def keys(self) -> list[bytes]:
