@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from worker import __version__
-from worker.commands import terminal
+from worker.commands import inherited, terminal
 from worker.commands.terminal import say
 from worker.errors import SiprosterError, UsageError, place_of
 
@@ -77,6 +77,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program, and end with its exit code."""
     terminal.prepare()
+    inherited.drop(os.environ)
     sys.exit(terminal.flushed(_run(arguments)))
 
 

@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for a host name, signed by itself, and its key: their files."""
+def certificate(folder: Path, name: str, ends: dt.datetime | None = None) -> tuple[Path, Path]:
+    """A certificate for a host name, signed by itself, and its key: their files. It ends tomorrow."""
     key = ec.generate_private_key(ec.SECP256R1())
     own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registrar")])
     now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder(own, own, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=3))
+        .not_valid_after(ends or now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -104,10 +104,15 @@ _NAMES = {
     "redis.RedisError": "Redis gave no usable answer",
     "redis.TimeoutError": TIMED_OUT,
     "throttled.StoreUnavailableError": _NO_CONNECTION,
-    "socksio.ProtocolError": "the proxy doesn't speak SOCKS5",
+    "socksio.SOCKSError": "the proxy doesn't speak SOCKS5",
 }
 """Library and class to words; a class that isn't here has those of the class that it is made from."""
 
+_SOCKS_FAILED = "Proxy Server could not connect: "
+_SOCKS_LOGIN = {
+    "Invalid username/password": "the proxy refused the user name or password",
+    "Requested NO AUTHENTICATION REQUIRED": "the proxy wants a user name and password",
+}
 _STATUS = re.compile(r"\b[1-5][0-9]{2}\b")
 _REDIS_CODE = re.compile(r"[A-Z]{3,20}\b")
 _DRIVER_PREFIX = re.compile(r"^connection (?:failed|is bad): ")
@@ -168,7 +173,12 @@ def _answered(text: str) -> str:
 
 
 def _proxy(text: str) -> str:
-    """Of a proxy's own text its status alone: the rest is anybody's."""
+    """Of a proxy's own text its status alone, the rest is anybody's; what SOCKS says is httpcore's words."""
+    if text.startswith(_SOCKS_FAILED):
+        return f"the proxy could not connect: {_lowered(text.removeprefix(_SOCKS_FAILED))}"
+    for beginning, words in _SOCKS_LOGIN.items():
+        if text.startswith(beginning):
+            return words
     status = _STATUS.search(text)
     return "the proxy refused the connection" + (f" (HTTP {status[0]})" if status else "")
 

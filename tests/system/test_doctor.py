@@ -208,3 +208,29 @@ def test_a_file_that_can_not_be_read(office: Program, content: str) -> None:
     finished = office.run("doctor", "--json")
     assert finished.code == 6
     assert "siproster.toml" in finished.json["checks"][0]["text"]
+
+
+def test_what_the_token_says_is_advice(office: Program, sandbox: Sandbox) -> None:
+    """Another account, a missing role and a voice-only account are told; the service alone decides."""
+    claims = {"accounts": ["5001234"], "roles": ["Voice", "Canary-role"], "express": True}
+    sandbox.knobs(token_claims=claims)
+    finished = office.run("doctor", "--json")
+    assert finished.code == 0
+    told = [check for check in finished.json["checks"] if check["name"] == "token"]
+    assert [check["state"] for check in told] == ["warning"] * 3
+    assert told[0]["text"] == "it is not for account 9900001, but for 5001234"
+    assert told[1]["text"] == "it does not have the role 'SIP Credentials'"
+    assert "voice-only" in told[2]["text"]
+    assert "eyJ" not in finished.stdout
+    sandbox.knobs(
+        token_claims={"accounts": ["1"]}, refuse={"probability": 1, "status": 403, "path": "accounts"}
+    )
+    finished = office.run("doctor", "--json")
+    assert (finished.code, states(finished.json)["API"]) == (2, "trouble")
+    assert check(finished.json, "token")["text"].endswith("but for 1")
+
+
+def test_a_token_that_says_what_it_should(office: Program, sandbox: Sandbox) -> None:
+    """Nothing to be told."""
+    sandbox.knobs(token_claims={"accounts": ["9900001"], "roles": ["sip credentials"], "express": False})
+    assert states(office.run("doctor", "--json").json) == dict.fromkeys(CHECKS, "ok")

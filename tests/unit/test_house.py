@@ -34,13 +34,14 @@ ROOMS: dict[str, set[str]] = {
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS,
     "settings": NOUNS,
+    "trust": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
-    "api": NOUNS | {"wire", "throttle", "waits"},
+    "api": NOUNS | {"trust", "wire", "throttle", "waits"},
     "report": NOUNS | {"ledger"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
-    "register": NOUNS | {"digest", "srv"},
+    "register": NOUNS | {"digest", "srv", "trust"},
     "tasks": NOUNS | {"importing", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -51,6 +52,7 @@ FREE = {"cli", "commands"}
 
 LIBRARIES: dict[str, set[str]] = {
     "celery": {"tasks"},
+    "certifi": {"api"},
     "click": FREE,
     "cryptography": {"seal", "roster"},
     "dns": {"srv"},
@@ -62,6 +64,7 @@ LIBRARIES: dict[str, set[str]] = {
     "platformdirs": {"settings"},
     "redis": {"throttle"},
     "rich": FREE,
+    "socksio": {"api"},
     "sqlalchemy": {"ledger"},
     "starlette": {"sandbox"},
     "tenacity": {"api"},
@@ -70,7 +73,7 @@ LIBRARIES: dict[str, set[str]] = {
     # Of the standard library: only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
-    "ssl": {"api", "reasons", "register"},
+    "ssl": {"api", "reasons", "register", "trust"},
     "sqlite3": {"scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

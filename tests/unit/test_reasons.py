@@ -87,6 +87,11 @@ LIBRARIES = [
     (httpx.ProxyError("407 Proxy Authentication Required"), "the proxy refused the connection (HTTP 407)"),
     (httpx.RemoteProtocolError("Server disconnected without sending a response."), CUT),
     (
+        httpx.ProxyError("Proxy Server could not connect: Host unreachable."),
+        "the proxy could not connect: host unreachable",
+    ),
+    (httpx.ProxyError("Invalid username/password"), "the proxy refused the user name or password"),
+    (
         httpx.RemoteProtocolError("peer closed connection without sending complete message body"),
         "the answer was cut",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.screen import HarmlessConsole, say, tell_summary
+from worker.commands.doctor import Finding, State
+from worker.commands.doctor import _tell as tell_findings
+from worker.commands.screen import HarmlessConsole, on_stdout, say, tell_summary
 from worker.commands.session import log_to_stderr
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"
@@ -71,6 +74,44 @@ def test_a_table_is_harmless_too_and_keeps_its_colours() -> None:
     assert "\x1b[31m\ufffd]0;pwned" in shown.getvalue()
     assert "second" in shown.getvalue()
     assert harmless(shown.getvalue().replace("\x1b[31m", "").replace("\x1b[0m", ""))
+
+
+def lines(print_some: Callable[[io.StringIO], object]) -> list[str]:
+    """What stands in a file afterwards."""
+    file = io.StringIO()
+    print_some(file)
+    return file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_a_file_gets_nothing_folded_cut_or_padded(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the width: a long cell is whole on one line, and no line ends with blanks, colours or not."""
+    monkeypatch.setenv("FORCE_COLOR", colour)
+    monkeypatch.setenv("COLUMNS", "20")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("name", "value", "note"):
+        table.add_column(heading, overflow="fold", style="dim")
+    for cells in (("a", "x" * 3000, ""), ("b", "", "")):
+        table.add_row(*cells)
+    shown = lines(lambda file: on_stdout(file).print(table, Text("word " * 900)))
+    assert len(shown) == 4
+    assert "x" * 3000 in shown[1]
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in shown]
+    assert plain == [line.rstrip() for line in plain]
+    assert plain[2] == "b"
+    assert plain[3].count("word") == 900
+    assert ("\x1b[" in shown[0]) is bool(colour)
+
+
+def test_the_findings_of_doctor_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """Settings and checks with texts that are longer than any screen."""
+    tell_findings(
+        [("NAME", "v" * 1200, "environment"), ("OTHER", "", "not set")],
+        [Finding("ledger", State.WARNING, "t" * 1200, "h" * 1200), Finding("key", State.OK, "short")],
+    )
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [line.rstrip() for line in shown]
+    assert [sum(letter * 1200 in line for line in shown) for letter in "vth"] == [1, 1, 1]
 
 
 def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from worker.api.attempts import Attempts, Permit
+from worker.api.claims import ROLE, Claims
 from worker.api.client import Client
 from worker.api.credentials import Credentials, Written
 from worker.api.realms import Realms
@@ -26,7 +27,7 @@ from worker.model import Answer, Credential, Endpoint, Family, Realm, Stored
 from worker.throttle import Throttle
 from worker.wire import PAGE_SIZE
 
-__all__ = ["Api", "CallState", "Calls", "Order"]
+__all__ = ["ROLE", "Api", "CallState", "Calls", "Claims", "Order"]
 
 
 class Api:
@@ -178,6 +179,10 @@ class Api:
         Seconds that the service's clock is ahead of ours, by the whole second; None where it told no date.
         """
         return self._credentials.first_page()
+
+    def claims(self) -> Claims | None:
+        """Return what the token says about itself, for advice; None without one, or where it says nothing."""
+        return self._client.claims()
 
     def calls(self, voice_host: str) -> Calls:
         """The account's calls, on the Voice API's host (scheme and host), with the same token."""

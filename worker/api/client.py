@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from worker import wire
 from worker.api.attempts import Again, Attempts, Permit, lost_or_again
+from worker.api.claims import Claims
 from worker.api.token import TOKEN_PATH, Bearer, Password, Proof, basic
 from worker.api.transport import Reply
 from worker.errors import SiprosterError, StopJob
@@ -37,6 +38,10 @@ class Client:
     def beside(self, endpoint: Endpoint, media: Mapping[str, str]) -> Client:
         """A client of another host of the same service, with the same token; ``media``: its content types."""
         return Client(endpoint, self._attempts, media, self._proof)
+
+    def claims(self) -> Claims | None:
+        """What the token says about itself; None where there is none yet, or it says nothing."""
+        return self._proof.claims()
 
     def ask(
         self,

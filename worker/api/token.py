@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.api.claims import Claims, read_claims
 from worker.api.faults import CHECK_URL
 from worker.api.transport import Reply
 from worker.errors import AuthenticationRefused, SiprosterError
@@ -36,6 +37,9 @@ class Proof(Protocol):
     def renew(self, refused: str) -> bool:
         """Forget a value that was answered 401; whether a new one is worth an attempt."""
 
+    def claims(self) -> Claims | None:
+        """What it says about itself, as far as it is known by now."""
+
 
 def basic(name: str, secret: str) -> str:
     """HTTP Basic, in UTF-8 (RFC 7617)."""
@@ -53,6 +57,9 @@ class Password:
 
     def renew(self, refused: str) -> bool:
         return False
+
+    def claims(self) -> Claims | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,10 @@ class Bearer:
             if self._header == refused:
                 self._header = ""
         return True
+
+    def claims(self) -> Claims | None:
+        with self._lock:
+            return read_claims(self._header.removeprefix("Bearer "))
 
     def _renew(self, arrived: float) -> None:
         # Who waited while another thread's attempt failed shares its failure: eight threads that each

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
+import certifi
 import httpx
+from socksio.exceptions import SOCKSError
 
-from worker import __version__
+from worker import __version__, trust
 from worker.api.deadline import Deadline
+from worker.api.proxies import Proxy, routes
 from worker.reasons import reason_of
 from worker.wire import SIZE_LIMIT
 
@@ -20,6 +24,15 @@ LONGEST_PIECE = 64 * 1024
 """Bytes that are unpacked at once."""
 
 _GZIP = zlib.MAX_WBITS | 16  # zlib's way to say that the data has gzip's head and tail
+
+
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    SOCKSError,  # of a proxy that speaks something else; httpx lets it through
+)
 
 
 class NotSent(Exception):
@@ -54,16 +67,34 @@ class Reply:
 class Transport:
     """One pool of connections, shared by the threads of one process; never across a fork.
 
-    TLS is always verified, proxies come from the environment, redirects are never followed, no cookie is
-    kept. Answers may come packed with gzip and nothing else, since they are unpacked here, within bounds.
+    TLS is always verified, proxies and trusted certificates come from the environment, redirects are never
+    followed, no cookie is kept. Answers may come packed with gzip and nothing else, since they are
+    unpacked here, within bounds.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(
+        self,
+        deadline: float,
+        tls: ssl.SSLContext | None = None,
+        proxies: Mapping[str, Proxy | None] | None = None,
+    ) -> None:
+        """Raises UsageError for a proxy or for certificates in the environment that can't be used.
+
+        ``tls``, ``proxies``: in place of what the environment says.
+        """
         self.deadline = deadline
         timeout = httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline))
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        tls = tls or trust.context(certifi.where())
+        proxies = routes() if proxies is None else proxies
+        self._proxies: dict[httpx.BaseTransport, Proxy] = {}
         self._client = httpx.Client(
             timeout=timeout,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            limits=limits,
+            verify=tls,
+            # Read here, since httpx would fail on what other programs take (proxies.py).
+            trust_env=False,
+            mounts={pattern: self._through(proxy, tls, limits) for pattern, proxy in proxies.items()},
             headers={"User-Agent": f"siproster/{__version__}", "Accept-Encoding": "gzip"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
@@ -81,14 +112,28 @@ class Transport:
         try:
             with self._client.stream(method, url, headers=headers, content=body or None) as response:
                 return Reply(response.status_code, response.headers, _read(response))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-            raise NotSent(self._reason(error)) from None
+        except _NOT_SENT as error:
+            raise NotSent(self._reason(error, url)) from None
         except httpx.HTTPError as error:
-            raise Interrupted(self._reason(error)) from None
+            raise Interrupted(self._reason(error, url)) from None
 
-    def _reason(self, error: httpx.HTTPError) -> str:
-        late = isinstance(error, httpx.TimeoutException) and self._ends.passed()
-        return f"no whole answer within {self.deadline:g} s" if late else reason_of(error)
+    def _reason(self, error: Exception, url: str) -> str:
+        if isinstance(error, httpx.TimeoutException) and self._ends.passed():
+            return f"no whole answer within {self.deadline:g} s"
+        proxy = self._proxies.get(self._client._transport_for_url(httpx.URL(url)))
+        return f"through {proxy.variable}: {reason_of(error)}" if proxy else reason_of(error)
+
+    def _through(
+        self, proxy: Proxy | None, tls: ssl.SSLContext, limits: httpx.Limits
+    ) -> httpx.HTTPTransport | None:
+        if proxy is None:
+            return None
+        own = tls if proxy.url.startswith("https:") else None
+        way = httpx.HTTPTransport(
+            verify=tls, trust_env=False, limits=limits, proxy=httpx.Proxy(proxy.url, ssl_context=own)
+        )
+        self._proxies[way] = proxy
+        return way
 
 
 def _read(response: httpx.Response) -> bytes:

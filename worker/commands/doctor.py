@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker import throttle
-from worker.api import Api
+from worker.api import ROLE, Api, Claims
 from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, tell_json
 from worker.commands.session import Session, settings_options
@@ -29,6 +29,8 @@ _API_SECONDS = 10.0
 
 _CLOCKS_APART = 60.0
 """Seconds between two clocks from which tokens and waits until a given time may go wrong."""
+
+_SHOWN_ACCOUNTS = 5
 
 _NOBODY = "siproster-doctor"
 """A user name to look for in a realm; whether somebody has it doesn't matter."""
@@ -88,7 +90,7 @@ def doctor(as_json: bool, **given: Any) -> None:
 
 
 def _settings(session: Session) -> Iterator[Finding]:
-    for warning in session.settings.warnings:
+    for warning in session.warnings:
         yield Finding("settings", State.WARNING, warning)
     try:
         endpoint = session.endpoint
@@ -144,7 +146,7 @@ def _broker(url: str) -> Finding:
 def _service(session: Session) -> Iterator[Finding]:
     """What belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
     if not _is_set(session):
-        yield Finding("API", State.SKIPPED, "not looked at: no account is set")
+        yield Finding("API", State.SKIPPED, "not looked at: the settings come first")
         return
     limit = throttle.local(None)
     with closing(Api(session.endpoint, limit, budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
@@ -163,6 +165,8 @@ class _Service:
     def findings(self) -> Iterator[Finding]:
         access = _found("API", self._access)
         yield access
+        if claims := self._api.claims():
+            yield from _token(claims, self._endpoint.account)
         if access.state is State.OK:
             yield _found("account family", self._account_family)
             yield _found("realm family", self._realm_family)
@@ -184,6 +188,27 @@ class _Service:
             return Finding("realm family", State.SKIPPED, "not looked at: there is no realm to ask about")
         self._api.find(Family.REALM, self._realms[0], _NOBODY)
         return Finding("realm family", State.OK, "answers (--api realm)")
+
+
+def _token(claims: Claims, account: str) -> Iterator[Finding]:
+    """What the token's own claims say. Advice: whether it is taken, the service alone decides."""
+    if claims.lacks_account(account):
+        accounts = claims.accounts or ()
+        named = ", ".join(accounts[:_SHOWN_ACCOUNTS]) + (", …" if len(accounts) > _SHOWN_ACCOUNTS else "")
+        yield Finding(
+            "token",
+            State.WARNING,
+            f"it is not for account {account}, but for {named or 'none'}",
+            "set BW_ACCOUNT_ID to one of these, or use credentials of this account",
+        )
+    if claims.lacks_role():
+        hint = "give the credentials this role in Bandwidth's dashboard, or ask who administers the account"
+        yield Finding("token", State.WARNING, f"it does not have the role {ROLE!r}", hint)
+    if claims.express:
+        yield Finding(
+            "token", State.WARNING, "it is of a voice-only (express) account",
+            "ask Bandwidth whether this account may have SIP credentials",
+        )  # fmt: skip
 
 
 def _default_realm(realms: list[Realm]) -> Finding:

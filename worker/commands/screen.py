@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -33,8 +35,11 @@ from worker.model import Action, JobState, Status
 _LINE_EVERY = 10.0
 """Seconds between two lines of progress where stderr is no terminal."""
 
-_PLAIN_WIDTH = 1000
-"""Columns of a stdout that is no terminal."""
+_UNBOUNDED = 1_000_000
+"""Columns of what is no terminal."""
+
+_TRAILING = re.compile(r"(?:\x1b\[[0-9;]*m| )+$", re.MULTILINE)
+"""Blanks at a line's end, and the colours that a user forced into a file among them."""
 
 _COLOURS = {
     Status.CREATED: "green", Status.UPDATED: "green", Status.UNCHANGED: "green", Status.EXISTS: "yellow",
@@ -113,6 +118,32 @@ def _lines(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
 
 
+class _Trimmed(io.TextIOBase):
+    """Takes a console's lines without the blanks at their ends, and hands them on."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._file.encoding
+
+    def write(self, text: str) -> int:
+        self._file.write(_TRAILING.sub(lambda end: end[0].replace(" ", ""), text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+class _PlainConsole(HarmlessConsole):
+    """For what is no terminal, but read by programs and people later: as wide as what is printed."""
+
+    def print(self, *objects: Any, **more: Any) -> None:
+        wide = (self.measure(one).maximum for one in objects if not isinstance(one, str))
+        super().print(*objects, **{"width": max(wide, default=_UNBOUNDED), **more})
+
+
 class ProgressScreen:
     """Progress of one job: a bar on a terminal, a line now and then elsewhere."""
 
@@ -162,7 +193,7 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         tell_json(summary)
         return
-    console = HarmlessConsole(file=sys.stdout, highlight=False)
+    console = on_stdout()
     for name, rows in summary["counts"].items():
         _tell_status(console, summary, Status(name), rows)
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
@@ -187,14 +218,15 @@ def tell_on_stdout(text: str, colour: str = "") -> None:
     on_stdout().print(Text(text, style=colour), soft_wrap=True)
 
 
-def on_stdout() -> Console:
-    """A console for facts; where stdout is no terminal nothing is folded or cut, for whatever reads it."""
-    console = HarmlessConsole(file=sys.stdout, highlight=False)
-    return (
-        console
-        if console.is_terminal
-        else HarmlessConsole(file=sys.stdout, highlight=False, width=_PLAIN_WIDTH)
-    )
+def on_stdout(file: TextIO | None = None) -> Console:
+    """A console for facts; where it is no terminal nothing is folded, cut or padded, for whatever reads it.
+
+    ``file``: in place of stdout.
+    """
+    file = file or sys.stdout
+    if file.isatty():
+        return HarmlessConsole(file=file, highlight=False)
+    return _PlainConsole(file=cast(TextIO, _Trimmed(file)), highlight=False, width=_UNBOUNDED)
 
 
 def tell_json(facts: Any) -> None:

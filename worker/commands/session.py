@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from worker import __version__, throttle
-from worker.api import Api
+from worker import __version__, throttle, trust
+from worker.api import Api, proxies
 from worker.commands.terminal import say, visible
 from worker.importing.job import operator
 from worker.importing.station import Posts, Station, request_budget
@@ -54,13 +54,20 @@ class Session:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         self._warn = warn
-        for warning in self.settings.warnings if warn else ():
+        for warning in self.warnings if warn else ():
             say(f"warning: {warning}", "yellow")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What works, and the user should know about: of the settings and of the environment."""
+        return [*self.settings.warnings, *proxies.warnings(), *trust.warnings()]
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Whose account, where; UsageError says what is not set. Tells a host that isn't Bandwidth's."""
+        """Whose account, where; UsageError says what is not set, or can't be used to get there. Tells a host that isn't Bandwidth's."""
         endpoint = self.settings.endpoint()
+        proxies.routes()
+        trust.check()
         self._tell_host("BW_API_URL", "signing in at")
         return endpoint
 

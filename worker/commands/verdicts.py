@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
@@ -10,7 +9,7 @@ from typing import Any, TextIO
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.screen import HarmlessConsole
+from worker.commands.screen import on_stdout
 from worker.importing.checked import Checked
 from worker.register import Entry, Finding, Verdict
 
@@ -92,7 +91,7 @@ class Sheet:
 
 def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
     """The end of it, for people: facts as ``--json`` has them. ``file``: stdout."""
-    console = HarmlessConsole(file=file or sys.stdout, highlight=False)
+    console = on_stdout(file)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right")
     for verdict, rows in facts["counts"].items():

@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from worker import trust
 from worker.register.places import Lookup, Place
 from worker.register.timers import Timers
 from worker.register.transaction import Transport
@@ -31,4 +32,4 @@ class Asking:
     place: Place | None = None
     timers: Timers = field(default_factory=Timers)
     lookup: Lookup = field(default_factory=Lookup)
-    tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    tls: ssl.SSLContext = field(default_factory=trust.context)

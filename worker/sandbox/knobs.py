@@ -42,6 +42,8 @@ class Values:
     expires_in: int = 3600
     """Seconds that a token lives."""
     send_expires_in: bool = True
+    token_claims: Json = None
+    """An object: tokens are JWTs with these claims, as ``{"accounts": ["9900001"]}``; null: they aren't."""
     basic_allowed: bool = True
     """Whether the API takes HTTP Basic; the service ends it on 2026-12-02."""
     account_locked: bool = False
@@ -259,6 +261,10 @@ def read_value(name: str, value: Json) -> Json:
     default = getattr(Values(), name)
     if name == "applications" and value is None:
         return None
+    if name == "token_claims":
+        if value is not None and not isinstance(value, dict):
+            raise KnobError(f"{name}: null, or an object")
+        return value
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise KnobError(f"{name}: one of {', '.join(map(str, CHOICES[name]))}")

@@ -213,7 +213,8 @@ def _make_private(folder: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"the folder for the ledger can't be made: {folder}: {error.strerror}",
-            "make it, or set SIPROSTER_LEDGER to sqlite:////another/place.sqlite",
+            "set XDG_STATE_HOME or HOME to a folder of yours, "
+            "or SIPROSTER_LEDGER to sqlite:////another/place.sqlite",
         ) from None
 
 

@@ -1,0 +1,77 @@
+"""Certificates that the environment names: what works, and what is refused by the variable's name."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import certificate
+from worker import trust
+from worker.errors import UsageError
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A folder with a certificate, under the name that OpenSSL looks for."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    file, _ = certificate(tmp_path, "localhost")
+    (folder / "0123abcd.0").write_bytes(file.read_bytes())
+    return folder
+
+
+def test_nothing_is_set(tmp_path: Path) -> None:
+    """The usual file counts, and without one the system's; an empty variable is not set."""
+    file, _ = certificate(tmp_path, "localhost")
+    unset = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "", "SSLKEYLOGFILE": ""}
+    assert trust.context(str(file), unset).cert_store_stats()["x509"] == 1
+    assert trust.context(None, {}).verify_mode is ssl.CERT_REQUIRED
+    assert trust.warnings(unset) == []
+
+
+def test_what_is_named_counts_alone(authority: Path, tmp_path: Path) -> None:
+    """A file beats a folder, and both beat the usual file; several folders may be named."""
+    file, _ = certificate(tmp_path, "localhost")
+    for environ in (
+        {"SSL_CERT_FILE": str(file)},
+        {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": "/nonexistent"},
+        {"SSL_CERT_DIR": f"/nonexistent:{authority}"},
+    ):
+        context = trust.context("/nonexistent", environ)
+        assert context.check_hostname
+        assert context.verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"])
+@pytest.mark.parametrize("value", ["/nonexistent/x", "/proc", "nul\0", "no certificate", "\udcff"])
+def test_what_leads_nowhere_is_named(tmp_path: Path, name: str, value: str) -> None:
+    """The variable, what it says and what is wrong, whatever it points at."""
+    if value == "no certificate":
+        path = tmp_path / "file"
+        path.write_text(value)
+        value = f"{path}/below" if name == "SSLKEYLOGFILE" else str(path)
+    if (name, value) == ("SSLKEYLOGFILE", "\udcff"):
+        value = f"{tmp_path}/\udcff/x"
+    with pytest.raises(UsageError) as caught:
+        trust.context(None, {name: value})
+    assert caught.value.message.startswith(f"{name}: ")
+    assert value in caught.value.message
+    assert "unset it" in caught.value.hint
+
+
+def test_a_folder_without_hashed_names(tmp_path: Path) -> None:
+    """OpenSSL would find none of its certificates, and say nothing."""
+    certificate(tmp_path, "localhost")
+    with pytest.raises(UsageError, match="SSL_CERT_DIR: no certificate is found in") as caught:
+        trust.check({"SSL_CERT_DIR": str(tmp_path)})
+    assert "openssl rehash" in caught.value.hint
+
+
+def test_a_log_of_keys_is_warned_about(tmp_path: Path) -> None:
+    """It works, for those who debug TLS; who reads the file reads the passwords."""
+    environ = {"SSLKEYLOGFILE": str(tmp_path / "keys")}
+    trust.check(environ)
+    (warning,) = trust.warnings(environ)
+    assert str(tmp_path / "keys") in warning

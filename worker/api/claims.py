@@ -1,0 +1,67 @@
+"""What a token says about itself, for advice and never for a decision: it is not verified here.
+
+Bandwidth's tokens are JWTs (RFC 7519) with claims of its own: ``accounts``, ``roles``, ``express``. A token
+that is no JWT is as good as any.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ROLE = "SIP Credentials"
+"""The role that creating SIP credentials takes, as the service calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims that say what a token is good for; None: it doesn't say."""
+
+    accounts: tuple[str, ...] | None = None
+    roles: tuple[str, ...] | None = None
+    express: bool = False
+    """Whether it is of a voice-only account."""
+
+    def lacks_account(self, account: str) -> bool:
+        """Whether it names accounts, and this one is none of them."""
+        return self.accounts is not None and account not in self.accounts
+
+    def lacks_role(self) -> bool:
+        """Whether it names roles, and the one for SIP credentials is none of them, without regard to case."""
+        return self.roles is not None and _plain(ROLE) not in map(_plain, self.roles)
+
+
+def read_claims(token: str) -> Claims | None:
+    """Return the claims of a JWT; None for any other token."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        content = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    express = str(content.get("express", "")).lower() == "true"
+    return Claims(_texts(content.get("accounts")), _texts(content.get("roles")), express)
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """A list of texts or numbers; one alone, or several with commas between them, are a list, too."""
+    if isinstance(value, str) and value:
+        return tuple(one.strip() for one in value.split(","))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (str(value),)
+    return tuple(_each(value)) if isinstance(value, list) else None
+
+
+def _each(values: Iterable[object]) -> Iterable[str]:
+    return (str(one) for one in values if isinstance(one, str | int) and not isinstance(one, bool))
+
+
+def _plain(role: str) -> str:
+    return "".join(letter for letter in role.casefold() if letter.isalnum())

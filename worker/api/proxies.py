@@ -1,0 +1,119 @@
+"""Proxies as the environment names them: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.
+
+httpx reads them too, and fails on what other programs take: a network or an address with a bracket in
+NO_PROXY, or a scheme that it doesn't know. So they are read here, and it gets what it can use.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.request import getproxies
+
+import httpx
+
+from worker.errors import UsageError
+
+_SCHEMES = ("http", "https", "all")
+_WORD = re.compile(r"[a-z][a-z0-9+.-]{0,20}", re.IGNORECASE)
+
+_NAME = re.compile(r"[a-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One proxy. ``variable``: who names it. Its URL may hold a password."""
+
+    url: str = field(repr=False)
+    variable: str
+
+
+def routes(
+    given: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
+) -> dict[str, Proxy | None]:
+    """Return httpx's patterns of URLs, each with its proxy; None: it is asked directly.
+
+    ``given``: scheme to proxy, and the key ``no``, as ``urllib.request.getproxies`` has them. Raises
+    UsageError, which names the variable and never its value, for a proxy that can't be used.
+    """
+    given = getproxies() if given is None else given
+    if "*" in _entries(given):
+        return {}
+    found = {
+        f"{scheme}://": _proxy(given[scheme], _variable(scheme, environ))
+        for scheme in _SCHEMES
+        if given.get(scheme)
+    }
+    return found | {pattern: None for entry in _entries(given) if (pattern := _pattern(entry))}
+
+
+def warnings(given: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a warning for each entry of NO_PROXY that is left out."""
+    given = getproxies() if given is None else given
+    return [
+        f"{_variable('no', environ)}: {entry!r} is left out: it is neither a host's name nor an address"
+        for entry in _entries(given)
+        if entry != "*" and not _pattern(entry)
+    ]
+
+
+def _entries(given: Mapping[str, str]) -> list[str]:
+    return [entry for part in given.get("no", "").split(",") if (entry := part.strip())]
+
+
+def _variable(scheme: str, environ: Mapping[str, str]) -> str:
+    """The variable that counts: the one in lower case where both are set, as in curl and urllib."""
+    wanted = f"{scheme}_proxy"
+    if environ.get(wanted):
+        return wanted
+    return next((name for name in environ if name.lower() == wanted), wanted.upper())
+
+
+def _proxy(url: str, variable: str) -> Proxy:
+    url = url if "://" in url else f"http://{url}"
+    try:
+        proxy = httpx.Proxy(url)
+        usable = _has_host(proxy.url) and all(len(part) < 256 for part in proxy.raw_auth or ())
+    except (httpx.InvalidURL, UnicodeError):
+        usable = False
+    except ValueError:
+        scheme = url.partition("://")[0]
+        word = repr(scheme) if _WORD.fullmatch(scheme) else "its scheme"
+        raise UsageError(
+            f"{variable}: {word} is no kind of proxy that siproster knows",
+            "use http://, https://, socks5:// or socks5h://, or unset it",
+        ) from None
+    if not usable:
+        raise UsageError(f"{variable} is not the URL of a proxy", "write it as http://HOST:PORT, or unset it")
+    return Proxy(url, variable)
+
+
+def _pattern(entry: str) -> str:
+    """httpx's pattern of an entry of NO_PROXY; empty where it has none: a network, a URL that isn't one.
+
+    ``example.com`` is the host and all below it, ``.example.com`` and ``*.example.com`` only what is below.
+    """
+    pattern = entry if "://" in entry else f"all://{_host(entry)}"
+    try:
+        return pattern if _has_host(httpx.URL(pattern)) else ""
+    except (httpx.InvalidURL, ValueError):
+        return ""
+
+
+def _has_host(url: httpx.URL) -> bool:
+    """Whether it leads somewhere: httpx takes ``a b`` and ``[x`` for hosts, too."""
+    host = url.raw_host.decode().lstrip("*")
+    return bool(_NAME.fullmatch(host)) or ":" in host
+
+
+def _host(entry: str) -> str:
+    if "/" in entry:
+        return ""
+    try:
+        address = ipaddress.ip_address(entry.strip("[]"))
+    except ValueError:
+        return entry if entry.lower() == "localhost" else f"*{entry.lstrip('*')}"
+    return f"[{address}]" if address.version == 6 else str(address)

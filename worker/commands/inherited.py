@@ -1,0 +1,30 @@
+"""Variables of other programs that would change, or break, what the libraries below this one do.
+
+siproster has settings of its own; what somebody exported for a Celery application of theirs is not meant for
+it. Loads nothing, since it runs before everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+
+_FOREIGN = re.compile(
+    "(CELERY|KOMBU|DJANGO|UVICORN|_MP_FORK)_.*"
+    "|C_(BENCH(_EVERY)?|FAKEFORK|FORCE_ROOT|IMPDEBUG|REMDEBUG|STRICT_APP|WARN_APP|WNOCONF)"
+    "|AUTOSCALE_KEEPALIVE|DISABLE_TRACEBACKS|EVENTLET_NOBLOCK|FORKED_BY_MULTIPROCESSING|MP_(LOG|MAIN_FILE)"
+    "|NOSETPS|PICKLE_PROTOCOL|REMAP_SIGTERM|TIMER_DEBUG|USE_FAST_LOCALS"  # Celery, kombu and billiard
+    "|PSYCOPG_(IMPL|WAIT_FUNC)"
+    "|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS"  # uvicorn
+    "|UNICODE_VERSION|JUPYTER_(COLUMNS|LINES)|DATABRICKS_RUNTIME_VERSION"  # rich
+)
+
+_SIZES = ("COLUMNS", "LINES")
+_SIZE = re.compile("[1-9][0-9]{0,3}")
+
+
+def drop(environ: MutableMapping[str, str]) -> None:
+    """Take these variables out of the environment, and a screen's size that is none."""
+    for name in [*environ]:
+        if _FOREIGN.fullmatch(name) or (name in _SIZES and not _SIZE.fullmatch(environ[name])):
+            del environ[name]
