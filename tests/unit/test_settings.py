@@ -223,12 +223,65 @@ def test_only_redis_is_a_broker() -> None:
     assert "'amqp://guest:<hidden>@rabbit.example.com//' is not the URL of a Redis" in said
 
 
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("ssl_cert_reqs=none", "ssl_cert_reqs=none would let anybody answer in the server's place"),
+        ("ssl_cert_reqs=CERT_NONE", "would let anybody answer"),
+        ("ssl_cert_reqs=optional", "would let anybody answer"),
+        ("ssl_check_hostname=false", "ssl_check_hostname=false would let anybody answer"),
+        ("ssl_cert_reqs=required&ssl_cert_reqs=none", "would let anybody answer"),
+        ("ssl_ca_certs=/none/such.pem", "ssl_ca_certs: there is no file /none/such.pem"),
+        ("credential_provider=os.system", "'credential_provider' is not a parameter of a broker's URL"),
+        ("socket_timeout=x", "'socket_timeout' is not a parameter"),
+        ("ssl_ciphers=NULL", "'ssl_ciphers' is not a parameter"),
+    ],
+)
+def test_a_broker_is_verified(query: str, complaint: str) -> None:
+    """No parameter of its URL verifies less, or is anything but TLS's own."""
+    assert complaint in refusal(SIPROSTER_BROKER=f"rediss://redis.example.com/0?{query}")
+    assert "is not a parameter" in refusal(SIPROSTER_BROKER=f"redis://redis.example.com/0?{query}")
+
+
+def test_a_brokers_database_is_a_number() -> None:
+    """Anything else is no database of Redis's; the password stays hidden."""
+    for path in ("/abc", "/0/1", "/-1", "/٣"):
+        said = refusal(SIPROSTER_BROKER=f"redis://:{CANARY}@localhost{path}")
+        assert f"{path} is not a database of Redis" in said
+        assert CANARY not in said
+    assert settings(SIPROSTER_BROKER="redis://localhost").broker == "redis://localhost"
+
+
+@pytest.mark.parametrize(
+    ("url", "mode"),
+    [
+        ("postgresql://me@db.example.com/d", "prefer"),
+        ("postgresql://me@db.example.com/d?sslmode=require", "require"),
+        ("postgresql://db.example.com:5433/d?sslmode=verify-ca", "verify-ca"),
+        ("postgresql:///d?host=db.example.com", "prefer"),
+        ("postgresql://127.0.0.1,db.example.com/d", "prefer"),
+        ("postgresql://db.example.com/d?sslmode=verify-full&sslrootcert=/etc/ca.pem", ""),
+        ("postgresql://localhost/d", ""),
+        ("postgresql://me:x@127.0.0.1:5433/d", ""),
+        ("postgresql://me:x@[::1]:5433/d", ""),
+        ("postgresql:///d?host=/run/postgresql", ""),
+        ("postgresql:///d", ""),
+    ],
+)  # fmt: skip
+def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
+    """Below verify-full anybody on the way could be the ledger: the user is told, and what to write."""
+    warnings = settings(SIPROSTER_LEDGER=url).warnings
+    assert [f"sslmode={mode} does not verify" in one for one in warnings] == ([True] if mode else [])
+    if mode == "prefer":
+        assert settings(SIPROSTER_LEDGER=url, PGSSLMODE="verify-full").warnings == ()
+
+
 def test_sqlite_with_a_broker_is_one_host() -> None:
     """Workers elsewhere would not see the file: PostgreSQL is named; with it there is no warning."""
     broker = "redis://localhost"
     (warning,) = settings(SIPROSTER_BROKER=broker).warnings
     assert "must run on this host" in warning
-    assert settings(SIPROSTER_BROKER=broker, SIPROSTER_LEDGER="postgresql://h/d").warnings == ()
+    assert settings(SIPROSTER_BROKER=broker, SIPROSTER_LEDGER="postgresql:///d").warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -416,7 +469,7 @@ def test_a_variable_that_beats_the_profile_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [f'BW_CLIENT_SECRET = "{CANARY}"', f'SIPROSTER_LEDGER = "postgresql://me:{CANARY}@h/d"']
+    "line", [f'BW_CLIENT_SECRET = "{CANARY}"', f'SIPROSTER_LEDGER = "postgresql://me:{CANARY}@localhost/d"']
 )
 def test_a_secret_in_an_open_file_is_warned_about(line: str) -> None:
     """A file with a secret is for its owner alone; without one anybody may read it."""

@@ -150,7 +150,7 @@ def load(
             values[name] = _checked(name, values[name], sources[name])
     _fill_in(values, sources)
     trust.check(values, sources, content.name if content.found else "", environ)
-    warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values))
+    warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values, environ))
     return Settings(values, sources, content.options, warnings)
 
 
@@ -228,7 +228,7 @@ def _beaten(profile: str, environ: Mapping[str, str], content: file.Content) -> 
     ]
 
 
-def _warnings(values: Mapping[str, str]) -> list[str]:
+def _warnings(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     oauth, basic = values["BW_CLIENT_ID"], values["BW_USERNAME"]
     warnings = []
     if oauth and basic:
@@ -242,6 +242,11 @@ def _warnings(values: Mapping[str, str]) -> list[str]:
         warnings.append(f"{values['BW_API_URL']} is not https: credentials and digests travel in clear")
     if addresses.travels_in_clear(values["BW_VOICE_URL"]):
         warnings.append(f"{values['BW_VOICE_URL']} is not https: the token of a call travels in clear")
+    if mode := addresses.unverified(values["SIPROSTER_LEDGER"], environ):
+        warnings.append(
+            f"the ledger is on another host, and sslmode={mode} does not verify that it is the right one; "
+            "add ?sslmode=verify-full&sslrootcert=FILE to SIPROSTER_LEDGER"
+        )
     if values["SIPROSTER_BROKER"] and addresses.sqlite_path(values["SIPROSTER_LEDGER"]):
         warnings.append(
             "the ledger is SQLite: all workers must run on this host; "
