@@ -41,6 +41,24 @@ def test_an_audit_that_fails_holds_no_account(office: Program, sandbox: Sandbox,
     assert len(on_account(sandbox)) == 2
 
 
+def test_a_lost_key_is_not_replaced_in_silence(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """The ledger's rows would stay closed for ever; without jobs a new key does no harm."""
+    job = run(office, "import", roster)["job"]
+    key = next(office.home.rglob("ledger.sqlite.key"))
+    kept = key.read_text()
+    key.unlink()
+    refused = office.run("import", roster)
+    assert (refused.code, "is missing" in refused.stderr, key.exists()) == (6, True, False), refused.stderr
+    key.write_text(kept)
+    key.chmod(0o600)
+    assert office.run("report", job).code == 0
+    key.unlink()
+    assert office.run("jobs", "purge", job, "--yes").code == 0
+    assert run(office, "import", roster)["counts"] == {"unchanged": 2}
+    assert key.read_text() != kept
+    assert len(on_account(sandbox)) == 2
+
+
 def test_an_operator_who_is_no_text_is_recorded(office: Program, sandbox: Sandbox, roster: Path) -> None:
     """Variables hold any bytes; the audit says who it was all the same."""
     odd = os.fsdecode(b"u\xff")

@@ -305,7 +305,7 @@ def test_keys_open_and_the_first_seals() -> None:
     """SIPROSTER_KEY holds several keys in their order, with or without padding."""
     second = base64.urlsafe_b64encode(bytes(32)).decode()
     loaded = settings(SIPROSTER_KEY=f"{KEY}, {second.rstrip('=')}")
-    assert loaded.sealing_keys(seal.new_key) == [bytes(range(32)), bytes(32)]
+    assert loaded.sealing_keys(seal.new_key, list) == [bytes(range(32)), bytes(32)]
 
 
 def test_a_wrong_key_is_named_by_its_place() -> None:
@@ -322,38 +322,62 @@ def test_postgresql_needs_a_key() -> None:
     """A key made on one host would open nothing on another."""
     loaded = settings(SIPROSTER_LEDGER="postgresql://h/d")
     with pytest.raises(UsageError, match="SIPROSTER_KEY is not set"):
-        loaded.sealing_keys(seal.new_key)
+        loaded.sealing_keys(seal.new_key, list)
 
 
 def test_the_key_file_is_made_once() -> None:
     """On first use, beside the ledger, for its owner alone; the same key ever after."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     assert not Path("jobs.sqlite.key").exists()
-    keys = loaded.sealing_keys(seal.new_key)
+    keys = loaded.sealing_keys(seal.new_key, list)
     assert stat.S_IMODE(Path("jobs.sqlite.key").stat().st_mode) == 0o600
     assert [len(key) for key in keys] == [32]
-    assert loaded.sealing_keys(seal.new_key) == keys
+    assert loaded.sealing_keys(seal.new_key, list) == keys
 
 
 def test_processes_that_start_together_agree_on_a_key() -> None:
     """Whoever makes the key file first, all use its key, and nothing else is left in the folder."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     with ThreadPoolExecutor(8) as pool:
-        rings = list(pool.map(lambda _: loaded.sealing_keys(seal.new_key), range(32)))
+        rings = list(pool.map(lambda _: loaded.sealing_keys(seal.new_key, list), range(32)))
     assert len({tuple(ring) for ring in rings}) == 1
     assert [path.name for path in Path().glob("*key*")] + [path.name for path in Path().glob(".key*")] == [
         "jobs.sqlite.key"
     ]
 
 
+def test_a_lost_key_is_not_replaced() -> None:
+    """Rows are sealed with it: a new one would not open them, and nobody would know why."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
+    with pytest.raises(UsageError, match=r"jobs\.sqlite\.key is missing.*key 0123abcd") as caught:
+        loaded.sealing_keys(seal.new_key, lambda: ["0123abcd"])
+    assert "backup" in caught.value.hint
+    assert not Path("jobs.sqlite.key").exists()
+    kept = loaded.sealing_keys(seal.new_key, list)
+    assert loaded.sealing_keys(seal.new_key, lambda: ["0123abcd"]) == kept
+
+
+def test_a_key_that_is_no_file_of_ones_own_is_refused() -> None:
+    """A FIFO would be waited for; a link that leads nowhere is not followed to make a file there."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
+    os.mkfifo("jobs.sqlite.key", 0o600)
+    with pytest.raises(UsageError, match="is not a file of your own"):
+        loaded.sealing_keys(seal.new_key, list)
+    Path("jobs.sqlite.key").unlink()
+    Path("jobs.sqlite.key").symlink_to("nowhere.key")
+    with pytest.raises(UsageError, match="No such file"):
+        loaded.sealing_keys(seal.new_key, list)
+    assert not Path("nowhere.key").exists()
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_an_open_key_file_is_refused(mode: int) -> None:
     """A key that others can read is no key; the command that mends it is printed."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
-    loaded.sealing_keys(seal.new_key)
+    loaded.sealing_keys(seal.new_key, list)
     Path("jobs.sqlite.key").chmod(mode)
     with pytest.raises(UsageError, match="can be read by others") as caught:
-        loaded.sealing_keys(seal.new_key)
+        loaded.sealing_keys(seal.new_key, list)
     assert caught.value.hint.startswith("run: chmod 600 ")
 
 
@@ -364,7 +388,7 @@ def test_a_damaged_key_file_is_not_replaced(content: bytes) -> None:
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(UsageError, match="key"):
-        settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite").sealing_keys(seal.new_key)
+        settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite").sealing_keys(seal.new_key, list)
     assert path.read_bytes() == content
 
 
@@ -372,7 +396,7 @@ def test_a_key_file_in_a_missing_folder_is_told() -> None:
     """A ledger in a folder that isn't there gives a message, not a traceback."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///nowhere/jobs.sqlite")
     with pytest.raises(UsageError, match="No such file or directory"):
-        loaded.sealing_keys(seal.new_key)
+        loaded.sealing_keys(seal.new_key, list)
 
 
 def test_the_file_holds_settings_options_and_profiles() -> None:

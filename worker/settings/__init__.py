@@ -6,7 +6,7 @@ came from; no secret is in a ``repr`` or a message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,11 +108,14 @@ class Settings:
         needed = ["BW_ACCOUNT_ID", *(pairs[0] if pairs else oauth)]
         return [name for name in needed if not self.values[name]]
 
-    def sealing_keys(self, new_key: Callable[[], str]) -> list[bytes]:
+    def sealing_keys(
+        self, new_key: Callable[[], str], sealed_with: Callable[[], Sequence[str]]
+    ) -> list[bytes]:
         """The keys that open, the first of which seals.
 
         Without ``SIPROSTER_KEY`` they are in ``<ledger>.key`` beside a SQLite ledger, made with
-        ``new_key`` on first use. UsageError where others may read that file, and with PostgreSQL.
+        ``new_key`` on first use. UsageError where others may read that file, where it is missing although
+        rows were sealed (``sealed_with`` tells with which keys), and with PostgreSQL.
         """
         if self.values["SIPROSTER_KEY"]:
             return keys.parsed(self.values["SIPROSTER_KEY"])
@@ -122,7 +125,7 @@ class Settings:
                 "SIPROSTER_KEY is not set, and a ledger on PostgreSQL has no place for a key",
                 "make one with `siproster keygen` and give it to every worker",
             )
-        return keys.beside(path, new_key)
+        return keys.beside(path, new_key, sealed_with)
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Name, value fit for any eye, source: what ``doctor`` prints."""
