@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from worker import files
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.model import Job, Status, Stored
@@ -67,7 +68,7 @@ def folder_of(job: Job) -> Path:
 def make_folder(folder: Path) -> None:
     """The folder for result files, before anything is sent; UsageError when it can't be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make_folder(folder)
         probe = folder / f".{secrets.token_hex(8)}"
         probe.touch(mode=0o600, exist_ok=False)
         probe.unlink()
@@ -85,7 +86,7 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
     written; what was there before stays as it was until the new file is whole.
     """
     with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make_folder(folder)
         header = [*OWN_COLUMNS, *map(neutral, job.columns)]
         with _new_file(folder / RESULTS) as results, _new_file(folder / FAILED) as failed:
             every, troubled = csv.writer(results), csv.writer(failed)
@@ -254,9 +255,7 @@ def _iso(moment: Any) -> str:
 @contextmanager
 def _new_file(path: Path) -> Iterator[TextIO]:
     """A file of mode 0600 that takes its name when it is whole."""
-    # A name that nobody can guess, and never a file or a link that somebody has put there.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
+    descriptor, part = files.new_part(path)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file

@@ -32,6 +32,12 @@ from worker.reasons import reason_of
 
 log = logging.getLogger(__name__)
 
+_NO_REDIS = "is Redis up, and has it memory left? (SIPROSTER_BROKER; `siproster doctor` looks)"
+_BAD_CERTIFICATE = (
+    "name the server as its certificate does; a certificate authority of your own goes into SSL_CERT_FILE, "
+    "or into the URL: rediss://HOST/0?ssl_ca_certs=FILE"
+)
+
 TASK = "siproster.deliver"
 WAKE = "siproster.wake"
 
@@ -45,6 +51,9 @@ TRANSPORT = {
     "socket_keepalive": True,
     "health_check_interval": 10,
 }
+VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+"""Kombu's own default for rediss:// is to take every certificate."""
+
 MEMORY_TRANSPORT = {"polling_interval": 0.01}  # the default of one second is the embedded mode's speed
 
 CONFIG: dict[str, Any] = {
@@ -88,6 +97,8 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
     app = Celery("siproster", broker=posts.broker or "memory://localhost/", set_as_current=False, fixups=[])
     app.conf.update(CONFIG)
     app.conf.broker_transport_options = TRANSPORT if posts.broker else MEMORY_TRANSPORT
+    if posts.broker.startswith("rediss:"):
+        app.conf.broker_use_ssl = VERIFIED
     stations: dict[int, Station] = {}
 
     def mine() -> Station:
@@ -190,7 +201,7 @@ class CeleryQueue:
         except (OperationalError, OSError) as error:
             raise Unavailable(
                 f"the broker does not take messages: {reason_of(error)}",
-                "is Redis up, and has it memory left? (SIPROSTER_BROKER; `siproster doctor` looks)",
+                _BAD_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else _NO_REDIS,
             ) from None
 
 

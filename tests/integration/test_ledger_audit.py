@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -27,6 +28,16 @@ def test_what_was_added_is_told(ledger: Ledger, other_ledger: Ledger, clock: Clo
     now = dt.datetime.fromtimestamp(clock.now, dt.UTC)
     assert ledger.audit.newest(9) == [(now, OTHER), (now - dt.timedelta(seconds=60), ACT)]
     assert ledger.audit.newest(1) == [(now, OTHER)]
+
+
+def test_what_is_no_text_is_written_out(ledger: Ledger) -> None:
+    """Bytes of a variable that are no UTF-8 reach Python as halves of surrogates, which no database takes."""
+    odd = "u" + b"\xff".decode("utf-8", "surrogateescape")
+    ledger.audit.add(
+        replace(ACT, operator=odd, machine=odd, origin=odd, subject=odd, options={"--where": odd})
+    )
+    ((_, act),) = ledger.audit.newest(1)
+    assert {act.operator, act.machine, act.origin, act.subject} == {"u\\udcff"}
 
 
 _COPY = """INTO audit

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from tests.program import Program
 from tests.sandbox import Sandbox
+from tests.servers import Redis
+from tests.system.accounts import on_account
+from tests.tls import HOST, fronted
 
 
 @contextmanager
@@ -52,6 +55,24 @@ def test_a_found_file_leads_no_credentials_astray(office: Program) -> None:
     os.mkfifo(path, 0o600)
     hangs = office.run("realm", "list", seconds=30)
     assert (hangs.code, "is not a regular file" in hangs.stderr) == (6, True), hangs.stderr
+
+
+def test_workers_and_commands_share_a_redis_behind_tls(
+    hosts: Program, sandbox: Sandbox, redis_server: Redis, tmp_path: Path
+) -> None:
+    """With SSL_CERT_FILE a whole import goes through it; without, doctor says what is missing, and code 5."""
+    (tmp_path / "staff.csv").write_text("username,password\nbob,Tb7xQ2mK9rL4vN8s\n")
+    with fronted(tmp_path, redis_server.port) as front:
+        hosts.environment["SIPROSTER_BROKER"] = f"rediss://{HOST}:{front.port}/0"
+        untrusted = hosts.run("doctor", "--json")
+        (broker,) = [check for check in untrusted.json["checks"] if check["name"] == "broker"]
+        assert (untrusted.code, broker["state"], "SSL_CERT_FILE" in broker["hint"]) == (5, "trouble", True)
+        hosts.environment["SSL_CERT_FILE"] = str(front.certificate)
+        hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")
+        assert hosts.run("import", tmp_path / "staff.csv").code == 0
+        log = (hosts.home / "worker.log").read_text()
+    assert "insecure" not in log
+    assert on_account(sandbox) == {"bob"}
 
 
 def test_a_host_that_is_not_bandwidths_is_told_once(

@@ -222,6 +222,8 @@ def test_a_cancelled_job_is_not_taken_back_before_its_last_answer(office: Progra
     office.run("cancel", job)
     early = office.run("undo", job, "--yes")
     assert (early.code, "in flight" in early.stderr, held(sandbox) == before) == (6, True, True)
+    purged = office.run("jobs", "purge", job, "--yes")
+    assert (purged.code, "in flight" in purged.stderr) == (6, True), purged.stderr
     process.communicate()
     assert held(sandbox) != before
     undone(office, job)

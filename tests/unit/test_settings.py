@@ -223,12 +223,65 @@ def test_only_redis_is_a_broker() -> None:
     assert "'amqp://guest:<hidden>@rabbit.example.com//' is not the URL of a Redis" in said
 
 
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("ssl_cert_reqs=none", "ssl_cert_reqs=none would let anybody answer in the server's place"),
+        ("ssl_cert_reqs=CERT_NONE", "would let anybody answer"),
+        ("ssl_cert_reqs=optional", "would let anybody answer"),
+        ("ssl_check_hostname=false", "ssl_check_hostname=false would let anybody answer"),
+        ("ssl_cert_reqs=required&ssl_cert_reqs=none", "would let anybody answer"),
+        ("ssl_ca_certs=/none/such.pem", "ssl_ca_certs: there is no file /none/such.pem"),
+        ("credential_provider=os.system", "'credential_provider' is not a parameter of a broker's URL"),
+        ("socket_timeout=x", "'socket_timeout' is not a parameter"),
+        ("ssl_ciphers=NULL", "'ssl_ciphers' is not a parameter"),
+    ],
+)
+def test_a_broker_is_verified(query: str, complaint: str) -> None:
+    """No parameter of its URL verifies less, or is anything but TLS's own."""
+    assert complaint in refusal(SIPROSTER_BROKER=f"rediss://redis.example.com/0?{query}")
+    assert "is not a parameter" in refusal(SIPROSTER_BROKER=f"redis://redis.example.com/0?{query}")
+
+
+def test_a_brokers_database_is_a_number() -> None:
+    """Anything else is no database of Redis's; the password stays hidden."""
+    for path in ("/abc", "/0/1", "/-1", "/٣"):
+        said = refusal(SIPROSTER_BROKER=f"redis://:{CANARY}@localhost{path}")
+        assert f"{path} is not a database of Redis" in said
+        assert CANARY not in said
+    assert settings(SIPROSTER_BROKER="redis://localhost").broker == "redis://localhost"
+
+
+@pytest.mark.parametrize(
+    ("url", "mode"),
+    [
+        ("postgresql://me@db.example.com/d", "prefer"),
+        ("postgresql://me@db.example.com/d?sslmode=require", "require"),
+        ("postgresql://db.example.com:5433/d?sslmode=verify-ca", "verify-ca"),
+        ("postgresql:///d?host=db.example.com", "prefer"),
+        ("postgresql://127.0.0.1,db.example.com/d", "prefer"),
+        ("postgresql://db.example.com/d?sslmode=verify-full&sslrootcert=/etc/ca.pem", ""),
+        ("postgresql://localhost/d", ""),
+        ("postgresql://me:x@127.0.0.1:5433/d", ""),
+        ("postgresql://me:x@[::1]:5433/d", ""),
+        ("postgresql:///d?host=/run/postgresql", ""),
+        ("postgresql:///d", ""),
+    ],
+)  # fmt: skip
+def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
+    """Below verify-full anybody on the way could be the ledger: the user is told, and what to write."""
+    warnings = settings(SIPROSTER_LEDGER=url).warnings
+    assert [f"sslmode={mode} does not verify" in one for one in warnings] == ([True] if mode else [])
+    if mode == "prefer":
+        assert settings(SIPROSTER_LEDGER=url, PGSSLMODE="verify-full").warnings == ()
+
+
 def test_sqlite_with_a_broker_is_one_host() -> None:
     """Workers elsewhere would not see the file: PostgreSQL is named; with it there is no warning."""
     broker = "redis://localhost"
     (warning,) = settings(SIPROSTER_BROKER=broker).warnings
     assert "must run on this host" in warning
-    assert settings(SIPROSTER_BROKER=broker, SIPROSTER_LEDGER="postgresql://h/d").warnings == ()
+    assert settings(SIPROSTER_BROKER=broker, SIPROSTER_LEDGER="postgresql:///d").warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -252,7 +305,7 @@ def test_keys_open_and_the_first_seals() -> None:
     """SIPROSTER_KEY holds several keys in their order, with or without padding."""
     second = base64.urlsafe_b64encode(bytes(32)).decode()
     loaded = settings(SIPROSTER_KEY=f"{KEY}, {second.rstrip('=')}")
-    assert loaded.sealing_keys(seal.new_key) == [bytes(range(32)), bytes(32)]
+    assert loaded.sealing_keys(seal.new_key, list) == [bytes(range(32)), bytes(32)]
 
 
 def test_a_wrong_key_is_named_by_its_place() -> None:
@@ -269,38 +322,62 @@ def test_postgresql_needs_a_key() -> None:
     """A key made on one host would open nothing on another."""
     loaded = settings(SIPROSTER_LEDGER="postgresql://h/d")
     with pytest.raises(UsageError, match="SIPROSTER_KEY is not set"):
-        loaded.sealing_keys(seal.new_key)
+        loaded.sealing_keys(seal.new_key, list)
 
 
 def test_the_key_file_is_made_once() -> None:
     """On first use, beside the ledger, for its owner alone; the same key ever after."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     assert not Path("jobs.sqlite.key").exists()
-    keys = loaded.sealing_keys(seal.new_key)
+    keys = loaded.sealing_keys(seal.new_key, list)
     assert stat.S_IMODE(Path("jobs.sqlite.key").stat().st_mode) == 0o600
     assert [len(key) for key in keys] == [32]
-    assert loaded.sealing_keys(seal.new_key) == keys
+    assert loaded.sealing_keys(seal.new_key, list) == keys
 
 
 def test_processes_that_start_together_agree_on_a_key() -> None:
     """Whoever makes the key file first, all use its key, and nothing else is left in the folder."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     with ThreadPoolExecutor(8) as pool:
-        rings = list(pool.map(lambda _: loaded.sealing_keys(seal.new_key), range(32)))
+        rings = list(pool.map(lambda _: loaded.sealing_keys(seal.new_key, list), range(32)))
     assert len({tuple(ring) for ring in rings}) == 1
     assert [path.name for path in Path().glob("*key*")] + [path.name for path in Path().glob(".key*")] == [
         "jobs.sqlite.key"
     ]
 
 
+def test_a_lost_key_is_not_replaced() -> None:
+    """Rows are sealed with it: a new one would not open them, and nobody would know why."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
+    with pytest.raises(UsageError, match=r"jobs\.sqlite\.key is missing.*key 0123abcd") as caught:
+        loaded.sealing_keys(seal.new_key, lambda: ["0123abcd"])
+    assert "backup" in caught.value.hint
+    assert not Path("jobs.sqlite.key").exists()
+    kept = loaded.sealing_keys(seal.new_key, list)
+    assert loaded.sealing_keys(seal.new_key, lambda: ["0123abcd"]) == kept
+
+
+def test_a_key_that_is_no_file_of_ones_own_is_refused() -> None:
+    """A FIFO would be waited for; a link that leads nowhere is not followed to make a file there."""
+    loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
+    os.mkfifo("jobs.sqlite.key", 0o600)
+    with pytest.raises(UsageError, match="is not a file of your own"):
+        loaded.sealing_keys(seal.new_key, list)
+    Path("jobs.sqlite.key").unlink()
+    Path("jobs.sqlite.key").symlink_to("nowhere.key")
+    with pytest.raises(UsageError, match="No such file"):
+        loaded.sealing_keys(seal.new_key, list)
+    assert not Path("nowhere.key").exists()
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_an_open_key_file_is_refused(mode: int) -> None:
     """A key that others can read is no key; the command that mends it is printed."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
-    loaded.sealing_keys(seal.new_key)
+    loaded.sealing_keys(seal.new_key, list)
     Path("jobs.sqlite.key").chmod(mode)
     with pytest.raises(UsageError, match="can be read by others") as caught:
-        loaded.sealing_keys(seal.new_key)
+        loaded.sealing_keys(seal.new_key, list)
     assert caught.value.hint.startswith("run: chmod 600 ")
 
 
@@ -311,7 +388,7 @@ def test_a_damaged_key_file_is_not_replaced(content: bytes) -> None:
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(UsageError, match="key"):
-        settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite").sealing_keys(seal.new_key)
+        settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite").sealing_keys(seal.new_key, list)
     assert path.read_bytes() == content
 
 
@@ -319,7 +396,7 @@ def test_a_key_file_in_a_missing_folder_is_told() -> None:
     """A ledger in a folder that isn't there gives a message, not a traceback."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///nowhere/jobs.sqlite")
     with pytest.raises(UsageError, match="No such file or directory"):
-        loaded.sealing_keys(seal.new_key)
+        loaded.sealing_keys(seal.new_key, list)
 
 
 def test_the_file_holds_settings_options_and_profiles() -> None:
@@ -416,7 +493,7 @@ def test_a_variable_that_beats_the_profile_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [f'BW_CLIENT_SECRET = "{CANARY}"', f'SIPROSTER_LEDGER = "postgresql://me:{CANARY}@h/d"']
+    "line", [f'BW_CLIENT_SECRET = "{CANARY}"', f'SIPROSTER_LEDGER = "postgresql://me:{CANARY}@localhost/d"']
 )
 def test_a_secret_in_an_open_file_is_warned_about(line: str) -> None:
     """A file with a secret is for its owner alone; without one anybody may read it."""

@@ -13,7 +13,7 @@ import click
 from worker import report, roster
 from worker.commands import watch
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
-from worker.commands.running import begin, finish, run
+from worker.commands.running import begin, finish, freed_on_failure, run
 from worker.commands.screen import say, tell_json
 from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
@@ -121,9 +121,10 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
-    _take_over(session, job)
-    session.audit(job_id)
-    session.ledger.jobs.set_options(job_id, _with_bounds(job, given, results))
+    with freed_on_failure(session, job_id):
+        _take_over(session, job)
+        session.audit(job_id)
+        session.ledger.jobs.set_options(job_id, _with_bounds(job, given, results))
     if job.state is JobState.PLANNING:
         _plan_again(session, job, yes=yes)
     else:

@@ -23,6 +23,7 @@ import worker
 from worker.commands.screen import on_stdout
 from worker.digest import digests
 from worker.errors import SiprosterError, UsageError
+from worker.files import make_folder
 from worker.model import Options, Row
 from worker.register import Asking, Entry, Place, registered
 from worker.roster import open_roster
@@ -193,7 +194,7 @@ def _lay_out(folder: Path) -> None:
         raise SiprosterError(f"the sample {_ROSTER} is missing", "install siproster again")
     roster = folder / _ROSTER
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         if roster.exists() and roster.read_bytes() != found.read_bytes():
             raise UsageError(f"{roster} is not the demo's roster", "name another folder with --folder")
         shutil.copyfile(found, roster)

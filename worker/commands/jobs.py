@@ -18,10 +18,10 @@ from worker.commands import watch
 from worker.commands.advice import undo_word
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, results_option, yes_option
+from worker.commands.over import refuse_unfinished
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
-from worker.errors import Conflict, JobBusy, UsageError
-from worker.importing.owners import alive, described
+from worker.errors import UsageError
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
 
@@ -96,14 +96,8 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
 
 def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
     """A job that may still write, or is being undone, needs what the ledger has of it."""
-    for job in map(ledger.jobs.get, [one.id for one in found]):
-        if job.state.active:
-            raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
-        writer = ledger.jobs.writer(job.host, job.account)
-        if writer and writer.job == job.id and alive(writer.owner):
-            raise JobBusy(
-                f"job {job.id} is being undone by {described(writer.owner)}", "wait until that has ended"
-            )
+    for job in found:
+        refuse_unfinished(ledger, job.id, "nobody would know of what they do")
 
 
 @click.command("status")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker import report
@@ -23,9 +24,23 @@ from worker.roster import Roster
 def begin(session: Session, job: Job) -> None:
     """Enter the job and say its id, so that it can be resumed whatever happens next."""
     session.ledger.jobs.begin(job, owner())
-    session.audit(job.id)
+    try:
+        session.audit(job.id)
+    except BaseException:  # nothing was read yet, and its account must not stay held
+        session.ledger.jobs.forget(job.id)
+        raise
     say(f"job {job.id}")
     say(f"  account {job.account} at {job.host}")
+
+
+@contextmanager
+def freed_on_failure(session: Session, job_id: str) -> Iterator[None]:
+    """Let go of the account of a job that was taken up, where its beginning fails: nobody works on it."""
+    try:
+        yield
+    except BaseException:
+        session.ledger.jobs.let_go(job_id)
+        raise
 
 
 def run(

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,7 +87,12 @@ class Session:
     @cached_property
     def keys(self) -> list[bytes]:
         """The sealing keys."""
-        return self.settings.sealing_keys(new_key)
+        return self.settings.sealing_keys(new_key, self._sealed_with)
+
+    def _sealed_with(self) -> list[str]:
+        # Opened for this question alone: a worker's own connections must not survive its forks.
+        with closing(Ledger(self.settings.ledger)) as ledger:
+            return ledger.jobs.keys()
 
     @cached_property
     def posts(self) -> Posts:

@@ -13,12 +13,13 @@ from worker import report
 from worker.commands import watch
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, results_option, yes_option
+from worker.commands.over import refuse_unfinished
+from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
-from worker.errors import Conflict, JobBusy, TryLater
-from worker.importing.owners import alive, described, owner
+from worker.errors import TryLater
+from worker.importing.owners import owner
 from worker.importing.packing import open_page
-from worker.importing.sweep import free_the_dead
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.ledger import Progress
 from worker.model import Job
@@ -29,6 +30,8 @@ _MEANINGS = {
     KEPT: "changed by somebody since, or not provably the job's; left alone",
     FAILED: "could not be taken back; run it again",
 }
+
+_IN_FLIGHT = "what they do would not be taken back"
 
 
 @click.command("undo")
@@ -62,7 +65,7 @@ def undo(
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
-    _refuse_active(session, job)
+    refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)
     session.station.check(job)
     number = session.ledger.undoing.rows(job_id)
     unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0
@@ -81,12 +84,13 @@ def undo(
             "yellow",
         )
     asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
-    _refuse_active(session, session.ledger.jobs.get(job_id))  # somebody may have resumed it at the question
+    refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
     session.ledger.jobs.take(job, owner())
-    session.audit(job_id)
-    session.ledger.jobs.close(job_id, "undone: `undo` takes back what it did, so it can't be resumed")
+    with freed_on_failure(session, job_id):
+        session.audit(job_id)
+        session.ledger.jobs.close(job_id, "undone: `undo` takes back what it did, so it can't be resumed")
     try:
         interrupted = _run(session, job, number, rate, include_unproven=include_unproven)
         if not interrupted:
@@ -157,21 +161,3 @@ def _tell_others(session: Session, job: Job) -> None:
         say(f"  its rows were run again by {child}, which is undone on its own (and first)", "yellow")
     if job.options.create_realm:
         say(f"  realm {job.options.realm} stays: siproster realm delete {job.options.realm}", "yellow")
-
-
-def _refuse_active(session: Session, job: Job) -> None:
-    """A job that may still write, or that another command is undoing, can't be undone."""
-    if job.state.active:
-        what = "a plan, which did nothing" if job.saved else f"still {job.state}"
-        raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
-    writer = session.ledger.jobs.writer(job.host, job.account)
-    if writer and writer.job == job.id and alive(writer.owner):
-        raise JobBusy(
-            f"job {job.id} is being undone by {described(writer.owner)}", "wait until that has ended"
-        )
-    free_the_dead(session.ledger, job.id)
-    if owners := session.ledger.chunks.recall(job.id):
-        raise JobBusy(
-            f"job {job.id} still has requests in flight ({', '.join(map(described, owners))})",
-            "wait a minute or two; what they do would not be taken back",
-        )

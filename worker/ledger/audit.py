@@ -45,14 +45,15 @@ class Audit:
         self._store = store
 
     def add(self, act: Act) -> None:
-        """Record it, before it is done."""
+        """Record it, before it is done. Bytes of it that are no text are written out: ``\\udcff``."""
+        values = {
+            "operator": act.operator, "machine": act.machine, "origin": act.origin, "version": act.version,
+            "command": act.command, "options": json.dumps(act.options), "host": act.host,
+            "account": act.account, "subject": act.subject,
+        }  # fmt: skip
+        texts = {name: _text(value) for name, value in values.items()}
         with self._store.begin() as connection:
-            connection.execute(_ADD, {
-                "at": self._store.now(connection), "operator": act.operator, "machine": act.machine,
-                "origin": act.origin, "version": act.version, "command": act.command,
-                "options": json.dumps(act.options), "host": act.host, "account": act.account,
-                "subject": act.subject,
-            })  # fmt: skip
+            connection.execute(_ADD, {"at": self._store.now(connection), **texts})
 
     def newest(self, limit: int) -> list[tuple[dt.datetime, Act]]:
         """The last so many, newest first, with the moment of each."""
@@ -68,3 +69,8 @@ class Audit:
             )
             for row in rows
         ]  # fmt: skip
+
+
+def _text(value: str) -> str:
+    """What a variable or an argument holds may be no UTF-8 (PEP 383), and no database takes that."""
+    return value.encode("utf-8", "backslashreplace").decode()

@@ -27,6 +27,7 @@ _SELECT = text("""
         look_requests + (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
         look_retries + (SELECT coalesce(sum(retries), 0) FROM chunks c WHERE c.job = j.id) AS retries
     FROM jobs j WHERE j.id = :job""")
+_KEYS = text("SELECT DISTINCT key FROM jobs ORDER BY key")
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
 _READ = text("""
@@ -170,6 +171,11 @@ class Jobs:
         """The ids of all jobs, newest first."""
         with self._store.read() as connection:
             return list(connection.execute(_NEWEST).scalars())
+
+    def keys(self) -> list[str]:
+        """Fingerprints of the keys that the jobs' rows are sealed with."""
+        with self._store.read() as connection:
+            return list(connection.execute(_KEYS).scalars())
 
     def running(self) -> list[str]:
         """The ids of the jobs that are running or paused, oldest first."""

@@ -16,8 +16,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.errors import LedgerError, UsageError
+from worker.files import make_folder, new_file
 from worker.ledger.schema import migrate
 from worker.reasons import reason_of
+
+_SQLITE = "sqlite:///"
 
 _BUSY_MS = 30_000
 """How long a SQLite writer waits for another one."""
@@ -101,8 +104,8 @@ class Store:
 
 
 def _engine(url: str) -> Engine:
-    if url.startswith("sqlite:///"):
-        return _sqlite(make_url(url))
+    if url.startswith(_SQLITE):
+        return _sqlite(Path(url.removeprefix(_SQLITE)))
     if url.startswith("postgresql://"):
         target = make_url(url).set(drivername="postgresql+psycopg")
         engine = create_engine(
@@ -117,14 +120,16 @@ def _engine(url: str) -> Engine:
     )
 
 
-def _sqlite(url: URL) -> Engine:
-    path = Path(url.database or "")
+def _sqlite(path: Path) -> Engine:
+    """``path`` as it was written: parsed as a URL, its ``%41`` and ``?`` would name another file."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         _make_private(path)
     except OSError as error:
         raise LedgerError(f"the ledger {path} can't be opened: {error.strerror}") from None
-    engine = create_engine(url, hide_parameters=True, pool_size=20, max_overflow=20)
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=20, max_overflow=20
+    )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
@@ -136,13 +141,15 @@ def _bound_pauses(connection: Any, _record: Any) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file with mode 0600, and never open one that is there.
+    """Make the file with mode 0600, the one that a link leads to, too, and never open one that is there.
+
+    SQLite gives its -wal and -shm the mode of the file.
 
     Closing any descriptor of a file drops every lock that the process holds on it (POSIX): a connection of
     this process would lose SQLite's own, and the next process to leave would delete the WAL under it.
     """
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(new_file(path.resolve()))
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 

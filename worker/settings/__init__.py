@@ -6,7 +6,7 @@ came from; no secret is in a ``repr`` or a message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,11 +108,14 @@ class Settings:
         needed = ["BW_ACCOUNT_ID", *(pairs[0] if pairs else oauth)]
         return [name for name in needed if not self.values[name]]
 
-    def sealing_keys(self, new_key: Callable[[], str]) -> list[bytes]:
+    def sealing_keys(
+        self, new_key: Callable[[], str], sealed_with: Callable[[], Sequence[str]]
+    ) -> list[bytes]:
         """The keys that open, the first of which seals.
 
         Without ``SIPROSTER_KEY`` they are in ``<ledger>.key`` beside a SQLite ledger, made with
-        ``new_key`` on first use. UsageError where others may read that file, and with PostgreSQL.
+        ``new_key`` on first use. UsageError where others may read that file, where it is missing although
+        rows were sealed (``sealed_with`` tells with which keys), and with PostgreSQL.
         """
         if self.values["SIPROSTER_KEY"]:
             return keys.parsed(self.values["SIPROSTER_KEY"])
@@ -122,7 +125,7 @@ class Settings:
                 "SIPROSTER_KEY is not set, and a ledger on PostgreSQL has no place for a key",
                 "make one with `siproster keygen` and give it to every worker",
             )
-        return keys.beside(path, new_key)
+        return keys.beside(path, new_key, sealed_with)
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Name, value fit for any eye, source: what ``doctor`` prints."""
@@ -150,7 +153,7 @@ def load(
             values[name] = _checked(name, values[name], sources[name])
     _fill_in(values, sources)
     trust.check(values, sources, content.name if content.found else "", environ)
-    warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values))
+    warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values, environ))
     return Settings(values, sources, content.options, warnings)
 
 
@@ -229,7 +232,7 @@ def _beaten(profile: str, environ: Mapping[str, str], content: file.Content) -> 
     ]
 
 
-def _warnings(values: Mapping[str, str]) -> list[str]:
+def _warnings(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     oauth, basic = values["BW_CLIENT_ID"], values["BW_USERNAME"]
     warnings = []
     if oauth and basic:
@@ -243,6 +246,11 @@ def _warnings(values: Mapping[str, str]) -> list[str]:
         warnings.append(f"{values['BW_API_URL']} is not https: credentials and digests travel in clear")
     if addresses.travels_in_clear(values["BW_VOICE_URL"]):
         warnings.append(f"{values['BW_VOICE_URL']} is not https: the token of a call travels in clear")
+    if mode := addresses.unverified(values["SIPROSTER_LEDGER"], environ):
+        warnings.append(
+            f"the ledger is on another host, and sslmode={mode} does not verify that it is the right one; "
+            "add ?sslmode=verify-full&sslrootcert=FILE to SIPROSTER_LEDGER"
+        )
     if values["SIPROSTER_BROKER"] and addresses.sqlite_path(values["SIPROSTER_LEDGER"]):
         warnings.append(
             "the ledger is SQLite: all workers must run on this host; "

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from worker.errors import UsageError
 
 _SQLITE = "sqlite:///"
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_VERIFYING = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "1", "yes")}
 
 # Up to the last @: a password with an unescaped / or @ must not show either.
 _USER_INFO = re.compile(r"//(?:([^:@/?#]*):)?.*@", re.DOTALL)
@@ -84,11 +87,36 @@ def account(text: str) -> str:
 
 
 def broker(text: str) -> str:
-    """A Redis URL."""
+    """A Redis URL, less the parameters that ask for what is done anyway: with TLS, verifying the server.
+
+    No other parameters are taken but TLS's files: the broker's client and the throttle's each have their
+    own, and some of them verify less, or load code.
+    """
     url = _split(text)
     if url.scheme not in ("redis", "rediss") or not url.hostname:
         raise UsageError(f"{hidden(text)!r} is not the URL of a Redis", "write it as redis://HOST:6379/0")
-    return text
+    if not re.fullmatch(r"/?\d{0,9}", url.path, re.ASCII):
+        raise UsageError(f"{hidden(text)!r}: {url.path} is not a database of Redis", "they are numbers: /0")
+    files = [pair for pair in parse_qsl(url.query, keep_blank_values=True) if _is_file(*pair, url.scheme)]
+    return urlunsplit(url._replace(query=urlencode(files, quote_via=quote)))
+
+
+def _is_file(name: str, value: str, scheme: str) -> bool:
+    """Whether a parameter of a broker's URL has to be handed on. UsageError for one that is not taken."""
+    if scheme == "rediss" and name in _TLS_FILES:
+        if not Path(value).is_file():
+            raise UsageError(f"{name}: there is no file {value}", "name a PEM file by its absolute path")
+        return True
+    if scheme == "rediss" and name in _VERIFYING:
+        if value.lower() in _VERIFYING[name]:
+            return False
+        raise UsageError(
+            f"{name}={value} would let anybody answer in the server's place",
+            "leave it out; a certificate authority of your own goes into ssl_ca_certs=FILE or SSL_CERT_FILE",
+        )
+    raise UsageError(
+        f"{name!r} is not a parameter of a broker's URL", f"rediss:// takes {', '.join(_TLS_FILES)}"
+    )
 
 
 def ledger(text: str) -> str:
@@ -101,6 +129,23 @@ def ledger(text: str) -> str:
             "write it as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:////absolute/path.sqlite",
         )
     return text
+
+
+def unverified(url: str, environ: Mapping[str, str]) -> str:
+    """The ``sslmode`` with which a database's server on another host is not verified; empty: all is well.
+
+    What the URL leaves out libpq takes from its own variables; without any it uses TLS where the server
+    offers it, and takes every certificate (libpq-ssl).
+    """
+    if not url.startswith("postgresql:"):
+        return ""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    named = parts.netloc.rpartition("@")[2] or ",".join(query.get("host", [])) or environ.get("PGHOST", "")
+    hosts = [re.sub(r"^\[(.*)\].*|:\d+$", r"\1", one) for one in named.split(",")]
+    mode = query.get("sslmode", [environ.get("PGSSLMODE") or "prefer"])[-1]
+    local = all(not host or host[0] in "/@" or is_loopback(host) for host in hosts)
+    return "" if local or mode == "verify-full" else mode
 
 
 def _sqlite(name: str) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import os
 import re
-import tempfile
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from worker.errors import UsageError
+from worker.files import open_found, whole_file
+
+_LONGEST = 1 << 16
+"""Bytes."""
 
 
 def parsed(text: str) -> list[bytes]:
@@ -31,30 +35,43 @@ def checked(text: str) -> str:
     return text
 
 
-def beside(ledger: Path, new_key: Callable[[], str]) -> list[bytes]:
-    """The keys in ``<ledger>.key``, which is made where there is none."""
+def beside(ledger: Path, new_key: Callable[[], str], sealed_with: Callable[[], Sequence[str]]) -> list[bytes]:
+    """The keys in ``<ledger>.key``, which is made where there is none and nothing is sealed yet.
+
+    ``sealed_with``: the fingerprints of the keys that the ledger's rows are sealed with.
+    """
     path = ledger.with_name(f"{ledger.name}.key")
     try:
-        if not path.exists():
+        if not os.path.lexists(path):
+            _refuse_another_key(path, sealed_with())
             _create(path, new_key())
-        if path.stat().st_mode & 0o077:
-            raise UsageError(f"{path} can be read by others", f"run: chmod 600 {path}")
-        return parsed(path.read_text("ascii"))
+        with open_found(path) as file:
+            _refuse_others(path, os.fstat(file.fileno()))
+            return parsed(file.read(_LONGEST).decode("ascii"))
     except UnicodeDecodeError:
         raise UsageError(f"{path} holds no key", "put back the one that was there") from None
     except OSError as error:
         raise UsageError(f"the sealing key can't be used: {path}: {error.strerror}") from None
 
 
+def _refuse_another_key(path: Path, used: Sequence[str]) -> None:
+    """A new key in the place of a lost one would leave every row closed, and nobody would know why."""
+    if used:
+        raise UsageError(
+            f"{path} is missing, and the ledger's rows are sealed with it (key {', '.join(used)})",
+            "put it back from a backup, or set SIPROSTER_KEY to it; if it is lost, remove the jobs that it "
+            "sealed (`siproster jobs purge`), or name another ledger with SIPROSTER_LEDGER",
+        )
+
+
+def _refuse_others(path: Path, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode) or facts.st_uid not in (os.geteuid(), 0):
+        raise UsageError(f"{path} is not a file of your own", "put back the one that was there")
+    if facts.st_mode & 0o077:
+        raise UsageError(f"{path} can be read by others", f"run: chmod 600 {path}")
+
+
 def _create(path: Path, key: str) -> None:
     """Whole or not at all; where two processes make one at once, the first one's key stays."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".key-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{key}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(name, path)
-    finally:
-        Path(name).unlink()
+    with suppress(FileExistsError), whole_file(path) as file:
+        file.write(f"{key}\n".encode())

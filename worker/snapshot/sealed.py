@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from worker.errors import LedgerError, SiprosterError, UsageError
+from worker.files import whole_file
 from worker.model import Family, Stored
 from worker.seal import Seal
 
@@ -53,8 +53,8 @@ def write(path: Path, facts: Facts, seal: Seal, entries: Iterable[Stored]) -> in
     Raises UsageError where there is a file of that name, or none can be made; SiprosterError where it can't
     be written to its end.
     """
-    if path.exists():
-        raise UsageError(f"{path} exists already", "name another file: a snapshot is never written over")
+    if os.path.lexists(path):
+        raise _exists(path)
     head = _line(facts)
     with _new_file(path) as file:
         file.write(head)
@@ -148,20 +148,20 @@ def _row(entry: Stored) -> list[str | None]:
     return [entry.id, entry.composite, entry.realm, entry.hash1, entry.hash1b, entry.application]
 
 
+def _exists(path: Path) -> UsageError:
+    return UsageError(f"{path} exists already", "name another file: a snapshot is never written over")
+
+
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
+    begun = False
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-    except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror}", "name another folder") from None
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with whole_file(path) as file:
+            begun = True
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
+    except FileExistsError:  # somebody made it while the account was read
+        raise _exists(path) from None
     except OSError as error:
+        if not begun:
+            raise UsageError(f"{path} can't be written: {error.strerror}", "name another folder") from None
         raise SiprosterError(f"{path} can't be written to its end: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""Every file and folder is its owner's alone, whatever the umask, and none takes another's place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from worker import report, seal
+from worker.errors import UsageError
+from worker.files import make_folder, new_file, open_found, whole_file
+from worker.ledger import Ledger
+from worker.model import Family, Stored
+from worker.roster.spool import Spool
+from worker.scratch import scratch
+from worker.settings import load
+from worker.snapshot import Facts, Snapshot, write
+
+FACTS = Facts(Family.ACCOUNT, "https://api.example.com", "1", "", "2026-11-22T22:46:12+00:00", "0" * 16)
+UMASKS = pytest.mark.parametrize("mask", [0o000, 0o022, 0o777], ids=oct)
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """With another umask."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """The permissions of all that is in it."""
+    return {str(path.relative_to(folder)): stat.S_IMODE(path.lstat().st_mode) for path in folder.rglob("*")}
+
+
+@UMASKS
+def test_folders_and_files(tmp_path: Path, mask: int) -> None:
+    """0700 and 0600: the parents that had to be made, too; what was there stays as it is."""
+    tmp_path.chmod(0o755)
+    with umask(mask):
+        make_folder(tmp_path / "a" / "b" / "c")
+        make_folder(tmp_path / "a")
+        os.close(new_file(tmp_path / "a" / "file"))
+        with whole_file(tmp_path / "a" / "whole") as file:
+            file.write(b"x")
+    assert modes(tmp_path) == {
+        "a": 0o700, "a/b": 0o700, "a/b/c": 0o700, "a/file": 0o600, "a/whole": 0o600,
+    }  # fmt: skip
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+@UMASKS
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_ledger_its_wal_and_its_key(tmp_path: Path, mask: int, linked: bool) -> None:
+    """Also where the ledger is a link that leads to nothing yet."""
+    path = tmp_path / "deep" / "ledger.sqlite"
+    if linked:
+        path.parent.mkdir(mode=0o700)
+        path.symlink_to(tmp_path / "deep" / "real.sqlite")
+    url = f"sqlite:///{path}"
+    with umask(mask):
+        with closing(Ledger(url)) as ledger:
+            assert ledger.jobs.newest() == []
+            found = modes(tmp_path)
+        load({}, {"SIPROSTER_LEDGER": url}, None, "").sealing_keys(seal.new_key, list)
+    files = {name for name in found if name not in ("deep", "deep/ledger.sqlite" if linked else "")}
+    assert {name.partition("-")[2] for name in files} == {"", "wal", "shm"}
+    assert {found[name] for name in files} == {0o600}
+    assert modes(tmp_path)["deep"] == 0o700
+    assert modes(tmp_path)["deep/ledger.sqlite.key"] == 0o600
+
+
+@UMASKS
+def test_results_and_snapshots(tmp_path: Path, mask: int) -> None:
+    """What a command leaves for people to read."""
+    with umask(mask):
+        report.make_folder(tmp_path / "out")
+        with report.new_table(tmp_path / "out" / "plan.csv", ["a"]) as line:
+            line(["1"])
+        write(tmp_path / "out" / "snapshot", FACTS, seal.Seal([bytes(32)]), [])
+    assert modes(tmp_path) == {"out": 0o700, "out/plan.csv": 0o600, "out/snapshot": 0o600}
+
+
+@UMASKS
+def test_what_is_put_aside_for_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int) -> None:
+    """Spools and scratch databases have no name, so that nobody opens them."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with umask(mask), open(os.devnull, "rb") as nothing:  # noqa: PTH123 (a device)
+        spool, database = Spool(nothing), scratch(10)
+        database.execute("CREATE TABLE t (x)")
+        assert modes(tmp_path) == {}
+        database.close()
+        spool.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["a%41b.sqlite", "jobs.sqlite?timeout=abc", "a#b", "a b", "%", "ü", "file:x"]
+)
+def test_a_ledger_is_the_file_that_was_written(tmp_path: Path, name: str) -> None:
+    """Its path is no URL: nothing in it is decoded, or taken for a parameter."""
+    url = load({}, {"SIPROSTER_LEDGER": f"sqlite:///{tmp_path}/{name}"}, None, "").ledger
+    Ledger(url).close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
+    """Somebody made it while a snapshot was being taken; nothing else is left behind."""
+    path = tmp_path / "now.snapshot"
+
+    def entries() -> Iterator[Stored]:
+        yield Stored("1", "bob", "office")
+        path.write_text("somebody else's")
+
+    with pytest.raises(UsageError, match="exists already"):
+        write(path, FACTS, seal.Seal([bytes(32)]), entries())
+    assert path.read_text() == "somebody else's"
+    assert [one.name for one in tmp_path.iterdir()] == ["now.snapshot"]
+
+
+def test_a_link_that_leads_nowhere_is_there(tmp_path: Path) -> None:
+    """A snapshot is not written to where it leads."""
+    (tmp_path / "now.snapshot").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="exists already"):
+        write(tmp_path / "now.snapshot", FACTS, seal.Seal([bytes(32)]), [])
+    assert not (tmp_path / "elsewhere").exists()
+    with pytest.raises(UsageError, match="can't be written"):
+        write(tmp_path / "none" / "now.snapshot", FACTS, seal.Seal([bytes(32)]), [])
+
+
+def test_a_whole_snapshot_can_be_read(tmp_path: Path) -> None:
+    """It takes its name at the end, with all that was written."""
+    key = seal.Seal([bytes(32)])
+    facts = Facts(FACTS.family, FACTS.host, "1", "", FACTS.taken, key.fingerprint)
+    assert write(tmp_path / "s", facts, key, [Stored("1", "bob", "office")]) == 1
+    assert [one.composite for one in Snapshot(tmp_path / "s").entries(key)] == ["bob"]
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """The name is taken, and by something else."""
+    (tmp_path / "x").touch()
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "x")
+    with pytest.raises(NotADirectoryError):
+        make_folder(tmp_path / "x" / "y")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Nobody will ever write to it."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with open_found(tmp_path / "pipe") as file:
+        assert stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    """SQLite's own word for it becomes one about the temporary folder."""
+    with closing(scratch(10)) as database:
+        database.execute("CREATE TABLE t (x)")
+        database.execute("PRAGMA max_page_count = 4")
+        with pytest.raises(UsageError, match="the temporary folder takes nothing more") as caught:
+            database.executemany("INSERT INTO t VALUES (?)", [(b"x" * 4000,)] * 20)
+    assert "TMPDIR" in caught.value.hint

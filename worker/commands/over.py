@@ -1,0 +1,28 @@
+"""Whether a job is over for certain: what ``undo`` and ``jobs purge`` must know before they act on it."""
+
+from __future__ import annotations
+
+from worker.errors import Conflict, JobBusy
+from worker.importing.owners import alive, described
+from worker.importing.sweep import free_the_dead
+from worker.ledger import Ledger
+
+
+def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
+    """Raise Conflict or JobBusy for a job that may still write, or that is being undone.
+
+    ``why``: what would become of requests that are still in flight.
+    """
+    job = ledger.jobs.get(job_id)
+    if job.state.active:
+        what = "a plan, which did nothing" if job.saved else f"still {job.state}"
+        raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
+    writer = ledger.jobs.writer(job.host, job.account)
+    if writer and writer.job == job.id and alive(writer.owner):
+        raise JobBusy(f"job {job.id} is being undone by {described(writer.owner)}", "wait until that has ended")
+    free_the_dead(ledger, job.id)
+    if owners := ledger.chunks.recall(job.id):
+        raise JobBusy(
+            f"job {job.id} still has requests in flight ({', '.join(map(described, owners))})",
+            f"wait a minute or two; {why}",
+        )
