@@ -18,9 +18,10 @@ from worker.commands.screen import say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.job import new_job
-from worker.importing.owners import alive, owner
+from worker.importing.owners import alive, free_dead_holder, owner
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.sweep import free_the_dead
+from worker.ledger import shown
 from worker.model import Job, JobState, OnExisting, Options
 from worker.roster import Roster
 
@@ -106,7 +107,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {_writer(session, job)}", "let it end, or end it first"
+            f"job {job_id} is being worked on by {shown(_writer(session, job))}",
+            "let it end, or end it first",
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
@@ -194,6 +196,7 @@ def _somebody_works_on(session: Session, job: Job) -> bool:
 
 def _take_over(session: Session, job: Job) -> None:
     """Hold the account, and end the leases of processes that died on this machine."""
+    free_dead_holder(session.ledger, job)
     session.ledger.jobs.take(job, owner())
     free_the_dead(session.ledger, job.id)
 

@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from worker import __version__, throttle
 from worker.api import Api
 from worker.commands.terminal import say, visible
+from worker.commands.waiting import narrator
 from worker.importing.job import operator
 from worker.importing.station import Posts, Station, request_budget
 from worker.ledger import Act, Ledger
@@ -52,6 +53,7 @@ class Session:
     def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
+        narrator.start()
         for warning in self.settings.warnings if warn else ():
             say(f"warning: {warning}", "yellow")
 
@@ -145,4 +147,6 @@ def log_to_stderr(level: int) -> None:
     handler.setFormatter(line)
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(logging.WARNING)
+    # Of a lost connection it logs the driver's traceback, each time; we say it in one line of our own.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     logging.getLogger("worker").setLevel(level)

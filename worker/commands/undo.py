@@ -16,11 +16,11 @@ from worker.commands.options import Finite, json_option, results_option, yes_opt
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, TryLater
-from worker.importing.owners import alive, owner
+from worker.importing.owners import alive, free_dead_holder, owner
 from worker.importing.packing import open_page
 from worker.importing.sweep import free_the_dead
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
-from worker.ledger import Progress
+from worker.ledger import Progress, shown
 from worker.model import Job
 
 _MEANINGS = {
@@ -67,6 +67,7 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     _refuse_active(session, session.ledger.jobs.get(job_id))  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
+    free_dead_holder(session.ledger, job)
     session.ledger.jobs.take(job, owner())
     session.audit(job_id)
     session.ledger.jobs.close(job_id, "undone: what it did is taken back, so nothing goes on with it")
@@ -143,10 +144,10 @@ def _refuse_active(session: Session, job: Job) -> None:
         raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
     writer = session.ledger.jobs.writer(job.host, job.account)
     if writer and writer.job == job.id and alive(writer.owner):
-        raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")
+        raise JobBusy(f"job {job.id} is being undone by {shown(writer.owner)}", "wait until that has ended")
     free_the_dead(session.ledger, job.id)
     if owners := session.ledger.chunks.recall(job.id):
         raise JobBusy(
-            f"job {job.id} still has requests in flight ({', '.join(owners)})",
+            f"job {job.id} still has requests in flight ({', '.join(map(shown, owners))})",
             "wait a minute or two; what they do would not be taken back",
         )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, wait
 from functools import partial
 
-from worker.errors import SealBroken, Stopping, StopJob, Throttled, TryLater
+from worker.errors import SealBroken, StopJob, Stopping, Throttled, TryLater
 from worker.failpoints import hit
 from worker.importing.compare import CASE, wanted
 from worker.importing.deeds import Deed, deed_of, open_deeds, seal_deeds
