@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: Sequence[str] | None) -> int:
     """Run a command. The one place where an exception becomes a message and an exit code."""
+    _unwind_on_signals()
     try:
         _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
         cli.main(arguments, prog_name="siproster", standalone_mode=False)
@@ -106,6 +108,16 @@ def _run(arguments: Sequence[str] | None) -> int:
             _report_fault(error)
         return 1
     return 0
+
+
+def _unwind_on_signals() -> None:
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does, so that it gives back what it holds.
+
+    What is ignored (nohup) stays so; commands that end more gently than that say so themselves.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _refuse_no_text(arguments: Sequence[str]) -> None:

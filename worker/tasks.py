@@ -19,16 +19,19 @@ from typing import Any
 from celery import Celery
 from celery.apps.worker import Worker
 from celery.exceptions import Reject
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready
 from celery.worker import WorkController, state
+from celery.worker.consumer import consumer
 from celery.worker.request import Request
+from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 
-from worker.errors import NotFound, SiprosterError, Unavailable, UsageError, place_of
+from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
 from worker.importing.deliver import Delivery
 from worker.importing.station import Posts, Station
 from worker.model import Job
 from worker.reasons import reason_of
+from worker.waits import Outage
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,18 @@ WAKE = "siproster.wake"
 
 _MESSAGE = re.compile("([0-9a-f-]{36}) (([0-9a-z-]{1,80})/([0-9]{1,9}))")
 """A ledger's identity and a chunk of a job: all that a message of ours can be."""
+
+_messages: Any = consumer  # the stubs don't know its words
+_LOST, _CONNECTING = _messages.CONNECTION_RETRY, _messages.CONNECTION_ERROR
+
+REDIS_SECONDS = 5
+"""What asking the broker for its connection may take."""
+
+_ANNOUNCE_EVERY = 5.0
+"""Seconds between two signs of life of a worker."""
+
+_ANNOUNCED_FOR = 15
+"""Seconds after which a worker that gives none is gone."""
 
 TRANSPORT = {
     "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs
@@ -125,6 +140,10 @@ def _deliver(station: Station, message: tuple[object, ...]) -> None:
     identity, chunk, job, seq = named.groups()
     try:
         delivery = _delivery(station, identity, job)
+    except LedgerAway as away:
+        station.ledger_outage.gone(away.message)
+        station.stopping.wait(1.0)
+        raise Reject("the ledger does not answer", requeue=True) from None
     except NotFound:  # in the right ledger: nobody will ever have it
         log.warning("chunk %s is dropped: its job was removed", chunk)
         return
@@ -132,8 +151,11 @@ def _deliver(station: Station, message: tuple[object, ...]) -> None:
         log.error("refused: %s (%s)", error.message, error.hint)
         station.stopping.wait(1.0)  # let the right worker have it first
         raise Reject(error.message, requeue=True) from None
+    station.ledger_outage.back()
     try:
         delivery.deliver(int(seq))
+    except LedgerAway as away:
+        station.ledger_outage.gone(away.message)
     except SiprosterError as error:
         log.error("chunk %s is left to a later sweep: %s", chunk, error.message)
     except Exception as error:  # Celery would log its text and a traceback, which may hold a secret
@@ -185,6 +207,20 @@ class CeleryQueue:
                 return int(channel.queue_declare(self._name(job), passive=True).message_count)
             except ChannelError:  # Redis has no empty lists
                 return 0
+
+    def workers(self, job: Job) -> list[str]:
+        """Return the worker processes (``machine:pid``) that answer for the job's ledger and account.
+
+        Unavailable when the broker does not answer.
+        """
+        prefix = _announced(self._name(job), "")
+        with self._explained(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            try:
+                keys = _redis(connection).scan_iter(match=f"{prefix}*", count=1000)
+                return sorted(key.decode().removeprefix(prefix) for key in keys)
+            except connection.connection_errors as error:
+                raise OperationalError(str(error)) from None
 
     def check(self) -> None:
         """Unavailable when the broker does not answer."""
@@ -240,8 +276,64 @@ def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
         concurrency=processes, loglevel=level, without_heartbeat=True, without_mingle=True,
         without_gossip=True, quiet=True,
     )  # fmt: skip
-    worker.start()
+    for name in ("celery.worker.consumer.consumer", "celery.app.trace"):
+        logging.getLogger(name).addFilter(_told_by_us)
+    ended = threading.Event()
+    announcing = threading.Thread(target=_announce, args=(app, queue, ended), name="announce", daemon=True)
+
+    def begin(**_: object) -> None:
+        announcing.start()
+
+    # Only then: the pool's processes are forked by now, and a thread survives no fork.
+    worker_ready.connect(begin, weak=False)
+    try:
+        worker.start()
+    finally:
+        ended.set()
+        if announcing.ident:
+            announcing.join(REDIS_SECONDS)
     return worker.exitcode or 0
+
+
+def _redis(connection: Connection) -> Any:
+    """The client of a connection to Redis, with its settings for TLS and time."""
+    channel: Any = connection.default_channel
+    return channel.client
+
+
+def _announced(queue: str, process: str) -> str:
+    """The key that says that a worker process answers for a queue."""
+    return f"siproster:worker:{queue}:{process}"
+
+
+def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
+    """Keep a key with a time to live on the broker while this worker runs; log the broker's outages."""
+    outage = Outage(log, "Redis", "the worker waits for it")
+    key, pause = _announced(queue, f"{platform.node()}:{os.getpid()}"), 0.0
+    while not ended.wait(pause):
+        try:
+            with app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=REDIS_SECONDS)
+                client = _redis(connection)
+                pause = _ANNOUNCE_EVERY
+                while True:
+                    client.set(key, 1, ex=_ANNOUNCED_FOR)
+                    outage.back()
+                    if ended.wait(pause):
+                        client.delete(key)
+                        return
+        except Exception as error:  # whatever it is, the worker goes on; its text may name the server
+            outage.gone(type(error).__name__)
+            pause = 1.0
+
+
+def _told_by_us(record: logging.LogRecord) -> bool:
+    """Whether Celery's line is not about an outage: of those our own lines tell, once each."""
+    args = record.args
+    if isinstance(args, dict):
+        return args.get("description") != "rejected"
+    lost = isinstance(args, tuple) and bool(args) and args[0] == _LOST
+    return not lost and record.msg != _CONNECTING
 
 
 def _keep_logging(**_: object) -> None:

@@ -23,7 +23,7 @@ from throttled.exceptions import StoreUnavailableError
 
 from worker.model import WaitKind
 from worker.reasons import reason_of
-from worker.waits import HERE, Waits
+from worker.waits import HERE, Outage, Waits
 
 T = TypeVar("T")
 
@@ -181,7 +181,7 @@ class _Fallback:
         self._common = common
         self._own = own
         self._ask_again = 0.0
-        self._away_since: float | None = None
+        self._outage = Outage(log, "Redis", "this process keeps rate and cool-down by itself")
 
     def cooling(self) -> float:
         answer = self._ask(self._common.cooling)
@@ -196,26 +196,16 @@ class _Fallback:
         self._ask(lambda: self._common.cool(seconds))
 
     def _ask(self, question: Callable[[], T]) -> T | None:
-        """Return its answer, or None while Redis is away; a line in the log when it goes, one when it is back."""
-        now = time.monotonic()
-        if now < self._ask_again:
+        """Return its answer, or None while Redis is away."""
+        if time.monotonic() < self._ask_again:
             return None
         try:
             answer = question()
         except (redis.RedisError, StoreUnavailableError) as error:
             self._ask_again = time.monotonic() + REDIS_PAUSE
-            if self._away_since is None:
-                self._away_since = now
-                log.warning(
-                    "Redis does not answer (%s): this process keeps rate and cool-down by itself until it does",
-                    reason_of(error),
-                )
+            self._outage.gone(reason_of(error))
             return None
-        if self._away_since is not None:
-            log.warning(
-                "Redis answers again after %.0f s: rate and cool-down are shared", now - self._away_since
-            )
-            self._away_since = None
+        self._outage.back()
         return answer
 
 

@@ -7,6 +7,7 @@ into the ledger, where `status` and the waiting command find it.
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +71,36 @@ class Waits:
                 if one.kind
             ]
         return gravest(going_on)
+
+
+class Outage:
+    """Logs that something went away in one line, and in another one that it is back. Shared by threads."""
+
+    def __init__(
+        self, log: logging.Logger, what: str, meanwhile: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._what = what
+        self._meanwhile = meanwhile
+        self._clock = clock
+        self._since: float | None = None
+        self._lock = threading.Lock()
+
+    def gone(self, reason: str) -> None:
+        """It does not answer; ``reason`` holds no secret."""
+        with self._lock:
+            if self._since is None:
+                self._since = self._clock()
+                self._log.warning("%s does not answer (%s): %s", self._what, reason, self._meanwhile)
+
+    def back(self) -> None:
+        """It answers; a line only where it did not before."""
+        if self._since is None:
+            return
+        with self._lock:
+            if self._since is not None:
+                self._log.warning("%s answers again after %s", self._what, span(self._clock() - self._since))
+                self._since = None
 
 
 HERE = Waits()

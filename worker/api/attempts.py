@@ -215,7 +215,7 @@ def _seen(error: Again) -> str:
 
 def _too_long(seconds: float) -> Throttled:
     return Throttled(
-        f"the service asked for {seconds:.0f} s without requests (HTTP 429 or 503), longer than it is waited for",
+        f"the service asked for {seconds:.0f} s without requests (HTTP 429 or 503), too long to wait for",
         "wait a while; --patience says how long to wait, --rate keeps below the limit",
         seconds,
     )

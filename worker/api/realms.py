@@ -155,7 +155,8 @@ class Realms:
                     raise Conflict(f"the realm {realm.host} is in state {realm.status}", "ask Bandwidth why")
                 if max(slept, time.monotonic() - start) >= wait:
                     raise Unavailable(
-                        f"the realm {realm.host} is still {realm.status or 'without a state'} after {wait:g} s",
+                        f"the realm {realm.host} is still {realm.status or 'without a state'} "
+                        f"after {wait:g} s",
                         "try again in a minute: the realm need not be made again",
                     )
                 self._sleep(pause)

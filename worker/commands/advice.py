@@ -9,7 +9,8 @@ from typing import Any
 
 from worker import codes
 from worker.codes import Cure
-from worker.importing.owners import alive, described
+from worker.importing.owners import alive
+from worker.ledger import shown
 from worker.model import JobState, OnExisting, Status
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
@@ -133,7 +134,7 @@ def _undo_step(summary: Mapping[str, Any]) -> str:
     if summary["undo_state"] == "done":
         return ""
     if _at_work(summary):
-        return f"undo is at work ({described(summary['undo_by'])}): {_taken_back(summary)}"
+        return f"undo is at work ({shown(summary['undo_by'])}): {_taken_back(summary)}"
     failed = summary["undo"].get("failed", 0)
     if sum(summary["undo"].values()) >= summary["undo_rows"] and failed:
         return f"undo could not take everything back: {_taken_back(summary)}; try again with: {undo}"

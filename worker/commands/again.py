@@ -19,9 +19,10 @@ from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.owners import alive, described, owner
+from worker.importing.owners import alive, free_dead_holder, owner
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.sweep import free_the_dead
+from worker.ledger import shown
 from worker.model import Job, JobState, OnExisting, Options
 from worker.roster import Roster
 
@@ -116,7 +117,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {described(_writer(session, job))}",
+            f"job {job_id} is being worked on by {shown(_writer(session, job))}",
             f"let it end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not session.settings.broker:
@@ -214,6 +215,7 @@ def _somebody_works_on(session: Session, job: Job) -> bool:
 
 def _take_over(session: Session, job: Job) -> None:
     """Hold the account, and end the leases of processes that died on this machine."""
+    free_dead_holder(session.ledger, job)
     session.ledger.jobs.take(job, owner())
     free_the_dead(session.ledger, job.id)
 

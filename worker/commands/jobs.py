@@ -16,14 +16,17 @@ from rich.text import Text
 from worker import report as results
 from worker.commands import watch
 from worker.commands.advice import undo_word
+from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, results_option, yes_option
 from worker.commands.over import refuse_unfinished
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
+from worker.commands.waiting import narrator
 from worker.errors import UsageError
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
+from worker.waits import worded
 
 _PLANS = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"}
 """States of a job that is kept as a plan, in words."""
@@ -109,17 +112,32 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
     """Say how far JOB is: counts, rate, time left."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
+    waits = watch.waits_of(session, job)
     with watch.interruptible() as interrupt:
         screen = ProgressScreen()
-        with screen.running():
+        with narrator.following(waits.current), screen.running():
             while follow and session.ledger.jobs.state(job_id).active:
-                screen.show(session.ledger.chunks.progress(job_id))
+                progress = session.ledger.chunks.progress(job_id)
+                screen.show(progress)
+                waits.look_once(progress.settled)
                 if interrupt.wait(_LOOK_EVERY):
                     sys.exit(130)
+    _tell_status(session, job_id, waits, as_json=as_json)
+
+
+def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
     job = session.ledger.jobs.get(job_id)
-    tell_summary(results.summary(session.ledger, job, results.folder_of(job)), as_json=as_json)
+    progress = session.ledger.chunks.progress(job_id)
+    wait = None
+    if job.state in (JobState.RUNNING, JobState.PAUSED):
+        waits.look_once(progress.settled)
+        wait = waits.current()
+    summary = results.summary(session.ledger, job, results.folder_of(job))
+    tell_summary({**summary, "waits": worded(wait) if wait else None}, as_json=as_json)
     if job.state is JobState.RUNNING:
-        _tell_pace(job, session.ledger.chunks.progress(job_id))
+        _tell_pace(job, progress)
+    if wait:
+        say(worded(wait), "yellow")
 
 
 @click.command("report")
@@ -154,7 +172,8 @@ def _tell_pace(job: Job, progress: Progress) -> None:
     """Rate since the start and time left at that rate."""
     if not (job.started and progress.settled):
         return
-    rate = progress.settled / max((utc_now() - job.started).total_seconds(), 0.001)
+    worked = (utc_now() - job.started).total_seconds() - job.paused_seconds
+    rate = progress.settled / max(worked, 0.001)
     left = dt.timedelta(seconds=round((progress.rows - progress.settled) / rate))
     say(f"{progress.settled:,} of {progress.rows:,} rows, {rate:,.1f} rows/s, {left} left")
 

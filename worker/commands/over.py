@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from worker.errors import Conflict, JobBusy
-from worker.importing.owners import alive, described
+from worker.importing.owners import alive
 from worker.importing.sweep import free_the_dead
-from worker.ledger import Ledger
+from worker.ledger import Ledger, shown
 
 
 def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
@@ -19,10 +19,10 @@ def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
         raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
     writer = ledger.jobs.writer(job.host, job.account)
     if writer and writer.job == job.id and alive(writer.owner):
-        raise JobBusy(f"job {job.id} is being undone by {described(writer.owner)}", "wait until that has ended")
+        raise JobBusy(f"job {job.id} is being undone by {shown(writer.owner)}", "wait until that has ended")
     free_the_dead(ledger, job.id)
     if owners := ledger.chunks.recall(job.id):
         raise JobBusy(
-            f"job {job.id} still has requests in flight ({', '.join(map(described, owners))})",
+            f"job {job.id} still has requests in flight ({', '.join(map(shown, owners))})",
             f"wait a minute or two; {why}",
         )

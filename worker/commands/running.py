@@ -15,7 +15,7 @@ from worker.commands.session import Session
 from worker.importing.decide import Decide
 from worker.importing.deliver import stop_when_too_many_failed
 from worker.importing.look import RosterRows
-from worker.importing.owners import owner
+from worker.importing.owners import free_dead_holder, owner
 from worker.importing.plan import Draft, Pages, free, plan, start
 from worker.model import Action, Job, JobState
 from worker.roster import Roster
@@ -23,6 +23,7 @@ from worker.roster import Roster
 
 def begin(session: Session, job: Job) -> None:
     """Enter the job and say its id, so that it can be resumed whatever happens next."""
+    free_dead_holder(session.ledger, job)
     session.ledger.jobs.begin(job, owner())
     try:
         session.audit(job.id)

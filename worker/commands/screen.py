@@ -19,6 +19,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -28,6 +29,7 @@ from rich.text import Text
 from worker import codes
 from worker.commands import advice, terminal
 from worker.commands.terminal import visible
+from worker.commands.waiting import narrator
 from worker.importing.tally import Tally
 from worker.ledger import Progress as JobProgress
 from worker.model import Action, JobState, Status
@@ -144,8 +146,25 @@ class _PlainConsole(HarmlessConsole):
         super().print(*objects, **{"width": max(wide, default=_UNBOUNDED), **more})
 
 
+class _Remaining(TimeRemainingColumn):
+    """The time left; none while something is waited for, since it would be that of before."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if narrator.text else super().render(task)
+
+
+class _Doing(TextColumn):
+    """What is being done: rows, or a wait."""
+
+    def render(self, task: Task) -> Text:
+        return Text(visible(narrator.text) or "rows", style="yellow" if narrator.text else "")
+
+
 class ProgressScreen:
-    """Progress of one job: a bar on a terminal, a line now and then elsewhere."""
+    """Progress of one job: a bar on a terminal, a line now and then elsewhere.
+
+    On a terminal the bar says what is waited for; elsewhere the narrator has lines of its own for that.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         console = HarmlessConsole(stderr=True)
@@ -155,28 +174,24 @@ class ProgressScreen:
         self._first: int | None = None
         if console.is_terminal and not quiet:
             self._bar = Progress(
-                SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
-                MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-                console=console, transient=True,
+                SpinnerColumn(), _Doing(""), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"), _Remaining(), console=console, transient=True,
             )  # fmt: skip
             self._task = self._bar.add_task("rows", total=None, rate="")
 
-    def show(self, progress: JobProgress, note: str = "") -> None:
-        """Where the job stands now; ``note``: why it waits."""
+    def show(self, progress: JobProgress) -> None:
+        """Where the job stands now."""
         if self._first is None:
             self._first = progress.settled
         rate = (progress.settled - self._first) / max(time.monotonic() - self._began, 0.001)
         if self._bar is not None:
             self._bar.update(
-                self._task, total=progress.rows, completed=progress.settled, rate=f"{rate:,.0f} rows/s",
-                description=note or "rows",
+                self._task, total=progress.rows, completed=progress.settled,
+                rate="" if narrator.text else f"{rate:,.0f} rows/s",
             )  # fmt: skip
-        elif not self._quiet and time.monotonic() - self._told >= _LINE_EVERY:
+        elif not self._quiet and not narrator.text and time.monotonic() - self._told >= _LINE_EVERY:
             self._told = time.monotonic()
-            say(
-                f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s"
-                + (f"; {note}" if note else "")
-            )
+            say(f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -184,7 +199,7 @@ class ProgressScreen:
         if self._bar is None:
             yield
             return
-        with self._bar:
+        with self._bar, narrator.on_a_bar():
             yield
 
 

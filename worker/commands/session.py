@@ -19,6 +19,7 @@ from click.core import ParameterSource
 from worker import __version__, throttle, trust
 from worker.api import Api, proxies
 from worker.commands.terminal import say, visible
+from worker.commands.waiting import narrator
 from worker.importing.job import operator
 from worker.importing.station import Posts, Station, request_budget
 from worker.ledger import Act, Ledger
@@ -55,6 +56,7 @@ class Session:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         self._warn = warn
+        narrator.start()
         for warning in self.warnings if warn else ():
             say(f"warning: {warning}", "yellow")
 
@@ -179,4 +181,6 @@ def log_to_stderr(level: int) -> None:
     handler.setFormatter(line)
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(logging.WARNING)
+    # Of a lost connection it logs the driver's traceback, each time; we say it in one line of our own.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     logging.getLogger("worker").setLevel(level)

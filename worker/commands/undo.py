@@ -18,10 +18,10 @@ from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import TryLater
-from worker.importing.owners import owner
+from worker.importing.owners import free_dead_holder, owner
 from worker.importing.packing import open_page
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
-from worker.ledger import Progress
+from worker.ledger import Progress, shown
 from worker.model import Job
 
 _MEANINGS = {
@@ -87,6 +87,7 @@ def undo(
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
+    free_dead_holder(session.ledger, job)
     session.ledger.jobs.take(job, owner())
     with freed_on_failure(session, job_id):
         session.audit(job_id)

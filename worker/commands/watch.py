@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -13,15 +14,19 @@ from typing import Any
 
 from worker import report
 from worker.commands import advice
+from worker.commands.job_waits import JobWaits, Patience, nobody
 from worker.commands.screen import ProgressScreen, say, tell_summary
 from worker.commands.session import Session
-from worker.errors import TryLater
+from worker.commands.waiting import narrator
+from worker.errors import LedgerAway, SiprosterError, TryLater
 from worker.importing.packing import open_page
-from worker.importing.sweep import sweep
+from worker.importing.station import Posts
+from worker.importing.sweep import SWEEPER, sweep
 from worker.ledger import Ledger
-from worker.model import Job, JobState, Status
+from worker.model import Endpoint, Job, JobState, Status, WaitKind
 from worker.seal import Seal
 from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
+from worker.waits import HERE
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at the ledger."""
@@ -29,8 +34,13 @@ _LOOK_EVERY = 0.1
 _SWEEP_EVERY = 1.0
 """Seconds between two sweeps: somebody is waiting."""
 
-_NO_WORKER_AFTER = 15.0
-"""Seconds without any progress after which the user is asked whether a worker runs at all."""
+_LOOK_AT_WAITS_EVERY = 0.5
+"""Seconds between two looks at what the job waits for."""
+
+_ASK_FOR_WORKERS_EVERY = 3.0
+"""Seconds between two questions to the broker who is there."""
+
+_INTERRUPTED = "interrupted: the command that ran it was ended"
 
 _STOPPED = {
     "authentication_refused": 2, "account_not_found": 3, "not_allowed": 4, "max_failed": 11, "not_after": 11,
@@ -46,13 +56,19 @@ class Interrupted(Exception):
 def broker_queue(session: Session) -> CeleryQueue:
     """The queue of the broker; Unavailable when it does not answer."""
     queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
-    queue.check()
+    with HERE.entered(WaitKind.BROKER, "no answer yet"):
+        queue.check()
     return queue
 
 
 def put_on_queue(session: Session, job_id: str) -> None:
-    """Leave a started job to the workers."""
-    sweep(session.ledger, broker_queue(session), job_id)
+    """Leave a started job to the workers, and say where there is none."""
+    queue = broker_queue(session)
+    session.ledger.jobs.hand_over(job_id, SWEEPER)
+    sweep(session.ledger, queue, job_id)
+    job = session.ledger.jobs.get(job_id)
+    if not queue.workers(job):
+        say(f"warning: {nobody(job.account)}", "yellow")
 
 
 def run(
@@ -71,7 +87,7 @@ def run(
     with interruptible() as interrupt:
         try:
             if session.settings.broker:
-                _watch(session, job_id, broker_queue(session), interrupt)
+                _run_with_workers(session, job_id, interrupt)
             else:
                 _run_embedded(session, job_id, interrupt)
         except Interrupted:
@@ -114,7 +130,7 @@ def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """The first signal sets the event; a second one leaves at once."""
+    """The first signal sets the event; a second one leaves at once. What is ignored (nohup) stays so."""
     event = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -122,7 +138,8 @@ def interruptible() -> Iterator[threading.Event]:
             os._exit(130)
         event.set()
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in heard if signal.getsignal(number) is not signal.SIG_IGN]
     before = [signal.signal(number, on_signal) for number in numbers]
     try:
         yield event
@@ -131,80 +148,118 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def _run_with_workers(session: Session, job_id: str, interrupt: threading.Event) -> None:
+    queue = broker_queue(session)
+    session.ledger.jobs.hand_over(job_id, SWEEPER)
+    if why := _watch(session, job_id, queue, interrupt):
+        session.ledger.jobs.pause(job_id, why)
+
+
 def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> None:
     station = session.station
     job = session.ledger.jobs.get(job_id)
     app = make_app(session.posts, station)
     name = queue_name(session.ledger.identity, job.host, job.account)
+    why = _INTERRUPTED
     try:
         with embedded_worker(app, name):
             try:
-                _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt)
+                why = _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt)
             finally:
                 station.stopping.set()  # what is in flight ends, nothing new starts
     finally:
-        _leave(session, job_id)
+        _leave(session, job_id, why)
 
 
-def _leave(session: Session, job_id: str) -> None:
+def _leave(session: Session, job_id: str, why: str) -> None:
     """Nobody works on the job any more: others may write to the account, and it can be resumed."""
     if session.ledger.jobs.state(job_id).active:
-        if session.ledger.jobs.paused(job_id) is None:
-            session.ledger.jobs.pause(job_id, "interrupted: the command that ran it was ended")
+        session.ledger.jobs.pause(job_id, why)
         session.ledger.jobs.let_go(job_id)
 
 
-def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> None:
-    """Show progress and sweep until the job is over or its patience ends; Interrupted when asked to."""
+def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> str:
+    """Show progress and sweep until the job is over (returns "") or its patience ends (returns why).
+
+    Raises Interrupted when asked to end, and LedgerAway where the ledger stays away longer than patience.
+    """
     jobs, chunks = session.ledger.jobs, session.ledger.chunks
-    patience = jobs.get(job_id).options.patience
-    screen = ProgressScreen()
-    adviser = _Adviser(bool(session.settings.broker))
-    next_sweep = 0.0
-    with screen.running():
-        while jobs.state(job_id).active:
-            pause = jobs.paused(job_id)
-            if pause and pause.waited > patience:
-                return
-            if time.monotonic() >= next_sweep:
-                _sweep(session, job_id, queue)
-                next_sweep = time.monotonic() + _SWEEP_EVERY
-            progress = chunks.progress(job_id)
-            screen.show(progress, f"waiting: {pause.why}" if pause else adviser.note(progress.settled))
+    job = jobs.get(job_id)
+    patience = Patience(job.options.patience)
+    waits = JobWaits(session.ledger, job, patience, _workers_of(session, queue, job))
+    screen, sweeps, looks, asks = ProgressScreen(), _Rhythm(), _Rhythm(), _Rhythm()
+    with narrator.following(waits.current), screen.running():
+        while True:
+            with waits.trying(WaitKind.LEDGER, LedgerAway):
+                if not jobs.state(job_id).active:
+                    screen.show(chunks.progress(job_id))
+                    return ""
+                with waits.trying(WaitKind.BROKER, TryLater):
+                    if sweeps.beat(_SWEEP_EVERY):
+                        sweep(session.ledger, queue, job_id)
+                    if asks.beat(_ASK_FOR_WORKERS_EVERY):
+                        waits.ask_for_workers()
+                progress = chunks.progress(job_id)
+                screen.show(progress)
+                if looks.beat(_LOOK_AT_WAITS_EVERY):
+                    waits.look(progress.settled)
+            waits.check_ledger()
+            if cause := patience.spent_on:
+                return cause.why
             if interrupt.wait(_LOOK_EVERY):
                 raise Interrupted
-        screen.show(chunks.progress(job_id))
 
 
-def _sweep(session: Session, job_id: str, queue: CeleryQueue) -> None:
-    try:
-        sweep(session.ledger, queue, job_id)
-    except TryLater as later:
-        say(later.message, "yellow")
+def waits_of(session: Session, job: Job) -> JobWaits:
+    """Return what a job waits for, for somebody who looks on and gives nothing up."""
+    workers = None
+    if broker := session.settings.broker:
+        # Of the broker alone: whoever looks on needs neither the key nor the service's credentials.
+        posts = Posts(broker, "", (), Endpoint(job.host, job.account))
+        queue = CeleryQueue(make_app(posts), session.ledger.identity)
+        workers = _workers_of(session, queue, job)
+    return JobWaits(session.ledger, job, Patience(math.inf), workers)
 
 
-class _Adviser:
-    """Notices that no worker takes anything, which nobody else could tell the user."""
+def _workers_of(session: Session, queue: CeleryQueue, job: Job) -> Callable[[], list[str]] | None:
+    return (lambda: queue.workers(job)) if session.settings.broker else None
 
-    def __init__(self, broker: bool) -> None:
-        self._broker = broker
-        self._settled = -1
-        self._since = time.monotonic()
 
-    def note(self, settled: int) -> str:
-        if settled != self._settled:
-            self._settled, self._since = settled, time.monotonic()
-        if self._broker and time.monotonic() - self._since > _NO_WORKER_AFTER:
-            return "no progress: does a `siproster worker` run with this broker, ledger and account?"
-        return ""
+class _Rhythm:
+    """Something that is done now and then."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def beat(self, seconds: float) -> bool:
+        """Whether it is time to do it; then not again for so many seconds."""
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + seconds
+        return True
 
 
 def _tell_interrupted(session: Session, job_id: str) -> int:
-    if session.settings.broker:
-        say(f"no longer watching; the workers go on with job {job_id}")
-        say(f"  follow it:  siproster status {job_id} --follow")
-        say(f"  cancel it:  siproster cancel {job_id}")
-    else:
+    if not session.settings.broker:
         say("interrupted; what was in flight has ended, nothing is lost")
         say(f"  go on with: siproster resume {job_id}")
+        return 130
+    if _nobody_works(session, job_id):
+        say(
+            f"no longer watching; job {job_id} waits for a worker: start one with `siproster worker`",
+            "yellow",
+        )
+    else:
+        say(f"no longer watching; the workers go on with job {job_id}")
+    say(f"  follow it:  siproster status {job_id} --follow")
+    say(f"  cancel it:  siproster cancel {job_id}")
     return 130
+
+
+def _nobody_works(session: Session, job_id: str) -> bool:
+    """Whether the broker says that no worker is there; where it says nothing, nothing is known."""
+    try:
+        job = session.ledger.jobs.get(job_id)
+        return not CeleryQueue(make_app(session.posts), session.ledger.identity).workers(job)
+    except SiprosterError:
+        return False

@@ -1,33 +1,71 @@
-"""Who works: machine and process."""
+"""Who works: machine and process, and whether that process may still be there."""
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+from pathlib import Path
+
+from worker.errors import JobBusy
+from worker.ledger import Ledger, shown
+from worker.model import Job, JobState
+from worker.waits import span
+
+
+@functools.cache
+def _owner(pid: int) -> str:
+    began = _began(pid)
+    return f"{platform.node()}:{pid}{f'.{began}' if began else ''}"
 
 
 def owner() -> str:
-    """This process, as leases name it."""
-    return f"{platform.node()}:{os.getpid()}"
+    """Return this process as leases name it: ``machine:pid``, on Linux ``machine:pid.start``.
 
-
-def described(worker: str) -> str:
-    """Return an ``owner`` in words: ``process 30587 on vm``."""
-    machine, _, pid = worker.rpartition(":")
-    return f"process {pid} on {machine}" if machine else worker
+    ``start`` tells it from a later process that got its number, as after a container's restart.
+    """
+    return _owner(os.getpid())
 
 
 def alive(worker: str) -> bool:
-    """Whether an ``owner`` may still be there; of another machine's processes nothing is known."""
-    machine, _, pid = worker.rpartition(":")
+    """Return whether an ``owner`` may still be there; of another machine's processes nothing is known."""
+    machine, _, process = worker.rpartition(":")
     if not machine:
         return False
     if machine != platform.node():
         return True
+    pid, _, began = process.partition(".")
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return not began or _began(int(pid)) in ("", began)
+
+
+def free_dead_holder(ledger: Ledger, job: Job) -> None:
+    """End the hold on the account of a process of this machine that died while it planned, or undid, a job.
+
+    Raises JobBusy where that process ran a job: what it sent may still arrive, so that job comes first.
+    """
+    writer = ledger.jobs.writer(job.host, job.account)
+    if writer is None or writer.job == job.id or ":" not in writer.owner or alive(writer.owner):
+        return
+    if ledger.jobs.state(writer.job) in (JobState.RUNNING, JobState.PAUSED):
+        raise JobBusy(
+            f"job {writer.job} was writing to account {job.account} when its process ({shown(writer.owner)}) "
+            f"died; it keeps the account for {span(writer.left)}",
+            f"go on with it: siproster resume {writer.job}; or end it: siproster cancel {writer.job}",
+        )
+    ledger.jobs.release_dead(writer.job, writer.owner)
+
+
+def _began(pid: int) -> str:
+    """When a process began, in the kernel's ticks since its boot; empty where the system doesn't tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+    # The name in parentheses may hold anything; the 20th field behind it is the start (proc(5)).
+    return stat.rpartition(")")[2].split()[19]

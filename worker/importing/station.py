@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from worker import throttle
 from worker.api import Api
-from worker.errors import Stopping, UsageError
+from worker.errors import SiprosterError, Stopping, UsageError
 from worker.importing.deliver import Delivery
 from worker.importing.owners import owner
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, Options
 from worker.seal import Seal
+from worker.waits import HERE, Outage
+
+log = logging.getLogger(__name__)
 
 _BUDGET = 60.0
+
+_TELL_EVERY = 1.0
+"""Seconds from which on the ledger is told of a wait, and between two times that it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,10 @@ class Station:
     def __init__(self, posts: Posts) -> None:
         self.posts = posts
         self.stopping = threading.Event()
+        self.ledger_outage = Outage(log, "the ledger", "its chunks wait, and come back with a sweep")
         self._deliveries: dict[str, Delivery] = {}
+        self._job = ""
+        self._teller: threading.Thread | None = None
         self._lock = threading.Lock()
         self._counted = (0, 0)
         self._apis: dict[tuple[float | None, float], Api] = {}
@@ -64,6 +75,7 @@ class Station:
         """The job's delivery in this process; UsageError when it is not this worker's to do."""
         job = self.ledger.jobs.get(job_id)
         with self._lock:
+            self._tell_waits(job_id)
             known = self._deliveries.get(job_id)
             # `resume` may have given the job other bounds since.
             if known is None or known.job.options != job.options:
@@ -71,6 +83,27 @@ class Station:
                 self._deliveries.clear()  # one writing job at a time per account
                 known = self._deliveries[job_id] = self._open(job)
             return known
+
+    def _tell_waits(self, job_id: str) -> None:
+        """From now on the ledger is told what this process waits for while it works on the job."""
+        self._job = job_id
+        if self._teller is None:
+            self._teller = threading.Thread(target=self._tell_for_ever, name="waits", daemon=True)
+            self._teller.start()
+
+    def _tell_for_ever(self) -> None:
+        told = ""
+        while not self.stopping.wait(_TELL_EVERY):
+            wait = HERE.gravest()
+            wait = wait if wait and wait.waited >= _TELL_EVERY else None
+            # Where the ledger is away nobody could read it there, either.
+            with suppress(SiprosterError):
+                if told and (wait is None or told != self._job):
+                    self.ledger.waits.tell(told, owner(), None)
+                    told = ""
+                if wait:
+                    told = self._job
+                    self.ledger.waits.tell(told, owner(), wait)
 
     def check(self, job: Job) -> None:
         """UsageError when host, account or key of this process are not the job's."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress, Unanswered
-from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer
+from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
 from worker.ledger.rows import Page, Rows
 from worker.ledger.store import Store
 from worker.ledger.undo import DeedKey, Undoing, Undone
@@ -37,6 +37,7 @@ __all__ = [
     "Undoing",
     "Undone",
     "Writer",
+    "shown",
 ]  # fmt: skip
 
 

@@ -49,8 +49,8 @@ _RENEW = text("""
     UPDATE chunks SET lease_until = :until
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _PROGRESS = text("""
-    UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0, unanswered = 0, waits_for = '',
-        settled = settled + :settled, troubled = troubled + :troubled
+    UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0,
+        unanswered = 0, waits_for = '', settled = settled + :settled, troubled = troubled + :troubled
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _AWAY = text("""
     UPDATE chunks SET away = :away
@@ -75,7 +75,8 @@ _RELEASE = text("""
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
 _GO_ON = text(f"""
-    UPDATE jobs SET state = 'running', why = '', paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL
+    UPDATE jobs SET state = 'running', why = '', paused = NULL,
+        paused_seconds = paused_seconds + {PAUSED_SO_FAR}
     WHERE id = :job AND state = 'paused'""")  # noqa: S608  no value comes in
 _PROGRESS_OF = text("""
     SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(settled), 0) AS settled,

@@ -54,7 +54,8 @@ _PAUSED = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
 _START = text(f"""
     UPDATE jobs SET state = 'running', why = '', paused_seconds = paused_seconds
-            + CASE WHEN finished IS NULL THEN {PAUSED_SO_FAR} WHEN :now > finished THEN :now - finished ELSE 0 END,
+            + CASE WHEN finished IS NULL THEN {PAUSED_SO_FAR}
+                WHEN :now > finished THEN :now - finished ELSE 0 END,
         paused = NULL, finished = NULL, started = coalesce(started, :now)
     WHERE id = :job AND state IN ('planning', 'running', 'paused', 'stopped')""")  # noqa: S608  no value comes in
 _PAUSE = text("""
@@ -144,6 +145,12 @@ class Pause:
 
     why: str
     waited: float
+
+
+def shown(owner: str) -> str:
+    """Return the owner of a hold or a lease as people read it: machine and process number."""
+    machine, colon, process = owner.rpartition(":")
+    return f"{machine}{colon}{process.partition('.')[0]}"
 
 
 class Jobs:
@@ -375,8 +382,8 @@ class Jobs:
             return
         other = connection.execute(_WRITER, values).one()
         raise JobBusy(
-            f"job {other.job} is writing to account {job.account} on {job.host} ({other.owner}); its hold ends "
-            f"in {other.until - now:.0f} s, unless it gives a sign of life",
+            f"job {other.job} is writing to account {job.account} on {job.host} "
+            f"({shown(other.owner)}); its hold ends in {other.until - now:.0f} s, unless it goes on",
             f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
         )
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from worker.errors import LedgerError, UsageError
+from worker.errors import LedgerAway, LedgerError, UsageError
 from worker.files import make_folder, new_file
 from worker.ledger.schema import migrate
 from worker.reasons import reason_of
@@ -192,9 +192,17 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise LedgerError(
+        kind = LedgerAway if _may_come_back(error) else LedgerError
+        raise kind(
             f"the ledger failed: {reason_of(error.orig or error)}",
             "nothing that was committed is lost: put the cause right, then `siproster resume JOB`",
         ) from None
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger failed: {reason_of(error)}") from error
+
+
+def _may_come_back(error: DBAPIError) -> bool:
+    """Whether PostgreSQL is away, restarts, or has no connection to spare for the moment."""
+    state = getattr(error.orig, "sqlstate", "")  # SQLite's errors have none, not even None
+    unreachable = state is None and isinstance(error, OperationalError)
+    return error.connection_invalidated or unreachable or str(state).startswith(("08", "57P", "533"))

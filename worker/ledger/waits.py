@@ -19,9 +19,9 @@ _TELL = text("""
     ON CONFLICT (job, process) DO UPDATE SET kind = excluded.kind, reason = excluded.reason,
         since = excluded.since, until = excluded.until, seen_at = excluded.seen_at""")
 _CLEAR = text("DELETE FROM waits WHERE job = :job AND process = :process")
-_OF_JOB = text(
-    "SELECT kind, reason, since, until FROM waits WHERE job = :job AND seen_at BETWEEN :from AND :to"
-)
+_OF_JOB = text("""
+    SELECT kind, reason, since, until FROM waits
+    WHERE job = :job AND seen_at BETWEEN :from AND :to""")
 
 # Who is on the queue waits for a worker, and not for the service.
 _AWAY_OF = text("""

@@ -1,0 +1,197 @@
+"""What a job waits for, gathered from this process, the ledger and the broker; and how long that may last."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from worker.errors import LedgerAway, TryLater
+from worker.ledger import Ledger, shown
+from worker.model import Job, Wait, WaitKind
+from worker.waits import HERE, gravest, span
+
+_BOUND = frozenset({WaitKind.LEDGER, WaitKind.BROKER, WaitKind.ACCOUNT, WaitKind.SERVICE, WaitKind.WORKER})
+"""Waits that ``--patience`` ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing of a job that waits: the job itself, a chunk, the broker."""
+
+    key: object
+    kind: WaitKind
+    reason: str
+    """In the words that the kind leaves open."""
+    why: str
+    """``code: sentence``, as the job keeps it when this ends it."""
+    already: float = 0.0
+    """Seconds that it had waited when it was first seen."""
+    counts: bool = True
+    """Whether it waits at this moment, and not for its turn."""
+
+
+class Patience:
+    """How long each cause has lasted, by this process's monotonic ``clock``, which nobody can set."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._looked = clock()
+        self._waited: dict[object, float] = {}
+        self._causes: list[Cause] = []
+
+    def look(self, causes: Sequence[Cause]) -> None:
+        """What waits now; what is gone begins anew when it comes back."""
+        passed = self._clock() - self._looked
+        self._looked += passed
+        self._causes = list(causes)
+        self._waited = {one.key: self._next(one, passed) for one in causes}
+
+    def _next(self, cause: Cause, passed: float) -> float:
+        if cause.key not in self._waited:
+            return cause.already
+        return self._waited[cause.key] + (passed if cause.counts else 0.0)
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the longest cause has lasted."""
+        return max(self._waited.values(), default=0.0)
+
+    @property
+    def spent_on(self) -> Cause | None:
+        """The cause that has lasted longer than anybody waits; None while there is none."""
+        over = [one for one in self._causes if self._waited[one.key] > self.seconds]
+        return max(over, key=lambda one: self._waited[one.key], default=None)
+
+    def waits(self) -> list[Wait]:
+        """Each cause as a wait."""
+        return [self._wait(one) for one in self._causes if one.counts]
+
+    def _wait(self, cause: Cause) -> Wait:
+        waited = self._waited[cause.key]
+        return Wait(cause.kind, cause.reason, waited, self.left(waited), by_patience=True)
+
+    def left(self, waited: float) -> float | None:
+        """Seconds until somebody who has waited so long gives up; None: nobody does."""
+        return None if math.isinf(self.seconds) else self.seconds - waited
+
+
+class JobWaits:
+    """What one job waits for.
+
+    ``workers`` tells which worker processes answer for it; without it the command itself is its worker.
+    """
+
+    def __init__(
+        self, ledger: Ledger, job: Job, patience: Patience, workers: Callable[[], list[str]] | None
+    ) -> None:
+        self._ledger = ledger
+        self._job = job
+        self._patience = patience
+        self._workers = workers
+        self._present: list[str] | None = None
+        self._failing: dict[WaitKind, Cause] = {}
+        self._settled = -1
+        self._progress = time.monotonic()
+        self._waits: list[Wait] = []
+        self._writer = ""
+
+    @property
+    def no_worker(self) -> bool:
+        """Whether the broker said that no worker answers."""
+        return self._present == []
+
+    @contextmanager
+    def trying(self, kind: WaitKind, fault: type[LedgerAway | TryLater]) -> Iterator[None]:
+        """Wait for what fails here as long as patience lasts, and don't raise it."""
+        try:
+            with HERE.entered(kind, "no answer yet"):
+                yield
+        except fault as error:
+            self._failing[kind] = Cause(kind, kind, error.message, f"{kind}: {error.message}")
+        else:
+            self._failing.pop(kind, None)
+
+    def ask_for_workers(self) -> None:
+        """Ask the broker who is there; Unavailable where it does not answer."""
+        if self._workers:
+            self._present = self._workers()
+
+    def look(self, settled: int) -> None:
+        """Gather what the ledger tells. ``settled``: rows that have their outcome."""
+        if settled != self._settled:
+            self._settled, self._progress = settled, time.monotonic()
+        self._patience.look([*self._failing.values(), *self._causes()])
+        self._waits = [*self._ledger.waits.of(self._job.id), *self._leases()]
+
+    def look_once(self, settled: int) -> None:
+        """Ask the broker, too, and gather; where it does not answer, that is what is waited for."""
+        with self.trying(WaitKind.BROKER, TryLater):
+            self.ask_for_workers()
+        self.look(settled)
+
+    def check_ledger(self) -> None:
+        """The same while the ledger itself is away; raises LedgerAway when it stayed so for too long."""
+        if WaitKind.LEDGER not in self._failing:
+            return
+        self._patience.look(list(self._failing.values()))
+        if self._patience.spent_on:
+            raise LedgerAway(
+                self._failing[WaitKind.LEDGER].reason, "it is safe to `siproster resume` the job"
+            )
+
+    def current(self) -> Wait | None:
+        """Return what to tell now. Asks nobody, so that it can be called while others are waited for."""
+        here = HERE.gravest()
+        waits = [*([here] if here else []), *self._waits, *self._patience.waits()]
+        worst = gravest(waits)
+        if worst is None or worst.kind not in _BOUND:
+            return worst
+        waited = max(worst.waited, max(one.waited for one in waits if one.kind is worst.kind))
+        return replace(worst, waited=waited, left=self._patience.left(waited), by_patience=True)
+
+    def _causes(self) -> Iterator[Cause]:
+        if pause := self._ledger.jobs.paused(self._job.id):
+            yield Cause("pause", WaitKind.SERVICE, _reason(pause.why), pause.why, pause.waited)
+        for away in self._ledger.waits.away(self._job.id):
+            again = f"; tried again in {span(away.left)}" if away.left > 1 else ""
+            yield Cause(
+                away.seq, WaitKind.SERVICE, _reason(away.why) + again, away.why, away.unanswered, away.waits
+            )
+        writer = self._ledger.jobs.writer(self._job.host, self._job.account)
+        self._writer = writer.owner if writer else ""
+        if writer and writer.job != self._job.id:
+            reason = f"job {writer.job} writes to {self._job.account} ({shown(writer.owner)})"
+            yield Cause(WaitKind.ACCOUNT, WaitKind.ACCOUNT, reason, f"account_busy: {reason}")
+        if self.no_worker:
+            reason = nobody(self._job.account)
+            yield Cause(WaitKind.WORKER, WaitKind.WORKER, reason, f"no_worker: {reason}")
+
+    def _leases(self) -> list[Wait]:
+        """Claims of processes that are gone, of which nothing comes before their leases end."""
+        idle = time.monotonic() - self._progress
+        return [
+            Wait(WaitKind.LEASE, f"a worker on {lease.owner.rpartition(':')[0]}", idle, lease.left)
+            for lease in self._ledger.waits.leases(self._job.id)
+            if self._is_gone(lease.owner)
+        ]
+
+    def _is_gone(self, holder: str) -> bool:
+        if self._workers is None:  # whoever runs the job has its account
+            return holder != self._writer
+        machine = holder.rpartition(":")[0]
+        return self._present is not None and machine not in {one.rpartition(":")[0] for one in self._present}
+
+
+def nobody(account: str) -> str:
+    """Return the words for an account that no worker answers for."""
+    return f"no worker answers for account {account}: start one with `siproster worker`"
+
+
+def _reason(why: str) -> str:
+    """``code: the service did …`` as it goes on after "waiting for the service: "."""
+    text = why.partition(": ")[2] or why
+    return f"it {text.removeprefix('the service ')}" if text.startswith("the service ") else text

@@ -1,0 +1,133 @@
+"""Tells what a command waits for: a line at once, then now and then, and one when it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from worker.commands.terminal import say
+from worker.model import Wait, WaitKind
+from worker.waits import HERE, over, worded
+
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at what is waited for."""
+
+_SOON = 1.5
+"""Seconds from which on a wait is worth a word: within 3 seconds something is said."""
+
+_SAY_EVERY = 12.0
+"""Seconds between two lines about the same wait."""
+
+_CHANGED = 3.0
+"""Seconds between two lines about different waits."""
+
+_GONE = 1.0
+"""Seconds without a wait after which it is over; between two attempts there is none for a moment."""
+
+_SLOW = 10.0
+"""Seconds from which on an answer that came after all is worth a word."""
+
+Source = Callable[[], Wait | None]
+
+
+class Narrator:
+    """Says on stderr, or beside a progress bar, what ``source`` waits for. ``clock``: monotonic seconds."""
+
+    def __init__(
+        self,
+        source: Source,
+        tell: Callable[[str], None] = lambda text: say(text, "yellow"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._tell = tell
+        self._clock = clock
+        self._told: Wait | None = None
+        """The wait that is going on and was told."""
+        self._began = self._seen = 0.0
+        self._said: dict[WaitKind | None, float] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._on_bar = False
+        self.text = ""
+        """What is waited for now, for a progress bar; empty: nothing."""
+
+    def start(self) -> None:
+        """Look now and then, in a thread of its own, for as long as the process lives."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="narrator", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Say no more. Afterwards the process may fork."""
+        if self._thread:
+            self._stopped.set()
+            self._thread.join()
+
+    @contextmanager
+    def following(self, source: Source) -> Iterator[None]:
+        """Tell what another source waits for, for the length of a block."""
+        before, self._source = self._source, source
+        try:
+            yield
+        finally:
+            self._source, self._told, self.text = before, None, ""
+
+    @contextmanager
+    def on_a_bar(self) -> Iterator[None]:
+        """A progress bar shows ``text``: no lines meanwhile."""
+        self._on_bar = True
+        try:
+            yield
+        finally:
+            self._on_bar, self._told = False, None
+
+    def look(self) -> None:
+        """Look once, and say what there is to say."""
+        wait, now = self._source(), self._clock()
+        if wait is None or wait.waited < _SOON:
+            self.text = ""
+            if self._told and now - self._seen >= _GONE:
+                self._tell_over(self._told)
+            return
+        self.text = worded(wait)
+        self._seen = now
+        if self._told is None:
+            self._began = now - wait.waited
+        if now - self._said.get(self._rhythm(wait), float("-inf")) >= self._pause(wait):
+            self._line(self.text)
+            self._said[wait.kind] = self._said[None] = now
+            self._told = wait
+
+    def _rhythm(self, wait: Wait) -> WaitKind | None:
+        """Lines about one kind of wait keep their distance; so do, a smaller one, all lines."""
+        going_on = self._told is not None and self._told.kind is wait.kind
+        return wait.kind if going_on or wait.kind is WaitKind.ANSWER else None
+
+    def _pause(self, wait: Wait) -> float:
+        if self._rhythm(wait):
+            return _SAY_EVERY
+        return 0.0 if self._told is None else _CHANGED
+
+    def _tell_over(self, told: Wait) -> None:
+        seconds = self._seen - self._began
+        if told.kind is not WaitKind.ANSWER or seconds >= _SLOW:  # a slow service is no news each time
+            self._line(over(told, seconds))
+        self._told = None
+
+    def _line(self, text: str) -> None:
+        if not self._on_bar:
+            self._tell(text)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_LOOK_EVERY):
+            # Whatever happens here must not end the command's work.
+            with contextlib.suppress(Exception):
+                self.look()
+
+
+narrator = Narrator(HERE.gravest)
+"""The narrator of this process; a command with settings starts it."""
