@@ -109,8 +109,8 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     ledger.chunks.intend(claim, 60, sealed_as("a"))
-    ledger.chunks.split(claim, b"kept", 4, 2, lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
-    ledger.chunks.split(claim, b"kept", 3, 1, lambda seq: b"moved")
+    ledger.chunks.split(claim, b"kept", [4, 5], lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
+    ledger.chunks.split(claim, b"kept", [3], lambda seq: b"moved")
     assert backwards(ledger, job) == [(1, 0, b"begun 1"), (0, 0, b"a/0")]
     assert ledger.undoing.rows(job.id) == 1
     moved = claimed(ledger, job, 1)
@@ -190,7 +190,7 @@ def planned(ledger: Ledger) -> Job:
     job = make_job()
     ledger.jobs.begin(job, "desk:1")
     ledger.jobs.add_realm(job.id, 0, "", Realm("17", "office.example"))
-    ledger.chunks.add(job.id, 0, 2, 2, b"sealed")
+    ledger.chunks.add(job.id, 0, [2, 3], b"sealed")
     ledger.chunks.add_settled(job.id, 1, [Outcome(4, Status.UNCHANGED)], b"sealed too", 5.0)
     ledger.jobs.has_read(job.id, 3, {}, requests=4, retries=1)
     return job
