@@ -128,14 +128,13 @@ def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger)
     ledger.undoing.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
     ledger.undoing.record(job.id, [Undone(4, "kept", "digest_differs", "somebody"), Undone(5, "failed")])
     assert other_ledger.undoing.begun(job.id)
-    assert other_ledger.undoing.over(job.id) == {2, 4}
+    assert other_ledger.undoing.results_of(job.id, [2, 4, 99]).keys() == {2, 4}
     assert ledger.undoing.counts(job.id) == {"removed": 1, "failed": 2, "kept": 1}
     ledger.undoing.record(job.id, [Undone(3, "restored")])
     assert other_ledger.undoing.results(job.id, 3, 4) == {
         3: Undone(3, "restored"),
         4: Undone(4, "kept", "digest_differs", "somebody"),
     }
-    assert ledger.undoing.over(job.id) == {2, 3, 4}
     assert not ledger.undoing.begun(make_job().id)
 
 
@@ -160,12 +159,19 @@ def test_what_is_in_doubt(ledger: Ledger) -> None:
 
 
 def test_what_can_not_be_proven(ledger: Ledger) -> None:
-    """Lines whose user may be the job's, the last ones first."""
+    """Lines whose user may be the job's are kept at the end, but for those that have a result."""
     job = start_job(ledger, ROWS)
-    codes = ["origin_unknown", "", "origin_unknown", "digest_differs"]
+    codes = ["origin_unknown", "", "case_differs;origin_unknown", "digest_differs"]
     outcomes = [Outcome(line, Status.UNCHANGED, code=code) for line, code in enumerate(codes, 2)]
     ledger.chunks.record(claimed(ledger, job), outcomes, 60)
-    assert ledger.undoing.unproven(job.id) == [4, 2]
+    ledger.undoing.record(job.id, [Undone(2, "removed")])
+    for _ in range(2):
+        ledger.undoing.keep_rest(job.id, "nobody knows")
+    assert ledger.undoing.results(job.id, 0, 99) == {
+        2: Undone(2, "removed"),
+        4: Undone(4, "kept", "origin_unknown", "nobody knows"),
+    }
+    assert ledger.undoing.unproven(job.id) == 1
 
 
 def test_forgotten_with_the_job(ledger: Ledger) -> None:

@@ -255,9 +255,7 @@ class LedgerMachine(RuleBasedStateMachine):
         kept = [line for line in worker.lines if line not in moved]
 
         def write() -> None:
-            self.ledger.chunks.split(
-                worker.claim, sealed(kept), moved, lambda seq: self._moved(seq, moved)
-            )
+            self.ledger.chunks.split(worker.claim, sealed(kept), moved, lambda seq: self._moved(seq, moved))
 
         if self._as_late(worker, write):
             self.chunks[worker.claim.seq].lines = worker.lines = kept
