@@ -21,7 +21,7 @@ from tests.scripted import Asked, Told, scripted, spoken
 from worker import wire
 from worker.api.deadline import Backend, Deadline
 from worker.api.transport import LONGEST_PIECE, Interrupted, Transport, unpacked
-from worker.errors import AccountNotFound, AnswerLost, StopJob, Unavailable
+from worker.errors import AccountNotFound, AnswerLost, ForeignAnswer, StopJob, Unavailable
 from worker.model import Answer, Echo, EntryError, Family, Stored
 
 PAGE = b'<html xmlns="http://www.w3.org/1999/xhtml"><body><p>Please log in</p></body></html>'
@@ -65,7 +65,7 @@ def test_a_404_of_somebody_else_makes_nobody_absent(naps: Naps, permits: Permits
     with served(always(Told(404, body)), naps, budget=0) as (_, api):
         with pytest.raises(Unavailable, match="is malformed"):
             api.find(Family.ACCOUNT, None, "alice")
-        with pytest.raises(AnswerLost, match="is malformed"):
+        with pytest.raises(ForeignAnswer, match="HTTP 404"):
             api.delete(Family.REALM, REALM, STORED, permits)
         with pytest.raises(Unavailable, match="is malformed"):
             api.realm("acme")
@@ -73,14 +73,35 @@ def test_a_404_of_somebody_else_makes_nobody_absent(naps: Naps, permits: Permits
             list(api.credentials(Family.ACCOUNT, None))
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"<R><ResponseStatus><Description>no</Description></ResponseStatus></R>"]
-)
-def test_a_404_of_the_service(naps: Naps, permits: Permits, body: bytes) -> None:
-    """It may lack its code, or all of its text: then the one that was asked for is not there."""
+def test_a_404_of_the_service(naps: Naps, permits: Permits) -> None:
+    """It may lack its code: then the one that was asked for is not there."""
+    body = b"<R><ResponseStatus><Description>no</Description></ResponseStatus></R>"
     with served(always(Told(404, body)), naps, budget=0) as (_, api):
         assert api.find(Family.ACCOUNT, None, "alice") is None
         assert api.delete(Family.REALM, REALM, STORED, permits) is False
+
+
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize(("listed", "there"), [(("bob",), False), (("17",), True), (("18",), False)])
+def test_a_404_without_a_word(
+    naps: Naps, permits: Permits, family: Family, listed: tuple[str, ...], there: bool
+) -> None:
+    """It may be anybody's: the list must not show the user, either; a change that it answers was lost."""
+    body = entries(*listed).replace(b"<UserName>1", b"<UserName>alice</UserName><x>1")
+    body = body.replace(b"7</UserName>", b"7</x>").replace(b"8</UserName>", b"8</x>")
+    there = there or (family is Family.ACCOUNT and listed == ("18",))
+
+    def answer(asked: Asked) -> Told:
+        return Told(200, body) if "?" in asked.path else Told(404)
+
+    with served(with_token(answer), naps, budget=0) as (_, api):
+        with pytest.raises(ForeignAnswer, match="HTTP 404"):
+            api.delete(family, REALM, STORED, permits)
+        if there:
+            with pytest.raises(Unavailable, match="shows a user in its list"):
+                api.read(family, REALM, STORED)
+        else:
+            assert api.read(family, REALM, STORED) is None
 
 
 @pytest.mark.parametrize(
@@ -217,12 +238,58 @@ def test_an_echo_of_something_else_tells_nothing(
 
 def test_an_echo_of_what_was_sent(naps: Naps, permits: Permits) -> None:
     """Another case, or an echo without digest and realm, is no contradiction."""
-    echoes = echo_of("ALICE", ALICE.hash1.upper(), REALM.host.upper()) + echo_of("bob", "", "")
+    silent = "<SipCredential><UserName>bob</UserName></SipCredential>"
+    echoes = echo_of("ALICE", ALICE.hash1.upper(), REALM.host.upper()) + silent
     body = response(f"<ValidSipCredentials>{echoes}</ValidSipCredentials><Errors>{error_of('')}</Errors>")
     with served(always(Told(201, body)), naps) as (_, api):
         answer = api.create(Family.ACCOUNT, REALM, [ALICE, BOB], permits)
     assert [echo.composite for echo in answer.accepted] == ["ALICE", "bob"]
     assert answer.refused == (EntryError("23009", "exists"),)
+
+
+WHOLE = {
+    "Id": "9", "RealmId": REALM.id, "UserName": "alice", "Hash1": ALICE.hash1, "Hash1b": ALICE.hash1b,
+    "Realm": REALM.host, "HttpVoiceV2AppId": ALICE.application,
+}  # fmt: skip
+LIES = [
+    *({tag: ""} for tag in ("Hash1", "Hash1b", "Realm", "HttpVoiceV2AppId")),
+    {"Hash1": ALICE.hash1b}, {"Hash1b": ALICE.hash1}, {"Hash1b": "x" * 65}, {"Realm": "other.example"},
+    {"RealmId": "18"}, {"HttpVoiceV2AppId": "00000000-0000-0000-0000-000000000000"},
+]  # fmt: skip
+
+
+def told_of_alice(naps: Naps, permits: Permits, told: dict[str, str], more: str = "") -> Answer:
+    inner = "".join(f"<{tag}>{text}</{tag}>" for tag, text in told.items())
+    valid = f"<ValidSipCredentials><SipCredential>{inner}</SipCredential></ValidSipCredentials>{more}"
+    with served(always(Told(201, response(valid))), naps) as (_, api):
+        return api.create(Family.REALM, REALM, [ALICE, BOB], permits)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_echo_that_contradicts_what_was_sent(naps: Naps, permits: Permits, lie: dict[str, str]) -> None:
+    """All that was sent is held against all that is echoed, and nothing is no digest."""
+    assert told_of_alice(naps, permits, WHOLE | lie).accepted == ()
+
+
+@pytest.mark.parametrize("left_out", [tag for tag in WHOLE if tag != "UserName"])
+def test_an_echo_that_leaves_something_out(naps: Naps, permits: Permits, left_out: str) -> None:
+    """What an echo does not tell is not known, and contradicts nothing."""
+    told = {tag: text for tag, text in WHOLE.items() if tag != left_out}
+    assert [one.composite for one in told_of_alice(naps, permits, told).accepted] == ["alice"]
+
+
+@pytest.mark.parametrize("hash1", [ALICE.hash1, ""])
+def test_an_entry_that_is_told_twice(naps: Naps, permits: Permits, hash1: str) -> None:
+    """Stored twice, or stored and refused by its digest: such an entry is not told."""
+    echo = f"<SipCredential><UserName>alice</UserName><Hash1>{hash1}</Hash1></SipCredential>"
+    refused = f"<Errors><Error><ErrorCode>23019</ErrorCode>{echo}</Error></Errors>"
+    answer = told_of_alice(naps, permits, WHOLE, refused)
+    assert (answer.accepted, answer.refused) == ((), ())
+    nameless = f"<SipCredential><Hash1>{ALICE.hash1}</Hash1></SipCredential>"
+    answer = told_of_alice(naps, permits, WHOLE, refused.replace(echo, nameless))
+    assert (answer.accepted, answer.refused) == ((), ())
+    again = f"<ValidSipCredentials>{echo}</ValidSipCredentials>"
+    assert told_of_alice(naps, permits, WHOLE, again).accepted == ()
 
 
 # The deadline

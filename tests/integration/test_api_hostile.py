@@ -25,8 +25,16 @@ from tests.integration.api_client import Naps, Permits, credential
 from tests.scripted import Asked, Scripted, Told, scripted
 from worker import __version__, throttle, wire
 from worker.api import Api
-from worker.errors import AnswerLost, ListRefused, SiprosterError, StopJob, TryLater, Unavailable
-from worker.model import Endpoint, Family, Realm
+from worker.errors import (
+    AnswerLost,
+    ForeignAnswer,
+    ListRefused,
+    SiprosterError,
+    StopJob,
+    TryLater,
+    Unavailable,
+)
+from worker.model import Endpoint, Family, Realm, Stored
 
 ROOT = Path(__file__).parents[2]
 REALM = Realm("7", "acme-0a1b2c.auth.bandwidth.com")
@@ -186,12 +194,69 @@ def test_a_success_that_is_not_the_services(naps: Naps, permits: Permits, body: 
             api.realms()
 
 
-def test_a_refusal_that_is_not_the_services(naps: Naps, permits: Permits) -> None:
-    """A proxy's 400 names no entry: the list may be split, and nothing of the page is repeated."""
-    page = Told(400, b"<html>Blocked by policy 4711<br></html>")
-    with served(always(page), naps) as (_, api), pytest.raises(ListRefused) as caught:
+@pytest.mark.parametrize("body", [b"", b"<html>Blocked by policy 4711<br></html>", b"<html/>"])
+@pytest.mark.parametrize("status", [400, 405, 409, 413, 418])
+def test_a_refusal_that_is_not_the_services(naps: Naps, permits: Permits, status: int, body: bytes) -> None:
+    """A proxy's page settles no write: it may have been done, and nothing of the page is repeated."""
+    realm, stored = REALM, Stored("17", "alice", REALM.host)
+    with served(always(Told(status, body)), naps) as (_, api):
+        for write in (
+            lambda: api.create(Family.ACCOUNT, realm, [ALICE], permits),
+            lambda: api.update(Family.ACCOUNT, realm, stored, ALICE, permits),
+            lambda: api.delete(Family.ACCOUNT, realm, stored, permits),
+        ):
+            with pytest.raises(ForeignAnswer) as caught:
+                write()
+            assert caught.value.text == f"HTTP {status}"
+            assert "4711" not in str(caught.value)
+
+
+def test_the_services_own_words_refuse_a_write(naps: Naps, permits: Permits) -> None:
+    """With a code or without one, whatever the status."""
+    for said in ("<ErrorCode>23006</ErrorCode>", "<Description>no</Description>"):
+        body = f"<R><ResponseStatus>{said}</ResponseStatus></R>".encode()
+        with served(always(Told(409, body)), naps) as (_, api), pytest.raises(ListRefused):
+            api.create(Family.ACCOUNT, REALM, [ALICE], permits)
+
+
+STOPS = [Told(401), Told(403), Told(302), Told(407), Told(404),
+         Told(404, b"<R><ResponseStatus><ErrorCode>4022</ErrorCode></ResponseStatus></R>")]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", STOPS, ids=lambda told: f"{told.status}{told.body[:1]!r}")
+def test_what_stops_a_job_does_not_settle_its_write(naps: Naps, permits: Permits, told: Told) -> None:
+    """The account is locked, they say, or somebody else answers: the list may have been stored."""
+    with served(always(told), naps) as (_, api):
+        with pytest.raises(StopJob) as caught:
+            api.create(Family.ACCOUNT, REALM, [ALICE], permits)
+        assert caught.value.unconfirmed
+        with pytest.raises(StopJob) as caught:
+            list(api.credentials(Family.ACCOUNT, None))
+        assert not caught.value.unconfirmed
+
+
+@pytest.mark.parametrize(("statuses", "unconfirmed"), [((429,), False), ((503,), True), ((503, 429), True)])
+def test_what_was_put_off_until_patience_ended(
+    naps: Naps, permits: Permits, statuses: tuple[int, ...], unconfirmed: bool
+) -> None:
+    """A 429 did nothing; behind a 503 the list may have been stored."""
+    answers = iter(statuses)
+    answer = with_token(lambda _: Told(next(answers, statuses[-1])))
+    with served(answer, naps, budget=3) as (_, api), pytest.raises(TryLater) as caught:
         api.create(Family.ACCOUNT, REALM, [ALICE], permits)
-    assert str(caught.value) == "HTTP 400"
+    assert caught.value.unconfirmed is unconfirmed
+
+
+def test_what_was_never_sent(naps: Naps, permits: Permits) -> None:
+    """Without a token, or without a connection, nothing was sent."""
+    with served(lambda _: Told(401), naps) as (_, api), pytest.raises(StopJob) as caught:
+        api.create(Family.ACCOUNT, REALM, [ALICE], permits)
+    assert not caught.value.unconfirmed
+    endpoint = Endpoint("http://127.0.0.1:9", "9900001", username="u", password="p")
+    with closing(Api(endpoint, throttle.local(None), sleep=naps.sleep, budget=1)) as api:
+        with pytest.raises(Unavailable) as away:
+            api.create(Family.ACCOUNT, REALM, [ALICE], permits)
+        assert not away.value.unconfirmed
 
 
 # Secrets

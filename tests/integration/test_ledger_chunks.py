@@ -108,7 +108,7 @@ def test_a_job_that_is_still_read_has_no_work(ledger: Ledger) -> None:
     """A chunk is not to be had before the whole roster is in the ledger."""
     job = make_job()
     ledger.jobs.begin(job, "desk:1")
-    ledger.chunks.add(job.id, 0, 2, 1, b"sealed")
+    ledger.chunks.add(job.id, 0, [2], b"sealed")
     assert ledger.chunks.claim(job.id, 0, "desk:1", LEASE) is None
     ledger.jobs.start(job.id)
     assert ledger.chunks.claim(job.id, 0, "desk:1", LEASE) is not None
@@ -142,7 +142,7 @@ LATE: dict[str, Callable[[Ledger, Claim], object]] = {
     "renew": lambda ledger, claim: ledger.chunks.renew(claim, LEASE),
     "end": lambda ledger, claim: ledger.chunks.end(claim, b"other rows", 60, 9, 9),
     "release": lambda ledger, claim: ledger.chunks.release(claim, 60, [3], 9, 9),
-    "split": lambda ledger, claim: ledger.chunks.split(claim, b"kept", 5, 1, lambda seq: b"moved"),
+    "split": lambda ledger, claim: ledger.chunks.split(claim, b"kept", [5], lambda seq: b"moved"),
     "set_away": lambda ledger, claim: ledger.chunks.set_away(claim, True),
 }
 
@@ -333,7 +333,7 @@ def test_a_split_loses_no_row(ledger: Ledger, job: Job, clock: Clock) -> None:
     """Both halves of a suspect chunk are there, in doubt, under numbers of their own, and add up."""
     claimed(ledger, job)
     clock.advance(LEASE + 1)
-    ledger.chunks.split(claimed(ledger, job), b"kept", 3, 2, lambda seq: b"moved to %d" % seq)
+    ledger.chunks.split(claimed(ledger, job), b"kept", [3, 4], lambda seq: b"moved to %d" % seq)
     assert ledger.chunks.progress(job.id).rows == 5
     assert ledger.chunks.sealed(job.id, 0) == b"kept"
     moved = claimed(ledger, job, 2)

@@ -109,8 +109,8 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     ledger.chunks.intend(claim, 60, sealed_as("a"))
-    ledger.chunks.split(claim, b"kept", 4, 2, lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
-    ledger.chunks.split(claim, b"kept", 3, 1, lambda seq: b"moved")
+    ledger.chunks.split(claim, b"kept", [4, 5], lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
+    ledger.chunks.split(claim, b"kept", [3], lambda seq: b"moved")
     assert backwards(ledger, job) == [(1, 0, b"begun 1"), (0, 0, b"a/0")]
     assert ledger.undoing.rows(job.id) == 1
     moved = claimed(ledger, job, 1)
@@ -128,14 +128,13 @@ def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger)
     ledger.undoing.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
     ledger.undoing.record(job.id, [Undone(4, "kept", "digest_differs", "somebody"), Undone(5, "failed")])
     assert other_ledger.undoing.begun(job.id)
-    assert other_ledger.undoing.over(job.id) == {2, 4}
+    assert other_ledger.undoing.results_of(job.id, [2, 4, 99]).keys() == {2, 4}
     assert ledger.undoing.counts(job.id) == {"removed": 1, "failed": 2, "kept": 1}
     ledger.undoing.record(job.id, [Undone(3, "restored")])
     assert other_ledger.undoing.results(job.id, 3, 4) == {
         3: Undone(3, "restored"),
         4: Undone(4, "kept", "digest_differs", "somebody"),
     }
-    assert ledger.undoing.over(job.id) == {2, 3, 4}
     assert not ledger.undoing.begun(make_job().id)
 
 
@@ -160,12 +159,19 @@ def test_what_is_in_doubt(ledger: Ledger) -> None:
 
 
 def test_what_can_not_be_proven(ledger: Ledger) -> None:
-    """Lines whose user may be the job's, the last ones first."""
+    """Lines whose user may be the job's are kept at the end, but for those that have a result."""
     job = start_job(ledger, ROWS)
-    codes = ["origin_unknown", "", "origin_unknown", "digest_differs"]
+    codes = ["origin_unknown", "", "case_differs;origin_unknown", "digest_differs"]
     outcomes = [Outcome(line, Status.UNCHANGED, code=code) for line, code in enumerate(codes, 2)]
     ledger.chunks.record(claimed(ledger, job), outcomes, 60)
-    assert ledger.undoing.unproven(job.id) == [4, 2]
+    ledger.undoing.record(job.id, [Undone(2, "removed")])
+    for _ in range(2):
+        ledger.undoing.keep_rest(job.id, "nobody knows")
+    assert ledger.undoing.results(job.id, 0, 99) == {
+        2: Undone(2, "removed"),
+        4: Undone(4, "kept", "origin_unknown", "nobody knows"),
+    }
+    assert ledger.undoing.unproven(job.id) == 1
 
 
 def test_forgotten_with_the_job(ledger: Ledger) -> None:
@@ -190,7 +196,7 @@ def planned(ledger: Ledger) -> Job:
     job = make_job()
     ledger.jobs.begin(job, "desk:1")
     ledger.jobs.add_realm(job.id, 0, "", Realm("17", "office.example"))
-    ledger.chunks.add(job.id, 0, 2, 2, b"sealed")
+    ledger.chunks.add(job.id, 0, [2, 3], b"sealed")
     ledger.chunks.add_settled(job.id, 1, [Outcome(4, Status.UNCHANGED)], b"sealed too", 5.0)
     ledger.jobs.has_read(job.id, 3, {}, requests=4, retries=1)
     return job

@@ -99,7 +99,7 @@ class LedgerMachine(RuleBasedStateMachine):
         jobs.add_realm(self.job.id, 0, "", Realm("17", "office.example"), looked=False)
         for seq, size in enumerate(sizes):
             lines = list(range(line, line + size))
-            self.ledger.chunks.add(self.job.id, seq, line, size, sealed(lines))
+            self.ledger.chunks.add(self.job.id, seq, lines, sealed(lines))
             self.chunks[seq] = Chunk(lines)
             assert self.ledger.chunks.claim(self.job.id, seq, "early:1", LEASE) is None
             line += size
@@ -255,9 +255,7 @@ class LedgerMachine(RuleBasedStateMachine):
         kept = [line for line in worker.lines if line not in moved]
 
         def write() -> None:
-            self.ledger.chunks.split(
-                worker.claim, sealed(kept), moved[0], len(moved), lambda seq: self._moved(seq, moved)
-            )
+            self.ledger.chunks.split(worker.claim, sealed(kept), moved, lambda seq: self._moved(seq, moved))
 
         if self._as_late(worker, write):
             self.chunks[worker.claim.seq].lines = worker.lines = kept

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.deliveries import process, told
 from tests.integration.test_deliver_updates import Died, held_rows
 from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
-from tests.unit.registrar import Batch, Registrar, in_other_case, lose
+from tests.unit.registrar import Batch, Registrar, lose, respells
 from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
 from worker.importing.deeds import deed_of, seal_deeds
 from worker.importing.packing import ChunkRow
@@ -23,6 +23,7 @@ from worker.seal import Seal
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 REMOVED, RESTORED, LOST = ("removed", ""), ("restored", ""), ("failed", "answer_lost")
+UNPROVEN = ("kept", "origin_unknown")
 
 
 def done(ledger: Ledger, registrar: Registrar, *chunks: list[ChunkRow], **options: Any) -> Job:
@@ -120,7 +121,7 @@ def test_a_second_undoing_asks_nothing(ledger: Ledger) -> None:
 
 
 def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock) -> None:
-    """The deeds of two claims of one row: the later one counts (guard: ``_once_a_line``)."""
+    """The deeds of two claims of one row: the later one counts (guard: ``Undo._open``)."""
     api = Registrar()
     (row,) = held_rows(api, 1)
     job = start_job(ledger, [row], looked=True)
@@ -135,7 +136,7 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
         clock.advance(61)
     somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
     ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
-    assert undo(ledger, job, api) == {2: RESTORED}
+    assert undo(ledger, job, api, include_unproven=True) == {2: RESTORED}
     assert (api.puts, len(api.reads)) == (["user2"], 2)
 
 
@@ -161,7 +162,7 @@ def test_begun_and_never_done(ledger: Ledger) -> None:
 def test_what_was_made_wrongly_goes_too(ledger: Ledger) -> None:
     """A user stored under another spelling is the job's own making."""
     api = Registrar()
-    api.echo = in_other_case
+    respells(api)
     job = done(ledger, api, rows_of(1))
     assert told(ledger, job) == {2: (Status.FAILED, "case_differs")}
     assert undo(ledger, job, api) == {2: REMOVED}
@@ -235,17 +236,109 @@ def test_an_application_that_nobody_asked_for(ledger: Ledger) -> None:
 # Doubt
 
 
-def test_what_can_not_be_proven_is_kept(ledger: Ledger) -> None:
-    """Answers lost on an account that nobody had looked at: kept, without asking about them."""
+@pytest.mark.parametrize("looked", [False, True])
+def test_what_can_not_be_proven_is_kept(ledger: Ledger, *, looked: bool) -> None:
+    """Answers were lost: kept, without a look. Asked for expressly, it goes, where nobody was before."""
     api, rows = Registrar(), rows_of(2)
-    job = start_job(ledger, rows, looked=False)
+    job = start_job(ledger, rows, looked=looked)
     api.after = lose(1)
     with process(ledger, job, api) as worker:
         worker.deliver()
     assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
     asked = len(api.looks)
-    assert undo(ledger, job, api) == dict.fromkeys((2, 3), ("kept", "origin_unknown"))
-    assert (len(api.stored), len(api.looks)) == (2, asked)
+    assert undo(ledger, job, api) == dict.fromkeys((2, 3), UNPROVEN)
+    assert (len(api.stored), len(api.looks), ledger.undoing.unproven(job.id)) == (2, asked, 2)
+    expected = REMOVED if looked else UNPROVEN
+    assert undo(ledger, job, api, include_unproven=True) == dict.fromkeys((2, 3), expected)
+    assert len(api.stored) == (0 if looked else 2)
+
+
+def test_what_another_ledger_has_made_is_kept(ledger: Ledger) -> None:
+    """Two imports of one roster, and ours lost its list before it was stored: theirs stay, and are named."""
+    api, rows = Registrar(), rows_of(3)
+    job = start_job(ledger, rows, looked=True)
+
+    def overtaken(batch: Batch) -> None:
+        for row in rows:
+            api.holds(Credential(row.user, "", HOST, *digests_of(row)))
+        api.before = lambda batch: None
+        lose(1)(batch)
+
+    api.before = overtaken
+    with process(ledger, job, api) as worker:
+        worker.deliver()
+    theirs = dict(api.stored)
+    assert undo(ledger, job, api) == dict.fromkeys((2, 3, 4), UNPROVEN)
+    assert api.stored == theirs
+
+
+def test_what_another_ledger_has_set_is_kept(ledger: Ledger) -> None:
+    """The same with a change of a password: theirs is not set back."""
+    api = Registrar()
+    rows = held_rows(api, 2)
+    job = start_job(ledger, rows, looked=True)
+
+    def overtaken(batch: Batch) -> None:
+        user = batch[0].user
+        somebody_sets(api, user, hash1=batch[0].hash1, hash1b=batch[0].hash1b)
+        lost(batch)
+
+    lost = lose(1)
+    api.before = overtaken
+    with process(ledger, job, api) as worker:
+        worker.deliver()
+    assert told(ledger, job)[2] == (Status.UNCHANGED, "origin_unknown")
+    api.before = lambda batch: None
+    assert undo(ledger, job, api) == {2: UNPROVEN, 3: RESTORED}
+
+
+def test_a_made_one_without_an_id_that_is_gone(ledger: Ledger) -> None:
+    """The answer told no id; gone, it has its line all the same."""
+    api = Registrar()
+    api.echo = lambda echo: replace(echo, id="")
+    job = done(ledger, api, rows_of(1))
+    api.stored.clear()
+    assert undo(ledger, job, api) == {2: REMOVED}
+
+
+def test_what_is_shredded_by_now_is_named(ledger: Ledger, clock: Clock) -> None:
+    """Rows in doubt, or unknown, of which nobody knows the digests any more: kept, and not passed over."""
+    api, rows = Registrar(), [rows_of(3), rows_of(2, first=5)]
+    job = start_job(ledger, *rows, looked=True)
+    claims = [ledger.chunks.claim(job.id, seq, "desk:1", 60) for seq in (0, 1)]
+    assert claims[0]
+    assert claims[1]
+    ledger.chunks.release(claims[0], 0, [3], 0, 0)
+    ledger.chunks.record(claims[1], [Outcome(5, Status.UNKNOWN), Outcome(6, Status.FAILED)], 60)
+    ledger.chunks.end(claims[1], claims[1].sealed, 60, 0, 0)
+    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    clock.advance(8 * 86_400)
+    assert ledger.chunks.shred_expired() == 2
+    assert undo(ledger, job, api) == {3: UNPROVEN, 5: UNPROVEN}
+
+
+def test_a_deletion_that_was_not_done(ledger: Ledger) -> None:
+    """The service says that it is gone already, and still shows it: failed, and done the next time."""
+    api = Registrar()
+    job = done(ledger, api, rows_of(1))
+    api.denies = 1
+    assert undo(ledger, job, api) == {2: LOST}
+    assert undo(ledger, job, api) == {2: REMOVED}
+    assert api.stored == {}
+
+
+def test_a_row_that_crashed_on_its_way(ledger: Ledger) -> None:
+    """It may have been made: found with the job's digests, it is named."""
+    api, rows = Registrar(), rows_of(1)
+    job = start_job(ledger, rows, looked=True)
+    claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+    assert claim is not None
+    ledger.chunks.record(claim, [Outcome(2, Status.FAILED, code="crashed")], 60)
+    ledger.chunks.end(claim, claim.sealed, 60, 0, 0)
+    ledger.jobs.finish(job.id)
+    api.holds(Credential("user2", "", HOST, *digests_of(rows[0])))
+    assert undo(ledger, job, api) == {2: UNPROVEN}
+    assert undo(ledger, job, api, include_unproven=True) == {2: REMOVED}
 
 
 def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[ChunkRow], *, looked: bool) -> Job:
@@ -265,15 +358,15 @@ def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[ChunkRow], 
 
 
 def test_lost_answers_of_a_killed_worker(ledger: Ledger) -> None:
-    """They weren't there before, so what is there with the job's digests is taken back; nobody else's is."""
+    """What is there with the job's digests is kept and named; asked for expressly, it is taken back."""
     api, rows = Registrar(), rows_of(7)
     job = killed_after_its_work(ledger, api, rows, looked=True)
     assert len(api.stored) == 4
     somebody_sets(api, "user5", hash1="c1" * 16)
     api.holds(Credential("user7", "", HOST, "d1" * 16, "e1" * 16))
-    assert undo(ledger, job, api) == {
-        2: REMOVED, 3: REMOVED, 4: REMOVED, 5: ("kept", "digest_differs"), 7: ("kept", "digest_differs"),
-    }  # fmt: skip
+    results = {2: REMOVED, 3: REMOVED, 5: ("kept", "digest_differs"), 7: ("kept", "digest_differs")}
+    assert undo(ledger, job, api) == results | {4: UNPROVEN}
+    assert undo(ledger, job, api, include_unproven=True) == results | {4: REMOVED}
     assert api.digests().keys() == {"user5", "user7"}
 
 
@@ -297,7 +390,9 @@ def test_lost_answers_whose_users_another_job_has_made(
             worker.deliver()
         assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
     ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
-    assert undo(ledger, job, api) == dict.fromkeys((2, 3, 4, 5), ("kept", "origin_unknown"))
+    for include in (False, True):  # this ledger knows of the other job, whatever somebody says
+        results = undo(ledger, job, api, include_unproven=include)
+        assert results == dict.fromkeys((2, 3, 4, 5), UNPROVEN)
     assert api.stored == made
 
 
@@ -306,9 +401,8 @@ def test_lost_answers_where_nobody_had_looked(ledger: Ledger) -> None:
     api, rows = Registrar(), rows_of(4)
     api.holds(Credential("user5", "", HOST, *digests_of(rows[3])))
     job = killed_after_its_work(ledger, api, rows, looked=False)
-    assert undo(ledger, job, api) == {
-        2: REMOVED, 3: REMOVED, 4: ("kept", "origin_unknown"), 5: ("kept", "origin_unknown"),
-    }  # fmt: skip
+    results = undo(ledger, job, api, include_unproven=True)
+    assert results == {2: REMOVED, 3: REMOVED, 4: UNPROVEN, 5: UNPROVEN}
     assert api.digests().keys() == {"user4", "user5"}
 
 
@@ -322,12 +416,12 @@ def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
     ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
     for row in rows:
         api.holds(Credential(row.user, "", HOST, *digests_of(row)))
-    assert undo(ledger, job, api) == {3: REMOVED}
+    assert undo(ledger, job, api, include_unproven=True) == {3: REMOVED}
     assert (api.looks, api.deletions) == (["user3"], ["user3"])
 
 
 def test_an_unknown_row_that_is_there(ledger: Ledger) -> None:
-    """Sent, and never settled: found afterwards with the job's digests, it is taken back."""
+    """Sent, and never settled: found afterwards with the job's digests, it is named."""
     api, rows = Registrar(), rows_of(3)
     job = start_job(ledger, rows, looked=True)
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
@@ -339,7 +433,8 @@ def test_an_unknown_row_that_is_there(ledger: Ledger) -> None:
     ledger.jobs.finish(job.id)
     for row in rows[:2]:
         api.holds(Credential(row.user, "", HOST, *digests_of(row)))
-    assert undo(ledger, job, api) == {2: REMOVED}
+    assert undo(ledger, job, api) == {2: UNPROVEN}
+    assert undo(ledger, job, api, include_unproven=True) == {2: REMOVED}
     assert api.digests().keys() == {"user3"}
 
 

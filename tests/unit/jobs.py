@@ -101,7 +101,7 @@ def start_job(ledger: Ledger, *chunks: list[ChunkRow], looked: bool = False, **o
         page = seal_page(seal, job.id, seq, pages)
         ledger.rows.add_page(job.id, seq, rows[0].line, rows[-1].line, page)
         sealed = seal_chunk(seal, job.id, seq, rows)
-        ledger.chunks.add(job.id, seq, rows[0].line, len(rows), sealed)
+        ledger.chunks.add(job.id, seq, [row.line for row in rows], sealed)
     ledger.jobs.has_read(job.id, sum(map(len, chunks)), {})
     ledger.jobs.start(job.id)
     return ledger.jobs.get(job.id)

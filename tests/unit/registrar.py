@@ -42,6 +42,8 @@ class Registrar:
         self.error: Callable[[EntryError], EntryError | None] = lambda error: error
         self.lag = 0
         """Look-ups that still don't see what is there, unless it is expected to be there."""
+        self.denies = 0
+        """Deletions of which it says that the user is gone already, without doing them."""
         self.behind = 0
         """Reads that still show how a credential was before it was last set."""
         self._earlier: dict[tuple[str, str], Stored] = {}
@@ -130,6 +132,9 @@ class Registrar:
         permit(30.0)
         self.deletions.append(stored.composite)
         self.before([])
+        if self.denies:
+            self.denies -= 1
+            return False
         place = self._place_of(family, realm, stored)
         if place:
             del self.stored[place]
@@ -159,7 +164,11 @@ class Registrar:
         if code:
             return EntryError(code, f"refused with {code}", credential.composite, credential.hash1)
         made = self.stored[place] = self._made(credential)
-        return Echo(made.id, made.composite, made.realm, credential.hash1)
+        application = credential.application or None
+        return Echo(
+            made.id, made.composite, made.realm, credential.hash1, credential.hash1b, application,
+            realm.id if family is Family.REALM else None,
+        )  # fmt: skip
 
     def _made(self, credential: Credential) -> Stored:
         c = credential
@@ -184,6 +193,17 @@ def lose(times: int) -> Callable[[Batch], None]:
 def in_other_case(echo: Echo) -> Echo:
     """For ``echo``: as a service does that stores names in another case."""
     return replace(echo, composite=echo.composite.swapcase())
+
+
+def respells(api: Registrar) -> None:
+    """A service that stores names in another case, and says so."""
+
+    def respell(batch: Batch) -> None:
+        api.stored = {
+            place: replace(one, composite=one.composite.swapcase()) for place, one in api.stored.items()
+        }
+
+    api.after, api.echo = respell, in_other_case
 
 
 def nameless(error: EntryError) -> EntryError:

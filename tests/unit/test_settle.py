@@ -10,8 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.jobs import HOST, OTHER_HOST, digests_of, make_chunk_row, make_realms
-from tests.unit.registrar import Batch, Registrar, in_other_case, lose, nameless, without_echo
-from worker.errors import AuthenticationRefused, ListRefused, Refused, SiprosterError, Throttled, Unavailable
+from tests.unit.registrar import (
+    Batch,
+    Registrar,
+    in_other_case,
+    lose,
+    nameless,
+    respells,
+    without_echo,
+)
+from worker.errors import (
+    AuthenticationRefused,
+    ForeignAnswer,
+    ListRefused,
+    Refused,
+    SiprosterError,
+    Throttled,
+    Unavailable,
+)
 from worker.importing.packing import ChunkRow
 from worker.importing.settle import Settling
 from worker.model import Credential, Echo, EntryError, Family, Outcome, Status
@@ -22,15 +38,13 @@ APPLICATION = "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 class Desk:
     """The rest of a chunk's delivery: takes the outcomes, one for each row, and lets everything go on."""
 
-    def __init__(
-        self, api: Registrar, family: Family = Family.ACCOUNT, *, looked: bool = False, earlier: int = 0
-    ) -> None:
+    def __init__(self, api: Registrar, family: Family = Family.ACCOUNT, *, earlier: int = 0) -> None:
         self.outcomes: dict[int, Outcome] = {}
         self.bounds: list[int] = []
         self.permits: list[float] = []
         self.settling = Settling(
             family,
-            make_realms(looked=looked),
+            make_realms(),
             api,
             permit=self.permits.append,
             record=self.record,
@@ -59,14 +73,15 @@ def credential_of(row: ChunkRow, *, host: str = HOST, application: str = "") -> 
     return Credential(row.user, row.domain, host, *digests_of(row, host), application)
 
 
-def posted(api: Registrar, rows: Sequence[ChunkRow], *, looked: bool = False) -> Desk:
+def posted(api: Registrar, rows: Sequence[ChunkRow]) -> Desk:
     """The desk after one batch."""
-    desk = Desk(api, looked=looked)
+    desk = Desk(api)
     desk.settling.post(rows)
     return desk
 
 
 CREATED, UNKNOWN = (Status.CREATED, ""), (Status.UNKNOWN, "not_mentioned")
+UNPROVEN = (Status.UNCHANGED, "origin_unknown")
 
 
 # Answers that came
@@ -152,7 +167,7 @@ def test_a_stored_row_that_is_not_named() -> None:
     api = Registrar()
     api.echo = lambda echo: None if echo.composite == "bob" else echo
     desk = posted(api, rows_of("alice", "bob"))
-    assert desk.told() == {2: CREATED, 3: (Status.UNCHANGED, "origin_unknown")}
+    assert desk.told() == {2: CREATED, 3: UNPROVEN}
     assert (len(api.posts), api.looks) == (1, ["bob"])
 
 
@@ -166,11 +181,18 @@ def test_an_answer_that_says_nothing_at_all() -> None:
 def test_stored_in_another_case() -> None:
     """An echo in another case is a failure: digests of another spelling can't register."""
     api = Registrar()
-    api.echo = in_other_case
+    respells(api)
     desk = posted(api, rows_of("alice"))
     assert desk.told() == {2: (Status.FAILED, "case_differs")}
     assert "ALICE" in desk.outcomes[2].error
     assert desk.outcomes[2].credential_id == "1"
+
+
+def test_an_echo_in_another_case_than_what_is_stored() -> None:
+    """It is asked for, and what is stored counts; so strange an answer proves nothing."""
+    api = Registrar()
+    api.echo = in_other_case
+    assert posted(api, rows_of("alice")).told() == {2: UNPROVEN}
 
 
 # Names that exist
@@ -346,23 +368,28 @@ def test_a_realm_that_is_gone_fails_its_own_rows_only() -> None:
 # Answers that were lost
 
 
-def test_lost_after_the_commit_in_an_empty_account() -> None:
-    """Where nothing was before the job, what is there now with our digests was made by it."""
-    api = Registrar()
-    api.after = lose(1)
-    desk = posted(api, rows_of("alice", "bob"), looked=True)
-    assert desk.told() == {2: CREATED, 3: CREATED}
-    assert (len(api.posts), api.looks) == (1, ["alice", "bob"])
-    assert desk.settling.in_doubt == set()
-
-
-def test_lost_after_the_commit_elsewhere() -> None:
-    """Where something was before, equal digests don't prove who made them (guard: ``looked``)."""
+def test_lost_after_the_commit() -> None:
+    """What is there now with our digests may be another ledger's work: nothing proves who made it."""
     api = Registrar()
     api.after = lose(1)
     desk = posted(api, rows_of("alice", "bob"))
-    assert set(desk.told().values()) == {(Status.UNCHANGED, "origin_unknown")}
+    assert desk.told() == {2: UNPROVEN, 3: UNPROVEN}
+    assert (len(api.posts), api.looks) == (1, ["alice", "bob"])
     assert desk.outcomes[2].credential_id == "1"
+    assert desk.settling.in_doubt == set()
+
+
+def test_another_ledgers_users_are_not_claimed() -> None:
+    """Our list is lost before it is stored, and somebody makes the same users meanwhile."""
+    api, rows = Registrar(), rows_of("alice", "bob")
+
+    def overtaken(batch: Batch) -> None:
+        for row in rows:
+            api.holds(credential_of(row))
+        lose(1)(batch)
+
+    api.before = overtaken
+    assert posted(api, rows).told() == {2: UNPROVEN, 3: UNPROVEN}
 
 
 def test_lost_before_the_commit() -> None:
@@ -379,19 +406,81 @@ def test_lost_over_somebody_elses_credential() -> None:
     api, rows = Registrar(), rows_of("alice", "bob")
     api.holds(other_password(rows[0]))
     api.after = lose(1)
-    assert posted(api, rows, looked=True).told() == {2: (Status.EXISTS, "digest_differs"), 3: CREATED}
+    assert posted(api, rows).told() == {2: (Status.EXISTS, "digest_differs"), 3: UNPROVEN}
 
 
 def test_a_lagging_list_after_a_lost_answer() -> None:
     """A look-up that lags behind the lost write: the second post says that it exists, and it is read back."""
     api = Registrar()
     api.after, api.lag = lose(1), 1
-    desk = posted(api, rows_of("alice"), looked=True)
-    assert desk.told() == {2: CREATED}
+    assert posted(api, rows_of("alice")).told() == {2: UNPROVEN}
     assert api.posts == [["alice"], ["alice"]]
+
+
+FOREIGN = ForeignAnswer("HTTP 409")
+
+
+def test_a_foreign_refusal_after_the_commit() -> None:
+    """A proxy's 409 to a list that was stored: its rows are asked for."""
+    api = Registrar()
+    api.after = raising(FOREIGN, 1)
+    desk = posted(api, rows_of("alice", "bob"))
+    assert desk.told() == {2: UNPROVEN, 3: UNPROVEN}
+    assert (len(api.posts), api.looks) == (1, ["alice", "bob"])
+
+
+def test_a_foreign_refusal_before_the_commit() -> None:
+    """What does not show then is sent alone; refused so alone, it is unknown, for a look proves little."""
+    api = Registrar()
+
+    def refuse(batch: Batch) -> None:
+        if any(credential.user == "bob" for credential in batch):
+            raise FOREIGN
+
+    api.before = refuse
+    desk = posted(api, rows_of("alice", "bob", "carol"))
+    assert desk.told() == {2: CREATED, 3: (Status.UNKNOWN, "refused"), 4: CREATED}
+    assert "HTTP 409" in desk.outcomes[3].error
+    assert api.posts == [["alice", "bob", "carol"], ["alice"], ["bob"], ["carol"]]
+    assert len(api.looks) == 4
+
+
+@pytest.mark.parametrize("code", ["23019", "23022"])
+def test_a_refusal_does_not_settle_what_was_sent_before(code: str) -> None:
+    """Stored by a first request whose answer was lost, not shown then, and refused the second time."""
     api = Registrar()
     api.after, api.lag = lose(1), 1
-    assert posted(api, rows_of("alice")).told() == {2: (Status.UNCHANGED, "origin_unknown")}
+
+    def refuse(batch: Batch) -> None:
+        if len(api.posts) > 1:
+            raise ListRefused(code, "no")
+
+    api.before = refuse
+    assert posted(api, rows_of("alice")).told() == {2: UNPROVEN}
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("error", [AuthenticationRefused("403"), Unavailable("503")])
+def test_a_stop_after_it_was_sent_leaves_rows_in_doubt(error: SiprosterError, sent: bool) -> None:
+    """A 403 to the list itself, or a 503 until patience ends: it may have been stored all the same."""
+    api = Registrar()
+    error.unconfirmed = sent
+    api.after = raising(error, 1)
+    desk = Desk(api)
+    with pytest.raises(type(error)):
+        desk.settling.post(rows_of("alice", "bob"))
+    assert desk.settling.in_doubt == ({2, 3} if sent else set())
+
+
+def raising(error: SiprosterError, times: int) -> Callable[[Batch], None]:
+    """For ``before`` or ``after``: so often this error."""
+    left = iter(range(times))
+
+    def fail(batch: Batch) -> None:
+        if next(left, None) is not None:
+            raise error
+
+    return fail
 
 
 def test_two_lost_answers_fail_nothing() -> None:
@@ -444,7 +533,7 @@ def test_doubtful_rows_are_asked_for_first() -> None:
     desk = Desk(api, earlier=3)
     desk.settling.in_doubt.update({2, 3})
     desk.settling.ask_and_post(rows)
-    assert desk.told() == {2: (Status.UNCHANGED, "origin_unknown"), 3: CREATED}
+    assert desk.told() == {2: UNPROVEN, 3: CREATED}
     assert api.posts == [["bob"]]
     assert desk.settling.in_doubt == set()
     assert [desk.outcomes[line].attempts for line in (2, 3)] == [3, 4]
@@ -463,7 +552,7 @@ def test_a_row_that_crashes_the_code() -> None:
 
     api.before = crash
     desk = posted(api, rows_of("alice", "bob", "mallory", "carol", "dave"))
-    assert desk.told()[4] == (Status.FAILED, "crashed")
+    assert desk.told()[4] == (Status.UNKNOWN, "crashed")  # it was on its way
     assert [line for line, told in desk.told().items() if told == CREATED] == [2, 3, 5, 6]
     assert "TypeError" in desk.outcomes[4].error
     assert "canary" not in desk.outcomes[4].error
@@ -487,7 +576,7 @@ def test_an_answer_that_crashes_the_code() -> None:
 
     api.after = crash
     desk = posted(api, rows_of("alice", "bob"))
-    assert set(desk.told().values()) == {(Status.UNCHANGED, "origin_unknown")}
+    assert set(desk.told().values()) == {UNPROVEN}
 
 
 def test_a_look_up_that_crashes_the_code() -> None:
@@ -499,8 +588,8 @@ def test_a_look_up_that_crashes_the_code() -> None:
             raise TypeError("Zq8-canary-31f")
 
     api.looking, api.after = crash, lose(1)
-    desk = posted(api, rows_of("alice", "mallory", "bob"), looked=True)
-    assert desk.told() == {2: CREATED, 3: (Status.UNKNOWN, "crashed"), 4: CREATED}
+    desk = posted(api, rows_of("alice", "mallory", "bob"))
+    assert desk.told() == {2: UNPROVEN, 3: (Status.UNKNOWN, "crashed"), 4: UNPROVEN}
     assert "canary" not in desk.outcomes[3].error
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.jobs import HOST, PASSWORD, digests_of, make_chunk_row, make_realms
 from tests.unit.registrar import Batch, Registrar, lose
-from worker.errors import Conflict, NotAllowed, SiprosterError, Unavailable
+from worker.errors import Conflict, ForeignAnswer, NotAllowed, Refused, SiprosterError, Unavailable
 from worker.importing.compare import wanted
 from worker.importing.packing import ChunkRow
 from worker.importing.update import Updating
@@ -18,7 +18,7 @@ from worker.ledger import Fenced
 from worker.model import Credential, Family, Outcome, Realm, Status, Stored
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
-UPDATED = (Status.UPDATED, "")
+UPDATED, UNPROVEN = (Status.UPDATED, ""), (Status.UNCHANGED, "origin_unknown")
 CHANGED = "changed_since_plan"
 
 
@@ -133,14 +133,14 @@ def test_an_application_that_the_look_did_not_show() -> None:
 
 
 def test_what_is_as_wanted_is_not_set() -> None:
-    """Somebody has set it meanwhile: unchanged, no PUT, nothing kept; begun by this job, it is its own."""
+    """Somebody has set it meanwhile: unchanged, no PUT, nothing kept; begun by this job, it may be its."""
     api = Registrar()
     row = row_of(held(api))
     somebody_sets(api, hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
     desk = updated(api, row)
     assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNCHANGED, "")}, [], [])
     desk = updated(api, row, begun=[2])
-    assert (desk.told(), api.puts, desk.kept) == ({2: UPDATED}, [], [])
+    assert (desk.told(), api.puts, desk.kept) == ({2: UNPROVEN}, [], [])
 
 
 def test_what_only_the_list_did_not_show_is_not_set() -> None:
@@ -201,13 +201,64 @@ def test_an_answer_lost_before_the_work() -> None:
 
 
 def test_an_answer_lost_after_the_work() -> None:
-    """It is seen to be done: updated by this job, with one PUT."""
+    """It is seen to be done, with one PUT; that this job did it, and no other ledger's, nobody can prove."""
     api = Registrar()
     row = row_of(held(api))
     api.after = lose(1)
     desk = updated(api, row)
-    assert (desk.told(), api.puts) == ({2: UPDATED}, ["alice"])
+    assert (desk.told(), api.puts) == ({2: UNPROVEN}, ["alice"])
     assert api.digests() == {"alice": digests_of(row)}
+
+
+@pytest.mark.parametrize(("done", "told"), [(True, UNPROVEN), (False, (Status.UNKNOWN, "refused"))])
+def test_a_foreign_refusal(done: bool, told: tuple[Status, str]) -> None:
+    """A proxy's 409 is looked at: it shows, or it is tried once more and is unknown then."""
+    api = Registrar()
+    rows = [row_of(held(api)), row_of(held(api, "bob"), 3)]
+
+    def refuse(batch: Batch) -> None:
+        if batch[0].user == "alice":
+            raise ForeignAnswer("HTTP 409")
+
+    if done:
+        api.after = refuse
+    else:
+        api.before = refuse
+    desk = updated(api, *rows)
+    assert desk.told() == {2: told, 3: UPDATED}
+    assert len(api.puts) == (2 if done else 3)
+    assert desk.updating.in_doubt == set()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_stop_after_it_was_sent_leaves_the_row_in_doubt(sent: bool) -> None:
+    """A 403 to the change itself: it may have been done all the same."""
+    api = Registrar()
+    error = NotAllowed("no")
+    error.unconfirmed = sent
+
+    def refuse(batch: Batch) -> None:
+        raise error
+
+    api.after = refuse
+    desk = Desk(api)
+    with pytest.raises(NotAllowed):
+        desk.updating.update([row_of(held(api))])
+    assert (desk.outcomes, desk.updating.in_doubt) == ({}, {2} if sent else set())
+
+
+def test_a_refusal_does_not_settle_what_was_sent_before() -> None:
+    """Set by a first request whose answer was lost, not shown then, and refused the second time."""
+    api = Registrar()
+    row = row_of(held(api))
+    api.after, api.behind = lose(1), 1
+
+    def refuse(batch: Batch) -> None:
+        if len(api.puts) > 1:
+            raise Refused("23022", "realm is not active")
+
+    api.before = refuse
+    assert updated(api, row).told() == {2: UNPROVEN}
 
 
 def test_answers_lost_again_and_again() -> None:
@@ -272,7 +323,8 @@ def test_an_application_that_is_kept(had: str, lost: int) -> None:
     before = held(api, application=had)
     api.keeps_applications, api.after = True, lose(lost)
     desk = updated(api, row_of(before, application=OTHER_APP))
-    assert desk.told() == {2: (Status.FAILED, "application_not_set")}
+    code = "application_not_set;origin_unknown" if lost else "application_not_set"
+    assert desk.told() == {2: (Status.FAILED, code)}
     assert (had or "none") in desk.outcomes[2].error
     assert desk.outcomes[2].credential_id == before.id
 
@@ -385,4 +437,4 @@ def test_a_hash1b_that_nobody_is_told(*, killed: bool) -> None:
     if killed:  # after the change, before its outcome was kept
         somebody_sets(api, hash1=digests_of(row)[0])
     api.after = lambda batch: hide_hash1b(api)
-    assert updated(api, row, begun={2} if killed else ()).told() == {2: UPDATED}
+    assert updated(api, row, begun={2} if killed else ()).told() == {2: UNPROVEN if killed else UPDATED}

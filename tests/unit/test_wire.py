@@ -159,7 +159,7 @@ def test_a_create_with_good_and_bad_entries() -> None:
         </Errors>"""
     )
     answer = wire.read_answer(body)
-    assert answer.accepted == (Echo("17", "alice", REALM, HASH1),)
+    assert answer.accepted == (Echo("17", "alice", REALM, HASH1, realm_id="3"),)
     assert answer.refused == (
         EntryError("23009", "exists on account", "bob@example.com", HASH1B),
         EntryError("", "no echo at all"),
@@ -493,7 +493,7 @@ def test_an_id_that_can_not_be_one_counts_as_not_told(text: str) -> None:
     page = wire.read_credentials(response(entry(element("Id", text))))
     assert page.entries == (Stored("", "alice", REALM, HASH1, HASH1B),)
     answer = wire.read_answer(response(element("ValidSipCredentials", entry(element("Id", text)))))
-    assert answer.accepted == (Echo("", "alice", REALM, HASH1),)
+    assert answer.accepted == (Echo("", "alice", REALM, HASH1, HASH1B),)
     realm = element("Realm", element("Id", text) + element("Realm", REALM))
     assert wire.read_realm(response(realm, "RealmResponse")) == Realm("", REALM, "")
 
@@ -511,7 +511,8 @@ def test_a_realm_or_an_application_that_can_not_be_one(tag: str, text: str) -> N
     with pytest.raises(wire.Malformed, match="can't be one"):
         wire.read_credentials(response(entry(element(tag, text))))
     answer = wire.read_answer(response(element("ValidSipCredentials", entry(element(tag, text)))))
-    assert answer.accepted == (Echo("17", "alice", "" if tag == "Realm" else REALM, HASH1),)
+    shown = ("", None) if tag == "Realm" else (REALM, "")
+    assert answer.accepted == (Echo("17", "alice", shown[0], HASH1, HASH1B, shown[1]),)
     if tag == "Realm":
         with pytest.raises(wire.Malformed, match="can't be one"):
             wire.read_realm(response(element("Realm", element(tag, text)), "RealmResponse"))
@@ -533,7 +534,7 @@ def test_a_name_that_can_not_be_one(name: str) -> None:
             element("ValidSipCredentials", entry(name)) + element("Errors", element("Error", entry(name)))
         )
     )
-    assert answer.accepted == (Echo("17", "", REALM, HASH1),)
+    assert answer.accepted == (Echo("17", "", REALM, HASH1, HASH1B),)
     assert answer.refused == (EntryError("", "", "", HASH1),)
 
 

@@ -79,10 +79,10 @@ def undo(
     _tell_others(session, job)
     if include_unproven:
         say(
-            "  users whom it may have made or set, though no answer of the service says so, are taken back too: "
-            "right only when nobody else has written to the account since it began",
+            "  with what no answer of the service proves to be its work: right only when nobody else",
             "yellow",
         )
+        say("  has written to the account since it began", "yellow")
     asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
@@ -102,6 +102,12 @@ def undo(
     if interrupted:
         say(f"interrupted; go on with: siproster undo {job_id}")
         sys.exit(130)
+    if facts["unproven"] and not include_unproven:
+        say(
+            f"{facts['unproven']:,} of those kept may be the job's own (origin_unknown); if nobody else has",
+            "yellow",
+        )
+        say(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
     sys.exit(_code(facts))
 
 
@@ -141,17 +147,15 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
     """Write what became of each row, and say it in numbers."""
     path = report.write_undone(session.ledger, lambda *page: open_page(session.seal, *page), job, folder)
     counts = session.ledger.undoing.counts(job.id)
-    facts = {"job": job.id, "account": job.account, "counts": counts, "files": {"undo": str(path)}}
+    facts = {
+        "job": job.id, "account": job.account, "counts": counts,
+        "unproven": session.ledger.undoing.unproven(job.id), "files": {"undo": str(path)},
+    }  # fmt: skip
     if as_json:
         tell_json(facts)
     for result, meaning in _MEANINGS.items():
         if counts.get(result):
             say(f"{counts[result]:>7,} {result:<9}  {meaning}")
-    if unproven := session.ledger.undoing.unproven(job.id):
-        say(
-            f"{unproven:,} of those kept may be the job's own (origin_unknown). If nobody else has written to the"
-        )
-        say(f"account since it began: siproster undo {job.id} --include-unproven")
     say(f"  {path}")
     return facts
 

@@ -131,7 +131,7 @@ class Rows:
 
 
 def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
-    """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) without an end."""
+    """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) not ended."""
     every = chunk.state == "claimed" or chunk.doubt == EVERY_ROW
     lines: list[int] = json.loads((chunk.lines if every else chunk.doubt) or "[]")
     settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
