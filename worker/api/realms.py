@@ -236,8 +236,10 @@ def _check_description(text: str) -> None:
             f"a realm's description has {_LONGEST_DESCRIPTION} characters at most, and this one {len(text)}",
             "shorten it",
         )
-    if not text.isprintable():
-        raise UsageError("a realm's description is one line of printable characters", "correct it")
+    try:
+        wire.realm_xml("", text, default=False)
+    except ValueError:
+        raise UsageError("a realm's description can't hold a control character", "correct it") from None
 
 
 def _short_names(host: str, ending: str) -> set[str]:
