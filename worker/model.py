@@ -6,10 +6,16 @@ A type that holds a password, a digest or an API secret hides it in its ``repr``
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+LONGEST_REALM: Final = 64
+"""Characters of a realm's host name, id or short name (API description, section 4)."""
+
+_realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM}}}").fullmatch
 
 
 def utc_now() -> dt.datetime:
@@ -210,6 +216,14 @@ class Realm:
     description: str = ""
     credentials: int | None = None
     """``SipCredentialCount``; None where the answer left it out."""
+
+
+def can_name_a_realm(ref: str) -> bool:
+    """Return whether ``ref`` can be a realm's id, host name or short name (API description, section 3).
+
+    No source says what an id looks like; all that were seen are digits.
+    """
+    return _realm_ref(ref) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,14 @@ from tests.scripted import Asked, Told, scripted, spoken
 from worker import wire
 from worker.api.deadline import Backend, Deadline
 from worker.api.transport import LONGEST_PIECE, Interrupted, Transport, unpacked
-from worker.errors import AccountNotFound, AnswerLost, ForeignAnswer, StopJob, Unavailable
+from worker.errors import (
+    AccountNotFound,
+    AnswerLost,
+    ForeignAnswer,
+    NotFound,
+    StopJob,
+    Unavailable,
+)
 from worker.model import Answer, Echo, EntryError, Family, Stored
 
 PAGE = b'<html xmlns="http://www.w3.org/1999/xhtml"><body><p>Please log in</p></body></html>'
@@ -67,10 +74,26 @@ def test_a_404_of_somebody_else_makes_nobody_absent(naps: Naps, permits: Permits
             api.find(Family.ACCOUNT, None, "alice")
         with pytest.raises(ForeignAnswer, match="HTTP 404"):
             api.delete(Family.REALM, REALM, STORED, permits)
-        with pytest.raises(Unavailable, match="is malformed"):
+        with pytest.raises(AccountNotFound):  # the list of all realms, which decides
             api.realm("acme")
         with pytest.raises(AccountNotFound):
             list(api.credentials(Family.ACCOUNT, None))
+
+
+@pytest.mark.parametrize("status", [404, 400, 405, 418])
+@pytest.mark.parametrize("body", [PAGE, b"<html>Not found<br></html>", b"", b"\x01"])
+def test_what_is_said_about_one_realm_does_not_decide(naps: Naps, status: int, body: bytes) -> None:
+    """Whatever refuses the question for one, the list of all tells whether it is there, and at once."""
+    listed = realm_answer("acme-0a.auth.example", "1", "RealmsResponse")
+
+    def answer(asked: Asked) -> Told:
+        return Told(200, listed) if asked.path.endswith("/realms") else Told(status, body)
+
+    with served(with_token(answer), naps) as (server, api):
+        assert api.realm("Acme").id == "1"
+        with pytest.raises(NotFound, match="sales"):
+            api.realm("sales")
+        assert len([one for one in server.asked if "/realms" in one.path]) == 4
 
 
 def test_a_404_of_the_service(naps: Naps, permits: Permits) -> None:

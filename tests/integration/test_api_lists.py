@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +13,7 @@ from tests.integration.test_api_hostile import REALM, entries, served, with_toke
 from tests.sandbox import Sandbox
 from tests.scripted import Asked, Told
 from worker.api import Api
-from worker.errors import AccountNotFound, NotAllowed, Refused
+from worker.errors import AccountNotFound, NotAllowed, Refused, StopJob
 from worker.model import Family, Realm, Stored
 
 ODD = [
@@ -96,6 +96,17 @@ def test_a_size_that_the_service_cuts(sandbox: Sandbox, api: Api, permits: Permi
     assert len(set(names(api.credentials(Family.ACCOUNT, None, size=5000)))) == len(ODD) + 40
 
 
+@pytest.mark.parametrize("family", Family)
+def test_entries_that_stand_right_under_the_root(
+    sandbox: Sandbox, api: Api, permits: Permits, family: Family
+) -> None:
+    """As the one SDK that knows lists expects them: they are read as well, page after page."""
+    realm = api.default_realm()
+    fill(api, permits, realm, ODD)
+    sandbox.knobs(list_entries="bare")
+    assert sorted(names(api.credentials(family, scope(family, realm), size=5))) == sorted(ODD)
+
+
 @pytest.mark.parametrize("empty", ["23008", "empty"])
 @pytest.mark.parametrize("family", Family)
 def test_nothing_is_stored(sandbox: Sandbox, api: Api, family: Family, empty: str) -> None:
@@ -132,6 +143,23 @@ def test_one_realm_of_an_account(sandbox: Sandbox, api: Api, permits: Permits) -
     assert names(api.credentials(Family.ACCOUNT, None)) == ["alice", "bob", "carol"]
     sandbox.knobs(list_omits=["Realm"])
     assert names(api.credentials(Family.ACCOUNT, other)) == ["carol"]
+
+
+@pytest.mark.parametrize(
+    ("label", "sent"),
+    [
+        ("office", "office"),
+        ("my-office", "office"),
+        ("a-b-c", "0a1b2c.auth.bandwidth.com"),
+        ("Sales", "sales"),
+    ],
+)
+def test_a_realms_filter_is_one_that_the_service_takes(naps: Naps, label: str, sent: str) -> None:
+    """No hyphen and no capital (13116): the longest piece of the realm's own name, else what is behind it."""
+    realm = Realm("17", f"{label}-0a1b2c.auth.bandwidth.com")
+    with served(with_token(lambda _: Told(body=entries("a"))), naps) as (server, api):
+        assert names(api.credentials(Family.ACCOUNT, realm)) == ["a"]
+        assert parse_qs(urlsplit(server.asked[1].path).query)["realmFragment"] == [sent]
 
 
 @pytest.mark.parametrize("family", Family)
@@ -202,6 +230,68 @@ def test_a_list_that_changes_while_it_is_read(sandbox: Sandbox, api: Api, permit
     assert api.delete(Family.ACCOUNT, None, Stored("", "user05", realm.host), permits)
     fill(api, permits, realm, ["user99"])
     assert {first.composite, *names(listed)} == {*users, "user99"} - {"user05"}
+
+
+def without_end(page: Callable[[int], bytes], *held: int | None) -> Callable[[Asked], Told]:
+    """A service whose list goes on: ``page`` of a number, called ``p1``, ``p2`` …; what its realms hold."""
+    counts = ["" if count is None else f"<SipCredentialCount>{count}</SipCredentialCount>" for count in held]
+    realms = "".join(
+        f"<Realm><Realm>r{number}.example</Realm>{one}</Realm>" for number, one in enumerate(counts)
+    )
+
+    def answer(asked: Asked) -> Told:
+        if asked.path.endswith("/realms"):
+            return Told(body=f"<RealmsResponse><Realms>{realms}</Realms></RealmsResponse>".encode())
+        return Told(body=page(int(parse_qs(urlsplit(asked.path).query)["page"][0].removeprefix("p"))))
+
+    return with_token(answer)
+
+
+def ever_new(page: int) -> bytes:
+    return entries(*(f"u{page}-{number}" for number in range(500)), following=f"http://x/?page=p{page + 1}")
+
+
+def there_and_back(page: int) -> bytes:
+    return entries(
+        *(f"u{page % 2}-{number}" for number in range(500)), following=f"http://x/?page=p{page + 1}"
+    )
+
+
+@pytest.mark.parametrize("page", [ever_new, there_and_back])
+@pytest.mark.parametrize("family", Family)
+def test_a_list_without_end(naps: Naps, family: Family, page: Callable[[int], bytes]) -> None:
+    """It is read as far as the realms' own counts say, with room, and then ends with what was seen."""
+    with served(without_end(page, 3, 4), naps) as (server, api):
+        with pytest.raises(
+            StopJob, match="no end: 10,500 so far, and the account's realms hold 7 by"
+        ) as caught:
+            list(api.credentials(family, scope(family, REALM)))
+        assert "BW_API_URL" in caught.value.hint
+        assert len(server.asked) == 1 + 21 + 1
+
+
+@pytest.mark.parametrize("held", [(9_000, 300), (None, 3)])
+def test_a_long_list_is_read_to_its_end(naps: Naps, held: tuple[int | None, ...]) -> None:
+    """With as many as the realms hold, or where they don't say it; they are asked once."""
+
+    def page(number: int) -> bytes:
+        return ever_new(number) if number < 24 else entries("last")
+
+    with served(without_end(page, *held), naps) as (server, api):
+        assert len(names(api.credentials(Family.ACCOUNT, None))) == 23 * 500 + 1
+        assert len([one for one in server.asked if one.path.endswith("/realms")]) == 1
+
+
+@pytest.mark.parametrize("users", [("a", "b"), ()])
+def test_pages_that_bring_nothing_new_end_a_list(naps: Naps, users: tuple[str, ...]) -> None:
+    """The same page again under ever new names, and pages without entries."""
+
+    def page(number: int) -> bytes:
+        return entries(*users, following=f"http://x/?page=p{number + 1}")
+
+    with served(without_end(page, 2), naps) as (server, api):
+        assert names(api.credentials(Family.ACCOUNT, None)) == list(users)
+        assert len(server.asked) <= 4
 
 
 def test_a_moved_list_in_another_size(naps: Naps) -> None:

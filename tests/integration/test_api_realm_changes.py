@@ -45,6 +45,17 @@ def test_a_description_is_not_what_is_shown_of_it(sandbox: Sandbox, api: Api) ->
     assert api.update_realm(made.id, default=True).default
 
 
+@pytest.mark.parametrize("text", ["x" * 256, "a\x01b", "\ud800"])
+def test_a_description_that_the_service_does_not_take(sandbox: Sandbox, api: Api, text: str) -> None:
+    """More than 255 characters, or what XML can't hold: nothing is sent."""
+    with pytest.raises(UsageError, match="description"):
+        api.create_realm("sales", text)
+    with pytest.raises(UsageError, match="description"):
+        api.update_realm("office", text)
+    assert sandbox.log() == []
+    assert api.create_realm("sales", "é" * 255).description == "é" * 255
+
+
 def test_the_default_realm_stays_the_default_one(sandbox: Sandbox, api: Api) -> None:
     """It can't be unmade: told before anything is asked, with what to do instead."""
     with pytest.raises(UsageError) as caught:

@@ -297,6 +297,20 @@ def test_filters(http: httpx.Client) -> None:
     assert names(list_of(http, domainfragment="example")) == ["alice"]
     assert names(list_of(http, realmFragment="north")) == ["bobby"]
     assert code(list_of(http, userNamefragment="al")) == "33011"
+    for refused in ("North", "north-0a", "no rth"):
+        assert code(list_of(http, realmFragment=refused)) == "13116"
+
+
+def test_entries_may_stand_right_under_the_root(sandbox: Sandbox, http: httpx.Client) -> None:
+    """list_entries: both places are known."""
+    post(http, "alice")
+    assert [
+        len(texts(list_of(http), path)) for path in ("SipCredentials/SipCredential", "SipCredential")
+    ] == [1, 0]
+    sandbox.knobs(list_entries="bare")
+    assert [
+        len(texts(list_of(http), path)) for path in ("SipCredentials/SipCredential", "SipCredential")
+    ] == [0, 1]
 
 
 def test_list_lag(sandbox: Sandbox, http: httpx.Client) -> None:

@@ -161,6 +161,7 @@ def test_realm_by_id_host_and_short_name(sandbox: Sandbox, http: httpx.Client) -
         (realm_body("OFFICE"), 409, "33002"),
         (realm_body("-north"), 400, "33003"),
         (realm_body("n" * 31), 400, "33003"),
+        (realm_body("north", description="x" * 256), 400, ""),
         (realm_body("north.example"), 400, "33003"),
         ("<Realm><Realm>north</Realm></Realm>", 400, "1003"),
         ("<Realm><Default>false</Default></Realm>", 400, "1003"),

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from tests.unit.jobs import HOST, OTHER_HOST
 from tests.unit.registrar import Registrar
-from worker.errors import Conflict, NotFound
 from worker.model import Family, Realm, Stored
 
 OFFICE = Realm("17", HOST, default=True, credentials=3)
@@ -14,7 +13,7 @@ BRANCH = Realm("18", OTHER_HOST, credentials=0)
 
 
 class Realms:
-    """Looks realms up by id, host name or first label, and keeps those that are made.
+    """Lists the account's realms, and keeps those that are made.
 
     What is stored on them is ``stored``'s; ``listed`` are the realms that were listed (None: the account),
     ``omits`` the digests that a list leaves out.
@@ -26,30 +25,13 @@ class Realms:
         self.listed: list[str | None] = []
         self.omits = False
         self.made: list[Realm] = []
-        self.asked: list[str] = []
+        self.listings = 0
+        """How often the account's realms were listed."""
 
     def realms(self) -> list[Realm]:
         """All realms of the account."""
-        return self.known
-
-    def realm(self, ref: str) -> Realm:
-        """The one realm that is meant."""
-        self.asked.append(ref)
-        label = ref.casefold() + "-"
-        found = [r for r in self.known if ref in (r.id, r.host) or r.host.startswith(label)]
-        if not found:
-            raise NotFound(f"there is no realm {ref}")
-        if len(found) > 1:
-            raise Conflict(f"{ref} may be {' or '.join(realm.host for realm in found)}")
-        return found[0]
-
-    def default_realm(self) -> Realm:
-        """The default one."""
-        self.asked.append("")
-        for realm in self.known:
-            if realm.default:
-                return realm
-        raise NotFound("the account has no default realm", "name one with --realm")
+        self.listings += 1
+        return list(self.known)
 
     def create_realm(self, name: str, description: str = "", default: bool = False) -> Realm:
         """Make a realm, ACTIVE at once."""

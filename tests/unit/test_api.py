@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from worker.api.attempts import asked_wait
 from worker.api.client import segment
 from worker.api.faults import Asked, failed, fault
-from worker.api.realms import account_ending, the_one
+from worker.api.realms import RealmIndex, account_ending
 from worker.api.token import DEFAULT_LIFE, Bearer, read_token
 from worker.api.transport import Reply
 from worker.errors import (
@@ -131,7 +131,7 @@ GUIDE = realms("sales.0a1b2c.auth.bandwidth.com", "sales-bad.0a1b2c.auth.bandwid
 )
 def test_a_realm_by_any_of_its_names(known: list[Realm], ref: str, host: str) -> None:
     """Id, host name and short name find it, in both styles of host name, with its spelling kept."""
-    assert the_one(known, ref).host == host
+    assert RealmIndex(known).one(ref).host == host
 
 
 def test_a_name_with_a_hyphen_stays_whole() -> None:
@@ -139,16 +139,16 @@ def test_a_name_with_a_hyphen_stays_whole() -> None:
     assert account_ending([realm.host for realm in LIVE]) == "-0a1b2c"
     assert account_ending([realm.host for realm in GUIDE]) == ""
     with pytest.raises(NotFound):
-        the_one(GUIDE[1:], "sales")
+        RealmIndex(GUIDE[1:]).one("sales")
 
 
 def test_an_unknown_realm_is_told_with_those_there_are() -> None:
     """The hint names the account's realms, or says that there is none."""
     with pytest.raises(NotFound) as caught:
-        the_one(GUIDE, "nowhere")
+        RealmIndex(GUIDE).one("nowhere")
     assert GUIDE[0].host in caught.value.hint
     with pytest.raises(NotFound) as caught:
-        the_one([], "nowhere")
+        RealmIndex([]).one("nowhere")
     assert "none" in caught.value.hint
 
 
@@ -156,7 +156,7 @@ def test_a_name_that_several_realms_have_is_a_conflict() -> None:
     """Both styles of host name on one account: one short name may mean two realms."""
     both = [LIVE[0], Realm("7", GUIDE[0].host)]
     with pytest.raises(Conflict) as caught:
-        the_one(both, "sales")
+        RealmIndex(both).one("sales")
     assert LIVE[0].host in str(caught.value)
     assert GUIDE[0].host in str(caught.value)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, OTHER_HOST, RowsOf, make_row
+from tests.unit.jobs import HOST, RowsOf, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from tests.unit.rosters import opened
@@ -192,6 +192,14 @@ def test_a_name_that_can_not_be_asked_for() -> None:
     assert looked(source, rows_of("alice", "bob"))[0] == [None, "bob/2"]
 
 
+def test_a_row_that_is_not_sent_is_not_asked_for() -> None:
+    """Its name may be one that no path can hold, and nothing depends on what is stored."""
+    source = account(ALICE, BOB, counts=(10_000, 0), family=Family.ACCOUNT)
+    rows = [make_row(2, "alice"), make_row(3, "b\ud800<", problems=WRONG), make_row(4, "bob", problems=WRONG)]
+    assert looked(source, rows)[0] == ["alice/1", None, None]
+    assert source.stored.looks == ["alice"]
+
+
 def test_what_ends_the_look_is_raised() -> None:
     """A service that stays away is the command's trouble: no row is taken for absent."""
     source = account(ALICE, counts=(MANY, 0), family=Family.ACCOUNT)
@@ -278,4 +286,3 @@ def test_other_places_than_the_rosters_are_not_listed() -> None:
     source = account(ALICE, ("bob", BRANCH), counts=(1, 1), family=Family.REALM)
     assert looked(source, rows_of("alice"), api=Family.REALM) == (["alice/1"], [])
     assert source.listed == [HOST]
-    assert OTHER_HOST not in source.asked

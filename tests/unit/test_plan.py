@@ -24,7 +24,19 @@ from worker.importing.plan import plan, start
 from worker.importing.realms import JobRealms
 from worker.importing.tally import Tally
 from worker.ledger import Ledger
-from worker.model import Action, Family, Job, JobState, OnExisting, Outcome, Problem, Realm, Row, Status
+from worker.model import (
+    Action,
+    Family,
+    Job,
+    JobState,
+    OnExisting,
+    Options,
+    Outcome,
+    Problem,
+    Realm,
+    Row,
+    Status,
+)  # fmt: skip
 from worker.seal import Seal
 
 SEAL = Seal([KEY])
@@ -206,16 +218,17 @@ def test_a_name_is_told_with_the_line_it_was_first_on(ledger: Ledger) -> None:
 # Realms
 
 
-def test_each_realm_is_asked_for_once(ledger: Ledger) -> None:
-    """However many rows name a realm, the service is asked about it once; its name is kept exactly."""
+@pytest.mark.parametrize("family", Family)
+def test_realms_are_listed_once(ledger: Ledger, family: Family) -> None:
+    """However many realms the rows name, the service is asked for them once; names are kept exactly."""
     source = Realms()
     rows = [make_row(line, realm=("office", "branch", "", "nowhere")[line % 4]) for line in range(2, 42)]
-    job, _ = planned(ledger, rows, source)
-    assert sorted(source.asked) == ["", "branch", "nowhere", "office"]
+    job, _ = planned(ledger, rows, source, api=family)
+    assert source.listings == 1
     assert {realm.host for realm in ledger.jobs.realms(job.id).values()} == {HOST, OTHER_HOST}
 
 
-TWIN = replace(BRANCH, id="19", host="branch-ffffff.auth.bandwidth.com")
+TWIN = replace(BRANCH, id="19", host="branch.0a1b2c.auth.bandwidth.com")
 
 
 @pytest.mark.parametrize(
@@ -286,6 +299,48 @@ def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
         plan(ledger, SEAL, source, job, RowsOf(rows))
     assert source.made == []
     assert ledger.jobs.state(job.id) is JobState.PLANNING
+
+
+def test_a_realm_that_no_row_needs_is_not_made(ledger: Ledger) -> None:
+    """--create-realm where every row is wrong, names another realm, or has a user who is there already."""
+    source = Realms(OFFICE)
+    source.stored.holds(wanted(chunk_row(make_row(2, "alice"), 0), HOST))
+    rows = [
+        make_row(2, "alice", realm="depot"),
+        make_row(3, "bob", realm="office"),
+        make_row(4, "carol", realm="Depot", problems=(Problem("bad_characters", "username: no"),)),
+    ]
+    job, tally = planned(ledger, rows, source, realm="depot", create_realm=True)
+    assert tally.actions == {Action.EXISTS: 1, Action.CREATE: 1, Action.INVALID: 1}
+    assert (source.made, job.state) == ([], JobState.RUNNING)
+
+
+@pytest.mark.parametrize(
+    "ref", ["a\x01b", "a<b", "a/b", "..", "a b", "a?b#c", "é", "x" * 65, "\ud800", "-", "a\n"]
+)
+@pytest.mark.parametrize("family", Family)
+def test_what_can_be_no_realm_is_asked_of_nobody(family: Family, ref: str) -> None:
+    """It makes its own row wrong, and no other, whatever the service would say of it."""
+    source = Realms()
+    rows = [make_row(2, realm=ref), make_row(3, realm="office"), make_row(4, "d", realm=ref)]
+    code = "too_long" if len(ref) > 64 else "bad_characters"
+    assert problems_of(rows, family, source) == {2: [code], 3: [], 4: [code]}
+    assert source.listings == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"realm": "a<b"}, UsageError),
+        ({"realm": "a/b", "create_realm": True}, UsageError),
+        ({"realm": "depot.example.com", "create_realm": True}, UsageError),
+        ({"realm": "depot"}, NotFound),
+    ],
+)
+def test_an_option_that_can_be_no_realm(options: dict[str, Any], kind: type[Exception]) -> None:
+    """--realm is held to the same rules, before anything is read; with --create-realm to those of a name."""
+    with pytest.raises(kind):
+        JobRealms(Realms(), None, "", Options(**options))
 
 
 def test_a_realm_that_is_there_is_not_made(ledger: Ledger) -> None:

@@ -52,7 +52,7 @@ class Api:
         self._endpoint = endpoint
         self._client = Client(endpoint, self._attempts)
         self._realms = Realms(self._client, sleep)
-        self._credentials = Credentials(self._client, sleep)
+        self._credentials = Credentials(self._client, sleep, self._realms.list)
 
     @property
     def requests(self) -> int:

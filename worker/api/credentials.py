@@ -20,6 +20,12 @@ from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, St
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
 """Characters of a filter that a list takes (33011)."""
 
+_ROOM = 10_000
+"""Entries that a list may have, whatever the realms say that they hold."""
+
+_MOST_UNCOUNTED = 20_000_000
+"""Entries after which a list is without end where the realms don't say how many they hold."""
+
 _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each look for a credential that must exist: a list may lag behind a write."""
 
@@ -28,11 +34,14 @@ Written = Callable[[Stored | None], bool]
 
 
 class Credentials:
-    """The credentials of one account."""
+    """The credentials of one account. ``realms`` lists the account's realms."""
 
-    def __init__(self, client: Client, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, client: Client, sleep: Callable[[float], None], realms: Callable[[], Sequence[Realm]]
+    ) -> None:
         self._client = client
         self._sleep = sleep
+        self._realms = realms
 
     def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
         """Post one list."""
@@ -70,9 +79,15 @@ class Credentials:
         if family is Family.REALM or realm is None:
             return self._all(_list_path(family, realm), filters, size)
         host = realm.host.casefold()
-        # The filter is a fragment; an entry that names no realm passed it.
-        found = self._all(_list_path(family, None), {**filters, **_fragment("realmFragment", host)}, size)
-        return (entry for entry in found if entry.realm.casefold() in ("", host))
+        only = _fragment("realmFragment", _realm_fragment(host))
+        found = self._all(_list_path(family, None), {**filters, **only}, size)
+        return (entry for entry in found if self._is_on(host, entry))
+
+    def _is_on(self, host: str, entry: Stored) -> bool:
+        """Whether an entry is on a realm; one that names none is read singly: a filter is only a fragment."""
+        if not entry.realm:
+            entry = self.read(Family.ACCOUNT, None, entry) or entry
+        return entry.realm.casefold() in ("", host)
 
     def read(
         self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
@@ -142,6 +157,8 @@ class Credentials:
     def _all(self, path: Sequence[str], filters: Mapping[str, str], size: int) -> Iterator[Stored]:
         """Every entry of a list, page after page; of what was read only the last page's ids are kept.
 
+        Raises StopJob for a list that goes on beyond what the account's realms say that they hold.
+
         Pages may overlap, since a page is named by its first entry and the list moves meanwhile. One page
         without news is borne, as a 303 in place of the first is one; a second ends the list, and so does
         a page that was read before. An extension 1 that begins a page looks like that too, since the
@@ -150,11 +167,14 @@ class Credentials:
         at: tuple[str, int] | None = ("1", size)
         read: set[str] = set()
         before: set[str] = set()
-        news = True
+        news, given, most = True, 0, _ROOM
         while at:
             query = {**filters, "page": at[0], "size": str(at[1])}
             page = self._client.ask("GET", path, _read_page, query=query)
             fresh = [entry for entry in page.entries if _identity(entry) not in before]
+            given += len(fresh)
+            if given > most:
+                most = self._most_entries(given)
             yield from fresh
             if not fresh and not news:
                 if page.moved:
@@ -165,6 +185,24 @@ class Credentials:
                 before = {_identity(entry) for entry in page.entries}
                 read.add(at[0])
             at = _following(at, page.next, read, news)
+
+    def _most_entries(self, given: int) -> int:
+        """How many entries a list may have that has given so many. Raises StopJob where it has no end.
+
+        Twice what all realms say, since users may be made meanwhile and pages overlap. No filter is
+        considered: a list of a part is never longer than that of the whole.
+        """
+        counts = [realm.credentials for realm in self._realms()]
+        held = None if None in counts else sum(count or 0 for count in counts)
+        most = _MOST_UNCOUNTED if held is None else 2 * held + _ROOM
+        if given > most:
+            told = "don't say how many they hold" if held is None else f"hold {held:,} by their own count"
+            raise StopJob(
+                f"the service's list of credentials has no end: {given:,} so far, "
+                f"and the account's realms {told}",
+                f"{CHECK_URL}, else ask Bandwidth",
+            )
+        return most
 
 
 def _following(
@@ -223,6 +261,17 @@ def _identity(entry: Stored) -> str:
 def _fragment(name: str, text: str) -> dict[str, str]:
     """The filter, or none where the text is too short for one."""
     return {name: text[:LONGEST_FRAGMENT]} if len(text) >= SHORTEST_FRAGMENT else {}
+
+
+def _realm_fragment(host: str) -> str:
+    """Return the part of a realm's host name, in lower case, to filter a list by.
+
+    Hyphens and capitals are refused (13116), so it is the longest piece between hyphens; of those of the
+    realm's own name, where one is long enough, since the account's ending is in all of its realms' names.
+    """
+    *own, rest = host.split("-")
+    longest = max(own, key=len, default="")
+    return longest if len(longest) >= SHORTEST_FRAGMENT else rest
 
 
 def _refuse_to_move(family: Family, stored: Stored, wanted: Credential) -> None:

@@ -31,7 +31,7 @@ from worker.errors import (
     Unavailable,
     UsageError,
 )
-from worker.model import Realm, WaitKind
+from worker.model import LONGEST_REALM, Realm, WaitKind, can_name_a_realm
 from worker.waits import HERE
 
 ACTIVE = "ACTIVE"
@@ -40,6 +40,7 @@ DEAD_ENDS = frozenset({"CREATE_FAILED", DELETE_PENDING, "DELETE_FAILED"})
 """States from which waiting leads nowhere."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,28}[A-Za-z0-9])?")
+_LONGEST_DESCRIPTION = 255
 _LABEL_ENDING = re.compile(r"[^.]*-([0-9a-f]+)\.(?![0-9a-f]+\.)")
 """``name-<hex>.``, but not ``name-<hex>.<hex>.``: in the guide's style the hex is a label of its own."""
 
@@ -61,26 +62,22 @@ class Realms:
     def find(self, ref: str) -> Realm:
         """The realm with this id, host name or short name. Raises NotFound, Conflict where several match.
 
-        A short name may not resolve by itself (404), or to a realm of another name: then all realms are
-        listed and compared.
+        A short name may not resolve by itself (404), or to a realm of another name, and the service may
+        refuse to be asked for what is no realm's name: then all realms are listed and compared. Raises
+        UsageError for what can be no realm's name, before anything is asked.
         """
-        realm = self._client.ask("GET", ("realms", ref), _read_one) if ref else None
-        return realm if realm and _answers_to(realm, ref) else the_one(self.list(), ref)
+        check_ref(ref)
+        realm = self._client.ask("GET", ("realms", ref), _read_found) if ref else None
+        return realm if realm and _answers_to(realm, ref) else RealmIndex(self.list()).one(ref)
 
     def default(self) -> Realm:
         """The account's default realm. Raises NotFound."""
-        for realm in self.list():
-            if realm.default:
-                return realm
-        raise NotFound("the account has no default realm", "name one with --realm")
+        return RealmIndex(self.list()).default()
 
     def create(self, name: str, description: str, default: bool, wait: float) -> Realm:
         """Make a realm and return it when it is ACTIVE, at most ``wait`` seconds later."""
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} can't be a realm's name",
-                "a realm's name has 1 to 30 letters, digits and inner hyphens",
-            )
+        check_name(name)
+        _check_description(description)
         body = wire.realm_xml(name, description, default)
         try:
             read = partial(_read_made, name)
@@ -96,6 +93,7 @@ class Realms:
                 "a realm can't cease to be the default one by itself",
                 "make another one the default: siproster realm update OTHER --default",
             )
+        _check_description(description or "")
         realm, text = self._exactly(self.find(ref))
         wanted = (text if description is None else description, realm.default or bool(default))
         # The service refuses the host name here (33005).
@@ -165,25 +163,61 @@ class Realms:
         return realm
 
 
-def the_one(realms: Sequence[Realm], ref: str) -> Realm:
-    """The realm that ``ref`` names among all of the account's. Raises NotFound or Conflict.
+class RealmIndex:
+    """The realms of one account by all that they can be called.
 
     A host name's first label is the short name, with the account's ending ``-<hex>`` or, in the style
     of the guide, without. A name with a hyphen of its own stays whole.
     """
-    wanted, ending = ref.casefold(), account_ending([realm.host for realm in realms])
-    found = [
-        realm
-        for realm in realms
-        if realm.id == ref or wanted in (realm.host.casefold(), *_short_names(realm.host, ending))
-    ]
-    if not found:
-        known = ", ".join(realm.host for realm in realms[:10]) or "none"
-        raise NotFound(f"no realm is called {ref!r}", f"realms of the account: {known}; see --realm")
-    if len(found) > 1:
-        hosts = ", ".join(realm.host for realm in found)
-        raise Conflict(f"{ref!r} names more than one realm: {hosts}", "give the id or the full host name")
-    return found[0]
+
+    def __init__(self, realms: Sequence[Realm]) -> None:
+        self._realms = realms
+        self._by_name: dict[str, list[Realm]] = {}
+        ending = account_ending([realm.host for realm in realms])
+        for realm in realms:
+            host = realm.host.casefold()
+            for name in {realm.id, host, *_short_names(host, ending)} - {""}:
+                self._by_name.setdefault(name, []).append(realm)
+
+    def one(self, ref: str) -> Realm:
+        """Return the realm with this id, or this host or short name in any case.
+
+        Raises NotFound, and Conflict where several realms are called so.
+        """
+        named: list[Realm] = [*self._by_name.get(ref, ()), *self._by_name.get(ref.casefold(), ())]
+        found = list(dict.fromkeys(named))
+        if not found:
+            known = ", ".join(realm.host for realm in self._realms[:10]) or "none"
+            raise NotFound(f"no realm is called {ref!r}", f"realms of the account: {known}; see --realm")
+        if len(found) > 1:
+            hosts = ", ".join(realm.host for realm in found)
+            raise Conflict(f"{ref!r} names more than one realm: {hosts}", "give the id or the full host name")
+        return found[0]
+
+    def default(self) -> Realm:
+        """Return the account's default realm. Raises NotFound."""
+        for realm in self._realms:
+            if realm.default:
+                return realm
+        raise NotFound("the account has no default realm", "name one with --realm")
+
+
+def check_ref(ref: str) -> None:
+    """Raise UsageError for what can be no realm's id, host name or short name; empty is none of these."""
+    if ref and not can_name_a_realm(ref):
+        raise UsageError(
+            f"{ref!r} can't be a realm",
+            f"give its id, host name or short name: 1 to {LONGEST_REALM} letters, digits and . _ -",
+        )
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError for a name that no realm can be made with (33003)."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} can't be a realm's name",
+            "a realm's name has 1 to 30 letters, digits and inner hyphens",
+        )
 
 
 def account_ending(hosts: Sequence[str]) -> str:
@@ -196,6 +230,19 @@ def short_name(host: str, ending: str) -> str:
     """What the realm was made as: the host name's first label without the account's own ending."""
     label = host.partition(".")[0]
     return label[: -len(ending)] if ending and label.casefold().endswith(ending) else label
+
+
+def _check_description(text: str) -> None:
+    """Raise UsageError for a description that the service, or XML, doesn't take."""
+    if len(text) > _LONGEST_DESCRIPTION:
+        raise UsageError(
+            f"a realm's description has {_LONGEST_DESCRIPTION} characters at most, and this one {len(text)}",
+            "shorten it",
+        )
+    try:
+        wire.realm_xml("", text, default=False)
+    except ValueError:
+        raise UsageError("a realm's description can't hold a control character", "correct it") from None
 
 
 def _short_names(host: str, ending: str) -> set[str]:
@@ -246,6 +293,16 @@ def _read_one(reply: Reply) -> Realm | None:
         return wire.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
     if absent(reply, error):
+        return None
+    raise error
+
+
+def _read_found(reply: Reply) -> Realm | None:
+    """The realm; None where the service shows none by that name, whatever it says: the list decides."""
+    if not failed(reply):
+        return wire.read_realm(reply.body)
+    error = fault(reply, Asked.ONE)
+    if isinstance(error, Refused):
         return None
     raise error
 

@@ -34,7 +34,7 @@ from worker.importing.checked import check
 from worker.importing.decide import Decision, Planned, without_account
 from worker.importing.job import new_job
 from worker.importing.look import Look
-from worker.importing.plan import Pages
+from worker.importing.plan import Pages, needs_making
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
 from worker.importing.tally import Tally
@@ -130,6 +130,7 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tal
         session.ledger.jobs.forget(job.id)
         say(f"job {job.id} is forgotten")
         raise
+    _tell_realm(draft.realms, draft.tally, options)
     return job, draft.tally
 
 
@@ -151,9 +152,16 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
             _tell_problems(tee(map(decide, check(opened.rows(), realms, options.api))), tally)
             absent, tally.nameless = look.absent(), look.nameless
             tally.absent = None if absent is None else report.absent_to(folder)(absent)
-    if realms.will_create:
-        say(f"realm {options.realm} does not exist; the import would make it")
+    _tell_realm(realms, tally, options)
     return tally
+
+
+def _tell_realm(realms: JobRealms, tally: Tally, options: Options) -> None:
+    """Say whether ``--create-realm`` would do something."""
+    if needs_making(realms, tally):
+        say(f"realm {options.realm} does not exist; the import would make it")
+    elif realms.to_make is not None:
+        say(f"realm {options.realm} does not exist; no row needs it, so the import would not make it")
 
 
 def _tell_problems(pages: Pages, tally: Tally) -> None:

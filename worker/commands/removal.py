@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from worker.api import Api
 from worker.commands.listing import Fact
 from worker.commands.scope import Scope
-from worker.errors import AnswerLost, Conflict, NotFound, Refused, SiprosterError, StopJob, TryLater
+from worker.errors import (
+    AnswerLost,
+    Conflict,
+    NotFound,
+    Refused,
+    SiprosterError,
+    StopJob,
+    TryLater,
+    UsageError,
+)  # fmt: skip
 from worker.model import Family
 from worker.roster import Name, Names
 
@@ -104,6 +113,8 @@ class Removal:
             return self._delete(scope, composite)
         except NotFound as error:
             return _fact(composite, scope.realm.host if scope.realm else "", NOT_FOUND, "", error.message)
+        except UsageError as error:
+            return _fact(composite, ref, FAILED, "bad_characters", error.message)
 
     def _delete(self, scope: Scope, composite: str) -> Fact:
         held = scope.find(composite)
@@ -123,7 +134,7 @@ class Removal:
         if ref not in self._scopes:
             try:
                 self._scopes[ref] = Scope(self._api, self._family, ref)
-            except (NotFound, Conflict) as error:
+            except (NotFound, Conflict, UsageError) as error:
                 self._scopes[ref] = error
         return self._scopes[ref]
 

@@ -10,8 +10,12 @@ from typing import Any, TypeVar
 import click
 
 from worker.api import Api
-from worker.errors import NotFound
+from worker.errors import NotFound, UsageError
 from worker.model import Family, Realm, Stored
+
+_LONGEST = 255
+"""Characters of a name that is asked for; the service's own bound is lower (API description, section 4)."""
+_SHOWN = 80
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,7 +61,15 @@ class Scope:
         return self.api.whole(self.family, held.realm, held.stored)
 
     def find(self, composite: str) -> Held:
-        """One credential; of the realm family without a realm, on the default one. Raises NotFound."""
+        """One credential; of the realm family without a realm, on the default one.
+
+        Raises NotFound, and UsageError for what can be nobody's name.
+        """
+        if not composite.isprintable() or len(composite) > _LONGEST:
+            raise UsageError(
+                f"{ascii(composite)[:_SHOWN]} can be no user's name",
+                "give it as `siproster credential list` does",
+            )
         realm = self._realm_of_one
         stored = self.api.find(self.family, realm, composite)
         if stored is None:

@@ -49,6 +49,8 @@ def _placed(row: Row, realms: JobRealms | None) -> Checked:
         return Checked(row, NO_REALM)
     key = realms.key(row.realm)
     if isinstance(key, Problem):
+        if key in row.problems:
+            return Checked(row, NO_REALM)
         return Checked(replace(row, problems=(*row.problems, key)), NO_REALM)
     return Checked(held_against(row, realms.host(key)), key)
 

@@ -25,7 +25,7 @@ _PAGE = 500
 _UNSURE = frozenset({"bad_characters", "field_count", "malformed", "spreadsheet_damage", "too_long"})
 """Codes of rows whose user name may not be the one that is meant."""
 
-Names = Sequence[str]
+Rows = Sequence[Row]
 Found = list[Stored | None]
 
 
@@ -81,7 +81,7 @@ class Look:
         self._watch = watch
         self._inventory = Inventory()
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="look")
-        self._places: dict[int, Callable[[Names], Found]] = {}
+        self._places: dict[int, Callable[[Rows], Found]] = {}
         self._expected: Counter[int] | None = None
         self._complete = True
         self._nameless = 0
@@ -106,9 +106,8 @@ class Look:
             if place is not None:
                 by_place.setdefault(place, []).append(checked)
         for place, here in by_place.items():
-            names = [checked.row.composite for checked in here]
             lines = (checked.row.line for checked in here)
-            found.update(zip(lines, self._place(place)(names), strict=True))
+            found.update(zip(lines, self._place(place)([one.row for one in here]), strict=True))
         return [found.get(checked.row.line) for checked in page]
 
     @property
@@ -138,17 +137,17 @@ class Look:
         key = self._realms.known(checked.row.realm)
         return key if isinstance(key, int) else None
 
-    def _place(self, place: int) -> Callable[[Names], Found]:
+    def _place(self, place: int) -> Callable[[Rows], Found]:
         if place not in self._places:
             self._places[place] = self._opened(place)
         return self._places[place]
 
-    def _opened(self, place: int) -> Callable[[Names], Found]:
+    def _opened(self, place: int) -> Callable[[Rows], Found]:
         """The cheapest way to learn what the roster's names are in a place."""
         realm = self._realms.realm(place) if self._family is Family.REALM else None
         stored = self._realms.stored if self._family is Family.ACCOUNT else realm.credentials if realm else 0
         if stored == 0:
-            return lambda names: [None] * len(names)
+            return lambda rows: [None] * len(rows)
         pages = None if stored is None else -(-stored // _PAGE)
         if not self._everybody and pages is not None and self._rows_of(place) < pages:
             self._complete = False
@@ -156,8 +155,8 @@ class Look:
         self._inventory.load(str(place), self._watch(self._source.credentials(self._family, realm)))
         return partial(self._listed, realm, str(place))
 
-    def _listed(self, realm: Realm | None, place: str, names: Names) -> Found:
-        found = self._inventory.named(place, names)
+    def _listed(self, realm: Realm | None, place: str, rows: Rows) -> Found:
+        found = self._inventory.named(place, [row.composite for row in rows])
         parts = [at for at, one in enumerate(found) if one and not (one.hash1 and one.hash1b)]
         wholes = self._threads.map(partial(self._whole, realm), [found[at] for at in parts])
         for at, whole in zip(parts, wholes, strict=True):
@@ -168,12 +167,14 @@ class Look:
         """The entry with what the list left out."""
         return stored and self._source.whole(self._family, realm, stored)
 
-    def _asked(self, realm: Realm | None, names: Names) -> Found:
-        return list(self._threads.map(partial(self._find, realm), names))
+    def _asked(self, realm: Realm | None, rows: Rows) -> Found:
+        return list(self._threads.map(partial(self._find, realm), rows))
 
-    def _find(self, realm: Realm | None, name: str) -> Stored | None:
+    def _find(self, realm: Realm | None, row: Row) -> Stored | None:
+        if row.problems:  # it won't be sent, and its name may be one that no path can hold
+            return None
         try:
-            return self._source.find(self._family, realm, name)
+            return self._source.find(self._family, realm, row.composite)
         except Refused:  # a name that can't be asked for: the answer to its POST will say why
             return None
 

@@ -40,8 +40,18 @@ class Draft:
     tally: Tally
     realms: JobRealms
 
+    @property
+    def makes_realm(self) -> bool:
+        """Whether ``--create-realm`` has something to do: the realm isn't there, and a row needs it."""
+        return needs_making(self.realms, self.tally)
+
 
 Pages = Iterator[list[Planned]]
+
+
+def needs_making(realms: JobRealms, tally: Tally) -> bool:
+    """Return whether a row is to be sent to a realm that has still to be made."""
+    return realms.to_make is not None and tally.realms[realms.to_make] > 0
 
 
 def free(decide: Decide) -> Decide:
@@ -102,7 +112,8 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
         why = f"exists: {users} there with others, so nothing was sent (--on-existing fail)"
         ledger.jobs.stop(job.id, JobState.CANCELLED, why)
     if ledger.jobs.state(job.id) is JobState.PLANNING:
-        draft.realms.create_missing()
+        if draft.makes_realm:
+            draft.realms.create_missing()
         hit("planned")
         ledger.jobs.start(job.id, carries_out)
     ledger.jobs.finish(job.id)  # nothing but settled rows: there is nothing to wait for

@@ -4,57 +4,56 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from worker.api.realms import RealmIndex, check_name, check_ref
 from worker.errors import Conflict, NotFound
 from worker.ledger import Jobs
-from worker.model import Family, Options, Problem, Realm
+from worker.model import Options, Problem, Realm
+from worker.roster import realm_problems
 
 
 class RealmSource(Protocol):
     """The part of the API that knows realms."""
 
     def realms(self) -> list[Realm]: ...
-    def realm(self, ref: str) -> Realm: ...
-    def default_realm(self) -> Realm: ...
     def create_realm(self, name: str, description: str = "", default: bool = False) -> Realm: ...
 
 
 class JobRealms:
     """Realm references → keys of the job's realms.
 
-    A realm that ``--create-realm`` has to make gets its key while the roster is read and is made
-    afterwards: an unreadable roster must leave nothing behind on the service.
+    The account's realms are listed once, however many references a roster has, and nothing that stands
+    in a roster is asked of the service. A realm that ``--create-realm`` has to make gets its key while the
+    roster is read and is made afterwards: an unreadable roster must leave nothing behind on the service.
     """
 
     def __init__(self, source: RealmSource, jobs: Jobs | None, job: str, options: Options) -> None:
+        """Raises UsageError, NotFound or Conflict where ``--realm`` names no realm that can be used."""
         self._source = source
         self._jobs = jobs
         self._job = job
         self._options = options
-        self._keys: dict[str, int | Problem] = {}
+        self._keys: dict[str, int] = {}
         self._by_id: dict[str, int] = {}
         self._realms: dict[int, Realm] = {}
-        self._to_make: int | None = None
-        self.stored = _stored_on(source.realms()) if options.api is Family.ACCOUNT else None
-        """Credentials on the whole account (account family); None: not known."""
+        self.to_make: int | None = None
+        """Key of the realm that ``--create-realm`` has to make, if a row needs it."""
+        listed = source.realms()
+        self._index = RealmIndex(listed)
+        self.stored = _stored_on(listed)
+        """Credentials on the whole account; None: not known."""
         if options.realm:
             self._keys[options.realm] = self._named_by_option(options.realm)
-
-    @property
-    def will_create(self) -> bool:
-        """Whether ``--create-realm`` has something to do."""
-        return self._to_make is not None
 
     def key(self, ref: str) -> int | Problem:
         """The key for a row's realm (empty: the account's default), or why there is none.
 
         Raises NotFound when the row names no realm and the account has no default one.
         """
-        if ref not in self._keys:
-            self._keys[ref] = self._resolved(ref)
-        return self._keys[ref]
+        known = self._keys.get(ref)
+        return self._resolved(ref) if known is None else known
 
-    def known(self, ref: str) -> int | Problem | None:
-        """As ``key``, of what was asked for already; None: it was not."""
+    def known(self, ref: str) -> int | None:
+        """As ``key``, of what was asked for already and can be used; else None."""
         return self._keys.get(ref)
 
     def realm(self, key: int) -> Realm | None:
@@ -72,22 +71,24 @@ class JobRealms:
 
     def create_missing(self) -> None:
         """Make the realm that ``--create-realm`` asks for and wait until it is ACTIVE."""
-        if self._to_make is None:
+        if self.to_make is None:
             return
         name = self._options.realm
         made = self._source.create_realm(name, default=self._options.make_default)
-        self._keep(self._to_make, name, made)
-        self._to_make = None
+        self._keep(self.to_make, name, made)
+        self.to_make = None
 
     def _named_by_option(self, ref: str) -> int:
+        check_ref(ref)
         try:
-            realm = self._source.realm(ref)
+            realm = self._index.one(ref)
         except NotFound:
             if not self._options.create_realm:
                 raise
-            self._to_make = len(self._by_id)
-            self._by_id[""] = self._to_make
-            return self._to_make
+            check_name(ref)
+            self.to_make = len(self._by_id)
+            self._by_id[""] = self.to_make
+            return self.to_make
         if realm.status != "ACTIVE":
             raise Conflict(
                 f"realm {realm.host} is {realm.status}; credentials go on ACTIVE realms only",
@@ -97,18 +98,26 @@ class JobRealms:
 
     def _resolved(self, ref: str) -> int | Problem:
         if not ref:
-            return self._known("", self._source.default_realm())
+            return self._remembered(ref, self._index.default())
+        if wrong := realm_problems(ref):
+            return wrong[0]
+        if self.to_make is not None and ref.casefold() == self._options.realm.casefold():
+            return self.to_make
         try:
-            realm = self._source.realm(ref)
+            realm = self._index.one(ref)
         except NotFound:
-            return Problem(
-                "realm_unknown", f"the account has no realm {ref!r}; `siproster realm list` shows them"
-            )
+            text = f"the account has no realm {ref!r}; `siproster realm list` shows them"
+            return Problem("realm_unknown", text)
         except Conflict as conflict:
             return Problem("realm_unknown", conflict.message)
         if realm.status != "ACTIVE":
             return Problem("realm_not_active", f"realm {realm.host} is {realm.status}")
-        return self._known(ref, realm)
+        return self._remembered(ref, realm)
+
+    def _remembered(self, ref: str, realm: Realm) -> int:
+        # Only what names a realm: a roster may have a million references that name none.
+        key = self._keys[ref] = self._known(ref, realm)
+        return key
 
     def _known(self, ref: str, realm: Realm) -> int:
         name = realm.id or realm.host

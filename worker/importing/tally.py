@@ -32,6 +32,9 @@ class Tally:
     nameless: int = 0
     """Rows that don't surely tell whom they mean, so that nobody can be told absent."""
 
+    realms: Counter[int] = field(default_factory=Counter)
+    """Rows that are to be sent, by the key of their realm."""
+
     def add(self, planned: Planned) -> None:
         """Count one row."""
         row = planned.row
@@ -40,6 +43,8 @@ class Tally:
             self.actions[planned.action] += 1
             if codes := planned.outcome.code if planned.outcome else ";".join(planned.differs):
                 self.codes.setdefault(planned.action, Counter())[codes] += 1
+        if planned.outcome is None:
+            self.realms[planned.realm] += 1
         self.differs.update(planned.differs)
         if row.problems:
             self.problems.update(problem.code for problem in row.problems)

@@ -9,7 +9,7 @@ For files that are not imported ``table`` finds their header, and ``names`` read
 """
 
 from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, fields_of, read_again
-from worker.roster.check import Rules
+from worker.roster.check import Rules, realm_problems
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.secret import may_be_secret
@@ -29,4 +29,5 @@ __all__ = [
     "may_be_secret",
     "open_roster",
     "read_again",
+    "realm_problems",
 ]

@@ -11,13 +11,12 @@ import unicodedata
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Family, Options, Problem, Row, Weak
+from worker.model import LONGEST_REALM, Family, Options, Problem, Row, Weak, can_name_a_realm
 from worker.roster.damage import DAMAGED, ROUNDED, SCIENTIFIC, damaged, rounded
 from worker.roster.passwords import SHORT, is_masked, is_name, oddities, weaknesses
 
 LONGEST_NAME: Final = 32
 """UserName and Domain, each; in the realm family both together with their ``@``."""
-LONGEST_REALM: Final = 64
 _ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
 _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
 
@@ -33,6 +32,7 @@ _plain_password = re.compile(
 _uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
 _forbidden = re.compile(rf"[^{_ALLOWED}]")
+_forbidden_in_realm = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Rules:
@@ -55,7 +55,7 @@ class Rules:
         self._missing_user = missing_user or "username: empty, but every row needs one"
         wrong = [
             *_domain_problems(self._domain),
-            *_realm_problems(self._realm),
+            *realm_problems(self._realm),
             *_id_problems(self._application),
         ]
         if wrong:
@@ -78,7 +78,7 @@ class Rules:
         sound = (  # so for nearly every row; what isn't sound at first sight is looked at closely
             _plain_name(user)
             and (not domain or self._plain(user, domain))
-            and len(realm) <= LONGEST_REALM
+            and (realm == self._realm or can_name_a_realm(realm))
             and (not application or _uuid(application))
         )
         strong = (
@@ -100,7 +100,7 @@ class Rules:
         return (
             *self._user_problems(user, domain),
             *_domain_problems(domain),
-            *_realm_problems(realm),
+            *realm_problems(realm),
             *_id_problems(application),
         )
 
@@ -142,8 +142,14 @@ def _domain_problems(domain: str) -> list[Problem]:
     return [*problems, _too_long("domain", domain, LONGEST_NAME)] if len(domain) > LONGEST_NAME else problems
 
 
-def _realm_problems(realm: str) -> list[Problem]:
-    return [_too_long("realm", realm, LONGEST_REALM)] if len(realm) > LONGEST_REALM else []
+def realm_problems(realm: str) -> list[Problem]:
+    """Return why a text can't name a realm; nothing for an empty one, which names the default realm."""
+    if not realm or can_name_a_realm(realm):
+        return []
+    problems = _bad_characters("realm", realm, _forbidden_in_realm, "letters, digits and . _ - are")
+    if len(realm) > LONGEST_REALM:
+        problems.append(_too_long("realm", realm, LONGEST_REALM))
+    return problems or [Problem("bad_characters", "realm: a name has a letter or a digit in it")]
 
 
 def _id_problems(application: str) -> list[Problem]:
@@ -175,13 +181,15 @@ def _user_warnings(user: str) -> tuple[Problem, ...]:
     return tuple(warnings)
 
 
-def _bad_characters(field: str, value: str, forbidden: re.Pattern[str]) -> list[Problem]:
+def _bad_characters(
+    field: str, value: str, forbidden: re.Pattern[str], allowed: str = _ALLOWED_TEXT
+) -> list[Problem]:
     found = list(forbidden.finditer(value))
     if not found:
         return []
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     first = f"{field}: character {found[0].start() + 1} is {_described(found[0][0])}"
-    return [Problem("bad_characters", f"{first}{more}; only {_ALLOWED_TEXT} allowed")]
+    return [Problem("bad_characters", f"{first}{more}; only {allowed} allowed")]
 
 
 def _described(character: str) -> str:

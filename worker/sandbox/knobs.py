@@ -76,6 +76,8 @@ class Values:
     """Seconds until reads show what was created or updated; a deletion shows at once."""
     page_style: str = "composite"
     """What ``Links/next`` carries as page: the first entry's name or its index."""
+    list_entries: str = "wrapped"
+    """Where a list's entries stand: in SipCredentials (wrapped), or right under the root (bare)."""
     largest_page: int = 5000
     """A larger size is cut to this."""
     empty_list: str = "23008"
@@ -210,6 +212,7 @@ CHOICES: Mapping[str, tuple[object, ...]] = {
     "realm_host": ("live", "guide"),
     "spelling": ("split", "joined"),
     "page_style": ("composite", "index"),
+    "list_entries": ("wrapped", "bare"),
     "empty_list": ("23008", "empty"),
     "none_valid_status": (400, 201),
     "put_application": ("set", "ignore"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from worker.sandbox.stored import Credential, Realm
 
 USUAL_PAGE = {"page": "1", "size": "500"}
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
+REALM_FRAGMENT = re.compile(r"[.a-z0-9]*").fullmatch
 FOREIGN = "http://dashboard.bandwidth.com/iris"
 """Where the service's links lead: plain HTTP, another host, another path."""
 
@@ -49,7 +51,9 @@ def list_page(account: Account, knobs: Values, call: Call) -> Reply:
     window = read_window(credentials, knobs, call)
     shown = credentials[window.start : window.start + window.size]
     entries = [element(credential, knobs, knobs.list_omits) for credential in shown]
-    parts = (links(credentials, window, knobs, call), "<SipCredentials>", *entries, "</SipCredentials>")
+    if knobs.list_entries == "wrapped":
+        entries = ["<SipCredentials>", *entries, "</SipCredentials>"]
+    parts = (links(credentials, window, knobs, call), *entries)
     return Reply(200, document("SipCredentialsResponse", *parts))
 
 
@@ -60,15 +64,17 @@ def select(account: Account, realm: Realm | None, call: Call) -> Sequence[Creden
         credentials = [seen for one in credentials if (seen := account.visible(one)) is not None]
     for name, part in FILTERS.items():
         if name in call.query:
-            wanted = fragment(call.query[name])
+            wanted = fragment(name, call.query[name])
             credentials = [credential for credential in credentials if wanted in part(credential).lower()]
     return credentials
 
 
-def fragment(text: str) -> str:
-    """A filter's value, in lower case."""
+def fragment(name: str, text: str) -> str:
+    """A filter's value, in lower case. Raises Refusal."""
     if not SHORTEST_FRAGMENT <= len(text) <= LONGEST_FRAGMENT:
         raise Refusal(400, "33011", f"A fragment has {SHORTEST_FRAGMENT} to {LONGEST_FRAGMENT} characters.")
+    if name == "realmFragment" and not REALM_FRAGMENT(text):
+        raise Refusal(400, "13116", "A realm's fragment has lower-case letters, digits and dots only.")
     return text.lower()
 
 

@@ -13,6 +13,7 @@ from worker.sandbox.stored import Realm
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,28}[A-Za-z0-9])?").fullmatch
 """A DNS label of at most 30 characters."""
+LONGEST_DESCRIPTION = 255
 
 
 def list_all(account: Account, knobs: Values, call: Call) -> Reply:
@@ -31,7 +32,7 @@ def create(account: Account, knobs: Values, call: Call) -> Reply:
         raise Refusal(400, "33003", f"{label} is not a valid realm name.")
     if any(realm.label.lower() == label.lower() for realm in account.realms()):
         raise Refusal(409, "33002", f"Realm {label} does already exist.")
-    realm = account.add_realm(label, knobs.realm_host, sent.get("Description", ""), default)
+    realm = account.add_realm(label, knobs.realm_host, description(sent), default)
     realm.due = time.monotonic() + knobs.realm_pending
     realm.then = "CREATE_FAILED" if knobs.realm_create_fails else "ACTIVE"
     call.committed = 1
@@ -50,12 +51,12 @@ def replace(account: Account, knobs: Values, call: Call) -> Reply:
     realm = find(account, knobs, call)
     sent = fields(parse(call.body, "Realm"))
     call.entries = 1
-    label, default = required(sent, "Realm"), flag(sent)
+    label, default, described = required(sent, "Realm"), flag(sent), description(sent)
     if label.lower() != realm.label.lower():
         raise Refusal(400, "33005", "The name of a realm can't change.")
     if realm.default and not default:
         raise Refusal(409, "33006", "The default realm can't cease to be the default one.")
-    realm.description = sent.get("Description", "")
+    realm.description = described
     if default:
         account.make_default(realm)
     call.committed = 1
@@ -97,6 +98,14 @@ def required(sent: Fields, name: str) -> str:
     text = sent.get(name, "")
     if not text:
         raise Refusal(400, "1003", f"{name} is required.")
+    return text
+
+
+def description(sent: Fields) -> str:
+    """Description: at most 255 characters (Bandwidth's error table, whose code no source tells)."""
+    text = sent.get("Description", "")
+    if len(text) > LONGEST_DESCRIPTION:
+        raise Refusal(400, "", f"Description is longer than {LONGEST_DESCRIPTION} characters.")
     return text
 
 
