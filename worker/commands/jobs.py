@@ -21,7 +21,7 @@ from worker.commands.options import Finite, json_option, results_option, yes_opt
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
-from worker.importing.owners import alive, described
+from worker.importing.owners import alive
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
 
@@ -34,9 +34,14 @@ _LOOK_EVERY = 0.5
 
 @click.group("jobs", invoke_without_command=True)
 @click.option(
-    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many jobs to list.",
 )
-@click.option("--audit", is_flag=True, help="Who did what, when, from where, in place of the jobs.")
+@click.option("--audit", is_flag=True, help="Show who did what, when and from where, instead of the jobs.")
 @json_option
 @settings_options
 @click.pass_context
@@ -66,7 +71,12 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
 
 @jobs.command("purge")
 @click.argument("job_ids", metavar="[JOB]...", nargs=-1)
-@click.option("--older-than", metavar="DAYS", type=Finite(min=0), help="All that ended so long ago.")
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    type=Finite(min=0),
+    help="All jobs that ended at least this many days ago.",
+)
 @yes_option
 @json_option
 @settings_options
@@ -75,7 +85,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     session = Session(given)
     ledger = session.ledger
     if bool(job_ids) == (older_than is not None):
-        raise UsageError("name jobs, or say --older-than DAYS", "`siproster jobs` lists them")
+        raise UsageError("name the jobs, or use --older-than DAYS", "list them with: siproster jobs")
     found = [ledger.jobs.get(job) for job in job_ids]
     if not job_ids:
         found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])
@@ -101,9 +111,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
             raise Conflict(f"job {job.id} is {job.state}", f"end it first: siproster cancel {job.id}")
         writer = ledger.jobs.writer(job.host, job.account)
         if writer and writer.job == job.id and alive(writer.owner):
-            raise JobBusy(
-                f"job {job.id} is being undone by {described(writer.owner)}", "wait until that has ended"
-            )
+            raise JobBusy(f"job {job.id} is being undone by {writer.owner}", "wait until that has ended")
 
 
 @click.command("status")
@@ -112,7 +120,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 @json_option
 @settings_options
 def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
-    """Say how far JOB is: counts, rate, time left."""
+    """Show the progress of JOB: counts, rate, time left."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     with watch.interruptible() as interrupt:
@@ -134,7 +142,7 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
 @json_option
 @settings_options
 def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
-    """Write the result files of JOB again; exit code as the job's own."""
+    """Write the result files of JOB again. The exit code is that of the job."""
     session = Session(given)
     sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
 

@@ -26,8 +26,8 @@ from worker.model import Job
 _MEANINGS = {
     REMOVED: "made by the job, and deleted",
     RESTORED: "set back to the old password and application",
-    KEPT: "changed by somebody since, or not provably the job's; left alone",
-    FAILED: "could not be taken back; run it again",
+    KEPT: "changed since, or not provably the job's; left alone",
+    FAILED: "could not be taken back; run undo again",
 }
 
 
@@ -56,14 +56,17 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     session.station.check(job)
     number = session.ledger.undoing.rows(job_id)
     if _all_undone(session, job):
-        say(f"job {job_id} was undone before; nothing is left to take back")
+        say(f"job {job_id} has already been undone; nothing is left to take back")
         folder = Path(results).absolute() if results else report.folder_of(job)
         facts = _tell(session, job, folder, as_json=as_json)
         sys.exit(_code(facts))
     users = "1 user" if number == 1 else f"{number:,} users"
-    say(f"job {job_id} made or changed {users} on account {job.account} at {job.host}")
+    say(f"job {job_id} created or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
-    asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
+    asked(
+        "Take that back? Users it created can no longer register; users it changed get their old password.",
+        yes=yes,
+    )
     _refuse_active(session, session.ledger.jobs.get(job_id))  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
@@ -131,9 +134,15 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
 def _tell_others(session: Session, job: Job) -> None:
     """What else belongs to it, and is not undone with it."""
     for child in session.ledger.jobs.children(job.id):
-        say(f"  its rows were run again by {child}, which is undone on its own (and first)", "yellow")
+        say(
+            f"  its rows were run again by job {child}, which has to be undone on its own, and first",
+            "yellow",
+        )
     if job.options.create_realm:
-        say(f"  realm {job.options.realm} stays: siproster realm delete {job.options.realm}", "yellow")
+        say(
+            f"  realm {job.options.realm} stays; delete it with: siproster realm delete {job.options.realm}",
+            "yellow",
+        )
 
 
 def _refuse_active(session: Session, job: Job) -> None:
@@ -150,5 +159,5 @@ def _refuse_active(session: Session, job: Job) -> None:
     if owners := session.ledger.chunks.recall(job.id):
         raise JobBusy(
             f"job {job.id} still has requests in flight ({', '.join(map(described, owners))})",
-            "wait a minute or two; what they do would not be taken back",
+            "wait a minute or two: what they change now would not be taken back",
         )
