@@ -19,26 +19,26 @@ from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
     "import": ("imports:import_", "Post a roster: the main job."),
-    "plan": ("plans:plan_", "Say what an import would do; send nothing."),
-    "retry": ("again:retry", "Run the rows of a job that are not in place once more."),
-    "resume": ("again:resume", "Go on with a job that was interrupted, paused or stopped."),
-    "cancel": ("again:cancel", "Stop a job; what is in flight ends."),
+    "plan": ("plans:plan_", "Show what an import would do; send nothing."),
+    "retry": ("again:retry", "Run the rows of a job that are not in place again."),
+    "resume": ("again:resume", "Resume a job that was interrupted, paused or stopped."),
+    "cancel": ("again:cancel", "Stop a job; requests in flight end."),
     "undo": ("undo:undo", "Take back what a job did, unless it was changed since."),
     "jobs": ("jobs:jobs", "List the newest jobs; remove old ones."),
-    "status": ("jobs:status", "Say how far a job is."),
+    "status": ("jobs:status", "Show the progress of a job."),
     "report": ("jobs:report", "Write the result files of a job again."),
     "verify": ("verify:verify", "Register with each password over SIP and say who can."),
     "realm": ("realms:realm", "List, show, create, change and delete realms."),
-    "credential": ("credentials:credential", "List, show and delete the users that are stored."),
+    "credential": ("credentials:credential", "List, show and delete the users stored on the registrar."),
     "call": ("call:call", "Place one test call and say what became of it."),
-    "snapshot": ("snapshots:snapshot", "Keep what the account holds now, sealed."),
-    "diff": ("snapshots:diff", "Tell what changed since a snapshot."),
+    "snapshot": ("snapshots:snapshot", "Save what the account holds now, sealed."),
+    "diff": ("snapshots:diff", "Show what changed since a snapshot."),
     "worker": ("serve:worker", "Run a Celery worker."),
     "scheduler": ("serve:scheduler", "Run the timer: re-queue chunks, shred old passwords."),
     "hash": ("keys:hash_", "Print Hash1 and Hash1b of a user."),
     "keygen": ("keys:keygen", "Print a new sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),
-    "demo": ("demo:demo", "Go the whole way against the sandbox."),
+    "demo": ("demo:demo", "Walk through a whole import against the sandbox."),
     "doctor": ("doctor:doctor", "Check the set-up."),
 }
 """Name → where its body is, and its line in ``--help``, which must not load any of them."""
@@ -71,7 +71,7 @@ def cli() -> None:
     First steps:
       siproster doctor                check the set-up
       siproster plan staff.csv        read and check, send nothing
-      siproster import staff.csv      post it; results land in ./siproster-JOB/
+      siproster import staff.csv      post it; the results are in ./siproster-JOB/
     """
 
 
@@ -93,7 +93,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.Abort:
-        say("interrupted; nothing more was started")
+        say("interrupted; nothing else was started")
         return 130
     except click.ClickException as error:
         _show(error)
@@ -129,7 +129,7 @@ def _refuse_no_text(arguments: Sequence[str]) -> None:
             except UnicodeEncodeError:
                 raise UsageError(
                     f"an argument is not UTF-8, and there is no file of that name: {argument}",
-                    "type it in a UTF-8 terminal (`locale` says UTF-8)",
+                    "type it in a terminal that uses UTF-8 (see `locale`)",
                 ) from None
 
 
@@ -142,8 +142,9 @@ def _show(error: click.ClickException) -> None:
 
 
 def _report_fault(error: Exception) -> None:
-    say(f"siproster: unexpected {place_of(error)}", "red")
-    say("           This is a fault of siproster. No row is lost: `siproster jobs` lists jobs.")
+    say("siproster: something went wrong that should not: this is a fault of siproster itself", "red")
+    say("           No row is lost: `siproster jobs` lists the jobs. Please report it with this line:")
+    say(f"           unexpected {place_of(error)}")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_it_asks_first(staff: Program, sandbox: Sandbox) -> None:
     refused = staff.run("call", "alice", *ORDER)
     assert refused.code == 6
     assert "costs money" in refused.stderr
-    assert "nothing was done; say --yes" in refused.stderr
+    assert "nothing was done; to confirm, add --yes" in refused.stderr
     assert placed(sandbox) == []
 
 

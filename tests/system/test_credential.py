@@ -188,7 +188,7 @@ def test_nobody_is_deleted_unasked(held: Program, sandbox: Sandbox) -> None:
     """Without a terminal and without --yes it ends with exit code 6, before any deletion."""
     deleted = held.run("credential", "delete", "alice")
     assert deleted.code == 6
-    assert "say --yes" in deleted.stderr
+    assert "add --yes" in deleted.stderr
     assert on_account(sandbox) == set(NAMES)
     assert sandbox.log("DELETE") == []
 

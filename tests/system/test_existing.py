@@ -167,7 +167,7 @@ def test_nothing_that_exists_is_changed_unasked(office: Program, sandbox: Sandbo
     before = held(sandbox)
     arguments = ("import", "staff.csv", "--on-existing", "update")
     refused = office.run(*arguments)
-    assert (refused.code, "say --yes" in refused.stderr) == (6, True)
+    assert (refused.code, "add --yes" in refused.stderr) == (6, True)
     declined = on_a_terminal(office, "n\n", *arguments)
     assert declined.returncode == 130
     assert "1 user who exists" in declined.stderr

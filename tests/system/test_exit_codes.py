@@ -270,7 +270,7 @@ def test_6_for_corrections_to_no_effect(office: Program, sandbox: Sandbox, tmp_p
     failed = Path(first["files"]["failed"])
     write(failed, [{**row, "bw__username": f"x{row['bw__row']}"} for row in result_rows(failed)])
     refused = office.run("retry", first["job"], "--corrections", failed)
-    assert (refused.code, "correct 'user' instead" in refused.stderr) == (6, True)
+    assert (refused.code, "correct 'username' instead" in refused.stderr) == (6, True)
     assert len(jobs(office)) == 1
 
 

@@ -111,7 +111,7 @@ def test_a_realm_is_deleted(office: Program, sandbox: Sandbox) -> None:
     add_realm(sandbox, "sales")
     refused = office.run("realm", "delete", "sales")
     assert refused.code == 6
-    assert "say --yes" in refused.stderr
+    assert "add --yes" in refused.stderr
     assert sandbox.log("DELETE") == []
     deleted = office.run("realm", "delete", "sales", "--yes", "--json")
     assert deleted.code == 0, deleted.stderr

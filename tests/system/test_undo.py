@@ -103,7 +103,7 @@ def test_it_asks_first(office: Program, sandbox: Sandbox) -> None:
     """Without a terminal and --yes nothing is taken back, and the exit code is 6."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(2)))["job"]
     refused = office.run("undo", job)
-    assert (refused.code, "say --yes" in refused.stderr) == (6, True)
+    assert (refused.code, "add --yes" in refused.stderr) == (6, True)
     assert len(sandbox.credentials()) == 2
 
 

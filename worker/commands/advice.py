@@ -41,9 +41,9 @@ def of_status(summary: Mapping[str, Any], status: Status) -> tuple[list[Advice],
     cures = {
         codes.of_row(name).after(retried=retried)[1] for names in joined for name in codes.decisive(names)
     }
-    resumable = status is Status.UNPROCESSED and summary["state"] == JobState.STOPPED
-    if sum(joined.values()) < summary["counts"][status] and not resumable:
-        cures.add(Cure.RETRY)  # nothing is known to be wrong with the others
+    # Nothing is known to be wrong with rows without a code; those of a stopped job are resumed.
+    if sum(joined.values()) < summary["counts"][status] and summary["state"] != JobState.STOPPED:
+        cures.add(Cure.RETRY)
     commands = dict.fromkeys(_command(summary, cure) for cure in Cure if cure in cures)
     return found, [command for command in commands if command]
 

@@ -27,7 +27,7 @@ from worker.model import Job, JobState, OnExisting, Options
 from worker.roster import Roster
 
 _MAX_FAILED = click.option(
-    "--max-failed", metavar="N|N%", default="", help="Stop when more rows go wrong  [no bound]"
+    "--max-failed", metavar="N|N%", default="", help="Stop when more rows than this fail  [no limit]"
 )
 _NOT_AFTER = click.option(
     "--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."
@@ -42,12 +42,12 @@ _NOT_AFTER = click.option(
     "roster_",
     metavar="FILE",
     default="",
-    help="The job's roster, when its passwords are not kept any more.",
+    help="The job's roster, when its passwords are no longer stored.",
 )
 @click.option(
     "--on-existing",
     type=click.Choice([o.value for o in OnExisting]),
-    help="A name that exists with others  [as the job had it]",
+    help="What to do with users who exist with another password or application  [as in JOB]",
 )
 @click.option(
     "--allow-lost-zeros",
@@ -62,7 +62,7 @@ _NOT_AFTER = click.option(
 @json_option
 @settings_options
 def retry(job_id: str, **given: Any) -> None:
-    """Run the rows of JOB that are not in place once more, as a new job.
+    """Run the rows of JOB that are not in place again, as a new job.
 
     Rows in place are never sent again. Corrections are taken from the roster's own columns of the
     file, matched by job and line; a password column added to it wins over the sealed password.
@@ -102,16 +102,16 @@ def retry(job_id: str, **given: Any) -> None:
 def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> None:
     """Go on with JOB, which was interrupted, paused or stopped.
 
-    A bound that stopped it (--max-failed, --not-after) holds no longer, unless it is given anew.
+    A limit that stopped the job (--max-failed, --not-after) no longer applies, unless it is given again.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_plan_or_undone(session, job)
     if job.state is JobState.DONE:
-        say(f"job {job_id} is done; there is nothing to go on with")
+        say(f"job {job_id} is done; there is nothing left to resume")
         sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
     if job.state is JobState.CANCELLED:
-        raise Conflict(f"job {job_id} was cancelled", f"run what it left with: siproster retry {job_id}")
+        raise Conflict(f"job {job_id} was cancelled", f"run the rest with: siproster retry {job_id}")
     session.station.check(job)
     # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
@@ -139,7 +139,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
 @json_option
 @settings_options
 def cancel(job_id: str, as_json: bool, **given: Any) -> None:
-    """Stop JOB: what is in flight ends, the rest stays unprocessed."""
+    """Stop JOB: requests in flight end, the rest of the rows stay unprocessed."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)
@@ -162,7 +162,7 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
     unused = check(rows, path) if path else []
     if unused:
         lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
-        say(f"warning: rows that are in place are not run again; not used: bw__row {lines}", "yellow")
+        say(f"warning: corrections of rows that are in place already are not used: bw__row {lines}", "yellow")
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:
@@ -238,20 +238,24 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """The command died while it read the roster: nothing was sent, so it is read once more."""
     if job.parent:
         # Over, so that its account is free for the job that takes its place.
-        session.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: it never got its rows")
+        session.ledger.jobs.stop(
+            job.id, JobState.CANCELLED, "cancelled: its roster was never read to the end"
+        )
         saved = session.ledger.jobs.get(job.parent).saved
         again = f"import --plan {job.parent}" if saved else f"retry {job.parent}"
         raise Conflict(
-            f"job {job.id} never got its rows, and is cancelled; nothing was sent",
+            f"the rows of job {job.id} were never read to the end, so it was cancelled; nothing was sent",
             f"start again: siproster {again}",
         )
     if job.source == "-":
-        raise Conflict(f"job {job.id} was reading stdin when it ended; nothing was sent", "import it again")
+        raise Conflict(
+            f"job {job.id} was reading stdin when it ended; nothing was sent", "import the roster again"
+        )
     with roster.open_roster(job.source, job.options) as opened:
         if opened.sha256 != job.sha256:
             raise UsageError(
-                f"{job.source} is not the file any more that job {job.id} was reading; nothing was sent",
-                "import it as a new job",
+                f"{job.source} has changed since job {job.id} began to read it; nothing was sent",
+                f"import it as a new job: siproster import {job.source}",
             )
         session.ledger.jobs.forget(job.id, keep_job=True)
         session.ledger.jobs.take(job, owner())

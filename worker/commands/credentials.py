@@ -26,7 +26,7 @@ COLUMNS = ("username", "realm", "id", "application_id")
 DIGESTS = ("hash1", "hash1b")
 
 digests_option = click.option("--show-digests", is_flag=True,
-                              help="Tell the digests, too: whoever has them can register.")  # fmt: skip
+                              help="Also show the digests: anybody who has them can register.")  # fmt: skip
 domain_option = click.option("--domain", metavar="NAME", default="", help="Domain of users without one.")
 
 
@@ -36,15 +36,15 @@ _OUTCOMES = ("created", "updated", "unchanged", "exists", "failed", "unknown")
 
 @click.group("credential")
 def credential() -> None:
-    """List, show and delete the users that are stored."""
+    """List, show and delete the users stored on the registrar."""
 
 
 @credential.command("list")
-@click.option("--user", metavar="FRAGMENT", default="", help="Whose user name holds this.")
-@click.option("--domain", metavar="FRAGMENT", default="", help="Whose domain holds this.")
+@click.option("--user", metavar="FRAGMENT", default="", help="Only users whose name contains this.")
+@click.option("--domain", metavar="FRAGMENT", default="", help="Only users whose domain contains this.")
 @click.option("--application", metavar="NAME|UUID", default="",
-              help="Whose application's name holds this, or has this id.")  # fmt: skip
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N of them.")
+              help="Only users whose application has this id, or a name that contains this.")  # fmt: skip
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N users.")
 @digests_option
 @scope_options
 @csv_option
@@ -54,7 +54,7 @@ def list_(
     user: str, domain: str, application: str, limit: int | None, show_digests: bool, family: str, realm: str,
     as_csv: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """List who is stored on the account or a realm, all pages.
+    """List the users stored on the account or a realm, all pages.
 
     Streams: a million users take no more memory than ten.
     """
@@ -99,7 +99,7 @@ def show(
 @click.option("--from", "file", metavar="FILE", default="",
               help="A CSV with username, domain, realm; also a results.csv or failed.csv.")  # fmt: skip
 @click.option("--status", "statuses", multiple=True, type=click.Choice(list(_OUTCOMES)),
-              help="Of a result file, the rows with this outcome (repeatable); needed there.")  # fmt: skip
+              help="With a result file: only rows with this status (repeatable; required).")  # fmt: skip
 @domain_option
 @scope_options
 @yes_option
@@ -109,9 +109,9 @@ def delete(
     users: tuple[str, ...], file: str, statuses: tuple[str, ...], domain: str, family: str, realm: str,
     yes: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Delete users, who can't register any more from then on.
+    """Delete users; they can no longer register.
 
-    Asks first. Ends with 0 when every one was deleted, with 10 when some were not there or could not be.
+    Asks first. Exit code 0: all were deleted; 10: some were not there, or could not be deleted.
     """
     if bool(users) == bool(file):
         raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")
@@ -121,7 +121,7 @@ def delete(
         removal = Removal(session.api, Family(family), targets)
         number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"
         where = f"account {session.endpoint.account} on {session.endpoint.host}"
-        asked(f"Delete {number} from {where}? They can't register any more.", yes=yes)
+        asked(f"Delete {number} from {where}? They will no longer be able to register.", yes=yes)
         session.audit(", ".join(users) or f"{number} of a file")
         tell(removal.facts(), (), removal.line, as_csv=False, as_json=as_json)
     say(removal.summary)
@@ -142,7 +142,7 @@ def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], 
     application_id = _uuid(application)
     if application and not application_id:
         if not 3 <= len(application) <= 64:
-            raise UsageError(f"--application {application}: the service wants 3 to 64 characters of its name")
+            raise UsageError(f"--application {application}: give 3 to 64 characters of its name, or its id")
         filters["applicationNameFragment"] = application
     user, domain = user.casefold(), domain.casefold()
 
@@ -193,4 +193,4 @@ def _line(fact: Fact) -> str:
 
 def _warn_of_digests(shown: bool) -> None:
     if shown:
-        say("warning: a digest is as good as the password: whoever reads this can register", "yellow")
+        say("warning: a digest is as good as the password: anybody who reads this can register", "yellow")

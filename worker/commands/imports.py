@@ -38,7 +38,7 @@ _ALL = "all"
 
 @click.command("import")
 @click.argument("source", metavar="[ROSTER]", required=False)
-@click.option("--plan", "plan_", metavar="JOB", default="", help="Carry out a plan that `plan --save` kept.")
+@click.option("--plan", "plan_", metavar="JOB", default="", help="Carry out a plan saved with `plan --save`.")
 @reading_options
 @posting_options
 @absent_option
@@ -50,15 +50,15 @@ _ALL = "all"
     is_flag=False,
     flag_value=_ALL,
     default="",
-    help="Then register with each password that is in place, or with N of them, and say who can.",
+    help="Afterwards, register with the password of every row in place, or of N of them.",
 )
-@click.option("--registrar", metavar="HOST:PORT", default="", help="Where --verify asks  [what DNS says]")
+@click.option("--registrar", metavar="HOST:PORT", default="", help="Registrar for --verify  [from DNS]")
 @click.option(
     "--transport",
     type=click.Choice([one.value for one in Transport]),
     default=Transport.UDP.value,
     show_default=True,
-    help="How the REGISTERs of --verify travel.",
+    help="Transport for --verify.",
 )
 @yes_option
 @json_option
@@ -68,8 +68,8 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
     """Post a roster: ROSTER is a file, - for stdin, or a URL.
 
     The whole roster is read, checked and sealed before the first credential is sent: exit code 6
-    means that nothing was written. Every row gets a line in results.csv; what is not in place is in
-    failed.csv, which `siproster retry` takes after you have corrected it.
+    means that nothing was written. Every row gets a line in results.csv; rows that are not in place are
+    also in failed.csv, which you can correct and give to `siproster retry`.
     """
     session = Session(given)
     given = from_file(ctx, given, session.settings.options)
@@ -100,7 +100,7 @@ def _trial(given: Mapping[str, Any]) -> Trial | None:
         return None
     if given["detach"]:
         raise UsageError(
-            "--verify waits for the job's end, and --detach doesn't", "siproster verify JOB later"
+            "--verify waits for the job to end, and --detach doesn't", "run `siproster verify JOB` later"
         )
     return Trial(asking, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
 
@@ -111,7 +111,8 @@ def _sample(said: str) -> int | None:
         return None
     if not (said.isdecimal() and int(said)):
         raise UsageError(
-            f"--verify {said}: it takes a number of rows", "ROSTER --verify, or --verify=N ROSTER"
+            f"--verify {said}: it takes a number of rows",
+            "write it as `import ROSTER --verify`, or `import --verify=N ROSTER`",
         )
     return int(said)
 

@@ -37,9 +37,14 @@ _LOOK_EVERY = 0.5
 
 @click.group("jobs", invoke_without_command=True)
 @click.option(
-    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many jobs to list.",
 )
-@click.option("--audit", is_flag=True, help="Who did what, when, from where, in place of the jobs.")
+@click.option("--audit", is_flag=True, help="Show who did what, when and from where, instead of the jobs.")
 @json_option
 @settings_options
 @click.pass_context
@@ -69,7 +74,12 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
 
 @jobs.command("purge")
 @click.argument("job_ids", metavar="[JOB]...", nargs=-1)
-@click.option("--older-than", metavar="DAYS", type=Finite(min=0), help="All that ended so long ago.")
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    type=Finite(min=0),
+    help="All jobs that ended at least this many days ago.",
+)
 @yes_option
 @json_option
 @settings_options
@@ -78,7 +88,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     session = Session(given)
     ledger = session.ledger
     if bool(job_ids) == (older_than is not None):
-        raise UsageError("name jobs, or say --older-than DAYS", "`siproster jobs` lists them")
+        raise UsageError("name the jobs, or use --older-than DAYS", "list them with: siproster jobs")
     found = [ledger.jobs.get(job) for job in job_ids]
     if not job_ids:
         found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])
@@ -109,7 +119,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 @json_option
 @settings_options
 def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
-    """Say how far JOB is: counts, rate, time left."""
+    """Show the progress of JOB: counts, rate, time left."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     waits = watch.waits_of(session, job)
@@ -146,7 +156,7 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
 @json_option
 @settings_options
 def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
-    """Write the result files of JOB again; exit code as the job's own."""
+    """Write the result files of JOB again. The exit code is that of the job."""
     session = Session(given)
     sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
 

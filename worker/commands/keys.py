@@ -22,7 +22,7 @@ from worker.seal import new_key
 def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
     """Print Hash1 and Hash1b of USER, whose password is read from stdin.
 
-    The line break at its end is taken off, nothing else is. On a terminal it is asked for, unseen.
+    A line break at its end is removed, nothing else. On a terminal it is asked for, without echo.
 
     \b
       printf %s "$PASSWORD" | siproster hash alice --realm acme-0a1b2c.auth.bandwidth.com
@@ -34,7 +34,7 @@ def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
         hash1, hash1b = digests(composite, realm, password)
     except ValueError as error:
         raise UsageError(str(error), "give them in UTF-8") from None
-    click.echo("whoever has these digests can register: they are as good as the password", err=True)
+    click.echo("anybody who has these digests can register: they are as good as the password", err=True)
     if as_json:
         facts = {"composite": composite, "realm": realm, "hash1": hash1, "hash1b": hash1b}
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))

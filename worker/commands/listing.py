@@ -19,7 +19,7 @@ from worker.report import neutral
 T = TypeVar("T")
 Fact = Mapping[str, str | None]
 
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="The facts as CSV, alone on stdout.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, alone on stdout.")
 
 _SAY_EVERY = 10.0
 """Seconds between two words about how far it is."""
@@ -54,7 +54,7 @@ def tell(
 def one_form(*, as_csv: bool, as_json: bool) -> None:
     """Raises UsageError where both are wanted, before anything is asked."""
     if as_csv and as_json:
-        raise UsageError("--csv and --json: stdout can be one of them only", "leave one out")
+        raise UsageError("--csv and --json can't be used together", "leave one out")
 
 
 def counted(entries: Iterable[T]) -> Iterator[T]:
@@ -76,8 +76,8 @@ def asked(question: str, *, yes: bool) -> None:
         return
     if not asks():
         raise UsageError(
-            f"this is asked, and there is no terminal: {question}",
-            "nothing was done; say --yes",
+            f"there is no terminal to answer on: {question}",
+            "nothing was done; to confirm, add --yes",
         )
     if not click.confirm(visible(question), err=True):
         raise NotConfirmed("not confirmed", "nothing was done")

@@ -41,7 +41,7 @@ _READING = (
     click.option(
         "--create-realm",
         is_flag=True,
-        help="Make the realm of --realm when it does not exist; wait until it is ACTIVE.",
+        help="Create the realm of --realm if it does not exist, and wait until it is ACTIVE.",
     ),
     click.option(
         "--make-default", is_flag=True, help="Make the realm of --create-realm the account's default one."
@@ -60,7 +60,7 @@ _READING = (
         type=click.Choice([o.value for o in OnExisting]),
         default=OnExisting.SKIP.value,
         show_default=True,
-        help="A name that exists with other digests or application.",
+        help="What to do with users who exist with another password or application.",
     ),
     click.option(
         "--from",
@@ -84,12 +84,12 @@ _READING = (
         help="Build the user name from columns: '{site}-{extension}', '+1{did}'.",
     ),
     click.option("--where", metavar="COLUMN=VALUE", multiple=True, help="Only these rows (repeatable)."),
-    click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N of them."),
+    click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N rows."),
     click.option(
         "--carry",
         metavar="COLUMN",
         multiple=True,
-        help="Carry a column into the results that would be dropped as a possible secret (repeatable).",
+        help="Keep a column in the results that would be dropped as a possible secret (repeatable).",
     ),
     click.option("--delimiter", metavar="CHAR", default="", help="Override what was detected: , ; | tab"),
     click.option(
@@ -100,7 +100,7 @@ _READING = (
         type=click.Choice([w.value for w in Weak]),
         default=Weak.WARN.value,
         show_default=True,
-        help="A password that is short, digits only, the user name, or shared by many.",
+        help="What to do with passwords that are short, digits only, the user name, or shared by many.",
     ),
 )
 
@@ -125,7 +125,7 @@ _POSTING = (
         type=click.IntRange(1, 256),
         default=8,
         show_default=True,
-        help="Requests in flight, per worker process; embedded: in all.",
+        help="Requests in flight, per worker process; without a broker: in all.",
     ),
     click.option(
         "--rate",
@@ -137,7 +137,7 @@ _POSTING = (
         "--max-failed",
         metavar="N|N%",
         default="",
-        help="Stop when more rows are failed, unknown or invalid  [no bound]",
+        help="Stop when more rows than this are failed, unknown or invalid  [no limit]",
     ),
     click.option("--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."),
     click.option(
@@ -146,7 +146,7 @@ _POSTING = (
         type=Finite(min=0),
         default=600.0,
         show_default=True,
-        help="How long to wait for a service that stays away.",
+        help="How long to wait while the service can't be reached.",
     ),
     click.option(
         "--keep-days",
@@ -154,20 +154,20 @@ _POSTING = (
         type=Finite(min=0),
         default=7.0,
         show_default=True,
-        help="Days that passwords of rows not in place stay sealed, for retry.",
+        help="Days to keep the sealed passwords of rows that are not in place, for retry.",
     ),
 )
 
 absent_option = click.option(
     "--absent",
     is_flag=True,
-    help="List all that is stored, however small the roster: who is not in it?",
+    help="List everything stored, however small the roster, to find users who are not in it.",
 )
 results_option = click.option(
     "--results", metavar="DIR", default="", help="Where the result files go  [./siproster-JOB/]"
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="The facts as JSON, alone on stdout.")
-yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, alone on stdout.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
 
 def reading_options(command: F) -> F:
@@ -205,7 +205,7 @@ def refuse_said(ctx: click.Context, allowed: frozenset[str], where: str, why: st
         and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     ]
     if said:
-        raise UsageError(f"{', '.join(said)} can't be said {where}", why)
+        raise UsageError(f"{', '.join(said)} can't be used {where}", why)
 
 
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
@@ -246,7 +246,9 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
 def max_failed(value: str) -> str:
     """``N`` or ``N%``."""
     if value and not re.fullmatch(r"\d+|\d{1,3}(\.\d+)?%", value):
-        raise UsageError(f"--max-failed {value}: a number of rows or a percentage", "for example 20 or 2%")
+        raise UsageError(
+            f"--max-failed {value}: must be a number of rows or a percentage", "for example 20 or 2%"
+        )
     return value
 
 
@@ -258,10 +260,10 @@ def not_after(value: str) -> str:
         moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
     except ValueError:
         raise UsageError(
-            f"--not-after {value}: not a time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
+            f"--not-after {value}: is not a time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
         ) from None
     if moment <= dt.datetime.now(dt.UTC):
-        raise UsageError(f"--not-after {value}: that time is over", "give the end of the maintenance window")
+        raise UsageError(f"--not-after {value}: is in the past", "give the end of the maintenance window")
     return moment.isoformat()
 
 
@@ -276,8 +278,8 @@ def _with_realm(given: Mapping[str, Any]) -> bool:
         raise UsageError("--create-realm needs --realm NAME", "NAME is the realm's short name, such as acme")
     if given["make_default"] and not given["create_realm"]:
         raise UsageError(
-            "--make-default goes with --create-realm",
-            "it says that the realm which is made becomes the default one",
+            "--make-default needs --create-realm",
+            "it makes the new realm the account's default",
         )
     return bool(given["create_realm"])
 
@@ -288,7 +290,7 @@ def application_id(value: str) -> str:
         return str(uuid.UUID(value)) if value else ""
     except ValueError:
         raise UsageError(
-            f"--application {value}: not a UUID", "it is the application's id, not its name"
+            f"--application {value}: is not a UUID", "it is the application's id, not its name"
         ) from None
 
 

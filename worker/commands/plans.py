@@ -57,7 +57,7 @@ _OF_THE_RUN = frozenset({
 @posting_options
 @absent_option
 @results_option
-@click.option("--save", is_flag=True, help="Keep the plan, sealed, for `import --plan JOB`.")
+@click.option("--save", is_flag=True, help="Save the plan, sealed, for `import --plan JOB`.")
 @click.option(
     "--exit-on-change", is_flag=True, help="End with 10 also when the import would change anything."
 )
@@ -83,7 +83,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
             job, tally = None, _looked_at(session, opened, options)
     tell_reading(opened.name, tally, say if given["as_json"] else tell_on_stdout)
     if job:
-        say(f"kept as {job.id}; carry it out with: siproster import --plan {job.id}")
+        say(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
         tell_json(_facts(opened, tally, options, job))
     sys.exit(exit_code(tally, on_change=on_change))
@@ -96,9 +96,7 @@ def exit_code(tally: Tally, *, on_change: bool) -> int:
 
 def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> None:
     """``import --plan``: exactly what was planned; what has changed since is refused, row by row."""
-    refuse_said(
-        ctx, _OF_THE_RUN, "with --plan", "make another plan with it: what was approved can't be changed"
-    )
+    refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
     _refuse_no_plan(kept)
     session.station.check(kept)
@@ -128,7 +126,7 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tal
             draft = draw(session, job, opened, folder, tee=tee, saved=True)
     except (Exception, KeyboardInterrupt):
         session.ledger.jobs.forget(job.id)
-        say(f"job {job.id} is forgotten")
+        say(f"plan {job.id} was not saved")
         raise
     _tell_realm(draft.realms, draft.tally, options)
     return job, draft.tally
@@ -141,7 +139,10 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
     tally = Tally()
     with _plan_file(folder, opened.columns) as tee:
         if not session.settings.values["BW_ACCOUNT_ID"]:
-            say("  neither realms nor users are looked up: no account is set (BW_ACCOUNT_ID)", "yellow")
+            say(
+                "  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users",
+                "yellow",
+            )
             pages = map(without_account, check(opened.rows(), None, options.api))
             _tell_problems(tee(pages), tally)
             return tally
@@ -247,6 +248,6 @@ def _refuse_no_plan(kept: Job) -> None:
             f"see it with: siproster status {kept.carried_out_by}",
         )
     if kept.saved is None:
-        raise UsageError(f"job {kept.id} is not a plan", "`siproster plan ROSTER --save` keeps one")
+        raise UsageError(f"job {kept.id} is not a plan", "save one with: siproster plan ROSTER --save")
     if kept.state is not JobState.PLANNING:
         raise Conflict(f"plan {kept.id} is {kept.state}", "plan the roster again")

@@ -23,7 +23,7 @@ _HEADINGS = ("realm", "id", "state", "default", "credentials", "description")
 def realm() -> None:
     """List, show, create, change and delete realms.
 
-    A realm's full host name goes into every digest; only the service can tell it.
+    A realm's full host name is part of every digest; only the service knows it.
     """
 
 
@@ -37,7 +37,7 @@ def list_(as_json: bool, **given: Any) -> None:
         tell_json([_facts(one) for one in found])
         return
     if not found:
-        say("the account has no realm yet: siproster realm create NAME")
+        say("the account has no realm yet; create one with: siproster realm create NAME")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in _HEADINGS[:-1]:
@@ -58,38 +58,38 @@ def show(ref: str, as_json: bool, **given: Any) -> None:
 
 @realm.command("create")
 @click.argument("name", metavar="NAME")
-@click.option("--description", metavar="TEXT", default="", help="What people read beside its name.")
+@click.option("--description", metavar="TEXT", default="", help="Description, shown beside its name.")
 @click.option("--default", "default", is_flag=True,
-              help="Make it the account's default: what names no realm goes there.")  # fmt: skip
+              help="Make it the account's default realm, for everything without a realm.")  # fmt: skip
 @click.option("--wait", metavar="SECONDS", type=Finite(min=0), default=120.0, show_default=True,
               help="How long to wait until it is ACTIVE.")  # fmt: skip
 @json_option
 @settings_options
 def create(name: str, description: str, default: bool, wait: float, as_json: bool, **given: Any) -> None:
-    """Make a realm and wait until it takes credentials.
+    """Create a realm and wait until it takes credentials.
 
     NAME is its short name: 1 to 30 letters, digits and inner hyphens.
     """
     session = Session(given)
     session.audit(name)
-    say(f"making realm {name}; waiting until the service says ACTIVE, at most {wait:g} s")
+    say(f"creating realm {name}; waiting up to {wait:g} s until it is ACTIVE")
     _tell(session.api.create_realm(name, description, default, wait), as_json=as_json)
 
 
 @realm.command("update")
 @click.argument("ref", metavar="REF")
-@click.option("--description", metavar="TEXT", help="What people read beside its name; '' takes it away.")
+@click.option("--description", metavar="TEXT", help="Description, shown beside its name; '' removes it.")
 @click.option("--default", "default", is_flag=True,
-              help="Make it the account's default; another realm is it no more.")  # fmt: skip
+              help="Make it the account's default realm in place of the present one.")  # fmt: skip
 @json_option
 @settings_options
 def update(ref: str, description: str | None, default: bool, as_json: bool, **given: Any) -> None:
     """Change a realm: REF is its id, its host name or its short name.
 
-    A new default realm takes over whatever names no realm, from everybody who posts to this account.
+    A new default realm receives everything that names no realm, from all who post to this account.
     """
     if description is None and not default:
-        raise UsageError("nothing to change", "say --description TEXT, --default, or both")
+        raise UsageError("nothing to change", "use --description TEXT, --default, or both")
     session = Session(given)
     session.audit(ref)
     _tell(session.api.update_realm(ref, description, default or None), as_json=as_json)
@@ -108,7 +108,7 @@ def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
     asked(f"Delete the realm {one.host} from {where}?", yes=yes)
     session.audit(one.host)
     deleted = session.api.delete_realm(one.id)
-    say(f"the service has taken the order: {one.host} goes in a moment; `siproster realm list` shows when")
+    say(f"accepted: {one.host} is being deleted; see when it is gone with: siproster realm list")
     if as_json:
         tell_json({"deleted": _facts(deleted)})
 

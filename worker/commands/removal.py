@@ -84,7 +84,7 @@ class Removal:
         """The counts in words."""
         left = self._targets.count - self._counts.total()
         told = [f"{number:,} {outcome}" for outcome, number in self._counts.items()]
-        return ", ".join([*told, f"{left:,} not attempted"] if left else told) or "nobody to delete"
+        return ", ".join([*told, f"{left:,} not attempted"] if left else told) or "no users to delete"
 
     @staticmethod
     def line(fact: Fact) -> str:
@@ -105,7 +105,7 @@ class Removal:
 
     def _one(self, composite: str, ref: str) -> Fact:
         if not composite:
-            return _fact(composite, ref, FAILED, "username_missing", "the line names nobody")
+            return _fact(composite, ref, FAILED, "username_missing", "the line has no user name")
         scope = self._scope(ref)
         if isinstance(scope, SiprosterError):
             return _fact(composite, ref, FAILED, "realm_unknown", scope.message)

@@ -69,7 +69,7 @@ def run(
         if session.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
         session.ledger.jobs.forget(job.id)
-        say(f"job {job.id} is forgotten: nothing was sent")
+        say(f"job {job.id} was discarded; nothing was sent")
         raise
 
 
@@ -127,5 +127,5 @@ def _ask(job: Job, draft: Draft, *, yes: bool) -> None:
     """Somebody has to say so before what exists is changed."""
     number = draft.tally.actions[Action.UPDATE]
     if number:
-        users = "1 user who exists" if number == 1 else f"{number:,} users who exist"
-        asked(f"Set password or application of {users} on account {job.account}?", yes=yes)
+        users = "1 existing user" if number == 1 else f"{number:,} existing users"
+        asked(f"Set the password or application of {users} on account {job.account}?", yes=yes)

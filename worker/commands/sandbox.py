@@ -27,15 +27,15 @@ from worker.sandbox import Options, main
 @click.option("--realm", "realms", metavar="NAME", multiple=True,
               help="Realm to begin with; the first is the default one (repeatable)  [office]")  # fmt: skip
 @click.option("--knobs", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="How it behaves: a JSON file of knobs.")  # fmt: skip
+              help="JSON file of knobs, which set how it behaves.")  # fmt: skip
 @click.option("--knob", metavar="NAME=JSON", multiple=True,
               help="One knob, such as latency=0.2 (repeatable).")  # fmt: skip
 @click.option("--with-stdin", is_flag=True,
-              help="End when stdin ends, as it does when the process at its other end dies.")  # fmt: skip
+              help="End when stdin ends, as when the process on its other end dies.")  # fmt: skip
 def sandbox(host: str, port: int, with_stdin: bool, **given: Any) -> None:
     """Run a local stand-in for the API, until Ctrl-C.
 
-    It keeps everything in memory, and misbehaves on demand: its knobs, its log and what it holds
+    It keeps everything in memory and misbehaves on demand: its knobs, its log and its contents
     are under /_sandbox/.
     """
     if with_stdin:
@@ -48,7 +48,7 @@ def sandbox(host: str, port: int, with_stdin: bool, **given: Any) -> None:
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # the address follows, which is said already
         ports = f"{port}" if given["sip_port"] is None else f"{port} or {given['sip_port']}"
-        raise UsageError(f"{host}:{ports} can't be listened on: {reason}", "try --port 0") from None
+        raise UsageError(f"{host}:{ports} can't be used: {reason}", "try --port 0") from None
 
 
 def _options(
@@ -58,7 +58,7 @@ def _options(
     usual = Options()
     settings = json.loads(knobs.read_text("utf-8")) if knobs else {}
     if not isinstance(settings, dict):
-        raise ValueError(f"{knobs}: an object is wanted: knob to value")
+        raise ValueError(f"{knobs}: must be a JSON object of knobs and their values")
     for name, _, value in (one.partition("=") for one in knob):
         try:
             settings[name] = json.loads(value)

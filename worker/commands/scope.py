@@ -23,9 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def scope_options(command: F) -> F:
     """``--api`` and ``--realm``, for commands about credentials that are there."""
     for option in (
-        click.option("--realm", metavar="REF", default="", help="One realm: id, host or short name."),
+        click.option("--realm", metavar="REF", default="", help="Realm: id, host name or short name."),
         click.option("--api", "family", type=click.Choice([one.value for one in Family]), show_default=True,
-                     default=Family.ACCOUNT.value, help="Family of endpoints that is asked."),
+                     default=Family.ACCOUNT.value, help="Family of endpoints to use."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -74,7 +74,7 @@ class Scope:
         stored = self.api.find(self.family, realm, composite)
         if stored is None:
             where = f"realm {realm.host}" if realm else "the account"
-            raise NotFound(f"{composite} is not on {where}", "`siproster credential list` shows who is")
+            raise NotFound(f"{composite} is not on {where}", "list the users with: siproster credential list")
         if realm and stored.realm.casefold() not in self._known(realm):
             raise NotFound(f"{composite} is not on realm {realm.host}, but on {stored.realm or '(not told)'}")
         return Held(stored, realm)

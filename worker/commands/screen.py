@@ -51,11 +51,11 @@ _COLOURS = {
 _MEANINGS = {
     Status.CREATED: "new on the registrar",
     Status.UPDATED: "set to the roster's password",
-    Status.UNCHANGED: "was there with this password already",
-    Status.EXISTS: "is there with another password, application, realm or spelling; left alone",
+    Status.UNCHANGED: "already there with this password",
+    Status.EXISTS: "exists with another password, application, realm or spelling; left alone",
     Status.INVALID: "not sent: the row itself is wrong",
     Status.FAILED: "refused by the service",
-    Status.UNKNOWN: "sent, and nobody knows what became of it",
+    Status.UNKNOWN: "sent, but the outcome could not be determined",
     Status.UNPROCESSED: "not attempted",
 }
 
@@ -64,9 +64,9 @@ _UNDER = " " * 10
 
 _ACTIONS = {
     Action.CREATE: "new on the registrar",
-    Action.UPDATE: "there with another password or application; to be set",
-    Action.UNCHANGED: "there as wanted",
-    Action.EXISTS: "there with another password, application, realm or spelling; left alone",
+    Action.UPDATE: "exists with another password or application; will be set",
+    Action.UNCHANGED: "already there with this password",
+    Action.EXISTS: "exists with another password, application, realm or spelling; left alone",
     Action.INVALID: "not sent: the row itself is wrong",
 }
 
@@ -90,11 +90,11 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> No
             tell(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _tell_codes(action, tally.codes.get(action, {}), tell)
     if tally.nameless:
-        tell(f"  who is stored and not in the roster is not told: {tally.nameless} {_rows(tally.nameless)} "
-            "can't be read, and may mean somebody", "yellow")  # fmt: skip
+        tell(f"  leavers are not listed: {tally.nameless} {_rows(tally.nameless)} can't be read, and may "
+            "name any user on the registrar; correct the roster and try again", "yellow")  # fmt: skip
     if tally.absent:
         users = "user is" if tally.absent == 1 else "users are"
-        tell(f"  {tally.absent:,} {users} stored on these realms and not in the roster; left alone", "yellow")
+        tell(f"  {tally.absent:,} {users} on these realms but not in the roster; left alone", "yellow")
     for code, rows in sorted(tally.warnings.items()):
         lines = ", ".join(map(str, tally.warned_lines[code]))
         more = " …" if rows > len(tally.warned_lines[code]) else ""
@@ -254,7 +254,7 @@ def _tell_status(console: Console, summary: Mapping[str, Any], status: Status, r
     """One status: how many rows, and what is wrong with them, each code with what to do about it."""
     meaning = _MEANINGS[status]
     if status is Status.UNPROCESSED and summary["saved"] and summary["state"] == JobState.PLANNING:
-        meaning = "to be sent when the plan is carried out"
+        meaning = "will be sent when the plan is carried out"
     name = (f"{status:<11}  ", f"bold {_COLOURS[status]}")
     console.print(Text.assemble(f"{rows:>7,}  ", name, (meaning, "dim")), soft_wrap=True)
     found, commands = advice.of_status(summary, status)

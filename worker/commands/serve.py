@@ -36,12 +36,12 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.option("--processes", metavar="N", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
               help="Processes, each of which works on one chunk at a time  [one for each core]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
-              help="What is logged to stderr; no level shows a secret.")  # fmt: skip
+              help="Log level on stderr; no level shows secrets.")  # fmt: skip
 @settings_options
 def worker(processes: int, log_level: str, **given: Any) -> None:
     """Run a Celery worker for one ledger and one account, until SIGTERM.
 
-    SIGTERM and Ctrl-C let it finish the chunks it has; whatever happens to it, nothing is lost.
+    On SIGTERM or Ctrl-C it finishes the chunks that it has; nothing is lost if it dies.
     """
     session = Session(given)
     level = "debug" if given["debug"] else log_level
@@ -61,9 +61,9 @@ def worker(processes: int, log_level: str, **given: Any) -> None:
 @click.option("--once", is_flag=True, help="Sweep once and return: for cron.")
 @settings_options
 def scheduler(once: bool, **given: Any) -> None:
-    """Run the timer: every few seconds, what was lost on its way comes back on the queue.
+    """Run the timer that puts lost chunks back on the queue, every few seconds.
 
-    Any number of them may run, anywhere. It ends at SIGTERM or Ctrl-C, at once.
+    Any number of them may run, anywhere. It ends at once on SIGTERM or Ctrl-C.
     """
     session = Session(given)
     log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)

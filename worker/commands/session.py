@@ -35,8 +35,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def settings_options(command: F) -> F:
     """The options that say whose account and which settings; every command with settings has them."""
     for option in (
-        click.option("--debug", is_flag=True, help="Log what happens to stderr; holds no secret."),
-        click.option("--profile", metavar="NAME", default="", help="Table [profile.NAME] of siproster.toml."),
+        click.option("--debug", is_flag=True, help="Log details to stderr; no secrets."),
+        click.option(
+            "--profile", metavar="NAME", default="", help="Use the table [profile.NAME] of siproster.toml."
+        ),
         click.option(
             "--config",
             metavar="FILE",

@@ -36,9 +36,9 @@ file_path = click.Path(path_type=Path)
 @json_option
 @settings_options
 def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -> None:
-    """Keep what the account, or a realm, holds now in FILE, sealed.
+    """Save what the account, or a realm, holds now to FILE, sealed.
 
-    The digests are in it, so it opens with the sealing key only. `siproster diff FILE` tells what changed.
+    It contains the digests, so it opens only with the sealing key. `siproster diff FILE` shows what changed.
     """
     session = Session(given)
     scope = Scope(session.api, Family(family), realm)
@@ -60,9 +60,9 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
 @json_option
 @settings_options
 def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> None:
-    """Tell what changed on the account since the snapshot FILE, or between it and a LATER one.
+    """Show what changed on the account since the snapshot FILE, or between it and a LATER one.
 
-    Ends with 0 where nothing did, with 10 where something did. No digest is told.
+    Exit code 0: nothing changed; 10: something did. No digest is shown.
     """
     one_form(as_csv=as_csv, as_json=as_json)
     session = Session(given)
@@ -94,7 +94,7 @@ def _same(earlier: Snapshot, others: tuple[str, str, str], whose: str) -> None:
         if mine != other:
             raise UsageError(
                 f"{earlier.path} is of {what} {mine or '(all)'}, {whose} of {other or '(all)'}",
-                "compare what belongs together; --profile and --account choose the account",
+                "compare snapshots of one account and realm; choose the account with --profile or --account",
             )
 
 

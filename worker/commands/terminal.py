@@ -69,7 +69,7 @@ def flushed(code: int) -> int:
         return code
     if fault.errno != errno.EPIPE:
         say(f"siproster: standard output can't be written: {fault.strerror}", "red")
-        say("           what it should have shown is lost, and nothing else: `siproster jobs` lists jobs")
+        say("           only that output is lost; see the jobs with: siproster jobs")
     return code or 1
 
 

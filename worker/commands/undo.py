@@ -27,11 +27,11 @@ from worker.model import Job
 _MEANINGS = {
     REMOVED: "made by the job, and deleted",
     RESTORED: "set back to the old password and application",
-    KEPT: "changed by somebody since, or not provably the job's; left alone",
-    FAILED: "could not be taken back; run it again",
+    KEPT: "changed since, or not provably the job's; left alone",
+    FAILED: "could not be taken back; run undo again",
 }
 
-_IN_FLIGHT = "what they do would not be taken back"
+_IN_FLIGHT = "what they change now would not be taken back"
 
 
 @click.command("undo")
@@ -70,12 +70,12 @@ def undo(
     number = session.ledger.undoing.rows(job_id)
     unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0
     if _all_undone(session, job) and not unproven:
-        say(f"job {job_id} was undone before; nothing is left to take back")
+        say(f"job {job_id} has already been undone; nothing is left to take back")
         folder = Path(results).absolute() if results else report.folder_of(job)
         facts = _tell(session, job, folder, as_json=as_json)
         sys.exit(_code(facts))
     users = "1 user" if number == 1 else f"{number:,} users"
-    say(f"job {job_id} made or changed {users} on account {job.account} at {job.host}")
+    say(f"job {job_id} created or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
     if include_unproven:
         say(
@@ -83,7 +83,10 @@ def undo(
             "yellow",
         )
         say("  has written to the account since it began", "yellow")
-    asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
+    asked(
+        "Take that back? Users it created can no longer register; users it changed get their old password.",
+        yes=yes,
+    )
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
@@ -163,6 +166,12 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
 def _tell_others(session: Session, job: Job) -> None:
     """What else belongs to it, and is not undone with it."""
     for child in session.ledger.jobs.children(job.id):
-        say(f"  its rows were run again by {child}, which is undone on its own (and first)", "yellow")
+        say(
+            f"  its rows were run again by job {child}, which has to be undone on its own, and first",
+            "yellow",
+        )
     if job.options.create_realm:
-        say(f"  realm {job.options.realm} stays: siproster realm delete {job.options.realm}", "yellow")
+        say(
+            f"  realm {job.options.realm} stays; delete it with: siproster realm delete {job.options.realm}",
+            "yellow",
+        )

@@ -299,9 +299,8 @@ class Settling:
             self.in_doubt.difference_update(outcome.line for outcome in outcomes)
 
     def _crashed(self, row: ChunkRow, error: Exception, status: Status) -> Outcome:
-        name = type(error).__name__  # its text may hold anything
         log.error("line %d: %s", row.line, place_of(error))
-        text = f"siproster itself failed on this row ({name}); please report it"
+        text = "siproster itself failed on this row; please report it, with the output of --debug"
         return self._outcome(row, status, "crashed", text)
 
     def _outcome(

@@ -103,7 +103,7 @@ class Updating:
             raise
         except Exception as error:
             log.error("line %d: %s", row.line, place_of(error))
-            text = f"siproster itself failed on this row ({type(error).__name__}); please report it"
+            text = "siproster itself failed on this row; please report it, with the output of --debug"
             return self._outcome(row, Status.UNKNOWN, "crashed", text)
 
     def _one(self, row: ChunkRow) -> Outcome:
