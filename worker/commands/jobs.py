@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker import report as results
-from worker.commands import watch
+from worker.commands import outputs, watch
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
@@ -23,6 +24,7 @@ from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.owners import alive
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, Status, utc_now
+from worker.report import folder_of
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the ledger while following."""
@@ -130,6 +132,9 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
 def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
     """Write the result files of JOB again; exit code as the job's own."""
     session = Session(given)
+    job = session.ledger.jobs.get(job_id)
+    folder = Path(results).absolute() if results else folder_of(job)
+    outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
     sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
 
 

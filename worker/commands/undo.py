@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from worker import report
-from worker.commands import watch
+from worker.commands import outputs, watch
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, say, tell_json
@@ -54,10 +54,11 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     job = session.ledger.jobs.get(job_id)
     _refuse_active(session, job)
     session.station.check(job)
+    folder = Path(results).absolute() if results else report.folder_of(job)
+    outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
     number = session.ledger.undoing.rows(job_id)
     if _all_undone(session, job):
         say(f"job {job_id} was undone before; nothing is left to take back")
-        folder = Path(results).absolute() if results else report.folder_of(job)
         facts = _tell(session, job, folder, as_json=as_json)
         sys.exit(_code(facts))
     users = "1 user" if number == 1 else f"{number:,} users"
@@ -65,7 +66,6 @@ def undo(job_id: str, rate: float | None, results: str, yes: bool, as_json: bool
     _tell_others(session, job)
     asked("Take that back? Who was made can't register any more, who was set has the old password.", yes=yes)
     _refuse_active(session, session.ledger.jobs.get(job_id))  # somebody may have resumed it at the question
-    folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
     session.ledger.jobs.take(job, owner())
     session.audit(job_id)
