@@ -10,7 +10,7 @@ from worker.importing.packing import NO_REALM
 from worker.importing.prehashed import held_against, named
 from worker.importing.realms import JobRealms
 from worker.model import Family, Problem, Row
-from worker.roster import Seen
+from worker.roster import Seen, may_be_realm
 
 PAGE = 1000
 """Rows in one page of the ledger, and in one look at what was seen already."""
@@ -45,7 +45,7 @@ def check(
 
 def _placed(row: Row, realms: JobRealms | None) -> Checked:
     row = named(row)
-    if realms is None or (row.problems and not row.realm):
+    if realms is None or (row.problems and not may_be_realm(row.realm)):
         return Checked(row, NO_REALM)
     key = realms.key(row.realm)
     if isinstance(key, Problem):

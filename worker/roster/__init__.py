@@ -9,7 +9,7 @@ For files that are not imported ``table`` finds their header, and ``names`` read
 """
 
 from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, read_again
-from worker.roster.check import Rules
+from worker.roster.check import Rules, may_be_realm
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.secret import may_be_secret
@@ -27,6 +27,7 @@ __all__ = [
     "Seen",
     "corrections",
     "local_path",
+    "may_be_realm",
     "may_be_secret",
     "open_roster",
     "read_again",

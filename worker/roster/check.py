@@ -30,6 +30,8 @@ _plain_password = re.compile(
     rf"(?![0-9=#*])[!-~]{{{SHORT},}}|(?!(?:[0-9]+|[*]+|{DAMAGED})\Z)[!-~]{{{SHORT},}}"
 ).fullmatch
 """Printable ASCII without white space, long enough, not only digits, no damage: nothing to say about it."""
+may_be_realm = re.compile(rf"[A-Za-z0-9._\-]{{1,{LONGEST_REALM}}}").fullmatch
+"""Whether a realm of this id, host name or short name may exist, so that it is worth asking for."""
 _uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
 _forbidden = re.compile(rf"[^{_ALLOWED}]")
