@@ -1,6 +1,7 @@
 # make demo   the whole journey against a local stand-in for the API
 # make test   every test, with a real Redis and a real PostgreSQL
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
+# make fuzz-rosters  10,000 odd rosters against an independent reader: make fuzz-rosters SEED=2 ROSTERS=10000
 # make ci-packages   what `make test` needs of Debian's packages (apt, as root or with sudo)
 # make bench  speed, CPU and memory beside a hand-written script: make bench ARGS=--full
 # make stages CPU of each stage of a row's way
@@ -19,7 +20,7 @@ DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos bench stages shape lint format ci-packages clean
+.PHONY: demo test chaos fuzz-rosters bench stages shape lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -29,6 +30,9 @@ test: $(VENV)/everything
 
 chaos: $(VENV)/everything
 	$(VENV)/bin/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+fuzz-rosters: $(VENV)/everything
+	$(VENV)/bin/python -m tests.chaos.fuzz_rosters $(if $(SEED),--seed $(SEED)) $(if $(ROSTERS),--rosters $(ROSTERS))
 
 # Some ten minutes, on a machine that has nothing else to do; writes docs/benchmarks.
 bench: $(VENV)/everything

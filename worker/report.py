@@ -74,7 +74,7 @@ def make_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"the result files can't be written to {folder}: {_reason(error)}",
+            f"the result files can't be written to {folder}: {_reason(folder, error)}",
             "nothing was sent; name a folder of yours with --results",
         ) from None
 
@@ -257,7 +257,8 @@ def _new_file(path: Path) -> Iterator[TextIO]:
     """A file of mode 0600 that takes its name when it is whole."""
     descriptor, part = files.new_part(path)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        # A ledger may hold rows of earlier versions with half a character, which UTF-8 can't say.
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         part.replace(path)
     except BaseException:
@@ -271,10 +272,12 @@ def _explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
         yield
     except OSError as error:
         raise SiprosterError(
-            f"the result files can't be written to {folder}: {_reason(error)}",
+            f"the result files can't be written to {folder}: {_reason(folder, error)}",
             hint,
         ) from None
 
 
-def _reason(error: OSError) -> str:
-    return "it is a file" if isinstance(error, FileExistsError) else str(error.strerror)
+def _reason(folder: Path, error: OSError) -> str:
+    if isinstance(error, FileExistsError):
+        return "it is a link to nothing" if folder.is_symlink() and not folder.exists() else "it is a file"
+    return str(error.strerror)

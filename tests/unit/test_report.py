@@ -152,6 +152,29 @@ def test_any_cell_survives(
     assert read == expected
 
 
+def test_half_a_character_is_written_as_a_number(ledger: Ledger, job: Job) -> None:
+    """Ledgers of earlier versions hold such cells and names; UTF-8 has no form for them."""
+    job = replace(job, columns=("na\ud800me", "site"))
+    folder = report.folder_of(job)
+    row = PageRow(2, "bob\udfff", "", "", "", ["x\ud800", "Größe"])
+    report.write(ledger, lambda *_: [row], job, folder)
+    (line, _) = records(folder / RESULTS)
+    assert (line["bw__username"], line["na\\ud800me"], line["site"]) == ("bob\\udfff", "x\\ud800", "Größe")
+    with report.new_table(folder / "undo.csv", ["na\ud800me"]) as write:
+        write(["x\ud800"])
+    assert (folder / "undo.csv").read_text("utf-8").split() == ["na\\ud800me", "x\\ud800"]
+
+
+def test_a_folder_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    """It can't be made, and is no file; one to a folder elsewhere is as good as that folder."""
+    link = tmp_path / "out"
+    link.symlink_to(tmp_path / "there")
+    with pytest.raises(UsageError, match=r"out: it is a link to nothing"):
+        report.make_folder(link)
+    (tmp_path / "there").mkdir()
+    report.make_folder(link)
+
+
 def test_no_column_name_runs_as_a_formula(ledger: Ledger, job: Job) -> None:
     """A roster's header is anybody's, too; the file's readers know the columns by their own names."""
     columns = ("=cmd|' /C calc'!A0", "-note")

@@ -99,8 +99,9 @@ def test_a_column_that_the_job_has_not_is_refused(failed: Path) -> None:
             [line(7, "a"), line(8, "b", "20260101-000000-other-0001")],
             "from job 20260101-000000-other-0001, not from",
         ),
-        ([line(7, "a", "")], r"from job \(none\)"),
-        ([line(7, "a"), line(7, "b")], "line 3: row 7 was on line 2 already"),
+        ([line(7, "a", "")], "from job another one, or none, not from"),
+        ([line(7, "a", "Sunshine42")], "from job another one, or none, not from"),
+        ([line(7, "a"), line(7, "b")], "line 3: it has the bw__row of line 2"),
         ([line(7, "a").replace(",7,", ",seven,")], "line 2: bw__row"),
         ([line(7, "a,b")], "line 2: 12 fields"),
         ([line(7, '"a"x')], "line 2: not well-formed"),
@@ -168,3 +169,10 @@ def test_the_columns_that_a_field_is_taken_from() -> None:
     options = Options(username="{site}-{did}", map={"domain": "extension", "password": "secret"})
     assert fields_of(columns, options)["username"] == ("site", "did")
     assert fields_of(columns, options)["domain"] == ("extension",)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and can't be read")
+def test_corrections_that_fail_to_be_read_are_told() -> None:
+    """A disk that fails in the middle gives a sentence, not a traceback."""
+    with pytest.raises(UsageError, match="can't be read: Input/output error"):
+        list(corrections("/proc/self/mem", JOB))

@@ -79,6 +79,9 @@ def test_a_file_that_changes_after_it_was_counted(file: Path) -> None:
         ("username\nalice,x\n", "line 2"),
         ('username\nalice\n"bob\n', "line 3"),
         ('username\n"al"ice\n', "line 2"),
+        (f"username\nal\n{'x' * 70_000}\n", "line 3: the username has 70,000 characters"),
+        (f"username,realm\nal,{'x' * 256}\n", "line 2: the realm has 256 characters"),
+        ("1001,Sunshine42\n", r"no column with user names\Z"),
     ],
 )
 def test_a_file_that_can_not_be_used(file: Path, text: str, told: str) -> None:

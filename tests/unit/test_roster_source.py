@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -19,6 +20,7 @@ from tests.unit.rosters import GOOD, nameless_files
 from worker.errors import UsageError
 from worker.model import Options
 from worker.roster import open_roster
+from worker.roster.source import without_secrets
 from worker.roster.spool import Spool
 
 TEXT = f"user,password\nbob,{GOOD}\nal,{GOOD}x\n".encode()
@@ -81,6 +83,19 @@ def test_a_spool_gives_back_what_it_took(size: int) -> None:
     spool.close()
 
 
+def test_standard_input_that_fails_says_why() -> None:
+    """In the middle, after a block that was kept: it is the stream's fault, not the temporary file's."""
+
+    class Torn(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if not (block := super().read(size)):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return block
+
+    with pytest.raises(UsageError, match="standard input can't be read: Input/output error"):
+        open_roster("-", Options(), Torn(TEXT * 50_000))
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files through /proc")
 def test_a_spool_lies_on_disk_sealed_and_nameless() -> None:
     """The temporary file has no name, is the user's own, and holds no password in clear."""
@@ -126,14 +141,63 @@ def test_a_url_is_read() -> None:
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("memory://nothing/here.csv", "can't be read: FileNotFoundError"),
+        ("memory://nothing/here.csv", "can't be read: there is no such file"),
         ("nonsense://x/y.csv", "nonsense is not a protocol"),
+        ("http://[bad", r"http://\[bad"),
+        ("zip://a.csv::http://[bad", r"zip://a.csv::http://\[bad"),
+        ("ftp://127.0.0.1:1/staff.csv", "can't be read: no connection"),
+        ("local:///", "can't be read: it is a folder"),
+        ("blockcache::x", "blockcache::x can't be read"),
+        (f"ftp://{'x' * 70_000}", "can't be read"),
+        (f"{'x' * 70_000}://y", "is not a protocol"),
+        ("x" * 70_000, "can't be read: File name too long"),
+        (f"x/{'y' * 300}/staff.csv", "there is no file x/yyy"),
+        (f"~{'x' * 70_000}", "can't be read: File name too long"),
     ],
 )
-def test_a_url_that_fails_says_why(place: str, said: str) -> None:
-    """The kind of failure, in words."""
-    with pytest.raises(UsageError, match=said):
+def test_a_place_that_fails_says_why(place: str, said: str) -> None:
+    """Broken URLs and names without end, too: the kind of failure, in words of bearable length."""
+    with pytest.raises(UsageError, match=said) as caught:
         open_roster(place, Options())
+    assert len(caught.value.message) < 400
+    assert "Error" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u5er:pa55@h.example/a/staff.csv?sig=s1gn#s1gn", "https://h.example/a/staff.csv"),
+        ("http://u5er:pa55@[::1]:80/staff.csv?sig=s1gn", "http://[::1]:80/staff.csv"),
+        ("http://[::1]:80/a@b.csv", "http://[::1]:80/a@b.csv"),
+        ("zip://a.csv::http://u5er:pa55@h/x.zip?sig=s1gn", "zip://a.csv::http://h/x.zip"),
+        ("http://h/x?sig=s1gn::ftp://u5er:pa55@h/x", "http://h/x::ftp://h/x"),
+        ("http://u5er:pa55/s1gn@h/x", "http://h/x"),
+        ("http://u5er:pa55?s1gn@h/x", "http://h/x"),
+        ("http://u5er:pa55@/s1gn@h/x", "http://h/x"),
+        ("http://u5er:pa55@[bad", "http://[bad"),
+        ("s3://bucket/a@b.csv", "s3://bucket/a@b.csv"),
+        ("simplecache::file:///a/b.csv", "simplecache::file:///a/b.csv"),
+        ("C:\\staff.csv", "C:\\staff.csv"),
+    ],
+)
+def test_what_of_a_url_is_shown(url: str, shown: str) -> None:
+    """Neither user nor password nor query, however broken it is, and wherever in a chain."""
+    assert without_secrets(url) == shown
+
+
+def test_a_working_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    """Nothing is found there, and nothing can be said of what is near."""
+    program = (
+        "import os, sys; from worker.errors import UsageError; from worker.model import Options;"
+        "from worker.roster import open_roster\n"
+        "os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
+        "try: open_roster('staff.csv', Options())\n"
+        "except UsageError as error: print(error.message)"
+    )
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    run = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, check=True)
+    assert run.stdout == "there is no file staff.csv\n"
 
 
 def test_a_missing_package_is_named() -> None:

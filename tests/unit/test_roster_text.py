@@ -218,8 +218,10 @@ def test_an_impossible_delimiter_is_refused(said: str) -> None:
 
 def test_lines_are_physical() -> None:
     """Quoted line breaks and blank lines count: a row's line is where an editor shows it."""
-    text = 'user,pass,note\r\n\r\na,x,"1\r\n2\r\n3"\r\n   \r\n,,\r\nb,y,\r\n'
-    assert [(row.line, row.user) for row in rows_of(text)] == [(3, "a"), (8, "b")]
+    text = (
+        'user,pass,note\r\n\r\na,x,"1\r\n2\r\n3"\r\n   \r\n,,\r\nb,y,\r\n\u00a0\r\n\u2003,\u2029,\r\nc,z,\r\n'
+    )
+    assert [(row.line, row.user) for row in rows_of(text)] == [(3, "a"), (8, "b"), (11, "c")]
 
 
 def test_a_lone_carriage_return_ends_a_line() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from worker import report, roster
-from worker.commands import watch
+from worker.commands import outputs, watch
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
 from worker.commands.running import begin, finish, freed_on_failure, run
 from worker.commands.screen import say, tell_json
@@ -84,7 +84,8 @@ def retry(job_id: str, **given: Any) -> None:
         )  # fmt: skip
         _check_corrections(rows, given["corrections"])
         job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
-        report.make_folder(report.folder_of(job))
+        read = (parent.source, given["roster_"], given["corrections"] or "")
+        outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
         begin(session, job)
         run(session, job, rows, yes=given["yes"])
     finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -122,6 +123,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
+    folder = Path(results).absolute() if results else report.folder_of(job)
+    outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     with freed_on_failure(session, job_id):
         _take_over(session, job)
         session.audit(job_id)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from worker.commands.listing import Fact, asked, csv_option, one_form, tell
 from worker.commands.options import json_option, yes_option
+from worker.commands.outputs import refuse_streams
 from worker.commands.removal import Removal, Targets
 from worker.commands.scope import Held, Scope, scope_options
 from worker.commands.screen import on_stdout, say, tell_json
@@ -116,6 +117,7 @@ def delete(
     if bool(users) == bool(file):
         raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")
     session = Session(given)
+    refuse_streams(session, file)
     with closing(Targets(users, file, domain, realm, statuses)) as targets:
         say(targets.told)
         removal = Removal(session.api, Family(family), targets)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from worker import report, roster
-from worker.commands import watch
+from worker.commands import outputs, watch
 from worker.commands.options import (
     absent_option,
     from_file,
@@ -22,7 +22,7 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.plans import carry_out
-from worker.commands.proving import GENTLE_FLIGHT, GENTLE_RATE, OfJob, Trial, asking_of, prove
+from worker.commands.proving import GENTLE_FLIGHT, GENTLE_RATE, VERIFY, OfJob, Trial, asking_of, prove
 from worker.commands.running import begin, finish, run, tell_roster
 from worker.commands.session import Session, settings_options
 from worker.commands.verdicts import tell
@@ -85,7 +85,8 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
         if session.settings.broker:
             watch.broker_queue(session)
-        report.make_folder(report.folder_of(job))
+        names = (*outputs.OF_JOB, report.ABSENT, *((VERIFY,) if trial else ()))
+        outputs.claim(session, report.folder_of(job), names, str(source))
         begin(session, job)
         run(session, job, opened, yes=given["yes"])
         then = partial(_verify, session, trial, opened, _sample(given["verify"])) if trial else _nothing

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker import report as results
-from worker.commands import watch
+from worker.commands import outputs, watch
 from worker.commands.advice import undo_word
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
@@ -26,6 +27,7 @@ from worker.commands.waiting import narrator
 from worker.errors import UsageError
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
+from worker.report import folder_of
 from worker.waits import worded
 
 _PLANS = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"}
@@ -158,6 +160,9 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
 def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
     """Write the result files of JOB again. The exit code is that of the job."""
     session = Session(given)
+    job = session.ledger.jobs.get(job_id)
+    folder = Path(results).absolute() if results else folder_of(job)
+    outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
     sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
 
 

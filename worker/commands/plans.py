@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from worker import report, roster
-from worker.commands import watch
+from worker.commands import outputs, watch
 from worker.commands.listing import counted
 from worker.commands.options import (
     absent_option,
@@ -77,6 +77,10 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
     _refuse_unseen_change(session, on_change=on_change)
     with roster.open_roster(source, options) as opened:
         tell_roster(opened)
+        if options.results:
+            outputs.claim(session, Path(options.results), (report.PLAN, report.ABSENT), source)
+        else:
+            outputs.refuse_streams(session, source)
         if save:
             job, tally = _saved(session, opened, options)
         else:
@@ -110,7 +114,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
     job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=plan_id)
     if session.settings.broker:
         watch.broker_queue(session)
-    report.make_folder(report.folder_of(job))
+    outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
     begin(session, job)
     run(session, job, rows, yes=given["yes"], hold=rows.held_to, carries_out=plan_id)
     finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -180,10 +184,7 @@ def _tell_problems(pages: Pages, tally: Tally) -> None:
 
 def _folder(options: Options) -> Path | None:
     """Where plan.csv and absent.csv go: nowhere, unless it is said."""
-    if not options.results:
-        return None
-    report.make_folder(Path(options.results))
-    return Path(options.results)
+    return Path(options.results) if options.results else None
 
 
 @contextmanager

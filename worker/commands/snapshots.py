@@ -14,6 +14,7 @@ import click
 
 from worker.commands.listing import Fact, counted, csv_option, one_form, tell
 from worker.commands.options import json_option
+from worker.commands.outputs import refuse_streams
 from worker.commands.scope import Scope, scope_options
 from worker.commands.screen import say, tell_json
 from worker.commands.session import Session, settings_options
@@ -66,6 +67,7 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
     """
     one_form(as_csv=as_csv, as_json=as_json)
     session = Session(given)
+    refuse_streams(session, str(file), str(later or ""))
     earlier = Snapshot(file)
     with closing(Difference()) as difference:
         before = difference.load("before", earlier.entries(session.seal))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from worker import report
-from worker.commands import watch
+from worker.commands import outputs, watch
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, results_option, yes_option
 from worker.commands.over import refuse_unfinished
@@ -21,7 +21,7 @@ from worker.errors import TryLater
 from worker.importing.owners import free_dead_holder, owner
 from worker.importing.packing import open_page
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
-from worker.ledger import Progress, shown
+from worker.ledger import Progress
 from worker.model import Job
 
 _MEANINGS = {
@@ -67,11 +67,12 @@ def undo(
     job = session.ledger.jobs.get(job_id)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)
     session.station.check(job)
+    folder = Path(results).absolute() if results else report.folder_of(job)
+    outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
     number = session.ledger.undoing.rows(job_id)
     unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0
     if _all_undone(session, job) and not unproven:
         say(f"job {job_id} has already been undone; nothing is left to take back")
-        folder = Path(results).absolute() if results else report.folder_of(job)
         facts = _tell(session, job, folder, as_json=as_json)
         sys.exit(_code(facts))
     users = "1 user" if number == 1 else f"{number:,} users"
@@ -88,7 +89,6 @@ def undo(
         yes=yes,
     )
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
-    folder = Path(results).absolute() if results else report.folder_of(job)
     report.make_folder(folder)
     free_dead_holder(session.ledger, job)
     session.ledger.jobs.take(job, owner())

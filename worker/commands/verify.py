@@ -12,11 +12,13 @@ from typing import Any
 import click
 
 from worker import report, roster
+from worker.commands import outputs
 from worker.commands.again import roster_of
 from worker.commands.options import Finite, from_file, json_option, parsed, reading_options, refuse_said
 from worker.commands.proving import (
     GENTLE_FLIGHT,
     GENTLE_RATE,
+    VERIFY,
     OfJob,
     OfRoster,
     Proof,
@@ -144,7 +146,9 @@ def _of_roster(
     with roster.open_roster(source, options) as opened:
         tell_roster(opened)
         tried = OfRoster(opened, session, options, given["sample"])
-        return prove(trial, tried, Path(given["results"] or name).absolute())
+        folder = Path(given["results"] or name).absolute()
+        outputs.refuse_overwriting(session, folder, (VERIFY,), source)
+        return prove(trial, tried, folder)
 
 
 def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
@@ -158,6 +162,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
                 f"give its roster: siproster verify {job_id} --roster FILE",
             )
         folder = Path(given["results"]).absolute() if given["results"] else report.folder_of(job)
+        outputs.refuse_overwriting(session, folder, (VERIFY,), job.source, given["roster_"])
         proof = prove(trial, OfJob(session, job, again, given["sample"]), folder)
     session.ledger.jobs.set_verified(job_id, proof.facts)
     return Proof({"job": job_id, **proof.facts}, proof.code)

@@ -14,6 +14,7 @@ from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.secret import may_be_secret
 from worker.roster.seen import Seen
+from worker.roster.source import local_path
 
 __all__ = [
     "HASH1",
@@ -26,6 +27,7 @@ __all__ = [
     "Seen",
     "corrections",
     "fields_of",
+    "local_path",
     "may_be_secret",
     "open_roster",
     "read_again",

@@ -30,6 +30,7 @@ _SEALED: Final = {
 }  # fmt: skip
 _GROUP = 1000
 _number = re.compile("[0-9]{1,18}").fullmatch
+_job_id = re.compile("[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}").fullmatch
 
 
 def read_again(
@@ -84,10 +85,14 @@ def corrections(
         UsageError: it is not a job's result file, another job's, or a row of it can't be read; also
             while it is being read.
     """
-    text, header = open_table(path, lambda name: name.startswith(OWN))
-    found = _Corrections(text, header, job, options or Options(), columns or ())
-    if columns is not None:
-        found.refuse_strangers(columns)
+    text, header = open_table(path, lambda name: name.startswith(OWN), keep=True)
+    try:
+        found = _Corrections(text, header, job, options or Options(), columns or ())
+        if columns is not None:
+            found.refuse_strangers(columns)
+    except UsageError:
+        text.source.close()
+        raise
     return found.read()
 
 
@@ -133,7 +138,7 @@ class _Corrections:
                 firsts = seen.first_lines([(fields[self._row], line) for line, fields in group])
                 for (line, fields), first in zip(group, firsts, strict=True):
                     if first != line:
-                        raise self._wrong(line, f"row {fields[self._row]} was on line {first} already")
+                        raise self._wrong(line, f"it has the bw__row of line {first}")
                     yield int(fields[self._row]), self._correction(fields)
 
     def _sound(self, line: int, fields: Fields) -> tuple[int, Fields]:
@@ -142,9 +147,9 @@ class _Corrections:
         if not fits(fields, self._header):
             raise self._wrong(line, f"{len(fields)} fields, but the header has {self._header.named} columns")
         if fields[self._job] != self._expected:
-            raise self._wrong(
-                line, f"it is from job {fields[self._job] or '(none)'}, not from {self._expected}"
-            )
+            # In a line that slipped, the cell may be anything, and is not shown.
+            other = fields[self._job] if _job_id(fields[self._job]) else "another one, or none"
+            raise self._wrong(line, f"it is from job {other}, not from {self._expected}")
         if not _number(fields[self._row]):
             raise self._wrong(line, "bw__row is not the number of a line")
         return line, fields

@@ -14,6 +14,8 @@ from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed
 
 FIELDS = ("username", "domain", "realm")
+_LONGEST = 255
+"""Characters of a name that is looked for: more than any user's, and any host's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Names:
             reason = f"not well-formed CSV: {fields.reason}"
         elif not fits(fields, self._header):
             reason = f"{len(fields)} fields, but the header has {self._header.named} columns"
+        elif long := next((field for field in FIELDS if len(self._cell(fields, field)) > _LONGEST), None):
+            reason = f"the {long} has {len(self._cell(fields, long)):,} characters, which nobody's has"
         else:
             return
         raise UsageError(f"{self._header.place}, line {line}: {reason}", "correct the line; nothing was done")

@@ -14,17 +14,19 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from worker.errors import UsageError
-from worker.reasons import reason_of
-from worker.roster.spool import Spool
+from worker.roster.spool import NotKept, Spool
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK = 1 << 20
-_url = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)").match
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*"
+_url = re.compile(f"{_SCHEME}(?:://|::)").match
+_SHOWN = 300
+"""Characters of a path or URL that a message has at most."""
 
 
 class Source(Protocol):
@@ -119,13 +121,26 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
         UsageError: it is missing, a folder, or can't be read.
     """
     if place == "-":
-        return _spooled("stdin", "-", stdin or _standard_input())
+        try:
+            return _spooled("stdin", "-", stdin or _standard_input())
+        except OSError as error:
+            raise UsageError(f"standard input can't be read: {error.strerror}", "name a file") from None
     if _url(place):
         return _from_url(place)
+    return _from_path(local_path(place) or Path(place))
+
+
+def local_path(place: str) -> Path | None:
+    """The file on this machine that ``place`` names; None for ``-`` and for what lies elsewhere."""
+    last = place.rpartition("::")[2]
+    if found := re.match("(?:file|local)://", last):
+        return Path(unquote(last[found.end() :]))
+    if place == "-" or _url(place):
+        return None
     try:
-        return _from_path(Path(place).expanduser())
+        return Path(place).expanduser()
     except RuntimeError:  # no such user, or nobody's home is known
-        return _from_path(Path(place))
+        return Path(place)
 
 
 def _standard_input() -> BinaryIO:
@@ -179,17 +194,17 @@ def _text(path: str) -> str:
 
 def _from_url(url: str) -> Source:
     shown = without_secrets(url)
-    name = urlsplit(shown.rpartition("::")[2]).path.rstrip("/").rpartition("/")[2] or "roster"
+    name = shown.rpartition("://")[2].partition("/")[2].rstrip("/").rpartition("/")[2] or "roster"
     try:
         with _opened(url) as stream:
             return _spooled(name, shown, stream)
     except UsageError:
         raise
     except ImportError:
-        raise UsageError(f"{shown}: a package is missing that reads it", _package(url)) from None
+        raise UsageError(f"{_short(shown)}: a package is missing that reads it", _package(url)) from None
     except Exception as error:  # fsspec's back ends raise errors of their own; their texts may hold the URL
         raise UsageError(
-            f"{shown} can't be read: {reason_of(error)}", "check the address and your rights to it"
+            f"{_short(shown)} can't be read: {reason_of(error)}", "check the address and your rights to it"
         ) from None
 
 
@@ -197,7 +212,9 @@ def _opened(url: str) -> AbstractContextManager[BinaryIO]:
     fsspec: Any = importlib.import_module("fsspec")
     protocol = _protocol(url)
     if protocol not in fsspec.available_protocols():
-        raise UsageError(f"{protocol} is not a protocol that fsspec knows", "https, s3, gs, sftp … are")
+        raise UsageError(
+            f"{_short(protocol)} is not a protocol that fsspec knows", "https, s3, gs, sftp … are"
+        )
     return cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb"))
 
 
@@ -218,7 +235,7 @@ def _protocol(url: str) -> str:
 def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
     try:
         return Spooled(name, place, stream)
-    except OSError as error:
+    except NotKept as error:
         raise UsageError(
             f"{place}: can't be kept in a temporary file: {error.strerror}",
             "make room in the temporary folder, or name another one in TMPDIR",
@@ -226,23 +243,41 @@ def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
 
 
 def without_secrets(url: str) -> str:
-    """The URL without user, password and query: those may let somebody in."""
-    head, chain, last = url.rpartition("::")
-    parts = urlsplit(last)
-    return head + chain + urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """The URL without user, password and query: those may let somebody in. It may be no URL at all.
+
+    Where a password may hold a ``/``, ``?`` or ``#``, rather too much is left out than too little.
+    """
+    return "::".join(map(_link_without_secrets, re.split(f"::(?={_SCHEME}://)", url)))
+
+
+def _link_without_secrets(link: str) -> str:
+    """The same for one link of a chain, as in ``zip://staff.csv::https://HOST/staff.zip``."""
+    scheme, mark, rest = link.partition("://")
+    host = re.split("[/?#]", rest)[0]
+    if "@" in rest and ("@" in host or (":" in host and not host.startswith("["))):
+        before = rest if ":" in host.partition("@")[0] else host
+        rest = rest[before.rindex("@") + 1 :]
+    return re.split("[?#]", f"{scheme}{mark}{rest}")[0]
 
 
 def unreadable(path: str, error: OSError) -> UsageError:
     """Why a file can't be read, in words."""
     if isinstance(error, FileNotFoundError):
-        return UsageError(f"there is no file {path}", _nearest(Path(path)))
+        return UsageError(f"there is no file {_short(path)}", _nearest(Path(path)))
     if isinstance(error, PermissionError):
-        return UsageError(f"{path} may not be read by this user", "ask for the right to read it")
-    return UsageError(f"{path} can't be read: {error.strerror}")
+        return UsageError(f"{_short(path)} may not be read by this user", "ask for the right to read it")
+    return UsageError(f"{_short(path)} can't be read: {error.strerror}", "name another file")
+
+
+def _short(place: str) -> str:
+    """A path or URL as a message holds it."""
+    return place if len(place) <= _SHOWN else f"{place[:_SHOWN]}…"
 
 
 def _nearest(path: Path) -> str:
-    folder = path.parent
-    names = [near.name for near in folder.iterdir()] if os.access(folder, os.R_OK | os.X_OK) else []
-    near = difflib.get_close_matches(path.name, names, 1)
-    return f"did you mean {folder / near[0]}?" if near else f"the working folder is {Path.cwd()}"
+    try:
+        names = [near.name for near in path.parent.iterdir()]
+        near = difflib.get_close_matches(path.name, names, 1)
+        return f"did you mean {path.parent / near[0]}?" if near else f"the working folder is {Path.cwd()}"
+    except OSError:  # no such folder, no right to look into it, or the working folder is gone
+        return "look whether its folder is right"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,6 +19,10 @@ _SEALED = _BLOCK + 16  # AES-GCM adds a tag of 16 bytes to each block
 _KEY_BITS = 256
 
 
+class NotKept(OSError):
+    """The temporary file can't be made or written; an error of the stream comes out as it is."""
+
+
 class Spool:
     """An unlinked temporary file of sealed blocks.
 
@@ -26,12 +32,19 @@ class Spool:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._cipher = AESGCM(AESGCM.generate_key(_KEY_BITS))
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         self._blocks = 0
-        while block := _full_block(stream):
-            self._file.write(self._cipher.encrypt(_nonce(self._blocks), block, None))
-            self._blocks += 1
-        self._file.flush()
+        with _kept():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        try:
+            while block := _full_block(stream):
+                with _kept():
+                    self._file.write(self._cipher.encrypt(_nonce(self._blocks), block, None))
+                    self._file.flush()
+                self._blocks += 1
+        except BaseException:
+            with suppress(OSError):  # what could not be written is tried once more
+                self._file.close()
+            raise
 
     def open(self) -> io.RawIOBase:
         """A new reading from the start."""
@@ -68,6 +81,14 @@ class _Reading(io.RawIOBase):
         target[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotKept(error.errno, error.strerror) from None
 
 
 def _full_block(stream: BinaryIO) -> bytes:

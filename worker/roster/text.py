@@ -94,8 +94,8 @@ class Text:
         while True:
             try:
                 for fields in reader:
-                    # A first field that starts with a visible character spares the look at all the others.
-                    if (fields and fields[0] >= "!") or not _blank(fields):
+                    # A first field that starts with a letter or sign of ASCII spares the look at the rest.
+                    if (fields and "!" <= fields[0] < "\x7f") or not _blank(fields):
                         yield line, fields
                     line = counted.number + 1
                     counted.begin()

@@ -1,0 +1,59 @@
+"""Results never destroy what was read for them: exit code 6 before anything is done, with both names."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.program import Program
+from tests.sandbox import Sandbox
+from tests.system.runs import run
+from tests.system.test_odd_places import shell
+
+ROSTER = "username,password\nbob,Tb7xQ2mK9rL4vN8s\nann,Zk3vW8pQ5xN2\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (b"SIPROSTER plan absent.csv --results .", "absent.csv"),
+        (b"SIPROSTER plan file://$PWD/plan.csv --results .", "plan.csv"),
+        (b"SIPROSTER plan - --results . < plan.csv", "plan.csv"),
+        (b"SIPROSTER plan plan.csv --json >> plan.csv", "plan.csv"),
+    ],
+)
+def test_a_plan_spares_its_roster(siproster: Program, line: bytes, read: str) -> None:
+    """Named as a file or a URL, or as standard input, and with standard output going there."""
+    path = siproster.work / read
+    path.write_text(ROSTER)
+    code, _, said = shell(siproster, line)
+    assert (code, "would be written over" in said, path.read_text()) == (6, True, ROSTER), said
+
+
+def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sandbox) -> None:
+    """Roster, corrections, settings and ledger; nothing is sent, and every file stays as it was."""
+    roster = office.work / "results.csv"
+    roster.write_text(ROSTER)
+    refused = office.run("import", roster, "--results", ".")
+    assert (refused.code, sandbox.credentials()) == (6, []), refused.stderr
+    assert f"results.csv would be written over, and is {roster}" in refused.stderr
+    job = run(office, "import", roster)["job"]
+    failed = office.work / f"siproster-{job}" / "failed.csv"
+    config = office.work / "summary.json"
+    config.write_text("")
+    before = {path: path.read_bytes() for path in (roster, failed, config)}
+    for arguments in (
+        ("report", job, "--results", "."),
+        ("retry", job, "--corrections", failed, "--results", failed.parent),
+        ("report", job, "--results", "out", "--config", "summary.json"),
+        ("undo", job, "--results", "notes", "--yes"),
+    ):
+        if arguments[0] == "undo":
+            (office.work / "notes").mkdir()
+            (office.work / "notes" / "undo.csv").write_text("what I have to undo today")
+        elif "--config" in arguments:
+            (office.work / "out").mkdir()
+            (office.work / "out" / "summary.json").symlink_to(config)
+        done = office.run(*arguments)
+        assert (done.code, "would be written over" in done.stderr) == (6, True), (arguments, done.stderr)
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(sandbox.credentials()) == 2

@@ -1,0 +1,79 @@
+"""Files that a command would write: none that it reads, none of somebody else's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.commands.outputs import refuse_foreign, refuse_inputs
+from worker.errors import UsageError
+
+WRITTEN = [
+    b"bw__job,bw__row\n", b'\xef\xbb\xbf"bw__job";"bw__row"\r\n', "\ufeffbw__row\tx".encode("utf-16"),
+    b"username,realm,id,application_id\n", b'{\n  "job": "20261122-224612-staff-7f3a"', b"",
+]  # fmt: skip
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Path:
+    """What is read."""
+    path = tmp_path / "results.csv"
+    path.write_text("username,password\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "way", ["the name", "another spelling", "a link", "a hard link", "a link to it is read"]
+)
+def test_what_is_read_is_not_written(roster: Path, way: str) -> None:
+    """By device and inode, however both are named; the message has both names."""
+    read, written = roster, roster
+    if way == "another spelling":
+        read = roster.parent / "x" / ".." / roster.name
+        read.parent.parent.mkdir()
+    elif way == "a link":
+        written = roster.with_name("failed.csv")
+        written.symlink_to(roster)
+    elif way == "a hard link":
+        written = roster.with_name("failed.csv")
+        os.link(roster, written)
+    elif way == "a link to it is read":
+        read = roster.with_name("staff.csv")
+        read.symlink_to(roster)
+    with pytest.raises(UsageError) as caught:
+        refuse_inputs([roster.parent / "none.csv", written], [(read, "my staff")])
+    assert caught.value.message == f"{written} would be written over, and is my staff, which is read"
+    refuse_inputs([roster.with_name("summary.json")], [(read, "my staff"), (roster / "none", "nothing")])
+
+
+def test_a_folder_of_the_files_name_is_no_input(tmp_path: Path) -> None:
+    """A pipe, a device or a terminal can be read and written at once."""
+    refuse_inputs([tmp_path, Path(os.devnull)], [(tmp_path, "a folder"), (Path(os.devnull), "nothing")])
+
+
+@pytest.mark.parametrize("content", WRITTEN)
+def test_a_result_file_may_be_written_again(roster: Path, content: bytes) -> None:
+    """Any job's, also saved by a spreadsheet, and one that is empty."""
+    roster.write_bytes(content)
+    refuse_foreign([roster, roster.with_name("none.csv")])
+
+
+@pytest.mark.parametrize("what", ["a table", "a folder", "a pipe", "a link to nothing", "a link to a table"])
+def test_what_siproster_has_not_written_stays(roster: Path, what: str) -> None:
+    """Somebody's own results.csv, and whatever else has that name."""
+    path = roster.with_name("failed.csv")
+    if what == "a table":
+        path = roster
+    elif what == "a folder":
+        path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(roster if what.endswith("table") else "nothing")
+    with pytest.raises(
+        UsageError, match=r"would be written over, and was not written by siproster"
+    ) as caught:
+        refuse_foreign([path])
+    assert str(path) in caught.value.message

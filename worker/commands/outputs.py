@@ -1,0 +1,109 @@
+"""Where a command writes: never over what it reads, nor over what siproster has not written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from worker import report
+from worker.commands.session import Session
+from worker.errors import UsageError
+from worker.roster import local_path
+from worker.settings.addresses import sqlite_path
+from worker.settings.file import NAME
+
+OF_JOB = (report.RESULTS, report.FAILED, report.SUMMARY)
+"""The result files of every job."""
+
+_HEAD = 4096
+_MARKS = (b"bw__", b"username,realm,id,application_id", b"username;realm;id;application_id", b'"job"')
+"""What stands at the beginning of a result file, also of one that a spreadsheet has saved."""
+
+_File = Path | int
+"""A path, or the descriptor of an open stream."""
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_STREAMS: Mapping[_File, str] = {_STDOUT: "standard output", _STDERR: "standard error"}
+
+
+def claim(session: Session, folder: Path, names: Sequence[str], *places: str) -> None:
+    """Make the folder for result files, once nothing that matters is in their place. Raises UsageError."""
+    refuse_overwriting(session, folder, names, *places)
+    report.make_folder(folder)
+
+
+def refuse_overwriting(session: Session, folder: Path, names: Sequence[str], *places: str) -> None:
+    """Raise UsageError where a file that will be written, or taken away, is read or is somebody else's.
+
+    ``names``: the files in the folder. ``places``: what the command, or its job, reads besides its settings,
+    ledger and key; empty ones and those that are no files here count for nothing.
+    """
+    refuse_streams(session, *places)
+    paths = [folder / name for name in names]
+    refuse_inputs(paths, _inputs(session, places))
+    refuse_foreign(paths)
+
+
+def refuse_streams(session: Session, *places: str) -> None:
+    """Raise UsageError where standard output or error goes to a file that is read."""
+    refuse_inputs((_STDOUT, _STDERR), _inputs(session, places))
+
+
+def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -> None:
+    """Raise UsageError where a file is both, by whatever name or link. ``read``: with its name for people."""
+    inputs = {identity: name for file, name in read if (identity := _identity(file))}
+    for file in written:
+        if (identity := _identity(file)) in inputs and identity is not None:
+            raise UsageError(
+                f"{_STREAMS.get(file, file)} would be written over, and is {inputs[identity]}, which is read",
+                "nothing was done; name another folder with --results, or another file",
+            )
+
+
+def refuse_foreign(paths: Iterable[Path]) -> None:
+    """Raise UsageError where there is something that siproster has not written."""
+    for path in paths:
+        if os.path.lexists(path) and not _is_result_file(path):
+            raise UsageError(
+                f"{path} would be written over, and was not written by siproster",
+                "nothing was done; move it, or name another folder with --results",
+            )
+
+
+def _inputs(session: Session, places: Sequence[str]) -> Iterator[tuple[_File, str]]:
+    """What is read, with its name for people."""
+    config = click.get_current_context().params.get("config") or Path(NAME)
+    yield config, f"the settings file {config}"
+    for place in places:
+        if place == "-":
+            yield _STDIN, "standard input"
+        elif place and (path := local_path(place)):
+            yield path, place
+    if ledger := sqlite_path(session.settings.ledger):
+        for end in ("", "-wal", "-shm", ".key"):
+            path = ledger.with_name(f"{ledger.name}{end}")
+            yield path, f"the ledger's file {path}"
+
+
+def _identity(file: _File) -> tuple[int, int] | None:
+    """Return device and inode, which all names of a file share; None where nothing can be written over."""
+    try:
+        facts = os.fstat(file) if isinstance(file, int) else file.stat()
+    except (OSError, ValueError):
+        return None
+    return (facts.st_dev, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
+
+
+def _is_result_file(path: Path) -> bool:
+    """Whether siproster wrote it, so that its job's files may take its place; an empty one says nothing."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(_HEAD).replace(b"\0", b"")  # UTF-16, as a spreadsheet may save it
+    except OSError:
+        return False
+    return not head or any(mark in head for mark in _MARKS)
