@@ -7,7 +7,7 @@
 # make stages CPU of each stage of a row's way
 # make shape  the shape of the code in figures
 # make lint   ruff and mypy
-# ARGS go to pytest: make test ARGS="tests/unit -k digest"
+# ARGS go to pytest, or to the benchmark: make test ARGS="tests/unit -k digest"
 
 PYTHON ?= python3
 VENV := .venv

@@ -21,13 +21,15 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+
 from tests.benchmarks.rig import EMBEDDED, ROOT, Rig
 from tests.benchmarks.server import Case
 
 _WORKER = str(ROOT / "worker")
 _INLINED = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
 """Functions of their own until Python 3.11 only."""
-_STATEMENTS = frozenset({"execute", "executemany"})
 
 
 @dataclass
@@ -38,18 +40,15 @@ class _Tally:
     """By the identity of the code, which hashes faster than the code."""
     codes: dict[int, CodeType] = field(default_factory=dict)
     types: Counter[str] = field(default_factory=Counter)
-    statements: int = 0
 
-    def note(self, frame: FrameType, event: str, argument: Any) -> None:
+    def note(self, frame: FrameType, kind: str) -> None:
         """Count one event of the interpreter (sys.setprofile)."""
-        if event == "call":
+        if kind == "call":
             code = frame.f_code
             self.calls[id(code)] += 1
             self.codes[id(code)] = code
             if code.co_name in ("__init__", "__new__", "<lambda>"):
                 self._note_object(frame)
-        elif event == "c_call" and argument.__name__ in _STATEMENTS:
-            self.statements += type(argument.__self__).__module__ == "sqlite3"
 
     def _note_object(self, frame: FrameType) -> None:
         """Count an object of the program's own types; a NamedTuple is made by a lambda with ``_cls``."""
@@ -68,6 +67,8 @@ class Counting:
     def __init__(self) -> None:
         self._tallies: list[_Tally] = []
         self._mine = threading.local()
+        self._statements: Counter[str] = Counter()
+        event.listen(Pool, "connect", self._trace_connection)
 
     @contextlib.contextmanager
     def on(self) -> Iterator[None]:
@@ -81,7 +82,7 @@ class Counting:
             threading.setprofile(None)
 
     def told(self) -> dict[str, Any]:
-        """Return calls by file and by function of our own, objects by type, and statements."""
+        """Return calls by file and by function of our own, objects by type, and SQLite's statements."""
         files: Counter[str] = Counter()
         functions: dict[str, int] = {}
         types: Counter[str] = Counter()
@@ -97,15 +98,23 @@ class Counting:
             "files": dict(files),
             "functions": {name: number for name, number in functions.items() if name.startswith("worker")},
             "types": dict(types),
-            "statements": sum(tally.statements for tally in self._tallies),
+            "statements": dict(self._statements),
         }
 
-    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
+    def _trace_connection(self, connection: Any, _record: object) -> None:
+        """Have a new connection to the ledger, which is SQLite's here, say what it runs."""
+        connection.set_trace_callback(self._note_statement)
+
+    def _note_statement(self, sql: str) -> None:
+        """Count a statement by its first three words: ``INSERT INTO chunks``. One for each row of many."""
+        self._statements[" ".join(sql.split(maxsplit=3)[:3])] += 1
+
+    def _note(self, frame: FrameType, kind: str, _argument: object) -> None:
         tally = getattr(self._mine, "tally", None)
         if tally is None:
             tally = self._mine.tally = _Tally()
             self._tallies.append(tally)
-        tally.note(frame, event, argument)
+        tally.note(frame, kind)
 
 
 def _file(code: CodeType) -> str:
@@ -135,9 +144,12 @@ def main() -> None:
     import cli
 
     counting = Counting()
-    with contextlib.suppress(SystemExit), counting.on():
-        cli.main(["import", *sys.argv[1:]])
-    print(json.dumps(counting.told()))
+    try:
+        with counting.on():
+            cli.main(["import", *sys.argv[1:]])
+    except SystemExit as done:
+        print(json.dumps(counting.told()))
+        sys.exit(done.code)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from html import escape
 from tests.benchmarks.cases import Record
 
 _COLOURS = ("#888888", "#1f77b4", "#2ca02c", "#d62728", "#9467bd", "#8c564b")
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 440, 300, 62, 34, 44, 14
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 440, 300, 62, 34, 44, 34
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ _TITLES = {
     "commands": "Small commands",
     "pace": "A rate limit of the service",
 }
+_GROWTH = "Growth of an import"
 _COLUMNS = ("what", "rows", "batch", "seconds", "rows/s", "of script", "CPU µs/row", "stores", "service",
             "MB", "MB worker", "requests", "of limit", "429")  # fmt: skip
 
@@ -81,12 +83,27 @@ def tables(records: Sequence[Record]) -> list[tuple[str, list[list[str]]]]:
     sections: dict[str, list[list[str]]] = {}
     for rounds in cases.values():
         sections.setdefault(rounds[0].section, []).append(_cells(rounds, records))
-    return [(_TITLES[section], _used(rows)) for section, rows in sections.items()]
+    found = [(_TITLES[section], _used([list(_COLUMNS), *rows])) for section, rows in sections.items()]
+    growing = _growth([record for record in records if record.section == "import"])
+    return [*found, (_GROWTH, [["what", "batch", "rows", "times the rows", "times the seconds"], *growing])]
+
+
+def _growth(records: Sequence[Record]) -> list[list[str]]:
+    """Return how the seconds of an import grow with its rows: from each size to the next, by medians."""
+    seconds: dict[tuple[str, int | None], dict[int, list[float]]] = {}
+    for one in records:
+        seconds.setdefault((one.what, one.batch), {}).setdefault(one.rows, []).append(one.seconds)
+    found = []
+    for (what, batch), sizes in seconds.items():
+        for small, large in pairwise(sorted(sizes)):
+            grown = statistics.median(sizes[large]) / statistics.median(sizes[small])
+            found.append([what, str(batch), f"{large:,}", f"{large / small:g}", f"{grown:.1f}"])
+    return found
 
 
 def _used(rows: list[list[str]]) -> list[list[str]]:
-    used = [at for at in range(len(_COLUMNS)) if any(row[at] for row in rows)]
-    return [[row[at] for at in used] for row in [list(_COLUMNS), *rows]]
+    used = [at for at in range(len(rows[0])) if any(row[at] for row in rows[1:])]
+    return [[row[at] for at in used] for row in rows]
 
 
 def as_text(records: Sequence[Record]) -> str:

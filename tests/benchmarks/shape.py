@@ -97,21 +97,36 @@ def of_runs(rig: Rig) -> dict[str, Any]:
     """Return the figures of importing 1,000 rows, and what each row adds."""
     small, large = calls.of_import(rig, ROWS), calls.of_import(rig, 2 * ROWS)
     own = {name: number for name, number in small["files"].items() if name.startswith("worker")}
-    more = {name: number - small["files"].get(name, 0) for name, number in large["files"].items()}
+    all_calls = [sum(counts["files"].values()) for counts in (small, large)]
     return {
         "own_functions_called": len(small["functions"]),
         "own_functions_called_for_each_row": len(_each(small["functions"])),
         "own_calls_1000_rows": sum(own.values()),
-        "all_calls_1000_rows": sum(small["files"].values()),
-        "own_calls_a_row": sum(n for name, n in more.items() if name.startswith("worker")) / ROWS,
-        "all_calls_a_row": sum(more.values()) / ROWS,
+        "all_calls_1000_rows": all_calls[0],
+        "own_calls_a_row": calls_a_row(small, large),
+        "all_calls_a_row": (all_calls[1] - all_calls[0]) / ROWS,
         "types_a_row": len(_each(small["types"])),
         "row_types": _each(small["types"]),
         "files_called_for_each_row": len(_each(own)),
         "files_run": len(own),
-        "statements_1000_rows": small["statements"],
+        "statements_1000_rows": sum(small["statements"].values()),
+        "inserts_1000_rows": inserts(small),
         "requests_1000_rows": small["requests"],
     }
+
+
+def calls_a_row(small: dict[str, Any], large: dict[str, Any]) -> float:
+    """Return what a row adds to the calls of the functions that are called for each row.
+
+    The others, such as the looks of the waiting command, come and go with the time that a run takes.
+    """
+    before, after = small["functions"], large["functions"]
+    return float(sum(after.get(name, 0) - before[name] for name in _each(before)) / ROWS)
+
+
+def inserts(counts: dict[str, Any]) -> dict[str, int]:
+    """Return how many rows were inserted, by table: these don't depend on how long a run takes."""
+    return {name: number for name, number in counts["statements"].items() if name.startswith("INSERT INTO")}
 
 
 def main() -> None:

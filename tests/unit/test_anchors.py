@@ -1,0 +1,60 @@
+"""References to a section of the documentation lead to a heading: ``docs/bandwidth-api.md#digests``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = {f"docs/{path.name}": path for path in (ROOT / "docs").glob("*.md")} | {
+    "README.md": ROOT / "README.md"
+}
+CODE = sorted([ROOT / "cli.py", *(ROOT / "worker").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
+REFERENCE = re.compile(r"\b((?:docs/[a-z-]+|README)\.md)#([\w-]+)")
+LINK = re.compile(r"\]\(([\w./-]*)#([\w-]+)\)")
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that a page shown on a Git host gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page; lines of code blocks are no headings."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    return {anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+def dangling(text: str, pages: dict[str, Path]) -> list[str]:
+    """Return the references in a text that lead to no heading."""
+    found = REFERENCE.findall(text)
+    return [f"{page}#{name}" for page, name in found if page not in pages or name not in anchors(pages[page])]
+
+
+def test_references_in_the_code_lead_to_a_heading() -> None:
+    """A section that is renamed must be renamed in the comments that send their reader there."""
+    texts = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in CODE if path != Path(__file__)}
+    assert {name: found for name, text in texts.items() if (found := dangling(text, PAGES))} == {}
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=lambda path: path.name)
+def test_links_in_the_documentation_lead_to_a_heading(page: Path) -> None:
+    """Those that name a section, of the same page or another."""
+    links = [(page.parent / name if name else page, at) for name, at in LINK.findall(page.read_text("utf-8"))]
+    assert [f"{path}#{at}" for path, at in links if at not in anchors(path)] == []
+
+
+def test_the_sections_that_comments_refer_to_are_there() -> None:
+    """These names are what the code calls the parts of the service's description by."""
+    needed = {"hosts-and-authentication", "digests", "realms", "credentials", "after-the-import"}
+    assert needed <= anchors(PAGES["docs/bandwidth-api.md"])
+
+
+def test_a_reference_to_nothing_is_found(tmp_path: Path) -> None:
+    """To a page or a section that isn't there; what looks like a heading in a code block is none."""
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\n## One, `two`\n\n```sh\n## three\n```\n")
+    text = "docs/page.md#one-two docs/page.md#three docs/other.md#one-two"
+    assert dangling(text, {"docs/page.md": page}) == ["docs/page.md#three", "docs/other.md#one-two"]
