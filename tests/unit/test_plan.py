@@ -228,15 +228,6 @@ def test_realms_are_listed_once(ledger: Ledger, family: Family) -> None:
     assert {realm.host for realm in ledger.jobs.realms(job.id).values()} == {HOST, OTHER_HOST}
 
 
-def test_what_can_be_no_realm_is_not_asked_for() -> None:
-    """The row of such a realm is wrong already: it says nothing that could stand in a URL."""
-    source = Realms()
-    refs = ("x" * 70_000, "<hidden>", "a/b", "x\n", "office")
-    rows = [make_row(line, realm=ref, problems=WRONG) for line, ref in enumerate(refs, 2)]
-    problems_of(rows, Family.ACCOUNT, source)
-    assert source.asked == ["office"]
-
-
 TWIN = replace(BRANCH, id="19", host="branch.0a1b2c.auth.bandwidth.com")
 
 

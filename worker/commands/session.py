@@ -69,7 +69,10 @@ class Session:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Whose account, where; UsageError says what is not set, or can't be used to get there. Tells a host that isn't Bandwidth's."""
+        """Whose account, where. Says so on stderr where the host isn't Bandwidth's.
+
+        Raises UsageError, which names what is not set, or can't be used to get there.
+        """
         endpoint = self.settings.endpoint()
         proxies.routes()
         trust.check()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote
 
 from worker.errors import UsageError
+from worker.reasons import reason_of
 from worker.roster.spool import NotKept, Spool
 
 if TYPE_CHECKING:
