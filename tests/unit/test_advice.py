@@ -18,7 +18,7 @@ from worker.commands.watch import exit_code
 from worker.importing.decide import Planned
 from worker.importing.owners import owner
 from worker.importing.tally import Tally
-from worker.ledger import Ledger, Undone
+from worker.ledger import Ledger, Undone, shown
 from worker.model import Action, Job, JobState, OnExisting, Outcome, Status
 
 
@@ -187,8 +187,7 @@ def test_an_undo_at_work_is_told(ledger: Ledger) -> None:
     undone(ledger, job, "removed")
     ledger.jobs.take(job, owner())
     assert advice.undo_word(summary(ledger, job)) == "being undone"
-    machine, _, pid = owner().rpartition(":")
-    assert f"undo is at work (process {pid} on {machine})" in advice.next_step(summary(ledger, job))
+    assert f"undo is at work ({shown(owner())})" in advice.next_step(summary(ledger, job))
     ledger.jobs.take(job, f"{machine}:{2**22 + 1}")  # no process has that number
     assert advice.undo_word(summary(ledger, job)) == "partly undone"
 

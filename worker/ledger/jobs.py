@@ -148,9 +148,9 @@ class Pause:
 
 
 def shown(owner: str) -> str:
-    """Return the owner of a hold or a lease as people read it: machine and process number."""
-    machine, colon, process = owner.rpartition(":")
-    return f"{machine}{colon}{process.partition('.')[0]}"
+    """Return the owner of a hold or a lease in words: ``process 30587 on vm``."""
+    machine, _, process = owner.rpartition(":")
+    return f"process {process.partition('.')[0]} on {machine}" if machine else owner
 
 
 class Jobs:
