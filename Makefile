@@ -3,6 +3,7 @@
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
 # make ci-packages   what `make test` needs of Debian's packages (apt, as root or with sudo)
 # make bench  memory and requests against an account that is full
+# make audit  are there advisories about the pinned versions? (pip-audit; needs the network)
 # make lint   ruff and mypy
 # ARGS go to pytest: make test ARGS="tests/unit -k digest"
 
@@ -17,7 +18,7 @@ DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos bench lint format ci-packages clean
+.PHONY: demo test chaos bench audit lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -31,6 +32,12 @@ chaos: $(VENV)/everything
 # A roster against an account that is full: minutes; prints memory, requests and seconds.
 bench: $(VENV)/everything
 	$(VENV)/bin/python -m tests.benchmarks.existing
+
+# In a virtual environment of its own: what it needs is none of what is audited.
+audit:
+	@$(PYTHON) -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit==2.10.1
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 lint: $(VENV)/everything
 	$(VENV)/bin/ruff check .
@@ -46,7 +53,7 @@ ci-packages:
 	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The virtual environment is made anew only when what it is made from changes.
 $(VENV)/program: pyproject.toml constraints.txt
