@@ -1,4 +1,5 @@
-FROM python:3.13-slim AS build
+# docs/scaling.md says how to pin it by digest.
+FROM python:3.13.9-slim AS build
 WORKDIR /source
 COPY constraints.txt pyproject.toml README.md LICENSE cli.py ./
 COPY samples samples
@@ -8,7 +9,7 @@ RUN python -m pip install --no-cache-dir --constraint constraints.txt hatchling 
 RUN python -m venv /opt/siproster \
     && /opt/siproster/bin/python -m pip install --no-cache-dir --constraint constraints.txt /wheel/*.whl
 
-FROM python:3.13-slim
+FROM python:3.13.9-slim
 RUN useradd --uid 10001 --create-home siproster \
     && install --directory --owner=siproster --mode=0700 /results
 COPY --from=build /opt/siproster /opt/siproster

@@ -6,6 +6,7 @@
 # make bench  speed, CPU and memory beside a hand-written script: make bench ARGS=--full
 # make stages CPU of each stage of a row's way
 # make shape  the shape of the code in figures
+# make audit  are there advisories about the pinned versions? (pip-audit; needs the network)
 # make lint   ruff and mypy
 # ARGS go to pytest, or to the benchmark: make test ARGS="tests/unit -k digest"
 
@@ -20,7 +21,7 @@ DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos fuzz-rosters bench stages shape lint format ci-packages clean
+.PHONY: demo test chaos fuzz-rosters bench stages shape audit lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -44,6 +45,12 @@ stages: $(VENV)/everything
 shape: $(VENV)/everything
 	$(VENV)/bin/python -m tests.benchmarks.shape $(ARGS)
 
+# In a virtual environment of its own: what it needs is none of what is audited.
+audit:
+	@$(PYTHON) -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit==2.10.1
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 lint: $(VENV)/everything
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -58,7 +65,7 @@ ci-packages:
 	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The virtual environment is made anew only when what it is made from changes.
 $(VENV)/program: pyproject.toml constraints.txt

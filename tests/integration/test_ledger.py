@@ -191,3 +191,31 @@ def test_the_database_has_the_clock(postgres_url: str) -> None:
             left = "SELECT lease_until - extract(epoch FROM now()) FROM chunks"
             assert float(connection.execute(text(left)).scalar_one()) == pytest.approx(60, abs=5)
             assert ledger.store.now(connection) != ledger.store.now(connection)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PGSSLMODE", "canary", 'invalid sslmode value: "canary"'),
+        ("PGSERVICE", "canary", 'definition of service "canary" not found'),
+        ("PGTARGETSESSIONATTRS", "canary", 'invalid target_session_attrs value: "canary"'),
+        ("PGOPTIONS", "-c canary=1", "FATAL:"),
+    ],
+)
+def test_a_variable_of_libpq_is_named(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    """It changes the connection beside SIPROSTER_LEDGER, and libpq's own words don't say so."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        Ledger(postgres_url)
+    assert said in caught.value.message
+    assert name in caught.value.hint
+
+
+def test_a_server_that_is_away_is_no_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of libpq are named all the same: one of them may lead there."""
+    monkeypatch.setenv("PGSSLMODE", "prefer")
+    with pytest.raises(LedgerError) as caught:
+        Ledger(f"postgresql://u@127.0.0.1:{free_port()}/d")
+    assert "PGSSLMODE" in caught.value.hint

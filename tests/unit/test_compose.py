@@ -145,7 +145,17 @@ def test_the_image_runs_the_program_as_nobody_special() -> None:
     assert last["USER"] == "siproster"
     assert last["ENTRYPOINT"] == '["siproster"]'
     bases = {rest.split()[0] for word, rest in INSTRUCTIONS if word == "FROM"}
-    assert bases == {"python:3.13-slim"}
+    assert len(bases) == 1
+    assert bases.pop().startswith("python:3.13.")
+
+
+def test_images_are_pinned() -> None:
+    """To a release, not to whatever is the newest of a series when somebody starts it."""
+    bases = {rest.split()[0] for word, rest in INSTRUCTIONS if word == "FROM"}
+    images = bases | {service["image"] for service in SERVICES.values()} - {"siproster"}
+    assert len(images) == 3
+    for image in images:
+        assert re.fullmatch(r"[a-z]+:[0-9]+\.[0-9]+(\.[0-9]+)?(-slim)?(@sha256:[0-9a-f]{64})?", image), image
 
 
 def test_the_file_knows_every_option_of_import() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ A process that froze in the middle of one (Ctrl-Z, a suspended machine, a vanish
 locks, and every sweep would wait for them: for ever, or until TCP gives up after hours.
 """
 
+_LIBPQ = re.compile("PG[A-Z]+")
+"""Variables that libpq reads (PostgreSQL's documentation, section "Environment Variables")."""
+
+_NO_SERVER = re.compile("connection to server|resolve host")
+
 _TOUCH = text("UPDATE meta SET value = value WHERE name = 'version' RETURNING value")
 
 
@@ -48,8 +54,11 @@ class Store:
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
         self._engine = _engine(url)
         self._clock = clock
-        with self.begin() as connection:
-            self.identity = migrate(connection, str(uuid.uuid4()))
+        try:
+            with self.begin() as connection:
+                self.identity = migrate(connection, str(uuid.uuid4()))
+        except LedgerError as error:
+            raise (_blamed(error, os.environ) if self.postgresql else error) from None
 
     @property
     def postgresql(self) -> bool:
@@ -185,6 +194,19 @@ def _begin(connection: Connection) -> None:
         return
     reads = options.get("siproster_reads")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | UsageError:
+    """Return the error with the variables of libpq that may be its cause, which its text doesn't name.
+
+    A UsageError where libpq or the server refuses what was set; no server is there to refuse otherwise.
+    """
+    names = sorted(name for name, value in environ.items() if value and _LIBPQ.fullmatch(name))
+    if not names:
+        return error
+    hint = f"SIPROSTER_LEDGER decides, and these variables: {', '.join(names)}; put them right or unset them"
+    away = _NO_SERVER.search(error.message) and "FATAL:" not in error.message
+    return LedgerError(error.message, hint) if away else UsageError(error.message, hint)
 
 
 @contextmanager
