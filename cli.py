@@ -77,6 +77,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program, and end with its exit code."""
+    terminal.leave_no_core()
     terminal.prepare()
     inherited.drop(os.environ)
     sys.exit(terminal.flushed(_run(arguments)))

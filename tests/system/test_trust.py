@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.servers import Redis
@@ -37,6 +39,14 @@ def stranger() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
+def core_limits(pid: int) -> set[tuple[int, int]]:
+    """How large core dumps of a process and of all its children may be: soft and hard limit, in bytes."""
+    process = psutil.Process(pid)
+    family = [process, *process.children(recursive=True)]
+    assert len(family) > 1
+    return {one.rlimit(psutil.RLIMIT_CORE) for one in family}
+
+
 def test_a_found_file_leads_no_credentials_astray(office: Program) -> None:
     """Neither a regular file nor a FIFO, which would be read and waited for; named, it is the user's word."""
     path = office.work / "siproster.toml"
@@ -60,7 +70,10 @@ def test_a_found_file_leads_no_credentials_astray(office: Program) -> None:
 def test_workers_and_commands_share_a_redis_behind_tls(
     hosts: Program, sandbox: Sandbox, redis_server: Redis, tmp_path: Path
 ) -> None:
-    """With SSL_CERT_FILE a whole import goes through it; without, doctor says what is missing, and code 5."""
+    """With SSL_CERT_FILE a whole import goes through it; without, doctor says what is missing, and code 5.
+
+    The worker and its pool's processes, which open the seal, leave no core dump.
+    """
     (tmp_path / "staff.csv").write_text("username,password\nbob,Tb7xQ2mK9rL4vN8s\n")
     with fronted(tmp_path, redis_server.port) as front:
         hosts.environment["SIPROSTER_BROKER"] = f"rediss://{HOST}:{front.port}/0"
@@ -68,8 +81,9 @@ def test_workers_and_commands_share_a_redis_behind_tls(
         (broker,) = [check for check in untrusted.json["checks"] if check["name"] == "broker"]
         assert (untrusted.code, broker["state"], "SSL_CERT_FILE" in broker["hint"]) == (5, "trouble", True)
         hosts.environment["SSL_CERT_FILE"] = str(front.certificate)
-        hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")
+        worker = hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")
         assert hosts.run("import", tmp_path / "staff.csv").code == 0
+        assert core_limits(worker.pid) == {(0, 0)}
         log = (hosts.home / "worker.log").read_text()
     assert "insecure" not in log
     assert on_account(sandbox) == {"bob"}

@@ -118,6 +118,8 @@ def _key(session: Session, ledger: Finding) -> Finding:
     text = f"seals as {session.seal.fingerprint}, {len(session.keys)} in the ring"
     if ledger.state is not State.OK:
         return Finding("key", State.OK, text)
+    if older := [key for key in session.ledger.jobs.sealed_with() if key != session.seal.fingerprint]:
+        text += f"; jobs of the ledger need {', '.join(older)}, too"
     unreadable = _jobs_with_another_key(session)
     if not unreadable:
         return Finding("key", State.OK, text)

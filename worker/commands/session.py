@@ -99,7 +99,7 @@ class Session:
     def _sealed_with(self) -> list[str]:
         # Opened for this question alone: a worker's own connections must not survive its forks.
         with closing(Ledger(self.settings.ledger)) as ledger:
-            return ledger.jobs.keys()
+            return ledger.jobs.sealed_with()
 
     @cached_property
     def posts(self) -> Posts:

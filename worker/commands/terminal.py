@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -28,6 +29,11 @@ def say(text: str, colour: str = "") -> None:
     """A line for people, on stderr. A stderr that takes nothing ends no job."""
     with contextlib.suppress(OSError):
         click.secho(visible(text), err=True, fg=colour or None)
+
+
+def leave_no_core() -> None:
+    """Write no core dump of this process or its children: keys and passwords are in their memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def prepare() -> None:

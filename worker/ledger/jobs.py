@@ -179,7 +179,7 @@ class Jobs:
         with self._store.read() as connection:
             return list(connection.execute(_NEWEST).scalars())
 
-    def keys(self) -> list[str]:
+    def sealed_with(self) -> list[str]:
         """Fingerprints of the keys that the jobs' rows are sealed with."""
         with self._store.read() as connection:
             return list(connection.execute(_KEYS).scalars())
