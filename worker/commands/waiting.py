@@ -90,7 +90,9 @@ class Narrator:
         wait, now = self._source(), self._clock()
         if wait is None or wait.waited < _SOON:
             self.text = ""
-            if self._told and now - self._seen >= _GONE:
+            # A request in flight is no wait yet; anything else has only just taken the place of what was told.
+            quiet = wait is None or wait.kind is WaitKind.ANSWER
+            if self._told and quiet and now - self._seen >= _GONE:
                 self._tell_over(self._told)
             return
         self.text = worded(wait)
