@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -145,7 +145,7 @@ class Service:
         self._fault = fault
 
     def create(
-        self, family: Family, realm: Realm, batch: list[Credential], permit: Callable[[float], None]
+        self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
     ) -> Answer:
         permit(5)
         if batch[0].user == "slow":
@@ -282,14 +282,19 @@ def test_that_no_worker_answers_is_told(file_ledger: Ledger) -> None:
     )
 
 
+def fail(waits: JobWaits, kind: WaitKind, error: TryLater | LedgerAway) -> None:
+    """Something that is tried, and fails."""
+    with waits.trying(kind, type(error)):
+        raise error
+
+
 def test_a_broker_or_ledger_that_is_away_is_waited_for(file_ledger: Ledger) -> None:
-    """What fails is told and not raised, until patience is over; a file_ledger's fault comes out then."""
+    """What fails is told and not raised, until patience is over; a ledger's fault comes out then."""
     job = start_job(file_ledger, [SLOW], [QUICK])
     own = Clock(0.0)
     patience = Patience(5, own)
     waits = JobWaits(file_ledger, job, patience, lambda: ["desk:6"])
-    with waits.trying(WaitKind.BROKER, TryLater):
-        raise Unavailable("connection refused")
+    fail(waits, WaitKind.BROKER, Unavailable("connection refused"))
     waits.look(0)
     current = waits.current()
     assert current is not None
@@ -298,8 +303,7 @@ def test_a_broker_or_ledger_that_is_away_is_waited_for(file_ledger: Ledger) -> N
         pass
     waits.look(0)
     assert waits.current() is None
-    with waits.trying(WaitKind.LEDGER, LedgerAway):
-        raise LedgerAway("connection refused")
+    fail(waits, WaitKind.LEDGER, LedgerAway("connection refused"))
     waits.check_ledger()
     own.advance(6)
     with pytest.raises(LedgerAway, match="connection refused"):

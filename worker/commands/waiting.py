@@ -90,7 +90,7 @@ class Narrator:
         wait, now = self._source(), self._clock()
         if wait is None or wait.waited < _SOON:
             self.text = ""
-            # A request in flight is no wait yet; anything else has only just taken the place of what was told.
+            # A request in flight is no wait yet; anything else has only just taken the place of another.
             quiet = wait is None or wait.kind is WaitKind.ANSWER
             if self._told and quiet and now - self._seen >= _GONE:
                 self._tell_over(self._told)
