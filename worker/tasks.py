@@ -46,7 +46,7 @@ _LOST, _CONNECTING = _messages.CONNECTION_RETRY, _messages.CONNECTION_ERROR
 REDIS_SECONDS = 5
 """What asking the broker for its connection may take."""
 
-_ANNOUNCE_EVERY = 5.0
+_ANNOUNCE_EVERY = 3.0
 """Seconds between two signs of life of a worker."""
 
 _ANNOUNCED_FOR = 15

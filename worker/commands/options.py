@@ -146,7 +146,7 @@ _POSTING = (
         type=Finite(min=0),
         default=600.0,
         show_default=True,
-        help="How long to wait for a service that stays away.",
+        help="How long to wait for a service that stays away, and for a broker, a ledger or a worker.",
     ),
     click.option(
         "--keep-days",

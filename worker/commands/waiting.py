@@ -85,6 +85,11 @@ class Narrator:
         finally:
             self._on_bar, self._told = False, None
 
+    def end(self) -> None:
+        """What was waited for came: say so at once."""
+        if self._told:
+            self._tell_over(self._told)
+
     def look(self) -> None:
         """Look once, and say what there is to say."""
         wait, now = self._source(), self._clock()

@@ -206,6 +206,8 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
         while True:
             with waits.trying(WaitKind.LEDGER, LedgerAway):
                 if not jobs.state(job_id).active:
+                    if jobs.state(job_id) is JobState.DONE:
+                        narrator.end()
                     screen.show(chunks.progress(job_id))
                     return ""
                 with waits.trying(WaitKind.BROKER, TryLater):
