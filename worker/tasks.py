@@ -53,7 +53,7 @@ _LOST, _CONNECTING = _messages.CONNECTION_RETRY, _messages.CONNECTION_ERROR
 REDIS_SECONDS = 5
 """What asking the broker for its connection may take."""
 
-_ANNOUNCE_EVERY = 5.0
+_ANNOUNCE_EVERY = 3.0
 """Seconds between two signs of life of a worker."""
 
 _ANNOUNCED_FOR = 15
@@ -208,12 +208,12 @@ class CeleryQueue:
             except ChannelError:  # Redis has no empty lists
                 return 0
 
-    def workers(self, job: Job) -> list[str]:
-        """Return the worker processes (``machine:pid``) that answer for the job's ledger and account.
+    def workers(self, host: str, account: str) -> list[str]:
+        """Return the workers (``machine:pid``) that answer for this ledger and an account.
 
         Unavailable when the broker does not answer.
         """
-        prefix = _announced(self._name(job), "")
+        prefix = _announced(queue_name(self._identity, host, account), "")
         with self._explained(), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
             try:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from worker import throttle
 from worker.api import ROLE, Api, Claims
+from worker.commands.job_waits import nobody
 from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, tell_json
 from worker.commands.session import Session, settings_options
@@ -106,6 +107,8 @@ def _own(session: Session) -> Iterator[Finding]:
     yield ledger
     yield _found("key", lambda: _key(session, ledger))
     yield _found("broker", lambda: _broker(session.settings.broker))
+    if session.settings.broker and ledger.state is State.OK:
+        yield _found("workers", lambda: _workers(session))
 
 
 def _ledger(session: Session) -> Finding:
@@ -143,6 +146,20 @@ def _broker(url: str) -> Finding:
     # Asked for by itself: a ledger or an account in trouble must not hide a broker in trouble.
     CeleryQueue(make_app(Posts(url, "", (), Endpoint("", ""))), "").check()
     return Finding("broker", State.OK, "answers")
+
+
+def _workers(session: Session) -> Finding:
+    """Who works on what commands put on the queue of this ledger and account."""
+    if not _is_set(session):
+        return Finding("workers", State.SKIPPED, "not looked at: no account is set")
+    place = Endpoint(session.endpoint.host, session.endpoint.account)
+    queue = CeleryQueue(make_app(Posts(session.settings.broker, "", (), place)), session.ledger.identity)
+    found = queue.workers(place.host, place.account)
+    if not found:
+        return Finding("workers", State.WARNING, nobody(place.account))
+    return Finding(
+        "workers", State.OK, f"{len(found)} answer{'s' if len(found) == 1 else ''}: {', '.join(found)}"
+    )
 
 
 def _service(session: Session) -> Iterator[Finding]:

@@ -17,6 +17,10 @@ _BOUND = frozenset({WaitKind.LEDGER, WaitKind.BROKER, WaitKind.ACCOUNT, WaitKind
 """Waits that ``--patience`` ends."""
 
 
+_OF_SERVICE = ("unavailable", "throttled")
+"""Reasons of a pause that the service has given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """One thing of a job that waits: the job itself, a chunk, the broker."""
@@ -154,7 +158,8 @@ class JobWaits:
         return replace(worst, waited=waited, left=self._patience.left(waited), by_patience=True)
 
     def _causes(self) -> Iterator[Cause]:
-        if pause := self._ledger.jobs.paused(self._job.id):
+        pause = self._ledger.jobs.paused(self._job.id)
+        if pause and pause.why.partition(":")[0] in _OF_SERVICE:
             yield Cause("pause", WaitKind.SERVICE, _reason(pause.why), pause.why, pause.waited)
         for away in self._ledger.waits.away(self._job.id):
             again = f"; tried again in {span(away.left)}" if away.left > 1 else ""

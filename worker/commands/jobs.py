@@ -141,7 +141,7 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
     job = session.ledger.jobs.get(job_id)
     progress = session.ledger.chunks.progress(job_id)
     wait = None
-    if job.state in (JobState.RUNNING, JobState.PAUSED):
+    if job.state is JobState.RUNNING or (job.state is JobState.PAUSED and _is_held(session.ledger, job)):
         waits.look_once(progress.settled)
         wait = waits.current()
     summary = results.summary(session.ledger, job, results.folder_of(job))
@@ -150,6 +150,12 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
         _tell_pace(job, progress)
     if wait:
         say(worded(wait), "yellow")
+
+
+def _is_held(ledger: Ledger, job: Job) -> bool:
+    """Whether somebody goes on with a paused job, so that it waits, and has not been left."""
+    writer = ledger.jobs.writer(job.host, job.account)
+    return writer is not None and writer.job == job.id
 
 
 @click.command("report")

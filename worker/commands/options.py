@@ -146,7 +146,7 @@ _POSTING = (
         type=Finite(min=0),
         default=600.0,
         show_default=True,
-        help="How long to wait while the service can't be reached.",
+        help="How long to wait while the service, the broker, the ledger or a worker can't be reached.",
     ),
     click.option(
         "--keep-days",

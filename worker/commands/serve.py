@@ -17,12 +17,13 @@ from worker.api import Api
 from worker.commands.screen import say
 from worker.commands.session import Session, log_to_stderr, settings_options
 from worker.commands.waiting import narrator
-from worker.errors import SiprosterError, TryLater, UsageError
+from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
+from worker.waits import Outage
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +82,15 @@ def scheduler(once: bool, **given: Any) -> None:
 
 
 def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
-    rest = threading.Event()
+    rest, outage = threading.Event(), Outage(log, "the ledger", "the next sweep tries again")
     while True:
         try:
             if queued := sweep_all(ledger, queue):
                 log.info("%d chunks put on the queue", queued)
-        except SiprosterError as error:  # the ledger is away; the broker's outages end in the sweep
+            outage.back()
+        except LedgerAway as away:
+            outage.gone(away.message)
+        except SiprosterError as error:  # the broker's outages end in the sweep
             log.error("%s; the next sweep tries again", error.message)
         rest.wait(SWEEP_EVERY)
 

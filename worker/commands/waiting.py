@@ -85,12 +85,19 @@ class Narrator:
         finally:
             self._on_bar, self._told = False, None
 
+    def end(self) -> None:
+        """What was waited for came: say so at once."""
+        if self._told:
+            self._tell_over(self._told)
+
     def look(self) -> None:
         """Look once, and say what there is to say."""
         wait, now = self._source(), self._clock()
         if wait is None or wait.waited < _SOON:
             self.text = ""
-            if self._told and now - self._seen >= _GONE:
+            # A request in flight is no wait yet; anything else has only just taken the place of another.
+            quiet = wait is None or wait.kind is WaitKind.ANSWER
+            if self._told and quiet and now - self._seen >= _GONE:
                 self._tell_over(self._told)
             return
         self.text = worded(wait)

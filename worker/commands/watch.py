@@ -67,7 +67,7 @@ def put_on_queue(session: Session, job_id: str) -> None:
     session.ledger.jobs.hand_over(job_id, SWEEPER)
     sweep(session.ledger, queue, job_id)
     job = session.ledger.jobs.get(job_id)
-    if not queue.workers(job):
+    if not queue.workers(job.host, job.account):
         say(f"warning: {nobody(job.account)}", "yellow")
 
 
@@ -192,6 +192,8 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
         while True:
             with waits.trying(WaitKind.LEDGER, LedgerAway):
                 if not jobs.state(job_id).active:
+                    if jobs.state(job_id) is JobState.DONE:
+                        narrator.end()
                     screen.show(chunks.progress(job_id))
                     return ""
                 with waits.trying(WaitKind.BROKER, TryLater):
@@ -222,7 +224,7 @@ def waits_of(session: Session, job: Job) -> JobWaits:
 
 
 def _workers_of(session: Session, queue: CeleryQueue, job: Job) -> Callable[[], list[str]] | None:
-    return (lambda: queue.workers(job)) if session.settings.broker else None
+    return (lambda: queue.workers(job.host, job.account)) if session.settings.broker else None
 
 
 class _Rhythm:
@@ -260,6 +262,7 @@ def _nobody_works(session: Session, job_id: str) -> bool:
     """Whether the broker says that no worker is there; where it says nothing, nothing is known."""
     try:
         job = session.ledger.jobs.get(job_id)
-        return not CeleryQueue(make_app(session.posts), session.ledger.identity).workers(job)
+        queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
+        return not queue.workers(job.host, job.account)
     except SiprosterError:
         return False

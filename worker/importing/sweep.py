@@ -15,6 +15,7 @@ from worker.importing.deliver import past, stop_at_end_of_window
 from worker.importing.owners import alive
 from worker.ledger import Ledger
 from worker.model import Job
+from worker.waits import Outage
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ SWEEPER = "sweep"
 
 SWEEP_EVERY = 5.0
 """Seconds between two sweeps of a scheduler."""
+
+
+_BROKER = Outage(log, "the broker", "what is due goes on the queue when it does")
 
 
 class Queue(Protocol):
@@ -63,7 +67,7 @@ def _holds_account(ledger: Ledger, job: Job) -> bool:
     try:
         ledger.jobs.take(job, SWEEPER)
     except JobBusy as busy:
-        log.warning("job %s waits for its account: %s", job.id, busy.message)
+        log.debug("job %s waits for its account: %s", job.id, busy.message)  # `status` tells it, too
         return False
     if not ledger.jobs.state(job.id).active:  # it ended, and had let go of its account for that
         ledger.jobs.let_go(job.id)
@@ -85,6 +89,7 @@ def sweep_all(ledger: Ledger, queue: Queue) -> int:
     for job_id in ledger.jobs.running():
         try:
             queued += sweep(ledger, queue, job_id)
+            _BROKER.back()
         except TryLater as later:
-            log.error("%s", later.message)
+            _BROKER.gone(later.message)
     return queued

@@ -1,0 +1,330 @@
+"""What is waited for: kept in one place, put into words in one place, told now and then, and bounded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from contextlib import suppress
+
+import pytest
+
+from tests.unit.jobs import Clock
+from worker.commands.job_waits import Cause, Patience
+from worker.commands.waiting import Narrator
+from worker.importing.owners import alive, owner
+from worker.ledger import shown
+from worker.model import Wait, WaitKind
+from worker.waits import Outage, Waits, over, span, worded
+
+DAY = 86_400.0
+
+
+class Said:
+    """The lines that were said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+
+    def take(self) -> list[str]:
+        """The lines since the last time."""
+        taken, self.lines = self.lines, []
+        return taken
+
+
+# The registry
+
+
+def test_a_wait_lasts_as_long_as_its_block() -> None:
+    """It is there from its beginning to its end, also where it ends with an exception."""
+    clock = Clock(100.0)
+    waits = Waits(clock)
+    with suppress(ValueError), waits.entered(WaitKind.ANSWER, seconds=30):
+        clock.advance(5)
+        assert waits.gravest() == Wait(WaitKind.ANSWER, "", 5, 25)
+        raise ValueError
+    assert waits.gravest() is None
+
+
+def test_what_turns_out_to_be_a_wait_began_with_its_block() -> None:
+    """A request that fails at its third attempt has been waited for since its first."""
+    clock = Clock(100.0)
+    waits = Waits(clock)
+    with waits.entered() as entry:
+        clock.advance(4)
+        assert waits.gravest() is None
+        waits.turn(entry, WaitKind.SERVICE, "connection refused", 56)
+        assert waits.gravest() == Wait(WaitKind.SERVICE, "connection refused", 4, 56)
+
+
+def test_of_several_waits_the_gravest_is_told_and_of_one_kind_the_longest() -> None:
+    """A service that is away says more than the request in flight that finds it out."""
+    clock = Clock(100.0)
+    waits = Waits(clock)
+    with waits.entered(WaitKind.ANSWER), waits.entered(WaitKind.SERVICE, "first"):
+        clock.advance(1)
+        with waits.entered(WaitKind.SERVICE, "second"):
+            gravest = waits.gravest()
+    assert gravest is not None
+    assert gravest.reason == "first"
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        (
+            Wait(WaitKind.SERVICE, "connection refused", 40, 560, by_patience=True),
+            "waiting for the service: connection refused, for 40 s; gives up in 9:20 (--patience)",
+        ),
+        (
+            Wait(WaitKind.SERVICE, "connection refused", 2, 58),
+            "waiting for the service: connection refused, for 2 s; gives up in 58 s",
+        ),
+        (Wait(WaitKind.SLOWED, "HTTP 429", 3, 12), "slowed down by the service (HTTP 429), for 3 s; "
+                                                   "continues in 12 s"),
+        (Wait(WaitKind.ANSWER, "", 5, 25),
+         "no answer from the service for 5 s; the request's deadline is 30 s"),
+        (Wait(WaitKind.ASKING, "50 rows whose answer was lost", 4, None),
+         "asking about 50 rows whose answer was lost, for 4 s"),
+        (Wait(WaitKind.LEASE, "a worker on desk", 3, 100),
+         "waiting for the lease of a worker on desk to end, in 1:40"),
+        (Wait(WaitKind.BROKER, "connection refused", 3, None),
+         "waiting for the broker: connection refused, for 3 s"),
+        (Wait(WaitKind.LEDGER, "no answer yet", 3, 7000, by_patience=True),
+         "waiting for the ledger: no answer yet, for 3 s; gives up in 1:56:40 (--patience)"),
+        (Wait(WaitKind.REALM, "x.example to become ACTIVE", 3, 117),
+         "waiting for realm x.example to become ACTIVE, for 3 s; gives up in 1:57"),
+        (Wait(WaitKind.WORKER, "no worker answers", 3, 9, by_patience=True),
+         "no worker answers; gives up in 9 s (--patience)"),
+        (Wait(WaitKind.ACCOUNT, "job x writes to 99 (desk:1)", 3, None),
+         "waiting for the account: job x writes to 99 (desk:1), for 3 s"),
+    ],
+)  # fmt: skip
+def test_a_wait_says_what_for_and_until_when(wait: Wait, words: str) -> None:
+    """Plain words, and times as people say them."""
+    assert worded(wait) == words
+
+
+def test_every_kind_has_words() -> None:
+    """Also where nobody knows how long, and when it is over."""
+    for kind in WaitKind:
+        wait = Wait(kind, "something", 2, None)
+        assert "gives up" not in worded(wait)
+        assert over(wait, 42).endswith("after 42 s")
+
+
+def test_times_are_never_below_zero() -> None:
+    """A moment that has passed is not told as a time to come."""
+    assert span(-5) == "0 s"
+    assert (
+        worded(Wait(WaitKind.SLOWED, "HTTP 429", 9, -3)) == "slowed down by the service (HTTP 429), for 9 s"
+    )
+
+
+# Telling it
+
+
+class Scene:
+    """A narrator with a clock, and what it looks at."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(100.0)
+        self.said = Said()
+        self.kind: WaitKind | None = None
+        self.since = 0.0
+        self.narrator = Narrator(self.wait, self.said, self.clock)
+
+    def wait(self) -> Wait | None:
+        if self.kind is None:
+            return None
+        waited = self.clock() - self.since
+        return Wait(self.kind, "why", waited, 60 - waited)
+
+    def begin(self, kind: WaitKind) -> None:
+        self.kind, self.since = kind, self.clock()
+
+    def run(self, seconds: float) -> list[str]:
+        """Look four times a second; what was said."""
+        for _ in range(round(seconds * 4)):
+            self.clock.advance(0.25)
+            self.narrator.look()
+        return self.said.take()
+
+
+def test_a_wait_is_told_within_three_seconds_and_again_now_and_then() -> None:
+    """One line soon, one every 12 seconds, and one when it is over."""
+    scene = Scene()
+    scene.begin(WaitKind.SERVICE)
+    assert scene.run(1) == []
+    assert len(scene.run(2)) == 1
+    assert len(scene.run(37)) == 3
+    scene.kind = None
+    assert scene.run(0.5) == []
+    assert scene.run(2) == ["the service answers again after 40 s"]
+    assert scene.run(30) == []
+
+
+def test_a_gap_between_two_attempts_is_no_end() -> None:
+    """For a moment nothing is waited for: nothing is said of it."""
+    scene = Scene()
+    scene.begin(WaitKind.SERVICE)
+    scene.run(3)
+    since, scene.kind = scene.since, None
+    assert scene.run(0.75) == []
+    scene.kind, scene.since = WaitKind.SERVICE, since
+    assert scene.run(5) == []
+
+
+def test_short_waits_are_no_news() -> None:
+    """Cool-downs and answers of a second say nothing, however many they are."""
+    scene = Scene()
+    for _ in range(20):
+        scene.begin(WaitKind.SLOWED)
+        assert scene.run(1) == []
+        scene.kind = None
+        scene.run(0.25)
+
+
+def test_a_slow_service_is_told_now_and_then() -> None:
+    """Each answer takes four seconds: a line in twelve seconds, and no word for each answer that came."""
+    scene = Scene()
+    lines = []
+    for _ in range(12):
+        scene.begin(WaitKind.ANSWER)
+        lines += scene.run(4)
+        scene.kind = None
+        lines += scene.run(1.5)
+    assert 4 <= len(lines) <= 6
+    assert all(line.startswith("no answer from the service for ") for line in lines)
+
+
+def test_another_wait_is_told_soon() -> None:
+    """The service is away, then the ledger is: a second line doesn't wait for its turn of twelve seconds."""
+    scene = Scene()
+    scene.begin(WaitKind.SERVICE)
+    scene.run(3)
+    scene.begin(WaitKind.LEDGER)
+    assert [line.partition(":")[0] for line in scene.run(5)] == ["waiting for the ledger"]
+
+
+def test_a_bar_shows_it_in_place_of_lines() -> None:
+    """Beside a progress bar nothing is printed; its text says what is waited for, and nothing afterwards."""
+    scene = Scene()
+    scene.begin(WaitKind.SERVICE)
+    with scene.narrator.on_a_bar():
+        assert scene.run(20) == []
+        assert scene.narrator.text.startswith("waiting for the service: why, for 20 s")
+        scene.kind = None
+        scene.run(2)
+        assert scene.narrator.text == ""
+
+
+def test_what_is_given_up_is_not_called_back() -> None:
+    """A command that stops following a wait says nothing of its end."""
+    scene = Scene()
+    scene.begin(WaitKind.SERVICE)
+    with scene.narrator.following(scene.wait):
+        scene.run(5)
+    scene.kind = None
+    assert scene.run(5) == []
+
+
+# Patience
+
+
+def cause(key: object, **more: object) -> Cause:
+    """A cause that is of no further interest."""
+    return Cause(key, WaitKind.SERVICE, "why", f"unavailable: {key}", **more)  # type: ignore[arg-type]
+
+
+def test_patience_is_of_each_cause_whatever_others_do() -> None:
+    """One chunk waits on while another is put off and goes on, again and again."""
+    clock = Clock(0.0)
+    patience = Patience(5, clock)
+    for second in range(6):
+        patience.look([cause(1), *([cause(2)] if second % 2 else [])])
+        assert patience.spent_on is None
+        clock.advance(1)
+    patience.look([cause(1), cause(2)])
+    assert patience.spent_on == cause(1)
+
+
+def test_what_made_progress_begins_anew() -> None:
+    """A cause that was gone for a look has its whole time again."""
+    clock = Clock(0.0)
+    patience = Patience(5, clock)
+    for causes in ([cause(1)], [], [cause(1)]):
+        patience.look(causes)
+        clock.advance(4)
+    patience.look([cause(1)])
+    assert patience.spent_on is None
+    assert patience.longest == 4
+
+
+def test_the_time_on_the_queue_is_not_the_services() -> None:
+    """A chunk that waits for its turn only doesn't wait for the service; what it had waited stays."""
+    clock = Clock(0.0)
+    patience = Patience(5, clock)
+    patience.look([cause(1, already=3.0)])
+    for _ in range(10):
+        clock.advance(1)
+        patience.look([cause(1, already=3.0, counts=False)])
+    assert patience.longest == 3
+    assert patience.waits() == []
+    clock.advance(3)
+    patience.look([cause(1, already=3.0)])
+    assert patience.spent_on is not None
+
+
+def test_a_wait_says_what_is_left_of_patience() -> None:
+    """Whoever has none to lose is told no end."""
+    clock = Clock(0.0)
+    for seconds, left in ((60.0, 50.0), (float("inf"), None)):
+        patience = Patience(seconds, clock)
+        patience.look([cause(1, already=10.0)])
+        assert patience.waits() == [Wait(WaitKind.SERVICE, "why", 10, left, by_patience=True)]
+
+
+# Outages in a log
+
+
+def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """One when it goes, one when it is back; none where it never went."""
+    clock, log = Clock(0.0), logging.getLogger("worker.test")
+    outage = Outage(log, "Redis", "the worker waits", clock)
+    outage.back()
+    for _ in range(5):
+        outage.gone("ConnectionError")
+        clock.advance(2)
+    outage.back()
+    outage.back()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Redis does not answer (ConnectionError): the worker waits",
+        "Redis answers again after 10 s",
+    ]
+
+
+# Who is there
+
+
+def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
+    """A process number that was given away again is not taken for the one that had it."""
+    assert alive(owner())
+    assert alive(f"{platform.node()}:{os.getpid()}")
+    assert not alive(f"{platform.node()}:{os.getpid()}.1")
+    assert not alive(f"{platform.node()}:{2**22 + 1}.1")
+    assert alive("elsewhere.example:1.1")
+    assert not alive("sweep")
+
+
+def test_people_are_shown_machine_and_process() -> None:
+    """Without the start, also of a machine whose name has dots."""
+    assert shown("desk.example:17.998877") == "desk.example:17"
+    assert shown("desk:17") == "desk:17"
+    assert shown("sweep") == "sweep"
