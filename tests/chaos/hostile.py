@@ -274,9 +274,7 @@ def main() -> int:
     campaign = Campaign(given.seed, [], Counter())
     with tempfile.TemporaryDirectory(prefix="siproster-hostile-") as folder:
         campaign.run(Path(folder), given.scenarios, given.first)
-    told = ", ".join(
-        f"{status} {campaign.statuses[status]:,}" for status in Status if campaign.statuses[status]
-    )
+    told = ", ".join(f"{status} {rows:,}" for status, rows in sorted(campaign.statuses.items()))
     print(f"seed {given.seed}: {given.scenarios} scenarios in {time.monotonic() - began:.0f} s; rows: {told}")
     for line in campaign.wrong:
         print(f"  {line}")
