@@ -1,6 +1,7 @@
 # make demo   the whole journey against a local stand-in for the API
 # make test   every test, with a real Redis and a real PostgreSQL
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
+# make hostile   jobs against a service that lies, and undone: make hostile SEED=7 SCENARIOS=500
 # make ci-packages   what `make test` needs of Debian's packages (apt, as root or with sudo)
 # make bench  memory and requests against an account that is full
 # make lint   ruff and mypy
@@ -17,7 +18,7 @@ DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos bench lint format ci-packages clean
+.PHONY: demo test chaos hostile bench lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -27,6 +28,9 @@ test: $(VENV)/everything
 
 chaos: $(VENV)/everything
 	$(VENV)/bin/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+hostile: $(VENV)/everything
+	$(VENV)/bin/python -m tests.chaos.hostile $(if $(SEED),--seed $(SEED)) $(if $(SCENARIOS),--scenarios $(SCENARIOS))
 
 # A roster against an account that is full: minutes; prints memory, requests and seconds.
 bench: $(VENV)/everything

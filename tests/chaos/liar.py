@@ -227,7 +227,7 @@ class Account:
             return [credential(told)]
         other = f"{self.luck.getrandbits(128):032x}"
         match self.luck.choice(LIES):
-            case "case":
+            case "case" if held.name == named(entry):  # else nobody could see it
                 told["UserName"] = told["UserName"].swapcase()
             case "hash1":
                 told["Hash1"] = other

@@ -95,7 +95,7 @@ def test_a_list_that_was_stored_and_refused_all_the_same(
     """
     sandbox.knobs(bad_gateway={**POSTS, "next": 1, "skip": 1, "status": status, "commit": True})
     roster = roster_of(office.work / "staff.csv", users(12))
-    job = str(office.run("import", roster, *SMALL, "--json").json()["job"])
+    job = str(office.run("import", roster, *SMALL, "--json").json["job"])
     if status in (403, 302, 404):
         assert run(office, "status", job)["counts"]["unknown"] == 4
         run(office, "resume", job)
