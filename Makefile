@@ -2,6 +2,7 @@
 # make test   every test, with a real Redis and a real PostgreSQL
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
 # make fuzz-rosters  10,000 odd rosters against an independent reader: make fuzz-rosters SEED=2 ROSTERS=10000
+# make hostile   jobs against a service that lies, and undone: make hostile SEED=7 SCENARIOS=500
 # make ci-packages   what `make test` needs of Debian's packages (apt, as root or with sudo)
 # make bench  speed, CPU and memory beside a hand-written script: make bench ARGS=--full
 # make stages CPU of each stage of a row's way
@@ -21,7 +22,7 @@ DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3
 PROCESSES ?= 3
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos fuzz-rosters bench stages shape audit lint format ci-packages clean
+.PHONY: demo test chaos hostile fuzz-rosters bench stages shape audit lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -31,6 +32,9 @@ test: $(VENV)/everything
 
 chaos: $(VENV)/everything
 	$(VENV)/bin/python -m tests.chaos.campaign $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+hostile: $(VENV)/everything
+	$(VENV)/bin/python -m tests.chaos.hostile $(if $(SEED),--seed $(SEED)) $(if $(SCENARIOS),--scenarios $(SCENARIOS))
 
 fuzz-rosters: $(VENV)/everything
 	$(VENV)/bin/python -m tests.chaos.fuzz_rosters $(if $(SEED),--seed $(SEED)) $(if $(ROSTERS),--rosters $(ROSTERS))

@@ -51,7 +51,7 @@ class Status(StrEnum):
     """What became of a row; the values of ``bw__status``."""
 
     CREATED = "created"
-    """New, and provably made by this job."""
+    """New, and made by this job: an answer of the service names it."""
     UPDATED = "updated"
     """It existed; this job set its digests or its application."""
     UNCHANGED = "unchanged"
@@ -63,7 +63,7 @@ class Status(StrEnum):
     FAILED = "failed"
     """The service refused it."""
     UNKNOWN = "unknown"
-    """Sent, the answer was lost, and even asking could not settle it."""
+    """Sent, the answer was lost, and asking has not settled it, or not yet."""
     UNPROCESSED = "unprocessed"
     """Not attempted. Never stored: it is the absence of an outcome."""
 

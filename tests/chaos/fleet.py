@@ -15,7 +15,6 @@ import redis
 from celery import Celery
 from sqlalchemy import text
 
-from tests.integration.sandbox_client import client, post
 from tests.program import Finished, Program, kill_group
 from tests.sandbox import ACCOUNT, Sandbox
 from tests.system.rosters import User, roster_of, truth
@@ -157,9 +156,3 @@ def holds(sandbox: Sandbox, wanted: Iterable[User]) -> bool:
     hosts = {held["realm"] for held in sandbox.credentials()}
     (host,) = hosts or {"none"}
     return truth(sandbox) == {("office", user.name): user.digests(host) for user in wanted}
-
-
-def crowd(sandbox: Sandbox) -> None:
-    """Somebody else's credential: what is on the account is not all of one job's making."""
-    with client(sandbox) as http:
-        post(http, "somebody").raise_for_status()

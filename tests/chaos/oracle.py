@@ -37,8 +37,8 @@ class Truth:
 
     history: Sequence[Held]
     realm: str
-    provable: str = ""
-    """The job that began on an empty account, so that each new row of it is provably its own."""
+    first: str = ""
+    """The job that began it: a new row of its that is unchanged must say that its origin is unknown."""
 
     def by_name(self) -> dict[str, list[Held]]:
         """Every credential ever, by its name."""
@@ -59,14 +59,14 @@ def judge(rows: Sequence[Wanted], results: Sequence[Result], truth: Truth) -> li
               for line, count in lines.items() if count > 1]  # fmt: skip
     for row in rows:
         if row.line in by_line:
-            found += _judge_result(row, by_line[row.line], truth.provable)
+            found += _judge_result(row, by_line[row.line], truth.first)
         found += _judge_stored(row, by_name.pop(row.name, []), truth.realm)
     found += [Violation("wrong", f"{name} is stored and nobody asked for it") for name in by_name]
     return found
 
 
-def _judge_result(row: Wanted, result: Result, provable: str) -> Iterator[Violation]:
-    status = result["bw__status"]
+def _judge_result(row: Wanted, result: Result, first: str) -> Iterator[Violation]:
+    status, code = result["bw__status"], result["bw__error_code"]
     told = f"line {row.line} ({row.fate}) is {status} {result['bw__error_code']}: {result['bw__error']}"
     if status == "unprocessed":
         yield Violation("lost", told)
@@ -74,8 +74,8 @@ def _judge_result(row: Wanted, result: Result, provable: str) -> Iterator[Violat
         yield Violation("unknown", told)
     elif status not in _ENDS[row.fate]:
         yield Violation("wrong", told)
-    elif row.fate is Fate.NEW and result["bw__job"] == provable and status != "created":
-        yield Violation("wrong", f"{told}, though the account was empty")
+    elif row.fate is Fate.NEW and (result["bw__job"], status, code) == (first, "unchanged", ""):
+        yield Violation("wrong", f"{told}, though nobody else was there")
 
 
 def _judge_stored(row: Wanted, held: Sequence[Held], realm: str) -> Iterator[Violation]:

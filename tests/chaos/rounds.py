@@ -127,7 +127,6 @@ class Round:
     def _judge(self, user: User, host: str) -> list[oracle.Violation]:
         plan, sandbox = self._plan, self._world.sandbox
         results: list[oracle.Result] = list(result_rows(user.summary()["files"]["results"]))
-        provable = "" if plan.crowded else user.job
         violations: list[oracle.Violation] = []
         if any(result["bw__status"] == "unknown" for result in results):
             before = set(sandbox.digests())
@@ -137,5 +136,5 @@ class Round:
             violations += oracle.falsely_claimed(retried, before)
             results = oracle.overlaid(results, retried)
         self._tally.statuses.update(result["bw__status"] for result in results)
-        truth = oracle.Truth(sandbox.credentials(deleted=True), host, provable)
+        truth = oracle.Truth(sandbox.credentials(deleted=True), host, user.job)
         return violations + oracle.judge(plan.rows, results, truth)

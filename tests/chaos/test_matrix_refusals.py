@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.fleet import POSTS, Fleet, holds, posts
 from tests.program import Program
 from tests.sandbox import Sandbox
-from tests.system.rosters import made_once, roster_of, users
+from tests.system.rosters import made_once, result_rows, roster_of, users
 from tests.system.runs import job_of, run, until
 from worker.seal import new_key
 
@@ -85,6 +85,28 @@ def test_a_second_writing_job(office: Program, sandbox: Sandbox) -> None:
     assert made_once(sandbox)
 
 
+@pytest.mark.parametrize("status", [403, 302, 404, 405, 409, 418])
+def test_a_list_that_was_stored_and_refused_all_the_same(
+    office: Program, sandbox: Sandbox, status: int
+) -> None:
+    """Whatever comes in place of the service's words: its rows are asked for, and nobody is left by undo.
+
+    Guard: faults.fault, Client.ask, Settling.in_doubt.
+    """
+    sandbox.knobs(bad_gateway={**POSTS, "next": 1, "skip": 1, "status": status, "commit": True})
+    roster = roster_of(office.work / "staff.csv", users(12))
+    job = str(office.run("import", roster, *SMALL, "--json").json["job"])
+    if status in (403, 302, 404):
+        assert run(office, "status", job)["counts"]["unknown"] == 4
+        run(office, "resume", job)
+    counts = run(office, "report", job)["counts"]
+    assert counts == {"created": 8, "unchanged": 4}
+    facts = run(office, "undo", job, "--yes", code=10)
+    assert (facts["counts"], facts["unproven"]) == ({"removed": 8, "kept": 4}, 4)
+    assert run(office, "undo", job, "--yes", "--include-unproven")["counts"] == {"removed": 12}
+    assert sandbox.credentials() == []
+
+
 def refused(office: Program, roster: Path) -> str:
     """What somebody is told whose import is refused."""
     finished = office.run("import", roster)
@@ -111,7 +133,11 @@ def test_a_refusal_that_no_row_can_help(office: Program, sandbox: Sandbox, how: 
     sandbox.knobs(refuse={**POSTS, **refusal, "probability": 1, "skip": 2})
     roster = roster_of(office.work / "staff.csv", users(20))
     stopped = run(office, "import", roster, *SMALL, code=code)
-    assert (stopped["state"], stopped["counts"]) == ("stopped", {"created": 8, "unprocessed": 12})
+    left = {"created": 8, "unknown": 4, "unprocessed": 8}  # what was refused may have been done all the same
+    assert (stopped["state"], stopped["counts"]) == ("stopped", left)
+    rows = result_rows(stopped["files"]["failed"])
+    assert [row["bw__error_code"] for row in rows] == ["unconfirmed"] * 4 + [""] * 8
+    assert run(office, "status", stopped["job"])["counts"] == left
     assert len(posts(sandbox)) == (4 if how == "401 twice" else 3)
     sandbox.knobs(refuse=None)
     assert run(office, "resume", stopped["job"])["counts"] == {"created": 20}

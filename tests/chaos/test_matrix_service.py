@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -9,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.fleet import POSTS, Fleet, crowd, holds, posts
+from tests.chaos.fleet import POSTS, Fleet, holds, posts
 from tests.integration.api_client import client
 from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.system.rosters import made_once, result_rows, roster_of, users, write
-from tests.system.runs import run
+from tests.system.runs import all_in_place, run
 from tests.unit.jobs import make_chunk_row
 from worker.importing.settle import Settling
 from worker.ledger import JobRealm
-from worker.model import Family, Outcome, Status
+from worker.model import Family, Outcome
 
 APPLICATION = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
 
@@ -37,19 +38,16 @@ def each(faults: Mapping[str, Any], **trigger: Any) -> dict[str, Any]:
     return {kind: [{**POSTS, **trigger, **rule} for rule in given] for kind, given in rules.items()}
 
 
-@pytest.mark.parametrize("crowded", [False, True], ids=["empty account", "crowded account"])
-def test_answers_are_lost_after_the_work(office: Program, sandbox: Sandbox, crowded: bool) -> None:
+def test_answers_are_lost_after_the_work(office: Program, sandbox: Sandbox) -> None:
     """Lost in every way there is, no row is failed, unknown or sent twice: each is asked for.
 
-    Guard: Settling._ask_and_post, and JobRealm.looked for what is provably ours.
+    Guard: Settling._ask_and_post.
     """
-    if crowded:
-        crowd(sandbox)
     sandbox.knobs(**each(LOST, next=1))
     roster = roster_of(office.work / "staff.csv", users(24))
     summary = run(office, "import", roster, "--batch-size", "4", "--concurrency", "1")
     rows = [(row["bw__status"], row["bw__error_code"]) for row in result_rows(summary["files"]["results"])]
-    assert rows == [("created", "")] * 24
+    assert Counter(rows) == {("unchanged", "origin_unknown"): 20, ("created", ""): 4}
     assert made_once(sandbox)
     assert {line["refused"] for line in posts(sandbox)} == {0}
     assert sum(line["committed"] for line in posts(sandbox) if line["faults"]) == 20
@@ -74,7 +72,7 @@ def test_an_answer_that_never_comes(sandbox: Sandbox) -> None:
             learn=lambda bound: None,
         )
         settling.post([make_chunk_row(2), make_chunk_row(3)])
-    assert [outcome.status for outcome in outcomes] == [Status.CREATED] * 2
+    assert [outcome.code for outcome in outcomes] == ["origin_unknown"] * 2
     assert made_once(sandbox)
     assert [line["committed"] for line in posts(sandbox)] == [2]
 
@@ -82,7 +80,6 @@ def test_an_answer_that_never_comes(sandbox: Sandbox) -> None:
 STRANGE: Mapping[str, Mapping[str, Any]] = {
     "an error without an echo": {"no_echo": {"users": "^(ext1|ext5)$"}},
     "an echo without a name": {"echo_without_name": {"users": "^(ext1|ext5)$"}},
-    "stored, not mentioned": {"lost_echo": {"users": "^ext2$"}},
     "400 as 201": {"status_swallowed": {}},
 }
 
@@ -102,6 +99,17 @@ def test_a_strange_answer(office: Program, sandbox: Sandbox, how: str) -> None:
     ends = [(row["bw__status"], row["bw__error_code"]) for row in result_rows(summary["files"]["results"])]
     assert ends == [("failed", "23019") if at in (1, 5) else ("created", "") for at in range(8)]
     assert made_once(sandbox)
+
+
+def test_a_row_that_is_stored_and_not_mentioned(office: Program, sandbox: Sandbox) -> None:
+    """It is asked for, and in place; who made it, nobody can prove.
+
+    Guard: Settling._settle_unnamed.
+    """
+    sandbox.knobs(**each({"lost_echo": {"users": "^ext2$"}}, probability=1))
+    summary = run(office, "import", roster_of(office.work / "staff.csv", users(8)), "--batch-size", "4")
+    ends = [(row["bw__status"], row["bw__error_code"]) for row in result_rows(summary["files"]["results"])]
+    assert ends == [("unchanged", "origin_unknown") if at == 2 else ("created", "") for at in range(8)]
 
 
 def test_an_echo_in_another_case(office: Program, sandbox: Sandbox) -> None:
@@ -147,7 +155,7 @@ def test_storms(office: Program, sandbox: Sandbox) -> None:
     )
     roster = roster_of(office.work / "staff.csv", users(24))
     summary = run(office, "import", roster, "--realm", "office", "--batch-size", "8")
-    assert summary["counts"] == {"created": 24}
+    assert all_in_place(summary["counts"], 24)
     assert summary["retries"] > 0
     assert holds(sandbox, users(24))
     assert made_once(sandbox)

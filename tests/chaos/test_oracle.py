@@ -64,7 +64,7 @@ def test_a_good_end_breaks_no_promise() -> None:
 )
 def test_each_kind_of_broken_promise_is_seen(lines: Any, held: Any, kind: str) -> None:
     """One thing wrong in the results, or on the service, is one violation of its kind."""
-    assert {found.kind for found in judge(ROWS, lines, Truth(held, REALM, provable=JOB))} == {kind}
+    assert {found.kind for found in judge(ROWS, lines, Truth(held, REALM, first=JOB))} == {kind}
 
 
 def test_a_job_may_not_claim_what_was_there() -> None:

@@ -99,6 +99,10 @@ class Removal:
                 fact = self._one(composite, ref)
             except (StopJob, TryLater) as error:
                 self.ended_by = error
+                if error.unconfirmed:  # its deletion was sent
+                    self._counts[FAILED] += 1
+                    text = f"whether it was deleted is not known: {error}"
+                    yield _fact(composite, ref, FAILED, "unconfirmed", text)
                 return
             self._counts[fact["outcome"] or ""] += 1
             yield fact

@@ -148,12 +148,16 @@ class Updating:
 
     def _refused(self, row: ChunkRow, refusal: Refused) -> Outcome:
         """A refusal settles the request that it answers, and none that was sent before it."""
-        before = _known(row)
-        if row.line in self.in_doubt:
+        before, code = _known(row), refusal.code or "refused"
+        if row.line not in self.in_doubt:
+            return self._outcome(row, Status.FAILED, code, refusal.text, before.id)
+        try:
             now = self._api.read(self._family, self._realm(row), before)
-            if now is not None and not same(before, now):
-                return self._without_change(row, now, self._target(row, now))
-        return self._outcome(row, Status.FAILED, refusal.code or "refused", refusal.text, before.id)
+        except Refused:
+            now = None
+        if now is not None and not same(before, now):
+            return self._without_change(row, now, self._target(row, now))
+        return self._outcome(row, Status.UNKNOWN, code, f"sent, and then: {refusal.text}", before.id)
 
     def _without_change(self, row: ChunkRow, now: Stored, target: Credential) -> Outcome:
         """It is as wanted, by this job's own hand or not; or somebody has changed it since."""

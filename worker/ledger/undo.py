@@ -53,33 +53,10 @@ _SHREDDED = text("""
 _KEEP_LINE = text("""
     INSERT INTO undone (job, line, result, code, error)
     VALUES (:job, :line, 'kept', 'origin_unknown', :error) ON CONFLICT (job, line) DO NOTHING""")
-_CHUNK = text("SELECT chunk, nr FROM deeds WHERE job = :job AND chunk = :chunk ORDER BY nr")
-_DEED = text("SELECT sealed FROM deeds WHERE job = :job AND chunk = :chunk AND nr = :nr")
-_ROWS = text("SELECT coalesce(sum(rows), 0) FROM deeds WHERE job = :job")
-_RESULT = text("""
-    INSERT INTO undone (job, line, result, code, error) VALUES (:job, :line, :result, :code, :error)
-    ON CONFLICT (job, line) DO UPDATE
-        SET result = excluded.result, code = excluded.code, error = excluded.error""")
-_RESULTS = text("""
-    SELECT line, result, code, error FROM undone
-    WHERE job = :job AND line BETWEEN :first AND :last ORDER BY line""")
-_OF_LINES = text(
-    "SELECT line, result, code, error FROM undone WHERE job = :job AND line IN :lines"
-).bindparams(bindparam("lines", expanding=True))
-_COUNTS = text("SELECT result, count(*) AS rows FROM undone WHERE job = :job GROUP BY result")
 _REVERSED = text("""
     SELECT count(*) FROM undone u JOIN outcomes o ON o.job = u.job AND o.line = u.line
     WHERE u.job = :job AND u.result IN ('removed', 'restored')
         AND o.status IN ('created', 'updated', 'unchanged')""")
-_BEGUN = text("SELECT 1 FROM undone WHERE job = :job LIMIT 1")
-# What the job may have made without being able to prove it.
-_UNPROVEN = text("SELECT line FROM outcomes WHERE job = :job AND code = 'origin_unknown' ORDER BY line DESC")
-# What it may have made, and whose rows are still sealed: no answer came, or none that settled it.
-_DOUBTED = text("""
-    SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
-        (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
-        OR EXISTS (SELECT 1 FROM outcomes o WHERE o.job = :job AND o.chunk = seq AND o.status = 'unknown'))
-    ORDER BY seq DESC""")
 _CHUNK = text("SELECT state, doubt, sealed FROM chunks WHERE job = :job AND seq = :seq")
 _STATUSES = text("SELECT line, status, code FROM outcomes WHERE job = :job AND chunk = :seq")
 

@@ -1,0 +1,24 @@
+"""The short form of the campaign against a hostile service; ``make hostile`` is the long one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tests.chaos.hostile import Campaign
+
+SEED = 20_260_801
+SCENARIOS = 10
+
+
+def test_outcomes_and_undo_are_true_whatever_is_answered(tmp_path: Path) -> None:
+    """No ``created`` that isn't the job's and whole; undo leaves nobody without a word, takes nobody else's.
+
+    Guards: an answer that names the row (Settling._settle), what contradicts it (credentials._believed), the
+    service's own words (faults.fault), what was sent without them (Client.ask), deeds.is_confirmed.
+    """
+    campaign = Campaign(SEED, [], Counter())
+    campaign.run(tmp_path, SCENARIOS)
+    assert campaign.wrong == []
+    assert campaign.statuses["created"] > 10
+    assert campaign.statuses["unknown"] > 0
