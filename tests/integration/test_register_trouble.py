@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 import dns.rcode
 import pytest
@@ -14,7 +15,7 @@ from tests.dns_server import Dns
 from tests.integration.registering import QUICK, REALM, SOON, asking, entry, of_one, tried
 from tests.servers import free_port
 from tests.sip import Asked, ScriptedRegistrar, Users, scripted_registrar
-from worker.register import Asking, Finding, Lookup, Place, Timers, Transport, Verdict
+from worker.register import Asking, Finding, Lookup, Place, Timers, Transport, Verdict, Waiting
 
 ONCE = Timers(t1=30, t2=30, total=30)
 """Nothing is sent again within a test."""
@@ -320,6 +321,51 @@ def test_a_silent_server_is_passed_over(users: Users) -> None:
         found, _ = tried(Asking(lookup=lookup, timers=SOON), [entry(), entry("bob")])
     assert [one.verdict for one in found] == [Verdict.REGISTERS] * 2
     assert len(first.asked) == 1
+
+
+class Late(dict[str, Sequence[str]]):
+    """Records that come into being once they were asked for so many times."""
+
+    def __init__(self, times: int, *records: str) -> None:
+        super().__init__({f"_sip._udp.{REALM}": records})
+        self._left = times
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._left -= 1
+        return default if self._left >= 0 else super().get(name, default)
+
+
+async def local_only(place: Place, transport: Transport) -> list[tuple[str, int]]:
+    """The addresses of a host: only this machine has one."""
+    return [("127.0.0.1", place.port)] if place.host == "localhost" else []
+
+
+@pytest.mark.parametrize("appears", [True, False])
+def test_a_realm_whose_name_does_not_exist_yet(users: Users, appears: bool) -> None:
+    """Just made, it is asked for again until it is there, or the time is over; once, that is said."""
+    told: list[str] = []
+    with scripted_registrar(users) as registrar:
+        records = Late(1 if appears else 1000, f"1 0 {registrar.port} localhost.")
+        with closing(Dns(records)) as server:
+            waiting = Waiting(30 if appears else 0.7, told.append)
+            lookup = Lookup(server.address, 5, waiting, local_only)
+            found, _ = tried(Asking(lookup=lookup), [entry()])
+    assert (found[0].verdict is Verdict.REGISTERS) is appears
+    assert [("does not know" in line, REALM in line, "until" in line) for line in told] == [
+        (True, True, True)
+    ]
+    if not appears:
+        assert "may not be in DNS yet" in found[0].error
+        assert len(server.asked) > 1
+
+
+def test_a_silent_resolver_is_not_a_name_that_does_not_exist() -> None:
+    """Nobody knows, so nothing is waited for."""
+    told: list[str] = []
+    with closing(Dns({}, silent=True)) as server:
+        lookup = Lookup(server.address, 0.3, Waiting(30, told.append), local_only)
+        found = of_one(Asking(lookup=lookup))
+    assert (found.verdict, "did not answer" in found.error, told) == (Verdict.CANNOT_TELL, True, [])
 
 
 @pytest.mark.parametrize("rcode", [dns.rcode.NXDOMAIN, dns.rcode.NOERROR])

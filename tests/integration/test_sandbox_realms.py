@@ -52,6 +52,14 @@ def test_what_is_echoed_is_well_formed(http: httpx.Client, path: str, odd: str) 
         assert "x" in "".join(texts(answer, "ResponseStatus/Description"))
 
 
+def test_elements_that_realms_leave_out(sandbox: Sandbox, http: httpx.Client) -> None:
+    """realm_omits: in lists and single reads, and nothing else goes with them."""
+    sandbox.knobs(realm_omits=["SipCredentialCount"])
+    assert texts(http.get(REALMS), "Realms/Realm/SipCredentialCount") == []
+    shown = http.get(f"{REALMS}/office")
+    assert (texts(shown, "Realm/SipCredentialCount"), texts(shown, "Realm/Status")) == ([], ["ACTIVE"])
+
+
 def test_a_page_that_is_not_named_is_elsewhere_whatever_the_path(http: httpx.Client) -> None:
     """303 says where in ASCII, also where the realm is called otherwise."""
     answer = http.get(f"{REALMS}/OFFICE/sipcredentials")

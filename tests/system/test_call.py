@@ -70,14 +70,25 @@ def test_a_call_that_does_not_get_through(staff: Program, sandbox: Sandbox, caus
     assert f"({cause}): The call ended: {cause}" in called.stdout
 
 
-def test_a_user_who_is_not_stored(staff: Program) -> None:
-    """The service takes the call and rejects it then: exit code 10."""
-    called = staff.run("call", "nobody", *ORDER, "--yes", "--json")
-    assert (called.code, called.json["outcome"], called.json["disconnect_cause"]) == (
-        10,
-        "failed",
-        "rejected",
-    )
+def test_a_user_who_is_not_stored(staff: Program, sandbox: Sandbox) -> None:
+    """Looked up before anything is asked or paid for: exit code 3, also of a name on another realm only."""
+    add_realm(sandbox, "lab")
+    hold(sandbox, ["carol"], "lab")
+    for user in ("nobody", "carol"):
+        called = staff.run("call", user, *ORDER)
+        assert called.code == 3, called.stderr
+        assert f"{user} is not on realm {host(sandbox)}; no call was placed" in called.stderr
+        assert "siproster credential list --realm" in called.stderr
+    assert placed(sandbox) == []
+
+
+def test_a_name_on_two_realms_in_another_case(staff: Program, sandbox: Sandbox) -> None:
+    """The realm that is meant is asked where the account tells of another; the stored name is called."""
+    add_realm(sandbox, "lab")
+    hold(sandbox, ["Alice"], "lab")
+    called = staff.run("call", "ALICE", *ORDER, "--realm", "lab", "--yes", "--json")
+    assert called.code == 0, called.stderr
+    assert called.json["to"].startswith("sip:Alice@lab-")
 
 
 def test_waiting_has_an_end(staff: Program, sandbox: Sandbox) -> None:

@@ -44,19 +44,19 @@ def complete(summary: dict[str, object], wanted: Sequence[User], sandbox: Sandbo
 
 @pytest.fixture
 def unread(either: Program, sandbox: Sandbox, tmp_path: Path) -> Path:
-    """A roster whose reading stops in the middle: the service doesn't say what realm row 2501 is on."""
-    assert either.run("realm", "create", "factory").code == 0
-    sandbox.knobs(stall={"probability": 1, "path": "/realms/factory$", "seconds": 300})
+    """A roster whose reading stops in the middle: the service doesn't say who is on the realm of row 2501."""
+    made = either.run("realm", "create", "factory", "--json")
+    stall = {"probability": 1, "path": f"/realms/{made.json['id']}/sipcredentials", "seconds": 300}
+    sandbox.knobs(realm_omits=["SipCredentialCount"], stall=stall)
     rows = [{"username": one.name, "password": one.password, "realm": one.realm} for one in SPREAD]
     return write(tmp_path / "staff.csv", rows)
 
 
 def test_killed_while_reading(either: Program, sandbox: Sandbox, unread: Path) -> None:
     """Killed with half of the roster in the ledger; before, no one else may begin or resume."""
-    already = len(sandbox.log("GET", "/realms/factory"))
-    process = either.start("import", unread, "--json")
+    process = either.start("import", unread, "--api", "realm", "--json")
     job = job_of(process)
-    until(lambda: len(sandbox.log("GET", "/realms/factory")) > already, process)
+    until(lambda: len(sandbox.log("GET", "/sipcredentials")) == 2, process)
     assert [(one["job"], one["state"]) for one in jobs(either)] == [(job, "planning")]
     second, thief = either.run("import", unread), either.run("resume", job)
     assert (second.code, thief.code) == (6, 6)

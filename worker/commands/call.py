@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker.api import Order
+from worker.api import Api, Order
 from worker.commands import platforms
 from worker.commands.fate import Fate, follow, placed
 from worker.commands.listing import asked
@@ -20,7 +20,8 @@ from worker.commands.options import Finite, application_id, from_file, json_opti
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.commands.terminal import visible
-from worker.errors import UsageError
+from worker.errors import NotFound, UsageError
+from worker.model import Family, Realm
 from worker.srv import check_address
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -58,8 +59,9 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
     """Place one test call to USER (a name, or user@domain) and say what became of it.
 
-    A call costs money, so it asks first. It rings only where the user's phone is registered. Ends with 0
-    when it was answered, with 10 when it did not get through, with 5 when nobody can tell.
+    A call costs money, so the user is looked up, and then it asks first. It rings only where the user's
+    phone is registered. Ends with 0 when it was answered, with 10 when it did not get through, with 5 when
+    nobody can tell, with 3 when there is no such user.
     """
     session = Session(given)
     file = session.settings.options
@@ -74,14 +76,14 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
 
 
 def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> None:
-    """All that can be wrong here is found before the service is asked for anything."""
+    """Place the call, once all that can be wrong here is found out and the user is there."""
     _check_given(given)
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
     host = session.voice_host
-    order = Order(
-        number, _sip_uri(given["user"], _realm_host(session, given["realm"])), application, answer_url
-    )
+    realm = _realm(session, given["realm"])
+    stored = _stored_name(session.api, realm, given["user"])
+    order = Order(number, _sip_uri(stored, realm.host), application, answer_url)
     where = f"account {session.endpoint.account} on {host}"
     question = f"Call {order.to} from {number}, {where}? A call costs money."
     asked(question, yes=yes)
@@ -109,7 +111,7 @@ def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool)
     number = _number(given["number"]) if given["number"] else ""
     answer_url = _url(given["answer_url"]) if given["answer_url"] else ""
     check_address(given["resolver"])
-    host = _realm_host(session, given["realm"])
+    host = _realm(session, given["realm"]).host
     edge = platforms.edge_of(host, given["resolver"])
     told = platforms.parameters(given["platform"], given["user"], host, number, answer_url, edge)
     if as_json:
@@ -124,9 +126,26 @@ def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool)
     sys.exit(edge.exit_code)
 
 
-def _realm_host(session: Session, ref: str) -> str:
-    """Only the service knows it."""
-    return (session.api.realm(ref) if ref else session.api.default_realm()).host
+def _realm(session: Session, ref: str) -> Realm:
+    """The realm that is named, or the default one; only the service knows its host name."""
+    return session.api.realm(ref) if ref else session.api.default_realm()
+
+
+def _stored_name(api: Api, realm: Realm, user: str) -> str:
+    """The user's name as the realm has it. Raises NotFound: a call to nobody costs money, too.
+
+    A name may be on several realms, and the account tells of one: then the realm itself is asked.
+    """
+    found = api.find(Family.ACCOUNT, realm, user)
+    if found and found.realm.casefold() != realm.host.casefold():
+        found = api.find(Family.REALM, realm, user)
+    if found is None:
+        raise NotFound(
+            f"{user} is not on realm {realm.host}; no call was placed",
+            f"`siproster credential list --realm {realm.host}` shows who is; --realm names another realm; "
+            "a user who was made a moment ago may take some seconds to show",
+        )
+    return found.composite
 
 
 def _sip_uri(user: str, host: str) -> str:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ from worker.register import (
     Transport,
     Verdict,
     Verifier,
+    Waiting,
 )
 from worker.roster import Roster
 from worker.srv import check_address
@@ -41,6 +43,9 @@ GENTLE_RATE = 10.0
 
 GENTLE_FLIGHT = 4
 """Rows at once."""
+
+DNS_WAIT = 60.0
+"""Seconds that a realm's name may take to exist, where nobody says otherwise."""
 
 VERIFY = "verify.csv"
 
@@ -229,7 +234,9 @@ def asking_of(given: Mapping[str, Any]) -> Asking:
         transport=transport,
         auth_name=AuthName(given.get("auth_name", AuthName.USER)),
         with_contact=given.get("with_contact", False),
-        lookup=Lookup(resolver),
+        lookup=Lookup(
+            resolver, waiting=Waiting(given.get("dns_wait", DNS_WAIT), partial(say, colour="yellow"))
+        ),
         place=place(given["registrar"], transport),
     )
 
@@ -258,6 +265,7 @@ def _facts(trial: Trial, tried: Tried, sheet: Sheet, verifier: Verifier) -> dict
         "with_contact": trial.asking.with_contact,
         "tried": sheet.tried,
         "counts": {str(verdict): rows for verdict, rows in sheet.counts.items()},
+        "reasons": sheet.reasons,
         "registered_now": sheet.with_phone,
         "bindings": sheet.bindings,
         "given_up": verifier.given_up,

@@ -25,9 +25,16 @@ _LOOKS = {
     Verdict.WRONG_PASSWORD: ("red", "the registrar refuses this password"),
     Verdict.REFUSED: ("red", "the registrar refuses this user"),
     Verdict.NO_ANSWER: ("yellow", "nobody answered"),
-    Verdict.CANNOT_TELL: ("magenta", "nothing was proven; bw__error says why"),
+    Verdict.CANNOT_TELL: ("magenta", "nothing was proven about this password"),
     INVALID: ("red", "not tried: the row itself is wrong"),
 }
+
+
+_REASONS = 3
+"""Reasons that are told for each verdict; every row's own is in bw__error."""
+
+_MOST_REASONS = 1000
+"""Reasons that are told apart, since each row may have another one."""
 
 
 class Sheet:
@@ -39,6 +46,7 @@ class Sheet:
         self._host = host
         self._out: deque[Checked] = deque()
         self.counts: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = {}
         self.bindings = 0
         """Phones that are registered, of all users together."""
         self.with_phone = 0
@@ -77,6 +85,14 @@ class Sheet:
         """Rows of which something is known now."""
         return sum(self.counts[one] for one in (Verdict.REGISTERS, Verdict.WRONG_PASSWORD, Verdict.REFUSED))
 
+    @property
+    def reasons(self) -> dict[str, list[dict[str, str | int]]]:
+        """The most frequent reasons of each verdict, and how many rows have each, for ``--json``."""
+        return {
+            verdict: [{"error": error, "rows": rows} for error, rows in errors.most_common(_REASONS)]
+            for verdict, errors in self._reasons.items()
+        }
+
     def _invalid(self, checked: Checked) -> None:
         if checked.row.problems:  # else it was to be tried, and somebody pressed Ctrl-C
             texts = "; ".join(problem.text for problem in checked.row.problems)
@@ -85,8 +101,15 @@ class Sheet:
     def _line(self, checked: Checked, verdict: str, bindings: str, error: str) -> None:
         row = checked.row
         self.counts[verdict] += 1
+        if error:
+            self._count_reason(str(verdict), error)
         own = [str(row.line), row.user, row.domain, self._host(checked), str(verdict), bindings, error]
         self._write([*own, *row.cells])
+
+    def _count_reason(self, verdict: str, error: str) -> None:
+        reasons = self._reasons.setdefault(verdict, Counter())
+        if error in reasons or len(reasons) < _MOST_REASONS:
+            reasons[error] += 1
 
 
 def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
@@ -98,9 +121,25 @@ def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
         colour, meaning = _LOOKS[verdict]
         table.add_row(f"{rows:,}", Text(verdict, style=f"bold {colour}"), Text(meaning, style="dim"))
     console.print(table)
+    for line in _reasons(facts):
+        console.print(Text(line), soft_wrap=True)
     unknown = facts["tried"] - facts["counts"].get(Verdict.REGISTERS, 0)
     said = f"{facts['registered_now']:,} of {facts['tried']:,} phones are registered now"
     said += f"; of {unknown:,} it is not known" if unknown else ""
     said = said if unknown < facts["tried"] else "how many phones are registered now is not known"
     console.print(Text(said, style="bold"))
     console.print(Text(f"  {facts['files']['verify']}"), soft_wrap=True)
+
+
+def _reasons(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Why rows don't register, in lines."""
+    for verdict, reasons in facts["reasons"].items():
+        for reason in reasons:
+            yield f"  {verdict}: {reason['error']} ({_rows(reason['rows'])})"
+        others = facts["counts"][verdict] - sum(reason["rows"] for reason in reasons)
+        if others:
+            yield f"  {verdict}: other reasons, which bw__error tells ({_rows(others)})"
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number:,} rows"

@@ -16,6 +16,7 @@ from worker.commands import outputs
 from worker.commands.again import roster_of
 from worker.commands.options import Finite, from_file, json_option, parsed, reading_options, refuse_said
 from worker.commands.proving import (
+    DNS_WAIT,
     GENTLE_FLIGHT,
     GENTLE_RATE,
     VERIFY,
@@ -52,6 +53,14 @@ _ASKING = (
         "--registrar", metavar="HOST:PORT", default="", help="Where to ask  [what DNS says of each realm]"
     ),
     click.option("--resolver", metavar="ADDRESS", default="", help="DNS server to ask  [the system's]"),
+    click.option(
+        "--dns-wait",
+        metavar="SECONDS",
+        type=Finite(min=0, max=3600),
+        default=DNS_WAIT,
+        show_default=True,
+        help="How long a realm's name may take to exist.",
+    ),
     click.option(
         "--transport",
         type=click.Choice([one.value for one in Transport]),
@@ -97,8 +106,8 @@ _ASKING = (
 )
 
 _OF_THE_RUN = frozenset({
-    "source", "roster_", "registrar", "resolver", "transport", "auth_name", "with_contact", "sample", "rate",
-    "concurrency", "results", "as_json", "account", "profile", "config", "debug",
+    "source", "roster_", "registrar", "resolver", "dns_wait", "transport", "auth_name", "with_contact",
+    "sample", "rate", "concurrency", "results", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
 """Options that mean something with a job, too; how its roster is read is the job's own."""
 

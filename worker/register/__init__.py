@@ -11,7 +11,7 @@ on the wire). ``phone`` is one that stays for a while.
 from worker.register.asking import Asking, AuthName
 from worker.register.finding import Entry, Finding, Verdict
 from worker.register.phone import registered
-from worker.register.places import Lookup, Place
+from worker.register.places import Lookup, Place, Waiting
 from worker.register.timers import Pace, Timers
 from worker.register.transaction import Transport
 from worker.register.verify import Verifier
@@ -28,5 +28,6 @@ __all__ = [
     "Transport",
     "Verdict",
     "Verifier",
+    "Waiting",
     "registered",
 ]

@@ -21,6 +21,9 @@ _SILENT = 20
 """Rows one after the other without an answer, after which nobody else is tried."""
 
 
+_NO_REGISTRAR = "; an account of type BRIDGE has none, and Bandwidth can tell which type yours is"
+"""No source promises it, and none says that such an account takes a REGISTER (API description, section 3)."""
+
 _AS_A_PHONE = "; --with-contact asks as a phone does"
 
 
@@ -71,7 +74,7 @@ class Door:
             return self._compared(right, await self._try(made_up))
         self._refused += 1
         if right.verdict is Verdict.NO_ANSWER:
-            self.given_up = f"the registrar of {self._host} does not answer: {right.error}"
+            self.given_up = f"the registrar of {self._host} does not answer: {right.error}{_NO_REGISTRAR}"
         elif self._refused >= _TRIES:
             self._everybody_refused(right)
         return right

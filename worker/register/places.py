@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import socket
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from worker.errors import NotFound, SiprosterError
@@ -15,6 +18,11 @@ from worker.srv import SECONDS, NotOffered, look_up
 log = logging.getLogger(__name__)
 
 Address = tuple[str, int]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+"""Seconds between two questions about a name that does not exist yet."""
+
+_LAG = "; a realm that was made a short while ago may not be in DNS yet: try again in some minutes"
 
 _PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
 
@@ -27,25 +35,58 @@ class Place:
     port: int
 
 
+OfHost = Callable[[Place, Transport], Awaitable[list[Address]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long a realm's name may take to exist: it may lag behind the realm (API description, section 3).
+
+    ``tell`` is given a sentence that says what is waited for and until when.
+    """
+
+    seconds: float = 0.0
+    tell: Callable[[str], None] = log.info
+
+
 class Lookup:
     """Asks DNS. ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a server other than the system's."""
 
-    def __init__(self, resolver: str = "", seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        resolver: str = "",
+        seconds: float = SECONDS,
+        waiting: Waiting | None = None,
+        of_host: OfHost | None = None,
+    ) -> None:
+        """``seconds``: for one answer about records. ``of_host`` finds the addresses of a server."""
         self._resolver = resolver
         self._seconds = seconds
+        self._waiting = waiting or Waiting()
+        self._of_host = of_host or _of_host
 
     async def addresses(self, realm: str, transport: Transport, place: Place | None) -> list[Address]:
         """The servers to be tried, in their order; ``place`` in place of what DNS says of the realm.
 
-        Raises Undecided when that can't be found out, or there is none.
+        Where DNS is sure that there is no such realm it is asked again for a while. Raises Undecided when
+        the servers can't be found out, or there is none.
         """
-        places = [place] if place else await self._places(realm, transport)
-        found = [address for one in places for address in await _of_host(one, transport)]
-        if not found:
+        end, pause, told = time.monotonic() + self._waiting.seconds, _FIRST_PAUSE, False
+        while True:
+            places = [place] if place else await self._places(realm, transport)
+            found = [address for one in places for address in await self._of_host(one, transport)]
+            if found:
+                log.debug("registrar of %s: %s", realm, ", ".join(map(written, found)))
+                return list(dict.fromkeys(found))
             names = ", ".join(written((one.host, one.port)) for one in places)
-            raise Undecided(f"DNS knows no address of {names}")
-        log.debug("registrar of %s: %s", realm, ", ".join(map(written, found)))
-        return list(dict.fromkeys(found))
+            unknown, left = not place and names == written((realm, _PORTS[transport])), end - time.monotonic()
+            if not unknown or left <= 0:
+                raise Undecided(f"DNS knows no address of {names}" + (_LAG if unknown else ""))
+            if not told:
+                self._waiting.tell(_waits(realm, self._waiting.seconds))
+                told = True
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _places(self, realm: str, transport: Transport) -> list[Place]:
         try:
@@ -57,6 +98,14 @@ class Lookup:
         except (SiprosterError, OSError, UnicodeError) as error:
             raise Undecided(str(error)) from None
         return [Place(one.host, one.port) for one in found]
+
+
+def _waits(realm: str, seconds: float) -> str:
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+    return (
+        f"DNS does not know {realm} yet, which is usual for a realm that was just made: "
+        f"asking again until {until:%H:%M:%SZ} ({seconds:g} s)"
+    )
 
 
 async def _of_host(place: Place, transport: Transport) -> list[Address]:

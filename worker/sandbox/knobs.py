@@ -58,6 +58,8 @@ class Values:
     """live: ``name-<hex>.auth…``; guide: ``name.<hex>.auth…``; for realms made from now on."""
     short_names: bool = True
     """Whether GET resolves a realm's short name."""
+    realm_omits: tuple[str, ...] = ()
+    """Elements that realms leave out, such as SipCredentialCount."""
     omit_codes: tuple[str, ...] = ()
     """Codes that a ResponseStatus leaves out: ["33001"] makes a realm's 404 carry a Description only."""
     most_entries: int = 1000

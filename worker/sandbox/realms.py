@@ -19,7 +19,12 @@ LONGEST_DESCRIPTION = 255
 def list_all(account: Account, knobs: Values, call: Call) -> Reply:
     """GET /realms."""
     check_set_up(knobs)
-    return Reply(200, document("RealmsResponse", "<Realms>", *map(element, account.realms()), "</Realms>"))
+    return Reply(
+        200,
+        document(
+            "RealmsResponse", "<Realms>", *(element(realm, knobs) for realm in account.realms()), "</Realms>"
+        ),
+    )
 
 
 def create(account: Account, knobs: Values, call: Call) -> Reply:
@@ -36,13 +41,13 @@ def create(account: Account, knobs: Values, call: Call) -> Reply:
     realm.due = time.monotonic() + knobs.realm_pending
     realm.then = "CREATE_FAILED" if knobs.realm_create_fails else "ACTIVE"
     call.committed = 1
-    return Reply(201, document("RealmResponse", element(realm)))
+    return Reply(201, document("RealmResponse", element(realm, knobs)))
 
 
 def show(account: Account, knobs: Values, call: Call) -> Reply:
     """GET /realms/{ref}."""
     check_set_up(knobs)
-    return Reply(200, document("RealmResponse", element(find(account, knobs, call))))
+    return Reply(200, document("RealmResponse", element(find(account, knobs, call), knobs)))
 
 
 def replace(account: Account, knobs: Values, call: Call) -> Reply:
@@ -60,7 +65,7 @@ def replace(account: Account, knobs: Values, call: Call) -> Reply:
     if default:
         account.make_default(realm)
     call.committed = 1
-    return Reply(200, document("RealmResponse", element(realm)))
+    return Reply(200, document("RealmResponse", element(realm, knobs)))
 
 
 def delete(account: Account, knobs: Values, call: Call) -> Reply:
@@ -117,12 +122,16 @@ def flag(sent: Fields) -> bool:
     return text == "true"
 
 
-def element(realm: Realm) -> str:
+def element(realm: Realm, knobs: Values) -> str:
     """A realm as XML."""
-    known = {"Id": realm.id, "Realm": realm.host, "Description": realm.description}
-    rest = {
+    told = {
+        "Id": realm.id,
+        "Realm": realm.host,
+        "Description": realm.description,
         "Default": "true" if realm.default else "false",
         "SipCredentialCount": str(len(realm.names)),
         "Status": realm.status,
     }
-    return "".join(["<Realm>", tags(known), tags(rest), "</Realm>"])
+    for name in knobs.realm_omits:
+        told.pop(name, None)
+    return "".join(["<Realm>", tags(told), "</Realm>"])

@@ -1,0 +1,54 @@
+"""What trying rows came to, in sum for people and in facts."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from tests.unit.jobs import HOST, make_row
+from worker.commands.verdicts import Sheet, tell
+from worker.importing.checked import Checked
+from worker.register import Finding, Verdict
+
+
+def sheet_of(*findings: Finding) -> Sheet:
+    """A sheet with what came of some rows."""
+    sheet = Sheet(lambda cells: None, lambda checked: HOST)
+    rows = [Checked(make_row(line, f"u{line}"), 0) for line in range(2, 2 + len(findings))]
+    for entry, finding in zip(sheet.entries(rows), findings, strict=True):
+        sheet.found(entry, finding)
+    return sheet
+
+
+def facts_of(sheet: Sheet) -> dict[str, Any]:
+    """As ``--json`` has them."""
+    counts = {str(verdict): rows for verdict, rows in sheet.counts.items()}
+    shown = {"counts": counts, "reasons": sheet.reasons, "tried": sheet.tried}
+    return {**shown, "registered_now": 0, "files": {"verify": "verify.csv"}}
+
+
+def test_the_summary_says_why() -> None:
+    """Each reason with its rows, the most frequent first; what is left is counted."""
+    silent = [Finding(Verdict.CANNOT_TELL, "DNS did not answer about x")] * 3
+    others = [Finding(Verdict.CANNOT_TELL, f"reason {number}") for number in range(4)]
+    wrong = Finding(Verdict.WRONG_PASSWORD, "403 Forbidden")
+    sheet = sheet_of(*others, *silent, wrong, Finding(Verdict.REGISTERS, bindings=1))
+    told = io.StringIO()
+    tell(facts_of(sheet), told)
+    lines = [line.strip() for line in told.getvalue().splitlines()]
+    assert "cannot_tell: DNS did not answer about x (3 rows)" in lines
+    assert "cannot_tell: reason 0 (1 row)" in lines
+    assert "cannot_tell: other reasons, which bw__error tells (2 rows)" in lines
+    assert "wrong_password: 403 Forbidden (1 row)" in lines
+    assert [one["rows"] for one in sheet.reasons["cannot_tell"]] == [3, 1, 1]
+    assert set(sheet.reasons) == {"cannot_tell", "wrong_password"}
+
+
+def test_reasons_are_bounded() -> None:
+    """Each row may have its own: a thousand are told apart, and all others are counted together."""
+    errors = [*(f"404 {number}" for number in range(1000)), *["too late"] * 5]
+    sheet = sheet_of(*(Finding(Verdict.REFUSED, error) for error in errors))
+    told = io.StringIO()
+    tell(facts_of(sheet), told)
+    assert "refused: other reasons, which bw__error tells (1,002 rows)" in told.getvalue()
+    assert "too late" not in told.getvalue()
