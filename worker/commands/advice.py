@@ -96,7 +96,7 @@ def counted(joined: Mapping[str, int]) -> Counter[str]:
 def sentence(code: codes.Code, *, retried: bool = False) -> str:
     """Return what a code means and what to do about it."""
     advice, _ = code.after(retried=retried)
-    return f"{code.meaning}: {advice}" if advice != "nothing" else code.meaning
+    return f"{code.meaning} → {advice}" if advice != "nothing" else code.meaning
 
 
 def _command(summary: Mapping[str, Any], cure: Cure) -> str:

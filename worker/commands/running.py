@@ -59,7 +59,7 @@ def run(
     """
     try:
         draft = draw(session, job, roster, report.folder_of(job), hold=hold)
-        tell_reading(job.roster, draft.tally)
+        tell_reading(job.roster, draft.tally, advise=False)
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
         if draft.makes_realm:

@@ -76,10 +76,11 @@ def say(text: str, colour: str = "") -> None:
     terminal.say(text, colour)
 
 
-def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> None:
+def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say, *, advise: bool = True) -> None:
     """Print what a plan came to: rows by action, the codes of each, and warnings with their first lines.
 
     ``tell`` takes a line and its colour: on stderr, or on stdout where it is what was asked for.
+    ``advise``: with what to do about each code, which an import tells at its end.
     """
     tell(
         f"{name}: {tally.rows} rows, {tally.to_send} to send"
@@ -88,7 +89,7 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> No
     for action in Action:
         if tally.actions[action] and (tally.looked or action is Action.INVALID):
             tell(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
-            _tell_codes(action, tally.codes.get(action, {}), tell)
+            _tell_codes(tally.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
     if tally.nameless:
         tell(f"  leavers are not listed: {tally.nameless} {_rows(tally.nameless)} can't be read, and may "
             "name any user on the registrar; correct the roster and try again", "yellow")  # fmt: skip
@@ -101,11 +102,11 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say) -> No
         tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
 
 
-def _tell_codes(action: Action, joined: Mapping[str, int], tell: Callable[..., None]) -> None:
-    """The codes of one action; where it leaves rows out of place, with what to do about each."""
+def _tell_codes(joined: Mapping[str, int], tell: Callable[..., None], *, advise: bool) -> None:
+    """The codes of one action, and, if wanted, what to do about each."""
     for code, rows in advice.counted(joined).items():
-        what = f": {advice.sentence(codes.of_row(code))}" if not action.leads_in_place else ""
-        tell(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "" if action.leads_in_place else "yellow")
+        what = f": {advice.sentence(codes.of_row(code))}" if advise else ""
+        tell(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "yellow" if advise else "")
 
 
 class HarmlessConsole(Console):
