@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote_plus
@@ -28,7 +28,6 @@ _EQUAL: Final = 4
 _digest_in: Final = re.compile(
     f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
 ).search
-_URL_SAFE = str.maketrans("-_", "+/")
 _TOLD: Final = (
     Problem("cell_hidden", f"a cell that holds the password, or a digest, is {HIDDEN} in the results"),
 )
@@ -44,7 +43,9 @@ def may_show(row: Row, cells: Sequence[str]) -> bool:
         if len(secret) < CONTAINED:
             if secret and secret in cells:
                 return False
-        elif secret.casefold() in folded or longest >= len(secret) * 8 // 6 - 1:  # so long in Base64
+        elif secret.casefold() in folded or (
+            longest >= len(secret) * 8 // 6 - 1 and _in_base64(secret, text)
+        ):
             return False
     return True
 
@@ -95,8 +96,7 @@ class _Secrets:
         given = (row.password, row.hash1, row.hash1b)
         kept = [one for one in given if len(one) >= _EQUAL and one.casefold() not in names]
         self._equal = frozenset(kept)
-        self._folded = [one.casefold() for one in kept if len(one) >= CONTAINED]
-        self._base64 = [text for one in kept if len(one) >= CONTAINED for text in _in_base64(one)]
+        self._contained = [one for one in kept if len(one) >= CONTAINED]
 
     def given_away_by(self, cell: str) -> bool:
         """Whether somebody who reads the cell has a secret."""
@@ -105,15 +105,22 @@ class _Secrets:
     def inside(self, cell: str) -> bool:
         """Whether one of them stands in the cell, in whatever form."""
         forms = {form.casefold() for form in (cell, unquote_plus(cell), html.unescape(cell))}
-        if any(secret in form for secret in self._folded for form in forms):
-            return True
-        standard = cell.translate(_URL_SAFE)
-        return any(text in standard for text in self._base64)
+        return any(
+            _in_base64(secret, cell) or any(secret.casefold() in form for form in forms)
+            for secret in self._contained
+        )
 
 
-def _in_base64(secret: str) -> Iterator[str]:
-    """The characters of Base64 that depend on the secret alone, wherever it begins in what is encoded."""
+def _in_base64(secret: str, text: str) -> bool:
+    """Whether the text holds the Base64 of bytes in which the secret stands, in either alphabet.
+
+    Looked for are the characters that depend on the secret alone, for each of the three places in a group of
+    three bytes at which it may begin.
+    """
     raw = secret.encode("utf-8", "replace")
+    standard = text.replace("-", "+").replace("_", "/")
     for before in range(3):
-        text = base64.b64encode(bytes(before) + raw).decode()
-        yield text[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+        encoded = base64.b64encode(bytes(before) + raw).decode()
+        if encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6] in standard:
+            return True
+    return False
