@@ -11,6 +11,7 @@ the imports came to, and never a time.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ def main() -> None:
     """Run the sections that are asked for."""
     given = _parsed()
     facts = report.machine()
+    if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
+        print(f"the machine is busy (load {os.getloadavg()[0]:.1f}): trust CPU time, not seconds")
     records: list[Record] = []
     with tempfile.TemporaryDirectory(prefix="siproster-bench-") as folder:
         rig = Rig(Path(folder))

@@ -115,6 +115,7 @@ def latency(rig: Rig, sizes: Sizes) -> Iterator[Record]:
 
 def plans(rig: Rig, sizes: Sizes) -> Iterator[Record]:
     """Plan without an account; then plan and import against an account that is full."""
+    rig.service.begin(Case())
     program = rig.home(EMBEDDED, account=False)
     command = [sys.executable, str(CLI), "plan", str(rig.roster(sizes.plan)), "--json"]
     yield _record("plan", "plan without an account", sizes.plan, rig.observe(program, command))
