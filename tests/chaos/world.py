@@ -151,12 +151,12 @@ class World:
         return self._connection.execute(statement, values).fetchall()
 
     def owners(self, group: Service) -> list[str]:
-        """The group's processes, as leases name them."""
-        return [f"{platform.node()}:{pid}" for pid in group.pool()]
+        """The group's processes, as leases name them: patterns, since a start time follows the number."""
+        return [f"{platform.node()}:{pid}{end}" for pid in group.pool() for end in ("", ".%")]
 
     def claims(self, group: Service) -> int:
         """Chunks that the group works on at this moment."""
-        held = "SELECT count(*) FROM chunks WHERE state = 'claimed' AND owner = ANY(%s)"
+        held = "SELECT count(*) FROM chunks WHERE state = 'claimed' AND owner LIKE ANY(%s)"
         return int(self.query(held, self.owners(group))[0][0])
 
     def end_leases(self, group: Service) -> int:
@@ -164,7 +164,7 @@ class World:
 
         None, should it be frozen in the middle of a transaction: the ledger still holds its locks.
         """
-        ended = "UPDATE chunks SET lease_until = 0 WHERE state = 'claimed' AND owner = ANY(%s) RETURNING seq"
+        ended = "UPDATE chunks SET lease_until = 0 WHERE state = 'claimed' AND owner LIKE ANY(%s) RETURNING seq"
         with contextlib.suppress(psycopg.errors.LockNotAvailable):
             return len(self.query(ended, self.owners(group)))
         return 0
