@@ -164,7 +164,9 @@ class World:
 
         None, should it be frozen in the middle of a transaction: the ledger still holds its locks.
         """
-        ended = "UPDATE chunks SET lease_until = 0 WHERE state = 'claimed' AND owner LIKE ANY(%s) RETURNING seq"
+        ended = (
+            "UPDATE chunks SET lease_until = 0 WHERE state = 'claimed' AND owner LIKE ANY(%s) RETURNING seq"
+        )
         with contextlib.suppress(psycopg.errors.LockNotAvailable):
             return len(self.query(ended, self.owners(group)))
         return 0
