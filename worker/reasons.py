@@ -19,7 +19,7 @@ CUT = "the connection was cut"
 REFUSED = "connection refused"
 NO_NAME = "the host name can't be resolved"
 OTHER_HOST = "the certificate is for another host name"
-UNKNOWN = "for a reason that siproster has no words for"
+UNKNOWN = "something unexpected went wrong"
 
 _NO_CONNECTION = "no connection"
 _NOT_A_NAME = "the host name is none that DNS can hold"

@@ -252,3 +252,19 @@ def test_a_reading_that_fails_says_why() -> None:
     """A disk that fails in the middle gives a sentence, not a traceback."""
     with pytest.raises(UsageError, match="can't be read: Input/output error"):
         open_roster("/proc/self/mem", Options())
+
+
+def test_settings_of_fsspec_that_can_not_be_read(tmp_path: Path) -> None:
+    """It reads them as it is loaded; the variable that leads there is named."""
+    (tmp_path / "conf.json").write_text("{")
+    program = (
+        "from worker.errors import UsageError; from worker.model import Options\n"
+        "from worker.roster import open_roster\n"
+        "try: open_roster('memory://a.csv', Options())\n"
+        "except UsageError as error: print(error.hint)"
+    )
+    environment = os.environ | {"FSSPEC_CONFIG_DIR": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "FSSPEC_CONFIG_DIR" in told.stdout

@@ -19,12 +19,19 @@ _FOREIGN = re.compile(
     "|UNICODE_VERSION|JUPYTER_(COLUMNS|LINES)|DATABRICKS_RUNTIME_VERSION"  # rich
 )
 
-_SIZES = ("COLUMNS", "LINES")
+_COMPLETION = re.compile("(bash|zsh|fish)_(source|complete)")
+"""What click's completion may be asked for; for any other value it ends in silence, with exit code 1."""
+
 _SIZE = re.compile("[1-9][0-9]{0,3}")
+
+_MEANT = {"COLUMNS": _SIZE, "LINES": _SIZE, "_SIPROSTER_COMPLETE": _COMPLETION}
+"""Variables to the only values that they can have."""
+
+_ANYTHING = re.compile(".*", re.DOTALL)
 
 
 def drop(environ: MutableMapping[str, str]) -> None:
-    """Take these variables out of the environment, and a screen's size that is none."""
+    """Take these variables out of the environment, and values of a few that can only be a mistake."""
     for name in [*environ]:
-        if _FOREIGN.fullmatch(name) or (name in _SIZES and not _SIZE.fullmatch(environ[name])):
+        if _FOREIGN.fullmatch(name) or not _MEANT.get(name, _ANYTHING).fullmatch(environ[name]):
             del environ[name]

@@ -210,7 +210,13 @@ def _from_url(url: str) -> Source:
 
 
 def _opened(url: str) -> AbstractContextManager[BinaryIO]:
-    fsspec: Any = importlib.import_module("fsspec")
+    try:
+        fsspec: Any = importlib.import_module("fsspec")
+    except ValueError:  # it reads its settings as it is loaded: JSON and INI files
+        raise UsageError(
+            "the settings of fsspec, which opens URLs, can't be read",
+            "look at the files in FSSPEC_CONFIG_DIR, by itself ~/.config/fsspec",
+        ) from None
     protocol = _protocol(url)
     if protocol not in fsspec.available_protocols():
         raise UsageError(
