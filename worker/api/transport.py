@@ -11,6 +11,7 @@ import httpx
 
 from worker import __version__
 from worker.api.deadline import Deadline
+from worker.errors import UsageError
 from worker.wire import SIZE_LIMIT
 
 CONNECT_SECONDS = 10.0
@@ -75,11 +76,18 @@ class Transport:
         self._client.close()
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Raises NotSent or Interrupted. Neither repeats the library's text, which carries the whole URL."""
+        """Raises NotSent or Interrupted. Neither repeats the library's text, which carries the whole URL.
+
+        Raises UsageError for a URL that can't be asked for.
+        """
         self._ends.begin(self.deadline)
         try:
             with self._client.stream(method, url, headers=headers, content=body or None) as response:
                 return Reply(response.status_code, response.headers, _read(response))
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise UsageError(
+                f"the service can't be asked for that name: {error}", "names have at most 64 characters"
+            ) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise NotSent(self._reason(error)) from None
         except httpx.HTTPError as error:
@@ -88,6 +96,16 @@ class Transport:
     def _reason(self, error: httpx.HTTPError) -> str:
         late = isinstance(error, httpx.TimeoutException) and self._ends.passed()
         return "DeadlinePassed" if late else _root(error)
+
+
+def check_host(host: str) -> None:
+    """Raise UsageError where the client can make nothing of ``host``: scheme and host of a URL."""
+    try:
+        _ = httpx.URL(host).host
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise UsageError(
+            f"{host} is not the address of a host: {error}", "correct BW_API_URL (for calls: BW_VOICE_URL)"
+        ) from None
 
 
 def _root(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.listing import Fact, asked, csv_option, one_form, tell
-from worker.commands.options import json_option, yes_option
+from worker.commands.options import count_type, json_option, yes_option
 from worker.commands.removal import Removal, Targets
 from worker.commands.scope import Held, Scope, scope_options
 from worker.commands.screen import on_stdout, say, tell_json
@@ -44,7 +44,7 @@ def credential() -> None:
 @click.option("--domain", metavar="FRAGMENT", default="", help="Whose domain holds this.")
 @click.option("--application", metavar="NAME|UUID", default="",
               help="Whose application's name holds this, or has this id.")  # fmt: skip
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N of them.")
+@click.option("--limit", metavar="N", type=count_type, help="Only the first N of them.")
 @digests_option
 @scope_options
 @csv_option

@@ -16,7 +16,7 @@ from rich.text import Text
 from worker import report as results
 from worker.commands import watch
 from worker.commands.listing import asked
-from worker.commands.options import Finite, json_option, results_option, yes_option
+from worker.commands.options import Finite, count_type, json_option, results_option, yes_option
 from worker.commands.over import refuse_unfinished
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
@@ -29,9 +29,7 @@ _LOOK_EVERY = 0.5
 
 
 @click.group("jobs", invoke_without_command=True)
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
-)
+@click.option("--limit", metavar="N", type=count_type, default=20, show_default=True, help="How many.")
 @click.option("--audit", is_flag=True, help="Who did what, when, from where, in place of the jobs.")
 @json_option
 @settings_options

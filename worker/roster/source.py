@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK = 1 << 20
+_NO_URL = "(not a URL)"
 _url = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)").match
 
 
@@ -178,6 +179,8 @@ def _text(path: str) -> str:
 
 def _from_url(url: str) -> Source:
     shown = without_secrets(url)
+    if shown.endswith(_NO_URL):
+        raise UsageError(f"{shown}: it can't be read as one", "an IPv6 address stands in brackets: [::1]")
     name = urlsplit(shown.rpartition("::")[2]).path.rstrip("/").rpartition("/")[2] or "roster"
     try:
         with _opened(url) as stream:
@@ -227,7 +230,10 @@ def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
 def without_secrets(url: str) -> str:
     """The URL without user, password and query: those may let somebody in."""
     head, chain, last = url.rpartition("::")
-    parts = urlsplit(last)
+    try:
+        parts = urlsplit(last)
+    except ValueError:
+        return f"{head}{chain}{last.partition('://')[0]}://{_NO_URL}"
     return head + chain + urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
