@@ -10,7 +10,7 @@ from worker import wire
 from worker.api.attempts import Again, Attempts, Permit, lost_or_again
 from worker.api.claims import Claims
 from worker.api.token import TOKEN_PATH, Bearer, Password, Proof, basic
-from worker.api.transport import Reply
+from worker.api.transport import Reply, check_host
 from worker.errors import SiprosterError, StopJob
 from worker.model import Endpoint
 
@@ -30,6 +30,7 @@ class Client:
         media: Mapping[str, str] = XML,
         proof: Proof | None = None,
     ) -> None:
+        check_host(endpoint.host)
         self._attempts = attempts
         self._account = f"{endpoint.host}{endpoint.api_path}/accounts/{segment(endpoint.account)}"
         self._media = media

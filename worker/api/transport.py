@@ -15,6 +15,7 @@ from socksio.exceptions import SOCKSError
 from worker import __version__, trust
 from worker.api.deadline import Deadline
 from worker.api.proxies import Proxy, routes
+from worker.errors import UsageError
 from worker.reasons import reason_of
 from worker.wire import SIZE_LIMIT
 
@@ -107,11 +108,18 @@ class Transport:
         self._client.close()
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Raises NotSent or Interrupted. Neither repeats the library's text, which carries the whole URL."""
+        """Raises NotSent or Interrupted. Neither repeats the library's text, which carries the whole URL.
+
+        Raises UsageError for a URL that can't be asked for.
+        """
         self._ends.begin(self.deadline)
         try:
             with self._client.stream(method, url, headers=headers, content=body or None) as response:
                 return Reply(response.status_code, response.headers, _read(response))
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise UsageError(
+                f"the service can't be asked for that name: {error}", "names have at most 64 characters"
+            ) from None
         except _NOT_SENT as error:
             raise NotSent(self._reason(error, url)) from None
         except httpx.HTTPError as error:
@@ -134,6 +142,16 @@ class Transport:
         )
         self._proxies[way] = proxy
         return way
+
+
+def check_host(host: str) -> None:
+    """Raise UsageError where the client can make nothing of ``host``: scheme and host of a URL."""
+    try:
+        _ = httpx.URL(host).host
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise UsageError(
+            f"{host} is not the address of a host: {error}", "correct BW_API_URL (for calls: BW_VOICE_URL)"
+        ) from None
 
 
 def _read(response: httpx.Response) -> bytes:

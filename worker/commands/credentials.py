@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.listing import Fact, asked, csv_option, one_form, tell
-from worker.commands.options import json_option, yes_option
+from worker.commands.options import count_type, json_option, yes_option
 from worker.commands.outputs import refuse_streams
 from worker.commands.removal import Removal, Targets
 from worker.commands.scope import Held, Scope, scope_options
@@ -45,7 +45,7 @@ def credential() -> None:
 @click.option("--domain", metavar="FRAGMENT", default="", help="Only users whose domain contains this.")
 @click.option("--application", metavar="NAME|UUID", default="",
               help="Only users whose application has this id, or a name that contains this.")  # fmt: skip
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N users.")
+@click.option("--limit", metavar="N", type=count_type, help="Only the first N users.")
 @digests_option
 @scope_options
 @csv_option

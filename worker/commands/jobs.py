@@ -19,7 +19,7 @@ from worker.commands import outputs, watch
 from worker.commands.advice import undo_word
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
-from worker.commands.options import Finite, json_option, results_option, yes_option
+from worker.commands.options import Finite, count_type, json_option, results_option, yes_option
 from worker.commands.over import refuse_unfinished
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
@@ -41,7 +41,7 @@ _LOOK_EVERY = 0.5
 @click.option(
     "--limit",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=count_type,
     default=20,
     show_default=True,
     help="How many jobs to list.",

@@ -31,6 +31,9 @@ class Finite(click.FloatRange):
         return number
 
 
+count_type = click.IntRange(1, 1_000_000_000)
+"""A number of rows, users or jobs, far from what databases and iterators can't count any more."""
+
 _READING = (
     click.option(
         "--realm",
@@ -84,7 +87,7 @@ _READING = (
         help="Build the user name from columns: '{site}-{extension}', '+1{did}'.",
     ),
     click.option("--where", metavar="COLUMN=VALUE", multiple=True, help="Only these rows (repeatable)."),
-    click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N rows."),
+    click.option("--limit", metavar="N", type=count_type, help="Only the first N rows."),
     click.option(
         "--carry",
         metavar="COLUMN",
@@ -258,7 +261,7 @@ def not_after(value: str) -> str:
         return ""
     try:
         moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
         raise UsageError(
             f"--not-after {value}: is not a time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
         ) from None

@@ -14,7 +14,15 @@ import click
 from worker import report, roster
 from worker.commands import outputs
 from worker.commands.again import roster_of
-from worker.commands.options import Finite, from_file, json_option, parsed, reading_options, refuse_said
+from worker.commands.options import (
+    Finite,
+    count_type,
+    from_file,
+    json_option,
+    parsed,
+    reading_options,
+    refuse_said,
+)
 from worker.commands.proving import (
     DNS_WAIT,
     GENTLE_FLIGHT,
@@ -80,7 +88,7 @@ _ASKING = (
         is_flag=True,
         help="Register as a phone does, for a moment, and take that binding away again.",
     ),
-    click.option("--sample", metavar="N", type=click.IntRange(min=1), help="Only N rows, chosen at random."),
+    click.option("--sample", metavar="N", type=count_type, help="Only N rows, chosen at random."),
     click.option(
         "--rate",
         metavar="N",

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from worker.errors import LedgerAway, LedgerError, UsageError
 from worker.files import make_folder, new_file
@@ -116,17 +116,30 @@ def _engine(url: str) -> Engine:
     if url.startswith(_SQLITE):
         return _sqlite(Path(url.removeprefix(_SQLITE)))
     if url.startswith("postgresql://"):
-        target = make_url(url).set(drivername="postgresql+psycopg")
-        engine = create_engine(
-            target, hide_parameters=True, pool_pre_ping=True, pool_size=20, max_overflow=20,
-            connect_args={"connect_timeout": 10},
-        )  # fmt: skip
+        engine = _postgresql(url)
         event.listen(engine, "connect", _bound_pauses)
         return engine
     raise UsageError(
         "SIPROSTER_LEDGER must begin with sqlite:/// or postgresql://",
         "for example sqlite:////var/lib/siproster/ledger.db",
     )
+
+
+def _postgresql(url: str) -> Engine:
+    try:
+        target = make_url(url).set(drivername="postgresql+psycopg")
+        engine = create_engine(
+            target, hide_parameters=True, pool_pre_ping=True, pool_size=20, max_overflow=20,
+            connect_args={"connect_timeout": 10},
+        )  # fmt: skip
+        driver: Any = engine.dialect.loaded_dbapi
+        driver.conninfo.make_conninfo(**engine.dialect.create_connect_args(target)[1])
+    except ArgumentError:
+        raise UsageError("SIPROSTER_LEDGER is not a URL", "a / or @ in its password is %2F or %40") from None
+    except driver.ProgrammingError as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"SIPROSTER_LEDGER: {reason}", "its parameters are libpq's") from None
+    return engine
 
 
 def _sqlite(path: Path) -> Engine:

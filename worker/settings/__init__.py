@@ -149,7 +149,7 @@ def load(
     sources: dict[str, str] = {}
     for name, default in DEFAULTS.items():
         values[name], sources[name] = _first(name, default, flags, environ, content)
-        if values[name] and name in _CHECKS:
+        if values[name]:
             values[name] = _checked(name, values[name], sources[name])
     _fill_in(values, sources)
     trust.check(values, sources, content.name if content.found else "", environ)
@@ -173,7 +173,10 @@ def _first(
 
 def _checked(name: str, value: str, source: str) -> str:
     try:
-        return _CHECKS[name](value)
+        value.encode()
+        return _CHECKS.get(name, str)(value)
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} ({source}) is not UTF-8", "set it again in a UTF-8 terminal") from None
     except UsageError as error:
         raise UsageError(f"{name} ({source}): {error.message}", error.hint) from None
 

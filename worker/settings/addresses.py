@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, url
 from worker.errors import UsageError
 
 _SQLITE = "sqlite:///"
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _VERIFYING = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "1", "yes")}
 
@@ -123,11 +124,15 @@ def ledger(text: str) -> str:
     """``sqlite:///`` with the path made absolute, or ``postgresql://`` as it is."""
     if text.startswith(_SQLITE):
         return _sqlite(text.removeprefix(_SQLITE))
-    if _split(text).scheme != "postgresql":
+    url = _split(text)
+    if url.scheme != "postgresql":
         raise UsageError(
             f"{hidden(text)!r} is not the URL of a ledger",
             "write it as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:////absolute/path.sqlite",
         )
+    for mode in parse_qs(url.query).get("sslmode", []):
+        if mode not in _SSL_MODES:
+            raise UsageError(f"sslmode={mode} is none of libpq's", f"use one of {', '.join(_SSL_MODES)}")
     return text
 
 
