@@ -163,6 +163,8 @@ def reasons() -> set[str]:
                 found |= {reason for argument in node.args for reason in reasons_in(function, argument)}
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "why":
                 found |= reasons_in(function, node.value)
+            if isinstance(node, ast.Return) and node.value and function.name == "_why":
+                found |= reasons_in(function, node.value)
     return found
 
 

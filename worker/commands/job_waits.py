@@ -115,7 +115,8 @@ class JobWaits:
             with HERE.entered(kind, "no answer yet"):
                 yield
         except fault as error:
-            self._failing[kind] = Cause(kind, kind, error.message, f"{kind}: {error.message}")
+            why = f"broker: {error.message}"  # the ledger's own could be kept nowhere
+            self._failing[kind] = Cause(kind, kind, error.message, why)
         else:
             self._failing.pop(kind, None)
 
@@ -170,10 +171,12 @@ class JobWaits:
         self._writer = writer.owner if writer else ""
         if writer and writer.job != self._job.id:
             reason = f"job {writer.job} writes to {self._job.account} ({shown(writer.owner)})"
-            yield Cause(WaitKind.ACCOUNT, WaitKind.ACCOUNT, reason, f"account_busy: {reason}")
+            why = f"account_busy: {reason}"
+            yield Cause(WaitKind.ACCOUNT, WaitKind.ACCOUNT, reason, why)
         if self.no_worker:
             reason = nobody(self._job.account)
-            yield Cause(WaitKind.WORKER, WaitKind.WORKER, reason, f"no_worker: {reason}")
+            why = f"no_worker: {reason}"
+            yield Cause(WaitKind.WORKER, WaitKind.WORKER, reason, why)
 
     def _leases(self) -> list[Wait]:
         """Claims of processes that are gone, of which nothing comes before their leases end."""

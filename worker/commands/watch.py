@@ -40,8 +40,6 @@ _LOOK_AT_WAITS_EVERY = 0.5
 _ASK_FOR_WORKERS_EVERY = 3.0
 """Seconds between two questions to the broker who is there."""
 
-_INTERRUPTED = "interrupted: the command that ran it was ended"
-
 _STOPPED = {
     "authentication_refused": 2, "account_not_found": 3, "not_allowed": 4, "max_failed": 11, "not_after": 11,
 }  # fmt: skip
@@ -160,7 +158,7 @@ def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> 
     job = session.ledger.jobs.get(job_id)
     app = make_app(session.posts, station)
     name = queue_name(session.ledger.identity, job.host, job.account)
-    why = _INTERRUPTED
+    why = "interrupted: the command that ran it was ended"
     try:
         with embedded_worker(app, name):
             try:

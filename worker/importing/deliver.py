@@ -343,7 +343,8 @@ class _ChunkDelivery:
 
 def _why(later: TryLater) -> str:
     """Why a job or a chunk waits, as the ledger keeps it."""
-    return f"{'throttled' if isinstance(later, Throttled) else 'unavailable'}: {later.message}"
+    code = "throttled" if isinstance(later, Throttled) else "unavailable"
+    return f"{code}: {later.message}"
 
 
 def _gravity(error: BaseException) -> int:
