@@ -261,7 +261,7 @@ class Account:
         digests = sent["Hash1"], sent["Hash1b"]
         restores = by is MINE and held.made_by is BEFORE and digests[0].startswith("0" * 8)
         if restores and held.set_by[-1:] != [MINE] and (held.hash1, held.hash1b) != digests:
-            self.wrongs.append(f"{held.name} was set back, over what {held.set_by[-1:]} had set")
+            self.wrongs.append(f"{held.name} was set back, after {held.set_by} had set it")
         self.set(held, digests, sent.get("HttpVoiceV2AppId", "" if restores else None), by)
         return Reply(200, b"<SipCredentialResponse/>")
 
@@ -361,7 +361,11 @@ class Liar:
                 self.close_connection = True
 
             def serve(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # its deadline was over before all of it was sent
+                    self.close_connection = True
+                    return
                 url = urlsplit(self.path)
                 _, _, _, _, account, *path = map(unquote, url.path.split("/"))
                 held = accounts[account]

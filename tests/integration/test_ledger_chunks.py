@@ -341,6 +341,56 @@ def test_a_split_loses_no_row(ledger: Ledger, job: Job, clock: Clock) -> None:
     assert [kept.first_line for kept in ledger.chunks.kept(job.id)] == [2, 3, 7]
 
 
+# What was sent, and nobody has heard of
+
+
+def unconfirmed(ledger: Ledger, job: Job) -> set[int]:
+    """Those lines; and the counts, and what is told of each row, say the same."""
+    found = set(ledger.rows.unconfirmed(job.id))
+    page = next(ledger.rows.pages(job.id))
+    codes = {line: page.outcome(line).code for line in range(page.first_line, page.last_line + 1)}
+    assert {line for line, code in codes.items() if code == "unconfirmed"} == found
+    unknown = ledger.rows.counts(job.id, len(codes)).get(Status.UNKNOWN, 0)
+    assert unknown == len(found)
+    return found
+
+
+@pytest.mark.parametrize("state", [JobState.STOPPED, JobState.CANCELLED])
+def test_what_a_dead_worker_may_have_sent(ledger: Ledger, job: Job, state: JobState) -> None:
+    """Its rows without an outcome are unknown once the job has ended; before that they are at work."""
+    claim = claimed(ledger, job)
+    ledger.chunks.record(claim, [CREATED], LEASE)
+    assert unconfirmed(ledger, job) == set()
+    ledger.jobs.stop(job.id, state, "over")
+    assert unconfirmed(ledger, job) == {3, 5}
+    ledger.chunks.recall(job.id)
+    assert 3 in unconfirmed(ledger, job)
+
+
+def test_what_was_given_back_unanswered(ledger: Ledger, job: Job) -> None:
+    """Only the rows that were sent, as soon as the job waits; the others were not attempted."""
+    ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
+    assert unconfirmed(ledger, job) == set()
+    ledger.jobs.pause(job.id, "unavailable: HTTP 503")
+    assert unconfirmed(ledger, job) == {3}
+
+
+def test_what_was_given_back_as_it_was_claimed(ledger: Ledger, job: Job) -> None:
+    """A claim that has sent nothing leaves in doubt what was so before."""
+    ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
+    ledger.chunks.release(claimed(ledger, job), 0, None, 0, 0)
+    assert claimed(ledger, job).in_doubt(3)
+
+
+def test_both_parts_of_a_split_know_their_lines(ledger: Ledger, job: Job, clock: Clock) -> None:
+    """The part that was claimed when the job ended, and the one that waits."""
+    claimed(ledger, job)
+    clock.advance(LEASE + 1)
+    ledger.chunks.split(claimed(ledger, job), b"kept", [5], lambda seq: b"moved")
+    ledger.jobs.stop(job.id, JobState.STOPPED, "over")
+    assert unconfirmed(ledger, job) == {2, 3, 5}
+
+
 # What is kept
 
 

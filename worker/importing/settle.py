@@ -126,8 +126,7 @@ class Settling:
         if isinstance(error, ListRefused):
             self._split(rows, error)
         elif isinstance(error, ForeignAnswer):
-            text = f"refused, but not in the service's own words ({error.text}); it does not show now"
-            self._settle_unnamed(rows, ("refused", text), alone=len(rows) == 1)
+            self._settle_unnamed(rows, alone=len(rows) == 1, foreign=error.text)
         elif isinstance(error, AnswerLost):
             self._ask_and_post(rows, lost + 1, error)
         else:
@@ -214,26 +213,28 @@ class Settling:
             self._keep([self._respelt(row, echo)])
         for row, refusal in refused:
             self._keep([self._refused(row, refusal, sent=answer.repeated)])
-        self._settle_unnamed(
-            left, ("not_mentioned", "the service neither stored nor refused it"), alone=alone
-        )
+        self._settle_unnamed(left, alone=alone)
 
     @staticmethod
     def _by_hash(hash1: str, by_hash: dict[str, ChunkRow], by_name: dict[str, ChunkRow]) -> ChunkRow | None:
         row = by_hash.get(hash1)
         return by_name.pop(row.composite.casefold(), None) if row else None
 
-    def _settle_unnamed(self, rows: Sequence[ChunkRow], why: tuple[str, str], *, alone: bool) -> None:
+    def _settle_unnamed(self, rows: Sequence[ChunkRow], *, alone: bool, foreign: str = "") -> None:
         """Rows that the answer didn't name: ask for them, then send what isn't there alone.
 
-        ``why``: code and text of the row that was alone already, and does not show.
+        ``foreign``: a refusal that was all of the answer, and not in the service's own words.
         """
         self.in_doubt.update(row.line for row in rows)
         for row in self._ask(rows):
-            if alone:
-                self._keep([self._outcome(row, Status.UNKNOWN, *why)])
-            else:
+            if not alone:
                 self.post([row])
+            elif foreign:
+                text = f"refused, but not in the service's own words ({foreign}); it does not show now"
+                self._keep([self._outcome(row, Status.UNKNOWN, "refused", text)])
+            else:
+                text = "the service neither stored nor refused it"
+                self._keep([self._outcome(row, Status.UNKNOWN, "not_mentioned", text)])
 
     def _refused(self, row: ChunkRow, refusal: EntryError, *, sent: bool) -> Outcome:
         """A refusal settles the request that it answers, and none that was sent before it.

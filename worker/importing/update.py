@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 CHANGED = "changed_since_plan"
 NOT_SET = "application_not_set"
 NOT_TAKEN = "not_taken"
+_PERHAPS_NOT_SET = f"{NOT_SET};{ORIGIN_UNKNOWN}"
 
 _TRIES = 2
 """Answers lost for one row, looked at in between, before the service counts as unavailable."""
@@ -200,9 +201,10 @@ class Updating:
 
     def _not_set(self, row: ChunkRow, now: Stored, *, proven: bool) -> Outcome:
         """``proven``: the service has answered that it set the password."""
-        code = NOT_SET if proven else f"{NOT_SET};{ORIGIN_UNKNOWN}"
         text = f"the password is set; the application stayed {now.application or 'none'}"
-        return self._outcome(row, Status.FAILED, code, text, now.id)
+        if proven:
+            return self._outcome(row, Status.FAILED, NOT_SET, text, now.id)
+        return self._outcome(row, Status.FAILED, _PERHAPS_NOT_SET, text, now.id)
 
     def _outcome(
         self, row: ChunkRow, status: Status, code: str = "", text: str = "", credential_id: str = ""
