@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -89,6 +90,20 @@ def test_a_name_on_two_realms_in_another_case(staff: Program, sandbox: Sandbox) 
     called = staff.run("call", "ALICE", *ORDER, "--realm", "lab", "--yes", "--json")
     assert called.code == 0, called.stderr
     assert called.json["to"].startswith("sip:Alice@lab-")
+
+
+def test_phones_that_are_registered(siproster: Program, make_sandbox: Callable[..., Sandbox]) -> None:
+    """--check-phone asks the sandbox's registrar with the stored digest: none is there, or nobody knows."""
+    edge = make_sandbox("--sip-port", "0")
+    siproster.environment |= edge.environment()
+    roster = roster_of(siproster.work / "staff.csv", users(1))
+    assert siproster.run("import", roster).code == 0
+    place = f"127.0.0.1:{edge.sip_port}"
+    words = ("call", "ext0", *ORDER, "--check-phone", "--registrar", place)
+    assert "no phone is registered as ext0: the call will not ring" in siproster.run(*words).stderr
+    edge.knobs(sip_status=503)
+    assert "whether a phone is registered as ext0 is not known: 503" in siproster.run(*words).stderr
+    assert placed(edge) == []
 
 
 def test_waiting_has_an_end(staff: Program, sandbox: Sandbox) -> None:

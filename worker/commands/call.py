@@ -17,11 +17,13 @@ from worker.commands import platforms
 from worker.commands.fate import Fate, follow, placed
 from worker.commands.listing import asked
 from worker.commands.options import Finite, application_id, from_file, json_option, yes_option
+from worker.commands.proving import GENTLE_RATE, asking_of
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.commands.terminal import visible
 from worker.errors import NotFound, UsageError
-from worker.model import Family, Realm
+from worker.model import Family, Realm, Stored
+from worker.register import Asking, Entry, Finding, Pace, Transport, Verifier
 from worker.srv import check_address
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -50,8 +52,12 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 @click.option("--no-wait", is_flag=True, help="Return as soon as the service has taken it.")
 @click.option("--for", "platform", metavar="PLATFORM", type=click.Choice(platforms.PLATFORMS),
               help="Call nobody; print what another platform needs to call in: twilio, generic.")  # fmt: skip
+@click.option("--check-phone", is_flag=True,
+              help="Ask the registrar first whether a phone of the user's is registered.")  # fmt: skip
+@click.option("--registrar", metavar="HOST:PORT", default="",
+              help="Where --check-phone asks  [what DNS says of the realm]")  # fmt: skip
 @click.option("--resolver", metavar="ADDRESS[:PORT]", default="",
-              help="With --for: the DNS server to ask  [the system's]")  # fmt: skip
+              help="With --for or --check-phone: the DNS server to ask  [the system's]")  # fmt: skip
 @yes_option
 @json_option
 @settings_options
@@ -70,8 +76,10 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
     if given["platform"]:
         _tell_platform(session, given, as_json=as_json)
         return
-    if given["resolver"]:
-        raise UsageError("--resolver goes with --for", "a call looks nothing up in DNS")
+    if given["resolver"] and not given["check_phone"]:
+        raise UsageError("--resolver goes with --for or --check-phone", "a call looks nothing up in DNS")
+    if given["registrar"] and not given["check_phone"]:
+        raise UsageError("--registrar goes with --check-phone", "the call itself is Bandwidth's to route")
     _call(session, given, yes=yes, as_json=as_json)
 
 
@@ -81,9 +89,12 @@ def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: boo
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
     host = session.voice_host
+    asking = asking_of({"transport": Transport.UDP, "dns_wait": 0, **given})
     realm = _realm(session, given["realm"])
-    stored = _stored_name(session.api, realm, given["user"])
-    order = Order(number, _sip_uri(stored, realm.host), application, answer_url)
+    stored = _stored(session.api, realm, given["user"])
+    if given["check_phone"]:
+        _tell_phones(asking, realm, stored)
+    order = Order(number, _sip_uri(stored.composite, realm.host), application, answer_url)
     where = f"account {session.endpoint.account} on {host}"
     question = f"Call {order.to} from {number}, {where}? A call costs money."
     asked(question, yes=yes)
@@ -131,8 +142,8 @@ def _realm(session: Session, ref: str) -> Realm:
     return session.api.realm(ref) if ref else session.api.default_realm()
 
 
-def _stored_name(api: Api, realm: Realm, user: str) -> str:
-    """The user's name as the realm has it. Raises NotFound: a call to nobody costs money, too.
+def _stored(api: Api, realm: Realm, user: str) -> Stored:
+    """The user as the realm has it. Raises NotFound: a call to nobody costs money, too.
 
     A name may be on several realms, and the account tells of one: then the realm itself is asked.
     """
@@ -145,7 +156,25 @@ def _stored_name(api: Api, realm: Realm, user: str) -> str:
             f"`siproster credential list --realm {realm.host}` shows who is; --realm names another realm; "
             "a user who was made a moment ago may take some seconds to show",
         )
-    return found.composite
+    return found
+
+
+def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
+    """Say how many phones the registrar lists. It is asked with the stored digest: no password is needed."""
+    found: list[Finding] = []
+    if stored.hash1:
+        entry = Entry(0, stored.composite, realm.host, "", (stored.hash1, stored.hash1b or ""))
+        say(f"asking the registrar of {realm.host} for the phones of {stored.composite}")
+        if Verifier(asking, Pace(GENTLE_RATE), 1).run([entry], lambda _, one: found.append(one)):
+            raise click.Abort
+    if found and found[0].bindings is not None:
+        number = found[0].bindings
+        phones = {0: "no phone is", 1: "1 phone is"}.get(number, f"{number} phones are")
+        rings = "" if number else ": the call will not ring"
+        say(f"{phones} registered as {stored.composite}{rings}", "" if number else "yellow")
+    else:
+        why = found[0].error if found else "the service doesn't show the digest to ask with"
+        say(f"whether a phone is registered as {stored.composite} is not known: {why}", "yellow")
 
 
 def _sip_uri(user: str, host: str) -> str:
