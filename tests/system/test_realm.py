@@ -14,7 +14,7 @@ def test_a_realm_is_made_and_waited_for(office: Program, sandbox: Sandbox) -> No
     sandbox.knobs(realm_pending=1.0)
     made = office.run("realm", "create", "acme", "--description", "Head office", "--json")
     assert made.code == 0, made.stderr
-    assert "waiting until the service says ACTIVE, at most 120 s" in made.stderr
+    assert "waiting up to 120 s until it is ACTIVE" in made.stderr
     assert made.json["realm"].startswith("acme-")
     assert (made.json["status"], made.json["default"]) == ("ACTIVE", False)
     assert (made.json["description"], made.json["credentials"]) == ("Head office", 0)
