@@ -64,7 +64,6 @@ NAMES: Final = (
     "e-mail",
     "Größe",
     "",
-    "bw__row",
     "a, b; c",
     'the "x"',
     "two\nlines",
@@ -211,7 +210,7 @@ def independent(text: str, delimiter: str) -> Reading:
             for fields in reader:
                 taken = lines[first : at + reader.line_num]
                 if sum(map(len, taken)) > LONGEST or len(taken) > MOST_LINES:
-                    found.broken |= len(taken) > 1
+                    found.broken |= len(taken) > 1 or _may_be_open(taken[0], delimiter)
                     found.records.append((first + 1, None))
                 elif any(cell.strip() for cell in fields):
                     found.records.append((first + 1, fields))
@@ -219,13 +218,27 @@ def independent(text: str, delimiter: str) -> Reading:
             return found
         except csv.Error as error:
             found.broken |= at + reader.line_num > first + 1 or "end of data" in str(error)
+            found.broken |= _may_be_open(lines[first], delimiter)
             found.records.append((first + 1, None))
             at += reader.line_num
     return found
 
 
+def _may_be_open(line: str, delimiter: str) -> bool:
+    """Whether a line may end inside of a quote, by either reading of a quote within a field."""
+    every = begins = False
+    before = delimiter
+    for letter in line:
+        if letter == '"':
+            every = not every
+            begins = not begins if begins or before == delimiter or before == '"' else begins
+        before = delimiter if letter == delimiter and not begins else letter
+    return every or begins
+
+
 def _header(read: Reading) -> list[str]:
-    return [name.strip().casefold() for name in (read.records[0][1] if read.records else None) or []]
+    names = (read.records[0][1] if read.records else None) or []
+    return [re.sub(r"[\s_-]+", "", name.lstrip("\ufeff")).casefold() for name in names]
 
 
 EXCUSES: Final[Mapping[str, Callable[[Made, Reading], bool]]] = {
@@ -297,10 +310,12 @@ def _records(made: Made, read: Reading, how: tuple[str, str]) -> Iterator[str]:
 def _rows(read: Reading, rows: list[Row]) -> Iterator[str]:
     """Every row: user and password to the letter, or a problem."""
     header = _header(read)
-    if len(rows) != len(read.records) - 1 or not {"username", "password"} <= set(header):
+    users = [name for name in ("username", "user") if name in header]  # torn, one name may be another
+    passwords = [name for name in ("password", "pass") if name in header]
+    if len(rows) != len(read.records) - 1 or not users or not passwords:
         yield f"{len(rows)} rows, not {len(read.records) - 1}, below {header!r:.200}"
         return
-    user, password = header.index("username"), header.index("password")
+    user, password = header.index(users[0]), header.index(passwords[0])
     width = len(header)
     while header and not header[-1]:
         header.pop()

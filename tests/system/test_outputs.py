@@ -19,9 +19,12 @@ ROSTER = "username,password\nbob,Tb7xQ2mK9rL4vN8s\nann,Zk3vW8pQ5xN2\n"
         (b"SIPROSTER plan file://$PWD/plan.csv --results .", "plan.csv"),
         (b"SIPROSTER plan - --results . < plan.csv", "plan.csv"),
         (b"SIPROSTER plan plan.csv --json >> plan.csv", "plan.csv"),
+        (b"SIPROSTER verify verify.csv --results .", "verify.csv"),
+        (b"SIPROSTER credential delete --from users.csv --yes --json >> users.csv", "users.csv"),
+        (b"SIPROSTER diff users.snapshot --csv >> users.snapshot", "users.snapshot"),
     ],
 )
-def test_a_plan_spares_its_roster(siproster: Program, line: bytes, read: str) -> None:
+def test_what_is_read_is_spared(siproster: Program, line: bytes, read: str) -> None:
     """Named as a file or a URL, or as standard input, and with standard output going there."""
     path = siproster.work / read
     path.write_text(ROSTER)
@@ -36,6 +39,7 @@ def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sand
     refused = office.run("import", roster, "--results", ".")
     assert (refused.code, sandbox.credentials()) == (6, []), refused.stderr
     assert f"results.csv would be written over, and is {roster}" in refused.stderr
+    planned = run(office, "plan", roster, "--save", code=None)["plan"]
     job = run(office, "import", roster)["job"]
     failed = office.work / f"siproster-{job}" / "failed.csv"
     config = office.work / "summary.json"
@@ -43,6 +47,8 @@ def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sand
     before = {path: path.read_bytes() for path in (roster, failed, config)}
     for arguments in (
         ("report", job, "--results", "."),
+        ("resume", job, "--results", "."),
+        ("import", "--plan", planned, "--results", "."),
         ("retry", job, "--corrections", failed, "--results", failed.parent),
         ("report", job, "--results", "out", "--config", "summary.json"),
         ("undo", job, "--results", "notes", "--yes"),

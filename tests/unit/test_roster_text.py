@@ -240,6 +240,10 @@ def test_a_malformed_record_harms_no_other() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
+        ('user,pass,note\na,x,\nb,"y"x,"z\nc,z,1\n"\n', 3),
+        ('user,pass,note\na,x,\n"b"x,y"y,"z\nc,z,1\n"\n', 3),
+        ('user,pass,note\na,x,\nb,"12" pipe",z\nc,z,1\n', 3),
+        (f'user,pass,note\na,x,\nb,y,{"z" * 140_000},"z\nc,z,1\n"\n', 3),
         ('user,pass\na,x\nb,"y\nc,z\nd,w\n', 3),
         ('user,pass\na,x\nb,"y', 3),
         ('user,pass,note\na,"x\ny","z\nc,w,\n', 3),

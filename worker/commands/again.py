@@ -108,6 +108,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_plan_or_undone(session, job)
+    folder = Path(results).absolute() if results else report.folder_of(job)
+    outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
         say(f"job {job_id} is done; there is nothing left to resume")
         sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
@@ -123,8 +125,6 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
-    folder = Path(results).absolute() if results else report.folder_of(job)
-    outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     with freed_on_failure(session, job_id):
         _take_over(session, job)
         session.audit(job_id)

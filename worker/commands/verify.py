@@ -162,9 +162,9 @@ def _of_roster(
     name = f"siproster-verify-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with roster.open_roster(source, options) as opened:
         tell_roster(opened)
-        tried = OfRoster(opened, session, options, given["sample"])
         folder = Path(given["results"] or name).absolute()
         outputs.refuse_overwriting(session, folder, (VERIFY,), source)
+        tried = OfRoster(opened, session, options, given["sample"])
         return prove(trial, tried, folder)
 
 

@@ -43,23 +43,25 @@ class _Lines:
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
         self.number = 0
+        self.last = ""
+        """The line that was read last."""
         self.begin()
 
     def begin(self) -> None:
         """A new record begins with the next line."""
         self._room = LONGEST
-        self._last = self.number + MOST_LINES
+        self._last_number = self.number + MOST_LINES
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        self.last = line = next(self._lines)
         self.number += 1
         self._room -= len(line)
         if self._room < 0:
             raise _TooLong(f"longer than {LONGEST:,} characters")
-        if self.number > self._last:
+        if self.number > self._last_number:
             raise _TooLong(f"longer than {MOST_LINES:,} lines")
         return line
 
@@ -103,11 +105,24 @@ class Text:
             except csv.Error as error:
                 # On one line, only this record is lost. Over several lines the quote may have
                 # swallowed rows, and nobody can say which: nothing of such a file is imported.
-                if counted.number > line or str(error) == "unexpected end of data":
+                open_end = str(error) == "unexpected end of data" or self._may_go_on(counted.last)
+                if counted.number > line or open_end:
                     raise self._unclosed(line, counted.number, error) from None
                 yield line, Malformed(str(error))
                 line = counted.number + 1
                 counted.begin()
+
+    def _may_go_on(self, line: str) -> bool:
+        """Whether, by some reading of its quotes, a line ends inside of one: what follows may be no row."""
+        if line.count('"') % 2:
+            return True
+        short = re.sub(f'[^"\r\n{re.escape(self.delimiter)}]+', "x", line)  # its quotes are what counts
+        lenient = csv.reader((short, "\n"), delimiter=self.delimiter)
+        try:
+            next(lenient)
+        except csv.Error:  # too long all the same
+            return True
+        return lenient.line_num > 1
 
     def _unclosed(self, first: int, last: int, error: csv.Error) -> UsageError:
         with self.lines() as lines:
