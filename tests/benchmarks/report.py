@@ -85,7 +85,9 @@ def tables(records: Sequence[Record]) -> list[tuple[str, list[list[str]]]]:
         sections.setdefault(rounds[0].section, []).append(_cells(rounds, records))
     found = [(_TITLES[section], _used([list(_COLUMNS), *rows])) for section, rows in sections.items()]
     growing = _growth([record for record in records if record.section == "import"])
-    return [*found, (_GROWTH, [["what", "batch", "rows", "times the rows", "times the seconds"], *growing])]
+    if growing:
+        found.append((_GROWTH, [["what", "batch", "rows", "times the rows", "times the seconds"], *growing]))
+    return found
 
 
 def _growth(records: Sequence[Record]) -> list[list[str]]:
