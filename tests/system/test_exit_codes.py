@@ -330,13 +330,16 @@ def test_130_for_ctrl_c_while_posting(office: Program, sandbox: Sandbox, roster:
     assert made_once(sandbox)
 
 
-def test_130_for_ctrl_c_while_reading(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """Interrupted before anything was sent: nothing is, and no half job is left."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_130_for_a_signal_while_reading(
+    office: Program, sandbox: Sandbox, roster: Path, how: signal.Signals
+) -> None:
+    """Interrupted before anything was sent: nothing is, no half job is left, and the account is free."""
     sandbox.knobs(stall={"probability": 1, "path": "/realms$", "seconds": 300})
     process = office.start("import", roster)
     job_of(process)
     until(lambda: sandbox.log("GET", "/realms"), process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     assert end_of(process).code == 130
     assert jobs(office) == []
     assert posts(sandbox) == 0

@@ -145,7 +145,7 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
         waits.look_once(progress.settled)
         wait = waits.current()
     summary = results.summary(session.ledger, job, results.folder_of(job))
-    tell_summary({**summary, "waits": worded(wait) if wait else None}, as_json=as_json)
+    tell_summary({**summary, **({"waits": worded(wait)} if wait else {})}, as_json=as_json)
     if job.state is JobState.RUNNING:
         _tell_pace(job, progress)
     if wait:
