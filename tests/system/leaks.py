@@ -79,7 +79,7 @@ def command_lines_until_end(process: subprocess.Popen[str]) -> bytes:
         lines = (" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"]))
         seen.update(line for line in lines if "cli.py" in line)
         time.sleep(0.02)
-    return "\n".join(seen).encode()
+    return "\n".join(seen).encode("utf-8", "surrogateescape")  # of other people's processes, too
 
 
 class Monitor:
