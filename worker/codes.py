@@ -110,26 +110,42 @@ SENT = (
     Code("changed_since_plan",
          "somebody created, changed or (`failed`) deleted the user after the job looked, so it was left "
          "alone", "find out who did; a retry looks again", Cure.RETRY),
-    Code("application_not_set", "the password is set, but the service kept another application",
+    Code("application_not_set",
+         "the password is set, but the service kept another application; with `origin_unknown`: no "
+         "answer proves that this job set it",
          "set the application on Bandwidth's side, or ask Bandwidth"),
     Code("not_taken", "the service said that it set the digests, and still shows the old ones",
          "run the row once more", Cure.RETRY, _ASK),
     Code("case_differs",
          "the service has the name in other letters (`Alice`, not `alice`); digests are made for one "
-         "spelling, so this user can't register with the roster's",
-         "use the service's spelling, which `bw__error` names, in the roster", Cure.CORRECT),
+         "spelling, so this user can't register with the roster's; with `origin_unknown`: this job may "
+         "have created it",
+         "use the service's spelling, which `bw__error` names, in the roster",
+         Cure.CORRECT),
     Code("origin_unknown",
-         "the credential is there as wanted; an answer was lost, so nobody can prove that this job made it",
-         "nothing"),
+         "the credential is there as wanted; no answer of the service names it, so nobody can prove that "
+         "this job created or changed it, and `undo` keeps it",
+         "nothing; `undo --include-unproven` takes it back, too"),
     Code("not_mentioned", "the service neither stored the row nor refused it, even alone",
          "run the row once more", Cure.RETRY, _ASK),
-    Code("refused", "the service refused the row, or to be asked for it, and gave no code",
-         "`bw__error` has the service's words", Cure.CORRECT),
+    Code("refused",
+         "the service refused the row, or to be asked for it, and gave no code; `unknown`: the refusal "
+         "was not in the service's own words (a proxy's page, a bare 409), so the request may have been "
+         "carried out all the same",
+         "`bw__error` has the words; a retry asks for it",
+         Cure.CORRECT),
     Code("crashed",
-         "siproster itself failed on this row, or workers died over it three times; `unknown`: it may have "
-         "been sent before",
-         "report it, with the output of `--debug` (which holds no secret); the other rows are not affected",
-         Cure.RETRY, "report it, with the output of `--debug`, which holds no secret"),
+         "siproster itself failed on this row, or workers died over it three times; `unknown`: it may "
+         "have been sent",
+         "report it, with the output of `--debug` (which holds no secret); the other rows are not "
+         "affected",
+         Cure.RETRY,
+         "report it, with the output of `--debug`, which holds no secret"),
+    Code("unconfirmed",
+         "it was sent, or may have been, and the job stopped, or its worker died, before an answer "
+         "settled it",
+         "`resume` asks for it; where the job can't be resumed, a retry does",
+         Cure.RETRY),
 )  # fmt: skip
 """Statuses ``exists``, ``failed``, ``unknown`` and ``unchanged``."""
 
@@ -147,10 +163,12 @@ WARNINGS = (
          "the password looks rewritten by a spreadsheet, or the user name has zeros from its 16th digit on",
          "compare it with the source"),
     Code("cell_hidden",
-         "a carried cell equals the row's password, or holds a digest (exactly 32 hexadecimal digits in a "
-         "row): it is `<hidden>` in the results",
-         "is the column a copy of the password? Then take it out of the roster; passwords of fewer than 4 "
-         "characters, and those that equal the user name or domain, hide nothing"),
+         "a carried cell contains the row's password (6 characters or more, in any case, "
+         "percent-encoded, with HTML entities or in Base64) or equals a shorter one, or holds a digest "
+         "(exactly 32 hexadecimal digits in a row): it is `<hidden>` in the results; in an `invalid` row "
+         "so are user name, domain and realm",
+         "is the column a copy of the password? Then take it out of the roster; passwords of fewer than "
+         "4 characters, and those that equal the user name or domain, hide nothing"),
     Code("several_at_signs", "more than one `@` in the user name", "is it meant?"),
     Code("column_ambiguous", "more than one column may be the field; the first is taken",
          "`--map FIELD=COLUMN`"),
@@ -166,14 +184,17 @@ WARNINGS = (
 """The row is sent all the same."""
 
 REASONS = (
-    Code("authentication_refused", "401 with a fresh token, or 403",
-         "check `BW_CLIENT_ID`, `BW_CLIENT_SECRET`, `BW_ENVIRONMENT`; the credentials may lack the role for "
-         "SIP credentials; then `resume`"),
+    Code("authentication_refused",
+         "401 with a fresh token, or 403; rows that were sent with such an answer are `unknown`",
+         "check `BW_CLIENT_ID`, `BW_CLIENT_SECRET`, `BW_ENVIRONMENT`; the credentials may lack the role "
+         "for SIP credentials; then `resume`"),
     Code("account_not_found", "the account is unknown or locked (4022, or a 404 without a code)",
          "check `BW_ACCOUNT_ID` and `BW_API_URL`; then `resume`"),
     Code("not_allowed", "the account is not set up for SIP credentials (23013, 33004)",
          "ask Bandwidth; then `resume`"),
-    Code("stopped", "the answer was none of the service's: a redirect, or a proxy's",
+    Code("stopped",
+         "the answer was none of the service's (a redirect, or a proxy's), or a list of credentials had "
+         "no end: more than twice what the realms say that they hold, and 10,000",
          "check `BW_API_URL`, `SIPROSTER_API_PATH` and the proxy settings; then `resume`"),
     Code("seal_broken",
          "sealed rows of a chunk don't open: their bytes were changed in the ledger, or they are sealed with"
@@ -185,6 +206,13 @@ REASONS = (
     Code("not_after", "the window of `--not-after` ended", "`resume` in the next one"),
     Code("unavailable", "no connection, or errors of the service, for longer than `--patience`",
          "`resume`"),
+    Code("broker", "Redis did not answer for longer than `--patience`", "`siproster doctor`; then `resume`"),
+    Code("no_worker",
+         "no worker answered for the account for longer than `--patience`",
+         "start `siproster worker`; then `resume`"),
+    Code("account_busy",
+         "another job had the account for longer than `--patience`",
+         "wait for that job; then `resume`"),
     Code("throttled", "the service limits the rate", "`resume`; a lower `--rate` in the next import"),
     Code("interrupted", "Ctrl-C, or the command was ended", "`resume`"),
     Code("cancelled", "somebody ran `cancel`", "`retry` runs the rest"),
@@ -203,6 +231,12 @@ SERVICE = (
          "report it: siproster sends what the API description asks for"),
     Code("4022", "the account is unknown or locked; the job stops", "see `account_not_found`"),
     Code("12666", "the realm still has credentials, so it can't be deleted", "delete those first"),
+    Code("13116",
+         "a filter of a list has characters that are not allowed, or fewer than 3",
+         "report it: siproster leaves such filters out"),
+    Code("33011",
+         "a filter of a list has characters that are not allowed, or fewer than 3",
+         "report it: siproster leaves such filters out"),
     Code("13566", "the service is unavailable for a moment", "nothing: it is tried again", Cure.RETRY),
     Code("23000", "the entry stands twice in one request", "report it"),
     Code("23002", "a field is too long", "shorten it", Cure.CORRECT),
