@@ -70,9 +70,15 @@ def place(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     }.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "staff.csv").write_text("username,password\nbob,Tb7xQ2mK9rL4vN8s\n")
-    handlers = logging.getLogger().handlers[:]
+    loggers = [
+        logging.getLogger(),
+        logging.getLogger("worker"),
+    ]  # commands set them up for a process of their own
+    before = [(one, one.handlers[:], one.level) for one in loggers]
     yield tmp_path
-    logging.getLogger().handlers[:] = handlers
+    for one, handlers, level in before:
+        one.handlers[:] = handlers
+        one.setLevel(level)
 
 
 def outcome(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -133,7 +133,7 @@ def _postgresql(url: str) -> Engine:
             connect_args={"connect_timeout": 10},
         )  # fmt: skip
         driver: Any = engine.dialect.loaded_dbapi
-        driver.conninfo.make_conninfo(**engine.dialect.create_connect_args(target)[1])
+        driver.conninfo.make_conninfo(**{name: str(value) for name, value in target.query.items()})
     except ArgumentError:
         raise UsageError("SIPROSTER_LEDGER is not a URL", "a / or @ in its password is %2F or %40") from None
     except driver.ProgrammingError as error:
