@@ -41,11 +41,11 @@ def test_2_for_a_wrong_secret(office: Program, sandbox: Sandbox, roster: Path) -
 
 
 def test_2_for_a_role_taken_away_in_the_middle(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """403 while posting stops the job: what was not attempted is unprocessed, and resume goes on with it."""
+    """403 while posting stops the job: what was sent is unknown, the rest unprocessed; resume goes on."""
     sandbox.knobs(refuse={"probability": 1, "skip": 2, "status": 403, **POSTS})
     stopped = run(office, "import", roster, "--batch-size", "5", "--concurrency", "1", code=2)
     assert stopped["state"] == "stopped"
-    assert stopped["counts"] == {"created": 10, "unprocessed": 30}
+    assert stopped["counts"] == {"created": 10, "unknown": 5, "unprocessed": 25}
     sandbox.knobs(refuse=None)
     assert run(office, "resume", stopped["job"])["counts"] == {"created": 40}
     assert made_once(sandbox)
@@ -102,7 +102,7 @@ def test_5_when_the_service_is_killed_and_resumed_when_it_is_back(
     finished = end_of(process)
     assert finished.code == 5, finished.stderr
     assert finished.json["state"] == "paused"
-    assert set(finished.json["counts"]) <= {"created", "unprocessed"}
+    assert set(finished.json["counts"]) <= {"created", "unknown", "unprocessed"}
     assert f"siproster resume {finished.json['job']}" in finished.stderr
     server.start()
     server.wait_until(lambda: server.control.get("health").raise_for_status())
@@ -133,7 +133,7 @@ def test_5_when_the_service_says_so(office: Program, sandbox: Sandbox, roster: P
     sandbox.knobs(unavailable={"probability": 1, "skip": 3, "seconds": 300, **POSTS})
     options = ("--batch-size", "5", "--concurrency", "1", "--patience", "0.1")
     paused = run(office, "import", roster, *options, code=5)
-    assert (paused["state"], paused["counts"]) == ("paused", {"created": 15, "unprocessed": 25})
+    assert (paused["state"], paused["counts"]) == ("paused", {"created": 15, "unknown": 5, "unprocessed": 20})
     sandbox.knobs(unavailable=None)
     assert run(office, "resume", paused["job"])["counts"] == {"created": 40}
     assert truth(sandbox) == expected(sandbox, users(40))

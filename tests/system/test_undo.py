@@ -17,9 +17,9 @@ from tests.system.runs import end_of, jobs, run, until
 Held = dict[tuple[str, str], tuple[str, str, str]]
 
 
-def undone(program: Program, job: str, code: int = 0) -> dict[str, dict[str, str]]:
+def undone(program: Program, job: str, *more: str, code: int | None = 0) -> dict[str, dict[str, str]]:
     """Undo a job; what became of each user, by name."""
-    facts = run(program, "undo", job, "--yes", code=code)
+    facts = run(program, "undo", job, "--yes", *more, code=code)
     return {row["bw__username"]: row for row in result_rows(facts["files"]["undo"])}
 
 
@@ -190,14 +190,15 @@ def test_answers_that_are_lost(office: Program, sandbox: Sandbox) -> None:
     mine = roster_of(office.work / "staff.csv", users(10))
     sandbox.knobs(drop={"probability": 1, "method": "PUT", "commit": True})
     summary = run(office, "import", mine, "--on-existing", "update", "--yes")
-    assert summary["counts"] == {"created": 5, "updated": 5}
+    assert summary["counts"] == {"created": 5, "unchanged": 5}
     sandbox.knobs(drop=[{"probability": 1, "method": method, "commit": True} for method in ("PUT", "DELETE")])
-    undone(office, summary["job"])
+    undone(office, summary["job"], code=10)
+    assert undone(office, summary["job"], "--include-unproven").keys() == {user.name for user in users(10)}
     assert held(sandbox) == before
 
 
 def test_a_cancelled_job_is_taken_back_with_its_lost_answers(office: Program, sandbox: Sandbox) -> None:
-    """Users whose answer was lost in a kill are the job's, too: they were not there before."""
+    """Users whose answer was lost in a kill may be the job's: kept, named, and taken back on demand."""
     mine = roster_of(office.work / "staff.csv", users(40))
     arguments = ("import", mine, "--batch-size", "5", "--concurrency", "1")
     killed = office.run(*arguments, SIPROSTER_FAILPOINTS="answered=kill@3")
@@ -206,7 +207,13 @@ def test_a_cancelled_job_is_taken_back_with_its_lost_answers(office: Program, sa
     job = office.run("jobs", "--json").json[0]["job"]
     assert office.run("undo", job, "--yes").code == 4
     office.run("cancel", job)
-    undone(office, job)
+    assert run(office, "report", job, code=10)["counts"] == {"created": 10, "unknown": 30}
+    told = office.run("undo", job, "--yes")
+    assert (told.code, f"siproster undo {job} --include-unproven" in told.stderr) == (10, True)
+    results = undone(office, job, code=10).values()
+    kept = [row["bw__error_code"] for row in results if row["bw__undo"] == "kept"]
+    assert (len(sandbox.credentials()), kept) == (5, ["origin_unknown"] * 5)
+    undone(office, job, "--include-unproven")
     assert sandbox.credentials() == []
 
 

@@ -54,9 +54,9 @@ class Page:
         """What became of a row, as far as it is known."""
         if found := self.outcomes.get(line):
             return found
-        if attempts := self.unconfirmed.get(line):
+        if line in self.unconfirmed:
             text = "it was sent, or may have been, and the job ended before an answer to it"
-            return Outcome(line, Status.UNKNOWN, "", "unconfirmed", text, attempts)
+            return Outcome(line, Status.UNKNOWN, "", "unconfirmed", text, self.unconfirmed[line])
         return Outcome(line, Status.UNPROCESSED)
 
 
