@@ -226,14 +226,13 @@ def independent(text: str, delimiter: str) -> Reading:
 
 def _may_be_open(line: str, delimiter: str) -> bool:
     """Whether a line may end inside of a quote, by either reading of a quote within a field."""
-    every = begins = False
-    before = delimiter
+    state = "start"
     for letter in line:
         if letter == '"':
-            every = not every
-            begins = not begins if begins or before == delimiter or before == '"' else begins
-        before = delimiter if letter == delimiter and not begins else letter
-    return every or begins
+            state = {"start": "quoted", "quoted": "closed", "closed": "quoted"}.get(state, "plain")
+        elif state != "quoted":
+            state = "start" if letter == delimiter else "plain"
+    return line.count('"') % 2 == 1 or state == "quoted"
 
 
 def _header(read: Reading) -> list[str]:
@@ -276,6 +275,8 @@ def promises_broken(made: Made) -> tuple[list[str], str, int]:
     if how[1] != made.delimiter:
         return [f"delimiter {how[1]!r}, not {made.delimiter!r}"], "", 0
     if made.data.decode(how[0]).removeprefix("\ufeff" * (how[0][:5] == "utf-1")) != made.text:
+        if how[0] == "utf-8" and made.encoding == "cp1252":  # Windows-1252's ß“ are UTF-8's ߓ, too
+            return [], "bytes that are UTF-8, too", 0
         return [f"read as {how[0]}, not {made.encoding}"], "", 0
     if read.broken:
         return ["read, although a quote is not closed"], "", 0
@@ -341,7 +342,12 @@ def campaign(seed: int, rosters: int) -> tuple[list[str], Counter[str]]:
         found, reason, rows = promises_broken(made)
         broken += [f"roster {number} of seed {seed}: {text}" for text in found]
         done.update(
-            {"rosters": 1, "rows": rows, "read": not found and not reason, f"refused: {reason}": bool(reason)}
+            {
+                "rosters": 1,
+                "rows": rows,
+                "read": not found and not reason,
+                f"not compared: {reason}": bool(reason),
+            }
         )
     return broken, +done
 
