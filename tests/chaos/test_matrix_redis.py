@@ -36,7 +36,7 @@ def test_redis_is_killed(fleet: Fleet, redis: Redis) -> None:
     until(lambda: posts(fleet.sandbox))
     redis.kill()
     until(lambda: len(fleet.outcomes(job)) >= 8)  # what it had begun goes on without
-    until(lambda: group.said("Connection refused"))  # so it could not acknowledge
+    until(lambda: group.said("the worker waits for it"))  # so it could not acknowledge
     redis.restart()
     assert fleet.finish(job) == {"created": 24}
     assert group.process.poll() is None

@@ -28,6 +28,10 @@ CLIENT_SECRET = "Kanarienschluessel2b9c"
 """Of the API's client: a canary of its own."""
 
 
+_OWNED: LiteralString = r"regexp_replace(owner, '\.[0-9]+$', '') = ANY(%s)"
+"""A lease of one of these processes: ``machine:pid``, on Linux with ``.start`` behind it."""
+
+
 class Service:
     """A process of the program that a supervisor keeps running, in a process group of its own."""
 
@@ -151,12 +155,12 @@ class World:
         return self._connection.execute(statement, values).fetchall()
 
     def owners(self, group: Service) -> list[str]:
-        """The group's processes, as leases name them: patterns, since a start time follows the number."""
-        return [f"{platform.node()}:{pid}{end}" for pid in group.pool() for end in ("", ".%")]
+        """The group's processes, as leases name them, without when they began."""
+        return [f"{platform.node()}:{pid}" for pid in group.pool()]
 
     def claims(self, group: Service) -> int:
         """Chunks that the group works on at this moment."""
-        held = "SELECT count(*) FROM chunks WHERE state = 'claimed' AND owner LIKE ANY(%s)"
+        held = "SELECT count(*) FROM chunks WHERE state = 'claimed' AND " + _OWNED  # noqa: S608
         return int(self.query(held, self.owners(group))[0][0])
 
     def end_leases(self, group: Service) -> int:
@@ -164,9 +168,7 @@ class World:
 
         None, should it be frozen in the middle of a transaction: the ledger still holds its locks.
         """
-        ended = (
-            "UPDATE chunks SET lease_until = 0 WHERE state = 'claimed' AND owner LIKE ANY(%s) RETURNING seq"
-        )
+        ended = "UPDATE chunks SET lease_until = 0 WHERE state = 'claimed' AND " + _OWNED + " RETURNING seq"  # noqa: S608
         with contextlib.suppress(psycopg.errors.LockNotAvailable):
             return len(self.query(ended, self.owners(group)))
         return 0
