@@ -291,6 +291,8 @@ class Answer:
     refused: tuple[EntryError, ...] = ()
     repeated: bool = False
     """It was asked for more than once: what was put off (429, 503) may have been done all the same."""
+    contradicted: frozenset[str] = frozenset()
+    """Names, in lower case, that it calls stored while it contradicts itself, or what was sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ class Run:
         self.rows = [self._settled_in(row) for row in scenario.rows]
         self.account.refused = {row.composite: "23019" for row in self.rows if self.luck.random() < 0.08}
         self.account.respelt = {row.composite for row in self.rows if self.luck.random() < 0.05}
+        self.account.mangled = {row.composite for row in self.rows if self.luck.random() < 0.05}
         self.account.others_do = self._others_do
         self.statuses: Counter[str] = Counter()
 

@@ -101,6 +101,8 @@ class Account:
         self.refused: dict[str, str] = {}
         """Names that the service takes in no list → code."""
         self.respelt: set[str] = set()
+        self.mangled: set[str] = set()
+        """Names that it stores with another Hash1b or application, and says so."""
         self.wrongs: list[str] = []
         """What nobody may ever do to it."""
         self.others_do: Callable[[], None] = lambda: None
@@ -118,6 +120,8 @@ class Account:
         if place in self.users:
             return None
         stored = name.swapcase() if by is MINE and name in self.respelt else name
+        if by is MINE and name in self.mangled:
+            digests = digests[0], f"{self.luck.getrandbits(128):032x}"
         held = Held(str(next(self._ids)), stored, realm, *digests, application=application, made_by=by)
         held.hidden = self.temper.lag if by is MINE else 0
         self.users[place] = held
@@ -218,6 +222,7 @@ class Account:
 
     def _echoes(self, held: Held, entry: dict[str, str]) -> list[str]:
         told = {**entry, "Id": held.id, "Realm": held.realm, "RealmId": self._id_of(held.realm)}
+        told["Hash1b"] = held.hash1b
         if held.name != named(entry):
             told = told | {
                 "UserName": entry["UserName"].swapcase(),
@@ -230,10 +235,10 @@ class Account:
             case "case" if held.name == named(entry):  # else nobody could see it
                 told["UserName"] = told["UserName"].swapcase()
             case "hash1":
-                told["Hash1"] = other
+                told["Hash1"] = self.luck.choice([other, ""])
             case "hash1b":
                 told["Hash1b"] = self.luck.choice([other, ""])
-            case "no hash1b":
+            case "no hash1b" if held.hash1b == entry["Hash1b"]:  # else nobody could see it
                 del told["Hash1b"]
             case "application":
                 told["HttpVoiceV2AppId"] = f"{other[:8]}-1111-2222-3333-{other[:12]}"
@@ -322,7 +327,9 @@ def named(entry: dict[str, str]) -> str:
 
 def credential(told: dict[str, str]) -> str:
     """A SipCredential."""
-    inner = "".join(f"<{tag}>{escape(text)}</{tag}>" for tag, text in told.items() if text or tag == "Hash1b")
+    inner = "".join(
+        f"<{tag}>{escape(text)}</{tag}>" for tag, text in told.items() if text or tag in ("Hash1", "Hash1b")
+    )
     return f"<SipCredential>{inner}</SipCredential>"
 
 

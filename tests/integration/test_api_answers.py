@@ -256,7 +256,9 @@ def test_an_echo_of_something_else_tells_nothing(
     body = response(f"<ValidSipCredentials>{echo}{good}</ValidSipCredentials><Errors>{errors}</Errors>")
     with served(always(Told(201, body)), naps) as (_, api):
         answer = api.create(Family.ACCOUNT, REALM, [ALICE, BOB], permits)
-    assert answer == Answer((Echo("9", "bob", REALM.host, BOB.hash1),))
+    assert answer.accepted == (Echo("9", "bob", REALM.host, BOB.hash1),)
+    assert answer.refused == ()
+    assert answer.contradicted == (frozenset() if "stranger" in echo else {"alice"})
 
 
 def test_an_echo_of_what_was_sent(naps: Naps, permits: Permits) -> None:
@@ -291,7 +293,9 @@ def told_of_alice(naps: Naps, permits: Permits, told: dict[str, str], more: str 
 @pytest.mark.parametrize("lie", LIES)
 def test_an_echo_that_contradicts_what_was_sent(naps: Naps, permits: Permits, lie: dict[str, str]) -> None:
     """All that was sent is held against all that is echoed, and nothing is no digest."""
-    assert told_of_alice(naps, permits, WHOLE | lie).accepted == ()
+    answer = told_of_alice(naps, permits, WHOLE | lie)
+    assert answer.accepted == ()
+    assert answer.contradicted == {"alice"}
 
 
 @pytest.mark.parametrize("left_out", [tag for tag in WHOLE if tag != "UserName"])

@@ -39,6 +39,8 @@ class Registrar:
         self.after: Callable[[Batch], object] = lambda batch: None
         self.looking: Callable[[str], object] = lambda composite: None
         self.echo: Callable[[Echo], Echo | None] = lambda echo: echo
+        self.contradicted: frozenset[str] = frozenset()
+        """Names of which every answer says that they are stored otherwise than they were sent."""
         self.error: Callable[[EntryError], EntryError | None] = lambda error: error
         self.lag = 0
         """Look-ups that still don't see what is there, unless it is expected to be there."""
@@ -63,7 +65,9 @@ class Registrar:
         self.after(batch)
         accepted = (self.echo(answer) for answer in answers if isinstance(answer, Echo))
         refused = (self.error(answer) for answer in answers if isinstance(answer, EntryError))
-        return Answer(tuple(filter(None, accepted)), tuple(filter(None, refused)))
+        return Answer(
+            tuple(filter(None, accepted)), tuple(filter(None, refused)), contradicted=self.contradicted
+        )
 
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
         """What is stored under the name, whatever its case."""

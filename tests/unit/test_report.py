@@ -108,7 +108,10 @@ def test_the_summary(ledger: Ledger, job: Job) -> None:
     folder = report.folder_of(job)
     found = report.write(ledger, opened, stopped, folder)
     assert json.loads((folder / SUMMARY).read_text("utf-8")) == found
+    # One chunk was still claimed, so its open row may have been sent; the other was never begun.
     assert found["counts"] == {"created": 1, "failed": 1, "unknown": 1, "unprocessed": 1}
+    told = [(line["bw__status"], line["bw__error_code"]) for line in records(folder / RESULTS)]
+    assert sorted(told)[2:] == [("unknown", "unconfirmed"), ("unprocessed", "")]
     assert (found["state"], found["why"]) == ("stopped", "max_failed: 3 rows are failed")
     assert found["roster"] == {"name": Facts().name, "sha256": Facts().sha256, "rows": 4}
     assert found["realms"][0] == HOST

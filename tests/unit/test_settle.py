@@ -195,6 +195,18 @@ def test_an_echo_in_another_case_than_what_is_stored() -> None:
     assert posted(api, rows_of("alice")).told() == {2: UNPROVEN}
 
 
+def test_stored_otherwise_than_it_was_sent() -> None:
+    """The answer calls it stored, with another digest: told so, and that it may be this job's."""
+    api = Registrar()
+
+    def mangle(batch: Batch) -> None:
+        api.stored = {place: replace(one, hash1b="c1" * 16) for place, one in api.stored.items()}
+
+    api.after, api.echo = mangle, lambda echo: None
+    api.contradicted = frozenset({"alice"})
+    assert posted(api, rows_of("alice")).told() == {2: (Status.EXISTS, "digest_differs;origin_unknown")}
+
+
 # Names that exist
 
 

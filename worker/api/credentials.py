@@ -224,7 +224,7 @@ def _may_be(told: str, wanted: str) -> bool:
 
 
 def _believed(answer: Answer, batch: Sequence[Credential], realm_id: str) -> Answer:
-    """The answer without what contradicts itself or the list that was sent: such an entry is not told.
+    """The answer without what contradicts itself or the list that was sent: of such an entry only the name.
 
     ``realm_id``: of the realm that the path names; empty: of none.
     """
@@ -243,7 +243,9 @@ def _believed(answer: Answer, batch: Sequence[Credential], realm_id: str) -> Ans
     def is_plain(error: EntryError) -> bool:
         return by_hash.get(error.hash1, error.composite.casefold()) not in told
 
-    return Answer(tuple(filter(is_true, answer.accepted)), tuple(filter(is_plain, answer.refused)))
+    accepted = tuple(filter(is_true, answer.accepted))
+    contradicted = told.keys() & sent.keys() - {echo.composite.casefold() for echo in accepted}
+    return Answer(accepted, tuple(filter(is_plain, answer.refused)), contradicted=frozenset(contradicted))
 
 
 def _echoes(echo: Echo, sent: Credential) -> bool:

@@ -90,6 +90,8 @@ class Settling:
         self._learn = learn
         self._earlier = earlier_attempts
         self._posted: Counter[int] = Counter()
+        self._contradicted: set[int] = set()
+        """Lines of rows that an answer calls stored, and otherwise than they were sent."""
         self.in_doubt: set[int] = set()
         """Lines that were, or may have been, sent and whose answer is still missing."""
 
@@ -187,6 +189,7 @@ class Settling:
     def _settle(self, rows: Sequence[ChunkRow], answer: Answer) -> None:
         by_name = {row.composite.casefold(): row for row in rows}
         by_hash = {self._credential(row).hash1: row for row in rows} if answer.refused else {}
+        self._contradicted |= {by_name[name].line for name in answer.contradicted & by_name.keys()}
         outcomes, respelt, refused = [], [], []
         for echo in answer.accepted:
             row = by_name.pop(echo.composite.casefold(), None)
@@ -261,8 +264,9 @@ class Settling:
     def _compared(self, row: ChunkRow, stored: Stored, *, sent: bool) -> Outcome:
         """What the service holds against what was wanted (the statuses' meanings: docs/errors.md)."""
         differs = differences(self._credential(row), stored)
-        if sent and differs == (CASE,):  # this job may have made it, and the service spelt it otherwise
-            differs = (CASE, ORIGIN_UNKNOWN)
+        # This job may have made it, and the service put it down otherwise.
+        if (sent and differs == (CASE,)) or (differs and row.line in self._contradicted):
+            differs = (*differs, ORIGIN_UNKNOWN)
         if differs:
             return self._outcome(row, Status.EXISTS, ";".join(differs), explained(differs, stored), stored.id)
         if sent:
