@@ -79,7 +79,7 @@ class Judge:
             left = not self._as_before(row, held) if row.before else held.made_by == MINE
             if outcome.status in (Status.CREATED, Status.UPDATED) and left and not touched:
                 wrong.append(f"{told}: it is still there")
-            # Put down otherwise than it was sent, and no answer that says so: nobody can tell it from another's.
+            # Put down otherwise than it was sent, and no answer that says so: nobody can tell whose it is.
             strange = row.composite in self.account.mangled and outcome.code == "digest_differs"
             if left and not touched and not strange and (result is None or result.result != "kept"):
                 wrong.append(f"{told}: left without a word")

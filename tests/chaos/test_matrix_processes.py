@@ -147,8 +147,8 @@ def test_a_row_that_kills_its_worker(fleet: Fleet) -> None:
     """
     fleet.worker(SIPROSTER_FAILPOINTS="row/ext2=kill")
     job = fleet.begin(users(4))
-    assert fleet.finish(job) == {"created": 3, "failed": 1}
-    (crashed,) = (outcome for outcome in fleet.outcomes(job) if outcome.status == "failed")
+    assert fleet.finish(job) == {"created": 3, "unknown": 1}
+    (crashed,) = (outcome for outcome in fleet.outcomes(job) if outcome.status == "unknown")
     assert (crashed.line, crashed.code) == (4, "crashed")
     assert holds(fleet.sandbox, [user for user in users(4) if user.name != "ext2"])
     (alone,) = (chunk for chunk in fleet.chunks(job) if chunk["troubled"])

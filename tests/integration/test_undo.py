@@ -327,20 +327,6 @@ def test_a_deletion_that_was_not_done(ledger: Ledger) -> None:
     assert api.stored == {}
 
 
-def test_a_row_that_crashed_on_its_way(ledger: Ledger) -> None:
-    """It may have been made: found with the job's digests, it is named."""
-    api, rows = Registrar(), rows_of(1)
-    job = start_job(ledger, rows, looked=True)
-    claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
-    assert claim is not None
-    ledger.chunks.record(claim, [Outcome(2, Status.FAILED, code="crashed")], 60)
-    ledger.chunks.end(claim, claim.sealed, 60, 0, 0)
-    ledger.jobs.finish(job.id)
-    api.holds(Credential("user2", "", HOST, *digests_of(rows[0])))
-    assert undo(ledger, job, api) == {2: UNPROVEN}
-    assert undo(ledger, job, api, include_unproven=True) == {2: REMOVED}
-
-
 def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[ChunkRow], *, looked: bool) -> Job:
     """A job cancelled after its worker died between the service's answer and the ledger."""
     job = start_job(ledger, rows, looked=looked, batch_size=2)

@@ -196,7 +196,8 @@ class _ChunkDelivery:
         rows = self._open_rows()
         if len(rows) == 1 and self._claim.deaths >= DEADLY:
             text = f"workers died {self._claim.deaths} times over this row alone; please report it"
-            self._record([Outcome(rows[0].line, Status.FAILED, "", "crashed", text, self._claim.attempts)])
+            # Unknown: one of them may have sent it.
+            self._record([Outcome(rows[0].line, Status.UNKNOWN, "", "crashed", text, self._claim.attempts)])
         if len(rows) < 2 or not self._claim.deaths:
             return
         moved = rows[len(rows) // 2 :]

@@ -37,14 +37,14 @@ _DOUBTED = text("""
     SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
         (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
         OR EXISTS (SELECT 1 FROM outcomes o
-            WHERE o.job = :job AND o.chunk = seq AND (o.status = 'unknown' OR o.code = 'crashed')))
+            WHERE o.job = :job AND o.chunk = seq AND o.status = 'unknown'))
     ORDER BY seq DESC""")
 # What it may have made, and what nobody can look at: no proof, or its row is not sealed any more.
 _KEEP_REST = text("""
     INSERT INTO undone (job, line, result, code, error)
     SELECT o.job, o.line, 'kept', 'origin_unknown', :error FROM outcomes o
     WHERE o.job = :job AND (o.code LIKE '%origin_unknown%'
-            OR ((o.status = 'unknown' OR o.code = 'crashed') AND EXISTS (
+            OR (o.status = 'unknown' AND EXISTS (
                 SELECT 1 FROM chunks c WHERE c.job = o.job AND c.seq = o.chunk AND c.sealed IS NULL)))
         AND NOT EXISTS (SELECT 1 FROM undone u WHERE u.job = o.job AND u.line = o.line)""")
 _SHREDDED = text("""
@@ -58,10 +58,7 @@ _REVERSED = text("""
     WHERE u.job = :job AND u.result IN ('removed', 'restored')
         AND o.status IN ('created', 'updated', 'unchanged')""")
 _CHUNK = text("SELECT state, doubt, sealed FROM chunks WHERE job = :job AND seq = :seq")
-_STATUSES = text("SELECT line, status, code FROM outcomes WHERE job = :job AND chunk = :seq")
-
-_OPEN = "unknown"
-"""Status of a row that nothing has settled; one that crashed the program may have been sent, too."""
+_STATUSES = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class Doubtful:
     def holds(self, line: int) -> bool:
         """Whether a row is one of those."""
         status = self.statuses.get(line)
-        return status == _OPEN or (status is None and (self.doubt is None or line in self.doubt))
+        return status == "unknown" or (status is None and (self.doubt is None or line in self.doubt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +181,7 @@ class Undoing:
         with self._store.read() as connection:
             key = {"job": job, "seq": seq}
             chunk = connection.execute(_CHUNK, key).one()
-            statuses = {
-                row.line: _OPEN if row.code == "crashed" else row.status
-                for row in connection.execute(_STATUSES, key)
-            }
+            statuses = {row.line: row.status for row in connection.execute(_STATUSES, key)}
         if chunk.state == "ended":
             doubt: frozenset[int] | None = frozenset()
         elif chunk.state == "claimed" or chunk.doubt == EVERY_ROW:
