@@ -351,13 +351,22 @@ def _name(fields: dict[str, str], *digests: str) -> str:
 
 def _echo(entry: etree._Element) -> Echo:
     fields = _fields(entry)
-    name = _name(fields, _digest(fields, "Hash1"), _digest(fields, "Hash1b"))
-    hash1, hash1b = (_digest(fields, tag) if tag in fields else None for tag in ("Hash1", "Hash1b"))
-    realm, application, realm_id = (
-        (text if _is_value(text) else "") if (text := fields.get(tag)) is not None else None
-        for tag in ("Realm", "HttpVoiceV2AppId", "RealmId")
+    hash1, hash1b = _digest(fields, "Hash1"), _digest(fields, "Hash1b")
+    return Echo(
+        _id(fields),
+        _name(fields, hash1, hash1b),
+        _told_value(fields, "Realm"),
+        hash1 if "Hash1" in fields else None,
+        hash1b if "Hash1b" in fields else None,
+        _told_value(fields, "HttpVoiceV2AppId"),
+        _told_value(fields, "RealmId"),
     )
-    return Echo(_id(fields), name, realm, hash1, hash1b, application, realm_id)
+
+
+def _told_value(fields: dict[str, str], tag: str) -> str | None:
+    """Return the element's value, empty where it can't be one; None: it was left out."""
+    text = fields.get(tag)
+    return text if text is None or _is_value(text) else ""
 
 
 def _entry_error(error: etree._Element) -> EntryError:

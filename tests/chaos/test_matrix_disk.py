@@ -43,7 +43,9 @@ def test_the_ledgers_disk_is_full(office: Program, sandbox: Sandbox) -> None:
     assert "Traceback" not in ended.stderr
     sandbox.knobs(latency=0)
     (job,) = (found["job"] for found in office.run("jobs", "--json").json)
-    assert run(office, "resume", job)["counts"] == {"created": 30}
+    counts = run(office, "resume", job)["counts"]
+    # What was answered and could not be kept was found again, and no answer names it any more.
+    assert counts["created"] + counts.get("unchanged", 0) == 30
     assert holds(sandbox, users(30))
     assert made_once(sandbox)
 

@@ -214,7 +214,7 @@ def test_a_second_job_is_refused_and_told(ledger: Ledger, other_ledger: Ledger) 
     """One writing job a host and account: the second one names the first, and leaves nothing behind."""
     first, second = make_job(), make_job()
     ledger.jobs.begin(first, "desk:41")
-    with pytest.raises(JobBusy, match=rf"job {first.id} is writing .*\(desk:41\)") as busy:
+    with pytest.raises(JobBusy, match=rf"job {first.id} is writing .*\(process 41 on desk\)") as busy:
         other_ledger.jobs.begin(second, "other:1")
     assert f"cancel {first.id}" in busy.value.hint
     assert ledger.jobs.newest() == [first.id]

@@ -269,7 +269,7 @@ def test_an_account_that_another_job_took_is_told(file_ledger: Ledger, clock: Cl
     clock.advance(WRITER_LEASE + 1)
     other = start_job(file_ledger, [QUICK])
     assert looked(file_ledger, job).startswith(
-        f"waiting for the account: job {other.id} writes to 9900001 (host:1), "
+        f"waiting for the account: job {other.id} writes to 9900001 (process 1 on host), "
     )
 
 

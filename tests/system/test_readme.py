@@ -228,7 +228,9 @@ def several_hosts(reader: Reader) -> None:
     reader.in_place = {user.name for user in [*users(20), *more]}
     reader.substitutions = {
         "rediss://siproster:PASSWORD@redis.example.net:6379/0": url.replace("//", "//siproster:PASSWORD@"),
-        "postgresql://siproster:PASSWORD@db.example.net/siproster": reader.fixture("postgres_url"),
+        "postgresql://siproster:PASSWORD@db.example.net/siproster?sslmode=verify-full": reader.fixture(
+            "postgres_url"
+        ),
         "siproster worker": "siproster worker &",
         "siproster scheduler": "siproster scheduler &",
     }

@@ -40,11 +40,14 @@ def test_a_default_realm_is_made_only_when_asked(office: Program) -> None:
     }
 
 
-def test_a_list_tells_every_realm(office: Program) -> None:
+def test_a_list_tells_every_realm(office: Program, sandbox: Sandbox) -> None:
     """The table for people holds each realm's whole host name, its state and its number of credentials."""
     (realm,) = office.run("realm", "list", "--json").json
     listed = office.run("realm", "list")
-    assert (listed.code, listed.stderr) == (0, "")
+    assert (listed.code, listed.stderr) == (
+        0,
+        f"signing in at {sandbox.url} (BW_API_URL, from environment)\n",
+    )
     heading, line = listed.stdout.splitlines()
     assert heading.split() == ["realm", "id", "state", "default", "credentials"]
     assert line.split() == [realm["realm"], realm["id"], "ACTIVE", "yes", "0"]

@@ -325,6 +325,6 @@ def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
 
 def test_people_are_shown_machine_and_process() -> None:
     """Without the start, also of a machine whose name has dots."""
-    assert shown("desk.example:17.998877") == "desk.example:17"
-    assert shown("desk:17") == "desk:17"
+    assert shown("desk.example:17.998877") == "process 17 on desk.example"
+    assert shown("desk:17") == "process 17 on desk"
     assert shown("sweep") == "sweep"

@@ -250,10 +250,12 @@ def _believed(answer: Answer, batch: Sequence[Credential], realm_id: str) -> Ans
 
 def _echoes(echo: Echo, sent: Credential) -> bool:
     """Whether an echo shows what was sent. What it leaves out is not known; what it holds empty differs."""
-    told = ((echo.realm, sent.realm), (echo.hash1, sent.hash1), (echo.hash1b, sent.hash1b))
-    if any(shown is not None and not _same(shown, wanted) for shown, wanted in told):
-        return False
-    return not sent.application or echo.application is None or _same(echo.application, sent.application)
+    return (
+        (echo.realm is None or _same(echo.realm, sent.realm))
+        and (echo.hash1 is None or _same(echo.hash1, sent.hash1))
+        and (echo.hash1b is None or _same(echo.hash1b, sent.hash1b))
+        and (not sent.application or echo.application is None or _same(echo.application, sent.application))
+    )
 
 
 def _identity(entry: Stored) -> str:
