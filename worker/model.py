@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 LONGEST_REALM: Final = 64
-"""Characters of a realm's host name, id or short name (API description, section 4)."""
+"""Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
 
 _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM}}}").fullmatch
 
@@ -24,7 +24,7 @@ def utc_now() -> dt.datetime:
 
 
 class Family(StrEnum):
-    """The two families of endpoint of the Registrar API (API description, section 4)."""
+    """The two families of endpoint of the Registrar API (docs/bandwidth-api.md#credentials)."""
 
     ACCOUNT = "account"
     """``/accounts/{a}/sipcredentials``: a name is unique on the account."""
@@ -201,7 +201,7 @@ class Row:
 
     @property
     def composite(self) -> str:
-        """The name that the digests are made from (API description, section 2)."""
+        """The name that the digests are made from (docs/bandwidth-api.md#digests)."""
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
@@ -219,7 +219,7 @@ class Realm:
 
 
 def can_name_a_realm(ref: str) -> bool:
-    """Return whether ``ref`` can be a realm's id, host name or short name (API description, section 3).
+    """Return whether ``ref`` can be a realm's id, host name or short name (docs/bandwidth-api.md#realms).
 
     No source says what an id looks like; all that were seen are digits.
     """

@@ -1,4 +1,4 @@
-"""Rows to XML, XML to answers: bytes in, bytes out. Elements, their order: API description, sections 3 and 4.
+"""Rows to XML, XML to answers: bytes in, bytes out. Elements, their order: docs/bandwidth-api.md.
 
 What comes in is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, size
 and number of elements are bounded, and an answer whose root element is not what was asked for is none, since
@@ -34,7 +34,7 @@ SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes of the largest body that is parsed: some ten times a page of 5,000 credentials."""
 
 PAGE_SIZE = 500
-"""Entries of a list's page where the service does not say (API description, section 4)."""
+"""Entries of a list's page where the service does not say (docs/bandwidth-api.md#credentials)."""
 
 _TEXT_LIMIT = 500
 _MOST_TAGS = 1_000_000
@@ -336,7 +336,7 @@ def _can_be_called(name: str, *digests: str) -> bool:
 
 
 def _composite(fields: dict[str, str]) -> str:
-    # Reads give UserName and Domain, or user@domain in UserName (API description, section 4).
+    # Reads give UserName and Domain, or user@domain in UserName (docs/bandwidth-api.md#credentials).
     user, domain = fields.get("UserName", ""), fields.get("Domain", "")
     if not domain or ("@" in user and user.casefold().endswith("@" + domain.casefold())):
         return user

@@ -29,7 +29,7 @@ class User:
     """The short name of the realm it belongs on."""
 
     def digests(self, host: str) -> Digests:
-        """Hash1 and Hash1b on the realm of this host name (API description, section 2)."""
+        """Hash1 and Hash1b on the realm of this host name (docs/bandwidth-api.md#digests)."""
         return (
             hashlib.md5(f"{self.name}:{host}:{self.password}".encode(), usedforsecurity=False).hexdigest(),
             hashlib.md5(

@@ -19,7 +19,7 @@ BOB = ("817d76e91aad032a8c272229f468bfb2", "39679d2a73c2e1ea719621bc0d8fdac8")
 
 
 def digests(name: str, realm: str, password: str) -> tuple[str, str]:
-    """Hash1 and Hash1b as the API description has them (section 2)."""
+    """Hash1 and Hash1b as the service makes them (docs/bandwidth-api.md#digests)."""
     texts = (f"{name}:{realm}:{password}", f"{name}@{realm}:{realm}:{password}")
     one, other = (hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() for text in texts)
     return one, other

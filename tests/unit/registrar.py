@@ -1,4 +1,4 @@
-"""A registrar that keeps what it is sent and answers as the API description says (section 4)."""
+"""A registrar that keeps what it is sent, and answers as the service (docs/bandwidth-api.md#credentials)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIP credentials of both families: created in lists, listed, and one by one (API description, section 4)."""
+"""SIP credentials of both families: created in lists, listed, one by one (docs/bandwidth-api.md#credentials)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that says what a refusal of the service means for the caller (API description, section 4)."""
+"""The one place that says what a refusal means for the caller (docs/bandwidth-api.md#codes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Realms: found by id, host name or short name, made, changed and deleted (API description, section 3)."""
+"""Realms: found by id, host name or short name, made, changed and deleted (docs/bandwidth-api.md#realms)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from worker.errors import AuthenticationRefused, SiprosterError
 
 TOKEN_PATH = "/api/v1/oauth2/token"  # noqa: S105  a path
 DEFAULT_LIFE = 3600.0
-"""Seconds that a token lives where the answer doesn't say (API description, section 1)."""
+"""Seconds that a token lives if the answer doesn't say (docs/bandwidth-api.md#hosts-and-authentication)."""
 
 EARLY = 60.0
 """Seconds before its end that a token is renewed; at half its life where it lives less than twice that."""

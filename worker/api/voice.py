@@ -1,4 +1,4 @@
-"""Calls on the Voice API, in JSON: placed once, read as often as one likes (API description, section 5)."""
+"""Calls on the Voice API, in JSON: placed once, read often (docs/bandwidth-api.md#calling)."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from worker.srv import check_address
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _USER = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+(@[A-Za-z0-9._\-!$&*+=~]+)*")
-"""What a stored user's name can be (API description, section 4)."""
+"""What a stored user's name can be (docs/bandwidth-api.md#field-rules)."""
 _LONGEST_USER = 65
 _LONGEST_URL = 2048
 

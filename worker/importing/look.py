@@ -20,7 +20,7 @@ from worker.importing.realms import JobRealms
 from worker.model import Family, Options, Realm, Row, Stored
 
 _PAGE = 500
-"""Entries of one page of a list (API description, section 4)."""
+"""Entries of one page of a list (docs/bandwidth-api.md#lists)."""
 
 _UNSURE = frozenset({"bad_characters", "field_count", "malformed", "spreadsheet_damage", "too_long"})
 """Codes of rows whose user name may not be the one that is meant."""

@@ -40,7 +40,7 @@ OfHost = Callable[[Place, Transport], Awaitable[list[Address]]]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long a realm's name may take to exist: it may lag behind the realm (API description, section 3).
+    """How long a realm's name may take to exist: it may lag behind the realm (docs/bandwidth-api.md#realms).
 
     ``tell`` is given a sentence that says what is waited for and until when.
     """

@@ -1,4 +1,4 @@
-"""Whether a row can be sent, by the service's own field rules (API description, section 4).
+"""Whether a row can be sent, by the service's own field rules (docs/bandwidth-api.md#field-rules).
 
 The one place that decides it, for rows of a file and for rows that come again. All of a row's
 problems are told, each with its field, its position and what is allowed.

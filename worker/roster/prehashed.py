@@ -1,7 +1,7 @@
 """Digests that a roster brings in place of a password: good for the very name and realm they were made of.
 
 Here is decided what the row itself tells. Whether its realm is the one they were made for, only the account
-can tell (importing.plan). Source: the rules for legacy exports, and the API description, section 2.
+can tell (importing.plan). Source: the rules for legacy exports, and docs/bandwidth-api.md#digests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The credential resources of both families (API description, section 4).
+"""The credential resources of both families (docs/bandwidth-api.md#credentials).
 
 The account family names a credential by its composite, the realm family by its id; everything
 else they share. A path with ``realm`` in its parameters belongs to the realm family.

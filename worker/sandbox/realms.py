@@ -1,4 +1,4 @@
-"""The realm resources (API description, section 3)."""
+"""The realm resources (docs/bandwidth-api.md#realms)."""
 
 from __future__ import annotations
 

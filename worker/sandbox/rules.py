@@ -1,4 +1,4 @@
-"""What an entry's elements may be; every refusal with its code (API description, section 4)."""
+"""What an entry's elements may be; every refusal with its code (docs/bandwidth-api.md#field-rules)."""
 
 from __future__ import annotations
 

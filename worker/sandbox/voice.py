@@ -1,4 +1,4 @@
-"""The Voice resources: calls, and what becomes of them (API description, section 5). JSON both ways.
+"""The Voice resources: calls, and what becomes of them (docs/bandwidth-api.md#calling). JSON both ways.
 
 A call's whole fate is settled when it is placed; its state follows from the clock.
 """

@@ -1,4 +1,4 @@
-"""The registrar: one REGISTER, one answer (RFC 3261, section 10.3; API description, section 2)."""
+"""The registrar: one REGISTER, one answer (RFC 3261, section 10.3; docs/bandwidth-api.md#digests)."""
 
 from __future__ import annotations
 
