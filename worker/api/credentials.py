@@ -1,4 +1,4 @@
-"""SIP credentials of both families: created in lists, listed, one by one (docs/bandwidth-api.md#credentials)."""
+"""SIP credentials of both families: in lists and one by one (docs/bandwidth-api.md#credentials)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from worker.errors import NotFound, UsageError
 from worker.model import Family, Realm, Stored
 
 _LONGEST = 255
-"""Characters of a name that is asked for; the service's bound is lower (docs/bandwidth-api.md#field-rules)."""
+"""Characters of a name that is asked for; its bound is lower (docs/bandwidth-api.md#field-rules)."""
 _SHOWN = 80
 
 F = TypeVar("F", bound=Callable[..., Any])
