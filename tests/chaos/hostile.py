@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from tests.unit.jobs import (
 )
 from worker import throttle
 from worker.api import Api
-from worker.errors import SiprosterError
+from worker.errors import LedgerError, SiprosterError
 from worker.importing.deliver import LEASE
 from worker.importing.packing import ChunkRow
 from worker.importing.undo import Undo
@@ -194,8 +195,7 @@ class Run:
     def _work(self, api: MortalApi) -> Job:
         """Deliver until the job has ended, or is cancelled; it is resumed as often as it stops."""
         scenario = self.scenario
-        job = start_job(self.ledger, *self._chunks(), looked=True, account=self.name, host=self.url,
-                        api=scenario.family, **scenario.options)  # fmt: skip
+        job = self._begun()
         self.account.temper, api.dies = scenario.temper, scenario.dies
         for number in range(2 * ROUNDS):
             if number == scenario.cancelled_after:
@@ -205,6 +205,15 @@ class Run:
             if not self._one_round(api, job):
                 break
         return self.ledger.jobs.get(job.id)
+
+    def _begun(self) -> Job:
+        """The job, started. Two that begin within a second get the same id once in 65,536 times."""
+        start = partial(start_job, self.ledger, *self._chunks(), looked=True, account=self.name,
+                        host=self.url, api=self.scenario.family, **self.scenario.options)  # fmt: skip
+        try:
+            return start()
+        except LedgerError:
+            return start()
 
     def _chunks(self) -> list[list[ChunkRow]]:
         """With the realm family a chunk goes to one realm."""
