@@ -22,7 +22,7 @@ _SILENT = 20
 
 
 _NO_REGISTRAR = "; an account of type BRIDGE has none, and Bandwidth can tell which type yours is"
-"""No source promises it, and none says that such an account takes a REGISTER: docs/bandwidth-api.md#realms."""
+"""No source promises it, nor says that such an account takes a REGISTER: docs/bandwidth-api.md#realms."""
 
 _AS_A_PHONE = "; --with-contact asks as a phone does"
 

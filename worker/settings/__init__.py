@@ -23,7 +23,7 @@ HOSTS = {
     "test": ("https://test.api.bandwidth.com", "https://test.voice.bandwidth.com"),
     "uat": ("https://test.api.bandwidth.com", "https://test.voice.bandwidth.com"),
 }
-"""``BW_ENVIRONMENT`` to the hosts of the API and of the Voice API (docs/bandwidth-api.md#hosts-and-authentication)."""
+"""``BW_ENVIRONMENT`` to API and Voice hosts (docs/bandwidth-api.md#hosts-and-authentication)."""
 
 _FROM_HOSTS = "BW_ENVIRONMENT="
 """How the source of a host begins that follows from the environment."""
