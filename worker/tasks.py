@@ -322,8 +322,8 @@ def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
                     if ended.wait(pause):
                         client.delete(key)
                         return
-        except Exception as error:  # whatever it is, the worker goes on; its text may name the server
-            outage.gone(type(error).__name__)
+        except Exception as error:  # whatever it is, the worker goes on
+            outage.gone(reason_of(error))
             pause = 1.0
 
 

@@ -239,3 +239,17 @@ def test_an_interrupted_job_ends_with_130(ledger: Ledger) -> None:
         paused = replace(job, state=JobState.PAUSED, why=f"{reason}: for some time")
         codes[reason] = exit_code(paused, summary(ledger, paused))
     assert codes == {"interrupted": 130, "throttled": 7, "unavailable": 5}
+
+
+def test_rows_in_doubt_have_their_code_and_are_resumed(ledger: Ledger) -> None:
+    """Rows whose answer is missing stand under `unknown` with their code; a stopped job is resumed for them."""
+    job = start_job(ledger, [make_chunk_row(line) for line in (2, 3)])
+    claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
+    assert claim is not None
+    ledger.jobs.stop(job.id, JobState.STOPPED, "authentication_refused: HTTP 403")
+    told = summary(ledger, ledger.jobs.get(job.id))
+    assert told["codes"] == {"unknown": {"unconfirmed": 2}}
+    found, commands = advice.of_status(told, Status.UNKNOWN)
+    assert [(one.code, one.rows) for one in found] == [("unconfirmed", 2)]
+    assert commands == []
+    assert f"siproster resume {job.id}" in advice.next_step(told)

@@ -10,7 +10,7 @@ from typing import Any
 from worker import codes
 from worker.codes import Cure
 from worker.importing.owners import alive
-from worker.ledger import shown
+from worker.ledger import UNCONFIRMED, shown
 from worker.model import JobState, OnExisting, Status
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
@@ -38,11 +38,15 @@ def of_status(summary: Mapping[str, Any], status: Status) -> tuple[list[Advice],
     ]
     if summary["state"] not in _OVER or summary["saved"]:
         return found, []
+    stopped = summary["state"] == JobState.STOPPED
     cures = {
-        codes.of_row(name).after(retried=retried)[1] for names in joined for name in codes.decisive(names)
+        codes.of_row(name).after(retried=retried)[1]
+        for names in joined
+        for name in codes.decisive(names)
+        if not (stopped and name == UNCONFIRMED)  # resuming asks for those
     }
     # Nothing is known to be wrong with rows without a code; those of a stopped job are resumed.
-    if sum(joined.values()) < summary["counts"][status] and summary["state"] != JobState.STOPPED:
+    if sum(joined.values()) < summary["counts"][status] and not stopped:
         cures.add(Cure.RETRY)
     commands = dict.fromkeys(_command(summary, cure) for cure in Cure if cure in cures)
     return found, [command for command in commands if command]

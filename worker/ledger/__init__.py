@@ -7,12 +7,13 @@ from collections.abc import Callable
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
-from worker.ledger.rows import Page, Rows
+from worker.ledger.rows import UNCONFIRMED, Page, Rows
 from worker.ledger.store import Store
 from worker.ledger.undo import DeedKey, Undoing, Undone
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
 __all__ = [
+    "UNCONFIRMED",
     "WRITER_LEASE",
     "Act",
     "Audit",

@@ -25,6 +25,9 @@ _OF_LINES = text("""
     SELECT line, status, credential_id, code, error, attempts FROM outcomes
     WHERE job = :job AND line IN :lines""").bindparams(bindparam("lines", expanding=True))
 # Sent, and nobody hears of it before the job goes on: given back so, or with its worker when the job ended.
+UNCONFIRMED = "unconfirmed"
+"""Code of a row that was, or may have been, sent, and whose answer is still missing."""
+
 _UNCONFIRMED = text("""
     SELECT c.seq, c.state, c.doubt, c.lines, c.attempts
     FROM chunks c JOIN jobs j ON j.id = c.job
@@ -56,7 +59,7 @@ class Page:
             return found
         if line in self.unconfirmed:
             text = "it was sent, or may have been, and the job ended before an answer to it"
-            return Outcome(line, Status.UNKNOWN, "", "unconfirmed", text, self.unconfirmed[line])
+            return Outcome(line, Status.UNKNOWN, "", UNCONFIRMED, text, self.unconfirmed[line])
         return Outcome(line, Status.UNPROCESSED)
 
 
@@ -99,6 +102,8 @@ class Rows:
         found: dict[Status, dict[str, int]] = {Status(row.status): {} for row in rows}
         for row in rows:
             found[Status(row.status)][row.code] = int(row.rows)
+        if unconfirmed := len(self.unconfirmed(job)):
+            found.setdefault(Status.UNKNOWN, {})[UNCONFIRMED] = unconfirmed
         return found
 
     def outcomes(self, job: str, first: int, last: int) -> dict[int, Outcome]:
