@@ -242,7 +242,7 @@ def test_an_interrupted_job_ends_with_130(ledger: Ledger) -> None:
 
 
 def test_rows_in_doubt_have_their_code_and_are_resumed(ledger: Ledger) -> None:
-    """Rows whose answer is missing stand under `unknown` with their code; a stopped job is resumed for them."""
+    """Rows whose answer is missing are `unknown` with their code; a stopped job is resumed for them."""
     job = start_job(ledger, [make_chunk_row(line) for line in (2, 3)])
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None

@@ -67,6 +67,8 @@ def next_step(summary: Mapping[str, Any]) -> str:
         return _plan_step(summary)
     if state in (JobState.PAUSED, JobState.STOPPED):
         return f"go on with: siproster resume {job}"
+    if state == JobState.RUNNING and summary.get("waits"):
+        return ""  # what it waits for is said instead
     if state == JobState.RUNNING:
         return f"it is at work; follow it with: siproster status {job} --follow"
     if state == JobState.PLANNING:

@@ -28,6 +28,7 @@ from worker.errors import UsageError
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
 from worker.report import folder_of
+from worker.settings.addresses import hidden
 from worker.waits import worded
 
 _PLANS = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"}
@@ -54,7 +55,8 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     """List the newest jobs of this ledger; `jobs purge` removes old ones."""
     if ctx.invoked_subcommand:
         return
-    ledger = Session(given).ledger
+    session = Session(given)
+    ledger = session.ledger
     if audit:
         _tell_audit(ledger, limit, as_json=as_json)
         return
@@ -63,7 +65,7 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
         tell_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
         return
     if not found:
-        say("no jobs yet: siproster import ROSTER")
+        say(f"no jobs yet in {hidden(session.settings.ledger)}: siproster import ROSTER")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("job", "state", "account", "rows", "not in place", "began", "by"):
@@ -146,10 +148,10 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
         wait = waits.current()
     summary = results.summary(session.ledger, job, results.folder_of(job))
     tell_summary({**summary, **({"waits": worded(wait)} if wait else {})}, as_json=as_json)
-    if job.state is JobState.RUNNING:
-        _tell_pace(job, progress)
-    if wait:
+    if wait:  # then the pace so far says nothing about the time left
         say(worded(wait), "yellow")
+    elif job.state is JobState.RUNNING:
+        _tell_pace(job, progress)
 
 
 def _is_held(ledger: Ledger, job: Job) -> bool:

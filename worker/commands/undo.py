@@ -166,10 +166,9 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
 def _tell_others(session: Session, job: Job) -> None:
     """What else belongs to it, and is not undone with it."""
     for child in session.ledger.jobs.children(job.id):
-        say(
-            f"  its rows were run again by job {child}, which has to be undone on its own, and first",
-            "yellow",
-        )
+        if session.ledger.undoing.rows(child):
+            say(f"  job {child} ran some of its rows again; undo that one first:", "yellow")
+            say(f"    siproster undo {child}", "yellow")
     if job.options.create_realm:
         say(
             f"  realm {job.options.realm} stays; delete it with: siproster realm delete {job.options.realm}",

@@ -39,7 +39,7 @@ from worker.commands.running import tell_roster
 from worker.commands.screen import tell_json
 from worker.commands.session import Session, settings_options
 from worker.commands.verdicts import tell
-from worker.errors import UsageError
+from worker.errors import Conflict, UsageError
 from worker.model import Options, utc_now
 from worker.register import AuthName, Transport
 
@@ -172,6 +172,11 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
     """The rows that the job put in place, or found there; what came of it is kept with the job."""
     job = session.ledger.jobs.get(job_id)
     session.station.check(job)
+    if job.undone or session.ledger.undoing.begun(job_id):
+        raise Conflict(
+            f"job {job_id} was undone, at least in part, so its passwords are not tried",
+            f"what was undone: siproster status {job_id}; to try a roster: siproster verify FILE",
+        )
     with roster_of(given["roster_"], job) as again:
         if again is None:
             raise UsageError(
