@@ -126,12 +126,11 @@ def absent(reply: Reply, error: SiprosterError) -> bool:
 
 
 def _own_words(reply: Reply) -> bool:
-    """Whether a refusal is told in the service's XML, with or without a code."""
+    """Return whether a refusal says something in the service's XML: a code, or a description."""
     try:
-        wire.read_refusal(reply.body)
+        return any(wire.read_status(reply.body))
     except wire.Malformed:
         return False
-    return True
 
 
 def _account_not_found(code: str, text: str) -> AccountNotFound:
