@@ -106,7 +106,8 @@ def test_a_cancelled_jobs_rows_need_no_correction(ledger: Ledger) -> None:
     ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by alice@desk")
     assert commands(ledger, job) == ["retry JOB"]
     blocked = ended(ledger, (Status.EXISTS, "digest_differs"), rows=2, account="5", on_existing="fail")
-    ledger.jobs.stop(blocked.id, JobState.CANCELLED, "exists: 1 user is there with others")
+    why = "exists: 1 user is there with another password or application"
+    ledger.jobs.stop(blocked.id, JobState.CANCELLED, why)
     assert commands(ledger, blocked) == [SET, "retry JOB --on-existing skip"]
 
 

@@ -68,7 +68,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
     """Post a roster: ROSTER is a file, - for stdin, or a URL.
 
     The whole roster is read, checked and sealed before the first credential is sent: exit code 6
-    means that nothing was written. Every row gets a line in results.csv; rows that are not in place are
+    means that nothing was sent. Every row gets a line in results.csv; rows that are not in place are
     also in failed.csv, which you can correct and give to `siproster retry`.
     """
     session = Session(given)

@@ -166,7 +166,7 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @json_option
 @settings_options
 def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
-    """Write the result files of JOB again. The exit code is that of the job."""
+    """Write the result files of JOB again. The exit code is the job's; 10 if `undo` has taken rows back."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     folder = Path(results).absolute() if results else folder_of(job)

@@ -44,7 +44,8 @@ _READING = (
     click.option(
         "--create-realm",
         is_flag=True,
-        help="Create the realm of --realm if it does not exist, and wait until it is ACTIVE.",
+        help="Create the realm of --realm if it does not exist and a row needs it; wait until it is ACTIVE"
+        " (`plan` only says so).",
     ),
     click.option(
         "--make-default", is_flag=True, help="Make the realm of --create-realm the account's default one."
@@ -149,7 +150,8 @@ _POSTING = (
         type=Finite(min=0),
         default=600.0,
         show_default=True,
-        help="How long to wait while the service, the broker, the ledger or a worker can't be reached.",
+        help="How long to wait for the service, the broker, the ledger, a worker or a busy account before"
+        " the job is paused.",
     ),
     click.option(
         "--keep-days",

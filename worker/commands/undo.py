@@ -45,7 +45,8 @@ _IN_FLIGHT = "what they change now would not be taken back"
 @click.option(
     "--include-unproven",
     is_flag=True,
-    help="Also what no answer proves to be the job's: only when nobody else has written since it began.",
+    help="Also take back users that nothing proves to be this job's (origin_unknown); safe only if nobody"
+    " else has written to the account since the job began.",
 )
 @results_option
 @yes_option
@@ -57,11 +58,10 @@ def undo(
 ) -> None:  # fmt: skip
     """Take back what JOB did, unless it was changed since.
 
-    Users that it made are deleted; those that it set get their old password and application back. Whoever
-    was changed by somebody since is kept and named, and so is whoever the job may have made or set without
-    an answer that says so (origin_unknown): another job, perhaps of another ledger, may have done it. Asks
-    first. What was cut short goes on when it is run again. Exit code 0: everything is taken back; 10: some
-    rows were kept, or failed.
+    Users it created are deleted; users it changed get their old password and application back. Users changed
+    by somebody else since are kept and listed, and so are users that no answer of the service proves to be
+    this job's work (origin_unknown). Asks first; run it again to continue after an interruption. Exit code 0:
+    everything was taken back; 10: some users were kept or failed.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)

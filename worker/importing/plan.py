@@ -109,7 +109,10 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
     if job.options.on_existing is OnExisting.FAIL and draft.tally.actions[Action.EXISTS]:
         others = draft.tally.actions[Action.EXISTS]
         users = "1 user is" if others == 1 else f"{others} users are"
-        why = f"exists: {users} there with others, so nothing was sent (--on-existing fail)"
+        why = (
+            f"exists: {users} there with another password or application, so nothing was sent"
+            " (--on-existing fail)"
+        )
         ledger.jobs.stop(job.id, JobState.CANCELLED, why)
     if ledger.jobs.state(job.id) is JobState.PLANNING:
         if draft.makes_realm:
