@@ -65,10 +65,11 @@ NOT_SENT = (
          "`--username`, `--domain` or a correction makes another user name than the one that the digests "
          "were made of", "leave the option out for these rows, or give passwords", Cure.CORRECT),
     Code("bad_characters",
-         "a user name or domain has a character that the service refuses, or the password has half a "
+         "a user name, domain or realm has a character that is not allowed there, or the password has half a "
          "character that UTF-8 can't hold",
-         "correct it (`bw__error` names character and position): letters, digits and `. _ - ! $ & * + = ~` "
-         "are allowed, and `@` in a user name without a domain", Cure.CORRECT),
+         "correct it (`bw__error` names field, character and position): letters, digits and "
+         "`. _ - ! $ & * + = ~` are allowed in user name and domain, `@` in a user name without a domain, and "
+         "letters, digits and `. _ -` in a realm", Cure.CORRECT),
     Code("too_long",
          "user name or domain has more than 32 characters, with `--api realm` both together with their `@`; "
          "or the realm more than 64",
