@@ -68,8 +68,8 @@ NOT_SENT = (
          "a user name, domain or realm has a character that is not allowed there, or the password has half a "
          "character that UTF-8 can't hold",
          "correct it (`bw__error` names field, character and position): letters, digits and "
-         "`. _ - ! $ & * + = ~` are allowed in user name and domain, `@` in a user name without a domain, and "
-         "letters, digits and `. _ -` in a realm", Cure.CORRECT),
+         "`. _ - ! $ & * + = ~` are allowed in user name and domain, `@` in a user name without a domain, "
+         "and letters, digits and `. _ -` in a realm", Cure.CORRECT),
     Code("too_long",
          "user name or domain has more than 32 characters, with `--api realm` both together with their `@`; "
          "or the realm more than 64",

@@ -25,6 +25,7 @@ from celery.worker.consumer import consumer
 from celery.worker.request import Request
 from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
+from redis.exceptions import RedisError
 
 from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
 from worker.importing.deliver import Delivery
@@ -234,7 +235,7 @@ class CeleryQueue:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, RedisError) as error:  # the last: a full Redis, at times
             raise Unavailable(
                 f"the broker does not take messages: {reason_of(error)}",
                 _BAD_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else _NO_REDIS,

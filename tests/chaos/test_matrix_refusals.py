@@ -72,6 +72,7 @@ def test_a_second_writing_job(office: Program, sandbox: Sandbox) -> None:
     process = office.start("import", roster, *SMALL)
     first = job_of(process)
     until(lambda: sandbox.credentials(), process)
+    process.send_signal(signal.SIGSTOP)  # so that it can't end before the others have asked
     assert first in refused(office, roster)
     process.send_signal(signal.SIGKILL)
     process.wait()

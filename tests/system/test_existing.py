@@ -170,7 +170,7 @@ def test_nothing_that_exists_is_changed_unasked(office: Program, sandbox: Sandbo
     assert (refused.code, "add --yes" in refused.stderr) == (6, True)
     declined = on_a_terminal(office, "n\n", *arguments)
     assert declined.returncode == 130
-    assert "1 user who exists" in declined.stderr
+    assert "1 existing user" in declined.stderr
     assert held(sandbox) == before
     assert office.run("jobs", "--json").json == []
     assert on_a_terminal(office, "y\n", *arguments).returncode == 0
