@@ -62,7 +62,7 @@ LIBRARIES: dict[str, set[str]] = {
     "kombu": {"tasks"},
     "lxml": {"wire"},
     "platformdirs": {"settings"},
-    "redis": {"throttle"},
+    "redis": {"tasks", "throttle"},
     "rich": FREE,
     "socksio": {"api"},
     "sqlalchemy": {"ledger"},
