@@ -10,6 +10,7 @@ For files that are not imported ``table`` finds their header, and ``names`` read
 
 from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, fields_of, read_again
 from worker.roster.check import Rules, realm_problems
+from worker.roster.hiding import HIDDEN, never_sent
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.secret import may_be_secret
@@ -19,6 +20,7 @@ from worker.roster.source import local_path
 __all__ = [
     "HASH1",
     "HASH1B",
+    "HIDDEN",
     "PASSWORD",
     "Name",
     "Names",
@@ -29,6 +31,7 @@ __all__ = [
     "fields_of",
     "local_path",
     "may_be_secret",
+    "never_sent",
     "open_roster",
     "read_again",
     "realm_problems",
