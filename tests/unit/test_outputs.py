@@ -9,6 +9,7 @@ import pytest
 
 from worker.commands.outputs import refuse_foreign, refuse_inputs
 from worker.errors import UsageError
+from worker.roster import local_paths
 
 HEADER = b"bw__job,bw__row,bw__status\nx,2,created\n"
 ABSENT = b"username,realm,id,application_id\n"
@@ -103,3 +104,18 @@ def test_what_siproster_has_not_written_stays(roster: Path, what: str) -> None:
     ) as caught:
         refuse_foreign([path])
     assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("scheme", ["file://", "local://", "simplecache::file://"])
+def test_a_url_names_its_file_in_both_readings(tmp_path: Path, scheme: str) -> None:
+    """What opens URLs takes the path as it is; what is percent-encoded for others names a file, too."""
+    as_it_is, decoded = tmp_path / "a%41" / "results.csv", tmp_path / "aA" / "results.csv"
+    assert local_paths(f"{scheme}{as_it_is}") == (as_it_is, decoded)
+    assert local_paths(f"{scheme}{decoded}") == (decoded,)
+
+
+def test_what_lies_elsewhere_has_no_path() -> None:
+    """Standard input and the service of others; a home is looked up in a URL as in a path."""
+    assert (local_paths("-"), local_paths("https://example.com/a.csv")) == ((), ())
+    assert local_paths("file://~/a%41") == (Path.home() / "a%41", Path.home() / "aA")
+    assert local_paths("~/a%41") == (Path.home() / "a%41",)

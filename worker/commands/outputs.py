@@ -13,7 +13,7 @@ import click
 from worker import report
 from worker.commands.session import Session
 from worker.errors import UsageError
-from worker.roster import local_path
+from worker.roster import local_paths
 from worker.settings.addresses import sqlite_path
 from worker.settings.file import NAME
 
@@ -89,8 +89,8 @@ def _inputs(session: Session, places: Sequence[str]) -> Iterator[tuple[_File, st
     for place in places:
         if place == "-":
             yield _STDIN, "standard input"
-        elif place and (path := local_path(place)):
-            yield path, place
+        elif place:
+            yield from ((path, place) for path in local_paths(place))
     if ledger := sqlite_path(session.settings.ledger):
         for end in ("", "-wal", "-shm", ".key"):
             path = ledger.with_name(f"{ledger.name}{end}")

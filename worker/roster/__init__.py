@@ -15,7 +15,7 @@ from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.secret import may_be_secret
 from worker.roster.seen import Seen
-from worker.roster.source import local_path
+from worker.roster.source import local_paths
 
 __all__ = [
     "HASH1",
@@ -29,7 +29,7 @@ __all__ = [
     "Seen",
     "corrections",
     "fields_of",
-    "local_path",
+    "local_paths",
     "may_be_secret",
     "never_sent",
     "open_roster",
