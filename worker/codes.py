@@ -170,9 +170,10 @@ WARNINGS = (
          "a carried cell contains the row's password (6 characters or more, in any case, "
          "percent-encoded, with HTML entities or in Base64) or equals a shorter one, or holds a digest "
          "(exactly 32 hexadecimal digits in a row): it is `<hidden>` in the results; in an `invalid` row "
-         "so are user name, domain and realm",
+         "so are user name, domain and realm, and the words of a reason that names them",
          "is the column a copy of the password? Then take it out of the roster; passwords of fewer than "
-         "4 characters, and those that equal the user name or domain, hide nothing"),
+         "4 characters, and those that equal the user name or, in a row that can be sent, the domain, "
+         "hide nothing"),
     Code("several_at_signs", "more than one `@` in the user name", "check that it is intended"),
     Code("column_ambiguous", "more than one column may be the field; the first is taken",
          "`--map FIELD=COLUMN`"),

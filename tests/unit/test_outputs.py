@@ -9,10 +9,27 @@ import pytest
 
 from worker.commands.outputs import refuse_foreign, refuse_inputs
 from worker.errors import UsageError
+from worker.roster import local_paths
 
+HEADER = b"bw__job,bw__row,bw__status\nx,2,created\n"
+ABSENT = b"username,realm,id,application_id\n"
+SUMMARY = b'{\n  "job": "20261122-224612-staff-7f3a",\n'
 WRITTEN = [
-    b"bw__job,bw__row\n", b'\xef\xbb\xbf"bw__job";"bw__row"\r\n', "\ufeffbw__row\tx".encode("utf-16"),
-    b"username,realm,id,application_id\n", b'{\n  "job": "20261122-224612-staff-7f3a"', b"",
+    *((name, HEADER) for name in ("results.csv", "failed.csv", "plan.csv", "undo.csv")),
+    ("results.csv", b'\xef\xbb\xbf"bw__job";"bw__row"\r\n'),
+    *(("results.csv", "\ufeffbw__job\tx".encode(code)) for code in ("utf-16-le", "utf-16-be")),
+    ("verify.csv", b"bw__row,bw__username\n"), ("absent.csv", ABSENT),
+    ("absent.csv", b'"username";"realm";"id";"application_id"\r\nbob'), ("summary.json", SUMMARY),
+    *((name, b"") for name in ("results.csv", "summary.json", "absent.csv")),
+]  # fmt: skip
+FOREIGN = [
+    ("results.csv", b'"name","job"\n"bob","welder"\n'), ("results.csv", SUMMARY), ("results.csv", ABSENT),
+    ("results.csv", b"name,bw__job\n"), ("results.csv", b"bw__jobs,x\n"),
+    ("results.csv", b"note\nbw__job,x\n"), ("summary.json", b'{"job": "welder"}'),
+    ("failed.csv", b"bw__row,bw__username\n"), ("absent.csv", b"username,realm,id,application_id,note\n"),
+    ("absent.csv", HEADER), ("verify.csv", b"x,bw__row\n"), ("summary.json", HEADER),
+    ("summary.json", b'{"people": [{"job": "welder"}]}'), ("summary.json", b'[{"job": "x"}]'),
+    ("summary.json", b'{"job": 7}'),
 ]  # fmt: skip
 
 
@@ -53,11 +70,21 @@ def test_a_folder_of_the_files_name_is_no_input(tmp_path: Path) -> None:
     refuse_inputs([tmp_path, Path(os.devnull)], [(tmp_path, "a folder"), (Path(os.devnull), "nothing")])
 
 
-@pytest.mark.parametrize("content", WRITTEN)
-def test_a_result_file_may_be_written_again(roster: Path, content: bytes) -> None:
+@pytest.mark.parametrize(("name", "content"), WRITTEN)
+def test_a_result_file_may_be_written_again(tmp_path: Path, name: str, content: bytes) -> None:
     """Any job's, also saved by a spreadsheet, and one that is empty."""
-    roster.write_bytes(content)
-    refuse_foreign([roster, roster.with_name("none.csv")])
+    path = tmp_path / name
+    path.write_bytes(content)
+    refuse_foreign([path, tmp_path / "none.csv"])
+
+
+@pytest.mark.parametrize(("name", "content"), FOREIGN)
+def test_a_mark_counts_in_its_own_file_and_place_alone(tmp_path: Path, name: str, content: bytes) -> None:
+    """Words of ours somewhere in another table, or in a file of another name, say nothing."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="was not written by siproster"):
+        refuse_foreign([path])
 
 
 @pytest.mark.parametrize("what", ["a table", "a folder", "a pipe", "a link to nothing", "a link to a table"])
@@ -77,3 +104,18 @@ def test_what_siproster_has_not_written_stays(roster: Path, what: str) -> None:
     ) as caught:
         refuse_foreign([path])
     assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("scheme", ["file://", "local://", "simplecache::file://"])
+def test_a_url_names_its_file_in_both_readings(tmp_path: Path, scheme: str) -> None:
+    """What opens URLs takes the path as it is; what is percent-encoded for others names a file, too."""
+    as_it_is, decoded = tmp_path / "a%41" / "results.csv", tmp_path / "aA" / "results.csv"
+    assert local_paths(f"{scheme}{as_it_is}") == (as_it_is, decoded)
+    assert local_paths(f"{scheme}{decoded}") == (decoded,)
+
+
+def test_what_lies_elsewhere_has_no_path() -> None:
+    """Standard input and the service of others; a home is looked up in a URL as in a path."""
+    assert (local_paths("-"), local_paths("https://example.com/a.csv")) == ((), ())
+    assert local_paths("file://~/a%41") == (Path.home() / "a%41", Path.home() / "aA")
+    assert local_paths("~/a%41") == (Path.home() / "a%41",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from worker import report
 from worker.commands.session import Session
 from worker.errors import UsageError
-from worker.roster import local_path
+from worker.roster import local_paths
 from worker.settings.addresses import sqlite_path
 from worker.settings.file import NAME
 
@@ -20,8 +21,16 @@ OF_JOB = (report.RESULTS, report.FAILED, report.SUMMARY)
 """The result files of every job."""
 
 _HEAD = 4096
-_MARKS = (b"bw__", b"username,realm,id,application_id", b"username;realm;id;application_id", b'"job"')
-"""What stands at the beginning of a result file, also of one that a spreadsheet has saved."""
+_BOM = rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?"
+_of_a_table = re.compile(_BOM + rb'("?)bw__job\1[,;\t\r\n]').match
+_MARKS = {
+    "verify.csv": re.compile(_BOM + rb'("?)bw__row\1[,;\t\r\n]').match,
+    report.ABSENT: re.compile(
+        _BOM + rb'("?)username\1([,;\t])\1realm\1\2\1id\1\2\1application_id\1(?:[\r\n]|\Z)'
+    ).match,
+    report.SUMMARY: re.compile(rb'\s*\{\s*"job"\s*:\s*"[0-9]{8}-[0-9]{6}-[^"\s]+"\s*[,}]').match,
+}
+"""The beginning of a result file, by its name, also as a spreadsheet saves it; else ``_of_a_table``."""
 
 _File = Path | int
 """A path, or the descriptor of an open stream."""
@@ -80,8 +89,8 @@ def _inputs(session: Session, places: Sequence[str]) -> Iterator[tuple[_File, st
     for place in places:
         if place == "-":
             yield _STDIN, "standard input"
-        elif place and (path := local_path(place)):
-            yield path, place
+        elif place:
+            yield from ((path, place) for path in local_paths(place))
     if ledger := sqlite_path(session.settings.ledger):
         for end in ("", "-wal", "-shm", ".key"):
             path = ledger.with_name(f"{ledger.name}{end}")
@@ -106,4 +115,4 @@ def _is_result_file(path: Path) -> bool:
             head = file.read(_HEAD).replace(b"\0", b"")  # UTF-16, as a spreadsheet may save it
     except OSError:
         return False
-    return not head or any(mark in head for mark in _MARKS)
+    return not head or bool(_MARKS.get(path.name, _of_a_table)(head))

@@ -10,7 +10,7 @@ from worker.importing.packing import NO_REALM
 from worker.importing.prehashed import held_against, named
 from worker.importing.realms import JobRealms
 from worker.model import Family, Problem, Row
-from worker.roster import Seen
+from worker.roster import HIDDEN, Seen, never_sent
 
 PAGE = 1000
 """Rows in one page of the ledger, and in one look at what was seen already."""
@@ -40,12 +40,14 @@ def check(
             seen.first_lines([(_name(one, family), one.row.line) for one in placed])
         source = iter(rows)
         while page := list(itertools.islice(source, PAGE)):
-            yield _without_doubles([_placed(row, realms) for row in page], seen, family)
+            found = _without_doubles([_placed(row, realms) for row in page], seen, family)
+            # Here, since no row becomes invalid later: reading hides only in what it finds wrong itself.
+            yield [replace(c, row=never_sent(c.row)) if c.row.problems else c for c in found]
 
 
 def _placed(row: Row, realms: JobRealms | None) -> Checked:
     row = named(row)
-    if realms is None or (row.problems and not row.realm):
+    if realms is None or (row.problems and row.realm in ("", HIDDEN)):
         return Checked(row, NO_REALM)
     key = realms.key(row.realm)
     if isinstance(key, Problem):
@@ -85,5 +87,5 @@ def _told(checked: Checked, first: int) -> Checked:
     row = checked.row
     if first == row.line:
         return checked
-    problem = Problem("duplicate_in_file", f"line {first} already has user {row.composite}")
+    problem = Problem("duplicate_in_file", f"line {first} already has user {never_sent(row).composite}")
     return Checked(replace(row, problems=(*row.problems, problem)), checked.realm)

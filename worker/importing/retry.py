@@ -10,7 +10,7 @@ from worker.importing.look import RosterRows
 from worker.importing.packing import NO_REALM, ChunkRow, PageRow, chunk_row, open_chunk, open_page
 from worker.ledger import Ledger
 from worker.model import Job, Options, Problem, Row
-from worker.roster import HASH1, HASH1B, PASSWORD, read_again
+from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_again
 from worker.seal import Seal
 
 Corrections = Mapping[int, Mapping[str, str]]
@@ -182,7 +182,8 @@ class _Passwords:
         for again in self._roster:
             if again.line < row.line:
                 continue
-            if (again.line, again.user, again.domain) == (row.line, row.user, row.domain):
+            name = (row.line, row.user, row.domain)
+            if name in ((one.line, one.user, one.domain) for one in (again, never_sent(again))):
                 return chunk_row(again, NO_REALM)
             raise UsageError(
                 f"line {row.line} of the roster is {again.composite}, and the job had {row.user} there",

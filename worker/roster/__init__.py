@@ -10,15 +10,17 @@ For files that are not imported ``table`` finds their header, and ``names`` read
 
 from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, fields_of, read_again
 from worker.roster.check import Rules, realm_problems
+from worker.roster.hiding import HIDDEN, never_sent
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.secret import may_be_secret
 from worker.roster.seen import Seen
-from worker.roster.source import local_path
+from worker.roster.source import local_paths
 
 __all__ = [
     "HASH1",
     "HASH1B",
+    "HIDDEN",
     "PASSWORD",
     "Name",
     "Names",
@@ -27,8 +29,9 @@ __all__ = [
     "Seen",
     "corrections",
     "fields_of",
-    "local_path",
+    "local_paths",
     "may_be_secret",
+    "never_sent",
     "open_roster",
     "read_again",
     "realm_problems",

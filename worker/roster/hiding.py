@@ -57,7 +57,7 @@ def without_secrets(row: Row, loose: Sequence[int]) -> Row:
     from stay: they are sent and shown anyway, and ``retry`` needs them. So does a cell that equals the user
     name, which a password may be, too.
     """
-    secrets = _Secrets(row)
+    secrets = _Secrets(row, row.user, row.domain, row.composite)
     gone = {at for at in loose if (cell := row.cells[at]) and secrets.given_away_by(cell)}
     if not gone:
         return row
@@ -66,19 +66,31 @@ def without_secrets(row: Row, loose: Sequence[int]) -> Row:
 
 
 def never_sent(row: Row) -> Row:
-    """Return a row that can't be sent without the fields and cells that contain its secrets.
+    """Return a row that can't be sent without the fields, cells and reasons that contain its secrets.
 
-    They are not sent, and only shown: a user name such as ``sip:1001:PASSWORD@pbx``.
+    They are not sent, and only shown: a user name such as ``sip:1001:PASSWORD@pbx``. So a password that is
+    the domain is hidden here, too. Doing it twice changes nothing.
     """
-    secrets = _Secrets(row)
+    secrets = _Secrets(row, row.user, row.composite)
     fields = (row.user, row.domain, row.realm, row.application, *row.cells)
-    user, domain, realm, application, *cells = (HIDDEN if secrets.inside(one) else one for one in fields)
-    if (user, domain, realm, application, *cells) == fields:
+    user, domain, realm, application, *cells = (HIDDEN if secrets.held_by(one) else one for one in fields)
+    quoted = {repr(one) for one in fields if one and secrets.held_by(one)}
+    problems = tuple(
+        _unsaid(one) if secrets.inside(one.text) or any(cell in one.text for cell in quoted) else one
+        for one in row.problems
+    )
+    if (user, domain, realm, application, *cells) == fields and problems == row.problems:
         return row
     return replace(
         row, user=user, domain=domain, realm=realm, application=application, cells=tuple(cells),
-        warnings=row.warnings if _TOLD[0] in row.warnings else row.warnings + _TOLD,
+        problems=problems, warnings=row.warnings if _TOLD[0] in row.warnings else row.warnings + _TOLD,
     )  # fmt: skip
+
+
+def _unsaid(problem: Problem) -> Problem:
+    """Return the problem without its words. Taking out the password alone would tell it to who knows them."""
+    text = f"the reason is {HIDDEN}, since it names a cell that holds the password; docs/errors.md explains"
+    return replace(problem, text=f"{text} {problem.code}")
 
 
 def name_without_secrets(name: str, passwords: Iterable[str]) -> str:
@@ -89,10 +101,10 @@ def name_without_secrets(name: str, passwords: Iterable[str]) -> str:
 
 
 class _Secrets:
-    """The secrets of one row that can be told from its user name."""
+    """The secrets of one row that can be told from the names that are shown."""
 
-    def __init__(self, row: Row) -> None:
-        names = {row.user.casefold(), row.domain.casefold(), row.composite.casefold()}
+    def __init__(self, row: Row, *shown: str) -> None:
+        names = {name.casefold() for name in shown}
         given = (row.password, row.hash1, row.hash1b)
         kept = [one for one in given if len(one) >= _EQUAL and one.casefold() not in names]
         self._equal = frozenset(kept)
@@ -100,7 +112,11 @@ class _Secrets:
 
     def given_away_by(self, cell: str) -> bool:
         """Whether somebody who reads the cell has a secret."""
-        return cell in self._equal or bool(_digest_in(cell)) or self.inside(cell)
+        return bool(_digest_in(cell)) or self.held_by(cell)
+
+    def held_by(self, cell: str) -> bool:
+        """Whether it is one of them, or one of them stands in it."""
+        return cell in self._equal or self.inside(cell)
 
     def inside(self, cell: str) -> bool:
         """Whether one of them stands in the cell, in whatever form."""

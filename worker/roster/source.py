@@ -128,20 +128,27 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
             raise UsageError(f"standard input can't be read: {error.strerror}", "name a file") from None
     if _url(place):
         return _from_url(place)
-    return _from_path(local_path(place) or Path(place))
+    return _from_path(_at_home(place))
 
 
-def local_path(place: str) -> Path | None:
-    """The file on this machine that ``place`` names; None for ``-`` and for what lies elsewhere."""
+def local_paths(place: str) -> tuple[Path, ...]:
+    """The files on this machine that ``place`` may name; none for ``-`` and for what lies elsewhere.
+
+    Of a URL both readings: fsspec opens its path as it is, and RFC 8089 has it percent-decoded.
+    """
     last = place.rpartition("::")[2]
     if found := re.match("(?:file|local)://", last):
-        return Path(unquote(last[found.end() :]))
-    if place == "-" or _url(place):
-        return None
+        path = last[found.end() :]
+        return tuple(dict.fromkeys((_at_home(path), _at_home(unquote(path)))))
+    return () if place == "-" or _url(place) else (_at_home(place),)
+
+
+def _at_home(path: str) -> Path:
+    """The path, with ``~`` for somebody's home."""
     try:
-        return Path(place).expanduser()
+        return Path(path).expanduser()
     except RuntimeError:  # no such user, or nobody's home is known
-        return Path(place)
+        return Path(path)
 
 
 def _standard_input() -> BinaryIO:
