@@ -6,13 +6,13 @@ setting's name, which the caller adds.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from worker.errors import UsageError
+from worker.hosts import is_loopback
 
 _SQLITE = "sqlite:///"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -49,14 +49,6 @@ def api_host(text: str) -> str:
 def travels_in_clear(host: str) -> bool:
     """Whether what is sent there can be read on the way."""
     return host.startswith("http://") and not is_loopback(urlsplit(host).hostname or "")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent to this host stays on this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_bandwidth(host: str) -> bool:
