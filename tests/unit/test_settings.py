@@ -266,6 +266,16 @@ def test_a_brokers_database_is_a_number() -> None:
         ("postgresql://me:x@[::1]:5433/d", ""),
         ("postgresql:///d?host=/run/postgresql", ""),
         ("postgresql:///d", ""),
+        ("postgresql://me:x@127.0.0.1/d?host=db.example.com", "prefer"),
+        ("postgresql://me:x@db.example.com/d?host=LOCALHOST", ""),
+        ("postgresql://me:x@db.example.com/d?host=127.0.0.1:5433", ""),
+        ("postgresql://me:x@/d?host=localhost&host=db.example.com:5433", "prefer"),
+        ("postgresql://me:x@/d?host=localhost,db.example.com", "prefer"),
+        ("postgresql://localhost/d?hostaddr=10.0.0.9", "prefer"),
+        ("postgresql://db.example.com/d?hostaddr=127.0.0.1", ""),
+        ("postgresql://localhost,localhost/d?hostaddr=127.0.0.1,10.0.0.9", "prefer"),
+        ("postgresql://localhost/d?service=x&sslmode=require", "require"),
+        ("postgresql://localhost/d?service=x&sslmode=verify-full", ""),
     ],
 )  # fmt: skip
 def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
@@ -274,6 +284,40 @@ def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
     assert [f"sslmode={mode} does not verify" in one for one in warnings] == ([True] if mode else [])
     if mode == "prefer":
         assert settings(SIPROSTER_LEDGER=url, PGSSLMODE="verify-full").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("environ", "warned"),
+    [
+        ({"PGHOSTADDR": "10.0.0.9"}, True),
+        ({"PGHOSTADDR": "127.0.0.1"}, False),
+        ({"PGHOST": "db.example.com"}, True),
+        ({"PGHOST": "db.example.com", "PGHOSTADDR": "::1"}, False),
+        ({"PGSERVICE": "x"}, True),
+        ({"PGSERVICE": "x", "PGSSLMODE": "verify-full"}, True),
+        ({"PGHOSTADDR": "10.0.0.9", "PGSSLMODE": "verify-full"}, False),
+    ],
+)
+def test_libpqs_variables_lead_elsewhere(environ: dict[str, str], warned: bool) -> None:
+    """They hold where the URL names no server; a service may say anything, and beats the others."""
+    warnings = settings(SIPROSTER_LEDGER="postgresql://me:x@/d", **environ).warnings
+    assert ["does not verify" in one for one in warnings] == [True] * warned
+    near = settings(SIPROSTER_LEDGER="postgresql://me:x@localhost/d", **environ).warnings
+    assert bool(near) == (warned and "PGHOST" not in environ)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://localhost:5/@db.example.com/d",
+        "postgresql://me@localhost:5/x@db.example.com/d",
+        "postgresql://localhost/d#?host=db.example.com",
+        "postgresql://me:x@localhost/d?sslmode=verify-full#x",
+    ],
+)
+def test_a_ledger_that_reads_in_two_ways_is_refused(url: str) -> None:
+    """The server that is looked at must be the one that is connected to."""
+    assert "is not a URL" in refusal(SIPROSTER_LEDGER=url)
 
 
 def test_sqlite_with_a_broker_is_one_host() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -122,6 +123,10 @@ def ledger(text: str) -> str:
             f"{hidden(text)!r} is not the URL of a ledger",
             "write it as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:////absolute/path.sqlite",
         )
+    if (url.netloc and "@" in text.partition(url.netloc)[2]) or "#" in text:
+        raise UsageError(
+            f"{hidden(text)!r} is not a URL", "a /, @ or # in its password is written as %2F, %40 or %23"
+        )
     for mode in parse_qs(url.query).get("sslmode", []):
         if mode not in _SSL_MODES:
             raise UsageError(f"sslmode={mode} is none of libpq's", f"use one of {', '.join(_SSL_MODES)}")
@@ -132,17 +137,27 @@ def unverified(url: str, environ: Mapping[str, str]) -> str:
     """The ``sslmode`` with which a database's server on another host is not verified; empty: all is well.
 
     What the URL leaves out libpq takes from its own variables; without any it uses TLS where the server
-    offers it, and takes every certificate (libpq-ssl).
+    offers it, and takes every certificate (libpq-ssl). It goes to ``hostaddr`` rather than to ``host``. A
+    service may say anything, and comes before the variables (libpq-pgservice): it counts as another host.
     """
     if not url.startswith("postgresql:"):
         return ""
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
-    named = parts.netloc.rpartition("@")[2] or ",".join(query.get("host", [])) or environ.get("PGHOST", "")
-    hosts = [re.sub(r"^\[(.*)\].*|:\d+$", r"\1", one) for one in named.split(",")]
-    mode = query.get("sslmode", [environ.get("PGSSLMODE") or "prefer"])[-1]
-    local = all(not host or host[0] in "/@" or is_loopback(host) for host in hosts)
+    query = parse_qs(urlsplit(url).query)
+    addresses = ",".join(query.get("hostaddr", [])) or environ.get("PGHOSTADDR", "")
+    hosts = _postgresql_hosts(url) or environ.get("PGHOST", "").split(",")
+    asked = [address or host for address, host in zip_longest(addresses.split(","), hosts, fillvalue="")]
+    service = "service" in query or environ.get("PGSERVICE")
+    local = not service and all(not host or host[0] in "/@" or is_loopback(host.lower()) for host in asked)
+    default = "prefer" if service else environ.get("PGSSLMODE") or "prefer"
+    mode = query.get("sslmode", [default])[-1]
     return "" if local or mode == "verify-full" else mode
+
+
+def _postgresql_hosts(url: str) -> list[str]:
+    """Return the hosts that a database's URL names, without ports; SQLAlchemy takes the query's first."""
+    parts = urlsplit(url)
+    named = ",".join(parse_qs(parts.query).get("host", [])) or parts.netloc.rpartition("@")[2]
+    return [re.sub(r"^\[(.*)\].*|:\d+$", r"\1", host) for host in named.split(",")] if named else []
 
 
 def _sqlite(name: str) -> str:
