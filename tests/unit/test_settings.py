@@ -320,6 +320,52 @@ def test_a_ledger_that_reads_in_two_ways_is_refused(url: str) -> None:
     assert "is not a URL" in refusal(SIPROSTER_LEDGER=url)
 
 
+@pytest.mark.parametrize(
+    "host", ["a..b", ".a", "a" * 70, f"{'a' * 70}.example", ".".join(["abcdefg"] * 32), "é" * 63]
+)
+def test_a_host_that_dns_can_not_hold_is_refused(host: str) -> None:
+    """An empty label, one of more than 63 bytes, or a name of more than 253 (RFC 1035)."""
+    for name, value in [
+        ("SIPROSTER_BROKER", f"redis://:x@{host}:1/0"),
+        ("SIPROSTER_LEDGER", f"postgresql://me:x@{host}:1/d"),
+        ("SIPROSTER_LEDGER", f"postgresql://me:x@/d?host=localhost,{host}"),
+        ("BW_API_URL", f"https://{host}"),
+        ("BW_VOICE_URL", f"https://{host}"),
+    ]:
+        said = refusal(**{name: value})
+        assert said.startswith(f"{name} (environment): ")
+        assert "is not the address of a host" in said
+
+
+@pytest.mark.parametrize("host", ["a" * 63, "example.com.", ".".join(["abcdefg"] * 31), "é.example", "a_b"])
+def test_a_host_that_dns_can_hold_is_taken(host: str) -> None:
+    """The longest label, a full stop at the end, and what is no host's name but may be in DNS."""
+    taken = settings(SIPROSTER_BROKER=f"redis://{host}", BW_API_URL=f"https://{host}")
+    assert (taken.broker, taken.values["BW_API_URL"]) == (f"redis://{host}", f"https://{host}")
+    many = f"postgresql://{','.join(['localhost'] * 40)}/d"
+    for ledger in (f"postgresql://{host}/d", many, "postgresql:///d?host=/run/a..b", "postgresql://[::1]/d"):
+        assert settings(SIPROSTER_LEDGER=ledger).ledger == ledger
+
+
+def test_nobody_listens_at_port_0() -> None:
+    """It is told at once, and not waited for."""
+    for name, url in [
+        ("BW_API_URL", "http://127.0.0.1:0"),
+        ("SIPROSTER_BROKER", "redis://localhost:0"),
+        ("SIPROSTER_LEDGER", "postgresql://localhost:0/d"),
+    ]:
+        assert "port 0" in refusal(**{name: url})
+
+
+@pytest.mark.parametrize("name", ["sslmode", "hostaddr", "connect_timeout"])
+def test_a_ledgers_parameter_is_given_once(name: str) -> None:
+    """libpq would get both in one."""
+    url = f"postgresql://me:{CANARY}@localhost/d?{name}=require&{name}=require"
+    said = refusal(SIPROSTER_LEDGER=url)
+    assert f"{name} is given twice" in said
+    assert CANARY not in said
+
+
 def test_sqlite_with_a_broker_is_one_host() -> None:
     """Workers elsewhere would not see the file: PostgreSQL is named; with it there is no warning."""
     broker = "redis://localhost"

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from worker.errors import UsageError
-from worker.hosts import is_loopback
+from worker.hosts import fits_dns, is_loopback
 
 _SQLITE = "sqlite:///"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -127,7 +127,13 @@ def ledger(text: str) -> str:
         raise UsageError(
             f"{hidden(text)!r} is not a URL", "a /, @ or # in its password is written as %2F, %40 or %23"
         )
-    for mode in parse_qs(url.query).get("sslmode", []):
+    for host in _postgresql_hosts(text):
+        if host[:1] not in ("/", "@"):
+            _check_host(text, host)
+    given = parse_qs(url.query)
+    if twice := next((name for name, values in given.items() if len(values) > 1 and name != "host"), ""):
+        raise UsageError(f"{twice} is given twice", "write each parameter of the ledger's URL once")
+    for mode in given.get("sslmode", []):
         if mode not in _SSL_MODES:
             raise UsageError(f"sslmode={mode} is none of libpq's", f"use one of {', '.join(_SSL_MODES)}")
     return text
@@ -178,13 +184,27 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _split(text: str) -> SplitResult:
-    """The parts, the port being a number where there is one."""
+    """Return the parts, the port being a number where there is one, and the host one that can be."""
     try:
         url = urlsplit(text)
-        _ = url.port
+        port = url.port
     except ValueError:
         raise UsageError(
             f"{hidden(text)!r} is not a URL",
             "a / or @ in its password is written as %2F or %40",
         ) from None
+    if port == 0:
+        raise UsageError(
+            f"{hidden(text)!r}: nobody can be reached at port 0", "write it with the server's port"
+        )
+    for host in (url.hostname or "").split(","):  # a ledger's URL may name several
+        _check_host(text, host)
     return url
+
+
+def _check_host(text: str, host: str) -> None:
+    if host and not fits_dns(host):
+        raise UsageError(
+            f"{hidden(text)!r} is not the address of a host",
+            "between its full stops a name has 1 to 63 characters, and 253 in all",
+        )
