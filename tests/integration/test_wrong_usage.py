@@ -159,6 +159,7 @@ def test_wrong_usage_is_told(
         ("?connect_timeout=x", "bad value for connect_timeout: 'x'"),
         ("?sslnegotiation=direct&sslmode=prefer", 'weak sslmode "prefer"'),
         ("?port=99999", 'invalid port number: "99999"'),
+        ("?service=nope", 'definition of service "nope" not found'),
         ("?hostaddr=x", "could not parse network address"),
     ],
 )

@@ -42,7 +42,8 @@ _LIBPQ = re.compile("PG[A-Z]+")
 _LIBPQS = "its parameters are libpq's; put it right, or leave it out"
 
 _WRONG_VALUE = re.compile(
-    r"(invalid \S+ value|bad value for|weak sslmode|invalid port number|could not parse network address).*"
+    r"(invalid \S+ value|bad value for|weak sslmode|invalid port number|could not parse network address"
+    r"|definition of service).*"
 )
 """libpq's and psycopg's words for a parameter's value that can't be, which have no code of their own."""
 
