@@ -12,19 +12,22 @@ from tests.scripted import spoken
 
 
 @contextmanager
-def socks_proxy() -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """Give the proxy's URL for the length of a block, and where it was asked to connect to."""
+def socks_proxy(server: tuple[str, int]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Give the proxy's URL for the length of a block, and where it was asked to connect to.
+
+    It connects to ``server`` whatever it is asked for.
+    """
     asked: list[tuple[str, int]] = []
 
     def speak(client: socket.socket) -> None:
         client.recv(1 + 1 + 255)  # version and methods
         client.sendall(b"\x05\x00")
         asked.append(_wanted(client))
-        with socket.create_connection(asked[-1]) as server:
+        with socket.create_connection(server) as way:
             client.sendall(b"\x05\x00\x00\x01" + b"\0" * 6)
-            back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            back = threading.Thread(target=_copy, args=(way, client), daemon=True)
             back.start()
-            _copy(client, server)
+            _copy(client, way)
             back.join()
 
     with spoken(speak) as url:

@@ -25,15 +25,29 @@ def failure(proxy: str, url: str = "https://api.example/") -> str:
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_through_socks(sandbox: Sandbox, scheme: str) -> None:
-    """A request and its answer, and a host that the proxy is not for is asked directly."""
-    with socks_proxy() as (url, asked):
+    """A request and its answer; the proxy looks up the name."""
+    with socks_proxy(("127.0.0.1", int(sandbox.url.rpartition(":")[2]))) as (url, asked):
         proxy = Proxy(url.replace("socks5", scheme), "ALL_PROXY")
-        ways = {"all://": proxy, "all://localhost": None}
+        with closing(Transport(5, None, {"all://": proxy})) as transport:
+            assert transport.send("GET", "http://api.example/_sandbox/health", {}, b"").status == 200
+    assert asked == [("api.example", 80)]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.0.0.2"])
+def test_this_machine_is_asked_directly(sandbox: Sandbox, host: str) -> None:
+    """Credentials go there unencrypted, which a proxy elsewhere could read."""
+    port = int(sandbox.url.rpartition(":")[2])
+    with scripted(lambda _: Told(418, b"")) as proxy:
+        ways: dict[str, Proxy | None] = {
+            pattern: Proxy(proxy.url, "HTTP_PROXY") for pattern in ("http://", "all://")
+        }
         with closing(Transport(5, None, ways)) as transport:
-            assert transport.send("GET", f"{sandbox.url}/_sandbox/health", {}, b"").status == 200
-            direct = sandbox.url.replace("127.0.0.1", "localhost")
-            assert transport.send("GET", f"{direct}/_sandbox/health", {}, b"").status == 200
-    assert asked == [("127.0.0.1", int(sandbox.url.rpartition(":")[2]))]
+            said: int | str
+            try:
+                said = transport.send("GET", f"http://{host}:{port}/_sandbox/health", {}, b"").status
+            except NotSent as error:  # nobody listens at 127.0.0.2
+                said = str(error)
+    assert said == ("connection refused" if host == "127.0.0.2" else 200)
 
 
 def test_through_http() -> None:
@@ -84,3 +98,8 @@ def test_a_proxy_that_speaks_something_else() -> None:
         assert failure(url.replace("http:", "socks5:")).startswith("through ALL_PROXY: the ")
     with spoken(stall) as url:
         assert failure(url.replace("http:", "socks5:")) == "no whole answer within 0.5 s"
+
+
+def test_the_other_loopback_address_is_asked_directly() -> None:
+    """IPv6's ::1, where nobody listens: no proxy is named."""
+    assert "ALL_PROXY" not in failure("http://127.0.0.1:1", f"http://[::1]:{free_port()}/")

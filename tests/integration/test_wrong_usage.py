@@ -150,6 +150,17 @@ def test_wrong_usage_is_told(
     [
         ("?timeout=abc", 'invalid connection option "timeout"'),
         ("?sslmode=abc", "sslmode=abc is none of libpq's"),
+        ("?sslmode=require&sslmode=require", "sslmode is given twice"),
+        ("?channel_binding=bad", 'invalid channel_binding value: "bad"'),
+        ("?target_session_attrs=zz", 'invalid target_session_attrs value: "zz"'),
+        ("?load_balance_hosts=zz", 'invalid load_balance_hosts value: "zz"'),
+        ("?ssl_min_protocol_version=zz", 'invalid "ssl_min_protocol_version" value: "zz"'),
+        ("?keepalives=zz", 'invalid integer value "zz" for connection option "keepalives"'),
+        ("?connect_timeout=x", "bad value for connect_timeout: 'x'"),
+        ("?sslnegotiation=direct&sslmode=prefer", 'weak sslmode "prefer"'),
+        ("?port=99999", 'invalid port number: "99999"'),
+        ("?service=nope", 'definition of service "nope" not found'),
+        ("?hostaddr=x", "could not parse network address"),
     ],
 )
 def test_a_ledgers_parameters_are_libpqs(
@@ -159,6 +170,19 @@ def test_a_ledgers_parameters_are_libpqs(
     monkeypatch.setenv("SIPROSTER_LEDGER", f"postgresql://127.0.0.1:1/d{ledger}")
     code, told = outcome(["jobs"], capsys)
     assert (code, said in told, "SIPROSTER_LEDGER" in told) == (6, True, True), told
+    assert "resume" not in told
+    assert place.is_dir()
+
+
+@pytest.mark.parametrize("parameter", ["keepalives=zz", "channel_binding=bad"])
+def test_a_ledgers_parameter_beside_libpqs_variables(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, parameter: str
+) -> None:
+    """The variables are named too, since the value may be theirs."""
+    monkeypatch.setenv("SIPROSTER_LEDGER", f"postgresql://127.0.0.1:1/d?{parameter}")
+    monkeypatch.setenv("PGAPPNAME", "x")
+    code, told = outcome(["jobs"], capsys)
+    assert (code, "SIPROSTER_LEDGER decides" in told, "PGAPPNAME" in told) == (6, True, True), told
     assert place.is_dir()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "errors", "files", "reasons"}
+NOUNS = {"model", "errors", "files", "hosts", "reasons"}
 """What every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
@@ -26,6 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "seal": NOUNS,
     "failpoints": set(),
     "files": set(),
+    "hosts": set(),
     "scratch": NOUNS,
     "roster": NOUNS | {"scratch"},
     "snapshot": NOUNS | {"scratch", "seal"},

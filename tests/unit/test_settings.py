@@ -266,6 +266,16 @@ def test_a_brokers_database_is_a_number() -> None:
         ("postgresql://me:x@[::1]:5433/d", ""),
         ("postgresql:///d?host=/run/postgresql", ""),
         ("postgresql:///d", ""),
+        ("postgresql://me:x@127.0.0.1/d?host=db.example.com", "prefer"),
+        ("postgresql://me:x@db.example.com/d?host=LOCALHOST", ""),
+        ("postgresql://me:x@db.example.com/d?host=127.0.0.1:5433", ""),
+        ("postgresql://me:x@/d?host=localhost&host=db.example.com:5433", "prefer"),
+        ("postgresql://me:x@/d?host=localhost,db.example.com", "prefer"),
+        ("postgresql://localhost/d?hostaddr=10.0.0.9", "prefer"),
+        ("postgresql://db.example.com/d?hostaddr=127.0.0.1", ""),
+        ("postgresql://localhost,localhost/d?hostaddr=127.0.0.1,10.0.0.9", "prefer"),
+        ("postgresql://localhost/d?service=x&sslmode=require", "require"),
+        ("postgresql://localhost/d?service=x&sslmode=verify-full", ""),
     ],
 )  # fmt: skip
 def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
@@ -274,6 +284,86 @@ def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
     assert [f"sslmode={mode} does not verify" in one for one in warnings] == ([True] if mode else [])
     if mode == "prefer":
         assert settings(SIPROSTER_LEDGER=url, PGSSLMODE="verify-full").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("environ", "warned"),
+    [
+        ({"PGHOSTADDR": "10.0.0.9"}, True),
+        ({"PGHOSTADDR": "127.0.0.1"}, False),
+        ({"PGHOST": "db.example.com"}, True),
+        ({"PGHOST": "db.example.com", "PGHOSTADDR": "::1"}, False),
+        ({"PGSERVICE": "x"}, True),
+        ({"PGSERVICE": "x", "PGSSLMODE": "verify-full"}, True),
+        ({"PGHOSTADDR": "10.0.0.9", "PGSSLMODE": "verify-full"}, False),
+    ],
+)
+def test_libpqs_variables_lead_elsewhere(environ: dict[str, str], warned: bool) -> None:
+    """They hold where the URL names no server; a service may say anything, and beats the others."""
+    warnings = settings(SIPROSTER_LEDGER="postgresql://me:x@/d", **environ).warnings
+    assert ["does not verify" in one for one in warnings] == [True] * warned
+    near = settings(SIPROSTER_LEDGER="postgresql://me:x@localhost/d", **environ).warnings
+    assert bool(near) == (warned and "PGHOST" not in environ)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://localhost:5/@db.example.com/d",
+        "postgresql://me@localhost:5/x@db.example.com/d",
+        "postgresql://localhost/d#?host=db.example.com",
+        "postgresql://me:x@localhost/d?sslmode=verify-full#x",
+    ],
+)
+def test_a_ledger_that_reads_in_two_ways_is_refused(url: str) -> None:
+    """The server that is looked at must be the one that is connected to."""
+    assert "is not a URL" in refusal(SIPROSTER_LEDGER=url)
+
+
+@pytest.mark.parametrize(
+    "host", ["a..b", ".a", "a" * 70, f"{'a' * 70}.example", ".".join(["abcdefg"] * 32), "é" * 63]
+)
+def test_a_host_that_dns_can_not_hold_is_refused(host: str) -> None:
+    """An empty label, one of more than 63 bytes, or a name of more than 253 (RFC 1035)."""
+    for name, value in [
+        ("SIPROSTER_BROKER", f"redis://:x@{host}:1/0"),
+        ("SIPROSTER_LEDGER", f"postgresql://me:x@{host}:1/d"),
+        ("SIPROSTER_LEDGER", f"postgresql://me:x@/d?host=localhost,{host}"),
+        ("BW_API_URL", f"https://{host}"),
+        ("BW_VOICE_URL", f"https://{host}"),
+    ]:
+        said = refusal(**{name: value})
+        assert said.startswith(f"{name} (environment): ")
+        assert "is not the address of a host" in said
+
+
+@pytest.mark.parametrize("host", ["a" * 63, "example.com.", ".".join(["abcdefg"] * 31), "é.example", "a_b"])
+def test_a_host_that_dns_can_hold_is_taken(host: str) -> None:
+    """The longest label, a full stop at the end, and what is no host's name but may be in DNS."""
+    taken = settings(SIPROSTER_BROKER=f"redis://{host}", BW_API_URL=f"https://{host}")
+    assert (taken.broker, taken.values["BW_API_URL"]) == (f"redis://{host}", f"https://{host}")
+    many = f"postgresql://{','.join(['localhost'] * 40)}/d"
+    for ledger in (f"postgresql://{host}/d", many, "postgresql:///d?host=/run/a..b", "postgresql://[::1]/d"):
+        assert settings(SIPROSTER_LEDGER=ledger).ledger == ledger
+
+
+def test_nobody_listens_at_port_0() -> None:
+    """It is told at once, and not waited for."""
+    for name, url in [
+        ("BW_API_URL", "http://127.0.0.1:0"),
+        ("SIPROSTER_BROKER", "redis://localhost:0"),
+        ("SIPROSTER_LEDGER", "postgresql://localhost:0/d"),
+    ]:
+        assert "port 0" in refusal(**{name: url})
+
+
+@pytest.mark.parametrize("name", ["sslmode", "hostaddr", "connect_timeout"])
+def test_a_ledgers_parameter_is_given_once(name: str) -> None:
+    """libpq would get both in one."""
+    url = f"postgresql://me:{CANARY}@localhost/d?{name}=require&{name}=require"
+    said = refusal(SIPROSTER_LEDGER=url)
+    assert f"{name} is given twice" in said
+    assert CANARY not in said
 
 
 def test_sqlite_with_a_broker_is_one_host() -> None:

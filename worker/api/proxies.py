@@ -2,6 +2,9 @@
 
 httpx reads them too, and fails on what other programs take: a network or an address with a bracket in
 NO_PROXY, or a scheme that it doesn't know. So they are read here, and it gets what it can use.
+
+No proxy leads to this machine itself (curl and Go do the same): http:// is allowed there, since nobody can
+read it on the way, and a proxy could.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from urllib.request import getproxies
 import httpx
 
 from worker.errors import UsageError
+from worker.hosts import is_loopback
 
 _SCHEMES = ("http", "https", "all")
 _WORD = re.compile(r"[a-z][a-z0-9+.-]{0,20}", re.IGNORECASE)
@@ -29,6 +33,13 @@ class Proxy:
 
     url: str = field(repr=False)
     variable: str
+
+
+class Client(httpx.Client):
+    """Asks loopback hosts directly, whatever its ``mounts`` say: httpx has no pattern for 127.0.0.0/8."""
+
+    def _transport_for_url(self, url: httpx.URL) -> httpx.BaseTransport:
+        return self._transport if is_loopback(url.host) else super()._transport_for_url(url)
 
 
 def routes(

@@ -14,7 +14,7 @@ from socksio.exceptions import SOCKSError
 
 from worker import __version__, trust
 from worker.api.deadline import Deadline
-from worker.api.proxies import Proxy, routes
+from worker.api.proxies import Client, Proxy, routes
 from worker.errors import UsageError
 from worker.reasons import reason_of
 from worker.wire import SIZE_LIMIT
@@ -89,7 +89,7 @@ class Transport:
         tls = tls or trust.context(certifi.where())
         proxies = routes() if proxies is None else proxies
         self._proxies: dict[httpx.BaseTransport, Proxy] = {}
-        self._client = httpx.Client(
+        self._client = Client(
             timeout=timeout,
             limits=limits,
             verify=tls,

@@ -39,6 +39,14 @@ locks, and every sweep would wait for them: for ever, or until TCP gives up afte
 _LIBPQ = re.compile("PG[A-Z]+")
 """Variables that libpq reads (PostgreSQL's documentation, section "Environment Variables")."""
 
+_LIBPQS = "its parameters are libpq's; put it right, or leave it out"
+
+_WRONG_VALUE = re.compile(
+    r"(invalid \S+ value|bad value for|weak sslmode|invalid port number|could not parse network address"
+    r"|definition of service).*"
+)
+"""libpq's and psycopg's words for a parameter's value that can't be, which have no code of their own."""
+
 _NO_SERVER = re.compile("connection to server|resolve host")
 
 _TOUCH = text("UPDATE meta SET value = value WHERE name = 'version' RETURNING value")
@@ -130,7 +138,7 @@ def _postgresql(url: str) -> Engine:
         target = make_url(url).set(drivername="postgresql+psycopg")
         engine = create_engine(
             target, hide_parameters=True, pool_pre_ping=True, pool_size=20, max_overflow=20,
-            connect_args={"connect_timeout": 10},
+            connect_args={"connect_timeout": target.query.get("connect_timeout", 10)},
         )  # fmt: skip
         driver: Any = engine.dialect.loaded_dbapi
         driver.conninfo.make_conninfo(**{name: str(value) for name, value in target.query.items()})
@@ -138,7 +146,7 @@ def _postgresql(url: str) -> Engine:
         raise UsageError("SIPROSTER_LEDGER is not a URL", "a / or @ in its password is %2F or %40") from None
     except driver.ProgrammingError as error:
         reason = str(error).partition("\n")[0]
-        raise UsageError(f"SIPROSTER_LEDGER: {reason}", "its parameters are libpq's") from None
+        raise UsageError(f"SIPROSTER_LEDGER: {reason}", _LIBPQS) from None
     return engine
 
 
@@ -210,15 +218,16 @@ def _begin(connection: Connection) -> None:
 
 
 def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | UsageError:
-    """Return the error with the variables of libpq that may be its cause, which its text doesn't name.
+    """Return the error with the settings that may be its cause, which its text doesn't name.
 
     A UsageError where libpq or the server refuses what was set; no server is there to refuse otherwise.
     """
     names = sorted(name for name, value in environ.items() if value and _LIBPQ.fullmatch(name))
+    wrong = _WRONG_VALUE.search(error.message)
     if not names:
-        return error
+        return UsageError(f"SIPROSTER_LEDGER: {wrong[0]}", _LIBPQS) if wrong else error
     hint = f"SIPROSTER_LEDGER decides, and these variables: {', '.join(names)}; put them right or unset them"
-    away = _NO_SERVER.search(error.message) and "FATAL:" not in error.message
+    away = not wrong and _NO_SERVER.search(error.message) and "FATAL:" not in error.message
     return LedgerError(error.message, hint) if away else UsageError(error.message, hint)
 
 

@@ -6,13 +6,14 @@ setting's name, which the caller adds.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from worker.errors import UsageError
+from worker.hosts import fits_dns, is_loopback
 
 _SQLITE = "sqlite:///"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -49,14 +50,6 @@ def api_host(text: str) -> str:
 def travels_in_clear(host: str) -> bool:
     """Whether what is sent there can be read on the way."""
     return host.startswith("http://") and not is_loopback(urlsplit(host).hostname or "")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent to this host stays on this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_bandwidth(host: str) -> bool:
@@ -130,7 +123,17 @@ def ledger(text: str) -> str:
             f"{hidden(text)!r} is not the URL of a ledger",
             "write it as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:////absolute/path.sqlite",
         )
-    for mode in parse_qs(url.query).get("sslmode", []):
+    if (url.netloc and "@" in text.partition(url.netloc)[2]) or "#" in text:
+        raise UsageError(
+            f"{hidden(text)!r} is not a URL", "a /, @ or # in its password is written as %2F, %40 or %23"
+        )
+    for host in _postgresql_hosts(text):
+        if host[:1] not in ("/", "@"):
+            _check_host(text, host)
+    given = parse_qs(url.query)
+    if twice := next((name for name, values in given.items() if len(values) > 1 and name != "host"), ""):
+        raise UsageError(f"{twice} is given twice", "write each parameter of the ledger's URL once")
+    for mode in given.get("sslmode", []):
         if mode not in _SSL_MODES:
             raise UsageError(f"sslmode={mode} is none of libpq's", f"use one of {', '.join(_SSL_MODES)}")
     return text
@@ -140,17 +143,27 @@ def unverified(url: str, environ: Mapping[str, str]) -> str:
     """The ``sslmode`` with which a database's server on another host is not verified; empty: all is well.
 
     What the URL leaves out libpq takes from its own variables; without any it uses TLS where the server
-    offers it, and takes every certificate (libpq-ssl).
+    offers it, and takes every certificate (libpq-ssl). It goes to ``hostaddr`` rather than to ``host``. A
+    service may say anything, and comes before the variables (libpq-pgservice): it counts as another host.
     """
     if not url.startswith("postgresql:"):
         return ""
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
-    named = parts.netloc.rpartition("@")[2] or ",".join(query.get("host", [])) or environ.get("PGHOST", "")
-    hosts = [re.sub(r"^\[(.*)\].*|:\d+$", r"\1", one) for one in named.split(",")]
-    mode = query.get("sslmode", [environ.get("PGSSLMODE") or "prefer"])[-1]
-    local = all(not host or host[0] in "/@" or is_loopback(host) for host in hosts)
+    query = parse_qs(urlsplit(url).query)
+    addresses = ",".join(query.get("hostaddr", [])) or environ.get("PGHOSTADDR", "")
+    hosts = _postgresql_hosts(url) or environ.get("PGHOST", "").split(",")
+    asked = [address or host for address, host in zip_longest(addresses.split(","), hosts, fillvalue="")]
+    service = "service" in query or environ.get("PGSERVICE")
+    local = not service and all(not host or host[0] in "/@" or is_loopback(host.lower()) for host in asked)
+    default = "prefer" if service else environ.get("PGSSLMODE") or "prefer"
+    mode = query.get("sslmode", [default])[-1]
     return "" if local or mode == "verify-full" else mode
+
+
+def _postgresql_hosts(url: str) -> list[str]:
+    """Return the hosts that a database's URL names, without ports; SQLAlchemy takes the query's first."""
+    parts = urlsplit(url)
+    named = ",".join(parse_qs(parts.query).get("host", [])) or parts.netloc.rpartition("@")[2]
+    return [re.sub(r"^\[(.*)\].*|:\d+$", r"\1", host) for host in named.split(",")] if named else []
 
 
 def _sqlite(name: str) -> str:
@@ -171,13 +184,27 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _split(text: str) -> SplitResult:
-    """The parts, the port being a number where there is one."""
+    """Return the parts, the port being a number where there is one, and the host one that can be."""
     try:
         url = urlsplit(text)
-        _ = url.port
+        port = url.port
     except ValueError:
         raise UsageError(
             f"{hidden(text)!r} is not a URL",
             "a / or @ in its password is written as %2F or %40",
         ) from None
+    if port == 0:
+        raise UsageError(
+            f"{hidden(text)!r}: nobody can be reached at port 0", "write it with the server's port"
+        )
+    for host in (url.hostname or "").split(","):  # a ledger's URL may name several
+        _check_host(text, host)
     return url
+
+
+def _check_host(text: str, host: str) -> None:
+    if host and not fits_dns(host):
+        raise UsageError(
+            f"{hidden(text)!r} is not the address of a host",
+            "between its full stops a name has 1 to 63 characters, and 253 in all",
+        )
