@@ -145,6 +145,10 @@ class WaitKind(StrEnum):
     """No worker answers for the account."""
     LEASE = "lease"
     """A worker that is gone holds a chunk until its lease ends."""
+    PACED = "paced"
+    """The next request has its time: ``--rate``."""
+    REGISTRAR = "registrar"
+    """A registrar has not answered yet."""
     ANSWER = "answer"
     """A request is in flight."""
 

@@ -39,6 +39,13 @@ REDIS_PAUSE = 5.0
 """Seconds that a Redis which didn't answer is left alone: not every request may wait for its timeout."""
 
 _SHORTEST_WAIT = 0.001
+
+SLOWEST_RATE = 1 / 3600
+"""Requests a second: the limiter's longest period is an hour."""
+
+_WORTH_A_WORD = 1.0
+"""Seconds from which on the wait for the next request is told."""
+
 _LENGTHEN = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
     redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
@@ -77,7 +84,7 @@ def local(
 
     A ``sleep`` that raises gives up the wait; what it raises comes out of ``wait``.
     """
-    return _Turns(_Process(rate, clock), sleep, waits)
+    return _Turns(_Process(rate, clock), rate, sleep, waits)
 
 
 def shared(
@@ -87,7 +94,8 @@ def shared(
 
     While Redis can't be reached each process keeps the rate and the cool-downs it knows of by itself.
     """
-    return _Turns(_Fallback(_Redis(redis_url, key, rate), _Process(rate, time.monotonic)), sleep, HERE)
+    pace = _Fallback(_Redis(redis_url, key, rate), _Process(rate, time.monotonic))
+    return _Turns(pace, rate, sleep, HERE)
 
 
 class _Pace(Protocol):
@@ -103,8 +111,9 @@ class _Pace(Protocol):
 class _Turns:
     """Makes a throttle of a pace: one thread asks, the others queue behind it and don't crowd the limiter."""
 
-    def __init__(self, pace: _Pace, sleep: Callable[[float], None], waits: Waits) -> None:
+    def __init__(self, pace: _Pace, rate: float | None, sleep: Callable[[float], None], waits: Waits) -> None:
         self._pace = pace
+        self._rate = rate
         self._sleep = sleep
         self._waits = waits
         self._turn = threading.Lock()
@@ -115,12 +124,17 @@ class _Turns:
                 if cooling := self._pace.cooling():
                     self._cool_down(cooling, longest)
                 elif seconds := self._pace.slot():
-                    self._sleep(seconds)
+                    self._await_slot(seconds)
                 else:
                     return
 
     def cool(self, seconds: float) -> None:
         self._pace.cool(seconds)
+
+    def _await_slot(self, seconds: float) -> None:
+        kind = WaitKind.PACED if seconds > _WORTH_A_WORD else None
+        with self._waits.entered(kind, f"--rate {self._rate:g}", seconds):
+            self._sleep(seconds)
 
     def _cool_down(self, seconds: float, longest: float) -> None:
         if seconds > longest:

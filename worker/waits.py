@@ -124,6 +124,9 @@ def worded(wait: Wait) -> str:
         case WaitKind.ANSWER:
             end = f"; the request's deadline is {span(wait.waited + wait.left)}" if wait.left else ""
             return f"no answer from the service for {waited}{end}"
+        case WaitKind.PACED:
+            end = f", in {left}" if left else ""
+            return f"waiting for the next request at {wait.reason}{end}"
         case WaitKind.ASKING:
             return f"asking about {wait.reason}, for {waited}"
         case WaitKind.LEASE:
@@ -162,6 +165,7 @@ _SUBJECTS = {
     WaitKind.SERVICE: "the service: ",
     WaitKind.ACCOUNT: "the account: ",
     WaitKind.REALM: "realm ",
+    WaitKind.REGISTRAR: "the registrar ",
 }
 
 _OVER = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,8 +20,11 @@ from sqlalchemy import text
 from tests.integration.ledger_processes import count_at, open_at, processes, ready, record_at
 from tests.servers import free_port
 from tests.unit.jobs import Clock, make_chunk_row, start_job
-from worker.errors import LedgerError, UsageError
+from worker.errors import LedgerAway, LedgerError, UsageError
 from worker.ledger import Ledger
+from worker.ledger.store import Store
+from worker.model import Wait, WaitKind
+from worker.waits import HERE
 
 WRITERS = 4
 EACH = 150
@@ -219,3 +226,99 @@ def test_a_server_that_is_away_is_no_wrong_usage(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(LedgerError) as caught:
         Ledger(f"postgresql://u@127.0.0.1:{free_port()}/d")
     assert "PGSSLMODE" in caught.value.hint
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """A ledger whose file another program holds locked."""
+    Ledger(f"sqlite:///{path}").close()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield other
+
+
+def waited_for() -> Wait:
+    """The wait that this process is in, as soon as it is in one."""
+    end = time.monotonic() + 10
+    while (wait := HERE.gravest()) is None and time.monotonic() < end:
+        time.sleep(0.02)
+    assert wait
+    return wait
+
+
+def test_a_locked_ledger_is_waited_for_and_said(tmp_path: Path) -> None:
+    """The wait says what holds it up and until when; it ends with the lock."""
+    path = tmp_path / "ledger.db"
+    with locked(path) as other, ThreadPoolExecutor(1) as threads:
+        opened = threads.submit(Ledger, f"sqlite:///{path}")
+        try:
+            wait = waited_for()
+        finally:
+            other.execute("ROLLBACK")
+        opened.result().close()
+    assert (wait.kind, wait.reason) == (WaitKind.LEDGER, "another process holds SQLite's lock")
+    assert wait.left is not None
+    assert 0 < wait.left <= 30
+
+
+def test_a_ledger_that_stays_locked_has_advice(tmp_path: Path) -> None:
+    """It may come back; no job is spoken of as though there were one."""
+    path = tmp_path / "ledger.db"
+    with locked(path), pytest.raises(LedgerAway, match="locked by another process") as away:
+        Store(f"sqlite:///{path}", lock_wait=0.1)
+    assert "run the command again" in away.value.hint
+
+
+def test_reading_waits_for_a_lock_that_keeps_readers_out(tmp_path: Path) -> None:
+    """A program with SQLite's exclusive locking mode keeps readers out, too."""
+    path = tmp_path / "ledger.db"
+    store = Store(f"sqlite:///{path}", lock_wait=0.1)
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LedgerAway, match="locked by another process"), store.read():
+            pass
+
+
+def test_ctrl_c_ends_the_wait_for_a_lock(tmp_path: Path) -> None:
+    """Not only when the lock is given up."""
+    path = tmp_path / "ledger.db"
+    opening = f"""
+import threading, time
+from worker.ledger import Ledger
+from worker.waits import HERE
+def tell():
+    while HERE.gravest() is None: time.sleep(0.02)
+    print("waiting", flush=True)
+threading.Thread(target=tell, daemon=True).start()
+Ledger("sqlite:///{path}")
+"""
+    with (
+        locked(path),
+        subprocess.Popen(
+            [sys.executable, "-c", opening], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=15)
+    assert error.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_postgresql_that_says_nothing_is_said() -> None:
+    """It takes the connection and never answers: that is a wait, with its end."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
+        port = server.getsockname()[1]
+        opened = threads.submit(Ledger, f"postgresql://u@127.0.0.1:{port}/x")
+        taken, _ = server.accept()
+        try:
+            wait = waited_for()
+        finally:
+            taken.close()
+            server.close()
+        with pytest.raises(LedgerError):
+            opened.result()
+    assert (wait.kind, wait.reason) == (WaitKind.LEDGER, "no answer from PostgreSQL yet")
+    assert wait.left is not None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 import dns.rcode
@@ -15,7 +18,21 @@ from tests.dns_server import Dns
 from tests.integration.registering import QUICK, REALM, SOON, asking, entry, of_one, tried
 from tests.servers import free_port
 from tests.sip import Asked, ScriptedRegistrar, Users, scripted_registrar
-from worker.register import Asking, Finding, Lookup, Place, Timers, Transport, Verdict, Waiting
+from worker.model import WaitKind
+from worker.register import (
+    Asking,
+    Entry,
+    Finding,
+    Lookup,
+    Pace,
+    Place,
+    Timers,
+    Transport,
+    Verdict,
+    Verifier,
+    Waiting,
+)
+from worker.waits import HERE
 
 ONCE = Timers(t1=30, t2=30, total=30)
 """Nothing is sent again within a test."""
@@ -47,6 +64,46 @@ def arrived(registrar: ScriptedRegistrar, count: int) -> None:
     while len(registrar.messages) < count and time.monotonic() < end:
         time.sleep(0.01)
     assert len(registrar.messages) == count
+
+
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS])
+def test_a_silent_registrar_is_told(transport: Transport) -> None:
+    """The wait names the registrar, and ends with the transaction."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        port = server.getsockname()[1]
+        datagrams.bind(("127.0.0.1", port))
+        how = Asking(transport, place=Place("127.0.0.1", port), timers=Timers(t1=1, t2=1, total=1))
+        with ThreadPoolExecutor(1) as threads:
+            found = threads.submit(of_one, how)
+            while (wait := HERE.gravest()) is None and not found.done():
+                time.sleep(0.01)
+            assert found.result().verdict is Verdict.NO_ANSWER
+    assert wait
+    assert (wait.kind, HERE.gravest()) == (WaitKind.REGISTRAR, None)
+    assert wait.reason.startswith(f"127.0.0.1:{port} ({transport}): no ")
+    assert wait.left is not None
+
+
+def test_a_slow_rate_is_told(users: Users) -> None:
+    """The wait for the next row's turn is one that the user hears of."""
+    with scripted_registrar(users) as registrar, ThreadPoolExecutor(1) as threads:
+        verifier = Verifier(asking(registrar), Pace(0.6), 1)
+        told = threads.submit(lambda: asyncio.run(all_of(verifier, [entry(), entry()])))
+        paced: set[str] = set()
+        while not told.done():
+            if (wait := HERE.gravest()) and wait.kind is WaitKind.PACED:
+                paced.add(wait.reason)
+            time.sleep(0.01)
+        assert told.result() == 2
+    assert paced == {"--rate 0.6"}
+
+
+async def all_of(verifier: Verifier, entries: list[Entry]) -> int:
+    """How many rows came back."""
+    async with aclosing(verifier.findings(entries)) as findings:
+        count = len([finding async for _, finding in findings])
+    await verifier.close()
+    return count
 
 
 def test_a_provisional_answer_is_none(users: Users) -> None:

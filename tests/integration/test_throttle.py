@@ -19,7 +19,9 @@ import pytest
 
 from tests.servers import Redis
 from worker import throttle
+from worker.model import Wait, WaitKind
 from worker.throttle import Throttle
+from worker.waits import Waits
 
 ROOT = Path(__file__).parents[2]
 KEY = "api.example:9900001"
@@ -114,6 +116,30 @@ def test_a_rate_is_not_exceeded(rate: float, waits: int, threads: int) -> None:
     """Beyond the burst each request waits its turn, for several threads together as for one."""
     burst = max(BURST, round(rate * throttle.BURST_SECONDS))
     assert seconds_for(waits, throttle.local(rate), threads) >= (waits - burst) / rate
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"), [(0.05, ["--rate 0.05"]), (2, [])], ids=["told", "too short to tell"]
+)
+def test_the_wait_for_a_slow_rate_is_told(rate: float, told: list[str]) -> None:
+    """From a second on the wait for our own rate is one that the user hears of, with its end."""
+    waits = Waits()
+    seen: list[Wait] = []
+
+    def sleep(_seconds: float) -> None:
+        seen.extend([wait] if (wait := waits.gravest()) else [])
+        raise Woken
+
+    slow = throttle.local(rate, sleep, waits=waits)
+
+    def used_up() -> None:
+        for _ in range(BURST + 2):
+            slow.wait()
+
+    with pytest.raises(Woken):
+        used_up()
+    assert [wait.reason for wait in seen] == told
+    assert all(wait.kind is WaitKind.PACED and wait.left and 15 < wait.left <= 20 for wait in seen)
 
 
 def test_two_throttles_of_one_process_are_two() -> None:

@@ -18,7 +18,8 @@ from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
 from worker import throttle
 from worker.api import Api
 from worker.commands.job_waits import JobWaits, Patience
-from worker.errors import JobBusy, LedgerAway, StopJob, Stopping, Throttled, TryLater, Unavailable
+from worker.commands.over import refuse_unfinished
+from worker.errors import Conflict, JobBusy, LedgerAway, StopJob, Stopping, Throttled, TryLater, Unavailable
 from worker.importing.owners import free_dead_holder, owner
 from worker.ledger import Ledger, Unanswered
 from worker.ledger.jobs import WRITER_LEASE
@@ -372,6 +373,22 @@ def test_pauses_are_no_working_time(ledger: Ledger, job: Job, clock: Clock) -> N
     clock.advance(-DAY)
     ledger.jobs.start(job.id)
     assert ledger.jobs.get(job.id).paused_seconds == 11_100
+
+
+# A job that is worked on
+
+
+def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> None:
+    """Of a paused job that is being resumed the process is named; one that died is not."""
+    job = start_job(file_ledger, [SLOW])
+    file_ledger.jobs.pause(job.id, "unavailable: away")
+    file_ledger.jobs.hand_over(job.id, owner())
+    with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* works on it") as busy:
+        refuse_unfinished(file_ledger, job.id, "")
+    assert busy.value.hint == f"end it first: siproster cancel {job.id}"
+    file_ledger.jobs.hand_over(job.id, DEAD)
+    with pytest.raises(Conflict, match=r"is still paused$"):
+        refuse_unfinished(file_ledger, job.id, "")
 
 
 # Holds of the dead

@@ -129,6 +129,7 @@ def test_no_value_is_a_fault(place: Path, capsys: pytest.CaptureFixture[str], se
         (["plan", "staff.csv", "--limit", "9223372036854775808"], "'--limit'"),
         (["verify", "staff.csv", "--sample", "9223372036854775808"], "'--sample'"),
         (["plan", "staff.csv", "--not-after", "9999-12-31T23:59:59-14:00"], "not a time"),
+        (["plan", "staff.csv", "--rate", "0.0000001"], "at least one in an hour"),
         (["plan", "staff.csv", "--rate", "9" * 400], "it takes a finite number"),
         (["plan", "http://[bad"], "http://[bad"),
         (["plan", LONG], "File name too long"),

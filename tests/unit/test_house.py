@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "wire": NOUNS,
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
-    "ledger": NOUNS,
+    "ledger": NOUNS | {"waits"},
     "settings": NOUNS,
     "trust": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "report": NOUNS | {"ledger"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
-    "register": NOUNS | {"digest", "srv", "trust"},
+    "register": NOUNS | {"digest", "srv", "trust", "waits"},
     "tasks": NOUNS | {"importing", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -75,7 +75,7 @@ LIBRARIES: dict[str, set[str]] = {
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "trust"},
-    "sqlite3": {"scratch"},
+    "sqlite3": {"ledger", "scratch"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""
 

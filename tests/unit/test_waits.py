@@ -90,6 +90,9 @@ def test_of_several_waits_the_gravest_is_told_and_of_one_kind_the_longest() -> N
                                                    "continues in 12 s"),
         (Wait(WaitKind.ANSWER, "", 5, 25),
          "no answer from the service for 5 s; the request's deadline is 30 s"),
+        (Wait(WaitKind.PACED, "--rate 0.05", 2, 18), "waiting for the next request at --rate 0.05, in 18 s"),
+        (Wait(WaitKind.REGISTRAR, "192.0.2.1:5060 (tcp): no answer yet", 4, 28),
+         "waiting for the registrar 192.0.2.1:5060 (tcp): no answer yet, for 4 s; gives up in 28 s"),
         (Wait(WaitKind.ASKING, "50 rows whose answer was lost", 4, None),
          "asking about 50 rows whose answer was lost, for 4 s"),
         (Wait(WaitKind.LEASE, "a worker on desk", 3, 100),
@@ -202,6 +205,16 @@ def test_a_slow_service_is_told_now_and_then() -> None:
         lines += scene.run(1.5)
     assert 4 <= len(lines) <= 6
     assert all(line.startswith("no answer from the service for ") for line in lines)
+
+
+@pytest.mark.parametrize("kind", [WaitKind.PACED, WaitKind.REGISTRAR])
+def test_the_end_of_a_wait_that_comes_with_each_request_is_no_news(kind: WaitKind) -> None:
+    """Only what is waited for is told."""
+    scene = Scene()
+    scene.begin(kind)
+    assert len(scene.run(11)) == 1
+    scene.kind = None
+    assert scene.run(5) == []
 
 
 def test_another_wait_is_told_soon() -> None:

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from worker.errors import UsageError
 from worker.model import Family, OnExisting, Options, Weak
+from worker.throttle import SLOWEST_RATE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +31,19 @@ class Finite(click.FloatRange):
             self.fail(f"{value}: it takes a finite number", param, ctx)
         return number
 
+
+class _Rate(Finite):
+    """Requests a second, not fewer than one in an hour: the throttle knows no slower ones."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number < SLOWEST_RATE:
+            self.fail(f"{value}: at least one in an hour, which is 0.000278", param, ctx)
+        return number
+
+
+rate_type = _Rate(min=0, min_open=True)
+"""A ``--rate`` that a throttle can keep."""
 
 count_type = click.IntRange(1, 1_000_000_000)
 """A number of rows, users or jobs, far from what databases and iterators can't count any more."""
@@ -134,7 +148,7 @@ _POSTING = (
     click.option(
         "--rate",
         metavar="N",
-        type=Finite(min=0, min_open=True),
+        type=rate_type,
         help="Requests a second, all workers together  [no limit of our own]",
     ),
     click.option(

@@ -14,12 +14,14 @@ def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
     ``why``: what would become of requests that are still in flight.
     """
     job = ledger.jobs.get(job_id)
+    writer = ledger.jobs.writer(job.host, job.account)
+    by = shown(writer.owner) if writer and writer.job == job.id and alive(writer.owner) else ""
     if job.state.active:
         what = "a plan, which did nothing" if job.saved else f"still {job.state}"
+        what += f", and {by} works on it" if by else ""
         raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
-    writer = ledger.jobs.writer(job.host, job.account)
-    if writer and writer.job == job.id and alive(writer.owner):
-        raise JobBusy(f"job {job.id} is being undone by {shown(writer.owner)}", "wait until that has ended")
+    if by:
+        raise JobBusy(f"job {job.id} is being undone by {by}", "wait until that has ended")
     free_the_dead(ledger, job.id)
     if owners := ledger.chunks.recall(job.id):
         raise JobBusy(

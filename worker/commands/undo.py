@@ -12,7 +12,7 @@ import click
 from worker import report
 from worker.commands import outputs, watch
 from worker.commands.listing import asked
-from worker.commands.options import Finite, json_option, results_option, yes_option
+from worker.commands.options import json_option, rate_type, results_option, yes_option
 from worker.commands.over import refuse_unfinished
 from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, say, tell_json
@@ -39,7 +39,7 @@ _IN_FLIGHT = "what they change now would not be taken back"
 @click.option(
     "--rate",
     metavar="N",
-    type=Finite(min=0, min_open=True),
+    type=rate_type,
     help="Requests a second  [as the job had it]",
 )
 @click.option(

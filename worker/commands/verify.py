@@ -20,6 +20,7 @@ from worker.commands.options import (
     from_file,
     json_option,
     parsed,
+    rate_type,
     reading_options,
     refuse_said,
 )
@@ -92,7 +93,7 @@ _ASKING = (
     click.option(
         "--rate",
         metavar="N",
-        type=Finite(min=0, min_open=True),
+        type=rate_type,
         default=GENTLE_RATE,
         show_default=True,
         help="Rows a second, each of two REGISTERs.",

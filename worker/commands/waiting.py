@@ -30,6 +30,9 @@ _GONE = 1.0
 _SLOW = 10.0
 """Seconds from which on an answer that came after all is worth a word."""
 
+_NO_NEWS = frozenset({WaitKind.PACED, WaitKind.REGISTRAR})
+"""Kinds whose end is not told: it comes with each request."""
+
 Source = Callable[[], Wait | None]
 
 
@@ -121,7 +124,8 @@ class Narrator:
 
     def _tell_over(self, told: Wait) -> None:
         seconds = self._seen - self._began
-        if told.kind is not WaitKind.ANSWER or seconds >= _SLOW:  # a slow service is no news each time
+        slow = told.kind is not WaitKind.ANSWER or seconds >= _SLOW  # a slow service is no news each time
+        if slow and told.kind not in _NO_NEWS:
             self._line(over(told, seconds))
         self._told = None
 

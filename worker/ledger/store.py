@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,23 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from worker.errors import LedgerAway, LedgerError, UsageError
 from worker.files import make_folder, new_file
 from worker.ledger.schema import migrate
+from worker.model import WaitKind
 from worker.reasons import reason_of
+from worker.waits import HERE
 
 _SQLITE = "sqlite:///"
 
-_BUSY_MS = 30_000
-"""How long a SQLite writer waits for another one."""
+_LOCK_WAIT = 30.0
+"""Seconds that SQLite's lock is waited for while another process holds it."""
+
+_BUSY_MS = 250
+"""How long SQLite itself waits for its lock: within that time Python hears no signal, so it is kept short."""
+
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
+"""What SQLite says of a lock that others hold (sqlite.org/rescode.html)."""
+
+_CONNECT_SECONDS = 10
+"""How long libpq waits for a server to answer."""
 
 _CLEAN_MS = 500
 """How long the WAL's removal waits for readers."""
@@ -59,11 +72,17 @@ class Store:
     between hosts whose clocks differ; a SQLite ledger lives on one host, whose clock serves.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
-        self._engine = _engine(url)
+    def __init__(
+        self, url: str, clock: Callable[[], float] | None = None, lock_wait: float = _LOCK_WAIT
+    ) -> None:
+        self._engine = _engine(url, lock_wait)
         self._clock = clock
+        kind = WaitKind.LEDGER if self.postgresql else None  # what waits for SQLite's lock says so itself
         try:
-            with self.begin() as connection:
+            with (
+                HERE.entered(kind, "no answer from PostgreSQL yet", _CONNECT_SECONDS),
+                self.begin() as connection,
+            ):
                 self.identity = migrate(connection, str(uuid.uuid4()))
         except LedgerError as error:
             raise (_blamed(error, os.environ) if self.postgresql else error) from None
@@ -120,9 +139,9 @@ class Store:
         self._engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, lock_wait: float) -> Engine:
     if url.startswith(_SQLITE):
-        return _sqlite(Path(url.removeprefix(_SQLITE)))
+        return _sqlite(Path(url.removeprefix(_SQLITE)), lock_wait)
     if url.startswith("postgresql://"):
         engine = _postgresql(url)
         event.listen(engine, "connect", _bound_pauses)
@@ -138,7 +157,7 @@ def _postgresql(url: str) -> Engine:
         target = make_url(url).set(drivername="postgresql+psycopg")
         engine = create_engine(
             target, hide_parameters=True, pool_pre_ping=True, pool_size=20, max_overflow=20,
-            connect_args={"connect_timeout": target.query.get("connect_timeout", 10)},
+            connect_args={"connect_timeout": target.query.get("connect_timeout", _CONNECT_SECONDS)},
         )  # fmt: skip
         driver: Any = engine.dialect.loaded_dbapi
         driver.conninfo.make_conninfo(**{name: str(value) for name, value in target.query.items()})
@@ -150,7 +169,7 @@ def _postgresql(url: str) -> Engine:
     return engine
 
 
-def _sqlite(path: Path) -> Engine:
+def _sqlite(path: Path, lock_wait: float) -> Engine:
     """``path`` as it was written: parsed as a URL, its ``%41`` and ``?`` would name another file."""
     try:
         make_folder(path.parent)
@@ -160,8 +179,9 @@ def _sqlite(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=20, max_overflow=20
     )
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
+    in_turn = partial(_in_turn, lock_wait)
+    event.listen(engine, "connect", lambda connection, _record: _prepare(connection, in_turn))
+    event.listen(engine, "begin", lambda connection: _begin(connection, in_turn))
     return engine
 
 
@@ -184,37 +204,58 @@ def _make_private(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
-def _prepare(connection: Any, _record: Any) -> None:
+def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> None:
     # The driver's own BEGIN is deferred: a read that turns into a write then fails at once, or
     # overwrites in silence. We say BEGIN ourselves (below).
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    _use_wal(connection, cursor)
+    in_turn(lambda: _use_wal(cursor))
     cursor.execute("PRAGMA synchronous = NORMAL")
     # What was shredded must not stay behind in free pages of the file.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 
-def _use_wal(connection: Any, cursor: Any) -> None:
+def _use_wal(cursor: Any) -> None:
     """Switch a new ledger to WAL; the busy timeout does not hold for the switch of another process."""
-    end = time.monotonic() + _BUSY_MS / 1000
-    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except connection.OperationalError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode = WAL")
 
 
-def _begin(connection: Connection) -> None:
+def _begin(connection: Connection, in_turn: Callable[[Callable[[], None]], None]) -> None:
     options = connection.get_execution_options()
     if options.get("siproster_bare"):  # a checkpoint is refused within a transaction
         return
-    reads = options.get("siproster_reads")
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    if options.get("siproster_reads"):
+        connection.exec_driver_sql("BEGIN")
+        # Only the first read takes a lock; those after it need none, and nothing of them is done twice.
+        in_turn(lambda: connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1").close())
+    else:
+        in_turn(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE").close())
+
+
+def _in_turn(longest: float, take: Callable[[], None]) -> None:
+    """Take a lock of SQLite's, at most ``longest`` seconds after others began to hold it.
+
+    Raises what SQLite says then. Ctrl-C ends it.
+    """
+    end = time.monotonic() + longest
+    with HERE.entered() as entry:
+        while True:
+            try:
+                return take()
+            except (sqlite3.OperationalError, OperationalError) as error:
+                left = end - time.monotonic()
+                if not _is_locked(error) or left <= 0:
+                    raise
+                HERE.turn(entry, WaitKind.LEDGER, "another process holds SQLite's lock", left)
+                time.sleep(0.02)  # the switch to WAL fails at once
+
+
+def _is_locked(error: Exception) -> bool:
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
+    return code & 0xFF in _LOCKED  # the upper bits say why
 
 
 def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | UsageError:
@@ -236,10 +277,17 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if _is_locked(error):
+            raise LedgerAway(
+                "the ledger is locked by another process",
+                "find out which with `fuser -v LEDGER`, let it end, then run the command again; "
+                "a job that had begun goes on with `siproster resume JOB`",
+            ) from None
         kind = LedgerAway if _may_come_back(error) else LedgerError
         raise kind(
             f"the ledger failed: {reason_of(error.orig or error)}",
-            "nothing that was committed is lost: put the cause right, then `siproster resume JOB`",
+            "nothing that was committed is lost: put the cause right, then run the command again; "
+            "a job that had begun goes on with `siproster resume JOB`",
         ) from None
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger failed: {reason_of(error)}") from error

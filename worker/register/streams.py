@@ -6,11 +6,13 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 
+from worker.model import WaitKind
 from worker.reasons import reason_of
 from worker.register.finding import Broke, NoAnswer, Undecided
 from worker.register.message import body_length, parse
 from worker.register.timers import Timers
 from worker.register.transaction import Link, Transaction, Transport, written
+from worker.waits import HERE
 
 _LONGEST_HEAD = 16_384
 
@@ -46,7 +48,9 @@ class Stream(Link):
             *address, ssl=tls, server_hostname=name if tls else None, limit=_LONGEST_HEAD
         )
         try:
-            reader, writer = await asyncio.wait_for(opening, timers.total)
+            why = f"{written(address)} ({transport}): no connection yet"
+            with HERE.entered(WaitKind.REGISTRAR, why, timers.total):
+                reader, writer = await asyncio.wait_for(opening, timers.total)
         except ssl.SSLCertVerificationError as error:
             raise Undecided(
                 f"{written(address)} (tls) can't prove to be {name}: {reason_of(error)}"

@@ -34,6 +34,7 @@ class Pace:
     """At most ``rate`` rows a second, evenly spaced: it is somebody's registrar in production."""
 
     def __init__(self, rate: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.rate = rate
         self._gap = 1 / rate
         self._now = now
         self._next = 0.0

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
+from worker.model import WaitKind
 from worker.register.finding import Broke, NoAnswer
 from worker.register.message import Reply, Request
 from worker.register.timers import Timers
+from worker.waits import HERE
 
 _COOKIE = "z9hG4bK"
 """Begins every branch (RFC 3261, section 8.1.1.7)."""
@@ -75,7 +77,8 @@ class Link(ABC):
         raw = request.encoded(self.transport, self.local, branch)
         if self.closed:
             raise Broke(f"the connection to {self.place} broke")
-        with self._transaction(branch, request.cseq) as transaction:
+        told = HERE.entered(WaitKind.REGISTRAR, f"{self.place}: no answer yet", self._timers.total)
+        with told, self._transaction(branch, request.cseq) as transaction:
             for wait in self._waits(transaction):
                 self._send(raw)
                 if reply := await transaction.within(wait):

@@ -9,12 +9,17 @@ import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 
+from worker.model import WaitKind
 from worker.register.asking import Asking
 from worker.register.door import Door
 from worker.register.finding import Entry, Finding
 from worker.register.timers import Pace
+from worker.waits import HERE
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_WORTH_A_WORD = 1.0
+"""Seconds from which on the wait for the next row's turn is told."""
 
 _AHEAD = 1000
 """Rows whose findings may wait for that of a row before them."""
@@ -91,7 +96,9 @@ class Verifier:
     async def _turn(self, entry: Entry) -> None:
         """Wait until the row may be tried; one that won't be tried need not wait."""
         if not self._door(entry).given_up and (delay := self._pace.delay()):
-            with contextlib.suppress(TimeoutError):
+            kind = WaitKind.PACED if delay > _WORTH_A_WORD else None
+            told = HERE.entered(kind, f"--rate {self._pace.rate:g}", delay)
+            with told, contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), delay)
 
     async def _oldest(self) -> AsyncGenerator[tuple[Entry, Finding], None]:
