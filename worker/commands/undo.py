@@ -75,19 +75,7 @@ def undo(
         say(f"job {job_id} has already been undone; nothing is left to take back")
         facts = _tell(session, job, folder, as_json=as_json)
         sys.exit(_code(facts))
-    users = "1 user" if number == 1 else f"{number:,} users"
-    say(f"job {job_id} created or changed {users} on account {job.account} at {job.host}")
-    _tell_others(session, job)
-    if include_unproven:
-        say(
-            "  with what no answer of the service proves to be its work: right only when nobody else",
-            "yellow",
-        )
-        say("  has written to the account since it began", "yellow")
-    asked(
-        "Take that back? Users it created can no longer register; users it changed get their old password.",
-        yes=yes,
-    )
+    _ask(session, job, number, include_unproven=include_unproven, yes=yes)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
     free_dead_holder(session.ledger, job)
@@ -112,6 +100,20 @@ def undo(
         )
         say(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
     sys.exit(_code(facts))
+
+
+def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
+    """Say what would be taken back and what would stay, and ask. ``number``: users by the service's answers."""
+    users = "1 user" if number == 1 else f"{number:,} users"
+    say(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
+    _tell_others(session, job)
+    if include_unproven:
+        say("  with users that no answer of the service proves to be its work: safe only if nobody", "yellow")
+        say("  else has written to the account since it began", "yellow")
+    asked(
+        "Take that back? Users it created can no longer register; users it changed get their old password.",
+        yes=yes,
+    )
 
 
 def _code(facts: dict[str, Any]) -> int:
