@@ -518,7 +518,11 @@ def test_a_deadly_row_is_found_and_fails_alone(ledger: Ledger, clock: Clock) -> 
     job = start_job(ledger, rows_of(2, 8), looked=True, batch_size=4)
     with DeadlyExecutor(1) as executor:
         deaths = work_off(ledger, clock, Process(ledger, job, api, executor, "desk:1"))
-    assert told(ledger, job) == {**dict.fromkeys(range(2, 10), CREATED), 6: (Status.UNKNOWN, "crashed")}
+    found = told(ledger, job)
+    assert found.pop(6) == (Status.UNKNOWN, "crashed")
+    # A batch on its way at the death is found again where its outcomes came too late to be kept.
+    assert set(found) == {2, 3, 4, 5, 7, 8, 9}
+    assert set(found.values()) <= {CREATED, UNPROVEN}
     assert ledger.jobs.state(job.id) is JobState.DONE
     assert deaths <= 9
     assert ledger.chunks.progress(job.id).rows == 8

@@ -103,7 +103,7 @@ def undo(
 
 
 def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
-    """Say what would be taken back and what would stay, and ask. ``number``: users by the service's answers."""
+    """Say what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
     users = "1 user" if number == 1 else f"{number:,} users"
     say(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
