@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from worker.commands import watch
 from worker.commands.listing import asked, counted
 from worker.commands.screen import say, tell_json, tell_reading
 from worker.commands.session import Session
-from worker.importing.decide import Decide
 from worker.importing.deliver import stop_when_too_many_failed
-from worker.importing.look import RosterRows
 from worker.importing.owners import free_dead_holder, owner
-from worker.importing.plan import Draft, Pages, free, plan, start
+from worker.importing.pipeline import Account, Sink
+from worker.importing.plan import Draft, plan, start
+from worker.importing.realms import JobRealms
+from worker.importing.roster_writer import LedgerWriter
+from worker.importing.validation import RosterPages
 from worker.model import Action, Job, JobState
 from worker.roster import Roster
 
@@ -47,10 +49,10 @@ def freed_on_failure(session: Session, job_id: str) -> Iterator[None]:
 def run(
     session: Session,
     job: Job,
-    roster: RosterRows,
+    roster: RosterPages,
     *,
     yes: bool,
-    hold: Callable[[Decide], Decide] = free,
+    enforce: Sink | None = None,
     carries_out: str = "",
 ) -> None:
     """Read the rows into the ledger, ask where somebody has to be asked, and let the work begin.
@@ -58,7 +60,7 @@ def run(
     Where one of it fails, or the answer is no, the job never was.
     """
     try:
-        draft = draw(session, job, roster, report.folder_of(job), hold=hold)
+        draft = draw(session, job, roster, report.folder_of(job), enforce=enforce)
         tell_reading(job.roster, draft.tally, advise=False)
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
@@ -76,20 +78,20 @@ def run(
 def draw(
     session: Session,
     job: Job,
-    roster: RosterRows,
+    roster: RosterPages,
     folder: Path | None,
     *,
-    hold: Callable[[Decide], Decide] = free,
-    tee: Callable[[Pages], Pages] = iter,
+    sinks: Sequence[Sink] = (),
+    enforce: Sink | None = None,
     saved: bool = False,
 ) -> Draft:
     """Plan a job; ``folder``: where the list of those who are not in the roster goes, if anywhere."""
     report.forget_absent(folder)
-    return plan(
-        session.ledger, session.seal, session.station.api(job.options), job, roster,
-        watch=counted, hold=hold, tee=tee, absentees=report.absent_to(folder), saved=saved,
-        count=session.station.count,
-    )  # fmt: skip
+    writer = LedgerWriter(session.ledger, session.seal, job, saved=saved)
+    api = session.station.api(job.options)
+    realms = JobRealms(api, session.ledger.jobs, job.id, job.options)
+    account = Account(api, realms, counted, report.absent_to(folder), session.station.count)
+    return plan(writer, account, roster, sinks, enforce)
 
 
 def finish(

@@ -19,7 +19,7 @@ from worker.errors import SealBroken, StopJob, Stopping, Throttled, TryLater
 from worker.failpoints import hit
 from worker.importing.change_log import change_of, is_confirmed, is_unproven
 from worker.importing.compare import wanted
-from worker.importing.plan import kept_for
+from worker.importing.roster_writer import kept_for
 from worker.importing.settle import Settling
 from worker.importing.suspicion import DEADLY, Source, WatchedSource
 from worker.importing.update import Updating

@@ -165,6 +165,20 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class NewChunk:
+    """Rows that go into the ledger together: to be worked on, or, with their outcomes, settled already."""
+
+    seq: int
+    lines: Sequence[int]
+    """Of the rows to be worked on, rising."""
+    sealed: bytes | None
+    """The rows; of settled ones those that are kept."""
+    outcomes: Sequence[Outcome] = ()
+    kept_for: float = 0.0
+    """Seconds that settled rows stay sealed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A chunk of which rows are still sealed in the ledger; ``first_line`` is where it began."""
 
@@ -198,20 +212,14 @@ class Chunks:
     def add(self, job: str, seq: int, lines: Sequence[int], sealed: bytes) -> None:
         """Enter a chunk that waits for a worker; ``lines``: those of its rows, rising."""
         with self._store.begin() as connection:
-            connection.execute(_ADD, _waiting(job, seq, lines, sealed))
+            enter(connection, self._store, job, NewChunk(seq, lines, sealed))
 
     def add_settled(
         self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes | None, kept_for: float
     ) -> None:
         """Enter rows that need no request, with their outcomes; ``sealed``: those kept, for seconds."""
         with self._store.begin() as connection:
-            until = self._store.now(connection) + kept_for if sealed else None
-            connection.execute(_ADD, {
-                "job": job, "seq": seq, "state": "ended", "first_line": outcomes[0].line,
-                "rows": len(outcomes), "settled": len(outcomes), "troubled": _troubled(outcomes),
-                "sealed": sealed, "kept_until": until, "lines": "",
-            })  # fmt: skip
-            _record(connection, job, seq, outcomes)
+            enter(connection, self._store, job, NewChunk(seq, [], sealed, outcomes, kept_for))
 
     def claim(self, job: str, seq: int, owner: str, lease: float) -> Claim | None:
         """Take a chunk for ``lease`` seconds, and the account for as long.
@@ -388,6 +396,21 @@ class Chunks:
         if shredded:
             self._store.clean()
         return shredded
+
+
+def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> None:
+    """Enter a new chunk; one whose rows have their outcomes has ended."""
+    if not chunk.outcomes:
+        connection.execute(_ADD, _waiting(job, chunk.seq, chunk.lines, chunk.sealed or b""))
+        return
+    outcomes = chunk.outcomes
+    until = store.now(connection) + chunk.kept_for if chunk.sealed else None
+    connection.execute(_ADD, {
+        "job": job, "seq": chunk.seq, "state": "ended", "first_line": outcomes[0].line,
+        "rows": len(outcomes), "settled": len(outcomes), "troubled": _troubled(outcomes),
+        "sealed": chunk.sealed, "kept_until": until, "lines": "",
+    })  # fmt: skip
+    _record(connection, job, chunk.seq, outcomes)
 
 
 def _add_deeds(connection: Connection, claim: Claim, deeds: Deeds) -> None:
