@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from worker.errors import NotFound, Refused
-from worker.importing.inventory import Inventory
+from worker.importing.credential_index import CredentialIndex
 from worker.importing.realms import JobRealms
 from worker.importing.validation import Page, RosterPages
 from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
@@ -66,7 +66,7 @@ class Look:
         self._roster = roster
         self._everybody = options.absent
         self._watch = watch
-        self._inventory = Inventory()
+        self._index = CredentialIndex()
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="look")
         self._finders: dict[int, Find | None] = {}
         self._expected: Counter[int] | None = None
@@ -78,7 +78,7 @@ class Look:
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
-        self._inventory.close()
+        self._index.close()
 
     def look_up(self, page: Page) -> None:
         """Set what is stored under the name of each row; where nothing is stored, nothing is done.
@@ -106,7 +106,7 @@ class Look:
         if not (self._complete and self._roster.whole) or self._nameless:
             return None
         hosts = {host.casefold() for host in self._realms.hosts()}
-        return (one for one in self._inventory.unnamed() if not one.realm or one.realm.casefold() in hosts)
+        return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
 
     def _is_nameless(self, row: Row) -> bool:
         return self._place_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
@@ -146,11 +146,11 @@ class Look:
         if not self._everybody and pages is not None and self._rows_of(place) < pages:
             self._complete = False
             return partial(self._asked, realm)
-        self._inventory.load(str(place), self._watch(self._source.credentials(self._family, realm)))
+        self._index.load(str(place), self._watch(self._source.credentials(self._family, realm)))
         return partial(self._listed, realm, str(place))
 
     def _listed(self, realm: Realm | None, place: str, rows: Rows) -> Found:
-        found = self._inventory.named(place, [row.composite for row in rows])
+        found = self._index.named(place, [row.composite for row in rows])
         parts = [at for at, one in enumerate(found) if one and not (one.hash1 and one.hash1b)]
         wholes = self._threads.map(partial(self._whole, realm), [found[at] for at in parts])
         for at, whole in zip(parts, wholes, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from worker.scratch import scratch
+from worker.scratch import scratch, text_key
 
 _CACHE_KIB = 8192
 # One statement for a page: binding every name by itself costs twice as much.
@@ -24,7 +24,7 @@ class Seen:
 
     def first_lines(self, names: Sequence[str], lines: Sequence[int]) -> Sequence[int]:
         """Return for each name, seen on its line, where it was seen first; ``lines`` if all are new."""
-        keys = _keys(names)
+        keys = list(map(text_key, names))
         new = dict(zip(reversed(keys), reversed(lines), strict=True))  # the first line of each
         before = self._db.total_changes
         self._db.execute("BEGIN")
@@ -37,7 +37,7 @@ class Seen:
 
     def look(self, names: Sequence[str]) -> list[int | None]:
         """Return for each name the line where it was seen first; None for one that was not."""
-        keys = _keys(names)
+        keys = list(map(text_key, names))
         first = self._lines(keys)
         return [first.get(key) for key in keys]
 
@@ -55,8 +55,3 @@ class Seen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _keys(names: Sequence[str]) -> list[str]:
-    """Return the names as SQLite's text takes them, which holds neither NUL nor half a surrogate pair."""
-    return [name if name.isprintable() else f"\n{name!a}" for name in names]
