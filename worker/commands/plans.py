@@ -34,6 +34,7 @@ from worker.importing.job import new_job
 from worker.importing.pipeline import Account, Sink, run_pipeline
 from worker.importing.plan import needs_making
 from worker.importing.realms import JobRealms
+from worker.importing.roster_writer import LedgerWriter
 from worker.importing.saved import SavedRows
 from worker.importing.tally import Tally
 from worker.importing.validation import Page
@@ -126,7 +127,8 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tal
     begin(session, job)
     try:
         with _plan_file(folder, opened.columns, job.id) as write:
-            draft = draw(session, job, opened, folder, sinks=write, saved=True)
+            writer = LedgerWriter(session.ledger, session.seal, job, saved=True)
+            draft = draw(session, writer, opened, folder, sinks=write)
     except (Exception, KeyboardInterrupt):
         session.ledger.jobs.forget(job.id)
         say(f"plan {job.id} was not saved")

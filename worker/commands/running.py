@@ -60,7 +60,8 @@ def run(
     Where one of it fails, or the answer is no, the job never was.
     """
     try:
-        draft = draw(session, job, roster, report.folder_of(job), enforce=enforce)
+        writer = LedgerWriter(session.ledger, session.seal, job)
+        draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
         tell_reading(job.roster, draft.tally, advise=False)
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
@@ -77,17 +78,16 @@ def run(
 
 def draw(
     session: Session,
-    job: Job,
+    writer: LedgerWriter,
     roster: RosterPages,
     folder: Path | None,
     *,
     sinks: Sequence[Sink] = (),
     enforce: Sink | None = None,
-    saved: bool = False,
 ) -> Draft:
-    """Plan a job; ``folder``: where the list of those who are not in the roster goes, if anywhere."""
+    """Plan the writer's job; ``folder``: where absent.csv goes, if anywhere."""
+    job = writer.job
     report.forget_absent(folder)
-    writer = LedgerWriter(session.ledger, session.seal, job, saved=saved)
     api = session.station.api(job.options)
     realms = JobRealms(api, session.ledger.jobs, job.id, job.options)
     account = Account(api, realms, counted, report.absent_to(folder), session.station.count)
