@@ -118,7 +118,7 @@ def test_digests_are_sent_as_they_are() -> None:
     """A row without a password is stored with its own digests, and found again by them."""
     api, rows = (
         Registrar(),
-        [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3, host="")],
+        [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3)],
     )
     for expected in (Status.CREATED, Status.UNCHANGED):
         session = Session()
