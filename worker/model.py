@@ -73,12 +73,12 @@ class Status(StrEnum):
     @property
     def in_place(self) -> bool:
         """Whether the row's user can register with the row's password."""
-        return self in (Status.CREATED, Status.UPDATED, Status.UNCHANGED)
+        return self is Status.CREATED or self is Status.UNCHANGED or self is Status.UPDATED
 
     @property
     def counts_as_failed(self) -> bool:
         """Whether ``--max-failed`` counts the row."""
-        return self in (Status.FAILED, Status.UNKNOWN, Status.INVALID)
+        return self is Status.FAILED or self is Status.UNKNOWN or self is Status.INVALID
 
 
 class Action(StrEnum):

@@ -49,11 +49,12 @@ _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them aga
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
+_MAY_BE_FORMULA = frozenset("'=+-@\t\r")
 
 
 def neutral(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    """Return the cell so that no spreadsheet runs it as a formula."""
+    return f"'{cell}" if cell[:1] in _MAY_BE_FORMULA and _FORMULA.match(cell) else cell
 
 
 def folder_of(job: Job) -> Path:
@@ -88,10 +89,9 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
             every, troubled = csv.writer(results), csv.writer(failed)
             every.writerow(header)
             troubled.writerow(header)
-            for status, line in _lines(ledger, seal, job):
-                every.writerow(line)
-                if not status.in_place:
-                    troubled.writerow(line)
+            for lines, not_in_place in _pages(ledger, seal, job):
+                every.writerows(lines)
+                troubled.writerows(not_in_place)
         found = summary(ledger, job, folder)
         with _new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
@@ -225,19 +225,28 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     }
 
 
-def _lines(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Status, list[str]]]:
-    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
+Lines = list[list[str]]
+
+
+def _pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
+    """Yield the lines of each page of the roster, and those of them that are not in place."""
+    hosts = {key: neutral(realm.host) for key, realm in ledger.jobs.realms(job.id).items()}
+    unmade = neutral(job.options.realm)  # a realm without a host name was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
-        values = page_values(seal, job.id, page.seq, page.sealed)
-        for line, user, domain, key, realm, _application, cells in values:
-            outcome = page.outcome(line)
-            # A realm without a host name was never made (--create-realm).
-            host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
-            own = [user, domain, host, outcome.credential_id, outcome.code, outcome.error]
-            yield outcome.status, [
-                job.id, str(line), outcome.status.value,
-                *map(neutral, own), str(outcome.attempts), *map(neutral, cells),
-            ]  # fmt: skip
+        lines, not_in_place = [], []
+        for line, user, domain, key, realm, _application, cells in page_values(
+            seal, job.id, page.seq, page.sealed
+        ):
+            outcome = page.outcomes.get(line) or page.outcome(line)
+            host = neutral(realm) if key == NO_REALM else hosts.get(key, unmade)
+            lines.append([
+                job.id, str(line), outcome.status.value, neutral(user), neutral(domain), host,
+                neutral(outcome.credential_id), neutral(outcome.code), neutral(outcome.error),
+                str(outcome.attempts), *map(neutral, cells),
+            ])  # fmt: skip
+            if not outcome.status.in_place:
+                not_in_place.append(lines[-1])
+        yield lines, not_in_place
 
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:

@@ -115,7 +115,9 @@ class Rows:
         """The outcomes that the rows of these lines have so far, by line."""
         with self._store.read() as connection:
             rows = connection.execute(_OF_LINES, {"job": job, "lines": lines})
-            return {row.line: _outcome(row) for row in rows}
+            found = rows.tuples().all()
+
+    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
 
     def unconfirmed(self, job: str) -> dict[int, int]:
         """Lines without an outcome that were, or may have been, sent by a job that is not at work → attempts.
@@ -145,8 +147,8 @@ def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[in
 
 def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[int, Outcome]:
     rows = connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last})
-    return {row.line: _outcome(row) for row in rows}
+    found = rows.tuples().all()
+    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
 
 
-def _outcome(row: Row[Any]) -> Outcome:
-    return Outcome(row.line, Status(row.status), row.credential_id, row.code, row.error, row.attempts)
+_STATUSES = {status.value: status for status in Status}
