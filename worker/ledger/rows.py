@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, CursorResult, Row, bindparam, text
 
 from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.store import Store
@@ -114,10 +114,7 @@ class Rows:
     def outcomes_of(self, job: str, lines: Sequence[int]) -> dict[int, Outcome]:
         """The outcomes that the rows of these lines have so far, by line."""
         with self._store.read() as connection:
-            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines})
-            found = rows.tuples().all()
-
-    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
+            return _outcomes_of(connection.execute(_OF_LINES, {"job": job, "lines": lines}))
 
     def unconfirmed(self, job: str) -> dict[int, int]:
         """Lines without an outcome that were, or may have been, sent by a job that is not at work → attempts.
@@ -146,9 +143,11 @@ def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[in
 
 
 def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[int, Outcome]:
-    rows = connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last})
-    found = rows.tuples().all()
-    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
+    return _outcomes_of(connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last}))
+
+
+def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
+    return {row[0]: Outcome(row[0], _STATUSES[row[1]], *row[2:]) for row in rows.all()}
 
 
 _STATUSES = {status.value: status for status in Status}
