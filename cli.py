@@ -27,6 +27,7 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "List the newest jobs; remove old ones."),
     "status": ("jobs:status", "Show the progress of a job."),
     "report": ("jobs:report", "Write the result files of a job again."),
+    "explain": ("explain:explain", "Explain the codes in results, summaries and messages."),
     "verify": ("verify:verify", "Register with each password over SIP and say who can."),
     "realm": ("realms:realm", "List, show, create, change and delete realms."),
     "credential": ("credentials:credential", "List, show and delete the users stored on the registrar."),

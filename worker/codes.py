@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.states import JobState, Reason
+
 
 class Cure(StrEnum):
     """The command that may bring a row with this code into place."""
@@ -23,6 +25,14 @@ class Cure(StrEnum):
     """`retry --on-existing update`."""
 
 
+_CURES = {
+    Cure.NONE: "",
+    Cure.CORRECT: "siproster retry JOB --corrections failed.csv",
+    Cure.RETRY: "siproster retry JOB",
+    Cure.UPDATE: "siproster retry JOB --on-existing update",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """One code. ``meaning`` and ``advice`` are sentences without a full stop."""
@@ -33,6 +43,10 @@ class Code:
     cure: Cure = Cure.NONE
     again: str = ""
     """The advice when the job was a retry already; empty: the same."""
+    effect: str = ""
+    """The effect on the row or the job; empty: that of the table, or of the reason."""
+    command: str = ""
+    """The command to type; empty: that of the cure, or of the reason."""
 
     def after(self, *, retried: bool) -> tuple[str, Cure]:
         """Return the advice and the command; ``retried``: a retry has just ended with this code."""
@@ -94,7 +108,8 @@ NOT_SENT = (
     Code("corrected",
          "`verify JOB` only: the row's name or password was corrected for a retry, so the roster no longer "
          "matches the job",
-         "put the corrected row into a file of its own and run `siproster verify FILE`"),
+         "put the corrected row into a file of its own and run `siproster verify FILE`",
+         effect="`verify` does not try the row"),
     Code("realm_not_active", "the realm is being made or deleted",
          "wait until `siproster realm show REF` says ACTIVE", Cure.RETRY),
 )  # fmt: skip
@@ -102,53 +117,65 @@ NOT_SENT = (
 
 SENT = (
     Code("digest_differs", "the user exists with another password",
-         "if the roster is right, set its password with `--on-existing update`", Cure.UPDATE),
+         "if the roster is right, set its password with `--on-existing update`", Cure.UPDATE,
+         effect="the row is `exists`"),
     Code("application_differs", "the user exists with another application",
-         "if the roster is right, set its application with `--on-existing update`", Cure.UPDATE),
+         "if the roster is right, set its application with `--on-existing update`", Cure.UPDATE,
+         effect="the row is `exists`"),
     Code("realm_differs",
          "with `--api account`: the account has this name on another realm, or doesn't tell on which; nobody"
          " is moved to another realm",
          "take another user name; or import the roster with `--api realm`, where a name is unique on its "
-         "realm only", Cure.CORRECT),
+         "realm only", Cure.CORRECT,
+         effect="the row is `exists` or `failed`"),
     Code("changed_since_plan",
          "somebody created, changed or (`failed`) deleted the user after the job looked, so it was left "
-         "alone", "find out who did; a retry looks again", Cure.RETRY),
+         "alone", "find out who did; a retry looks again", Cure.RETRY,
+         effect="the row is `exists` or `failed`"),
     Code("application_not_set",
          "the password is set, but the service kept another application; with `origin_unknown`: no "
          "answer proves that this job set it",
-         "set the application on Bandwidth's side, or ask Bandwidth"),
+         "set the application on Bandwidth's side, or ask Bandwidth",
+         effect="the row is `failed`"),
     Code("not_taken", "the service said that it set the digests, and still shows the old ones",
-         "run the row once more", Cure.RETRY, _ASK),
+         "run the row once more", Cure.RETRY, _ASK,
+         effect="the row is `unknown`"),
     Code("case_differs",
          "the service has the name in other letters (`Alice`, not `alice`); digests are made for one "
          "spelling, so this user can't register with the roster's; with `origin_unknown`: this job may "
          "have created it",
          "use the service's spelling, which `bw__error` names, in the roster",
-         Cure.CORRECT),
+         Cure.CORRECT,
+         effect="the row is `exists` or `failed`"),
     Code("origin_unknown",
          "the credential is there as wanted; no answer of the service names it, so nobody can prove that "
          "this job created or changed it, and `undo` keeps it",
-         "nothing to do; `undo --include-unproven` takes it back"),
+         "nothing to do; `undo --include-unproven` takes it back",
+         effect="the row is `unchanged`; with another code `exists` or `failed`"),
     Code("not_mentioned", "the service neither stored the row nor refused it, even alone",
-         "run the row once more", Cure.RETRY, _ASK),
+         "run the row once more", Cure.RETRY, _ASK,
+         effect="the row is `unknown`"),
     Code("refused",
          "the service refused the row, or to be asked for it, and gave no code; `unknown`: the refusal "
          "was not in the service's own words (a proxy's page, a bare 409), so the request may have been "
          "carried out all the same",
          "`bw__error` has the words; a retry asks for it",
-         Cure.CORRECT),
+         Cure.CORRECT,
+         effect="the row is `failed` or `unknown`"),
     Code("crashed",
          "siproster itself failed on this row, or workers died over it three times; `unknown`: it may "
          "have been sent",
          "report it, with the output of `--debug` (which holds no secret); the other rows are not "
          "affected",
          Cure.RETRY,
-         "report it, with the output of `--debug`, which holds no secret"),
+         "report it, with the output of `--debug`, which holds no secret",
+         effect="the row is `failed` or `unknown`"),
     Code("unconfirmed",
          "it was sent, or may have been, and the job stopped, or its worker died, before an answer "
          "settled it",
          "`resume` asks for it; where the job can't be resumed, a retry does",
-         Cure.RETRY),
+         Cure.RETRY,
+         effect="the row is `unknown`"),
 )  # fmt: skip
 """Statuses ``exists``, ``failed``, ``unknown`` and ``unchanged``."""
 
@@ -214,19 +241,25 @@ REASONS = (
     Code("broker", "Redis did not answer for longer than `--patience`", "`siproster doctor`; then `resume`"),
     Code("no_worker",
          "no worker answered for the account for longer than `--patience`",
-         "start `siproster worker`; then `resume`"),
+         "start `siproster worker`; then `resume`",
+         command="siproster worker"),
     Code("account_busy",
          "another job had the account for longer than `--patience`",
          "wait for that job; then `resume`"),
     Code("throttled", "the service limits the rate", "`resume`; a lower `--rate` in the next import"),
     Code("interrupted", "Ctrl-C, or the command was ended", "`resume`"),
-    Code("cancelled", "somebody ran `cancel`", "`retry` runs the rest"),
+    Code("cancelled", "somebody ran `cancel`", "`retry` runs the rest",
+         command="siproster retry JOB"),
     Code("exists",
          "`--on-existing fail`: some users exist with another password or application, so nothing was sent",
-         "see `failed.csv`; `retry` with another `--on-existing`"),
-    Code("saved", "a plan that waits to be carried out", "`siproster import --plan JOB`, or `cancel`"),
-    Code("carried_out", "a plan that was carried out by the job that is named", "see that job"),
-    Code("undone", "`undo` takes, or took, back what the stopped job had done", "import the roster anew"),
+         "see `failed.csv`; `retry` with another `--on-existing`",
+         command="siproster retry JOB --on-existing skip"),
+    Code("saved", "a plan that waits to be carried out", "`siproster import --plan JOB`, or `cancel`",
+         command="siproster import --plan JOB"),
+    Code("carried_out", "a plan that was carried out by the job that is named", "see that job",
+         command="siproster status JOB"),
+    Code("undone", "`undo` takes, or took, back what the stopped job had done", "import the roster anew",
+         command="siproster import ROSTER"),
 )  # fmt: skip
 """The first word of a job's ``why``."""
 
@@ -235,25 +268,38 @@ SERVICE = (
          "report it: siproster sends what the API description asks for"),
     Code("23001", "a required element is missing or empty",
          "report it: siproster sends what the API description asks for"),
-    Code("4022", "the account is unknown or locked; the job stops", "see `account_not_found`"),
-    Code("12666", "the realm still has credentials, so it can't be deleted", "delete those first"),
+    Code("4022", "the account is unknown or locked; the job stops", "see `account_not_found`",
+         effect="the job is stopped; rows not attempted are `unprocessed`"),
+    Code("12666", "the realm still has credentials, so it can't be deleted", "delete those first",
+         effect="`realm delete` deletes nothing"),
     Code("13116", "a list filter has a character that is not allowed",
-         "report it: siproster leaves such filters out"),
+         "report it: siproster leaves such filters out",
+         effect="the list is not read"),
     Code("33011", "a list filter has fewer than 3 characters",
-         "report it: siproster leaves such filters out"),
-    Code("13566", "the service is unavailable for a moment", "nothing: it is tried again", Cure.RETRY),
+         "report it: siproster leaves such filters out",
+         effect="the list is not read"),
+    Code("13566", "the service is unavailable for a moment", "nothing: it is tried again", Cure.RETRY,
+         effect="the request is sent again; no row fails for it"),
     Code("23000", "the entry stands twice in one request", "report it"),
     Code("23002", "a field is too long", "shorten it", Cure.CORRECT),
     Code("23003", "more entries in one request than the service takes",
          "nothing: the list is split and the bound remembered for the job; `--batch-size` begins lower",
-         Cure.RETRY),
-    Code("23008", "the account has no credentials yet", "nothing", Cure.RETRY),
+         Cure.RETRY,
+         effect="the list is split and sent again; no row fails for it"),
+    Code("23008", "the account has no credentials yet", "nothing", Cure.RETRY,
+         effect="the list is taken for empty"),
     Code("23009", "the name exists on the account",
          "nothing: it is read back at once, and the row is `unchanged`, or `exists` with what differs; "
-         "`unknown` with this code where the service doesn't show it", Cure.RETRY),
-    Code("23026", "the name exists on the realm", "the same as for 23009", Cure.RETRY),
-    Code("23013", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth"),
-    Code("33004", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth"),
+         "`unknown` with this code where the service doesn't show it", Cure.RETRY,
+         effect="the row is `unchanged`, `exists` or `unknown`"),
+    Code("23026", "the name exists on the realm",
+         "nothing: it is read back at once, and the row is `unchanged`, or `exists` with what differs; "
+         "`unknown` with this code where the service doesn't show it", Cure.RETRY,
+         effect="the row is `unchanged`, `exists` or `unknown`"),
+    Code("23013", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth",
+         effect="the job is stopped; rows not attempted are `unprocessed`"),
+    Code("33004", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth",
+         effect="the job is stopped; rows not attempted are `unprocessed`"),
     Code("23014", "a field has characters that are not allowed", "correct it", Cure.CORRECT),
     Code("23015", "a field has characters that are not allowed", "correct it", Cure.CORRECT),
     Code("23016", "a field has characters that are not allowed", "correct it", Cure.CORRECT),
@@ -269,14 +315,76 @@ SERVICE = (
     Code("23021", "the account has no default realm", "import the roster again, with `--realm`"),
     Code("23022", "the realm is not ACTIVE", "wait until `siproster realm show REF` says ACTIVE",
          Cure.RETRY),
-    Code("33002", "the realm exists already", "use it as it is"),
-    Code("33003", "a realm can't have this name", "use 1 to 30 letters, digits and inner hyphens"),
+    Code("33002", "the realm exists already", "use it as it is",
+         effect="`realm create` makes no realm"),
+    Code("33003", "a realm can't have this name", "use 1 to 30 letters, digits and inner hyphens",
+         effect="`realm create` makes no realm"),
     Code("33006", "the default realm can't be deleted, nor cease to be the default one",
-         "make another one the default"),
+         "make another one the default",
+         effect="`realm delete` and `realm update` change nothing"),
 )  # fmt: skip
 """Numbers of the service's."""
 
+UNDO = (
+    Code("digest_differs", "somebody has set another password since", "nothing: it is theirs now"),
+    Code("application_differs", "somebody has set another application since", "nothing: it is theirs now"),
+    Code("id_differs", "somebody has deleted it and made another one of that name",
+         "nothing: it is theirs now"),
+    Code("user_gone", "somebody has deleted a user whom the job had set", "nothing: there is nobody left"),
+    Code("origin_unknown", "no answer of the service says that the job made or set it",
+         "if nobody else has written to the account since the job began: `--include-unproven`",
+         command="siproster undo JOB --include-unproven"),
+    Code("answer_lost", "an answer never came, and it does not show that it was done", "run it again",
+         effect="the user is `failed`; in `credential delete` too", command="siproster undo JOB"),
+    Code("application_not_set", "the old password is set, the old application is not",
+         "set the application on Bandwidth's side, or ask Bandwidth", effect="the user is `failed`"),
+    Code("realm_differs", "the service does not tell that it is on the job's realm", "ask Bandwidth",
+         effect="the user is `failed`"),
+)  # fmt: skip
+"""In undo.csv: why a user was not taken back (docs/accounts.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Codes that occur in one place; ``effect``: what each does, unless the code says otherwise."""
+
+    title: str
+    effect: str
+    codes: tuple[Code, ...]
+
+
+TABLES = (
+    Table("Rows that were not sent", "the row is `invalid`: it is not sent", NOT_SENT),
+    Table("Rows that were sent", "", SENT),
+    Table("Warnings", "none: the row is sent all the same", WARNINGS),
+    Table("Why a job stopped or waits", "", REASONS),
+    Table("Codes of the service", "the row is `failed`", SERVICE),
+    Table("Users that `undo` left", "the user is `kept` as it is", UNDO),
+)
+"""All codes, under the headings of docs/errors.md, and of docs/accounts.md for the last."""
+
 _OF_ROWS: Mapping[str, Code] = {code.name: code for code in (*NOT_SENT, *SENT, *SERVICE)}
+
+
+def named(name: str) -> list[tuple[Table, Code]]:
+    """Return what a code means in each table that has it; empty: no table does."""
+    return [(table, code) for table in TABLES for code in table.codes if code.name == name]
+
+
+def effect_of(table: Table, code: Code) -> str:
+    """Return what a code does to the row or the job."""
+    if table.codes is not REASONS:
+        return code.effect or table.effect
+    reason = Reason(code.name)
+    state = "is kept as a plan" if reason.state is JobState.PLANNING else f"is {reason.state}"
+    return f"the job {state}; exit code {reason.exit_code}"
+
+
+def command_of(table: Table, code: Code) -> str:
+    """Return the command to type; empty: none helps by itself."""
+    if table.codes is REASONS:
+        return code.command or "siproster resume JOB"
+    return code.command or _CURES[code.cure]
 
 
 def of_row(name: str) -> Code:

@@ -83,6 +83,15 @@ def of_stop(summary: Mapping[str, Any]) -> str:
     return found.advice if found else ""
 
 
+def a_code(summary: Mapping[str, Any]) -> str:
+    """Return the most frequent code of the rows that are not in place; empty: they have none."""
+    joined: Counter[str] = Counter()
+    for status, rows in summary["codes"].items():
+        if not Status(status).in_place:
+            joined.update(rows)
+    return next(iter(counted(joined)), "")
+
+
 def undo_word(summary: Mapping[str, Any]) -> str:
     """Return how far a job is taken back, in a word or two; empty: it wasn't begun."""
     if summary["undo_state"] != "partly":
