@@ -85,14 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run a command. The one place where an exception becomes a message and an exit code."""
+    """Return a command's exit code. The one place where an exception becomes a message and a code."""
     _unwind_on_signals()
     try:
         _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
-        cli.main(arguments, prog_name="siproster", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except SystemExit as done:
+        # Not "standalone", it returns what the command returns: its exit code, or None.
+        code = cli.main(arguments, prog_name="siproster", standalone_mode=False)
+    except SystemExit as done:  # of a library's
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.Abort:
         say("interrupted; nothing else was started")
@@ -109,7 +108,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if not (isinstance(error, OSError) and terminal.output_fails()):
             _report_fault(error)
         return 1
-    return 0
+    return int(code or 0)
 
 
 def _unwind_on_signals() -> None:

@@ -198,6 +198,31 @@ def test_tests_say_what_they_prove(path: Path) -> None:
     assert silent == []
 
 
+def test_the_process_is_left_in_one_place() -> None:
+    """Commands return their exit code; only cli.py, and the sandbox, a process of its own, may exit."""
+    leaving = {"sys.exit", "exit", "quit", "SystemExit"}
+    found = {
+        f"{name(path)}: {left}"
+        for path in SOURCES
+        if room(path) != "sandbox"
+        for node in ast.walk(tree(path))
+        for left in [ast.unparse(node.func) if isinstance(node, ast.Call) else ""]
+        if left in leaving or (isinstance(node, ast.Raise) and "SystemExit" in ast.unparse(node))
+    }
+    assert found == {"cli.py: sys.exit"}
+
+
+def test_a_process_is_cut_off_only_where_somebody_insists() -> None:
+    """``os._exit`` runs no ``finally``: at a second signal, and where a test has a process die."""
+    calls = {
+        name(path)
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "os._exit"
+    }
+    assert calls == {"worker/commands/watch.py", "worker/register/verify.py", "worker/failpoints.py"}
+
+
 def test_system_tests_stay_outside() -> None:
     """They see the program as users do: none of them, nor what they share, imports it."""
     outside = [path for path in TESTS if path.parent.name == "system" or path.parent == ROOT / "tests"]

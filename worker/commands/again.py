@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +60,7 @@ _NOT_AFTER = click.option(
 @yes_option
 @json_option
 @settings_options
-def retry(job_id: str, **given: Any) -> None:
+def retry(job_id: str, **given: Any) -> int:
     """Run the rows of JOB that are not in place again, as a new job.
 
     Rows in place are never sent again. Corrections are taken from the roster's own columns of the
@@ -88,7 +87,7 @@ def retry(job_id: str, **given: Any) -> None:
         outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
         begin(session, job)
         run(session, job, rows, yes=given["yes"])
-    finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+    return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
 @click.command("resume")
@@ -100,7 +99,7 @@ def retry(job_id: str, **given: Any) -> None:
 @yes_option
 @json_option
 @settings_options
-def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> None:
+def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> int:
     """Go on with JOB, which was interrupted, paused or stopped.
 
     A limit that stopped the job (--max-failed, --not-after) no longer applies, unless it is given again.
@@ -112,7 +111,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
         say(f"job {job_id} is done; there is nothing left to resume")
-        sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+        return watch.tell_end(session, job_id, results, as_json=as_json)
     if job.state is JobState.CANCELLED:
         raise Conflict(f"job {job_id} was cancelled", f"run the rest with: siproster retry {job_id}")
     session.station.check(job)
@@ -134,7 +133,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     else:
         session.ledger.chunks.wake(job_id)
         session.ledger.jobs.start(job_id)
-    finish(session, job_id, detach=detach, as_json=as_json)
+    return finish(session, job_id, detach=detach, as_json=as_json)
 
 
 @click.command("cancel")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -122,7 +121,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 @click.option("--follow", is_flag=True, help="Watch until the job is over.")
 @json_option
 @settings_options
-def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
+def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     """Show the progress of JOB: counts, rate, time left."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
@@ -135,8 +134,9 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
                 screen.show(progress)
                 waits.look_once(progress.settled)
                 if interrupt.wait(_LOOK_EVERY):
-                    sys.exit(130)
+                    return 130
     _tell_status(session, job_id, waits, as_json=as_json)
+    return 0
 
 
 def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
@@ -165,13 +165,13 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @results_option
 @json_option
 @settings_options
-def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
+def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
     """Write the result files of JOB again. The exit code is the job's; 10 if `undo` has taken rows back."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     folder = Path(results).absolute() if results else folder_of(job)
     outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
-    sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+    return watch.tell_end(session, job_id, results, as_json=as_json)
 
 
 def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ _IN_FLIGHT = "what they change now would not be taken back"
 def undo(
     job_id: str, rate: float | None, include_unproven: bool, results: str, yes: bool, as_json: bool,
     **given: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Take back what JOB did, unless it was changed since.
 
     Users it created are deleted; users it changed get their old password and application back. Users changed
@@ -74,7 +73,7 @@ def undo(
     if _all_undone(session, job) and not unproven:
         say(f"job {job_id} has already been undone; nothing is left to take back")
         facts = _tell(session, job, folder, as_json=as_json)
-        sys.exit(_code(facts))
+        return _code(facts)
     _ask(session, job, number, include_unproven=include_unproven, yes=yes)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
@@ -92,14 +91,14 @@ def undo(
         facts = _tell(session, job, folder, as_json=as_json)
     if interrupted:
         say(f"interrupted; go on with: siproster undo {job_id}")
-        sys.exit(130)
+        return 130
     if facts["unproven"] and not include_unproven:
         say(
             f"{facts['unproven']:,} of those kept may be the job's own (origin_unknown); if nobody else has",
             "yellow",
         )
         say(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
-    sys.exit(_code(facts))
+    return _code(facts)
 
 
 def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +133,7 @@ def _asking_options(command: Any) -> Any:
 @json_option
 @settings_options
 @click.pass_context
-def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
+def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     """Register with each password over SIP and say who can.
 
     It asks without a Contact, so no phone is disturbed, and tells which phones are registered now. The first
@@ -153,7 +152,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
     else:
         proof = _of_roster(ctx, session, trial, source, given)
     tell_json(proof.facts) if given["as_json"] else tell(proof.facts)
-    sys.exit(proof.code)
+    return proof.code
 
 
 def _of_roster(
