@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from worker.states import JobState as JobState
+from worker.states import Why
 
 LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
@@ -377,8 +378,8 @@ class Job:
 
     id: str
     state: JobState
-    why: str
-    """Why it is paused, stopped or cancelled: ``code: sentence``; else empty."""
+    why: Why | None
+    """Why it is paused, stopped, cancelled or kept as a plan; else None."""
     host: str
     environment: str
     account: str

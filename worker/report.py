@@ -170,7 +170,8 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
     return {
         "job": job.id,
         "state": job.state,
-        "why": job.why,
+        "reason": job.why.reason if job.why else "",
+        "why": str(job.why or ""),
         "account": job.account,
         "operator": job.operator,
         "version": job.version,

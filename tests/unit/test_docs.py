@@ -154,34 +154,15 @@ def assigned_codes(path: Path, scope: ast.AST) -> set[str]:
     }
 
 
-def reasons() -> set[str]:
-    """Every first word of a job's ``why``: ``reason: sentence``."""
-    found = {errors.StopJob.code, *(kind.code for kind in errors.StopJob.__subclasses__())}
-    for function in (one for path in SOURCES for one in functions(path)):
-        for node in ast.walk(function):
-            if isinstance(node, ast.Call) and called(node) in ("stop", "pause", "close"):
-                found |= {reason for argument in node.args for reason in reasons_in(function, argument)}
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "why":
-                found |= reasons_in(function, node.value)
-            if isinstance(node, ast.Return) and node.value and function.name == "_why":
-                found |= reasons_in(function, node.value)
-    return found
-
-
-def reasons_in(function: ast.FunctionDef, argument: ast.expr) -> set[str]:
-    """What begins a text before its colon; a name in its place stands for what it was given."""
-    assigned = {
-        target.id: node.value
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    given = assigned.get(argument.id, argument) if isinstance(argument, ast.Name) else argument
-    match given:
-        case ast.JoinedStr(values=[ast.FormattedValue(value=ast.Name(id=name)), *_]) if name in assigned:
-            return words(assigned[name])
-    return {match[1] for text in texts(given) if (match := re.match(r"([a-z_]+): ", text))}
+def used_reasons() -> set[str]:
+    """The reasons for which the program stops or pauses a job somewhere."""
+    nodes = (
+        node for path in SOURCES if path.stem not in ("states", "codes") for node in ast.walk(tree(path))
+    )
+    named = (
+        node for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Reason"
+    )
+    return {node.attr for node in named}
 
 
 def service_codes() -> set[str]:
@@ -292,8 +273,9 @@ def test_no_code_is_hidden_from_the_collection() -> None:
 
 
 def test_each_reason_of_a_job_is_described() -> None:
-    """docs/errors.md has every reason why a job stops or waits, and no other."""
-    assert set(first_cells(section(ERRORS, "Why a job stopped or waits"))) == reasons()
+    """docs/errors.md has every reason why a job stops or waits, and no other; each of them occurs."""
+    assert set(first_cells(section(ERRORS, "Why a job stopped or waits"))) == set(Reason)
+    assert {reason.name for reason in Reason} == used_reasons()
 
 
 def test_each_number_that_the_program_decides_by_is_described() -> None:

@@ -20,7 +20,7 @@ NOUNS = {"model", "states", "errors", "files", "hosts", "reasons"}
 ROOMS: dict[str, set[str]] = {
     "states": set(),
     "model": {"states"},
-    "errors": set(),
+    "errors": {"states"},
     "reasons": set(),
     "codes": {"states"},
     "digest": NOUNS,

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from tests.unit.jobs import HOST, KEY, Facts, make_chunk_row, start_job
+from tests.unit.jobs import HOST, KEY, OVER, Facts, make_chunk_row, start_job
 from worker import report
 from worker.errors import LedgerError, SiprosterError, UsageError
 from worker.ledger import Ledger
@@ -106,7 +106,7 @@ def test_failed_has_what_is_not_in_place(ledger: Ledger, job: Job) -> None:
 
 def test_the_summary(ledger: Ledger, job: Job) -> None:
     """summary.json is what the command prints: counts that add up, why it stopped, where the files are."""
-    ledger.jobs.stop(job.id, JobState.STOPPED, "max_failed: 3 rows are failed")
+    ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     stopped = ledger.jobs.get(job.id)
     folder = report.folder_of(job)
     found = report.write(ledger, SEAL, stopped, folder)
@@ -115,7 +115,8 @@ def test_the_summary(ledger: Ledger, job: Job) -> None:
     assert found["counts"] == {"created": 1, "failed": 1, "unknown": 1, "unprocessed": 1}
     told = [(line["bw__status"], line["bw__error_code"]) for line in records(folder / RESULTS)]
     assert sorted(told)[2:] == [("unknown", "unconfirmed"), ("unprocessed", "")]
-    assert (found["state"], found["why"]) == ("stopped", "max_failed: 3 rows are failed")
+    assert (found["state"], found["reason"]) == ("stopped", "max_failed")
+    assert found["why"] == "max_failed: 3 rows are failed"
     assert found["roster"] == {"name": Facts().name, "sha256": Facts().sha256, "rows": 4}
     assert found["realms"][0] == HOST
     assert all(Path(path).is_file() for path in found["files"].values())

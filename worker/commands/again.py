@@ -24,6 +24,7 @@ from worker.importing.sweep import free_the_dead
 from worker.ledger import shown
 from worker.model import Job, JobState, OnExisting, Options
 from worker.roster import Roster
+from worker.states import Reason, Why
 
 _MAX_FAILED = click.option(
     "--max-failed", metavar="N|N%", default="", help="Stop when more rows than this fail  [no limit]"
@@ -145,7 +146,7 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)
-    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {person()}"):
+    if not session.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
         raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
     what = "nothing of it was sent" if job.saved else f"run the rest with: siproster retry {job_id}"
     say(f"job {job_id} is cancelled; {what}")
@@ -194,7 +195,7 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     """The job's options with other bounds; one that stopped it would stop it again at once."""
-    stopped_by = job.why.partition(":")[0]
+    stopped_by = job.why.reason if job.why else ""
     kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
     said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
     return replace(
@@ -240,9 +241,8 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """The command died while it read the roster: nothing was sent, so it is read once more."""
     if job.parent:
         # Over, so that its account is free for the job that takes its place.
-        session.ledger.jobs.stop(
-            job.id, JobState.CANCELLED, "cancelled: its roster was never read to the end"
-        )
+        why = Why(Reason.CANCELLED, "its roster was never read to the end")
+        session.ledger.jobs.stop(job.id, why)
         saved = session.ledger.jobs.get(job.parent).saved
         again = f"import --plan {job.parent}" if saved else f"retry {job.parent}"
         raise Conflict(

@@ -21,6 +21,7 @@ from worker.importing.owners import free_dead_holder, owner
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.ledger import Progress
 from worker.model import Job
+from worker.states import Reason, Why
 
 _MEANINGS = {
     REMOVED: "made by the job, and deleted",
@@ -80,7 +81,8 @@ def undo(
     session.ledger.jobs.take(job, owner())
     with freed_on_failure(session, job_id):
         session.audit(job_id)
-        session.ledger.jobs.close(job_id, "undone: `undo` takes back what it did, so it can't be resumed")
+        why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
+        session.ledger.jobs.close(job_id, why)
     try:
         interrupted = _run(session, job, number, rate, include_unproven=include_unproven)
         if not interrupted:

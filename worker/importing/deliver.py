@@ -27,6 +27,7 @@ from worker.ledger import Claim, Deeds, Fenced, Ledger, Unanswered
 from worker.ledger.codec import Change, open_changes, open_chunk, seal_changes, seal_chunk
 from worker.model import Credential, Family, Job, JobState, Outcome, Row, Status, Stored
 from worker.seal import Seal
+from worker.states import Reason, Why
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +130,7 @@ class Delivery:
         except Fenced:
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
         except SealBroken as broken:  # before anything was sent, so what was in doubt is so still
-            why = f"seal_broken: chunk {seq}: {broken.message}"
-            self.ledger.jobs.stop(self.job.id, JobState.STOPPED, why)
+            self.ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
             self.ledger.chunks.release(claim, 0.0, None, 0, 0)
 
 
@@ -183,7 +183,7 @@ class _ChunkDelivery:
         except (GivingWay, Stopping):
             self._give_back(0.0)
         except StopJob as stop:
-            self._ledger.jobs.stop(self._job.id, JobState.STOPPED, f"{stop.code}: {stop.message}")
+            self._ledger.jobs.stop(self._job.id, Why(stop.reason, stop.message))
             self._give_back(0.0)
         except TryLater as later:
             unanswered = Unanswered(_why(later), self._delivery.clock() - self._answered)
@@ -344,10 +344,10 @@ class _ChunkDelivery:
         return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
 
 
-def _why(later: TryLater) -> str:
+def _why(later: TryLater) -> Why:
     """Why a job or a chunk waits, as the ledger keeps it."""
-    code = "throttled" if isinstance(later, Throttled) else "unavailable"
-    return f"{code}: {later.message}"
+    reason = Reason.THROTTLED if isinstance(later, Throttled) else Reason.UNAVAILABLE
+    return Why(reason, later.message)
 
 
 def _gravity(error: BaseException) -> int:
@@ -363,7 +363,7 @@ def past(moment: str) -> bool:
 
 def stop_at_end_of_window(ledger: Ledger, job: Job) -> None:
     """``--not-after`` has come."""
-    ledger.jobs.stop(job.id, JobState.STOPPED, f"not_after: the window ended at {job.options.not_after}")
+    ledger.jobs.stop(job.id, Why(Reason.NOT_AFTER, f"the window ended at {job.options.not_after}"))
 
 
 def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
@@ -374,8 +374,8 @@ def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
     bound = failures_allowed(job.options.max_failed, ledger.jobs.get(job.id).rows)
     if troubled <= bound:
         return False
-    why = f"max_failed: {troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
-    return ledger.jobs.stop(job.id, JobState.STOPPED, why)
+    text = f"{troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
+    return ledger.jobs.stop(job.id, Why(Reason.MAX_FAILED, text))
 
 
 def failures_allowed(max_failed: str, rows: int) -> float:

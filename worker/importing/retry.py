@@ -150,7 +150,7 @@ class EarlierRows:
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
             if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
-                text = f"{column}: {cell} came back as {said[column]}; format the column as text"
+                text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
         if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
             return {**cells, **said}

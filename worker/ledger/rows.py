@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, text
 from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
+from worker.states import ChunkState
 
 _ADD = text("""
     INSERT INTO pages (job, seq, first_line, last_line, sealed)
@@ -137,7 +138,7 @@ class Rows:
 
 def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
     """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) not ended."""
-    every = chunk.state == "claimed" or chunk.doubt == EVERY_ROW
+    every = chunk.state == ChunkState.CLAIMED or chunk.doubt == EVERY_ROW
     lines: list[int] = json.loads((chunk.lines if every else chunk.doubt) or "[]")
     settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
     return [line for line in lines if line not in settled]
