@@ -55,6 +55,24 @@ class Code:
 
 _ASK = "it happened again in a retry: ask Bandwidth"
 
+STATUSES = (
+    Code("created", "new, and made by this job", "nothing", effect="the row is in place"),
+    Code("updated", "it existed; this job set its password or its application", "nothing",
+         effect="the row is in place"),
+    Code("unchanged", "it is there with exactly this password; not provably made by this job", "nothing",
+         effect="the row is in place"),
+    Code("exists", "it is there with another password, application, realm or spelling, and was left alone",
+         "`bw__error_code` says what differs"),
+    Code("invalid", "never sent: the row itself is wrong", "`bw__error_code` says what to correct",
+         Cure.CORRECT),
+    Code("failed", "the service refused it", "`bw__error_code` says why", Cure.CORRECT),
+    Code("unknown", "sent, or perhaps sent, and the outcome could not be determined",
+         "`retry` settles it; `resume`, where the job can be resumed", Cure.RETRY),
+    Code("unprocessed", "not attempted: the job ended first",
+         "`resume` goes on with it; where the job can't be resumed, `retry` does", Cure.RETRY),
+)  # fmt: skip
+"""In ``bw__status``."""
+
 NOT_SENT = (
     Code("username_missing", "the user name is empty, or a column that `--username` needs is", "fill it in",
          Cure.CORRECT),
@@ -354,6 +372,7 @@ class Table:
 
 
 TABLES = (
+    Table("Statuses", "the row is not in place", STATUSES),
     Table("Rows that were not sent", "the row is `invalid`: it is not sent", NOT_SENT),
     Table("Rows that were sent", "", SENT),
     Table("Warnings", "none: the row is sent all the same", WARNINGS),

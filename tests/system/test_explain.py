@@ -45,7 +45,7 @@ def test_scripts_read_the_same(siproster: Program) -> None:
 def test_all_codes_are_listed_by_table(siproster: Program) -> None:
     """A line each, under the heading of its table."""
     lines = siproster.run("explain").stdout.splitlines()
-    assert lines[0] == "Rows that were not sent"
+    assert lines[0] == "Statuses"
     under = {line: lines.index(line) for line in lines if line and not line.startswith(" ")}
     at = next(number for number, line in enumerate(lines) if line.startswith("  max_failed "))
     assert under["Why a job stopped or waits"] < at < under["Codes of the service"]

@@ -9,6 +9,7 @@ import pytest
 from worker import codes
 from worker.commands.explain import codes_in
 from worker.errors import UsageError
+from worker.model import Status
 from worker.states import JobState, Reason, Why
 
 SENTENCES = [
@@ -78,6 +79,11 @@ def test_each_code_has_an_effect_and_commands_that_exist(table: codes.Table) -> 
     assert len({code.name for code in table.codes}) == len(table.codes)
 
 
-def test_each_reason_is_explained() -> None:
-    """What the enum has, in its order."""
+def test_each_reason_and_status_is_explained() -> None:
+    """What the enums have, in their order; and whether a row is in place."""
     assert [code.name for code in codes.REASONS] == list(Reason)
+    assert [code.name for code in codes.STATUSES] == list(Status)
+    statuses, *_ = codes.TABLES
+    effects = {code.name: codes.effect_of(statuses, code) for code in codes.STATUSES}
+    in_place = {one: "is in place" if one.in_place else "is not in place" for one in Status}
+    assert effects == {one: f"the row {told}" for one, told in in_place.items()}

@@ -213,10 +213,10 @@ def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None
     """Where the files can't go, the error names the folder and how to write them again elsewhere."""
     (tmp_path / "file").touch()
     job = start_job(ledger, ROWS, results=str(tmp_path / "file" / "results"))
-    with pytest.raises(UsageError, match="file/results: Not a directory") as refused:
+    with pytest.raises(UsageError, match="file/results: not a directory") as refused:
         report.make_folder(report.folder_of(job))
     assert "nothing was sent" in refused.value.hint
-    with pytest.raises(SiprosterError, match="file/results: Not a directory") as failed:
+    with pytest.raises(SiprosterError, match="file/results: not a directory") as failed:
         written(ledger, job)
     assert "siproster report" in failed.value.hint
 

@@ -108,7 +108,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_plan_or_undone(session, job)
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
         say(f"job {job_id} is done; there is nothing left to resume")
@@ -120,7 +120,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {shown(_writer(session, job))}",
+            f"job {job_id} is being worked on by {shown(session.ledger.jobs.holder_of(job))}",
             f"let it end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not session.settings.broker:
@@ -206,14 +206,9 @@ def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     )
 
 
-def _writer(session: Session, job: Job) -> str:
-    writer = session.ledger.jobs.writer(job.host, job.account)
-    return writer.owner if writer and writer.job == job.id else ""
-
-
 def _somebody_works_on(session: Session, job: Job) -> bool:
     """Whether the process that writes for this job may still be there."""
-    return alive(_writer(session, job))
+    return alive(session.ledger.jobs.holder_of(job))
 
 
 def _take_over(session: Session, job: Job) -> None:

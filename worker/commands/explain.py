@@ -30,9 +30,9 @@ _CLOSE = 3
 def explain(words: tuple[str, ...], as_json: bool) -> None:
     """Explain CODE: what it means, what it does to the row or the job, and what to do about it.
 
-    CODE is what bw__error_code holds (several joined by ; are fine), a warning, the reason why a job stopped,
-    or a number of the service's. A line copied from a summary or from `doctor` is fine, too. Without CODE,
-    all codes are listed.
+    CODE is what bw__status or bw__error_code holds (several joined by ; are fine), a warning, the reason why
+    a job stopped, or a number of the service's. A line copied from a summary or from `doctor` is fine, too.
+    Without CODE, all codes are listed.
 
     \b
       siproster explain digest_differs

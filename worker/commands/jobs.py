@@ -6,7 +6,6 @@ import datetime as dt
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -156,8 +155,7 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
 
 def _is_held(ledger: Ledger, job: Job) -> bool:
     """Whether somebody goes on with a paused job, so that it waits, and has not been left."""
-    writer = ledger.jobs.writer(job.host, job.account)
-    return writer is not None and writer.job == job.id
+    return bool(ledger.jobs.holder_of(job))
 
 
 @click.command("report")
@@ -169,7 +167,7 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
     """Write the result files of JOB again. The exit code is the job's; 10 if `undo` has taken rows back."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
-    folder = Path(results).absolute() if results else folder_of(job)
+    folder = folder_of(job, results)
     outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
     return watch.tell_end(session, job_id, results, as_json=as_json)
 

@@ -66,7 +66,7 @@ def undo(
     job = session.ledger.jobs.get(job_id)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)
     session.station.check(job)
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
     number = session.ledger.undoing.rows(job_id)
     unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0

@@ -183,7 +183,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
                 f"job {job_id} keeps no password of a row that is in place",
                 f"give its roster: siproster verify {job_id} --roster FILE",
             )
-        folder = Path(given["results"]).absolute() if given["results"] else report.folder_of(job)
+        folder = report.folder_of(job, given["results"])
         outputs.refuse_overwriting(session, folder, (VERIFY,), job.source, given["roster_"])
         proof = prove(trial, OfJob(session, job, again, given["sample"]), folder)
     session.ledger.jobs.set_verified(job_id, proof.facts)

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from worker import report
@@ -102,7 +101,7 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
 
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
     """The result files; their folder is ``results`` or the job's own."""
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     return report.write(ledger, seal, job, folder)
 
 

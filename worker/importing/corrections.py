@@ -58,7 +58,7 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
 def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
     """Every row of the job, with the realm as its results have it, and whether it is in place."""
     ledger, job = earlier.ledger, earlier.parent.id
-    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job).items()}
+    hosts = ledger.jobs.hosts(job)
     for page in ledger.rows.pages(job):
         for row in open_page(earlier.seal, job, page.seq, page.sealed):
             outcome = page.outcomes.get(row.line)

@@ -79,7 +79,7 @@ class EarlierRows:
         """The rows of this roster that are in place, since the parent or a job before it."""
         job: Job | None = self.parent
         while job:
-            hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(job.id).items()}
+            hosts = self.ledger.jobs.hosts(job.id)
             for page in self.ledger.rows.pages(job.id):
                 for row in open_page(self.seal, job.id, page.seq, page.sealed):
                     if page.outcome(row.line).status.in_place:

@@ -343,6 +343,11 @@ class Jobs:
         # Further ahead than any hold: the clock was set back since.
         return Writer(row.job, row.owner, left) if row and 0 <= left <= _LONGEST_HOLD else None
 
+    def holder_of(self, job: Job) -> str:
+        """Return the process that holds the job's account for it; empty: none does."""
+        writer = self.writer(job.host, job.account)
+        return writer.owner if writer and writer.job == job.id else ""
+
     def take(self, job: Job, owner: str) -> None:
         """Become (again) the one job that writes to its account; JobBusy names the one that does."""
         with self._store.begin() as connection:
@@ -375,6 +380,10 @@ class Jobs:
                   "looked": int(looked)}  # fmt: skip
         with self._store.begin() as connection:
             connection.execute(_REALM, values)
+
+    def hosts(self, job: str) -> dict[int, str]:
+        """Return the host names of the job's realms by their key."""
+        return {key: realm.host for key, realm in self.realms(job).items()}
 
     def realms(self, job: str) -> dict[int, JobRealm]:
         """The job's realms by their key."""
