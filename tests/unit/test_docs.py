@@ -192,7 +192,7 @@ def named_options(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
-COMMON = named_options(section(COMMANDS, "Options of most commands"))
+COMMON = named_options(section(COMMANDS, "Common options"))
 
 
 def headed(called_by: tuple[str, ...], command: click.Command) -> str:
@@ -309,9 +309,11 @@ def test_each_effect_is_described_as_the_program_does() -> None:
 
 
 def test_each_code_of_an_undone_row_is_described() -> None:
-    """docs/accounts.md has the codes of undo.csv, with the program's names."""
-    described = first_cells(section(PAGES["accounts.md"], "Taking an import back"))
-    assert {one.name for one in codes.UNDO} <= set(described)
+    """docs/accounts.md has the codes of undo.csv, each with the program's own words; no other occurs."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*) \|$", section(PAGES["accounts.md"], "Undoing an import"), re.MULTILINE
+    )
+    assert {(one.name, one.meaning) for one in codes.UNDO} <= set(rows)
     undo = ROOT / "worker" / "importing" / "undo.py"
     calls = [node for node in ast.walk(tree(undo)) if isinstance(node, ast.Call) and called(node) == "Undone"]
     given = {call.args[2] for call in calls if len(call.args) > 2}
