@@ -21,6 +21,7 @@ from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.codec import page_values
 from worker.model import NO_REALM, Job, Status, Stored
+from worker.reasons import reason_of
 from worker.seal import Seal
 
 RESULTS = "results.csv"
@@ -57,9 +58,9 @@ def neutral(cell: str) -> str:
     return f"'{cell}" if cell[:1] in _MAY_BE_FORMULA and _FORMULA.match(cell) else cell
 
 
-def folder_of(job: Job) -> Path:
-    """Where the job's result files go."""
-    return Path(job.options.results or f"siproster-{job.id}").absolute()
+def folder_of(job: Job, results: str = "") -> Path:
+    """Return where the job's result files go: ``results`` where it is given, else where the job has them."""
+    return Path(results or job.options.results or f"siproster-{job.id}").absolute()
 
 
 def make_folder(folder: Path) -> None:
@@ -101,7 +102,7 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
 
 def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
     """Write ``undo.csv``: a line for each row that undoing has looked at, in the roster's order."""
-    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
+    hosts = ledger.jobs.hosts(job.id)
     with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns]) as write:
         for page in ledger.rows.pages(job.id):
             results = ledger.undoing.results(job.id, page.first_line, page.last_line)
@@ -170,13 +171,14 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
     return {
         "job": job.id,
         "state": job.state,
-        "why": job.why,
+        "reason": job.why.reason if job.why else "",
+        "why": str(job.why or ""),
         "account": job.account,
         "operator": job.operator,
         "version": job.version,
         "options": _shown(asdict(job.options)),
         "roster": {"name": job.roster, "sha256": job.sha256, "rows": job.rows},
-        "realms": [realm.host for realm in ledger.jobs.realms(job.id).values()],
+        "realms": list(ledger.jobs.hosts(job.id).values()),
         "counts": {status.value: rows for status, rows in counts.items()},
         "codes": {status.value: codes[status] for status in counts if status in codes},
         "not_in_place": not_in_place(ledger, job, counts),
@@ -215,13 +217,12 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     """
     counts = ledger.undoing.counts(job.id)
     done = sum(counts.values())
-    writer = ledger.jobs.writer(job.host, job.account) if counts and not job.undone else None
     state = "done" if job.undone and not counts.get("failed") else "partly"
     return {
         "undo": counts or None,
         "undo_state": state if counts or job.undone else None,
         "undo_rows": max(ledger.undoing.rows(job.id), done) if counts else None,
-        "undo_by": writer.owner if writer and writer.job == job.id else None,
+        "undo_by": (ledger.jobs.holder_of(job) or None) if counts and not job.undone else None,
     }
 
 
@@ -230,7 +231,7 @@ Lines = list[list[str]]
 
 def _pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
     """Yield the lines of each page of the roster, and those of them that are not in place."""
-    hosts = {key: neutral(realm.host) for key, realm in ledger.jobs.realms(job.id).items()}
+    hosts = {key: neutral(host) for key, host in ledger.jobs.hosts(job.id).items()}
     unmade = neutral(job.options.realm)  # a realm without a host name was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
         lines, not_in_place = [], []
@@ -286,4 +287,4 @@ def _explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
 def _reason(folder: Path, error: OSError) -> str:
     if isinstance(error, FileExistsError):
         return "it is a link to nothing" if folder.is_symlink() and not folder.exists() else "it is a file"
-    return str(error.strerror)
+    return reason_of(error)

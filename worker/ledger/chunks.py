@@ -1,7 +1,6 @@
 """Chunks: claimed with a generation and a lease, so that a late writer is refused by the database.
 
-States: ``waiting`` (to be worked on from ``next_attempt_at`` on), ``claimed`` (somebody works on it
-until ``lease_until``), ``ended`` (every row of it has its outcome).
+Their states are those of ``ChunkState``.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from worker.errors import SiprosterError
 from worker.ledger.jobs import PAUSED_SO_FAR, WRITER_LEASE
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
+from worker.states import ChunkState, Why
 
 _ADD = text("""
     INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
@@ -57,7 +57,8 @@ _RENEW = text("""
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _PROGRESS = text("""
     UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0,
-        unanswered = 0, waits_for = '', settled = settled + :settled, troubled = troubled + :troubled
+        unanswered = 0, waits_reason = '', waits_for = '',
+        settled = settled + :settled, troubled = troubled + :troubled
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
     RETURNING (SELECT state FROM jobs WHERE id = :job)""")
 _AWAY = text("""
@@ -77,12 +78,12 @@ _END = text("""
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _RELEASE = text("""
     UPDATE chunks SET state = 'waiting', owner = '', next_attempt_at = :at, enqueued_at = NULL,
-        unanswered = CASE WHEN :waits_for = '' THEN 0 ELSE unanswered + :unanswered END,
-        waits_for = :waits_for, doubt = coalesce(:doubt, doubt),
+        unanswered = CASE WHEN :waits_reason = '' THEN 0 ELSE unanswered + :unanswered END,
+        waits_reason = :waits_reason, waits_for = :waits_for, doubt = coalesce(:doubt, doubt),
         requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _GO_ON = text(f"""
-    UPDATE jobs SET state = 'running', why = '', paused = NULL,
+    UPDATE jobs SET state = 'running', reason = '', why = '', paused = NULL,
         paused_seconds = paused_seconds + {PAUSED_SO_FAR}
     WHERE id = :job AND state = 'paused'""")  # noqa: S608  no value comes in
 _PROGRESS_OF = text("""
@@ -111,7 +112,8 @@ _RECALL = text("""
     UPDATE chunks SET state = 'waiting', owner = '', generation = generation + 1, doubt = :all
     WHERE job = :job AND state = 'claimed' AND (lease_until < :now OR lease_until > :far)""")
 _WAKE = text("""
-    UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL, unanswered = 0, waits_for = ''
+    UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL, unanswered = 0,
+        waits_reason = '', waits_for = ''
     WHERE job = :job AND state = 'waiting'""")
 _KEPT = text("""
     SELECT seq, first_line FROM chunks
@@ -190,9 +192,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """Why a claim made no progress with the service (``code: sentence``), and for how many seconds."""
+    """Why a claim made no progress with the service, and for how many seconds."""
 
-    why: str
+    why: Why
     seconds: float
 
 
@@ -214,7 +216,7 @@ class Chunks:
         with self._store.begin() as connection:
             until = self._store.now(connection) + kept_for if sealed else None
             connection.execute(_ADD, {
-                "job": job, "seq": seq, "state": "ended", "first_line": outcomes[0].line,
+                "job": job, "seq": seq, "state": ChunkState.ENDED, "first_line": outcomes[0].line,
                 "rows": len(outcomes), "settled": len(outcomes), "troubled": _troubled(outcomes),
                 "sealed": sealed, "kept_until": until, "lines": "",
             })  # fmt: skip
@@ -327,7 +329,8 @@ class Chunks:
             values = {
                 **_key(claim), "at": self._store.now(connection) + delay, "doubt": listed,
                 "unanswered": unanswered.seconds if unanswered else 0.0,
-                "waits_for": unanswered.why if unanswered else "",
+                "waits_reason": unanswered.why.reason.value if unanswered else "",
+                "waits_for": unanswered.why.text if unanswered else "",
                 "requests": requests, "retries": retries,
             }  # fmt: skip
             _fence(connection.execute(_RELEASE, values).rowcount)
@@ -410,8 +413,8 @@ def _lines_of(doubt: str) -> frozenset[int] | None:
 
 def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:
     return {
-        "job": job, "seq": seq, "state": "waiting", "first_line": lines[0], "rows": len(lines), "settled": 0,
-        "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
+        "job": job, "seq": seq, "state": ChunkState.WAITING, "first_line": lines[0], "rows": len(lines),
+        "settled": 0, "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
     }  # fmt: skip
 
 

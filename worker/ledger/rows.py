@@ -12,6 +12,7 @@ from sqlalchemy import Connection, CursorResult, Row, bindparam, text
 from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
+from worker.states import ChunkState
 
 _ADD = text("""
     INSERT INTO pages (job, seq, first_line, last_line, sealed)
@@ -136,7 +137,7 @@ class Rows:
 
 def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
     """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) not ended."""
-    every = chunk.state == "claimed" or chunk.doubt == EVERY_ROW
+    every = chunk.state == ChunkState.CLAIMED or chunk.doubt == EVERY_ROW
     lines: list[int] = json.loads((chunk.lines if every else chunk.doubt) or "[]")
     settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
     return [line for line in lines if line not in settled]
@@ -147,7 +148,8 @@ def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[i
 
 
 def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
-    return {row[0]: Outcome(row[0], _STATUSES[row[1]], *row[2:]) for row in rows.all()}
+    found: Sequence[Sequence[Any]] = rows.all()  # each in the order of an Outcome's fields
+    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
 
 
 _STATUSES = {status.value: status for status in Status}
