@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker import report
 from worker.commands import advice
@@ -24,8 +24,10 @@ from worker.ledger import Ledger
 from worker.model import Endpoint, Job, JobState, Status, WaitKind
 from worker.seal import Seal
 from worker.states import Reason, Why
-from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
 from worker.waits import HERE
+
+if TYPE_CHECKING:  # Celery takes a third of a second to load, and `plan`, `status` and `jobs` do without
+    from worker.tasks import CeleryQueue
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at the ledger."""
@@ -45,11 +47,17 @@ class Interrupted(Exception):
 
 
 def broker_queue(session: Session) -> CeleryQueue:
-    """The queue of the broker; Unavailable when it does not answer."""
-    queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
+    """Return the queue of the broker. Raises Unavailable when it does not answer."""
+    queue = _queue(session, session.posts)
     with HERE.entered(WaitKind.BROKER, "no answer yet"):
         queue.check()
     return queue
+
+
+def _queue(session: Session, posts: Posts) -> CeleryQueue:
+    from worker.tasks import CeleryQueue, make_app
+
+    return CeleryQueue(make_app(posts), session.ledger.identity)
 
 
 def put_on_queue(session: Session, job_id: str) -> None:
@@ -142,6 +150,8 @@ def _run_with_workers(session: Session, job_id: str, interrupt: threading.Event)
 
 
 def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> None:
+    from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
+
     station = session.station
     job = session.ledger.jobs.get(job_id)
     app = make_app(session.posts, station)
@@ -204,7 +214,7 @@ def waits_of(session: Session, job: Job) -> JobWaits:
     if broker := session.settings.broker:
         # Of the broker alone: whoever looks on needs neither the key nor the service's credentials.
         posts = Posts(broker, "", (), Endpoint(job.host, job.account))
-        queue = CeleryQueue(make_app(posts), session.ledger.identity)
+        queue = _queue(session, posts)
         workers = _workers_of(session, queue, job)
     return JobWaits(session.ledger, job, Patience(math.inf), workers)
 
@@ -248,7 +258,7 @@ def _nobody_works(session: Session, job_id: str) -> bool:
     """Whether the broker says that no worker is there; where it says nothing, nothing is known."""
     try:
         job = session.ledger.jobs.get(job_id)
-        queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
+        queue = _queue(session, session.posts)
         return not queue.workers(job.host, job.account)
     except SiprosterError:
         return False
