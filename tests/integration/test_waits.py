@@ -383,9 +383,9 @@ def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> 
     job = start_job(file_ledger, [SLOW])
     file_ledger.jobs.pause(job.id, "unavailable: away")
     file_ledger.jobs.hand_over(job.id, owner())
-    with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* works on it") as busy:
+    with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* is working on it") as busy:
         refuse_unfinished(file_ledger, job.id, "")
-    assert busy.value.hint == f"end it first: siproster cancel {job.id}"
+    assert busy.value.hint == f"cancel it first: siproster cancel {job.id}"
     file_ledger.jobs.hand_over(job.id, DEAD)
     with pytest.raises(Conflict, match=r"is still paused$"):
         refuse_unfinished(file_ledger, job.id, "")

@@ -44,7 +44,7 @@ def test_nothing_changed(held: Program, sandbox: Sandbox, api: str) -> None:
     sandbox.knobs(list_omits=[], spelling="joined")
     compared = held.run("diff", "before", "--json")
     assert (compared.code, compared.json) == (0, [])
-    assert "no difference; 5 credentials at 20" in compared.stderr
+    assert "no differences; 5 credentials at 20" in compared.stderr
 
 
 @FAMILIES

@@ -243,7 +243,7 @@ def test_nothing_is_asked_when_the_roster_is_wrong(office: Program, sandbox: San
     for wrong in ("127.0.0.1:0", "127.0.0.1:70000", "a b", "sip:host:5060", ":5060"):
         finished = office.run("verify", good, "--registrar", wrong)
         assert finished.code == 6
-        assert "it takes HOST:PORT" in finished.stderr
+        assert "must be HOST:PORT" in finished.stderr
     assert office.run("verify", good, "--resolver", "dns.example").code == 6
 
 

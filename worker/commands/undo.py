@@ -90,7 +90,7 @@ def undo(
         session.ledger.jobs.let_go(job_id)
         facts = _tell(session, job, folder, as_json=as_json)
     if interrupted:
-        say(f"interrupted; go on with: siproster undo {job_id}")
+        say(f"interrupted; continue with: siproster undo {job_id}")
         sys.exit(130)
     if facts["unproven"] and not include_unproven:
         say(
