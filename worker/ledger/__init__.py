@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.ledger.audit import Act, Audit
-from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress, Unanswered
+from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
 from worker.ledger.rows import UNCONFIRMED, Page, Rows
 from worker.ledger.store import Store
@@ -18,10 +18,10 @@ __all__ = [
     "Act",
     "Audit",
     "Away",
+    "Changes",
     "Chunks",
     "Claim",
     "DeedKey",
-    "Deeds",
     "Fenced",
     "JobRealm",
     "Jobs",
