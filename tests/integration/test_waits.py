@@ -259,7 +259,7 @@ def test_a_lease_of_a_worker_that_is_gone_is_told(ledger: Ledger, job: Job, cloc
     """After a kill on another machine: whose lease it is and when it ends."""
     ledger.chunks.claim(job.id, 0, "elsewhere:7.1", 120)
     clock.advance(20)
-    expected = "waiting for the lease of a worker on elsewhere to end, in 1:40"
+    expected = "waiting for the lease of a worker on elsewhere to expire, in 1:40"
     assert looked(ledger, job) == expected
     assert looked(ledger, job, ["desk:6"]) == expected
 
