@@ -132,7 +132,7 @@ def test_no_value_is_a_fault(place: Path, capsys: pytest.CaptureFixture[str], se
         (["plan", "staff.csv", "--rate", "0.0000001"], "at least one per hour"),
         (["plan", "staff.csv", "--rate", "9" * 400], "must be a finite number"),
         (["plan", "http://[bad"], "http://[bad"),
-        (["plan", LONG], "File name too long"),
+        (["plan", LONG], "file name too long"),
         (["credential", "show", LONG], "can't be a user name"),
         (["realm", "show", "x" * 30_000, "--api", "x"], "No such option"),
     ],

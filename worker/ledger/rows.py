@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, CursorResult, Row, bindparam, text
 
 from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
+from worker.states import ChunkState
 
 _ADD = text("""
     INSERT INTO pages (job, seq, first_line, last_line, sealed)
@@ -114,8 +115,7 @@ class Rows:
     def outcomes_of(self, job: str, lines: Sequence[int]) -> dict[int, Outcome]:
         """The outcomes that the rows of these lines have so far, by line."""
         with self._store.read() as connection:
-            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines})
-            return {row.line: _outcome(row) for row in rows}
+            return _outcomes_of(connection.execute(_OF_LINES, {"job": job, "lines": lines}))
 
     def unconfirmed(self, job: str) -> dict[int, int]:
         """Lines without an outcome that were, or may have been, sent by a job that is not at work → attempts.
@@ -137,16 +137,19 @@ class Rows:
 
 def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
     """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) not ended."""
-    every = chunk.state == "claimed" or chunk.doubt == EVERY_ROW
+    every = chunk.state == ChunkState.CLAIMED or chunk.doubt == EVERY_ROW
     lines: list[int] = json.loads((chunk.lines if every else chunk.doubt) or "[]")
     settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
     return [line for line in lines if line not in settled]
 
 
 def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[int, Outcome]:
-    rows = connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last})
-    return {row.line: _outcome(row) for row in rows}
+    return _outcomes_of(connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last}))
 
 
-def _outcome(row: Row[Any]) -> Outcome:
-    return Outcome(row.line, Status(row.status), row.credential_id, row.code, row.error, row.attempts)
+def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
+    found: Sequence[Sequence[Any]] = rows.all()  # each in the order of an Outcome's fields
+    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
+
+
+_STATUSES = {status.value: status for status in Status}

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, text
 from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.rows import lines_in_doubt
 from worker.ledger.store import Store
+from worker.states import ChunkState
 
 # The inverse order of doing, near enough: chunks are worked on side by side.
 _ORDER = text("SELECT chunk, nr FROM deeds WHERE job = :job ORDER BY chunk DESC, nr DESC")
@@ -182,9 +183,9 @@ class Undoing:
             key = {"job": job, "seq": seq}
             chunk = connection.execute(_CHUNK, key).one()
             statuses = {row.line: row.status for row in connection.execute(_STATUSES, key)}
-        if chunk.state == "ended":
+        if chunk.state == ChunkState.ENDED:
             doubt: frozenset[int] | None = frozenset()
-        elif chunk.state == "claimed" or chunk.doubt == EVERY_ROW:
+        elif chunk.state == ChunkState.CLAIMED or chunk.doubt == EVERY_ROW:
             doubt = None
         else:
             doubt = frozenset(json.loads(chunk.doubt or "[]"))
