@@ -138,7 +138,7 @@ def _refuse_no_text(arguments: Sequence[str]) -> None:
                 argument.encode()
             except UnicodeEncodeError:
                 raise UsageError(
-                    f"an argument is not UTF-8, and there is no file of that name: {argument}",
+                    f"an argument is not UTF-8, and no file has that name: {argument}",
                     "type it in a terminal that uses UTF-8 (see `locale`)",
                 ) from None
 
@@ -152,8 +152,8 @@ def _show(error: click.ClickException) -> None:
 
 
 def _report_fault(error: Exception) -> None:
-    say("siproster: something went wrong that should not: this is a fault of siproster itself", "red")
-    say("           No row is lost: `siproster jobs` lists the jobs. Please report it with this line:")
+    say("siproster: unexpected error: this is a bug in siproster", "red")
+    say("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
     say(f"           unexpected {place_of(error)}")
 
 

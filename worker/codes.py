@@ -56,20 +56,20 @@ class Code:
 _ASK = "a retry ended in the same way: ask Bandwidth"
 
 STATUSES = (
-    Code("created", "new, and made by this job", "nothing", effect="the row is in place"),
-    Code("updated", "it existed; this job set its password or its application", "nothing",
+    Code("created", "new; created by this job", "nothing", effect="the row is in place"),
+    Code("updated", "existed; this job set its password or application", "nothing",
          effect="the row is in place"),
-    Code("unchanged", "it is there with exactly this password; not provably made by this job", "nothing",
-         effect="the row is in place"),
-    Code("exists", "it is there with another password, application, realm or spelling, and was left alone",
+    Code("unchanged", "exists with exactly this password and application; not provably created by this job",
+         "nothing", effect="the row is in place"),
+    Code("exists", "exists with another password, application, realm or spelling, and was not changed",
          "`bw__error_code` says what differs"),
-    Code("invalid", "never sent: the row itself is wrong", "`bw__error_code` says what to correct",
+    Code("invalid", "not sent: the row itself is wrong", "`bw__error_code` says what to correct",
          Cure.CORRECT),
     Code("failed", "the service refused it", "`bw__error_code` says why", Cure.CORRECT),
-    Code("unknown", "sent, or perhaps sent, and the outcome could not be determined",
-         "`retry` settles it; `resume`, where the job can be resumed", Cure.RETRY),
+    Code("unknown", "sent, or possibly sent, but the outcome could not be determined",
+         "`resume` settles it; if the job can't be resumed, `retry` does", Cure.RETRY),
     Code("unprocessed", "not attempted: the job ended first",
-         "`resume` goes on with it; where the job can't be resumed, `retry` does", Cure.RETRY),
+         "`resume` runs it; if the job can't be resumed, `retry` does", Cure.RETRY),
 )  # fmt: skip
 """In ``bw__status``."""
 

@@ -145,8 +145,8 @@ class ForeignAnswer(AnswerLost):
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"a request was sent, and what refused it is no answer of the service ({text}); "
-            "it may have been done all the same"
+            f"a request was sent, but its refusal didn't come from the service ({text}); "
+            "it may have been carried out anyway"
         )
         self.text = text
 

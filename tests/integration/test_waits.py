@@ -260,7 +260,7 @@ def test_a_lease_of_a_worker_that_is_gone_is_told(ledger: Ledger, job: Job, cloc
     """After a kill on another machine: whose lease it is and when it ends."""
     ledger.chunks.claim(job.id, 0, "elsewhere:7.1", 120)
     clock.advance(20)
-    expected = "waiting for the lease of a worker on elsewhere to end, in 1:40"
+    expected = "waiting for the lease of a worker on elsewhere to expire, in 1:40"
     assert looked(ledger, job) == expected
     assert looked(ledger, job, ["desk:6"]) == expected
 
@@ -384,9 +384,9 @@ def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> 
     job = start_job(file_ledger, [SLOW])
     file_ledger.jobs.pause(job.id, AWAY)
     file_ledger.jobs.hand_over(job.id, owner())
-    with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* works on it") as busy:
+    with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* is working on it") as busy:
         refuse_unfinished(file_ledger, job.id, "")
-    assert busy.value.hint == f"end it first: siproster cancel {job.id}"
+    assert busy.value.hint == f"cancel it first: siproster cancel {job.id}"
     file_ledger.jobs.hand_over(job.id, DEAD)
     with pytest.raises(Conflict, match=r"is still paused$"):
         refuse_unfinished(file_ledger, job.id, "")

@@ -179,7 +179,7 @@ def test_an_interrupted_undo_is_told(ledger: Ledger) -> None:
     assert (told["undo_state"], told["not_in_place"], told["undo_by"]) == ("partly", 2, None)
     assert advice.undo_word(told) == "partly undone"
     assert advice.next_step(told).startswith("undo interrupted: 2 of ")
-    assert advice.next_step(told).endswith(f"go on with: siproster undo {job.id}")
+    assert advice.next_step(told).endswith(f"continue with: siproster undo {job.id}")
     assert exit_code(job, told) == 10
     assert advice.commands(told) == []  # a retry would be refused
 
@@ -190,7 +190,7 @@ def test_an_undo_at_work_is_told(ledger: Ledger) -> None:
     undone(ledger, job, "removed")
     ledger.jobs.take(job, owner())
     assert advice.undo_word(summary(ledger, job)) == "being undone"
-    assert f"undo is at work ({shown(owner())})" in advice.next_step(summary(ledger, job))
+    assert f"undo is running ({shown(owner())})" in advice.next_step(summary(ledger, job))
     machine = owner().rpartition(":")[0]
     ledger.jobs.take(job, f"{machine}:{2**22 + 1}")  # no process has that number
     assert advice.undo_word(summary(ledger, job)) == "partly undone"
@@ -203,7 +203,7 @@ def test_an_undo_that_could_not_take_all_back(ledger: Ledger) -> None:
     ledger.jobs.set_undone(job.id)
     told = summary(ledger, job)
     assert (told["undo_state"], advice.undo_word(told)) == ("partly", "partly undone")
-    assert f"1 of 2 taken back, 1 failed; try again with: siproster undo {job.id}" in advice.next_step(told)
+    assert f"1 of 2 undone, 1 failed; try again with: siproster undo {job.id}" in advice.next_step(told)
     undone(ledger, job, "removed", "removed")
     told = summary(ledger, job)
     assert (told["undo_state"], advice.undo_word(told), advice.next_step(told)) == ("done", "undone", "")

@@ -110,7 +110,7 @@ def test_a_password_is_held_against_its_digests(password: str, realm: str, warni
 
 def test_a_password_that_is_no_text_is_not_compared() -> None:
     """The row is wrong already; it must not end the reading."""
-    wrong = Problem("bad_characters", "password: a broken character, which has no UTF-8 form")
+    wrong = Problem("bad_characters", "password: a broken character, which UTF-8 can't represent")
     assert checked(hashed(password="\ud800", problems=(wrong,)))[:2] == (["bad_characters"], [])
 
 

@@ -233,7 +233,7 @@ def test_a_missing_file_names_the_nearest(path: Path) -> None:
 def test_a_file_without_permission_is_refused(path: Path) -> None:
     """It says that this user may not read it."""
     path.chmod(0)
-    with pytest.raises(UsageError, match="may not be read"):
+    with pytest.raises(UsageError, match="can't be read by this user"):
         open_roster(str(path), Options())
 
 

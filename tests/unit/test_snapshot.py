@@ -124,7 +124,7 @@ def test_chunks_keep_their_number_and_order(file: Path, harm: Callable[[list[byt
         rest = rest[end:]
     assert len(chunks) == 4
     file.write_bytes(head + b"\n" + b"".join(harm(chunks)))
-    with pytest.raises(UsageError, match="changed, or is not whole"):
+    with pytest.raises(UsageError, match="changed or is incomplete"):
         list(Snapshot(file).entries(SEAL))
 
 

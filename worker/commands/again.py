@@ -120,14 +120,16 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
         say(f"job {job_id} is done; there is nothing left to resume")
         return watch.tell_end(session, job_id, results, as_json=as_json)
     if job.state is JobState.CANCELLED:
-        raise Conflict(f"job {job_id} was cancelled", f"run the rest with: siproster retry {job_id}")
+        raise Conflict(
+            f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
+        )
     session.station.check(job)
     # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
             f"job {job_id} is being worked on by {shown(session.ledger.jobs.holder_of(job))}",
-            f"let it end, or cancel the job: siproster cancel {job_id}",
+            f"wait for it to end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
@@ -153,8 +155,8 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)
     if not session.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
-        raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
-    what = "nothing of it was sent" if job.saved else f"run the rest with: siproster retry {job_id}"
+        raise Conflict(f"job {job_id} is already {job.state}", f"see it with: siproster report {job_id}")
+    what = "nothing was sent" if job.saved else f"run the remaining rows with: siproster retry {job_id}"
     say(f"job {job_id} is cancelled; {what}")
     if as_json:
         tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
@@ -171,7 +173,7 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
     unused = check(rows, path) if path else []
     if unused:
         lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
-        say(f"warning: corrections of rows that are in place already are not used: bw__row {lines}", "yellow")
+        say(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:
@@ -192,7 +194,7 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
     if job.saved and job.state is not JobState.PLANNING:
-        raise Conflict(f"plan {job.id} was cancelled; nothing of it was sent", "plan the roster again")
+        raise Conflict(f"plan {job.id} was cancelled; nothing was sent", "plan the roster again")
     if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
     if session.ledger.undoing.begun(job.id):
@@ -232,8 +234,8 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
     if opened.sha256 != parent.sha256:
         opened.close()
         raise UsageError(
-            f"{path} is not the file that job {parent.id} was made from: its contents differ",
-            "give that file as it was, or import this one as a new job",
+            f"{path} is not the roster of job {parent.id}: its contents differ",
+            "give the original file, or import this one as a new job",
         )
     return opened
 
@@ -248,7 +250,7 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
         again = f"import --plan {job.parent}" if saved else f"retry {job.parent}"
         raise Conflict(
             f"the rows of job {job.id} were never read to the end, so it was cancelled; nothing was sent",
-            f"start again: siproster {again}",
+            f"start again with: siproster {again}",
         )
     if job.source == "-":
         raise Conflict(

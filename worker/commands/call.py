@@ -74,9 +74,9 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
     if given["platform"]:
         return _tell_platform(session, given, as_json=as_json)
     if given["resolver"] and not given["check_phone"]:
-        raise UsageError("--resolver goes with --for or --check-phone", "a call looks nothing up in DNS")
+        raise UsageError("--resolver requires --for or --check-phone", "a call makes no DNS look-ups")
     if given["registrar"] and not given["check_phone"]:
-        raise UsageError("--registrar goes with --check-phone", "the call itself is Bandwidth's to route")
+        raise UsageError("--registrar requires --check-phone", "Bandwidth routes the call itself")
     return _call(session, given, yes=yes, as_json=as_json)
 
 
@@ -97,11 +97,11 @@ def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: boo
     asked(question, yes=yes)
     calls = session.api.calls(host)
     call_id = calls.place(order)
-    say(f"call {call_id} to {order.to} was taken by the service")
+    say(f"call {call_id} to {order.to} was accepted by the service")
     if given["no_wait"]:
         fate = placed()
     else:
-        say(f"reading what becomes of it, at most {given['wait']:g} s")
+        say(f"waiting for its outcome, at most {given['wait']:g} s")
         fate = follow(calls, call_id, given["wait"], tell=lambda state: say(f"  {visible(state)}"))
     _tell(call_id, order, fate, as_json=as_json)
     return fate.exit_code
@@ -150,8 +150,8 @@ def _stored(api: Api, realm: Realm, user: str) -> Stored:
     if found is None:
         raise NotFound(
             f"{user} is not on realm {realm.host}; no call was placed",
-            f"`siproster credential list --realm {realm.host}` shows who is; --realm names another realm; "
-            "a user who was made a moment ago may take some seconds to show",
+            f"`siproster credential list --realm {realm.host}` lists its users; "
+            "--realm chooses another realm; a new user may take a few seconds to appear",
         )
     return found
 
@@ -170,8 +170,8 @@ def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
         rings = "" if number else ": the call will not ring"
         say(f"{phones} registered as {stored.composite}{rings}", "" if number else "yellow")
     else:
-        why = found[0].error if found else "the service doesn't show the digest to ask with"
-        say(f"whether a phone is registered as {stored.composite} is not known: {why}", "yellow")
+        why = found[0].error if found else "the service doesn't show the digest needed to ask"
+        say(f"can't tell whether a phone is registered as {stored.composite}: {why}", "yellow")
 
 
 def _sip_uri(user: str, host: str) -> str:
@@ -182,7 +182,7 @@ def _sip_uri(user: str, host: str) -> str:
 def _check_user(user: str) -> None:
     if not _USER.fullmatch(user) or len(user) > _LONGEST_USER:
         raise UsageError(
-            f"{user!r} is no user's name", "it is a stored name, or user@domain, not a number's URI"
+            f"{user!r} is not a user name", "give a stored name or user@domain, not a number or a URI"
         )
 
 
@@ -200,7 +200,7 @@ def _url(value: str) -> str:
         good = False
     if not good or len(value) > _LONGEST_URL or not value.isascii() or re.search(r"[\s\x00-\x20]", value):
         raise UsageError(
-            "--answer-url: not a whole http or https URL", "write it as https://example.com/answer"
+            "--answer-url: not a complete http or https URL", "write it as https://example.com/answer"
         )
     return value
 
@@ -213,5 +213,6 @@ def _check_given(given: Mapping[str, Any]) -> None:
     }
     if missing := [option for name, option in needed.items() if not given[name]]:
         raise UsageError(
-            f"a call needs {', '.join(missing)}", "they may stand in siproster.toml; docs/calls.md has all"
+            f"a call needs {', '.join(missing)}",
+            "give them as options or in siproster.toml; see docs/calls.md",
         )

@@ -138,7 +138,7 @@ def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], 
     family's composite goes into UserName, and whether the service looks for a domain in there is not known.
     """
     if "@" in user:
-        raise UsageError("--user is a part of the name before the @", "--domain is for what stands behind it")
+        raise UsageError("--user must be part of the name before the @", "use --domain for the part after it")
     filters = {"userNamefragment": user} if 3 <= len(user) <= 64 else {}
     application_id = _uuid(application)
     if application and not application_id:
@@ -194,4 +194,4 @@ def _line(fact: Fact) -> str:
 
 def _warn_of_digests(shown: bool) -> None:
     if shown:
-        say("warning: a digest is as good as the password: anybody who reads this can register", "yellow")
+        say("warning: a digest is as good as the password: anyone who reads this can register", "yellow")

@@ -26,12 +26,12 @@ _CLOSE = 3
 
 @click.command("explain")
 @click.argument("words", metavar="[CODE]...", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, alone on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
 def explain(words: tuple[str, ...], as_json: bool) -> None:
     """Explain CODE: what it means, what it does to the row or the job, and what to do about it.
 
-    CODE is what bw__status or bw__error_code holds (several joined by ; are fine), a warning, the reason why
-    a job stopped, or a number of the service's. A line copied from a summary or from `doctor` is fine, too.
+    CODE is a value of bw__status or bw__error_code (or several, joined by ;), a warning, the reason why a
+    job stopped, or a number from the service. You can also paste a line from a summary or from `doctor`.
     Without CODE, all codes are listed.
 
     \b

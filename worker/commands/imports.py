@@ -76,7 +76,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
     session = Session(given)
     given = from_file(ctx, given, session.settings.options)
     if bool(source) == bool(plan_):
-        raise UsageError("name a ROSTER, or a plan with --plan JOB", "siproster import staff.csv")
+        raise UsageError("give a ROSTER, or a plan with --plan JOB", "siproster import staff.csv")
     if given["detach"] and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     if plan_:
@@ -103,7 +103,7 @@ def _trial(given: Mapping[str, Any]) -> Trial | None:
         return None
     if given["detach"]:
         raise UsageError(
-            "--verify waits for the job to end, and --detach doesn't", "run `siproster verify JOB` later"
+            "--verify waits for the job to end, but --detach doesn't", "run `siproster verify JOB` later"
         )
     return Trial(asking, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
 
@@ -114,7 +114,7 @@ def _sample(said: str) -> int | None:
         return None
     if not (said.isdecimal() and int(said)):
         raise UsageError(
-            f"--verify {said}: it takes a number of rows",
+            f"--verify {said}: must be a number of rows",
             "write it as `import ROSTER --verify`, or `import --verify=N ROSTER`",
         )
     return int(said)

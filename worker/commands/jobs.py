@@ -102,7 +102,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     _refuse_busy(ledger, found)
     if found:
         what = found[0].id if len(found) == 1 else f"{len(found)} jobs, {found[-1].id} to {found[0].id},"
-        asked(f"Remove {what} from the ledger for good? They can't be undone or retried any more.", yes=yes)
+        asked(f"Remove {what} from the ledger permanently? They can no longer be undone or retried.", yes=yes)
         _refuse_busy(ledger, found)  # somebody may have begun to undo one at the question
         session.audit(", ".join(job.id for job in found))
     for job in found:
@@ -115,7 +115,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
 def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
     """A job that may still write, or is being undone, needs what the ledger has of it."""
     for job in found:
-        refuse_unfinished(ledger, job.id, "nobody would know of what they do")
+        refuse_unfinished(ledger, job.id, "their effects would not be recorded")
 
 
 @click.command("status")

@@ -28,7 +28,7 @@ class Finite(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value}: it takes a finite number", param, ctx)
+            self.fail(f"{value}: must be a finite number", param, ctx)
         return number
 
 
@@ -38,7 +38,7 @@ class _Rate(Finite):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
         if number < SLOWEST_RATE:
-            self.fail(f"{value}: at least one in an hour, which is 0.000278", param, ctx)
+            self.fail(f"{value}: must be at least one per hour, which is 0.000278", param, ctx)
         return number
 
 
@@ -294,7 +294,7 @@ def not_after(value: str) -> str:
         moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
     except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
         raise UsageError(
-            f"--not-after {value}: is not a time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
+            f"--not-after {value}: is not a valid time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
         ) from None
     if moment <= dt.datetime.now(dt.UTC):
         raise UsageError(f"--not-after {value}: is in the past", "give the end of the maintenance window")
@@ -331,7 +331,7 @@ def application_id(value: str) -> str:
 def _pair(option: str, value: str) -> tuple[str, str]:
     name, equals, rest = value.partition("=")
     if not (name and equals):
-        raise UsageError(f"{option} {value}: it takes NAME=VALUE")
+        raise UsageError(f"{option} {value}: must be NAME=VALUE")
     return name, rest
 
 

@@ -17,9 +17,9 @@ def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
     holder = ledger.jobs.holder_of(job)
     by = shown(holder) if alive(holder) else ""
     if job.state.active:
-        what = "a plan, which did nothing" if job.saved else f"still {job.state}"
-        what += f", and {by} works on it" if by else ""
-        raise Conflict(f"job {job.id} is {what}", f"end it first: siproster cancel {job.id}")
+        what = "a plan, which has done nothing" if job.saved else f"still {job.state}"
+        what += f", and {by} is working on it" if by else ""
+        raise Conflict(f"job {job.id} is {what}", f"cancel it first: siproster cancel {job.id}")
     if by:
         raise JobBusy(f"job {job.id} is being undone by {by}", "wait until that has ended")
     free_the_dead(ledger, job.id)

@@ -161,9 +161,9 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
 def _tell_realm(realms: JobRealms, tally: Tally, options: Options) -> None:
     """Say whether ``--create-realm`` would do something."""
     if needs_making(realms, tally):
-        say(f"realm {options.realm} does not exist; the import would make it")
+        say(f"realm {options.realm} does not exist; the import would create it")
     elif realms.to_make is not None:
-        say(f"realm {options.realm} does not exist; no row needs it, so the import would not make it")
+        say(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
 
 
 def _tell_problems(pages: Pages, tally: Tally) -> None:
@@ -235,7 +235,7 @@ def _refuse_unseen_change(session: Session, *, on_change: bool) -> None:
     if on_change and not session.settings.values["BW_ACCOUNT_ID"]:
         raise UsageError(
             "--exit-on-change compares the roster with the account, and no account is set",
-            "set BW_ACCOUNT_ID and its credentials, or leave --exit-on-change out",
+            "set BW_ACCOUNT_ID and its credentials, or leave out --exit-on-change",
         )
 
 

@@ -108,7 +108,7 @@ def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
     asked(f"Delete the realm {one.host} from {where}?", yes=yes)
     session.audit(one.host)
     deleted = session.api.delete_realm(one.id)
-    say(f"accepted: {one.host} is being deleted; see when it is gone with: siproster realm list")
+    say(f"accepted: {one.host} is being deleted; check with: siproster realm list")
     if as_json:
         tell_json({"deleted": _facts(deleted)})
 

@@ -62,7 +62,7 @@ def run(
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
         if draft.makes_realm:
-            say(f"making realm {job.options.realm}; waiting until the service says ACTIVE, at most 120 s")
+            say(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
         start(session.ledger, job, draft, carries_out)
     except (Exception, KeyboardInterrupt):
         if session.ledger.jobs.state(job.id) is not JobState.PLANNING:

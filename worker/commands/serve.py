@@ -71,7 +71,7 @@ def scheduler(once: bool, **given: Any) -> None:
     queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
     queue.check()
     if once:
-        say(f"{sweep_all(session.ledger, queue)} chunks put on the queue")
+        say(f"{sweep_all(session.ledger, queue)} chunks requeued")
         return
     say(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
     # A sweep may end anywhere: what it had not put on the queue, the next one does.
@@ -85,7 +85,7 @@ def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
     while True:
         try:
             if queued := sweep_all(ledger, queue):
-                log.info("%d chunks put on the queue", queued)
+                log.info("%d chunks requeued", queued)
             outage.back()
         except LedgerAway as away:
             outage.gone(away.message)
@@ -125,4 +125,4 @@ def _check_account(endpoint: Endpoint) -> None:
         try:
             api.check()
         except TryLater as later:
-            log.warning("%s; the worker starts all the same", later.message)
+            log.warning("%s; the worker starts anyway", later.message)

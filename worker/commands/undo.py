@@ -24,13 +24,13 @@ from worker.model import Job
 from worker.states import Reason, Why
 
 _MEANINGS = {
-    REMOVED: "made by the job, and deleted",
-    RESTORED: "set back to the old password and application",
-    KEPT: "changed since, or not provably the job's; left alone",
-    FAILED: "could not be taken back; run undo again",
+    REMOVED: "created by the job, and now deleted",
+    RESTORED: "restored to the old password and application",
+    KEPT: "changed since, or not provably the job's; not changed",
+    FAILED: "could not be undone; run undo again",
 }
 
-_IN_FLIGHT = "what they change now would not be taken back"
+_IN_FLIGHT = "what they still change would not be undone"
 
 
 @click.command("undo")
@@ -71,7 +71,7 @@ def undo(
     number = session.ledger.undoing.rows(job_id)
     unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0
     if _all_undone(session, job) and not unproven:
-        say(f"job {job_id} has already been undone; nothing is left to take back")
+        say(f"job {job_id} has already been undone; there is nothing left to undo")
         facts = _tell(session, job, folder, as_json=as_json)
         return _code(facts)
     _ask(session, job, number, include_unproven=include_unproven, yes=yes)
@@ -91,7 +91,7 @@ def undo(
         session.ledger.jobs.let_go(job_id)
         facts = _tell(session, job, folder, as_json=as_json)
     if interrupted:
-        say(f"interrupted; go on with: siproster undo {job_id}")
+        say(f"interrupted; continue with: siproster undo {job_id}")
         return 130
     if facts["unproven"] and not include_unproven:
         say(
@@ -108,10 +108,10 @@ def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes
     say(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
     if include_unproven:
-        say("  with users that no answer of the service proves to be its work: safe only if nobody", "yellow")
+        say("  including users that no response proves to be its work: only safe if nobody", "yellow")
         say("  else has written to the account since it began", "yellow")
     asked(
-        "Take that back? Users it created can no longer register; users it changed get their old password.",
+        "Undo it? Users it created can no longer register; users it changed get their old password back.",
         yes=yes,
     )
 
@@ -173,6 +173,6 @@ def _tell_others(session: Session, job: Job) -> None:
             say(f"    siproster undo {child}", "yellow")
     if job.options.create_realm:
         say(
-            f"  realm {job.options.realm} stays; delete it with: siproster realm delete {job.options.realm}",
+            f"  realm {job.options.realm} is kept; to delete it: siproster realm delete {job.options.realm}",
             "yellow",
         )

@@ -122,7 +122,7 @@ _OF_THE_RUN = frozenset({
     "source", "roster_", "registrar", "resolver", "dns_wait", "transport", "auth_name", "with_contact",
     "sample", "rate", "concurrency", "results", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
-"""Options that mean something with a job, too; how its roster is read is the job's own."""
+"""Options that mean something with a job, too; the job determines how its roster is read."""
 
 
 def _asking_options(command: Any) -> Any:
@@ -151,10 +151,10 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     session = Session(given)
     trial = Trial(asking_of(given), given["registrar"], given["rate"], given["concurrency"])
     if _JOB(source) and not Path(source).exists():
-        refuse_said(ctx, _OF_THE_RUN, "with a job", "how its roster is read is the job's own")
+        refuse_said(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
         proof = _of_job(session, trial, source, given)
     elif given["roster_"]:
-        raise UsageError("--roster goes with a JOB", f"{source} is taken for a roster itself")
+        raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     else:
         proof = _of_roster(ctx, session, trial, source, given)
     tell_json(proof.facts) if given["as_json"] else tell(proof.facts)
@@ -186,7 +186,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
     with roster_of(given["roster_"], job) as again:
         if again is None:
             raise UsageError(
-                f"job {job_id} keeps no password of a row that is in place",
+                f"job {job_id} doesn't keep the passwords of rows that are in place",
                 f"give its roster: siproster verify {job_id} --roster FILE",
             )
         folder = report.folder_of(job, given["results"])

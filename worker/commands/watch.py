@@ -239,16 +239,16 @@ class _Rhythm:
 
 def _tell_interrupted(session: Session, job_id: str) -> int:
     if not session.settings.broker:
-        say("interrupted; what was in flight has ended, nothing is lost")
-        say(f"  go on with: siproster resume {job_id}")
+        say("interrupted; requests in flight have finished, and nothing is lost")
+        say(f"  continue with: siproster resume {job_id}")
         return 130
     if _nobody_works(session, job_id):
         say(
-            f"no longer watching; job {job_id} waits for a worker: start one with `siproster worker`",
+            f"no longer watching; job {job_id} is waiting for a worker: start one with `siproster worker`",
             "yellow",
         )
     else:
-        say(f"no longer watching; the workers go on with job {job_id}")
+        say(f"no longer watching; the workers continue job {job_id}")
     say(f"  follow it:  siproster status {job_id} --follow")
     say(f"  cancel it:  siproster cancel {job_id}")
     return 130
