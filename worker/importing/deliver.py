@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, wait
+from contextlib import nullcontext
 from functools import partial
 
 from worker.errors import SealBroken, StopJob, Stopping, Throttled, TryLater
@@ -23,6 +24,7 @@ from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
 from worker.importing.plan import kept_for
 from worker.importing.settle import Settling
 from worker.importing.suspicion import DEADLY, Source, WatchedSource
+from worker.importing.unconfirmed import UnconfirmedLookup
 from worker.importing.update import Updating
 from worker.ledger import Claim, Deeds, Fenced, Ledger, Unanswered
 from worker.model import Credential, Family, Job, JobState, Outcome, Status, Stored
@@ -35,6 +37,9 @@ LEASE = 120.0
 
 GIVE_WAY = 200.0
 """Seconds after which a chunk is given back with what it has, below the task limits of Celery."""
+
+_READING = 30.0
+"""Seconds that one request may take."""
 
 _LONGEST_WAIT = 300.0
 """Seconds until a chunk that met an unavailable service is tried again, at most."""
@@ -116,6 +121,7 @@ class Delivery:
         self.count = count
         self.clock = clock
         self.realms = ledger.jobs.realms(job.id)
+        self.unconfirmed = UnconfirmedLookup(job, ledger, api, executor, clock)
 
     def deliver(self, seq: int) -> None:
         """Work on one chunk. Safe to be called for any chunk at any time, any number of times."""
@@ -160,6 +166,9 @@ class _ChunkDelivery:
             record=self._record,
             go_on=self._go_on,
             learn=partial(self._ledger.jobs.learn_bound, self._job.id),
+            lookup=delivery.unconfirmed.of(
+                claim, self._rows, api, self._keep, watched.away if claim.suspect else nullcontext
+            ),
             earlier_attempts=claim.attempts - 1,
         )
         self._updating = Updating(
@@ -282,6 +291,11 @@ class _ChunkDelivery:
         stopped = self._over or self._delivery.stopping.is_set() or self._state is not JobState.RUNNING
         if stopped or elapsed > GIVE_WAY:
             raise GivingWay
+
+    def _keep(self) -> None:
+        """Hold the chunk for one more request that reads; raises as ``_go_on`` does, and Fenced."""
+        self._go_on()
+        self._lease.permit(_READING)
 
     def _deeds_begun(self) -> list[Deed]:
         """How an earlier claim has kept rows that it was about to change, so that it may have done so."""

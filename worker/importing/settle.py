@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from worker.errors import (
@@ -24,6 +24,7 @@ from worker.errors import (
 from worker.failpoints import hit
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, wanted
 from worker.importing.packing import ChunkRow
+from worker.importing.unconfirmed import Found, SingleLookup
 from worker.ledger import JobRealm
 from worker.model import (
     Answer,
@@ -62,6 +63,12 @@ class CredentialSource(Protocol):
     ) -> Stored | None: ...
 
 
+class Lookup(Protocol):
+    """Looks up rows whose answer is missing (unconfirmed.ChunkLookup)."""
+
+    def find(self, rows: Sequence[ChunkRow], *, earlier: bool) -> Iterator[tuple[ChunkRow, Found]]: ...
+
+
 class Settling:
     """Rows of one claimed chunk → outcomes, through the service.
 
@@ -79,11 +86,14 @@ class Settling:
         record: Callable[[Sequence[Outcome]], None],
         go_on: Callable[[], None],
         learn: Callable[[int], None],
+        lookup: Lookup | None = None,
         earlier_attempts: int = 0,
     ) -> None:
         self._family = family
         self._realms = realms
         self._api = api
+        self._singly = SingleLookup(family, realms, api)
+        self._lookup = lookup or self._singly
         self._permit = permit
         self._record = record
         self._go_on = go_on
@@ -136,7 +146,7 @@ class Settling:
 
     def ask_and_post(self, rows: Sequence[ChunkRow]) -> None:
         """Rows that an earlier claim may have sent: ask for them first, post those that aren't there."""
-        absent = self._ask(rows)
+        absent = self._ask(rows, earlier=True)
         if absent:
             self.post(absent)
 
@@ -147,21 +157,24 @@ class Settling:
         if absent:
             self.post(absent, lost)
 
-    def _ask(self, rows: Sequence[ChunkRow]) -> list[ChunkRow]:
-        """Outcomes for the rows that the service holds; the others are returned."""
-        absent, found = [], []
+    def _ask(self, rows: Sequence[ChunkRow], *, earlier: bool = False) -> list[ChunkRow]:
+        """Outcomes for the rows that the service holds; the others are returned.
+
+        ``earlier``: they may have been sent by an earlier claim, and were not by this one.
+        """
+        absent, found = set(), []
         asked = "a row" if len(rows) == 1 else f"{len(rows)} rows"
         with HERE.entered(WaitKind.ASKING, f"{asked} whose answer was lost"):
             try:
-                for row in rows:
-                    outcome = self._looked_up(row, sent=True)
+                for row, stored in self._lookup.find(rows, earlier=earlier):
+                    outcome = self._shown(row, stored, sent=True)
                     if outcome is None:
-                        absent.append(row)
+                        absent.add(row.line)
                     else:
                         found.append(outcome)
             finally:
                 self._keep(found)
-        return absent
+        return [row for row in rows if row.line in absent]
 
     def _split(self, rows: Sequence[ChunkRow], refusal: ListRefused) -> None:
         one_realm = len({row.realm for row in rows}) == 1
@@ -275,13 +288,18 @@ class Settling:
         return self._outcome(row, Status.UNCHANGED, credential_id=stored.id)
 
     def _looked_up(self, row: ChunkRow, *, sent: bool, expected: bool = False) -> Outcome | None:
-        """What the service holds under the row's name, as the row's outcome; None: nothing.
+        """What the service holds under the row's name, as the row's outcome; None: nothing."""
+        return self._shown(row, self._singly.one(row, expected=expected), sent=sent)
+
+    def _shown(self, row: ChunkRow, found: Found, *, sent: bool) -> Outcome | None:
+        """What a look-up shows, as the row's outcome; None: nothing.
 
         A row that can't even be asked for has that as its outcome: it must not keep its chunk from ending.
         """
         try:
-            stored = self._api.find(self._family, self._realm_of(row), row.composite, expected=expected)
-            return self._compared(row, stored, sent=sent) if stored else None
+            if isinstance(found, Exception):
+                raise found
+            return self._compared(row, found, sent=sent) if found else None
         except Refused as refusal:
             text = f"sent, and the service refuses to be asked for it: {refusal.text}"
             return self._outcome(row, Status.UNKNOWN, refusal.code or "refused", text)

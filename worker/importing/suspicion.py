@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from worker.importing.settle import CredentialSource
+from worker.importing.unconfirmed import LookupSource
 from worker.importing.update import UpdateSource
 from worker.model import Answer, Credential, Family, Realm, Stored
 
@@ -19,7 +20,7 @@ DEADLY = 3
 """Deaths over one row alone, after which it isn't tried again."""
 
 
-class Source(CredentialSource, UpdateSource, Protocol):
+class Source(CredentialSource, UpdateSource, LookupSource, Protocol):
     """The part of the API that a chunk's work needs."""
 
 
@@ -34,12 +35,12 @@ class WatchedSource:
         self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
     ) -> Answer:
         """As the source's own."""
-        with self._away():
+        with self.away():
             return self._api.create(family, realm, batch, permit)
 
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
         """As the source's own."""
-        with self._away():
+        with self.away():
             return self._api.find(family, realm, composite, expected=expected)
 
     def read(
@@ -50,7 +51,7 @@ class WatchedSource:
         written: Callable[[Stored | None], bool] | None = None,
     ) -> Stored | None:
         """As the source's own."""
-        with self._away():
+        with self.away():
             return self._api.read(family, realm, stored, written)
 
     def update(
@@ -64,11 +65,12 @@ class WatchedSource:
         clear: bool = False,
     ) -> None:
         """As the source's own."""
-        with self._away():
+        with self.away():
             self._api.update(family, realm, stored, credential, permit, clear=clear)
 
     @contextmanager
-    def _away(self) -> Iterator[None]:
+    def away(self) -> Iterator[None]:
+        """Tell that the worker waits for the service, for the length of a block."""
         self._set_away(True)
         try:
             yield

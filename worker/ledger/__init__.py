@@ -9,6 +9,7 @@ from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress, U
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
 from worker.ledger.rows import UNCONFIRMED, Page, Rows
 from worker.ledger.store import Store
+from worker.ledger.unconfirmed import OverClaim, Unconfirmed, unconfirmed_rows
 from worker.ledger.undo import DeedKey, Undoing, Undone
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
@@ -29,16 +30,19 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "OverClaim",
     "Page",
     "Pause",
     "Progress",
     "Rows",
     "Store",
     "Unanswered",
+    "Unconfirmed",
     "Undoing",
     "Undone",
     "Writer",
     "shown",
+    "unconfirmed_rows",
 ]  # fmt: skip
 
 
@@ -55,6 +59,7 @@ class Ledger:
         self.jobs = Jobs(self.store)
         self.chunks = Chunks(self.store)
         self.rows = Rows(self.store)
+        self.unconfirmed = Unconfirmed(self.store)
         self.undoing = Undoing(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
