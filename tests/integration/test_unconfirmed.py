@@ -28,10 +28,9 @@ def rows_of(number: int, first: int = 2) -> list[ChunkRow]:
 
 def store(api: Registrar, rows: Sequence[ChunkRow], family: Family = Family.ACCOUNT) -> None:
     """The service has done what was asked for, and nobody was told."""
+    realm = REALM.id if family is Family.REALM else ""
     for row in rows:
-        api.holds(
-            Credential(row.user, "", HOST, *digests_of(row)), family, "17" if family is Family.REALM else ""
-        )
+        api.holds(Credential(row.user, "", HOST, *digests_of(row)), family, realm)
 
 
 def crowd(api: Registrar, number: int) -> None:
