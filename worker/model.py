@@ -15,6 +15,9 @@ from typing import Any, Final
 LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
 
+NO_REALM: Final = -1
+"""The key of a row without a realm that can be used."""
+
 _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM}}}").fullmatch
 
 
@@ -178,13 +181,14 @@ class Problem:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """One record of a roster, with the physical line on which it starts (the header is line 1).
+    """One row on its way from the roster to the service, with what is to be done with it.
 
-    ``problems`` make it invalid (all of them, not only the first); ``warnings`` don't. ``cells``
-    are the values of the roster's carried columns, in their order, as text; a row whose number
-    of fields is wrong carries empty ones, since no cell of it can be attributed to a column.
+    The roster's part: the physical line on which the record starts (the header is line 1), its fields and
+    cells. ``problems`` make it invalid (all of them, not only the first); ``warnings`` don't. ``cells``
+    are the values of the roster's carried columns, in their order, as text; a row whose number of fields is
+    wrong has empty ones, since no cell of it can be attributed to a column. The rest is filled in on the way.
     """
 
     line: int
@@ -198,10 +202,22 @@ class Row:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     hash1: str = field(default="", repr=False)
-    """The roster's own digest: used where there is no password, else held against it."""
+    """The digest to be sent; before that, the roster's own, which is used where there is no password."""
     hash1b: str = field(default="", repr=False)
     corrected: bool = False
     """Its password was corrected for a retry, so the roster's is another one."""
+    realm_key: int = NO_REALM
+    """The job's own number of the realm that the row goes to (ledger.JobRealm)."""
+    host: str = ""
+    """The realm's host name, exactly as the API returns it; empty while it is not known."""
+    action: Action | None = None
+    """None: nobody has looked what is stored."""
+    stored: Stored | None = field(default=None, repr=False)
+    """What the service holds under the row's name; in a chunk, only where that is to be updated."""
+    differs: tuple[str, ...] = ()
+    """Codes of what is stored otherwise than wanted."""
+    outcome: Outcome | None = None
+    """What became of the row, where no request of its own is made."""
 
     @property
     def composite(self) -> str:

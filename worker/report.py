@@ -19,7 +19,9 @@ from typing import Any, TextIO
 from worker import files
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
-from worker.model import Job, Status, Stored
+from worker.ledger.codec import page_values
+from worker.model import NO_REALM, Job, Status, Stored
+from worker.seal import Seal
 
 RESULTS = "results.csv"
 FAILED = "failed.csv"
@@ -49,12 +51,6 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
 
 
-PageRow = Sequence[Any]
-"""Line, user, domain, realm (key or text), application, cells: as a page of the ledger has them."""
-OpenPage = Callable[[str, int, bytes], Sequence[PageRow]]
-"""Job, page number, sealed bytes → the page's rows."""
-
-
 def neutral(cell: str) -> str:
     """A cell that no spreadsheet runs as a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
@@ -79,11 +75,11 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[str, Any]:
+def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     """Write all result files of a job and return its summary.
 
-    ``open_page`` opens the sealed page of a job. Raises SiprosterError when the folder can't be
-    written; what was there before stays as it was until the new file is whole.
+    Raises SiprosterError when the folder can't be written; what was there before stays as it was until the
+    new file is whole.
     """
     with _explained(folder):
         files.make_folder(folder)
@@ -92,7 +88,7 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
             every, troubled = csv.writer(results), csv.writer(failed)
             every.writerow(header)
             troubled.writerow(header)
-            for status, line in _lines(ledger, open_page, job):
+            for status, line in _lines(ledger, seal, job):
                 every.writerow(line)
                 if not status.in_place:
                     troubled.writerow(line)
@@ -103,18 +99,18 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
     return found
 
 
-def write_undone(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> Path:
+def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
     """Write ``undo.csv``: a line for each row that undoing has looked at, in the roster's order."""
     hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
     with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns]) as write:
         for page in ledger.rows.pages(job.id):
             results = ledger.undoing.results(job.id, page.first_line, page.last_line)
-            rows = open_page(job.id, page.seq, page.sealed) if results else ()
-            for line, user, domain, realm, _application, cells, *_ in rows:
+            rows = page_values(seal, job.id, page.seq, page.sealed) if results else iter(())
+            for line, user, domain, key, _realm, _application, cells in rows:
                 if one := results.get(line):
                     outcome = page.outcomes.get(line)
                     write([
-                        job.id, str(line), one.result, user, domain, hosts.get(realm, job.options.realm),
+                        job.id, str(line), one.result, user, domain, hosts.get(key, job.options.realm),
                         outcome.credential_id if outcome else "", one.code, one.error, *cells,
                     ])  # fmt: skip
     return folder / UNDO
@@ -229,13 +225,14 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     }
 
 
-def _lines(ledger: Ledger, open_page: OpenPage, job: Job) -> Iterator[tuple[Status, list[str]]]:
+def _lines(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Status, list[str]]]:
     hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
     for page in ledger.rows.pages(job.id):
-        for line, user, domain, realm, _application, cells, *_ in open_page(job.id, page.seq, page.sealed):
+        values = page_values(seal, job.id, page.seq, page.sealed)
+        for line, user, domain, key, realm, _application, cells in values:
             outcome = page.outcome(line)
             # A realm without a host name was never made (--create-realm).
-            host = hosts.get(realm, job.options.realm) if isinstance(realm, int) else realm
+            host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
             own = [user, domain, host, outcome.credential_id, outcome.code, outcome.error]
             yield outcome.status, [
                 job.id, str(line), outcome.status.value,

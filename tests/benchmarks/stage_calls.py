@@ -6,24 +6,24 @@ Each stage is given what the stage before it has made, so that it is measured al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import users
 from worker import report, roster, throttle, wire
 from worker.api import Api
+from worker.importing.change_log import change_of
 from worker.importing.checked import Checked, check
 from worker.importing.compare import wanted
 from worker.importing.decide import Decision, Planned
-from worker.importing.deeds import deed_of, seal_deeds
 from worker.importing.job import new_job
 from worker.importing.look import Look
-from worker.importing.packing import ChunkRow, chunk_row, open_chunk, open_page, seal_chunk
 from worker.importing.plan import Entry
 from worker.importing.realms import JobRealms
 from worker.importing.settle import Settling
 from worker.ledger import Claim, JobRealm, Ledger
+from worker.ledger.codec import open_chunk, seal_changes, seal_chunk
 from worker.model import (
     Answer,
     Credential,
@@ -101,7 +101,7 @@ class Way:
         self._jobs = 0
         self._opened = roster.open_roster(str(path), self._options)
         self._rows = list(self._opened.rows())
-        self._chunk_rows = [chunk_row(row, 0) for row in self._rows]
+        self._chunk_rows = [replace(row, realm_key=0) for row in self._rows]
         self._credentials = [wanted(row, users.HOST) for row in self._chunk_rows]
         self._bodies = [_answer(batch) for batch in self._cut(self._credentials)]
 
@@ -221,10 +221,10 @@ class Way:
 
     def _change_log(self, _: object) -> None:
         for number, batch in enumerate(self._cut(self._credentials)):
-            deeds = [deed_of(line, 0, str(line), done) for line, done in enumerate(batch)]
-            seal_deeds(self._seal, "job", 0, number, deeds)
+            deeds = [change_of(line, 0, str(line), done) for line, done in enumerate(batch)]
+            seal_changes(self._seal, "job", 0, number, deeds)
 
-    def _claims(self) -> tuple[Job, list[tuple[Claim, list[ChunkRow]]]]:
+    def _claims(self) -> tuple[Job, list[tuple[Claim, list[Row]]]]:
         job = self._store(self._planned())
         self._ledger.jobs.start(job.id)
         claims = []
@@ -234,7 +234,7 @@ class Way:
             claims.append((claim, open_chunk(self._seal, job.id, seq, claim.sealed)))
         return job, claims
 
-    def _outcomes(self, given: tuple[Job, list[tuple[Claim, list[ChunkRow]]]]) -> None:
+    def _outcomes(self, given: tuple[Job, list[tuple[Claim, list[Row]]]]) -> None:
         for claim, rows in given[1]:
             for batch in self._cut(rows):
                 outcomes = [Outcome(row.line, Status.CREATED, str(row.line), "", "", 1) for row in batch]
@@ -247,7 +247,7 @@ class Way:
         return self._ledger.jobs.get(given[0].id)
 
     def _results(self, job: Job) -> None:
-        report.write(self._ledger, lambda *page: open_page(self._seal, *page), job, self._folder / job.id)
+        report.write(self._ledger, self._seal, job, self._folder / job.id)
 
 
 class Everybody:

@@ -41,10 +41,9 @@ from worker import throttle
 from worker.api import Api
 from worker.errors import LedgerError, SiprosterError
 from worker.importing.deliver import LEASE
-from worker.importing.packing import ChunkRow
 from worker.importing.undo import Undo
 from worker.ledger import WRITER_LEASE, Ledger
-from worker.model import Answer, Credential, Endpoint, Family, Job, JobState, Realm, Stored
+from worker.model import Answer, Credential, Endpoint, Family, Job, JobState, Realm, Row, Stored
 from worker.seal import Seal
 
 REALMS = {REALM.id: HOST, OTHER_REALM.id: OTHER_HOST}
@@ -79,7 +78,7 @@ class Scenario:
     luck: random.Random
     family: Family
     temper: Temper
-    rows: Sequence[ChunkRow]
+    rows: Sequence[Row]
     options: dict[str, Any]
     threads: int
     dies: float
@@ -154,7 +153,7 @@ class Run:
                 wrong += judge.of_all_undone()
         return [f"scenario {self.scenario.number}: {one}" for one in wrong]
 
-    def _settled_in(self, row: ChunkRow) -> ChunkRow:
+    def _settled_in(self, row: Row) -> Row:
         """Some rows' users are there with another password, and are to be set."""
         if self.luck.random() > 0.3:
             return row
@@ -163,18 +162,18 @@ class Run:
         held = self.account.make(self._host(row), row.composite, digests, application, BEFORE)
         assert held is not None
         before = Stored(held.id, held.name, held.realm, *digests, application)
-        return replace(row, before=before)
+        return replace(row, stored=before)
 
     @staticmethod
-    def _host(row: ChunkRow) -> str:
-        return (HOST, OTHER_HOST)[row.realm]
+    def _host(row: Row) -> str:
+        return (HOST, OTHER_HOST)[row.realm_key]
 
     def _others_do(self) -> None:
         """Another ledger's job makes, or sets, one of the same users, with the same password or another."""
         row = self.luck.choice(self.rows)
         same = digests_of(row, self._host(row))
         wanted = same if self.luck.random() < 0.7 else ("c1" * 16, "d1" * 16)
-        place = self.account.place((REALM.id, OTHER_REALM.id)[row.realm], row.composite)
+        place = self.account.place((REALM.id, OTHER_REALM.id)[row.realm_key], row.composite)
         held = self.account.users.get(place)
         if held is None:
             self.account.make(self._host(row), row.composite, wanted, row.application, OTHERS)
@@ -215,10 +214,10 @@ class Run:
         except LedgerError:
             return start()
 
-    def _chunks(self) -> list[list[ChunkRow]]:
+    def _chunks(self) -> list[list[Row]]:
         """With the realm family a chunk goes to one realm."""
         by_realm = self.scenario.family is Family.REALM
-        shelves = [[row for row in self.rows if row.realm == key or not by_realm] for key in (0, 1)]
+        shelves = [[row for row in self.rows if row.realm_key == key or not by_realm] for key in (0, 1)]
         return [shelf[at : at + 5] for shelf in shelves[: 1 + by_realm] for at in range(0, len(shelf), 5)]
 
     def _one_round(self, api: MortalApi, job: Job) -> bool:

@@ -21,16 +21,16 @@ from worker.errors import (
     Unavailable,
 )
 from worker.importing.deliver import GIVE_WAY, LEASE, failures_allowed
-from worker.importing.packing import ChunkRow, open_chunk
 from worker.ledger import Ledger
-from worker.model import Family, Job, JobState, Status
+from worker.ledger.codec import open_chunk
+from worker.model import Family, Job, JobState, Row, Status
 from worker.seal import Seal
 
 CREATED = (Status.CREATED, "")
 ORIGIN_UNKNOWN = (Status.UNCHANGED, "origin_unknown")
 
 
-def rows_of(first: int, number: int) -> list[ChunkRow]:
+def rows_of(first: int, number: int) -> list[Row]:
     """So many rows from a line on."""
     return [make_chunk_row(line) for line in range(first, first + number)]
 
@@ -46,7 +46,7 @@ def raising(error: Exception, *, after: int = 0) -> Callable[[Batch], None]:
     return refuse
 
 
-def kept_rows(ledger: Ledger, job: Job, seq: int = 0) -> list[ChunkRow]:
+def kept_rows(ledger: Ledger, job: Job, seq: int = 0) -> list[Row]:
     """What is still sealed of a chunk."""
     sealed = ledger.chunks.sealed(job.id, seq)
     return open_chunk(Seal([KEY]), job.id, seq, sealed) if sealed else []

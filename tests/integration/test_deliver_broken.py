@@ -33,8 +33,13 @@ def test_a_broken_seal_stops_the_job(ledger: Ledger, how: str, sent: bool) -> No
         assert claim is not None
         ledger.chunks.release(claim, 0, [3], 0, 0)
     good = ledger.chunks.sealed(job.id, 0) or b""
+    changed = good[:-1] + bytes([good[-1] ^ 1])
     other = Seal([b"k" * 32]).close_over([], f"{job.id}/chunk/0")
-    put(ledger, job, {"changed": good[:-1] + bytes([good[-1] ^ 1]), "cut": good[:15], "gone": None, "another key": other}[how])
+    put(
+        ledger,
+        job,
+        {"changed": changed, "cut": good[:15], "gone": None, "another key": other}[how],
+    )
     with process(ledger, job, api) as worker:
         worker.deliver()
         assert ledger.jobs.get(job.id).state is JobState.STOPPED

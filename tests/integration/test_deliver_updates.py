@@ -12,11 +12,10 @@ from sqlalchemy import text
 from tests.integration.deliveries import outcomes_of, process, told
 from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Batch, Registrar, lose, respells
-from worker.importing.deeds import Deed, open_deeds
 from worker.importing.deliver import LEASE
-from worker.importing.packing import ChunkRow
 from worker.ledger import Ledger
-from worker.model import Credential, Family, Job, JobState, Status, Stored
+from worker.ledger.codec import Change, open_changes
+from worker.model import Credential, Family, Job, JobState, Row, Status, Stored
 from worker.seal import Seal
 
 UPDATED, CREATED = (Status.UPDATED, ""), (Status.CREATED, "")
@@ -27,7 +26,7 @@ class Died(BaseException):
     """Stands for a killed process: nothing of ours catches it, and the claim stays as it was."""
 
 
-def held_rows(api: Registrar, number: int, first: int = 2) -> list[ChunkRow]:
+def held_rows(api: Registrar, number: int, first: int = 2) -> list[Row]:
     """Rows of users who are there with another password."""
     lines = range(first, first + number)
     for line in lines:
@@ -36,19 +35,19 @@ def held_rows(api: Registrar, number: int, first: int = 2) -> list[ChunkRow]:
     return [make_chunk_row(line, before=stored[f"user{line}"]) for line in lines]
 
 
-def deeds_of(ledger: Ledger, job: Job) -> list[Deed]:
+def deeds_of(ledger: Ledger, job: Job) -> list[Change]:
     """What is kept of what the job did, in the order in which it would be undone."""
     seal = Seal([KEY])
     return [
         deed
         for key, sealed in ledger.undoing.backwards(job.id)
-        for deed in open_deeds(seal, job.id, key.chunk, key.nr, sealed)
+        for deed in open_changes(seal, job.id, key.chunk, key.nr, sealed)
     ]
 
 
-def stored_before(rows: list[ChunkRow]) -> dict[int, Stored | None]:
+def stored_before(rows: list[Row]) -> dict[int, Stored | None]:
     """How each row's user was."""
-    return {row.line: row.before for row in rows}
+    return {row.line: row.stored for row in rows}
 
 
 def test_created_and_updated_side_by_side(ledger: Ledger) -> None:

@@ -16,7 +16,6 @@ from tests.integration.deliveries import process, told
 from tests.integration.test_undo import undo
 from tests.unit.jobs import HOST, KEY, digests_of, make_chunk_row, make_job
 from tests.unit.registrar import Registrar, lose
-from worker.importing.packing import PageRow, seal_page
 from worker.ledger import Act, Ledger
 from worker.ledger.schema import MIGRATIONS
 from worker.model import Job, JobState, Status
@@ -46,8 +45,8 @@ def fill(connection: Connection, job: Job, *, empty: bool) -> None:
     """The rows of each table."""
     seal = Seal([KEY])
     options = {name: value for name, value in asdict(job.options).items() if name != "absent"}
-    packed = [[r.line, r.user, r.domain, r.realm, r.application, r.password] for r in ROWS]
-    page = [PageRow(r.line, r.user, r.domain, r.realm, r.application, ["", ""]) for r in ROWS]
+    packed = [[r.line, r.user, r.domain, r.realm_key, r.application, r.password] for r in ROWS]
+    page = [[r.line, r.user, r.domain, r.realm_key, r.application, ["", ""]] for r in ROWS]
     tables: Mapping[str, Mapping[str, object]] = {
         "jobs": {
             "id": job.id, "state": "running", "why": "", "host": job.host, "environment": job.environment,
@@ -62,7 +61,7 @@ def fill(connection: Connection, job: Job, *, empty: bool) -> None:
         "realms": {"job": job.id, "key": 0, "ref": "", "id": "17", "host": HOST, "empty": int(empty)},
         "pages": {
             "job": job.id, "seq": 0, "first_line": 2, "last_line": 4,
-            "sealed": seal_page(seal, job.id, 0, page),
+            "sealed": seal.close_over(page, f"{job.id}/page/0"),
         },
         "chunks": {
             "job": job.id, "seq": 0, "state": "waiting", "first_line": 2, "rows": 3, "settled": 0,

@@ -12,21 +12,20 @@ from tests.integration.deliveries import process, told
 from tests.unit.jobs import HOST, REALM, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Registrar, lose
 from worker.errors import Refused, Unavailable
-from worker.importing.packing import ChunkRow
 from worker.ledger import Claim, Ledger
-from worker.model import Credential, Family, Job, JobState, Status, Stored, WaitKind
+from worker.model import Credential, Family, Job, JobState, Row, Status, Stored, WaitKind
 from worker.waits import HERE
 
 CREATED, UNPROVEN = (Status.CREATED, ""), (Status.UNCHANGED, "origin_unknown")
 EXISTS = (Status.EXISTS, "digest_differs")
 
 
-def rows_of(number: int, first: int = 2) -> list[ChunkRow]:
+def rows_of(number: int, first: int = 2) -> list[Row]:
     """So many rows, from a line on."""
     return [make_chunk_row(line) for line in range(first, first + number)]
 
 
-def store(api: Registrar, rows: Sequence[ChunkRow], family: Family = Family.ACCOUNT) -> None:
+def store(api: Registrar, rows: Sequence[Row], family: Family = Family.ACCOUNT) -> None:
     """The service has done what was asked for, and nobody was told."""
     realm = REALM.id if family is Family.REALM else ""
     for row in rows:
@@ -46,7 +45,7 @@ def claimed(ledger: Ledger, job: Job, seq: int) -> Claim:
     return claim
 
 
-def given_back(ledger: Ledger, job: Job, seq: int, rows: Sequence[ChunkRow]) -> None:
+def given_back(ledger: Ledger, job: Job, seq: int, rows: Sequence[Row]) -> None:
     """A claim of another process that has sent these rows, heard nothing, and is over."""
     ledger.chunks.release(claimed(ledger, job, seq), 0, [row.line for row in rows], 0, 0)
 

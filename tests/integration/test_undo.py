@@ -14,11 +14,11 @@ from tests.integration.test_deliver_updates import Died, held_rows
 from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Batch, Registrar, lose, respells
 from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
-from worker.importing.deeds import deed_of, seal_deeds
-from worker.importing.packing import ChunkRow
+from worker.importing.change_log import change_of
 from worker.importing.undo import Undo
 from worker.ledger import Deeds, Ledger
-from worker.model import Credential, Family, Job, JobState, Outcome, Status
+from worker.ledger.codec import seal_changes
+from worker.model import Credential, Family, Job, JobState, Outcome, Row, Status
 from worker.seal import Seal
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
@@ -26,7 +26,7 @@ REMOVED, RESTORED, LOST = ("removed", ""), ("restored", ""), ("failed", "answer_
 UNPROVEN = ("kept", "origin_unknown")
 
 
-def done(ledger: Ledger, registrar: Registrar, *chunks: list[ChunkRow], **options: Any) -> Job:
+def done(ledger: Ledger, registrar: Registrar, *chunks: list[Row], **options: Any) -> Job:
     """A job that has done these rows."""
     job = start_job(ledger, *chunks, looked=True, **options)
     with process(ledger, job, registrar) as worker:
@@ -56,7 +56,7 @@ def results_of(ledger: Ledger, job: Job) -> Results:
     return {line: (one.result, one.code) for line, one in found.items()}
 
 
-def rows_of(number: int, first: int = 2, **fields: Any) -> list[ChunkRow]:
+def rows_of(number: int, first: int = 2, **fields: Any) -> list[Row]:
     """Rows of users who aren't there."""
     return [make_chunk_row(line, **fields) for line in range(first, first + number)]
 
@@ -94,7 +94,7 @@ def test_the_application_is_as_before(ledger: Ledger, had: str) -> None:
     (row,) = held_rows(api, 1)
     somebody_sets(api, "user2", application=had)
     (before,) = api.stored.values()
-    job = done(ledger, api, [replace(row, application=APP, before=before)])
+    job = done(ledger, api, [replace(row, application=APP, stored=before)])
     assert [one.application for one in api.stored.values()] == [APP]
     assert undo(ledger, job, api) == {2: RESTORED}
     assert list(api.stored.values()) == [before]
@@ -125,13 +125,13 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
     api = Registrar()
     (row,) = held_rows(api, 1)
     job = start_job(ledger, [row], looked=True)
-    assert row.before
+    assert row.stored
     for attempt in (1, 2):
         claim = ledger.chunks.claim(job.id, 0, f"desk:{attempt}", 60)
         assert claim is not None
         target = Credential("user2", "", HOST, *digests_of(row))
-        deed = deed_of(2, 0, row.before.id, target, row.before)
-        deeds = Deeds(1, lambda nr, deed=deed: seal_deeds(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
+        deed = change_of(2, 0, row.stored.id, target, row.stored)
+        deeds = Deeds(1, lambda nr, deed=deed: seal_changes(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
         ledger.chunks.intend(claim, 60, deeds)
         clock.advance(61)
     somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
@@ -219,7 +219,7 @@ def test_an_application_that_the_job_could_not_set(ledger: Ledger) -> None:
     somebody_sets(api, "user2", application=OTHER_APP)
     (before,) = api.stored.values()
     api.keeps_applications = True
-    job = done(ledger, api, [replace(row, application=APP, before=before)])
+    job = done(ledger, api, [replace(row, application=APP, stored=before)])
     assert told(ledger, job) == {2: (Status.FAILED, "application_not_set")}
     assert undo(ledger, job, api) == {2: RESTORED}
     assert list(api.stored.values()) == [before]
@@ -327,7 +327,7 @@ def test_a_deletion_that_was_not_done(ledger: Ledger) -> None:
     assert api.stored == {}
 
 
-def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[ChunkRow], *, looked: bool) -> Job:
+def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[Row], *, looked: bool) -> Job:
     """A job cancelled after its worker died between the service's answer and the ledger."""
     job = start_job(ledger, rows, looked=looked, batch_size=2)
 
@@ -454,7 +454,7 @@ def test_an_application_that_does_not_go_back(ledger: Ledger) -> None:
     assert [one.hash1 for one in api.stored.values()] == [f"{2:032x}"]
     api.keeps_applications = False
     assert undo(ledger, job, api) == {2: RESTORED}
-    assert list(api.stored.values()) == [row.before]
+    assert list(api.stored.values()) == [row.stored]
 
 
 def test_an_application_that_somebody_set_where_the_job_had_left_it(ledger: Ledger) -> None:
@@ -463,7 +463,7 @@ def test_an_application_that_somebody_set_where_the_job_had_left_it(ledger: Ledg
     rows = held_rows(api, 2)
     somebody_sets(api, "user3", application=APP)
     stored = {one.composite: one for one in api.stored.values()}
-    job = done(ledger, api, [replace(row, before=stored[row.user]) for row in rows])
+    job = done(ledger, api, [replace(row, stored=stored[row.user]) for row in rows])
     for row in rows:
         somebody_sets(api, row.user, application=OTHER_APP)
     assert undo(ledger, job, api) == dict.fromkeys((2, 3), ("kept", "application_differs"))

@@ -33,13 +33,13 @@ ROOMS: dict[str, set[str]] = {
     "wire": NOUNS,
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
-    "ledger": NOUNS | {"waits"},
+    "ledger": NOUNS | {"seal", "waits"},
     "settings": NOUNS,
     "trust": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
     "api": NOUNS | {"trust", "wire", "throttle", "waits"},
-    "report": NOUNS | {"ledger"},
+    "report": NOUNS | {"ledger", "seal"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "trust", "waits"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from tests.unit.registrar import Registrar
 from tests.unit.rosters import GOOD
 from worker.digest import digests
 from worker.importing.checked import check
-from worker.importing.packing import ChunkRow, chunk_row, open_chunk, seal_chunk
 from worker.importing.plan import plan
 from worker.importing.realms import JobRealms
 from worker.importing.retry import EarlierRows
 from worker.importing.settle import Settling
 from worker.ledger import Ledger
+from worker.ledger.codec import open_chunk, seal_chunk
 from worker.model import Family, Options, Outcome, Problem, Realm, Row, Status
 from worker.roster import PASSWORD
 from worker.seal import Seal
@@ -102,7 +103,8 @@ def test_a_password_is_held_against_its_digests(password: str, realm: str, warni
     """Where the row's realm says for which they were made; a stale one is told."""
     row = hashed(realm, password=password)
     assert checked(row)[:2] == ([], warnings)
-    assert (chunk_row(row, 0).password, chunk_row(row, 0).hash1) == (password, "")
+    (kept,) = open_chunk(SEAL, "job", 0, seal_chunk(SEAL, "job", 0, [row]))
+    assert (kept.password, kept.hash1) == (password, "")
 
 
 def test_a_password_that_is_no_text_is_not_compared() -> None:
@@ -127,13 +129,13 @@ def test_digests_are_sent_as_they_are() -> None:
 
 def test_a_chunk_keeps_them_sealed() -> None:
     """They come out of a chunk as they went in, hidden; a chunk of an earlier version opens, too."""
-    rows = [chunk_row(hashed(), 0), chunk_row(make_row(3), 0)]
+    rows = [replace(hashed(), realm="", cells=(), realm_key=0), make_chunk_row(3)]
     sealed = seal_chunk(SEAL, "job", 0, rows)
     assert open_chunk(SEAL, "job", 0, sealed) == rows
     assert ONE.encode() not in sealed
     assert not any(digest in repr(rows) for digest in (ONE, TWO))
     before = SEAL.close_over([[2, "bob", "", 0, "", GOOD]], "job/chunk/0")
-    assert open_chunk(SEAL, "job", 0, before) == [ChunkRow(2, "bob", "", 0, "", GOOD)]
+    assert open_chunk(SEAL, "job", 0, before) == [Row(2, "bob", "", "", "", GOOD, realm_key=0)]
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.packing import open_chunk, seal_chunk
 from worker.importing.placed import placed
 from worker.importing.plan import plan, start
 from worker.importing.retry import EarlierRows, lost_zeros
 from worker.ledger import Ledger
+from worker.ledger.codec import open_chunk, seal_chunk
 from worker.model import Credential, Endpoint, Family, Job, JobState, Options, Outcome, Row, Status
 from worker.roster import PASSWORD
 from worker.seal import Seal

@@ -28,9 +28,8 @@ from worker.errors import (
     Throttled,
     Unavailable,
 )
-from worker.importing.packing import ChunkRow
 from worker.importing.settle import Settling
-from worker.model import Credential, Echo, EntryError, Family, Outcome, Status
+from worker.model import Credential, Echo, EntryError, Family, Outcome, Row, Status
 
 APPLICATION = "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 
@@ -63,17 +62,17 @@ class Desk:
         return {line: (outcome.status, outcome.code) for line, outcome in sorted(self.outcomes.items())}
 
 
-def rows_of(*users: str) -> list[ChunkRow]:
+def rows_of(*users: str) -> list[Row]:
     """Rows of these users, from line 2 on."""
     return [make_chunk_row(line, user) for line, user in enumerate(users, 2)]
 
 
-def credential_of(row: ChunkRow, *, host: str = HOST, application: str = "") -> Credential:
+def credential_of(row: Row, *, host: str = HOST, application: str = "") -> Credential:
     """What is sent for a row."""
     return Credential(row.user, row.domain, host, *digests_of(row, host), application)
 
 
-def posted(api: Registrar, rows: Sequence[ChunkRow]) -> Desk:
+def posted(api: Registrar, rows: Sequence[Row]) -> Desk:
     """The desk after one batch."""
     desk = Desk(api)
     desk.settling.post(rows)
@@ -229,11 +228,11 @@ def test_what_must_exist_is_looked_for_until_it_is_seen() -> None:
     assert posted(api, rows).told() == {2: (Status.UNCHANGED, "")}
 
 
-def other_password(row: ChunkRow) -> Credential:
+def other_password(row: Row) -> Credential:
     return credential_of(replace(row, password="another one"), application=APPLICATION)
 
 
-DIFFERENT: dict[str, Callable[[ChunkRow], Credential]] = {
+DIFFERENT: dict[str, Callable[[Row], Credential]] = {
     "digest_differs": other_password,
     "application_differs": lambda row: credential_of(row, application="00000000-0000-0000-0000-000000000000"),
     "realm_differs": lambda row: credential_of(row, host=OTHER_HOST, application=APPLICATION),
@@ -373,8 +372,8 @@ def test_a_realm_that_is_gone_fails_its_own_rows_only() -> None:
     api.before = refuse
     rows = [make_chunk_row(line, realm=line % 2) for line in range(2, 10)]
     desk = posted(api, rows)
-    assert {row.realm for row in rows if desk.told()[row.line] == CREATED} == {0}
-    assert {row.realm for row in rows if desk.told()[row.line] == (Status.FAILED, "23022")} == {1}
+    assert {row.realm_key for row in rows if desk.told()[row.line] == CREATED} == {0}
+    assert {row.realm_key for row in rows if desk.told()[row.line] == (Status.FAILED, "23022")} == {1}
 
 
 # Answers that were lost

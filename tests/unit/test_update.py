@@ -12,10 +12,9 @@ from tests.unit.jobs import HOST, PASSWORD, digests_of, make_chunk_row, make_rea
 from tests.unit.registrar import Batch, Registrar, lose
 from worker.errors import Conflict, ForeignAnswer, NotAllowed, Refused, SiprosterError, Unavailable
 from worker.importing.compare import wanted
-from worker.importing.packing import ChunkRow
 from worker.importing.update import Updating
 from worker.ledger import Fenced
-from worker.model import Credential, Family, Outcome, Realm, Status, Stored
+from worker.model import Credential, Family, Outcome, Realm, Row, Status, Stored
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 UPDATED, UNPROVEN = (Status.UPDATED, ""), (Status.UNCHANGED, "origin_unknown")
@@ -78,12 +77,12 @@ def somebody_sets(api: Registrar, user: str = "alice", **changes: Any) -> None:
     api.stored[place] = replace(api.stored[place], **changes)
 
 
-def row_of(before: Stored, line: int = 2, **fields: Any) -> ChunkRow:
+def row_of(before: Stored, line: int = 2, **fields: Any) -> Row:
     """The row that was planned as an update of it."""
     return make_chunk_row(line, before.composite, before=before, **fields)
 
 
-def updated(api: Registrar, *rows: ChunkRow, **desk: Any) -> Desk:
+def updated(api: Registrar, *rows: Row, **desk: Any) -> Desk:
     """The desk after one batch."""
     made = Desk(api, **desk)
     made.updating.update(rows)
@@ -148,7 +147,7 @@ def test_what_only_the_list_did_not_show_is_not_set() -> None:
     api = Registrar()
     row = make_chunk_row(2, "alice", application=APP)
     api.holds(wanted(row, HOST))
-    desk = updated(api, replace(row, before=replace(current(api), application="")))
+    desk = updated(api, replace(row, stored=replace(current(api), application="")))
     assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNCHANGED, "")}, [], [])
 
 
@@ -419,7 +418,7 @@ def test_rows_of_other_realms() -> None:
         )
         rows.append(row_of(current(api, f"user{line}"), line, realm=line - 2))
     updated(api, *rows, family=Family.REALM)
-    assert api.digests() == {row.user: digests_of(row, realms[row.realm]) for row in rows}
+    assert api.digests() == {row.user: digests_of(row, realms[row.realm_key]) for row in rows}
 
 
 def hide_hash1b(api: Registrar) -> None:

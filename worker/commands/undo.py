@@ -19,7 +19,6 @@ from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import TryLater
 from worker.importing.owners import free_dead_holder, owner
-from worker.importing.packing import open_page
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.ledger import Progress
 from worker.model import Job
@@ -150,7 +149,7 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
 
 def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
     """Write what became of each row, and say it in numbers."""
-    path = report.write_undone(session.ledger, lambda *page: open_page(session.seal, *page), job, folder)
+    path = report.write_undone(session.ledger, session.seal, job, folder)
     counts = session.ledger.undoing.counts(job.id)
     facts = {
         "job": job.id, "account": job.account, "counts": counts,

@@ -19,7 +19,6 @@ from worker.commands.screen import ProgressScreen, say, tell_summary
 from worker.commands.session import Session
 from worker.commands.waiting import narrator
 from worker.errors import LedgerAway, SiprosterError, TryLater
-from worker.importing.packing import open_page
 from worker.importing.station import Posts
 from worker.importing.sweep import SWEEPER, sweep
 from worker.ledger import Ledger
@@ -109,7 +108,7 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
     """The result files; their folder is ``results`` or the job's own."""
     folder = Path(results).absolute() if results else report.folder_of(job)
-    return report.write(ledger, lambda *page: open_page(seal, *page), job, folder)
+    return report.write(ledger, seal, job, folder)
 
 
 def exit_code(job: Job, summary: Mapping[str, Any]) -> int:

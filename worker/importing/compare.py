@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from worker.digest import digests
-from worker.importing.packing import ChunkRow
-from worker.model import Credential, Stored
+from worker.model import Credential, Row, Stored
 
 CASE, REALM, DIGEST, APPLICATION = "case_differs", "realm_differs", "digest_differs", "application_differs"
 
@@ -15,7 +14,7 @@ SETTABLE = frozenset({DIGEST, APPLICATION})
 """What a PUT can put right. Nobody is moved to another realm, and a name's spelling can't change (23004)."""
 
 
-def wanted(row: ChunkRow, host: str) -> Credential:
+def wanted(row: Row, host: str) -> Credential:
     """What a row asks for, on the realm of this host name."""
     own = (row.hash1, row.hash1b)
     hash1, hash1b = digests(row.composite, host, row.password) if row.password else own

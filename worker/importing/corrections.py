@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.errors import UsageError
-from worker.importing.packing import PageRow, open_page
 from worker.importing.retry import EarlierRows, lost_zeros
-from worker.model import Status
+from worker.ledger.codec import open_page
+from worker.model import Row, Status
 from worker.roster import fields_of
 
 _SHOWN = 5
@@ -55,14 +55,14 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
     return found.unused
 
 
-def _rows(earlier: EarlierRows) -> Iterator[tuple[PageRow, str, bool]]:
+def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
     """Every row of the job, with the realm as its results have it, and whether it is in place."""
     ledger, job = earlier.ledger, earlier.parent.id
     hosts = {key: realm.host for key, realm in ledger.jobs.realms(job).items()}
     for page in ledger.rows.pages(job):
         for row in open_page(earlier.seal, job, page.seq, page.sealed):
             outcome = page.outcomes.get(row.line)
-            host = hosts.get(row.realm, "") if isinstance(row.realm, int) else row.realm
+            host = hosts.get(row.realm_key, row.realm)
             yield row, host, (outcome.status if outcome else Status.UNPROCESSED).in_place
 
 

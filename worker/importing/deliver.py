@@ -18,16 +18,16 @@ from functools import partial
 
 from worker.errors import SealBroken, StopJob, Stopping, Throttled, TryLater
 from worker.failpoints import hit
+from worker.importing.change_log import change_of, is_confirmed, is_unproven
 from worker.importing.compare import wanted
-from worker.importing.deeds import Deed, deed_of, is_confirmed, is_unproven, open_deeds, seal_deeds
-from worker.importing.packing import ChunkRow, open_chunk, seal_chunk
 from worker.importing.plan import kept_for
 from worker.importing.settle import Settling
 from worker.importing.suspicion import DEADLY, Source, WatchedSource
 from worker.importing.unconfirmed import UnconfirmedLookup
 from worker.importing.update import Updating
 from worker.ledger import Claim, Deeds, Fenced, Ledger, Unanswered
-from worker.model import Credential, Family, Job, JobState, Outcome, Status, Stored
+from worker.ledger.codec import Change, open_changes, open_chunk, seal_changes, seal_chunk
+from worker.model import Credential, Family, Job, JobState, Outcome, Row, Status, Stored
 from worker.seal import Seal
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ _LONGEST_ASKED = 3600.0
 """Seconds that the service may ask a chunk to wait: a date far off must not put it away for ever."""
 
 
-Work = Callable[[Sequence[ChunkRow]], None]
+Work = Callable[[Sequence[Row]], None]
 """What is done with a batch."""
 
 
@@ -217,10 +217,10 @@ class _ChunkDelivery:
         begun = [deed for deed in self._begun if deed.line in lines]
         self._ledger.chunks.split(
             self._claim, kept, sorted(lines), lambda seq: seal_chunk(seal, job, seq, moved),
-            (lambda seq: seal_deeds(seal, job, seq, 0, begun)) if begun else None,
+            (lambda seq: seal_changes(seal, job, seq, 0, begun)) if begun else None,
         )  # fmt: skip
 
-    def _open_rows(self) -> list[ChunkRow]:
+    def _open_rows(self) -> list[Row]:
         return [row for row in self._rows if row.line not in self._statuses]
 
     def _post_everything(self) -> None:
@@ -236,7 +236,7 @@ class _ChunkDelivery:
         if errors:
             raise max(errors, key=_gravity)
 
-    def _work_on(self, work: Work, batch: Sequence[ChunkRow]) -> None:
+    def _work_on(self, work: Work, batch: Sequence[Row]) -> None:
         """One batch; what stops it stops those that haven't begun, and is told before others have ended.
 
         Others may be waiting for the cool-down, and the command for word that the job is paused.
@@ -256,9 +256,9 @@ class _ChunkDelivery:
             self._over = True
             raise
 
-    def _batches(self) -> Iterator[tuple[Work, Sequence[ChunkRow]]]:
-        to_update = [row for row in self._open_rows() if row.before]
-        open_rows = [row for row in self._open_rows() if not row.before]
+    def _batches(self) -> Iterator[tuple[Work, Sequence[Row]]]:
+        to_update = [row for row in self._open_rows() if row.stored]
+        open_rows = [row for row in self._open_rows() if not row.stored]
         sent = [row for row in open_rows if self._claim.in_doubt(row.line)]
         fresh = [row for row in open_rows if not self._claim.in_doubt(row.line)]
         # From here on, so that a batch which never got its turn is asked for by the next claim.
@@ -273,12 +273,14 @@ class _ChunkDelivery:
         bound = self._ledger.jobs.get(self._job.id).batch_bound
         return bound or self._job.options.batch_size
 
-    def _cut(self, rows: Sequence[ChunkRow], size: int) -> Iterator[Sequence[ChunkRow]]:
+    def _cut(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         """Batches; with the realm family each goes to one realm only."""
         if self._job.options.api is Family.ACCOUNT:
             shelves = [list(rows)]
         else:
-            shelves = [[row for row in rows if row.realm == key] for key in {row.realm: None for row in rows}]
+            shelves = [
+                [row for row in rows if row.realm_key == key] for key in {row.realm_key: None for row in rows}
+            ]
         for shelf in shelves:
             yield from (shelf[start : start + size] for start in range(0, len(shelf), size))
 
@@ -297,38 +299,38 @@ class _ChunkDelivery:
         self._go_on()
         self._lease.permit(_READING)
 
-    def _deeds_begun(self) -> list[Deed]:
+    def _deeds_begun(self) -> list[Change]:
         """How an earlier claim has kept rows that it was about to change, so that it may have done so."""
-        if not any(row.before for row in self._rows):
+        if not any(row.stored for row in self._rows):
             return []
         job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal
         kept = self._ledger.undoing.of_chunk(job, seq)
-        return [d for key, sealed in kept for d in open_deeds(seal, job, seq, key.nr, sealed) if d.before]
+        return [d for key, sealed in kept for d in open_changes(seal, job, seq, key.nr, sealed) if d.before]
 
-    def _intend(self, row: ChunkRow, now: Stored) -> None:
+    def _intend(self, row: Row, now: Stored) -> None:
         """Keep how a credential is before it is changed."""
-        deed = deed_of(row.line, row.realm, now.id, self._wanted(row), now)
+        deed = change_of(row.line, row.realm_key, now.id, self._wanted(row), now)
         self._lease.intend(self._sealed_deeds([deed], 1))
 
     def _made(self, outcomes: Sequence[Outcome]) -> Deeds | None:
         """What this job made, also where it made it wrongly; and what it may have made without a proof."""
         made = [
-            (outcome, deed_of(row.line, row.realm, outcome.credential_id, self._wanted(row)))
+            (outcome, change_of(row.line, row.realm_key, outcome.credential_id, self._wanted(row)))
             for outcome in outcomes
             if is_confirmed(outcome) or is_unproven(outcome)
-            if not (row := self._by_line[outcome.line]).before
+            if not (row := self._by_line[outcome.line]).stored
         ]
         if not made:
             return None
         return self._sealed_deeds([deed for _, deed in made], sum(is_confirmed(one) for one, _ in made))
 
-    def _sealed_deeds(self, deeds: Sequence[Deed], rows: int) -> Deeds:
+    def _sealed_deeds(self, deeds: Sequence[Change], rows: int) -> Deeds:
         """``rows``: those of them that count as the job's work."""
         job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal
-        return Deeds(rows, lambda nr: seal_deeds(seal, job, seq, nr, deeds))
+        return Deeds(rows, lambda nr: seal_changes(seal, job, seq, nr, deeds))
 
-    def _wanted(self, row: ChunkRow) -> Credential:
-        return wanted(row, self._delivery.realms[row.realm].host)
+    def _wanted(self, row: Row) -> Credential:
+        return wanted(row, self._delivery.realms[row.realm_key].host)
 
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         self._state = self._lease.record(outcomes, self._made(outcomes))

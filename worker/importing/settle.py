@@ -23,7 +23,6 @@ from worker.errors import (
 )
 from worker.failpoints import hit
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, wanted
-from worker.importing.packing import ChunkRow
 from worker.importing.unconfirmed import Found, SingleLookup
 from worker.ledger import JobRealm
 from worker.model import (
@@ -34,6 +33,7 @@ from worker.model import (
     Family,
     Outcome,
     Realm,
+    Row,
     Status,
     Stored,
     WaitKind,
@@ -66,7 +66,7 @@ class CredentialSource(Protocol):
 class Lookup(Protocol):
     """Looks up rows whose answer is missing (unconfirmed.ChunkLookup)."""
 
-    def find(self, rows: Sequence[ChunkRow], *, earlier: bool) -> Iterator[tuple[ChunkRow, Found]]: ...
+    def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]: ...
 
 
 class Settling:
@@ -105,7 +105,7 @@ class Settling:
         self.in_doubt: set[int] = set()
         """Lines that were, or may have been, sent and whose answer is still missing."""
 
-    def post(self, rows: Sequence[ChunkRow], lost: int = 0) -> None:
+    def post(self, rows: Sequence[Row], lost: int = 0) -> None:
         """Create these rows' credentials with one request, or with several where one doesn't settle it.
 
         ``lost``: answers that were lost for them so far. Raises TryLater and StopJob; every row
@@ -133,7 +133,7 @@ class Settling:
         else:
             self._settle(rows, answer)
 
-    def _unanswered(self, rows: Sequence[ChunkRow], lost: int, error: SiprosterError) -> None:
+    def _unanswered(self, rows: Sequence[Row], lost: int, error: SiprosterError) -> None:
         """The answer was a refusal of the list, or none that tells what became of its rows."""
         if isinstance(error, ListRefused):
             self._split(rows, error)
@@ -144,20 +144,20 @@ class Settling:
         else:
             raise error
 
-    def ask_and_post(self, rows: Sequence[ChunkRow]) -> None:
+    def ask_and_post(self, rows: Sequence[Row]) -> None:
         """Rows that an earlier claim may have sent: ask for them first, post those that aren't there."""
         absent = self._ask(rows, earlier=True)
         if absent:
             self.post(absent)
 
-    def _ask_and_post(self, rows: Sequence[ChunkRow], lost: int, loss: AnswerLost) -> None:
+    def _ask_and_post(self, rows: Sequence[Row], lost: int, loss: AnswerLost) -> None:
         absent = self._ask(rows)
         if absent and lost >= _LOST_IN_A_ROW:
             raise Unavailable(f"the service answered none of {lost} requests: {loss.message}") from None
         if absent:
             self.post(absent, lost)
 
-    def _ask(self, rows: Sequence[ChunkRow], *, earlier: bool = False) -> list[ChunkRow]:
+    def _ask(self, rows: Sequence[Row], *, earlier: bool = False) -> list[Row]:
         """Outcomes for the rows that the service holds; the others are returned.
 
         ``earlier``: they may have been sent by an earlier claim, and were not by this one.
@@ -176,8 +176,8 @@ class Settling:
                 self._keep(found)
         return [row for row in rows if row.line in absent]
 
-    def _split(self, rows: Sequence[ChunkRow], refusal: ListRefused) -> None:
-        one_realm = len({row.realm for row in rows}) == 1
+    def _split(self, rows: Sequence[Row], refusal: ListRefused) -> None:
+        one_realm = len({row.realm_key for row in rows}) == 1
         if len(rows) == 1 or (one_realm and refusal.code in _WHOLE_REALM):
             of_each = EntryError(refusal.code, refusal.text)
             for row in rows:
@@ -189,7 +189,7 @@ class Settling:
         for start in range(0, len(rows), size):
             self.post(rows[start : start + size])
 
-    def _isolate(self, rows: Sequence[ChunkRow], error: Exception) -> None:
+    def _isolate(self, rows: Sequence[Row], error: Exception) -> None:
         """A fault of our own: find the row that does it, so that its batch-mates go on without it."""
         if len(rows) == 1:
             status = Status.UNKNOWN if rows[0].line in self.in_doubt else Status.FAILED
@@ -199,7 +199,7 @@ class Settling:
         self.post(rows[:half])
         self.post(rows[half:])
 
-    def _settle(self, rows: Sequence[ChunkRow], answer: Answer) -> None:
+    def _settle(self, rows: Sequence[Row], answer: Answer) -> None:
         by_name = {row.composite.casefold(): row for row in rows}
         by_hash = {self._credential(row).hash1: row for row in rows} if answer.refused else {}
         self._contradicted |= {by_name[name].line for name in answer.contradicted & by_name.keys()}
@@ -232,11 +232,11 @@ class Settling:
         self._settle_unnamed(left, alone=alone)
 
     @staticmethod
-    def _by_hash(hash1: str, by_hash: dict[str, ChunkRow], by_name: dict[str, ChunkRow]) -> ChunkRow | None:
+    def _by_hash(hash1: str, by_hash: dict[str, Row], by_name: dict[str, Row]) -> Row | None:
         row = by_hash.get(hash1)
         return by_name.pop(row.composite.casefold(), None) if row else None
 
-    def _settle_unnamed(self, rows: Sequence[ChunkRow], *, alone: bool, foreign: str = "") -> None:
+    def _settle_unnamed(self, rows: Sequence[Row], *, alone: bool, foreign: str = "") -> None:
         """Rows that the answer didn't name: ask for them, then send what isn't there alone.
 
         ``foreign``: a refusal that was all of the answer, and not in the service's own words.
@@ -252,7 +252,7 @@ class Settling:
                 text = "the service neither stored nor refused it"
                 self._keep([self._outcome(row, Status.UNKNOWN, "not_mentioned", text)])
 
-    def _refused(self, row: ChunkRow, refusal: EntryError, *, sent: bool) -> Outcome:
+    def _refused(self, row: Row, refusal: EntryError, *, sent: bool) -> Outcome:
         """A refusal settles the request that it answers, and none that was sent before it.
 
         ``sent``: there was one before it, which may have stored the row.
@@ -266,7 +266,7 @@ class Settling:
             return self._outcome(row, Status.UNKNOWN, refusal.code, text)
         return self._outcome(row, Status.FAILED, refusal.code or "refused", refusal.text)
 
-    def _respelt(self, row: ChunkRow, echo: Echo) -> Outcome:
+    def _respelt(self, row: Row, echo: Echo) -> Outcome:
         """The answer names it in other letters; it counts what the service shows then."""
         shown = self._looked_up(row, expected=True, sent=True)
         if shown and CASE not in shown.code.split(";"):
@@ -274,7 +274,7 @@ class Settling:
         text = f"stored as {echo.composite}: digests of {row.composite} can't register under that spelling"
         return self._outcome(row, Status.FAILED, CASE, text, echo.id)
 
-    def _compared(self, row: ChunkRow, stored: Stored, *, sent: bool) -> Outcome:
+    def _compared(self, row: Row, stored: Stored, *, sent: bool) -> Outcome:
         """What the service holds against what was wanted (the statuses' meanings: docs/errors.md)."""
         differs = differences(self._credential(row), stored)
         # This job may have made it, and the service put it down otherwise.
@@ -287,11 +287,11 @@ class Settling:
             return self._outcome(row, Status.UNCHANGED, ORIGIN_UNKNOWN, text, stored.id)
         return self._outcome(row, Status.UNCHANGED, credential_id=stored.id)
 
-    def _looked_up(self, row: ChunkRow, *, sent: bool, expected: bool = False) -> Outcome | None:
+    def _looked_up(self, row: Row, *, sent: bool, expected: bool = False) -> Outcome | None:
         """What the service holds under the row's name, as the row's outcome; None: nothing."""
         return self._shown(row, self._singly.one(row, expected=expected), sent=sent)
 
-    def _shown(self, row: ChunkRow, found: Found, *, sent: bool) -> Outcome | None:
+    def _shown(self, row: Row, found: Found, *, sent: bool) -> Outcome | None:
         """What a look-up shows, as the row's outcome; None: nothing.
 
         A row that can't even be asked for has that as its outcome: it must not keep its chunk from ending.
@@ -308,12 +308,12 @@ class Settling:
         except Exception as error:
             return self._crashed(row, error, Status.UNKNOWN)
 
-    def _realm_of(self, row: ChunkRow) -> Realm:
-        return self._realms[row.realm].realm
+    def _realm_of(self, row: Row) -> Realm:
+        return self._realms[row.realm_key].realm
 
-    def _credential(self, row: ChunkRow) -> Credential:
+    def _credential(self, row: Row) -> Credential:
         hit("row", row.user)
-        return wanted(row, self._realms[row.realm].host)
+        return wanted(row, self._realms[row.realm_key].host)
 
     def _keep(self, outcomes: Sequence[Outcome]) -> None:
         if outcomes:
@@ -321,13 +321,13 @@ class Settling:
             hit("recorded")
             self.in_doubt.difference_update(outcome.line for outcome in outcomes)
 
-    def _crashed(self, row: ChunkRow, error: Exception, status: Status) -> Outcome:
+    def _crashed(self, row: Row, error: Exception, status: Status) -> Outcome:
         log.error("line %d: %s", row.line, place_of(error))
         text = "siproster itself failed on this row; please report it, with the output of --debug"
         return self._outcome(row, status, "crashed", text)
 
     def _outcome(
-        self, row: ChunkRow, status: Status, code: str = "", text: str = "", credential_id: str = ""
+        self, row: Row, status: Status, code: str = "", text: str = "", credential_id: str = ""
     ) -> Outcome:
         attempts = self._earlier + self._posted[row.line]
         return Outcome(row.line, status, credential_id, code, text, attempts)

@@ -31,9 +31,8 @@ from typing import Protocol, TypeVar
 from worker.errors import Refused, SiprosterError, UsageError
 from worker.importing.compare import differences, wanted
 from worker.importing.inventory import Inventory
-from worker.importing.packing import NO_REALM, ChunkRow
 from worker.ledger import Claim, JobRealm, Ledger, unconfirmed_rows
-from worker.model import Family, Job, Realm, Stored
+from worker.model import NO_REALM, Family, Job, Realm, Row, Stored
 
 T = TypeVar("T")
 Made = TypeVar("Made")
@@ -84,17 +83,17 @@ class SingleLookup:
         self._realms = realms
         self._api = api
 
-    def find(self, rows: Sequence[ChunkRow], *, earlier: bool = False) -> Iterator[tuple[ChunkRow, Found]]:
+    def find(self, rows: Sequence[Row], *, earlier: bool = False) -> Iterator[tuple[Row, Found]]:
         """Yield each row with what is stored under its name."""
         yield from ((row, self.one(row)) for row in rows)
 
-    def one(self, row: ChunkRow, *, expected: bool = False) -> Found:
+    def one(self, row: Row, *, expected: bool = False) -> Found:
         """Return what is stored under a row's name. Raises TryLater and StopJob.
 
         ``expected``: the service has said that it exists, so it is looked for a little longer.
         """
         try:
-            realm = self._realms[row.realm].realm
+            realm = self._realms[row.realm_key].realm
             return self._api.find(self._family, realm, row.composite, expected=expected)
         except Refused as refusal:
             return refusal
@@ -133,7 +132,7 @@ class UnconfirmedLookup:
     def of(
         self,
         claim: Claim,
-        rows: Sequence[ChunkRow],
+        rows: Sequence[Row],
         api: FindSource,
         keep: Callable[[], None],
         waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -205,15 +204,17 @@ class ChunkLookup:
         self._waiting = waiting
         self._own = unconfirmed
 
-    def find(self, rows: Sequence[ChunkRow], *, earlier: bool = False) -> Iterator[tuple[ChunkRow, Found]]:
+    def find(self, rows: Sequence[Row], *, earlier: bool = False) -> Iterator[tuple[Row, Found]]:
         """Yield each row with what is stored under its name.
 
         ``earlier``: they may have been sent by an earlier claim, and were not by this one.
         Raises TryLater, StopJob, and what ``keep`` raises, after it has yielded what was found by then.
         """
-        by_place: dict[int, list[ChunkRow]] = {}
+        by_place: dict[int, list[Row]] = {}
         for row in rows:
-            by_place.setdefault(NO_REALM if self._job.family is Family.ACCOUNT else row.realm, []).append(row)
+            by_place.setdefault(NO_REALM if self._job.family is Family.ACCOUNT else row.realm_key, []).append(
+                row
+            )
         for key, here in by_place.items():
             with self._waiting():
                 expected = partial(self._rows, here, earlier)
@@ -228,22 +229,22 @@ class ChunkLookup:
         """The claim that has to be over when a listing begins; None: this one."""
         return (self._claim.seq, self._claim.generation - 1) if earlier else None
 
-    def _rows(self, here: Sequence[ChunkRow], earlier: bool) -> int:
+    def _rows(self, here: Sequence[Row], earlier: bool) -> int:
         """How many rows a listing would serve."""
         if not earlier or len(here) <= _FEW:
             return len(here)
         return self._own + self._job.rows_waiting()
 
-    def _asked(self, row: ChunkRow) -> Found:
+    def _asked(self, row: Row) -> Found:
         self._keep()
         return self._singly.one(row)
 
-    def _confirmed(self, listed: tuple[ChunkRow, Stored | None]) -> Found:
+    def _confirmed(self, listed: tuple[Row, Stored | None]) -> Found:
         """What a listing shows, asked for singly where that may be outdated or incomplete."""
         row, stored = listed
         if stored is None:
             return None
-        realm = self._job.realms[row.realm]
+        realm = self._job.realms[row.realm_key]
         if not (stored.hash1 and stored.hash1b):
             self._keep()
             stored = self._job.api.whole(self._job.family, realm.realm, stored)
@@ -280,7 +281,7 @@ class _Place:
 
     def named(
         self,
-        rows: Sequence[ChunkRow],
+        rows: Sequence[Row],
         over: tuple[int, int] | None,
         expected: Callable[[], int],
         keep: Callable[[], None],

@@ -17,12 +17,12 @@ from typing import Protocol
 
 from worker.errors import AnswerLost, Conflict, JobBusy, Refused, SiprosterError
 from worker.failpoints import hit
+from worker.importing.change_log import change_of, is_confirmed, mark
 from worker.importing.compare import APPLICATION, DIGEST, ORIGIN_UNKNOWN, REALM, wanted
-from worker.importing.deeds import Deed, deed_of, is_confirmed, mark, open_deeds
 from worker.importing.deliver import LEASE
-from worker.importing.packing import open_chunk
 from worker.importing.update import NOT_SET, UpdateSource
 from worker.ledger import WRITER_LEASE, Ledger, Undone
+from worker.ledger.codec import Change, open_changes, open_chunk
 from worker.model import Credential, Family, Job, Realm, Stored
 from worker.seal import Seal
 
@@ -47,7 +47,7 @@ class UndoSource(UpdateSource, Protocol):
 class _Task:
     """A deed to be taken back. ``confirmed``: the service's answer says that the job has done it."""
 
-    deed: Deed
+    deed: Change
     confirmed: bool
     sent_only: bool
     """All that is known is that it may have been sent."""
@@ -119,19 +119,19 @@ class Undo:
         if not self._stopping.is_set():
             self._ledger.undoing.keep_rest(self._job.id, _NOT_PROVEN)
 
-    def _deeds(self) -> Iterator[tuple[Deed, bool]]:
+    def _deeds(self) -> Iterator[tuple[Change, bool]]:
         """What the job did, backwards; then what it may have done (True), as far as its rows are known."""
         job = self._job.id
         for key, sealed in self._ledger.undoing.backwards(job):
-            for deed in reversed(open_deeds(self._seal, job, key.chunk, key.nr, sealed)):
+            for deed in reversed(open_changes(self._seal, job, key.chunk, key.nr, sealed)):
                 yield deed, False
         for doubtful in self._ledger.undoing.doubtful(job):
             for row in open_chunk(self._seal, job, doubtful.chunk, doubtful.sealed):
-                if doubtful.holds(row.line) and not row.before:
-                    done = wanted(row, self._realms[row.realm].host)
-                    yield deed_of(row.line, row.realm, "", done), True
+                if doubtful.holds(row.line) and not row.stored:
+                    done = wanted(row, self._realms[row.realm_key].host)
+                    yield change_of(row.line, row.realm_key, "", done), True
 
-    def _open(self, window: Sequence[tuple[Deed, bool]]) -> list[_Task]:
+    def _open(self, window: Sequence[tuple[Change, bool]]) -> list[_Task]:
         """Those that aren't over; a row that was begun more than once is undone once, as it was last."""
         latest = {deed.line: (deed, sent_only) for deed, sent_only in reversed(window)}
         results = self._ledger.undoing.results_of(self._job.id, list(latest))
@@ -202,7 +202,7 @@ class Undo:
         """What is there may be another job's work, or may have been there before."""
         if task.confirmed:
             return None
-        realm = self._realms[task.deed.realm]
+        realm = self._realms[task.deed.realm_key]
         if self._include_unproven and realm.looked and self._ledger.jobs.undisturbed(self._job.id, LEASE):
             return None
         return Undone(task.deed.line, KEPT, ORIGIN_UNKNOWN, _NOT_PROVEN)
@@ -227,7 +227,7 @@ class Undo:
         hit("taken_back")
         return self._read_back(deed, before)
 
-    def _read_back(self, deed: Deed, before: Stored) -> Undone:
+    def _read_back(self, deed: Change, before: Stored) -> Undone:
         now = self._api.read(
             self._family, self._realm(deed), before, lambda read: read is None or _as_before(read, before)
         )
@@ -238,7 +238,7 @@ class Undo:
             return Undone(deed.line, FAILED, NOT_SET, text)
         raise AnswerLost("the old digests don't show")
 
-    def _changed(self, deed: Deed, now: Stored) -> Undone | None:
+    def _changed(self, deed: Change, now: Stored) -> Undone | None:
         """Why the credential is not the job's any more."""
         if deed.id and now.id != deed.id:
             return Undone(deed.line, KEPT, "id_differs", "somebody has deleted it and made another one since")
@@ -256,14 +256,14 @@ class Undo:
             return Undone(deed.line, KEPT, APPLICATION, text)
         return None
 
-    def _now(self, deed: Deed) -> Stored | None:
+    def _now(self, deed: Change) -> Stored | None:
         realm = self._realm(deed)
         if not deed.id:
             return self._api.find(self._family, realm, deed.composite)
         return self._api.read(self._family, realm, Stored(deed.id, deed.composite, realm.host))
 
-    def _realm(self, deed: Deed) -> Realm:
-        return self._realms[deed.realm].realm
+    def _realm(self, deed: Change) -> Realm:
+        return self._realms[deed.realm_key].realm
 
 
 def _as_before(now: Stored, before: Stored) -> bool:

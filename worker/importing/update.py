@@ -23,9 +23,8 @@ from worker.errors import (
 )
 from worker.failpoints import hit
 from worker.importing.compare import APPLICATION, ORIGIN_UNKNOWN, REALM, differences, explained, same, wanted
-from worker.importing.packing import ChunkRow
 from worker.ledger import JobRealm
-from worker.model import Credential, Family, Outcome, Realm, Status, Stored
+from worker.model import Credential, Family, Outcome, Realm, Row, Status, Stored
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ class Updating:
         permit: Callable[[float], None],
         record: Callable[[Sequence[Outcome]], None],
         go_on: Callable[[], None],
-        intend: Callable[[ChunkRow, Stored], None],
+        intend: Callable[[Row, Stored], None],
         begun: Collection[int],
         earlier_attempts: int = 0,
     ) -> None:
@@ -85,7 +84,7 @@ class Updating:
         self.in_doubt: set[int] = set()
         """Lines that were, or may have been, set and whose outcome is still missing."""
 
-    def update(self, rows: Sequence[ChunkRow]) -> None:
+    def update(self, rows: Sequence[Row]) -> None:
         """Set these rows' credentials. Raises TryLater and StopJob; rows done by then have their outcomes."""
         for row in rows:
             self._go_on()
@@ -93,7 +92,7 @@ class Updating:
             self.in_doubt.discard(row.line)
             hit("recorded")
 
-    def _settled(self, row: ChunkRow) -> Outcome:
+    def _settled(self, row: Row) -> Outcome:
         try:
             return self._one(row)
         except Refused as refusal:
@@ -107,7 +106,7 @@ class Updating:
             text = "siproster itself failed on this row; please report it, with the output of --debug"
             return self._outcome(row, Status.UNKNOWN, "crashed", text)
 
-    def _one(self, row: ChunkRow) -> Outcome:
+    def _one(self, row: Row) -> Outcome:
         hit("row", row.user)
         before, foreign = _known(row), ""
         for attempt in range(_TRIES + 1):
@@ -137,7 +136,7 @@ class Updating:
             return self._outcome(row, Status.UNKNOWN, "refused", text, before.id)
         raise Unavailable(f"the service answered none of {_TRIES} changes of one user")
 
-    def _put(self, row: ChunkRow, now: Stored, target: Credential) -> None:
+    def _put(self, row: Row, now: Stored, target: Credential) -> None:
         """Set it; in doubt from then on, unless the service has refused it or was never asked."""
         try:
             self._api.update(self._family, self._realm(row), now, target, self._permit)
@@ -147,7 +146,7 @@ class Updating:
             raise
         self.in_doubt.add(row.line)
 
-    def _refused(self, row: ChunkRow, refusal: Refused) -> Outcome:
+    def _refused(self, row: Row, refusal: Refused) -> Outcome:
         """A refusal settles the request that it answers, and none that was sent before it."""
         before, code = _known(row), refusal.code or "refused"
         if row.line not in self.in_doubt:
@@ -160,7 +159,7 @@ class Updating:
             return self._without_change(row, now, self._target(row, now))
         return self._outcome(row, Status.UNKNOWN, code, f"sent, and then: {refusal.text}", before.id)
 
-    def _without_change(self, row: ChunkRow, now: Stored, target: Credential) -> Outcome:
+    def _without_change(self, row: Row, now: Stored, target: Credential) -> Outcome:
         """It is as wanted, by this job's own hand or not; or somebody has changed it since."""
         begun = row.line in self._begun
         differs = differences(target, _taken(target, now) if begun else now)
@@ -174,7 +173,7 @@ class Updating:
         text = "somebody has changed the user since it was looked up; it was left alone"
         return self._outcome(row, Status.EXISTS, CHANGED, text, now.id)
 
-    def _read_back(self, row: ChunkRow, target: Credential, before: Stored) -> Outcome:
+    def _read_back(self, row: Row, target: Credential, before: Stored) -> Outcome:
         now = self._api.read(
             self._family, self._realm(row), before, lambda read: read is None or not same(before, read)
         )
@@ -190,16 +189,16 @@ class Updating:
             return self._outcome(row, Status.UNKNOWN, NOT_TAKEN, text, now.id)
         return self._outcome(row, Status.EXISTS, CHANGED, explained(differs, now), now.id)
 
-    def _target(self, row: ChunkRow, now: Stored) -> Credential:
+    def _target(self, row: Row, now: Stored) -> Credential:
         """What is to be there afterwards: the row's application, else the one that it had."""
-        credential = wanted(row, self._realms[row.realm].host)
+        credential = wanted(row, self._realms[row.realm_key].host)
         had = _known(row).application or now.application
         return replace(credential, application=credential.application or had)
 
-    def _realm(self, row: ChunkRow) -> Realm:
-        return self._realms[row.realm].realm
+    def _realm(self, row: Row) -> Realm:
+        return self._realms[row.realm_key].realm
 
-    def _not_set(self, row: ChunkRow, now: Stored, *, proven: bool) -> Outcome:
+    def _not_set(self, row: Row, now: Stored, *, proven: bool) -> Outcome:
         """``proven``: the service has answered that it set the password."""
         text = f"the password is set; the application stayed {now.application or 'none'}"
         if proven:
@@ -207,7 +206,7 @@ class Updating:
         return self._outcome(row, Status.FAILED, _PERHAPS_NOT_SET, text, now.id)
 
     def _outcome(
-        self, row: ChunkRow, status: Status, code: str = "", text: str = "", credential_id: str = ""
+        self, row: Row, status: Status, code: str = "", text: str = "", credential_id: str = ""
     ) -> Outcome:
         return Outcome(row.line, status, credential_id, code, text, self._attempts)
 
@@ -217,7 +216,7 @@ def _taken(target: Credential, now: Stored) -> Stored:
     return replace(now, hash1b=target.hash1b) if (now.hash1, now.hash1b) == (target.hash1, None) else now
 
 
-def _known(row: ChunkRow) -> Stored:
-    if row.before is None:
+def _known(row: Row) -> Stored:
+    if row.stored is None:
         raise ValueError("a row that is to be created has nothing to set anew")
-    return row.before
+    return row.stored
