@@ -304,7 +304,7 @@ class _ChunkDelivery:
         if not any(row.stored for row in self._rows):
             return []
         job, seq, seal = self._job.id, self._claim.seq, self._delivery.seal
-        kept = self._ledger.undoing.of_chunk(job, seq)
+        kept = self._ledger.changes.of_chunk(job, seq)
         return [d for key, sealed in kept for d in open_changes(seal, job, seq, key.nr, sealed) if d.before]
 
     def _intend(self, row: Row, now: Stored) -> None:

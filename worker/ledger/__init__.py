@@ -10,7 +10,7 @@ from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, show
 from worker.ledger.rows import UNCONFIRMED, Page, Rows
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed, unconfirmed_rows
-from worker.ledger.undo import DeedKey, Undoing, Undone
+from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
 __all__ = [
@@ -19,9 +19,10 @@ __all__ = [
     "Act",
     "Audit",
     "Away",
+    "ChangeKey",
+    "ChangeLog",
     "Chunks",
     "Claim",
-    "DeedKey",
     "Deeds",
     "Fenced",
     "JobRealm",
@@ -38,7 +39,7 @@ __all__ = [
     "Store",
     "Unanswered",
     "Unconfirmed",
-    "Undoing",
+    "UndoResults",
     "Undone",
     "Writer",
     "shown",
@@ -60,7 +61,8 @@ class Ledger:
         self.chunks = Chunks(self.store)
         self.rows = Rows(self.store)
         self.unconfirmed = Unconfirmed(self.store)
-        self.undoing = Undoing(self.store)
+        self.changes = ChangeLog(self.store)
+        self.undone = UndoResults(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
 
