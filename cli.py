@@ -18,28 +18,28 @@ from worker.commands.terminal import say
 from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
-    "import": ("imports:import_", "Post a roster: the main job."),
-    "plan": ("plans:plan_", "Show what an import would do; send nothing."),
-    "retry": ("again:retry", "Run the rows of a job that are not in place again."),
+    "import": ("imports:import_", "Import a roster."),
+    "plan": ("plans:plan_", "Show what an import would do, without sending anything."),
+    "retry": ("again:retry", "Retry the rows of a job that are not in place."),
     "resume": ("again:resume", "Resume a job that was interrupted, paused or stopped."),
-    "cancel": ("again:cancel", "Stop a job; requests in flight end."),
-    "undo": ("undo:undo", "Take back what a job did, unless it was changed since."),
-    "jobs": ("jobs:jobs", "List the newest jobs; remove old ones."),
+    "cancel": ("again:cancel", "Cancel a job."),
+    "undo": ("undo:undo", "Undo what a job did."),
+    "jobs": ("jobs:jobs", "List jobs, and remove old ones."),
     "status": ("jobs:status", "Show the progress of a job."),
     "report": ("jobs:report", "Write the result files of a job again."),
-    "verify": ("verify:verify", "Register with each password over SIP and say who can."),
-    "realm": ("realms:realm", "List, show, create, change and delete realms."),
-    "credential": ("credentials:credential", "List, show and delete the users stored on the registrar."),
-    "call": ("call:call", "Place one test call and say what became of it."),
-    "snapshot": ("snapshots:snapshot", "Save what the account holds now, sealed."),
-    "diff": ("snapshots:diff", "Show what changed since a snapshot."),
+    "verify": ("verify:verify", "Check over SIP which users can register."),
+    "realm": ("realms:realm", "Manage realms."),
+    "credential": ("credentials:credential", "List, show and delete users on the registrar."),
+    "call": ("call:call", "Place a test call to a user."),
+    "snapshot": ("snapshots:snapshot", "Save the users of an account to a sealed file."),
+    "diff": ("snapshots:diff", "Show what has changed since a snapshot."),
     "worker": ("serve:worker", "Run a Celery worker."),
-    "scheduler": ("serve:scheduler", "Run the timer: re-queue chunks, shred old passwords."),
-    "hash": ("keys:hash_", "Print Hash1 and Hash1b of a user."),
-    "keygen": ("keys:keygen", "Print a new sealing key."),
+    "scheduler": ("serve:scheduler", "Run the scheduler, which requeues lost chunks."),
+    "hash": ("keys:hash_", "Print a user's Hash1 and Hash1b."),
+    "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),
-    "demo": ("demo:demo", "Walk through a whole import against the sandbox."),
-    "doctor": ("doctor:doctor", "Check the set-up."),
+    "demo": ("demo:demo", "Run a complete import against the sandbox."),
+    "doctor": ("doctor:doctor", "Check settings, connections and credentials."),
 }
 """Name → where its body is, and its line in ``--help``, which must not load any of them."""
 
@@ -65,13 +65,13 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="siproster")
 def cli() -> None:
-    """Import SIP credentials into Bandwidth's Registrar, and account for every row.
+    """Import SIP credentials into Bandwidth's Registrar, and report on every row.
 
     \b
     First steps:
-      siproster doctor                check the set-up
-      siproster plan staff.csv        read and check, send nothing
-      siproster import staff.csv      post it; the results are in ./siproster-JOB/
+      siproster doctor               check the setup
+      siproster plan staff.csv       check the roster; send nothing
+      siproster import staff.csv     import it; results go to ./siproster-JOB/
     """
 
 

@@ -252,8 +252,8 @@ class Credential:
 
     user: str
     domain: str
-    realm: str
-    """Full host name of the realm that the digests were made for."""
+    host: str
+    """Host name of the realm that the digests were made for."""
     hash1: str = field(repr=False)
     hash1b: str = field(repr=False)
     application: str = ""
@@ -264,7 +264,7 @@ class Credential:
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """What the service holds for one user. None: the answer left the element out."""
 
@@ -276,7 +276,7 @@ class Stored:
     application: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Echo:
     """An entry of ``ValidSipCredentials``: the service says that it is stored now.
 
@@ -315,7 +315,7 @@ class Answer:
     """Names, in lower case, that it calls stored while it contradicts itself, or what was sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of one row, as the ledger keeps it."""
 

@@ -40,7 +40,7 @@ from tests.unit.jobs import (
 from worker import throttle
 from worker.api import Api
 from worker.errors import LedgerError, SiprosterError
-from worker.importing.deliver import LEASE
+from worker.importing.chunk_session import LEASE
 from worker.importing.undo import Undo
 from worker.ledger import WRITER_LEASE, Ledger
 from worker.model import Answer, Credential, Endpoint, Family, Job, JobState, Realm, Row, Stored
@@ -62,7 +62,7 @@ class MortalApi(Api):
     luck = random.Random()
     dies = 0.0
 
-    def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Any) -> Answer:
+    def create(self, family: Family, realm: Realm, batch: Sequence[Row | Credential], permit: Any) -> Answer:
         """As the client's own, and then perhaps nothing more."""
         answer = super().create(family, realm, batch, permit)
         if self.luck.random() < self.dies:

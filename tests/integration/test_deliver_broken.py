@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.integration.deliveries import process, told
 from tests.unit.jobs import make_chunk_row, start_job
 from tests.unit.registrar import Registrar
-from worker.importing.deliver import LEASE
+from worker.importing.chunk_session import LEASE
 from worker.ledger import Ledger
 from worker.model import Job, JobState, Status
 from worker.seal import Seal

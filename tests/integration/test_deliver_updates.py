@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.integration.deliveries import outcomes_of, process, told
 from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Batch, Registrar, lose, respells
-from worker.importing.deliver import LEASE
+from worker.importing.chunk_session import LEASE
 from worker.ledger import Ledger
 from worker.ledger.codec import Change, open_changes
 from worker.model import Credential, Family, Job, JobState, Row, Status, Stored

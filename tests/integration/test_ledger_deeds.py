@@ -10,15 +10,15 @@ import pytest
 from tests.integration.test_ledger_jobs import run_query
 from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
 from worker.errors import Conflict
-from worker.ledger import Claim, Deeds, Fenced, Ledger, Undone
+from worker.ledger import Changes, Claim, Fenced, Ledger, Undone
 from worker.model import Job, JobState, Outcome, Realm, Status
 
 ROWS = [make_chunk_row(line) for line in range(2, 6)]
 
 
-def sealed_as(name: str, rows: int = 1) -> Deeds:
+def sealed_as(name: str, rows: int = 1) -> Changes:
     """Stands for sealed deeds, which know the number they were given."""
-    return Deeds(rows, lambda nr: f"{name}/{nr}".encode())
+    return Changes(rows, lambda nr: f"{name}/{nr}".encode())
 
 
 def claimed(ledger: Ledger, job: Job, seq: int = 0) -> Claim:
@@ -33,14 +33,14 @@ def backwards(ledger: Ledger, job: Job) -> list[tuple[int, int, bytes]]:
     return [(key.chunk, key.nr, sealed) for key, sealed in ledger.changes.backwards(job.id)]
 
 
-# Deeds
+# Changes
 
 
 def test_deeds_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
     """Numbered in their chunk, sealed for that number, the last ones first; each chunk has its own."""
     job = start_job(ledger, ROWS[:2], ROWS[2:])
     first, second = claimed(ledger, job), claimed(ledger, job, 1)
-    ledger.chunks.intend(first, 60, sealed_as("a"))
+    ledger.chunks.record_before_image(first, 60, sealed_as("a"))
     ledger.chunks.record(second, [Outcome(4, Status.CREATED)], 60, sealed_as("b", rows=2))
     ledger.chunks.record(first, [Outcome(2, Status.CREATED)], 60, sealed_as("c"))
     ledger.chunks.record(first, [Outcome(3, Status.FAILED)], 60)
@@ -59,7 +59,7 @@ def test_a_late_worker_leaves_no_deed(ledger: Ledger, clock: Clock, how: str) ->
     clock.advance(61)
     claimed(ledger, job)
     write: dict[str, Callable[[], object]] = {
-        "intend": lambda: ledger.chunks.intend(late, 60, sealed_as("late")),
+        "intend": lambda: ledger.chunks.record_before_image(late, 60, sealed_as("late")),
         "record": lambda: ledger.chunks.record(late, [Outcome(2, Status.CREATED)], 60, sealed_as("late")),
     }
     with pytest.raises(Fenced):
@@ -77,7 +77,7 @@ def test_outcomes_and_deeds_are_kept_together(ledger: Ledger) -> None:
         raise RuntimeError("no key")
 
     with pytest.raises(RuntimeError):
-        ledger.chunks.record(claim, [Outcome(2, Status.CREATED)], 60, Deeds(1, broken))
+        ledger.chunks.record(claim, [Outcome(2, Status.CREATED)], 60, Changes(1, broken))
     assert ledger.rows.counts(job.id, 4) == {Status.UNPROCESSED: 4}
     assert ledger.chunks.progress(job.id).settled == 0
 
@@ -87,7 +87,7 @@ def test_intending_keeps_the_lease(ledger: Ledger, clock: Clock) -> None:
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     clock.advance(50)
-    ledger.chunks.intend(claim, 60, sealed_as("a"))
+    ledger.chunks.record_before_image(claim, 60, sealed_as("a"))
     clock.advance(50)
     assert ledger.chunks.claim(job.id, 0, "desk:2", 60) is None
 
@@ -97,7 +97,11 @@ def test_deeds_of_one_chunk_at_once(ledger: Ledger) -> None:
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(lambda at: ledger.chunks.intend(claim, 60, sealed_as(f"t{at}")), range(24)))
+        list(
+            threads.map(
+                lambda at: ledger.chunks.record_before_image(claim, 60, sealed_as(f"t{at}")), range(24)
+            )
+        )
     kept = backwards(ledger, job)
     assert [nr for _, nr, _ in kept] == list(range(23, -1, -1))
     assert {sealed.partition(b"/")[0] for *_, sealed in kept} == {f"t{at}".encode() for at in range(24)}
@@ -108,13 +112,13 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
     """Counted once, sealed for the new chunk; without any there is none."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
-    ledger.chunks.intend(claim, 60, sealed_as("a"))
+    ledger.chunks.record_before_image(claim, 60, sealed_as("a"))
     ledger.chunks.split(claim, b"kept", [4, 5], lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
     ledger.chunks.split(claim, b"kept", [3], lambda seq: b"moved")
     assert backwards(ledger, job) == [(1, 0, b"begun 1"), (0, 0, b"a/0")]
     assert ledger.changes.rows(job.id) == 1
     moved = claimed(ledger, job, 1)
-    ledger.chunks.intend(moved, 60, sealed_as("b"))
+    ledger.chunks.record_before_image(moved, 60, sealed_as("b"))
     assert backwards(ledger, job)[0] == (1, 1, b"b/1")
 
 
@@ -175,11 +179,11 @@ def test_what_can_not_be_proven(ledger: Ledger) -> None:
 
 
 def test_forgotten_with_the_job(ledger: Ledger) -> None:
-    """Deeds and results of a job go with it, and those of others stay."""
+    """Changes and results of a job go with it, and those of others stay."""
     jobs = []
     for number in range(2):
         job = start_job(ledger, ROWS)
-        ledger.chunks.intend(claimed(ledger, job), 60, sealed_as(f"job {number}"))
+        ledger.chunks.record_before_image(claimed(ledger, job), 60, sealed_as(f"job {number}"))
         ledger.undone.record(job.id, [Undone(2, "removed")])
         ledger.jobs.stop(job.id, JobState.CANCELLED, "over")
         jobs.append(job)

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.jobs import Clock, make_job
 from worker.errors import JobBusy
-from worker.ledger import Claim, Deeds, Fenced, Ledger
+from worker.ledger import Changes, Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Realm, Status
 
@@ -162,12 +162,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert (claim.generation, claim.attempts) == (chunk.generation + 1, chunk.attempts + 1)
         assert claim.sealed == sealed(chunk.lines)
         done = self.outcomes.keys() & set(chunk.lines)
-        assert claim.settled == {line: self.outcomes[line].status for line in done}
-        assert not [line for line in chunk.lines if line in self.maybe_sent and not claim.in_doubt(line)]
+        assert claim.recorded == {line: self.outcomes[line].status for line in done}
+        assert not [
+            line for line in chunk.lines if line in self.maybe_sent and not claim.is_unconfirmed(line)
+        ]
         chunk.state, chunk.lease_until = "claimed", now + LEASE
         chunk.generation, chunk.attempts = claim.generation, claim.attempts
         self.held_until = now + WRITER_LEASE
-        self.workers.append(Worker(claim, owner, list(chunk.lines), dict(claim.settled)))
+        self.workers.append(Worker(claim, owner, list(chunk.lines), dict(claim.recorded)))
         if count:
             self._send(self.workers[-1], count)
 
@@ -227,14 +229,16 @@ class LedgerMachine(RuleBasedStateMachine):
         lines = worker.open[:1]
         if self._as_late(
             worker,
-            lambda: self.ledger.chunks.intend(worker.claim, LEASE, self._deeds(worker.claim.seq, lines)),
+            lambda: self.ledger.chunks.record_before_image(
+                worker.claim, LEASE, self._deeds(worker.claim.seq, lines)
+            ),
         ):
             self.chunks[worker.claim.seq].lease_until = self.clock.now + LEASE
             self.deeds.append(lines)
 
     @staticmethod
-    def _deeds(chunk: int, lines: list[int]) -> Deeds:
-        return Deeds(len(lines), lambda nr: json.dumps([chunk, nr, lines]).encode())
+    def _deeds(chunk: int, lines: list[int]) -> Changes:
+        return Changes(len(lines), lambda nr: json.dumps([chunk, nr, lines]).encode())
 
     def _record(self, worker: Worker, outcomes: list[Outcome]) -> None:
         made = [outcome.line for outcome in outcomes if outcome.status is Status.CREATED]
@@ -270,7 +274,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def give_back(self, luck: int, delay: float) -> None:
         """It gives up for now, naming what it sent without hearing of it."""
         worker = self._any_worker(luck)
-        doubt = sorted(worker.sent | {line for line in worker.open if worker.claim.in_doubt(line)})
+        doubt = sorted(worker.sent | {line for line in worker.open if worker.claim.is_unconfirmed(line)})
         if self._as_late(worker, lambda: self.ledger.chunks.release(worker.claim, delay, doubt, 1, 0)):
             chunk = self.chunks[worker.claim.seq]
             chunk.state, chunk.due_at = "waiting", self.clock.now + delay

@@ -16,7 +16,7 @@ from tests.unit.registrar import Batch, Registrar, lose, respells
 from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
 from worker.importing.change_log import change_of
 from worker.importing.undo import Undo
-from worker.ledger import Deeds, Ledger
+from worker.ledger import Changes, Ledger
 from worker.ledger.codec import seal_changes
 from worker.model import Credential, Family, Job, JobState, Outcome, Row, Status
 from worker.seal import Seal
@@ -131,8 +131,8 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
         assert claim is not None
         target = Credential("user2", "", HOST, *digests_of(row))
         deed = change_of(2, 0, row.stored.id, target, row.stored)
-        deeds = Deeds(1, lambda nr, deed=deed: seal_changes(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
-        ledger.chunks.intend(claim, 60, deeds)
+        deeds = Changes(1, lambda nr, deed=deed: seal_changes(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
+        ledger.chunks.record_before_image(claim, 60, deeds)
         clock.advance(61)
     somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
     ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")

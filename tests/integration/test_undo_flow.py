@@ -12,7 +12,7 @@ from tests.unit.jobs import HOST, KEY, digests_of, start_job
 from tests.unit.registrar import Batch, Registrar
 from worker.errors import Unavailable
 from worker.importing.change_log import change_of
-from worker.ledger import Deeds, Ledger
+from worker.ledger import Changes, Ledger
 from worker.ledger.codec import seal_changes
 from worker.model import Credential, JobState
 from worker.seal import Seal
@@ -97,8 +97,8 @@ def test_a_row_that_failed_is_not_begun_again(ledger: Ledger) -> None:
         changes.append(change_of(row.line, 0, row.stored.id, target, row.stored))
         somebody_sets(api, row.user, hash1=target.hash1, hash1b=target.hash1b)
     changes.append(changes[0])
-    sealed = Deeds(152, lambda nr: seal_changes(Seal([KEY]), job.id, 0, nr, changes))
-    ledger.chunks.intend(claim, 60, sealed)
+    sealed = Changes(152, lambda nr: seal_changes(Seal([KEY]), job.id, 0, nr, changes))
+    ledger.chunks.record_before_image(claim, 60, sealed)
     ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
     api.refuses = {"user2": "23019"}
     results = undo(ledger, job, api, include_unproven=True)

@@ -25,7 +25,6 @@ from worker.ledger import Ledger, Unanswered
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import (
     Answer,
-    Credential,
     Echo,
     Endpoint,
     Family,
@@ -33,6 +32,7 @@ from worker.model import (
     JobState,
     Outcome,
     Realm,
+    Row,
     Status,
     Stored,
     WaitKind,
@@ -146,7 +146,7 @@ class Service:
         self._fault = fault
 
     def create(
-        self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
+        self, family: Family, realm: Realm, batch: Sequence[Row], permit: Callable[[float], None]
     ) -> Answer:
         permit(5)
         if batch[0].user == "slow":

@@ -78,7 +78,8 @@ def make_chunk_row(
 ) -> Row:
     """A row as a chunk has it; ``before``: what is stored, and is to be updated."""
     given = {"domain": "", "realm": "", "application": "", "password": PASSWORD, **fields}
-    return Row(line, user or f"user{line}", **given, realm_key=realm, stored=before)
+    host = (HOST, OTHER_HOST)[realm]
+    return Row(line, user or f"user{line}", **{"host": host, **given}, realm_key=realm, stored=before)
 
 
 def make_realms(*, looked: bool = False) -> dict[int, JobRealm]:

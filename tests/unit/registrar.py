@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from tests.unit.jobs import OTHER_REALM, REALM
 from worker.errors import AnswerLost, ListRefused, Refused
-from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
+from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Row, Stored
 
-Batch = Sequence[Credential]
+Batch = Sequence[Row | Credential]
 
 
 class Registrar:
-    """The service, for one account, in memory (suspicion.Source). Shared by threads.
+    """The service, for one account, in memory (importing.service.Source). Shared by threads.
 
     What a test wants to go wrong it sets: ``refuses`` are codes by composite, ``before`` and ``after``
     are called with each batch before and after it is stored, and may raise; ``echo`` and ``error``
@@ -185,14 +185,14 @@ class Registrar:
 
     def holds(self, credential: Credential, family: Family = Family.ACCOUNT, realm: str = "") -> None:
         """Somebody else has stored this before."""
-        place = self._place(family, Realm(realm, credential.realm), credential.composite)
+        place = self._place(family, Realm(realm, credential.host), credential.composite)
         self.stored[place] = self._made(credential)
 
     def digests(self) -> dict[str, tuple[str | None, str | None]]:
         """What can register: both digests by composite."""
         return {held.composite: (held.hash1, held.hash1b) for held in self.stored.values()}
 
-    def _take(self, family: Family, realm: Realm, credential: Credential) -> Echo | EntryError:
+    def _take(self, family: Family, realm: Realm, credential: Row | Credential) -> Echo | EntryError:
         place = self._place(family, realm, credential.composite)
         code = self.refuses.get(credential.composite, "")
         if not code and place in self.stored:
@@ -206,9 +206,9 @@ class Registrar:
             realm.id if family is Family.REALM else None,
         )  # fmt: skip
 
-    def _made(self, credential: Credential) -> Stored:
+    def _made(self, credential: Row | Credential) -> Stored:
         c = credential
-        return Stored(str(next(self._ids)), c.composite, c.realm, c.hash1, c.hash1b, c.application)
+        return Stored(str(next(self._ids)), c.composite, c.host, c.hash1, c.hash1b, c.application)
 
     @staticmethod
     def _place(family: Family, realm: Realm, composite: str) -> tuple[str, str]:

@@ -156,7 +156,7 @@ def test_a_plans_codes_stand_under_their_action() -> None:
         ["1", "create"], ["1", "update"], ["digest_differs", "(1"], ["1", "exists"], ["realm_differs", "(1"],
         ["2", "invalid"], ["too_long", "(2"],
     ]  # fmt: skip
-    assert "take another user name" in told[5]
+    assert "choose another user name" in told[5]
     assert ":" not in told[3]  # it will be set: nothing is to be done about it
 
 

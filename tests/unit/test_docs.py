@@ -211,7 +211,7 @@ def named_options(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
-COMMON = named_options(section(COMMANDS, "Options of most commands"))
+COMMON = named_options(section(COMMANDS, "Common options"))
 
 
 def headed(called_by: tuple[str, ...], command: click.Command) -> str:

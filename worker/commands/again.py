@@ -27,45 +27,51 @@ from worker.model import Job, JobState, OnExisting, Options
 from worker.roster import Roster
 
 _MAX_FAILED = click.option(
-    "--max-failed", metavar="N|N%", default="", help="Stop when more rows than this fail  [no limit]"
+    "--max-failed",
+    metavar="N|N%",
+    default="",
+    help="Stop when more rows than this fail.  [default: no limit]",
 )
 _NOT_AFTER = click.option(
-    "--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."
+    "--not-after",
+    metavar="TIME",
+    default="",
+    help="Stop at this time (ISO 8601) and finish requests in flight.",
 )
 
 
 @click.command("retry")
 @click.argument("job_id", metavar="JOB")
-@click.option("--corrections", metavar="FILE", help="A corrected failed.csv of that job.")
+@click.option("--corrections", metavar="FILE", help="The job's failed.csv, corrected.")
 @click.option(
     "--roster",
     "roster_",
     metavar="FILE",
     default="",
-    help="The job's roster, when its passwords are no longer stored.",
+    help="The job's roster, needed once its passwords are no longer stored.",
 )
 @click.option(
     "--on-existing",
     type=click.Choice([o.value for o in OnExisting]),
-    help="What to do with users who exist with another password or application  [as in JOB]",
+    help="What to do about users who exist with another password or application.  [default: as in JOB]",
 )
 @click.option(
     "--allow-lost-zeros",
     is_flag=True,
-    help="Take corrected values that lost leading zeros (0351, now 351) as they are.",
+    help="Accept corrections that have lost leading zeros (0351 became 351).",
 )
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
-@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @yes_option
 @json_option
 @settings_options
 def retry(job_id: str, **given: Any) -> None:
-    """Run the rows of JOB that are not in place again, as a new job.
+    """Retry the rows of JOB that are not in place, as a new job.
 
-    Rows in place are never sent again. Corrections are taken from the roster's own columns of the
-    file, matched by job and line; a password column added to it wins over the sealed password.
+    Rows that are in place are never sent again. Corrections are read from the roster's own columns of
+    failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
     session = Session(given)
     parent = session.ledger.jobs.get(job_id)
@@ -95,15 +101,15 @@ def retry(job_id: str, **given: Any) -> None:
 @click.argument("job_id", metavar="JOB")
 @_MAX_FAILED
 @_NOT_AFTER
-@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @results_option
 @yes_option
 @json_option
 @settings_options
 def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Go on with JOB, which was interrupted, paused or stopped.
+    """Resume JOB, which was interrupted, paused or stopped.
 
-    A limit that stopped the job (--max-failed, --not-after) no longer applies, unless it is given again.
+    A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
@@ -142,7 +148,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
 @json_option
 @settings_options
 def cancel(job_id: str, as_json: bool, **given: Any) -> None:
-    """Stop JOB: requests in flight end, the rest of the rows stay unprocessed."""
+    """Cancel JOB: requests in flight finish, the remaining rows stay unprocessed."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)

@@ -41,33 +41,32 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 @click.command("call")
 @click.argument("user", metavar="USER")
 @click.option("--from", "number", metavar="NUMBER", default="",
-              help="The account's number that calls: +19195551234.")  # fmt: skip
-@click.option("--application", metavar="UUID", default="", help="The Voice application of the call.")
+              help="The account's number to call from, such as +19195551234.")  # fmt: skip
+@click.option("--application", metavar="UUID", default="", help="The Voice application for the call.")
 @click.option("--answer-url", metavar="URL", default="",
-              help="Where Bandwidth asks what the call does once it is answered.")  # fmt: skip
+              help="URL that Bandwidth fetches instructions from once the call is answered.")  # fmt: skip
 @click.option("--realm", metavar="REF", default="",
-              help="The user's realm: id, host or short name  [the account's default]")  # fmt: skip
-@click.option("--wait", metavar="SECONDS", type=Finite(min=0, max=3600), default=180.0,
-              show_default=True, help="How long to read what becomes of it.")  # fmt: skip
-@click.option("--no-wait", is_flag=True, help="Return as soon as the service has taken it.")
+              help="The user's realm: id, host name or short name.  [default: the account's]")  # fmt: skip
+@click.option("--wait", metavar="SECONDS", type=Finite(min=0, max=3600), default=180,
+              show_default=True, help="How long to wait for the call's outcome.")  # fmt: skip
+@click.option("--no-wait", is_flag=True, help="Return as soon as the service has accepted the call.")
 @click.option("--for", "platform", metavar="PLATFORM", type=click.Choice(platforms.PLATFORMS),
-              help="Call nobody; print what another platform needs to call in: twilio, generic.")  # fmt: skip
+              help="Don't call; print what another platform (twilio, generic) needs to call in.")  # fmt: skip
 @click.option("--check-phone", is_flag=True,
-              help="Ask the registrar first whether a phone of the user's is registered.")  # fmt: skip
+              help="First ask the registrar whether the user has a registered phone.")  # fmt: skip
 @click.option("--registrar", metavar="HOST:PORT", default="",
-              help="Where --check-phone asks  [what DNS says of the realm]")  # fmt: skip
+              help="Registrar for --check-phone.  [default: from DNS]")  # fmt: skip
 @click.option("--resolver", metavar="ADDRESS[:PORT]", default="",
-              help="With --for or --check-phone: the DNS server to ask  [the system's]")  # fmt: skip
+              help="DNS server for --for and --check-phone.  [default: the system's]")  # fmt: skip
 @yes_option
 @json_option
 @settings_options
 @click.pass_context
 def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
-    """Place one test call to USER (a name, or user@domain) and say what became of it.
+    """Place a test call to USER (a name, or user@domain) and report its outcome.
 
-    A call costs money, so the user is looked up, and then it asks first. It rings only where the user's
-    phone is registered. Ends with 0 when it was answered, with 10 when it did not get through, with 5 when
-    nobody can tell, with 3 when there is no such user.
+    A call costs money, so the user is looked up, and you are asked to confirm. Only a registered phone can
+    ring. Exit code 0: answered; 10: did not get through; 5: the outcome is not known; 3: no such user.
     """
     session = Session(given)
     file = session.settings.options

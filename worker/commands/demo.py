@@ -76,13 +76,13 @@ _NEXT = (
 @click.command("demo")
 @click.option("--folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
               default=Path("siproster-demo"), show_default=True,
-              help="Where the roster, the ledger and the results go.")  # fmt: skip
+              help="Folder for the roster, the ledger and the results.")  # fmt: skip
 def demo(folder: Path) -> None:
-    """Walk through a whole import against a local stand-in for the service.
+    """Run a complete import against a local stand-in for the service.
 
-    Nothing leaves this machine, no account is needed, and your own settings are not read. Exit code 0:
-    every row of the sample roster is in place, the digests are those of its passwords, users register with
-    them over SIP, and a call to the first one's phone was answered.
+    Nothing leaves this machine, you don't need an account, and your own settings are not read. Exit code 0:
+    every row of the sample roster is in place with the right digests, users can register over SIP, and a call
+    to the first user's phone was answered.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the sandbox is ended then too
     _lay_out(folder)

@@ -70,10 +70,10 @@ class Finding:
 @json_option
 @settings_options
 def doctor(as_json: bool, **given: Any) -> None:
-    """Check the set-up: settings, broker, ledger, key, API, realm, clock.
+    """Check settings, broker, ledger, key, API, realm and clock.
 
-    The exit code is 0, or that of the first trouble: 2 authentication, 3 account or realm,
-    4 the account's plan or role, 5 something does not answer, 6 a setting.
+    Exits with 0, or with the code of the first problem: 2 authentication, 3 account or realm, 4 the account's
+    plan or role, 5 something does not respond, 6 a setting.
     """
     try:
         session = Session(given, warn=False)

@@ -43,16 +43,18 @@ _ALL = "all"
 @posting_options
 @absent_option
 @results_option
-@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @click.option(
     "--verify",
     metavar="[=N]",
     is_flag=False,
     flag_value=_ALL,
     default="",
-    help="Afterwards, register with the password of every row in place, or of N of them.",
+    help="Afterwards, check that the users in place, or N of them, can register.",
 )
-@click.option("--registrar", metavar="HOST:PORT", default="", help="Registrar for --verify  [from DNS]")
+@click.option(
+    "--registrar", metavar="HOST:PORT", default="", help="Registrar for --verify.  [default: from DNS]"
+)
 @click.option(
     "--transport",
     type=click.Choice([one.value for one in Transport]),
@@ -65,11 +67,11 @@ _ALL = "all"
 @settings_options
 @click.pass_context
 def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> None:
-    """Post a roster: ROSTER is a file, - for stdin, or a URL.
+    """Import a ROSTER: a file, - for stdin, or a URL.
 
-    The whole roster is read, checked and sealed before the first credential is sent: exit code 6
-    means that nothing was sent. Every row gets a line in results.csv; rows that are not in place are
-    also in failed.csv, which you can correct and give to `siproster retry`.
+    The whole roster is read, validated and sealed before the first credential is sent, so exit code 6 means
+    that nothing was sent. results.csv has a line for every row. Rows that are not in place are also in
+    failed.csv, which you can correct and pass to `siproster retry`.
     """
     session = Session(given)
     given = from_file(ctx, given, session.settings.options)

@@ -45,14 +45,14 @@ _LOOK_EVERY = 0.5
     type=count_type,
     default=20,
     show_default=True,
-    help="How many jobs to list.",
+    help="Maximum number of jobs to list.",
 )
-@click.option("--audit", is_flag=True, help="Show who did what, when and from where, instead of the jobs.")
+@click.option("--audit", is_flag=True, help="Instead of jobs, list who changed what, when and from where.")
 @json_option
 @settings_options
 @click.pass_context
 def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given: Any) -> None:
-    """List the newest jobs of this ledger; `jobs purge` removes old ones."""
+    """List the newest jobs in this ledger; `jobs purge` removes old ones."""
     if ctx.invoked_subcommand:
         return
     session = Session(given)
@@ -82,13 +82,16 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     "--older-than",
     metavar="DAYS",
     type=Finite(min=0),
-    help="All jobs that ended at least this many days ago.",
+    help="Remove all jobs that ended at least this many days ago.",
 )
 @yes_option
 @json_option
 @settings_options
 def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, **given: Any) -> None:
-    """Remove jobs from the ledger: their rows, outcomes and sealed passwords. Result files stay."""
+    """Remove jobs and their passwords from the ledger.
+
+    Removes their rows, outcomes and sealed passwords; result files are not deleted.
+    """
     session = Session(given)
     ledger = session.ledger
     if bool(job_ids) == (older_than is not None):
@@ -119,7 +122,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 
 @click.command("status")
 @click.argument("job_id", metavar="JOB")
-@click.option("--follow", is_flag=True, help="Watch until the job is over.")
+@click.option("--follow", is_flag=True, help="Keep watching until the job ends.")
 @json_option
 @settings_options
 def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
@@ -166,7 +169,10 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @json_option
 @settings_options
 def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
-    """Write the result files of JOB again. The exit code is the job's; 10 if `undo` has taken rows back."""
+    """Write the result files of JOB again.
+
+    Exits with the job's exit code, or with 10 if `undo` has taken rows back.
+    """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     folder = Path(results).absolute() if results else folder_of(job)

@@ -16,16 +16,17 @@ from worker.seal import new_key
 
 @click.command("hash")
 @click.argument("user", metavar="USER")
-@click.option("--realm", metavar="HOST", default="", help="The realm's full host name, taken as it is.")
-@click.option("--domain", metavar="NAME", default="", help="The user's Domain, where there is one.")
+@click.option("--realm", metavar="HOST", default="", help="The realm's full host name, used as given.")
+@click.option("--domain", metavar="NAME", default="", help="The user's domain, if there is one.")
 @json_option
 def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
     """Print Hash1 and Hash1b of USER, whose password is read from stdin.
 
-    A line break at its end is removed, nothing else. On a terminal it is asked for, without echo.
+    Only a line break at its end is removed. On a terminal, you are prompted for it without echo.
 
     \b
-      printf %s "$PASSWORD" | siproster hash alice --realm acme-0a1b2c.auth.bandwidth.com
+      printf %s "$PASSWORD" |
+        siproster hash alice --realm acme-0a1b2c.auth.bandwidth.com
     """
     composite = _composite(user, domain)
     _check_realm(realm)
@@ -44,7 +45,7 @@ def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
 
 @click.command("keygen")
 def keygen() -> None:
-    """Print a new sealing key for SIPROSTER_KEY."""
+    """Generate a sealing key for SIPROSTER_KEY and print it."""
     click.echo(new_key())
     click.echo("keep it: rows sealed with it can't be read without it", err=True)
 

@@ -19,7 +19,7 @@ from worker.report import neutral
 T = TypeVar("T")
 Fact = Mapping[str, str | None]
 
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, alone on stdout.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print only CSV to stdout.")
 
 _SAY_EVERY = 10.0
 """Seconds between two words about how far it is."""

@@ -57,19 +57,17 @@ _OF_THE_RUN = frozenset({
 @posting_options
 @absent_option
 @results_option
-@click.option("--save", is_flag=True, help="Save the plan, sealed, for `import --plan JOB`.")
-@click.option(
-    "--exit-on-change", is_flag=True, help="End with 10 also when the import would change anything."
-)
+@click.option("--save", is_flag=True, help="Save the plan, sealed, to carry out with `import --plan JOB`.")
+@click.option("--exit-on-change", is_flag=True, help="Also exit with 10 if the import would change anything.")
 @json_option
 @settings_options
 @click.pass_context
 def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
-    """Show what `import` would do with each row of a roster; send nothing.
+    """Show what `import` would do with each row of a roster, without sending anything.
 
-    With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in
-    the roster. Exit code 0: every row would be in place afterwards; 10: some would not, or, with
-    --exit-on-change, something would change.
+    With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in the
+    roster. Exit code 0: every row would be in place; 10: some would not or, with --exit-on-change, something
+    would change.
     """
     session = Session(given)
     given = from_file(ctx, given, session.settings.options)

@@ -13,10 +13,10 @@ from worker.commands.listing import asked, counted
 from worker.commands.screen import say, tell_json, tell_reading
 from worker.commands.session import Session
 from worker.importing.decide import Decide
-from worker.importing.deliver import stop_when_too_many_failed
 from worker.importing.look import RosterRows
 from worker.importing.owners import free_dead_holder, owner
 from worker.importing.plan import Draft, Pages, free, plan, start
+from worker.importing.stop_rules import stop_when_too_many_failed
 from worker.model import Action, Job, JobState
 from worker.roster import Roster
 

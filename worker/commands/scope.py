@@ -25,7 +25,7 @@ def scope_options(command: F) -> F:
     for option in (
         click.option("--realm", metavar="REF", default="", help="Realm: id, host name or short name."),
         click.option("--api", "family", type=click.Choice([one.value for one in Family]), show_default=True,
-                     default=Family.ACCOUNT.value, help="Family of endpoints to use."),
+                     default=Family.ACCOUNT.value, help="Endpoint family."),
     ):  # fmt: skip
         command = option(command)
     return command

@@ -35,14 +35,14 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 @click.command("worker")
 @click.option("--processes", metavar="N", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
-              help="Processes, each of which works on one chunk at a time  [one for each core]")  # fmt: skip
+              help="Processes; each works on one chunk at a time.  [default: one per core]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
-              help="Log level on stderr; no level shows secrets.")  # fmt: skip
+              help="Log level on stderr. No level shows secrets.")  # fmt: skip
 @settings_options
 def worker(processes: int, log_level: str, **given: Any) -> None:
     """Run a Celery worker for one ledger and one account, until SIGTERM.
 
-    On SIGTERM or Ctrl-C it finishes the chunks that it has; nothing is lost if it dies.
+    On SIGTERM or Ctrl-C it finishes the chunks it is working on. Nothing is lost if it dies.
     """
     session = Session(given)
     level = "debug" if given["debug"] else log_level
@@ -59,12 +59,12 @@ def worker(processes: int, log_level: str, **given: Any) -> None:
 
 
 @click.command("scheduler")
-@click.option("--once", is_flag=True, help="Sweep once and return: for cron.")
+@click.option("--once", is_flag=True, help="Sweep once and exit, for use with cron.")
 @settings_options
 def scheduler(once: bool, **given: Any) -> None:
-    """Run the timer that puts lost chunks back on the queue, every few seconds.
+    """Run the scheduler, which requeues lost chunks and shreds expired passwords.
 
-    Any number of them may run, anywhere. It ends at once on SIGTERM or Ctrl-C.
+    You can run any number of schedulers, on any host. It stops at once on SIGTERM or Ctrl-C.
     """
     session = Session(given)
     log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)

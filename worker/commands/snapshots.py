@@ -37,9 +37,10 @@ file_path = click.Path(path_type=Path)
 @json_option
 @settings_options
 def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -> None:
-    """Save what the account, or a realm, holds now to FILE, sealed.
+    """Save the users of the account, or of a realm, to FILE, sealed.
 
-    It contains the digests, so it opens only with the sealing key. `siproster diff FILE` shows what changed.
+    The file contains digests, so it can only be opened with the sealing key. `siproster diff FILE` shows what
+    has changed since.
     """
     session = Session(given)
     scope = Scope(session.api, Family(family), realm)
@@ -61,9 +62,9 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
 @json_option
 @settings_options
 def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> None:
-    """Show what changed on the account since the snapshot FILE, or between it and a LATER one.
+    """Show what changed on the account since snapshot FILE, or between FILE and LATER.
 
-    Exit code 0: nothing changed; 10: something did. No digest is shown.
+    Exit code 0: nothing changed; 10: something did. Digests are never shown.
     """
     one_form(as_csv=as_csv, as_json=as_json)
     session = Session(given)

@@ -39,12 +39,12 @@ _IN_FLIGHT = "what they change now would not be taken back"
     "--rate",
     metavar="N",
     type=rate_type,
-    help="Requests a second  [as the job had it]",
+    help="Requests per second.  [default: the job's]",
 )
 @click.option(
     "--include-unproven",
     is_flag=True,
-    help="Also take back users that nothing proves to be this job's (origin_unknown); safe only if nobody"
+    help="Also undo users that can't be proven to be this job's (origin_unknown). Only safe if nobody"
     " else has written to the account since the job began.",
 )
 @results_option
@@ -55,12 +55,12 @@ def undo(
     job_id: str, rate: float | None, include_unproven: bool, results: str, yes: bool, as_json: bool,
     **given: Any,
 ) -> None:  # fmt: skip
-    """Take back what JOB did, unless it was changed since.
+    """Undo what JOB did, except for users who have been changed since.
 
-    Users it created are deleted; users it changed get their old password and application back. Users changed
-    by somebody else since are kept and listed, and so are users that no answer of the service proves to be
-    this job's work (origin_unknown). Asks first; run it again to continue after an interruption. Exit code 0:
-    everything was taken back; 10: some users were kept or failed.
+    Users that the job created are deleted; users that it changed get their old password and application back.
+    Users that somebody else has changed since, and users that no response proves to be this job's work
+    (origin_unknown), are kept and listed. Asks first. After an interruption, run it again to continue. Exit
+    code 0: everything was undone; 10: some users were kept or failed.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)

@@ -56,47 +56,52 @@ _ASKING = (
         "roster_",
         metavar="FILE",
         default="",
-        help="With JOB: its roster, for the passwords.",
+        help="The roster of JOB, for the passwords.",
     ),
     click.option(
-        "--registrar", metavar="HOST:PORT", default="", help="Where to ask  [what DNS says of each realm]"
+        "--registrar",
+        metavar="HOST:PORT",
+        default="",
+        help="Registrar to ask.  [default: from DNS, per realm]",
     ),
-    click.option("--resolver", metavar="ADDRESS", default="", help="DNS server to ask  [the system's]"),
+    click.option(
+        "--resolver", metavar="ADDRESS", default="", help="DNS server to ask.  [default: the system's]"
+    ),
     click.option(
         "--dns-wait",
         metavar="SECONDS",
         type=Finite(min=0, max=3600),
         default=DNS_WAIT,
         show_default=True,
-        help="How long a realm's name may take to exist.",
+        help="How long to wait for a realm's name to appear in DNS.",
     ),
     click.option(
         "--transport",
         type=click.Choice([one.value for one in Transport]),
         default=Transport.UDP.value,
         show_default=True,
-        help="How REGISTER travels.",
+        help="Transport for REGISTER.",
     ),
     click.option(
         "--auth-name",
         type=click.Choice([one.value for one in AuthName]),
         default=AuthName.USER.value,
         show_default=True,
-        help="User name in the digest: user proves Hash1, user@realm proves Hash1b.",
+        help="User name in the digest: user tests Hash1, user@realm tests Hash1b.",
     ),
     click.option(
         "--with-contact",
         is_flag=True,
-        help="Register as a phone does, for a moment, and take that binding away again.",
+        help="Register briefly, as a phone does, and remove that binding again.",
     ),
-    click.option("--sample", metavar="N", type=count_type, help="Only N rows, chosen at random."),
+    click.option("--sample", metavar="N", type=count_type, help="Try only N rows, chosen at random."),
     click.option(
         "--rate",
         metavar="N",
         type=rate_type,
         default=GENTLE_RATE,
         show_default=True,
-        help="Rows a second, each of two REGISTERs.",
+        help="Rows per second; each takes two REGISTER requests.",
     ),
     click.option(
         "--concurrency",
@@ -104,13 +109,13 @@ _ASKING = (
         type=click.IntRange(1, 256),
         default=GENTLE_FLIGHT,
         show_default=True,
-        help="Rows at once.",
+        help="Rows to try at once.",
     ),
     click.option(
         "--results",
         metavar="DIR",
         default="",
-        help="Where verify.csv goes  [./siproster-verify-TIME/]",
+        help="Folder for verify.csv.  [default: a new one, or JOB's]",
     ),
 )
 
@@ -135,13 +140,14 @@ def _asking_options(command: Any) -> Any:
 @settings_options
 @click.pass_context
 def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
-    """Register with each password over SIP and say who can.
+    """Check over SIP which users can register, using each row's password.
 
-    It asks without a Contact, so no phone is disturbed, and tells which phones are registered now. The first
-    row is also tried with a wrong password: a registrar that takes any proves nothing. With JOB, the rows
-    that are in place are tried; their passwords are out of the ledger by then, so it needs --roster.
+    Sends REGISTER without a Contact, so no phone is disturbed, and reports which phones are registered now.
+    The first row is also tried with a wrong password, because a registrar that accepts any password proves
+    nothing. With JOB, the rows that are in place are tried; the ledger no longer has their passwords, so
+    --roster is required.
 
-    Exit code 0: all can register; 10: some can't; 5: nothing could be found out.
+    Exit code 0: all users can register; 10: some can't; 5: the registrar's answers prove nothing.
     """
     session = Session(given)
     trial = Trial(asking_of(given), given["registrar"], given["rate"], given["concurrency"])

@@ -16,10 +16,11 @@ from worker.importing.checked import check
 from worker.importing.decide import Decide, Decision, Planned
 from worker.importing.look import Look, RosterRows, StoredSource, Watch, unwatched
 from worker.importing.realms import JobRealms, RealmSource
+from worker.importing.stop_rules import retention
 from worker.importing.tally import Tally
 from worker.ledger import Ledger
 from worker.ledger.codec import seal_chunk, seal_page
-from worker.model import NO_REALM, Action, Family, Job, JobState, OnExisting, Options, Row, Stored
+from worker.model import NO_REALM, Action, Family, Job, JobState, OnExisting, Row, Stored
 from worker.seal import Seal
 
 _BUFFERED = 50_000
@@ -97,7 +98,7 @@ def plan(
             ledger.jobs.set_absent(job.id, tally.absent)
     ledger.jobs.has_read(job.id, tally.rows, tally.warnings, *count())
     if saved:
-        ledger.jobs.save(job.id, kept_for(job.options))
+        ledger.jobs.save(job.id, retention(job.options))
     return Draft(tally, realms)
 
 
@@ -133,7 +134,7 @@ class Entry:
         self._job = job.id
         self._by_realm = job.options.api is Family.REALM
         self._size = job.options.chunk_size
-        self._kept_for = kept_for(job.options)
+        self._kept_for = retention(job.options)
         self._pages = itertools.count()
         self._chunks = itertools.count()
         self._unfinished: dict[int, list[Row]] = {}
@@ -197,8 +198,3 @@ class Entry:
 def _placed(planned: Planned, stored: Stored | None = None) -> Row:
     planned.row.realm_key, planned.row.stored = planned.realm, stored
     return planned.row
-
-
-def kept_for(options: Options) -> float:
-    """Seconds that the passwords of rows that are not in place stay sealed."""
-    return options.keep_days * 86_400

@@ -18,9 +18,8 @@ Which listing may serve a row:
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -29,9 +28,10 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from worker.errors import Refused, SiprosterError, UsageError
+from worker.importing.chunk_session import ChunkSession, Session, WorkerProcess
 from worker.importing.compare import differences, wanted
 from worker.importing.inventory import Inventory
-from worker.ledger import Claim, JobRealm, Ledger, unconfirmed_rows
+from worker.importing.service import CredentialSource
 from worker.model import NO_REALM, Family, Job, Realm, Row, Stored
 
 T = TypeVar("T")
@@ -52,39 +52,31 @@ _COUNTED_FOR = 60.0
 _SHOWN_FOR = 300.0
 """Seconds after its end for which a listing serves, so that no row is called in place by an old one."""
 
+_READING = 30.0
+"""Seconds that one request may take, at most."""
+
 _LONGEST_LISTING = 150.0
-"""Seconds that a listing may take: less than a chunk's turn (deliver.GIVE_WAY), or it would never end."""
+"""Seconds that a listing may take: less than a chunk's turn (chunk_session.TURN), or it would never end."""
 
 Found = Stored | None | Exception
 """What is stored under a row's name; an exception: why this one row can't be asked for."""
 
 
-class LookupSource(Protocol):
-    """The part of the API that looks credentials up."""
+class Lookup(Protocol):
+    """Looks up rows whose answer is missing."""
 
-    def realms(self) -> list[Realm]: ...
-    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]: ...
-    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored: ...
-
-
-class FindSource(Protocol):
-    """The part of the API that finds one credential by its name."""
-
-    def find(
-        self, family: Family, realm: Realm, composite: str, *, expected: bool = False
-    ) -> Stored | None: ...
+    def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]: ...
 
 
 class SingleLookup:
     """Looks up rows one by one."""
 
-    def __init__(self, family: Family, realms: Mapping[int, JobRealm], api: FindSource) -> None:
-        self._family = family
-        self._realms = realms
+    def __init__(self, session: Session, api: CredentialSource) -> None:
+        self._session = session
         self._api = api
 
-    def find(self, rows: Sequence[Row], *, earlier: bool = False) -> Iterator[tuple[Row, Found]]:
-        """Yield each row with what is stored under its name."""
+    def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
+        """Yield each row with what is stored under its name. Raises TryLater and StopJob."""
         yield from ((row, self.one(row)) for row in rows)
 
     def one(self, row: Row, *, expected: bool = False) -> Found:
@@ -93,8 +85,8 @@ class SingleLookup:
         ``expected``: the service has said that it exists, so it is looked for a little longer.
         """
         try:
-            realm = self._realms[row.realm_key].realm
-            return self._api.find(self._family, realm, row.composite, expected=expected)
+            realm = self._session.realms[row.realm_key].realm
+            return self._api.find(self._session.family, realm, row.composite, expected=expected)
         except Refused as refusal:
             return refusal
         except SiprosterError:
@@ -106,24 +98,17 @@ class SingleLookup:
 class UnconfirmedLookup:
     """Looks up the unconfirmed rows of one job, for all its chunks in this process. Shared by threads.
 
-    ``executor`` bounds the requests in flight of the whole process. Its lists are on disk, and go with it.
+    Its lists are on disk, and go with it.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        ledger: Ledger,
-        api: LookupSource,
-        executor: Executor,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, job: Job, process: WorkerProcess) -> None:
         self.family = job.options.api
-        self.realms = ledger.jobs.realms(job.id)
-        self.api = api
-        self.clock = clock
+        self.realms = process.ledger.jobs.realms(job.id)
+        self.api = process.api
+        self.clock = process.clock
         self._job = job
-        self._ledger = ledger
-        self._executor = executor
+        self._ledger = process.ledger
+        self._executor = process.executor
         self._places: dict[int, _Place] = {}
         self._claims: dict[int, int] = {}
         self._counts: tuple[float, list[Realm]] | None = None
@@ -131,20 +116,16 @@ class UnconfirmedLookup:
 
     def of(
         self,
-        claim: Claim,
-        rows: Sequence[Row],
-        api: FindSource,
-        keep: Callable[[], None],
+        session: ChunkSession,
+        api: CredentialSource,
         waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> ChunkLookup:
         """Return the look-up for one claim of a chunk. Call it before the claim sends anything.
 
-        ``keep`` is called before each request: it renews the lease, and raises if none should start.
-        ``waiting`` is entered while the claim waits for a listing.
+        ``api`` is asked singly; ``waiting`` is entered while the claim waits for a listing.
         """
-        self._claims[claim.seq] = claim.generation - 1
-        number = unconfirmed_rows(claim, len(rows))
-        return ChunkLookup(self, claim, number, SingleLookup(self.family, self.realms, api), keep, waiting)
+        self._claims[session.claim.seq] = session.claim.generation - 1
+        return ChunkLookup(self, session, api, waiting)
 
     def place(self, key: int) -> _Place:
         """Return a place that can be listed: the account (NO_REALM), or one realm."""
@@ -191,24 +172,20 @@ class ChunkLookup:
     def __init__(
         self,
         job: UnconfirmedLookup,
-        claim: Claim,
-        unconfirmed: int,
-        singly: SingleLookup,
-        keep: Callable[[], None],
+        session: ChunkSession,
+        api: CredentialSource,
         waiting: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._job = job
-        self._claim = claim
-        self._singly = singly
-        self._keep = keep
+        self._session = session
+        self._singly = SingleLookup(session, api)
         self._waiting = waiting
-        self._own = unconfirmed
 
-    def find(self, rows: Sequence[Row], *, earlier: bool = False) -> Iterator[tuple[Row, Found]]:
+    def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
         """Yield each row with what is stored under its name.
 
         ``earlier``: they may have been sent by an earlier claim, and were not by this one.
-        Raises TryLater, StopJob, and what ``keep`` raises, after it has yielded what was found by then.
+        Raises TryLater, StopJob, ChunkYield and Fenced, after it has yielded what was found by then.
         """
         by_place: dict[int, list[Row]] = {}
         for row in rows:
@@ -227,13 +204,19 @@ class ChunkLookup:
 
     def _over(self, earlier: bool) -> tuple[int, int] | None:
         """The claim that has to be over when a listing begins; None: this one."""
-        return (self._claim.seq, self._claim.generation - 1) if earlier else None
+        claim = self._session.claim
+        return (claim.seq, claim.generation - 1) if earlier else None
 
     def _rows(self, here: Sequence[Row], earlier: bool) -> int:
         """How many rows a listing would serve."""
         if not earlier or len(here) <= _FEW:
             return len(here)
-        return self._own + self._job.rows_waiting()
+        return len(self._session.unconfirmed) + self._job.rows_waiting()
+
+    def _keep(self) -> None:
+        """Let one more request that reads start: renew the lease. Raises ChunkYield, Fenced."""
+        self._session.check_continue()
+        self._session.permit(_READING)
 
     def _asked(self, row: Row) -> Found:
         self._keep()
@@ -244,12 +227,12 @@ class ChunkLookup:
         row, stored = listed
         if stored is None:
             return None
-        realm = self._job.realms[row.realm_key]
         if not (stored.hash1 and stored.hash1b):
             self._keep()
-            stored = self._job.api.whole(self._job.family, realm.realm, stored)
+            realm = self._job.realms[row.realm_key].realm
+            stored = self._job.api.whole(self._job.family, realm, stored)
         try:
-            same = not differences(wanted(row, realm.host), stored)
+            same = not differences(wanted(row, row.host), stored)
         except Exception as error:  # of this row alone
             return error
         return stored if same else self._asked(row)

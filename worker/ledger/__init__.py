@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.ledger.audit import Act, Audit
-from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress, Unanswered
+from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
 from worker.ledger.rows import UNCONFIRMED, Page, Rows
 from worker.ledger.store import Store
-from worker.ledger.unconfirmed import OverClaim, Unconfirmed, unconfirmed_rows
+from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
@@ -21,9 +21,9 @@ __all__ = [
     "Away",
     "ChangeKey",
     "ChangeLog",
+    "Changes",
     "Chunks",
     "Claim",
-    "Deeds",
     "Fenced",
     "JobRealm",
     "Jobs",
@@ -43,7 +43,6 @@ __all__ = [
     "Undone",
     "Writer",
     "shown",
-    "unconfirmed_rows",
 ]  # fmt: skip
 
 
@@ -60,9 +59,9 @@ class Ledger:
         self.jobs = Jobs(self.store)
         self.chunks = Chunks(self.store)
         self.rows = Rows(self.store)
-        self.unconfirmed = Unconfirmed(self.store)
         self.changes = ChangeLog(self.store)
         self.undone = UndoResults(self.store)
+        self.unconfirmed = Unconfirmed(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
 

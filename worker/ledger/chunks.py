@@ -123,8 +123,8 @@ Seal = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Deeds:
-    """What was, or is about to be, done to ``rows`` rows; ``sealed``: sealed for the number it gets."""
+class Changes:
+    """Changes that were, or are about to be, made to so many rows; ``sealed`` seals them for a number."""
 
     rows: int
     sealed: Seal
@@ -147,21 +147,21 @@ class Claim:
     generation: int
     attempts: int
     """Claims of this chunk so far, this one included."""
-    barren: int
+    claims_without_progress: int
     """Claims since an outcome of the chunk was last recorded, this one included."""
-    deaths: int
+    crashes: int
     """Workers that died on it, without any progress, while it was theirs to work on."""
     suspect: bool
     """Whether one of its rows may be what kills workers: go carefully."""
     sealed: bytes
-    doubt: str
-    """Lines, as a JSON list, that may have been sent without an answer; or ``EVERY_ROW``; or empty."""
-    settled: dict[int, Status]
+    unconfirmed: frozenset[int] | None
+    """Lines that an earlier claim may have sent without an answer; None: any without an outcome."""
+    recorded: dict[int, Status]
     """Lines that have their outcome from an earlier claim."""
 
-    def in_doubt(self, line: int) -> bool:
-        """Whether this row may have been sent by an earlier claim that got no answer."""
-        return self.doubt == EVERY_ROW or (bool(self.doubt) and line in json.loads(self.doubt))
+    def is_unconfirmed(self, line: int) -> bool:
+        """Return whether an earlier claim that got no answer may have sent this row."""
+        return self.unconfirmed is None or line in self.unconfirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ class Chunks:
             settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
-            bytes(row.sealed or b""), row.doubt, settled,
+            bytes(row.sealed or b""), _lines_of(row.doubt), settled,
         )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
@@ -242,7 +242,7 @@ class Chunks:
             _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
 
     def record(
-        self, claim: Claim, outcomes: Sequence[Outcome], lease: float, deeds: Deeds | None = None
+        self, claim: Claim, outcomes: Sequence[Outcome], lease: float, changes: Changes | None = None
     ) -> JobState:
         """One answered batch: its outcomes, what it did, and the renewed lease; or nothing and Fenced.
 
@@ -254,8 +254,8 @@ class Chunks:
                       "troubled": _troubled(outcomes)}  # fmt: skip
             _fence(connection.execute(_PROGRESS, values).rowcount)
             _record(connection, claim.job, claim.seq, outcomes)
-            if deeds:
-                _add_deeds(connection, claim, deeds)
+            if changes:
+                _add_changes(connection, claim, changes)
             state = JobState(connection.execute(_STATE, {"job": claim.job}).scalar_one())
             if state is not JobState.PAUSED:
                 return state
@@ -263,17 +263,17 @@ class Chunks:
             connection.execute(_GO_ON, {"job": claim.job, "now": self._store.now(connection)})
             return JobState.RUNNING
 
-    def intend(self, claim: Claim, lease: float, deeds: Deeds) -> None:
-        """Keep how it was before something is changed, and renew the lease; or nothing and Fenced."""
+    def record_before_image(self, claim: Claim, lease: float, changes: Changes) -> None:
+        """Commit how something was before it is changed, and renew the lease; or nothing and Fenced."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
             _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
-            _add_deeds(connection, claim, deeds)
+            _add_changes(connection, claim, changes)
 
-    def set_away(self, claim: Claim, away: bool) -> None:
-        """Whether the worker waits for the service now; only a suspect chunk is watched so closely."""
+    def set_waiting_on_service(self, claim: Claim, waits: bool) -> None:
+        """Note whether the worker waits for the service now; only a suspect chunk is watched so closely."""
         with self._store.begin() as connection:
-            _fence(connection.execute(_AWAY, {**_key(claim), "away": int(away)}).rowcount)
+            _fence(connection.execute(_AWAY, {**_key(claim), "away": int(waits)}).rowcount)
 
     def split(
         self, claim: Claim, kept: bytes, lines: Sequence[int], moved: Seal, begun: Seal | None = None
@@ -390,11 +390,15 @@ class Chunks:
         return shredded
 
 
-def _add_deeds(connection: Connection, claim: Claim, deeds: Deeds) -> None:
+def _add_changes(connection: Connection, claim: Claim, changes: Changes) -> None:
     # The claim's row is locked by the statement before, so two of a chunk never get one number.
     key = {"job": claim.job, "chunk": claim.seq}
     nr = int(connection.execute(_NEXT_DEED, key).scalar_one())
-    connection.execute(_DEEDS, {**key, "nr": nr, "rows": deeds.rows, "sealed": deeds.sealed(nr)})
+    connection.execute(_DEEDS, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
+
+
+def _lines_of(doubt: str) -> frozenset[int] | None:
+    return None if doubt == EVERY_ROW else frozenset(json.loads(doubt or "[]"))
 
 
 def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:

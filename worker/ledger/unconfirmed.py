@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from worker.ledger.chunks import EVERY_ROW, Claim
+from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.store import Store
 
 # A lease that just ran out is not enough: its worker may wake up and renew it. One that is 0 was ended for a
@@ -47,11 +47,6 @@ class Unconfirmed:
             )
             for row in found
         ]  # fmt: skip
-
-
-def unconfirmed_rows(claim: Claim, rows: int) -> int:
-    """Return how many of a chunk's ``rows`` rows may have been sent by earlier claims without an answer."""
-    return _number(claim.doubt, rows - len(claim.settled))
 
 
 def _number(doubt: str, left_over: int) -> int:
