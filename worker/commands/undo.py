@@ -121,7 +121,7 @@ def _code(facts: dict[str, Any]) -> int:
 
 
 def _all_undone(session: Session, job: Job) -> bool:
-    """Whether an earlier undoing came to its end, and nothing of it failed."""
+    """Return whether an earlier undo came to its end, and nothing of it failed."""
     return job.undone is not None and not session.ledger.undone.counts(job.id).get(FAILED)
 
 
@@ -132,13 +132,13 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
     done = sum(session.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
         session.station.stopping = interrupt
-        undoing = Undo(
+        work = Undo(
             session.ledger, session.seal, session.station.api(options), job,
             permit=Hold(session.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
             include_unproven=include_unproven,
         )  # fmt: skip
         try:
-            for rows in undoing.run():
+            for rows in work.run():
                 done += rows
                 screen.show(Progress(max(number, done), done, 0))
         except TryLater:

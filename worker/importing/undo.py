@@ -2,7 +2,7 @@
 
 Only what is still as the job left it is touched, and only what an answer of the service proves to be its
 work: equal digests may be another job's, from a ledger that nobody here knows. Everything is read before it
-is changed, and each result is kept, so that an undoing that was cut short goes on where it was.
+is changed, and each result is kept, so that an undo that was cut short goes on where it was.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ class Undo:
             text = "somebody has deleted it and made another one since"
             return Undone(change.line, KEPT, "id_differs", text)
         before = change.before
-        # The old digests: an earlier undoing has set them, and not the application.
+        # The old digests: an earlier undo has set them, and not the application.
         ours = mark(now.hash1, now.hash1b) == change.mark or (before and _digests(now) == _digests(before))
         if not ours:
             return Undone(change.line, KEPT, DIGEST, "somebody has set another password since")

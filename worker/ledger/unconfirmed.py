@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from worker.ledger.chunks import EVERY_ROW
+from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.store import Store
 
 # A lease that just ran out is not enough: its worker may wake up and renew it. One that is 0 was ended for a
@@ -40,14 +39,9 @@ class Unconfirmed:
         """
         with self._store.read() as connection:
             found = connection.execute(_OVER, {"job": job}).all()
-        return [
-            OverClaim(
-                row.seq, row.generation,
-                _number(EVERY_ROW if row.state == "claimed" else row.doubt, row.left_over),
-            )
-            for row in found
-        ]  # fmt: skip
-
-
-def _number(doubt: str, left_over: int) -> int:
-    return left_over if doubt == EVERY_ROW else len(json.loads(doubt or "[]"))
+        claims = []
+        for row in found:
+            lines = unconfirmed_lines(row.state, row.doubt)
+            rows = row.left_over if lines is None else len(lines)
+            claims.append(OverClaim(row.seq, row.generation, rows))
+        return claims

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, text
 
-from worker.ledger.chunks import EVERY_ROW
-from worker.ledger.rows import lines_in_doubt
+from worker.ledger.chunks import unconfirmed_lines
+from worker.ledger.rows import unsettled_lines
 from worker.ledger.store import Store
 
 # The inverse order of doing, near enough: chunks are worked on side by side.
@@ -75,13 +74,13 @@ class UnconfirmedChunk:
     seq: int
     sealed: bytes
     statuses: dict[int, str]
-    doubt: frozenset[int] | None
+    sent: frozenset[int] | None
     """Lines that may have been sent; None: any without an outcome."""
 
     def holds(self, line: int) -> bool:
-        """Whether a row is one of those."""
+        """Return whether a row is one of those."""
         status = self.statuses.get(line)
-        return status == "unknown" or (status is None and (self.doubt is None or line in self.doubt))
+        return status == "unknown" or (status is None and (self.sent is None or line in self.sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +129,9 @@ class ChangeLog:
             key = {"job": job, "seq": seq}
             chunk = connection.execute(_CHUNK, key).one()
             statuses = {row.line: row.status for row in connection.execute(_STATUSES, key)}
-        if chunk.state == "ended":
-            doubt: frozenset[int] | None = frozenset()
-        elif chunk.state == "claimed" or chunk.doubt == EVERY_ROW:
-            doubt = None
-        else:
-            doubt = frozenset(json.loads(chunk.doubt or "[]"))
-        return UnconfirmedChunk(seq, bytes(chunk.sealed), statuses, doubt)
+        return UnconfirmedChunk(
+            seq, bytes(chunk.sealed), statuses, unconfirmed_lines(chunk.state, chunk.doubt)
+        )
 
 
 class UndoResults:
@@ -190,6 +185,6 @@ class UndoResults:
         with self._store.begin() as connection:
             connection.execute(_KEEP_REST, {"job": job, "error": error})
             for chunk in connection.execute(_SHREDDED, {"job": job}).all():
-                if lines := lines_in_doubt(connection, job, chunk):
+                if lines := unsettled_lines(connection, job, chunk):
                     values = [{"job": job, "line": line, "error": error} for line in lines]
                     connection.execute(_KEEP_LINE, values)
