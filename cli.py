@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import NoReturn
 
 import click
@@ -27,6 +28,7 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "List jobs, and remove old ones."),
     "status": ("jobs:status", "Show the progress of a job."),
     "report": ("jobs:report", "Write the result files of a job again."),
+    "explain": ("explain:explain", "Explain a status, error code or reason."),
     "verify": ("verify:verify", "Check over SIP which users can register."),
     "realm": ("realms:realm", "Manage realms."),
     "credential": ("credentials:credential", "List, show and delete users on the registrar."),
@@ -57,6 +59,14 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"worker.commands.{module}"), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Click itself suggests only commands that are loaded.
+        if args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, close))}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -84,14 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run a command. The one place where an exception becomes a message and an exit code."""
+    """Return a command's exit code. The one place where an exception becomes a message and a code."""
     _unwind_on_signals()
     try:
         _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
-        cli.main(arguments, prog_name="siproster", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except SystemExit as done:
+        # Not "standalone", it returns what the command returns: its exit code, or None.
+        code = cli.main(arguments, prog_name="siproster", standalone_mode=False)
+    except SystemExit as done:  # of a library's
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.Abort:
         say("interrupted; nothing else was started")
@@ -108,7 +117,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if not (isinstance(error, OSError) and terminal.output_fails()):
             _report_fault(error)
         return 1
-    return 0
+    return int(code or 0)
 
 
 def _unwind_on_signals() -> None:

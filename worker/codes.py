@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.states import JobState, Reason
+
 
 class Cure(StrEnum):
     """The command that may bring a row with this code into place."""
@@ -23,6 +25,14 @@ class Cure(StrEnum):
     """`retry --on-existing update`."""
 
 
+_CURES = {
+    Cure.NONE: "",
+    Cure.CORRECT: "siproster retry JOB --corrections failed.csv",
+    Cure.RETRY: "siproster retry JOB",
+    Cure.UPDATE: "siproster retry JOB --on-existing update",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """One code. ``meaning`` and ``advice`` are sentences without a full stop."""
@@ -33,6 +43,10 @@ class Code:
     cure: Cure = Cure.NONE
     again: str = ""
     """The advice when the job was a retry already; empty: the same."""
+    effect: str = ""
+    """The effect on the row or the job; empty: that of the table, or of the reason."""
+    command: str = ""
+    """The command to type; empty: that of the cure, or of the reason."""
 
     def after(self, *, retried: bool) -> tuple[str, Cure]:
         """Return the advice and the command; ``retried``: a retry has just ended with this code."""
@@ -40,6 +54,24 @@ class Code:
 
 
 _ASK = "a retry ended in the same way: ask Bandwidth"
+
+STATUSES = (
+    Code("created", "new, and made by this job", "nothing", effect="the row is in place"),
+    Code("updated", "it existed; this job set its password or its application", "nothing",
+         effect="the row is in place"),
+    Code("unchanged", "it is there with exactly this password; not provably made by this job", "nothing",
+         effect="the row is in place"),
+    Code("exists", "it is there with another password, application, realm or spelling, and was left alone",
+         "`bw__error_code` says what differs"),
+    Code("invalid", "never sent: the row itself is wrong", "`bw__error_code` says what to correct",
+         Cure.CORRECT),
+    Code("failed", "the service refused it", "`bw__error_code` says why", Cure.CORRECT),
+    Code("unknown", "sent, or perhaps sent, and the outcome could not be determined",
+         "`retry` settles it; `resume`, where the job can be resumed", Cure.RETRY),
+    Code("unprocessed", "not attempted: the job ended first",
+         "`resume` goes on with it; where the job can't be resumed, `retry` does", Cure.RETRY),
+)  # fmt: skip
+"""In ``bw__status``."""
 
 NOT_SENT = (
     Code("username_missing", "the user name, or a column that `--username` uses, is empty", "fill it in",
@@ -96,7 +128,8 @@ NOT_SENT = (
     Code("corrected",
          "`verify JOB` only: the row's name or password was corrected for a retry, so the roster no longer "
          "matches the job",
-         "put the corrected row into a file of its own and run `siproster verify FILE`"),
+         "put the corrected row into a file of its own and run `siproster verify FILE`",
+         effect="`verify` does not try the row"),
     Code("realm_not_active", "the realm is being created or deleted",
          "wait until `siproster realm show REF` shows ACTIVE", Cure.RETRY),
 )  # fmt: skip
@@ -104,52 +137,64 @@ NOT_SENT = (
 
 SENT = (
     Code("digest_differs", "the user exists with another password",
-         "if the roster is right, set its password with `--on-existing update`", Cure.UPDATE),
+         "if the roster is right, set its password with `--on-existing update`", Cure.UPDATE,
+         effect="the row is `exists`"),
     Code("application_differs", "the user exists with another application",
-         "if the roster is right, set its application with `--on-existing update`", Cure.UPDATE),
+         "if the roster is right, set its application with `--on-existing update`", Cure.UPDATE,
+         effect="the row is `exists`"),
     Code("realm_differs",
          "with `--api account`: the account has this user name on another realm, or doesn't say on which "
          "one; siproster doesn't move users between realms",
          "choose another user name, or import the roster with `--api realm`, where names only have to be "
-         "unique within their realm", Cure.CORRECT),
+         "unique within their realm", Cure.CORRECT,
+         effect="the row is `exists` or `failed`"),
     Code("changed_since_plan",
          "somebody created, changed or (`failed`) deleted the user after the job looked it up, so siproster "
-         "didn't change it", "find out who did; a retry looks the user up again", Cure.RETRY),
+         "didn't change it", "find out who did; a retry looks the user up again", Cure.RETRY,
+         effect="the row is `exists` or `failed`"),
     Code("application_not_set",
          "the password was set, but the service kept another application; with `origin_unknown`, no "
          "response proves that this job set the password",
-         "set the application on Bandwidth's side, or ask Bandwidth"),
+         "set the application on Bandwidth's side, or ask Bandwidth",
+         effect="the row is `failed`"),
     Code("not_taken", "the service reported that it set the digests, but still shows the old ones",
-         "retry the row", Cure.RETRY, _ASK),
+         "retry the row", Cure.RETRY, _ASK,
+         effect="the row is `unknown`"),
     Code("case_differs",
          "the service has the name in different case (`Alice`, not `alice`); digests are computed for one "
          "spelling, so this user can't register with the roster's; with `origin_unknown`, this job may "
          "have created it",
          "change the roster to the service's spelling, which `bw__error` gives",
-         Cure.CORRECT),
+         Cure.CORRECT,
+         effect="the row is `exists` or `failed`"),
     Code("origin_unknown",
          "the credential is there as wanted, but no response confirmed it, so nothing proves that this job "
          "created or changed it, and `undo` keeps it",
-         "nothing; to undo it anyway, use `undo --include-unproven`"),
+         "nothing; to undo it anyway, use `undo --include-unproven`",
+         effect="the row is `unchanged`; with another code `exists` or `failed`"),
     Code("not_mentioned", "the service neither stored nor refused the row, even when it was sent alone",
-         "retry the row", Cure.RETRY, _ASK),
+         "retry the row", Cure.RETRY, _ASK,
+         effect="the row is `unknown`"),
     Code("refused",
          "the service refused the row or its look-up without giving a code; `unknown`: the refusal didn't "
          "come from the service itself (a proxy's page, a bare 409), so the request may have been carried "
          "out anyway",
          "see `bw__error`; a retry looks the row up",
-         Cure.CORRECT),
+         Cure.CORRECT,
+         effect="the row is `failed` or `unknown`"),
     Code("crashed",
          "siproster failed on this row, or workers died three times while processing it; `unknown`: it may "
          "have been sent",
          "report it with the output of `--debug`, which contains no secrets; other rows are not affected",
          Cure.RETRY,
-         "report it with the output of `--debug`, which contains no secrets"),
+         "report it with the output of `--debug`, which contains no secrets",
+         effect="the row is `failed` or `unknown`"),
     Code("unconfirmed",
          "the row was or may have been sent, but the job stopped or its worker died before a response "
          "settled it",
          "`resume` looks it up; if the job can't be resumed, a retry does",
-         Cure.RETRY),
+         Cure.RETRY,
+         effect="the row is `unknown`"),
 )  # fmt: skip
 """Statuses ``exists``, ``failed``, ``unknown`` and ``unchanged``."""
 
@@ -219,23 +264,29 @@ REASONS = (
     Code("broker", "Redis did not respond for longer than `--patience`", "`siproster doctor`; then `resume`"),
     Code("no_worker",
          "no worker for the account responded for longer than `--patience`",
-         "start `siproster worker`; then `resume`"),
+         "start `siproster worker`; then `resume`",
+         command="siproster worker"),
     Code("account_busy",
          "another job was using the account for longer than `--patience`",
          "wait for that job; then `resume`"),
     Code("throttled", "the service limits the request rate",
          "`resume`; use a lower `--rate` in the next import"),
     Code("interrupted", "the job was interrupted with Ctrl-C, or its command was ended", "`resume`"),
-    Code("cancelled", "somebody cancelled the job with `cancel`", "`retry` runs the remaining rows"),
+    Code("cancelled", "somebody cancelled the job with `cancel`", "`retry` runs the remaining rows",
+         command="siproster retry JOB"),
     Code("exists",
          "`--on-existing fail`: some users exist with another password or application, so nothing was sent",
-         "see `failed.csv`; `retry` with another `--on-existing`"),
+         "see `failed.csv`; `retry` with another `--on-existing`",
+         command="siproster retry JOB --on-existing skip"),
     Code("saved", "the job is a saved plan that has not been carried out yet",
-         "`siproster import --plan JOB`, or `cancel`"),
+         "`siproster import --plan JOB`, or `cancel`",
+         command="siproster import --plan JOB"),
     Code("carried_out", "the job is a saved plan that was carried out by the job named here",
-         "see that job"),
+         "see that job",
+         command="siproster status JOB"),
     Code("undone", "`undo` is taking, or has taken, back what the stopped job did",
-         "import the roster again"),
+         "import the roster again",
+         command="siproster import ROSTER"),
 )  # fmt: skip
 """The first word of a job's ``why``."""
 
@@ -244,26 +295,39 @@ SERVICE = (
          "report it: siproster sends what the API description asks for"),
     Code("23001", "a required element is missing or empty",
          "report it: siproster sends what the API description asks for"),
-    Code("4022", "the account is unknown or locked; the job stops", "see `account_not_found`"),
-    Code("12666", "the realm still has credentials, so it can't be deleted", "delete them first"),
+    Code("4022", "the account is unknown or locked; the job stops", "see `account_not_found`",
+         effect="the job is stopped; rows not attempted are `unprocessed`"),
+    Code("12666", "the realm still has credentials, so it can't be deleted", "delete them first",
+         effect="`realm delete` deletes nothing"),
     Code("13116", "a list filter contains a character that is not allowed",
-         "report it: siproster doesn't send such filters"),
+         "report it: siproster doesn't send such filters",
+         effect="the list is not read"),
     Code("33011", "a list filter is shorter than 3 characters",
-         "report it: siproster doesn't send such filters"),
-    Code("13566", "the service is temporarily unavailable", "nothing: siproster tries again", Cure.RETRY),
+         "report it: siproster doesn't send such filters",
+         effect="the list is not read"),
+    Code("13566", "the service is temporarily unavailable", "nothing: siproster tries again", Cure.RETRY,
+         effect="the request is sent again; no row fails for it"),
     Code("23000", "a request contains the same entry twice", "report it"),
     Code("23002", "a field is too long", "shorten it", Cure.CORRECT),
     Code("23003", "the request contains more entries than the service accepts",
          "nothing: the batch is split, and the job remembers the limit; `--batch-size` sets a smaller size "
          "to begin with",
-         Cure.RETRY),
-    Code("23008", "the account has no credentials yet", "nothing", Cure.RETRY),
+         Cure.RETRY,
+         effect="the list is split and sent again; no row fails for it"),
+    Code("23008", "the account has no credentials yet", "nothing", Cure.RETRY,
+         effect="the list is taken for empty"),
     Code("23009", "the name exists on the account",
          "nothing: the user is looked up at once, and the row becomes `unchanged`, or `exists` with what "
-         "differs, or `unknown` with this code if the service doesn't show the user", Cure.RETRY),
-    Code("23026", "the name exists on the realm", "the same as for 23009", Cure.RETRY),
-    Code("23013", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth"),
-    Code("33004", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth"),
+         "differs, or `unknown` with this code if the service doesn't show the user", Cure.RETRY,
+         effect="the row is `unchanged`, `exists` or `unknown`"),
+    Code("23026", "the name exists on the realm",
+         "nothing: the user is looked up at once, and the row becomes `unchanged`, or `exists` with what "
+         "differs, or `unknown` with this code if the service doesn't show the user", Cure.RETRY,
+         effect="the row is `unchanged`, `exists` or `unknown`"),
+    Code("23013", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth",
+         effect="the job is stopped; rows not attempted are `unprocessed`"),
+    Code("33004", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth",
+         effect="the job is stopped; rows not attempted are `unprocessed`"),
     Code("23014", "a field contains characters that are not allowed", "correct it", Cure.CORRECT),
     Code("23015", "a field contains characters that are not allowed", "correct it", Cure.CORRECT),
     Code("23016", "a field contains characters that are not allowed", "correct it", Cure.CORRECT),
@@ -279,14 +343,82 @@ SERVICE = (
     Code("23021", "the account has no default realm", "import the roster again with `--realm`"),
     Code("23022", "the realm is not ACTIVE", "wait until `siproster realm show REF` shows ACTIVE",
          Cure.RETRY),
-    Code("33002", "the realm already exists", "use the existing realm"),
-    Code("33003", "this realm name is not allowed", "use 1 to 30 letters, digits and inner hyphens"),
+    Code("33002", "the realm already exists", "use the existing realm",
+         effect="`realm create` makes no realm"),
+    Code("33003", "this realm name is not allowed", "use 1 to 30 letters, digits and inner hyphens",
+         effect="`realm create` makes no realm"),
     Code("33006", "the default realm can't be deleted or made a non-default realm",
-         "make another realm the default first"),
+         "make another realm the default first",
+         effect="`realm delete` and `realm update` change nothing"),
 )  # fmt: skip
 """Numbers of the service's."""
 
+UNDO = (
+    Code("digest_differs", "somebody has set another password since", "nothing: the job's password is gone"),
+    Code("application_differs", "somebody has set another application since",
+         "nothing: siproster doesn't undo what others did"),
+    Code("id_differs", "somebody has deleted the user and created another one with the same name",
+         "nothing: siproster doesn't undo what others did"),
+    Code("user_gone", "somebody has deleted a user that the job had changed", "nothing"),
+    Code("origin_unknown",
+         "no response from the service confirms that the job created or changed the user: a response was "
+         "lost, or the job ended before it arrived. The change may be this job's or that of another job, "
+         "perhaps from another ledger, with the same roster",
+         "undo it with `--include-unproven` if nobody else has written to the account since the job began",
+         command="siproster undo JOB --include-unproven"),
+    Code("answer_lost",
+         "a response never arrived, and the user doesn't show that the request was carried out",
+         "run it again", effect="the user is `failed`", command="siproster undo JOB"),
+    Code("application_not_set", "the old password is set, but the old application is not",
+         "set the application on Bandwidth's side, or ask Bandwidth", effect="the user is `failed`"),
+    Code("realm_differs", "the service doesn't say that the user is on the job's realm", "ask Bandwidth",
+         effect="the user is `failed`"),
+)  # fmt: skip
+"""In undo.csv: why a user was kept or failed (docs/accounts.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Codes that occur in one place; ``effect``: what each does, unless the code says otherwise."""
+
+    title: str
+    effect: str
+    codes: tuple[Code, ...]
+
+
+TABLES = (
+    Table("Statuses", "the row is not in place", STATUSES),
+    Table("Rows that were not sent", "the row is `invalid`: it is not sent", NOT_SENT),
+    Table("Rows that were sent", "", SENT),
+    Table("Warnings", "none: the row is sent all the same", WARNINGS),
+    Table("Why a job stopped or waits", "", REASONS),
+    Table("Codes of the service", "the row is `failed`", SERVICE),
+    Table("Users that `undo` didn't restore", "the user is `kept`: left as it is", UNDO),
+)
+"""All codes, under the headings of docs/errors.md, and of docs/accounts.md for the last."""
+
 _OF_ROWS: Mapping[str, Code] = {code.name: code for code in (*NOT_SENT, *SENT, *SERVICE)}
+
+
+def named(name: str) -> list[tuple[Table, Code]]:
+    """Return what a code means in each table that has it; empty: no table does."""
+    return [(table, code) for table in TABLES for code in table.codes if code.name == name]
+
+
+def effect_of(table: Table, code: Code) -> str:
+    """Return what a code does to the row or the job."""
+    if table.codes is not REASONS:
+        return code.effect or table.effect
+    reason = Reason(code.name)
+    state = "is kept as a plan" if reason.state is JobState.PLANNING else f"is {reason.state}"
+    return f"the job {state}; exit code {reason.exit_code}"
+
+
+def command_of(table: Table, code: Code) -> str:
+    """Return the command to type; empty: none helps by itself."""
+    if table.codes is REASONS:
+        return code.command or "siproster resume JOB"
+    return code.command or _CURES[code.cure]
 
 
 def of_row(name: str) -> Code:

@@ -281,11 +281,13 @@ def _local(tag: str) -> str:
 
 
 def _fields(element: etree._Element) -> dict[str, str]:
-    """The element's children by name, whatever their namespace and order."""
+    """Return the element's children by name, whatever their namespace and order."""
     # A tag is text here, whatever its type says: comments and instructions are not kept.
-    fields: dict[Any, str] = {child.tag: (child.text or "").strip() for child in element}
-    if "{" in "".join(fields):  # cheaper than to take eight names apart, of which most have no namespace
-        return {_local(tag): text for tag, text in fields.items()}
+    fields: dict[Any, str] = {child.tag: child.text or "" for child in element}
+    names, texts = "".join(fields), "".join(fields.values())
+    # Cheaper than to look at each of eight names and texts: nearly all are plain.
+    if "{" in names or " " in texts or not texts.isprintable():
+        return {_local(tag): text.strip() for tag, text in fields.items()}
     return fields
 
 
@@ -351,9 +353,11 @@ def _name(fields: dict[str, str], *digests: str) -> str:
 def _echo(entry: etree._Element) -> Echo:
     fields = _fields(entry)
     hash1, hash1b = _digest(fields, "Hash1"), _digest(fields, "Hash1b")
+    user = fields.get("UserName", "")
+    is_plain = len(user) < 32 and user.isprintable() and "Domain" not in fields  # nearly always
     return Echo(
         _id(fields),
-        _name(fields, hash1, hash1b),
+        user if is_plain else _name(fields, hash1, hash1b),
         _told_value(fields, "Realm"),
         hash1 if "Hash1" in fields else None,
         hash1b if "Hash1b" in fields else None,
@@ -365,7 +369,9 @@ def _echo(entry: etree._Element) -> Echo:
 def _told_value(fields: dict[str, str], tag: str) -> str | None:
     """Return the element's value, empty where it can't be one; None: it was left out."""
     text = fields.get(tag)
-    return text if text is None or _is_value(text) else ""
+    if not text or (len(text) <= _LONGEST_VALUE and _is_short_value(text)):
+        return text
+    return ""
 
 
 def _entry_error(error: etree._Element) -> EntryError:

@@ -31,6 +31,7 @@ from tests.unit.jobs import (
     KEY,
     OTHER_HOST,
     OTHER_REALM,
+    OVER,
     REALM,
     Clock,
     digests_of,
@@ -143,7 +144,7 @@ class Run:
             self.account.temper = replace(self.account.temper, others=0.0, overtakes=0.0)
             self.account.show_all()
             if self.ledger.jobs.state(job.id).active:
-                self.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: over")
+                self.ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
             self.clock.advance(max(LEASE, WRITER_LEASE) + 1)
             self.ledger.chunks.recall(job.id)
             self._undo(api, job)
@@ -198,7 +199,7 @@ class Run:
         self.account.temper, api.dies = scenario.temper, scenario.dies
         for number in range(2 * ROUNDS):
             if number == scenario.cancelled_after:
-                self.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by somebody")
+                self.ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
             if number == ROUNDS:
                 self.account.temper, api.dies = replace(self.account.temper, faults=0.0), 0.0
             if not self._one_round(api, job):

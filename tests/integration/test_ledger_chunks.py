@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import AWAY, OVER, Clock, make_chunk_row, make_job, start_job
 from worker.errors import LedgerError
 from worker.ledger import Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
@@ -99,7 +99,7 @@ def test_progress_makes_a_claim_fruitful(ledger: Ledger, job: Job, clock: Clock)
 @pytest.mark.parametrize("state", [JobState.STOPPED, JobState.CANCELLED])
 def test_an_ended_job_has_no_work(ledger: Ledger, job: Job, state: JobState) -> None:
     """A message that comes after the job was stopped claims nothing."""
-    ledger.jobs.stop(job.id, state, "because: so")
+    ledger.jobs.stop(job.id, OVER[state])
     assert ledger.chunks.claim(job.id, 0, "desk:1", LEASE) is None
 
 
@@ -360,7 +360,7 @@ def test_what_a_dead_worker_may_have_sent(ledger: Ledger, job: Job, state: JobSt
     claim = claimed(ledger, job)
     ledger.chunks.record(claim, [CREATED], LEASE)
     assert unconfirmed(ledger, job) == set()
-    ledger.jobs.stop(job.id, state, "over")
+    ledger.jobs.stop(job.id, OVER[state])
     assert unconfirmed(ledger, job) == {3, 5}
     ledger.chunks.recall(job.id)
     assert 3 in unconfirmed(ledger, job)
@@ -370,7 +370,7 @@ def test_what_was_given_back_unanswered(ledger: Ledger, job: Job) -> None:
     """Only the rows that were sent, as soon as the job waits; the others were not attempted."""
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     assert unconfirmed(ledger, job) == set()
-    ledger.jobs.pause(job.id, "unavailable: HTTP 503")
+    ledger.jobs.pause(job.id, AWAY)
     assert unconfirmed(ledger, job) == {3}
 
 
@@ -386,7 +386,7 @@ def test_both_parts_of_a_split_know_their_lines(ledger: Ledger, job: Job, clock:
     claimed(ledger, job)
     clock.advance(LEASE + 1)
     ledger.chunks.split(claimed(ledger, job), b"kept", [5], lambda seq: b"moved")
-    ledger.jobs.stop(job.id, JobState.STOPPED, "over")
+    ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     assert unconfirmed(ledger, job) == {2, 3, 5}
 
 
@@ -440,7 +440,7 @@ def test_a_cancelled_jobs_rows_are_shredded(ledger: Ledger, clock: Clock, state:
     """A cancelled job's chunks never end, yet their time does; a stopped job can still be resumed."""
     job = start_job(ledger, ROWS, [make_chunk_row(7)], keep_days=2.0)
     claim = claimed(ledger, job)
-    ledger.jobs.stop(job.id, state, "because: so")
+    ledger.jobs.stop(job.id, OVER[state])
     ledger.chunks.release(claim, 0, [2], 0, 0)
     clock.advance(2 * 86_400)
     assert ledger.chunks.shred_expired() == 0

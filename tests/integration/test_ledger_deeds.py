@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.test_ledger_jobs import run_query
-from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import OVER, Clock, make_chunk_row, make_job, start_job
 from worker.errors import Conflict
 from worker.ledger import Changes, Claim, Fenced, Ledger, Undone
 from worker.model import Job, JobState, Outcome, Realm, Status
+from worker.states import Reason, Why
 
 ROWS = [make_chunk_row(line) for line in range(2, 6)]
+UNDONE = Why(Reason.UNDONE, "taken back")
 
 
 def sealed_as(name: str, rows: int = 1) -> Changes:
@@ -185,7 +187,7 @@ def test_forgotten_with_the_job(ledger: Ledger) -> None:
         job = start_job(ledger, ROWS)
         ledger.chunks.record_before_image(claimed(ledger, job), 60, sealed_as(f"job {number}"))
         ledger.undone.record(job.id, [Undone(2, "removed")])
-        ledger.jobs.stop(job.id, JobState.CANCELLED, "over")
+        ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
         jobs.append(job)
     ledger.jobs.forget(jobs[0].id)
     assert [row[0] for row in run_query(ledger, "SELECT job FROM deeds")] == [jobs[1].id]
@@ -213,7 +215,7 @@ def test_a_saved_plan(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> Non
     kept = other_ledger.jobs.get(job.id)
     assert kept.saved is not None
     assert (kept.saved.timestamp(), kept.state) == (clock.now, JobState.PLANNING)
-    assert job.id in kept.why
+    assert job.id in str(kept.why)
     assert (kept.requests, kept.retries) == (4, 1)
     assert ledger.jobs.writer(job.host, job.account) is None
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
@@ -247,10 +249,10 @@ def test_a_plan_that_is_over_starts_nothing(ledger: Ledger, how: str) -> None:
     if how == "carried out":
         first = planned(ledger)
         ledger.jobs.start(first.id, plan.id)
-        ledger.jobs.stop(first.id, JobState.STOPPED, "stopped")
+        ledger.jobs.stop(first.id, OVER[JobState.STOPPED])
         by = first.id
     else:
-        ledger.jobs.stop(plan.id, JobState.CANCELLED, "cancelled")
+        ledger.jobs.stop(plan.id, OVER[JobState.CANCELLED])
     late = planned(ledger)
     with pytest.raises(Conflict, match=plan.id):
         ledger.jobs.start(late.id, plan.id)
@@ -263,7 +265,7 @@ def test_a_job_that_is_over_takes_no_plan_with_it(ledger: Ledger) -> None:
     plan = planned(ledger)
     ledger.jobs.save(plan.id, 1000.0)
     job = planned(ledger)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert not ledger.jobs.start(job.id, plan.id)
     assert ledger.jobs.get(plan.id).carried_out_by == ""
     assert len(ledger.chunks.kept(plan.id)) == 2
@@ -282,8 +284,8 @@ def test_who_is_absent(ledger: Ledger, other_ledger: Ledger) -> None:
 def test_a_stopped_job_is_closed(ledger: Ledger, state: JobState) -> None:
     """What is undone is not resumed; one that is over keeps its reason."""
     job = start_job(ledger, ROWS)
-    ledger.jobs.stop(job.id, state, "max_failed: 3")
-    ledger.jobs.close(job.id, "undone")
+    ledger.jobs.stop(job.id, OVER[state])
+    ledger.jobs.close(job.id, UNDONE)
     assert ledger.jobs.state(job.id) is JobState.CANCELLED
-    assert ledger.jobs.get(job.id).why == ("undone" if state is JobState.STOPPED else "max_failed: 3")
+    assert ledger.jobs.get(job.id).why == (UNDONE if state is JobState.STOPPED else OVER[state])
     assert not ledger.jobs.start(job.id)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.jobs import Clock, make_job
+from tests.unit.jobs import AWAY, OVER, Clock, make_job
 from worker.errors import JobBusy
 from worker.ledger import Changes, Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
@@ -334,12 +334,12 @@ class LedgerMachine(RuleBasedStateMachine):
         }[what]()
 
     def _pause(self) -> None:
-        self.ledger.jobs.pause(self.job.id, "unavailable: HTTP 503")
+        self.ledger.jobs.pause(self.job.id, AWAY)
         if self.state is JobState.RUNNING:
             self.state = JobState.PAUSED
 
     def _stop(self, state: JobState) -> None:
-        stopped = self.ledger.jobs.stop(self.job.id, state, "max_failed: 3")
+        stopped = self.ledger.jobs.stop(self.job.id, OVER[state])
         assert stopped is self.state.active
         if stopped:
             self.state, self.held_until = state, 0.0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.deliveries import process, told
 from tests.integration.test_deliver_updates import Died, held_rows
-from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
+from tests.unit.jobs import HOST, KEY, OVER, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Batch, Registrar, lose, respells
 from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
 from worker.importing.change_log import change_of
@@ -135,7 +135,7 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
         ledger.chunks.record_before_image(claim, 60, deeds)
         clock.advance(61)
     somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert undo(ledger, job, api, include_unproven=True) == {2: RESTORED}
     assert (api.puts, len(api.reads)) == (["user2"], 2)
 
@@ -153,7 +153,7 @@ def test_begun_and_never_done(ledger: Ledger) -> None:
     api.before = die
     with process(ledger, job, api) as worker, suppress(Died):
         worker.deliver()
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     puts = len(api.puts)
     assert undo(ledger, job, api) == {2: RESTORED}
     assert (len(api.puts), api.stored) == (puts, before)
@@ -311,7 +311,7 @@ def test_what_is_shredded_by_now_is_named(ledger: Ledger, clock: Clock) -> None:
     ledger.chunks.release(claims[0], 0, [3], 0, 0)
     ledger.chunks.record(claims[1], [Outcome(5, Status.UNKNOWN), Outcome(6, Status.FAILED)], 60)
     ledger.chunks.end(claims[1], claims[1].sealed, 60, 0, 0)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     clock.advance(8 * 86_400)
     assert ledger.chunks.shred_expired() == 2
     assert undo(ledger, job, api) == {3: UNPROVEN, 5: UNPROVEN}
@@ -339,7 +339,7 @@ def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[Row], *, lo
     with process(ledger, job, api) as worker, suppress(Died):
         worker.deliver()
     api.after = lambda batch: None
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     return ledger.jobs.get(job.id)
 
 
@@ -375,7 +375,7 @@ def test_lost_answers_whose_users_another_job_has_made(
         with process(ledger, job, api) as worker:
             worker.deliver()
         assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     for include in (False, True):  # this ledger knows of the other job, whatever somebody says
         results = undo(ledger, job, api, include_unproven=include)
         assert results == dict.fromkeys((2, 3, 4, 5), UNPROVEN)
@@ -399,7 +399,7 @@ def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None
     ledger.chunks.release(claim, 0, [3], 0, 0)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     for row in rows:
         api.holds(Credential(row.user, "", HOST, *digests_of(row)))
     assert undo(ledger, job, api, include_unproven=True) == {3: REMOVED}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.test_deliver_updates import held_rows
 from tests.integration.test_undo import REMOVED, RESTORED, done, results_of, rows_of, somebody_sets, undo
-from tests.unit.jobs import HOST, KEY, digests_of, start_job
+from tests.unit.jobs import HOST, KEY, OVER, digests_of, start_job
 from tests.unit.registrar import Batch, Registrar
 from worker.errors import Unavailable
 from worker.importing.change_log import change_of
@@ -99,7 +99,7 @@ def test_a_row_that_failed_is_not_begun_again(ledger: Ledger) -> None:
     changes.append(changes[0])
     sealed = Changes(152, lambda nr: seal_changes(Seal([KEY]), job.id, 0, nr, changes))
     ledger.chunks.record_before_image(claim, 60, sealed)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     api.refuses = {"user2": "23019"}
     results = undo(ledger, job, api, include_unproven=True)
     assert (results.pop(2), api.puts.count("user2")) == (("failed", "23019"), 1)

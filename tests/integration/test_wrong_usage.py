@@ -132,7 +132,7 @@ def test_no_value_is_a_fault(place: Path, capsys: pytest.CaptureFixture[str], se
         (["plan", "staff.csv", "--rate", "0.0000001"], "at least one in an hour"),
         (["plan", "staff.csv", "--rate", "9" * 400], "it takes a finite number"),
         (["plan", "http://[bad"], "http://[bad"),
-        (["plan", LONG], "File name too long"),
+        (["plan", LONG], "file name too long"),
         (["credential", "show", LONG], "can be no user's name"),
         (["realm", "show", "x" * 30_000, "--api", "x"], "No such option"),
     ],

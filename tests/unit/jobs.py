@@ -12,6 +12,7 @@ from worker.ledger import JobRealm, Ledger
 from worker.ledger.codec import seal_chunk, seal_page
 from worker.model import Endpoint, Job, Options, Realm, Row, Stored
 from worker.seal import Seal
+from worker.states import JobState, Reason, Why
 
 KEY = bytes(range(32))
 HOST = "office-0a1b2c.auth.bandwidth.com"
@@ -42,6 +43,16 @@ class Facts:
     source: str = "/rosters/staff.csv"
     sha256: str = "5f" * 32
     columns: tuple[str, ...] = ("name", "site")
+
+
+OVER = {
+    JobState.STOPPED: Why(Reason.MAX_FAILED, "3 rows are failed"),
+    JobState.CANCELLED: Why(Reason.CANCELLED, "by desk:7"),
+}
+"""Why a job is in a state in which nobody works on it."""
+
+AWAY = Why(Reason.UNAVAILABLE, "away")
+"""Why a job is paused."""
 
 
 def make_job(account: str = "9900001", host: str = "https://api.example.com", **options: Any) -> Job:

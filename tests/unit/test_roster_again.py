@@ -174,5 +174,5 @@ def test_the_columns_that_a_field_is_taken_from() -> None:
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and can't be read")
 def test_corrections_that_fail_to_be_read_are_told() -> None:
     """A disk that fails in the middle gives a sentence, not a traceback."""
-    with pytest.raises(UsageError, match="can't be read: Input/output error"):
+    with pytest.raises(UsageError, match="can't be read: input/output error"):
         list(corrections("/proc/self/mem", JOB))

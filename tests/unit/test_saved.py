@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, KEY, Clock, Facts, RowsOf, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OVER, Clock, Facts, RowsOf, make_job, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from worker.errors import Conflict, LedgerError, UsageError
@@ -281,9 +281,9 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
     clock.advance(600)
     if meanwhile == "carried out":
         second, _ = carried_out(ledger, saved, source)
-        ledger.jobs.stop(second.id, JobState.STOPPED, "stopped")
+        ledger.jobs.stop(second.id, OVER[JobState.STOPPED])
     else:
-        ledger.jobs.stop(saved.id, JobState.CANCELLED, "cancelled: by desk:7")
+        ledger.jobs.stop(saved.id, OVER[JobState.CANCELLED])
     ledger.jobs.take(first, "desk:1")
     with pytest.raises(Conflict, match=saved.id):
         start(ledger, first, draft, saved.id)

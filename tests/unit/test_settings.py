@@ -455,7 +455,7 @@ def test_a_key_that_is_no_file_of_ones_own_is_refused() -> None:
         loaded.sealing_keys(seal.new_key, list)
     Path("jobs.sqlite.key").unlink()
     Path("jobs.sqlite.key").symlink_to("nowhere.key")
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="no such file"):
         loaded.sealing_keys(seal.new_key, list)
     assert not Path("nowhere.key").exists()
 
@@ -485,7 +485,7 @@ def test_a_damaged_key_file_is_not_replaced(content: bytes) -> None:
 def test_a_key_file_in_a_missing_folder_is_told() -> None:
     """A ledger in a folder that isn't there gives a message, not a traceback."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///nowhere/jobs.sqlite")
-    with pytest.raises(UsageError, match="No such file or directory"):
+    with pytest.raises(UsageError, match="no such file or directory"):
         loaded.sealing_keys(seal.new_key, list)
 
 
@@ -568,7 +568,7 @@ def test_a_profile_must_exist() -> None:
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     """--config names a file that isn't there: an error, not the defaults."""
-    with pytest.raises(UsageError, match=r"other\.toml can't be read: No such file"):
+    with pytest.raises(UsageError, match=r"other\.toml can't be read: no such file"):
         load({}, {}, tmp_path / "other.toml", "")
 
 
@@ -646,7 +646,7 @@ def test_a_found_file_is_a_regular_one(written: bool) -> None:
 def test_a_found_folder_or_device_is_refused() -> None:
     """Whatever has the file's name, there is a sentence about it."""
     Path("siproster.toml").mkdir()
-    assert "siproster.toml can't be read: Is a directory" in refusal()
+    assert "siproster.toml can't be read: is a directory" in refusal()
     Path("siproster.toml").rmdir()
     Path("siproster.toml").symlink_to("/dev/zero")
     assert "is not a regular file" in refusal()

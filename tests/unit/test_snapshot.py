@@ -149,7 +149,7 @@ def test_json_that_is_no_header(file: Path, text: str) -> None:
 
 def test_a_file_that_is_not_there(file: Path) -> None:
     """Said in a sentence."""
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="no such file"):
         Snapshot(file)
 
 

@@ -15,6 +15,7 @@ from worker.commands.waiting import Narrator
 from worker.importing.owners import alive, owner
 from worker.ledger import shown
 from worker.model import Wait, WaitKind
+from worker.states import Reason, Why
 from worker.waits import Outage, Waits, over, span, worded
 
 DAY = 86_400.0
@@ -253,7 +254,7 @@ def test_what_is_given_up_is_not_called_back() -> None:
 
 def cause(key: object, **more: object) -> Cause:
     """A cause that is of no further interest."""
-    return Cause(key, WaitKind.SERVICE, "why", f"unavailable: {key}", **more)  # type: ignore[arg-type]
+    return Cause(key, WaitKind.SERVICE, "why", Why(Reason.UNAVAILABLE, str(key)), **more)  # type: ignore[arg-type]
 
 
 def test_patience_is_of_each_cause_whatever_others_do() -> None:

@@ -12,6 +12,7 @@ from worker.codes import Cure
 from worker.importing.owners import alive
 from worker.ledger import UNCONFIRMED, shown
 from worker.model import JobState, OnExisting, Status
+from worker.states import Reason
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
 """States in which a retry takes what is not in place."""
@@ -78,9 +79,17 @@ def next_step(summary: Mapping[str, Any]) -> str:
 
 def of_stop(summary: Mapping[str, Any]) -> str:
     """Return what to do about the reason why a job stopped; empty: it didn't stop, or nothing is known."""
-    reason = summary["why"].partition(":")[0]
-    found = codes.of_reason(reason) if summary["state"] == JobState.STOPPED else None
+    found = codes.of_reason(summary["reason"]) if summary["state"] == JobState.STOPPED else None
     return found.advice if found else ""
+
+
+def a_code(summary: Mapping[str, Any]) -> str:
+    """Return the most frequent code of the rows that are not in place; empty: they have none."""
+    joined: Counter[str] = Counter()
+    for status, rows in summary["codes"].items():
+        if not Status(status).in_place:
+            joined.update(rows)
+    return next(iter(counted(joined)), "")
 
 
 def undo_word(summary: Mapping[str, Any]) -> str:
@@ -109,7 +118,7 @@ def _command(summary: Mapping[str, Any], cure: Cure) -> str:
     """Return the command of a cure. What the job has just done is not advised again."""
     retry = f"siproster retry {summary['job']}"
     policy = summary["options"].get("on_existing")
-    blocked = summary["why"].startswith("exists:")  # by --on-existing fail, as a retry like it would be
+    blocked = summary["reason"] == Reason.EXISTS  # by --on-existing fail, as a retry like it would be
     match cure:
         case Cure.CORRECT:
             return f"once corrected: {retry} --corrections {summary['files']['failed']}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from worker.importing.sweep import free_the_dead
 from worker.ledger import shown
 from worker.model import Job, JobState, OnExisting, Options
 from worker.roster import Roster
+from worker.states import Reason, Why
 
 _MAX_FAILED = click.option(
     "--max-failed",
@@ -67,7 +67,7 @@ _NOT_AFTER = click.option(
 @yes_option
 @json_option
 @settings_options
-def retry(job_id: str, **given: Any) -> None:
+def retry(job_id: str, **given: Any) -> int:
     """Retry the rows of JOB that are not in place, as a new job.
 
     Rows that are in place are never sent again. Corrections are read from the roster's own columns of
@@ -94,7 +94,7 @@ def retry(job_id: str, **given: Any) -> None:
         outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
         begin(session, job)
         run(session, job, rows, yes=given["yes"])
-    finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+    return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
 @click.command("resume")
@@ -106,7 +106,7 @@ def retry(job_id: str, **given: Any) -> None:
 @yes_option
 @json_option
 @settings_options
-def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> None:
+def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> int:
     """Resume JOB, which was interrupted, paused or stopped.
 
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
@@ -114,11 +114,11 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_plan_or_undone(session, job)
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
         say(f"job {job_id} is done; there is nothing left to resume")
-        sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+        return watch.tell_end(session, job_id, results, as_json=as_json)
     if job.state is JobState.CANCELLED:
         raise Conflict(f"job {job_id} was cancelled", f"run the rest with: siproster retry {job_id}")
     session.station.check(job)
@@ -126,7 +126,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {shown(_writer(session, job))}",
+            f"job {job_id} is being worked on by {shown(session.ledger.jobs.holder_of(job))}",
             f"let it end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not session.settings.broker:
@@ -140,7 +140,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     else:
         session.ledger.chunks.wake(job_id)
         session.ledger.jobs.start(job_id)
-    finish(session, job_id, detach=detach, as_json=as_json)
+    return finish(session, job_id, detach=detach, as_json=as_json)
 
 
 @click.command("cancel")
@@ -152,7 +152,7 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)
-    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {person()}"):
+    if not session.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
         raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
     what = "nothing of it was sent" if job.saved else f"run the rest with: siproster retry {job_id}"
     say(f"job {job_id} is cancelled; {what}")
@@ -201,7 +201,7 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     """The job's options with other bounds; one that stopped it would stop it again at once."""
-    stopped_by = job.why.partition(":")[0]
+    stopped_by = job.why.reason if job.why else ""
     kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
     said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
     return replace(
@@ -212,14 +212,9 @@ def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     )
 
 
-def _writer(session: Session, job: Job) -> str:
-    writer = session.ledger.jobs.writer(job.host, job.account)
-    return writer.owner if writer and writer.job == job.id else ""
-
-
 def _somebody_works_on(session: Session, job: Job) -> bool:
     """Whether the process that writes for this job may still be there."""
-    return alive(_writer(session, job))
+    return alive(session.ledger.jobs.holder_of(job))
 
 
 def _take_over(session: Session, job: Job) -> None:
@@ -247,9 +242,8 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """The command died while it read the roster: nothing was sent, so it is read once more."""
     if job.parent:
         # Over, so that its account is free for the job that takes its place.
-        session.ledger.jobs.stop(
-            job.id, JobState.CANCELLED, "cancelled: its roster was never read to the end"
-        )
+        why = Why(Reason.CANCELLED, "its roster was never read to the end")
+        session.ledger.jobs.stop(job.id, why)
         saved = session.ledger.jobs.get(job.parent).saved
         again = f"import --plan {job.parent}" if saved else f"retry {job.parent}"
         raise Conflict(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,7 +61,7 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 @json_option
 @settings_options
 @click.pass_context
-def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
+def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
     """Place a test call to USER (a name, or user@domain) and report its outcome.
 
     A call costs money, so the user is looked up, and you are asked to confirm. Only a registered phone can
@@ -73,17 +72,16 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
     given = from_file(ctx, given, {name: file[known] for name, known in _IN_FILE.items() if known in file})
     _check_user(given["user"])
     if given["platform"]:
-        _tell_platform(session, given, as_json=as_json)
-        return
+        return _tell_platform(session, given, as_json=as_json)
     if given["resolver"] and not given["check_phone"]:
         raise UsageError("--resolver goes with --for or --check-phone", "a call looks nothing up in DNS")
     if given["registrar"] and not given["check_phone"]:
         raise UsageError("--registrar goes with --check-phone", "the call itself is Bandwidth's to route")
-    _call(session, given, yes=yes, as_json=as_json)
+    return _call(session, given, yes=yes, as_json=as_json)
 
 
-def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> None:
-    """Place the call, once all that can be wrong here is found out and the user is there."""
+def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> int:
+    """Place the call, once all that can be wrong here is found out and the user is there; the exit code."""
     _check_given(given)
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
@@ -106,7 +104,7 @@ def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: boo
         say(f"reading what becomes of it, at most {given['wait']:g} s")
         fate = follow(calls, call_id, given["wait"], tell=lambda state: say(f"  {visible(state)}"))
     _tell(call_id, order, fate, as_json=as_json)
-    sys.exit(fate.exit_code)
+    return fate.exit_code
 
 
 def _tell(call_id: str, order: Order, fate: Fate, *, as_json: bool) -> None:
@@ -117,7 +115,7 @@ def _tell(call_id: str, order: Order, fate: Fate, *, as_json: bool) -> None:
     on_stdout().print(Text(f"Call {call_id}: {visible(fate.text)}"), soft_wrap=True)
 
 
-def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> None:
+def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> int:
     number = _number(given["number"]) if given["number"] else ""
     answer_url = _url(given["answer_url"]) if given["answer_url"] else ""
     check_address(given["resolver"])
@@ -133,7 +131,7 @@ def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool)
         on_stdout().print(table)
     if edge.trouble:
         say(f"warning: {edge.trouble.message}; {edge.trouble.hint}", "yellow")
-    sys.exit(edge.exit_code)
+    return edge.exit_code
 
 
 def _realm(session: Session, ref: str) -> Realm:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -109,7 +108,7 @@ def show(
 def delete(
     users: tuple[str, ...], file: str, statuses: tuple[str, ...], domain: str, family: str, realm: str,
     yes: bool, as_json: bool, **given: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Delete users, who can then no longer register.
 
     Asks first. Exit code 0: all were deleted; 10: some were not found or could not be deleted.
@@ -129,7 +128,7 @@ def delete(
     say(removal.summary)
     if removal.ended_by:
         raise removal.ended_by
-    sys.exit(0 if removal.all_deleted else 10)
+    return 0 if removal.all_deleted else 10
 
 
 def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], Callable[[Stored], bool]]:

@@ -25,6 +25,7 @@ from worker.digest import digests
 from worker.errors import SiprosterError, UsageError
 from worker.files import make_folder
 from worker.model import Options, Row
+from worker.reasons import reason_of
 from worker.register import Asking, Entry, Place, registered
 from worker.roster import open_roster
 from worker.sandbox import Options as SandboxOptions
@@ -198,7 +199,7 @@ def _lay_out(folder: Path) -> None:
         roster.chmod(0o600)
     except OSError as error:
         raise SiprosterError(
-            f"the demo's folder {folder} can't be used: {error.strerror}", "name another with --folder"
+            f"the demo's folder {folder} can't be used: {reason_of(error)}", "name another with --folder"
         ) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ class Finding:
 @click.command("doctor")
 @json_option
 @settings_options
-def doctor(as_json: bool, **given: Any) -> None:
+def doctor(as_json: bool, **given: Any) -> int:
     """Check settings, broker, ledger, key, API, realm and clock.
 
     Exits with 0, or with the code of the first problem: 2 authentication, 3 account or realm, 4 the account's
@@ -87,7 +86,7 @@ def doctor(as_json: bool, **given: Any) -> None:
         tell_json(_facts(shown, findings))
     else:
         _tell(shown, findings)
-    sys.exit(next((one.exit_code for one in findings if one.state is State.TROUBLE), 0))
+    return next((one.exit_code for one in findings if one.state is State.TROUBLE), 0)
 
 
 def _settings(session: Session) -> Iterator[Finding]:

@@ -66,7 +66,7 @@ _ALL = "all"
 @json_option
 @settings_options
 @click.pass_context
-def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> None:
+def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> int:
     """Import a ROSTER: a file, - for stdin, or a URL.
 
     The whole roster is read, validated and sealed before the first credential is sent, so exit code 6 means
@@ -80,7 +80,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
     if given["detach"] and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     if plan_:
-        carry_out(ctx, session, plan_, given)
+        return carry_out(ctx, session, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
     with roster.open_roster(str(source), options) as opened:
         tell_roster(opened)
@@ -92,7 +92,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         begin(session, job)
         run(session, job, opened, yes=given["yes"])
         then = partial(_verify, session, trial, opened, _sample(given["verify"])) if trial else _nothing
-        finish(session, job.id, detach=given["detach"], as_json=given["as_json"], then=then)
+        return finish(session, job.id, detach=given["detach"], as_json=given["as_json"], then=then)
 
 
 def _trial(given: Mapping[str, Any]) -> Trial | None:

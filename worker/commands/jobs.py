@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -125,7 +123,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 @click.option("--follow", is_flag=True, help="Keep watching until the job ends.")
 @json_option
 @settings_options
-def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
+def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     """Show the progress of JOB: counts, rate, time left."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
@@ -138,8 +136,9 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
                 screen.show(progress)
                 waits.look_once(progress.settled)
                 if interrupt.wait(_LOOK_EVERY):
-                    sys.exit(130)
+                    return 130
     _tell_status(session, job_id, waits, as_json=as_json)
+    return 0
 
 
 def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
@@ -159,8 +158,7 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
 
 def _is_held(ledger: Ledger, job: Job) -> bool:
     """Whether somebody goes on with a paused job, so that it waits, and has not been left."""
-    writer = ledger.jobs.writer(job.host, job.account)
-    return writer is not None and writer.job == job.id
+    return bool(ledger.jobs.holder_of(job))
 
 
 @click.command("report")
@@ -168,16 +166,16 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @results_option
 @json_option
 @settings_options
-def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
+def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
     """Write the result files of JOB again.
 
     Exits with the job's exit code, or with 10 if `undo` has taken rows back.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
-    folder = Path(results).absolute() if results else folder_of(job)
+    folder = folder_of(job, results)
     outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
-    sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+    return watch.tell_end(session, job_id, results, as_json=as_json)
 
 
 def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:

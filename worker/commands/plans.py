@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -62,7 +61,7 @@ _OF_THE_RUN = frozenset({
 @json_option
 @settings_options
 @click.pass_context
-def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
+def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     """Show what `import` would do with each row of a roster, without sending anything.
 
     With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in the
@@ -88,7 +87,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
         say(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
         tell_json(_facts(opened, tally, options, job))
-    sys.exit(exit_code(tally, on_change=on_change))
+    return exit_code(tally, on_change=on_change)
 
 
 def exit_code(tally: Tally, *, on_change: bool) -> int:
@@ -96,7 +95,7 @@ def exit_code(tally: Tally, *, on_change: bool) -> int:
     return 10 if tally.in_trouble or (on_change and tally.to_send) else 0
 
 
-def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> None:
+def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> int:
     """``import --plan``: exactly what was planned; what has changed since is refused, row by row."""
     refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
@@ -115,7 +114,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
     outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
     begin(session, job)
     run(session, job, rows, yes=given["yes"], hold=rows.held_to, carries_out=plan_id)
-    finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+    return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
 def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tally]:

@@ -130,7 +130,7 @@ class OfJob:
 
     def __init__(self, session: Session, job: Job, roster: RosterRows, sample: int | None) -> None:
         self._session, self._job, self._roster = session, job, roster
-        self._hosts = {key: realm.host for key, realm in session.ledger.jobs.realms(job.id).items()}
+        self._hosts = session.ledger.jobs.hosts(job.id)
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
         self.rows = in_place(session.ledger, job)
         self._sample = _Sample(sample)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,17 +98,17 @@ def finish(
     detach: bool,
     as_json: bool,
     then: Callable[[Job], int] = lambda job: 0,
-) -> None:
-    """Run a planned job to its end, and ``then`` do the rest; or leave it to the workers."""
+) -> int:
+    """Run a planned job to its end, and ``then`` do the rest; or leave it to the workers. The exit code."""
     stop_when_too_many_failed(session.ledger, session.ledger.jobs.get(job_id))
     if detach and session.ledger.jobs.state(job_id).active:
         watch.put_on_queue(session, job_id)
         say(f"queued; follow it with: siproster status {job_id} --follow")
         if as_json:
             tell_json({"job": job_id})
-        sys.exit(0)
+        return 0
     results = session.ledger.jobs.get(job_id).options.results
-    sys.exit(watch.run(session, job_id, results, as_json=as_json, then=then))
+    return watch.run(session, job_id, results, as_json=as_json, then=then)
 
 
 def tell_roster(opened: Roster) -> None:

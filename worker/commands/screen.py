@@ -100,6 +100,8 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say, *, ad
         lines = ", ".join(map(str, tally.warned_lines[code]))
         more = " …" if rows > len(tally.warned_lines[code]) else ""
         tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+    if tally.warnings:
+        tell(f"  what they mean: siproster explain {' '.join(sorted(tally.warnings))}")
 
 
 def _tell_codes(joined: Mapping[str, int], tell: Callable[..., None], *, advise: bool) -> None:
@@ -225,6 +227,8 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     written = [path for path in summary["files"].values() if Path(path).exists()]
     for path in written:
         console.print(Text(f"  {path}"), soft_wrap=True)
+    if written and (example := advice.a_code(summary)):
+        console.print(Text(f"  what a code in them means: siproster explain {example}"), soft_wrap=True)
     if not written:
         say(f"write the result files with: siproster report {summary['job']}")
 

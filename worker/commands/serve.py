@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from contextlib import closing, suppress
 from typing import Any
@@ -39,7 +38,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
               help="Log level on stderr. No level shows secrets.")  # fmt: skip
 @settings_options
-def worker(processes: int, log_level: str, **given: Any) -> None:
+def worker(processes: int, log_level: str, **given: Any) -> int:
     """Run a Celery worker for one ledger and one account, until SIGTERM.
 
     On SIGTERM or Ctrl-C it finishes the chunks it is working on. Nothing is lost if it dies.
@@ -55,7 +54,7 @@ def worker(processes: int, log_level: str, **given: Any) -> None:
     say(f"  account  {session.endpoint.account} at {session.endpoint.host}")
     say(f"  key      {session.seal.fingerprint}")
     narrator.stop()  # no thread survives the fork of the pool's processes
-    sys.exit(run_worker(make_app(session.posts), queue, processes, level))
+    return run_worker(make_app(session.posts), queue, processes, level)
 
 
 @click.command("scheduler")

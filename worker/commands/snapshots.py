@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -61,7 +60,7 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
 @csv_option
 @json_option
 @settings_options
-def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> None:
+def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> int:
     """Show what changed on the account since snapshot FILE, or between FILE and LATER.
 
     Exit code 0: nothing changed; 10: something did. Digests are never shown.
@@ -77,7 +76,7 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
         tell(_told(difference, counts), _COLUMNS, _line, as_csv=as_csv, as_json=as_json)
     said = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no difference"
     say(f"{said}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
-    sys.exit(10 if counts else 0)
+    return 10 if counts else 0
 
 
 def _later(session: Session, earlier: Snapshot, later: Path | None) -> Iterator[Stored]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from worker.importing.owners import free_dead_holder, owner
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.ledger import Progress
 from worker.model import Job
+from worker.states import Reason, Why
 
 _MEANINGS = {
     REMOVED: "made by the job, and deleted",
@@ -54,7 +54,7 @@ _IN_FLIGHT = "what they change now would not be taken back"
 def undo(
     job_id: str, rate: float | None, include_unproven: bool, results: str, yes: bool, as_json: bool,
     **given: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Undo what JOB did, except for users who have been changed since.
 
     Users that the job created are deleted; users that it changed get their old password and application back.
@@ -66,14 +66,14 @@ def undo(
     job = session.ledger.jobs.get(job_id)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)
     session.station.check(job)
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
     number = session.ledger.changes.rows(job_id)
     unproven = session.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(session, job) and not unproven:
         say(f"job {job_id} has already been undone; nothing is left to take back")
         facts = _tell(session, job, folder, as_json=as_json)
-        sys.exit(_code(facts))
+        return _code(facts)
     _ask(session, job, number, include_unproven=include_unproven, yes=yes)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
@@ -81,7 +81,8 @@ def undo(
     session.ledger.jobs.take(job, owner())
     with freed_on_failure(session, job_id):
         session.audit(job_id)
-        session.ledger.jobs.close(job_id, "undone: `undo` takes back what it did, so it can't be resumed")
+        why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
+        session.ledger.jobs.close(job_id, why)
     try:
         interrupted = _run(session, job, number, rate, include_unproven=include_unproven)
         if not interrupted:
@@ -91,14 +92,14 @@ def undo(
         facts = _tell(session, job, folder, as_json=as_json)
     if interrupted:
         say(f"interrupted; go on with: siproster undo {job_id}")
-        sys.exit(130)
+        return 130
     if facts["unproven"] and not include_unproven:
         say(
             f"{facts['unproven']:,} of those kept may be the job's own (origin_unknown); if nobody else has",
             "yellow",
         )
         say(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
-    sys.exit(_code(facts))
+    return _code(facts)
 
 
 def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +138,7 @@ def _asking_options(command: Any) -> Any:
 @json_option
 @settings_options
 @click.pass_context
-def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
+def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     """Check over SIP which users can register, using each row's password.
 
     Sends REGISTER without a Contact, so no phone is disturbed, and reports which phones are registered now.
@@ -159,7 +158,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
     else:
         proof = _of_roster(ctx, session, trial, source, given)
     tell_json(proof.facts) if given["as_json"] else tell(proof.facts)
-    sys.exit(proof.code)
+    return proof.code
 
 
 def _of_roster(
@@ -190,7 +189,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
                 f"job {job_id} keeps no password of a row that is in place",
                 f"give its roster: siproster verify {job_id} --roster FILE",
             )
-        folder = Path(given["results"]).absolute() if given["results"] else report.folder_of(job)
+        folder = report.folder_of(job, given["results"])
         outputs.refuse_overwriting(session, folder, (VERIFY,), job.source, given["roster_"])
         proof = prove(trial, OfJob(session, job, again, given["sample"]), folder)
     session.ledger.jobs.set_verified(job_id, proof.facts)

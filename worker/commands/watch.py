@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from worker import report
@@ -24,6 +23,7 @@ from worker.importing.sweep import SWEEPER, sweep
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, JobState, Status, WaitKind
 from worker.seal import Seal
+from worker.states import Reason, Why
 from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
 from worker.waits import HERE
 
@@ -38,12 +38,6 @@ _LOOK_AT_WAITS_EVERY = 0.5
 
 _ASK_FOR_WORKERS_EVERY = 3.0
 """Seconds between two questions to the broker who is there."""
-
-_STOPPED = {
-    "authentication_refused": 2, "account_not_found": 3, "not_allowed": 4, "max_failed": 11, "not_after": 11,
-}  # fmt: skip
-_PAUSED = {"throttled": 7, "interrupted": 130}
-"""The first word of ``why`` to the exit code; else 5."""
 
 
 class Interrupted(Exception):
@@ -107,22 +101,17 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
 
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
     """The result files; their folder is ``results`` or the job's own."""
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     return report.write(ledger, seal, job, folder)
 
 
 def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
     """Return how the job ended, as an exit code. A plan that waits to be carried out ends as `plan` did."""
-    reason = job.why.partition(":")[0]
     if job.state is JobState.DONE:
         return 10 if summary["not_in_place"] else 0
     if job.state is JobState.PLANNING and job.saved:
         return 10 if summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0) else 0
-    if job.state is JobState.STOPPED:
-        return _STOPPED.get(reason, 1)
-    if job.state is JobState.CANCELLED:
-        return 10
-    return _PAUSED.get(reason, 5)
+    return job.why.reason.exit_code if job.why else Reason.UNAVAILABLE.exit_code  # it is not over yet
 
 
 @contextmanager
@@ -157,26 +146,26 @@ def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> 
     job = session.ledger.jobs.get(job_id)
     app = make_app(session.posts, station)
     name = queue_name(session.ledger.identity, job.host, job.account)
-    why = "interrupted: the command that ran it was ended"
+    why = Why(Reason.INTERRUPTED, "the command that ran it was ended")
     try:
         with embedded_worker(app, name):
             try:
-                why = _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt)
+                why = _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt) or why
             finally:
                 station.stopping.set()  # what is in flight ends, nothing new starts
     finally:
         _leave(session, job_id, why)
 
 
-def _leave(session: Session, job_id: str, why: str) -> None:
+def _leave(session: Session, job_id: str, why: Why) -> None:
     """Nobody works on the job any more: others may write to the account, and it can be resumed."""
     if session.ledger.jobs.state(job_id).active:
         session.ledger.jobs.pause(job_id, why)
         session.ledger.jobs.let_go(job_id)
 
 
-def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> str:
-    """Show progress and sweep until the job is over (returns "") or its patience ends (returns why).
+def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:
+    """Show progress and sweep until the job is over (returns None) or its patience ends (returns why).
 
     Raises Interrupted when asked to end, and LedgerAway where the ledger stays away longer than patience.
     """
@@ -192,7 +181,7 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
                     if jobs.state(job_id) is JobState.DONE:
                         narrator.end()
                     screen.show(chunks.progress(job_id))
-                    return ""
+                    return None
                 with waits.trying(WaitKind.BROKER, TryLater):
                     if sweeps.beat(_SWEEP_EVERY):
                         sweep(session.ledger, queue, job_id)

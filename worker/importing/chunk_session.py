@@ -30,6 +30,7 @@ from worker.ledger import Changes, Claim, JobRealm, Ledger, Unanswered
 from worker.ledger.codec import Change, open_changes, seal_changes, seal_chunk
 from worker.model import Family, Job, JobState, Outcome, Row, Status, Stored
 from worker.seal import Seal
+from worker.states import Reason, Why
 
 LEASE = 120.0
 """Seconds that a claim holds without a sign of life: well over the deadline of one request."""
@@ -265,7 +266,7 @@ class ChunkSession:
         return Changes(rows, lambda nr: seal_changes(seal, job, seq, nr, changes))
 
 
-def why_later(later: TryLater) -> str:
+def why_later(later: TryLater) -> Why:
     """Return why a job or a chunk waits, as the ledger keeps it."""
-    code = "throttled" if isinstance(later, Throttled) else "unavailable"
-    return f"{code}: {later.message}"
+    reason = Reason.THROTTLED if isinstance(later, Throttled) else Reason.UNAVAILABLE
+    return Why(reason, later.message)

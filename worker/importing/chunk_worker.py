@@ -20,7 +20,8 @@ from worker.importing.unconfirmed import UnconfirmedLookup
 from worker.importing.update import RowUpdater
 from worker.ledger import Claim, Fenced
 from worker.ledger.codec import open_chunk
-from worker.model import Family, Job, JobState, Row
+from worker.model import Family, Job, Row
+from worker.states import Reason, Why
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,7 @@ class ChunkWorker:
         except Fenced:
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
         except SealBroken as broken:  # before anything was sent, so what was unconfirmed is so still
-            why = f"seal_broken: chunk {seq}: {broken.message}"
-            self._ledger.jobs.stop(self.job.id, JobState.STOPPED, why)
+            self._ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
             self._ledger.chunks.release(claim, 0.0, None, 0, 0)
 
     def _opened(self, claim: Claim, claimed_at: float) -> ChunkSession:
@@ -71,7 +71,7 @@ class ChunkWorker:
         except (ChunkYield, Stopping):
             session.give_back()
         except StopJob as stop:
-            self._ledger.jobs.stop(self.job.id, JobState.STOPPED, f"{stop.code}: {stop.message}")
+            self._ledger.jobs.stop(self.job.id, Why(stop.reason, stop.message))
             session.give_back()
         except TryLater as later:
             session.give_back(later)

@@ -22,6 +22,7 @@ from worker.ledger import Ledger
 from worker.ledger.codec import seal_chunk, seal_page
 from worker.model import NO_REALM, Action, Family, Job, JobState, OnExisting, Row, Stored
 from worker.seal import Seal
+from worker.states import Reason, Why
 
 _BUFFERED = 50_000
 """Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
@@ -110,11 +111,8 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
     if job.options.on_existing is OnExisting.FAIL and draft.tally.actions[Action.EXISTS]:
         others = draft.tally.actions[Action.EXISTS]
         users = "1 user is" if others == 1 else f"{others} users are"
-        why = (
-            f"exists: {users} there with another password or application, so nothing was sent"
-            " (--on-existing fail)"
-        )
-        ledger.jobs.stop(job.id, JobState.CANCELLED, why)
+        text = f"{users} there with another password or application, so nothing was sent (--on-existing fail)"
+        ledger.jobs.stop(job.id, Why(Reason.EXISTS, text))
     if ledger.jobs.state(job.id) is JobState.PLANNING:
         if draft.makes_realm:
             draft.realms.create_missing()

@@ -64,7 +64,7 @@ class SavedRows:
 
     def rows(self) -> Iterator[Row]:
         """Every row as it was planned, in the roster's order. Raises UsageError when they were shredded."""
-        hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(self.plan.id).items()}
+        hosts = self.ledger.jobs.hosts(self.plan.id)
         kept = _Kept(self.ledger, self.seal, self.plan)
         for page in self.ledger.rows.pages(self.plan.id):
             for row in open_page(self.seal, self.plan.id, page.seq, page.sealed):

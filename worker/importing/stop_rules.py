@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 from worker.ledger import Ledger
-from worker.model import Job, JobState, Options
+from worker.model import Job, Options
+from worker.states import Reason, Why
 
 
 def is_past(moment: str) -> bool:
@@ -15,7 +16,7 @@ def is_past(moment: str) -> bool:
 
 def stop_at_end_of_window(ledger: Ledger, job: Job) -> None:
     """Stop the job since ``--not-after`` has come."""
-    ledger.jobs.stop(job.id, JobState.STOPPED, f"not_after: the window ended at {job.options.not_after}")
+    ledger.jobs.stop(job.id, Why(Reason.NOT_AFTER, f"the window ended at {job.options.not_after}"))
 
 
 def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
@@ -25,8 +26,8 @@ def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
     troubled = ledger.chunks.progress(job.id).troubled
     if troubled <= failures_allowed(job.options.max_failed, ledger.jobs.get(job.id).rows):
         return False
-    why = f"max_failed: {troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
-    return ledger.jobs.stop(job.id, JobState.STOPPED, why)
+    text = f"{troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
+    return ledger.jobs.stop(job.id, Why(Reason.MAX_FAILED, text))
 
 
 def failures_allowed(max_failed: str, rows: int) -> float:

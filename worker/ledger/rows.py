@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, CursorResult, Row, bindparam, text
 
 from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.store import Store
@@ -114,8 +114,7 @@ class Rows:
     def outcomes_of(self, job: str, lines: Sequence[int]) -> dict[int, Outcome]:
         """The outcomes that the rows of these lines have so far, by line."""
         with self._store.read() as connection:
-            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines})
-            return {row.line: _outcome(row) for row in rows}
+            return _outcomes_of(connection.execute(_OF_LINES, {"job": job, "lines": lines}))
 
     def unconfirmed(self, job: str) -> dict[int, int]:
         """Lines without an outcome that were, or may have been, sent by a job that is not at work → attempts.
@@ -144,9 +143,12 @@ def unsettled_lines(connection: Connection, job: str, chunk: Row[Any]) -> list[i
 
 
 def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[int, Outcome]:
-    rows = connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last})
-    return {row.line: _outcome(row) for row in rows}
+    return _outcomes_of(connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last}))
 
 
-def _outcome(row: Row[Any]) -> Outcome:
-    return Outcome(row.line, Status(row.status), row.credential_id, row.code, row.error, row.attempts)
+def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
+    found: Sequence[Sequence[Any]] = rows.all()  # each in the order of an Outcome's fields
+    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
+
+
+_STATUSES = {status.value: status for status in Status}

@@ -125,7 +125,7 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
         try:
             return _spooled("stdin", "-", stdin or _standard_input())
         except OSError as error:
-            raise UsageError(f"standard input can't be read: {error.strerror}", "name a file") from None
+            raise UsageError(f"standard input can't be read: {reason_of(error)}", "name a file") from None
     if _url(place):
         return _from_url(place)
     return _from_path(_at_home(place))
@@ -251,7 +251,7 @@ def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
         return Spooled(name, place, stream)
     except NotKept as error:
         raise UsageError(
-            f"{place}: can't be kept in a temporary file: {error.strerror}",
+            f"{place}: can't be kept in a temporary file: {reason_of(error)}",
             "make room in the temporary folder, or name another one in TMPDIR",
         ) from None
 
@@ -280,7 +280,7 @@ def unreadable(path: str, error: OSError) -> UsageError:
         return UsageError(f"there is no file {_short(path)}", _nearest(Path(path)))
     if isinstance(error, PermissionError):
         return UsageError(f"{_short(path)} may not be read by this user", "ask for the right to read it")
-    return UsageError(f"{_short(path)} can't be read: {error.strerror}", "name another file")
+    return UsageError(f"{_short(path)} can't be read: {reason_of(error)}", "name another file")
 
 
 def _short(place: str) -> str:

@@ -15,6 +15,7 @@ import platformdirs
 from worker.errors import UsageError
 from worker.files import make_folder
 from worker.model import Endpoint
+from worker.reasons import reason_of
 from worker.settings import addresses, file, keys, trust
 from worker.settings.names import DEFAULTS, FLAGS, SECRETS
 
@@ -218,7 +219,7 @@ def _make_private(folder: Path) -> None:
         make_folder(folder)
     except OSError as error:
         raise UsageError(
-            f"the folder for the ledger can't be made: {folder}: {error.strerror}",
+            f"the folder for the ledger can't be made: {folder}: {reason_of(error)}",
             "set XDG_STATE_HOME or HOME to a folder of yours, "
             "or SIPROSTER_LEDGER to sqlite:////another/place.sqlite",
         ) from None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from worker.errors import UsageError
 from worker.files import open_found
+from worker.reasons import reason_of
 from worker.settings import addresses
 from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
 
@@ -50,7 +51,7 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
         document, exposed = _document(path, trusted)
     except FileNotFoundError as error:
         if config:
-            raise UsageError(f"{path} can't be read: {error.strerror}") from None
+            raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
         if profile:
             raise UsageError(
                 f"--profile {profile} needs a {NAME} in the working folder", "or name one with --config FILE"
@@ -85,7 +86,7 @@ def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], 
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}") from None
+        raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
     except RecursionError:

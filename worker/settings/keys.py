@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worker.errors import UsageError
 from worker.files import open_found, whole_file
+from worker.reasons import reason_of
 
 _LONGEST = 1 << 16
 """Bytes."""
@@ -51,7 +52,7 @@ def beside(ledger: Path, new_key: Callable[[], str], sealed_with: Callable[[], S
     except UnicodeDecodeError:
         raise UsageError(f"{path} holds no key", "put back the one that was there") from None
     except OSError as error:
-        raise UsageError(f"the sealing key can't be used: {path}: {error.strerror}") from None
+        raise UsageError(f"the sealing key can't be used: {path}: {reason_of(error)}") from None
 
 
 def _refuse_another_key(path: Path, used: Sequence[str]) -> None:

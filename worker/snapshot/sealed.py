@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from worker.errors import LedgerError, SiprosterError, UsageError
 from worker.files import whole_file
 from worker.model import Family, Stored
+from worker.reasons import reason_of
 from worker.seal import Seal
 
 FORMAT = "siproster snapshot 1"
@@ -98,7 +99,7 @@ class Snapshot:
             with self.path.open("rb") as file:
                 yield file
         except OSError as error:
-            raise UsageError(f"{self.path} can't be read: {error.strerror}") from None
+            raise UsageError(f"{self.path} can't be read: {reason_of(error)}") from None
 
     def _read_facts(self) -> Facts:
         try:
@@ -163,5 +164,5 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         raise _exists(path) from None
     except OSError as error:
         if not begun:
-            raise UsageError(f"{path} can't be written: {error.strerror}", "name another folder") from None
-        raise SiprosterError(f"{path} can't be written to its end: {error.strerror}") from None
+            raise UsageError(f"{path} can't be written: {reason_of(error)}", "name another folder") from None
+        raise SiprosterError(f"{path} can't be written to its end: {reason_of(error)}") from None
