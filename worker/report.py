@@ -105,7 +105,7 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
     hosts = ledger.jobs.hosts(job.id)
     with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns]) as write:
         for page in ledger.rows.pages(job.id):
-            results = ledger.undoing.results(job.id, page.first_line, page.last_line)
+            results = ledger.undone.results(job.id, page.first_line, page.last_line)
             rows = page_values(seal, job.id, page.seq, page.sealed) if results else iter(())
             for line, user, domain, key, _realm, _application, cells in rows:
                 if one := results.get(line):
@@ -206,7 +206,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
 def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
     """Return how many rows are not in place now: what ``undo`` took back is in place no more."""
     never = sum(rows for status, rows in counts.items() if not status.in_place)
-    return never + ledger.undoing.reversed(job.id)
+    return never + ledger.undone.reversed(job.id)
 
 
 def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
@@ -215,13 +215,13 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     ``undo_state``: None, ``partly`` (interrupted, at work, or some rows failed) or ``done``. ``undo_by``: the
     process that is undoing it.
     """
-    counts = ledger.undoing.counts(job.id)
+    counts = ledger.undone.counts(job.id)
     done = sum(counts.values())
     state = "done" if job.undone and not counts.get("failed") else "partly"
     return {
         "undo": counts or None,
         "undo_state": state if counts or job.undone else None,
-        "undo_rows": max(ledger.undoing.rows(job.id), done) if counts else None,
+        "undo_rows": max(ledger.changes.rows(job.id), done) if counts else None,
         "undo_by": (ledger.jobs.holder_of(job) or None) if counts and not job.undone else None,
     }
 

@@ -252,7 +252,7 @@ class Run:
                     self.account.show_all()
             except SiprosterError:
                 continue
-            if not self.ledger.undoing.counts(job.id).get("failed"):
+            if not self.ledger.undone.counts(job.id).get("failed"):
                 break
         self.account.temper = temper
 

@@ -248,7 +248,7 @@ def test_a_frozen_worker_wakes_before_its_change(fleet: Fleet) -> None:
     assert fleet.finish(job) == {"updated": 2}
     until(lambda: sleeper.said("was taken over by another worker"))
     assert puts(fleet.sandbox) == {"ext0": 1, "ext1": 1}
-    assert fleet.ledger.undoing.rows(job) == 2
+    assert fleet.ledger.changes.rows(job) == 2
     assert taken_back(fleet.program, fleet.sandbox, job, before) == {"restored": 2}
 
 

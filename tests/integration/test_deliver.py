@@ -509,7 +509,7 @@ class DeadlyExecutor(ThreadPoolExecutor):
     """Kills its process when it gets a certain row to work on."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if any(row.user == "user6" for row in args[-1]):
+        if any(row.user == "user6" for row in (args[-1] if args else ())):
             raise Died
         return super().submit(fn, *args, **kwargs)
 

@@ -32,7 +32,7 @@ def claimed(ledger: Ledger, job: Job, seq: int = 0) -> Claim:
 
 def backwards(ledger: Ledger, job: Job) -> list[tuple[int, int, bytes]]:
     """All deeds, as they would be undone."""
-    return [(key.chunk, key.nr, sealed) for key, sealed in ledger.undoing.backwards(job.id)]
+    return [(key.chunk, key.nr, sealed) for key, sealed in ledger.changes.backwards(job.id)]
 
 
 # Changes
@@ -47,10 +47,10 @@ def test_deeds_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
     ledger.chunks.record(first, [Outcome(2, Status.CREATED)], 60, sealed_as("c"))
     ledger.chunks.record(first, [Outcome(3, Status.FAILED)], 60)
     assert backwards(other_ledger, job) == [(1, 0, b"b/0"), (0, 1, b"c/1"), (0, 0, b"a/0")]
-    of_first = [(key.nr, sealed) for key, sealed in ledger.undoing.of_chunk(job.id, 0)]
+    of_first = [(key.nr, sealed) for key, sealed in ledger.changes.of_chunk(job.id, 0)]
     assert of_first == [(0, b"a/0"), (1, b"c/1")]
-    assert ledger.undoing.rows(job.id) == 4
-    assert ledger.undoing.rows(make_job().id) == 0
+    assert ledger.changes.rows(job.id) == 4
+    assert ledger.changes.rows(make_job().id) == 0
 
 
 @pytest.mark.parametrize("how", ["intend", "record"])
@@ -118,7 +118,7 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
     ledger.chunks.split(claim, b"kept", [4, 5], lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
     ledger.chunks.split(claim, b"kept", [3], lambda seq: b"moved")
     assert backwards(ledger, job) == [(1, 0, b"begun 1"), (0, 0, b"a/0")]
-    assert ledger.undoing.rows(job.id) == 1
+    assert ledger.changes.rows(job.id) == 1
     moved = claimed(ledger, job, 1)
     ledger.chunks.record_before_image(moved, 60, sealed_as("b"))
     assert backwards(ledger, job)[0] == (1, 1, b"b/1")
@@ -130,18 +130,18 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
 def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger) -> None:
     """The later word counts; what failed is not over, everything else is."""
     job = start_job(ledger, ROWS)
-    assert not ledger.undoing.begun(job.id)
-    ledger.undoing.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
-    ledger.undoing.record(job.id, [Undone(4, "kept", "digest_differs", "somebody"), Undone(5, "failed")])
-    assert other_ledger.undoing.begun(job.id)
-    assert other_ledger.undoing.results_of(job.id, [2, 4, 99]).keys() == {2, 4}
-    assert ledger.undoing.counts(job.id) == {"removed": 1, "failed": 2, "kept": 1}
-    ledger.undoing.record(job.id, [Undone(3, "restored")])
-    assert other_ledger.undoing.results(job.id, 3, 4) == {
+    assert not ledger.undone.begun(job.id)
+    ledger.undone.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
+    ledger.undone.record(job.id, [Undone(4, "kept", "digest_differs", "somebody"), Undone(5, "failed")])
+    assert other_ledger.undone.begun(job.id)
+    assert other_ledger.undone.results_of(job.id, [2, 4, 99]).keys() == {2, 4}
+    assert ledger.undone.counts(job.id) == {"removed": 1, "failed": 2, "kept": 1}
+    ledger.undone.record(job.id, [Undone(3, "restored")])
+    assert other_ledger.undone.results(job.id, 3, 4) == {
         3: Undone(3, "restored"),
         4: Undone(4, "kept", "digest_differs", "somebody"),
     }
-    assert not ledger.undoing.begun(make_job().id)
+    assert not ledger.undone.begun(make_job().id)
 
 
 def test_what_is_in_doubt(ledger: Ledger) -> None:
@@ -156,7 +156,7 @@ def test_what_is_in_doubt(ledger: Ledger) -> None:
     ledger.chunks.end(ended, b"left", 60, 0, 0)
     ledger.chunks.record(settled, [Outcome(line, Status.FAILED) for line in (40, 41, 42)], 60)
     ledger.chunks.end(settled, b"left", 60, 0, 0)
-    found = {one.chunk: one for one in ledger.undoing.doubtful(job.id)}
+    found = {one.seq: one for one in ledger.changes.unconfirmed(job.id)}
     assert list(found) == [2, 1, 0]
     lines = {seq: [line for line in range(10, 60) if one.holds(line)] for seq, one in found.items()}
     assert lines[1] == [21]
@@ -170,14 +170,14 @@ def test_what_can_not_be_proven(ledger: Ledger) -> None:
     codes = ["origin_unknown", "", "case_differs;origin_unknown", "digest_differs"]
     outcomes = [Outcome(line, Status.UNCHANGED, code=code) for line, code in enumerate(codes, 2)]
     ledger.chunks.record(claimed(ledger, job), outcomes, 60)
-    ledger.undoing.record(job.id, [Undone(2, "removed")])
+    ledger.undone.record(job.id, [Undone(2, "removed")])
     for _ in range(2):
-        ledger.undoing.keep_rest(job.id, "nobody knows")
-    assert ledger.undoing.results(job.id, 0, 99) == {
+        ledger.undone.keep_rest(job.id, "nobody knows")
+    assert ledger.undone.results(job.id, 0, 99) == {
         2: Undone(2, "removed"),
         4: Undone(4, "kept", "origin_unknown", "nobody knows"),
     }
-    assert ledger.undoing.unproven(job.id) == 1
+    assert ledger.undone.unproven(job.id) == 1
 
 
 def test_forgotten_with_the_job(ledger: Ledger) -> None:
@@ -186,7 +186,7 @@ def test_forgotten_with_the_job(ledger: Ledger) -> None:
     for number in range(2):
         job = start_job(ledger, ROWS)
         ledger.chunks.record_before_image(claimed(ledger, job), 60, sealed_as(f"job {number}"))
-        ledger.undoing.record(job.id, [Undone(2, "removed")])
+        ledger.undone.record(job.id, [Undone(2, "removed")])
         ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
         jobs.append(job)
     ledger.jobs.forget(jobs[0].id)

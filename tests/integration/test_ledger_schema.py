@@ -96,7 +96,7 @@ def test_an_earlier_ledger_goes_on(ledger_url: str) -> None:
         assert (ledger.identity, ledger.store.check()) == ("the-same", len(MIGRATIONS))
         kept = ledger.jobs.get(job.id)
         assert (kept.options, kept.requests, kept.retries, kept.absent) == (job.options, 7, 1, None)
-        assert (kept.saved, kept.carried_out_by, ledger.undoing.rows(job.id)) == (None, "", 0)
+        assert (kept.saved, kept.carried_out_by, ledger.changes.rows(job.id)) == (None, "", 0)
         with process(ledger, kept, api) as worker:
             worker.deliver()
         assert told(ledger, job) == dict.fromkeys((2, 3, 4), (Status.CREATED, ""))

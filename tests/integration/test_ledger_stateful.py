@@ -398,12 +398,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def every_deed_is_kept(self) -> None:
         """Those of workers that held their chunk, sealed for their own place, and no others."""
-        kept = [(key, json.loads(sealed)) for key, sealed in self.ledger.undoing.backwards(self.job.id)]
+        kept = [(key, json.loads(sealed)) for key, sealed in self.ledger.changes.backwards(self.job.id)]
         assert all([key.chunk, key.nr] == place[:2] for key, place in kept)
         assert sorted(lines for _, (_, _, lines) in kept) == sorted(self.deeds)
         places = [(key.chunk, key.nr) for key, _ in kept]
         assert places == sorted(set(places), reverse=True)
-        assert self.ledger.undoing.rows(self.job.id) == sum(map(len, self.deeds))
+        assert self.ledger.changes.rows(self.job.id) == sum(map(len, self.deeds))
 
     @invariant()
     def counters_are_sums(self) -> None:

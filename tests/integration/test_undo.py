@@ -52,7 +52,7 @@ def undo(ledger: Ledger, job: Job, api: Registrar, **more: Any) -> Results:
 
 def results_of(ledger: Ledger, job: Job) -> Results:
     """What is kept of an undoing."""
-    found = ledger.undoing.results(job.id, 0, 10_000)
+    found = ledger.undone.results(job.id, 0, 10_000)
     return {line: (one.result, one.code) for line, one in found.items()}
 
 
@@ -84,7 +84,7 @@ def test_everything_is_as_before(ledger: Ledger, family: Family) -> None:
     assert api.deletions == ["user7", "user6", "user5"]
     assert api.puts[3:] == ["user4", "user3", "user2"]
     assert permits == [30.0] * 6
-    assert ledger.undoing.counts(job.id) == {"restored": 3, "removed": 3}
+    assert ledger.undone.counts(job.id) == {"restored": 3, "removed": 3}
 
 
 @pytest.mark.parametrize("had", ["", OTHER_APP])
@@ -247,7 +247,7 @@ def test_what_can_not_be_proven_is_kept(ledger: Ledger, *, looked: bool) -> None
     assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
     asked = len(api.looks)
     assert undo(ledger, job, api) == dict.fromkeys((2, 3), UNPROVEN)
-    assert (len(api.stored), len(api.looks), ledger.undoing.unproven(job.id)) == (2, asked, 2)
+    assert (len(api.stored), len(api.looks), ledger.undone.unproven(job.id)) == (2, asked, 2)
     expected = REMOVED if looked else UNPROVEN
     assert undo(ledger, job, api, include_unproven=True) == dict.fromkeys((2, 3), expected)
     assert len(api.stored) == (0 if looked else 2)

@@ -157,6 +157,15 @@ class Service:
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
         return None
 
+    def realms(self) -> list[Realm]:
+        return []
+
+    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]:
+        return iter(())
+
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
+        return stored
+
     def read(self, *_: object) -> Stored | None:
         return None
 

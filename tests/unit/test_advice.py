@@ -167,7 +167,7 @@ def test_a_plans_codes_stand_under_their_action() -> None:
 
 def undone(ledger: Ledger, job: Job, *results: str) -> None:
     """Undoing has come so far."""
-    ledger.undoing.record(job.id, [Undone(line, result) for line, result in enumerate(results, 2)])
+    ledger.undone.record(job.id, [Undone(line, result) for line, result in enumerate(results, 2)])
 
 
 def test_an_interrupted_undo_is_told(ledger: Ledger) -> None:

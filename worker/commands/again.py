@@ -197,7 +197,7 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
         raise Conflict(f"plan {job.id} was cancelled; nothing was sent", "plan the roster again")
     if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
-    if session.ledger.undoing.begun(job.id):
+    if session.ledger.undone.begun(job.id):
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
 
 

@@ -68,8 +68,8 @@ def undo(
     session.station.check(job)
     folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
-    number = session.ledger.undoing.rows(job_id)
-    unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0
+    number = session.ledger.changes.rows(job_id)
+    unproven = session.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(session, job) and not unproven:
         say(f"job {job_id} has already been undone; there is nothing left to undo")
         facts = _tell(session, job, folder, as_json=as_json)
@@ -122,24 +122,24 @@ def _code(facts: dict[str, Any]) -> int:
 
 
 def _all_undone(session: Session, job: Job) -> bool:
-    """Whether an earlier undoing came to its end, and nothing of it failed."""
-    return job.undone is not None and not session.ledger.undoing.counts(job.id).get(FAILED)
+    """Return whether an earlier undo came to its end, and nothing of it failed."""
+    return job.undone is not None and not session.ledger.undone.counts(job.id).get(FAILED)
 
 
 def _run(session: Session, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
     """Undo what is left; whether somebody ended it early."""
     options = replace(job.options, rate=rate or job.options.rate)
     screen = ProgressScreen()
-    done = sum(session.ledger.undoing.counts(job.id).values())
+    done = sum(session.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
         session.station.stopping = interrupt
-        undoing = Undo(
+        work = Undo(
             session.ledger, session.seal, session.station.api(options), job,
             permit=Hold(session.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
             include_unproven=include_unproven,
         )  # fmt: skip
         try:
-            for rows in undoing.run():
+            for rows in work.run():
                 done += rows
                 screen.show(Progress(max(number, done), done, 0))
         except TryLater:
@@ -151,10 +151,10 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
 def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
     """Write what became of each row, and say it in numbers."""
     path = report.write_undone(session.ledger, session.seal, job, folder)
-    counts = session.ledger.undoing.counts(job.id)
+    counts = session.ledger.undone.counts(job.id)
     facts = {
         "job": job.id, "account": job.account, "counts": counts,
-        "unproven": session.ledger.undoing.unproven(job.id), "files": {"undo": str(path)},
+        "unproven": session.ledger.undone.unproven(job.id), "files": {"undo": str(path)},
     }  # fmt: skip
     if as_json:
         tell_json(facts)
@@ -168,7 +168,7 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
 def _tell_others(session: Session, job: Job) -> None:
     """What else belongs to it, and is not undone with it."""
     for child in session.ledger.jobs.children(job.id):
-        if session.ledger.undoing.rows(child):
+        if session.ledger.changes.rows(child):
             say(f"  job {child} ran some of its rows again; undo that one first:", "yellow")
             say(f"    siproster undo {child}", "yellow")
     if job.options.create_realm:

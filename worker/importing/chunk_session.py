@@ -212,7 +212,7 @@ class ChunkSession:
         if not any(row.stored for row in self.rows):
             return []
         job, seq, seal = self.job.id, self.claim.seq, self._process.seal
-        sealed = self._ledger.undoing.of_chunk(job, seq)
+        sealed = self._ledger.changes.of_chunk(job, seq)
         return [
             change
             for key, part in sealed

@@ -16,6 +16,7 @@ from worker.failpoints import hit
 from worker.importing.chunk_session import LEASE, ChunkSession, ChunkYield, WorkerProcess, why_later
 from worker.importing.create import BatchCreator
 from worker.importing.poison import WatchedSource, isolate_poison
+from worker.importing.unconfirmed import UnconfirmedLookup
 from worker.importing.update import RowUpdater
 from worker.ledger import Claim, Fenced
 from worker.ledger.codec import open_chunk
@@ -36,6 +37,7 @@ class ChunkWorker:
         self._process = process
         self._ledger = process.ledger
         self._realms = process.ledger.jobs.realms(job.id)
+        self._lookup = UnconfirmedLookup(job, process)
 
     def work_on(self, seq: int) -> None:
         """Work on one chunk. Safe to be called for any chunk at any time, any number of times."""
@@ -106,10 +108,7 @@ class ChunkWorker:
 
     def _batches(self, session: ChunkSession) -> Iterator[tuple[Send, Sequence[Row]]]:
         """Rows to be asked about first, then those to be created, then those to be updated."""
-        api = self._process.api
-        if session.claim.suspect:
-            api = WatchedSource(api, partial(self._ledger.chunks.set_waiting_on_service, session.claim))
-        creator, updater = BatchCreator(session, api), RowUpdater(session, api)
+        creator, updater = self._senders(session)
         rows = session.open_rows()
         updates = [row for row in rows if row.stored]
         creates = [row for row in rows if not row.stored]
@@ -119,6 +118,15 @@ class ChunkWorker:
         yield from ((creator.look_up_and_create, cut) for cut in self._cut(unconfirmed, size))
         yield from ((creator.create, cut) for cut in self._cut(fresh, size))
         yield from ((updater.update, cut) for cut in self._cut(updates, size))
+
+    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater]:
+        """Return what creates rows and what updates them; of a suspect chunk the ledger hears each wait."""
+        api = self._process.api
+        if not session.claim.suspect:
+            return BatchCreator(session, api, self._lookup.of(session, api)), RowUpdater(session, api)
+        watched = WatchedSource(api, partial(self._ledger.chunks.set_waiting_on_service, session.claim))
+        lookup = self._lookup.of(session, watched, watched.waiting)
+        return BatchCreator(session, watched, lookup), RowUpdater(session, watched)
 
     def _cut(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         """Cut rows into batches; with the realm family each goes to one realm only."""

@@ -24,6 +24,7 @@ from worker.failpoints import hit
 from worker.importing.chunk_session import Session
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, fill_digests, wanted
 from worker.importing.service import CredentialSource
+from worker.importing.unconfirmed import Found, Lookup, SingleLookup
 from worker.model import Answer, Echo, EntryError, Outcome, Realm, Row, Status, Stored, WaitKind
 from worker.waits import HERE
 
@@ -42,7 +43,10 @@ _LOST_IN_A_ROW = 2
 class BatchCreator:
     """Creates rows of one claimed chunk. Shared by threads."""
 
-    def __init__(self, session: Session, api: CredentialSource) -> None:
+    def __init__(self, session: Session, api: CredentialSource, lookup: Lookup | None = None) -> None:
+        """``lookup`` finds unconfirmed rows; by default one after the other."""
+        self._singly = SingleLookup(session, api)
+        self._lookup = lookup or self._singly
         self._session = session
         self._api = api
         self._family = session.family
@@ -80,7 +84,7 @@ class BatchCreator:
 
     def look_up_and_create(self, rows: Sequence[Row]) -> None:
         """Look up rows that an earlier claim may have sent, and create those that aren't there."""
-        if absent := self._look_up_all(rows):
+        if absent := self._look_up_all(rows, earlier=True):
             self.create(absent)
 
     def _not_settled(self, rows: Sequence[Row], lost: int, error: SiprosterError) -> None:
@@ -101,21 +105,24 @@ class BatchCreator:
         if absent:
             self.create(absent, lost)
 
-    def _look_up_all(self, rows: Sequence[Row]) -> list[Row]:
-        """Record outcomes for the rows that the service has, and return the others."""
-        absent, found = [], []
+    def _look_up_all(self, rows: Sequence[Row], *, earlier: bool = False) -> list[Row]:
+        """Record outcomes for the rows that the service has, and return the others.
+
+        ``earlier``: an earlier claim may have sent them, and this one has not.
+        """
+        absent, found = set(), []
         asked = "a row" if len(rows) == 1 else f"{len(rows)} rows"
         with HERE.entered(WaitKind.ASKING, f"{asked} whose answer was lost"):
             try:
-                for row in rows:
-                    outcome = self._look_up(row, sent=True)
+                for row, stored in self._lookup.find(rows, earlier=earlier):
+                    outcome = self._shown(row, stored, sent=True)
                     if outcome is None:
-                        absent.append(row)
+                        absent.add(row.line)
                     else:
                         found.append(outcome)
             finally:
                 self._session.record(found)
-        return absent
+        return [row for row in rows if row.line in absent]
 
     def _split(self, rows: Sequence[Row], refusal: ListRefused) -> None:
         """Send a list that was refused in parts; a row alone, or a whole realm, has the list's refusal."""
@@ -241,13 +248,18 @@ class BatchCreator:
         return self._outcome(row, Status.UNCHANGED, credential_id=stored.id)
 
     def _look_up(self, row: Row, *, sent: bool, expected: bool = False) -> Outcome | None:
-        """Return the row's outcome by what the service has under its name; None: nothing.
+        """Return the row's outcome by what the service has under its name; None: nothing."""
+        return self._shown(row, self._singly.one(row, expected=expected), sent=sent)
+
+    def _shown(self, row: Row, found: Found, *, sent: bool) -> Outcome | None:
+        """Return the row's outcome by what a look-up found; None: nothing.
 
         A row that can't even be looked up has that as its outcome: it must not keep its chunk from ending.
         """
         try:
-            stored = self._api.find(self._family, self._realm_of(row), row.composite, expected=expected)
-            return self._compared(row, stored, sent=sent) if stored else None
+            if isinstance(found, Exception):
+                raise found
+            return self._compared(row, found, sent=sent) if found else None
         except Refused as refusal:
             text = f"sent, and the service refuses to be asked for it: {refusal.text}"
             return self._outcome(row, Status.UNKNOWN, refusal.code or "refused", text)

@@ -52,12 +52,12 @@ class WatchedSource:
 
     def create(self, family: Family, realm: Realm, batch: Sequence[Row], permit: Permit) -> Answer:
         """Do as the service does."""
-        with self._waiting():
+        with self.waiting():
             return self._api.create(family, realm, batch, permit)
 
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
         """Do as the service does."""
-        with self._waiting():
+        with self.waiting():
             return self._api.find(family, realm, composite, expected=expected)
 
     def read(
@@ -68,7 +68,7 @@ class WatchedSource:
         written: Callable[[Stored | None], bool] | None = None,
     ) -> Stored | None:
         """Do as the service does."""
-        with self._waiting():
+        with self.waiting():
             return self._api.read(family, realm, stored, written)
 
     def update(
@@ -82,11 +82,12 @@ class WatchedSource:
         clear: bool = False,
     ) -> None:
         """Do as the service does."""
-        with self._waiting():
+        with self.waiting():
             self._api.update(family, realm, stored, credential, permit, clear=clear)
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def waiting(self) -> Iterator[None]:
+        """Tell the ledger that the worker waits for the service, for the length of a block."""
         self._set_waiting(True)
         try:
             yield

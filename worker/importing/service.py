@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from worker.model import Answer, Credential, Family, Realm, Row, Stored
@@ -21,6 +21,14 @@ class CredentialSource(Protocol):
     ) -> Stored | None: ...
 
 
+class ListSource(Protocol):
+    """Lists credentials, and counts them by realm."""
+
+    def realms(self) -> list[Realm]: ...
+    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]: ...
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored: ...
+
+
 class UpdateSource(Protocol):
     """Reads and updates one credential."""
 
@@ -35,5 +43,5 @@ class UpdateSource(Protocol):
 # fmt: on
 
 
-class Source(CredentialSource, UpdateSource, Protocol):
+class Source(CredentialSource, ListSource, UpdateSource, Protocol):
     """Everything that a chunk's work needs."""

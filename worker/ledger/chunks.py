@@ -241,7 +241,7 @@ class Chunks:
             settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
-            bytes(row.sealed or b""), _lines_of(row.doubt), settled,
+            bytes(row.sealed or b""), unconfirmed_lines(ChunkState.WAITING, row.doubt), settled,
         )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
@@ -407,8 +407,10 @@ def _add_changes(connection: Connection, claim: Claim, changes: Changes) -> None
     connection.execute(_DEEDS, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
 
 
-def _lines_of(doubt: str) -> frozenset[int] | None:
-    return None if doubt == EVERY_ROW else frozenset(json.loads(doubt or "[]"))
+def unconfirmed_lines(state: str, doubt: str) -> frozenset[int] | None:
+    """Return the lines of a chunk that may have been sent without an answer; None: any without an outcome."""
+    every = state == ChunkState.CLAIMED or doubt == EVERY_ROW
+    return None if every else frozenset(json.loads(doubt or "[]"))
 
 
 def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:

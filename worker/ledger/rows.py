@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Row, bindparam, text
 
-from worker.ledger.chunks import EVERY_ROW
+from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
-from worker.states import ChunkState
 
 _ADD = text("""
     INSERT INTO pages (job, seq, first_line, last_line, sealed)
@@ -125,7 +124,7 @@ class Rows:
         found: dict[int, int] = {}
         with self._store.read() as connection:
             for row in connection.execute(_UNCONFIRMED, {"job": job}).all():
-                found.update((line, row.attempts) for line in lines_in_doubt(connection, job, row))
+                found.update((line, row.attempts) for line in unsettled_lines(connection, job, row))
         return found
 
     def _page(self, job: str, seq: int, unconfirmed: Mapping[int, int]) -> Page:
@@ -135,10 +134,10 @@ class Rows:
         return Page(seq, page.first_line, page.last_line, bytes(page.sealed), outcomes, unconfirmed)
 
 
-def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
-    """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) not ended."""
-    every = chunk.state == ChunkState.CLAIMED or chunk.doubt == EVERY_ROW
-    lines: list[int] = json.loads((chunk.lines if every else chunk.doubt) or "[]")
+def unsettled_lines(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
+    """Return the unconfirmed lines without an outcome of a chunk (seq, state, doubt, lines) not ended."""
+    sent = unconfirmed_lines(chunk.state, chunk.doubt)
+    lines: list[int] = json.loads(chunk.lines or "[]") if sent is None else sorted(sent)
     settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
     return [line for line in lines if line not in settled]
 
