@@ -49,7 +49,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "digest_differs;application_differs": {"hash1b": "c1" * 16, "application": ""},
     "case_differs": {"user": "ALICE"},
     "case_differs;application_differs": {"user": "ALICE", "application": OTHER_APP},
-    "realm_differs": {"realm": OTHER_HOST},
+    "realm_differs": {"host": OTHER_HOST},
 }
 
 

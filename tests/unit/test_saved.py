@@ -159,7 +159,7 @@ def test_somebody_made_again_is_somebody_else(ledger: Ledger) -> None:
 def test_a_user_of_another_realm_is_not_what_was_approved(ledger: Ledger) -> None:
     """The list told no realm when it was planned: what would be done now is otherwise, so it isn't done."""
     source = Realms()
-    put(source.stored, ALICE, {"hash1": "c1" * 16, "realm": ""})
+    put(source.stored, ALICE, {"hash1": "c1" * 16, "host": ""})
     saved = kept(ledger, [ALICE], source)
     ((place, stored),) = source.stored.stored.items()
     source.stored.stored[place] = replace(stored, realm=BRANCH.host)
