@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from worker.states import JobState as JobState
+from worker.states import Why
+
 LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
 
@@ -73,12 +76,12 @@ class Status(StrEnum):
     @property
     def in_place(self) -> bool:
         """Whether the row's user can register with the row's password."""
-        return self in (Status.CREATED, Status.UPDATED, Status.UNCHANGED)
+        return self is Status.CREATED or self is Status.UNCHANGED or self is Status.UPDATED
 
     @property
     def counts_as_failed(self) -> bool:
         """Whether ``--max-failed`` counts the row."""
-        return self in (Status.FAILED, Status.UNKNOWN, Status.INVALID)
+        return self is Status.FAILED or self is Status.UNKNOWN or self is Status.INVALID
 
 
 class Action(StrEnum):
@@ -104,27 +107,6 @@ class Action(StrEnum):
     def leads_in_place(self) -> bool:
         """Return whether the row's user can register afterwards, if nothing goes wrong."""
         return self not in (Action.EXISTS, Action.INVALID)
-
-
-class JobState(StrEnum):
-    """Where a job stands."""
-
-    PLANNING = "planning"
-    """The roster is being read; nothing is on the queue yet."""
-    RUNNING = "running"
-    PAUSED = "paused"
-    """Waiting for the service, or interrupted; ``resume`` goes on."""
-    DONE = "done"
-    """Every row has its outcome."""
-    STOPPED = "stopped"
-    """Stopped before the end for the reason in ``why``; ``resume`` goes on."""
-    CANCELLED = "cancelled"
-    """Somebody said ``cancel``; only ``retry`` goes on."""
-
-    @property
-    def active(self) -> bool:
-        """Whether the job may still write to the service."""
-        return self in (JobState.PLANNING, JobState.RUNNING, JobState.PAUSED)
 
 
 class WaitKind(StrEnum):
@@ -252,8 +234,8 @@ class Credential:
 
     user: str
     domain: str
-    realm: str
-    """Full host name of the realm that the digests were made for."""
+    host: str
+    """Host name of the realm that the digests were made for."""
     hash1: str = field(repr=False)
     hash1b: str = field(repr=False)
     application: str = ""
@@ -264,7 +246,7 @@ class Credential:
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """What the service holds for one user. None: the answer left the element out."""
 
@@ -276,7 +258,7 @@ class Stored:
     application: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Echo:
     """An entry of ``ValidSipCredentials``: the service says that it is stored now.
 
@@ -315,7 +297,7 @@ class Answer:
     """Names, in lower case, that it calls stored while it contradicts itself, or what was sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of one row, as the ledger keeps it."""
 
@@ -396,8 +378,8 @@ class Job:
 
     id: str
     state: JobState
-    why: str
-    """Why it is paused, stopped or cancelled: ``code: sentence``; else empty."""
+    why: Why | None
+    """Why it is paused, stopped, cancelled or kept as a plan; else None."""
     host: str
     environment: str
     account: str

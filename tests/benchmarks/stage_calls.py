@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import users
+from tests.unit.sessions import Session
 from worker import report, roster, throttle, wire
 from worker.api import Api
 from worker.importing.change_log import change_of
-from worker.importing.compare import wanted
+from worker.importing.compare import fill_digests, wanted
+from worker.importing.create import BatchCreator
 from worker.importing.decide import decide
 from worker.importing.job import new_job
 from worker.importing.look import Look
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
-from worker.importing.settle import Settling
 from worker.importing.tally import Tally
 from worker.importing.validation import validated_pages
 from worker.ledger import Claim, JobRealm, Ledger
@@ -83,7 +84,7 @@ class Service:
         return stored
 
     def create(
-        self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
+        self, family: Family, realm: Realm, batch: Sequence[Row], permit: Callable[[float], None]
     ) -> Answer:
         permit(30.0)
         return next(self._answers)
@@ -102,7 +103,7 @@ class Way:
         self._jobs = 0
         self._opened = roster.open_roster(str(path), self._options)
         self._rows = list(self._opened.rows())
-        self._chunk_rows = [replace(row, realm_key=0) for row in self._rows]
+        self._chunk_rows = [replace(row, realm_key=0, host=users.HOST) for row in self._rows]
         self._credentials = [wanted(row, users.HOST) for row in self._chunk_rows]
         self._bodies = [_answer(batch) for batch in self._cut(self._credentials)]
 
@@ -115,11 +116,11 @@ class Way:
             Stage("decide", "look_up, decide, count: an empty account", self._validated, self._decide),
             Stage("seal, store", "LedgerWriter: pages and chunks into SQLite", self._decided, self._store),
             Stage("open", "open_chunk", self._sealed, self._open),
-            Stage("digests", "wanted: two MD5", _nothing, self._digests),
+            Stage("digests", "fill_digests: two MD5", self._fresh_rows, self._digests),
             Stage("XML", "credentials_xml", _nothing, self._xml),
             Stage("request", "Api.create: XML, POST and answer", _nothing, self._request),
             Stage("answer", "read_answer", _nothing, self._answer),
-            Stage("match", "Settling.post: answer at hand, digests included", self._answers, self._match),
+            Stage("match", "BatchCreator: answer at hand, digests included", self._answers, self._match),
             Stage("change log", "deeds, sealed", _nothing, self._change_log),
             Stage("outcomes", "Chunks.record into SQLite", self._claims, self._outcomes),
             Stage("results", "report.write", self._recorded, self._results),
@@ -188,13 +189,15 @@ class Way:
         chunks = (self._chunk_rows[at : at + size] for at in range(0, len(self._chunk_rows), size))
         return [seal_chunk(self._seal, "job", seq, rows) for seq, rows in enumerate(chunks)]
 
+    def _fresh_rows(self) -> list[Row]:
+        return [replace(row) for row in self._chunk_rows]
+
     def _open(self, sealed: list[bytes]) -> None:
         for seq, one in enumerate(sealed):
             open_chunk(self._seal, "job", seq, one)
 
-    def _digests(self, _: object) -> None:
-        for row in self._chunk_rows:
-            wanted(row, users.HOST)
+    def _digests(self, rows: list[Row]) -> None:
+        fill_digests(rows)
 
     def _xml(self, _: object) -> None:
         for batch in self._cut(self._credentials):
@@ -212,15 +215,11 @@ class Way:
         return [wire.read_answer(body) for body in self._bodies]
 
     def _match(self, answers: list[Answer]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        settling = Settling(
-            FAMILY, {0: JobRealm(0, REALM.id, REALM.host, looked=True)}, Service(iter(answers)),
-            permit=lambda _seconds: None, record=outcomes.extend,
-            go_on=lambda: None, learn=lambda _bound: None,
-        )  # fmt: skip
-        for batch in self._cut(self._chunk_rows):
-            settling.post(batch)
-        return outcomes
+        session = Session(realms={0: JobRealm(0, REALM.id, REALM.host, looked=True)})
+        creator = BatchCreator(session, Service(iter(answers)))
+        for batch in self._cut(self._fresh_rows()):
+            creator.create(batch)
+        return list(session.outcomes.values())
 
     def _change_log(self, _: object) -> None:
         for number, batch in enumerate(self._cut(self._credentials)):
@@ -276,7 +275,7 @@ def _answer(batch: Sequence[Credential]) -> bytes:
     """Return the service's answer to a batch: all of it created."""
     entries = "".join(
         f"<SipCredential><Id>{at}</Id><RealmId>{REALM.id}</RealmId><UserName>{one.user}</UserName>"
-        f"<Hash1>{one.hash1}</Hash1><Hash1b>{one.hash1b}</Hash1b><Realm>{one.realm}</Realm></SipCredential>"
+        f"<Hash1>{one.hash1}</Hash1><Hash1b>{one.hash1b}</Hash1b><Realm>{one.host}</Realm></SipCredential>"
         for at, one in enumerate(batch, 1_000_000_000)
     )
     valid = f"<ValidSipCredentials>{entries}</ValidSipCredentials>"

@@ -31,6 +31,7 @@ from tests.unit.jobs import (
     KEY,
     OTHER_HOST,
     OTHER_REALM,
+    OVER,
     REALM,
     Clock,
     digests_of,
@@ -40,7 +41,7 @@ from tests.unit.jobs import (
 from worker import throttle
 from worker.api import Api
 from worker.errors import LedgerError, SiprosterError
-from worker.importing.deliver import LEASE
+from worker.importing.chunk_session import LEASE
 from worker.importing.undo import Undo
 from worker.ledger import WRITER_LEASE, Ledger
 from worker.model import Answer, Credential, Endpoint, Family, Job, JobState, Realm, Row, Stored
@@ -62,7 +63,7 @@ class MortalApi(Api):
     luck = random.Random()
     dies = 0.0
 
-    def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Any) -> Answer:
+    def create(self, family: Family, realm: Realm, batch: Sequence[Row | Credential], permit: Any) -> Answer:
         """As the client's own, and then perhaps nothing more."""
         answer = super().create(family, realm, batch, permit)
         if self.luck.random() < self.dies:
@@ -143,7 +144,7 @@ class Run:
             self.account.temper = replace(self.account.temper, others=0.0, overtakes=0.0)
             self.account.show_all()
             if self.ledger.jobs.state(job.id).active:
-                self.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: over")
+                self.ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
             self.clock.advance(max(LEASE, WRITER_LEASE) + 1)
             self.ledger.chunks.recall(job.id)
             self._undo(api, job)
@@ -198,7 +199,7 @@ class Run:
         self.account.temper, api.dies = scenario.temper, scenario.dies
         for number in range(2 * ROUNDS):
             if number == scenario.cancelled_after:
-                self.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by somebody")
+                self.ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
             if number == ROUNDS:
                 self.account.temper, api.dies = replace(self.account.temper, faults=0.0), 0.0
             if not self._one_round(api, job):
@@ -251,7 +252,7 @@ class Run:
                     self.account.show_all()
             except SiprosterError:
                 continue
-            if not self.ledger.undoing.counts(job.id).get("failed"):
+            if not self.ledger.undone.counts(job.id).get("failed"):
                 break
         self.account.temper = temper
 

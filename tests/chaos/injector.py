@@ -21,7 +21,7 @@ from tests.chaos.tally import DUPLICATES, Tally
 from tests.chaos.world import Service, World
 
 _LONGER_THAN_A_LEASE = 130.0
-"""Seconds: a claim holds for 120 (importing.deliver)."""
+"""Seconds: a claim holds for 120 (importing.chunk_session)."""
 
 Change = Callable[[], None]
 

@@ -65,7 +65,7 @@ class Judge:
     def of_undo(self) -> list[str]:
         """What an undoing left without a word, or took that wasn't the job's."""
         wrong = list(self.account.wrongs)
-        results = self.ledger.undoing.results(self.job.id, 0, 10_000)
+        results = self.ledger.undone.results(self.job.id, 0, 10_000)
         for row in self.rows:
             outcome, held, result = self.outcomes[row.line], self._held(row), results.get(row.line)
             became = (result.result, result.code) if result else None
@@ -93,7 +93,7 @@ class Judge:
             held, outcome = self._held(row), self.outcomes[row.line]
             left = held and (not self._as_before(row, held) if row.stored else held.made_by == MINE)
             if left and row.composite not in self.account.mangled:
-                found = self.ledger.undoing.results(self.job.id, row.line, row.line).get(row.line)
+                found = self.ledger.undone.results(self.job.id, row.line, row.line).get(row.line)
                 wrong.append(f"{row.composite} ({outcome.status} {outcome.code}) is left after all: {found}")
         return wrong
 

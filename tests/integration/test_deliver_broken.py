@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.integration.deliveries import process, told
 from tests.unit.jobs import make_chunk_row, start_job
 from tests.unit.registrar import Registrar
-from worker.importing.deliver import LEASE
+from worker.importing.chunk_session import LEASE
 from worker.ledger import Ledger
 from worker.model import Job, JobState, Status
 from worker.seal import Seal
@@ -43,7 +43,7 @@ def test_a_broken_seal_stops_the_job(ledger: Ledger, how: str, sent: bool) -> No
     with process(ledger, job, api) as worker:
         worker.deliver()
         assert ledger.jobs.get(job.id).state is JobState.STOPPED
-        assert ledger.jobs.get(job.id).why.startswith("seal_broken: chunk 0: ")
+        assert str(ledger.jobs.get(job.id).why).startswith("seal_broken: chunk 0: ")
         assert api.posts == []
         assert ledger.rows.counts(job.id, 2) == ({UNKNOWN: 1, UNPROCESSED: 1} if sent else {UNPROCESSED: 2})
         put(ledger, job, good)

@@ -170,7 +170,7 @@ def test_a_place_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LedgerError, match=r"file/ledger\.db can't be opened"):
         Ledger(f"sqlite:///{tmp_path}/file/ledger.db")
-    with pytest.raises(LedgerError, match="can't be opened: Is a directory"):
+    with pytest.raises(LedgerError, match="can't be opened: is a directory"):
         Ledger(f"sqlite:///{tmp_path}")
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from tests.integration.deliveries import process, told
 from tests.integration.test_deliver_updates import Died, held_rows
-from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
+from tests.unit.jobs import HOST, KEY, OVER, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Batch, Registrar, lose, respells
 from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
 from worker.importing.change_log import change_of
 from worker.importing.undo import Undo
-from worker.ledger import Deeds, Ledger
+from worker.ledger import Changes, Ledger
 from worker.ledger.codec import seal_changes
 from worker.model import Credential, Family, Job, JobState, Outcome, Row, Status
 from worker.seal import Seal
@@ -52,7 +52,7 @@ def undo(ledger: Ledger, job: Job, api: Registrar, **more: Any) -> Results:
 
 def results_of(ledger: Ledger, job: Job) -> Results:
     """What is kept of an undoing."""
-    found = ledger.undoing.results(job.id, 0, 10_000)
+    found = ledger.undone.results(job.id, 0, 10_000)
     return {line: (one.result, one.code) for line, one in found.items()}
 
 
@@ -84,7 +84,7 @@ def test_everything_is_as_before(ledger: Ledger, family: Family) -> None:
     assert api.deletions == ["user7", "user6", "user5"]
     assert api.puts[3:] == ["user4", "user3", "user2"]
     assert permits == [30.0] * 6
-    assert ledger.undoing.counts(job.id) == {"restored": 3, "removed": 3}
+    assert ledger.undone.counts(job.id) == {"restored": 3, "removed": 3}
 
 
 @pytest.mark.parametrize("had", ["", OTHER_APP])
@@ -131,11 +131,11 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
         assert claim is not None
         target = Credential("user2", "", HOST, *digests_of(row))
         deed = change_of(2, 0, row.stored.id, target, row.stored)
-        deeds = Deeds(1, lambda nr, deed=deed: seal_changes(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
-        ledger.chunks.intend(claim, 60, deeds)
+        deeds = Changes(1, lambda nr, deed=deed: seal_changes(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
+        ledger.chunks.record_before_image(claim, 60, deeds)
         clock.advance(61)
     somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert undo(ledger, job, api, include_unproven=True) == {2: RESTORED}
     assert (api.puts, len(api.reads)) == (["user2"], 2)
 
@@ -153,7 +153,7 @@ def test_begun_and_never_done(ledger: Ledger) -> None:
     api.before = die
     with process(ledger, job, api) as worker, suppress(Died):
         worker.deliver()
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     puts = len(api.puts)
     assert undo(ledger, job, api) == {2: RESTORED}
     assert (len(api.puts), api.stored) == (puts, before)
@@ -247,7 +247,7 @@ def test_what_can_not_be_proven_is_kept(ledger: Ledger, *, looked: bool) -> None
     assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
     asked = len(api.looks)
     assert undo(ledger, job, api) == dict.fromkeys((2, 3), UNPROVEN)
-    assert (len(api.stored), len(api.looks), ledger.undoing.unproven(job.id)) == (2, asked, 2)
+    assert (len(api.stored), len(api.looks), ledger.undone.unproven(job.id)) == (2, asked, 2)
     expected = REMOVED if looked else UNPROVEN
     assert undo(ledger, job, api, include_unproven=True) == dict.fromkeys((2, 3), expected)
     assert len(api.stored) == (0 if looked else 2)
@@ -311,7 +311,7 @@ def test_what_is_shredded_by_now_is_named(ledger: Ledger, clock: Clock) -> None:
     ledger.chunks.release(claims[0], 0, [3], 0, 0)
     ledger.chunks.record(claims[1], [Outcome(5, Status.UNKNOWN), Outcome(6, Status.FAILED)], 60)
     ledger.chunks.end(claims[1], claims[1].sealed, 60, 0, 0)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     clock.advance(8 * 86_400)
     assert ledger.chunks.shred_expired() == 2
     assert undo(ledger, job, api) == {3: UNPROVEN, 5: UNPROVEN}
@@ -339,7 +339,7 @@ def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[Row], *, lo
     with process(ledger, job, api) as worker, suppress(Died):
         worker.deliver()
     api.after = lambda batch: None
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     return ledger.jobs.get(job.id)
 
 
@@ -375,7 +375,7 @@ def test_lost_answers_whose_users_another_job_has_made(
         with process(ledger, job, api) as worker:
             worker.deliver()
         assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     for include in (False, True):  # this ledger knows of the other job, whatever somebody says
         results = undo(ledger, job, api, include_unproven=include)
         assert results == dict.fromkeys((2, 3, 4, 5), UNPROVEN)
@@ -399,7 +399,7 @@ def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None
     ledger.chunks.release(claim, 0, [3], 0, 0)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     for row in rows:
         api.holds(Credential(row.user, "", HOST, *digests_of(row)))
     assert undo(ledger, job, api, include_unproven=True) == {3: REMOVED}

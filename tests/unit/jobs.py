@@ -19,6 +19,7 @@ from worker.ledger.codec import seal_chunk, seal_page
 from worker.model import Endpoint, Job, Options, Realm, Row, Stored
 from worker.roster import PAGE
 from worker.seal import Seal
+from worker.states import JobState, Reason, Why
 
 KEY = bytes(range(32))
 HOST = "office-0a1b2c.auth.bandwidth.com"
@@ -49,6 +50,16 @@ class Facts:
     source: str = "/rosters/staff.csv"
     sha256: str = "5f" * 32
     columns: tuple[str, ...] = ("name", "site")
+
+
+OVER = {
+    JobState.STOPPED: Why(Reason.MAX_FAILED, "3 rows are failed"),
+    JobState.CANCELLED: Why(Reason.CANCELLED, "by desk:7"),
+}
+"""Why a job is in a state in which nobody works on it."""
+
+AWAY = Why(Reason.UNAVAILABLE, "away")
+"""Why a job is paused."""
 
 
 def make_job(account: str = "9900001", host: str = "https://api.example.com", **options: Any) -> Job:
@@ -108,7 +119,8 @@ def make_chunk_row(
 ) -> Row:
     """A row as a chunk has it; ``before``: what is stored, and is to be updated."""
     given = {"domain": "", "realm": "", "application": "", "password": PASSWORD, **fields}
-    return Row(line, user or f"user{line}", **given, realm_key=realm, stored=before)
+    host = (HOST, OTHER_HOST)[realm]
+    return Row(line, user or f"user{line}", **{"host": host, **given}, realm_key=realm, stored=before)
 
 
 def make_realms(*, looked: bool = False) -> dict[int, JobRealm]:

@@ -47,7 +47,7 @@ def test_a_deed_tells_what_was_done() -> None:
 
 @pytest.mark.parametrize("place", [("other", 3, 4), ("job", 4, 4), ("job", 3, 5)])
 def test_moved_elsewhere_they_do_not_open(place: tuple[str, int, int]) -> None:
-    """Deeds of one job, chunk or number are no other's (guard: the seal's context)."""
+    """Changes of one job, chunk or number are no other's (guard: the seal's context)."""
     sealed = seal_changes(SEAL, "job", 3, 4, [change_of(5, 1, "7", DONE)])
     with pytest.raises(LedgerError, match="changed or moved"):
         open_changes(SEAL, *place, sealed)

@@ -47,7 +47,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "digest_differs;application_differs": {"hash1b": "c1" * 16, "application": ""},
     "case_differs": {"user": "ALICE"},
     "case_differs;application_differs": {"user": "ALICE", "application": OTHER_APP},
-    "realm_differs": {"realm": OTHER_HOST},
+    "realm_differs": {"host": OTHER_HOST},
 }
 
 
@@ -96,7 +96,7 @@ def test_a_realm_that_is_to_be_made_holds_nobody() -> None:
     rows = [replace(ROW, realm="depot"), make_row(3, "bob", realm="depot")]
     options = {"realm": "depot", "create_realm": True, "on_existing": OnExisting.UPDATE}
     alice, bob = decided(rows, holding(ROW), **options)
-    assert (alice.action, alice.differs, alice.host) == (Action.EXISTS, ("realm_differs",), "")
+    assert (alice.action, alice.differs, alice.host) == (Action.EXISTS, ("realm_differs",), "depot")
     assert (bob.action, bob.host) == (Action.CREATE, "")
     there = decided(rows, holding(ROW), api=Family.REALM, **options)
     assert [one.action for one in there] == [Action.CREATE, Action.CREATE]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, PASSWORD, RowsOf, make_job, make_row, plan_job
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, RowsOf, make_job, make_row, plan_job
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
@@ -383,7 +383,7 @@ def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
 
     def rows() -> Iterator[Row]:
         yield make_row(2, realm="branch")
-        ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by desk:7")
+        ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
         yield make_row(3, realm="branch")
 
     start(ledger, job, plan_job(ledger, source, job, RowsOf(rows)))
@@ -471,7 +471,7 @@ def test_fail_sends_nothing_where_somebody_exists(ledger: Ledger) -> None:
     source.known = [OFFICE]
     options: dict[str, Any] = {"on_existing": OnExisting.FAIL, "realm": "depot", "create_realm": True}
     job, _ = planned(ledger, [replace(row, realm="depot") for row in rows[:2]], source, **options)
-    assert (job.state, source.made, job.why.partition(":")[0]) == (JobState.CANCELLED, [], "exists")
+    assert (job.state, source.made, job.why and job.why.reason) == (JobState.CANCELLED, [], "exists")
     assert ledger.rows.counts(job.id, 2) == {Status.EXISTS: 1, Status.UNPROCESSED: 1}
     job, _ = planned(ledger, rows[:2], on_existing=OnExisting.FAIL)
     assert job.state is JobState.RUNNING

@@ -17,7 +17,6 @@ from tests.unit.jobs import (
     RowsOf,
     make_chunk_row,
     make_job,
-    make_realms,
     make_row,
     plan_job,
     rows_in,
@@ -25,14 +24,15 @@ from tests.unit.jobs import (
 from tests.unit.realms import Realms
 from tests.unit.registrar import Registrar
 from tests.unit.rosters import GOOD
+from tests.unit.sessions import Session
 from worker.digest import digests
+from worker.importing.create import BatchCreator
 from worker.importing.realms import JobRealms
 from worker.importing.retry import EarlierRows
-from worker.importing.settle import Settling
 from worker.importing.validation import validated_pages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, seal_chunk
-from worker.model import Family, Options, Outcome, Problem, Realm, Row, Status
+from worker.model import Family, Options, Problem, Realm, Row, Status
 from worker.roster import PASSWORD
 from worker.seal import Seal
 
@@ -118,27 +118,27 @@ def test_a_password_is_held_against_its_digests(password: str, realm: str, warni
 
 def test_a_password_that_is_no_text_is_not_compared() -> None:
     """The row is wrong already; it must not end the reading."""
-    wrong = Problem("bad_characters", "password: a broken character, which has no UTF-8 form")
+    wrong = Problem("bad_characters", "password: a broken character, which UTF-8 can't represent")
     assert checked(hashed(password="\ud800", problems=(wrong,)))[:2] == (["bad_characters"], [])
 
 
 def test_digests_are_sent_as_they_are() -> None:
     """A row without a password is stored with its own digests, and found again by them."""
-    api, rows = Registrar(), [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3)]
+    api, rows = (
+        Registrar(),
+        [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3)],
+    )
     for expected in (Status.CREATED, Status.UNCHANGED):
-        outcomes: list[Outcome] = []
-        Settling(
-            Family.ACCOUNT, make_realms(), api, permit=lambda _: None, record=outcomes.extend,
-            go_on=lambda: None, learn=lambda _: None,
-        ).post(rows)  # fmt: skip
-        assert {outcome.status for outcome in outcomes} == {expected}
+        session = Session()
+        BatchCreator(session, api).create(rows)
+        assert {outcome.status for outcome in session.outcomes.values()} == {expected}
     assert api.digests()["bob"] == (ONE, TWO)
     assert api.digests()["user3"] == digests("user3", HOST, rows[1].password)
 
 
 def test_a_chunk_keeps_them_sealed() -> None:
     """They come out of a chunk as they went in, hidden; a chunk of an earlier version opens, too."""
-    rows = [replace(hashed(), realm="", cells=(), realm_key=0), make_chunk_row(3)]
+    rows = [replace(hashed(), realm="", cells=(), realm_key=0), make_chunk_row(3, host="")]
     sealed = seal_chunk(SEAL, "job", 0, rows)
     assert open_chunk(SEAL, "job", 0, sealed) == rows
     assert ONE.encode() not in sealed

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from tests.unit.jobs import HOST, KEY, Facts, make_chunk_row, start_job
+from tests.unit.jobs import HOST, KEY, OVER, Facts, make_chunk_row, start_job
 from worker import report
 from worker.errors import LedgerError, SiprosterError, UsageError
 from worker.ledger import Ledger
@@ -106,7 +106,7 @@ def test_failed_has_what_is_not_in_place(ledger: Ledger, job: Job) -> None:
 
 def test_the_summary(ledger: Ledger, job: Job) -> None:
     """summary.json is what the command prints: counts that add up, why it stopped, where the files are."""
-    ledger.jobs.stop(job.id, JobState.STOPPED, "max_failed: 3 rows are failed")
+    ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     stopped = ledger.jobs.get(job.id)
     folder = report.folder_of(job)
     found = report.write(ledger, SEAL, stopped, folder)
@@ -115,7 +115,8 @@ def test_the_summary(ledger: Ledger, job: Job) -> None:
     assert found["counts"] == {"created": 1, "failed": 1, "unknown": 1, "unprocessed": 1}
     told = [(line["bw__status"], line["bw__error_code"]) for line in records(folder / RESULTS)]
     assert sorted(told)[2:] == [("unknown", "unconfirmed"), ("unprocessed", "")]
-    assert (found["state"], found["why"]) == ("stopped", "max_failed: 3 rows are failed")
+    assert (found["state"], found["reason"]) == ("stopped", "max_failed")
+    assert found["why"] == "max_failed: 3 rows are failed"
     assert found["roster"] == {"name": Facts().name, "sha256": Facts().sha256, "rows": 4}
     assert found["realms"][0] == HOST
     assert all(Path(path).is_file() for path in found["files"].values())
@@ -212,10 +213,10 @@ def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None
     """Where the files can't go, the error names the folder and how to write them again elsewhere."""
     (tmp_path / "file").touch()
     job = start_job(ledger, ROWS, results=str(tmp_path / "file" / "results"))
-    with pytest.raises(UsageError, match="file/results: Not a directory") as refused:
+    with pytest.raises(UsageError, match="file/results: not a directory") as refused:
         report.make_folder(report.folder_of(job))
     assert "nothing was sent" in refused.value.hint
-    with pytest.raises(SiprosterError, match="file/results: Not a directory") as failed:
+    with pytest.raises(SiprosterError, match="file/results: not a directory") as failed:
         written(ledger, job)
     assert "siproster report" in failed.value.hint
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, KEY, Clock, Facts, RowsOf, make_job, make_row, plan_job, rows_in
+from tests.unit.jobs import HOST, KEY, OVER, Clock, Facts, RowsOf, make_job, make_row, plan_job, rows_in
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from worker.errors import Conflict, LedgerError, UsageError
@@ -159,7 +159,7 @@ def test_somebody_made_again_is_somebody_else(ledger: Ledger) -> None:
 def test_a_user_of_another_realm_is_not_what_was_approved(ledger: Ledger) -> None:
     """The list told no realm when it was planned: what would be done now is otherwise, so it isn't done."""
     source = Realms()
-    put(source.stored, ALICE, {"hash1": "c1" * 16, "realm": ""})
+    put(source.stored, ALICE, {"hash1": "c1" * 16, "host": ""})
     saved = kept(ledger, [ALICE], source)
     ((place, stored),) = source.stored.stored.items()
     source.stored.stored[place] = replace(stored, realm=BRANCH.host)
@@ -279,9 +279,9 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
     clock.advance(600)
     if meanwhile == "carried out":
         second, _ = carried_out(ledger, saved, source)
-        ledger.jobs.stop(second.id, JobState.STOPPED, "stopped")
+        ledger.jobs.stop(second.id, OVER[JobState.STOPPED])
     else:
-        ledger.jobs.stop(saved.id, JobState.CANCELLED, "cancelled: by desk:7")
+        ledger.jobs.stop(saved.id, OVER[JobState.CANCELLED])
     ledger.jobs.take(first, "desk:1")
     with pytest.raises(Conflict, match=saved.id):
         start(ledger, first, draft, saved.id)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 
-from worker.importing.compare import CASE, ORIGIN_UNKNOWN
-from worker.importing.update import NOT_SET, NOT_TAKEN
+from worker.importing.compare import CASE, NOT_SET, NOT_TAKEN, ORIGIN_UNKNOWN
 from worker.ledger.codec import Change
-from worker.model import Credential, Outcome, Status, Stored
+from worker.model import Credential, Outcome, Row, Status, Stored
 
 MARK_BYTES = 16
 
 
-def change_of(line: int, realm: int, id_: str, done: Credential, before: Stored | None = None) -> Change:
+def change_of(
+    line: int, realm_key: int, id_: str, done: Credential | Row, before: Stored | None = None
+) -> Change:
     """Return the change of having put a credential there."""
-    return Change(line, realm, id_, done.composite, mark(done.hash1, done.hash1b), done.application, before)
+    return Change(
+        line, realm_key, id_, done.composite, mark(done.hash1, done.hash1b), done.application, before
+    )
 
 
 def is_confirmed(outcome: Outcome) -> bool:

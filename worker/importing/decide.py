@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.importing.compare import SETTABLE, differences, explained, wanted
+from worker.digest import digests
+from worker.importing.compare import SETTABLE, differences, explained
 from worker.model import Action, OnExisting, Options, Outcome, Row, Status, Stored
 
 
@@ -29,7 +30,10 @@ def refuse_invalid(page: Sequence[Row]) -> None:
 
 def _decide_existing(row: Row, stored: Stored, options: Options) -> None:
     # A realm that is still to be made can't be the one of a user who is there.
-    row.differs = differences(wanted(row, row.host or options.realm), stored)
+    row.host = row.host or options.realm
+    if row.password:
+        row.hash1, row.hash1b = digests(row.composite, row.host, row.password)
+    row.differs = differences(row, stored)
     if not row.differs:
         row.action = Action.UNCHANGED
         row.outcome = Outcome(row.line, Status.UNCHANGED, stored.id)

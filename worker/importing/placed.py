@@ -27,7 +27,7 @@ def placed(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterato
     (somebody corrected it for a retry) has that as its problem: the roster's password is not the row's.
     """
     again = chain.from_iterable(roster.pages())
-    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
+    hosts = ledger.jobs.hosts(job.id)
     for page in ledger.rows.pages(job.id):
         kept_rows = open_page(seal, job.id, page.seq, page.sealed)
         in_place = [kept for kept in kept_rows if page.outcome(kept.line).status.in_place]

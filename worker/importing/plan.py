@@ -16,6 +16,7 @@ from worker.importing.tally import Tally
 from worker.importing.validation import RosterPages
 from worker.ledger import Ledger
 from worker.model import Action, Job, JobState, OnExisting
+from worker.states import Reason, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,8 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
     if job.options.on_existing is OnExisting.FAIL and draft.tally.actions[Action.EXISTS]:
         others = draft.tally.actions[Action.EXISTS]
         users = "1 user is" if others == 1 else f"{others} users are"
-        why = (
-            f"exists: {users} there with another password or application, so nothing was sent"
-            " (--on-existing fail)"
-        )
-        ledger.jobs.stop(job.id, JobState.CANCELLED, why)
+        text = f"{users} there with another password or application, so nothing was sent (--on-existing fail)"
+        ledger.jobs.stop(job.id, Why(Reason.EXISTS, text))
     if ledger.jobs.state(job.id) is JobState.PLANNING:
         if draft.makes_realm:
             draft.realms.create_missing()

@@ -80,7 +80,7 @@ class EarlierRows:
         """Yield the rows of this roster that are in place, since the parent or a job before it."""
         job: Job | None = self.parent
         while job:
-            hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(job.id).items()}
+            hosts = self.ledger.jobs.hosts(job.id)
             for page in self.ledger.rows.pages(job.id):
                 rows = open_page(self.seal, job.id, page.seq, page.sealed)
                 in_place = [row for row in rows if page.outcome(row.line).status.in_place]
@@ -153,7 +153,7 @@ class EarlierRows:
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
             if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
-                text = f"{column}: {cell} came back as {said[column]}; format the column as text"
+                text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
         if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
             return {**cells, **said}

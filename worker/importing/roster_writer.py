@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from worker.failpoints import hit
+from worker.importing.stop_rules import retention
 from worker.importing.tally import Tally
 from worker.importing.validation import Page
 from worker.ledger import Ledger
-from worker.ledger.chunks import NewChunk
 from worker.ledger.codec import seal_chunk, seal_page
-from worker.model import NO_REALM, Family, Job, Options, Row
+from worker.ledger.new_chunks import NewChunk
+from worker.model import NO_REALM, Family, Job, Row
 from worker.seal import Seal
 
 _BUFFERED = 50_000
@@ -33,7 +34,7 @@ class LedgerWriter:
         self._saved = saved
         self._by_realm = job.options.api is Family.REALM
         self._size = job.options.chunk_size
-        self._kept_for = kept_for(job.options)
+        self._kept_for = retention(job.options)
         self._pages = itertools.count()
         self._chunks = itertools.count()
         self._unfinished: dict[int, list[Row]] = {}
@@ -111,8 +112,3 @@ def _in_place(row: Row) -> bool:
 def _without_stored(row: Row) -> Row:
     """Return the row as it is kept for a retry, which looks for itself what is stored then."""
     return replace(row, stored=None) if row.stored else row
-
-
-def kept_for(options: Options) -> float:
-    """Return the seconds that the passwords of rows that are not in place stay sealed."""
-    return options.keep_days * 86_400

@@ -66,8 +66,7 @@ class SavedRows:
 
         Raises UsageError when they were shredded.
         """
-        hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(self.plan.id).items()}
-        unmade = self.plan.options.realm
+        hosts, unmade = self.ledger.jobs.hosts(self.plan.id), self.plan.options.realm
         kept = _Kept(self.ledger, self.seal, self.plan)
         for page in self.ledger.rows.pages(self.plan.id):
             rows = open_page(self.seal, self.plan.id, page.seq, page.sealed)

@@ -36,7 +36,7 @@ PageValues = tuple[int, str, str, int, str, str, Sequence[str]]
 """Line, user, domain, realm key, realm as the roster names it (without a key), application, cells."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """One credential that a job created or updated."""
 
