@@ -44,7 +44,8 @@ ROOMS: dict[str, set[str]] = {
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "trust", "waits"},
-    "tasks": NOUNS | {"importing", "settings", "waits"},
+    "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
+    "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }

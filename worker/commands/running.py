@@ -85,9 +85,9 @@ def draw(
     """Plan a job; ``folder``: where the list of those who are not in the roster goes, if anywhere."""
     report.forget_absent(folder)
     return plan(
-        session.ledger, session.seal, session.station.api(job.options), job, roster,
+        session.ledger, session.seal, session.runtime.api(job.options), job, roster,
         watch=counted, hold=hold, tee=tee, absentees=report.absent_to(folder), saved=saved,
-        count=session.station.count,
+        count=session.runtime.count,
     )  # fmt: skip
 
 
