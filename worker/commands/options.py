@@ -149,7 +149,7 @@ _POSTING = (
         "--rate",
         metavar="N",
         type=rate_type,
-        help="Requests a second, all workers together  [no limit of our own]",
+        help="Requests a second at most, all workers together  [what the service allows]",
     ),
     click.option(
         "--max-failed",
