@@ -11,8 +11,8 @@ increase and multiplicative decrease as TCP does it, with three changes that mak
   ``gain`` a second. The first 429 says least (a burst may have been accepted, or refused), so the gain begins
   at SEARCH. Each 429 divides it by DOUBT, down to a gain with which the rate takes ``_settling`` seconds to
   come back to the limit: so long that less than 2% of the requests are refused. Without a 429 the gain
-  doubles every half of that time, so a limit that was raised is found within some 10 seconds, or 100 requests
-  where it is low.
+  doubles every half of that time, and faster above the old limit, so one that was raised is found within some
+  10 seconds, or 100 requests where it is low.
 - **A burst counts once.** Requests that had started before the rate was lowered say nothing about the new
   one. If nothing was accepted since, a window is used up: then requests pause, and the rate stays.
 
@@ -51,7 +51,7 @@ DOUBT = 3.0
 RISE = 0.03
 """How much of itself the rate grows by, roughly, in ``_settling`` seconds after a 429."""
 
-SHORTEST_SETTLING, LONGEST_SETTLING = 4.0, 50.0
+SHORTEST_SETTLING, LONGEST_SETTLING = 4.0, 40.0
 """Seconds."""
 
 SETTLING_REQUESTS = 100.0
@@ -59,6 +59,9 @@ SETTLING_REQUESTS = 100.0
 
 MOVED = 1.05
 """How far above the last limit the rate shows that the limit has moved."""
+
+MOVED_GAIN = 0.1
+"""The gain from there on, at least."""
 
 PAUSE, LONGEST_PAUSE = 0.1, 1.0
 """Seconds without a request where none is accepted: the first time, and at most."""
@@ -158,7 +161,7 @@ def _grow(pace: Pace, rate: float, bound: float, now: float) -> None:
     moved = pace.rate > MOVED * pace.limit
     half = (SHORTEST_SETTLING if moved else _settling(pace.rate)) / 2
     pace.rate = min(bound, pace.rate * math.exp(pace.gain * seconds))
-    pace.gain = min(SEARCH, pace.gain * 2 ** (seconds / half))
+    pace.gain = min(SEARCH, max(pace.gain * 2 ** (seconds / half), MOVED_GAIN if moved else 0.0))
 
 
 def _settling(rate: float) -> float:

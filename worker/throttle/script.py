@@ -19,7 +19,7 @@ _NUMBERS = "\n".join(
     f"local {name} = {getattr(pace, name)!r}"
     for name in (
         "TOLERANCE", "SLOWEST", "START", "KEEP", "CUT", "SEARCH", "DOUBT", "RISE", "SHORTEST_SETTLING",
-        "LONGEST_SETTLING", "SETTLING_REQUESTS", "MOVED", "PAUSE", "LONGEST_PAUSE",
+        "LONGEST_SETTLING", "SETTLING_REQUESTS", "MOVED", "MOVED_GAIN", "PAUSE", "LONGEST_PAUSE",
     )
 )  # fmt: skip
 
@@ -67,9 +67,10 @@ if pace.rate > 0 then
         pace.since = pace.since + idle
     else
         local seconds = math.min(now - pace.last, 2 / rate)
-        local settling = pace.rate > MOVED * pace.limit and SHORTEST_SETTLING or settling(pace.rate)
+        local moved = pace.rate > MOVED * pace.limit
+        local half = (moved and SHORTEST_SETTLING or settling(pace.rate)) / 2
         pace.rate = math.min(bound, pace.rate * math.exp(pace.gain * seconds))
-        pace.gain = math.min(SEARCH, pace.gain * 2 ^ (seconds / (settling / 2)))
+        pace.gain = math.min(SEARCH, math.max(pace.gain * 2 ^ (seconds / half), moved and MOVED_GAIN or 0))
     end
 elseif now - pace.since > 1 then
     local idle = now - pace.since > 2
