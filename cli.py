@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import NoReturn
 
 import click
@@ -18,28 +19,29 @@ from worker.commands.terminal import say
 from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
-    "import": ("imports:import_", "Post a roster: the main job."),
-    "plan": ("plans:plan_", "Show what an import would do; send nothing."),
-    "retry": ("again:retry", "Run the rows of a job that are not in place again."),
+    "import": ("imports:import_", "Import a roster."),
+    "plan": ("plans:plan_", "Show what an import would do, without sending anything."),
+    "retry": ("again:retry", "Retry the rows of a job that are not in place."),
     "resume": ("again:resume", "Resume a job that was interrupted, paused or stopped."),
-    "cancel": ("again:cancel", "Stop a job; requests in flight end."),
-    "undo": ("undo:undo", "Take back what a job did, unless it was changed since."),
-    "jobs": ("jobs:jobs", "List the newest jobs; remove old ones."),
+    "cancel": ("again:cancel", "Cancel a job."),
+    "undo": ("undo:undo", "Undo what a job did."),
+    "jobs": ("jobs:jobs", "List jobs, and remove old ones."),
     "status": ("jobs:status", "Show the progress of a job."),
     "report": ("jobs:report", "Write the result files of a job again."),
-    "verify": ("verify:verify", "Register with each password over SIP and say who can."),
-    "realm": ("realms:realm", "List, show, create, change and delete realms."),
-    "credential": ("credentials:credential", "List, show and delete the users stored on the registrar."),
-    "call": ("call:call", "Place one test call and say what became of it."),
-    "snapshot": ("snapshots:snapshot", "Save what the account holds now, sealed."),
-    "diff": ("snapshots:diff", "Show what changed since a snapshot."),
+    "explain": ("explain:explain", "Explain a status, error code or reason."),
+    "verify": ("verify:verify", "Check over SIP which users can register."),
+    "realm": ("realms:realm", "Manage realms."),
+    "credential": ("credentials:credential", "List, show and delete users on the registrar."),
+    "call": ("call:call", "Place a test call to a user."),
+    "snapshot": ("snapshots:snapshot", "Save the users of an account to a sealed file."),
+    "diff": ("snapshots:diff", "Show what has changed since a snapshot."),
     "worker": ("serve:worker", "Run a Celery worker."),
-    "scheduler": ("serve:scheduler", "Run the timer: re-queue chunks, shred old passwords."),
-    "hash": ("keys:hash_", "Print Hash1 and Hash1b of a user."),
-    "keygen": ("keys:keygen", "Print a new sealing key."),
+    "scheduler": ("serve:scheduler", "Run the scheduler, which requeues lost chunks."),
+    "hash": ("keys:hash_", "Print a user's Hash1 and Hash1b."),
+    "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),
-    "demo": ("demo:demo", "Walk through a whole import against the sandbox."),
-    "doctor": ("doctor:doctor", "Check the set-up."),
+    "demo": ("demo:demo", "Run a complete import against the sandbox."),
+    "doctor": ("doctor:doctor", "Check settings, connections and credentials."),
 }
 """Name → where its body is, and its line in ``--help``, which must not load any of them."""
 
@@ -57,6 +59,14 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"worker.commands.{module}"), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Click itself suggests only commands that are loaded.
+        if args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, close))}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -65,13 +75,13 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="siproster")
 def cli() -> None:
-    """Import SIP credentials into Bandwidth's Registrar, and account for every row.
+    """Import SIP credentials into Bandwidth's Registrar, and report on every row.
 
     \b
     First steps:
-      siproster doctor                check the set-up
-      siproster plan staff.csv        read and check, send nothing
-      siproster import staff.csv      post it; the results are in ./siproster-JOB/
+      siproster doctor               check the setup
+      siproster plan staff.csv       check the roster; send nothing
+      siproster import staff.csv     import it; results go to ./siproster-JOB/
     """
 
 
@@ -84,14 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run a command. The one place where an exception becomes a message and an exit code."""
+    """Return a command's exit code. The one place where an exception becomes a message and a code."""
     _unwind_on_signals()
     try:
         _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
-        cli.main(arguments, prog_name="siproster", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except SystemExit as done:
+        # Not "standalone", it returns what the command returns: its exit code, or None.
+        code = cli.main(arguments, prog_name="siproster", standalone_mode=False)
+    except SystemExit as done:  # of a library's
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.Abort:
         say("interrupted; nothing else was started")
@@ -108,7 +117,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if not (isinstance(error, OSError) and terminal.output_fails()):
             _report_fault(error)
         return 1
-    return 0
+    return int(code or 0)
 
 
 def _unwind_on_signals() -> None:
@@ -129,7 +138,7 @@ def _refuse_no_text(arguments: Sequence[str]) -> None:
                 argument.encode()
             except UnicodeEncodeError:
                 raise UsageError(
-                    f"an argument is not UTF-8, and there is no file of that name: {argument}",
+                    f"an argument is not UTF-8, and no file has that name: {argument}",
                     "type it in a terminal that uses UTF-8 (see `locale`)",
                 ) from None
 
@@ -143,8 +152,8 @@ def _show(error: click.ClickException) -> None:
 
 
 def _report_fault(error: Exception) -> None:
-    say("siproster: something went wrong that should not: this is a fault of siproster itself", "red")
-    say("           No row is lost: `siproster jobs` lists the jobs. Please report it with this line:")
+    say("siproster: unexpected error: this is a bug in siproster", "red")
+    say("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
     say(f"           unexpected {place_of(error)}")
 
 

@@ -33,6 +33,8 @@ import traceback
 from pathlib import PurePath
 from typing import ClassVar
 
+from worker.states import Reason
+
 
 class SiprosterError(Exception):
     """Something the user can understand. ``hint`` says what to do next."""
@@ -79,28 +81,28 @@ class Conflict(SiprosterError):
 class StopJob(SiprosterError):
     """No row of the job can succeed; what was not attempted stays unprocessed."""
 
-    code: ClassVar[str] = "stopped"
+    reason: ClassVar[Reason] = Reason.STOPPED
 
 
 class AuthenticationRefused(StopJob):
     """401 with a fresh token, or 403."""
 
-    exit_code = 2
-    code = "authentication_refused"
+    reason = Reason.AUTHENTICATION_REFUSED
+    exit_code = reason.exit_code
 
 
 class AccountNotFound(StopJob):
     """4022, or a 404 without a code: an unknown or locked account must not look empty."""
 
-    exit_code = 3
-    code = "account_not_found"
+    reason = Reason.ACCOUNT_NOT_FOUND
+    exit_code = reason.exit_code
 
 
 class NotAllowed(StopJob):
     """33004, 23013: the account is not set up for SIP credentials."""
 
-    exit_code = 4
-    code = "not_allowed"
+    reason = Reason.NOT_ALLOWED
+    exit_code = reason.exit_code
 
 
 class TryLater(SiprosterError):
@@ -143,8 +145,8 @@ class ForeignAnswer(AnswerLost):
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"a request was sent, and what refused it is no answer of the service ({text}); "
-            "it may have been done all the same"
+            f"a request was sent, but its refusal didn't come from the service ({text}); "
+            "it may have been carried out anyway"
         )
         self.text = text
 

@@ -12,8 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from worker.states import JobState as JobState
+from worker.states import Why
+
 LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
+
+NO_REALM: Final = -1
+"""The key of a row without a realm that can be used."""
 
 _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM}}}").fullmatch
 
@@ -70,12 +76,12 @@ class Status(StrEnum):
     @property
     def in_place(self) -> bool:
         """Whether the row's user can register with the row's password."""
-        return self in (Status.CREATED, Status.UPDATED, Status.UNCHANGED)
+        return self is Status.CREATED or self is Status.UNCHANGED or self is Status.UPDATED
 
     @property
     def counts_as_failed(self) -> bool:
         """Whether ``--max-failed`` counts the row."""
-        return self in (Status.FAILED, Status.UNKNOWN, Status.INVALID)
+        return self is Status.FAILED or self is Status.UNKNOWN or self is Status.INVALID
 
 
 class Action(StrEnum):
@@ -101,27 +107,6 @@ class Action(StrEnum):
     def leads_in_place(self) -> bool:
         """Return whether the row's user can register afterwards, if nothing goes wrong."""
         return self not in (Action.EXISTS, Action.INVALID)
-
-
-class JobState(StrEnum):
-    """Where a job stands."""
-
-    PLANNING = "planning"
-    """The roster is being read; nothing is on the queue yet."""
-    RUNNING = "running"
-    PAUSED = "paused"
-    """Waiting for the service, or interrupted; ``resume`` goes on."""
-    DONE = "done"
-    """Every row has its outcome."""
-    STOPPED = "stopped"
-    """Stopped before the end for the reason in ``why``; ``resume`` goes on."""
-    CANCELLED = "cancelled"
-    """Somebody said ``cancel``; only ``retry`` goes on."""
-
-    @property
-    def active(self) -> bool:
-        """Whether the job may still write to the service."""
-        return self in (JobState.PLANNING, JobState.RUNNING, JobState.PAUSED)
 
 
 class WaitKind(StrEnum):
@@ -178,13 +163,14 @@ class Problem:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """One record of a roster, with the physical line on which it starts (the header is line 1).
+    """One row on its way from the roster to the service, with what is to be done with it.
 
-    ``problems`` make it invalid (all of them, not only the first); ``warnings`` don't. ``cells``
-    are the values of the roster's carried columns, in their order, as text; a row whose number
-    of fields is wrong carries empty ones, since no cell of it can be attributed to a column.
+    The roster's part: the physical line on which the record starts (the header is line 1), its fields and
+    cells. ``problems`` make it invalid (all of them, not only the first); ``warnings`` don't. ``cells``
+    are the values of the roster's carried columns, in their order, as text; a row whose number of fields is
+    wrong has empty ones, since no cell of it can be attributed to a column. The rest is filled in on the way.
     """
 
     line: int
@@ -198,10 +184,22 @@ class Row:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     hash1: str = field(default="", repr=False)
-    """The roster's own digest: used where there is no password, else held against it."""
+    """The digest to be sent; before that, the roster's own, which is used where there is no password."""
     hash1b: str = field(default="", repr=False)
     corrected: bool = False
     """Its password was corrected for a retry, so the roster's is another one."""
+    realm_key: int = NO_REALM
+    """The job's own number of the realm that the row goes to (ledger.JobRealm)."""
+    host: str = ""
+    """The realm's host name, exactly as the API returns it; empty while it is not known."""
+    action: Action | None = None
+    """None: nobody has looked what is stored."""
+    stored: Stored | None = field(default=None, repr=False)
+    """What the service holds under the row's name; in a chunk, only where that is to be updated."""
+    differs: tuple[str, ...] = ()
+    """Codes of what is stored otherwise than wanted."""
+    outcome: Outcome | None = None
+    """What became of the row, where no request of its own is made."""
 
     @property
     def composite(self) -> str:
@@ -236,8 +234,8 @@ class Credential:
 
     user: str
     domain: str
-    realm: str
-    """Full host name of the realm that the digests were made for."""
+    host: str
+    """Host name of the realm that the digests were made for."""
     hash1: str = field(repr=False)
     hash1b: str = field(repr=False)
     application: str = ""
@@ -248,7 +246,7 @@ class Credential:
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """What the service holds for one user. None: the answer left the element out."""
 
@@ -260,7 +258,7 @@ class Stored:
     application: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Echo:
     """An entry of ``ValidSipCredentials``: the service says that it is stored now.
 
@@ -299,7 +297,7 @@ class Answer:
     """Names, in lower case, that it calls stored while it contradicts itself, or what was sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of one row, as the ledger keeps it."""
 
@@ -380,8 +378,8 @@ class Job:
 
     id: str
     state: JobState
-    why: str
-    """Why it is paused, stopped or cancelled: ``code: sentence``; else empty."""
+    why: Why | None
+    """Why it is paused, stopped, cancelled or kept as a plan; else None."""
     host: str
     environment: str
     account: str

@@ -22,10 +22,10 @@ OTHER_HOST = "the certificate is for another host name"
 UNKNOWN = "something unexpected went wrong"
 
 _NO_CONNECTION = "no connection"
-_NOT_A_NAME = "the host name is none that DNS can hold"
+_NOT_A_NAME = "the host name is not a valid DNS name"
 _NOT_TLS = "the other side doesn't speak TLS there"
 _NO_LOGIN = "the user name or password was refused"
-_DENIED = "the user's rights don't allow it"
+_DENIED = "the user is not allowed to do this"
 
 _CERTIFICATES = {
     9: "the certificate is not valid yet",
@@ -73,15 +73,15 @@ _NAMES = {
     "dns.NoResolverConfiguration": "no DNS server is set on this machine (/etc/resolv.conf)",
     "dns.Timeout": "no DNS server answered in time",
     "httpcore.ConnectError": _NO_CONNECTION,
-    "httpcore.LocalProtocolError": "the request can't be said in HTTP",
+    "httpcore.LocalProtocolError": "the request can't be expressed in HTTP",
     "httpcore.NetworkError": CUT,
     "httpcore.TimeoutException": TIMED_OUT,
     "httpcore.UnsupportedProtocol": "the address is neither http:// nor https://",
     "httpx.ConnectError": _NO_CONNECTION,
-    "httpx.DecodingError": "the answer can't be unpacked",
+    "httpx.DecodingError": "the answer can't be decompressed",
     "httpx.HTTPError": "no usable answer",
-    "httpx.InvalidURL": "the address is no URL",
-    "httpx.LocalProtocolError": "the request can't be said in HTTP",
+    "httpx.InvalidURL": "the address is not a URL",
+    "httpx.LocalProtocolError": "the request can't be expressed in HTTP",
     "httpx.NetworkError": CUT,
     "httpx.TimeoutException": TIMED_OUT,
     "httpx.UnsupportedProtocol": "the address is neither http:// nor https://",
@@ -95,12 +95,12 @@ _NAMES = {
     "redis.BusyLoadingError": "Redis is still loading its data",
     "redis.ClusterDownError": "the Redis cluster is down",
     "redis.ConnectionError": _NO_CONNECTION,
-    "redis.InvalidResponse": "the other side doesn't speak as Redis does",
-    "redis.MasterDownError": "this Redis has lost the one that it copies",
+    "redis.InvalidResponse": "the other side doesn't speak Redis",
+    "redis.MasterDownError": "this Redis replica has lost its primary",
     "redis.MaxConnectionsError": "Redis has too many connections",
     "redis.NoPermissionError": _DENIED,
     "redis.OutOfMemoryError": "Redis has no memory left",
-    "redis.ReadOnlyError": "this Redis is a copy that takes no writes",
+    "redis.ReadOnlyError": "this Redis is a read-only replica",
     "redis.RedisError": "Redis gave no usable answer",
     "redis.TimeoutError": TIMED_OUT,
     "socksio.SOCKSError": "the proxy doesn't speak SOCKS5",
@@ -186,7 +186,7 @@ def _protocol(text: str) -> str:
     """What h11 says of the other side's HTTP."""
     if "complete message body" in text or "incomplete" in text:
         return "the answer was cut"
-    return CUT if "disconnected" in text or "closed" in text else "the answer is no HTTP"
+    return CUT if "disconnected" in text or "closed" in text else "the answer is not HTTP"
 
 
 def _redis_refusal(text: str) -> str:

@@ -19,7 +19,10 @@ from typing import Any, TextIO
 from worker import files
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
-from worker.model import Job, Status, Stored
+from worker.ledger.codec import page_values
+from worker.model import NO_REALM, Job, Status, Stored
+from worker.reasons import reason_of
+from worker.seal import Seal
 
 RESULTS = "results.csv"
 FAILED = "failed.csv"
@@ -47,22 +50,17 @@ _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them aga
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
-
-
-PageRow = Sequence[Any]
-"""Line, user, domain, realm (key or text), application, cells: as a page of the ledger has them."""
-OpenPage = Callable[[str, int, bytes], Sequence[PageRow]]
-"""Job, page number, sealed bytes → the page's rows."""
+_MAY_BE_FORMULA = frozenset("'=+-@\t\r")
 
 
 def neutral(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    """Return the cell so that no spreadsheet runs it as a formula."""
+    return f"'{cell}" if cell[:1] in _MAY_BE_FORMULA and _FORMULA.match(cell) else cell
 
 
-def folder_of(job: Job) -> Path:
-    """Where the job's result files go."""
-    return Path(job.options.results or f"siproster-{job.id}").absolute()
+def folder_of(job: Job, results: str = "") -> Path:
+    """Return where the job's result files go: ``results`` where it is given, else where the job has them."""
+    return Path(results or job.options.results or f"siproster-{job.id}").absolute()
 
 
 def make_folder(folder: Path) -> None:
@@ -79,11 +77,11 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[str, Any]:
+def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     """Write all result files of a job and return its summary.
 
-    ``open_page`` opens the sealed page of a job. Raises SiprosterError when the folder can't be
-    written; what was there before stays as it was until the new file is whole.
+    Raises SiprosterError when the folder can't be written; what was there before stays as it was until the
+    new file is whole.
     """
     with _explained(folder):
         files.make_folder(folder)
@@ -92,10 +90,9 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
             every, troubled = csv.writer(results), csv.writer(failed)
             every.writerow(header)
             troubled.writerow(header)
-            for status, line in _lines(ledger, open_page, job):
-                every.writerow(line)
-                if not status.in_place:
-                    troubled.writerow(line)
+            for lines, not_in_place in _pages(ledger, seal, job):
+                every.writerows(lines)
+                troubled.writerows(not_in_place)
         found = summary(ledger, job, folder)
         with _new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
@@ -103,18 +100,18 @@ def write(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> dict[s
     return found
 
 
-def write_undone(ledger: Ledger, open_page: OpenPage, job: Job, folder: Path) -> Path:
+def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
     """Write ``undo.csv``: a line for each row that undoing has looked at, in the roster's order."""
-    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
+    hosts = ledger.jobs.hosts(job.id)
     with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns]) as write:
         for page in ledger.rows.pages(job.id):
-            results = ledger.undoing.results(job.id, page.first_line, page.last_line)
-            rows = open_page(job.id, page.seq, page.sealed) if results else ()
-            for line, user, domain, realm, _application, cells, *_ in rows:
+            results = ledger.undone.results(job.id, page.first_line, page.last_line)
+            rows = page_values(seal, job.id, page.seq, page.sealed) if results else iter(())
+            for line, user, domain, key, _realm, _application, cells in rows:
                 if one := results.get(line):
                     outcome = page.outcomes.get(line)
                     write([
-                        job.id, str(line), one.result, user, domain, hosts.get(realm, job.options.realm),
+                        job.id, str(line), one.result, user, domain, hosts.get(key, job.options.realm),
                         outcome.credential_id if outcome else "", one.code, one.error, *cells,
                     ])  # fmt: skip
     return folder / UNDO
@@ -174,13 +171,14 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
     return {
         "job": job.id,
         "state": job.state,
-        "why": job.why,
+        "reason": job.why.reason if job.why else "",
+        "why": str(job.why or ""),
         "account": job.account,
         "operator": job.operator,
         "version": job.version,
         "options": _shown(asdict(job.options)),
         "roster": {"name": job.roster, "sha256": job.sha256, "rows": job.rows},
-        "realms": [realm.host for realm in ledger.jobs.realms(job.id).values()],
+        "realms": list(ledger.jobs.hosts(job.id).values()),
         "counts": {status.value: rows for status, rows in counts.items()},
         "codes": {status.value: codes[status] for status in counts if status in codes},
         "not_in_place": not_in_place(ledger, job, counts),
@@ -208,7 +206,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
 def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
     """Return how many rows are not in place now: what ``undo`` took back is in place no more."""
     never = sum(rows for status, rows in counts.items() if not status.in_place)
-    return never + ledger.undoing.reversed(job.id)
+    return never + ledger.undone.reversed(job.id)
 
 
 def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
@@ -217,30 +215,39 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     ``undo_state``: None, ``partly`` (interrupted, at work, or some rows failed) or ``done``. ``undo_by``: the
     process that is undoing it.
     """
-    counts = ledger.undoing.counts(job.id)
+    counts = ledger.undone.counts(job.id)
     done = sum(counts.values())
-    writer = ledger.jobs.writer(job.host, job.account) if counts and not job.undone else None
     state = "done" if job.undone and not counts.get("failed") else "partly"
     return {
         "undo": counts or None,
         "undo_state": state if counts or job.undone else None,
-        "undo_rows": max(ledger.undoing.rows(job.id), done) if counts else None,
-        "undo_by": writer.owner if writer and writer.job == job.id else None,
+        "undo_rows": max(ledger.changes.rows(job.id), done) if counts else None,
+        "undo_by": (ledger.jobs.holder_of(job) or None) if counts and not job.undone else None,
     }
 
 
-def _lines(ledger: Ledger, open_page: OpenPage, job: Job) -> Iterator[tuple[Status, list[str]]]:
-    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job.id).items()}
+Lines = list[list[str]]
+
+
+def _pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
+    """Yield the lines of each page of the roster, and those of them that are not in place."""
+    hosts = {key: neutral(host) for key, host in ledger.jobs.hosts(job.id).items()}
+    unmade = neutral(job.options.realm)  # a realm without a host name was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
-        for line, user, domain, realm, _application, cells, *_ in open_page(job.id, page.seq, page.sealed):
-            outcome = page.outcome(line)
-            # A realm without a host name was never made (--create-realm).
-            host = hosts.get(realm, job.options.realm) if isinstance(realm, int) else realm
-            own = [user, domain, host, outcome.credential_id, outcome.code, outcome.error]
-            yield outcome.status, [
-                job.id, str(line), outcome.status.value,
-                *map(neutral, own), str(outcome.attempts), *map(neutral, cells),
-            ]  # fmt: skip
+        lines, not_in_place = [], []
+        for line, user, domain, key, realm, _application, cells in page_values(
+            seal, job.id, page.seq, page.sealed
+        ):
+            outcome = page.outcomes.get(line) or page.outcome(line)
+            host = neutral(realm) if key == NO_REALM else hosts.get(key, unmade)
+            lines.append([
+                job.id, str(line), outcome.status.value, neutral(user), neutral(domain), host,
+                neutral(outcome.credential_id), neutral(outcome.code), neutral(outcome.error),
+                str(outcome.attempts), *map(neutral, cells),
+            ])  # fmt: skip
+            if not outcome.status.in_place:
+                not_in_place.append(lines[-1])
+        yield lines, not_in_place
 
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:
@@ -280,4 +287,4 @@ def _explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
 def _reason(folder: Path, error: OSError) -> str:
     if isinstance(error, FileExistsError):
         return "it is a link to nothing" if folder.is_symlink() and not folder.exists() else "it is a file"
-    return str(error.strerror)
+    return reason_of(error)

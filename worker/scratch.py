@@ -16,10 +16,10 @@ def scratch(cache_kib: int) -> sqlite3.Connection:
     """SQLite's own temporary database (an empty file name), which goes when it is closed.
 
     A file of mode 0600 that has no name from its first moment on, and of which at most ``cache_kib`` KiB are
-    in memory. Sorting goes to disk, too. Raises UsageError, later too, where the disk takes
-    nothing more.
+    in memory. Sorting goes to disk, too. Threads may share it, one at a time. Raises UsageError, later too,
+    where the disk takes nothing more.
     """
-    database = sqlite3.connect("", isolation_level=None, factory=_Connection)
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False, factory=_Connection)
     for setting in (
         "temp_store = FILE",
         f"cache_size = -{cache_kib}",

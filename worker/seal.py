@@ -40,7 +40,7 @@ class Seal:
         if not keys or any(len(key) != 32 for key in keys):
             raise UsageError(
                 "a sealing key must be 32 bytes in URL-safe base64",
-                "make one with `siproster keygen`",
+                "generate one with `siproster keygen`",
             )
         self.fingerprint = fingerprint(keys[0])
         self._ring = {bytes.fromhex(fingerprint(key)): AESGCM(key) for key in keys}
@@ -63,16 +63,16 @@ class Seal:
         """The JSON value; SealBroken when the key is missing or the bytes are not what was sealed here."""
         if sealed[:1] != _VERSION:
             raise SealBroken(
-                "sealed rows are not in this version's format", "go on with the version that sealed them"
+                "sealed rows are not in this version's format", "use the version that sealed them"
             )
         cipher = self._ring.get(sealed[_FINGERPRINT])
         if cipher is None:
             raise SealBroken(
                 f"rows are sealed with key {sealed[_FINGERPRINT].hex()}, which is not in SIPROSTER_KEY",
-                "add the key with which the job was made; the first key of the list seals, all open",
+                "add the key that the job was sealed with; the first key in the list seals, all of them open",
             )
         try:
             clear = cipher.decrypt(sealed[_NONCE], sealed[_NONCE.stop :], context.encode())
         except (InvalidTag, ValueError):  # ValueError: cut off before the nonce ends
-            raise SealBroken("sealed rows in the ledger were changed or moved; they don't open") from None
+            raise SealBroken("sealed rows in the ledger were changed or moved, and can't be opened") from None
         return json.loads(clear)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import dns.exception
-import dns.rdatatype
-import dns.rdtypes.IN.SRV
-import dns.resolver
+from typing import TYPE_CHECKING
 
 from worker.errors import NotFound, Unavailable, UsageError
 from worker.reasons import reason_of
+
+if TYPE_CHECKING:
+    from dns.rdtypes.IN.SRV import SRV
+    from dns.resolver import Resolver
 
 
 class NotOffered(NotFound):
@@ -50,6 +50,11 @@ def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: flo
     the realm has no such record (NotOffered: one that says that there is no such service), Unavailable
     where nobody told, UsageError for a resolver that is no address.
     """
+    # Here, since loading it takes longer than most commands, which ask no DNS.
+    import dns.exception
+    import dns.rdtypes.IN.SRV
+    import dns.resolver
+
     name = f"{SERVICES[transport]}.{realm}"
     try:
         answer = _resolver(resolver).resolve(name, "SRV", lifetime=seconds, search=False)
@@ -82,13 +87,15 @@ def _none(name: str) -> NotFound:
     )
 
 
-def _target(record: dns.rdtypes.IN.SRV.SRV) -> Target:
+def _target(record: SRV) -> Target:
     host = record.target.to_text()
     host = "" if host == _NO_TARGET else host.rstrip(".")
     return Target(host, record.port, record.priority, record.weight)
 
 
-def _resolver(address: str) -> dns.resolver.Resolver:
+def _resolver(address: str) -> Resolver:
+    import dns.resolver
+
     if not address:
         return dns.resolver.Resolver()
     host, port = _address(address)

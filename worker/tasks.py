@@ -28,7 +28,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
 from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
-from worker.importing.deliver import Delivery
+from worker.importing.chunk_worker import ChunkWorker
 from worker.importing.station import Posts, Station
 from worker.model import Job
 from worker.reasons import reason_of
@@ -140,7 +140,7 @@ def _deliver(station: Station, message: tuple[object, ...]) -> None:
         return
     identity, chunk, job, seq = named.groups()
     try:
-        delivery = _delivery(station, identity, job)
+        worker = _chunk_worker(station, identity, job)
     except LedgerAway as away:
         station.ledger_outage.gone(away.message)
         station.stopping.wait(1.0)
@@ -154,7 +154,7 @@ def _deliver(station: Station, message: tuple[object, ...]) -> None:
         raise Reject(error.message, requeue=True) from None
     station.ledger_outage.back()
     try:
-        delivery.deliver(int(seq))
+        worker.work_on(int(seq))
     except LedgerAway as away:
         station.ledger_outage.gone(away.message)
     except SiprosterError as error:
@@ -163,13 +163,13 @@ def _deliver(station: Station, message: tuple[object, ...]) -> None:
         log.error("chunk %s is left to a later sweep: %s", chunk, place_of(error))
 
 
-def _delivery(station: Station, identity: str, job: str) -> Delivery:
+def _chunk_worker(station: Station, identity: str, job: str) -> ChunkWorker:
     if identity != station.ledger.identity:
         raise UsageError(
             f"job {job} is in ledger {identity}; this worker has {station.ledger.identity}",
             "start the worker with the SIPROSTER_LEDGER of the job",
         )
-    return station.delivery(job)
+    return station.chunk_worker(job)
 
 
 class _Request(Request):

@@ -133,10 +133,10 @@ def worded(wait: Wait) -> str:
             end = f", in {left}" if left else ""
             return f"waiting for the next request at {wait.reason}{end}"
         case WaitKind.ASKING:
-            return f"asking about {wait.reason}, for {waited}"
+            return f"looking up {wait.reason}, for {waited}"
         case WaitKind.LEASE:
             end = f", in {left}" if left else ""
-            return f"waiting for the lease of {wait.reason} to end{end}"
+            return f"waiting for the lease of {wait.reason} to expire{end}"
         case WaitKind.WORKER:
             return f"{wait.reason}{_gives_up(wait, left)}"
         case _:
@@ -146,7 +146,7 @@ def worded(wait: Wait) -> str:
 
 def over(wait: Wait, seconds: float) -> str:
     """Return in words that a wait is over, after so many seconds."""
-    return f"{_OVER.get(wait.kind, 'it goes on')} after {span(seconds)}"
+    return f"{_OVER.get(wait.kind, 'continuing')} after {span(seconds)}"
 
 
 def span(seconds: float) -> str:
@@ -177,7 +177,7 @@ _OVER = {
     WaitKind.BROKER: "the broker answers again",
     WaitKind.LEDGER: "the ledger answers again",
     WaitKind.SERVICE: "the service answers again",
-    WaitKind.SLOWED: "the service takes requests again",
+    WaitKind.SLOWED: "the service accepts requests again",
     WaitKind.ANSWER: "the service answers again",
     WaitKind.ACCOUNT: "the account is free again",
     WaitKind.WORKER: "a worker answers",

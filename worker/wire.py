@@ -26,7 +26,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
-from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
+from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Row, Stored
 
 T = TypeVar("T")
 
@@ -68,14 +68,26 @@ class Page:
 # Writing
 
 
-def credentials_xml(batch: Sequence[Credential], family: Family) -> bytes:
-    """The body that creates a batch. Raises ValueError for a character that XML can't hold.
+def credentials_xml(batch: Sequence[Row | Credential], family: Family) -> bytes:
+    """Return the body that creates a batch. Raises ValueError for a character that XML can't hold.
 
     In the realm family the composite goes into ``UserName`` and the path names the realm. Built as text,
     since this runs once for every row and a tree costs more than twice as much.
     """
-    entry = _realm_entry if family is Family.REALM else _account_entry
-    return _document(f"<SipCredentials>{''.join(map(entry, batch))}</SipCredentials>")
+    in_path = family is Family.REALM
+    entries, tails = [], dict[tuple[str, str], str]()
+    for one in batch:
+        user = one.composite if in_path else one.user
+        place = (one.host, one.application)
+        if place not in tails:
+            realm = "" if in_path else f"<Realm>{_escaped(one.host)}</Realm>"
+            tails[place] = f"{realm}{_optional('HttpVoiceV2AppId', one.application)}</SipCredential>"
+        domain = f"<Domain>{_escaped(one.domain)}</Domain>" if one.domain and not in_path else ""
+        entries.append(
+            f"<SipCredential><UserName>{user if user.isalnum() else _escaped(user)}</UserName>{domain}"
+            f"{_digests(one)}{tails[place]}"
+        )
+    return _document(f"<SipCredentials>{''.join(entries)}</SipCredentials>")
 
 
 def update_xml(credential: Credential, realm_id: str = "") -> bytes:
@@ -88,7 +100,7 @@ def update_xml(credential: Credential, realm_id: str = "") -> bytes:
     if realm_id:
         inner = f"<RealmId>{_escaped(realm_id)}</RealmId>{digests}{application}"
     else:
-        inner = f"{digests}{_optional('Realm', credential.realm)}{application}"
+        inner = f"{digests}{_optional('Realm', credential.host)}{application}"
     return _document(f"<SipCredential>{inner}</SipCredential>")
 
 
@@ -103,24 +115,11 @@ def realm_xml(name: str, description: str, default: bool) -> bytes:
     )
 
 
-def _account_entry(credential: Credential) -> str:
-    return (
-        f"<SipCredential><UserName>{_escaped(credential.user)}</UserName>"
-        f"{_optional('Domain', credential.domain)}{_digests(credential)}"
-        f"<Realm>{_escaped(credential.realm)}</Realm>"
-        f"{_optional('HttpVoiceV2AppId', credential.application)}</SipCredential>"
-    )
-
-
-def _realm_entry(credential: Credential) -> str:
-    return (
-        f"<SipCredential><UserName>{_escaped(credential.composite)}</UserName>{_digests(credential)}"
-        f"{_optional('HttpVoiceV2AppId', credential.application)}</SipCredential>"
-    )
-
-
-def _digests(credential: Credential) -> str:
-    return f"<Hash1>{_escaped(credential.hash1)}</Hash1>{_optional('Hash1b', credential.hash1b)}"
+def _digests(credential: Row | Credential) -> str:
+    hash1, hash1b = credential.hash1, credential.hash1b
+    if hash1.isalnum() and hash1b.isalnum():  # nearly always
+        return f"<Hash1>{hash1}</Hash1><Hash1b>{hash1b}</Hash1b>"
+    return f"<Hash1>{_escaped(hash1)}</Hash1>{_optional('Hash1b', hash1b)}"
 
 
 def _optional(tag: str, value: str) -> str:
@@ -282,11 +281,13 @@ def _local(tag: str) -> str:
 
 
 def _fields(element: etree._Element) -> dict[str, str]:
-    """The element's children by name, whatever their namespace and order."""
+    """Return the element's children by name, whatever their namespace and order."""
     # A tag is text here, whatever its type says: comments and instructions are not kept.
-    fields: dict[Any, str] = {child.tag: (child.text or "").strip() for child in element}
-    if "{" in "".join(fields):  # cheaper than to take eight names apart, of which most have no namespace
-        return {_local(tag): text for tag, text in fields.items()}
+    fields: dict[Any, str] = {child.tag: child.text or "" for child in element}
+    names, texts = "".join(fields), "".join(fields.values())
+    # Cheaper than to look at each of eight names and texts: nearly all are plain.
+    if "{" in names or " " in texts or not texts.isprintable():
+        return {_local(tag): text.strip() for tag, text in fields.items()}
     return fields
 
 
@@ -352,9 +353,11 @@ def _name(fields: dict[str, str], *digests: str) -> str:
 def _echo(entry: etree._Element) -> Echo:
     fields = _fields(entry)
     hash1, hash1b = _digest(fields, "Hash1"), _digest(fields, "Hash1b")
+    user = fields.get("UserName", "")
+    is_plain = len(user) < 32 and user.isprintable() and "Domain" not in fields  # nearly always
     return Echo(
         _id(fields),
-        _name(fields, hash1, hash1b),
+        user if is_plain else _name(fields, hash1, hash1b),
         _told_value(fields, "Realm"),
         hash1 if "Hash1" in fields else None,
         hash1b if "Hash1b" in fields else None,
@@ -366,7 +369,9 @@ def _echo(entry: etree._Element) -> Echo:
 def _told_value(fields: dict[str, str], tag: str) -> str | None:
     """Return the element's value, empty where it can't be one; None: it was left out."""
     text = fields.get(tag)
-    return text if text is None or _is_value(text) else ""
+    if not text or (len(text) <= _LONGEST_VALUE and _is_short_value(text)):
+        return text
+    return ""
 
 
 def _entry_error(error: etree._Element) -> EntryError:

@@ -6,24 +6,25 @@ Each stage is given what the stage before it has made, so that it is measured al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import users
+from tests.unit.sessions import Session
 from worker import report, roster, throttle, wire
 from worker.api import Api
+from worker.importing.change_log import change_of
 from worker.importing.checked import Checked, check
-from worker.importing.compare import wanted
+from worker.importing.compare import fill_digests, wanted
+from worker.importing.create import BatchCreator
 from worker.importing.decide import Decision, Planned
-from worker.importing.deeds import deed_of, seal_deeds
 from worker.importing.job import new_job
 from worker.importing.look import Look
-from worker.importing.packing import ChunkRow, chunk_row, open_chunk, open_page, seal_chunk
 from worker.importing.plan import Entry
 from worker.importing.realms import JobRealms
-from worker.importing.settle import Settling
 from worker.ledger import Claim, JobRealm, Ledger
+from worker.ledger.codec import open_chunk, seal_changes, seal_chunk
 from worker.model import (
     Answer,
     Credential,
@@ -82,7 +83,7 @@ class Service:
         return stored
 
     def create(
-        self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
+        self, family: Family, realm: Realm, batch: Sequence[Row], permit: Callable[[float], None]
     ) -> Answer:
         permit(30.0)
         return next(self._answers)
@@ -101,7 +102,7 @@ class Way:
         self._jobs = 0
         self._opened = roster.open_roster(str(path), self._options)
         self._rows = list(self._opened.rows())
-        self._chunk_rows = [chunk_row(row, 0) for row in self._rows]
+        self._chunk_rows = [replace(row, realm_key=0, host=users.HOST) for row in self._rows]
         self._credentials = [wanted(row, users.HOST) for row in self._chunk_rows]
         self._bodies = [_answer(batch) for batch in self._cut(self._credentials)]
 
@@ -115,11 +116,11 @@ class Way:
             Stage("decide", "Decision, on an empty account", self._checked, self._decide),
             Stage("seal, store", "Entry: pages and chunks into SQLite", self._planned, self._store),
             Stage("open", "open_chunk", self._sealed, self._open),
-            Stage("digests", "wanted: two MD5", _nothing, self._digests),
+            Stage("digests", "fill_digests: two MD5", self._fresh_rows, self._digests),
             Stage("XML", "credentials_xml", _nothing, self._xml),
             Stage("request", "Api.create: XML, POST and answer", _nothing, self._request),
             Stage("answer", "read_answer", _nothing, self._answer),
-            Stage("match", "Settling.post: answer at hand, digests included", self._answers, self._match),
+            Stage("match", "BatchCreator: answer at hand, digests included", self._answers, self._match),
             Stage("change log", "deeds, sealed", _nothing, self._change_log),
             Stage("outcomes", "Chunks.record into SQLite", self._claims, self._outcomes),
             Stage("results", "report.write", self._recorded, self._results),
@@ -185,13 +186,15 @@ class Way:
         chunks = (self._chunk_rows[at : at + size] for at in range(0, len(self._chunk_rows), size))
         return [seal_chunk(self._seal, "job", seq, rows) for seq, rows in enumerate(chunks)]
 
+    def _fresh_rows(self) -> list[Row]:
+        return [replace(row) for row in self._chunk_rows]
+
     def _open(self, sealed: list[bytes]) -> None:
         for seq, one in enumerate(sealed):
             open_chunk(self._seal, "job", seq, one)
 
-    def _digests(self, _: object) -> None:
-        for row in self._chunk_rows:
-            wanted(row, users.HOST)
+    def _digests(self, rows: list[Row]) -> None:
+        fill_digests(rows)
 
     def _xml(self, _: object) -> None:
         for batch in self._cut(self._credentials):
@@ -209,22 +212,18 @@ class Way:
         return [wire.read_answer(body) for body in self._bodies]
 
     def _match(self, answers: list[Answer]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        settling = Settling(
-            FAMILY, {0: JobRealm(0, REALM.id, REALM.host, looked=True)}, Service(iter(answers)),
-            permit=lambda _seconds: None, record=outcomes.extend,
-            go_on=lambda: None, learn=lambda _bound: None,
-        )  # fmt: skip
-        for batch in self._cut(self._chunk_rows):
-            settling.post(batch)
-        return outcomes
+        session = Session(realms={0: JobRealm(0, REALM.id, REALM.host, looked=True)})
+        creator = BatchCreator(session, Service(iter(answers)))
+        for batch in self._cut(self._fresh_rows()):
+            creator.create(batch)
+        return list(session.outcomes.values())
 
     def _change_log(self, _: object) -> None:
         for number, batch in enumerate(self._cut(self._credentials)):
-            deeds = [deed_of(line, 0, str(line), done) for line, done in enumerate(batch)]
-            seal_deeds(self._seal, "job", 0, number, deeds)
+            deeds = [change_of(line, 0, str(line), done) for line, done in enumerate(batch)]
+            seal_changes(self._seal, "job", 0, number, deeds)
 
-    def _claims(self) -> tuple[Job, list[tuple[Claim, list[ChunkRow]]]]:
+    def _claims(self) -> tuple[Job, list[tuple[Claim, list[Row]]]]:
         job = self._store(self._planned())
         self._ledger.jobs.start(job.id)
         claims = []
@@ -234,7 +233,7 @@ class Way:
             claims.append((claim, open_chunk(self._seal, job.id, seq, claim.sealed)))
         return job, claims
 
-    def _outcomes(self, given: tuple[Job, list[tuple[Claim, list[ChunkRow]]]]) -> None:
+    def _outcomes(self, given: tuple[Job, list[tuple[Claim, list[Row]]]]) -> None:
         for claim, rows in given[1]:
             for batch in self._cut(rows):
                 outcomes = [Outcome(row.line, Status.CREATED, str(row.line), "", "", 1) for row in batch]
@@ -247,7 +246,7 @@ class Way:
         return self._ledger.jobs.get(given[0].id)
 
     def _results(self, job: Job) -> None:
-        report.write(self._ledger, lambda *page: open_page(self._seal, *page), job, self._folder / job.id)
+        report.write(self._ledger, self._seal, job, self._folder / job.id)
 
 
 class Everybody:
@@ -273,7 +272,7 @@ def _answer(batch: Sequence[Credential]) -> bytes:
     """Return the service's answer to a batch: all of it created."""
     entries = "".join(
         f"<SipCredential><Id>{at}</Id><RealmId>{REALM.id}</RealmId><UserName>{one.user}</UserName>"
-        f"<Hash1>{one.hash1}</Hash1><Hash1b>{one.hash1b}</Hash1b><Realm>{one.realm}</Realm></SipCredential>"
+        f"<Hash1>{one.hash1}</Hash1><Hash1b>{one.hash1b}</Hash1b><Realm>{one.host}</Realm></SipCredential>"
         for at, one in enumerate(batch, 1_000_000_000)
     )
     valid = f"<ValidSipCredentials>{entries}</ValidSipCredentials>"

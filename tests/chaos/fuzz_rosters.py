@@ -246,12 +246,12 @@ EXCUSES: Final[Mapping[str, Callable[[Made, Reading], bool]]] = {
     "has no password column": lambda made, read: "password" not in _header(read),
     "has no username column": lambda made, read: "username" not in _header(read),
     "have the same name": lambda made, read: len(set(_header(read))) < len(_header(read)),
-    "may both be the": lambda made, read: sum(map(known, _header(read))) > 2,
+    "could both be the": lambda made, read: sum(map(known, _header(read))) > 2,
     "the name of column": lambda made, read: max(map(len, _header(read))) > 1000,
     "but no rows": lambda made, read: len(read.records) < 2,
     "is empty": lambda made, read: not made.text.strip(),
     "a NUL, which": lambda made, read: "\0" in made.text,
-    "it holds NUL bytes": lambda made, read: "\0" in made.text,
+    "it contains NUL bytes": lambda made, read: "\0" in made.text,
     # Windows-1252 that looks like UTF-8 with a broken spot: nobody can say which it is.
     "is UTF-8, but line": lambda made, read: made.encoding == "cp1252" and not made.options.encoding,
 }

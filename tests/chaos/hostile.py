@@ -31,6 +31,7 @@ from tests.unit.jobs import (
     KEY,
     OTHER_HOST,
     OTHER_REALM,
+    OVER,
     REALM,
     Clock,
     digests_of,
@@ -40,11 +41,10 @@ from tests.unit.jobs import (
 from worker import throttle
 from worker.api import Api
 from worker.errors import LedgerError, SiprosterError
-from worker.importing.deliver import LEASE
-from worker.importing.packing import ChunkRow
+from worker.importing.chunk_session import LEASE
 from worker.importing.undo import Undo
 from worker.ledger import WRITER_LEASE, Ledger
-from worker.model import Answer, Credential, Endpoint, Family, Job, JobState, Realm, Stored
+from worker.model import Answer, Credential, Endpoint, Family, Job, JobState, Realm, Row, Stored
 from worker.seal import Seal
 
 REALMS = {REALM.id: HOST, OTHER_REALM.id: OTHER_HOST}
@@ -63,7 +63,7 @@ class MortalApi(Api):
     luck = random.Random()
     dies = 0.0
 
-    def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Any) -> Answer:
+    def create(self, family: Family, realm: Realm, batch: Sequence[Row | Credential], permit: Any) -> Answer:
         """As the client's own, and then perhaps nothing more."""
         answer = super().create(family, realm, batch, permit)
         if self.luck.random() < self.dies:
@@ -79,7 +79,7 @@ class Scenario:
     luck: random.Random
     family: Family
     temper: Temper
-    rows: Sequence[ChunkRow]
+    rows: Sequence[Row]
     options: dict[str, Any]
     threads: int
     dies: float
@@ -144,7 +144,7 @@ class Run:
             self.account.temper = replace(self.account.temper, others=0.0, overtakes=0.0)
             self.account.show_all()
             if self.ledger.jobs.state(job.id).active:
-                self.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: over")
+                self.ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
             self.clock.advance(max(LEASE, WRITER_LEASE) + 1)
             self.ledger.chunks.recall(job.id)
             self._undo(api, job)
@@ -154,7 +154,7 @@ class Run:
                 wrong += judge.of_all_undone()
         return [f"scenario {self.scenario.number}: {one}" for one in wrong]
 
-    def _settled_in(self, row: ChunkRow) -> ChunkRow:
+    def _settled_in(self, row: Row) -> Row:
         """Some rows' users are there with another password, and are to be set."""
         if self.luck.random() > 0.3:
             return row
@@ -163,18 +163,18 @@ class Run:
         held = self.account.make(self._host(row), row.composite, digests, application, BEFORE)
         assert held is not None
         before = Stored(held.id, held.name, held.realm, *digests, application)
-        return replace(row, before=before)
+        return replace(row, stored=before)
 
     @staticmethod
-    def _host(row: ChunkRow) -> str:
-        return (HOST, OTHER_HOST)[row.realm]
+    def _host(row: Row) -> str:
+        return (HOST, OTHER_HOST)[row.realm_key]
 
     def _others_do(self) -> None:
         """Another ledger's job makes, or sets, one of the same users, with the same password or another."""
         row = self.luck.choice(self.rows)
         same = digests_of(row, self._host(row))
         wanted = same if self.luck.random() < 0.7 else ("c1" * 16, "d1" * 16)
-        place = self.account.place((REALM.id, OTHER_REALM.id)[row.realm], row.composite)
+        place = self.account.place((REALM.id, OTHER_REALM.id)[row.realm_key], row.composite)
         held = self.account.users.get(place)
         if held is None:
             self.account.make(self._host(row), row.composite, wanted, row.application, OTHERS)
@@ -199,7 +199,7 @@ class Run:
         self.account.temper, api.dies = scenario.temper, scenario.dies
         for number in range(2 * ROUNDS):
             if number == scenario.cancelled_after:
-                self.ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by somebody")
+                self.ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
             if number == ROUNDS:
                 self.account.temper, api.dies = replace(self.account.temper, faults=0.0), 0.0
             if not self._one_round(api, job):
@@ -215,10 +215,10 @@ class Run:
         except LedgerError:
             return start()
 
-    def _chunks(self) -> list[list[ChunkRow]]:
+    def _chunks(self) -> list[list[Row]]:
         """With the realm family a chunk goes to one realm."""
         by_realm = self.scenario.family is Family.REALM
-        shelves = [[row for row in self.rows if row.realm == key or not by_realm] for key in (0, 1)]
+        shelves = [[row for row in self.rows if row.realm_key == key or not by_realm] for key in (0, 1)]
         return [shelf[at : at + 5] for shelf in shelves[: 1 + by_realm] for at in range(0, len(shelf), 5)]
 
     def _one_round(self, api: MortalApi, job: Job) -> bool:
@@ -252,7 +252,7 @@ class Run:
                     self.account.show_all()
             except SiprosterError:
                 continue
-            if not self.ledger.undoing.counts(job.id).get("failed"):
+            if not self.ledger.undone.counts(job.id).get("failed"):
                 break
         self.account.temper = temper
 

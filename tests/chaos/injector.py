@@ -21,9 +21,9 @@ from tests.chaos.tally import DUPLICATES, Tally
 from tests.chaos.world import Service, World
 
 _LONGER_THAN_A_LEASE = 130.0
-"""Seconds: a claim holds for 120 (importing.deliver)."""
+"""Seconds: a claim holds for 120 (importing.chunk_session)."""
 
-Deed = Callable[[], None]
+Change = Callable[[], None]
 
 
 class Work(Protocol):
@@ -44,8 +44,8 @@ class Injector:
         self._work = work
         self._began = time.monotonic()
         self._order = itertools.count()
-        self._due: list[tuple[float, int, Deed]] = []
-        self._mending: dict[int, Deed] = {}
+        self._due: list[tuple[float, int, Change]] = []
+        self._mending: dict[int, Change] = {}
         self._redis_away = False
         for event in events:
             self._later(event.at, lambda event=event: self._strike(event))  # type: ignore[misc]
@@ -66,12 +66,12 @@ class Injector:
     def _elapsed(self) -> float:
         return time.monotonic() - self._began
 
-    def _later(self, at: float, deed: Deed) -> int:
+    def _later(self, at: float, deed: Change) -> int:
         number = next(self._order)
         heapq.heappush(self._due, (at, number, deed))
         return number
 
-    def _mend_in(self, seconds: float, deed: Deed) -> None:
+    def _mend_in(self, seconds: float, deed: Change) -> None:
         """``deed`` puts something right: then, or when everything is put right."""
 
         def once() -> None:

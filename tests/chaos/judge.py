@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from tests.chaos.liar import BEFORE, MINE, OTHERS, Account, Held
 from tests.unit.jobs import HOST, OTHER_HOST, OTHER_REALM, REALM, digests_of
-from worker.importing.packing import ChunkRow
 from worker.ledger import Ledger
-from worker.model import Job, Outcome, Status
+from worker.model import Job, Outcome, Row, Status
 
 _SET = ("application_not_set", "not_taken")
 
@@ -17,7 +16,7 @@ class Judge:
     """``rows``: of the job. ``alone``: nobody else has worked on the account."""
 
     def __init__(
-        self, account: Account, ledger: Ledger, job: Job, rows: Sequence[ChunkRow], *, alone: bool
+        self, account: Account, ledger: Ledger, job: Job, rows: Sequence[Row], *, alone: bool
     ) -> None:
         self.account = account
         self.ledger = ledger
@@ -37,9 +36,9 @@ class Judge:
             wrong += [f"{row.composite} is {one.status} {one.code}: {text}" for text in self._lies(row, one)]
         return wrong
 
-    def _lies(self, row: ChunkRow, outcome: Outcome) -> Iterator[str]:
+    def _lies(self, row: Row, outcome: Outcome) -> Iterator[str]:
         held, code = self._held(row), outcome.code
-        mine = held is not None and (MINE in held.set_by if row.before else held.made_by == MINE)
+        mine = held is not None and (MINE in held.set_by if row.stored else held.made_by == MINE)
         whole = held is not None and self._whole(row, held)
         touched = held is not None and OTHERS in held.set_by
         match outcome.status:
@@ -66,7 +65,7 @@ class Judge:
     def of_undo(self) -> list[str]:
         """What an undoing left without a word, or took that wasn't the job's."""
         wrong = list(self.account.wrongs)
-        results = self.ledger.undoing.results(self.job.id, 0, 10_000)
+        results = self.ledger.undone.results(self.job.id, 0, 10_000)
         for row in self.rows:
             outcome, held, result = self.outcomes[row.line], self._held(row), results.get(row.line)
             became = (result.result, result.code) if result else None
@@ -76,7 +75,7 @@ class Judge:
                 wrong.append(f"{told}: no line")
             if held is None:
                 continue
-            left = not self._as_before(row, held) if row.before else held.made_by == MINE
+            left = not self._as_before(row, held) if row.stored else held.made_by == MINE
             if outcome.status in (Status.CREATED, Status.UPDATED) and left and not touched:
                 wrong.append(f"{told}: it is still there")
             # Put down otherwise than it was sent, and no answer that says so: nobody can tell whose it is.
@@ -92,28 +91,28 @@ class Judge:
         wrong = list(self.account.wrongs)
         for row in self.rows:
             held, outcome = self._held(row), self.outcomes[row.line]
-            left = held and (not self._as_before(row, held) if row.before else held.made_by == MINE)
+            left = held and (not self._as_before(row, held) if row.stored else held.made_by == MINE)
             if left and row.composite not in self.account.mangled:
-                found = self.ledger.undoing.results(self.job.id, row.line, row.line).get(row.line)
+                found = self.ledger.undone.results(self.job.id, row.line, row.line).get(row.line)
                 wrong.append(f"{row.composite} ({outcome.status} {outcome.code}) is left after all: {found}")
         return wrong
 
-    def _held(self, row: ChunkRow) -> Held | None:
+    def _held(self, row: Row) -> Held | None:
         return self.account.users.get(
-            self.account.place((REALM.id, OTHER_REALM.id)[row.realm], row.composite)
+            self.account.place((REALM.id, OTHER_REALM.id)[row.realm_key], row.composite)
         )
 
     @staticmethod
-    def _whole(row: ChunkRow, held: Held) -> bool:
-        host = (HOST, OTHER_HOST)[row.realm]
+    def _whole(row: Row, held: Held) -> bool:
+        host = (HOST, OTHER_HOST)[row.realm_key]
         return (
             (held.name, held.realm, held.hash1, held.hash1b) == (row.composite, host, *digests_of(row, host))
             and (not row.application or held.application == row.application)
         )  # fmt: skip
 
     @staticmethod
-    def _as_before(row: ChunkRow, held: Held) -> bool:
-        before = row.before
+    def _as_before(row: Row, held: Held) -> bool:
+        before = row.stored
         assert before is not None
         assert held.made_by == BEFORE
         return (held.hash1, held.hash1b, held.application) == (

@@ -14,7 +14,7 @@ SCENARIOS = 10
 def test_outcomes_and_undo_are_true_whatever_is_answered(tmp_path: Path) -> None:
     """No ``created`` that isn't the job's and whole; undo leaves nobody without a word, takes nobody else's.
 
-    Guards: an answer that names the row (Settling._settle), what contradicts it (credentials._believed), the
+    Guards: an answer that names the row (BatchCreator._match), what contradicts it (_believed), the
     service's own words (faults.fault), what was sent without them (Client.ask), deeds.is_confirmed.
     """
     campaign = Campaign(SEED, [], Counter())

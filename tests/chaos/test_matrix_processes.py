@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.fleet import Fleet, Group, holds, posts
 from tests.system.rosters import made_once, users
 from tests.system.runs import all_in_place, jobs, run, until
-from worker.importing.suspicion import DEADLY
+from worker.importing.poison import CRASHES
 
 both = pytest.mark.parametrize("fleet", ["sqlite", "postgresql"], indirect=True)
 """On one host, and with several."""
@@ -143,7 +143,7 @@ def test_a_frozen_worker_wakes_after_its_lease(fleet: Fleet) -> None:
 def test_a_row_that_kills_its_worker(fleet: Fleet) -> None:
     """That row alone ends as ``crashed``, after three deaths of its own; its batch-mates are created.
 
-    Guard: deliver._split, and DEADLY, counted by ``deaths = deaths + 1`` of the claim.
+    Guard: deliver._split, and CRASHES, counted by ``deaths = deaths + 1`` of the claim.
     """
     fleet.worker(SIPROSTER_FAILPOINTS="row/ext2=kill")
     job = fleet.begin(users(4))
@@ -154,23 +154,23 @@ def test_a_row_that_kills_its_worker(fleet: Fleet) -> None:
     (alone,) = (chunk for chunk in fleet.chunks(job) if chunk["troubled"])
     assert alone["rows"] == 1
     assert alone["deaths"] == 0  # its outcome is its progress
-    assert alone["attempts"] > DEADLY
+    assert alone["attempts"] > CRASHES
 
 
 def test_random_kills_never_make_a_row_crashed(fleet: Fleet) -> None:
     """A worker that is killed again and again while it waits for the service puts no blame on its one row.
 
-    Guard: ``away = 0`` in the claim's count of deaths, and suspicion.WatchedSource.
+    Guard: ``away = 0`` in the claim's count of crashes, and poison.WatchedSource.
     """
     group = fleet.worker()
     fleet.sandbox.knobs(stall={"probability": 1, "path": "sipcredentials"})
     before = asked(fleet)
     job = fleet.begin(users(1))
-    for kills in range(before, before + DEADLY + 2):
+    for kills in range(before, before + CRASHES + 2):
         fleet.sweep()
         until(partial(lambda seen: asked(fleet) > seen, kills))
         kill_pool(group)
     fleet.sandbox.knobs(stall=None)
     assert fleet.finish(job) == {"created": 1}
     assert made_once(fleet.sandbox)
-    assert fleet.chunks(job)[0]["attempts"] == DEADLY + 3
+    assert fleet.chunks(job)[0]["attempts"] == CRASHES + 3

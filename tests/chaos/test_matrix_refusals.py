@@ -92,7 +92,7 @@ def test_a_list_that_was_stored_and_refused_all_the_same(
 ) -> None:
     """Whatever comes in place of the service's words: its rows are asked for, and nobody is left by undo.
 
-    Guard: faults.fault, Client.ask, Settling.in_doubt.
+    Guard: faults.fault, Client.ask, ChunkSession.unconfirmed.
     """
     sandbox.knobs(bad_gateway={**POSTS, "next": 1, "skip": 1, "status": status, "commit": True})
     roster = roster_of(office.work / "staff.csv", users(12))

@@ -17,9 +17,9 @@ from tests.sandbox import Sandbox
 from tests.system.rosters import made_once, result_rows, roster_of, users, write
 from tests.system.runs import all_in_place, run
 from tests.unit.jobs import make_chunk_row
-from worker.importing.settle import Settling
+from tests.unit.sessions import Session
+from worker.importing.create import BatchCreator
 from worker.ledger import JobRealm
-from worker.model import Family, Outcome
 
 APPLICATION = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
 
@@ -41,7 +41,7 @@ def each(faults: Mapping[str, Any], **trigger: Any) -> dict[str, Any]:
 def test_answers_are_lost_after_the_work(office: Program, sandbox: Sandbox) -> None:
     """Lost in every way there is, no row is failed, unknown or sent twice: each is asked for.
 
-    Guard: Settling._ask_and_post.
+    Guard: BatchCreator._create_absent.
     """
     sandbox.knobs(**each(LOST, next=1))
     roster = roster_of(office.work / "staff.csv", users(24))
@@ -59,20 +59,11 @@ def test_an_answer_that_never_comes(sandbox: Sandbox) -> None:
     Guard: Transport.deadline, which attempts.lost_or_retryable makes an AnswerLost.
     """
     sandbox.knobs(stall={**POSTS, "next": 1, "commit": True, "seconds": 60})
-    outcomes: list[Outcome] = []
     with closing(client(sandbox.url, deadline=0.5)) as api:
         realm = api.default_realm()
-        settling = Settling(
-            Family.ACCOUNT,
-            {0: JobRealm(0, realm.id, realm.host, looked=True)},
-            api,
-            permit=lambda deadline: None,
-            record=outcomes.extend,
-            go_on=lambda: None,
-            learn=lambda bound: None,
-        )
-        settling.post([make_chunk_row(2), make_chunk_row(3)])
-    assert [outcome.code for outcome in outcomes] == ["origin_unknown"] * 2
+        session = Session(realms={0: JobRealm(0, realm.id, realm.host, looked=True)})
+        BatchCreator(session, api).create([make_chunk_row(line, host=realm.host) for line in (2, 3)])
+    assert [outcome.code for outcome in session.outcomes.values()] == ["origin_unknown"] * 2
     assert made_once(sandbox)
     assert [line["committed"] for line in posts(sandbox)] == [2]
 
@@ -88,7 +79,7 @@ STRANGE: Mapping[str, Mapping[str, Any]] = {
 def test_a_strange_answer(office: Program, sandbox: Sandbox, how: str) -> None:
     """Errors inside a 201, with half an echo or none: every row gets its own outcome, and nobody else's.
 
-    Guard: Settling._settle_unnamed.
+    Guard: BatchCreator._settle_unnamed.
     """
     sandbox.knobs(applications=[], **each(STRANGE[how], probability=1))
     rows = [
@@ -104,7 +95,7 @@ def test_a_strange_answer(office: Program, sandbox: Sandbox, how: str) -> None:
 def test_a_row_that_is_stored_and_not_mentioned(office: Program, sandbox: Sandbox) -> None:
     """It is asked for, and in place; who made it, nobody can prove.
 
-    Guard: Settling._settle_unnamed.
+    Guard: BatchCreator._settle_unnamed.
     """
     sandbox.knobs(**each({"lost_echo": {"users": "^ext2$"}}, probability=1))
     summary = run(office, "import", roster_of(office.work / "staff.csv", users(8)), "--batch-size", "4")
@@ -115,7 +106,7 @@ def test_a_row_that_is_stored_and_not_mentioned(office: Program, sandbox: Sandbo
 def test_an_echo_in_another_case(office: Program, sandbox: Sandbox) -> None:
     """A user that the service respells can't register with digests made for the other, and that is told.
 
-    Guard: Settling._accepted.
+    Guard: BatchCreator._match.
     """
     sandbox.knobs(other_case={**POSTS, "probability": 1, "users": "^ext2$"})
     summary = run(office, "import", roster_of(office.work / "staff.csv", users(4)), code=10)

@@ -21,9 +21,10 @@ from tests.system.mixed import held, host_of, store
 from tests.system.rosters import User, result_rows, roster_of, users
 from tests.system.runs import all_in_place, end_of, job_of, jobs, run, until
 from tests.unit.jobs import make_chunk_row
-from worker.importing.update import Updating
+from tests.unit.sessions import Session
+from worker.importing.update import RowUpdater
 from worker.ledger import JobRealm
-from worker.model import Family, Outcome
+from worker.model import Family
 
 both = pytest.mark.parametrize("fleet", ["sqlite", "postgresql"], indirect=True)
 """On one host, and with several."""
@@ -74,7 +75,7 @@ def taken_back(program: Program, sandbox: Sandbox, job: str, before: Held) -> di
 def test_death_before_and_after_a_change(fleet: Fleet, point: str) -> None:
     """Killed between keeping and PUT, or between PUT and ledger, row after row: all are set once.
 
-    Guard: Updating's ``begun``, from deliver._deeds_begun; chunks.intend before the PUT.
+    Guard: ChunkSession.changes_begun; chunks.record_before_image before the PUT.
     """
     wanted = users(4)
     before = hold(fleet.sandbox, wanted)
@@ -162,7 +163,7 @@ def test_commands_are_killed_at_random(office: Program, sandbox: Sandbox) -> Non
 def test_answers_to_changes_are_lost(office: Program, sandbox: Sandbox) -> None:
     """Done and dropped, reset, cut, or answered by a proxy: each user is seen to be set, once.
 
-    Guard: the AnswerLost of Updating._one, and the look after it.
+    Guard: the AnswerLost of RowUpdater._one, and the look after it.
     """
     wanted = users(8)
     before = hold(sandbox, wanted)
@@ -189,22 +190,13 @@ def test_an_answer_to_a_change_that_never_comes(sandbox: Sandbox) -> None:
     (user,) = users(1)
     hold(sandbox, [user])
     sandbox.knobs(stall={**PUTS, "next": 1, "commit": True, "seconds": 60})
-    outcomes: list[Outcome] = []
     with closing(client(sandbox.url, deadline=0.5)) as api:
         realm = api.default_realm()
         before = api.find(Family.ACCOUNT, realm, user.name)
-        updating = Updating(
-            Family.ACCOUNT,
-            {0: JobRealm(0, realm.id, realm.host, looked=True)},
-            api,
-            permit=lambda deadline: None,
-            record=outcomes.extend,
-            go_on=lambda: None,
-            intend=lambda row, now: None,
-            begun=(),
-        )
-        updating.update([make_chunk_row(2, user.name, password=user.password, before=before)])
-    assert [outcome.code for outcome in outcomes] == ["origin_unknown"]
+        session = Session(realms={0: JobRealm(0, realm.id, realm.host, looked=True)})
+        row = make_chunk_row(2, user.name, password=user.password, before=before, host=realm.host)
+        RowUpdater(session, api).update([row])
+    assert [outcome.code for outcome in session.outcomes.values()] == ["origin_unknown"]
     assert all_set(sandbox, [user])
     assert puts(sandbox) == {user.name: 1}
 
@@ -256,7 +248,7 @@ def test_a_frozen_worker_wakes_before_its_change(fleet: Fleet) -> None:
     assert fleet.finish(job) == {"updated": 2}
     until(lambda: sleeper.said("was taken over by another worker"))
     assert puts(fleet.sandbox) == {"ext0": 1, "ext1": 1}
-    assert fleet.ledger.undoing.rows(job) == 2
+    assert fleet.ledger.changes.rows(job) == 2
     assert taken_back(fleet.program, fleet.sandbox, job, before) == {"restored": 2}
 
 

@@ -8,29 +8,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tests.unit.jobs import KEY, Clock
-from worker.importing.deliver import Delivery
-from worker.importing.suspicion import Source
+from worker.importing.chunk_session import WorkerProcess
+from worker.importing.chunk_worker import ChunkWorker
+from worker.importing.service import Source
 from worker.ledger import Ledger
 from worker.model import Job, Outcome, Status
 from worker.seal import Seal
 
 
 class Process:
-    """One process of workers: its delivery, its own clock, and how it is told to end."""
+    """One process of workers: its chunk worker, its own clock, and how it is told to end."""
 
     def __init__(
         self, ledger: Ledger, job: Job, api: Source, executor: ThreadPoolExecutor, owner: str
     ) -> None:
         self.clock = Clock(1000.0)
         self.stopping = threading.Event()
-        self.delivery = Delivery(
-            job, ledger, Seal([KEY]), api, executor,
-            owner=owner, stopping=self.stopping, count=lambda: (5, 2), clock=self.clock,
-        )  # fmt: skip
+        process = WorkerProcess(
+            ledger, Seal([KEY]), api, executor, owner, self.stopping, lambda: (5, 2), self.clock
+        )
+        self.worker = ChunkWorker(job, process)
 
     def deliver(self, seq: int = 0) -> None:
         """Work on one chunk, as the task does."""
-        self.delivery.deliver(seq)
+        self.worker.work_on(seq)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.integration.deliveries import process, told
 from tests.unit.jobs import make_chunk_row, start_job
 from tests.unit.registrar import Registrar
-from worker.importing.deliver import LEASE
+from worker.importing.chunk_session import LEASE
 from worker.ledger import Ledger
 from worker.model import Job, JobState, Status
 from worker.seal import Seal
@@ -33,12 +33,17 @@ def test_a_broken_seal_stops_the_job(ledger: Ledger, how: str, sent: bool) -> No
         assert claim is not None
         ledger.chunks.release(claim, 0, [3], 0, 0)
     good = ledger.chunks.sealed(job.id, 0) or b""
+    changed = good[:-1] + bytes([good[-1] ^ 1])
     other = Seal([b"k" * 32]).close_over([], f"{job.id}/chunk/0")
-    put(ledger, job, {"changed": good[:-1] + bytes([good[-1] ^ 1]), "cut": good[:15], "gone": None, "another key": other}[how])
+    put(
+        ledger,
+        job,
+        {"changed": changed, "cut": good[:15], "gone": None, "another key": other}[how],
+    )
     with process(ledger, job, api) as worker:
         worker.deliver()
         assert ledger.jobs.get(job.id).state is JobState.STOPPED
-        assert ledger.jobs.get(job.id).why.startswith("seal_broken: chunk 0: ")
+        assert str(ledger.jobs.get(job.id).why).startswith("seal_broken: chunk 0: ")
         assert api.posts == []
         assert ledger.rows.counts(job.id, 2) == ({UNKNOWN: 1, UNPROCESSED: 1} if sent else {UNPROCESSED: 2})
         put(ledger, job, good)

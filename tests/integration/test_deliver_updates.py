@@ -12,11 +12,10 @@ from sqlalchemy import text
 from tests.integration.deliveries import outcomes_of, process, told
 from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Batch, Registrar, lose, respells
-from worker.importing.deeds import Deed, open_deeds
-from worker.importing.deliver import LEASE
-from worker.importing.packing import ChunkRow
+from worker.importing.chunk_session import LEASE
 from worker.ledger import Ledger
-from worker.model import Credential, Family, Job, JobState, Status, Stored
+from worker.ledger.codec import Change, open_changes
+from worker.model import Credential, Family, Job, JobState, Row, Status, Stored
 from worker.seal import Seal
 
 UPDATED, CREATED = (Status.UPDATED, ""), (Status.CREATED, "")
@@ -27,7 +26,7 @@ class Died(BaseException):
     """Stands for a killed process: nothing of ours catches it, and the claim stays as it was."""
 
 
-def held_rows(api: Registrar, number: int, first: int = 2) -> list[ChunkRow]:
+def held_rows(api: Registrar, number: int, first: int = 2) -> list[Row]:
     """Rows of users who are there with another password."""
     lines = range(first, first + number)
     for line in lines:
@@ -36,19 +35,19 @@ def held_rows(api: Registrar, number: int, first: int = 2) -> list[ChunkRow]:
     return [make_chunk_row(line, before=stored[f"user{line}"]) for line in lines]
 
 
-def deeds_of(ledger: Ledger, job: Job) -> list[Deed]:
+def deeds_of(ledger: Ledger, job: Job) -> list[Change]:
     """What is kept of what the job did, in the order in which it would be undone."""
     seal = Seal([KEY])
     return [
         deed
-        for key, sealed in ledger.undoing.backwards(job.id)
-        for deed in open_deeds(seal, job.id, key.chunk, key.nr, sealed)
+        for key, sealed in ledger.changes.backwards(job.id)
+        for deed in open_changes(seal, job.id, key.chunk, key.nr, sealed)
     ]
 
 
-def stored_before(rows: list[ChunkRow]) -> dict[int, Stored | None]:
+def stored_before(rows: list[Row]) -> dict[int, Stored | None]:
     """How each row's user was."""
-    return {row.line: row.before for row in rows}
+    return {row.line: row.stored for row in rows}
 
 
 def test_created_and_updated_side_by_side(ledger: Ledger) -> None:
@@ -62,7 +61,7 @@ def test_created_and_updated_side_by_side(ledger: Ledger) -> None:
     assert api.digests() == {row.composite: digests_of(row) for row in rows}
     deeds = deeds_of(ledger, job)
     assert {deed.line: deed.before for deed in deeds} == stored_before(rows)
-    assert len(deeds) == ledger.undoing.rows(job.id) == 10
+    assert len(deeds) == ledger.changes.rows(job.id) == 10
     assert {deed.line: deed.id for deed in deeds} == {
         line: outcome.credential_id for line, outcome in outcomes_of(ledger, job).items()
     }
@@ -103,7 +102,7 @@ def test_what_was_made_wrongly_is_a_deed(ledger: Ledger, lost: int) -> None:
     unproven = (Status.EXISTS, "case_differs;origin_unknown")
     assert told(ledger, job)[2] == (unproven if lost else (Status.FAILED, "case_differs"))
     assert [(deed.line, deed.before) for deed in deeds_of(ledger, job)] == [(2, None)]
-    assert ledger.undoing.rows(job.id) == (0 if lost else 1)
+    assert ledger.changes.rows(job.id) == (0 if lost else 1)
 
 
 # Deaths
@@ -176,7 +175,7 @@ def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None
     assert work_off(ledger, clock, job, api, threads=4) == 1
     assert len(ledger.waits.leases(job.id)) == 0
     assert told(ledger, job) == dict.fromkeys(range(2, 6), UNPROVEN)
-    assert (len(api.puts), ledger.undoing.rows(job.id)) == (4, 4)
+    assert (len(api.puts), ledger.changes.rows(job.id)) == (4, 4)
     assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
 
 
@@ -188,7 +187,7 @@ def test_death_after_death(ledger: Ledger, clock: Clock) -> None:
     api.after, api.looking = AllDie(8), dying_at(8, 9, 11, 13)
     assert work_off(ledger, clock, job, api, threads=8) >= 3
     assert told(ledger, job) == dict.fromkeys(range(2, 10), UNPROVEN)
-    assert (len(api.puts), ledger.undoing.rows(job.id)) == (8, 8)
+    assert (len(api.puts), ledger.changes.rows(job.id)) == (8, 8)
     assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
 
 

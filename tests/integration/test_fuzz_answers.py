@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from tests.integration.api_client import Naps
 from tests.scripted import Asked, Told, scripted
 from tests.unit.jobs import HOST, PASSWORD, digests_of, make_chunk_row, make_realms
+from tests.unit.sessions import Session
 from worker import throttle
 from worker.api import Api
 from worker.errors import SiprosterError
-from worker.importing.settle import Settling
-from worker.model import Endpoint, Family, Outcome
+from worker.importing.create import BatchCreator
+from worker.model import Endpoint, Family
 
 ROWS = [make_chunk_row(2, "alice"), make_chunk_row(3, "bob", domain="pbx.example"), make_chunk_row(4, "al")]
 SECRETS = [PASSWORD, *itertools.chain.from_iterable(map(digests_of, ROWS))]
@@ -140,17 +142,16 @@ def test_any_answers(
     holds a password or a digest.
     """  # fmt: skip
     service.answers = itertools.cycle(script)
-    outcomes: list[Outcome] = []
-    settling = Settling(
-        family, make_realms(looked=looked), patient_api,
-        permit=lambda deadline: None, record=outcomes.extend, go_on=lambda: None, learn=lambda bound: None,
-    )  # fmt: skip
+    session = Session(family, make_realms(looked=looked))
+    creator = BatchCreator(session, patient_api)
+    rows = [replace(row) for row in ROWS]
     told, done = "", False
     try:
-        (settling.ask_and_post if doubtful else settling.post)(ROWS)
+        (creator.look_up_and_create if doubtful else creator.create)(rows)
         done = True
     except SiprosterError as error:
         told = f"{error.message} {error.hint}"
+    outcomes = list(session.outcomes.values())
     lines = sorted(outcome.line for outcome in outcomes)
     assert lines == [2, 3, 4] if done else len(lines) == len(set(lines))
     texts = " ".join([told, *(" ".join([one.error, one.code, one.credential_id]) for one in outcomes)])

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import AWAY, OVER, Clock, make_chunk_row, make_job, start_job
 from worker.errors import LedgerError
 from worker.ledger import Claim, Fenced, Ledger
-from worker.ledger.chunks import EVERY_ROW
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Status
 
@@ -43,10 +42,10 @@ def outcomes_of(ledger: Ledger, job: Job) -> dict[int, Outcome]:
 def test_the_first_claim(ledger: Ledger, job: Job) -> None:
     """A fresh chunk comes with its sealed rows, counted as tried once, nothing settled, nothing in doubt."""
     claim = claimed(ledger, job)
-    assert (claim.generation, claim.attempts, claim.barren, claim.deaths) == (1, 1, 1, 0)
-    assert (claim.settled, claim.doubt, claim.suspect) == ({}, "", False)
+    assert (claim.generation, claim.attempts, claim.claims_without_progress, claim.crashes) == (1, 1, 1, 0)
+    assert (claim.recorded, claim.unconfirmed, claim.suspect) == ({}, frozenset(), False)
     assert claim.sealed == ledger.chunks.sealed(job.id, 0)
-    assert not any(claim.in_doubt(row.line) for row in ROWS)
+    assert not any(claim.is_unconfirmed(row.line) for row in ROWS)
 
 
 def test_a_claimed_chunk_is_not_to_be_had(
@@ -58,7 +57,7 @@ def test_a_claimed_chunk_is_not_to_be_had(
     assert other_ledger.chunks.claim(job.id, 0, "other:1", LEASE) is None
     clock.advance(0.1)
     again = claimed(other_ledger, job, owner="other:1")
-    assert (again.generation, again.attempts, again.barren) == (2, 2, 2)
+    assert (again.generation, again.attempts, again.claims_without_progress) == (2, 2, 2)
 
 
 def test_a_renewed_lease_holds(ledger: Ledger, job: Job, clock: Clock) -> None:
@@ -81,7 +80,7 @@ def test_what_is_settled_comes_with_the_claim(ledger: Ledger, job: Job, clock: C
     ledger.chunks.record(first, [CREATED, REFUSED], LEASE)
     ledger.chunks.record(other, [Outcome(7, Status.CREATED)], LEASE)
     clock.advance(LEASE + 1)
-    assert claimed(ledger, job).settled == {2: Status.CREATED, 3: Status.FAILED}
+    assert claimed(ledger, job).recorded == {2: Status.CREATED, 3: Status.FAILED}
 
 
 def test_progress_makes_a_claim_fruitful(ledger: Ledger, job: Job, clock: Clock) -> None:
@@ -89,18 +88,18 @@ def test_progress_makes_a_claim_fruitful(ledger: Ledger, job: Job, clock: Clock)
     for _ in range(3):
         claim = claimed(ledger, job)
         clock.advance(LEASE + 1)
-    assert claim.barren == 3
+    assert claim.claims_without_progress == 3
     claim = claimed(ledger, job)
     ledger.chunks.record(claim, [CREATED], LEASE)
     clock.advance(LEASE + 1)
     again = claimed(ledger, job)
-    assert (again.attempts, again.barren, again.deaths) == (5, 1, 1)
+    assert (again.attempts, again.claims_without_progress, again.crashes) == (5, 1, 1)
 
 
 @pytest.mark.parametrize("state", [JobState.STOPPED, JobState.CANCELLED])
 def test_an_ended_job_has_no_work(ledger: Ledger, job: Job, state: JobState) -> None:
     """A message that comes after the job was stopped claims nothing."""
-    ledger.jobs.stop(job.id, state, "because: so")
+    ledger.jobs.stop(job.id, OVER[state])
     assert ledger.chunks.claim(job.id, 0, "desk:1", LEASE) is None
 
 
@@ -143,7 +142,7 @@ LATE: dict[str, Callable[[Ledger, Claim], object]] = {
     "end": lambda ledger, claim: ledger.chunks.end(claim, b"other rows", 60, 9, 9),
     "release": lambda ledger, claim: ledger.chunks.release(claim, 60, [3], 9, 9),
     "split": lambda ledger, claim: ledger.chunks.split(claim, b"kept", [5], lambda seq: b"moved"),
-    "set_away": lambda ledger, claim: ledger.chunks.set_away(claim, True),
+    "set_away": lambda ledger, claim: ledger.chunks.set_waiting_on_service(claim, True),
 }
 
 
@@ -212,17 +211,17 @@ def test_a_crash_puts_every_row_in_doubt(ledger: Ledger, job: Job, clock: Clock)
     claimed(ledger, job)
     clock.advance(LEASE + 1)
     claim = claimed(ledger, job)
-    assert claim.doubt == EVERY_ROW
-    assert all(claim.in_doubt(row.line) for row in ROWS)
+    assert claim.unconfirmed is None
+    assert all(claim.is_unconfirmed(row.line) for row in ROWS)
 
 
 def test_a_release_names_the_rows_in_doubt(ledger: Ledger, job: Job) -> None:
     """A chunk that was given back has the doubts that it was given back with, no others."""
     ledger.chunks.release(claimed(ledger, job), 0, [3, 5], 0, 0)
     claim = claimed(ledger, job)
-    assert [row.line for row in ROWS if claim.in_doubt(row.line)] == [3, 5]
+    assert [row.line for row in ROWS if claim.is_unconfirmed(row.line)] == [3, 5]
     ledger.chunks.release(claim, 0, [], 0, 0)
-    assert claimed(ledger, job).doubt == ""
+    assert claimed(ledger, job).unconfirmed == frozenset()
 
 
 def test_a_crash_outdoes_a_release(ledger: Ledger, job: Job, clock: Clock) -> None:
@@ -230,7 +229,7 @@ def test_a_crash_outdoes_a_release(ledger: Ledger, job: Job, clock: Clock) -> No
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     claimed(ledger, job)
     clock.advance(LEASE + 1)
-    assert claimed(ledger, job).doubt == EVERY_ROW
+    assert claimed(ledger, job).unconfirmed is None
 
 
 # Waiting and the queue
@@ -298,7 +297,7 @@ def test_a_known_death_needs_no_patience(ledger: Ledger, job: Job) -> None:
     assert sorted(lease.owner for lease in ledger.waits.leases(job.id)) == ["alive:1", "dead:1"]
     ledger.chunks.free(job.id, "dead:1")
     assert ledger.chunks.due(job.id, idle=False) == [0]
-    assert claimed(ledger, job).doubt == EVERY_ROW
+    assert claimed(ledger, job).unconfirmed is None
     assert ledger.chunks.claim(job.id, 1, "desk:1", LEASE) is None
 
 
@@ -308,25 +307,25 @@ def test_a_known_death_needs_no_patience(ledger: Ledger, job: Job) -> None:
 def test_deaths_are_counted_and_forgiven(ledger: Ledger, job: Job, clock: Clock) -> None:
     """A death makes a chunk suspect; one outcome clears it, and a chunk given back has no death."""
     ledger.chunks.release(claimed(ledger, job), 0, [], 0, 0)
-    assert claimed(ledger, job).deaths == 0
+    assert claimed(ledger, job).crashes == 0
     clock.advance(LEASE + 1)
     claim = claimed(ledger, job)
-    assert (claim.deaths, claim.suspect) == (1, True)
+    assert (claim.crashes, claim.suspect) == (1, True)
     ledger.chunks.record(claim, [CREATED], LEASE)
     ledger.chunks.release(claim, 0, [], 0, 0)
     claim = claimed(ledger, job)
-    assert (claim.deaths, claim.suspect) == (0, False)
+    assert (claim.crashes, claim.suspect) == (0, False)
 
 
 def test_a_death_while_away_is_no_rows_fault(ledger: Ledger, job: Job, clock: Clock) -> None:
     """Who dies waiting for the service was not killed by a row (guard: ``away = 0``)."""
     claimed(ledger, job)
     clock.advance(LEASE + 1)
-    ledger.chunks.set_away(claimed(ledger, job), True)
+    ledger.chunks.set_waiting_on_service(claimed(ledger, job), True)
     clock.advance(LEASE + 1)
-    assert claimed(ledger, job).deaths == 1
+    assert claimed(ledger, job).crashes == 1
     clock.advance(LEASE + 1)
-    assert claimed(ledger, job).deaths == 2
+    assert claimed(ledger, job).crashes == 2
 
 
 def test_a_split_loses_no_row(ledger: Ledger, job: Job, clock: Clock) -> None:
@@ -337,7 +336,7 @@ def test_a_split_loses_no_row(ledger: Ledger, job: Job, clock: Clock) -> None:
     assert ledger.chunks.progress(job.id).rows == 5
     assert ledger.chunks.sealed(job.id, 0) == b"kept"
     moved = claimed(ledger, job, 2)
-    assert (moved.sealed, moved.deaths, moved.suspect, moved.doubt) == (b"moved to 2", 0, True, EVERY_ROW)
+    assert (moved.sealed, moved.crashes, moved.suspect, moved.unconfirmed) == (b"moved to 2", 0, True, None)
     assert [kept.first_line for kept in ledger.chunks.kept(job.id)] == [2, 3, 7]
 
 
@@ -361,7 +360,7 @@ def test_what_a_dead_worker_may_have_sent(ledger: Ledger, job: Job, state: JobSt
     claim = claimed(ledger, job)
     ledger.chunks.record(claim, [CREATED], LEASE)
     assert unconfirmed(ledger, job) == set()
-    ledger.jobs.stop(job.id, state, "over")
+    ledger.jobs.stop(job.id, OVER[state])
     assert unconfirmed(ledger, job) == {3, 5}
     ledger.chunks.recall(job.id)
     assert 3 in unconfirmed(ledger, job)
@@ -371,7 +370,7 @@ def test_what_was_given_back_unanswered(ledger: Ledger, job: Job) -> None:
     """Only the rows that were sent, as soon as the job waits; the others were not attempted."""
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     assert unconfirmed(ledger, job) == set()
-    ledger.jobs.pause(job.id, "unavailable: HTTP 503")
+    ledger.jobs.pause(job.id, AWAY)
     assert unconfirmed(ledger, job) == {3}
 
 
@@ -379,7 +378,7 @@ def test_what_was_given_back_as_it_was_claimed(ledger: Ledger, job: Job) -> None
     """A claim that has sent nothing leaves in doubt what was so before."""
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     ledger.chunks.release(claimed(ledger, job), 0, None, 0, 0)
-    assert claimed(ledger, job).in_doubt(3)
+    assert claimed(ledger, job).is_unconfirmed(3)
 
 
 def test_both_parts_of_a_split_know_their_lines(ledger: Ledger, job: Job, clock: Clock) -> None:
@@ -387,7 +386,7 @@ def test_both_parts_of_a_split_know_their_lines(ledger: Ledger, job: Job, clock:
     claimed(ledger, job)
     clock.advance(LEASE + 1)
     ledger.chunks.split(claimed(ledger, job), b"kept", [5], lambda seq: b"moved")
-    ledger.jobs.stop(job.id, JobState.STOPPED, "over")
+    ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     assert unconfirmed(ledger, job) == {2, 3, 5}
 
 
@@ -441,7 +440,7 @@ def test_a_cancelled_jobs_rows_are_shredded(ledger: Ledger, clock: Clock, state:
     """A cancelled job's chunks never end, yet their time does; a stopped job can still be resumed."""
     job = start_job(ledger, ROWS, [make_chunk_row(7)], keep_days=2.0)
     claim = claimed(ledger, job)
-    ledger.jobs.stop(job.id, state, "because: so")
+    ledger.jobs.stop(job.id, OVER[state])
     ledger.chunks.release(claim, 0, [2], 0, 0)
     clock.advance(2 * 86_400)
     assert ledger.chunks.shred_expired() == 0
@@ -459,4 +458,4 @@ def test_recalled_claims_are_good_for_nothing(ledger: Ledger, job: Job, clock: C
     assert ledger.chunks.recall(job.id) == ["desk:2"]
     with pytest.raises(Fenced):
         ledger.chunks.renew(claim, LEASE)
-    assert claimed(ledger, job).doubt == EVERY_ROW
+    assert claimed(ledger, job).unconfirmed is None

@@ -8,17 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.test_ledger_jobs import run_query
-from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import OVER, Clock, make_chunk_row, make_job, start_job
 from worker.errors import Conflict
-from worker.ledger import Claim, Deeds, Fenced, Ledger, Undone
+from worker.ledger import Changes, Claim, Fenced, Ledger, Undone
 from worker.model import Job, JobState, Outcome, Realm, Status
+from worker.states import Reason, Why
 
 ROWS = [make_chunk_row(line) for line in range(2, 6)]
+UNDONE = Why(Reason.UNDONE, "taken back")
 
 
-def sealed_as(name: str, rows: int = 1) -> Deeds:
+def sealed_as(name: str, rows: int = 1) -> Changes:
     """Stands for sealed deeds, which know the number they were given."""
-    return Deeds(rows, lambda nr: f"{name}/{nr}".encode())
+    return Changes(rows, lambda nr: f"{name}/{nr}".encode())
 
 
 def claimed(ledger: Ledger, job: Job, seq: int = 0) -> Claim:
@@ -30,25 +32,25 @@ def claimed(ledger: Ledger, job: Job, seq: int = 0) -> Claim:
 
 def backwards(ledger: Ledger, job: Job) -> list[tuple[int, int, bytes]]:
     """All deeds, as they would be undone."""
-    return [(key.chunk, key.nr, sealed) for key, sealed in ledger.undoing.backwards(job.id)]
+    return [(key.chunk, key.nr, sealed) for key, sealed in ledger.changes.backwards(job.id)]
 
 
-# Deeds
+# Changes
 
 
 def test_deeds_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
     """Numbered in their chunk, sealed for that number, the last ones first; each chunk has its own."""
     job = start_job(ledger, ROWS[:2], ROWS[2:])
     first, second = claimed(ledger, job), claimed(ledger, job, 1)
-    ledger.chunks.intend(first, 60, sealed_as("a"))
+    ledger.chunks.record_before_image(first, 60, sealed_as("a"))
     ledger.chunks.record(second, [Outcome(4, Status.CREATED)], 60, sealed_as("b", rows=2))
     ledger.chunks.record(first, [Outcome(2, Status.CREATED)], 60, sealed_as("c"))
     ledger.chunks.record(first, [Outcome(3, Status.FAILED)], 60)
     assert backwards(other_ledger, job) == [(1, 0, b"b/0"), (0, 1, b"c/1"), (0, 0, b"a/0")]
-    of_first = [(key.nr, sealed) for key, sealed in ledger.undoing.of_chunk(job.id, 0)]
+    of_first = [(key.nr, sealed) for key, sealed in ledger.changes.of_chunk(job.id, 0)]
     assert of_first == [(0, b"a/0"), (1, b"c/1")]
-    assert ledger.undoing.rows(job.id) == 4
-    assert ledger.undoing.rows(make_job().id) == 0
+    assert ledger.changes.rows(job.id) == 4
+    assert ledger.changes.rows(make_job().id) == 0
 
 
 @pytest.mark.parametrize("how", ["intend", "record"])
@@ -59,7 +61,7 @@ def test_a_late_worker_leaves_no_deed(ledger: Ledger, clock: Clock, how: str) ->
     clock.advance(61)
     claimed(ledger, job)
     write: dict[str, Callable[[], object]] = {
-        "intend": lambda: ledger.chunks.intend(late, 60, sealed_as("late")),
+        "intend": lambda: ledger.chunks.record_before_image(late, 60, sealed_as("late")),
         "record": lambda: ledger.chunks.record(late, [Outcome(2, Status.CREATED)], 60, sealed_as("late")),
     }
     with pytest.raises(Fenced):
@@ -77,7 +79,7 @@ def test_outcomes_and_deeds_are_kept_together(ledger: Ledger) -> None:
         raise RuntimeError("no key")
 
     with pytest.raises(RuntimeError):
-        ledger.chunks.record(claim, [Outcome(2, Status.CREATED)], 60, Deeds(1, broken))
+        ledger.chunks.record(claim, [Outcome(2, Status.CREATED)], 60, Changes(1, broken))
     assert ledger.rows.counts(job.id, 4) == {Status.UNPROCESSED: 4}
     assert ledger.chunks.progress(job.id).settled == 0
 
@@ -87,7 +89,7 @@ def test_intending_keeps_the_lease(ledger: Ledger, clock: Clock) -> None:
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     clock.advance(50)
-    ledger.chunks.intend(claim, 60, sealed_as("a"))
+    ledger.chunks.record_before_image(claim, 60, sealed_as("a"))
     clock.advance(50)
     assert ledger.chunks.claim(job.id, 0, "desk:2", 60) is None
 
@@ -97,7 +99,11 @@ def test_deeds_of_one_chunk_at_once(ledger: Ledger) -> None:
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(lambda at: ledger.chunks.intend(claim, 60, sealed_as(f"t{at}")), range(24)))
+        list(
+            threads.map(
+                lambda at: ledger.chunks.record_before_image(claim, 60, sealed_as(f"t{at}")), range(24)
+            )
+        )
     kept = backwards(ledger, job)
     assert [nr for _, nr, _ in kept] == list(range(23, -1, -1))
     assert {sealed.partition(b"/")[0] for *_, sealed in kept} == {f"t{at}".encode() for at in range(24)}
@@ -108,13 +114,13 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
     """Counted once, sealed for the new chunk; without any there is none."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
-    ledger.chunks.intend(claim, 60, sealed_as("a"))
+    ledger.chunks.record_before_image(claim, 60, sealed_as("a"))
     ledger.chunks.split(claim, b"kept", [4, 5], lambda seq: b"moved", lambda seq: f"begun {seq}".encode())
     ledger.chunks.split(claim, b"kept", [3], lambda seq: b"moved")
     assert backwards(ledger, job) == [(1, 0, b"begun 1"), (0, 0, b"a/0")]
-    assert ledger.undoing.rows(job.id) == 1
+    assert ledger.changes.rows(job.id) == 1
     moved = claimed(ledger, job, 1)
-    ledger.chunks.intend(moved, 60, sealed_as("b"))
+    ledger.chunks.record_before_image(moved, 60, sealed_as("b"))
     assert backwards(ledger, job)[0] == (1, 1, b"b/1")
 
 
@@ -124,18 +130,18 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
 def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger) -> None:
     """The later word counts; what failed is not over, everything else is."""
     job = start_job(ledger, ROWS)
-    assert not ledger.undoing.begun(job.id)
-    ledger.undoing.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
-    ledger.undoing.record(job.id, [Undone(4, "kept", "digest_differs", "somebody"), Undone(5, "failed")])
-    assert other_ledger.undoing.begun(job.id)
-    assert other_ledger.undoing.results_of(job.id, [2, 4, 99]).keys() == {2, 4}
-    assert ledger.undoing.counts(job.id) == {"removed": 1, "failed": 2, "kept": 1}
-    ledger.undoing.record(job.id, [Undone(3, "restored")])
-    assert other_ledger.undoing.results(job.id, 3, 4) == {
+    assert not ledger.undone.begun(job.id)
+    ledger.undone.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
+    ledger.undone.record(job.id, [Undone(4, "kept", "digest_differs", "somebody"), Undone(5, "failed")])
+    assert other_ledger.undone.begun(job.id)
+    assert other_ledger.undone.results_of(job.id, [2, 4, 99]).keys() == {2, 4}
+    assert ledger.undone.counts(job.id) == {"removed": 1, "failed": 2, "kept": 1}
+    ledger.undone.record(job.id, [Undone(3, "restored")])
+    assert other_ledger.undone.results(job.id, 3, 4) == {
         3: Undone(3, "restored"),
         4: Undone(4, "kept", "digest_differs", "somebody"),
     }
-    assert not ledger.undoing.begun(make_job().id)
+    assert not ledger.undone.begun(make_job().id)
 
 
 def test_what_is_in_doubt(ledger: Ledger) -> None:
@@ -150,7 +156,7 @@ def test_what_is_in_doubt(ledger: Ledger) -> None:
     ledger.chunks.end(ended, b"left", 60, 0, 0)
     ledger.chunks.record(settled, [Outcome(line, Status.FAILED) for line in (40, 41, 42)], 60)
     ledger.chunks.end(settled, b"left", 60, 0, 0)
-    found = {one.chunk: one for one in ledger.undoing.doubtful(job.id)}
+    found = {one.seq: one for one in ledger.changes.unconfirmed(job.id)}
     assert list(found) == [2, 1, 0]
     lines = {seq: [line for line in range(10, 60) if one.holds(line)] for seq, one in found.items()}
     assert lines[1] == [21]
@@ -164,24 +170,24 @@ def test_what_can_not_be_proven(ledger: Ledger) -> None:
     codes = ["origin_unknown", "", "case_differs;origin_unknown", "digest_differs"]
     outcomes = [Outcome(line, Status.UNCHANGED, code=code) for line, code in enumerate(codes, 2)]
     ledger.chunks.record(claimed(ledger, job), outcomes, 60)
-    ledger.undoing.record(job.id, [Undone(2, "removed")])
+    ledger.undone.record(job.id, [Undone(2, "removed")])
     for _ in range(2):
-        ledger.undoing.keep_rest(job.id, "nobody knows")
-    assert ledger.undoing.results(job.id, 0, 99) == {
+        ledger.undone.keep_rest(job.id, "nobody knows")
+    assert ledger.undone.results(job.id, 0, 99) == {
         2: Undone(2, "removed"),
         4: Undone(4, "kept", "origin_unknown", "nobody knows"),
     }
-    assert ledger.undoing.unproven(job.id) == 1
+    assert ledger.undone.unproven(job.id) == 1
 
 
 def test_forgotten_with_the_job(ledger: Ledger) -> None:
-    """Deeds and results of a job go with it, and those of others stay."""
+    """Changes and results of a job go with it, and those of others stay."""
     jobs = []
     for number in range(2):
         job = start_job(ledger, ROWS)
-        ledger.chunks.intend(claimed(ledger, job), 60, sealed_as(f"job {number}"))
-        ledger.undoing.record(job.id, [Undone(2, "removed")])
-        ledger.jobs.stop(job.id, JobState.CANCELLED, "over")
+        ledger.chunks.record_before_image(claimed(ledger, job), 60, sealed_as(f"job {number}"))
+        ledger.undone.record(job.id, [Undone(2, "removed")])
+        ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
         jobs.append(job)
     ledger.jobs.forget(jobs[0].id)
     assert [row[0] for row in run_query(ledger, "SELECT job FROM deeds")] == [jobs[1].id]
@@ -209,7 +215,7 @@ def test_a_saved_plan(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> Non
     kept = other_ledger.jobs.get(job.id)
     assert kept.saved is not None
     assert (kept.saved.timestamp(), kept.state) == (clock.now, JobState.PLANNING)
-    assert job.id in kept.why
+    assert job.id in str(kept.why)
     assert (kept.requests, kept.retries) == (4, 1)
     assert ledger.jobs.writer(job.host, job.account) is None
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
@@ -243,10 +249,10 @@ def test_a_plan_that_is_over_starts_nothing(ledger: Ledger, how: str) -> None:
     if how == "carried out":
         first = planned(ledger)
         ledger.jobs.start(first.id, plan.id)
-        ledger.jobs.stop(first.id, JobState.STOPPED, "stopped")
+        ledger.jobs.stop(first.id, OVER[JobState.STOPPED])
         by = first.id
     else:
-        ledger.jobs.stop(plan.id, JobState.CANCELLED, "cancelled")
+        ledger.jobs.stop(plan.id, OVER[JobState.CANCELLED])
     late = planned(ledger)
     with pytest.raises(Conflict, match=plan.id):
         ledger.jobs.start(late.id, plan.id)
@@ -259,7 +265,7 @@ def test_a_job_that_is_over_takes_no_plan_with_it(ledger: Ledger) -> None:
     plan = planned(ledger)
     ledger.jobs.save(plan.id, 1000.0)
     job = planned(ledger)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert not ledger.jobs.start(job.id, plan.id)
     assert ledger.jobs.get(plan.id).carried_out_by == ""
     assert len(ledger.chunks.kept(plan.id)) == 2
@@ -278,8 +284,8 @@ def test_who_is_absent(ledger: Ledger, other_ledger: Ledger) -> None:
 def test_a_stopped_job_is_closed(ledger: Ledger, state: JobState) -> None:
     """What is undone is not resumed; one that is over keeps its reason."""
     job = start_job(ledger, ROWS)
-    ledger.jobs.stop(job.id, state, "max_failed: 3")
-    ledger.jobs.close(job.id, "undone")
+    ledger.jobs.stop(job.id, OVER[state])
+    ledger.jobs.close(job.id, UNDONE)
     assert ledger.jobs.state(job.id) is JobState.CANCELLED
-    assert ledger.jobs.get(job.id).why == ("undone" if state is JobState.STOPPED else "max_failed: 3")
+    assert ledger.jobs.get(job.id).why == (UNDONE if state is JobState.STOPPED else OVER[state])
     assert not ledger.jobs.start(job.id)

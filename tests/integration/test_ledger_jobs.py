@@ -9,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from tests.unit.jobs import HOST, Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import AWAY, HOST, OVER, Clock, make_chunk_row, make_job, start_job
 from worker.errors import JobBusy, LedgerError, NotFound
 from worker.ledger import Ledger
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import Family, JobState, Outcome, Realm, Status, Weak
+from worker.states import Reason, Why
 
 ROWS = [make_chunk_row(2), make_chunk_row(3)]
 DONE = [Outcome(2, Status.CREATED), Outcome(3, Status.CREATED)]
+SLOWED = Why(Reason.THROTTLED, "second")
 
 
 def run_query(ledger: Ledger, query: str) -> list[tuple[object, ...]]:
@@ -101,16 +103,16 @@ def test_the_bound_only_falls(ledger: Ledger) -> None:
 def test_pause_and_go_on(ledger: Ledger, clock: Clock) -> None:
     """A pause counts from its first reason on, whatever comes after it, until the job starts again."""
     job = start_job(ledger, ROWS)
-    ledger.jobs.pause(job.id, "unavailable: first")
+    ledger.jobs.pause(job.id, AWAY)
     clock.advance(40)
-    ledger.jobs.pause(job.id, "throttled: second")
+    ledger.jobs.pause(job.id, SLOWED)
     clock.advance(2)
     pause = ledger.jobs.paused(job.id)
     assert pause is not None
-    assert (pause.why, pause.waited) == ("throttled: second", 42.0)
+    assert (pause.why, pause.waited) == (SLOWED, 42.0)
     assert ledger.jobs.start(job.id)
     assert ledger.jobs.paused(job.id) is None
-    assert (ledger.jobs.get(job.id).state, ledger.jobs.get(job.id).why) == (JobState.RUNNING, "")
+    assert (ledger.jobs.get(job.id).state, ledger.jobs.get(job.id).why) == (JobState.RUNNING, None)
 
 
 def test_an_outcome_ends_a_pause(ledger: Ledger) -> None:
@@ -118,7 +120,7 @@ def test_an_outcome_ends_a_pause(ledger: Ledger) -> None:
     job = start_job(ledger, ROWS)
     claim = ledger.chunks.claim(job.id, 0, "host:1", 60)
     assert claim
-    ledger.jobs.pause(job.id, "unavailable: for a moment")
+    ledger.jobs.pause(job.id, AWAY)
     assert ledger.chunks.record(claim, DONE[:1], 60) is JobState.RUNNING
     assert ledger.jobs.state(job.id) is JobState.RUNNING
 
@@ -129,14 +131,14 @@ def test_a_stop_is_seen_and_kept(ledger: Ledger, state: JobState) -> None:
     job = start_job(ledger, ROWS)
     claim = ledger.chunks.claim(job.id, 0, "host:1", 60)
     assert claim
-    assert ledger.jobs.stop(job.id, state, "max_failed: too many")
+    assert ledger.jobs.stop(job.id, OVER[state])
     assert ledger.chunks.record(claim, DONE, 60) is state
     ledger.chunks.end(claim, None, 0, 1, 0)
-    ledger.jobs.pause(job.id, "unavailable: late")
+    ledger.jobs.pause(job.id, AWAY)
     assert not ledger.jobs.finish(job.id)
-    assert not ledger.jobs.stop(job.id, JobState.CANCELLED, "again")
+    assert not ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     kept = ledger.jobs.get(job.id)
-    assert (kept.state, kept.why) == (state, "max_failed: too many")
+    assert (kept.state, kept.why) == (state, OVER[state])
     assert kept.finished is not None
 
 
@@ -144,7 +146,7 @@ def test_a_stop_is_seen_and_kept(ledger: Ledger, state: JobState) -> None:
 def test_what_can_be_resumed(ledger: Ledger, state: JobState, again: bool) -> None:
     """A stopped job starts again as if it had never stopped; a cancelled one does not."""
     job = start_job(ledger, ROWS)
-    ledger.jobs.stop(job.id, state, "because: so")
+    ledger.jobs.stop(job.id, OVER[state])
     assert ledger.jobs.start(job.id) is again
     assert ledger.jobs.state(job.id) is (JobState.RUNNING if again else state)
     assert (ledger.jobs.get(job.id).finished is None) is again
@@ -260,7 +262,7 @@ def test_a_job_takes_its_own_account_again(ledger: Ledger) -> None:
 
 ENDINGS: dict[str, Callable[[Ledger, str], object]] = {
     "let_go": lambda ledger, job: ledger.jobs.let_go(job),
-    "stopped": lambda ledger, job: ledger.jobs.stop(job, JobState.STOPPED, "max_failed: 3"),
+    "stopped": lambda ledger, job: ledger.jobs.stop(job, OVER[JobState.STOPPED]),
     "forgotten": lambda ledger, job: ledger.jobs.forget(job),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -16,17 +16,22 @@ from tests.integration.deliveries import process, told
 from tests.integration.test_undo import undo
 from tests.unit.jobs import HOST, KEY, digests_of, make_chunk_row, make_job
 from tests.unit.registrar import Registrar, lose
-from worker.importing.packing import PageRow, seal_page
 from worker.ledger import Act, Ledger
 from worker.ledger.schema import MIGRATIONS
 from worker.model import Job, JobState, Status
 from worker.seal import Seal
+from worker.states import Reason, Why
 
 ROWS = [make_chunk_row(line) for line in range(2, 5)]
 
+Others = Sequence[tuple[str, Mapping[str, object]]]
 
-def earlier_ledger(url: str, job: Job, *, empty: bool) -> None:
-    """A ledger of schema version 1, with a running job and its one chunk, as that program left it."""
+
+def earlier_ledger(url: str, job: Job, *, empty: bool, version: int = 1, others: Others = ()) -> None:
+    """A ledger of an earlier schema, with a running job and its one chunk, as that program left it.
+
+    ``others``: more jobs and chunks, as what differs in their rows from those.
+    """
     target = make_url(url)
     if target.drivername == "postgresql":
         target = target.set(drivername="postgresql+psycopg")
@@ -35,19 +40,20 @@ def earlier_ledger(url: str, job: Job, *, empty: bool) -> None:
     engine = create_engine(target)
     blob = "BYTEA" if engine.dialect.name == "postgresql" else "BLOB"
     with engine.begin() as connection:
-        for statement in ("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)", *MIGRATIONS[0]):
-            assert isinstance(statement, str)
-            connection.execute(text(statement.replace("{blob}", blob)))
-        fill(connection, job, empty=empty)
+        connection.execute(text("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"))
+        for statement in (one for statements in MIGRATIONS[:version] for one in statements):
+            own = statement if isinstance(statement, str) else statement[engine.dialect.name]
+            connection.execute(text(own.replace("{blob}", blob)))
+        fill(connection, job, empty=empty, version=version, others=others)
     engine.dispose()
 
 
-def fill(connection: Connection, job: Job, *, empty: bool) -> None:
+def fill(connection: Connection, job: Job, *, empty: bool, version: int, others: Others) -> None:
     """The rows of each table."""
     seal = Seal([KEY])
     options = {name: value for name, value in asdict(job.options).items() if name != "absent"}
-    packed = [[r.line, r.user, r.domain, r.realm, r.application, r.password] for r in ROWS]
-    page = [PageRow(r.line, r.user, r.domain, r.realm, r.application, ["", ""]) for r in ROWS]
+    packed = [[r.line, r.user, r.domain, r.realm_key, r.application, r.password] for r in ROWS]
+    page = [[r.line, r.user, r.domain, r.realm_key, r.application, ["", ""]] for r in ROWS]
     tables: Mapping[str, Mapping[str, object]] = {
         "jobs": {
             "id": job.id, "state": "running", "why": "", "host": job.host, "environment": job.environment,
@@ -59,10 +65,11 @@ def fill(connection: Connection, job: Job, *, empty: bool) -> None:
         "writers": {
             "host": job.host, "account": job.account, "job": job.id, "owner": "desk:1", "until": 4e9,
         },
-        "realms": {"job": job.id, "key": 0, "ref": "", "id": "17", "host": HOST, "empty": int(empty)},
+        "realms": {"job": job.id, "key": 0, "ref": "", "id": "17", "host": HOST,
+                   "empty" if version == 1 else "looked": int(empty)},
         "pages": {
             "job": job.id, "seq": 0, "first_line": 2, "last_line": 4,
-            "sealed": seal_page(seal, job.id, 0, page),
+            "sealed": seal.close_over(page, f"{job.id}/page/0"),
         },
         "chunks": {
             "job": job.id, "seq": 0, "state": "waiting", "first_line": 2, "rows": 3, "settled": 0,
@@ -72,8 +79,11 @@ def fill(connection: Connection, job: Job, *, empty: bool) -> None:
         },
     }  # fmt: skip
     meta = text("INSERT INTO meta (name, value) VALUES (:name, :value)")
-    connection.execute(meta, [{"name": "version", "value": "1"}, {"name": "identity", "value": "the-same"}])
-    for table, row in tables.items():
+    connection.execute(
+        meta, [{"name": "version", "value": str(version)}, {"name": "identity", "value": "the-same"}]
+    )
+    more = [(table, {**tables[table], **differing}) for table, differing in others]
+    for table, row in (*tables.items(), *more):
         names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), row)  # noqa: S608
 
@@ -86,7 +96,7 @@ def test_an_earlier_ledger_goes_on(ledger_url: str) -> None:
         assert (ledger.identity, ledger.store.check()) == ("the-same", len(MIGRATIONS))
         kept = ledger.jobs.get(job.id)
         assert (kept.options, kept.requests, kept.retries, kept.absent) == (job.options, 7, 1, None)
-        assert (kept.saved, kept.carried_out_by, ledger.undoing.rows(job.id)) == (None, "", 0)
+        assert (kept.saved, kept.carried_out_by, ledger.changes.rows(job.id)) == (None, "", 0)
         with process(ledger, kept, api) as worker:
             worker.deliver()
         assert told(ledger, job) == dict.fromkeys((2, 3, 4), (Status.CREATED, ""))
@@ -111,3 +121,25 @@ def test_what_an_earlier_job_knew_of_its_realm(ledger_url: str, empty: bool) -> 
         assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
         result = ("removed", "") if empty else ("kept", "origin_unknown")
         assert set(undo(ledger, job, api, include_unproven=True).values()) == {result}
+
+
+def test_reasons_of_an_earlier_ledger(ledger_url: str) -> None:
+    """The first word of ``why`` and of ``waits_for`` is a reason now, and is told as before."""
+    job = make_job()
+    told = {f"j-{reason}": Why(reason, "stopped: it is so: see 3 rows") for reason in Reason}
+    waits = ("throttled: HTTP 429", "unavailable: no connection", "no word")
+    others: Others = [
+        *(("jobs", {"id": name, "state": why.reason.state, "why": str(why)}) for name, why in told.items()),
+        ("jobs", {"id": "j-strange", "state": "stopped", "why": "nobody knows"}),
+        *(("chunks", {"seq": seq, "waits_for": why}) for seq, why in enumerate(waits, start=1)),
+    ]
+    earlier_ledger(ledger_url, job, empty=True, version=3, others=others)
+    with closing(Ledger(ledger_url)) as ledger:
+        assert {name: ledger.jobs.get(name).why for name in told} == told
+        assert ledger.jobs.get(job.id).why is None
+        assert ledger.jobs.get("j-strange").why == Why(Reason.STOPPED, "nobody knows")
+        assert {away.seq: away.why for away in ledger.waits.away(job.id)} == {
+            1: Why(Reason.THROTTLED, "HTTP 429"),
+            2: Why(Reason.UNAVAILABLE, "no connection"),
+            3: Why(Reason.UNAVAILABLE, "no word"),
+        }

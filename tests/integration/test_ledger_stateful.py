@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.jobs import Clock, make_job
+from tests.unit.jobs import AWAY, OVER, Clock, make_job
 from worker.errors import JobBusy
-from worker.ledger import Claim, Deeds, Fenced, Ledger
+from worker.ledger import Changes, Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Realm, Status
 
@@ -162,12 +162,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert (claim.generation, claim.attempts) == (chunk.generation + 1, chunk.attempts + 1)
         assert claim.sealed == sealed(chunk.lines)
         done = self.outcomes.keys() & set(chunk.lines)
-        assert claim.settled == {line: self.outcomes[line].status for line in done}
-        assert not [line for line in chunk.lines if line in self.maybe_sent and not claim.in_doubt(line)]
+        assert claim.recorded == {line: self.outcomes[line].status for line in done}
+        assert not [
+            line for line in chunk.lines if line in self.maybe_sent and not claim.is_unconfirmed(line)
+        ]
         chunk.state, chunk.lease_until = "claimed", now + LEASE
         chunk.generation, chunk.attempts = claim.generation, claim.attempts
         self.held_until = now + WRITER_LEASE
-        self.workers.append(Worker(claim, owner, list(chunk.lines), dict(claim.settled)))
+        self.workers.append(Worker(claim, owner, list(chunk.lines), dict(claim.recorded)))
         if count:
             self._send(self.workers[-1], count)
 
@@ -227,14 +229,16 @@ class LedgerMachine(RuleBasedStateMachine):
         lines = worker.open[:1]
         if self._as_late(
             worker,
-            lambda: self.ledger.chunks.intend(worker.claim, LEASE, self._deeds(worker.claim.seq, lines)),
+            lambda: self.ledger.chunks.record_before_image(
+                worker.claim, LEASE, self._deeds(worker.claim.seq, lines)
+            ),
         ):
             self.chunks[worker.claim.seq].lease_until = self.clock.now + LEASE
             self.deeds.append(lines)
 
     @staticmethod
-    def _deeds(chunk: int, lines: list[int]) -> Deeds:
-        return Deeds(len(lines), lambda nr: json.dumps([chunk, nr, lines]).encode())
+    def _deeds(chunk: int, lines: list[int]) -> Changes:
+        return Changes(len(lines), lambda nr: json.dumps([chunk, nr, lines]).encode())
 
     def _record(self, worker: Worker, outcomes: list[Outcome]) -> None:
         made = [outcome.line for outcome in outcomes if outcome.status is Status.CREATED]
@@ -270,7 +274,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def give_back(self, luck: int, delay: float) -> None:
         """It gives up for now, naming what it sent without hearing of it."""
         worker = self._any_worker(luck)
-        doubt = sorted(worker.sent | {line for line in worker.open if worker.claim.in_doubt(line)})
+        doubt = sorted(worker.sent | {line for line in worker.open if worker.claim.is_unconfirmed(line)})
         if self._as_late(worker, lambda: self.ledger.chunks.release(worker.claim, delay, doubt, 1, 0)):
             chunk = self.chunks[worker.claim.seq]
             chunk.state, chunk.due_at = "waiting", self.clock.now + delay
@@ -330,12 +334,12 @@ class LedgerMachine(RuleBasedStateMachine):
         }[what]()
 
     def _pause(self) -> None:
-        self.ledger.jobs.pause(self.job.id, "unavailable: HTTP 503")
+        self.ledger.jobs.pause(self.job.id, AWAY)
         if self.state is JobState.RUNNING:
             self.state = JobState.PAUSED
 
     def _stop(self, state: JobState) -> None:
-        stopped = self.ledger.jobs.stop(self.job.id, state, "max_failed: 3")
+        stopped = self.ledger.jobs.stop(self.job.id, OVER[state])
         assert stopped is self.state.active
         if stopped:
             self.state, self.held_until = state, 0.0
@@ -394,12 +398,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def every_deed_is_kept(self) -> None:
         """Those of workers that held their chunk, sealed for their own place, and no others."""
-        kept = [(key, json.loads(sealed)) for key, sealed in self.ledger.undoing.backwards(self.job.id)]
+        kept = [(key, json.loads(sealed)) for key, sealed in self.ledger.changes.backwards(self.job.id)]
         assert all([key.chunk, key.nr] == place[:2] for key, place in kept)
         assert sorted(lines for _, (_, _, lines) in kept) == sorted(self.deeds)
         places = [(key.chunk, key.nr) for key, _ in kept]
         assert places == sorted(set(places), reverse=True)
-        assert self.ledger.undoing.rows(self.job.id) == sum(map(len, self.deeds))
+        assert self.ledger.changes.rows(self.job.id) == sum(map(len, self.deeds))
 
     @invariant()
     def counters_are_sums(self) -> None:

@@ -54,7 +54,7 @@ def stall(connection: socket.socket) -> None:
     [
         (reset, "the connection was cut"),
         (hang_up, "the connection was cut"),
-        (speak_smtp, "the answer is no HTTP"),
+        (speak_smtp, "the answer is not HTTP"),
         (stall, "no whole answer within 0.5 s"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -69,7 +69,7 @@ def test_a_service_that_is_not_there() -> None:
     """Neither a port that is closed nor a name that nobody has is told as a class."""
     assert told(f"http://127.0.0.1:{free_port()}") == "connection refused"
     assert told("http://registrar.invalid").startswith("the host name can't be resolved")
-    assert told(f"http://{'a' * 64}.example") == "the host name is none that DNS can hold"
+    assert told(f"http://{'a' * 64}.example") == "the host name is not a valid DNS name"
 
 
 YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)

@@ -132,7 +132,7 @@ def test_silence_after_the_password(users: Users) -> None:
 
 def test_nobody_listens() -> None:
     """The host says so at once; it takes no 32 seconds to believe it."""
-    for transport, said in ((Transport.UDP, "nobody listens on"), (Transport.TCP, "connection refused")):
+    for transport, said in ((Transport.UDP, "nothing listens on"), (Transport.TCP, "connection refused")):
         how = Asking(transport=transport, place=Place("127.0.0.1", free_port()), timers=ONCE)
         found = of_one(how)
         assert found.verdict is Verdict.NO_ANSWER

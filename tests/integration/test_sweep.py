@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.unit.jobs import Clock, make_chunk_row, start_job
+from tests.unit.jobs import AWAY, OVER, Clock, make_chunk_row, start_job
 from worker.errors import Unavailable
 from worker.importing.sweep import sweep, sweep_all
 from worker.ledger import Ledger
@@ -82,8 +82,8 @@ def test_a_full_queue_is_told_and_tried_again(ledger: Ledger, queue: Messages, j
 def test_one_broken_job_does_not_hold_up_the_others(ledger: Ledger, queue: Messages) -> None:
     """A sweep of all jobs goes on after one that failed, and queues only what runs."""
     jobs = [start_job(ledger, ROWS, account=str(number)) for number in range(3)]
-    ledger.jobs.stop(jobs[0].id, JobState.STOPPED, "max_failed: 1")
-    ledger.jobs.pause(jobs[1].id, "unavailable: away")
+    ledger.jobs.stop(jobs[0].id, OVER[JobState.STOPPED])
+    ledger.jobs.pause(jobs[1].id, AWAY)
     assert sweep_all(ledger, queue) == 2
     assert {name for name, _ in queue.waiting} == {jobs[1].id, jobs[2].id}
     queue.full = True
@@ -117,7 +117,7 @@ def test_the_window_ends_without_a_worker(ledger: Ledger, queue: Messages) -> No
     then = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)).isoformat()
     job = start_job(ledger, ROWS, not_after=then)
     assert sweep(ledger, queue, job.id) == 0
-    assert ledger.jobs.get(job.id).why.startswith("not_after: ")
+    assert str(ledger.jobs.get(job.id).why).startswith("not_after: ")
 
 
 # Whose account it is
@@ -137,7 +137,7 @@ def test_a_job_whose_account_was_taken_waits(ledger: Ledger, queue: Messages, jo
     other = start_job(ledger, ROWS)
     assert sweep_all(ledger, queue) == 1
     assert {name for name, _ in queue.waiting} == {other.id}
-    ledger.jobs.stop(other.id, JobState.STOPPED, "max_failed: 1")
+    ledger.jobs.stop(other.id, OVER[JobState.STOPPED])
     assert sweep(ledger, queue, job.id) == 2
     writer = ledger.jobs.writer(job.host, job.account)
     assert writer is not None
@@ -146,7 +146,7 @@ def test_a_job_whose_account_was_taken_waits(ledger: Ledger, queue: Messages, jo
 
 def test_an_ended_job_takes_no_account(ledger: Ledger, queue: Messages, job: Job) -> None:
     """A sweep that comes too late leaves the account free for the next job."""
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by desk:7")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert sweep(ledger, queue, job.id) == 0
     assert ledger.jobs.writer(job.host, job.account) is None
     assert queue.waiting == []

@@ -11,14 +11,14 @@ import pytest
 
 from tests.integration.deliveries import process, told
 from tests.integration.test_deliver_updates import Died, held_rows
-from tests.unit.jobs import HOST, KEY, Clock, digests_of, make_chunk_row, start_job
+from tests.unit.jobs import HOST, KEY, OVER, Clock, digests_of, make_chunk_row, start_job
 from tests.unit.registrar import Batch, Registrar, lose, respells
 from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
-from worker.importing.deeds import deed_of, seal_deeds
-from worker.importing.packing import ChunkRow
+from worker.importing.change_log import change_of
 from worker.importing.undo import Undo
-from worker.ledger import Deeds, Ledger
-from worker.model import Credential, Family, Job, JobState, Outcome, Status
+from worker.ledger import Changes, Ledger
+from worker.ledger.codec import seal_changes
+from worker.model import Credential, Family, Job, JobState, Outcome, Row, Status
 from worker.seal import Seal
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
@@ -26,7 +26,7 @@ REMOVED, RESTORED, LOST = ("removed", ""), ("restored", ""), ("failed", "answer_
 UNPROVEN = ("kept", "origin_unknown")
 
 
-def done(ledger: Ledger, registrar: Registrar, *chunks: list[ChunkRow], **options: Any) -> Job:
+def done(ledger: Ledger, registrar: Registrar, *chunks: list[Row], **options: Any) -> Job:
     """A job that has done these rows."""
     job = start_job(ledger, *chunks, looked=True, **options)
     with process(ledger, job, registrar) as worker:
@@ -52,11 +52,11 @@ def undo(ledger: Ledger, job: Job, api: Registrar, **more: Any) -> Results:
 
 def results_of(ledger: Ledger, job: Job) -> Results:
     """What is kept of an undoing."""
-    found = ledger.undoing.results(job.id, 0, 10_000)
+    found = ledger.undone.results(job.id, 0, 10_000)
     return {line: (one.result, one.code) for line, one in found.items()}
 
 
-def rows_of(number: int, first: int = 2, **fields: Any) -> list[ChunkRow]:
+def rows_of(number: int, first: int = 2, **fields: Any) -> list[Row]:
     """Rows of users who aren't there."""
     return [make_chunk_row(line, **fields) for line in range(first, first + number)]
 
@@ -84,7 +84,7 @@ def test_everything_is_as_before(ledger: Ledger, family: Family) -> None:
     assert api.deletions == ["user7", "user6", "user5"]
     assert api.puts[3:] == ["user4", "user3", "user2"]
     assert permits == [30.0] * 6
-    assert ledger.undoing.counts(job.id) == {"restored": 3, "removed": 3}
+    assert ledger.undone.counts(job.id) == {"restored": 3, "removed": 3}
 
 
 @pytest.mark.parametrize("had", ["", OTHER_APP])
@@ -94,7 +94,7 @@ def test_the_application_is_as_before(ledger: Ledger, had: str) -> None:
     (row,) = held_rows(api, 1)
     somebody_sets(api, "user2", application=had)
     (before,) = api.stored.values()
-    job = done(ledger, api, [replace(row, application=APP, before=before)])
+    job = done(ledger, api, [replace(row, application=APP, stored=before)])
     assert [one.application for one in api.stored.values()] == [APP]
     assert undo(ledger, job, api) == {2: RESTORED}
     assert list(api.stored.values()) == [before]
@@ -125,17 +125,17 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
     api = Registrar()
     (row,) = held_rows(api, 1)
     job = start_job(ledger, [row], looked=True)
-    assert row.before
+    assert row.stored
     for attempt in (1, 2):
         claim = ledger.chunks.claim(job.id, 0, f"desk:{attempt}", 60)
         assert claim is not None
         target = Credential("user2", "", HOST, *digests_of(row))
-        deed = deed_of(2, 0, row.before.id, target, row.before)
-        deeds = Deeds(1, lambda nr, deed=deed: seal_deeds(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
-        ledger.chunks.intend(claim, 60, deeds)
+        deed = change_of(2, 0, row.stored.id, target, row.stored)
+        deeds = Changes(1, lambda nr, deed=deed: seal_changes(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
+        ledger.chunks.record_before_image(claim, 60, deeds)
         clock.advance(61)
     somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert undo(ledger, job, api, include_unproven=True) == {2: RESTORED}
     assert (api.puts, len(api.reads)) == (["user2"], 2)
 
@@ -153,7 +153,7 @@ def test_begun_and_never_done(ledger: Ledger) -> None:
     api.before = die
     with process(ledger, job, api) as worker, suppress(Died):
         worker.deliver()
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     puts = len(api.puts)
     assert undo(ledger, job, api) == {2: RESTORED}
     assert (len(api.puts), api.stored) == (puts, before)
@@ -219,7 +219,7 @@ def test_an_application_that_the_job_could_not_set(ledger: Ledger) -> None:
     somebody_sets(api, "user2", application=OTHER_APP)
     (before,) = api.stored.values()
     api.keeps_applications = True
-    job = done(ledger, api, [replace(row, application=APP, before=before)])
+    job = done(ledger, api, [replace(row, application=APP, stored=before)])
     assert told(ledger, job) == {2: (Status.FAILED, "application_not_set")}
     assert undo(ledger, job, api) == {2: RESTORED}
     assert list(api.stored.values()) == [before]
@@ -247,7 +247,7 @@ def test_what_can_not_be_proven_is_kept(ledger: Ledger, *, looked: bool) -> None
     assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
     asked = len(api.looks)
     assert undo(ledger, job, api) == dict.fromkeys((2, 3), UNPROVEN)
-    assert (len(api.stored), len(api.looks), ledger.undoing.unproven(job.id)) == (2, asked, 2)
+    assert (len(api.stored), len(api.looks), ledger.undone.unproven(job.id)) == (2, asked, 2)
     expected = REMOVED if looked else UNPROVEN
     assert undo(ledger, job, api, include_unproven=True) == dict.fromkeys((2, 3), expected)
     assert len(api.stored) == (0 if looked else 2)
@@ -311,7 +311,7 @@ def test_what_is_shredded_by_now_is_named(ledger: Ledger, clock: Clock) -> None:
     ledger.chunks.release(claims[0], 0, [3], 0, 0)
     ledger.chunks.record(claims[1], [Outcome(5, Status.UNKNOWN), Outcome(6, Status.FAILED)], 60)
     ledger.chunks.end(claims[1], claims[1].sealed, 60, 0, 0)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     clock.advance(8 * 86_400)
     assert ledger.chunks.shred_expired() == 2
     assert undo(ledger, job, api) == {3: UNPROVEN, 5: UNPROVEN}
@@ -327,7 +327,7 @@ def test_a_deletion_that_was_not_done(ledger: Ledger) -> None:
     assert api.stored == {}
 
 
-def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[ChunkRow], *, looked: bool) -> Job:
+def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[Row], *, looked: bool) -> Job:
     """A job cancelled after its worker died between the service's answer and the ledger."""
     job = start_job(ledger, rows, looked=looked, batch_size=2)
 
@@ -339,7 +339,7 @@ def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[ChunkRow], 
     with process(ledger, job, api) as worker, suppress(Died):
         worker.deliver()
     api.after = lambda batch: None
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     return ledger.jobs.get(job.id)
 
 
@@ -375,7 +375,7 @@ def test_lost_answers_whose_users_another_job_has_made(
         with process(ledger, job, api) as worker:
             worker.deliver()
         assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     for include in (False, True):  # this ledger knows of the other job, whatever somebody says
         results = undo(ledger, job, api, include_unproven=include)
         assert results == dict.fromkeys((2, 3, 4, 5), UNPROVEN)
@@ -399,7 +399,7 @@ def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None
     ledger.chunks.release(claim, 0, [3], 0, 0)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     for row in rows:
         api.holds(Credential(row.user, "", HOST, *digests_of(row)))
     assert undo(ledger, job, api, include_unproven=True) == {3: REMOVED}
@@ -454,7 +454,7 @@ def test_an_application_that_does_not_go_back(ledger: Ledger) -> None:
     assert [one.hash1 for one in api.stored.values()] == [f"{2:032x}"]
     api.keeps_applications = False
     assert undo(ledger, job, api) == {2: RESTORED}
-    assert list(api.stored.values()) == [row.before]
+    assert list(api.stored.values()) == [row.stored]
 
 
 def test_an_application_that_somebody_set_where_the_job_had_left_it(ledger: Ledger) -> None:
@@ -463,7 +463,7 @@ def test_an_application_that_somebody_set_where_the_job_had_left_it(ledger: Ledg
     rows = held_rows(api, 2)
     somebody_sets(api, "user3", application=APP)
     stored = {one.composite: one for one in api.stored.values()}
-    job = done(ledger, api, [replace(row, before=stored[row.user]) for row in rows])
+    job = done(ledger, api, [replace(row, stored=stored[row.user]) for row in rows])
     for row in rows:
         somebody_sets(api, row.user, application=OTHER_APP)
     assert undo(ledger, job, api) == dict.fromkeys((2, 3), ("kept", "application_differs"))

@@ -115,7 +115,7 @@ def test_no_value_is_a_fault(place: Path, capsys: pytest.CaptureFixture[str], se
                 for option in rng.sample(known := options(words), min(len(known), rng.randint(0, 2))):
                     words += [option.opts[0], rng.choice(VALUES)]
                 code, said = outcome(words, capsys)
-                if code not in CODES or "fault of siproster" in said:
+                if code not in CODES or "bug in siproster" in said:
                     faults.append(([word[:60] for word in words], code, said[-300:]))
     assert faults == []
 
@@ -128,12 +128,12 @@ def test_no_value_is_a_fault(place: Path, capsys: pytest.CaptureFixture[str], se
         (["credential", "list", "--limit", "9223372036854775808"], "'--limit'"),
         (["plan", "staff.csv", "--limit", "9223372036854775808"], "'--limit'"),
         (["verify", "staff.csv", "--sample", "9223372036854775808"], "'--sample'"),
-        (["plan", "staff.csv", "--not-after", "9999-12-31T23:59:59-14:00"], "not a time"),
-        (["plan", "staff.csv", "--rate", "0.0000001"], "at least one in an hour"),
-        (["plan", "staff.csv", "--rate", "9" * 400], "it takes a finite number"),
+        (["plan", "staff.csv", "--not-after", "9999-12-31T23:59:59-14:00"], "not a valid time"),
+        (["plan", "staff.csv", "--rate", "0.0000001"], "at least one per hour"),
+        (["plan", "staff.csv", "--rate", "9" * 400], "must be a finite number"),
         (["plan", "http://[bad"], "http://[bad"),
-        (["plan", LONG], "File name too long"),
-        (["credential", "show", LONG], "can be no user's name"),
+        (["plan", LONG], "file name too long"),
+        (["credential", "show", LONG], "can't be a user name"),
         (["realm", "show", "x" * 30_000, "--api", "x"], "No such option"),
     ],
 )
@@ -150,7 +150,7 @@ def test_wrong_usage_is_told(
     ("ledger", "said"),
     [
         ("?timeout=abc", 'invalid connection option "timeout"'),
-        ("?sslmode=abc", "sslmode=abc is none of libpq's"),
+        ("?sslmode=abc", "sslmode=abc is not one of libpq's modes"),
         ("?sslmode=require&sslmode=require", "sslmode is given twice"),
         ("?channel_binding=bad", 'invalid channel_binding value: "bad"'),
         ("?target_session_attrs=zz", 'invalid target_session_attrs value: "zz"'),
@@ -197,7 +197,7 @@ def test_no_setting_is_a_fault(
         monkeypatch.setenv(name, value)
         code, said = outcome(["jobs", "--limit", "1"], capsys)
         # A ledger that can't be used ends with 1, and says so; nobody is asked over the network.
-        if code not in CODES | {1} or "fault of siproster" in said:
+        if code not in CODES | {1} or "bug in siproster" in said:
             faults.append((value[:60], code, said[-300:]))
     assert faults == []
 
@@ -232,16 +232,16 @@ def test_a_setting_that_is_no_text_is_named(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('realm = "a\\u0000b"', "realm must be a text in quotes, without NUL"),
-        ('results = "\\u0000"', "results must be a text"),
-        ('BW_CLIENT_SECRET = "\\u0000"', "BW_CLIENT_SECRET must be a text"),
-        (f"rate = {'9' * 400}", "rate must be a number, and not too large"),
+        ('realm = "a\\u0000b"', "realm must be text in quotes, without NUL"),
+        ('results = "\\u0000"', "results must be text"),
+        ('BW_CLIENT_SECRET = "\\u0000"', "BW_CLIENT_SECRET must be text"),
+        (f"rate = {'9' * 400}", "rate must be a number that is not too large"),
         (f"patience = {'9' * 5000}", "is not TOML"),
         ("limit = 9223372036854775808", "limit"),
-        (f"where = {'[' * 3000}{']' * 3000}", "lie too deep in each other"),
-        ("not-after = 9999-12-31T23:59:59-14:00", "not a time"),
+        (f"where = {'[' * 3000}{']' * 3000}", "nested too deeply"),
+        ("not-after = 9999-12-31T23:59:59-14:00", "not a valid time"),
         ("not-after = 9999-99-31T23:59:59Z", "is not TOML"),
-        (f"map = {{{', '.join(f'a{n} = 1' for n in range(3))}}}", "map must be a text"),
+        (f"map = {{{', '.join(f'a{n} = 1' for n in range(3))}}}", "map must be text"),
     ],
 )
 def test_no_settings_file_is_a_fault(

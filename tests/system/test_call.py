@@ -48,7 +48,7 @@ def test_a_call_that_is_answered(staff: Program, sandbox: Sandbox) -> None:
     assert called.json["answered"]
     assert called.json["to"] == f"sip:alice@{host(sandbox)}"
     assert placed(sandbox) == [("+19195551234", called.json["to"])]
-    assert f"call {called.json['call']} to {called.json['to']} was taken by the service" in called.stderr
+    assert f"call {called.json['call']} to {called.json['to']} was accepted by the service" in called.stderr
 
 
 def test_a_new_call_that_can_not_be_read_is_waited_for(staff: Program, sandbox: Sandbox) -> None:
@@ -56,7 +56,7 @@ def test_a_new_call_that_can_not_be_read_is_waited_for(staff: Program, sandbox: 
     sandbox.knobs(call_hidden=3)
     called = staff.run("call", "alice", *ORDER, "--yes")
     assert called.code == 0, called.stderr
-    assert "not readable yet, which is usual for a new call" in called.stderr
+    assert "can't be queried yet, which is normal for a new call" in called.stderr
     assert "it was answered" in called.stdout
 
 
@@ -102,7 +102,7 @@ def test_phones_that_are_registered(siproster: Program, make_sandbox: Callable[.
     words = ("call", "ext0", *ORDER, "--check-phone", "--registrar", place)
     assert "no phone is registered as ext0: the call will not ring" in siproster.run(*words).stderr
     edge.knobs(sip_status=503)
-    assert "whether a phone is registered as ext0 is not known: 503" in siproster.run(*words).stderr
+    assert "can't tell whether a phone is registered as ext0: 503" in siproster.run(*words).stderr
     assert placed(edge) == []
 
 
@@ -114,7 +114,7 @@ def test_waiting_has_an_end(staff: Program, sandbox: Sandbox) -> None:
     sandbox.knobs(call_hidden=60)
     called = staff.run("call", "alice", *ORDER, "--yes", "--wait", "0.6")
     assert called.code == 5
-    assert "nobody knows whether it rang" in called.stdout
+    assert "it is not known whether it rang" in called.stdout
 
 
 def test_not_waiting(staff: Program, sandbox: Sandbox) -> None:
@@ -168,13 +168,13 @@ def test_on_a_terminal_the_answer_counts(staff: Program, sandbox: Sandbox, said:
         (["alice", *ORDER[:4]], "a call needs --answer-url URL"),
         (["alice", *ORDER, "--from", "9195551234"], "not a number in E.164"),
         (["alice", *ORDER, "--application", "mine"], "not a UUID"),
-        (["alice", *ORDER, "--answer-url", "example.com"], "not a whole http or https URL"),
-        (["alice", *ORDER, "--answer-url", "https://example.com/a b"], "not a whole http or https URL"),
-        (["alice", *ORDER, "--answer-url", "https://exa[mple"], "not a whole http or https URL"),
-        (["sip:alice@x", *ORDER], "is no user's name"),
-        (["", *ORDER], "is no user's name"),
+        (["alice", *ORDER, "--answer-url", "example.com"], "not a complete http or https URL"),
+        (["alice", *ORDER, "--answer-url", "https://example.com/a b"], "not a complete http or https URL"),
+        (["alice", *ORDER, "--answer-url", "https://exa[mple"], "not a complete http or https URL"),
+        (["sip:alice@x", *ORDER], "is not a user name"),
+        (["", *ORDER], "is not a user name"),
         (["alice", *ORDER, "--wait", "nan"], "finite"),
-        (["alice", *ORDER, "--resolver", "127.0.0.1"], "--resolver goes with --for"),
+        (["alice", *ORDER, "--resolver", "127.0.0.1"], "--resolver requires --for"),
         (["alice", "--for", "fax"], "'fax' is not one of"),
         (["alice", "--for", "twilio", "--resolver", "dns"], "not the address of a resolver"),
     ],
@@ -261,7 +261,7 @@ def test_another_platform_calls_in(staff: Program, sandbox: Sandbox) -> None:
     assert (told.json["dns"], told.json["port"]) == ("found", 5081)
     assert [server["host"] for server in told.json["servers"]] == ["first.example.com", "second.example.com"]
     assert shown.code == 0
-    for word in ("SipAuthPassword", "clear password", "+19195551234", "https://example.com/answer",
+    for word in ("SipAuthPassword", "clear-text password", "+19195551234", "https://example.com/answer",
                  "first.example.com:5081"):  # fmt: skip
         assert word in shown.stdout
     assert placed(sandbox) == []

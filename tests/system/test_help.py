@@ -46,8 +46,11 @@ def test_help_loads_no_library_of_weight() -> None:
 
 
 def test_an_unknown_command_is_wrong_usage(siproster: Program) -> None:
-    """Exit code 6 and one helpful line, no traceback."""
-    finished = siproster.run("improt")
-    assert finished.code == 6
-    assert "No such command 'improt'" in finished.stderr
-    assert "Traceback" not in finished.stderr
+    """Exit code 6 and one helpful line with the command that is probably meant, no traceback."""
+    for words, meant in (("improt", "import"), ("realm lst", "list"), ("jobs --limt 3", "--limit")):
+        finished = siproster.run(*words.split())
+        assert finished.code == 6
+        assert re.search(f"No such .*Did you mean .*'{meant}'", finished.stderr)
+        assert "Traceback" not in finished.stderr
+    finished = siproster.run("qqq")
+    assert (finished.code, "No such command 'qqq'.\n" in finished.stderr) == (6, True)

@@ -15,8 +15,8 @@ from tests.system.rosters import SAMPLES, roster_of, users
 from tests.system.runs import run
 
 FIELDS = {
-    "job", "state", "why", "account", "operator", "version", "options", "roster", "realms", "counts",
-    "started", "finished", "seconds", "requests", "retries", "files",
+    "job", "state", "reason", "why", "account", "operator", "version", "options", "roster", "realms",
+    "counts", "started", "finished", "seconds", "requests", "retries", "files",
 }  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
 
@@ -35,7 +35,8 @@ def test_a_summary_has_what_scripts_rely_on(either: Program, sandbox: Sandbox, r
     assert summary.keys() >= FIELDS
     assert summary == json.loads(Path(summary["files"]["summary"]).read_text("utf-8"))
     assert re.fullmatch(r"\d{8}-\d{6}-staff-list-2026-[0-9a-f]{4}", summary["job"])
-    assert (summary["state"], summary["why"], summary["account"]) == ("done", "", "9900001")
+    assert (summary["state"], summary["reason"], summary["why"]) == ("done", "", "")
+    assert summary["account"] == "9900001"
     assert summary["roster"].keys() == {"name", "sha256", "rows"}
     assert (summary["roster"]["name"], summary["roster"]["rows"]) == ("Staff List 2026.csv", 10)
     assert summary["realms"] == [sandbox.credentials()[0]["realm"]]
@@ -72,6 +73,7 @@ def test_a_queued_job_is_named_as_json(hosts: Program, roster: Path) -> None:
     assert list(queued) == ["job"]
     cancelled = run(hosts, "cancel", queued["job"])
     assert (cancelled["state"], cancelled["counts"]) == ("cancelled", {"unprocessed": 10})
+    assert cancelled["reason"] == "cancelled"
     assert cancelled["why"] == f"cancelled: by {cancelled['operator']}@{platform.node()}"
     advised = hosts.run("report", queued["job"], "--json").stderr
     assert f"siproster retry {queued['job']}\n" in advised

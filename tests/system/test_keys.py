@@ -65,9 +65,9 @@ def test_the_realm_is_taken_as_it_is(siproster: Program) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["alice"], "--realm HOST is needed"),
+        (["alice"], "--realm HOST is required"),
         (["alice", "--realm", "acme"], "siproster realm show acme"),
-        (["bob@a.example", "--domain", "b.example", "--realm", REALM], "has a domain already"),
+        (["bob@a.example", "--domain", "b.example", "--realm", REALM], "already has a domain"),
         (["", "--realm", REALM], "USER is empty"),
     ],
 )
@@ -82,7 +82,7 @@ def test_no_password_is_no_digest(siproster: Program) -> None:
     """An empty stdin, as of a cron job, makes no digests of an empty password."""
     refused = siproster.run("hash", "alice", "--realm", REALM)
     assert (refused.code, refused.stdout) == (6, "")
-    assert "no password came on stdin" in refused.stderr
+    assert "no password was given on stdin" in refused.stderr
 
 
 def test_a_password_is_never_an_argument(siproster: Program) -> None:

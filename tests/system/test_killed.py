@@ -115,6 +115,24 @@ def test_killed_after_the_service_stored_a_list(office: Program, sandbox: Sandbo
     complete(run(office, "resume", job), wanted, sandbox)
 
 
+def test_thousands_of_unconfirmed_rows_are_looked_up_by_pages(
+    office: Program, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Killed with no answer yet, each request stored: asked for by pages, not by rows, and sent once."""
+    wanted = users(4000)
+    sandbox.knobs(stall={"probability": 1, "method": "POST", "path": "sipcredentials", "commit": True})
+    process = office.start("import", roster_of(tmp_path / "staff.csv", wanted), "--batch-size", "200")
+    job = job_of(process)
+    until(lambda: len(sandbox.credentials()) >= 1200, process)
+    kill_group(process)
+    process.wait()
+    sandbox.knobs(stall=None)
+    first = len(sandbox.log())
+    complete(run(office, "resume", job), wanted, sandbox)
+    asked = [line for line in sandbox.log()[first:] if line["method"] == "GET"]
+    assert len(asked) <= 20, len(asked)
+
+
 def test_a_dead_job_makes_room_once_it_is_cancelled(
     office: Program, sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ def test_what_is_read_is_spared(siproster: Program, line: bytes, read: str) -> N
     path = siproster.work / read
     path.write_text(ROSTER)
     code, _, said = shell(siproster, line)
-    assert (code, "would be written over" in said, path.read_text()) == (6, True, ROSTER), said
+    assert (code, "would be overwritten" in said, path.read_text()) == (6, True, ROSTER), said
 
 
 def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sandbox) -> None:
@@ -38,7 +38,7 @@ def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sand
     roster.write_text(ROSTER)
     refused = office.run("import", roster, "--results", ".")
     assert (refused.code, sandbox.credentials()) == (6, []), refused.stderr
-    assert f"results.csv would be written over, and is {roster}" in refused.stderr
+    assert f"results.csv would be overwritten, but is {roster}" in refused.stderr
     planned = run(office, "plan", roster, "--save", code=None)["plan"]
     job = run(office, "import", roster)["job"]
     failed = office.work / f"siproster-{job}" / "failed.csv"
@@ -60,6 +60,6 @@ def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sand
             (office.work / "out").mkdir()
             (office.work / "out" / "summary.json").symlink_to(config)
         done = office.run(*arguments)
-        assert (done.code, "would be written over" in done.stderr) == (6, True), (arguments, done.stderr)
+        assert (done.code, "would be overwritten" in done.stderr) == (6, True), (arguments, done.stderr)
     assert {path: path.read_bytes() for path in before} == before
     assert len(sandbox.credentials()) == 2

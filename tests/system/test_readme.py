@@ -242,14 +242,14 @@ def security(reader: Reader) -> None:
 
 
 NEEDS: dict[str, Callable[[Reader], None]] = {
-    "Two commands on a fresh machine": fresh_machine,
-    "A first import": first_import,
-    "Which family of endpoints": families,
+    "Installation": fresh_machine,
+    "Your first import": first_import,
+    "Choosing an endpoint family": families,
     "The roster": roster,
-    "Can they register?": registering,
-    "Rows that failed, jobs that stopped": troubled_jobs,
+    "Verifying registration": registering,
+    "Failed rows and stopped jobs": troubled_jobs,
     "A test call": a_call,
-    "How it scales out": several_hosts,
+    "Scaling out": several_hosts,
     "Security": security,
 }
 """Heading to what has to be there before its commands are typed."""
@@ -272,7 +272,7 @@ def test_no_section_is_forgotten() -> None:
 
 def test_the_first_import_takes_five_lines() -> None:
     """The shortest way from nothing to a roster on the registrar."""
-    commands, *_ = SECTIONS["A first import"]
+    commands, *_ = SECTIONS["Your first import"]
     assert len(commands) == 5
     assert commands[-1] == "siproster import staff.csv"
 

@@ -24,7 +24,7 @@ from tests.system.leaks import (
     leaks,
     tables,
 )
-from tests.system.rosters import User, result_rows, roster_of
+from tests.system.rosters import User, result_rows, roster_of, write
 from tests.system.runs import end_of, job_of, run, until
 
 CLIENT_SECRET = "client-canary-9f41-ü"
@@ -299,6 +299,24 @@ def test_no_message_quotes_a_wrong_roster(siproster: Program, account: Sandbox, 
     assert account.credentials() == []
     output = "".join(end.stdout + end.stderr for end in ends).encode()
     assert leaks({"output": output}, {b"cAnArY"}) == []
+
+
+@pytest.mark.parametrize("column", ["bw__username", "bw__domain", "bw__realm"])
+def test_no_message_quotes_a_correction(
+    siproster: Program, account: Sandbox, tmp_path: Path, column: str
+) -> None:
+    """Columns that were shifted have a password in ours: row and column are told, the cell is not."""
+    roster = tmp_path / "roster.csv"
+    roster.write_text(f"username,password,realm\nada,{canary(1)},\nbob,,\n", "utf-8")
+    job = run(siproster, "import", roster, code=10)
+    shifted = [{**row, column: canary(2)} for row in result_rows(job["files"]["failed"])]
+    failed = write(Path(job["files"]["failed"]), shifted)
+    refused = siproster.run("retry", job["job"], "--corrections", failed, "--debug", "--json")
+    assert (refused.code, refused.stdout) == (6, "")
+    assert f"{column} was changed" in refused.stderr
+    assert "bw__row 3" in refused.stderr
+    assert leaks({"output": refused.stderr.encode()}, {b"cAnArY"}) == []
+    assert [user["composite"] for user in account.credentials()] == ["ada"]
 
 
 def test_files_are_for_their_owner_alone(siproster: Program, account: Sandbox, troubled: Path) -> None:

@@ -44,7 +44,7 @@ def test_nothing_changed(held: Program, sandbox: Sandbox, api: str) -> None:
     sandbox.knobs(list_omits=[], spelling="joined")
     compared = held.run("diff", "before", "--json")
     assert (compared.code, compared.json) == (0, [])
-    assert "no difference; 5 credentials at 20" in compared.stderr
+    assert "no differences; 5 credentials at 20" in compared.stderr
 
 
 @FAMILIES
@@ -157,7 +157,7 @@ def test_a_damaged_file(held: Program, sandbox: Sandbox) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     compared = held.run("diff", "before", "--json")
     assert (compared.code, compared.stdout) == (6, "")
-    assert "was changed, or is not whole" in compared.stderr
+    assert "was changed or is incomplete" in compared.stderr
     file.write_text("username\nalice\n")
     assert "is not a snapshot" in held.run("diff", "before").stderr
 

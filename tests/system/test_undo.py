@@ -111,7 +111,7 @@ def test_it_asks_first(office: Program, sandbox: Sandbox) -> None:
 def test_a_rate_that_is_none(office: Program, rate: str) -> None:
     """Refused as wrong usage, before anything is looked for."""
     refused = office.run("undo", "20261122-224612-staff-7f3a", "--rate", rate, "--yes")
-    assert (refused.code, f"{rate}: it takes a finite number" in refused.stderr) == (6, True)
+    assert (refused.code, f"{rate}: must be a finite number" in refused.stderr) == (6, True)
 
 
 def test_twice_is_once(office: Program, sandbox: Sandbox) -> None:
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_it_cleanly_and_it_goes_on(office: Program, sandbox: Sandbox
     assert (listed["undo_state"], listed["undo_rows"], listed["not_in_place"]) == ("partly", 60, recorded)
     assert "partly undone" in office.run("jobs").stdout
     told = office.run("report", job)
-    step = f"undo interrupted: {recorded} of 60 taken back; go on with: siproster undo {job}"
+    step = f"undo interrupted: {recorded} of 60 undone; continue with: siproster undo {job}"
     assert (told.code, step in told.stdout) == (10, True)
     first = len(sandbox.log("DELETE"))
     undone(office, job)

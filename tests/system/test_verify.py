@@ -148,7 +148,7 @@ def test_nobody_there(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> 
     dead = f"127.0.0.1:{free_port()}"
     finished = office.run("verify", roster, "--registrar", dead, "--results", "x")
     assert finished.code == 5
-    assert f"does not answer: nobody listens on {dead}" in finished.stderr
+    assert f"does not answer: nothing listens on {dead}" in finished.stderr
     assert "how many phones are registered now is not known" in finished.stdout
     assert sorted(verdicts(result_rows(office.work / "x" / "verify.csv")).values()) == [
         *["cannot_tell"] * 4, "no_answer",
@@ -243,7 +243,7 @@ def test_nothing_is_asked_when_the_roster_is_wrong(office: Program, sandbox: San
     for wrong in ("127.0.0.1:0", "127.0.0.1:70000", "a b", "sip:host:5060", ":5060"):
         finished = office.run("verify", good, "--registrar", wrong)
         assert finished.code == 6
-        assert "it takes HOST:PORT" in finished.stderr
+        assert "must be HOST:PORT" in finished.stderr
     assert office.run("verify", good, "--resolver", "dns.example").code == 6
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.digest import digests
 from worker.importing.job import new_job
-from worker.importing.packing import ChunkRow, PageRow, seal_chunk, seal_page
 from worker.ledger import JobRealm, Ledger
-from worker.model import Endpoint, Job, Options, Realm, Row
+from worker.ledger.codec import seal_chunk, seal_page
+from worker.model import Endpoint, Job, Options, Realm, Row, Stored
 from worker.seal import Seal
+from worker.states import JobState, Reason, Why
 
 KEY = bytes(range(32))
 HOST = "office-0a1b2c.auth.bandwidth.com"
@@ -44,6 +45,16 @@ class Facts:
     columns: tuple[str, ...] = ("name", "site")
 
 
+OVER = {
+    JobState.STOPPED: Why(Reason.MAX_FAILED, "3 rows are failed"),
+    JobState.CANCELLED: Why(Reason.CANCELLED, "by desk:7"),
+}
+"""Why a job is in a state in which nobody works on it."""
+
+AWAY = Why(Reason.UNAVAILABLE, "away")
+"""Why a job is paused."""
+
+
 def make_job(account: str = "9900001", host: str = "https://api.example.com", **options: Any) -> Job:
     """A new job of an account with these options."""
     key = Seal([KEY]).fingerprint
@@ -73,10 +84,13 @@ class RowsOf:
         return self._rows() if callable(self._rows) else iter(self._rows)
 
 
-def make_chunk_row(line: int, user: str = "", **fields: Any) -> ChunkRow:
-    """A row as a chunk holds it."""
-    given = {"domain": "", "realm": 0, "application": "", "password": PASSWORD, **fields}
-    return ChunkRow(line, user or f"user{line}", **given)
+def make_chunk_row(
+    line: int, user: str = "", *, realm: int = 0, before: Stored | None = None, **fields: Any
+) -> Row:
+    """A row as a chunk has it; ``before``: what is stored, and is to be updated."""
+    given = {"domain": "", "realm": "", "application": "", "password": PASSWORD, **fields}
+    host = (HOST, OTHER_HOST)[realm]
+    return Row(line, user or f"user{line}", **{"host": host, **given}, realm_key=realm, stored=before)
 
 
 def make_realms(*, looked: bool = False) -> dict[int, JobRealm]:
@@ -85,20 +99,19 @@ def make_realms(*, looked: bool = False) -> dict[int, JobRealm]:
     return {key: JobRealm(key, realm.id, realm.host, looked) for key, realm in hosts}
 
 
-def digests_of(row: ChunkRow, host: str = HOST) -> tuple[str, str]:
+def digests_of(row: Row, host: str = HOST) -> tuple[str, str]:
     """What the service must hold for a row."""
     return digests(row.composite, host, row.password)
 
 
-def start_job(ledger: Ledger, *chunks: list[ChunkRow], looked: bool = False, **options: Any) -> Job:
+def start_job(ledger: Ledger, *chunks: list[Row], looked: bool = False, **options: Any) -> Job:
     """A running job with these chunks, one page of results for each, and both realms."""
     job, seal = make_job(**options), Seal([KEY])
     ledger.jobs.begin(job, "host:1")
     for key, realm in make_realms(looked=looked).items():
         ledger.jobs.add_realm(job.id, key, "", realm.realm, looked=looked)
     for seq, rows in enumerate(chunks):
-        pages = [PageRow(r.line, r.user, r.domain, r.realm, r.application, ["", ""]) for r in rows]
-        page = seal_page(seal, job.id, seq, pages)
+        page = seal_page(seal, job.id, seq, [replace(row, cells=("", "")) for row in rows])
         ledger.rows.add_page(job.id, seq, rows[0].line, rows[-1].line, page)
         sealed = seal_chunk(seal, job.id, seq, rows)
         ledger.chunks.add(job.id, seq, [row.line for row in rows], sealed)

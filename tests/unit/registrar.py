@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from tests.unit.jobs import OTHER_REALM, REALM
 from worker.errors import AnswerLost, ListRefused, Refused
-from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
+from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Row, Stored
 
-Batch = Sequence[Credential]
+Batch = Sequence[Row | Credential]
 
 
 class Registrar:
-    """The service, for one account, in memory (suspicion.Source). Shared by threads.
+    """The service, for one account, in memory (importing.service.Source). Shared by threads.
 
     What a test wants to go wrong it sets: ``refuses`` are codes by composite, ``before`` and ``after``
     are called with each batch before and after it is stored, and may raise; ``echo`` and ``error``
@@ -28,6 +30,14 @@ class Registrar:
         self.posts: list[list[str]] = []
         """The composites of each list that arrived, in the order of arrival."""
         self.looks: list[str] = []
+        self.pages = 0
+        """Pages that were listed, of 500 entries each."""
+        self.counts = True
+        """The realms say how many credentials they hold."""
+        self.listing: Callable[[], object] = lambda: None
+        """Called before each page is shown."""
+        self.lists: Callable[[Stored], Stored | None] = lambda stored: stored
+        """How a list shows an entry; None: it doesn't."""
         self.reads: list[str] = []
         self.puts: list[str] = []
         self.deletions: list[str] = []
@@ -77,6 +87,28 @@ class Registrar:
             self.lag -= 1
             return None
         return self.stored.get(self._place(family, realm, composite))
+
+    def realms(self) -> list[Realm]:
+        """The realms that the tests' jobs have."""
+        held = Counter(one.realm for one in self.stored.values())
+        both = (REALM, OTHER_REALM)
+        return [replace(one, credentials=held[one.host] if self.counts else None) for one in both]
+
+    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]:
+        """Everything on the account, or on one realm of it, page by page."""
+        place = realm.id if realm and family is Family.REALM else ""
+        names = [name for name in self.stored if name[0] == place]
+        for start in range(0, max(1, len(names)), 500):
+            self.pages += 1
+            self.listing()
+            shown = [self.stored[name] for name in names[start : start + 500] if name in self.stored]
+            yield from filter(None, map(self.lists, shown))
+
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
+        """An entry of a list with its digests."""
+        if stored.hash1 and stored.hash1b:
+            return stored
+        return self.read(family, realm, stored) or stored
 
     def read(
         self,
@@ -153,14 +185,14 @@ class Registrar:
 
     def holds(self, credential: Credential, family: Family = Family.ACCOUNT, realm: str = "") -> None:
         """Somebody else has stored this before."""
-        place = self._place(family, Realm(realm, credential.realm), credential.composite)
+        place = self._place(family, Realm(realm, credential.host), credential.composite)
         self.stored[place] = self._made(credential)
 
     def digests(self) -> dict[str, tuple[str | None, str | None]]:
         """What can register: both digests by composite."""
         return {held.composite: (held.hash1, held.hash1b) for held in self.stored.values()}
 
-    def _take(self, family: Family, realm: Realm, credential: Credential) -> Echo | EntryError:
+    def _take(self, family: Family, realm: Realm, credential: Row | Credential) -> Echo | EntryError:
         place = self._place(family, realm, credential.composite)
         code = self.refuses.get(credential.composite, "")
         if not code and place in self.stored:
@@ -174,9 +206,9 @@ class Registrar:
             realm.id if family is Family.REALM else None,
         )  # fmt: skip
 
-    def _made(self, credential: Credential) -> Stored:
+    def _made(self, credential: Row | Credential) -> Stored:
         c = credential
-        return Stored(str(next(self._ids)), c.composite, c.realm, c.hash1, c.hash1b, c.application)
+        return Stored(str(next(self._ids)), c.composite, c.host, c.hash1, c.hash1b, c.application)
 
     @staticmethod
     def _place(family: Family, realm: Realm, composite: str) -> tuple[str, str]:

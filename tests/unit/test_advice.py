@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, make_chunk_row, make_row, start_job
+from tests.unit.jobs import AWAY, HOST, OVER, make_chunk_row, make_row, start_job
 from worker import report
 from worker.commands import advice
 from worker.commands.screen import tell_reading, tell_summary
@@ -20,6 +20,7 @@ from worker.importing.owners import owner
 from worker.importing.tally import Tally
 from worker.ledger import Ledger, Undone, shown
 from worker.model import Action, Job, JobState, OnExisting, Outcome, Status
+from worker.states import Reason, Why
 
 
 @pytest.fixture
@@ -103,24 +104,25 @@ def test_what_was_just_done_is_not_advised_again(ledger: Ledger) -> None:
 def test_a_cancelled_jobs_rows_need_no_correction(ledger: Ledger) -> None:
     """Nothing is wrong with what was not attempted; blocked by users who exist, the others can go without."""
     job = ended(ledger, (Status.CREATED, ""), rows=2)
-    ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by alice@desk")
+    ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert commands(ledger, job) == ["retry JOB"]
     blocked = ended(ledger, (Status.EXISTS, "digest_differs"), rows=2, account="5", on_existing="fail")
-    why = "exists: 1 user is there with another password or application"
-    ledger.jobs.stop(blocked.id, JobState.CANCELLED, why)
+    ledger.jobs.stop(blocked.id, Why(Reason.EXISTS, "1 user is there with another password or application"))
     assert commands(ledger, blocked) == [SET, "retry JOB --on-existing skip"]
 
 
 @pytest.mark.parametrize(
     ("state", "why", "step", "wanted"),
     [
-        (JobState.RUNNING, "", "siproster status JOB --follow", []),
-        (JobState.PAUSED, "unavailable: no connection", "siproster resume JOB", []),
-        (JobState.STOPPED, "max_failed: 1 row", "siproster resume JOB", [CORRECTED]),
-        (JobState.CANCELLED, "cancelled: by alice@desk", "", [CORRECTED, "retry JOB"]),
+        (JobState.RUNNING, None, "siproster status JOB --follow", []),
+        (JobState.PAUSED, AWAY, "siproster resume JOB", []),
+        (JobState.STOPPED, OVER[JobState.STOPPED], "siproster resume JOB", [CORRECTED]),
+        (JobState.CANCELLED, OVER[JobState.CANCELLED], "", [CORRECTED, "retry JOB"]),
     ],
 )
-def test_the_job_as_a_whole(ledger: Ledger, state: JobState, why: str, step: str, wanted: list[str]) -> None:
+def test_the_job_as_a_whole(
+    ledger: Ledger, state: JobState, why: Why | None, step: str, wanted: list[str]
+) -> None:
     """A job that goes on is resumed or followed; only one that is over is retried, or stopped by its rows."""
     job = ended(ledger, (Status.FAILED, "23019"), rows=1)
     told = summary(ledger, job, state=state, why=why)
@@ -156,7 +158,7 @@ def test_a_plans_codes_stand_under_their_action() -> None:
         ["1", "create"], ["1", "update"], ["digest_differs", "(1"], ["1", "exists"], ["realm_differs", "(1"],
         ["2", "invalid"], ["too_long", "(2"],
     ]  # fmt: skip
-    assert "take another user name" in told[5]
+    assert "choose another user name" in told[5]
     assert ":" not in told[3]  # it will be set: nothing is to be done about it
 
 
@@ -165,7 +167,7 @@ def test_a_plans_codes_stand_under_their_action() -> None:
 
 def undone(ledger: Ledger, job: Job, *results: str) -> None:
     """Undoing has come so far."""
-    ledger.undoing.record(job.id, [Undone(line, result) for line, result in enumerate(results, 2)])
+    ledger.undone.record(job.id, [Undone(line, result) for line, result in enumerate(results, 2)])
 
 
 def test_an_interrupted_undo_is_told(ledger: Ledger) -> None:
@@ -177,7 +179,7 @@ def test_an_interrupted_undo_is_told(ledger: Ledger) -> None:
     assert (told["undo_state"], told["not_in_place"], told["undo_by"]) == ("partly", 2, None)
     assert advice.undo_word(told) == "partly undone"
     assert advice.next_step(told).startswith("undo interrupted: 2 of ")
-    assert advice.next_step(told).endswith(f"go on with: siproster undo {job.id}")
+    assert advice.next_step(told).endswith(f"continue with: siproster undo {job.id}")
     assert exit_code(job, told) == 10
     assert advice.commands(told) == []  # a retry would be refused
 
@@ -188,7 +190,7 @@ def test_an_undo_at_work_is_told(ledger: Ledger) -> None:
     undone(ledger, job, "removed")
     ledger.jobs.take(job, owner())
     assert advice.undo_word(summary(ledger, job)) == "being undone"
-    assert f"undo is at work ({shown(owner())})" in advice.next_step(summary(ledger, job))
+    assert f"undo is running ({shown(owner())})" in advice.next_step(summary(ledger, job))
     machine = owner().rpartition(":")[0]
     ledger.jobs.take(job, f"{machine}:{2**22 + 1}")  # no process has that number
     assert advice.undo_word(summary(ledger, job)) == "partly undone"
@@ -201,7 +203,7 @@ def test_an_undo_that_could_not_take_all_back(ledger: Ledger) -> None:
     ledger.jobs.set_undone(job.id)
     told = summary(ledger, job)
     assert (told["undo_state"], advice.undo_word(told)) == ("partly", "partly undone")
-    assert f"1 of 2 taken back, 1 failed; try again with: siproster undo {job.id}" in advice.next_step(told)
+    assert f"1 of 2 undone, 1 failed; try again with: siproster undo {job.id}" in advice.next_step(told)
     undone(ledger, job, "removed", "removed")
     told = summary(ledger, job)
     assert (told["undo_state"], advice.undo_word(told), advice.next_step(told)) == ("done", "undone", "")
@@ -232,14 +234,13 @@ def test_a_kept_plan_says_how_it_is_carried_out(ledger: Ledger) -> None:
     assert advice.next_step(summary(ledger, job, **over)).endswith("siproster status other")
 
 
-def test_an_interrupted_job_ends_with_130(ledger: Ledger) -> None:
-    """As docs/errors.md says of each reason to pause."""
+@pytest.mark.parametrize("reason", [one for one in Reason if one is not Reason.SAVED])
+def test_a_job_ends_with_the_exit_code_of_its_reason(ledger: Ledger, reason: Reason) -> None:
+    """As docs/errors.md has it for each; a job that is not over yet ends as one that waits does."""
     job = ended(ledger, rows=1)
-    codes = {}
-    for reason in ("interrupted", "throttled", "unavailable"):
-        paused = replace(job, state=JobState.PAUSED, why=f"{reason}: for some time")
-        codes[reason] = exit_code(paused, summary(ledger, paused))
-    assert codes == {"interrupted": 130, "throttled": 7, "unavailable": 5}
+    left = replace(job, state=reason.state, why=Why(reason, "for some time"))
+    assert exit_code(left, summary(ledger, left)) == reason.exit_code
+    assert exit_code(job, summary(ledger, job)) == 5
 
 
 def test_rows_in_doubt_have_their_code_and_are_resumed(ledger: Ledger) -> None:
@@ -247,7 +248,7 @@ def test_rows_in_doubt_have_their_code_and_are_resumed(ledger: Ledger) -> None:
     job = start_job(ledger, [make_chunk_row(line) for line in (2, 3)])
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None
-    ledger.jobs.stop(job.id, JobState.STOPPED, "authentication_refused: HTTP 403")
+    ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     told = summary(ledger, ledger.jobs.get(job.id))
     assert told["codes"] == {"unknown": {"unconfirmed": 2}}
     found, commands = advice.of_status(told, Status.UNKNOWN)

@@ -15,10 +15,9 @@ from worker.importing.checked import Checked, check
 from worker.importing.compare import wanted
 from worker.importing.decide import Decision, Planned, without_account
 from worker.importing.look import Look
-from worker.importing.packing import NO_REALM, chunk_row
 from worker.importing.realms import JobRealms
 from worker.importing.tally import Tally
-from worker.model import Action, Family, OnExisting, Options, Problem, Row, Status
+from worker.model import NO_REALM, Action, Family, OnExisting, Options, Problem, Row, Status
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 WRONG = (Problem("too_long", "a name of 33"), Problem("too_long", "a domain of 33"), Problem("mask", "****"))
@@ -27,7 +26,7 @@ WRONG = (Problem("too_long", "a name of 33"), Problem("too_long", "a domain of 3
 def holding(row: Row, host: str = HOST, **otherwise: Any) -> Registrar:
     """A registrar that holds the row's user as the row wants it, but for what is otherwise."""
     stored = Registrar()
-    credential = wanted(chunk_row(row, 0), host)
+    credential = wanted(row, host)
     stored.holds(replace(credential, **otherwise))
     return stored
 
@@ -141,7 +140,7 @@ def test_what_it_comes_to() -> None:
         Action.EXISTS: {"user": "EXISTS", "application": OTHER_APP},
     }
     for action, otherwise in held.items():
-        stored.holds(replace(wanted(chunk_row(rows[action], 0), HOST), **otherwise))
+        stored.holds(replace(wanted(rows[action], HOST), **otherwise))
     rows[Action.INVALID] = replace(rows[Action.INVALID], problems=WRONG)
     planned = decided(rows.values(), stored, on_existing=OnExisting.UPDATE)
     assert [one.action for one in planned] == list(rows)

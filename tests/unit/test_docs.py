@@ -14,8 +14,8 @@ import pytest
 
 from cli import cli
 from worker import __version__, codes, errors
-from worker.commands import watch
 from worker.settings.names import DEFAULTS
+from worker.states import Reason
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -154,34 +154,15 @@ def assigned_codes(path: Path, scope: ast.AST) -> set[str]:
     }
 
 
-def reasons() -> set[str]:
-    """Every first word of a job's ``why``: ``reason: sentence``."""
-    found = {errors.StopJob.code, *(kind.code for kind in errors.StopJob.__subclasses__())}
-    for function in (one for path in SOURCES for one in functions(path)):
-        for node in ast.walk(function):
-            if isinstance(node, ast.Call) and called(node) in ("stop", "pause", "close"):
-                found |= {reason for argument in node.args for reason in reasons_in(function, argument)}
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "why":
-                found |= reasons_in(function, node.value)
-            if isinstance(node, ast.Return) and node.value and function.name == "_why":
-                found |= reasons_in(function, node.value)
-    return found
-
-
-def reasons_in(function: ast.FunctionDef, argument: ast.expr) -> set[str]:
-    """What begins a text before its colon; a name in its place stands for what it was given."""
-    assigned = {
-        target.id: node.value
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    given = assigned.get(argument.id, argument) if isinstance(argument, ast.Name) else argument
-    match given:
-        case ast.JoinedStr(values=[ast.FormattedValue(value=ast.Name(id=name)), *_]) if name in assigned:
-            return words(assigned[name])
-    return {match[1] for text in texts(given) if (match := re.match(r"([a-z_]+): ", text))}
+def used_reasons() -> set[str]:
+    """The reasons for which the program stops or pauses a job somewhere."""
+    nodes = (
+        node for path in SOURCES if path.stem not in ("states", "codes") for node in ast.walk(tree(path))
+    )
+    named = (
+        node for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Reason"
+    )
+    return {node.attr for node in named}
 
 
 def service_codes() -> set[str]:
@@ -211,7 +192,7 @@ def named_options(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
-COMMON = named_options(section(COMMANDS, "Options of most commands"))
+COMMON = named_options(section(COMMANDS, "Common options"))
 
 
 def headed(called_by: tuple[str, ...], command: click.Command) -> str:
@@ -292,8 +273,9 @@ def test_no_code_is_hidden_from_the_collection() -> None:
 
 
 def test_each_reason_of_a_job_is_described() -> None:
-    """docs/errors.md has every reason why a job stops or waits, and no other."""
-    assert set(first_cells(section(ERRORS, "Why a job stopped or waits"))) == reasons()
+    """docs/errors.md has every reason why a job stops or waits, and no other; each of them occurs."""
+    assert set(first_cells(section(ERRORS, "Why a job stopped or waits"))) == set(Reason)
+    assert {reason.name for reason in Reason} == used_reasons()
 
 
 def test_each_number_that_the_program_decides_by_is_described() -> None:
@@ -303,22 +285,40 @@ def test_each_number_that_the_program_decides_by_is_described() -> None:
     assert sorted(described) == sorted(set(described))
 
 
-@pytest.mark.parametrize(
-    ("heading", "table"),
-    [
-        ("Rows that were not sent", codes.NOT_SENT),
-        ("Rows that were sent", codes.SENT),
-        ("Warnings", codes.WARNINGS),
-        ("Why a job stopped or waits", codes.REASONS),
-        ("Codes of the service", codes.SERVICE),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_each_code_is_described_as_the_program_does(heading: str, table: tuple[codes.Code, ...]) -> None:
-    """docs/errors.md has the program's own words: each code, its meaning, and what to do."""
+def table_of(heading: str) -> list[list[str]]:
+    """The cells of a table in docs/errors.md whose first column has codes."""
     rows = [line.strip("|").split(" | ") for line in section(ERRORS, heading).splitlines()]
-    told = [[cell.strip() for cell in (row[0], *row[-2:])] for row in rows if row[0].startswith(" `")]
-    assert told == [[f"`{one.name}`", one.meaning, one.advice] for one in table]
+    return [[cell.strip() for cell in row] for row in rows if row[0].startswith(" `")]
+
+
+@pytest.mark.parametrize("table", [one for one in codes.TABLES if one.codes is not codes.UNDO],
+                         ids=lambda table: table.title)  # fmt: skip
+def test_each_code_is_described_as_the_program_does(table: codes.Table) -> None:
+    """docs/errors.md has the program's own words: each code, its meaning, and what to do."""
+    told = [[row[0], *row[-2:]] for row in table_of(table.title)]
+    assert told == [[f"`{one.name}`", one.meaning, one.advice] for one in table.codes]
+
+
+def test_each_effect_is_described_as_the_program_does() -> None:
+    """docs/errors.md has the statuses of rows with a code, and state and exit code of jobs with a reason."""
+    statuses = {row[0]: re.findall("`(.+?)`", row[1]) for row in table_of("Rows that were sent")}
+    assert statuses == {f"`{one.name}`": re.findall("`(.+?)`", one.effect) for one in codes.SENT}
+    left = {row[0].strip("`"): row[1:3] for row in table_of("Why a job stopped or waits")}
+    saved = ["planning", "0, 10"]  # as `plan` itself ends
+    assert left == {**{one: [one.state, str(one.exit_code)] for one in Reason}, Reason.SAVED: saved}
+
+
+def test_each_code_of_an_undone_row_is_described() -> None:
+    """docs/accounts.md has the codes of undo.csv, each with the program's own words; no other occurs."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*) \|$", section(PAGES["accounts.md"], "Undoing an import"), re.MULTILINE
+    )
+    assert {(one.name, one.meaning) for one in codes.UNDO} <= set(rows)
+    undo = ROOT / "worker" / "importing" / "undo.py"
+    calls = [node for node in ast.walk(tree(undo)) if isinstance(node, ast.Call) and called(node) == "Undone"]
+    given = {call.args[2] for call in calls if len(call.args) > 2}
+    named = {word for one in given for word in words(one) | CONSTANTS.get(ast.unparse(one), set())}
+    assert named - {"refused"} <= {one.name for one in codes.UNDO}
 
 
 def test_each_code_has_one_meaning() -> None:
@@ -330,7 +330,7 @@ def test_each_code_has_one_meaning() -> None:
 def test_each_exit_code_is_described() -> None:
     """docs/errors.md and README.md have the same exit codes, which are the program's."""
     raised = {kind.exit_code for kind in subclasses(errors.SiprosterError)}
-    program = {str(code) for code in raised | {0, 10, 130, *watch._STOPPED.values()}}
+    program = {str(code) for code in raised | {0, 10, 130, *(reason.exit_code for reason in Reason)}}
     assert set(first_cells(section(ERRORS, "Exit codes"))) == program
     assert set(re.findall(r"^\| (\d+) \|", section(README, "Exit codes"), re.MULTILINE)) == program
 

@@ -68,7 +68,7 @@ def test_what_a_state_means(seen: CallState | None, outcome: str, code: int) -> 
 def test_causes_are_told_in_words() -> None:
     """The cause in words, itself, and the service's own text; a cause that is new is told as it is."""
     text = judged(state("disconnected", "rejected", "480 Temporarily Unavailable"), 30).text
-    assert "is it registered? (rejected): 480 Temporarily Unavailable" in text
+    assert "is the phone registered? (rejected): 480 Temporarily Unavailable" in text
     assert judged(state("disconnected", "brand-new"), 30).text == "it did not get through: brand-new"
     ended = judged(state("disconnected", "callback-error", answered="x"), 30).text
     assert ended.startswith("it was answered; then it ended: Bandwidth could not get an answer")
@@ -78,7 +78,7 @@ def test_it_is_read_until_it_is_settled() -> None:
     """Not readable, ringing, answered: three reads, each state told once, and no read after the answer."""
     found, calls, naps, told = fate(None, None, RINGING, RINGING, ANSWERED)
     assert (found.outcome, calls.reads, len(naps.taken)) == ("answered", 5, 4)
-    assert told == ["not readable yet, which is usual for a new call", "initiated", "answered"]
+    assert told == ["can't be queried yet, which is normal for a new call", "initiated", "answered"]
 
 
 def test_waiting_has_an_end() -> None:

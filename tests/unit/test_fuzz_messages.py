@@ -13,7 +13,7 @@ from celery.exceptions import Reject
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import KEY, Clock, make_chunk_row, start_job
+from tests.unit.jobs import KEY, OVER, Clock, make_chunk_row, start_job
 from worker.importing.station import Posts, Station
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, JobState
@@ -46,7 +46,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     posts = Posts("", url, [KEY], Endpoint("https://api.example.com", "9900001", username="u", password="p"))
     with closing(Ledger(url, Clock())) as ledger, contextlib.closing(Station(posts)) as station:
         job = start_job(ledger, [make_chunk_row(2), make_chunk_row(3)])
-        ledger.jobs.stop(job.id, JobState.STOPPED, "max_failed: for the time being")
+        ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
         station.stopping.set()
         yield Desk(make_app(posts, station), ledger, job)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from worker.commands.options import max_failed, not_after
 from worker.errors import UsageError
-from worker.importing.deliver import failures_allowed, past
+from worker.importing.stop_rules import failures_allowed, is_past
 from worker.settings import load
 from worker.settings.names import DEFAULTS
 
@@ -85,4 +85,4 @@ def test_any_bound(text: str, rows: int) -> None:
 def test_any_time(text: str) -> None:
     """What passes as --not-after is a time to come, which the workers can read."""
     with suppress(UsageError):
-        assert not past(not_after(text))
+        assert not is_past(not_after(text))

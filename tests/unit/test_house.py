@@ -14,14 +14,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "errors", "files", "hosts", "reasons"}
+NOUNS = {"model", "states", "errors", "files", "hosts", "reasons"}
 """What every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
-    "model": set(),
-    "errors": set(),
+    "states": set(),
+    "model": {"states"},
+    "errors": {"states"},
     "reasons": set(),
-    "codes": set(),
+    "codes": {"states"},
     "digest": NOUNS,
     "seal": NOUNS,
     "failpoints": set(),
@@ -33,13 +34,13 @@ ROOMS: dict[str, set[str]] = {
     "wire": NOUNS,
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
-    "ledger": NOUNS | {"waits"},
+    "ledger": NOUNS | {"seal", "waits"},
     "settings": NOUNS,
     "trust": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
     "api": NOUNS | {"trust", "wire", "throttle", "waits"},
-    "report": NOUNS | {"ledger"},
+    "report": NOUNS | {"ledger", "seal"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "trust", "waits"},
@@ -194,6 +195,31 @@ def test_tests_say_what_they_prove(path: Path) -> None:
     functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
     silent = [one.name for one in functions if one.name.startswith("test_") and not ast.get_docstring(one)]
     assert silent == []
+
+
+def test_the_process_is_left_in_one_place() -> None:
+    """Commands return their exit code; only cli.py, and the sandbox, a process of its own, may exit."""
+    leaving = {"sys.exit", "exit", "quit", "SystemExit"}
+    found = {
+        f"{name(path)}: {left}"
+        for path in SOURCES
+        if room(path) != "sandbox"
+        for node in ast.walk(tree(path))
+        for left in [ast.unparse(node.func) if isinstance(node, ast.Call) else ""]
+        if left in leaving or (isinstance(node, ast.Raise) and "SystemExit" in ast.unparse(node))
+    }
+    assert found == {"cli.py: sys.exit"}
+
+
+def test_a_process_is_cut_off_only_where_somebody_insists() -> None:
+    """``os._exit`` runs no ``finally``: at a second signal, and where a test has a process die."""
+    calls = {
+        name(path)
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "os._exit"
+    }
+    assert calls == {"worker/commands/watch.py", "worker/register/verify.py", "worker/failpoints.py"}
 
 
 def test_system_tests_stay_outside() -> None:

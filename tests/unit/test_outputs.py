@@ -61,7 +61,7 @@ def test_what_is_read_is_not_written(roster: Path, way: str) -> None:
         read.symlink_to(roster)
     with pytest.raises(UsageError) as caught:
         refuse_inputs([roster.parent / "none.csv", written], [(read, "my staff")])
-    assert caught.value.message == f"{written} would be written over, and is my staff, which is read"
+    assert caught.value.message == f"{written} would be overwritten, but is my staff, which is read"
     refuse_inputs([roster.with_name("summary.json")], [(read, "my staff"), (roster / "none", "nothing")])
 
 
@@ -99,9 +99,7 @@ def test_what_siproster_has_not_written_stays(roster: Path, what: str) -> None:
         os.mkfifo(path)
     else:
         path.symlink_to(roster if what.endswith("table") else "nothing")
-    with pytest.raises(
-        UsageError, match=r"would be written over, and was not written by siproster"
-    ) as caught:
+    with pytest.raises(UsageError, match=r"would be overwritten, but was not written by siproster") as caught:
         refuse_foreign([path])
     assert str(path) in caught.value.message
 

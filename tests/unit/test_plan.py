@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, PASSWORD, RowsOf, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, RowsOf, make_job, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
 from worker.importing.checked import check
 from worker.importing.compare import wanted
 from worker.importing.decide import Planned
-from worker.importing.packing import ChunkRow, PageRow, chunk_row, open_chunk, open_page
 from worker.importing.plan import plan, start
 from worker.importing.realms import JobRealms
 from worker.importing.tally import Tally
 from worker.ledger import Ledger
+from worker.ledger.codec import open_chunk, open_page
 from worker.model import (
     Action,
     Family,
@@ -67,13 +67,13 @@ def planned(
     return ledger.jobs.get(job.id), draft.tally
 
 
-def pages_of(ledger: Ledger, job: Job) -> list[PageRow]:
+def pages_of(ledger: Ledger, job: Job) -> list[Row]:
     """What the results are written from, in their order."""
     pages = ledger.rows.pages(job.id)
     return [row for page in pages for row in open_page(SEAL, job.id, page.seq, page.sealed)]
 
 
-def chunks_of(ledger: Ledger, job: Job) -> list[list[ChunkRow]]:
+def chunks_of(ledger: Ledger, job: Job) -> list[list[Row]]:
     """The rows of each chunk that is still sealed."""
     kept = [(chunk.seq, ledger.chunks.sealed(job.id, chunk.seq)) for chunk in ledger.chunks.kept(job.id)]
     return [open_chunk(SEAL, job.id, seq, sealed) for seq, sealed in kept if sealed]
@@ -143,8 +143,8 @@ def test_what_a_row_needs_is_in_its_place(ledger: Ledger) -> None:
     given = {"domain": "example.com", "realm": "branch", "application": "app", "password": "canary"}
     row = make_row(7, "alice", cells=("A", "B"), **given)
     job, _ = planned(ledger, [row])
-    assert chunks_of(ledger, job) == [[ChunkRow(7, "alice", "example.com", 0, "app", "canary")]]
-    assert pages_of(ledger, job) == [PageRow(7, "alice", "example.com", 0, "app", ["A", "B"])]
+    assert chunks_of(ledger, job) == [[Row(7, "alice", "example.com", "", "app", "canary", realm_key=0)]]
+    assert pages_of(ledger, job) == [Row(7, "alice", "example.com", "", "app", "", ("A", "B"), realm_key=0)]
     assert ledger.jobs.realms(job.id)[0].host == OTHER_HOST
 
 
@@ -282,7 +282,7 @@ def test_a_realm_is_made_after_the_reading(ledger: Ledger, family: Family) -> No
     job, tally = planned(ledger, rows(), source, api=family, realm="branch", create_realm=True)
     assert [(realm.host, realm.default) for realm in source.made] == [(OTHER_HOST, False)]
     assert tally.to_send == 2
-    realm = ledger.jobs.realms(job.id)[chunks_of(ledger, job)[0][0].realm]
+    realm = ledger.jobs.realms(job.id)[chunks_of(ledger, job)[0][0].realm_key]
     assert (realm.host, realm.looked) == (OTHER_HOST, True)
 
 
@@ -304,7 +304,7 @@ def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
 def test_a_realm_that_no_row_needs_is_not_made(ledger: Ledger) -> None:
     """--create-realm where every row is wrong, names another realm, or has a user who is there already."""
     source = Realms(OFFICE)
-    source.stored.holds(wanted(chunk_row(make_row(2, "alice"), 0), HOST))
+    source.stored.holds(wanted(make_row(2, "alice"), HOST))
     rows = [
         make_row(2, "alice", realm="depot"),
         make_row(3, "bob", realm="office"),
@@ -384,7 +384,7 @@ def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
 
     def rows() -> Iterator[Row]:
         yield make_row(2, realm="branch")
-        ledger.jobs.stop(job.id, JobState.CANCELLED, "cancelled: by desk:7")
+        ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
         yield make_row(3, realm="branch")
 
     start(ledger, job, plan(ledger, SEAL, source, job, RowsOf(rows)))
@@ -422,7 +422,7 @@ def settled_account() -> tuple[list[Row], Realms]:
     rows[3] = replace(rows[3], problems=WRONG)
     source = Realms()
     for row, changes in ((rows[1], {}), (rows[2], {"hash1": "c1" * 16}), (rows[3], {})):
-        source.stored.holds(replace(wanted(chunk_row(row, 0), HOST), **changes))
+        source.stored.holds(replace(wanted(row, HOST), **changes))
     return rows, source
 
 
@@ -437,7 +437,7 @@ def test_no_password_is_kept_of_a_row_in_place(ledger: Ledger, policy: OnExistin
     updates = policy is OnExisting.UPDATE
     exists = {} if updates else {4: Status.EXISTS}
     assert statuses == {3: Status.UNCHANGED, **exists, 5: Status.INVALID}
-    assert {line: row.before is not None for line, row in kept.items()} == {2: False, 4: updates, 5: False}
+    assert {line: row.stored is not None for line, row in kept.items()} == {2: False, 4: updates, 5: False}
     assert tally.to_send == (2 if updates else 1)
     assert ledger.chunks.progress(job.id).troubled == 1
 
@@ -448,7 +448,7 @@ def test_a_saved_plan_keeps_every_row(ledger: Ledger) -> None:
     job = begun(ledger)
     plan(ledger, SEAL, source, job, RowsOf(rows), saved=True)
     kept = {row.line: row for chunk in chunks_of(ledger, job) for row in chunk}
-    assert {line: row.before is not None for line, row in kept.items()} == {
+    assert {line: row.stored is not None for line, row in kept.items()} == {
         2: False,
         3: True,
         4: True,
@@ -471,7 +471,7 @@ def test_fail_sends_nothing_where_somebody_exists(ledger: Ledger) -> None:
     source.known = [OFFICE]
     options: dict[str, Any] = {"on_existing": OnExisting.FAIL, "realm": "depot", "create_realm": True}
     job, _ = planned(ledger, [replace(row, realm="depot") for row in rows[:2]], source, **options)
-    assert (job.state, source.made, job.why.partition(":")[0]) == (JobState.CANCELLED, [], "exists")
+    assert (job.state, source.made, job.why and job.why.reason) == (JobState.CANCELLED, [], "exists")
     assert ledger.rows.counts(job.id, 2) == {Status.EXISTS: 1, Status.UNPROCESSED: 1}
     job, _ = planned(ledger, rows[:2], on_existing=OnExisting.FAIL)
     assert job.state is JobState.RUNNING

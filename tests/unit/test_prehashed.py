@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, RowsOf, make_chunk_row, make_job, make_realms, make_row
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, RowsOf, make_chunk_row, make_job, make_row
 from tests.unit.realms import Realms
 from tests.unit.registrar import Registrar
 from tests.unit.rosters import GOOD
+from tests.unit.sessions import Session
 from worker.digest import digests
 from worker.importing.checked import check
-from worker.importing.packing import ChunkRow, chunk_row, open_chunk, seal_chunk
+from worker.importing.create import BatchCreator
 from worker.importing.plan import plan
 from worker.importing.realms import JobRealms
 from worker.importing.retry import EarlierRows
-from worker.importing.settle import Settling
 from worker.ledger import Ledger
-from worker.model import Family, Options, Outcome, Problem, Realm, Row, Status
+from worker.ledger.codec import open_chunk, seal_chunk
+from worker.model import Family, Options, Problem, Realm, Row, Status
 from worker.roster import PASSWORD
 from worker.seal import Seal
 
@@ -102,38 +104,39 @@ def test_a_password_is_held_against_its_digests(password: str, realm: str, warni
     """Where the row's realm says for which they were made; a stale one is told."""
     row = hashed(realm, password=password)
     assert checked(row)[:2] == ([], warnings)
-    assert (chunk_row(row, 0).password, chunk_row(row, 0).hash1) == (password, "")
+    (kept,) = open_chunk(SEAL, "job", 0, seal_chunk(SEAL, "job", 0, [row]))
+    assert (kept.password, kept.hash1) == (password, "")
 
 
 def test_a_password_that_is_no_text_is_not_compared() -> None:
     """The row is wrong already; it must not end the reading."""
-    wrong = Problem("bad_characters", "password: a broken character, which has no UTF-8 form")
+    wrong = Problem("bad_characters", "password: a broken character, which UTF-8 can't represent")
     assert checked(hashed(password="\ud800", problems=(wrong,)))[:2] == (["bad_characters"], [])
 
 
 def test_digests_are_sent_as_they_are() -> None:
     """A row without a password is stored with its own digests, and found again by them."""
-    api, rows = Registrar(), [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3)]
+    api, rows = (
+        Registrar(),
+        [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3)],
+    )
     for expected in (Status.CREATED, Status.UNCHANGED):
-        outcomes: list[Outcome] = []
-        Settling(
-            Family.ACCOUNT, make_realms(), api, permit=lambda _: None, record=outcomes.extend,
-            go_on=lambda: None, learn=lambda _: None,
-        ).post(rows)  # fmt: skip
-        assert {outcome.status for outcome in outcomes} == {expected}
+        session = Session()
+        BatchCreator(session, api).create(rows)
+        assert {outcome.status for outcome in session.outcomes.values()} == {expected}
     assert api.digests()["bob"] == (ONE, TWO)
     assert api.digests()["user3"] == digests("user3", HOST, rows[1].password)
 
 
 def test_a_chunk_keeps_them_sealed() -> None:
     """They come out of a chunk as they went in, hidden; a chunk of an earlier version opens, too."""
-    rows = [chunk_row(hashed(), 0), chunk_row(make_row(3), 0)]
+    rows = [replace(hashed(), realm="", cells=(), realm_key=0), make_chunk_row(3, host="")]
     sealed = seal_chunk(SEAL, "job", 0, rows)
     assert open_chunk(SEAL, "job", 0, sealed) == rows
     assert ONE.encode() not in sealed
     assert not any(digest in repr(rows) for digest in (ONE, TWO))
     before = SEAL.close_over([[2, "bob", "", 0, "", GOOD]], "job/chunk/0")
-    assert open_chunk(SEAL, "job", 0, before) == [ChunkRow(2, "bob", "", 0, "", GOOD)]
+    assert open_chunk(SEAL, "job", 0, before) == [Row(2, "bob", "", "", "", GOOD, realm_key=0)]
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_all_problems_of_a_row_are_told(row: Row, expected: list[str]) -> None:
         ("“bob”", "character 1 is “ (LEFT DOUBLE QUOTATION MARK, U+201C) (and 1 more)"),
         ("a\nb", "character 2 is CONTROL CHARACTER (U+000A)"),
         ("a" * 33, "username: 33 characters, at most 32 are allowed"),
-        ("a@" + "d" * 32, "may stand in a domain column"),
+        ("a@" + "d" * 32, "into a domain column"),
     ],
 )
 def test_a_problem_says_what_and_where(user: str, said: str) -> None:

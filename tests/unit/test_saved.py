@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, KEY, Clock, Facts, RowsOf, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OVER, Clock, Facts, RowsOf, make_job, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from worker.errors import Conflict, LedgerError, UsageError
 from worker.importing.compare import wanted
 from worker.importing.job import new_job
-from worker.importing.packing import chunk_row, open_chunk
 from worker.importing.plan import plan, start
 from worker.importing.saved import SavedRows
 from worker.importing.tally import Tally
 from worker.ledger import Ledger
-from worker.model import Endpoint, Family, Job, JobState, OnExisting, Outcome, Problem, Row, Status
+from worker.ledger.codec import open_chunk
+from worker.model import NO_REALM, Endpoint, Family, Job, JobState, OnExisting, Outcome, Problem, Row, Status
 from worker.seal import Seal
 
 SEAL = Seal([KEY])
@@ -73,7 +73,7 @@ def to_do(ledger: Ledger, job: Job) -> dict[int, str]:
     for chunk in ledger.chunks.kept(job.id):
         for row in open_chunk(SEAL, job.id, chunk.seq, ledger.chunks.sealed(job.id, chunk.seq) or b""):
             if row.line not in settled:
-                found[row.line] = "update" if row.before else "create"
+                found[row.line] = "update" if row.stored else "create"
     return found
 
 
@@ -123,7 +123,7 @@ def put(stored: Registrar, row: Row, how: Mapping[str, Any] | None) -> None:
     """Store the row's user so, and nobody else."""
     stored.stored.clear()
     if how is not None:
-        stored.holds(replace(wanted(chunk_row(row, 0), HOST), **how))
+        stored.holds(replace(wanted(row, HOST), **how))
 
 
 @pytest.mark.parametrize(("action", "since"), BECOMES)
@@ -175,7 +175,7 @@ def test_what_is_kept_as_the_update(ledger: Ledger) -> None:
     job, _ = carried_out(ledger, kept(ledger, [ALICE], source), source)
     (chunk,) = ledger.chunks.kept(job.id)
     (row,) = open_chunk(SEAL, job.id, chunk.seq, ledger.chunks.sealed(job.id, chunk.seq) or b"")
-    assert (row.before, row.password) == (stored, ALICE.password)
+    assert (row.stored, row.password) == (stored, ALICE.password)
 
 
 def test_wrong_rows_are_wrong_for_the_same_reasons(ledger: Ledger) -> None:
@@ -227,7 +227,9 @@ def test_every_row_comes_again(ledger: Ledger, family: Family) -> None:
     again = SavedRows(ledger, SEAL, saved)
     hosts = {"office": OFFICE.host, "branch": BRANCH.host, "": OFFICE.host}
     for _ in range(2):  # as often as it is asked
-        assert list(again.rows()) == [replace(row, realm=hosts[row.realm]) for row in rows]
+        assert list(again.rows()) == [
+            replace(row, realm=hosts[row.realm], realm_key=NO_REALM) for row in rows
+        ]
     facts = (again.name, again.sha256, again.columns, again.records, again.whole)
     assert facts == (Facts().name, Facts().sha256, Facts().columns, 2400, True)
     assert saved.id in again.source
@@ -279,9 +281,9 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
     clock.advance(600)
     if meanwhile == "carried out":
         second, _ = carried_out(ledger, saved, source)
-        ledger.jobs.stop(second.id, JobState.STOPPED, "stopped")
+        ledger.jobs.stop(second.id, OVER[JobState.STOPPED])
     else:
-        ledger.jobs.stop(saved.id, JobState.CANCELLED, "cancelled: by desk:7")
+        ledger.jobs.stop(saved.id, OVER[JobState.CANCELLED])
     ledger.jobs.take(first, "desk:1")
     with pytest.raises(Conflict, match=saved.id):
         start(ledger, first, draft, saved.id)

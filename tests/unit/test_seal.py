@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import LedgerError, UsageError
-from worker.importing.packing import ChunkRow, PageRow, open_chunk, open_page, seal_chunk, seal_page
+from worker.ledger.codec import open_chunk, open_page, seal_chunk, seal_page
+from worker.model import Row, Stored
 from worker.seal import Seal, fingerprint, new_key
 
 OLD, NEW = bytes(32), bytes(range(32))
@@ -103,20 +104,26 @@ def test_new_keys_are_new() -> None:
     assert {len(key) for key in keys} == {44}
 
 
-rows = st.builds(ChunkRow, st.integers(1), st.text(), st.text(), st.integers(-1, 9), st.text(), st.text())
+texts, keys = st.text(), st.integers(0, 9)
+digests = st.none() | st.text("0123456789abcdef", min_size=32, max_size=32)
+stored = st.builds(Stored, texts, texts, texts, digests, digests, texts)
+nothing = st.just("")
+rows = st.builds(
+    Row, st.integers(1), texts, texts, nothing, texts, texts.filter(bool),
+    realm_key=st.integers(-1, 9), stored=st.none() | stored,
+) | st.builds(
+    Row, st.integers(1), texts, texts, nothing, texts, nothing,
+    hash1=texts, hash1b=texts, realm_key=keys,
+)  # fmt: skip
+cells = st.lists(texts).map(tuple)
 pages = st.builds(
-    PageRow,
-    st.integers(1),
-    st.text(),
-    st.text(),
-    st.integers(-1, 9) | st.text(),
-    st.text(),
-    st.lists(st.text()),
-)
+    Row, st.integers(1), texts, texts, nothing, texts, nothing, cells,
+    realm_key=keys, corrected=st.booleans(),
+) | st.builds(Row, st.integers(1), texts, texts, texts, texts, nothing, cells)  # fmt: skip
 
 
 @given(st.lists(rows), st.lists(pages))
-def test_rows_survive_the_ledger(chunk: list[ChunkRow], page: list[PageRow]) -> None:
+def test_rows_survive_the_ledger(chunk: list[Row], page: list[Row]) -> None:
     """Rows of a chunk and of a page come back field by field, whatever text they hold."""
     seal = Seal([NEW])
     assert open_chunk(seal, "job", 3, seal_chunk(seal, "job", 3, chunk)) == chunk
@@ -126,12 +133,12 @@ def test_rows_survive_the_ledger(chunk: list[ChunkRow], page: list[PageRow]) -> 
 def test_a_chunk_is_no_page() -> None:
     """Sealed passwords put where a page belongs don't open: they can't get into the results."""
     seal = Seal([NEW])
-    sealed = seal_chunk(seal, "job", 3, [ChunkRow(2, "alice", "", 0, "", CANARY)])
+    sealed = seal_chunk(seal, "job", 3, [Row(2, "alice", "", "", "", CANARY)])
     with pytest.raises(LedgerError):
         open_page(seal, "job", 3, sealed)
 
 
 def test_a_row_hides_its_password() -> None:
     """A row in a traceback or a log line shows no password."""
-    assert CANARY not in repr(ChunkRow(2, "alice", "", 0, "", CANARY))
-    assert json.dumps(CANARY) not in repr([ChunkRow(2, "alice", "", 0, "", CANARY)])
+    assert CANARY not in repr(Row(2, "alice", "", "", "", CANARY))
+    assert json.dumps(CANARY) not in repr([Row(2, "alice", "", "", "", CANARY)])

@@ -32,8 +32,8 @@ def test_the_settings_reach_the_application() -> None:
 
 def test_a_chunk_gives_way_long_before_its_message_is_delivered_again() -> None:
     """The times are in the order that the design needs: request, lease, give way, limits, redelivery."""
-    from worker.importing.deliver import GIVE_WAY, LEASE
+    from worker.importing.chunk_session import LEASE, TURN
 
     deadline = 30
     limits = (CONFIG["task_soft_time_limit"], CONFIG["task_time_limit"], TRANSPORT["visibility_timeout"])
-    assert deadline < LEASE < GIVE_WAY < limits[0] < limits[1] < limits[2]
+    assert deadline < LEASE < TURN < limits[0] < limits[1] < limits[2]

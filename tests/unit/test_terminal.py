@@ -20,7 +20,7 @@ from worker.commands.session import log_to_stderr
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"
 SUMMARY = {
     "counts": {"created": 1}, "seconds": None, "job": EVIL, "state": EVIL, "requests": 1, "retries": 0,
-    "why": EVIL, "files": {"results": EVIL}, "codes": {}, "undo_state": None, "saved": None,
+    "why": EVIL, "reason": EVIL, "files": {"results": EVIL}, "codes": {}, "undo_state": None, "saved": None,
 }  # fmt: skip
 
 

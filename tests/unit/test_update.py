@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,53 +9,24 @@ import pytest
 
 from tests.unit.jobs import HOST, PASSWORD, digests_of, make_chunk_row, make_realms
 from tests.unit.registrar import Batch, Registrar, lose
+from tests.unit.sessions import Session
 from worker.errors import Conflict, ForeignAnswer, NotAllowed, Refused, SiprosterError, Unavailable
 from worker.importing.compare import wanted
-from worker.importing.packing import ChunkRow
-from worker.importing.update import Updating
+from worker.importing.update import RowUpdater
 from worker.ledger import Fenced
-from worker.model import Credential, Family, Outcome, Realm, Status, Stored
+from worker.model import Credential, Family, Realm, Row, Status, Stored
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 UPDATED, UNPROVEN = (Status.UPDATED, ""), (Status.UNCHANGED, "origin_unknown")
 CHANGED = "changed_since_plan"
 
 
-class Desk:
-    """The rest of a chunk's delivery: takes one outcome a row, and keeps how it was before."""
+class Desk(Session):
+    """A chunk's session, and what updates rows in it."""
 
-    def __init__(
-        self,
-        api: Registrar,
-        family: Family = Family.ACCOUNT,
-        *,
-        begun: Collection[int] = (),
-        permit: Callable[[float], None] | None = None,
-        go_on: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.outcomes: dict[int, Outcome] = {}
-        self.kept: list[tuple[int, Stored]] = []
-        self.permits: list[float] = []
-        self.updating = Updating(
-            family,
-            make_realms(looked=True),
-            api,
-            permit=permit or self.permits.append,
-            record=self.record,
-            go_on=go_on,
-            intend=lambda row, now: self.kept.append((row.line, now)),
-            begun=begun,
-            earlier_attempts=3,
-        )
-
-    def record(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            assert outcome.line not in self.outcomes, "a row had an outcome already"
-            self.outcomes[outcome.line] = outcome
-
-    def told(self) -> dict[int, tuple[Status, str]]:
-        """Status and code of each row."""
-        return {line: (outcome.status, outcome.code) for line, outcome in sorted(self.outcomes.items())}
+    def __init__(self, api: Registrar, family: Family = Family.ACCOUNT, **session: Any) -> None:
+        super().__init__(family, make_realms(looked=True), earlier=3, **session)
+        self.updater = RowUpdater(self, api)
 
 
 def held(
@@ -78,15 +48,15 @@ def somebody_sets(api: Registrar, user: str = "alice", **changes: Any) -> None:
     api.stored[place] = replace(api.stored[place], **changes)
 
 
-def row_of(before: Stored, line: int = 2, **fields: Any) -> ChunkRow:
+def row_of(before: Stored, line: int = 2, **fields: Any) -> Row:
     """The row that was planned as an update of it."""
     return make_chunk_row(line, before.composite, before=before, **fields)
 
 
-def updated(api: Registrar, *rows: ChunkRow, **desk: Any) -> Desk:
+def updated(api: Registrar, *rows: Row, **desk: Any) -> Desk:
     """The desk after one batch."""
     made = Desk(api, **desk)
-    made.updating.update(rows)
+    made.updater.update(rows)
     return made
 
 
@@ -101,13 +71,18 @@ def test_digests_are_set(family: Family) -> None:
     row = row_of(before)
     desk = Desk(api, family)
     api.before = lambda batch: (  # guard: intend before update
-        None if desk.kept == [(2, before)] else pytest.fail("it was changed before it was kept")
+        None if desk.before_images == [(2, before)] else pytest.fail("it was changed before it was kept")
     )
-    desk.updating.update([row])
+    desk.updater.update([row])
     assert desk.told() == {2: UPDATED}
     assert (desk.outcomes[2].credential_id, desk.outcomes[2].attempts) == (before.id, 4)
     assert api.digests() == {"alice": digests_of(row)}
-    assert (api.puts, api.reads, desk.permits, len(desk.kept)) == (["alice"], ["alice"] * 2, [30.0], 1)
+    assert (api.puts, api.reads, desk.permits, len(desk.before_images)) == (
+        ["alice"],
+        ["alice"] * 2,
+        [30.0],
+        1,
+    )
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(OTHER_APP, OTHER_APP), ("", APP)])
@@ -129,7 +104,7 @@ def test_an_application_that_the_look_did_not_show() -> None:
     api.before = lambda batch: sent.extend(one.application for one in batch)
     desk = updated(api, row_of(before))
     assert (desk.told(), sent, current(api).application) == ({2: UPDATED}, [APP], APP)
-    assert desk.kept[0][1].application == APP  # what is kept is what was read, not what was listed
+    assert desk.before_images[0][1].application == APP  # what is kept is what was read, not what was listed
 
 
 def test_what_is_as_wanted_is_not_set() -> None:
@@ -138,9 +113,9 @@ def test_what_is_as_wanted_is_not_set() -> None:
     row = row_of(held(api))
     somebody_sets(api, hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
     desk = updated(api, row)
-    assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNCHANGED, "")}, [], [])
+    assert (desk.told(), api.puts, desk.before_images) == ({2: (Status.UNCHANGED, "")}, [], [])
     desk = updated(api, row, begun=[2])
-    assert (desk.told(), api.puts, desk.kept) == ({2: UNPROVEN}, [], [])
+    assert (desk.told(), api.puts, desk.before_images) == ({2: UNPROVEN}, [], [])
 
 
 def test_what_only_the_list_did_not_show_is_not_set() -> None:
@@ -148,8 +123,8 @@ def test_what_only_the_list_did_not_show_is_not_set() -> None:
     api = Registrar()
     row = make_chunk_row(2, "alice", application=APP)
     api.holds(wanted(row, HOST))
-    desk = updated(api, replace(row, before=replace(current(api), application="")))
-    assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNCHANGED, "")}, [], [])
+    desk = updated(api, replace(row, stored=replace(current(api), application="")))
+    assert (desk.told(), api.puts, desk.before_images) == ({2: (Status.UNCHANGED, "")}, [], [])
 
 
 # Others, meanwhile
@@ -166,7 +141,7 @@ def test_who_was_changed_since_is_left_alone(changes: dict[str, str], begun: lis
     somebody_sets(api, **changes)
     desk = updated(api, row_of(before), begun=begun)
     assert desk.told() == {2: (Status.EXISTS, CHANGED)}
-    assert (api.puts, desk.kept) == ([], [])
+    assert (api.puts, desk.before_images) == ([], [])
     assert desk.outcomes[2].credential_id == current(api).id
 
 
@@ -197,7 +172,7 @@ def test_an_answer_lost_before_the_work() -> None:
     before = held(api)
     api.before = lose(1)
     desk = updated(api, row_of(before))
-    assert (desk.told(), api.puts, desk.kept) == ({2: UPDATED}, ["alice"] * 2, [(2, before)])
+    assert (desk.told(), api.puts, desk.before_images) == ({2: UPDATED}, ["alice"] * 2, [(2, before)])
 
 
 def test_an_answer_lost_after_the_work() -> None:
@@ -227,7 +202,7 @@ def test_a_foreign_refusal(done: bool, told: tuple[Status, str]) -> None:
     desk = updated(api, *rows)
     assert desk.told() == {2: told, 3: UPDATED}
     assert len(api.puts) == (2 if done else 3)
-    assert desk.updating.in_doubt == set()
+    assert desk.unconfirmed == set()
 
 
 @pytest.mark.parametrize("sent", [False, True])
@@ -243,8 +218,8 @@ def test_a_stop_after_it_was_sent_leaves_the_row_in_doubt(sent: bool) -> None:
     api.after = refuse
     desk = Desk(api)
     with pytest.raises(NotAllowed):
-        desk.updating.update([row_of(held(api))])
-    assert (desk.outcomes, desk.updating.in_doubt) == ({}, {2} if sent else set())
+        desk.updater.update([row_of(held(api))])
+    assert (desk.outcomes, desk.unconfirmed) == ({}, {2} if sent else set())
 
 
 def test_a_refusal_does_not_settle_what_was_sent_before() -> None:
@@ -269,7 +244,7 @@ def test_answers_lost_again_and_again() -> None:
     api.before = lambda batch: seen(batch) if batch[0].user == "alice" else None
     desk = Desk(api)
     with pytest.raises(Unavailable, match="none of 2 changes"):
-        desk.updating.update(rows)
+        desk.updater.update(rows)
     assert (desk.told(), api.puts) == ({2: UPDATED}, ["bob", "alice", "alice"])
 
 
@@ -291,7 +266,7 @@ def test_an_earlier_claim_has_begun() -> None:
     """It may have been set already or not: here it was not, so it is, and how it was isn't kept twice."""
     api = Registrar()
     desk = updated(api, row_of(held(api)), begun=[2])
-    assert (desk.told(), desk.kept, api.puts) == ({2: UPDATED}, [], ["alice"])
+    assert (desk.told(), desk.before_images, api.puts) == ({2: UPDATED}, [], ["alice"])
 
 
 @pytest.mark.parametrize(("behind", "told"), [(3, UPDATED), (4, (Status.UNKNOWN, "not_taken"))])
@@ -366,7 +341,7 @@ def test_a_row_without_digests() -> None:
     """A password that has no UTF-8 form crashes its own row, before anything of it is changed."""
     api = Registrar()
     desk = updated(api, row_of(held(api), password="half \ud800"))
-    assert (desk.told(), api.puts, desk.kept) == ({2: (Status.UNKNOWN, "crashed")}, [], [])
+    assert (desk.told(), api.puts, desk.before_images) == ({2: (Status.UNKNOWN, "crashed")}, [], [])
 
 
 @pytest.mark.parametrize("error", [Unavailable("HTTP 503"), NotAllowed("403"), Fenced("taken over")])
@@ -380,9 +355,9 @@ def test_what_is_not_the_rows_fault_ends_the_batch(error: SiprosterError) -> Non
 
     desk = Desk(api, permit=refuse)
     with pytest.raises(type(error)):
-        desk.updating.update(rows)
+        desk.updater.update(rows)
     assert (desk.told(), api.puts, api.reads) == ({}, [], ["alice"])
-    assert len(desk.kept) == 1
+    assert len(desk.before_images) == 1
 
 
 def test_nothing_new_starts_when_it_must_give_way() -> None:
@@ -395,9 +370,9 @@ def test_nothing_new_starts_when_it_must_give_way() -> None:
         if error := next(asked):
             raise error
 
-    desk = Desk(api, go_on=go_on)
+    desk = Desk(api, check_continue=go_on)
     with pytest.raises(Unavailable):
-        desk.updating.update(rows)
+        desk.updater.update(rows)
     assert (desk.told(), api.puts) == ({2: UPDATED}, ["alice"])
 
 
@@ -419,7 +394,7 @@ def test_rows_of_other_realms() -> None:
         )
         rows.append(row_of(current(api, f"user{line}"), line, realm=line - 2))
     updated(api, *rows, family=Family.REALM)
-    assert api.digests() == {row.user: digests_of(row, realms[row.realm]) for row in rows}
+    assert api.digests() == {row.user: digests_of(row, realms[row.realm_key]) for row in rows}
 
 
 def hide_hash1b(api: Registrar) -> None:

@@ -38,7 +38,7 @@ def test_the_summary_says_why() -> None:
     lines = [line.strip() for line in told.getvalue().splitlines()]
     assert "cannot_tell: DNS did not answer about x (3 rows)" in lines
     assert "cannot_tell: reason 0 (1 row)" in lines
-    assert "cannot_tell: other reasons, which bw__error tells (2 rows)" in lines
+    assert "cannot_tell: other reasons: see bw__error (2 rows)" in lines
     assert "wrong_password: 403 Forbidden (1 row)" in lines
     assert [one["rows"] for one in sheet.reasons["cannot_tell"]] == [3, 1, 1]
     assert set(sheet.reasons) == {"cannot_tell", "wrong_password"}
@@ -50,5 +50,5 @@ def test_reasons_are_bounded() -> None:
     sheet = sheet_of(*(Finding(Verdict.REFUSED, error) for error in errors))
     told = io.StringIO()
     tell(facts_of(sheet), told)
-    assert "refused: other reasons, which bw__error tells (1,002 rows)" in told.getvalue()
+    assert "refused: other reasons: see bw__error (1,002 rows)" in told.getvalue()
     assert "too late" not in told.getvalue()

@@ -15,6 +15,7 @@ from worker.commands.waiting import Narrator
 from worker.importing.owners import alive, owner
 from worker.ledger import shown
 from worker.model import Wait, WaitKind
+from worker.states import Reason, Why
 from worker.waits import Outage, Waits, over, span, worded
 
 DAY = 86_400.0
@@ -94,9 +95,9 @@ def test_of_several_waits_the_gravest_is_told_and_of_one_kind_the_longest() -> N
         (Wait(WaitKind.REGISTRAR, "192.0.2.1:5060 (tcp): no answer yet", 4, 28),
          "waiting for the registrar 192.0.2.1:5060 (tcp): no answer yet, for 4 s; gives up in 28 s"),
         (Wait(WaitKind.ASKING, "50 rows whose answer was lost", 4, None),
-         "asking about 50 rows whose answer was lost, for 4 s"),
+         "looking up 50 rows whose answer was lost, for 4 s"),
         (Wait(WaitKind.LEASE, "a worker on desk", 3, 100),
-         "waiting for the lease of a worker on desk to end, in 1:40"),
+         "waiting for the lease of a worker on desk to expire, in 1:40"),
         (Wait(WaitKind.BROKER, "connection refused", 3, None),
          "waiting for the broker: connection refused, for 3 s"),
         (Wait(WaitKind.LEDGER, "no answer yet", 3, 7000, by_patience=True),
@@ -253,7 +254,7 @@ def test_what_is_given_up_is_not_called_back() -> None:
 
 def cause(key: object, **more: object) -> Cause:
     """A cause that is of no further interest."""
-    return Cause(key, WaitKind.SERVICE, "why", f"unavailable: {key}", **more)  # type: ignore[arg-type]
+    return Cause(key, WaitKind.SERVICE, "why", Why(Reason.UNAVAILABLE, str(key)), **more)  # type: ignore[arg-type]
 
 
 def test_patience_is_of_each_cause_whatever_others_do() -> None:

@@ -23,7 +23,7 @@ from worker.api.credentials import Credentials, Written
 from worker.api.realms import Realms
 from worker.api.transport import Transport
 from worker.api.voice import JSON, VOICE_PATH, Calls, CallState, Order
-from worker.model import Answer, Credential, Endpoint, Family, Realm, Stored
+from worker.model import Answer, Credential, Endpoint, Family, Realm, Row, Stored
 from worker.throttle import Throttle
 from worker.wire import PAGE_SIZE
 
@@ -106,7 +106,9 @@ class Api:
         """
         return self._realms.delete(ref)
 
-    def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
+    def create(
+        self, family: Family, realm: Realm, batch: Sequence[Row | Credential], permit: Permit
+    ) -> Answer:
         """Post a list of credentials: one request, one answer about its entries.
 
         What the answer says against itself or the list, such as an echo with another digest, is left out.

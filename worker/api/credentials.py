@@ -15,7 +15,7 @@ from worker.api.client import Client
 from worker.api.faults import CHECK_URL, NO_CREDENTIALS, Asked, absent, failed, fault, read_done
 from worker.api.transport import Reply
 from worker.errors import Conflict, Refused, StopJob, Unavailable
-from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
+from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Row, Stored
 
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
 """Characters of a filter that a list takes (33011)."""
@@ -43,7 +43,9 @@ class Credentials:
         self._sleep = sleep
         self._realms = realms
 
-    def create(self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Permit) -> Answer:
+    def create(
+        self, family: Family, realm: Realm, batch: Sequence[Row | Credential], permit: Permit
+    ) -> Answer:
         """Post one list."""
         path, body = _list_path(family, realm), wire.credentials_xml(batch, family)
         attempts = 0
@@ -223,11 +225,13 @@ def _may_be(told: str, wanted: str) -> bool:
     return not told or not wanted or _same(told, wanted)
 
 
-def _believed(answer: Answer, batch: Sequence[Credential], realm_id: str) -> Answer:
+def _believed(answer: Answer, batch: Sequence[Row | Credential], realm_id: str) -> Answer:
     """The answer without what contradicts itself or the list that was sent: of such an entry only the name.
 
     ``realm_id``: of the realm that the path names; empty: of none.
     """
+    if not answer.refused and _repeats(answer.accepted, batch, realm_id):
+        return answer
     sent = {credential.composite.casefold(): credential for credential in batch}
     by_hash = {credential.hash1: name for name, credential in sent.items()}
     told = Counter(echo.composite.casefold() for echo in answer.accepted if echo.composite)
@@ -248,10 +252,30 @@ def _believed(answer: Answer, batch: Sequence[Credential], realm_id: str) -> Ans
     return Answer(accepted, tuple(filter(is_plain, answer.refused)), contradicted=frozenset(contradicted))
 
 
-def _echoes(echo: Echo, sent: Credential) -> bool:
+def _repeats(accepted: Sequence[Echo], batch: Sequence[Row | Credential], realm_id: str) -> bool:
+    """Return whether an answer repeats the list that was sent, letter by letter and in its order.
+
+    Nearly every answer does, and then nothing of it can contradict itself: the names of a list differ.
+    """
+    if len(accepted) != len(batch):
+        return False
+    for echo, sent in zip(accepted, batch, strict=True):
+        if (
+            echo.composite != sent.composite
+            or echo.hash1 != sent.hash1
+            or echo.hash1b != sent.hash1b
+            or echo.realm != sent.host
+            or (echo.application or "") != sent.application
+            or (echo.realm_id is not None and realm_id and echo.realm_id != realm_id)
+        ):
+            return False
+    return True
+
+
+def _echoes(echo: Echo, sent: Row | Credential) -> bool:
     """Whether an echo shows what was sent. What it leaves out is not known; what it holds empty differs."""
     return (
-        (echo.realm is None or _same(echo.realm, sent.realm))
+        (echo.realm is None or _same(echo.realm, sent.host))
         and (echo.hash1 is None or _same(echo.hash1, sent.hash1))
         and (echo.hash1b is None or _same(echo.hash1b, sent.hash1b))
         and (not sent.application or echo.application is None or _same(echo.application, sent.application))
@@ -280,10 +304,10 @@ def _realm_fragment(host: str) -> str:
 
 def _refuse_to_move(family: Family, stored: Stored, wanted: Credential) -> None:
     """Only the account family's PUT names a realm, so there it must be known that it is the same one."""
-    if stored.realm.casefold() == wanted.realm.casefold() or (family is Family.REALM and not stored.realm):
+    if stored.realm.casefold() == wanted.host.casefold() or (family is Family.REALM and not stored.realm):
         return
     raise Conflict(
-        f"{stored.composite} is on realm {stored.realm or '(not told)'}, not on {wanted.realm}",
+        f"{stored.composite} is on realm {stored.realm or '(not told)'}, not on {wanted.host}",
         "a user is never moved to another realm: delete it there and create it here",
     )
 

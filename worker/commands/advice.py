@@ -12,6 +12,7 @@ from worker.codes import Cure
 from worker.importing.owners import alive
 from worker.ledger import UNCONFIRMED, shown
 from worker.model import JobState, OnExisting, Status
+from worker.states import Reason
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
 """States in which a retry takes what is not in place."""
@@ -66,21 +67,29 @@ def next_step(summary: Mapping[str, Any]) -> str:
     if summary["saved"]:
         return _plan_step(summary)
     if state in (JobState.PAUSED, JobState.STOPPED):
-        return f"go on with: siproster resume {job}"
+        return f"continue with: siproster resume {job}"
     if state == JobState.RUNNING and summary.get("waits"):
         return ""  # what it waits for is said instead
     if state == JobState.RUNNING:
-        return f"it is at work; follow it with: siproster status {job} --follow"
+        return f"the job is running; follow it with: siproster status {job} --follow"
     if state == JobState.PLANNING:
-        return f"its roster is being read; if the command that read it has ended: siproster resume {job}"
+        return f"its roster is being read; if that command has ended, continue with: siproster resume {job}"
     return ""
 
 
 def of_stop(summary: Mapping[str, Any]) -> str:
     """Return what to do about the reason why a job stopped; empty: it didn't stop, or nothing is known."""
-    reason = summary["why"].partition(":")[0]
-    found = codes.of_reason(reason) if summary["state"] == JobState.STOPPED else None
+    found = codes.of_reason(summary["reason"]) if summary["state"] == JobState.STOPPED else None
     return found.advice if found else ""
+
+
+def a_code(summary: Mapping[str, Any]) -> str:
+    """Return the most frequent code of the rows that are not in place; empty: they have none."""
+    joined: Counter[str] = Counter()
+    for status, rows in summary["codes"].items():
+        if not Status(status).in_place:
+            joined.update(rows)
+    return next(iter(counted(joined)), "")
 
 
 def undo_word(summary: Mapping[str, Any]) -> str:
@@ -109,14 +118,14 @@ def _command(summary: Mapping[str, Any], cure: Cure) -> str:
     """Return the command of a cure. What the job has just done is not advised again."""
     retry = f"siproster retry {summary['job']}"
     policy = summary["options"].get("on_existing")
-    blocked = summary["why"].startswith("exists:")  # by --on-existing fail, as a retry like it would be
+    blocked = summary["reason"] == Reason.EXISTS  # by --on-existing fail, as a retry like it would be
     match cure:
         case Cure.CORRECT:
             return f"once corrected: {retry} --corrections {summary['files']['failed']}"
         case Cure.UPDATE if policy != OnExisting.UPDATE:
             return f"if the roster is right: {retry} --on-existing update"
         case Cure.RETRY if blocked:
-            return f"without those that exist: {retry} --on-existing skip"
+            return f"to leave out users who exist: {retry} --on-existing skip"
         case Cure.RETRY | Cure.UPDATE:
             return f"run them with: {retry}"
     return ""
@@ -129,7 +138,7 @@ def _is_retry(summary: Mapping[str, Any]) -> bool:
 def _plan_step(summary: Mapping[str, Any]) -> str:
     job = summary["job"]
     if summary["carried_out_by"]:
-        return f"see what became of it with: siproster status {summary['carried_out_by']}"
+        return f"see its outcome with: siproster status {summary['carried_out_by']}"
     if summary["state"] == JobState.PLANNING:
         return f"carry it out with: siproster import --plan {job}"
     return ""
@@ -140,18 +149,18 @@ def _undo_step(summary: Mapping[str, Any]) -> str:
     if summary["undo_state"] == "done":
         return ""
     if _at_work(summary):
-        return f"undo is at work ({shown(summary['undo_by'])}): {_taken_back(summary)}"
+        return f"undo is running ({shown(summary['undo_by'])}): {_taken_back(summary)}"
     failed = summary["undo"].get("failed", 0)
     if sum(summary["undo"].values()) >= summary["undo_rows"] and failed:
-        return f"undo could not take everything back: {_taken_back(summary)}; try again with: {undo}"
-    return f"undo interrupted: {_taken_back(summary)}; go on with: {undo}"
+        return f"undo is incomplete: {_taken_back(summary)}; try again with: {undo}"
+    return f"undo interrupted: {_taken_back(summary)}; continue with: {undo}"
 
 
 def _taken_back(summary: Mapping[str, Any]) -> str:
     undo = summary["undo"]
     done = undo.get("removed", 0) + undo.get("restored", 0)
     rest = "".join(f", {undo[result]:,} {result}" for result in ("kept", "failed") if undo.get(result))
-    return f"{done:,} of {summary['undo_rows']:,} taken back{rest}"
+    return f"{done:,} of {summary['undo_rows']:,} undone{rest}"
 
 
 def _at_work(summary: Mapping[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,47 +24,54 @@ from worker.importing.sweep import free_the_dead
 from worker.ledger import shown
 from worker.model import Job, JobState, OnExisting, Options
 from worker.roster import Roster
+from worker.states import Reason, Why
 
 _MAX_FAILED = click.option(
-    "--max-failed", metavar="N|N%", default="", help="Stop when more rows than this fail  [no limit]"
+    "--max-failed",
+    metavar="N|N%",
+    default="",
+    help="Stop when more rows than this fail.  [default: no limit]",
 )
 _NOT_AFTER = click.option(
-    "--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."
+    "--not-after",
+    metavar="TIME",
+    default="",
+    help="Stop at this time (ISO 8601) and finish requests in flight.",
 )
 
 
 @click.command("retry")
 @click.argument("job_id", metavar="JOB")
-@click.option("--corrections", metavar="FILE", help="A corrected failed.csv of that job.")
+@click.option("--corrections", metavar="FILE", help="The job's failed.csv, corrected.")
 @click.option(
     "--roster",
     "roster_",
     metavar="FILE",
     default="",
-    help="The job's roster, when its passwords are no longer stored.",
+    help="The job's roster, needed once its passwords are no longer stored.",
 )
 @click.option(
     "--on-existing",
     type=click.Choice([o.value for o in OnExisting]),
-    help="What to do with users who exist with another password or application  [as in JOB]",
+    help="What to do about users who exist with another password or application.  [default: as in JOB]",
 )
 @click.option(
     "--allow-lost-zeros",
     is_flag=True,
-    help="Take corrected values that lost leading zeros (0351, now 351) as they are.",
+    help="Accept corrections that have lost leading zeros (0351 became 351).",
 )
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
-@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @yes_option
 @json_option
 @settings_options
-def retry(job_id: str, **given: Any) -> None:
-    """Run the rows of JOB that are not in place again, as a new job.
+def retry(job_id: str, **given: Any) -> int:
+    """Retry the rows of JOB that are not in place, as a new job.
 
-    Rows in place are never sent again. Corrections are taken from the roster's own columns of the
-    file, matched by job and line; a password column added to it wins over the sealed password.
+    Rows that are in place are never sent again. Corrections are read from the roster's own columns of
+    failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
     session = Session(given)
     parent = session.ledger.jobs.get(job_id)
@@ -88,40 +94,42 @@ def retry(job_id: str, **given: Any) -> None:
         outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
         begin(session, job)
         run(session, job, rows, yes=given["yes"])
-    finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+    return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
 @click.command("resume")
 @click.argument("job_id", metavar="JOB")
 @_MAX_FAILED
 @_NOT_AFTER
-@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @results_option
 @yes_option
 @json_option
 @settings_options
-def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Go on with JOB, which was interrupted, paused or stopped.
+def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> int:
+    """Resume JOB, which was interrupted, paused or stopped.
 
-    A limit that stopped the job (--max-failed, --not-after) no longer applies, unless it is given again.
+    A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     _refuse_plan_or_undone(session, job)
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
         say(f"job {job_id} is done; there is nothing left to resume")
-        sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+        return watch.tell_end(session, job_id, results, as_json=as_json)
     if job.state is JobState.CANCELLED:
-        raise Conflict(f"job {job_id} was cancelled", f"run the rest with: siproster retry {job_id}")
+        raise Conflict(
+            f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
+        )
     session.station.check(job)
     # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {shown(_writer(session, job))}",
-            f"let it end, or cancel the job: siproster cancel {job_id}",
+            f"job {job_id} is being worked on by {shown(session.ledger.jobs.holder_of(job))}",
+            f"wait for it to end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
@@ -134,7 +142,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     else:
         session.ledger.chunks.wake(job_id)
         session.ledger.jobs.start(job_id)
-    finish(session, job_id, detach=detach, as_json=as_json)
+    return finish(session, job_id, detach=detach, as_json=as_json)
 
 
 @click.command("cancel")
@@ -142,13 +150,13 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
 @json_option
 @settings_options
 def cancel(job_id: str, as_json: bool, **given: Any) -> None:
-    """Stop JOB: requests in flight end, the rest of the rows stay unprocessed."""
+    """Cancel JOB: requests in flight finish, the remaining rows stay unprocessed."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)
-    if not session.ledger.jobs.stop(job_id, JobState.CANCELLED, f"cancelled: by {person()}"):
-        raise Conflict(f"job {job_id} is {job.state} already", f"see it with: siproster report {job_id}")
-    what = "nothing of it was sent" if job.saved else f"run the rest with: siproster retry {job_id}"
+    if not session.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
+        raise Conflict(f"job {job_id} is already {job.state}", f"see it with: siproster report {job_id}")
+    what = "nothing was sent" if job.saved else f"run the remaining rows with: siproster retry {job_id}"
     say(f"job {job_id} is cancelled; {what}")
     if as_json:
         tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
@@ -165,7 +173,7 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
     unused = check(rows, path) if path else []
     if unused:
         lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
-        say(f"warning: corrections of rows that are in place already are not used: bw__row {lines}", "yellow")
+        say(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:
@@ -186,16 +194,16 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
     if job.saved and job.state is not JobState.PLANNING:
-        raise Conflict(f"plan {job.id} was cancelled; nothing of it was sent", "plan the roster again")
+        raise Conflict(f"plan {job.id} was cancelled; nothing was sent", "plan the roster again")
     if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
-    if session.ledger.undoing.begun(job.id):
+    if session.ledger.undone.begun(job.id):
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
 
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     """The job's options with other bounds; one that stopped it would stop it again at once."""
-    stopped_by = job.why.partition(":")[0]
+    stopped_by = job.why.reason if job.why else ""
     kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
     said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
     return replace(
@@ -206,14 +214,9 @@ def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     )
 
 
-def _writer(session: Session, job: Job) -> str:
-    writer = session.ledger.jobs.writer(job.host, job.account)
-    return writer.owner if writer and writer.job == job.id else ""
-
-
 def _somebody_works_on(session: Session, job: Job) -> bool:
     """Whether the process that writes for this job may still be there."""
-    return alive(_writer(session, job))
+    return alive(session.ledger.jobs.holder_of(job))
 
 
 def _take_over(session: Session, job: Job) -> None:
@@ -231,8 +234,8 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
     if opened.sha256 != parent.sha256:
         opened.close()
         raise UsageError(
-            f"{path} is not the file that job {parent.id} was made from: its contents differ",
-            "give that file as it was, or import this one as a new job",
+            f"{path} is not the roster of job {parent.id}: its contents differ",
+            "give the original file, or import this one as a new job",
         )
     return opened
 
@@ -241,14 +244,13 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """The command died while it read the roster: nothing was sent, so it is read once more."""
     if job.parent:
         # Over, so that its account is free for the job that takes its place.
-        session.ledger.jobs.stop(
-            job.id, JobState.CANCELLED, "cancelled: its roster was never read to the end"
-        )
+        why = Why(Reason.CANCELLED, "its roster was never read to the end")
+        session.ledger.jobs.stop(job.id, why)
         saved = session.ledger.jobs.get(job.parent).saved
         again = f"import --plan {job.parent}" if saved else f"retry {job.parent}"
         raise Conflict(
             f"the rows of job {job.id} were never read to the end, so it was cancelled; nothing was sent",
-            f"start again: siproster {again}",
+            f"start again with: siproster {again}",
         )
     if job.source == "-":
         raise Conflict(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,50 +40,48 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 @click.command("call")
 @click.argument("user", metavar="USER")
 @click.option("--from", "number", metavar="NUMBER", default="",
-              help="The account's number that calls: +19195551234.")  # fmt: skip
-@click.option("--application", metavar="UUID", default="", help="The Voice application of the call.")
+              help="The account's number to call from, such as +19195551234.")  # fmt: skip
+@click.option("--application", metavar="UUID", default="", help="The Voice application for the call.")
 @click.option("--answer-url", metavar="URL", default="",
-              help="Where Bandwidth asks what the call does once it is answered.")  # fmt: skip
+              help="URL that Bandwidth fetches instructions from once the call is answered.")  # fmt: skip
 @click.option("--realm", metavar="REF", default="",
-              help="The user's realm: id, host or short name  [the account's default]")  # fmt: skip
-@click.option("--wait", metavar="SECONDS", type=Finite(min=0, max=3600), default=180.0,
-              show_default=True, help="How long to read what becomes of it.")  # fmt: skip
-@click.option("--no-wait", is_flag=True, help="Return as soon as the service has taken it.")
+              help="The user's realm: id, host name or short name.  [default: the account's]")  # fmt: skip
+@click.option("--wait", metavar="SECONDS", type=Finite(min=0, max=3600), default=180,
+              show_default=True, help="How long to wait for the call's outcome.")  # fmt: skip
+@click.option("--no-wait", is_flag=True, help="Return as soon as the service has accepted the call.")
 @click.option("--for", "platform", metavar="PLATFORM", type=click.Choice(platforms.PLATFORMS),
-              help="Call nobody; print what another platform needs to call in: twilio, generic.")  # fmt: skip
+              help="Don't call; print what another platform (twilio, generic) needs to call in.")  # fmt: skip
 @click.option("--check-phone", is_flag=True,
-              help="Ask the registrar first whether a phone of the user's is registered.")  # fmt: skip
+              help="First ask the registrar whether the user has a registered phone.")  # fmt: skip
 @click.option("--registrar", metavar="HOST:PORT", default="",
-              help="Where --check-phone asks  [what DNS says of the realm]")  # fmt: skip
+              help="Registrar for --check-phone.  [default: from DNS]")  # fmt: skip
 @click.option("--resolver", metavar="ADDRESS[:PORT]", default="",
-              help="With --for or --check-phone: the DNS server to ask  [the system's]")  # fmt: skip
+              help="DNS server for --for and --check-phone.  [default: the system's]")  # fmt: skip
 @yes_option
 @json_option
 @settings_options
 @click.pass_context
-def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> None:
-    """Place one test call to USER (a name, or user@domain) and say what became of it.
+def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
+    """Place a test call to USER (a name, or user@domain) and report its outcome.
 
-    A call costs money, so the user is looked up, and then it asks first. It rings only where the user's
-    phone is registered. Ends with 0 when it was answered, with 10 when it did not get through, with 5 when
-    nobody can tell, with 3 when there is no such user.
+    A call costs money, so the user is looked up, and you are asked to confirm. Only a registered phone can
+    ring. Exit code 0: answered; 10: did not get through; 5: the outcome is not known; 3: no such user.
     """
     session = Session(given)
     file = session.settings.options
     given = from_file(ctx, given, {name: file[known] for name, known in _IN_FILE.items() if known in file})
     _check_user(given["user"])
     if given["platform"]:
-        _tell_platform(session, given, as_json=as_json)
-        return
+        return _tell_platform(session, given, as_json=as_json)
     if given["resolver"] and not given["check_phone"]:
-        raise UsageError("--resolver goes with --for or --check-phone", "a call looks nothing up in DNS")
+        raise UsageError("--resolver requires --for or --check-phone", "a call makes no DNS look-ups")
     if given["registrar"] and not given["check_phone"]:
-        raise UsageError("--registrar goes with --check-phone", "the call itself is Bandwidth's to route")
-    _call(session, given, yes=yes, as_json=as_json)
+        raise UsageError("--registrar requires --check-phone", "Bandwidth routes the call itself")
+    return _call(session, given, yes=yes, as_json=as_json)
 
 
-def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> None:
-    """Place the call, once all that can be wrong here is found out and the user is there."""
+def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> int:
+    """Place the call, once all that can be wrong here is found out and the user is there; the exit code."""
     _check_given(given)
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
@@ -100,14 +97,14 @@ def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: boo
     asked(question, yes=yes)
     calls = session.api.calls(host)
     call_id = calls.place(order)
-    say(f"call {call_id} to {order.to} was taken by the service")
+    say(f"call {call_id} to {order.to} was accepted by the service")
     if given["no_wait"]:
         fate = placed()
     else:
-        say(f"reading what becomes of it, at most {given['wait']:g} s")
+        say(f"waiting for its outcome, at most {given['wait']:g} s")
         fate = follow(calls, call_id, given["wait"], tell=lambda state: say(f"  {visible(state)}"))
     _tell(call_id, order, fate, as_json=as_json)
-    sys.exit(fate.exit_code)
+    return fate.exit_code
 
 
 def _tell(call_id: str, order: Order, fate: Fate, *, as_json: bool) -> None:
@@ -118,7 +115,7 @@ def _tell(call_id: str, order: Order, fate: Fate, *, as_json: bool) -> None:
     on_stdout().print(Text(f"Call {call_id}: {visible(fate.text)}"), soft_wrap=True)
 
 
-def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> None:
+def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> int:
     number = _number(given["number"]) if given["number"] else ""
     answer_url = _url(given["answer_url"]) if given["answer_url"] else ""
     check_address(given["resolver"])
@@ -134,7 +131,7 @@ def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool)
         on_stdout().print(table)
     if edge.trouble:
         say(f"warning: {edge.trouble.message}; {edge.trouble.hint}", "yellow")
-    sys.exit(edge.exit_code)
+    return edge.exit_code
 
 
 def _realm(session: Session, ref: str) -> Realm:
@@ -153,8 +150,8 @@ def _stored(api: Api, realm: Realm, user: str) -> Stored:
     if found is None:
         raise NotFound(
             f"{user} is not on realm {realm.host}; no call was placed",
-            f"`siproster credential list --realm {realm.host}` shows who is; --realm names another realm; "
-            "a user who was made a moment ago may take some seconds to show",
+            f"`siproster credential list --realm {realm.host}` lists its users; "
+            "--realm chooses another realm; a new user may take a few seconds to appear",
         )
     return found
 
@@ -173,8 +170,8 @@ def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
         rings = "" if number else ": the call will not ring"
         say(f"{phones} registered as {stored.composite}{rings}", "" if number else "yellow")
     else:
-        why = found[0].error if found else "the service doesn't show the digest to ask with"
-        say(f"whether a phone is registered as {stored.composite} is not known: {why}", "yellow")
+        why = found[0].error if found else "the service doesn't show the digest needed to ask"
+        say(f"can't tell whether a phone is registered as {stored.composite}: {why}", "yellow")
 
 
 def _sip_uri(user: str, host: str) -> str:
@@ -185,7 +182,7 @@ def _sip_uri(user: str, host: str) -> str:
 def _check_user(user: str) -> None:
     if not _USER.fullmatch(user) or len(user) > _LONGEST_USER:
         raise UsageError(
-            f"{user!r} is no user's name", "it is a stored name, or user@domain, not a number's URI"
+            f"{user!r} is not a user name", "give a stored name or user@domain, not a number or a URI"
         )
 
 
@@ -203,7 +200,7 @@ def _url(value: str) -> str:
         good = False
     if not good or len(value) > _LONGEST_URL or not value.isascii() or re.search(r"[\s\x00-\x20]", value):
         raise UsageError(
-            "--answer-url: not a whole http or https URL", "write it as https://example.com/answer"
+            "--answer-url: not a complete http or https URL", "write it as https://example.com/answer"
         )
     return value
 
@@ -216,5 +213,6 @@ def _check_given(given: Mapping[str, Any]) -> None:
     }
     if missing := [option for name, option in needed.items() if not given[name]]:
         raise UsageError(
-            f"a call needs {', '.join(missing)}", "they may stand in siproster.toml; docs/calls.md has all"
+            f"a call needs {', '.join(missing)}",
+            "give them as options or in siproster.toml; see docs/calls.md",
         )

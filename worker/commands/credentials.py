@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -27,8 +26,8 @@ COLUMNS = ("username", "realm", "id", "application_id")
 DIGESTS = ("hash1", "hash1b")
 
 digests_option = click.option("--show-digests", is_flag=True,
-                              help="Also show the digests: anybody who has them can register.")  # fmt: skip
-domain_option = click.option("--domain", metavar="NAME", default="", help="Domain of users without one.")
+                              help="Also show the digests. Anyone who has them can register.")  # fmt: skip
+domain_option = click.option("--domain", metavar="NAME", default="", help="Domain for users without one.")
 
 
 _OUTCOMES = ("created", "updated", "unchanged", "exists", "failed", "unknown")
@@ -37,14 +36,14 @@ _OUTCOMES = ("created", "updated", "unchanged", "exists", "failed", "unknown")
 
 @click.group("credential")
 def credential() -> None:
-    """List, show and delete the users stored on the registrar."""
+    """List, show and delete users on the registrar."""
 
 
 @credential.command("list")
 @click.option("--user", metavar="FRAGMENT", default="", help="Only users whose name contains this.")
 @click.option("--domain", metavar="FRAGMENT", default="", help="Only users whose domain contains this.")
 @click.option("--application", metavar="NAME|UUID", default="",
-              help="Only users whose application has this id, or a name that contains this.")  # fmt: skip
+              help="Only users whose application has this id, or a name containing this.")  # fmt: skip
 @click.option("--limit", metavar="N", type=count_type, help="Only the first N users.")
 @digests_option
 @scope_options
@@ -55,9 +54,9 @@ def list_(
     user: str, domain: str, application: str, limit: int | None, show_digests: bool, family: str, realm: str,
     as_csv: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """List the users stored on the account or a realm, all pages.
+    """List the users on the account or a realm, across all pages.
 
-    Streams: a million users take no more memory than ten.
+    The list is streamed: a million users take no more memory than ten.
     """
     one_form(as_csv=as_csv, as_json=as_json)
     filters, wanted = _filters(user, domain, application)
@@ -80,7 +79,7 @@ def list_(
 def show(
     user: str, domain: str, show_digests: bool, family: str, realm: str, as_json: bool, **given: Any
 ) -> None:
-    """Show one user: USER is the name, or user@domain."""
+    """Show one user; USER is the name, or user@domain."""
     scope = Scope(Session(given).api, Family(family), realm)
     held = scope.find(_composite(user, domain))
     _warn_of_digests(show_digests)
@@ -98,9 +97,9 @@ def show(
 @credential.command("delete")
 @click.argument("users", metavar="[USER]...", nargs=-1)
 @click.option("--from", "file", metavar="FILE", default="",
-              help="A CSV with username, domain, realm; also a results.csv or failed.csv.")  # fmt: skip
+              help="A CSV file with username, domain and realm, or a results.csv or failed.csv.")  # fmt: skip
 @click.option("--status", "statuses", multiple=True, type=click.Choice(list(_OUTCOMES)),
-              help="With a result file: only rows with this status (repeatable; required).")  # fmt: skip
+              help="Only rows with this status; required for a result file (repeatable).")  # fmt: skip
 @domain_option
 @scope_options
 @yes_option
@@ -109,10 +108,10 @@ def show(
 def delete(
     users: tuple[str, ...], file: str, statuses: tuple[str, ...], domain: str, family: str, realm: str,
     yes: bool, as_json: bool, **given: Any,
-) -> None:  # fmt: skip
-    """Delete users; they can no longer register.
+) -> int:  # fmt: skip
+    """Delete users, who can then no longer register.
 
-    Asks first. Exit code 0: all were deleted; 10: some were not there, or could not be deleted.
+    Asks first. Exit code 0: all were deleted; 10: some were not found or could not be deleted.
     """
     if bool(users) == bool(file):
         raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")
@@ -129,7 +128,7 @@ def delete(
     say(removal.summary)
     if removal.ended_by:
         raise removal.ended_by
-    sys.exit(0 if removal.all_deleted else 10)
+    return 0 if removal.all_deleted else 10
 
 
 def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], Callable[[Stored], bool]]:
@@ -139,7 +138,7 @@ def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], 
     family's composite goes into UserName, and whether the service looks for a domain in there is not known.
     """
     if "@" in user:
-        raise UsageError("--user is a part of the name before the @", "--domain is for what stands behind it")
+        raise UsageError("--user must be part of the name before the @", "use --domain for the part after it")
     filters = {"userNamefragment": user} if 3 <= len(user) <= 64 else {}
     application_id = _uuid(application)
     if application and not application_id:
@@ -195,4 +194,4 @@ def _line(fact: Fact) -> str:
 
 def _warn_of_digests(shown: bool) -> None:
     if shown:
-        say("warning: a digest is as good as the password: anybody who reads this can register", "yellow")
+        say("warning: a digest is as good as the password: anyone who reads this can register", "yellow")

@@ -25,6 +25,7 @@ from worker.digest import digests
 from worker.errors import SiprosterError, UsageError
 from worker.files import make_folder
 from worker.model import Options, Row
+from worker.reasons import reason_of
 from worker.register import Asking, Entry, Place, registered
 from worker.roster import open_roster
 from worker.sandbox import Options as SandboxOptions
@@ -66,8 +67,8 @@ _RESULTS = (
 )
 _NEXT = (
     ("BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET", "set these first"),
-    ("siproster doctor", "check the set-up"),
-    ("siproster plan staff.csv", "read and check, send nothing"),
+    ("siproster doctor", "check the setup"),
+    ("siproster plan staff.csv", "check the roster; send nothing"),
     ("siproster import staff.csv", "post it"),
     ("siproster verify staff.csv --sample 25", "can they register?"),
 )
@@ -76,13 +77,13 @@ _NEXT = (
 @click.command("demo")
 @click.option("--folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
               default=Path("siproster-demo"), show_default=True,
-              help="Where the roster, the ledger and the results go.")  # fmt: skip
+              help="Folder for the roster, the ledger and the results.")  # fmt: skip
 def demo(folder: Path) -> None:
-    """Walk through a whole import against a local stand-in for the service.
+    """Run a complete import against a local stand-in for the service.
 
-    Nothing leaves this machine, no account is needed, and your own settings are not read. Exit code 0:
-    every row of the sample roster is in place, the digests are those of its passwords, users register with
-    them over SIP, and a call to the first one's phone was answered.
+    Nothing leaves this machine, you don't need an account, and your own settings are not read. Exit code 0:
+    every row of the sample roster is in place with the right digests, users can register over SIP, and a call
+    to the first user's phone was answered.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the sandbox is ended then too
     _lay_out(folder)
@@ -110,17 +111,17 @@ class Journey:
         """The realm, and the roster before anything is sent."""
         self._head("The service", f"a stand-in at {self._url}; nothing leaves this machine")
         self._run("realm", "create", _REALM, "--description", "Head office")
-        self._head("The roster", "read and checked to its last row before anything is sent")
+        self._head("The roster", "read and validated to the last row before anything is sent")
         self._run("plan", _ROSTER, "--realm", _REALM)
 
     def post(self) -> None:
         """The main job."""
-        self._head("The import", "digests are made here; no password leaves the machine")
+        self._head("The import", "digests are computed here; no password leaves this machine")
         self._run("import", _ROSTER, "--realm", _REALM, "--results", _RESULTS_FOLDER, "--yes", *_PACE)
 
     def prove(self) -> None:
         """What the registrar holds, asked of the sandbox, against the roster's own passwords."""
-        self._head("The registrar", "what it holds now, entry by entry against the roster")
+        self._head("The registrar", "compare what it has stored with the roster, entry by entry")
         self._run("realm", "list")
         held = {entry["composite"]: entry for entry in _asked(self._url)}
         with open_roster(str(self._folder / _ROSTER), Options()) as roster:
@@ -133,12 +134,13 @@ class Journey:
                 f"which holds {len(held)} entries"
             )
         self._say(
-            f"{len(rows)} of {len(rows)} entries hold Hash1 and Hash1b of the roster's password.", "green"
+            f"{len(rows)} of {len(rows)} entries have the Hash1 and Hash1b of the roster's passwords.",
+            "green",
         )
 
     def register(self) -> None:
         """Some of the roster's users, each with the password that the roster has."""
-        self._head("The phones", "who can register? asked over SIP, without disturbing anybody's phone")
+        self._head("The phones", "ask over SIP who can register, without disturbing anyone's phone")
         place = f"127.0.0.1:{_asked_for(self._url, 'health')[0]['sip_port']}"
         self._run("verify", _ROSTER, "--realm", _REALM, "--registrar", place, *_TRIED)
 
@@ -159,7 +161,7 @@ class Journey:
         self._head("The results", "one line for every row of the roster, in its order; no secret in them")
         self._console.print(_pairs(_RESULTS))
         self._say(f"They are in {self._folder / _RESULTS_FOLDER}; the roster is beside that folder.")
-        self._head("Your own account", "credentials come in through the environment, or siproster.toml")
+        self._head("Your own account", "credentials come from the environment or siproster.toml")
         self._console.print(_pairs(_NEXT))
 
     def _head(self, title: str, what: str) -> None:
@@ -193,12 +195,13 @@ def _lay_out(folder: Path) -> None:
     try:
         make_folder(folder)
         if roster.exists() and roster.read_bytes() != found.read_bytes():
-            raise UsageError(f"{roster} is not the demo's roster", "name another folder with --folder")
+            raise UsageError(f"{roster} is not the demo's roster", "choose another folder with --folder")
         shutil.copyfile(found, roster)
         roster.chmod(0o600)
     except OSError as error:
         raise SiprosterError(
-            f"the demo's folder {folder} can't be used: {error.strerror}", "name another with --folder"
+            f"the demo's folder {folder} can't be used: {reason_of(error)}",
+            "choose another one with --folder",
         ) from None
 
 

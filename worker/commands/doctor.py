@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -69,11 +68,11 @@ class Finding:
 @click.command("doctor")
 @json_option
 @settings_options
-def doctor(as_json: bool, **given: Any) -> None:
-    """Check the set-up: settings, broker, ledger, key, API, realm, clock.
+def doctor(as_json: bool, **given: Any) -> int:
+    """Check settings, broker, ledger, key, API, realm and clock.
 
-    The exit code is 0, or that of the first trouble: 2 authentication, 3 account or realm,
-    4 the account's plan or role, 5 something does not answer, 6 a setting.
+    Exits with 0, or with the code of the first problem: 2 authentication, 3 account or realm, 4 the account's
+    plan or role, 5 something does not respond, 6 a setting.
     """
     try:
         session = Session(given, warn=False)
@@ -87,7 +86,7 @@ def doctor(as_json: bool, **given: Any) -> None:
         tell_json(_facts(shown, findings))
     else:
         _tell(shown, findings)
-    sys.exit(next((one.exit_code for one in findings if one.state is State.TROUBLE), 0))
+    return next((one.exit_code for one in findings if one.state is State.TROUBLE), 0)
 
 
 def _settings(session: Session) -> Iterator[Finding]:
@@ -122,15 +121,15 @@ def _key(session: Session, ledger: Finding) -> Finding:
     if ledger.state is not State.OK:
         return Finding("key", State.OK, text)
     if older := [key for key in session.ledger.jobs.sealed_with() if key != session.seal.fingerprint]:
-        text += f"; jobs of the ledger need {', '.join(older)}, too"
+        text += f"; jobs in the ledger also need {', '.join(older)}"
     unreadable = _jobs_with_another_key(session)
     if not unreadable:
         return Finding("key", State.OK, text)
     return Finding(
         "key",
         State.TROUBLE,
-        f"the rows of {', '.join(unreadable)} are sealed with a key that is not in the ring",
-        "add it to SIPROSTER_KEY behind the first one, or end such a job with `siproster cancel JOB`",
+        f"the rows of {', '.join(unreadable)} are sealed with a key that is not in SIPROSTER_KEY",
+        "add it to SIPROSTER_KEY after the first key, or cancel such a job with `siproster cancel JOB`",
         exit_code=6,
     )
 
@@ -142,7 +141,7 @@ def _jobs_with_another_key(session: Session) -> list[str]:
 
 def _broker(url: str) -> Finding:
     if not url:
-        return Finding("broker", State.OK, "none is set: the command does the work itself")
+        return Finding("broker", State.OK, "not set: the command does the work itself")
     # Asked for by itself: a ledger or an account in trouble must not hide a broker in trouble.
     CeleryQueue(make_app(Posts(url, "", (), Endpoint("", ""))), "").check()
     return Finding("broker", State.OK, "answers")
@@ -151,7 +150,7 @@ def _broker(url: str) -> Finding:
 def _workers(session: Session) -> Finding:
     """Who works on what commands put on the queue of this ledger and account."""
     if not _is_set(session):
-        return Finding("workers", State.SKIPPED, "not looked at: no account is set")
+        return Finding("workers", State.SKIPPED, "not checked: no account is set")
     place = Endpoint(session.endpoint.host, session.endpoint.account)
     queue = CeleryQueue(make_app(Posts(session.settings.broker, "", (), place)), session.ledger.identity)
     found = queue.workers(place.host, place.account)
@@ -165,7 +164,7 @@ def _workers(session: Session) -> Finding:
 def _service(session: Session) -> Iterator[Finding]:
     """What belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
     if not _is_set(session):
-        yield Finding("API", State.SKIPPED, "not looked at: the settings come first")
+        yield Finding("API", State.SKIPPED, "not checked: the settings come first")
         return
     limit = throttle.local(None)
     with closing(Api(session.endpoint, limit, budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
@@ -196,7 +195,7 @@ class _Service:
         self._realms = self._api.realms()
         way = "OAuth credentials" if self._endpoint.client_id else "user name and password"
         number = f"{len(self._realms)} realm{'' if len(self._realms) == 1 else 's'}"
-        return Finding("API", State.OK, f"{self._endpoint.host} takes the {way}; {number}")
+        return Finding("API", State.OK, f"{self._endpoint.host} accepts the {way}; {number}")
 
     def _account_family(self) -> Finding:
         self._ahead = self._api.check()
@@ -204,7 +203,7 @@ class _Service:
 
     def _realm_family(self) -> Finding:
         if not self._realms:
-            return Finding("realm family", State.SKIPPED, "not looked at: there is no realm to ask about")
+            return Finding("realm family", State.SKIPPED, "not checked: there is no realm to ask about")
         self._api.find(Family.REALM, self._realms[0], _NOBODY)
         return Finding("realm family", State.OK, "answers (--api realm)")
 
@@ -221,11 +220,11 @@ def _token(claims: Claims, account: str) -> Iterator[Finding]:
             "set BW_ACCOUNT_ID to one of these, or use credentials of this account",
         )
     if claims.lacks_role():
-        hint = "give the credentials this role in Bandwidth's dashboard, or ask who administers the account"
+        hint = "give the credentials this role in Bandwidth's dashboard, or ask the account's administrator"
         yield Finding("token", State.WARNING, f"it does not have the role {ROLE!r}", hint)
     if claims.express:
         yield Finding(
-            "token", State.WARNING, "it is of a voice-only (express) account",
+            "token", State.WARNING, "it belongs to a voice-only (express) account",
             "ask Bandwidth whether this account may have SIP credentials",
         )  # fmt: skip
 
@@ -233,24 +232,24 @@ def _token(claims: Claims, account: str) -> Iterator[Finding]:
 def _default_realm(realms: list[Realm]) -> Finding:
     default = next((realm for realm in realms if realm.default), None)
     if default is None:
-        hint = "name one with --realm or in a column, or: siproster realm create NAME"
+        hint = "choose one with --realm or in a column, or create one: siproster realm create NAME"
         return Finding("default realm", State.WARNING, "the account has none", hint)
     if default.status != "ACTIVE":
-        hint = f"`siproster realm show {default.id}` says when it is ready"
+        hint = f"`siproster realm show {default.id}` shows when it is ready"
         return Finding("default realm", State.WARNING, f"{default.host} is {default.status}", hint)
     return Finding("default realm", State.OK, default.host)
 
 
 def _clock(ahead: float | None) -> Finding:
     if ahead is None:
-        return Finding("clock", State.SKIPPED, "not looked at: the service told no time")
+        return Finding("clock", State.SKIPPED, "not checked: the service sent no time")
     # A Date has whole seconds and took its time on the way.
     apart = round(abs(ahead))
     if apart <= _CLOCKS_APART:
         return Finding("clock", State.OK, "agrees with the service's")
     which = "behind" if ahead > 0 else "ahead of"
     text = f"this machine's clock is {apart:,} s {which} the service's"
-    return Finding("clock", State.WARNING, text, "set it by NTP: waits and --not-after go by it")
+    return Finding("clock", State.WARNING, text, "set it with NTP: waits and --not-after depend on it")
 
 
 def _is_set(session: Session) -> bool:

@@ -21,12 +21,12 @@ _CAUSES = {
     "busy": "the phone was busy",
     "timeout": "nobody answered in time",
     "cancel": "it was cancelled while it rang",
-    "rejected": "the phone, or the registrar for it, rejected it: is it registered?",
+    "rejected": "the phone, or the registrar on its behalf, rejected the call: is the phone registered?",
     "callback-error": "Bandwidth could not get an answer from the answer URL",
-    "invalid-bxml": "what the answer URL answered is no valid BXML",
+    "invalid-bxml": "the answer URL did not return valid BXML",
     "application-error": "the application asked for something that can't be done",
     "account-limit": "a limit of the account was reached",
-    "node-capacity-exceeded": "Bandwidth had no capacity for it",
+    "node-capacity-exceeded": "Bandwidth had no capacity for the call",
     "error": "an error ended it: is the phone registered?",
     "unknown": "Bandwidth doesn't know why",
 }
@@ -66,7 +66,7 @@ class Readable(Protocol):
 
 def placed() -> Fate:
     """Of a call that nobody waits for."""
-    return Fate(PLACED, "the service took it; whether it rings was not waited for", 0)
+    return Fate(PLACED, "the service accepted it; its outcome was not waited for", 0)
 
 
 def follow(
@@ -87,8 +87,8 @@ def follow(
         try:
             seen = calls.read(call_id)
         except SiprosterError as error:
-            return Fate(UNKNOWN, f"what became of it can't be read: {error.message}", error.exit_code)
-        shown = seen.state if seen else "not readable yet, which is usual for a new call"
+            return Fate(UNKNOWN, f"its outcome can't be queried: {error.message}", error.exit_code)
+        shown = seen.state if seen else "can't be queried yet, which is normal for a new call"
         if shown != last:
             tell(shown)
             last = shown
@@ -102,7 +102,7 @@ def follow(
 def judged(seen: CallState | None, wait: float) -> Fate:
     """What a state means; PENDING is what more waiting may settle."""
     if seen is None:
-        return Fate(PENDING, f"it can't be read after {wait:g} s, so nobody knows whether it rang", 5)
+        return Fate(PENDING, f"it can't be queried after {wait:g} s, so it is not known whether it rang", 5)
     if not seen.over:
         if seen.was_answered:
             return Fate(ANSWERED, "it was answered", 0, seen)
@@ -111,10 +111,10 @@ def judged(seen: CallState | None, wait: float) -> Fate:
     if not seen.was_answered:
         return Fate(FAILED, f"it did not get through: {why}", 10, seen)
     ended = "" if seen.cause in ("", "hangup") else f"; then it ended: {why}"
-    return Fate(COMPLETED, f"it was answered{ended}" if ended else "it was answered, and is over", 0, seen)
+    return Fate(COMPLETED, f"it was answered{ended}" if ended else "it was answered and is over", 0, seen)
 
 
 def _why(seen: CallState) -> str:
     words = _CAUSES.get(seen.cause, "")
-    cause = f"{words} ({seen.cause})" if words else seen.cause or "no cause was told"
+    cause = f"{words} ({seen.cause})" if words else seen.cause or "no cause was given"
     return f"{cause}: {seen.error}" if seen.error else cause

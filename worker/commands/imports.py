@@ -43,16 +43,18 @@ _ALL = "all"
 @posting_options
 @absent_option
 @results_option
-@click.option("--detach", is_flag=True, help="Return as soon as the job is queued; needs a broker.")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @click.option(
     "--verify",
     metavar="[=N]",
     is_flag=False,
     flag_value=_ALL,
     default="",
-    help="Afterwards, register with the password of every row in place, or of N of them.",
+    help="Afterwards, check that the users in place, or N of them, can register.",
 )
-@click.option("--registrar", metavar="HOST:PORT", default="", help="Registrar for --verify  [from DNS]")
+@click.option(
+    "--registrar", metavar="HOST:PORT", default="", help="Registrar for --verify.  [default: from DNS]"
+)
 @click.option(
     "--transport",
     type=click.Choice([one.value for one in Transport]),
@@ -64,21 +66,21 @@ _ALL = "all"
 @json_option
 @settings_options
 @click.pass_context
-def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> None:
-    """Post a roster: ROSTER is a file, - for stdin, or a URL.
+def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> int:
+    """Import a ROSTER: a file, - for stdin, or a URL.
 
-    The whole roster is read, checked and sealed before the first credential is sent: exit code 6
-    means that nothing was sent. Every row gets a line in results.csv; rows that are not in place are
-    also in failed.csv, which you can correct and give to `siproster retry`.
+    The whole roster is read, validated and sealed before the first credential is sent, so exit code 6 means
+    that nothing was sent. results.csv has a line for every row. Rows that are not in place are also in
+    failed.csv, which you can correct and pass to `siproster retry`.
     """
     session = Session(given)
     given = from_file(ctx, given, session.settings.options)
     if bool(source) == bool(plan_):
-        raise UsageError("name a ROSTER, or a plan with --plan JOB", "siproster import staff.csv")
+        raise UsageError("give a ROSTER, or a plan with --plan JOB", "siproster import staff.csv")
     if given["detach"] and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     if plan_:
-        carry_out(ctx, session, plan_, given)
+        return carry_out(ctx, session, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
     with roster.open_roster(str(source), options) as opened:
         tell_roster(opened)
@@ -90,7 +92,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         begin(session, job)
         run(session, job, opened, yes=given["yes"])
         then = partial(_verify, session, trial, opened, _sample(given["verify"])) if trial else _nothing
-        finish(session, job.id, detach=given["detach"], as_json=given["as_json"], then=then)
+        return finish(session, job.id, detach=given["detach"], as_json=given["as_json"], then=then)
 
 
 def _trial(given: Mapping[str, Any]) -> Trial | None:
@@ -101,7 +103,7 @@ def _trial(given: Mapping[str, Any]) -> Trial | None:
         return None
     if given["detach"]:
         raise UsageError(
-            "--verify waits for the job to end, and --detach doesn't", "run `siproster verify JOB` later"
+            "--verify waits for the job to end, but --detach doesn't", "run `siproster verify JOB` later"
         )
     return Trial(asking, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
 
@@ -112,7 +114,7 @@ def _sample(said: str) -> int | None:
         return None
     if not (said.isdecimal() and int(said)):
         raise UsageError(
-            f"--verify {said}: it takes a number of rows",
+            f"--verify {said}: must be a number of rows",
             "write it as `import ROSTER --verify`, or `import --verify=N ROSTER`",
         )
     return int(said)

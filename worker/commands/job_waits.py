@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from worker.errors import LedgerAway, TryLater
 from worker.ledger import Ledger, shown
 from worker.model import Job, Wait, WaitKind
+from worker.states import Reason, Why
 from worker.waits import HERE, gravest, span
 
 _BOUND = frozenset({WaitKind.LEDGER, WaitKind.BROKER, WaitKind.ACCOUNT, WaitKind.SERVICE, WaitKind.WORKER})
 """Waits that ``--patience`` ends."""
 
 
-_OF_SERVICE = ("unavailable", "throttled")
+_OF_SERVICE = (Reason.UNAVAILABLE, Reason.THROTTLED)
 """Reasons of a pause that the service has given."""
 
 
@@ -29,8 +30,8 @@ class Cause:
     kind: WaitKind
     reason: str
     """In the words that the kind leaves open."""
-    why: str
-    """``code: sentence``, as the job keeps it when this ends it."""
+    why: Why
+    """As the job keeps it when this ends it."""
     already: float = 0.0
     """Seconds that it had waited when it was first seen."""
     counts: bool = True
@@ -115,7 +116,7 @@ class JobWaits:
             with HERE.entered(kind, "no answer yet"):
                 yield
         except fault as error:
-            why = f"broker: {error.message}"  # the ledger's own could be kept nowhere
+            why = Why(Reason.BROKER, error.message)  # the ledger's own could be kept nowhere
             self._failing[kind] = Cause(kind, kind, error.message, why)
         else:
             self._failing.pop(kind, None)
@@ -160,22 +161,27 @@ class JobWaits:
 
     def _causes(self) -> Iterator[Cause]:
         pause = self._ledger.jobs.paused(self._job.id)
-        if pause and pause.why.partition(":")[0] in _OF_SERVICE:
-            yield Cause("pause", WaitKind.SERVICE, _reason(pause.why), pause.why, pause.waited)
+        if pause and pause.why.reason in _OF_SERVICE:
+            yield Cause("pause", WaitKind.SERVICE, _words(pause.why.text), pause.why, pause.waited)
         for away in self._ledger.waits.away(self._job.id):
             again = f"; tried again in {span(away.left)}" if away.left > 1 else ""
             yield Cause(
-                away.seq, WaitKind.SERVICE, _reason(away.why) + again, away.why, away.unanswered, away.waits
+                away.seq,
+                WaitKind.SERVICE,
+                _words(away.why.text) + again,
+                away.why,
+                away.unanswered,
+                away.waits,
             )
         writer = self._ledger.jobs.writer(self._job.host, self._job.account)
         self._writer = writer.owner if writer else ""
         if writer and writer.job != self._job.id:
             reason = f"job {writer.job} writes to {self._job.account} ({shown(writer.owner)})"
-            why = f"account_busy: {reason}"
+            why = Why(Reason.ACCOUNT_BUSY, reason)
             yield Cause(WaitKind.ACCOUNT, WaitKind.ACCOUNT, reason, why)
         if self.no_worker:
             reason = nobody(self._job.account)
-            why = f"no_worker: {reason}"
+            why = Why(Reason.NO_WORKER, reason)
             yield Cause(WaitKind.WORKER, WaitKind.WORKER, reason, why)
 
     def _leases(self) -> list[Wait]:
@@ -199,7 +205,6 @@ def nobody(account: str) -> str:
     return f"no worker answers for account {account}: start one with `siproster worker`"
 
 
-def _reason(why: str) -> str:
-    """``code: the service did …`` as it goes on after "waiting for the service: "."""
-    text = why.partition(": ")[2] or why
+def _words(text: str) -> str:
+    """Return ``the service did …`` as it goes on after "waiting for the service: "."""
     return f"it {text.removeprefix('the service ')}" if text.startswith("the service ") else text

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -45,14 +43,14 @@ _LOOK_EVERY = 0.5
     type=count_type,
     default=20,
     show_default=True,
-    help="How many jobs to list.",
+    help="Maximum number of jobs to list.",
 )
-@click.option("--audit", is_flag=True, help="Show who did what, when and from where, instead of the jobs.")
+@click.option("--audit", is_flag=True, help="Instead of jobs, list who changed what, when and from where.")
 @json_option
 @settings_options
 @click.pass_context
 def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given: Any) -> None:
-    """List the newest jobs of this ledger; `jobs purge` removes old ones."""
+    """List the newest jobs in this ledger; `jobs purge` removes old ones."""
     if ctx.invoked_subcommand:
         return
     session = Session(given)
@@ -82,13 +80,16 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     "--older-than",
     metavar="DAYS",
     type=Finite(min=0),
-    help="All jobs that ended at least this many days ago.",
+    help="Remove all jobs that ended at least this many days ago.",
 )
 @yes_option
 @json_option
 @settings_options
 def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, **given: Any) -> None:
-    """Remove jobs from the ledger: their rows, outcomes and sealed passwords. Result files stay."""
+    """Remove jobs and their passwords from the ledger.
+
+    Removes their rows, outcomes and sealed passwords; result files are not deleted.
+    """
     session = Session(given)
     ledger = session.ledger
     if bool(job_ids) == (older_than is not None):
@@ -101,7 +102,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     _refuse_busy(ledger, found)
     if found:
         what = found[0].id if len(found) == 1 else f"{len(found)} jobs, {found[-1].id} to {found[0].id},"
-        asked(f"Remove {what} from the ledger for good? They can't be undone or retried any more.", yes=yes)
+        asked(f"Remove {what} from the ledger permanently? They can no longer be undone or retried.", yes=yes)
         _refuse_busy(ledger, found)  # somebody may have begun to undo one at the question
         session.audit(", ".join(job.id for job in found))
     for job in found:
@@ -114,15 +115,15 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
 def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
     """A job that may still write, or is being undone, needs what the ledger has of it."""
     for job in found:
-        refuse_unfinished(ledger, job.id, "nobody would know of what they do")
+        refuse_unfinished(ledger, job.id, "their effects would not be recorded")
 
 
 @click.command("status")
 @click.argument("job_id", metavar="JOB")
-@click.option("--follow", is_flag=True, help="Watch until the job is over.")
+@click.option("--follow", is_flag=True, help="Keep watching until the job ends.")
 @json_option
 @settings_options
-def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
+def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     """Show the progress of JOB: counts, rate, time left."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
@@ -135,8 +136,9 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> None:
                 screen.show(progress)
                 waits.look_once(progress.settled)
                 if interrupt.wait(_LOOK_EVERY):
-                    sys.exit(130)
+                    return 130
     _tell_status(session, job_id, waits, as_json=as_json)
+    return 0
 
 
 def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
@@ -156,8 +158,7 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
 
 def _is_held(ledger: Ledger, job: Job) -> bool:
     """Whether somebody goes on with a paused job, so that it waits, and has not been left."""
-    writer = ledger.jobs.writer(job.host, job.account)
-    return writer is not None and writer.job == job.id
+    return bool(ledger.jobs.holder_of(job))
 
 
 @click.command("report")
@@ -165,13 +166,16 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @results_option
 @json_option
 @settings_options
-def report(job_id: str, results: str, as_json: bool, **given: Any) -> None:
-    """Write the result files of JOB again. The exit code is the job's; 10 if `undo` has taken rows back."""
+def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
+    """Write the result files of JOB again.
+
+    Exits with the job's exit code, or with 10 if `undo` has taken rows back.
+    """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
-    folder = Path(results).absolute() if results else folder_of(job)
+    folder = folder_of(job, results)
     outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
-    sys.exit(watch.tell_end(session, job_id, results, as_json=as_json))
+    return watch.tell_end(session, job_id, results, as_json=as_json)
 
 
 def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:

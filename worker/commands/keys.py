@@ -16,16 +16,17 @@ from worker.seal import new_key
 
 @click.command("hash")
 @click.argument("user", metavar="USER")
-@click.option("--realm", metavar="HOST", default="", help="The realm's full host name, taken as it is.")
-@click.option("--domain", metavar="NAME", default="", help="The user's Domain, where there is one.")
+@click.option("--realm", metavar="HOST", default="", help="The realm's full host name, used as given.")
+@click.option("--domain", metavar="NAME", default="", help="The user's domain, if there is one.")
 @json_option
 def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
     """Print Hash1 and Hash1b of USER, whose password is read from stdin.
 
-    A line break at its end is removed, nothing else. On a terminal it is asked for, without echo.
+    Only a line break at its end is removed. On a terminal, you are prompted for it without echo.
 
     \b
-      printf %s "$PASSWORD" | siproster hash alice --realm acme-0a1b2c.auth.bandwidth.com
+      printf %s "$PASSWORD" |
+        siproster hash alice --realm acme-0a1b2c.auth.bandwidth.com
     """
     composite = _composite(user, domain)
     _check_realm(realm)
@@ -34,7 +35,7 @@ def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
         hash1, hash1b = digests(composite, realm, password)
     except ValueError as error:
         raise UsageError(str(error), "give them in UTF-8") from None
-    click.echo("anybody who has these digests can register: they are as good as the password", err=True)
+    click.echo("anyone who has these digests can register: they are as good as the password", err=True)
     if as_json:
         facts = {"composite": composite, "realm": realm, "hash1": hash1, "hash1b": hash1b}
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -44,7 +45,7 @@ def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
 
 @click.command("keygen")
 def keygen() -> None:
-    """Print a new sealing key for SIPROSTER_KEY."""
+    """Generate a sealing key for SIPROSTER_KEY and print it."""
     click.echo(new_key())
     click.echo("keep it: rows sealed with it can't be read without it", err=True)
 
@@ -54,7 +55,7 @@ def _composite(user: str, domain: str) -> str:
         raise UsageError("USER is empty")
     if domain and "@" in user:
         raise UsageError(
-            f"{user} has a domain already, and --domain {domain} names another",
+            f"{user} already has a domain, but --domain gives {domain}",
             "give USER without its @, or leave --domain out",
         )
     return f"{user}@{domain}" if domain else user
@@ -64,13 +65,13 @@ def _check_realm(realm: str) -> None:
     """A digest made for a short name opens nothing, and nobody could tell from looking at it."""
     if not realm:
         raise UsageError(
-            "--realm HOST is needed: the digests are made for one realm",
+            "--realm HOST is required: digests are computed for one realm",
             "`siproster realm list` shows the host names of the account's realms",
         )
     if "." not in realm:
         raise UsageError(
-            f"--realm {realm} is a short name; the digests need the full host name, as the service gives it",
-            f"`siproster realm show {realm}` tells it",
+            f"--realm {realm} is a short name; digests need the full host name, as the service returns it",
+            f"`siproster realm show {realm}` shows it",
         )
 
 
@@ -83,9 +84,11 @@ def _password() -> str:
         password = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError(
-            "the password on stdin is not UTF-8", "the service's digests are made over UTF-8"
+            "the password on stdin is not UTF-8", "the service's digests are computed from UTF-8"
         ) from None
     password = password.removesuffix("\n").removesuffix("\r") if password.endswith("\n") else password
     if not password:
-        raise UsageError("no password came on stdin", "for example: siproster hash USER --realm HOST < FILE")
+        raise UsageError(
+            "no password was given on stdin", "for example: siproster hash USER --realm HOST < FILE"
+        )
     return password

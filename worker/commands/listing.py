@@ -19,7 +19,7 @@ from worker.report import neutral
 T = TypeVar("T")
 Fact = Mapping[str, str | None]
 
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, alone on stdout.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print only CSV to stdout.")
 
 _SAY_EVERY = 10.0
 """Seconds between two words about how far it is."""
@@ -54,7 +54,7 @@ def tell(
 def one_form(*, as_csv: bool, as_json: bool) -> None:
     """Raises UsageError where both are wanted, before anything is asked."""
     if as_csv and as_json:
-        raise UsageError("--csv and --json can't be used together", "leave one out")
+        raise UsageError("--csv and --json can't be used together", "use only one of them")
 
 
 def counted(entries: Iterable[T]) -> Iterator[T]:
@@ -76,7 +76,7 @@ def asked(question: str, *, yes: bool) -> None:
         return
     if not asks():
         raise UsageError(
-            f"there is no terminal to answer on: {question}",
+            f"there is no terminal to confirm on: {question}",
             "nothing was done; to confirm, add --yes",
         )
     if not click.confirm(visible(question), err=True):

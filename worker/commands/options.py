@@ -28,7 +28,7 @@ class Finite(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value}: it takes a finite number", param, ctx)
+            self.fail(f"{value}: must be a finite number", param, ctx)
         return number
 
 
@@ -38,7 +38,7 @@ class _Rate(Finite):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
         if number < SLOWEST_RATE:
-            self.fail(f"{value}: at least one in an hour, which is 0.000278", param, ctx)
+            self.fail(f"{value}: must be at least one per hour, which is 0.000278", param, ctx)
         return number
 
 
@@ -53,32 +53,35 @@ _READING = (
         "--realm",
         metavar="REF",
         default="",
-        help="Realm for rows without one: id, host or short name  [the account's default]",
+        help="Realm for rows without one: id, host name or short name.  [default: the account's]",
     ),
     click.option(
         "--create-realm",
         is_flag=True,
-        help="Create the realm of --realm if it does not exist and a row needs it; wait until it is ACTIVE"
-        " (`plan` only says so).",
+        help="Create the --realm if it doesn't exist and a row needs it, and wait until it is ACTIVE."
+        " `plan` only reports it.",
     ),
-    click.option(
-        "--make-default", is_flag=True, help="Make the realm of --create-realm the account's default one."
-    ),
+    click.option("--make-default", is_flag=True, help="Make the created realm the account's default."),
     click.option("--domain", metavar="NAME", default="", help="Domain for rows without one."),
-    click.option("--application", metavar="UUID", default="", help="HttpVoiceV2AppId for rows without one."),
+    click.option(
+        "--application",
+        metavar="UUID",
+        default="",
+        help="Application (HttpVoiceV2AppId) for rows without one.",
+    ),
     click.option(
         "--api",
         type=click.Choice([f.value for f in Family]),
         default=Family.ACCOUNT.value,
         show_default=True,
-        help="Family of endpoints; realm: names are unique per realm only.",
+        help="Endpoint family. With realm, names only have to be unique within a realm.",
     ),
     click.option(
         "--on-existing",
         type=click.Choice([o.value for o in OnExisting]),
         default=OnExisting.SKIP.value,
         show_default=True,
-        help="What to do with users who exist with another password or application.",
+        help="What to do about users who exist with another password or application.",
     ),
     click.option(
         "--from",
@@ -86,39 +89,46 @@ _READING = (
         type=click.Choice(["auto", "generic"]),
         default="auto",
         show_default=True,
-        help="Format of the roster.",
+        help="Roster format.",
     ),
     click.option(
         "--map",
         "map_",
         metavar="FIELD=COLUMN",
         multiple=True,
-        help=f"Name a column: {', '.join(FIELDS)} (repeatable).",
+        help=f"Use this column for a field: {', '.join(FIELDS)} (repeatable).",
     ),
     click.option(
         "--username",
         metavar="TEMPLATE",
         default="",
-        help="Build the user name from columns: '{site}-{extension}', '+1{did}'.",
+        help="Build user names from columns, such as '{site}-{extension}' or '+1{did}'.",
     ),
-    click.option("--where", metavar="COLUMN=VALUE", multiple=True, help="Only these rows (repeatable)."),
+    click.option(
+        "--where", metavar="COLUMN=VALUE", multiple=True, help="Only rows with this value (repeatable)."
+    ),
     click.option("--limit", metavar="N", type=count_type, help="Only the first N rows."),
     click.option(
         "--carry",
         metavar="COLUMN",
         multiple=True,
-        help="Keep a column in the results that would be dropped as a possible secret (repeatable).",
+        help="Copy a column to the results although its name suggests a secret (repeatable).",
     ),
-    click.option("--delimiter", metavar="CHAR", default="", help="Override what was detected: , ; | tab"),
     click.option(
-        "--encoding", metavar="NAME", default="", help="Override what was detected: utf-8, cp1252, utf-16 …"
+        "--delimiter", metavar="CHAR", default="", help="Delimiter: , ; | or tab.  [default: detected]"
+    ),
+    click.option(
+        "--encoding",
+        metavar="NAME",
+        default="",
+        help="Encoding, such as utf-8 or cp1252.  [default: detected]",
     ),
     click.option(
         "--weak",
         type=click.Choice([w.value for w in Weak]),
         default=Weak.WARN.value,
         show_default=True,
-        help="What to do with passwords that are short, digits only, the user name, or shared by many.",
+        help="What to do about passwords that are short, all digits, the user name, or widely shared.",
     ),
 )
 
@@ -129,13 +139,13 @@ _POSTING = (
         type=click.IntRange(1, 5000),
         default=100,
         show_default=True,
-        help="Credentials in one request.",
+        help="Credentials per request.",
     ),
     click.option(
         "--chunk-size",
         metavar="N",
         type=click.IntRange(1, 100_000),
-        help="Rows in one Celery task  [the larger of 500 and 8 batches]",
+        help="Rows per Celery task.  [default: 500 or 8 batches, whichever is larger]",
     ),
     click.option(
         "--concurrency",
@@ -143,49 +153,54 @@ _POSTING = (
         type=click.IntRange(1, 256),
         default=8,
         show_default=True,
-        help="Requests in flight, per worker process; without a broker: in all.",
+        help="Requests in flight, per worker process; in total without a broker.",
     ),
     click.option(
         "--rate",
         metavar="N",
         type=rate_type,
-        help="Requests a second at most, all workers together  [what the service allows]",
+        help="Maximum requests per second, for all workers together.  [default: what the service allows]",
     ),
     click.option(
         "--max-failed",
         metavar="N|N%",
         default="",
-        help="Stop when more rows than this are failed, unknown or invalid  [no limit]",
+        help="Stop when more rows than this are failed, unknown or invalid.  [default: no limit]",
     ),
-    click.option("--not-after", metavar="TIME", default="", help="Stop cleanly at this time (ISO 8601)."),
+    click.option(
+        "--not-after",
+        metavar="TIME",
+        default="",
+        help="Stop at this time (ISO 8601) and finish requests in flight.",
+    ),
     click.option(
         "--patience",
         metavar="SECONDS",
         type=Finite(min=0),
-        default=600.0,
+        default=600,
         show_default=True,
         help="How long to wait for the service, the broker, the ledger, a worker or a busy account before"
-        " the job is paused.",
+        " pausing the job.",
     ),
     click.option(
         "--keep-days",
         metavar="N",
         type=Finite(min=0),
-        default=7.0,
+        default=7,
         show_default=True,
-        help="Days to keep the sealed passwords of rows that are not in place, for retry.",
+        help="Days to keep the sealed passwords of rows that are not in place, for `retry`.",
     ),
 )
 
 absent_option = click.option(
     "--absent",
     is_flag=True,
-    help="List everything stored, however small the roster, to find users who are not in it.",
+    help="List all stored users, however small the roster, to find those who are not in it.",
 )
 results_option = click.option(
-    "--results", metavar="DIR", default="", help="Where the result files go  [./siproster-JOB/]"
+    "--results", metavar="DIR", default="", help="Folder for the results  [./siproster-JOB/]"
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, alone on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
 
@@ -279,7 +294,7 @@ def not_after(value: str) -> str:
         moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
     except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
         raise UsageError(
-            f"--not-after {value}: is not a time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
+            f"--not-after {value}: is not a valid time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
         ) from None
     if moment <= dt.datetime.now(dt.UTC):
         raise UsageError(f"--not-after {value}: is in the past", "give the end of the maintenance window")
@@ -316,7 +331,7 @@ def application_id(value: str) -> str:
 def _pair(option: str, value: str) -> tuple[str, str]:
     name, equals, rest = value.partition("=")
     if not (name and equals):
-        raise UsageError(f"{option} {value}: it takes NAME=VALUE")
+        raise UsageError(f"{option} {value}: must be NAME=VALUE")
     return name, rest
 
 

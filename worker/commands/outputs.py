@@ -67,8 +67,8 @@ def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -
     for file in written:
         if (identity := _identity(file)) in inputs and identity is not None:
             raise UsageError(
-                f"{_STREAMS.get(file, file)} would be written over, and is {inputs[identity]}, which is read",
-                "nothing was done; name another folder with --results, or another file",
+                f"{_STREAMS.get(file, file)} would be overwritten, but is {inputs[identity]}, which is read",
+                "nothing was done; choose another folder with --results, or another file",
             )
 
 
@@ -77,8 +77,8 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
     for path in paths:
         if os.path.lexists(path) and not _is_result_file(path):
             raise UsageError(
-                f"{path} would be written over, and was not written by siproster",
-                "nothing was done; move it, or name another folder with --results",
+                f"{path} would be overwritten, but was not written by siproster",
+                "nothing was done; move it, or choose another folder with --results",
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -57,19 +56,17 @@ _OF_THE_RUN = frozenset({
 @posting_options
 @absent_option
 @results_option
-@click.option("--save", is_flag=True, help="Save the plan, sealed, for `import --plan JOB`.")
-@click.option(
-    "--exit-on-change", is_flag=True, help="End with 10 also when the import would change anything."
-)
+@click.option("--save", is_flag=True, help="Save the plan, sealed, to carry out with `import --plan JOB`.")
+@click.option("--exit-on-change", is_flag=True, help="Also exit with 10 if the import would change anything.")
 @json_option
 @settings_options
 @click.pass_context
-def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
-    """Show what `import` would do with each row of a roster; send nothing.
+def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
+    """Show what `import` would do with each row of a roster, without sending anything.
 
-    With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in
-    the roster. Exit code 0: every row would be in place afterwards; 10: some would not, or, with
-    --exit-on-change, something would change.
+    With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in the
+    roster. Exit code 0: every row would be in place; 10: some would not or, with --exit-on-change, something
+    would change.
     """
     session = Session(given)
     given = from_file(ctx, given, session.settings.options)
@@ -90,7 +87,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> None:
         say(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
         tell_json(_facts(opened, tally, options, job))
-    sys.exit(exit_code(tally, on_change=on_change))
+    return exit_code(tally, on_change=on_change)
 
 
 def exit_code(tally: Tally, *, on_change: bool) -> int:
@@ -98,7 +95,7 @@ def exit_code(tally: Tally, *, on_change: bool) -> int:
     return 10 if tally.in_trouble or (on_change and tally.to_send) else 0
 
 
-def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> None:
+def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> int:
     """``import --plan``: exactly what was planned; what has changed since is refused, row by row."""
     refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
@@ -117,7 +114,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
     outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
     begin(session, job)
     run(session, job, rows, yes=given["yes"], hold=rows.held_to, carries_out=plan_id)
-    finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+    return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
 def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tally]:
@@ -164,9 +161,9 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
 def _tell_realm(realms: JobRealms, tally: Tally, options: Options) -> None:
     """Say whether ``--create-realm`` would do something."""
     if needs_making(realms, tally):
-        say(f"realm {options.realm} does not exist; the import would make it")
+        say(f"realm {options.realm} does not exist; the import would create it")
     elif realms.to_make is not None:
-        say(f"realm {options.realm} does not exist; no row needs it, so the import would not make it")
+        say(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
 
 
 def _tell_problems(pages: Pages, tally: Tally) -> None:
@@ -238,7 +235,7 @@ def _refuse_unseen_change(session: Session, *, on_change: bool) -> None:
     if on_change and not session.settings.values["BW_ACCOUNT_ID"]:
         raise UsageError(
             "--exit-on-change compares the roster with the account, and no account is set",
-            "set BW_ACCOUNT_ID and its credentials, or leave --exit-on-change out",
+            "set BW_ACCOUNT_ID and its credentials, or leave out --exit-on-change",
         )
 
 

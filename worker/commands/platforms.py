@@ -26,8 +26,8 @@ _OPEN = (
     "",
     "(a number of yours on the platform)",
     "",
-    "(this user's clear password: siproster keeps no copy of it, and shows none)",
-    "(the URL that says what the call does once it is answered)",
+    "(this user's clear-text password; siproster has no copy of it)",
+    "(the URL of the call's instructions)",
 )
 """What stands in the place of a value that only its user knows."""
 

@@ -130,7 +130,7 @@ class OfJob:
 
     def __init__(self, session: Session, job: Job, roster: RosterRows, sample: int | None) -> None:
         self._session, self._job, self._roster = session, job, roster
-        self._hosts = {key: realm.host for key, realm in session.ledger.jobs.realms(job.id).items()}
+        self._hosts = session.ledger.jobs.hosts(job.id)
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
         self.rows = in_place(session.ledger, job)
         self._sample = _Sample(sample)
@@ -202,7 +202,9 @@ def prove(trial: Trial, tried: Tried, folder: Path) -> Proof:
     verifier = Verifier(trial.asking, Pace(trial.rate), trial.in_flight)
     header = [*OWN_COLUMNS, *tried.columns]
     began = time.monotonic()
-    with report.new_table(folder / VERIFY, header, "name a folder of yours with --results") as write:
+    with report.new_table(
+        folder / VERIFY, header, "choose a folder that you can write to with --results"
+    ) as write:
         sheet = Sheet(write, tried.host)
         interrupted = _go(verifier, sheet, tried)
     facts = _facts(trial, tried, sheet, verifier)
@@ -220,7 +222,7 @@ def place(text: str, transport: Transport) -> Place | None:
     number = int(found[3] or usual) if found else 0
     if found is None or not 0 < number < 65_536:
         raise UsageError(
-            f"--registrar {text}: it takes HOST:PORT", "for example 192.0.2.10:5060 or [2001:db8::10]:5060"
+            f"--registrar {text}: must be HOST:PORT", "for example 192.0.2.10:5060 or [2001:db8::10]:5060"
         )
     return Place(found[1] or found[2], number)
 

@@ -23,7 +23,7 @@ _HEADINGS = ("realm", "id", "state", "default", "credentials", "description")
 def realm() -> None:
     """List, show, create, change and delete realms.
 
-    A realm's full host name is part of every digest; only the service knows it.
+    A realm's full host name is part of every digest, and only the service knows it.
     """
 
 
@@ -52,21 +52,21 @@ def list_(as_json: bool, **given: Any) -> None:
 @json_option
 @settings_options
 def show(ref: str, as_json: bool, **given: Any) -> None:
-    """Show one realm: REF is its id, its host name or its short name."""
+    """Show one realm; REF is its id, host name or short name."""
     _tell(Session(given).api.realm(ref), as_json=as_json)
 
 
 @realm.command("create")
 @click.argument("name", metavar="NAME")
-@click.option("--description", metavar="TEXT", default="", help="Description, shown beside its name.")
+@click.option("--description", metavar="TEXT", default="", help="Description to show beside the name.")
 @click.option("--default", "default", is_flag=True,
-              help="Make it the account's default realm, for everything without a realm.")  # fmt: skip
-@click.option("--wait", metavar="SECONDS", type=Finite(min=0), default=120.0, show_default=True,
-              help="How long to wait until it is ACTIVE.")  # fmt: skip
+              help="Make it the account's default realm, used wherever no realm is given.")  # fmt: skip
+@click.option("--wait", metavar="SECONDS", type=Finite(min=0), default=120, show_default=True,
+              help="How long to wait for the realm to become ACTIVE.")  # fmt: skip
 @json_option
 @settings_options
 def create(name: str, description: str, default: bool, wait: float, as_json: bool, **given: Any) -> None:
-    """Create a realm and wait until it takes credentials.
+    """Create a realm and wait until it accepts credentials.
 
     NAME is its short name: 1 to 30 letters, digits and inner hyphens.
     """
@@ -78,15 +78,15 @@ def create(name: str, description: str, default: bool, wait: float, as_json: boo
 
 @realm.command("update")
 @click.argument("ref", metavar="REF")
-@click.option("--description", metavar="TEXT", help="Description, shown beside its name; '' removes it.")
+@click.option("--description", metavar="TEXT", help="Description to show beside the name; '' removes it.")
 @click.option("--default", "default", is_flag=True,
-              help="Make it the account's default realm in place of the present one.")  # fmt: skip
+              help="Make it the account's default realm, replacing the current one.")  # fmt: skip
 @json_option
 @settings_options
 def update(ref: str, description: str | None, default: bool, as_json: bool, **given: Any) -> None:
-    """Change a realm: REF is its id, its host name or its short name.
+    """Change a realm; REF is its id, host name or short name.
 
-    A new default realm receives everything that names no realm, from all who post to this account.
+    A new default realm receives every request that doesn't name a realm, from everyone who uses this account.
     """
     if description is None and not default:
         raise UsageError("nothing to change", "use --description TEXT, --default, or both")
@@ -101,14 +101,14 @@ def update(ref: str, description: str | None, default: bool, as_json: bool, **gi
 @json_option
 @settings_options
 def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
-    """Delete a realm that has no credentials and is not the default one. Asks first."""
+    """Delete a realm that has no credentials and is not the default. Asks first."""
     session = Session(given)
     one = session.api.realm(ref)
     where = f"account {session.endpoint.account} on {session.endpoint.host}"
     asked(f"Delete the realm {one.host} from {where}?", yes=yes)
     session.audit(one.host)
     deleted = session.api.delete_realm(one.id)
-    say(f"accepted: {one.host} is being deleted; see when it is gone with: siproster realm list")
+    say(f"accepted: {one.host} is being deleted; check with: siproster realm list")
     if as_json:
         tell_json({"deleted": _facts(deleted)})
 

@@ -101,7 +101,7 @@ class Removal:
                 self.ended_by = error
                 if error.unconfirmed:  # its deletion was sent
                     self._counts[FAILED] += 1
-                    text = f"whether it was deleted is not known: {error}"
+                    text = f"can't tell whether it was deleted: {error}"
                     yield _fact(composite, ref, FAILED, "unconfirmed", text)
                 return
             self._counts[fact["outcome"] or ""] += 1
@@ -129,7 +129,7 @@ class Removal:
         except AnswerLost as error:
             if self._api.read(self._family, held.realm, held.stored) is None:
                 return _fact(name, realm, DELETED, id_=id_)
-            return _fact(name, realm, FAILED, "answer_lost", f"{error}; it is still there", id_)
+            return _fact(name, realm, FAILED, "answer_lost", f"{error}; the user still exists", id_)
         except Refused as error:
             return _fact(name, realm, FAILED, error.code or "refused", error.text, id_)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +12,10 @@ from worker.commands.listing import asked, counted
 from worker.commands.screen import say, tell_json, tell_reading
 from worker.commands.session import Session
 from worker.importing.decide import Decide
-from worker.importing.deliver import stop_when_too_many_failed
 from worker.importing.look import RosterRows
 from worker.importing.owners import free_dead_holder, owner
 from worker.importing.plan import Draft, Pages, free, plan, start
+from worker.importing.stop_rules import stop_when_too_many_failed
 from worker.model import Action, Job, JobState
 from worker.roster import Roster
 
@@ -63,7 +62,7 @@ def run(
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
         if draft.makes_realm:
-            say(f"making realm {job.options.realm}; waiting until the service says ACTIVE, at most 120 s")
+            say(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
         start(session.ledger, job, draft, carries_out)
     except (Exception, KeyboardInterrupt):
         if session.ledger.jobs.state(job.id) is not JobState.PLANNING:
@@ -99,17 +98,17 @@ def finish(
     detach: bool,
     as_json: bool,
     then: Callable[[Job], int] = lambda job: 0,
-) -> None:
-    """Run a planned job to its end, and ``then`` do the rest; or leave it to the workers."""
+) -> int:
+    """Run a planned job to its end, and ``then`` do the rest; or leave it to the workers. The exit code."""
     stop_when_too_many_failed(session.ledger, session.ledger.jobs.get(job_id))
     if detach and session.ledger.jobs.state(job_id).active:
         watch.put_on_queue(session, job_id)
         say(f"queued; follow it with: siproster status {job_id} --follow")
         if as_json:
             tell_json({"job": job_id})
-        sys.exit(0)
+        return 0
     results = session.ledger.jobs.get(job_id).options.results
-    sys.exit(watch.run(session, job_id, results, as_json=as_json, then=then))
+    return watch.run(session, job_id, results, as_json=as_json, then=then)
 
 
 def tell_roster(opened: Roster) -> None:

@@ -18,25 +18,26 @@ from worker.sandbox import Options, main
 
 
 @click.command("sandbox")
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True,
+              help="Address to listen on.")  # fmt: skip
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8321, show_default=True,
-              help="0: any free one.")  # fmt: skip
+              help="Port to listen on; 0 chooses a free one.")  # fmt: skip
 @click.option("--sip-port", metavar="N", type=click.IntRange(0, 65535),
-              help="Run a SIP registrar there, UDP and TCP; 0: any free one  [none runs]")  # fmt: skip
-@click.option("--account", "accounts", metavar="ID", multiple=True, help="Account (repeatable)  [9900001]")
+              help="Also run a SIP registrar on this port; 0 chooses one.  [default: none]")  # fmt: skip
+@click.option("--account", "accounts", metavar="ID", multiple=True,
+              help="Account to serve (repeatable).  [default: 9900001]")  # fmt: skip
 @click.option("--realm", "realms", metavar="NAME", multiple=True,
-              help="Realm to begin with; the first is the default one (repeatable)  [office]")  # fmt: skip
+              help="Initial realm; the first is the default (repeatable).  [default: office]")  # fmt: skip
 @click.option("--knobs", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="JSON file of knobs, which set how it behaves.")  # fmt: skip
+              help="JSON file of knobs, which control how the sandbox behaves.")  # fmt: skip
 @click.option("--knob", metavar="NAME=JSON", multiple=True,
-              help="One knob, such as latency=0.2 (repeatable).")  # fmt: skip
+              help="A single knob, such as latency=0.2 (repeatable).")  # fmt: skip
 @click.option("--with-stdin", is_flag=True,
-              help="End when stdin ends, as when the process on its other end dies.")  # fmt: skip
+              help="Stop when stdin is closed, for example because the parent process died.")  # fmt: skip
 def sandbox(host: str, port: int, with_stdin: bool, **given: Any) -> None:
     """Run a local stand-in for the API, until Ctrl-C.
 
-    It keeps everything in memory and misbehaves on demand: its knobs, its log and its contents
-    are under /_sandbox/.
+    It keeps everything in memory and misbehaves on demand: its knobs, log and contents are under /_sandbox/.
     """
     if with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()

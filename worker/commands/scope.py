@@ -25,7 +25,7 @@ def scope_options(command: F) -> F:
     for option in (
         click.option("--realm", metavar="REF", default="", help="Realm: id, host name or short name."),
         click.option("--api", "family", type=click.Choice([one.value for one in Family]), show_default=True,
-                     default=Family.ACCOUNT.value, help="Family of endpoints to use."),
+                     default=Family.ACCOUNT.value, help="Endpoint family."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -67,8 +67,8 @@ class Scope:
         """
         if not composite.isprintable() or len(composite) > _LONGEST:
             raise UsageError(
-                f"{ascii(composite)[:_SHOWN]} can be no user's name",
-                "give it as `siproster credential list` does",
+                f"{ascii(composite)[:_SHOWN]} can't be a user name",
+                "write it as `siproster credential list` shows it",
             )
         realm = self._realm_of_one
         stored = self.api.find(self.family, realm, composite)
@@ -76,7 +76,7 @@ class Scope:
             where = f"realm {realm.host}" if realm else "the account"
             raise NotFound(f"{composite} is not on {where}", "list the users with: siproster credential list")
         if realm and stored.realm.casefold() not in self._known(realm):
-            raise NotFound(f"{composite} is not on realm {realm.host}, but on {stored.realm or '(not told)'}")
+            raise NotFound(f"{composite} is not on realm {realm.host}, but on {stored.realm or '(unknown)'}")
         return Held(stored, realm)
 
     @cached_property

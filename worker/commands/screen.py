@@ -50,9 +50,9 @@ _COLOURS = {
 
 _MEANINGS = {
     Status.CREATED: "new on the registrar",
-    Status.UPDATED: "set to the roster's password",
+    Status.UPDATED: "set to the roster's password or application",
     Status.UNCHANGED: "already there with this password",
-    Status.EXISTS: "exists with another password, application, realm or spelling; left alone",
+    Status.EXISTS: "exists with another password, application, realm or spelling; not changed",
     Status.INVALID: "not sent: the row itself is wrong",
     Status.FAILED: "refused by the service",
     Status.UNKNOWN: "sent, but the outcome could not be determined",
@@ -64,9 +64,9 @@ _UNDER = " " * 10
 
 _ACTIONS = {
     Action.CREATE: "new on the registrar",
-    Action.UPDATE: "exists with another password or application; will be set",
+    Action.UPDATE: "exists with another password or application; will be changed",
     Action.UNCHANGED: "already there with this password",
-    Action.EXISTS: "exists with another password, application, realm or spelling; left alone",
+    Action.EXISTS: "exists with another password, application, realm or spelling; not changed",
     Action.INVALID: "not sent: the row itself is wrong",
 }
 
@@ -91,15 +91,17 @@ def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say, *, ad
             tell(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _tell_codes(tally.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
     if tally.nameless:
-        tell(f"  leavers are not listed: {tally.nameless} {_rows(tally.nameless)} can't be read, and may "
-            "name any user on the registrar; correct the roster and try again", "yellow")  # fmt: skip
+        tell(f"  leavers are not listed: {tally.nameless} {_rows(tally.nameless)} can't be read and could "
+            "mean any user on the registrar; correct the roster and try again", "yellow")  # fmt: skip
     if tally.absent:
         users = "user is" if tally.absent == 1 else "users are"
-        tell(f"  {tally.absent:,} {users} on these realms but not in the roster; left alone", "yellow")
+        tell(f"  {tally.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
     for code, rows in sorted(tally.warnings.items()):
         lines = ", ".join(map(str, tally.warned_lines[code]))
         more = " …" if rows > len(tally.warned_lines[code]) else ""
         tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+    if tally.warnings:
+        tell(f"  what they mean: siproster explain {' '.join(sorted(tally.warnings))}")
 
 
 def _tell_codes(joined: Mapping[str, int], tell: Callable[..., None], *, advise: bool) -> None:
@@ -217,7 +219,7 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
     if summary["undo_state"] == "done":
         told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
-        console.print(Text(f"taken back since: {told} (undo.csv)", style="yellow"))
+        console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"), soft_wrap=True)
     for told in filter(None, (advice.of_stop(summary), advice.next_step(summary))):
@@ -225,6 +227,8 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     written = [path for path in summary["files"].values() if Path(path).exists()]
     for path in written:
         console.print(Text(f"  {path}"), soft_wrap=True)
+    if written and (example := advice.a_code(summary)):
+        console.print(Text(f"  what a code in them means: siproster explain {example}"), soft_wrap=True)
     if not written:
         say(f"write the result files with: siproster report {summary['job']}")
 

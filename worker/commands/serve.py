@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from contextlib import closing, suppress
 from typing import Any
@@ -35,14 +34,14 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 @click.command("worker")
 @click.option("--processes", metavar="N", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
-              help="Processes, each of which works on one chunk at a time  [one for each core]")  # fmt: skip
+              help="Processes; each works on one chunk at a time.  [default: one per core]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
-              help="Log level on stderr; no level shows secrets.")  # fmt: skip
+              help="Log level on stderr. No level shows secrets.")  # fmt: skip
 @settings_options
-def worker(processes: int, log_level: str, **given: Any) -> None:
+def worker(processes: int, log_level: str, **given: Any) -> int:
     """Run a Celery worker for one ledger and one account, until SIGTERM.
 
-    On SIGTERM or Ctrl-C it finishes the chunks that it has; nothing is lost if it dies.
+    On SIGTERM or Ctrl-C it finishes the chunks it is working on. Nothing is lost if it dies.
     """
     session = Session(given)
     level = "debug" if given["debug"] else log_level
@@ -55,16 +54,16 @@ def worker(processes: int, log_level: str, **given: Any) -> None:
     say(f"  account  {session.endpoint.account} at {session.endpoint.host}")
     say(f"  key      {session.seal.fingerprint}")
     narrator.stop()  # no thread survives the fork of the pool's processes
-    sys.exit(run_worker(make_app(session.posts), queue, processes, level))
+    return run_worker(make_app(session.posts), queue, processes, level)
 
 
 @click.command("scheduler")
-@click.option("--once", is_flag=True, help="Sweep once and return: for cron.")
+@click.option("--once", is_flag=True, help="Sweep once and exit, for use with cron.")
 @settings_options
 def scheduler(once: bool, **given: Any) -> None:
-    """Run the timer that puts lost chunks back on the queue, every few seconds.
+    """Run the scheduler, which requeues lost chunks and shreds expired passwords.
 
-    Any number of them may run, anywhere. It ends at once on SIGTERM or Ctrl-C.
+    You can run any number of schedulers, on any host. It stops at once on SIGTERM or Ctrl-C.
     """
     session = Session(given)
     log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)
@@ -72,7 +71,7 @@ def scheduler(once: bool, **given: Any) -> None:
     queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
     queue.check()
     if once:
-        say(f"{sweep_all(session.ledger, queue)} chunks put on the queue")
+        say(f"{sweep_all(session.ledger, queue)} chunks requeued")
         return
     say(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
     # A sweep may end anywhere: what it had not put on the queue, the next one does.
@@ -86,7 +85,7 @@ def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
     while True:
         try:
             if queued := sweep_all(ledger, queue):
-                log.info("%d chunks put on the queue", queued)
+                log.info("%d chunks requeued", queued)
             outage.back()
         except LedgerAway as away:
             outage.gone(away.message)
@@ -126,4 +125,4 @@ def _check_account(endpoint: Endpoint) -> None:
         try:
             api.check()
         except TryLater as later:
-            log.warning("%s; the worker starts all the same", later.message)
+            log.warning("%s; the worker starts anyway", later.message)

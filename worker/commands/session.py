@@ -35,17 +35,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 def settings_options(command: F) -> F:
     """The options that say whose account and which settings; every command with settings has them."""
     for option in (
-        click.option("--debug", is_flag=True, help="Log details to stderr; no secrets."),
-        click.option(
-            "--profile", metavar="NAME", default="", help="Use the table [profile.NAME] of siproster.toml."
-        ),
+        click.option("--debug", is_flag=True, help="Log details to stderr (never secrets)."),
+        click.option("--profile", metavar="NAME", default="", help="Use [profile.NAME] from siproster.toml."),
         click.option(
             "--config",
             metavar="FILE",
             type=click.Path(path_type=Path),
-            help="Settings file  [./siproster.toml]",
+            help="Settings file.  [default: ./siproster.toml]",
         ),
-        click.option("--account", metavar="ID", default="", help="Account  [BW_ACCOUNT_ID]"),
+        click.option("--account", metavar="ID", default="", help="Account.  [default: BW_ACCOUNT_ID]"),
     ):
         command = option(command)
     return command

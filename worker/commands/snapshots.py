@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,9 +36,10 @@ file_path = click.Path(path_type=Path)
 @json_option
 @settings_options
 def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -> None:
-    """Save what the account, or a realm, holds now to FILE, sealed.
+    """Save the users of the account, or of a realm, to FILE, sealed.
 
-    It contains the digests, so it opens only with the sealing key. `siproster diff FILE` shows what changed.
+    The file contains digests, so it can only be opened with the sealing key. `siproster diff FILE` shows what
+    has changed since.
     """
     session = Session(given)
     scope = Scope(session.api, Family(family), realm)
@@ -60,10 +60,10 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
 @csv_option
 @json_option
 @settings_options
-def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> None:
-    """Show what changed on the account since the snapshot FILE, or between it and a LATER one.
+def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> int:
+    """Show what changed on the account since snapshot FILE, or between FILE and LATER.
 
-    Exit code 0: nothing changed; 10: something did. No digest is shown.
+    Exit code 0: nothing changed; 10: something did. Digests are never shown.
     """
     one_form(as_csv=as_csv, as_json=as_json)
     session = Session(given)
@@ -74,9 +74,9 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
         after = difference.load("after", _later(session, earlier, later))
         counts: Counter[str] = Counter()
         tell(_told(difference, counts), _COLUMNS, _line, as_csv=as_csv, as_json=as_json)
-    said = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no difference"
+    said = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no differences"
     say(f"{said}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
-    sys.exit(10 if counts else 0)
+    return 10 if counts else 0
 
 
 def _later(session: Session, earlier: Snapshot, later: Path | None) -> Iterator[Stored]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,19 @@ from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import TryLater
 from worker.importing.owners import free_dead_holder, owner
-from worker.importing.packing import open_page
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.ledger import Progress
 from worker.model import Job
+from worker.states import Reason, Why
 
 _MEANINGS = {
-    REMOVED: "made by the job, and deleted",
-    RESTORED: "set back to the old password and application",
-    KEPT: "changed since, or not provably the job's; left alone",
-    FAILED: "could not be taken back; run undo again",
+    REMOVED: "created by the job, and now deleted",
+    RESTORED: "restored to the old password and application",
+    KEPT: "changed since, or not provably the job's; not changed",
+    FAILED: "could not be undone; run undo again",
 }
 
-_IN_FLIGHT = "what they change now would not be taken back"
+_IN_FLIGHT = "what they still change would not be undone"
 
 
 @click.command("undo")
@@ -40,12 +39,12 @@ _IN_FLIGHT = "what they change now would not be taken back"
     "--rate",
     metavar="N",
     type=rate_type,
-    help="Requests a second  [as the job had it]",
+    help="Requests per second.  [default: the job's]",
 )
 @click.option(
     "--include-unproven",
     is_flag=True,
-    help="Also take back users that nothing proves to be this job's (origin_unknown); safe only if nobody"
+    help="Also undo users that can't be proven to be this job's (origin_unknown). Only safe if nobody"
     " else has written to the account since the job began.",
 )
 @results_option
@@ -55,26 +54,26 @@ _IN_FLIGHT = "what they change now would not be taken back"
 def undo(
     job_id: str, rate: float | None, include_unproven: bool, results: str, yes: bool, as_json: bool,
     **given: Any,
-) -> None:  # fmt: skip
-    """Take back what JOB did, unless it was changed since.
+) -> int:  # fmt: skip
+    """Undo what JOB did, except for users who have been changed since.
 
-    Users it created are deleted; users it changed get their old password and application back. Users changed
-    by somebody else since are kept and listed, and so are users that no answer of the service proves to be
-    this job's work (origin_unknown). Asks first; run it again to continue after an interruption. Exit code 0:
-    everything was taken back; 10: some users were kept or failed.
+    Users that the job created are deleted; users that it changed get their old password and application back.
+    Users that somebody else has changed since, and users that no response proves to be this job's work
+    (origin_unknown), are kept and listed. Asks first. After an interruption, run it again to continue. Exit
+    code 0: everything was undone; 10: some users were kept or failed.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)
     session.station.check(job)
-    folder = Path(results).absolute() if results else report.folder_of(job)
+    folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
-    number = session.ledger.undoing.rows(job_id)
-    unproven = session.ledger.undoing.unproven(job_id) if include_unproven else 0
+    number = session.ledger.changes.rows(job_id)
+    unproven = session.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(session, job) and not unproven:
-        say(f"job {job_id} has already been undone; nothing is left to take back")
+        say(f"job {job_id} has already been undone; there is nothing left to undo")
         facts = _tell(session, job, folder, as_json=as_json)
-        sys.exit(_code(facts))
+        return _code(facts)
     _ask(session, job, number, include_unproven=include_unproven, yes=yes)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
@@ -82,7 +81,8 @@ def undo(
     session.ledger.jobs.take(job, owner())
     with freed_on_failure(session, job_id):
         session.audit(job_id)
-        session.ledger.jobs.close(job_id, "undone: `undo` takes back what it did, so it can't be resumed")
+        why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
+        session.ledger.jobs.close(job_id, why)
     try:
         interrupted = _run(session, job, number, rate, include_unproven=include_unproven)
         if not interrupted:
@@ -91,15 +91,15 @@ def undo(
         session.ledger.jobs.let_go(job_id)
         facts = _tell(session, job, folder, as_json=as_json)
     if interrupted:
-        say(f"interrupted; go on with: siproster undo {job_id}")
-        sys.exit(130)
+        say(f"interrupted; continue with: siproster undo {job_id}")
+        return 130
     if facts["unproven"] and not include_unproven:
         say(
             f"{facts['unproven']:,} of those kept may be the job's own (origin_unknown); if nobody else has",
             "yellow",
         )
         say(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
-    sys.exit(_code(facts))
+    return _code(facts)
 
 
 def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
@@ -108,10 +108,10 @@ def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes
     say(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
     if include_unproven:
-        say("  with users that no answer of the service proves to be its work: safe only if nobody", "yellow")
+        say("  including users that no response proves to be its work: only safe if nobody", "yellow")
         say("  else has written to the account since it began", "yellow")
     asked(
-        "Take that back? Users it created can no longer register; users it changed get their old password.",
+        "Undo it? Users it created can no longer register; users it changed get their old password back.",
         yes=yes,
     )
 
@@ -122,24 +122,24 @@ def _code(facts: dict[str, Any]) -> int:
 
 
 def _all_undone(session: Session, job: Job) -> bool:
-    """Whether an earlier undoing came to its end, and nothing of it failed."""
-    return job.undone is not None and not session.ledger.undoing.counts(job.id).get(FAILED)
+    """Return whether an earlier undo came to its end, and nothing of it failed."""
+    return job.undone is not None and not session.ledger.undone.counts(job.id).get(FAILED)
 
 
 def _run(session: Session, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
     """Undo what is left; whether somebody ended it early."""
     options = replace(job.options, rate=rate or job.options.rate)
     screen = ProgressScreen()
-    done = sum(session.ledger.undoing.counts(job.id).values())
+    done = sum(session.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
         session.station.stopping = interrupt
-        undoing = Undo(
+        work = Undo(
             session.ledger, session.seal, session.station.api(options), job,
             permit=Hold(session.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
             include_unproven=include_unproven,
         )  # fmt: skip
         try:
-            for rows in undoing.run():
+            for rows in work.run():
                 done += rows
                 screen.show(Progress(max(number, done), done, 0))
         except TryLater:
@@ -150,11 +150,11 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
 
 def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
     """Write what became of each row, and say it in numbers."""
-    path = report.write_undone(session.ledger, lambda *page: open_page(session.seal, *page), job, folder)
-    counts = session.ledger.undoing.counts(job.id)
+    path = report.write_undone(session.ledger, session.seal, job, folder)
+    counts = session.ledger.undone.counts(job.id)
     facts = {
         "job": job.id, "account": job.account, "counts": counts,
-        "unproven": session.ledger.undoing.unproven(job.id), "files": {"undo": str(path)},
+        "unproven": session.ledger.undone.unproven(job.id), "files": {"undo": str(path)},
     }  # fmt: skip
     if as_json:
         tell_json(facts)
@@ -168,11 +168,11 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
 def _tell_others(session: Session, job: Job) -> None:
     """What else belongs to it, and is not undone with it."""
     for child in session.ledger.jobs.children(job.id):
-        if session.ledger.undoing.rows(child):
+        if session.ledger.changes.rows(child):
             say(f"  job {child} ran some of its rows again; undo that one first:", "yellow")
             say(f"    siproster undo {child}", "yellow")
     if job.options.create_realm:
         say(
-            f"  realm {job.options.realm} stays; delete it with: siproster realm delete {job.options.realm}",
+            f"  realm {job.options.realm} is kept; to delete it: siproster realm delete {job.options.realm}",
             "yellow",
         )

@@ -24,7 +24,7 @@ _LOOKS = {
     Verdict.REGISTERS: ("green", "can register with this password"),
     Verdict.WRONG_PASSWORD: ("red", "the registrar refuses this password"),
     Verdict.REFUSED: ("red", "the registrar refuses this user"),
-    Verdict.NO_ANSWER: ("yellow", "nobody answered"),
+    Verdict.NO_ANSWER: ("yellow", "no answer"),
     Verdict.CANNOT_TELL: ("magenta", "nothing was proven about this password"),
     INVALID: ("red", "not tried: the row itself is wrong"),
 }
@@ -138,7 +138,7 @@ def _reasons(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {verdict}: {reason['error']} ({_rows(reason['rows'])})"
         others = facts["counts"][verdict] - sum(reason["rows"] for reason in reasons)
         if others:
-            yield f"  {verdict}: other reasons, which bw__error tells ({_rows(others)})"
+            yield f"  {verdict}: other reasons: see bw__error ({_rows(others)})"
 
 
 def _rows(number: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -56,47 +55,52 @@ _ASKING = (
         "roster_",
         metavar="FILE",
         default="",
-        help="With JOB: its roster, for the passwords.",
+        help="The roster of JOB, for the passwords.",
     ),
     click.option(
-        "--registrar", metavar="HOST:PORT", default="", help="Where to ask  [what DNS says of each realm]"
+        "--registrar",
+        metavar="HOST:PORT",
+        default="",
+        help="Registrar to ask.  [default: from DNS, per realm]",
     ),
-    click.option("--resolver", metavar="ADDRESS", default="", help="DNS server to ask  [the system's]"),
+    click.option(
+        "--resolver", metavar="ADDRESS", default="", help="DNS server to ask.  [default: the system's]"
+    ),
     click.option(
         "--dns-wait",
         metavar="SECONDS",
         type=Finite(min=0, max=3600),
         default=DNS_WAIT,
         show_default=True,
-        help="How long a realm's name may take to exist.",
+        help="How long to wait for a realm's name to appear in DNS.",
     ),
     click.option(
         "--transport",
         type=click.Choice([one.value for one in Transport]),
         default=Transport.UDP.value,
         show_default=True,
-        help="How REGISTER travels.",
+        help="Transport for REGISTER.",
     ),
     click.option(
         "--auth-name",
         type=click.Choice([one.value for one in AuthName]),
         default=AuthName.USER.value,
         show_default=True,
-        help="User name in the digest: user proves Hash1, user@realm proves Hash1b.",
+        help="User name in the digest: user tests Hash1, user@realm tests Hash1b.",
     ),
     click.option(
         "--with-contact",
         is_flag=True,
-        help="Register as a phone does, for a moment, and take that binding away again.",
+        help="Register briefly, as a phone does, and remove that binding again.",
     ),
-    click.option("--sample", metavar="N", type=count_type, help="Only N rows, chosen at random."),
+    click.option("--sample", metavar="N", type=count_type, help="Try only N rows, chosen at random."),
     click.option(
         "--rate",
         metavar="N",
         type=rate_type,
         default=GENTLE_RATE,
         show_default=True,
-        help="Rows a second, each of two REGISTERs.",
+        help="Rows per second; each takes two REGISTER requests.",
     ),
     click.option(
         "--concurrency",
@@ -104,13 +108,13 @@ _ASKING = (
         type=click.IntRange(1, 256),
         default=GENTLE_FLIGHT,
         show_default=True,
-        help="Rows at once.",
+        help="Rows to try at once.",
     ),
     click.option(
         "--results",
         metavar="DIR",
         default="",
-        help="Where verify.csv goes  [./siproster-verify-TIME/]",
+        help="Folder for verify.csv.  [default: a new one, or JOB's]",
     ),
 )
 
@@ -118,7 +122,7 @@ _OF_THE_RUN = frozenset({
     "source", "roster_", "registrar", "resolver", "dns_wait", "transport", "auth_name", "with_contact",
     "sample", "rate", "concurrency", "results", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
-"""Options that mean something with a job, too; how its roster is read is the job's own."""
+"""Options that mean something with a job, too; the job determines how its roster is read."""
 
 
 def _asking_options(command: Any) -> Any:
@@ -134,26 +138,27 @@ def _asking_options(command: Any) -> Any:
 @json_option
 @settings_options
 @click.pass_context
-def verify(ctx: click.Context, /, source: str, **given: Any) -> None:
-    """Register with each password over SIP and say who can.
+def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
+    """Check over SIP which users can register, using each row's password.
 
-    It asks without a Contact, so no phone is disturbed, and tells which phones are registered now. The first
-    row is also tried with a wrong password: a registrar that takes any proves nothing. With JOB, the rows
-    that are in place are tried; their passwords are out of the ledger by then, so it needs --roster.
+    Sends REGISTER without a Contact, so no phone is disturbed, and reports which phones are registered now.
+    The first row is also tried with a wrong password, because a registrar that accepts any password proves
+    nothing. With JOB, the rows that are in place are tried; the ledger no longer has their passwords, so
+    --roster is required.
 
-    Exit code 0: all can register; 10: some can't; 5: nothing could be found out.
+    Exit code 0: all users can register; 10: some can't; 5: the registrar's answers prove nothing.
     """
     session = Session(given)
     trial = Trial(asking_of(given), given["registrar"], given["rate"], given["concurrency"])
     if _JOB(source) and not Path(source).exists():
-        refuse_said(ctx, _OF_THE_RUN, "with a job", "how its roster is read is the job's own")
+        refuse_said(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
         proof = _of_job(session, trial, source, given)
     elif given["roster_"]:
-        raise UsageError("--roster goes with a JOB", f"{source} is taken for a roster itself")
+        raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     else:
         proof = _of_roster(ctx, session, trial, source, given)
     tell_json(proof.facts) if given["as_json"] else tell(proof.facts)
-    sys.exit(proof.code)
+    return proof.code
 
 
 def _of_roster(
@@ -173,7 +178,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
     """The rows that the job put in place, or found there; what came of it is kept with the job."""
     job = session.ledger.jobs.get(job_id)
     session.station.check(job)
-    if job.undone or session.ledger.undoing.begun(job_id):
+    if job.undone or session.ledger.undone.begun(job_id):
         raise Conflict(
             f"job {job_id} was undone, at least in part, so its passwords are not tried",
             f"what was undone: siproster status {job_id}; to try a roster: siproster verify FILE",
@@ -181,10 +186,10 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
     with roster_of(given["roster_"], job) as again:
         if again is None:
             raise UsageError(
-                f"job {job_id} keeps no password of a row that is in place",
+                f"job {job_id} doesn't keep the passwords of rows that are in place",
                 f"give its roster: siproster verify {job_id} --roster FILE",
             )
-        folder = Path(given["results"]).absolute() if given["results"] else report.folder_of(job)
+        folder = report.folder_of(job, given["results"])
         outputs.refuse_overwriting(session, folder, (VERIFY,), job.source, given["roster_"])
         proof = prove(trial, OfJob(session, job, again, given["sample"]), folder)
     session.ledger.jobs.set_verified(job_id, proof.facts)

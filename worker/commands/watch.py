@@ -9,8 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker import report
 from worker.commands import advice
@@ -19,14 +18,16 @@ from worker.commands.screen import ProgressScreen, say, tell_summary
 from worker.commands.session import Session
 from worker.commands.waiting import narrator
 from worker.errors import LedgerAway, SiprosterError, TryLater
-from worker.importing.packing import open_page
 from worker.importing.station import Posts
 from worker.importing.sweep import SWEEPER, sweep
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, JobState, Status, WaitKind
 from worker.seal import Seal
-from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
+from worker.states import Reason, Why
 from worker.waits import HERE
+
+if TYPE_CHECKING:  # Celery takes a third of a second to load, and `plan`, `status` and `jobs` do without
+    from worker.tasks import CeleryQueue
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at the ledger."""
@@ -40,23 +41,23 @@ _LOOK_AT_WAITS_EVERY = 0.5
 _ASK_FOR_WORKERS_EVERY = 3.0
 """Seconds between two questions to the broker who is there."""
 
-_STOPPED = {
-    "authentication_refused": 2, "account_not_found": 3, "not_allowed": 4, "max_failed": 11, "not_after": 11,
-}  # fmt: skip
-_PAUSED = {"throttled": 7, "interrupted": 130}
-"""The first word of ``why`` to the exit code; else 5."""
-
 
 class Interrupted(Exception):
     """The user asked the command to end."""
 
 
 def broker_queue(session: Session) -> CeleryQueue:
-    """The queue of the broker; Unavailable when it does not answer."""
-    queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
+    """Return the queue of the broker. Raises Unavailable when it does not answer."""
+    queue = _queue(session, session.posts)
     with HERE.entered(WaitKind.BROKER, "no answer yet"):
         queue.check()
     return queue
+
+
+def _queue(session: Session, posts: Posts) -> CeleryQueue:
+    from worker.tasks import CeleryQueue, make_app
+
+    return CeleryQueue(make_app(posts), session.ledger.identity)
 
 
 def put_on_queue(session: Session, job_id: str) -> None:
@@ -108,22 +109,17 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
 
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
     """The result files; their folder is ``results`` or the job's own."""
-    folder = Path(results).absolute() if results else report.folder_of(job)
-    return report.write(ledger, lambda *page: open_page(seal, *page), job, folder)
+    folder = report.folder_of(job, results)
+    return report.write(ledger, seal, job, folder)
 
 
 def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
     """Return how the job ended, as an exit code. A plan that waits to be carried out ends as `plan` did."""
-    reason = job.why.partition(":")[0]
     if job.state is JobState.DONE:
         return 10 if summary["not_in_place"] else 0
     if job.state is JobState.PLANNING and job.saved:
         return 10 if summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0) else 0
-    if job.state is JobState.STOPPED:
-        return _STOPPED.get(reason, 1)
-    if job.state is JobState.CANCELLED:
-        return 10
-    return _PAUSED.get(reason, 5)
+    return job.why.reason.exit_code if job.why else Reason.UNAVAILABLE.exit_code  # it is not over yet
 
 
 @contextmanager
@@ -154,30 +150,32 @@ def _run_with_workers(session: Session, job_id: str, interrupt: threading.Event)
 
 
 def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> None:
+    from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
+
     station = session.station
     job = session.ledger.jobs.get(job_id)
     app = make_app(session.posts, station)
     name = queue_name(session.ledger.identity, job.host, job.account)
-    why = "interrupted: the command that ran it was ended"
+    why = Why(Reason.INTERRUPTED, "the command that ran it was ended")
     try:
         with embedded_worker(app, name):
             try:
-                why = _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt)
+                why = _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt) or why
             finally:
                 station.stopping.set()  # what is in flight ends, nothing new starts
     finally:
         _leave(session, job_id, why)
 
 
-def _leave(session: Session, job_id: str, why: str) -> None:
+def _leave(session: Session, job_id: str, why: Why) -> None:
     """Nobody works on the job any more: others may write to the account, and it can be resumed."""
     if session.ledger.jobs.state(job_id).active:
         session.ledger.jobs.pause(job_id, why)
         session.ledger.jobs.let_go(job_id)
 
 
-def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> str:
-    """Show progress and sweep until the job is over (returns "") or its patience ends (returns why).
+def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:
+    """Show progress and sweep until the job is over (returns None) or its patience ends (returns why).
 
     Raises Interrupted when asked to end, and LedgerAway where the ledger stays away longer than patience.
     """
@@ -193,7 +191,7 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
                     if jobs.state(job_id) is JobState.DONE:
                         narrator.end()
                     screen.show(chunks.progress(job_id))
-                    return ""
+                    return None
                 with waits.trying(WaitKind.BROKER, TryLater):
                     if sweeps.beat(_SWEEP_EVERY):
                         sweep(session.ledger, queue, job_id)
@@ -216,7 +214,7 @@ def waits_of(session: Session, job: Job) -> JobWaits:
     if broker := session.settings.broker:
         # Of the broker alone: whoever looks on needs neither the key nor the service's credentials.
         posts = Posts(broker, "", (), Endpoint(job.host, job.account))
-        queue = CeleryQueue(make_app(posts), session.ledger.identity)
+        queue = _queue(session, posts)
         workers = _workers_of(session, queue, job)
     return JobWaits(session.ledger, job, Patience(math.inf), workers)
 
@@ -241,16 +239,16 @@ class _Rhythm:
 
 def _tell_interrupted(session: Session, job_id: str) -> int:
     if not session.settings.broker:
-        say("interrupted; what was in flight has ended, nothing is lost")
-        say(f"  go on with: siproster resume {job_id}")
+        say("interrupted; requests in flight have finished, and nothing is lost")
+        say(f"  continue with: siproster resume {job_id}")
         return 130
     if _nobody_works(session, job_id):
         say(
-            f"no longer watching; job {job_id} waits for a worker: start one with `siproster worker`",
+            f"no longer watching; job {job_id} is waiting for a worker: start one with `siproster worker`",
             "yellow",
         )
     else:
-        say(f"no longer watching; the workers go on with job {job_id}")
+        say(f"no longer watching; the workers continue job {job_id}")
     say(f"  follow it:  siproster status {job_id} --follow")
     say(f"  cancel it:  siproster cancel {job_id}")
     return 130
@@ -260,7 +258,7 @@ def _nobody_works(session: Session, job_id: str) -> bool:
     """Whether the broker says that no worker is there; where it says nothing, nothing is known."""
     try:
         job = session.ledger.jobs.get(job_id)
-        queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
+        queue = _queue(session, session.posts)
         return not queue.workers(job.host, job.account)
     except SiprosterError:
         return False

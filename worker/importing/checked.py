@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from worker.importing.packing import NO_REALM
 from worker.importing.prehashed import held_against, named
 from worker.importing.realms import JobRealms
-from worker.model import Family, Problem, Row
+from worker.model import NO_REALM, Family, Problem, Row
 from worker.roster import HIDDEN, Seen, never_sent
 
 PAGE = 1000

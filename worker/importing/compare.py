@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from worker.digest import digests
-from worker.importing.packing import ChunkRow
-from worker.model import Credential, Stored
+from worker.failpoints import hit
+from worker.model import Credential, Row, Stored
 
 CASE, REALM, DIGEST, APPLICATION = "case_differs", "realm_differs", "digest_differs", "application_differs"
+
+NOT_SET, NOT_TAKEN = "application_not_set", "not_taken"
+"""The password was updated and the application was not; an update was confirmed and doesn't show."""
 
 ORIGIN_UNKNOWN = "origin_unknown"
 """Beside what else is told of a row: no answer proves that its credential is this job's work."""
@@ -15,11 +20,22 @@ SETTABLE = frozenset({DIGEST, APPLICATION})
 """What a PUT can put right. Nobody is moved to another realm, and a name's spelling can't change (23004)."""
 
 
-def wanted(row: ChunkRow, host: str) -> Credential:
+def wanted(row: Row, host: str) -> Credential:
     """What a row asks for, on the realm of this host name."""
     own = (row.hash1, row.hash1b)
     hash1, hash1b = digests(row.composite, host, row.password) if row.password else own
     return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
+
+
+def fill_digests(rows: Iterable[Row]) -> None:
+    """Set ``hash1`` and ``hash1b`` of every row with a password that hasn't got them; others bring their own.
+
+    Raises ValueError where a name or password is not valid Unicode.
+    """
+    for row in rows:
+        hit("row", row.user)
+        if row.password and not row.hash1:
+            row.hash1, row.hash1b = digests(row.composite, row.host, row.password)
 
 
 def differences(credential: Credential, stored: Stored) -> tuple[str, ...]:
@@ -31,7 +47,7 @@ def differences(credential: Credential, stored: Stored) -> tuple[str, ...]:
     found = []
     if stored.composite != credential.composite:
         found.append(CASE)
-    if stored.realm and stored.realm.casefold() != credential.realm.casefold():
+    if stored.realm and stored.realm.casefold() != credential.host.casefold():
         found.append(REALM)
     if not found and (stored.hash1, stored.hash1b) != (credential.hash1, credential.hash1b):
         found.append(DIGEST)

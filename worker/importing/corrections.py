@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.errors import UsageError
-from worker.importing.packing import PageRow, open_page
 from worker.importing.retry import EarlierRows, lost_zeros
-from worker.model import Status
+from worker.ledger.codec import open_page
+from worker.model import Row, Status
 from worker.roster import fields_of
 
 _SHOWN = 5
@@ -24,7 +24,7 @@ class _Found:
 
     damaged: list[str] = field(default_factory=list)
     misplaced: dict[str, list[str]] = field(default_factory=dict)
-    """By the field whose ``bw__`` column was changed."""
+    """Rows by the field whose ``bw__`` column was changed."""
     unused: list[int] = field(default_factory=list)
     known: set[int] = field(default_factory=set)
 
@@ -49,20 +49,20 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
         if not earlier.zeros_may_go:
             found.damaged += _damaged(row.line, cells, said, own["username"])
         for name, written in zip(_OWN, (row.user, row.domain, host), strict=True):
-            if change := _misplaced(_OWN[name], written, said, cells, own[name]):
-                found.misplaced.setdefault(name, []).append(f"bw__row {row.line}: {change}")
+            if _is_misplaced(_OWN[name], written, said, cells, own[name]):
+                found.misplaced.setdefault(name, []).append(str(row.line))
     _refuse(path, earlier, found, own)
     return found.unused
 
 
-def _rows(earlier: EarlierRows) -> Iterator[tuple[PageRow, str, bool]]:
+def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
     """Every row of the job, with the realm as its results have it, and whether it is in place."""
     ledger, job = earlier.ledger, earlier.parent.id
-    hosts = {key: realm.host for key, realm in ledger.jobs.realms(job).items()}
+    hosts = ledger.jobs.hosts(job)
     for page in ledger.rows.pages(job):
         for row in open_page(earlier.seal, job, page.seq, page.sealed):
             outcome = page.outcomes.get(row.line)
-            host = hosts.get(row.realm, "") if isinstance(row.realm, int) else row.realm
+            host = hosts.get(row.realm_key, row.realm)
             yield row, host, (outcome.status if outcome else Status.UNPROCESSED).in_place
 
 
@@ -70,36 +70,36 @@ def _damaged(
     line: int, cells: Mapping[str, str], said: Mapping[str, str], columns: Sequence[str]
 ) -> list[str]:
     return [
-        f"bw__row {line}: {cells[column]!r} came back as {said[column]!r}"
+        f"bw__row {line}, column {column!r}"
         for column in columns
         if column in said and lost_zeros(cells[column], said[column])
     ]
 
 
-def _misplaced(
+def _is_misplaced(
     ours: str, written: str, said: Mapping[str, str], cells: Mapping[str, str], columns: Sequence[str]
-) -> str:
-    """Return what was changed in a column of ours; empty where the roster's own column has it, too.
+) -> bool:
+    """Return whether a column of ours was changed, and the roster's own one wasn't.
 
     What a spreadsheet does to the look of a number is no correction.
     """
     after = next((value for name, value in said.items() if name.casefold() == ours), written)
     if after.strip().lstrip("0") == written.strip().lstrip("0"):
-        return ""
-    if any(said.get(column, cells[column]) != cells[column] for column in columns):
-        return ""
-    return f"{written!r} was changed to {after!r}"
+        return False
+    return all(said.get(column, cells[column]) == cells[column] for column in columns)
 
 
 def _refuse(path: str, earlier: EarlierRows, found: _Found, own: Mapping[str, Sequence[str]]) -> None:
+    """Raise UsageError with rows and columns; a cell may be a password where somebody shifted the columns."""
     if found.damaged:
         raise UsageError(
             f"{path}: a spreadsheet took leading zeros off user names; {_few(found.damaged)}",
             "format the column as text and correct it again; if the names are meant: --allow-lost-zeros",
         )
-    for name, changes in found.misplaced.items():
+    for name, rows in found.misplaced.items():
         raise UsageError(
-            f"{path}: {_OWN[name]} has no effect; {_few(changes)}", _where_instead(name, own[name], own)
+            f"{path}: {_OWN[name]} was changed, which has no effect; bw__row {_few(rows)}",
+            _where_instead(name, own[name], own),
         )
     if strange := sorted(earlier.corrections.keys() - found.known):
         raise UsageError(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from worker.importing.checked import Checked
 from worker.importing.compare import SETTABLE, differences, explained, wanted
 from worker.importing.look import Look
-from worker.importing.packing import chunk_row
 from worker.importing.realms import JobRealms
 from worker.model import Action, OnExisting, Options, Outcome, Row, Status, Stored
 
@@ -61,7 +60,7 @@ class Decision:
             return _refused(checked, host)
         if stored is None:
             return Planned(row, realm, host, Action.CREATE)
-        differs = differences(wanted(chunk_row(row, realm), host), stored)
+        differs = differences(wanted(row, host), stored)
         if not differs:
             done = Outcome(row.line, Status.UNCHANGED, stored.id)
             return Planned(row, realm, host, Action.UNCHANGED, stored, outcome=done)

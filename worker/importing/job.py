@@ -31,7 +31,7 @@ def new_job(endpoint: Endpoint, options: Options, roster: RosterFacts, key: str,
     """A job in state ``planning``; ``key``: the fingerprint of the sealing key."""
     created = utc_now()
     return Job(
-        id=job_id(created.strftime("%Y%m%d-%H%M%S"), roster.name), state=JobState.PLANNING, why="",
+        id=job_id(created.strftime("%Y%m%d-%H%M%S"), roster.name), state=JobState.PLANNING, why=None,
         host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
         options=options, operator=operator(), machine=platform.node(), version=__version__, key=key,
         roster=roster.name, source=roster.source, sha256=roster.sha256, columns=tuple(roster.columns),

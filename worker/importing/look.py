@@ -15,9 +15,8 @@ from typing import Protocol
 from worker.errors import NotFound, Refused
 from worker.importing.checked import Checked
 from worker.importing.inventory import Inventory
-from worker.importing.packing import NO_REALM
 from worker.importing.realms import JobRealms
-from worker.model import Family, Options, Realm, Row, Stored
+from worker.model import NO_REALM, Family, Options, Realm, Row, Stored
 
 _PAGE = 500
 """Entries of one page of a list (docs/bandwidth-api.md#lists)."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from worker.importing.checked import Checked
 from worker.importing.look import RosterRows
-from worker.importing.packing import NO_REALM, PageRow, open_page
 from worker.ledger import Ledger
+from worker.ledger.codec import open_page
 from worker.model import Job, Problem, Row
 from worker.seal import Seal
 
@@ -37,8 +37,8 @@ def _of_line(rows: Iterator[Row], line: int) -> Row | None:
     return next((row for row in rows if row.line >= line), None)
 
 
-def _matched(kept: PageRow, row: Row | None) -> Checked:
-    key = kept.realm if isinstance(kept.realm, int) else NO_REALM
+def _matched(kept: Row, row: Row | None) -> Checked:
+    key = kept.realm_key
     if row and (row.line, row.user, row.domain) == (kept.line, kept.user, kept.domain):
         if not kept.corrected:
             return Checked(row, key)
@@ -47,5 +47,4 @@ def _matched(kept: PageRow, row: Row | None) -> Checked:
         other = "name"
     text = f"the job has another {other} here than the roster, since the row was corrected; {_HINT}"
     wrong = (Problem("corrected", text),)
-    cells = tuple(kept.cells)
-    return Checked(Row(kept.line, kept.user, kept.domain, "", kept.application, "", cells, wrong), key)
+    return Checked(Row(kept.line, kept.user, kept.domain, "", kept.application, "", kept.cells, wrong), key)

@@ -15,12 +15,14 @@ from worker.failpoints import hit
 from worker.importing.checked import check
 from worker.importing.decide import Decide, Decision, Planned
 from worker.importing.look import Look, RosterRows, StoredSource, Watch, unwatched
-from worker.importing.packing import NO_REALM, ChunkRow, chunk_row, page_row, seal_chunk, seal_page
 from worker.importing.realms import JobRealms, RealmSource
+from worker.importing.stop_rules import retention
 from worker.importing.tally import Tally
 from worker.ledger import Ledger
-from worker.model import Action, Family, Job, JobState, OnExisting, Options, Stored
+from worker.ledger.codec import seal_chunk, seal_page
+from worker.model import NO_REALM, Action, Family, Job, JobState, OnExisting, Row, Stored
 from worker.seal import Seal
+from worker.states import Reason, Why
 
 _BUFFERED = 50_000
 """Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
@@ -97,7 +99,7 @@ def plan(
             ledger.jobs.set_absent(job.id, tally.absent)
     ledger.jobs.has_read(job.id, tally.rows, tally.warnings, *count())
     if saved:
-        ledger.jobs.save(job.id, kept_for(job.options))
+        ledger.jobs.save(job.id, retention(job.options))
     return Draft(tally, realms)
 
 
@@ -109,11 +111,8 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
     if job.options.on_existing is OnExisting.FAIL and draft.tally.actions[Action.EXISTS]:
         others = draft.tally.actions[Action.EXISTS]
         users = "1 user is" if others == 1 else f"{others} users are"
-        why = (
-            f"exists: {users} there with another password or application, so nothing was sent"
-            " (--on-existing fail)"
-        )
-        ledger.jobs.stop(job.id, JobState.CANCELLED, why)
+        text = f"{users} there with another password or application, so nothing was sent (--on-existing fail)"
+        ledger.jobs.stop(job.id, Why(Reason.EXISTS, text))
     if ledger.jobs.state(job.id) is JobState.PLANNING:
         if draft.makes_realm:
             draft.realms.create_missing()
@@ -133,10 +132,10 @@ class Entry:
         self._job = job.id
         self._by_realm = job.options.api is Family.REALM
         self._size = job.options.chunk_size
-        self._kept_for = kept_for(job.options)
+        self._kept_for = retention(job.options)
         self._pages = itertools.count()
         self._chunks = itertools.count()
-        self._unfinished: dict[int, list[ChunkRow]] = {}
+        self._unfinished: dict[int, list[Row]] = {}
         self._waiting = 0
 
     def write(self, pages: Iterable[Sequence[Planned]]) -> Tally:
@@ -158,14 +157,14 @@ class Entry:
         seq = next(self._pages)
         if seq % _SIGN_OF_LIFE == 0:
             self._ledger.jobs.keep(self._job)
-        sealed = seal_page(self._seal, self._job, seq, [page_row(one.row, one.realm) for one in page])
+        sealed = seal_page(self._seal, self._job, seq, [_placed(one) for one in page])
         self._ledger.rows.add_page(self._job, seq, page[0].row.line, page[-1].row.line, sealed)
 
     def _put(self, planned: Planned) -> None:
         # One request of the realm family goes to one realm, so its chunks do too.
         shelf = planned.realm if self._by_realm else NO_REALM
         rows = self._unfinished.setdefault(shelf, [])
-        rows.append(chunk_row(planned.row, planned.realm, planned.stored))
+        rows.append(_placed(planned, planned.stored))
         self._waiting += 1
         if len(rows) >= self._size:
             self._write_chunk(shelf)
@@ -185,7 +184,7 @@ class Entry:
             return
         seq = next(self._chunks)
         left = [
-            chunk_row(one.row, one.realm, one.stored if self._saved else None)
+            _placed(one, one.stored if self._saved else None)
             for one in settled
             if self._saved or (one.outcome and not one.outcome.status.in_place)
         ]
@@ -194,6 +193,6 @@ class Entry:
         self._ledger.chunks.add_settled(self._job, seq, outcomes, sealed, self._kept_for)
 
 
-def kept_for(options: Options) -> float:
-    """Seconds that the passwords of rows that are not in place stay sealed."""
-    return options.keep_days * 86_400
+def _placed(planned: Planned, stored: Stored | None = None) -> Row:
+    planned.row.realm_key, planned.row.stored = planned.realm, stored
+    return planned.row

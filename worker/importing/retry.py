@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from worker.errors import NotFound, UsageError
 from worker.importing.look import RosterRows
-from worker.importing.packing import NO_REALM, ChunkRow, PageRow, chunk_row, open_chunk, open_page
 from worker.ledger import Ledger
+from worker.ledger.codec import open_chunk, open_page
 from worker.model import Job, Options, Problem, Row
 from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_again
 from worker.seal import Seal
@@ -79,11 +79,11 @@ class EarlierRows:
         """The rows of this roster that are in place, since the parent or a job before it."""
         job: Job | None = self.parent
         while job:
-            hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(job.id).items()}
+            hosts = self.ledger.jobs.hosts(job.id)
             for page in self.ledger.rows.pages(job.id):
                 for row in open_page(self.seal, job.id, page.seq, page.sealed):
                     if page.outcome(row.line).status.in_place:
-                        realm = hosts.get(row.realm, "") if isinstance(row.realm, int) else row.realm
+                        realm = hosts.get(row.realm_key, row.realm)
                         yield Row(row.line, row.user, row.domain, realm, row.application, "")
             job = self._before(job)
 
@@ -136,7 +136,7 @@ class EarlierRows:
                     self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
 
-    def _record(self, row: PageRow, passwords: _Passwords) -> Mapping[str, str]:
+    def _record(self, row: Row, passwords: _Passwords) -> Mapping[str, str]:
         said = self.corrections.get(row.line, {})
         kept = passwords.of(row)
         if kept is None and not said.get(PASSWORD):
@@ -150,7 +150,7 @@ class EarlierRows:
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
             if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
-                text = f"{column}: {cell} came back as {said[column]}; format the column as text"
+                text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
         if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
             return {**cells, **said}
@@ -167,10 +167,10 @@ class _Passwords:
         self._seal = seal
         self._job = job
         self._ahead = ledger.chunks.kept(job)[::-1]
-        self._open: dict[int, ChunkRow] = {}
+        self._open: dict[int, Row] = {}
         self._roster = roster.rows() if roster else iter(())
 
-    def of(self, row: PageRow) -> ChunkRow | None:
+    def of(self, row: Row) -> Row | None:
         """The row with its password, or its digests; None when it is not kept, and no roster has it."""
         while self._ahead and self._ahead[-1].first_line <= row.line:
             self._load(self._ahead.pop().seq)
@@ -178,13 +178,14 @@ class _Passwords:
             return self._open.pop(row.line)
         return self._from_roster(row)
 
-    def _from_roster(self, row: PageRow) -> ChunkRow | None:
+    def _from_roster(self, row: Row) -> Row | None:
         for again in self._roster:
             if again.line < row.line:
                 continue
             name = (row.line, row.user, row.domain)
             if name in ((one.line, one.user, one.domain) for one in (again, never_sent(again))):
-                return chunk_row(again, NO_REALM)
+                # The row's own digests count only where it has no password.
+                return replace(again, hash1="", hash1b="") if again.password else again
             raise UsageError(
                 f"line {row.line} of the roster is {again.composite}, and the job had {row.user} there",
                 "its name was corrected for that job: give its password with --corrections, too",

@@ -9,10 +9,10 @@ from worker.errors import UsageError
 from worker.importing.checked import Checked
 from worker.importing.compare import same
 from worker.importing.decide import Decide, Planned
-from worker.importing.packing import ChunkRow, PageRow, open_chunk, open_page
 from worker.importing.update import CHANGED
 from worker.ledger import Ledger
-from worker.model import Action, Job, Outcome, Problem, Row, Status
+from worker.ledger.codec import open_chunk, open_page
+from worker.model import NO_REALM, Action, Job, Outcome, Problem, Row, Status
 from worker.seal import Seal
 
 _ACTIONS = {
@@ -64,13 +64,12 @@ class SavedRows:
 
     def rows(self) -> Iterator[Row]:
         """Every row as it was planned, in the roster's order. Raises UsageError when they were shredded."""
-        hosts = {key: realm.host for key, realm in self.ledger.jobs.realms(self.plan.id).items()}
+        hosts = self.ledger.jobs.hosts(self.plan.id)
         kept = _Kept(self.ledger, self.seal, self.plan)
         for page in self.ledger.rows.pages(self.plan.id):
             for row in open_page(self.seal, self.plan.id, page.seq, page.sealed):
-                ref = (
-                    row.realm if isinstance(row.realm, str) else hosts.get(row.realm, self.plan.options.realm)
-                )
+                keyed = row.realm_key != NO_REALM
+                ref = hosts.get(row.realm_key, self.plan.options.realm) if keyed else row.realm
                 yield _row(row, ref, kept.of(row.line), page.outcomes.get(row.line))
 
     def held_to(self, decide: Decide) -> Decide:
@@ -92,7 +91,7 @@ class _AsPlanned:
         return [self._held(now, outcomes.get(now.row.line)) for now in self._decide(page)]
 
     def _held(self, now: Planned, was: Outcome | None) -> Planned:
-        before = self._kept.of(now.row.line).before
+        before = self._kept.of(now.row.line).stored
         unsettled = Action.UPDATE if before else Action.CREATE
         action = _ACTIONS[was.status] if was else unsettled
         if was and was.status is Status.INVALID:  # for the reasons that were told, each once
@@ -111,9 +110,9 @@ class _Kept:
         self._seal = seal
         self._plan = plan
         self._ahead = ledger.chunks.kept(plan.id)[::-1]
-        self._open: dict[int, ChunkRow] = {}
+        self._open: dict[int, Row] = {}
 
-    def of(self, line: int) -> ChunkRow:
+    def of(self, line: int) -> Row:
         """The row of a line."""
         while self._ahead and self._ahead[-1].first_line <= line:
             seq = self._ahead.pop().seq
@@ -131,10 +130,10 @@ class _Kept:
         return self._open.pop(line)
 
 
-def _row(row: PageRow, ref: str, kept: ChunkRow, outcome: Outcome | None) -> Row:
+def _row(row: Row, ref: str, kept: Row, outcome: Outcome | None) -> Row:
     problems = _problems(outcome) if outcome and outcome.status is Status.INVALID else ()
     return Row(
-        row.line, row.user, row.domain, ref, row.application, kept.password, tuple(row.cells), problems,
+        row.line, row.user, row.domain, ref, row.application, kept.password, row.cells, problems,
         hash1=kept.hash1, hash1b=kept.hash1b,
     )  # fmt: skip
 

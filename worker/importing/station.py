@@ -13,7 +13,8 @@ from functools import cached_property
 from worker import throttle
 from worker.api import Api
 from worker.errors import SiprosterError, Stopping, UsageError
-from worker.importing.deliver import Delivery
+from worker.importing.chunk_session import WorkerProcess
+from worker.importing.chunk_worker import ChunkWorker
 from worker.importing.owners import owner
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, Options
@@ -54,7 +55,7 @@ class Station:
         self.posts = posts
         self.stopping = threading.Event()
         self.ledger_outage = Outage(log, "the ledger", "its chunks wait, and come back with a sweep")
-        self._deliveries: dict[str, Delivery] = {}
+        self._workers: dict[str, ChunkWorker] = {}
         self._job = ""
         self._teller: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -71,17 +72,17 @@ class Station:
         """The ring of sealing keys."""
         return Seal(self.posts.keys)
 
-    def delivery(self, job_id: str) -> Delivery:
-        """The job's delivery in this process; UsageError when it is not this worker's to do."""
+    def chunk_worker(self, job_id: str) -> ChunkWorker:
+        """Return what works on the job's chunks here. Raises UsageError where it is not this worker's."""
         job = self.ledger.jobs.get(job_id)
         with self._lock:
             self._tell_waits(job_id)
-            known = self._deliveries.get(job_id)
+            known = self._workers.get(job_id)
             # `resume` may have given the job other bounds since.
             if known is None or known.job.options != job.options:
                 self.check(job)
-                self._deliveries.clear()  # one writing job at a time per account
-                known = self._deliveries[job_id] = self._open(job)
+                self._workers.clear()  # one writing job at a time per account
+                known = self._workers[job_id] = self._open(job)
             return known
 
     def _tell_waits(self, job_id: str) -> None:
@@ -157,14 +158,8 @@ class Station:
         if "ledger" in self.__dict__:
             self.ledger.close()
 
-    def _open(self, job: Job) -> Delivery:
-        return Delivery(
-            job,
-            self.ledger,
-            self.seal,
-            self.api(job.options),
-            ThreadPoolExecutor(job.options.concurrency, thread_name_prefix="post"),
-            owner=owner(),
-            stopping=self.stopping,
-            count=self.count,
-        )
+    def _open(self, job: Job) -> ChunkWorker:
+        executor = ThreadPoolExecutor(job.options.concurrency, thread_name_prefix="post")
+        api = self.api(job.options)
+        process = WorkerProcess(self.ledger, self.seal, api, executor, owner(), self.stopping, self.count)
+        return ChunkWorker(job, process)

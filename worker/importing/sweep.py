@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from worker.errors import JobBusy, TryLater
-from worker.importing.deliver import past, stop_at_end_of_window
 from worker.importing.owners import alive
+from worker.importing.stop_rules import is_past, stop_at_end_of_window
 from worker.ledger import Ledger
 from worker.model import Job
 from worker.waits import Outage
@@ -42,7 +42,7 @@ class Queue(Protocol):
 def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
     """Put the job's chunks that are due on the queue; how many."""
     job = ledger.jobs.get(job_id)
-    if past(job.options.not_after):
+    if is_past(job.options.not_after):
         stop_at_end_of_window(ledger, job)
         return 0
     if not _holds_account(ledger, job):

@@ -2,7 +2,7 @@
 
 Only what is still as the job left it is touched, and only what an answer of the service proves to be its
 work: equal digests may be another job's, from a ledger that nobody here knows. Everything is read before it
-is changed, and each result is kept, so that an undoing that was cut short goes on where it was.
+is changed, and each result is kept, so that an undo that was cut short goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,26 +10,30 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
-from worker.errors import AnswerLost, Conflict, JobBusy, Refused, SiprosterError
+from worker.errors import AnswerLost, Conflict, JobBusy, Refused
 from worker.failpoints import hit
-from worker.importing.compare import APPLICATION, DIGEST, ORIGIN_UNKNOWN, REALM, wanted
-from worker.importing.deeds import Deed, deed_of, is_confirmed, mark, open_deeds
-from worker.importing.deliver import LEASE
-from worker.importing.packing import open_chunk
-from worker.importing.update import NOT_SET, UpdateSource
+from worker.importing.change_log import change_of, is_confirmed, mark
+from worker.importing.chunk_session import LEASE
+from worker.importing.compare import APPLICATION, DIGEST, NOT_SET, ORIGIN_UNKNOWN, REALM, wanted
+from worker.importing.service import UpdateSource
 from worker.ledger import WRITER_LEASE, Ledger, Undone
+from worker.ledger.codec import Change, open_changes, open_chunk
 from worker.model import Credential, Family, Job, Realm, Stored
 from worker.seal import Seal
 
 REMOVED, RESTORED, KEPT, FAILED = "removed", "restored", "kept", "failed"
 
 _WINDOW = 100
-"""Deeds that are read ahead and whose results are kept together."""
+"""Changes that are read ahead, and results that are recorded together."""
+
+_RECORDED_EVERY = 1.0
+"""Seconds after which results are recorded though they are fewer."""
 
 _NOT_PROVEN = "it may be there with these digests; whether this job made it can't be proven"
 
@@ -45,9 +49,9 @@ class UndoSource(UpdateSource, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A deed to be taken back. ``confirmed``: the service's answer says that the job has done it."""
+    """A change to be taken back. ``confirmed``: the service's answer says that the job has made it."""
 
-    deed: Deed
+    change: Change
     confirmed: bool
     sent_only: bool
     """All that is known is that it may have been sent."""
@@ -77,6 +81,32 @@ class Hold:
             self._until = began + WRITER_LEASE
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Results that are still to be recorded. ``error``: the first that says that no row can be done."""
+
+    results: list[Undone] = field(default_factory=list)
+    error: BaseException | None = None
+    since: float = 0.0
+
+    def add(self, ended: Iterable[Future[Undone | None]]) -> None:
+        """Add what became of rows."""
+        for one in ended:
+            if error := one.exception():
+                self.error = self.error or error
+            elif result := one.result():
+                self.results.append(result)
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it is time to record them."""
+        return bool(self.results) and (len(self.results) >= _WINDOW or now - self.since >= _RECORDED_EVERY)
+
+    def taken(self, now: float) -> list[Undone]:
+        """Return the results, and begin a new batch."""
+        results, self.results, self.since = self.results, [], now
+        return results
+
+
 class Undo:
     """Takes one job back. ``stopping`` is set when nothing new should be started.
 
@@ -95,6 +125,7 @@ class Undo:
         stopping: threading.Event,
         concurrency: int,
         include_unproven: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._seal = seal
@@ -105,165 +136,194 @@ class Undo:
         self._stopping = stopping
         self._concurrency = concurrency
         self._include_unproven = include_unproven
+        self._clock = clock
         self._realms = ledger.jobs.realms(job.id)
+        self._over = threading.Event()
+        self._taken: set[int] = set()
+        """Lines that were begun, without those whose recorded results keep them from being begun again."""
 
     def run(self) -> Iterator[int]:
-        """Undo everything that is left, the last deeds first; tells how many rows were done each time.
+        """Undo everything that is left, the last changes first; yield how many rows were done each time.
 
         Raises what says that no row can be done (TryLater, StopJob, JobBusy); what was done by then is kept.
         """
-        deeds = self._deeds()
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="undo") as threads:
-            while not self._stopping.is_set() and (window := list(itertools.islice(deeds, _WINDOW))):
-                yield self._record([threads.submit(self._one, task) for task in self._open(window)])
+            try:
+                for results in self._results(threads):
+                    self._ledger.undone.record(self._job.id, results)
+                    self._taken.difference_update(one.line for one in results if self._is_over(one))
+                    hit("undone")
+                    yield len(results)
+            finally:  # nothing new starts; what is in flight ends
+                self._over.set()
         if not self._stopping.is_set():
-            self._ledger.undoing.keep_rest(self._job.id, _NOT_PROVEN)
+            self._ledger.undone.keep_rest(self._job.id, _NOT_PROVEN)
 
-    def _deeds(self) -> Iterator[tuple[Deed, bool]]:
-        """What the job did, backwards; then what it may have done (True), as far as its rows are known."""
+    def _results(self, threads: Executor) -> Iterator[list[Undone]]:
+        """Yield what became of the rows, some at a time, with as many in flight as there are threads."""
+        tasks = self._tasks()
+        running: set[Future[Undone | None]] = set()
+        batch = _Batch()
+        while True:
+            if not self._is_ending():  # twice as many as threads, so that none is ever without work
+                ahead = itertools.islice(tasks, 2 * self._concurrency - len(running))
+                running |= {threads.submit(self._one, task) for task in ahead}
+            if not running:
+                break
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            batch.add(ended)
+            if batch.is_due(self._clock()):
+                yield batch.taken(self._clock())
+        if batch.results:
+            yield batch.taken(self._clock())
+        if batch.error:
+            raise batch.error
+
+    def _tasks(self) -> Iterator[_Task]:
+        """Yield what is left to be done; of a row that was begun more than once only the last change."""
+        changes = self._changes()
+        while window := list(itertools.islice(changes, _WINDOW)):
+            lines = list({change.line for change, _ in window})
+            results = self._ledger.undone.results_of(self._job.id, lines)
+            outcomes = self._ledger.rows.outcomes_of(self._job.id, lines)
+            # All of them at once: what is known of them now may be out of date when the last one is begun.
+            tasks = []
+            for change, sent_only in window:
+                line = change.line
+                if line not in self._taken and not self._is_over(results.get(line)):
+                    self._taken.add(line)
+                    confirmed = line in outcomes and is_confirmed(outcomes[line])
+                    tasks.append(_Task(change, confirmed, sent_only))
+            yield from tasks
+
+    def _changes(self) -> Iterator[tuple[Change, bool]]:
+        """Yield what the job did, backwards; then what it may have done (True), if its rows are known."""
         job = self._job.id
-        for key, sealed in self._ledger.undoing.backwards(job):
-            for deed in reversed(open_deeds(self._seal, job, key.chunk, key.nr, sealed)):
-                yield deed, False
-        for doubtful in self._ledger.undoing.doubtful(job):
-            for row in open_chunk(self._seal, job, doubtful.chunk, doubtful.sealed):
-                if doubtful.holds(row.line) and not row.before:
-                    done = wanted(row, self._realms[row.realm].host)
-                    yield deed_of(row.line, row.realm, "", done), True
-
-    def _open(self, window: Sequence[tuple[Deed, bool]]) -> list[_Task]:
-        """Those that aren't over; a row that was begun more than once is undone once, as it was last."""
-        latest = {deed.line: (deed, sent_only) for deed, sent_only in reversed(window)}
-        results = self._ledger.undoing.results_of(self._job.id, list(latest))
-        outcomes = self._ledger.rows.outcomes_of(self._job.id, list(latest))
-        return [
-            _Task(deed, deed.line in outcomes and is_confirmed(outcomes[deed.line]), sent_only)
-            for deed, sent_only in reversed(latest.values())
-            if not self._is_over(results.get(deed.line))
-        ]
+        for key, sealed in self._ledger.changes.backwards(job):
+            for change in reversed(open_changes(self._seal, job, key.chunk, key.nr, sealed)):
+                yield change, False
+        for chunk in self._ledger.changes.unconfirmed(job):
+            for row in open_chunk(self._seal, job, chunk.seq, chunk.sealed):
+                if chunk.holds(row.line) and not row.stored:
+                    done = wanted(row, self._realms[row.realm_key].host)
+                    yield change_of(row.line, row.realm_key, "", done), True
 
     def _is_over(self, result: Undone | None) -> bool:
+        """Whether a result that is recorded stands."""
         if result is None or result.result == FAILED:
             return False
         return not (self._include_unproven and result.code == ORIGIN_UNKNOWN)
 
-    def _record(self, futures: Sequence[Future[Undone | None]]) -> int:
-        """Keep what was done, also where something ended it early."""
-        results, errors = [], []
-        for future in futures:
-            try:
-                results.append(future.result())
-            except SiprosterError as error:
-                errors.append(error)
-        done = [result for result in results if result]
-        self._keep(done)
-        if errors:
-            raise errors[0]
-        return len(done)
-
-    def _keep(self, results: Sequence[Undone]) -> None:
-        if results:
-            self._ledger.undoing.record(self._job.id, results)
-            hit("undone")
+    def _is_ending(self) -> bool:
+        """Whether no further row may be begun."""
+        return self._stopping.is_set() or self._over.is_set()
 
     def _one(self, task: _Task) -> Undone | None:
-        """One deed taken back, or the reason why not; None: it never came to it, or nothing new may start."""
-        if self._stopping.is_set():
+        """Take one change back; return None where it was never made, or where nothing new may start."""
+        if self._is_ending():
             return None
-        line = task.deed.line
+        line = task.change.line
         try:
-            return self._restored(task, task.deed.before) if task.deed.before else self._removed(task)
+            return self._restored(task, task.change.before) if task.change.before else self._removed(task)
         except Refused as refusal:
             return Undone(line, FAILED, refusal.code or "refused", refusal.text)
         except AnswerLost:
-            return Undone(
-                line, FAILED, "answer_lost", "an answer was lost, and it does not show that it was done"
-            )
+            text = "an answer was lost, and it does not show that it was done"
+            return Undone(line, FAILED, "answer_lost", text)
+        except BaseException:
+            self._over.set()
+            raise
 
     def _removed(self, task: _Task) -> Undone | None:
-        deed = task.deed
+        change = task.change
         if not (task.confirmed or task.sent_only or self._include_unproven):
-            return Undone(deed.line, KEPT, ORIGIN_UNKNOWN, _NOT_PROVEN)
-        now = self._now(deed)
+            return Undone(change.line, KEPT, ORIGIN_UNKNOWN, _NOT_PROVEN)
+        now = self._now(change)
         if now is None:
-            return None if task.sent_only else Undone(deed.line, REMOVED, error="it was gone already")
-        if reason := self._changed(deed, now) or self._not_proven(task):
+            return None if task.sent_only else Undone(change.line, REMOVED, error="it was gone already")
+        if reason := self._changed(change, now) or self._not_proven(task):
             return reason
         try:
-            is_gone = not self._api.delete(self._family, self._realm(deed), now, self._permit)
+            is_gone = not self._api.delete(self._family, self._realm(change), now, self._permit)
         except AnswerLost:
             is_gone = True
-        if is_gone and self._now(deed) is not None:
+        if is_gone and self._now(change) is not None:
             raise AnswerLost("it is still there")
         hit("taken_back")
-        return Undone(deed.line, REMOVED)
+        return Undone(change.line, REMOVED)
 
     def _not_proven(self, task: _Task) -> Undone | None:
         """What is there may be another job's work, or may have been there before."""
         if task.confirmed:
             return None
-        realm = self._realms[task.deed.realm]
-        if self._include_unproven and realm.looked and self._ledger.jobs.undisturbed(self._job.id, LEASE):
+        realm = self._realms[task.change.realm_key]
+        if self._include_unproven and realm.looked and self._undisturbed:
             return None
-        return Undone(task.deed.line, KEPT, ORIGIN_UNKNOWN, _NOT_PROVEN)
+        return Undone(task.change.line, KEPT, ORIGIN_UNKNOWN, _NOT_PROVEN)
+
+    @cached_property
+    def _undisturbed(self) -> bool:
+        """Whether no other job was at work on the account; none can be while this one holds it."""
+        return self._ledger.jobs.undisturbed(self._job.id, LEASE)
 
     def _restored(self, task: _Task, before: Stored) -> Undone:
-        deed = task.deed
-        now = self._now(deed)
+        change = task.change
+        now = self._now(change)
         if now is None:
-            return Undone(deed.line, KEPT, "user_gone", "somebody has deleted the user since")
+            return Undone(change.line, KEPT, "user_gone", "somebody has deleted the user since")
         if _as_before(now, before):
-            return Undone(deed.line, RESTORED)
-        if reason := self._changed(deed, now) or self._not_proven(task):
+            return Undone(change.line, RESTORED)
+        if reason := self._changed(change, now) or self._not_proven(task):
             return reason
         try:
             self._api.update(
-                self._family, self._realm(deed), now, _credential(before, now), self._permit, clear=True
+                self._family, self._realm(change), now, _credential(before, now), self._permit, clear=True
             )
         except AnswerLost:
             pass  # looked at, as an answer is, too
         except Conflict as conflict:
-            return Undone(deed.line, FAILED, REALM, conflict.message)
+            return Undone(change.line, FAILED, REALM, conflict.message)
         hit("taken_back")
-        return self._read_back(deed, before)
+        return self._read_back(change, before)
 
-    def _read_back(self, deed: Deed, before: Stored) -> Undone:
+    def _read_back(self, change: Change, before: Stored) -> Undone:
         now = self._api.read(
-            self._family, self._realm(deed), before, lambda read: read is None or _as_before(read, before)
+            self._family, self._realm(change), before, lambda read: read is None or _as_before(read, before)
         )
         if now is not None and _as_before(now, before):
-            return Undone(deed.line, RESTORED)
+            return Undone(change.line, RESTORED)
         if now is not None and _digests(now) == _digests(before):
             text = f"the old password is set; the application stayed {now.application or 'none'}"
-            return Undone(deed.line, FAILED, NOT_SET, text)
+            return Undone(change.line, FAILED, NOT_SET, text)
         raise AnswerLost("the old digests don't show")
 
-    def _changed(self, deed: Deed, now: Stored) -> Undone | None:
+    def _changed(self, change: Change, now: Stored) -> Undone | None:
         """Why the credential is not the job's any more."""
-        if deed.id and now.id != deed.id:
-            return Undone(deed.line, KEPT, "id_differs", "somebody has deleted it and made another one since")
-        before = deed.before
-        # The old digests: an earlier undoing has set them, and not the application.
-        ours = mark(now.hash1, now.hash1b) == deed.mark or (before and _digests(now) == _digests(before))
+        if change.id and now.id != change.id:
+            text = "somebody has deleted it and made another one since"
+            return Undone(change.line, KEPT, "id_differs", text)
+        before = change.before
+        # The old digests: an earlier undo has set them, and not the application.
+        ours = mark(now.hash1, now.hash1b) == change.mark or (before and _digests(now) == _digests(before))
         if not ours:
-            return Undone(deed.line, KEPT, DIGEST, "somebody has set another password since")
+            return Undone(change.line, KEPT, DIGEST, "somebody has set another password since")
         # The job's, where it asked for one; or the old one, which it left, or the service has kept.
-        expected = {deed.application.casefold()} if deed.application else set()
+        expected = {change.application.casefold()} if change.application else set()
         if before:
             expected.add(before.application.casefold())
         if expected and now.application.casefold() not in expected:
             text = f"somebody has set application {now.application or 'none'} since"
-            return Undone(deed.line, KEPT, APPLICATION, text)
+            return Undone(change.line, KEPT, APPLICATION, text)
         return None
 
-    def _now(self, deed: Deed) -> Stored | None:
-        realm = self._realm(deed)
-        if not deed.id:
-            return self._api.find(self._family, realm, deed.composite)
-        return self._api.read(self._family, realm, Stored(deed.id, deed.composite, realm.host))
+    def _now(self, change: Change) -> Stored | None:
+        realm = self._realm(change)
+        if not change.id:
+            return self._api.find(self._family, realm, change.composite)
+        return self._api.read(self._family, realm, Stored(change.id, change.composite, realm.host))
 
-    def _realm(self, deed: Deed) -> Realm:
-        return self._realms[deed.realm].realm
+    def _realm(self, change: Change) -> Realm:
+        return self._realms[change.realm_key].realm
 
 
 def _as_before(now: Stored, before: Stored) -> bool:

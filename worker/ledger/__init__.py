@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.ledger.audit import Act, Audit
-from worker.ledger.chunks import Chunks, Claim, Deeds, Fenced, Kept, Progress, Unanswered
+from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
 from worker.ledger.rows import UNCONFIRMED, Page, Rows
 from worker.ledger.store import Store
-from worker.ledger.undo import DeedKey, Undoing, Undone
+from worker.ledger.unconfirmed import OverClaim, Unconfirmed
+from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
 __all__ = [
@@ -18,10 +19,11 @@ __all__ = [
     "Act",
     "Audit",
     "Away",
+    "ChangeKey",
+    "ChangeLog",
+    "Changes",
     "Chunks",
     "Claim",
-    "DeedKey",
-    "Deeds",
     "Fenced",
     "JobRealm",
     "Jobs",
@@ -29,13 +31,15 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "OverClaim",
     "Page",
     "Pause",
     "Progress",
     "Rows",
     "Store",
     "Unanswered",
-    "Undoing",
+    "Unconfirmed",
+    "UndoResults",
     "Undone",
     "Writer",
     "shown",
@@ -55,7 +59,9 @@ class Ledger:
         self.jobs = Jobs(self.store)
         self.chunks = Chunks(self.store)
         self.rows = Rows(self.store)
-        self.undoing = Undoing(self.store)
+        self.changes = ChangeLog(self.store)
+        self.undone = UndoResults(self.store)
+        self.unconfirmed = Unconfirmed(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
 

@@ -1,7 +1,6 @@
 """Chunks: claimed with a generation and a lease, so that a late writer is refused by the database.
 
-States: ``waiting`` (to be worked on from ``next_attempt_at`` on), ``claimed`` (somebody works on it
-until ``lease_until``), ``ended`` (every row of it has its outcome).
+Their states are those of ``ChunkState``.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from worker.errors import SiprosterError
 from worker.ledger.jobs import PAUSED_SO_FAR, WRITER_LEASE
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
+from worker.states import ChunkState, Why
 
 _ADD = text("""
     INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
@@ -23,9 +23,16 @@ _ADD = text("""
         sealed, kept_until, lines)
     VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
         :sealed, :kept_until, :lines)""")
-_OUTCOME = text("""
-    INSERT INTO outcomes (job, line, chunk, status, credential_id, code, error, attempts)
-    VALUES (:job, :line, :chunk, :status, :credential_id, :code, :error, :attempts)""")
+_OUTCOMES = {
+    # As tuples straight to the driver: parameter by parameter it would cost several times as much.
+    "sqlite": """
+        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+    "postgresql": """
+        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
+        SELECT %s, %s, * FROM unnest(
+            %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])""",
+}
 # The attempt is counted before the work, so that a chunk which kills its worker is seen to. Who died
 # while the service was working (away) was not killed by a row.
 _CLAIM = text("""
@@ -50,8 +57,10 @@ _RENEW = text("""
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _PROGRESS = text("""
     UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0,
-        unanswered = 0, waits_for = '', settled = settled + :settled, troubled = troubled + :troubled
-    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+        unanswered = 0, waits_reason = '', waits_for = '',
+        settled = settled + :settled, troubled = troubled + :troubled
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
+    RETURNING (SELECT state FROM jobs WHERE id = :job)""")
 _AWAY = text("""
     UPDATE chunks SET away = :away
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
@@ -69,13 +78,12 @@ _END = text("""
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _RELEASE = text("""
     UPDATE chunks SET state = 'waiting', owner = '', next_attempt_at = :at, enqueued_at = NULL,
-        unanswered = CASE WHEN :waits_for = '' THEN 0 ELSE unanswered + :unanswered END,
-        waits_for = :waits_for, doubt = coalesce(:doubt, doubt),
+        unanswered = CASE WHEN :waits_reason = '' THEN 0 ELSE unanswered + :unanswered END,
+        waits_reason = :waits_reason, waits_for = :waits_for, doubt = coalesce(:doubt, doubt),
         requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
-_STATE = text("SELECT state FROM jobs WHERE id = :job")
 _GO_ON = text(f"""
-    UPDATE jobs SET state = 'running', why = '', paused = NULL,
+    UPDATE jobs SET state = 'running', reason = '', why = '', paused = NULL,
         paused_seconds = paused_seconds + {PAUSED_SO_FAR}
     WHERE id = :job AND state = 'paused'""")  # noqa: S608  no value comes in
 _PROGRESS_OF = text("""
@@ -104,7 +112,8 @@ _RECALL = text("""
     UPDATE chunks SET state = 'waiting', owner = '', generation = generation + 1, doubt = :all
     WHERE job = :job AND state = 'claimed' AND (lease_until < :now OR lease_until > :far)""")
 _WAKE = text("""
-    UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL, unanswered = 0, waits_for = ''
+    UPDATE chunks SET next_attempt_at = 0, enqueued_at = NULL, unanswered = 0,
+        waits_reason = '', waits_for = ''
     WHERE job = :job AND state = 'waiting'""")
 _KEPT = text("""
     SELECT seq, first_line FROM chunks
@@ -123,8 +132,8 @@ Seal = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Deeds:
-    """What was, or is about to be, done to ``rows`` rows; ``sealed``: sealed for the number it gets."""
+class Changes:
+    """Changes that were, or are about to be, made to so many rows; ``sealed`` seals them for a number."""
 
     rows: int
     sealed: Seal
@@ -147,21 +156,21 @@ class Claim:
     generation: int
     attempts: int
     """Claims of this chunk so far, this one included."""
-    barren: int
+    claims_without_progress: int
     """Claims since an outcome of the chunk was last recorded, this one included."""
-    deaths: int
+    crashes: int
     """Workers that died on it, without any progress, while it was theirs to work on."""
     suspect: bool
     """Whether one of its rows may be what kills workers: go carefully."""
     sealed: bytes
-    doubt: str
-    """Lines, as a JSON list, that may have been sent without an answer; or ``EVERY_ROW``; or empty."""
-    settled: dict[int, Status]
+    unconfirmed: frozenset[int] | None
+    """Lines that an earlier claim may have sent without an answer; None: any without an outcome."""
+    recorded: dict[int, Status]
     """Lines that have their outcome from an earlier claim."""
 
-    def in_doubt(self, line: int) -> bool:
-        """Whether this row may have been sent by an earlier claim that got no answer."""
-        return self.doubt == EVERY_ROW or (bool(self.doubt) and line in json.loads(self.doubt))
+    def is_unconfirmed(self, line: int) -> bool:
+        """Return whether an earlier claim that got no answer may have sent this row."""
+        return self.unconfirmed is None or line in self.unconfirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +192,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """Why a claim made no progress with the service (``code: sentence``), and for how many seconds."""
+    """Why a claim made no progress with the service, and for how many seconds."""
 
-    why: str
+    why: Why
     seconds: float
 
 
@@ -207,7 +216,7 @@ class Chunks:
         with self._store.begin() as connection:
             until = self._store.now(connection) + kept_for if sealed else None
             connection.execute(_ADD, {
-                "job": job, "seq": seq, "state": "ended", "first_line": outcomes[0].line,
+                "job": job, "seq": seq, "state": ChunkState.ENDED, "first_line": outcomes[0].line,
                 "rows": len(outcomes), "settled": len(outcomes), "troubled": _troubled(outcomes),
                 "sealed": sealed, "kept_until": until, "lines": "",
             })  # fmt: skip
@@ -232,7 +241,7 @@ class Chunks:
             settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
-            bytes(row.sealed or b""), row.doubt, settled,
+            bytes(row.sealed or b""), unconfirmed_lines(ChunkState.WAITING, row.doubt), settled,
         )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
@@ -242,7 +251,7 @@ class Chunks:
             _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
 
     def record(
-        self, claim: Claim, outcomes: Sequence[Outcome], lease: float, deeds: Deeds | None = None
+        self, claim: Claim, outcomes: Sequence[Outcome], lease: float, changes: Changes | None = None
     ) -> JobState:
         """One answered batch: its outcomes, what it did, and the renewed lease; or nothing and Fenced.
 
@@ -252,28 +261,28 @@ class Chunks:
             until = self._store.now(connection) + lease
             values = {**_key(claim), "until": until, "settled": len(outcomes),
                       "troubled": _troubled(outcomes)}  # fmt: skip
-            _fence(connection.execute(_PROGRESS, values).rowcount)
+            states = connection.execute(_PROGRESS, values).scalars().all()
+            _fence(len(states))
             _record(connection, claim.job, claim.seq, outcomes)
-            if deeds:
-                _add_deeds(connection, claim, deeds)
-            state = JobState(connection.execute(_STATE, {"job": claim.job}).scalar_one())
-            if state is not JobState.PAUSED:
+            if changes:
+                _add_changes(connection, claim, changes)
+            if (state := JobState(states[0])) is not JobState.PAUSED:
                 return state
             # The service answers again.
             connection.execute(_GO_ON, {"job": claim.job, "now": self._store.now(connection)})
             return JobState.RUNNING
 
-    def intend(self, claim: Claim, lease: float, deeds: Deeds) -> None:
-        """Keep how it was before something is changed, and renew the lease; or nothing and Fenced."""
+    def record_before_image(self, claim: Claim, lease: float, changes: Changes) -> None:
+        """Commit how something was before it is changed, and renew the lease; or nothing and Fenced."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
             _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
-            _add_deeds(connection, claim, deeds)
+            _add_changes(connection, claim, changes)
 
-    def set_away(self, claim: Claim, away: bool) -> None:
-        """Whether the worker waits for the service now; only a suspect chunk is watched so closely."""
+    def set_waiting_on_service(self, claim: Claim, waits: bool) -> None:
+        """Note whether the worker waits for the service now; only a suspect chunk is watched so closely."""
         with self._store.begin() as connection:
-            _fence(connection.execute(_AWAY, {**_key(claim), "away": int(away)}).rowcount)
+            _fence(connection.execute(_AWAY, {**_key(claim), "away": int(waits)}).rowcount)
 
     def split(
         self, claim: Claim, kept: bytes, lines: Sequence[int], moved: Seal, begun: Seal | None = None
@@ -320,7 +329,8 @@ class Chunks:
             values = {
                 **_key(claim), "at": self._store.now(connection) + delay, "doubt": listed,
                 "unanswered": unanswered.seconds if unanswered else 0.0,
-                "waits_for": unanswered.why if unanswered else "",
+                "waits_reason": unanswered.why.reason.value if unanswered else "",
+                "waits_for": unanswered.why.text if unanswered else "",
                 "requests": requests, "retries": retries,
             }  # fmt: skip
             _fence(connection.execute(_RELEASE, values).rowcount)
@@ -390,17 +400,23 @@ class Chunks:
         return shredded
 
 
-def _add_deeds(connection: Connection, claim: Claim, deeds: Deeds) -> None:
+def _add_changes(connection: Connection, claim: Claim, changes: Changes) -> None:
     # The claim's row is locked by the statement before, so two of a chunk never get one number.
     key = {"job": claim.job, "chunk": claim.seq}
     nr = int(connection.execute(_NEXT_DEED, key).scalar_one())
-    connection.execute(_DEEDS, {**key, "nr": nr, "rows": deeds.rows, "sealed": deeds.sealed(nr)})
+    connection.execute(_DEEDS, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
+
+
+def unconfirmed_lines(state: str, doubt: str) -> frozenset[int] | None:
+    """Return the lines of a chunk that may have been sent without an answer; None: any without an outcome."""
+    every = state == ChunkState.CLAIMED or doubt == EVERY_ROW
+    return None if every else frozenset(json.loads(doubt or "[]"))
 
 
 def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:
     return {
-        "job": job, "seq": seq, "state": "waiting", "first_line": lines[0], "rows": len(lines), "settled": 0,
-        "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
+        "job": job, "seq": seq, "state": ChunkState.WAITING, "first_line": lines[0], "rows": len(lines),
+        "settled": 0, "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
     }  # fmt: skip
 
 
@@ -418,8 +434,10 @@ def _fence(rowcount: int) -> None:
 
 
 def _record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcome]) -> None:
-    connection.execute(_OUTCOME, [
-        {"job": job, "line": o.line, "chunk": seq, "status": o.status, "credential_id": o.credential_id,
-         "code": o.code, "error": o.error, "attempts": o.attempts}
-        for o in outcomes
-    ])  # fmt: skip
+    rows = [(o.line, o.status.value, o.credential_id, o.code, o.error, o.attempts) for o in outcomes]
+    statement = _OUTCOMES[connection.dialect.name]
+    if connection.dialect.name == "postgresql":
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        connection.exec_driver_sql(statement, (job, seq, *columns))
+    else:
+        connection.exec_driver_sql(statement, [(job, seq, *row) for row in rows])

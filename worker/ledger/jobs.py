@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,17 +10,19 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.errors import Conflict, JobBusy, NotFound
+from worker.ledger.job_columns import columns_of, columns_of_why, job_of, options_of
 from worker.ledger.store import Store
-from worker.model import Family, Job, JobState, OnExisting, Options, Realm, Weak
+from worker.model import Job, JobState, Options, Realm
+from worker.states import Reason, Why
 
 PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
 """Seconds that a paused job has waited; none where the clock was set back meanwhile."""
 
 _INSERT = text("""
-    INSERT INTO jobs (id, state, why, host, environment, account, options, operator, machine, version,
+    INSERT INTO jobs (id, state, reason, why, host, environment, account, options, operator, machine, version,
         key, roster, source, sha256, columns, warnings, rows, parent, created)
-    VALUES (:id, :state, :why, :host, :environment, :account, :options, :operator, :machine, :version,
-        :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :created)""")
+    VALUES (:id, :state, :reason, :why, :host, :environment, :account, :options, :operator, :machine,
+        :version, :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :created)""")
 _SELECT = text("""
     SELECT j.*,
         look_requests + (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
@@ -36,10 +37,11 @@ _READ = text("""
 _ABSENT = text("UPDATE jobs SET absent = :absent WHERE id = :job")
 _UNDONE = text("UPDATE jobs SET undone = :now WHERE id = :job")
 _VERIFIED = text("UPDATE jobs SET verified = :facts WHERE id = :job")
-_SAVE = text("UPDATE jobs SET saved = :now, why = :why WHERE id = :job AND state = 'planning'")
+_SAVE = text("""
+    UPDATE jobs SET saved = :now, reason = :reason, why = :why WHERE id = :job AND state = 'planning'""")
 _KEEP_ALL_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job")
 _CARRIED_OUT = text("""
-    UPDATE jobs SET state = 'cancelled', carried_out_by = :by, finished = :now, why = :why
+    UPDATE jobs SET state = 'cancelled', carried_out_by = :by, finished = :now, reason = :reason, why = :why
     WHERE id = :job AND state = 'planning'""")
 _SHRED = text("UPDATE chunks SET sealed = NULL, kept_until = NULL WHERE job = :job")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
@@ -50,27 +52,29 @@ _DISTURBED = text("""
     JOIN chunks c ON c.job = j.id AND c.generation > 0
     WHERE mine.id = :job AND (j.started > mine.created OR c.lease_until > mine.created + :lease) LIMIT 1""")
 _WARNINGS = text("SELECT warnings FROM jobs WHERE id = :job")
-_PAUSED = text("SELECT why, paused FROM jobs WHERE id = :job AND state = 'paused'")
+_PAUSED = text("SELECT reason, why, paused FROM jobs WHERE id = :job AND state = 'paused'")
 _STATE = text("SELECT state FROM jobs WHERE id = :job")
 _START = text(f"""
-    UPDATE jobs SET state = 'running', why = '', paused_seconds = paused_seconds
+    UPDATE jobs SET state = 'running', reason = '', why = '', paused_seconds = paused_seconds
             + CASE WHEN finished IS NULL THEN {PAUSED_SO_FAR}
                 WHEN :now > finished THEN :now - finished ELSE 0 END,
         paused = NULL, finished = NULL, started = coalesce(started, :now)
     WHERE id = :job AND state IN ('planning', 'running', 'paused', 'stopped')""")  # noqa: S608  no value comes in
 _PAUSE = text("""
-    UPDATE jobs SET state = 'paused', why = :why, paused = coalesce(paused, :now)
+    UPDATE jobs SET state = 'paused', reason = :reason, why = :why, paused = coalesce(paused, :now)
     WHERE id = :job AND state IN ('running', 'paused')""")
 _STOP = text(f"""
-    UPDATE jobs SET state = :state, why = :why, paused_seconds = paused_seconds + {PAUSED_SO_FAR},
-        paused = NULL, finished = :now
+    UPDATE jobs SET state = :state, reason = :reason, why = :why,
+        paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL, finished = :now
     WHERE id = :job AND state IN ('planning', 'running', 'paused')""")  # noqa: S608  no value comes in
-_CLOSE = text("UPDATE jobs SET state = 'cancelled', why = :why WHERE id = :job AND state = 'stopped'")
+_CLOSE = text("""
+    UPDATE jobs SET state = 'cancelled', reason = :reason, why = :why
+    WHERE id = :job AND state = 'stopped'""")
 _OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
 _KEEP_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job AND state <> 'ended'")
 _BOUNDS = text("UPDATE jobs SET options = :options WHERE id = :job")
 _FINISH = text("""
-    UPDATE jobs SET state = 'done', why = '', paused = NULL, finished = :now
+    UPDATE jobs SET state = 'done', reason = '', why = '', paused = NULL, finished = :now
     WHERE id = :job AND state IN ('running', 'paused')
         AND NOT EXISTS (SELECT 1 FROM chunks WHERE job = :job AND state <> 'ended')""")
 _BOUND = text("""
@@ -141,9 +145,9 @@ class JobRealm:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why and since when (epoch seconds) a job waits, and how long it has waited (seconds)."""
+    """Why a job waits, and how long it has waited (seconds)."""
 
-    why: str
+    why: Why
     waited: float
 
 
@@ -164,7 +168,7 @@ class Jobs:
         with self._store.begin() as connection:
             self._take(connection, job, owner)
             # By the ledger's clock, as all its times are: they are compared with each other.
-            connection.execute(_INSERT, {**_columns_of(job), "created": self._store.now(connection)})
+            connection.execute(_INSERT, {**columns_of(job), "created": self._store.now(connection)})
 
     def get(self, job: str) -> Job:
         """The job; NotFound when the ledger has none of that id."""
@@ -172,7 +176,7 @@ class Jobs:
             row = connection.execute(_SELECT, {"job": job}).mappings().one_or_none()
         if row is None:
             raise NotFound(f"there is no job {job} in this ledger", "`siproster jobs` lists them")
-        return _job(dict(row))
+        return job_of(dict(row))
 
     def newest(self) -> list[str]:
         """The ids of all jobs, newest first."""
@@ -222,8 +226,8 @@ class Jobs:
         """Keep a planned job for somebody's word, for so many seconds; others may write to the account."""
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            why = f"saved: siproster import --plan {job} carries it out"
-            connection.execute(_SAVE, {"job": job, "now": now, "why": why})
+            why = Why(Reason.SAVED, f"siproster import --plan {job} carries it out")
+            connection.execute(_SAVE, {"job": job, "now": now, **columns_of_why(why)})
             connection.execute(_KEEP_ALL_UNTIL, {"job": job, "until": now + kept_for})
             connection.execute(_RELEASE, {"job": job})
 
@@ -242,8 +246,8 @@ class Jobs:
             now = self._store.now(connection)
             started = connection.execute(_START, {"job": job, "now": now}).rowcount == 1
             if started and carries_out:
-                why = f"carried_out: by job {job}"
-                values = {"job": carries_out, "by": job, "now": now, "why": why}
+                why = Why(Reason.CARRIED_OUT, f"by job {job}")
+                values = {"job": carries_out, "by": job, "now": now, **columns_of_why(why)}
                 if connection.execute(_CARRIED_OUT, values).rowcount != 1:
                     raise Conflict(
                         f"plan {carries_out} was carried out or cancelled meanwhile",
@@ -271,33 +275,37 @@ class Jobs:
         with self._store.begin() as connection:
             connection.execute(_BOUNDS, {"job": job, "options": json.dumps(asdict(options))})
 
-    def pause(self, job: str, why: str) -> None:
+    def pause(self, job: str, why: Why) -> None:
         """The service stays away, or the command was interrupted: nothing is wrong with the rows."""
         with self._store.begin() as connection:
-            connection.execute(_PAUSE, {"job": job, "why": why, "now": self._store.now(connection)})
+            connection.execute(
+                _PAUSE, {"job": job, **columns_of_why(why), "now": self._store.now(connection)}
+            )
 
     def paused(self, job: str) -> Pause | None:
         """Why the job waits; None when it doesn't."""
         with self._store.read() as connection:
             row = connection.execute(_PAUSED, {"job": job}).one_or_none()
-            return Pause(row.why, max(0.0, self._store.now(connection) - row.paused)) if row else None
+            if row is None:
+                return None
+            return Pause(Why(Reason(row.reason), row.why), max(0.0, self._store.now(connection) - row.paused))
 
-    def stop(self, job: str, state: JobState, why: str) -> bool:
-        """End it before its end (STOPPED or CANCELLED) and let others write to the account."""
+    def stop(self, job: str, why: Why) -> bool:
+        """End it before its end, in the reason's state, and let others write to the account."""
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            values = {"job": job, "state": state, "why": why, "now": now}
+            values = {"job": job, "state": why.reason.state, **columns_of_why(why), "now": now}
             stopped = connection.execute(_STOP, values).rowcount == 1
             if stopped:
                 connection.execute(_RELEASE, {"job": job})
-            if stopped and state is JobState.CANCELLED:
+            if stopped and why.reason.state is JobState.CANCELLED:
                 _count_down(connection, job, now)
             return stopped
 
-    def close(self, job: str, why: str) -> None:
+    def close(self, job: str, why: Why) -> None:
         """A stopped job is not to be resumed any more."""
         with self._store.begin() as connection:
-            connection.execute(_CLOSE, {"job": job, "why": why})
+            connection.execute(_CLOSE, {"job": job, **columns_of_why(why)})
 
     def finish(self, job: str) -> bool:
         """The job is done when each of its chunks has ended.
@@ -335,6 +343,11 @@ class Jobs:
         # Further ahead than any hold: the clock was set back since.
         return Writer(row.job, row.owner, left) if row and 0 <= left <= _LONGEST_HOLD else None
 
+    def holder_of(self, job: Job) -> str:
+        """Return the process that holds the job's account for it; empty: none does."""
+        writer = self.writer(job.host, job.account)
+        return writer.owner if writer and writer.job == job.id else ""
+
     def take(self, job: Job, owner: str) -> None:
         """Become (again) the one job that writes to its account; JobBusy names the one that does."""
         with self._store.begin() as connection:
@@ -368,6 +381,10 @@ class Jobs:
         with self._store.begin() as connection:
             connection.execute(_REALM, values)
 
+    def hosts(self, job: str) -> dict[int, str]:
+        """Return the host names of the job's realms by their key."""
+        return {key: realm.host for key, realm in self.realms(job).items()}
+
     def realms(self, job: str) -> dict[int, JobRealm]:
         """The job's realms by their key."""
         with self._store.read() as connection:
@@ -390,53 +407,5 @@ class Jobs:
 
 def _count_down(connection: Connection, job: str, now: float) -> None:
     """Chunks of a cancelled job never end: the time that their rows are kept begins with it."""
-    options = _options(json.loads(connection.execute(_OPTIONS, {"job": job}).scalar_one()))
+    options = options_of(json.loads(connection.execute(_OPTIONS, {"job": job}).scalar_one()))
     connection.execute(_KEEP_UNTIL, {"job": job, "until": now + options.keep_days * 86_400})
-
-
-def _columns_of(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id, "state": job.state, "why": job.why, "host": job.host,
-        "environment": job.environment, "account": job.account,
-        "options": json.dumps(asdict(job.options)), "operator": job.operator, "machine": job.machine,
-        "version": job.version, "key": job.key, "roster": job.roster, "source": job.source,
-        "sha256": job.sha256, "columns": json.dumps(job.columns), "rows": job.rows,
-        "parent": job.parent, "created": job.created.timestamp(),
-    }  # fmt: skip
-
-
-def _job(row: Mapping[str, Any]) -> Job:
-    return Job(
-        id=row["id"], state=JobState(row["state"]), why=row["why"], host=row["host"],
-        environment=row["environment"], account=row["account"],
-        options=_options(json.loads(row["options"])), operator=row["operator"],
-        machine=row["machine"], version=row["version"], key=row["key"], roster=row["roster"],
-        source=row["source"], sha256=row["sha256"], columns=tuple(json.loads(row["columns"])),
-        rows=row["rows"], parent=row["parent"], batch_bound=row["batch_bound"],
-        created=_moment(row["created"]), started=_moment_or_none(row["started"]),
-        finished=_moment_or_none(row["finished"]),
-        requests=int(row["requests"]), retries=int(row["retries"]), absent=row["absent"],
-        saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
-        undone=_moment_or_none(row["undone"]),
-        verified=json.loads(row["verified"]) if row["verified"] else None,
-        paused_seconds=row["paused_seconds"],
-    )  # fmt: skip
-
-
-def _options(kept: dict[str, Any]) -> Options:
-    typed = {
-        "api": Family(kept["api"]),
-        "on_existing": OnExisting(kept["on_existing"]),
-        "weak": Weak(kept["weak"]),
-        "where": tuple((column, value) for column, value in kept["where"]),
-        "carry": tuple(kept["carry"]),
-    }
-    return Options(**{**kept, **typed})
-
-
-def _moment(epoch: float) -> dt.datetime:
-    return dt.datetime.fromtimestamp(epoch, dt.UTC)
-
-
-def _moment_or_none(epoch: float | None) -> dt.datetime | None:
-    return None if epoch is None else _moment(epoch)

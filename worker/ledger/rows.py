@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, CursorResult, Row, bindparam, text
 
-from worker.ledger.chunks import EVERY_ROW
+from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
 
@@ -114,8 +114,7 @@ class Rows:
     def outcomes_of(self, job: str, lines: Sequence[int]) -> dict[int, Outcome]:
         """The outcomes that the rows of these lines have so far, by line."""
         with self._store.read() as connection:
-            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines})
-            return {row.line: _outcome(row) for row in rows}
+            return _outcomes_of(connection.execute(_OF_LINES, {"job": job, "lines": lines}))
 
     def unconfirmed(self, job: str) -> dict[int, int]:
         """Lines without an outcome that were, or may have been, sent by a job that is not at work → attempts.
@@ -125,7 +124,7 @@ class Rows:
         found: dict[int, int] = {}
         with self._store.read() as connection:
             for row in connection.execute(_UNCONFIRMED, {"job": job}).all():
-                found.update((line, row.attempts) for line in lines_in_doubt(connection, job, row))
+                found.update((line, row.attempts) for line in unsettled_lines(connection, job, row))
         return found
 
     def _page(self, job: str, seq: int, unconfirmed: Mapping[int, int]) -> Page:
@@ -135,18 +134,21 @@ class Rows:
         return Page(seq, page.first_line, page.last_line, bytes(page.sealed), outcomes, unconfirmed)
 
 
-def lines_in_doubt(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
-    """Lines without an outcome that may have been sent, of a chunk (seq, state, doubt, lines) not ended."""
-    every = chunk.state == "claimed" or chunk.doubt == EVERY_ROW
-    lines: list[int] = json.loads((chunk.lines if every else chunk.doubt) or "[]")
+def unsettled_lines(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
+    """Return the unconfirmed lines without an outcome of a chunk (seq, state, doubt, lines) not ended."""
+    sent = unconfirmed_lines(chunk.state, chunk.doubt)
+    lines: list[int] = json.loads(chunk.lines or "[]") if sent is None else sorted(sent)
     settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
     return [line for line in lines if line not in settled]
 
 
 def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[int, Outcome]:
-    rows = connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last})
-    return {row.line: _outcome(row) for row in rows}
+    return _outcomes_of(connection.execute(_OUTCOMES, {"job": job, "first": first, "last": last}))
 
 
-def _outcome(row: Row[Any]) -> Outcome:
-    return Outcome(row.line, Status(row.status), row.credential_id, row.code, row.error, row.attempts)
+def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
+    found: Sequence[Sequence[Any]] = rows.all()  # each in the order of an Outcome's fields
+    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
+
+
+_STATUSES = {status.value: status for status in Status}

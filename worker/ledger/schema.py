@@ -157,7 +157,32 @@ _WAITS = (
     "ALTER TABLE jobs ADD COLUMN paused_seconds DOUBLE PRECISION NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[tuple[Statement, ...], ...] = (_JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS))
+# The reason, which was the first word of ``why`` and of ``waits_for`` (``code: sentence``). The words are
+# those of the versions before, whatever others there are now.
+_REASONS = (
+    "ALTER TABLE jobs ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE chunks ADD COLUMN waits_reason TEXT NOT NULL DEFAULT ''",
+    *(
+        f"UPDATE {table} SET {to} = '{word}', {text} = substr({text}, {len(word) + 3}) "  # noqa: S608  all ours
+        f"WHERE {to} = '' AND substr({text}, 1, {len(word) + 2}) = '{word}: '"
+        for table, text, to, words in (
+            ("chunks", "waits_for", "waits_reason", ("unavailable", "throttled")),
+            ("jobs", "why", "reason", (
+                "authentication_refused", "account_not_found", "not_allowed", "stopped", "seal_broken",
+                "max_failed", "not_after", "unavailable", "broker", "no_worker", "account_busy", "throttled",
+                "interrupted", "cancelled", "exists", "saved", "carried_out", "undone",
+            )),
+        )
+        for word in words
+    ),
+    # Words of no version: kept, and not lost to a reason that nobody knows.
+    "UPDATE chunks SET waits_reason = 'unavailable' WHERE waits_reason = '' AND waits_for <> ''",
+    "UPDATE jobs SET reason = 'stopped' WHERE reason = '' AND why <> ''",
+)  # fmt: skip
+
+MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
+    _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
+)  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 
 _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"

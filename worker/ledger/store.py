@@ -175,7 +175,7 @@ def _sqlite(path: Path, lock_wait: float) -> Engine:
         make_folder(path.parent)
         _make_private(path)
     except OSError as error:
-        raise LedgerError(f"the ledger {path} can't be opened: {error.strerror}") from None
+        raise LedgerError(f"the ledger {path} can't be opened: {reason_of(error)}") from None
     engine = create_engine(
         URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=20, max_overflow=20
     )

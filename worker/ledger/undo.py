@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, text
 
-from worker.ledger.chunks import EVERY_ROW
-from worker.ledger.rows import lines_in_doubt
+from worker.ledger.chunks import unconfirmed_lines
+from worker.ledger.rows import unsettled_lines
 from worker.ledger.store import Store
 
 # The inverse order of doing, near enough: chunks are worked on side by side.
-_ORDER = text("SELECT chunk, nr FROM deeds WHERE job = :job ORDER BY chunk DESC, nr DESC")
-_OF_CHUNK = text("SELECT chunk, nr FROM deeds WHERE job = :job AND chunk = :chunk ORDER BY nr")
-_DEED = text("SELECT sealed FROM deeds WHERE job = :job AND chunk = :chunk AND nr = :nr")
+_CHUNKS = text("SELECT DISTINCT chunk FROM deeds WHERE job = :job ORDER BY chunk DESC")
+_OF_CHUNK = text("SELECT nr, sealed FROM deeds WHERE job = :job AND chunk = :chunk ORDER BY nr")
 _ROWS = text("SELECT coalesce(sum(rows), 0) FROM deeds WHERE job = :job")
 _RESULT = text("""
     INSERT INTO undone (job, line, result, code, error) VALUES (:job, :line, :result, :code, :error)
@@ -33,7 +31,7 @@ _UNPROVEN = text(
     "SELECT count(*) FROM undone WHERE job = :job AND result = 'kept' AND code = 'origin_unknown'"
 )
 # What it may have made, and whose rows are still sealed: no answer came, or none that settled it.
-_DOUBTED = text("""
+_UNCONFIRMED = text("""
     SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
         (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
         OR EXISTS (SELECT 1 FROM outcomes o
@@ -62,27 +60,27 @@ _STATUSES = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk =
 
 
 @dataclass(frozen=True, slots=True)
-class DeedKey:
-    """Where sealed deeds are kept."""
+class ChangeKey:
+    """The place of sealed changes in the change log."""
 
     chunk: int
     nr: int
 
 
 @dataclass(frozen=True, slots=True)
-class Doubtful:
+class UnconfirmedChunk:
     """A chunk of which rows may have been sent without an answer that settled them."""
 
-    chunk: int
+    seq: int
     sealed: bytes
     statuses: dict[int, str]
-    doubt: frozenset[int] | None
+    sent: frozenset[int] | None
     """Lines that may have been sent; None: any without an outcome."""
 
     def holds(self, line: int) -> bool:
-        """Whether a row is one of those."""
+        """Return whether a row is one of those."""
         status = self.statuses.get(line)
-        return status == "unknown" or (status is None and (self.doubt is None or line in self.doubt))
+        return status == "unknown" or (status is None and (self.sent is None or line in self.sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,102 +93,98 @@ class Undone:
     error: str = ""
 
 
-class Undoing:
-    """The deeds of one ledger's jobs, and what undoing them came to."""
+class ChangeLog:
+    """What the jobs of one ledger did to the service, sealed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def backwards(self, job: str) -> Iterator[tuple[DeedKey, bytes]]:
-        """All deeds of a job, sealed, the last ones first."""
+    def backwards(self, job: str) -> Iterator[tuple[ChangeKey, bytes]]:
+        """Yield all changes of a job, sealed, the last ones first."""
         with self._store.read() as connection:
-            keys = [DeedKey(row.chunk, row.nr) for row in connection.execute(_ORDER, {"job": job})]
-        for key in keys:
-            yield key, self._sealed(job, key)
+            chunks = list(connection.execute(_CHUNKS, {"job": job}).scalars())
+        for chunk in chunks:
+            yield from reversed(self.of_chunk(job, chunk))
 
-    def of_chunk(self, job: str, chunk: int) -> Iterator[tuple[DeedKey, bytes]]:
-        """What was done, or begun, of one chunk."""
+    def of_chunk(self, job: str, chunk: int) -> list[tuple[ChangeKey, bytes]]:
+        """Return what was done, or begun, of one chunk, sealed."""
         with self._store.read() as connection:
             rows = connection.execute(_OF_CHUNK, {"job": job, "chunk": chunk}).all()
-        for row in rows:
-            key = DeedKey(row.chunk, row.nr)
-            yield key, self._sealed(job, key)
+        return [(ChangeKey(chunk, row.nr), bytes(row.sealed)) for row in rows]
 
-    def unproven(self, job: str) -> int:
-        """How many rows were kept since nobody can prove that the job made them."""
+    def rows(self, job: str) -> int:
+        """Return how many rows the job has created or updated."""
         with self._store.read() as connection:
-            return int(connection.execute(_UNPROVEN, {"job": job}).scalar_one())
+            return int(connection.execute(_ROWS, {"job": job}).scalar_one())
 
-    def keep_rest(self, job: str, error: str) -> None:
-        """Note as kept what the job may have made and what could not be looked at; ``error`` says why."""
-        with self._store.begin() as connection:
-            connection.execute(_KEEP_REST, {"job": job, "error": error})
-            for chunk in connection.execute(_SHREDDED, {"job": job}).all():
-                if lines := lines_in_doubt(connection, job, chunk):
-                    values = [{"job": job, "line": line, "error": error} for line in lines]
-                    connection.execute(_KEEP_LINE, values)
-
-    def doubtful(self, job: str) -> Iterator[Doubtful]:
-        """Chunks whose rows the job may have made, one after the other, as long as they are sealed."""
+    def unconfirmed(self, job: str) -> Iterator[UnconfirmedChunk]:
+        """Yield the chunks of which rows may have been created without a proof, if they are sealed still."""
         with self._store.read() as connection:
-            seqs = list(connection.execute(_DOUBTED, {"job": job}).scalars())
+            seqs = list(connection.execute(_UNCONFIRMED, {"job": job}).scalars())
         for seq in seqs:
-            yield self._doubtful(job, seq)
+            yield self._unconfirmed(job, seq)
 
-    def begun(self, job: str) -> bool:
-        """Whether somebody has begun to undo the job."""
+    def _unconfirmed(self, job: str, seq: int) -> UnconfirmedChunk:
         with self._store.read() as connection:
-            return connection.execute(_BEGUN, {"job": job}).one_or_none() is not None
+            key = {"job": job, "seq": seq}
+            chunk = connection.execute(_CHUNK, key).one()
+            statuses = {row.line: row.status for row in connection.execute(_STATUSES, key)}
+        return UnconfirmedChunk(
+            seq, bytes(chunk.sealed), statuses, unconfirmed_lines(chunk.state, chunk.doubt)
+        )
 
-    def results_of(self, job: str, lines: Sequence[int]) -> dict[int, Undone]:
-        """What became of these lines so far."""
-        with self._store.read() as connection:
-            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines}).all()
-        return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
 
-    def counts(self, job: str) -> dict[str, int]:
-        """Rows by what became of them."""
-        with self._store.read() as connection:
-            return {row.result: int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
+class UndoResults:
+    """What became of the rows of jobs that were undone."""
 
-    def reversed(self, job: str) -> int:
-        """Return how many rows were in place, and are no more: their users were deleted or set back."""
-        with self._store.read() as connection:
-            return int(connection.execute(_REVERSED, {"job": job}).scalar_one())
-
-    def results(self, job: str, first: int, last: int) -> dict[int, Undone]:
-        """What became of the lines from ``first`` to ``last`` so far."""
-        with self._store.read() as connection:
-            rows = connection.execute(_RESULTS, {"job": job, "first": first, "last": last}).all()
-        return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def record(self, job: str, results: Sequence[Undone]) -> None:
-        """Keep what became of some rows; what was kept of them before is written over."""
+        """Record what became of some rows, in place of what was recorded of them before."""
         with self._store.begin() as connection:
             connection.execute(_RESULT, [
                 {"job": job, "line": one.line, "result": one.result, "code": one.code, "error": one.error}
                 for one in results
             ])  # fmt: skip
 
-    def rows(self, job: str) -> int:
-        """Deeds of the job, each of one row."""
+    def results(self, job: str, first: int, last: int) -> dict[int, Undone]:
+        """Return what became of the lines from ``first`` to ``last`` so far."""
         with self._store.read() as connection:
-            return int(connection.execute(_ROWS, {"job": job}).scalar_one())
+            rows = connection.execute(_RESULTS, {"job": job, "first": first, "last": last}).all()
+        return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
 
-    def _doubtful(self, job: str, seq: int) -> Doubtful:
+    def results_of(self, job: str, lines: Sequence[int]) -> dict[int, Undone]:
+        """Return what became of these lines so far."""
         with self._store.read() as connection:
-            key = {"job": job, "seq": seq}
-            chunk = connection.execute(_CHUNK, key).one()
-            statuses = {row.line: row.status for row in connection.execute(_STATUSES, key)}
-        if chunk.state == "ended":
-            doubt: frozenset[int] | None = frozenset()
-        elif chunk.state == "claimed" or chunk.doubt == EVERY_ROW:
-            doubt = None
-        else:
-            doubt = frozenset(json.loads(chunk.doubt or "[]"))
-        return Doubtful(seq, bytes(chunk.sealed), statuses, doubt)
+            rows = connection.execute(_OF_LINES, {"job": job, "lines": lines}).all()
+        return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
 
-    def _sealed(self, job: str, key: DeedKey) -> bytes:
+    def counts(self, job: str) -> dict[str, int]:
+        """Return the rows, counted by what became of them."""
         with self._store.read() as connection:
-            values = {"job": job, "chunk": key.chunk, "nr": key.nr}
-            return bytes(connection.execute(_DEED, values).scalar_one())
+            return {row.result: int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
+
+    def begun(self, job: str) -> bool:
+        """Return whether somebody has begun to undo the job."""
+        with self._store.read() as connection:
+            return connection.execute(_BEGUN, {"job": job}).one_or_none() is not None
+
+    def unproven(self, job: str) -> int:
+        """Return how many rows were kept since nothing proves that the job made them."""
+        with self._store.read() as connection:
+            return int(connection.execute(_UNPROVEN, {"job": job}).scalar_one())
+
+    def reversed(self, job: str) -> int:
+        """Return how many rows were in place, and are no more: their users were deleted or set back."""
+        with self._store.read() as connection:
+            return int(connection.execute(_REVERSED, {"job": job}).scalar_one())
+
+    def keep_rest(self, job: str, error: str) -> None:
+        """Record as kept what the job may have made and what could not be looked at; ``error`` says why."""
+        with self._store.begin() as connection:
+            connection.execute(_KEEP_REST, {"job": job, "error": error})
+            for chunk in connection.execute(_SHREDDED, {"job": job}).all():
+                if lines := unsettled_lines(connection, job, chunk):
+                    values = [{"job": job, "line": line, "error": error} for line in lines]
+                    connection.execute(_KEEP_LINE, values)

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from worker.ledger.chunks import LONGEST_AHEAD
 from worker.ledger.store import Store
 from worker.model import Wait, WaitKind
+from worker.states import Reason, Why
 
 FRESH = 15.0
 """Seconds after which a wait that its process has not told again is over, or its process dead."""
@@ -25,10 +26,10 @@ _OF_JOB = text("""
 
 # Who is on the queue waits for a worker, and not for the service.
 _AWAY_OF = text("""
-    SELECT seq, unanswered, waits_for, next_attempt_at,
+    SELECT seq, unanswered, waits_reason, waits_for, next_attempt_at,
         CASE WHEN state = 'claimed' OR (next_attempt_at > :now AND next_attempt_at <= :far) THEN 1 ELSE 0 END
         AS waits
-    FROM chunks WHERE job = :job AND state <> 'ended' AND waits_for <> ''""")
+    FROM chunks WHERE job = :job AND state <> 'ended' AND waits_reason <> ''""")
 _LEASES = text("SELECT owner, max(lease_until) AS until FROM chunks WHERE job = :job AND state = 'claimed' "
                "GROUP BY owner")  # fmt: skip
 
@@ -40,7 +41,7 @@ class Away:
     seq: int
     unanswered: float
     """Seconds it had waited when it was given back last."""
-    why: str
+    why: Why
     left: float
     """Seconds until it is tried again; below 0: it is on the queue, or being tried."""
     waits: bool
@@ -93,9 +94,12 @@ class LedgerWaits:
             now = self._store.now(connection)
             rows = connection.execute(_AWAY_OF, {"job": job, "now": now, "far": now + LONGEST_AHEAD}).all()
         return [
-            Away(row.seq, row.unanswered, row.waits_for, row.next_attempt_at - now, bool(row.waits))
+            Away(
+                row.seq, row.unanswered, Why(Reason(row.waits_reason), row.waits_for),
+                row.next_attempt_at - now, bool(row.waits),
+            )
             for row in rows
-        ]
+        ]  # fmt: skip
 
     def leases(self, job: str) -> list[Lease]:
         """Return who holds claims on the job's chunks, and for how long still."""

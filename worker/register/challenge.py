@@ -80,7 +80,7 @@ def challenge(reply: Reply, realm: str) -> Challenge:
             qop, algorithm = "qop" in one, _ALGORITHMS.get(one.get("algorithm", "").upper(), "")
             return Challenge(reply.status, realm, one["nonce"], one.get("opaque"), qop, algorithm)
     obstacles = [_obstacle(one, realm) for one in offered]
-    raise Undecided(f"{reply}: {obstacles[0] if obstacles else 'it does not say how to prove the password'}")
+    raise Undecided(f"{reply}: {obstacles[0] if obstacles else 'it does not say how to authenticate'}")
 
 
 def stale(reply: Reply, realm: str) -> Challenge | None:
@@ -123,7 +123,7 @@ def _obstacle(one: Mapping[str, str], realm: str) -> str:
     if not one.get("nonce") or not all(_sendable(one.get(name, "")) for name in ("nonce", "opaque")):
         return "the server's challenge is damaged"
     if "qop" in one and "auth" not in re.split(r"[\s,]+", one["qop"].lower()):
-        return f"the server wants qop={shown(one['qop'])}, which nobody else asks for"
+        return f"the server wants qop={shown(one['qop'])}, which is not supported"
     return ""
 
 

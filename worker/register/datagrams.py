@@ -40,7 +40,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         """A host says that nobody is there: no need to wait for time-outs (RFC 3261, section 18.4)."""
         refused = isinstance(exc, ConnectionRefusedError)
-        why = f"nobody listens on {self.place}" if refused else f"no way to {self.place}: {reason_of(exc)}"
+        why = f"nothing listens on {self.place}" if refused else f"no way to {self.place}: {reason_of(exc)}"
         self._fail(NoAnswer(why))
 
     @property

@@ -79,7 +79,7 @@ class Dialog:
             return undecided.finding
         if found.verdict is not Verdict.REGISTERS or await self._unbind(address, asked):
             return found
-        note = f"siproster's own binding could not be taken away; it ends by itself within {_BOUND_FOR} s"
+        note = f"siproster's own binding could not be removed; it expires within {_BOUND_FOR} s"
         return Finding(found.verdict, note, found.bindings)
 
     async def _unbind(self, address: Address, asked: Challenge) -> bool:

@@ -21,7 +21,7 @@ _SILENT = 20
 """Rows one after the other without an answer, after which nobody else is tried."""
 
 
-_NO_REGISTRAR = "; an account of type BRIDGE has none, and Bandwidth can tell which type yours is"
+_NO_REGISTRAR = "; an account of type BRIDGE has no registrar: ask Bandwidth which type yours is"
 """No source promises it, nor says that such an account takes a REGISTER: docs/bandwidth-api.md#realms."""
 
 _AS_A_PHONE = "; --with-contact asks as a phone does"
@@ -97,10 +97,10 @@ class Door:
         elif last.verdict in refusals:
             self.given_up = (
                 f"the registrar of {self._host} refused the first {_TRIES} rows, "
-                f"as it would where it answers every password alike: {last.error}{_AS_A_PHONE}"
+                f"as it would if it answered every password alike: {last.error}{_AS_A_PHONE}"
             )
         else:
-            self.given_up = f"the registrar of {self._host} tells nothing: {last.error}"
+            self.given_up = f"the registrar of {self._host} proves nothing: {last.error}"
 
     async def _try(self, entry: Entry) -> Finding:
         try:

@@ -22,7 +22,7 @@ Address = tuple[str, int]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 """Seconds between two questions about a name that does not exist yet."""
 
-_LAG = "; a realm that was made a short while ago may not be in DNS yet: try again in some minutes"
+_LAG = "; a new realm may not be in DNS yet: try again in a few minutes"
 
 _PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
 
@@ -103,7 +103,7 @@ class Lookup:
 def _waits(realm: str, seconds: float) -> str:
     until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
     return (
-        f"DNS does not know {realm} yet, which is usual for a realm that was just made: "
+        f"DNS does not know {realm} yet, which is normal for a new realm: "
         f"asking again until {until:%H:%M:%SZ} ({seconds:g} s)"
     )
 
@@ -114,7 +114,7 @@ async def _of_host(place: Place, transport: Transport) -> list[Address]:
         found = await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=kind)
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            raise Undecided(f"DNS can't say where {place.host} is (it did not answer)") from None
+            raise Undecided(f"DNS did not answer for {place.host}") from None
         return []
     except (OSError, UnicodeError):
         return []

@@ -128,7 +128,7 @@ class _Corrections:
         if strange:
             raise UsageError(
                 f"{self._header.place}: the job has no column {', '.join(map(repr, strange))}",
-                f"corrections go into {', '.join(columns)}, and a column called password",
+                f"put corrections into {', '.join(columns)}, and a column called password",
             )
 
     def read(self) -> Iterator[tuple[int, dict[str, str]]]:
@@ -138,7 +138,7 @@ class _Corrections:
                 firsts = seen.first_lines([(fields[self._row], line) for line, fields in group])
                 for (line, fields), first in zip(group, firsts, strict=True):
                     if first != line:
-                        raise self._wrong(line, f"it has the bw__row of line {first}")
+                        raise self._wrong(line, f"it has the same bw__row as line {first}")
                     yield int(fields[self._row]), self._correction(fields)
 
     def _sound(self, line: int, fields: Fields) -> tuple[int, Fields]:
@@ -151,7 +151,7 @@ class _Corrections:
             other = fields[self._job] if _job_id(fields[self._job]) else "another one, or none"
             raise self._wrong(line, f"it is from job {other}, not from {self._expected}")
         if not _number(fields[self._row]):
-            raise self._wrong(line, "bw__row is not the number of a line")
+            raise self._wrong(line, "bw__row is not a line number")
         return line, fields
 
     def _correction(self, fields: Fields) -> dict[str, str]:
@@ -163,7 +163,7 @@ class _Corrections:
     def _wrong(self, line: int, what: str) -> UsageError:
         return UsageError(
             f"{self._header.place}, line {line}: {what}",
-            "take failed.csv as it was written, and correct cells only",
+            "start from failed.csv as it was written, and only correct cells",
         )
 
 
@@ -177,5 +177,5 @@ def _password_column(header: Header, options: Options, carried: Sequence[str]) -
     found = [at for at in header.candidates("password") if header.names[at] not in carried]
     if len(found) > 1:
         names = " and ".join(header.names[at] for at in found)
-        raise UsageError(f"{header.place}: {names} may both be the password", "take one of them out")
+        raise UsageError(f"{header.place}: {names} could both be the password", "remove one of them")
     return found[0] if found else None

@@ -122,18 +122,20 @@ class Rules:
         problems = _bad_characters("username", user, _forbidden_in_user)
         if "@" in user and domain:
             at = user.index("@") + 1
-            text = f"username: character {at} is @, which is allowed only in a row without domain"
+            text = f"username: character {at} is @, which is only allowed in a row without a domain"
             problems.append(Problem("bad_characters", text))
         return problems + self._length_problems(user, domain)
 
     def _length_problems(self, user: str, domain: str) -> list[Problem]:
         if len(user) > LONGEST_NAME:
             apart = (
-                "; the part behind @ may stand in a domain column" if "@" in user and not self._in_all else ""
+                "; you can put the part after @ into a domain column"
+                if "@" in user and not self._in_all
+                else ""
             )
             return [_too_long("username", user, LONGEST_NAME, apart)]
         if not self._fits(user, domain):
-            return [_too_long("username with its @ and domain", f"{user}@{domain}", LONGEST_NAME)]
+            return [_too_long("username with @ and domain", f"{user}@{domain}", LONGEST_NAME)]
         return []
 
 
@@ -149,7 +151,7 @@ def realm_problems(realm: str) -> list[Problem]:
     problems = _bad_characters("realm", realm, _forbidden_in_realm, "letters, digits and . _ - are")
     if len(realm) > LONGEST_REALM:
         problems.append(_too_long("realm", realm, LONGEST_REALM))
-    return problems or [Problem("bad_characters", "realm: a name has a letter or a digit in it")]
+    return problems or [Problem("bad_characters", "realm: a name must contain a letter or a digit")]
 
 
 def _id_problems(application: str) -> list[Problem]:
@@ -167,7 +169,7 @@ def _password_problems(password: str) -> list[Problem]:
     try:
         password.encode()
     except UnicodeEncodeError:  # half of a surrogate pair: there are no UTF-8 bytes to make a digest of
-        return [Problem("bad_characters", "password: a broken character, which has no UTF-8 form")]
+        return [Problem("bad_characters", "password: a broken character, which UTF-8 can't represent")]
     return []
 
 
@@ -176,7 +178,7 @@ def _user_warnings(user: str) -> tuple[Problem, ...]:
     if user.count("@") > 1:
         warnings.append(Problem("several_at_signs", "username: more than one @"))
     if rounded(user):
-        text = "username: noughts from the 16th digit on; a spreadsheet keeps only 15 digits"
+        text = "username: only zeros from the 16th digit on; a spreadsheet keeps only 15 digits"
         warnings.append(Problem("spreadsheet_damage", text))
     return tuple(warnings)
 

@@ -29,7 +29,7 @@ _BINARY = {
     b"SQLite format 3": "a database",
 }
 _SAVE_AS = "save it as CSV UTF-8, or as CSV, and try again"
-_NAME_IT = "name the encoding with --encoding, such as cp850 or mac-roman"
+_NAME_IT = "give the encoding with --encoding, such as cp850 or mac-roman"
 _NOT_OF_FILES = frozenset({"unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"})
 """Python's codecs of literals and host names: no program writes a table in them."""
 _unusable = re.compile("[\0\ud800-\udfff]").search
@@ -76,13 +76,13 @@ def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, 
         _refuse_undecodable(source, sure)
         return sure, ()
     if nul:
-        raise UsageError(f"{source.shown} is not a text file: it holds NUL bytes", _SAVE_AS)
+        raise UsageError(f"{source.shown} is not a text file: it contains NUL bytes", _SAVE_AS)
     broken = _undecodable_line(source, "utf-8")
     if broken is None:
         return "utf-8", ()
     _refuse_mixed(source, broken)
     _refuse_undecodable(source, FALLBACK)
-    text = f"read as Windows-1252, since line {broken} is not UTF-8; if that is wrong, say --encoding"
+    text = f"read as Windows-1252, since line {broken} is not UTF-8; if that is wrong, use --encoding"
     return FALLBACK, (Problem("encoding_guessed", text),)
 
 
@@ -113,7 +113,7 @@ def _by_its_start(first: bytes) -> str:
 
 def _refuse_no_text(source: Source, first: bytes) -> None:
     if not first.strip():
-        raise UsageError(f"{source.shown} is empty", "a roster has a header row and one row for each user")
+        raise UsageError(f"{source.shown} is empty", "a roster needs a header row and one row for each user")
     for magic, kind in _BINARY.items():
         if first.startswith(magic):
             raise UsageError(f"{source.shown} is {kind}, not a text file", _SAVE_AS)
@@ -136,7 +136,7 @@ def _refuse_mixed(source: Source, broken: int) -> None:
     if sequences > high:
         raise UsageError(
             f"{source.shown} is UTF-8, but line {broken} is not",
-            "correct that line, or name the encoding with --encoding",
+            "correct that line, or give the encoding with --encoding",
         )
 
 
@@ -169,11 +169,11 @@ def _undecodable_line(source: Source, encoding: str) -> int | None:
 
 
 def _unusable_character(source: Source, character: str, before: _LineEnds) -> UsageError:
-    """The refusal of a NUL or of half a character (a lone surrogate), neither of which text holds."""
-    what = "a NUL" if character == "\0" else "half a character"
+    """The refusal of a NUL or of half of a surrogate pair (a lone surrogate), neither of which text holds."""
+    what = "a NUL" if character == "\0" else "half of a surrogate pair"
     return UsageError(
-        f"{source.shown}, line {before.number}, column {before.column + 1}: {what}, which no text holds",
-        "correct it, or name another encoding with --encoding",
+        f"{source.shown}, line {before.number}, column {before.column + 1}: {what}, which text can't contain",
+        "correct it, or give another encoding with --encoding",
     )
 
 

@@ -29,7 +29,7 @@ _digest_in: Final = re.compile(
     f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
 ).search
 _TOLD: Final = (
-    Problem("cell_hidden", f"a cell that holds the password, or a digest, is {HIDDEN} in the results"),
+    Problem("cell_hidden", f"a cell that contains the password or a digest is {HIDDEN} in the results"),
 )
 
 
@@ -89,7 +89,7 @@ def never_sent(row: Row) -> Row:
 
 def _unsaid(problem: Problem) -> Problem:
     """Return the problem without its words. Taking out the password alone would tell it to who knows them."""
-    text = f"the reason is {HIDDEN}, since it names a cell that holds the password; docs/errors.md explains"
+    text = f"the reason is {HIDDEN}, because it quotes a cell that contains the password; see docs/errors.md"
     return replace(problem, text=f"{text} {problem.code}")
 
 

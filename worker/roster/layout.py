@@ -168,8 +168,8 @@ class Header:
         if not sure and (len(shown) < min(2, self.named) or any(map(_data_like, self.names))):
             columns = "1 column" if self.named == 1 else f"{self.named} columns"
             return (
-                f"its first line has {columns} and may be a row already; "
-                "it must be a header with the columns' names, such as username and password"
+                f"its first line has {columns} and looks like data; "
+                "it must be a header with column names, such as username and password"
             )
         plains = {plain(self.names[at]): self.names[at] for at in sorted(shown - set(taken))}
         near = [match for word in wanted for match in difflib.get_close_matches(plain(word), plains, 1)]
@@ -190,14 +190,14 @@ class Header:
         """Names that no header has; a message, a job and a line of the results hold them all."""
         if self.named > MOST_COLUMNS:
             raise UsageError(
-                f"{self.place} has {self.named:,} columns; {MOST_COLUMNS:,} are read at most",
-                "export fewer columns, or name the right --delimiter",
+                f"{self.place} has {self.named:,} columns; {MOST_COLUMNS:,} is the limit",
+                "export fewer columns, or give the right --delimiter",
             )
         for at, name in enumerate(self.names, 1):
             if len(name) > LONGEST_COLUMN:
                 raise UsageError(
                     f"{self.place}: the name of column {at} has {len(name):,} characters; "
-                    f"{LONGEST_COLUMN:,} are read at most",
+                    f"{LONGEST_COLUMN:,} is the limit",
                     "is a quote in the header not closed, or the header missing?",
                 )
 
@@ -207,7 +207,7 @@ class Header:
             if name and first.setdefault(name.casefold(), at) != at:
                 raise UsageError(
                     f"{self.place}: columns {first[name.casefold()] + 1} and {at + 1} have the same name",
-                    "rename one of them, or take one out",
+                    "rename or remove one of them",
                 )
 
 
@@ -277,7 +277,7 @@ class _Deciding:
         if shared:
             raise UsageError(
                 f"--map takes one column for {shared[0]} and for another field",
-                "a column with a secret can be nothing else: the other fields are shown in the results",
+                "a secret's column can't be used for another field, which the results show",
             )
         return chosen
 
@@ -289,12 +289,12 @@ class _Deciding:
         names = [self.header.names[at] for at in found]
         if len(found) > 1 and (field == "password" or plain(names[0]) == plain(names[1])):
             raise UsageError(
-                f"{self.header.place}: {' and '.join(names)} may both be the {field}",
-                f"say which one is meant: --map {field}={names[0]}",
+                f"{self.header.place}: {' and '.join(names)} could both be the {field}",
+                f"choose one: --map {field}={names[0]}",
             )
         if len(found) > 1:
-            text = f"{names[0]} is taken for the {field}, not {', '.join(names[1:])}"
-            self.warnings.append(Problem("column_ambiguous", f"{text}; --map {field}=COLUMN says otherwise"))
+            text = f"{names[0]} is used for the {field}, not {', '.join(names[1:])}"
+            self.warnings.append(Problem("column_ambiguous", f"{text}; --map {field}=COLUMN chooses another"))
         self.chosen[field] = found[0]
 
     def _require_password(self) -> None:
@@ -310,7 +310,7 @@ class _Deciding:
                 f"{self.header.place} has {given[0]}, but neither {other} nor passwords",
                 "both digests are needed, or a password column",
             )
-        text = f"{given[0]} is not used: the digests are made from the passwords"
+        text = f"{given[0]} is not used: the digests are computed from the passwords"
         self.warnings.append(Problem("hash_not_used", text))
 
     def _missing(self, field: str) -> UsageError:
@@ -343,8 +343,8 @@ class _Deciding:
         position = self.header.position(name, option)
         if position in self.secret:
             raise UsageError(
-                f"{option}: {name!r} holds, or may hold, a secret, and would be seen in the results",
-                f"if it is none, say --carry {name}",
+                f"{option}: {name!r} contains or may contain a secret, and would be visible in the results",
+                f"if it is not a secret, use --carry {name}",
             )
         return position
 
@@ -357,7 +357,7 @@ class _Deciding:
 
     def _is_carried(self, position: int, name: str) -> bool:
         if not name and any(self.header.names[position:]):
-            text = f"column {position + 1} has no name and is left out"
+            text = f"column {position + 1} has no name and is ignored"
             self.warnings.append(Problem("column_unnamed", text))
         return bool(name) and position not in self.secret and not self.header.is_own(position)
 

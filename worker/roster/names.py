@@ -83,8 +83,8 @@ class Names:
         at = names.index(f"{OWN}status") if f"{OWN}status" in names else None
         if at is not None and not self._statuses:
             raise UsageError(
-                f"{self._header.place} has outcomes: it names users that its job never made, too",
-                "say which are meant, for example --status created or --status exists",
+                f"{self._header.place} is a result file, which also lists users that its job never created",
+                "choose rows, for example with --status created or --status exists",
             )
         return at
 
@@ -97,7 +97,7 @@ class Names:
         elif not fits(fields, self._header):
             reason = f"{len(fields)} fields, but the header has {self._header.named} columns"
         elif long := next((field for field in FIELDS if len(self._cell(fields, field)) > _LONGEST), None):
-            reason = f"the {long} has {len(self._cell(fields, long)):,} characters, which nobody's has"
+            reason = f"the {long} has {len(self._cell(fields, long)):,} characters, which is too long"
         else:
             return
         raise UsageError(f"{self._header.place}, line {line}: {reason}", "correct the line; nothing was done")

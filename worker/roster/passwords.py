@@ -22,23 +22,24 @@ _pin = re.compile("[0-9]{4,6}").fullmatch
 _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
     (
         lambda password: password != password.strip(),
-        Problem("password_space", "password: white space at its start or end"),
+        Problem("password_space", "password: begins or ends with white space"),
     ),
     (
         re.compile("[\r\n]").search,
-        Problem("password_control", "password: a line break in it; did an open quote swallow other rows?"),
+        Problem("password_control", "password: contains a line break; did an open quote swallow other rows?"),
     ),
     (
         re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]").search,
-        Problem("password_control", "password: a control character in it"),
+        Problem("password_control", "password: contains a control character"),
     ),
     (
         re.compile("[\u2018-\u201f\u00a0\u2007\u202f\u200b-\u200d\u2060\ufeff\ufffd]").search,
         Problem(
-            "password_typographic", "password: a typographic quote, a no-break or an invisible character"
+            "password_typographic",
+            "password: contains a curly quote, a no-break space or an invisible character",
         ),
     ),
-    (damaged, Problem("spreadsheet_damage", "password: looks as if a spreadsheet had rewritten it")),
+    (damaged, Problem("spreadsheet_damage", "password: may have been rewritten by a spreadsheet")),
 )
 """What may be a slip of the file's author."""
 

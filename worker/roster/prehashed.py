@@ -54,13 +54,15 @@ def with_digests(row: Row, hash1: str, hash1b: str, changed: str = "") -> Row:
 def _wrong(hash1: str, hash1b: str, changed: str) -> Iterator[Problem]:
     for name, digest in (("hash1", hash1), ("hash1b", hash1b)):
         if not digest:
-            yield Problem("hash_incomplete", f"{name}: empty, but without a password both digests are needed")
+            yield Problem(
+                "hash_incomplete", f"{name}: empty, but without a password, both digests are needed"
+            )
         elif damaged(digest):
             text = f"{name}: a spreadsheet rewrote it; format the column as text there and export again"
             yield Problem("bad_hash", text)
         elif not _whole(digest):
-            text = f"{name}: not 32 hexadecimal digits, but {len(digest)} characters; was it cut?"
+            text = f"{name}: not 32 hexadecimal digits, but {len(digest)} characters; was it cut off?"
             yield Problem("bad_hash", text)
     if changed:
-        text = f"the digests are made of the file's user name, and {changed} makes another of it"
+        text = f"the digests were computed for the file's user name, but {changed} changes it"
         yield Problem("hash_name", text)

@@ -106,7 +106,7 @@ class Roster:
         if self._options.where:
             asked = " and ".join(f"{column}={value}" for column, value in self._options.where)
             raise UsageError(
-                f"{place} has no row with {asked}", "--where compares the whole cell, case included"
+                f"{place} has no row with {asked}", "--where compares the whole cell and is case-sensitive"
             )
         raise UsageError(f"{place} has a header, but no rows", "nothing to do")
 
@@ -117,7 +117,7 @@ class Roster:
             raise UsageError(
                 f"{place}: column {self._layout.mapping['password']!r} looks like a PIN column: "
                 f"{found.pins} of its {found.filled} values are 4 to 6 digits",
-                "name the SIP passwords' column with --map password=COLUMN, or say --weak warn",
+                "choose the column of SIP passwords with --map password=COLUMN, or use --weak warn",
             )
 
 
@@ -159,7 +159,7 @@ def header_of(text: Text, options: Options) -> Layout:
 def _changed(source: Source) -> UsageError:
     return UsageError(
         f"{source.shown} has changed, or vanished, while it was being read",
-        "nothing was sent; run the command again when nobody writes to the file",
+        "nothing was sent; run the command again when nothing is writing to the file",
     )
 
 

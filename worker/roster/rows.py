@@ -103,5 +103,5 @@ def _unattributed(line: int, fields: Fields, layout: Layout) -> Row:
         problem = Problem("malformed", f"the record is not well-formed CSV: {fields.reason}")
     else:
         text = f"{len(fields)} fields, but the header has {layout.named} columns"
-        problem = Problem("field_count", f"{text}; is a delimiter in a value without quotes?")
+        problem = Problem("field_count", f"{text}; does an unquoted value contain the delimiter?")
     return Row(line, "", "", "", "", "", ("",) * len(layout.columns), (problem,))

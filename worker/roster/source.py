@@ -125,7 +125,7 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
         try:
             return _spooled("stdin", "-", stdin or _standard_input())
         except OSError as error:
-            raise UsageError(f"standard input can't be read: {error.strerror}", "name a file") from None
+            raise UsageError(f"standard input can't be read: {reason_of(error)}", "give a file") from None
     if _url(place):
         return _from_url(place)
     return _from_path(_at_home(place))
@@ -153,7 +153,7 @@ def _at_home(path: str) -> Path:
 
 def _standard_input() -> BinaryIO:
     if sys.stdin is None:
-        raise UsageError("standard input is closed", "name a file, or say < FILE")
+        raise UsageError("standard input is closed", "give a file, or use < FILE")
     return sys.stdin.buffer
 
 
@@ -184,9 +184,9 @@ def _from_path(path: Path) -> Source:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise UsageError(f"{path} is a folder, not a roster", "name one file in it")
+            raise UsageError(f"{path} is a folder, not a roster", "give a file in it")
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # some of them never end
-            raise UsageError(f"{path} is a device, not a roster", "name a file; - is standard input")
+            raise UsageError(f"{path} is a device, not a roster", "give a file, or - for standard input")
         if stat.S_ISREG(mode):
             return LocalFile(path)
         with path.open("rb") as stream:  # a pipe such as <(...): it can be read only once
@@ -209,10 +209,10 @@ def _from_url(url: str) -> Source:
     except UsageError:
         raise
     except ImportError:
-        raise UsageError(f"{_short(shown)}: a package is missing that reads it", _package(url)) from None
+        raise UsageError(f"{_short(shown)}: reading it requires another package", _package(url)) from None
     except Exception as error:  # fsspec's back ends raise errors of their own; their texts may hold the URL
         raise UsageError(
-            f"{_short(shown)} can't be read: {reason_of(error)}", "check the address and your rights to it"
+            f"{_short(shown)} can't be read: {reason_of(error)}", "check the address and your access to it"
         ) from None
 
 
@@ -222,7 +222,7 @@ def _opened(url: str) -> AbstractContextManager[BinaryIO]:
     except ValueError:  # it reads its settings as it is loaded: JSON and INI files
         raise UsageError(
             "the settings of fsspec, which opens URLs, can't be read",
-            "look at the files in FSSPEC_CONFIG_DIR, by itself ~/.config/fsspec",
+            "check the files in FSSPEC_CONFIG_DIR (default: ~/.config/fsspec)",
         ) from None
     protocol = _protocol(url)
     if protocol not in fsspec.available_protocols():
@@ -251,8 +251,8 @@ def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
         return Spooled(name, place, stream)
     except NotKept as error:
         raise UsageError(
-            f"{place}: can't be kept in a temporary file: {error.strerror}",
-            "make room in the temporary folder, or name another one in TMPDIR",
+            f"{place}: can't be copied to a temporary file: {reason_of(error)}",
+            "make room in the temporary folder, or set TMPDIR to another one",
         ) from None
 
 
@@ -279,8 +279,8 @@ def unreadable(path: str, error: OSError) -> UsageError:
     if isinstance(error, FileNotFoundError):
         return UsageError(f"there is no file {_short(path)}", _nearest(Path(path)))
     if isinstance(error, PermissionError):
-        return UsageError(f"{_short(path)} may not be read by this user", "ask for the right to read it")
-    return UsageError(f"{_short(path)} can't be read: {error.strerror}", "name another file")
+        return UsageError(f"{_short(path)} can't be read by this user", "ask for permission to read it")
+    return UsageError(f"{_short(path)} can't be read: {reason_of(error)}", "give another file")
 
 
 def _short(place: str) -> str:
@@ -294,4 +294,4 @@ def _nearest(path: Path) -> str:
         near = difflib.get_close_matches(path.name, names, 1)
         return f"did you mean {path.parent / near[0]}?" if near else f"the working folder is {Path.cwd()}"
     except OSError:  # no such folder, no right to look into it, or the working folder is gone
-        return "look whether its folder is right"
+        return "check that its folder is right"

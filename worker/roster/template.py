@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from worker.errors import UsageError
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
-_HINT = "write a column's name between braces, as in '{site}-{extension}'; {{ and }} stand for the braces"
+_HINT = "put a column's name in braces, as in '{site}-{extension}'; write {{ and }} for literal braces"
 
 
 class Template:
@@ -24,7 +24,7 @@ class Template:
         self._parts = [_part(text, match, position) for match in _PART.finditer(text)]
         self.positions = tuple(part for part in self._parts if isinstance(part, int))
         if not self.positions:
-            raise UsageError(f"--username {text!r} names no column, so all names would be the same", _HINT)
+            raise UsageError(f"--username {text!r} contains no column, so all names would be the same", _HINT)
 
     def __call__(self, fields: Sequence[str]) -> str:
         """The user name; empty where a column that it needs is empty."""

@@ -132,7 +132,7 @@ class Text:
         how = f", or its record is {error}" if cut else ""
         return UsageError(
             f"{self.source.shown}, line {line}: a quote opens here that is not closed properly{how}",
-            'close it; a quote that belongs to the value is written twice ("")',
+            'close it; double a quote that is part of the value ("")',
         )
 
 

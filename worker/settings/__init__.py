@@ -15,6 +15,7 @@ import platformdirs
 from worker.errors import UsageError
 from worker.files import make_folder
 from worker.model import Endpoint
+from worker.reasons import reason_of
 from worker.settings import addresses, file, keys, trust
 from worker.settings.names import DEFAULTS, FLAGS, SECRETS
 
@@ -79,7 +80,7 @@ class Settings:
         if not self.voice_url or (given == [True, False] and stranger):
             raise UsageError(
                 f"BW_VOICE_URL is not set, and BW_API_URL is {self.values['BW_API_URL']}",
-                "set BW_VOICE_URL, too; `siproster sandbox` says what it is there",
+                "set BW_VOICE_URL too; `siproster sandbox` prints the sandbox's",
             )
         return self.voice_url
 
@@ -88,7 +89,7 @@ class Settings:
         if missing := self._missing():
             raise UsageError(
                 f"not set: {', '.join(missing)}",
-                "set them in the environment or in siproster.toml; `siproster doctor` tells what is set",
+                "set them in the environment or in siproster.toml; `siproster doctor` shows what is set",
             )
         basic = {"username": self.values["BW_USERNAME"], "password": self.values["BW_PASSWORD"]}
         return Endpoint(
@@ -122,8 +123,8 @@ class Settings:
         path = addresses.sqlite_path(self.ledger)
         if path is None:
             raise UsageError(
-                "SIPROSTER_KEY is not set, and a ledger on PostgreSQL has no place for a key",
-                "make one with `siproster keygen` and give it to every worker",
+                "SIPROSTER_KEY is not set, but a ledger on PostgreSQL requires it",
+                "generate one with `siproster keygen` and set it for every worker",
             )
         return keys.beside(path, new_key, sealed_with)
 
@@ -218,8 +219,8 @@ def _make_private(folder: Path) -> None:
         make_folder(folder)
     except OSError as error:
         raise UsageError(
-            f"the folder for the ledger can't be made: {folder}: {error.strerror}",
-            "set XDG_STATE_HOME or HOME to a folder of yours, "
+            f"the folder for the ledger can't be created: {folder}: {reason_of(error)}",
+            "set XDG_STATE_HOME or HOME to a folder that you can write to, "
             "or SIPROSTER_LEDGER to sqlite:////another/place.sqlite",
         ) from None
 
@@ -229,7 +230,7 @@ def _beaten(profile: str, environ: Mapping[str, str], content: file.Content) -> 
     if not profile:
         return []
     return [
-        f"{name} from the environment is used, not the one of {content.name}"
+        f"{name} from the environment is used, not the one in {content.name}"
         for name, value in content.settings.items()
         if environ.get(name, value) not in ("", value)
     ]
@@ -246,12 +247,14 @@ def _warnings(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str
             "get OAuth credentials and set BW_CLIENT_ID and BW_CLIENT_SECRET"
         )
     if addresses.travels_in_clear(values["BW_API_URL"]):
-        warnings.append(f"{values['BW_API_URL']} is not https: credentials and digests travel in clear")
+        warnings.append(
+            f"{values['BW_API_URL']} is not https: credentials and digests are sent in clear text"
+        )
     if addresses.travels_in_clear(values["BW_VOICE_URL"]):
-        warnings.append(f"{values['BW_VOICE_URL']} is not https: the token of a call travels in clear")
+        warnings.append(f"{values['BW_VOICE_URL']} is not https: a call's token is sent in clear text")
     if mode := addresses.unverified(values["SIPROSTER_LEDGER"], environ):
         warnings.append(
-            f"the ledger is on another host, and sslmode={mode} does not verify that it is the right one; "
+            f"the ledger is on another host, and sslmode={mode} does not verify the server; "
             "add ?sslmode=verify-full&sslrootcert=FILE to SIPROSTER_LEDGER"
         )
     if values["SIPROSTER_BROKER"] and addresses.sqlite_path(values["SIPROSTER_LEDGER"]):

@@ -40,7 +40,7 @@ def api_host(text: str) -> str:
         raise UsageError(f"{hidden(text)!r} is not a web address", "write it as https://HOST")
     if url.username is not None or url.path.strip("/") or url.query or url.fragment:
         raise UsageError(
-            f"{hidden(text)!r} holds more than scheme and host",
+            f"{hidden(text)!r} contains more than scheme and host",
             f"write it as {url.scheme}://{url.netloc.rpartition('@')[2]}; "
             "the API's path is SIPROSTER_API_PATH",
         )
@@ -90,7 +90,9 @@ def broker(text: str) -> str:
     if url.scheme not in ("redis", "rediss") or not url.hostname:
         raise UsageError(f"{hidden(text)!r} is not the URL of a Redis", "write it as redis://HOST:6379/0")
     if not re.fullmatch(r"/?\d{0,9}", url.path, re.ASCII):
-        raise UsageError(f"{hidden(text)!r}: {url.path} is not a database of Redis", "they are numbers: /0")
+        raise UsageError(
+            f"{hidden(text)!r}: {url.path} is not a Redis database", "write its number, such as /0"
+        )
     files = [pair for pair in parse_qsl(url.query, keep_blank_values=True) if _is_file(*pair, url.scheme)]
     return urlunsplit(url._replace(query=urlencode(files, quote_via=quote)))
 
@@ -105,8 +107,8 @@ def _is_file(name: str, value: str, scheme: str) -> bool:
         if value.lower() in _VERIFYING[name]:
             return False
         raise UsageError(
-            f"{name}={value} would let anybody answer in the server's place",
-            "leave it out; a certificate authority of your own goes into ssl_ca_certs=FILE or SSL_CERT_FILE",
+            f"{name}={value} would let anyone impersonate the server",
+            "leave it out; set your own certificate authority with ssl_ca_certs=FILE or SSL_CERT_FILE",
         )
     raise UsageError(
         f"{name!r} is not a parameter of a broker's URL", f"rediss:// takes {', '.join(_TLS_FILES)}"
@@ -135,7 +137,9 @@ def ledger(text: str) -> str:
         raise UsageError(f"{twice} is given twice", "write each parameter of the ledger's URL once")
     for mode in given.get("sslmode", []):
         if mode not in _SSL_MODES:
-            raise UsageError(f"sslmode={mode} is none of libpq's", f"use one of {', '.join(_SSL_MODES)}")
+            raise UsageError(
+                f"sslmode={mode} is not one of libpq's modes", f"use one of {', '.join(_SSL_MODES)}"
+            )
     return text
 
 
@@ -195,7 +199,7 @@ def _split(text: str) -> SplitResult:
         ) from None
     if port == 0:
         raise UsageError(
-            f"{hidden(text)!r}: nobody can be reached at port 0", "write it with the server's port"
+            f"{hidden(text)!r}: nothing can be reached at port 0", "write it with the server's port"
         )
     for host in (url.hostname or "").split(","):  # a ledger's URL may name several
         _check_host(text, host)
@@ -206,5 +210,5 @@ def _check_host(text: str, host: str) -> None:
     if host and not fits_dns(host):
         raise UsageError(
             f"{hidden(text)!r} is not the address of a host",
-            "between its full stops a name has 1 to 63 characters, and 253 in all",
+            "each part between the dots has 1 to 63 characters, and the whole name at most 253",
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from worker.errors import UsageError
 from worker.files import open_found
+from worker.reasons import reason_of
 from worker.settings import addresses
 from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
 
@@ -50,7 +51,7 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
         document, exposed = _document(path, trusted)
     except FileNotFoundError as error:
         if config:
-            raise UsageError(f"{path} can't be read: {error.strerror}") from None
+            raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
         if profile:
             raise UsageError(
                 f"--profile {profile} needs a {NAME} in the working folder", "or name one with --config FILE"
@@ -80,18 +81,18 @@ def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], 
                 _refuse_written_by_others(path, facts)
             content = file.read(_LONGEST + 1)
         if len(content) > _LONGEST:
-            raise UsageError(f"{path} is larger than {_LONGEST:,} bytes: no settings file is")
+            raise UsageError(f"{path} is larger than {_LONGEST:,} bytes, too large for a settings file")
         return tomllib.loads(content.decode("utf-8-sig")), bool(facts.st_mode & 0o077)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}") from None
+        raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
     except RecursionError:
-        raise UsageError(f"{path}: its arrays or tables lie too deep in each other") from None
+        raise UsageError(f"{path}: its arrays or tables are nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
-        raise UsageError(f"{path} is not TOML: {error}", 'a text stands in quotes: name = "value"') from None
+        raise UsageError(f"{path} is not TOML: {error}", 'write text in quotes: name = "value"') from None
 
 
 def _refuse_found(path: Path, facts: os.stat_result, trusted: set[int]) -> None:
@@ -102,11 +103,13 @@ def _refuse_found(path: Path, facts: os.stat_result, trusted: set[int]) -> None:
     """
     link, leads_to = path.lstat(), path.stat()
     if not stat.S_ISREG(facts.st_mode):
-        raise UsageError(f"{path} in the working folder is not a regular file", f"name it: --config {path}")
+        raise UsageError(
+            f"{path} in the working folder is not a regular file", f"give it explicitly: --config {path}"
+        )
     if {facts.st_uid, link.st_uid} - trusted or not os.path.samestat(facts, leads_to):
         raise UsageError(
-            f"{path} in the working folder is another user's, who could have your credentials sent to him",
-            f"look what is in it; if it is right: --config {path}",
+            f"{path} in the working folder belongs to another user, who could redirect your credentials",
+            f"check its contents; if they are right, use --config {path}",
         )
 
 
@@ -114,8 +117,8 @@ def _refuse_written_by_others(path: Path, facts: os.stat_result) -> None:
     """As with ssh's, ssh_config(5)."""
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(
-            f"{path} can be written by others: they could have your credentials sent to them",
-            f"look what is in it, then run: chmod go-w {path}",
+            f"{path} can be written by others, who could redirect your credentials",
+            f"check its contents, then run: chmod go-w {path}",
         )
 
 
@@ -157,5 +160,5 @@ def _content(
     options = {name: value for name, value in merged.items() if name in OPTIONS}
     name = f"{path}, profile {profile}" if profile else str(path)
     secret = SECRETS & settings.keys() or any(addresses.hidden(value) != value for value in settings.values())
-    warning = f"{path} holds a secret and can be read by others; run: chmod 600 {path}"
+    warning = f"{path} contains a secret and can be read by others; run: chmod 600 {path}"
     return Content(name, found, settings, options, (warning,) if secret and exposed else ())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worker.errors import UsageError
 from worker.files import open_found, whole_file
+from worker.reasons import reason_of
 
 _LONGEST = 1 << 16
 """Bytes."""
@@ -24,7 +25,7 @@ def parsed(text: str) -> list[bytes]:
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", part):
             raise UsageError(
                 f"key {number} of {len(parts)} is not 32 bytes in URL-safe base64",
-                "make one with `siproster keygen`",
+                "generate one with `siproster keygen`",
             )
     return [base64.urlsafe_b64decode(part.rstrip("=") + "=") for part in parts]
 
@@ -49,9 +50,9 @@ def beside(ledger: Path, new_key: Callable[[], str], sealed_with: Callable[[], S
             _refuse_others(path, os.fstat(file.fileno()))
             return parsed(file.read(_LONGEST).decode("ascii"))
     except UnicodeDecodeError:
-        raise UsageError(f"{path} holds no key", "put back the one that was there") from None
+        raise UsageError(f"{path} contains no key", "restore the original file") from None
     except OSError as error:
-        raise UsageError(f"the sealing key can't be used: {path}: {error.strerror}") from None
+        raise UsageError(f"the sealing key can't be used: {path}: {reason_of(error)}") from None
 
 
 def _refuse_another_key(path: Path, used: Sequence[str]) -> None:
@@ -60,13 +61,13 @@ def _refuse_another_key(path: Path, used: Sequence[str]) -> None:
         raise UsageError(
             f"{path} is missing, and the ledger's rows are sealed with it (key {', '.join(used)})",
             "put it back from a backup, or set SIPROSTER_KEY to it; if it is lost, remove the jobs that it "
-            "sealed (`siproster jobs purge`), or name another ledger with SIPROSTER_LEDGER",
+            "sealed (`siproster jobs purge`), or use another ledger with SIPROSTER_LEDGER",
         )
 
 
 def _refuse_others(path: Path, facts: os.stat_result) -> None:
     if not stat.S_ISREG(facts.st_mode) or facts.st_uid not in (os.geteuid(), 0):
-        raise UsageError(f"{path} is not a file of your own", "put back the one that was there")
+        raise UsageError(f"{path} is not your own file", "restore the original file")
     if facts.st_mode & 0o077:
         raise UsageError(f"{path} can be read by others", f"run: chmod 600 {path}")
 

@@ -33,7 +33,7 @@ SECRETS = frozenset({"SIPROSTER_KEY", "BW_CLIENT_SECRET", "BW_PASSWORD"})
 def _text(value: object) -> str:
     if isinstance(value, str) and "\0" not in value:  # no variable and no argument can hold one
         return value
-    raise TypeError("a text in quotes, without NUL")
+    raise TypeError("text in quotes, without NUL")
 
 
 def _flag(value: object) -> bool:
@@ -52,7 +52,7 @@ def _number(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         with suppress(OverflowError):
             return float(value)
-    raise TypeError("a number, and not too large a one")
+    raise TypeError("a number that is not too large")
 
 
 def text_or_whole(value: object) -> str:

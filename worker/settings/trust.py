@@ -14,7 +14,7 @@ _HOSTS = ("BW_API_URL", "BW_VOICE_URL")
 _SERVERS = (*_HOSTS, "SIPROSTER_API_PATH", "SIPROSTER_BROKER", "SIPROSTER_LEDGER")
 """Settings that say where something is sent."""
 
-_NAMED = f"look what is in it; if it is right, name it: --config {NAME}"
+_NAMED = f"check its contents; if they are right, use --config {NAME}"
 
 
 def check(
@@ -31,8 +31,9 @@ def check(
     for name in _HOSTS:
         if addresses.travels_in_clear(values[name]) and not values[ALLOW_HTTP]:
             raise UsageError(
-                f"{name} ({sources[name]}): {values[name]} is not https: credentials would travel in clear",
-                f"write it as https://HOST; {ALLOW_HTTP}=1 allows it all the same",
+                f"{name} ({sources[name]}): {values[name]} is not https: "
+                "credentials would be sent in clear text",
+                f"write it as https://HOST; {ALLOW_HTTP}=1 allows it anyway",
             )
 
 
@@ -40,13 +41,13 @@ def _refuse_leading_astray(
     values: Mapping[str, str], sources: Mapping[str, str], found: str, environ: Mapping[str, str]
 ) -> None:
     if values[ALLOW_HTTP] and sources[ALLOW_HTTP] == found:
-        raise UsageError(f"{found} sets {ALLOW_HTTP}, and was only found in the working folder", _NAMED)
+        raise UsageError(f"{found} sets {ALLOW_HTTP}, but was only found in the working folder", _NAMED)
     server = next((name for name in _SERVERS if _is_server(name, values) and sources[name] == found), None)
     secret = next((name for name in _secrets(values, environ) if sources.get(name) != found), None)
     if server and secret:
         raise UsageError(
             f"{server} comes from {found}, which was only found in the working folder, and {secret} from "
-            f"{sources.get(secret, 'the environment')}: it is not given to "
+            f"{sources.get(secret, 'the environment')}: so it is not sent to "
             f"{addresses.hidden(values[server])}",
             f"{_NAMED}; or put both in one place",
         )

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from worker.errors import LedgerError, SiprosterError, UsageError
 from worker.files import whole_file
 from worker.model import Family, Stored
+from worker.reasons import reason_of
 from worker.seal import Seal
 
 FORMAT = "siproster snapshot 1"
@@ -98,7 +99,7 @@ class Snapshot:
             with self.path.open("rb") as file:
                 yield file
         except OSError as error:
-            raise UsageError(f"{self.path} can't be read: {error.strerror}") from None
+            raise UsageError(f"{self.path} can't be read: {reason_of(error)}") from None
 
     def _read_facts(self) -> Facts:
         try:
@@ -108,7 +109,7 @@ class Snapshot:
                 return Facts(Family(told["family"]), *clear)
         except (ValueError, LookupError, TypeError, RecursionError):  # other people's files hold anything
             pass
-        raise UsageError(f"{self.path} is not a snapshot", "`siproster snapshot FILE` makes one")
+        raise UsageError(f"{self.path} is not a snapshot", "`siproster snapshot FILE` creates one")
 
     def _sealed(self, file: BinaryIO) -> bytes:
         length = int.from_bytes(file.read(_LENGTH), "big")
@@ -124,7 +125,7 @@ class Snapshot:
             raise self._damaged() from None
 
     def _damaged(self) -> UsageError:
-        return UsageError(f"{self.path} was changed, or is not whole", "take it from a backup")
+        return UsageError(f"{self.path} was changed or is incomplete", "restore it from a backup")
 
 
 def _line(facts: Facts) -> bytes:
@@ -149,7 +150,7 @@ def _row(entry: Stored) -> list[str | None]:
 
 
 def _exists(path: Path) -> UsageError:
-    return UsageError(f"{path} exists already", "name another file: a snapshot is never written over")
+    return UsageError(f"{path} already exists", "choose another file: siproster never overwrites a snapshot")
 
 
 @contextmanager
@@ -163,5 +164,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         raise _exists(path) from None
     except OSError as error:
         if not begun:
-            raise UsageError(f"{path} can't be written: {error.strerror}", "name another folder") from None
-        raise SiprosterError(f"{path} can't be written to its end: {error.strerror}") from None
+            raise UsageError(
+                f"{path} can't be written: {reason_of(error)}", "choose another folder"
+            ) from None
+        raise SiprosterError(f"{path} can't be written completely: {reason_of(error)}") from None

@@ -121,11 +121,11 @@ class Redis:
         self.learned = 0.0
 
     def ask(self) -> Ticket | Hold:
-        cooling, wait, number, started, rate = self._next_slot(keys=self._keys, args=self._given())
-        self.learned = float(rate)
-        if float(cooling):
-            return Hold(float(cooling), cooling=True)
-        return Hold(float(wait)) if float(wait) else Ticket(int(number), float(started), shared=True)
+        answer = self._next_slot(keys=self._keys, args=self._given())
+        cooling, wait, number, started, self.learned = map(float, answer.split())
+        if cooling:
+            return Hold(cooling, cooling=True)
+        return Hold(wait) if wait else Ticket(int(number), started, shared=True)
 
     def refused(self, ticket: Ticket) -> float:
         args = [*self._given(), str(ticket.number), repr(ticket.started)]

@@ -53,13 +53,13 @@ NEXT_SLOT = (
     + """
 local cooling = redis.call('PTTL', KEYS[2])
 if cooling > 0 then
-    return {text(cooling / 1000), '0', 0, '0', text(pace.rate)}
+    return text(cooling / 1000) .. ' 0 0 0 ' .. text(pace.rate)
 end
 local rate = bound
 if pace.rate > 0 then rate = math.min(pace.rate, bound) end
 local wait = pace.slot - TOLERANCE - now
 if wait > 0 then
-    return {'0', text(wait), 0, '0', text(pace.rate)}
+    return '0 ' .. text(wait) .. ' 0 0 ' .. text(pace.rate)
 end
 if pace.rate > 0 then
     local idle = now - pace.slot
@@ -82,11 +82,11 @@ pace.slot = math.max(now, pace.slot) + 1 / rate
 pace.last = now
 pace.started = pace.started + 1
 keep()
-return {'0', '0', pace.started, text(now), text(pace.rate)}
+return '0 0 ' .. pace.started .. ' ' .. text(now) .. ' ' .. text(pace.rate)
 """
 )
-"""ARGV: bound or 'inf', time or ''. Returns seconds of cool-down, seconds to wait, number and time of the
-request, and the learned rate."""
+"""ARGV: bound or 'inf', time or ''. Returns, in one string since that is cheapest, seconds of cool-down, seconds
+to wait, number and time of the request, and the learned rate."""
 
 SLOW_DOWN = (
     _STATE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, OTHER_HOST, digests_of, make_chunk_row, make_realms
+from tests.unit.jobs import HOST, OTHER_HOST, digests_of, make_chunk_row
 from tests.unit.registrar import (
     Batch,
     Registrar,
@@ -19,6 +19,7 @@ from tests.unit.registrar import (
     respells,
     without_echo,
 )
+from tests.unit.sessions import Session
 from worker.errors import (
     AuthenticationRefused,
     ForeignAnswer,
@@ -28,55 +29,34 @@ from worker.errors import (
     Throttled,
     Unavailable,
 )
-from worker.importing.packing import ChunkRow
-from worker.importing.settle import Settling
-from worker.model import Credential, Echo, EntryError, Family, Outcome, Status
+from worker.importing.create import BatchCreator
+from worker.model import Credential, Echo, EntryError, Family, Row, Status
 
 APPLICATION = "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 
 
-class Desk:
-    """The rest of a chunk's delivery: takes the outcomes, one for each row, and lets everything go on."""
+class Desk(Session):
+    """A chunk's session, and what creates rows in it."""
 
     def __init__(self, api: Registrar, family: Family = Family.ACCOUNT, *, earlier: int = 0) -> None:
-        self.outcomes: dict[int, Outcome] = {}
-        self.bounds: list[int] = []
-        self.permits: list[float] = []
-        self.settling = Settling(
-            family,
-            make_realms(),
-            api,
-            permit=self.permits.append,
-            record=self.record,
-            go_on=lambda: None,
-            learn=self.bounds.append,
-            earlier_attempts=earlier,
-        )
-
-    def record(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            assert outcome.line not in self.outcomes, "a row had an outcome already"
-            self.outcomes[outcome.line] = outcome
-
-    def told(self) -> dict[int, tuple[Status, str]]:
-        """Status and code of each row."""
-        return {line: (outcome.status, outcome.code) for line, outcome in sorted(self.outcomes.items())}
+        super().__init__(family, earlier=earlier)
+        self.creator = BatchCreator(self, api)
 
 
-def rows_of(*users: str) -> list[ChunkRow]:
+def rows_of(*users: str) -> list[Row]:
     """Rows of these users, from line 2 on."""
     return [make_chunk_row(line, user) for line, user in enumerate(users, 2)]
 
 
-def credential_of(row: ChunkRow, *, host: str = HOST, application: str = "") -> Credential:
+def credential_of(row: Row, *, host: str = HOST, application: str = "") -> Credential:
     """What is sent for a row."""
     return Credential(row.user, row.domain, host, *digests_of(row, host), application)
 
 
-def posted(api: Registrar, rows: Sequence[ChunkRow]) -> Desk:
+def posted(api: Registrar, rows: Sequence[Row]) -> Desk:
     """The desk after one batch."""
     desk = Desk(api)
-    desk.settling.post(rows)
+    desk.creator.create(rows)
     return desk
 
 
@@ -216,7 +196,7 @@ def test_exists_the_same(family: Family) -> None:
     api, rows = Registrar(), rows_of("alice", "bob")
     api.holds(credential_of(rows[0]), family, "17")
     desk = Desk(api, family)
-    desk.settling.post(rows)
+    desk.creator.create(rows)
     assert desk.told() == {2: (Status.UNCHANGED, ""), 3: CREATED}
     assert desk.outcomes[2].credential_id == "1"
 
@@ -229,11 +209,11 @@ def test_what_must_exist_is_looked_for_until_it_is_seen() -> None:
     assert posted(api, rows).told() == {2: (Status.UNCHANGED, "")}
 
 
-def other_password(row: ChunkRow) -> Credential:
+def other_password(row: Row) -> Credential:
     return credential_of(replace(row, password="another one"), application=APPLICATION)
 
 
-DIFFERENT: dict[str, Callable[[ChunkRow], Credential]] = {
+DIFFERENT: dict[str, Callable[[Row], Credential]] = {
     "digest_differs": other_password,
     "application_differs": lambda row: credential_of(row, application="00000000-0000-0000-0000-000000000000"),
     "realm_differs": lambda row: credential_of(row, host=OTHER_HOST, application=APPLICATION),
@@ -299,7 +279,7 @@ def test_too_many_entries() -> None:
     desk = posted(api, rows)
     assert set(desk.told().values()) == {CREATED}
     assert [len(post) for post in api.posts] == [10, 4, 4, 2]
-    assert desk.bounds == [4]
+    assert desk.limits == [4]
 
 
 def test_too_many_entries_without_a_figure() -> None:
@@ -367,14 +347,14 @@ def test_a_realm_that_is_gone_fails_its_own_rows_only() -> None:
     api = Registrar()
 
     def refuse(batch: Batch) -> None:
-        if any(credential.realm == OTHER_HOST for credential in batch):
+        if any(credential.host == OTHER_HOST for credential in batch):
             raise ListRefused("23022", "realm is not active")
 
     api.before = refuse
     rows = [make_chunk_row(line, realm=line % 2) for line in range(2, 10)]
     desk = posted(api, rows)
-    assert {row.realm for row in rows if desk.told()[row.line] == CREATED} == {0}
-    assert {row.realm for row in rows if desk.told()[row.line] == (Status.FAILED, "23022")} == {1}
+    assert {row.realm_key for row in rows if desk.told()[row.line] == CREATED} == {0}
+    assert {row.realm_key for row in rows if desk.told()[row.line] == (Status.FAILED, "23022")} == {1}
 
 
 # Answers that were lost
@@ -388,7 +368,7 @@ def test_lost_after_the_commit() -> None:
     assert desk.told() == {2: UNPROVEN, 3: UNPROVEN}
     assert (len(api.posts), api.looks) == (1, ["alice", "bob"])
     assert desk.outcomes[2].credential_id == "1"
-    assert desk.settling.in_doubt == set()
+    assert desk.unconfirmed == set()
 
 
 def test_another_ledgers_users_are_not_claimed() -> None:
@@ -480,8 +460,8 @@ def test_a_stop_after_it_was_sent_leaves_rows_in_doubt(error: SiprosterError, se
     api.after = raising(error, 1)
     desk = Desk(api)
     with pytest.raises(type(error)):
-        desk.settling.post(rows_of("alice", "bob"))
-    assert desk.settling.in_doubt == ({2, 3} if sent else set())
+        desk.creator.create(rows_of("alice", "bob"))
+    assert desk.unconfirmed == ({2, 3} if sent else set())
 
 
 def raising(error: SiprosterError, times: int) -> Callable[[Batch], None]:
@@ -501,9 +481,9 @@ def test_two_lost_answers_fail_nothing() -> None:
     api.before = lose(2)
     desk = Desk(api)
     with pytest.raises(Unavailable, match="none of 2 requests"):
-        desk.settling.post(rows_of("alice", "bob"))
+        desk.creator.create(rows_of("alice", "bob"))
     assert desk.outcomes == {}
-    assert desk.settling.in_doubt == {2, 3}
+    assert desk.unconfirmed == {2, 3}
     assert len(api.posts) == 2
 
 
@@ -518,7 +498,7 @@ def test_waiting_and_stopping_are_the_callers_business(error: SiprosterError) ->
     api.before = refuse
     desk = Desk(api)
     with pytest.raises(type(error)):
-        desk.settling.post(rows_of("alice"))
+        desk.creator.create(rows_of("alice"))
     assert desk.outcomes == {}
 
 
@@ -533,9 +513,9 @@ def test_an_outage_while_asking_keeps_the_doubt() -> None:
     api.looking = away
     desk = Desk(api)
     with pytest.raises(Unavailable):
-        desk.settling.post(rows_of("alice", "bob"))
+        desk.creator.create(rows_of("alice", "bob"))
     assert desk.told() == {2: CREATED}
-    assert desk.settling.in_doubt == {3}
+    assert desk.unconfirmed == {3}
 
 
 def test_doubtful_rows_are_asked_for_first() -> None:
@@ -543,11 +523,11 @@ def test_doubtful_rows_are_asked_for_first() -> None:
     api, rows = Registrar(), rows_of("alice", "bob")
     api.holds(credential_of(rows[0]))
     desk = Desk(api, earlier=3)
-    desk.settling.in_doubt.update({2, 3})
-    desk.settling.ask_and_post(rows)
+    desk.unconfirmed.update({2, 3})
+    desk.creator.look_up_and_create(rows)
     assert desk.told() == {2: UNPROVEN, 3: CREATED}
     assert api.posts == [["bob"]]
-    assert desk.settling.in_doubt == set()
+    assert desk.unconfirmed == set()
     assert [desk.outcomes[line].attempts for line in (2, 3)] == [3, 4]
 
 

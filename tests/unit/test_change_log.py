@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.unit.jobs import HOST, KEY
 from worker.errors import LedgerError
-from worker.importing.deeds import Deed, deed_of, mark, open_deeds, seal_deeds
+from worker.importing.change_log import change_of, mark
+from worker.ledger.codec import Change, open_changes, seal_changes
 from worker.model import Credential, Stored
 from worker.seal import Seal
 
@@ -20,7 +21,7 @@ texts = st.text(max_size=12)
 digests = st.none() | st.text("0123456789abcdef", min_size=32, max_size=32)
 stored = st.builds(Stored, texts, texts, texts, digests, digests, texts)
 deeds = st.builds(
-    Deed,
+    Change,
     st.integers(2, 10**9),
     st.integers(0, 9),
     texts,
@@ -32,38 +33,38 @@ deeds = st.builds(
 
 
 @given(st.lists(deeds, max_size=5), st.integers(0, 99), st.integers(0, 99))
-def test_they_come_back_as_they_were(done: list[Deed], chunk: int, nr: int) -> None:
+def test_they_come_back_as_they_were(done: list[Change], chunk: int, nr: int) -> None:
     """Every value of each, also what was there before."""
-    assert open_deeds(SEAL, "job", chunk, nr, seal_deeds(SEAL, "job", chunk, nr, done)) == done
+    assert open_changes(SEAL, "job", chunk, nr, seal_changes(SEAL, "job", chunk, nr, done)) == done
 
 
 def test_a_deed_tells_what_was_done() -> None:
     """Who, where, with which digests (as a mark), and how it was."""
-    deed = deed_of(5, 1, "7", DONE, BEFORE)
-    assert (deed.line, deed.realm, deed.id, deed.composite) == (5, 1, "7", "alice@example.com")
+    deed = change_of(5, 1, "7", DONE, BEFORE)
+    assert (deed.line, deed.realm_key, deed.id, deed.composite) == (5, 1, "7", "alice@example.com")
     assert (deed.mark, deed.application, deed.before) == (mark("a1" * 16, "b1" * 16), "app", BEFORE)
 
 
 @pytest.mark.parametrize("place", [("other", 3, 4), ("job", 4, 4), ("job", 3, 5)])
 def test_moved_elsewhere_they_do_not_open(place: tuple[str, int, int]) -> None:
-    """Deeds of one job, chunk or number are no other's (guard: the seal's context)."""
-    sealed = seal_deeds(SEAL, "job", 3, 4, [deed_of(5, 1, "7", DONE)])
+    """Changes of one job, chunk or number are no other's (guard: the seal's context)."""
+    sealed = seal_changes(SEAL, "job", 3, 4, [change_of(5, 1, "7", DONE)])
     with pytest.raises(LedgerError, match="changed or moved"):
-        open_deeds(SEAL, *place, sealed)
+        open_changes(SEAL, *place, sealed)
 
 
 def test_another_key_does_not_open_them() -> None:
     """The error names the key that is missing."""
-    sealed = seal_deeds(SEAL, "job", 3, 4, [deed_of(5, 1, "7", DONE)])
+    sealed = seal_changes(SEAL, "job", 3, 4, [change_of(5, 1, "7", DONE)])
     with pytest.raises(LedgerError, match=SEAL.fingerprint):
-        open_deeds(Seal([bytes(32)]), "job", 3, 4, sealed)
+        open_changes(Seal([bytes(32)]), "job", 3, 4, sealed)
 
 
 def test_nothing_shows() -> None:
     """Neither sealed nor printed a deed tells a digest or a mark."""
-    deed = deed_of(5, 1, "7", DONE, BEFORE)
+    deed = change_of(5, 1, "7", DONE, BEFORE)
     secrets = ["a1" * 16, "b1" * 16, "c1" * 16, "d1" * 16, deed.mark]
-    sealed = seal_deeds(SEAL, "job", 3, 4, [deed])
+    sealed = seal_changes(SEAL, "job", 3, 4, [deed])
     assert not [secret for secret in secrets if secret in repr(deed) or secret.encode() in sealed]
     assert not [secret for secret in secrets if bytes.fromhex(secret) in sealed]
 

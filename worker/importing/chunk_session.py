@@ -1,0 +1,272 @@
+"""A claim of a chunk while it holds: its lease, its unconfirmed rows, and the outcomes that are recorded.
+
+Creating and updating share it. Every write is refused by the ledger (Fenced) once another worker has claimed
+the chunk, so a worker that wakes late changes nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from worker.errors import Throttled, TryLater
+from worker.failpoints import hit
+from worker.importing.change_log import change_of, is_confirmed, is_unproven
+from worker.importing.compare import fill_digests, wanted
+from worker.importing.service import Source
+from worker.importing.stop_rules import (
+    is_past,
+    retention,
+    stop_at_end_of_window,
+    stop_when_too_many_failed,
+)
+from worker.ledger import Changes, Claim, JobRealm, Ledger, Unanswered
+from worker.ledger.codec import Change, open_changes, seal_changes, seal_chunk
+from worker.model import Family, Job, JobState, Outcome, Row, Status, Stored
+from worker.seal import Seal
+from worker.states import Reason, Why
+
+LEASE = 120.0
+"""Seconds that a claim holds without a sign of life: well over the deadline of one request."""
+
+TURN = 200.0
+"""Seconds after which a chunk is given back with what it has, below the task limits of Celery."""
+
+_LONGEST_WAIT = 300.0
+"""Seconds until a chunk that met an unavailable service is tried again, at most."""
+
+_LONGEST_ASKED = 3600.0
+"""Seconds that the service may ask a chunk to wait: a date far off must not put it away for ever."""
+
+
+class ChunkYield(Exception):
+    """No further request of this chunk should start now; its outcomes so far stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """What this process works with. ``stopping`` is set when it is asked to end."""
+
+    ledger: Ledger
+    seal: Seal
+    api: Source
+    executor: Executor
+    """Bounds the requests in flight of the whole process."""
+    id: str
+    stopping: threading.Event
+    count: Callable[[], tuple[int, int]]
+    """Requests and retries since it was asked last."""
+    clock: Callable[[], float] = time.monotonic
+
+
+class Lease:
+    """How long a claim still holds, by this process's own clock, so that waking late is noticed."""
+
+    def __init__(self, ledger: Ledger, claim: Claim, claimed_at: float, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._claim = claim
+        self._clock = clock
+        self._until = claimed_at + LEASE
+        self._lock = threading.Lock()
+
+    def permit(self, deadline: float) -> None:
+        """Renew the lease where it ends before a request of ``deadline`` seconds would. Raises Fenced."""
+        with self._lock:
+            if self._until - self._clock() > deadline:
+                return
+            began = self._clock()
+            self._ledger.chunks.renew(self._claim, LEASE)
+            self._until = began + LEASE
+
+    def record(self, outcomes: Sequence[Outcome], changes: Changes | None) -> JobState:
+        """Commit outcomes and changes, which renews the lease. Raises Fenced."""
+        with self._lock:
+            began = self._clock()
+            state = self._ledger.chunks.record(self._claim, outcomes, LEASE, changes)
+            self._until = began + LEASE
+            return state
+
+    def record_before_image(self, changes: Changes) -> None:
+        """Commit how something was before it is changed; renews the lease. Raises Fenced."""
+        with self._lock:
+            began = self._clock()
+            self._ledger.chunks.record_before_image(self._claim, LEASE, changes)
+            self._until = began + LEASE
+
+
+class Session(Protocol):
+    """What creating and updating rows need of a chunk's session."""
+
+    unconfirmed: set[int]
+
+    @property
+    def family(self) -> Family: ...
+    @property
+    def realms(self) -> Mapping[int, JobRealm]: ...
+    @property
+    def earlier_attempts(self) -> int: ...
+    @property
+    def changes_begun(self) -> Sequence[Change]: ...
+    def permit(self, deadline: float) -> None: ...
+    def check_continue(self) -> None: ...
+    def record(self, outcomes: Sequence[Outcome]) -> None: ...
+    def record_before_image(self, row: Row, now: Stored) -> None: ...
+    def learn_batch_limit(self, limit: int) -> None: ...
+
+
+class ChunkSession:
+    """One claim of one chunk with its rows, from the seal to the end. Shared by the threads of a process."""
+
+    def __init__(
+        self,
+        job: Job,
+        process: WorkerProcess,
+        claim: Claim,
+        rows: list[Row],
+        realms: dict[int, JobRealm],
+        claimed_at: float,
+    ) -> None:
+        self.job = job
+        self.claim = claim
+        self.rows = rows
+        self.realms = realms
+        self.over = False
+        """Whether no further batch should begin."""
+        self.unconfirmed = {
+            row.line for row in rows if claim.is_unconfirmed(row.line)
+        } - claim.recorded.keys()
+        """Lines that were, or may have been, sent and whose answer is still missing."""
+        self._process = process
+        self._ledger = process.ledger
+        self._began = self._answered = claimed_at
+        self._lease = Lease(process.ledger, claim, claimed_at, process.clock)
+        self._statuses: dict[int, Status] = dict(claim.recorded)
+        self._state = JobState.RUNNING
+        self._by_line = {row.line: row for row in rows}
+
+    @property
+    def family(self) -> Family:
+        """The job's family of endpoints."""
+        return self.job.options.api
+
+    @property
+    def earlier_attempts(self) -> int:
+        """Claims of the chunk before this one."""
+        return self.claim.attempts - 1
+
+    def open_rows(self) -> list[Row]:
+        """Return the rows without an outcome."""
+        return [row for row in self.rows if row.line not in self._statuses]
+
+    def permit(self, deadline: float) -> None:
+        """Let a request that writes, of at most ``deadline`` seconds, start. Raises Fenced."""
+        self._lease.permit(deadline)
+
+    def check_continue(self) -> None:
+        """Raise ChunkYield when the job is over, the chunk's turn is, or the process is asked to end."""
+        if is_past(self.job.options.not_after):
+            stop_at_end_of_window(self._ledger, self.job)
+            self._state = JobState.STOPPED
+        elapsed = self._process.clock() - self._began
+        stopped = self.over or self._process.stopping.is_set() or self._state is not JobState.RUNNING
+        if stopped or elapsed > TURN:
+            raise ChunkYield
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Commit outcomes, and what they say that the job has changed, in one transaction. Raises Fenced."""
+        if not outcomes:
+            return
+        self._state = self._lease.record(outcomes, self._changes_of(outcomes))
+        self._answered = self._process.clock()
+        self._statuses.update((outcome.line, outcome.status) for outcome in outcomes)
+        self.unconfirmed.difference_update(outcome.line for outcome in outcomes)
+        troubled = any(outcome.status.counts_as_failed for outcome in outcomes)
+        if troubled and stop_when_too_many_failed(self._ledger, self.job):
+            self._state = JobState.STOPPED
+        hit("recorded")
+
+    def record_before_image(self, row: Row, now: Stored) -> None:
+        """Commit how a credential is before it is changed, so that it can be set back. Raises Fenced."""
+        change = change_of(row.line, row.realm_key, now.id, wanted(row, row.host), now)
+        self._lease.record_before_image(self._sealed([change], 1))
+
+    def learn_batch_limit(self, limit: int) -> None:
+        """Keep with the job the most entries in one request that the service takes (23003)."""
+        self._ledger.jobs.learn_bound(self.job.id, limit)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Rows in one request: the option's, and no more than the service was seen to take."""
+        size = self.job.options.batch_size
+        return min(size, self._ledger.jobs.get(self.job.id).batch_bound or size)
+
+    @cached_property
+    def changes_begun(self) -> list[Change]:
+        """Changes that an earlier claim was about to make, so that it may have made them."""
+        if not any(row.stored for row in self.rows):
+            return []
+        job, seq, seal = self.job.id, self.claim.seq, self._process.seal
+        sealed = self._ledger.changes.of_chunk(job, seq)
+        return [
+            change
+            for key, part in sealed
+            for change in open_changes(seal, job, seq, key.nr, part)
+            if change.before
+        ]
+
+    def end(self) -> None:
+        """End the chunk, whose rows all have outcomes, and shred those in place. Raises Fenced."""
+        left = [row for row in self.rows if not self._statuses[row.line].in_place]
+        claim = self.claim
+        sealed = seal_chunk(self._process.seal, claim.job, claim.seq, left) if left else None
+        hit("ending")
+        self._ledger.chunks.end(claim, sealed, retention(self.job.options), *self._process.count())
+        self._ledger.jobs.finish(claim.job)
+
+    def give_back(self, later: TryLater | None = None) -> None:
+        """Give the chunk back with its outcomes so far; ``later``: the service is away. Raises Fenced."""
+        waited = self._process.clock() - self._answered
+        unanswered = Unanswered(why_later(later), waited) if later else None
+        delay = self._delay(later) if later else 0.0
+        unconfirmed = sorted(self.unconfirmed)
+        self._ledger.chunks.release(self.claim, delay, unconfirmed, *self._process.count(), unanswered)
+
+    def _delay(self, later: TryLater) -> float:
+        # Spread out, so that the chunks of a long outage don't all come back at the same moment.
+        doubled = 2.0 ** min(self.claim.claims_without_progress, 9)
+        grown = min(_LONGEST_WAIT, doubled) * random.uniform(0.5, 1.0)  # noqa: S311
+        return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
+
+    def _changes_of(self, outcomes: Sequence[Outcome]) -> Changes | None:
+        """Return what this job created, also where it came out wrong, and what it may have created."""
+        created = [
+            outcome
+            for outcome in outcomes
+            if (is_confirmed(outcome) or is_unproven(outcome)) and not self._by_line[outcome.line].stored
+        ]
+        if not created:
+            return None
+        rows = [self._by_line[outcome.line] for outcome in created]
+        fill_digests(rows)  # of rows that were looked up, and not sent
+        changes = [
+            change_of(row.line, row.realm_key, outcome.credential_id, row)
+            for row, outcome in zip(rows, created, strict=True)
+        ]
+        return self._sealed(changes, sum(map(is_confirmed, created)))
+
+    def _sealed(self, changes: Sequence[Change], rows: int) -> Changes:
+        """Return the changes, to be sealed for the place they get; ``rows``: those that count as done."""
+        job, seq, seal = self.job.id, self.claim.seq, self._process.seal
+        return Changes(rows, lambda nr: seal_changes(seal, job, seq, nr, changes))
+
+
+def why_later(later: TryLater) -> Why:
+    """Return why a job or a chunk waits, as the ledger keeps it."""
+    reason = Reason.THROTTLED if isinstance(later, Throttled) else Reason.UNAVAILABLE
+    return Why(reason, later.message)

@@ -1,0 +1,145 @@
+"""The story of a chunk: claim it, open its seal, send its rows in batches, record one outcome a row, end it.
+
+Whatever happens to the worker meanwhile, the ledger tells what is left to do: outcomes are committed with
+their batch, and a claim that went wrong is given back or runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
+from functools import partial
+
+from worker.errors import SealBroken, StopJob, Stopping, TryLater
+from worker.failpoints import hit
+from worker.importing.chunk_session import LEASE, ChunkSession, ChunkYield, WorkerProcess, why_later
+from worker.importing.create import BatchCreator
+from worker.importing.poison import WatchedSource, isolate_poison
+from worker.importing.unconfirmed import UnconfirmedLookup
+from worker.importing.update import RowUpdater
+from worker.ledger import Claim, Fenced
+from worker.ledger.codec import open_chunk
+from worker.model import Family, Job, Row
+from worker.states import Reason, Why
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[Sequence[Row]], None]
+"""Carries out a batch of rows."""
+
+
+class ChunkWorker:
+    """Works on the chunks of one job in this process."""
+
+    def __init__(self, job: Job, process: WorkerProcess) -> None:
+        self.job = job
+        self._process = process
+        self._ledger = process.ledger
+        self._realms = process.ledger.jobs.realms(job.id)
+        self._lookup = UnconfirmedLookup(job, process)
+
+    def work_on(self, seq: int) -> None:
+        """Work on one chunk. Safe to be called for any chunk at any time, any number of times."""
+        claimed_at = self._process.clock()
+        claim = self._ledger.chunks.claim(self.job.id, seq, self._process.id, LEASE)
+        if claim is None:
+            return
+        hit("claimed")
+        try:
+            self._carry_out(self._opened(claim, claimed_at))
+        except Fenced:
+            log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
+        except SealBroken as broken:  # before anything was sent, so what was unconfirmed is so still
+            self._ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
+            self._ledger.chunks.release(claim, 0.0, None, 0, 0)
+
+    def _opened(self, claim: Claim, claimed_at: float) -> ChunkSession:
+        rows = open_chunk(self._process.seal, claim.job, claim.seq, claim.sealed)
+        for row in rows:
+            row.host = self._realms[row.realm_key].host
+        session = ChunkSession(self.job, self._process, claim, rows, self._realms, claimed_at)
+        _ = session.changes_begun  # a seal that is broken there is noticed before anything is sent
+        return session
+
+    def _carry_out(self, session: ChunkSession) -> None:
+        """Send what has no outcome; then end the chunk, or give it back with its outcomes so far."""
+        if session.claim.suspect:
+            isolate_poison(session, self._process)
+        try:
+            self._send(session)
+        except (ChunkYield, Stopping):
+            session.give_back()
+        except StopJob as stop:
+            self._ledger.jobs.stop(self.job.id, Why(stop.reason, stop.message))
+            session.give_back()
+        except TryLater as later:
+            session.give_back(later)
+        else:
+            session.end()
+
+    def _send(self, session: ChunkSession) -> None:
+        """Send the batches, several in flight. Raises what stopped one of them; of several the gravest."""
+        executor = self._process.executor
+        futures = [executor.submit(self._send_batch, session, *batch) for batch in self._batches(session)]
+        try:
+            wait(futures)
+        finally:  # nothing new starts; what is in flight ends, and its outcomes are recorded
+            session.over = True
+            wait(futures)
+        errors = [error for future in futures if (error := future.exception())]
+        if errors:
+            raise max(errors, key=_gravity)
+
+    def _send_batch(self, session: ChunkSession, send: Send, rows: Sequence[Row]) -> None:
+        """Send one batch. What stops it stops those that haven't begun, and is told before others have ended.
+
+        Others may be waiting for the cool-down, and the command for word that the job is paused.
+        """
+        if session.over:
+            return
+        try:
+            send(rows)
+        except BaseException as error:
+            if isinstance(error, TryLater) and not isinstance(error, Stopping):
+                self._ledger.jobs.pause(self.job.id, why_later(error))
+            session.over = True
+            raise
+
+    def _batches(self, session: ChunkSession) -> Iterator[tuple[Send, Sequence[Row]]]:
+        """Rows to be asked about first, then those to be created, then those to be updated."""
+        creator, updater = self._senders(session)
+        rows = session.open_rows()
+        updates = [row for row in rows if row.stored]
+        creates = [row for row in rows if not row.stored]
+        unconfirmed = [row for row in creates if row.line in session.unconfirmed]
+        fresh = [row for row in creates if row.line not in session.unconfirmed]
+        size = session.batch_size
+        yield from ((creator.look_up_and_create, cut) for cut in self._cut(unconfirmed, size))
+        yield from ((creator.create, cut) for cut in self._cut(fresh, size))
+        yield from ((updater.update, cut) for cut in self._cut(updates, size))
+
+    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater]:
+        """Return what creates rows and what updates them; of a suspect chunk the ledger hears each wait."""
+        api = self._process.api
+        if not session.claim.suspect:
+            return BatchCreator(session, api, self._lookup.of(session, api)), RowUpdater(session, api)
+        watched = WatchedSource(api, partial(self._ledger.chunks.set_waiting_on_service, session.claim))
+        lookup = self._lookup.of(session, watched, watched.waiting)
+        return BatchCreator(session, watched, lookup), RowUpdater(session, watched)
+
+    def _cut(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+        """Cut rows into batches; with the realm family each goes to one realm only."""
+        if self.job.options.api is Family.ACCOUNT:
+            by_realm = [rows]
+        else:
+            keys = dict.fromkeys(row.realm_key for row in rows)
+            by_realm = [[row for row in rows if row.realm_key == key] for key in keys]
+        for part in by_realm:
+            yield from (part[start : start + size] for start in range(0, len(part), size))
+
+
+def _gravity(error: BaseException) -> int:
+    """Return how grave a reason for not going on is; an unexpected error is the gravest."""
+    mildest_first = (ChunkYield, TryLater, StopJob)
+    return next((at for at, kind in enumerate(mildest_first) if isinstance(error, kind)), len(mildest_first))

@@ -1,0 +1,47 @@
+"""The parts of the API that the work on a job needs (worker.api.Api; tests give doubles that keep state)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from worker.model import Answer, Credential, Family, Realm, Row, Stored
+
+Permit = Callable[[float], None]
+"""Called with a request's deadline in seconds right before it is sent; raises where it must not be."""
+
+
+# fmt: off
+class CredentialSource(Protocol):
+    """Creates credentials and finds them by name."""
+
+    def create(self, family: Family, realm: Realm, batch: Sequence[Row], permit: Permit) -> Answer: ...
+    def find(
+        self, family: Family, realm: Realm, composite: str, *, expected: bool = False
+    ) -> Stored | None: ...
+
+
+class ListSource(Protocol):
+    """Lists credentials, and counts them by realm."""
+
+    def realms(self) -> list[Realm]: ...
+    def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]: ...
+    def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored: ...
+
+
+class UpdateSource(Protocol):
+    """Reads and updates one credential."""
+
+    def read(
+        self, family: Family, realm: Realm | None, stored: Stored,
+        written: Callable[[Stored | None], bool] | None = None,
+    ) -> Stored | None: ...
+    def update(
+        self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit,
+        *, clear: bool = False,
+    ) -> None: ...
+# fmt: on
+
+
+class Source(CredentialSource, ListSource, UpdateSource, Protocol):
+    """Everything that a chunk's work needs."""

@@ -1,0 +1,42 @@
+"""Rules that end a job early: the window, and too many failures; and how long passwords are kept."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from worker.ledger import Ledger
+from worker.model import Job, Options
+from worker.states import Reason, Why
+
+
+def is_past(moment: str) -> bool:
+    """Return whether a time (ISO 8601; empty: never) is over."""
+    return bool(moment) and dt.datetime.now(dt.UTC) >= dt.datetime.fromisoformat(moment)
+
+
+def stop_at_end_of_window(ledger: Ledger, job: Job) -> None:
+    """Stop the job since ``--not-after`` has come."""
+    ledger.jobs.stop(job.id, Why(Reason.NOT_AFTER, f"the window ended at {job.options.not_after}"))
+
+
+def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
+    """Stop the job when more rows than ``--max-failed`` are failed, unknown or invalid; return whether."""
+    if not job.options.max_failed:
+        return False
+    troubled = ledger.chunks.progress(job.id).troubled
+    if troubled <= failures_allowed(job.options.max_failed, ledger.jobs.get(job.id).rows):
+        return False
+    text = f"{troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
+    return ledger.jobs.stop(job.id, Why(Reason.MAX_FAILED, text))
+
+
+def failures_allowed(max_failed: str, rows: int) -> float:
+    """Return how many rows may fail: ``N`` as it is, ``N%`` of the roster's rows."""
+    if max_failed.endswith("%"):
+        return rows * float(max_failed[:-1]) / 100
+    return float(max_failed)
+
+
+def retention(options: Options) -> float:
+    """Return for how many seconds the passwords of rows that are not in place stay sealed."""
+    return options.keep_days * 86_400

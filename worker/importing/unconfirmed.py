@@ -1,0 +1,382 @@
+"""Looks up unconfirmed rows: rows that were, or may have been, sent and whose answer is missing.
+
+A list's page shows 500 credentials with one request. So where a place (the account, or one realm of it) has
+fewer pages than there are rows to look up, it is listed once, for all chunks of the job in this process;
+otherwise each row is asked for singly, several at a time.
+
+Which listing may serve a row:
+
+- It has to begin when every request that may have carried the row was over. A row sent in this claim takes
+  a listing that begins after its answer was lost. A row sent by an earlier claim takes a listing that
+  begins when that claim was over: the ledger told so before, or this process held the next claim before.
+- A row that it doesn't show is absent. The row is posted then, and if the list was behind, the service
+  refuses it as existing: nothing is stored twice, and nothing is called created without a 201 that names it.
+- A row that it shows with the row's own digests is in place, if the listing is not old. Anything else that it
+  shows (another digest, spelling, realm or application, or no digest) may be outdated: asked for singly.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Protocol, TypeVar
+
+from worker.errors import Refused, SiprosterError, UsageError
+from worker.importing.chunk_session import ChunkSession, Session, WorkerProcess
+from worker.importing.compare import differences, wanted
+from worker.importing.inventory import Inventory
+from worker.importing.service import CredentialSource
+from worker.model import NO_REALM, Family, Job, Realm, Row, Stored
+
+T = TypeVar("T")
+Made = TypeVar("Made")
+
+_PAGE = 500
+"""Entries of one page of a list (docs/bandwidth-api.md#lists)."""
+
+_FEW = 4
+"""Up to so many rows are asked for singly: asking how many pages there are is a request, too."""
+
+_TRIED_SHARE = 10
+"""If the realms don't say how many they hold, one page is tried for so many rows."""
+
+_COUNTED_FOR = 60.0
+"""Seconds for which the realms' counts are taken as they were told."""
+
+_SHOWN_FOR = 300.0
+"""Seconds after its end for which a listing serves, so that no row is called in place by an old one."""
+
+_READING = 30.0
+"""Seconds that one request may take, at most."""
+
+_LONGEST_LISTING = 150.0
+"""Seconds that a listing may take: less than a chunk's turn (chunk_session.TURN), or it would never end."""
+
+Found = Stored | None | Exception
+"""What is stored under a row's name; an exception: why this one row can't be asked for."""
+
+
+class Lookup(Protocol):
+    """Looks up rows whose answer is missing."""
+
+    def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]: ...
+
+
+class SingleLookup:
+    """Looks up rows one by one."""
+
+    def __init__(self, session: Session, api: CredentialSource) -> None:
+        self._session = session
+        self._api = api
+
+    def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
+        """Yield each row with what is stored under its name. Raises TryLater and StopJob."""
+        yield from ((row, self.one(row)) for row in rows)
+
+    def one(self, row: Row, *, expected: bool = False) -> Found:
+        """Return what is stored under a row's name. Raises TryLater and StopJob.
+
+        ``expected``: the service has said that it exists, so it is looked for a little longer.
+        """
+        try:
+            realm = self._session.realms[row.realm_key].realm
+            return self._api.find(self._session.family, realm, row.composite, expected=expected)
+        except Refused as refusal:
+            return refusal
+        except SiprosterError:
+            raise
+        except Exception as error:
+            return error
+
+
+class UnconfirmedLookup:
+    """Looks up the unconfirmed rows of one job, for all its chunks in this process. Shared by threads.
+
+    Its lists are on disk, and go with it.
+    """
+
+    def __init__(self, job: Job, process: WorkerProcess) -> None:
+        self.family = job.options.api
+        self.realms = process.ledger.jobs.realms(job.id)
+        self.api = process.api
+        self.clock = process.clock
+        self._job = job
+        self._ledger = process.ledger
+        self._executor = process.executor
+        self._places: dict[int, _Place] = {}
+        self._claims: dict[int, int] = {}
+        self._counts: tuple[float, list[Realm]] | None = None
+        self._lock = threading.Lock()
+
+    def of(
+        self,
+        session: ChunkSession,
+        api: CredentialSource,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> ChunkLookup:
+        """Return the look-up for one claim of a chunk. Call it before the claim sends anything.
+
+        ``api`` is asked singly; ``waiting`` is entered while the claim waits for a listing.
+        """
+        self._claims[session.claim.seq] = session.claim.generation - 1
+        return ChunkLookup(self, session, api, waiting)
+
+    def place(self, key: int) -> _Place:
+        """Return a place that can be listed: the account (NO_REALM), or one realm."""
+        with self._lock:
+            if key not in self._places:
+                realm = None if key == NO_REALM else self.realms[key].realm
+                self._places[key] = _Place(self, realm)
+            return self._places[key]
+
+    def claims_over(self) -> set[tuple[int, int]]:
+        """Return chunk and generation of the claims that are known to be over."""
+        followed = set(dict(self._claims).items())
+        found = self._ledger.unconfirmed.claims_over(self._job.id)
+        return followed | {(over.seq, over.generation) for over in found}
+
+    def rows_waiting(self) -> int:
+        """Return how many unconfirmed rows of the job wait to be looked up in one place, about."""
+        rows = sum(over.rows for over in self._ledger.unconfirmed.claims_over(self._job.id))
+        return rows if self.family is Family.ACCOUNT else rows // max(1, len(self.realms))
+
+    def stored(self, realm: Realm | None) -> int | None:
+        """Return how many credentials a place holds by the realms' count; None if that isn't told."""
+        with self._lock:
+            if self._counts is None or self.clock() - self._counts[0] > _COUNTED_FOR:
+                self._counts = (self.clock(), self._asked_realms())
+            realms = self._counts[1]
+        counts = [one.credentials for one in realms if realm is None or _is_same(one, realm)]
+        return sum(count or 0 for count in counts) if counts and None not in counts else None
+
+    def side_by_side(self, work: Callable[[T], Made], items: Iterable[T]) -> Iterator[tuple[T, Made]]:
+        """Yield each item with what ``work`` makes of it, in this thread and in free ones of the executor."""
+        return _side_by_side(self._executor, self._job.options.concurrency, work, items)
+
+    def _asked_realms(self) -> list[Realm]:
+        try:
+            return self.api.realms()
+        except Refused:
+            return []
+
+
+class ChunkLookup:
+    """Looks up unconfirmed rows for one claim of a chunk."""
+
+    def __init__(
+        self,
+        job: UnconfirmedLookup,
+        session: ChunkSession,
+        api: CredentialSource,
+        waiting: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._job = job
+        self._session = session
+        self._singly = SingleLookup(session, api)
+        self._waiting = waiting
+
+    def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
+        """Yield each row with what is stored under its name.
+
+        ``earlier``: they may have been sent by an earlier claim, and were not by this one.
+        Raises TryLater, StopJob, ChunkYield and Fenced, after it has yielded what was found by then.
+        """
+        by_place: dict[int, list[Row]] = {}
+        for row in rows:
+            by_place.setdefault(NO_REALM if self._job.family is Family.ACCOUNT else row.realm_key, []).append(
+                row
+            )
+        for key, here in by_place.items():
+            with self._waiting():
+                expected = partial(self._rows, here, earlier)
+                listed = self._job.place(key).named(here, self._over(earlier), expected, self._keep)
+            if listed is None:
+                yield from self._job.side_by_side(self._asked, here)
+            else:
+                found = self._job.side_by_side(self._confirmed, zip(here, listed, strict=True))
+                yield from ((row, stored) for (row, _), stored in found)
+
+    def _over(self, earlier: bool) -> tuple[int, int] | None:
+        """The claim that has to be over when a listing begins; None: this one."""
+        claim = self._session.claim
+        return (claim.seq, claim.generation - 1) if earlier else None
+
+    def _rows(self, here: Sequence[Row], earlier: bool) -> int:
+        """How many rows a listing would serve."""
+        if not earlier or len(here) <= _FEW:
+            return len(here)
+        return len(self._session.unconfirmed) + self._job.rows_waiting()
+
+    def _keep(self) -> None:
+        """Let one more request that reads start: renew the lease. Raises ChunkYield, Fenced."""
+        self._session.check_continue()
+        self._session.permit(_READING)
+
+    def _asked(self, row: Row) -> Found:
+        self._keep()
+        return self._singly.one(row)
+
+    def _confirmed(self, listed: tuple[Row, Stored | None]) -> Found:
+        """What a listing shows, asked for singly where that may be outdated or incomplete."""
+        row, stored = listed
+        if stored is None:
+            return None
+        if not (stored.hash1 and stored.hash1b):
+            self._keep()
+            realm = self._job.realms[row.realm_key].realm
+            stored = self._job.api.whole(self._job.family, realm, stored)
+        try:
+            same = not differences(wanted(row, row.host), stored)
+        except Exception as error:  # of this row alone
+            return error
+        return stored if same else self._asked(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """All that a place held at a time."""
+
+    number: int
+    over: set[tuple[int, int]]
+    """Claims that were over when it began."""
+    entries: Inventory
+    ended: float
+
+
+class _Place:
+    """The account, or one realm of it, listed if that takes fewer requests. Shared by threads."""
+
+    def __init__(self, job: UnconfirmedLookup, realm: Realm | None) -> None:
+        self._job = job
+        self._realm = realm
+        self._turn = threading.Lock()
+        self._begun = 0
+        self._listing: _Listing | None = None
+        self._unlistable = False
+        self._pages_read = 0
+        """Pages that were read, at most, without coming to the list's end."""
+
+    def named(
+        self,
+        rows: Sequence[Row],
+        over: tuple[int, int] | None,
+        expected: Callable[[], int],
+        keep: Callable[[], None],
+    ) -> list[Stored | None] | None:
+        """Return what a listing shows for each row; None: they are to be asked for singly.
+
+        ``over``: the claim that has to be over when the listing begins; None: it has to begin from now on.
+        ``expected`` tells how many rows it would serve in all.
+        """
+        serves = partial(self._serves, over, self._begun)
+        if not serves() and not self._pages_worth(expected()):
+            return None
+        with _acquired(self._turn, keep):
+            if not serves():
+                self._list(self._pages_worth(expected()), keep)
+            if self._listing is None or not serves():
+                return None
+            return self._listing.entries.named("", [row.composite for row in rows])
+
+    def _serves(self, over: tuple[int, int] | None, begun: int) -> bool:
+        listing = self._listing
+        if listing is None or self._job.clock() - listing.ended > _SHOWN_FOR:
+            return False
+        return listing.number > begun or over in listing.over
+
+    def _pages_worth(self, rows: int) -> int:
+        """How many pages may be read for so many rows; 0: asking singly takes fewer requests."""
+        if rows <= _FEW or self._unlistable:
+            return 0
+        stored = self._job.stored(self._realm)
+        if stored is None:
+            worth = rows // _TRIED_SHARE
+        else:  # one request went for the count
+            worth = rows if max(1, -(-stored // _PAGE)) < rows - 1 else 0
+        return worth if worth > self._pages_read else 0
+
+    def _list(self, most: int, keep: Callable[[], None]) -> None:
+        """Read all that is stored, unless it takes more than ``most`` pages, or too long."""
+        if not most:
+            return
+        if self._listing:
+            self._listing.entries.close()
+            self._listing = None
+        over, entries = self._job.claims_over(), Inventory()
+        self._begun += 1
+        try:
+            if self._read(entries, most, keep):
+                self._listing = _Listing(self._begun, over, entries, self._job.clock())
+        except (Refused, UsageError):  # lists are refused, or there is no room on the disk
+            self._unlistable = True
+        finally:
+            if self._listing is None:
+                entries.close()
+
+    def _read(self, entries: Inventory, most: int, keep: Callable[[], None]) -> bool:
+        """Return whether the list came to its end in so many pages, and in time."""
+        source = iter(self._job.api.credentials(self._job.family, self._realm))
+        began = self._job.clock()
+        for _ in range(most):
+            keep()
+            page = list(islice(source, _PAGE))
+            entries.load("", page)
+            if len(page) < _PAGE:
+                return True
+            if self._job.clock() - began > _LONGEST_LISTING:
+                self._unlistable = True
+                return False
+        self._pages_read = most
+        return False
+
+
+def _is_same(one: Realm, other: Realm) -> bool:
+    return one.id == other.id if one.id and other.id else one.host.casefold() == other.host.casefold()
+
+
+@contextmanager
+def _acquired(lock: threading.Lock, keep: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock; while it is waited for, ``keep`` is called every second."""
+    while not lock.acquire(timeout=1.0):
+        keep()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _side_by_side(
+    executor: Executor, most: int, work: Callable[[T], Made], items: Iterable[T]
+) -> Iterator[tuple[T, Made]]:
+    """Yield each item with what ``work`` makes of it; then raise the first error, after which none began.
+
+    The calling thread is one of the executor's and works, too: if it only waited, threads that wait for each
+    other's tasks could use up the executor.
+    """
+    left, done, errors = deque(items), deque[tuple[T, Made]](), deque[BaseException]()
+
+    def work_off() -> None:
+        while not errors:
+            try:
+                item = left.popleft()
+            except IndexError:
+                return
+            try:
+                done.append((item, work(item)))
+            except BaseException as error:
+                errors.append(error)
+
+    helpers = [executor.submit(work_off) for _ in range(min(most, len(left)) - 1)]
+    work_off()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+    yield from done
+    if errors:
+        raise errors[0]

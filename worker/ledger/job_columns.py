@@ -1,0 +1,69 @@
+"""A job as the columns of its row in the ledger, and back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from worker.model import Family, Job, JobState, OnExisting, Options, Weak
+from worker.states import Reason, Why
+
+
+def columns_of_why(why: Why | None) -> dict[str, str]:
+    """Return the two columns of a reason and its sentence; both empty: the job goes on."""
+    return {"reason": why.reason.value if why else "", "why": why.text if why else ""}
+
+
+def columns_of(job: Job) -> dict[str, Any]:
+    """Return the columns that a new job is entered with."""
+    return {
+        "id": job.id, "state": job.state, **columns_of_why(job.why), "host": job.host,
+        "environment": job.environment, "account": job.account,
+        "options": json.dumps(asdict(job.options)), "operator": job.operator, "machine": job.machine,
+        "version": job.version, "key": job.key, "roster": job.roster, "source": job.source,
+        "sha256": job.sha256, "columns": json.dumps(job.columns), "rows": job.rows,
+        "parent": job.parent, "created": job.created.timestamp(),
+    }  # fmt: skip
+
+
+def job_of(row: Mapping[str, Any]) -> Job:
+    """Return the job of a row, with its requests and retries counted."""
+    return Job(
+        id=row["id"], state=JobState(row["state"]), host=row["host"],
+        why=Why(Reason(row["reason"]), row["why"]) if row["reason"] else None,
+        environment=row["environment"], account=row["account"],
+        options=options_of(json.loads(row["options"])), operator=row["operator"],
+        machine=row["machine"], version=row["version"], key=row["key"], roster=row["roster"],
+        source=row["source"], sha256=row["sha256"], columns=tuple(json.loads(row["columns"])),
+        rows=row["rows"], parent=row["parent"], batch_bound=row["batch_bound"],
+        created=_moment(row["created"]), started=_moment_or_none(row["started"]),
+        finished=_moment_or_none(row["finished"]),
+        requests=int(row["requests"]), retries=int(row["retries"]), absent=row["absent"],
+        saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
+        undone=_moment_or_none(row["undone"]),
+        verified=json.loads(row["verified"]) if row["verified"] else None,
+        paused_seconds=row["paused_seconds"],
+    )  # fmt: skip
+
+
+def options_of(kept: dict[str, Any]) -> Options:
+    """Return options out of the JSON that they are kept as."""
+    typed = {
+        "api": Family(kept["api"]),
+        "on_existing": OnExisting(kept["on_existing"]),
+        "weak": Weak(kept["weak"]),
+        "where": tuple((column, value) for column, value in kept["where"]),
+        "carry": tuple(kept["carry"]),
+    }
+    return Options(**{**kept, **typed})
+
+
+def _moment(epoch: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(epoch, dt.UTC)
+
+
+def _moment_or_none(epoch: float | None) -> dt.datetime | None:
+    return None if epoch is None else _moment(epoch)

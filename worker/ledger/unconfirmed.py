@@ -1,0 +1,47 @@
+"""Chunks with unconfirmed rows: rows that may have been sent by a claim that is over, without an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from worker.ledger.chunks import unconfirmed_lines
+from worker.ledger.store import Store
+
+# A lease that just ran out is not enough: its worker may wake up and renew it. One that is 0 was ended for a
+# process that is known to be dead.
+_OVER = text("""
+    SELECT seq, generation, state, doubt, rows - settled AS left_over FROM chunks
+    WHERE job = :job AND ((state = 'waiting' AND doubt <> '') OR (state = 'claimed' AND lease_until = 0))""")
+
+
+@dataclass(frozen=True, slots=True)
+class OverClaim:
+    """A claim that can send nothing any more; ``rows`` of its chunk are unconfirmed."""
+
+    seq: int
+    generation: int
+    rows: int
+
+
+class Unconfirmed:
+    """The unconfirmed rows of one ledger's jobs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def claims_over(self, job: str) -> list[OverClaim]:
+        """Return the last claim of each chunk that nobody works on and that has unconfirmed rows.
+
+        The next claim of the chunk has the next generation. So whoever gets that one knows that no other
+        claim has sent anything since this was read.
+        """
+        with self._store.read() as connection:
+            found = connection.execute(_OVER, {"job": job}).all()
+        claims = []
+        for row in found:
+            lines = unconfirmed_lines(row.state, row.doubt)
+            rows = row.left_over if lines is None else len(lines)
+            claims.append(OverClaim(row.seq, row.generation, rows))
+        return claims

@@ -1,0 +1,105 @@
+"""The states of jobs and chunks, and the reasons for which a job does not go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PLANNING = "planning"
+    """The roster is being read; nothing is on the queue yet."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Waiting for the service, or interrupted; ``resume`` goes on."""
+    DONE = "done"
+    """Every row has its outcome."""
+    STOPPED = "stopped"
+    """Stopped before the end for the reason in ``why``; ``resume`` goes on."""
+    CANCELLED = "cancelled"
+    """Somebody said ``cancel``; only ``retry`` goes on."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the job may still write to the service."""
+        return self in (JobState.PLANNING, JobState.RUNNING, JobState.PAUSED)
+
+
+class ChunkState(StrEnum):
+    """Where a chunk of a job stands."""
+
+    WAITING = "waiting"
+    """To be worked on, from its ``next_attempt_at`` on."""
+    CLAIMED = "claimed"
+    """A worker works on it until its ``lease_until``."""
+    ENDED = "ended"
+    """Every row of it has its outcome."""
+
+
+class Reason(StrEnum):
+    """Why a job does not go on; ``codes.REASONS`` has the meaning of each and what to do about it.
+
+    ``state`` is the state in which it leaves the job, ``exit_code`` how a command ends with such a job.
+    """
+
+    state: JobState
+    exit_code: int
+
+    def __new__(cls, code: str, state: JobState = JobState.STOPPED, exit_code: int = 1) -> Self:
+        """Make a member whose value is the code alone."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.state, member.exit_code = state, exit_code
+        return member
+
+    AUTHENTICATION_REFUSED = "authentication_refused", JobState.STOPPED, 2
+    """The service refused the credentials."""
+    ACCOUNT_NOT_FOUND = "account_not_found", JobState.STOPPED, 3
+    """The account is unknown or locked."""
+    NOT_ALLOWED = "not_allowed", JobState.STOPPED, 4
+    """The account is not set up for SIP credentials."""
+    STOPPED = "stopped", JobState.STOPPED, 1
+    """What answers is not the service, or makes no sense."""
+    SEAL_BROKEN = "seal_broken", JobState.STOPPED, 1
+    """Sealed rows of a chunk don't open."""
+    MAX_FAILED = "max_failed", JobState.STOPPED, 11
+    """More rows than ``--max-failed`` went wrong."""
+    NOT_AFTER = "not_after", JobState.STOPPED, 11
+    """The window of ``--not-after`` has ended."""
+    UNAVAILABLE = "unavailable", JobState.PAUSED, 5
+    """The service can't be reached, or fails."""
+    BROKER = "broker", JobState.PAUSED, 5
+    """Redis does not answer."""
+    NO_WORKER = "no_worker", JobState.PAUSED, 5
+    """No worker answers for the account."""
+    ACCOUNT_BUSY = "account_busy", JobState.PAUSED, 5
+    """Another job writes to the account."""
+    THROTTLED = "throttled", JobState.PAUSED, 7
+    """The service limits the rate."""
+    INTERRUPTED = "interrupted", JobState.PAUSED, 130
+    """Ctrl-C, or the command was ended."""
+    CANCELLED = "cancelled", JobState.CANCELLED, 10
+    """Somebody ran ``cancel``."""
+    EXISTS = "exists", JobState.CANCELLED, 10
+    """``--on-existing fail``, and some users exist with another password or application."""
+    SAVED = "saved", JobState.PLANNING, 0
+    """A plan that waits to be carried out; exit code 10 if some rows would not be in place afterwards."""
+    CARRIED_OUT = "carried_out", JobState.CANCELLED, 10
+    """A plan that another job has carried out."""
+    UNDONE = "undone", JobState.CANCELLED, 10
+    """``undo`` takes back what a stopped job did, so it can't be resumed any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a job, or one of its chunks, does not go on: a reason, and a sentence with the particulars."""
+
+    reason: Reason
+    text: str
+
+    def __str__(self) -> str:
+        """Return ``code: sentence``, as people and ``--json`` see it."""
+        return f"{self.reason}: {self.text}"
