@@ -85,8 +85,8 @@ keep()
 return '0 0 ' .. pace.started .. ' ' .. text(now) .. ' ' .. text(pace.rate)
 """
 )
-"""ARGV: bound or 'inf', time or ''. Returns one string, which is cheapest to read: seconds of cool-down, seconds
-to wait, number and time of the request, and the learned rate."""
+"""ARGV: bound or 'inf', time or ''. Returns one string, which is cheapest to read: seconds of cool-down,
+seconds to wait, number and time of the request, and the learned rate."""
 
 SLOW_DOWN = (
     _STATE
