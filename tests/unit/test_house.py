@@ -71,7 +71,6 @@ LIBRARIES: dict[str, set[str]] = {
     "sqlalchemy": {"ledger"},
     "starlette": {"sandbox"},
     "tenacity": {"api"},
-    "throttled": {"throttle"},
     "uvicorn": {"sandbox"},
     # Of the standard library: only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
