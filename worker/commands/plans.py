@@ -100,7 +100,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
     refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
     _refuse_no_plan(kept)
-    session.station.check(kept)
+    session.runtime.check(kept)
     rows = SavedRows(session.ledger, session.seal, kept)
     options = replace(
         kept.options,

@@ -87,9 +87,9 @@ def draw(
     """Plan the writer's job; ``folder``: where absent.csv goes, if anywhere."""
     job = writer.job
     report.forget_absent(folder)
-    api = session.station.api(job.options)
+    api = session.runtime.api(job.options)
     realms = JobRealms(api, session.ledger.jobs, job.id, job.options)
-    account = Account(api, realms, counted, report.absent_to(folder), session.station.count)
+    account = Account(api, realms, counted, report.absent_to(folder), session.runtime.count)
     return plan(writer, account, roster, sinks, enforce)
 
 

@@ -189,9 +189,8 @@ class ChunkLookup:
         """
         by_place: dict[int, list[Row]] = {}
         for row in rows:
-            by_place.setdefault(NO_REALM if self._job.family is Family.ACCOUNT else row.realm_key, []).append(
-                row
-            )
+            key = NO_REALM if self._job.family is Family.ACCOUNT else row.realm_key
+            by_place.setdefault(key, []).append(row)
         for key, here in by_place.items():
             with self._waiting():
                 expected = partial(self._rows, here, earlier)
@@ -230,7 +229,10 @@ class ChunkLookup:
         if not (stored.hash1 and stored.hash1b):
             self._keep()
             realm = self._job.realms[row.realm_key].realm
-            stored = self._job.api.whole(self._job.family, realm, stored)
+            try:
+                stored = self._job.api.whole(self._job.family, realm, stored)
+            except Refused as refusal:
+                return refusal
         try:
             same = not differences(wanted(row, row.host), stored)
         except Exception as error:  # of this row alone
