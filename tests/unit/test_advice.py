@@ -16,7 +16,7 @@ from worker.commands import advice
 from worker.commands.screen import tell_reading, tell_summary
 from worker.commands.watch import exit_code
 from worker.importing.owners import owner
-from worker.importing.tally import Tally
+from worker.importing.plan_summary import PlanSummary
 from worker.ledger import Ledger, Undone, shown
 from worker.model import Action, Job, JobState, OnExisting, Outcome, Status
 from worker.states import Reason, Why
@@ -142,7 +142,7 @@ def test_codes_stand_under_their_status(ledger: Ledger, capsys: pytest.CaptureFi
 
 def test_a_plans_codes_stand_under_their_action() -> None:
     """Not in one list below them all; where the row stays out of place, with what to do about it."""
-    tally = Tally()
+    tally = PlanSummary()
     for line, (action, code) in enumerate([
         (Action.UPDATE, "digest_differs"), (Action.EXISTS, "realm_differs"), (Action.INVALID, "too_long"),
         (Action.INVALID, "too_long"), (Action.CREATE, ""),

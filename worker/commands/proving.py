@@ -17,8 +17,8 @@ from worker.commands.screen import ProgressScreen, say
 from worker.commands.session import Session
 from worker.commands.verdicts import OWN_COLUMNS, Sheet
 from worker.errors import UsageError
-from worker.importing.placed import in_place, placed
 from worker.importing.realms import JobRealms
+from worker.importing.rows_in_place import count_in_place, rows_in_place
 from worker.importing.validation import RosterPages, validated_pages
 from worker.ledger import Progress
 from worker.model import Job, Options, Row, utc_now
@@ -126,7 +126,7 @@ class OfJob:
     def __init__(self, session: Session, job: Job, roster: RosterPages, sample: int | None) -> None:
         self._session, self._job, self._roster = session, job, roster
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
-        self.rows = in_place(session.ledger, job)
+        self.rows = count_in_place(session.ledger, job)
         self._sample = _Sample(sample)
         if sample:
             for row in self._placed():
@@ -141,7 +141,7 @@ class OfJob:
 
     def _placed(self) -> Iterator[Row]:
         session = self._session
-        return chain.from_iterable(placed(session.ledger, session.seal, self._job, self._roster))
+        return chain.from_iterable(rows_in_place(session.ledger, session.seal, self._job, self._roster))
 
 
 class _Sample:

@@ -61,7 +61,7 @@ def run(
     try:
         writer = LedgerWriter(session.ledger, session.seal, job)
         draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
-        tell_reading(job.roster, draft.tally, advise=False)
+        tell_reading(job.roster, draft.summary, advise=False)
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
         if draft.makes_realm:
@@ -126,7 +126,7 @@ def tell_roster(opened: Roster) -> None:
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:
     """Somebody has to say so before what exists is changed."""
-    number = draft.tally.actions[Action.UPDATE]
+    number = draft.summary.actions[Action.UPDATE]
     if number:
         users = "1 existing user" if number == 1 else f"{number:,} existing users"
         asked(f"Set the password or application of {users} on account {job.account}?", yes=yes)

@@ -11,10 +11,10 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
+from worker.roster.duplicates import DuplicateIndex
 from worker.roster.formulas import restored
 from worker.roster.layout import OWN, Header, lay_out, plain
 from worker.roster.rows import fits, pages_of, rules_for
-from worker.roster.seen import Seen
 from worker.roster.table import open_table
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Text
@@ -132,7 +132,7 @@ class _Corrections:
             )
 
     def read(self) -> Iterator[tuple[int, dict[str, str]]]:
-        with closing(self._text.source), Seen() as seen, self._text.lines() as lines:
+        with closing(self._text.source), DuplicateIndex() as seen, self._text.lines() as lines:
             records = islice(self._text.records(lines), 1, None)
             while group := [self._sound(line, fields) for line, fields in islice(records, _GROUP)]:
                 rows = [fields[self._row] for _, fields in group]
