@@ -165,7 +165,7 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
 def _corrections(path: str | None, parent: Job) -> Corrections:
     if not path:
         return {}
-    return dict(roster.corrections(path, parent.id, parent.options, parent.columns))
+    return dict(roster.read_corrections(path, parent.id, parent.options, parent.columns))
 
 
 def _check_corrections(rows: EarlierRows, path: str | None) -> None:

@@ -93,8 +93,8 @@ def tell_reading(
             tell(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _tell_codes(summary.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
     if summary.nameless:
-        rows = f"{summary.nameless} {_rows(summary.nameless)}"
-        tell(f"  leavers are not listed: {rows} can't be read and could mean any user on the registrar; "
+        nameless = f"{summary.nameless} {_rows(summary.nameless)}"
+        tell(f"  leavers are not listed: {nameless} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
         users = "user is" if summary.absent == 1 else "users are"

@@ -4,12 +4,12 @@
 them into records, ``layout`` knows which column is which (``template`` builds user names, ``secret``
 knows the columns that are not shown), ``rows`` and ``check`` decide each row (``passwords``: what is
 weak; ``prehashed``: digests in their place; ``hiding``: cells that give one away), ``reader`` is the roster
-itself, ``again`` brings an earlier job's rows back, ``duplicates`` remembers names.
+itself, ``corrections`` brings an earlier job's rows back, ``duplicates`` remembers names.
 For files that are not imported ``table`` finds their header, and ``names`` reads who is named in them.
 """
 
-from worker.roster.again import HASH1, HASH1B, PASSWORD, corrections, fields_of, read_again
 from worker.roster.check import Rules, realm_problems
+from worker.roster.corrections import HASH1, HASH1B, PASSWORD, fields_of, read_corrections, read_earlier_rows
 from worker.roster.duplicates import DuplicateIndex
 from worker.roster.hiding import HIDDEN, never_sent
 from worker.roster.names import Name, Names
@@ -29,12 +29,12 @@ __all__ = [
     "Names",
     "Roster",
     "Rules",
-    "corrections",
     "fields_of",
     "local_paths",
     "may_be_secret",
     "never_sent",
     "open_roster",
-    "read_again",
+    "read_corrections",
+    "read_earlier_rows",
     "realm_problems",
 ]

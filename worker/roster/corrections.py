@@ -33,7 +33,7 @@ _number = re.compile("[0-9]{1,18}").fullmatch
 _job_id = re.compile("[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}").fullmatch
 
 
-def read_again(
+def read_earlier_rows(
     records: Iterable[tuple[int, Mapping[str, str]]], columns: Sequence[str], options: Options
 ) -> Iterator[list[Row]]:
     """Yield pages of rows from earlier cells, validated as the rows of a file are.
@@ -71,7 +71,7 @@ def _options_again(columns: Sequence[str], options: Options) -> Options:
     return replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
 
 
-def corrections(
+def read_corrections(
     path: str, job: str, options: Options | None = None, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """What a corrected ``failed.csv`` says: (line in the roster, {column: value}), as a stream.
