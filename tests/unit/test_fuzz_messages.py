@@ -43,7 +43,7 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """One for all examples: none of them may change anything."""
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
-    posts = RuntimeConfig(
+    config = RuntimeConfig(
         "", url, [KEY], Endpoint("https://api.example.com", "9900001", username="u", password="p")
     )
     with closing(Ledger(url, Clock())) as ledger, contextlib.closing(Runtime(config)) as runtime:
