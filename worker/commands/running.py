@@ -11,9 +11,9 @@ from worker.commands import watch
 from worker.commands.listing import asked, counted
 from worker.commands.screen import say, tell_json, tell_reading
 from worker.commands.session import Session
-from worker.importing.owners import free_dead_holder, owner
 from worker.importing.pipeline import Account, Sink
 from worker.importing.plan import Draft, plan, start
+from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
 from worker.importing.stop_rules import stop_when_too_many_failed
@@ -25,7 +25,7 @@ from worker.roster import Roster
 def begin(session: Session, job: Job) -> None:
     """Enter the job and say its id, so that it can be resumed whatever happens next."""
     free_dead_holder(session.ledger, job)
-    session.ledger.jobs.begin(job, owner())
+    session.ledger.jobs.begin(job, process_id())
     try:
         session.audit(job.id)
     except BaseException:  # nothing was read yet, and its account must not stay held
@@ -63,7 +63,9 @@ def run(
         draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
         tell_reading(job.roster, draft.summary, advise=False)
         _ask(job, draft, yes=yes)
-        session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
+        session.ledger.jobs.take(
+            job, process_id()
+        )  # its hold on the account may have run out at the question
         if draft.makes_realm:
             say(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
         start(session.ledger, job, draft, carries_out)

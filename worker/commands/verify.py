@@ -12,7 +12,6 @@ import click
 
 from worker import report, roster
 from worker.commands import outputs
-from worker.commands.again import roster_of
 from worker.commands.options import (
     Finite,
     count_type,
@@ -23,6 +22,7 @@ from worker.commands.options import (
     reading_options,
     refuse_said,
 )
+from worker.commands.resume_retry import roster_of
 from worker.commands.running import tell_roster
 from worker.commands.screen import tell_json
 from worker.commands.session import Session, settings_options
