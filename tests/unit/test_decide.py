@@ -102,6 +102,12 @@ def test_a_realm_that_is_to_be_made_holds_nobody() -> None:
     assert [one.action for one in there] == [Action.CREATE, Action.CREATE]
 
 
+def test_a_realm_that_can_not_be_used_is_told_as_the_row_names_it() -> None:
+    """It has no host, so that plan.csv shows the row's own word, and not that of --realm."""
+    (planned,) = decided([replace(ROW, realm="nowhere")], Registrar(), realm="office")
+    assert (planned.action, planned.host, planned.realm) == (Action.INVALID, "", "nowhere")
+
+
 def test_nobody_has_looked() -> None:
     """Without an account only what is wrong with a row itself is known."""
     rows = [ROW, replace(ROW, line=3, user="bob", problems=WRONG)]
