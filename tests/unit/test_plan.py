@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, RowsOf, make_job, make_row, plan_job
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, Clock, RowsOf, make_job, make_row, plan_job
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
@@ -367,6 +368,22 @@ def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
     start(ledger, job, plan_job(ledger, Realms(), job, RowsOf(rows)))
     assert seen == [2000]
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is not None
+
+
+def test_the_account_is_held_while_the_roster_is_read(tmp_path: Path) -> None:
+    """The hold is renewed when a page is in, however long reading took (guard: ``keep``)."""
+    clock = Clock()
+    with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db", clock)) as ledger:
+        job = begun(ledger)
+        held = ledger.jobs.writer(job.host, job.account)
+        assert held is not None
+
+        def rows() -> Iterator[Row]:
+            clock.advance(held.left - 1)
+            yield make_row(2)
+
+        plan_job(ledger, Realms(), job, RowsOf(rows))
+        assert ledger.jobs.writer(job.host, job.account) == held
 
 
 def test_nothing_but_wrong_rows(ledger: Ledger) -> None:

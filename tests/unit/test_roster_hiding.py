@@ -49,6 +49,12 @@ def test_a_cell_that_gives_the_secret_away_is_hidden(cell: str) -> None:
     assert row.password == GOOD
 
 
+def test_a_cell_may_be_shorter_than_the_secret_that_it_gives_away() -> None:
+    """ß is ss in another case (guard: ``isascii``)."""
+    (row,) = rows_of("username,note,password\nbob,ßßßßßx,SSSSSSSSSSx\n")
+    assert row.cells == ("bob", "<hidden>")
+
+
 @pytest.mark.parametrize(
     "cell",
     [
