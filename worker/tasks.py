@@ -235,7 +235,7 @@ class CeleryQueue:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, OSError, *_redis_errors()) as error:  # the last: a full Redis, at times
+        except _AWAY + _redis_errors() as error:  # the last: a full Redis, at times
             raise Unavailable(
                 f"the broker does not take messages: {reason_of(error)}",
                 _BAD_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else _NO_REDIS,
@@ -294,6 +294,9 @@ def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
         if announcing.ident:
             announcing.join(REDIS_SECONDS)
     return worker.exitcode or 0
+
+
+_AWAY: tuple[type[Exception], ...] = (OperationalError, OSError)
 
 
 def _redis_errors() -> tuple[type[Exception], ...]:

@@ -139,7 +139,7 @@ class Transport:
             raise UsageError(
                 f"the service can't be asked for that name: {error}", "names have at most 64 characters"
             ) from None
-        except (*_NOT_SENT, *_socks_errors()) as error:
+        except _NOT_SENT + _socks_errors() as error:
             raise NotSent(self._reason(error, url)) from None
         except httpx.HTTPError as error:
             raise Interrupted(self._reason(error, url)) from None

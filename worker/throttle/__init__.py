@@ -84,7 +84,7 @@ def shared(
     ``clock``: in place of Redis's own. While Redis can't be reached each process keeps the pace and the
     cool-downs that it knows of by itself.
     """
-    from worker.throttle.shared import Fallback, Redis
+    from worker.throttle.redis_pace import Fallback, Redis
 
     bound = math.inf if rate is None else rate
     common = Redis(redis_url, key, bound, clock)
