@@ -17,7 +17,7 @@ from tests.unit.rosters import GOOD, codes, rows_of, warned
 from worker.importing.realms import JobRealms
 from worker.importing.validation import validated_pages
 from worker.model import Family, Options, Realm, Row
-from worker.roster import PASSWORD, open_roster, read_again
+from worker.roster import PASSWORD, open_roster, read_earlier_rows
 from worker.roster.hiding import may_show, without_secrets
 
 DIGEST = "0123456789abcdefABCDEF9876543210"
@@ -156,7 +156,7 @@ def test_the_same_holds_when_rows_come_again() -> None:
         (2, {"username": "bob", "note": GOOD, PASSWORD: GOOD}),
         (3, {"username": "ann", "note": "<hidden>", PASSWORD: GOOD}),
     ]
-    ((first, second),) = read_again(records, ("username", "note"), Options())
+    ((first, second),) = read_earlier_rows(records, ("username", "note"), Options())
     assert (first.cells, warned(first)) == (("bob", "<hidden>"), ["cell_hidden"])
     assert (second.cells, warned(second)) == (("ann", "<hidden>"), [])
 
