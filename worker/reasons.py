@@ -103,7 +103,6 @@ _NAMES = {
     "redis.ReadOnlyError": "this Redis is a read-only replica",
     "redis.RedisError": "Redis gave no usable answer",
     "redis.TimeoutError": TIMED_OUT,
-    "throttled.StoreUnavailableError": _NO_CONNECTION,
     "socksio.SOCKSError": "the proxy doesn't speak SOCKS5",
 }
 """Library and class to words; a class that isn't here has those of the class that it is made from."""

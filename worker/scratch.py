@@ -30,6 +30,11 @@ def scratch(cache_kib: int) -> sqlite3.Connection:
     return database
 
 
+def text_key(name: str) -> str:
+    """Return any name as text that SQLite keeps exactly, which NUL and half a surrogate pair are not."""
+    return name if name.isprintable() else f"\n{name!a}"
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     try:
@@ -57,6 +62,10 @@ class _Cursor(sqlite3.Cursor):
     def __next__(self) -> Any:
         with _explained():
             return super().__next__()
+
+    def fetchall(self) -> list[Any]:
+        with _explained():
+            return super().fetchall()
 
     def fetchone(self) -> Any:
         with _explained():

@@ -29,9 +29,9 @@ from redis.exceptions import RedisError
 
 from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
 from worker.importing.chunk_worker import ChunkWorker
-from worker.importing.station import Posts, Station
 from worker.model import Job
 from worker.reasons import reason_of
+from worker.runtime import Runtime, RuntimeConfig
 from worker.waits import Outage
 
 log = logging.getLogger(__name__)
@@ -105,22 +105,22 @@ def queue_name(identity: str, host: str, account: str) -> str:
     return f"siproster.{identity[:8]}.{place}"
 
 
-def make_app(posts: Posts, station: Station | None = None) -> Celery:
+def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:
     """The Celery application for one ledger and account.
 
-    ``station``: the embedded mode's, shared with the command; else each process makes its own.
+    ``runtime``: the embedded mode's, shared with the command; else each process makes its own.
     """
-    app = Celery("siproster", broker=posts.broker or "memory://localhost/", set_as_current=False, fixups=[])
+    app = Celery("siproster", broker=config.broker or "memory://localhost/", set_as_current=False, fixups=[])
     app.conf.update(CONFIG)
-    app.conf.broker_transport_options = TRANSPORT if posts.broker else MEMORY_TRANSPORT
-    if posts.broker.startswith("rediss:"):
+    app.conf.broker_transport_options = TRANSPORT if config.broker else MEMORY_TRANSPORT
+    if config.broker.startswith("rediss:"):
         app.conf.broker_use_ssl = VERIFIED
-    stations: dict[int, Station] = {}
+    runtimes: dict[int, Runtime] = {}
 
-    def mine() -> Station:
-        return station or stations.setdefault(os.getpid(), Station(posts))
+    def mine() -> Runtime:
+        return runtime or runtimes.setdefault(os.getpid(), Runtime(config))
 
-    # Not shared: each application has its own task, with the station that it was made for.
+    # Not shared: each application has its own task, with the runtime that it was made for.
     @app.task(name=TASK, shared=False, Request=_Request)
     def deliver(*message: object, **_: object) -> None:
         _deliver(mine(), message)
@@ -132,7 +132,7 @@ def make_app(posts: Posts, station: Station | None = None) -> Celery:
     return app
 
 
-def _deliver(station: Station, message: tuple[object, ...]) -> None:
+def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
     """One chunk id from the queue. A message for another ledger, account or key is refused, loudly."""
     named = _MESSAGE.fullmatch(" ".join(part for part in message if isinstance(part, str)))
     if named is None:
@@ -140,36 +140,36 @@ def _deliver(station: Station, message: tuple[object, ...]) -> None:
         return
     identity, chunk, job, seq = named.groups()
     try:
-        worker = _chunk_worker(station, identity, job)
+        worker = _chunk_worker(runtime, identity, job)
     except LedgerAway as away:
-        station.ledger_outage.gone(away.message)
-        station.stopping.wait(1.0)
+        runtime.ledger_outage.gone(away.message)
+        runtime.stopping.wait(1.0)
         raise Reject("the ledger does not answer", requeue=True) from None
     except NotFound:  # in the right ledger: nobody will ever have it
         log.warning("chunk %s is dropped: its job was removed", chunk)
         return
     except SiprosterError as error:
         log.error("refused: %s (%s)", error.message, error.hint)
-        station.stopping.wait(1.0)  # let the right worker have it first
+        runtime.stopping.wait(1.0)  # let the right worker have it first
         raise Reject(error.message, requeue=True) from None
-    station.ledger_outage.back()
+    runtime.ledger_outage.back()
     try:
         worker.work_on(int(seq))
     except LedgerAway as away:
-        station.ledger_outage.gone(away.message)
+        runtime.ledger_outage.gone(away.message)
     except SiprosterError as error:
         log.error("chunk %s is left to a later sweep: %s", chunk, error.message)
     except Exception as error:  # Celery would log its text and a traceback, which may hold a secret
         log.error("chunk %s is left to a later sweep: %s", chunk, place_of(error))
 
 
-def _chunk_worker(station: Station, identity: str, job: str) -> ChunkWorker:
-    if identity != station.ledger.identity:
+def _chunk_worker(runtime: Runtime, identity: str, job: str) -> ChunkWorker:
+    if identity != runtime.ledger.identity:
         raise UsageError(
-            f"job {job} is in ledger {identity}; this worker has {station.ledger.identity}",
+            f"job {job} is in ledger {identity}; this worker has {runtime.ledger.identity}",
             "start the worker with the SIPROSTER_LEDGER of the job",
         )
-    return station.chunk_worker(job)
+    return runtime.chunk_worker(job)
 
 
 class _Request(Request):

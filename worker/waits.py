@@ -38,14 +38,19 @@ class Waits:
 
     @contextmanager
     def entered(
-        self, kind: WaitKind | None = None, reason: str = "", seconds: float | None = None
+        self,
+        kind: WaitKind | None = None,
+        reason: str = "",
+        seconds: float | None = None,
+        began: float | None = None,
     ) -> Iterator[Entry]:
         """Wait for the length of a block, at most ``seconds`` (None: nobody knows).
 
-        Who learns only later that it is a wait says so with ``turn``.
+        Who learns only later that it is a wait says so with ``turn``. ``began``: when, if not now.
         """
-        began = self._clock()
-        entry = Entry(kind, reason, began, None if seconds is None else began + seconds)
+        now = self._clock()
+        until = None if seconds is None else now + seconds
+        entry = Entry(kind, reason, now if began is None else began, until)
         with self._lock:
             number = next(self._numbers)
             self._entries[number] = entry

@@ -383,11 +383,18 @@ def _entry_error(error: etree._Element) -> EntryError:
 
 
 def _stored(fields: dict[str, str]) -> Stored:
-    hash1, hash1b, name = _digest(fields, "Hash1"), _digest(fields, "Hash1b"), _composite(fields)
-    if not _can_be_called(name, hash1, hash1b):
+    get = fields.get
+    hash1, hash1b = get("Hash1", "").lower(), get("Hash1b", "").lower()
+    name = _composite(fields) if "Domain" in fields else get("UserName", "")
+    # What a million entries are is asked here; what few are, by the functions.
+    if not (len(name) < 32 and name.isprintable()) and not _can_be_called(name, hash1, hash1b):
         raise Malformed("the answer holds a name that can't be one")
-    realm, application = _value(fields.get("Realm", "")), _value(fields.get("HttpVoiceV2AppId", ""))
-    return Stored(_id(fields), name, realm, hash1 or None, hash1b or None, application)
+    realm, application = _value(get("Realm", "")), _value(get("HttpVoiceV2AppId", ""))
+    return Stored(_id(fields), name, realm, _shown_digest(hash1), _shown_digest(hash1b), application)
+
+
+def _shown_digest(text: str) -> str | None:
+    return text if text and len(text) <= _LONGEST_DIGEST else None
 
 
 def _realm_fields(root: etree._Element) -> Iterator[dict[str, str]]:

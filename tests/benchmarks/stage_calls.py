@@ -15,14 +15,15 @@ from tests.unit.sessions import Session
 from worker import report, roster, throttle, wire
 from worker.api import Api
 from worker.importing.change_log import change_of
-from worker.importing.checked import Checked, check
 from worker.importing.compare import fill_digests, wanted
 from worker.importing.create import BatchCreator
-from worker.importing.decide import Decision, Planned
+from worker.importing.decide import decide
 from worker.importing.job import new_job
 from worker.importing.look import Look
-from worker.importing.plan import Entry
 from worker.importing.realms import JobRealms
+from worker.importing.roster_writer import LedgerWriter
+from worker.importing.tally import Tally
+from worker.importing.validation import validated_pages
 from worker.ledger import Claim, JobRealm, Ledger
 from worker.ledger.codec import open_chunk, seal_changes, seal_chunk
 from worker.model import (
@@ -110,11 +111,10 @@ class Way:
         """Return every stage, in the order of a row's way."""
         return [
             Stage("read", "open_roster: hashed, counted, passwords surveyed", _nothing, self._read),
-            Stage("rows", "rows(): read once more, validated", _nothing, lambda _: list(self._opened.rows())),
-            Stage("validate", "of that, Rules.row alone", self._rules, self._validate),
-            Stage("duplicates", "check: names seen before, on disk", _nothing, self._duplicates),
-            Stage("decide", "Decision, on an empty account", self._checked, self._decide),
-            Stage("seal, store", "Entry: pages and chunks into SQLite", self._planned, self._store),
+            Stage("rows", "Roster.pages: read once more, validated", _nothing, self._pages),
+            Stage("duplicates", "validated_pages: realms, names on disk", self._read_pages, self._validate),
+            Stage("decide", "look_up, decide, count: an empty account", self._validated, self._decide),
+            Stage("seal, store", "LedgerWriter: pages and chunks into SQLite", self._decided, self._store),
             Stage("open", "open_chunk", self._sealed, self._open),
             Stage("digests", "fill_digests: two MD5", self._fresh_rows, self._digests),
             Stage("XML", "credentials_xml", _nothing, self._xml),
@@ -147,38 +147,41 @@ class Way:
     def _read(self, _: object) -> None:
         roster.open_roster(str(self._path), self._options).close()
 
-    def _rules(self) -> roster.Rules:
-        return roster.Rules(self._options)
-
-    def _validate(self, rules: roster.Rules) -> None:
-        for row in self._rows:
-            rules.row(row.line, row.user, "", "", "", row.password, row.cells)
-
-    def _duplicates(self, _: object) -> None:
-        for _page in check(self._rows, None, FAMILY):
+    def _pages(self, _: object) -> None:
+        for _page in self._opened.pages():
             pass
 
-    def _checked(self) -> list[list[Checked]]:
-        return list(check(self._rows, self._realms(), FAMILY))
+    def _read_pages(self) -> Everybody:
+        return Everybody(list(self._opened.pages()))
+
+    def _validate(self, roster_: Everybody) -> list[list[Row]]:
+        return list(validated_pages(roster_, self._realms(), FAMILY))
+
+    def _validated(self) -> list[list[Row]]:
+        return self._validate(self._read_pages())
 
     def _realms(self) -> JobRealms:
         return JobRealms(Service(iter(())), None, "", self._options)
 
-    def _decide(self, pages: list[list[Checked]]) -> list[list[Planned]]:
-        realms = self._realms()
-        for page in pages[:1]:  # so that the realm has its key, as when rows are checked
-            realms.key(page[0].row.realm)
-        with Look(Service(iter(())), realms, self._options, Everybody(self._rows)) as look:
-            decide = Decision(look, realms, self._options)
-            return [decide(page) for page in pages]
+    def _decide(self, pages: list[list[Row]]) -> Tally:
+        tally = Tally()
+        with Look(Service(iter(())), self._realms(), self._options, Everybody(pages)) as look:
+            for page in pages:
+                look.look_up(page)
+                decide(page, self._options)
+                tally.add(page)
+        return tally
 
-    def _planned(self) -> tuple[Job, list[list[Planned]]]:
-        return self._job(), self._decide(self._checked())
+    def _decided(self) -> tuple[Job, list[list[Row]], Tally]:
+        pages = self._validated()
+        return self._job(), pages, self._decide(pages)
 
-    def _store(self, given: tuple[Job, list[list[Planned]]]) -> Job:
-        job, pages = given
-        tally = Entry(self._ledger, self._seal, job).write(pages)
-        self._ledger.jobs.has_read(job.id, tally.rows, {})
+    def _store(self, given: tuple[Job, list[list[Row]], Tally]) -> Job:
+        job, pages, tally = given
+        writer = LedgerWriter(self._ledger, self._seal, job)
+        for page in pages:
+            writer.write(page)
+        writer.finish(tally)
         return job
 
     def _sealed(self) -> list[bytes]:
@@ -224,7 +227,7 @@ class Way:
             seal_changes(self._seal, "job", 0, number, deeds)
 
     def _claims(self) -> tuple[Job, list[tuple[Claim, list[Row]]]]:
-        job = self._store(self._planned())
+        job = self._store(self._decided())
         self._ledger.jobs.start(job.id)
         claims = []
         for seq in self._ledger.chunks.due(job.id, idle=True):
@@ -250,18 +253,18 @@ class Way:
 
 
 class Everybody:
-    """A roster whose rows are in memory (importing.look.RosterRows)."""
+    """A roster whose pages are in memory (importing.validation.RosterPages)."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
-        self.records = len(rows)
+    def __init__(self, pages: Sequence[list[Row]]) -> None:
+        self._pages = pages
+        self.records = sum(map(len, pages))
         self.whole = True
 
-    def taken(self) -> Iterator[Row]:
+    def taken(self) -> Iterator[list[Row]]:
         return iter(())
 
-    def rows(self) -> Iterator[Row]:
-        return iter(self._rows)
+    def pages(self) -> Iterator[list[Row]]:
+        return iter(self._pages)
 
 
 def _nothing() -> None:

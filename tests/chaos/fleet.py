@@ -19,10 +19,10 @@ from tests.program import Finished, Program, kill_group
 from tests.sandbox import ACCOUNT, Sandbox
 from tests.system.rosters import User, roster_of, truth
 from tests.system.runs import until
-from worker.importing.station import Posts
 from worker.importing.sweep import sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint, JobState, Outcome
+from worker.runtime import RuntimeConfig
 from worker.tasks import TASK, CeleryQueue, make_app, queue_name
 
 POSTS = {"method": "POST", "path": "sipcredentials"}
@@ -143,7 +143,7 @@ class Fleet:
     def app(self) -> Celery:
         """Celery, as a process of this deployment has it."""
         broker = self.program.environment["SIPROSTER_BROKER"]
-        return make_app(Posts(broker, "", [], Endpoint(self.sandbox.url, ACCOUNT)))
+        return make_app(RuntimeConfig(broker, "", [], Endpoint(self.sandbox.url, ACCOUNT)))
 
 
 def posts(sandbox: Sandbox) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ SMALL = ("--batch-size", "4", "--concurrency", "1")
 def test_a_worker_with_the_wrong_key(fleet: Fleet) -> None:
     """It refuses, loudly, and gives the chunk back; the right one does it at the first attempt.
 
-    Guard: Station.check, before the claim that counts an attempt.
+    Guard: Runtime.check, before the claim that counts an attempt.
     """
     wrong = fleet.worker(SIPROSTER_KEY=new_key())
     job = fleet.begin(users(8), *SMALL)
@@ -41,7 +41,7 @@ def test_a_worker_with_the_wrong_key(fleet: Fleet) -> None:
 def test_a_worker_of_another_account_or_ledger(fleet: Fleet, make_sandbox: Callable[..., Sandbox]) -> None:
     """Chunks don't get to it; a message that does all the same is refused, and no attempt is counted.
 
-    Guard: tasks.queue_name; the identity in tasks._delivery; the account in Station.check.
+    Guard: tasks.queue_name; the identity in tasks._delivery; the account in Runtime.check.
     """
     other = make_sandbox("--account", "9900001", "--account", "8800002")
     stranger = fleet.worker(BW_API_URL=other.url, BW_ACCOUNT_ID="8800002")

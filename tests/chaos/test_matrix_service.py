@@ -56,7 +56,7 @@ def test_answers_are_lost_after_the_work(office: Program, sandbox: Sandbox) -> N
 def test_an_answer_that_never_comes(sandbox: Sandbox) -> None:
     """The work is done and the answer stalls: its request ends at its deadline, and asking settles it.
 
-    Guard: Transport.deadline, which attempts.lost_or_again makes an AnswerLost.
+    Guard: Transport.deadline, which attempts.lost_or_retryable makes an AnswerLost.
     """
     sandbox.knobs(stall={**POSTS, "next": 1, "commit": True, "seconds": 60})
     with closing(client(sandbox.url, deadline=0.5)) as api:
@@ -137,7 +137,7 @@ def test_one_asked_to_wait_is_all_asked_to_wait(fleet: Fleet) -> None:
 def test_storms(office: Program, sandbox: Sandbox) -> None:
     """Half of all requests answered 429, 503 or a proxy's 502: nothing is lost, nothing is failed.
 
-    Guard: Attempts.insist, and AnswerLost for a 502 after a list was sent.
+    Guard: Attempts.retry, and AnswerLost for a 502 after a list was sent.
     """
     sandbox.knobs(
         too_many_requests={"probability": 0.2, "answer": "none"},

@@ -185,7 +185,7 @@ def test_answers_to_changes_are_lost(office: Program, sandbox: Sandbox) -> None:
 def test_an_answer_to_a_change_that_never_comes(sandbox: Sandbox) -> None:
     """The work is done and the answer stalls: its request ends at its deadline, and a look settles it.
 
-    Guard: Transport.deadline, which attempts.lost_or_again makes an AnswerLost.
+    Guard: Transport.deadline, which attempts.lost_or_retryable makes an AnswerLost.
     """
     (user,) = users(1)
     hold(sandbox, [user])
@@ -204,7 +204,7 @@ def test_an_answer_to_a_change_that_never_comes(sandbox: Sandbox) -> None:
 def test_storms_of_429_on_changes(office: Program, sandbox: Sandbox) -> None:
     """Many changes are asked to wait, there and on the way back: nothing is lost, nothing failed.
 
-    Guard: Attempts.insist.
+    Guard: Attempts.retry.
     """
     wanted = users(8)
     before = hold(sandbox, wanted)

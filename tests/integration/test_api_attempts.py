@@ -88,6 +88,20 @@ def test_a_throttled_write_waits_as_asked(
     assert api.retries == 1
 
 
+def test_a_429_without_a_time_slows_down(sandbox: Sandbox, api: Api, naps: Naps) -> None:
+    """No set pause: the refused request is tried again soon, and those after it are spaced."""
+    api.check()
+    assert naps.taken == []
+    sandbox.knobs(too_many_requests={"next": 1, "answer": "none"})
+    api.check()
+    assert sum(naps.taken) < 1
+    before = len(naps.taken)
+    for _ in range(3):
+        api.check()
+    assert len(naps.taken) - before >= 2
+    assert 0.2 < sum(naps.taken[before:]) < 1
+
+
 @pytest.mark.parametrize("answer", ["xml", "no_code", "html"])
 def test_an_unavailable_service_is_asked_again(
     sandbox: Sandbox, api: Api, naps: Naps, permits: Permits, answer: str

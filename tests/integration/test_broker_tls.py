@@ -13,8 +13,8 @@ from tests.servers import Redis
 from tests.tls import HOST, Front, fronted
 from worker import throttle
 from worker.errors import Unavailable
-from worker.importing.station import Posts
 from worker.model import Endpoint
+from worker.runtime import RuntimeConfig
 from worker.settings.addresses import broker
 from worker.tasks import CeleryQueue, make_app
 
@@ -29,7 +29,7 @@ def front(redis_server: Redis, redis_url: str, tmp_path: Path) -> Iterator[Front
 
 def check(url: str) -> None:
     """What `doctor`, `import` and a starting worker ask the broker."""
-    CeleryQueue(make_app(Posts(broker(url), "", (), Endpoint("", ""))), "").check()
+    CeleryQueue(make_app(RuntimeConfig(broker(url), "", (), Endpoint("", ""))), "").check()
 
 
 def test_celery_takes_only_a_server_that_proves_its_name(

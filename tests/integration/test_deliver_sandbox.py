@@ -12,13 +12,12 @@ import pytest
 from tests.integration.api_client import Naps, client
 from tests.integration.deliveries import process, told
 from tests.sandbox import Sandbox
-from tests.unit.jobs import KEY, Clock, RowsOf, make_job, make_row
+from tests.unit.jobs import Clock, RowsOf, make_job, make_row, plan_job
 from worker.api import Api
 from worker.digest import digests
-from worker.importing.plan import plan, start
+from worker.importing.plan import start
 from worker.ledger import Ledger
 from worker.model import Family, Job, JobState, Row, Status
-from worker.seal import Seal
 
 CREATED = (Status.CREATED, "")
 
@@ -40,7 +39,7 @@ def planned(ledger: Ledger, service: Api, rows: list[Row], **options: Any) -> Jo
     """A job of these rows, its realms looked up."""
     job = make_job(**options)
     ledger.jobs.begin(job, "desk:1")
-    start(ledger, job, plan(ledger, Seal([KEY]), service, job, RowsOf(rows)))
+    start(ledger, job, plan_job(ledger, service, job, RowsOf(rows)))
     return ledger.jobs.get(job.id)
 
 

@@ -17,9 +17,9 @@ from tests.scripted import Told, scripted, spoken
 from tests.servers import free_port
 from worker.api.transport import NotSent, Transport
 from worker.errors import LedgerError, Unavailable
-from worker.importing.station import Posts
 from worker.ledger import Ledger
 from worker.model import Endpoint
+from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app
 
 
@@ -107,7 +107,7 @@ def test_a_service_without_tls() -> None:
 def test_a_broker_and_a_ledger_that_are_not_there() -> None:
     """Redis and PostgreSQL at a closed port: what happened, without a class of their libraries."""
     port = free_port()
-    queue = CeleryQueue(make_app(Posts(f"redis://127.0.0.1:{port}/0", "", (), Endpoint("", ""))), "")
+    queue = CeleryQueue(make_app(RuntimeConfig(f"redis://127.0.0.1:{port}/0", "", (), Endpoint("", ""))), "")
     with pytest.raises(Unavailable, match=r"^the broker does not take messages: connection refused$"):
         queue.check()
     with pytest.raises(LedgerError) as caught:

@@ -1,4 +1,4 @@
-"""One rate and one cool-down: in one process, and for all that share a Redis.
+"""One pace and one cool-down: in one process, and for all that share a Redis.
 
 No test here asserts how fast anything is. That a rate is held is shown by what can't be faster: so
 many requests take at least so long, however slow the machine is.
@@ -7,6 +7,7 @@ many requests take at least so long, however slow the machine is.
 from __future__ import annotations
 
 import logging
+import random
 import signal
 import subprocess
 import sys
@@ -20,12 +21,12 @@ import pytest
 from tests.servers import Redis
 from worker import throttle
 from worker.model import Wait, WaitKind
-from worker.throttle import Throttle
+from worker.throttle import Throttle, Ticket
+from worker.throttle.pace import TOLERANCE
 from worker.waits import Waits
 
 ROOT = Path(__file__).parents[2]
 KEY = "api.example:9900001"
-BURST = 2
 
 
 class Clock:
@@ -113,9 +114,8 @@ def test_a_cool_down_holds_everybody_and_never_shortens() -> None:
 @pytest.mark.parametrize(("rate", "waits"), [(40, 20), (200, 60), (12.5, 8)])
 @pytest.mark.parametrize("threads", [1, 4])
 def test_a_rate_is_not_exceeded(rate: float, waits: int, threads: int) -> None:
-    """Beyond the burst each request waits its turn, for several threads together as for one."""
-    burst = max(BURST, round(rate * throttle.BURST_SECONDS))
-    assert seconds_for(waits, throttle.local(rate), threads) >= (waits - burst) / rate
+    """Each request waits its turn, for several threads together as for one."""
+    assert seconds_for(waits, throttle.local(rate), threads) >= (waits - 1) / rate - TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_wait_for_a_slow_rate_is_told(rate: float, told: list[str]) -> None:
     slow = throttle.local(rate, sleep, waits=waits)
 
     def used_up() -> None:
-        for _ in range(BURST + 2):
+        for _ in range(3):
             slow.wait()
 
     with pytest.raises(Woken):
@@ -142,12 +142,34 @@ def test_the_wait_for_a_slow_rate_is_told(rate: float, told: list[str]) -> None:
     assert all(wait.kind is WaitKind.PACED and wait.left and 15 < wait.left <= 20 for wait in seen)
 
 
+def test_a_slowed_pace_is_told() -> None:
+    """A thread that waits in the queue because of a 429 says so, at what rate."""
+    waits, released = Waits(), threading.Event()
+
+    def sleep(_seconds: float) -> None:
+        released.wait(10)
+
+    slow = throttle.local(None, sleep, waits=waits)
+    slow.refused(slow.wait())
+    crowd = [threading.Thread(target=slow.wait) for _ in range(2)]
+    for thread in crowd:
+        thread.start()
+    end = time.monotonic() + 10
+    while (wait := waits.gravest()) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    released.set()
+    for thread in crowd:
+        thread.join()
+    assert wait is not None
+    assert (wait.kind, wait.reason) == (WaitKind.SLOWED, "HTTP 429: slowed to 3 requests a second")
+
+
 def test_two_throttles_of_one_process_are_two() -> None:
     """Each has its own rate: nothing is shared behind the caller's back."""
     stop = Stop()
     first, second = throttle.local(0.001, stop), throttle.local(0.001, stop)
     for one in (first, second):
-        assert [asked_to_wait(one, stop) for _ in range(BURST)] == [0, 0]
+        assert asked_to_wait(one, stop) == 0
         assert asked_to_wait(one, stop) > 0
 
 
@@ -197,7 +219,7 @@ def test_workers_share_one_rate(redis_url: str) -> None:
         thread.start()
     for thread in crowd:
         thread.join()
-    assert time.monotonic() - start >= (30 - BURST) / 50
+    assert time.monotonic() - start >= 29 / 50 - TOLERANCE
 
 
 WORKER = """
@@ -229,7 +251,75 @@ def test_processes_share_one_rate(redis_url: str) -> None:
         one.stdin.flush()
     moments = [float(word) for one in crowd for word in one.communicate(timeout=120)[0].split()]
     assert len(moments) == 8
-    assert max(moments) - min(moments) >= (40 - BURST) / 50
+    assert max(moments) - min(moments) >= 39 / 50 - TOLERANCE
+
+
+def test_processes_share_what_a_429_teaches(redis_url: str) -> None:
+    """One is refused at 50 requests a second: another keeps to what the first one learned."""
+    one = throttle.shared(redis_url, KEY, None)
+    tickets = [one.wait() for _ in range(50)]
+    one.refused(tickets[-1])
+    command = [sys.executable, "-c", WORKER.replace("sys.argv[2], 50", "sys.argv[2], None"), redis_url, KEY]
+    output = subprocess.run(command, cwd=ROOT, input="go\n", capture_output=True, text=True, check=True)
+    start, end = map(float, output.stdout.split()[1:])
+    assert end - start >= 9 / 100 - TOLERANCE  # unpaced it would be next to nothing; the rate may have grown
+    assert one.wait().number == 61
+
+
+class Doubles:
+    """Two throttles that are told the same at the same times: one in this process, one on Redis."""
+
+    def __init__(self, redis_url: str, rate: float | None) -> None:
+        self._clock = Clock()
+        self._stops = Stop(), Stop()
+        self._pair = (
+            throttle.local(rate, self._stops[0], self._clock),
+            throttle.shared(redis_url, KEY, rate, self._stops[1], self._clock),
+        )
+
+    def wait(self) -> list[Ticket]:
+        """What both give when the time has come; both must have to wait for as long."""
+        while True:
+            tickets, waits = [], []
+            for one, stop in zip(self._pair, self._stops, strict=True):
+                try:
+                    tickets.append(one.wait())
+                except Woken:
+                    waits.append(stop.asked[-1])
+            if tickets:
+                assert waits == []
+                assert tickets[0][:2] == tickets[1][:2]
+                return tickets
+            assert waits[0] == pytest.approx(waits[1], rel=1e-9)
+            self._clock.sleep(waits[0])
+
+    def refused(self, tickets: list[Ticket]) -> None:
+        """Tell both that their request got a 429."""
+        for one, ticket in zip(self._pair, tickets, strict=True):
+            one.refused(ticket)
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock."""
+        self._clock.sleep(seconds)
+
+
+@pytest.mark.parametrize("rate", [None, 30])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_redis_keeps_the_pace_that_a_process_keeps(redis_url: str, rate: float | None, seed: int) -> None:
+    """The same requests, refusals and idle times give the same waits: the script is the function, in Lua."""
+    pair, luck = Doubles(redis_url, rate), random.Random(seed)
+    flying: list[list[Ticket]] = []
+    for step in range(600):
+        # Now and then a refusal, then none until the rate has passed the old limit, then nothing else.
+        refusals = 0.3 if step % 280 < 40 else float(step >= 580)
+        flying.append(pair.wait())
+        pair.pass_time(luck.choice([0.0, 0.001, 0.01, 0.03, 0.3, 3.0] if luck.random() < 0.2 else [0.002]))
+        if len(flying) > 5:
+            tickets = flying.pop(0)
+            if luck.random() < refusals:
+                pair.refused(tickets)
+                for burst in flying if luck.random() < 0.2 else ():
+                    pair.refused(burst)
 
 
 def test_a_wiped_redis_forgets_and_goes_on(redis_url: str, redis_server: Redis) -> None:
@@ -275,8 +365,19 @@ def test_a_redis_that_is_gone_keeps_the_rate(make_redis: Callable[[], Redis]) ->
     server, stop = make_redis(), Stop()
     one = throttle.shared(server.url, KEY, 0.001, stop)
     server.kill()
-    assert [asked_to_wait(one, stop) for _ in range(BURST)] == [0, 0]
+    assert asked_to_wait(one, stop) == 0
     assert asked_to_wait(one, stop) > 0
+
+
+def test_a_redis_that_is_gone_leaves_what_was_learned(make_redis: Callable[[], Redis]) -> None:
+    """Without Redis a process goes on at the rate that 429s taught all of them."""
+    server, stop = make_redis(), Stop()
+    first, second = (throttle.shared(server.url, KEY, None, stop) for _ in range(2))
+    first.refused(first.wait())
+    assert 0 < asked_to_wait(second, stop) <= 1 / 3 + TOLERANCE
+    server.kill()
+    assert asked_to_wait(second, stop) == 0
+    assert 0 < asked_to_wait(second, stop) <= 1 / 3 + TOLERANCE
 
 
 def test_a_frozen_redis_holds_nobody_for_ever(make_redis: Callable[[], Redis]) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from worker.digest import digests
 from worker.importing.job import new_job
+from worker.importing.pipeline import Account, AccountSource, Sink
+from worker.importing.plan import Draft, plan
+from worker.importing.realms import JobRealms
+from worker.importing.roster_writer import LedgerWriter
+from worker.importing.validation import RosterPages
 from worker.ledger import JobRealm, Ledger
 from worker.ledger.codec import seal_chunk, seal_page
 from worker.model import Endpoint, Job, Options, Realm, Row, Stored
+from worker.roster import PAGE
 from worker.seal import Seal
 from worker.states import JobState, Reason, Why
 
@@ -68,7 +75,7 @@ def make_row(line: int, user: str = "", **fields: Any) -> Row:
 
 
 class RowsOf:
-    """A roster (importing.look.RosterRows) of rows, or of what makes them anew for each reading."""
+    """A roster (importing.validation.RosterPages) of rows, or of what makes them anew for each reading."""
 
     def __init__(
         self, rows: Iterable[Row] | Callable[[], Iterator[Row]], records: int = 1000, *, whole: bool = True
@@ -77,11 +84,34 @@ class RowsOf:
         self.records = records
         self.whole = whole
 
-    def taken(self) -> Iterator[Row]:
+    def taken(self) -> Iterator[list[Row]]:
         return iter(())
 
-    def rows(self) -> Iterator[Row]:
-        return self._rows() if callable(self._rows) else iter(self._rows)
+    def pages(self) -> Iterator[list[Row]]:
+        rows = self._rows() if callable(self._rows) else iter(self._rows)
+        while page := [replace(row) for row in islice(rows, PAGE)]:
+            yield page
+
+
+def rows_in(roster: RosterPages) -> list[Row]:
+    """Return all rows of a roster, read once."""
+    return [row for page in roster.pages() for row in page]
+
+
+def plan_job(
+    ledger: Ledger,
+    source: AccountSource,
+    job: Job,
+    roster: RosterPages,
+    *,
+    seal: Seal | None = None,
+    saved: bool = False,
+    enforce: Sink | None = None,
+) -> Draft:
+    """Read a roster into the ledger for a job that has begun."""
+    writer = LedgerWriter(ledger, seal or Seal([KEY]), job, saved=saved)
+    account = Account(source, JobRealms(source, ledger.jobs, job.id, job.options))
+    return plan(writer, account, roster, enforce=enforce)
 
 
 def make_chunk_row(

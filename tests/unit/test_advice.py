@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import AWAY, HOST, OVER, make_chunk_row, make_row, start_job
+from tests.unit.jobs import AWAY, OVER, make_chunk_row, make_row, start_job
 from worker import report
 from worker.commands import advice
 from worker.commands.screen import tell_reading, tell_summary
 from worker.commands.watch import exit_code
-from worker.importing.decide import Planned
 from worker.importing.owners import owner
 from worker.importing.tally import Tally
 from worker.ledger import Ledger, Undone, shown
@@ -150,7 +149,7 @@ def test_a_plans_codes_stand_under_their_action() -> None:
     ], 2):  # fmt: skip
         settled = Outcome(line, Status.INVALID, code=code) if action is Action.INVALID else None
         differs = (code,) if code and not settled else ()
-        tally.add(Planned(make_row(line), 0, HOST, action, differs=differs, outcome=settled))
+        tally.add([make_row(line, action=action, differs=differs, outcome=settled)])
     told: list[str] = []
     tell_reading("staff.csv", tally, lambda line, _colour="": told.append(line))
     lines = [line.split()[:2] for line in told[1:]]

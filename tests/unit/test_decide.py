@@ -11,13 +11,11 @@ import pytest
 from tests.unit.jobs import HOST, OTHER_HOST, PASSWORD, RowsOf, make_row
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
-from worker.importing.checked import Checked, check
 from worker.importing.compare import wanted
-from worker.importing.decide import Decision, Planned, without_account
-from worker.importing.look import Look
+from worker.importing.pipeline import Account, run_pipeline
 from worker.importing.realms import JobRealms
 from worker.importing.tally import Tally
-from worker.model import NO_REALM, Action, Family, OnExisting, Options, Problem, Row, Status
+from worker.model import Action, Family, OnExisting, Options, Problem, Row, Status
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 WRONG = (Problem("too_long", "a name of 33"), Problem("too_long", "a domain of 33"), Problem("mask", "****"))
@@ -31,14 +29,14 @@ def holding(row: Row, host: str = HOST, **otherwise: Any) -> Registrar:
     return stored
 
 
-def decided(rows: Iterable[Row], stored: Registrar, **options: Any) -> list[Planned]:
-    """Each row's fate."""
+def decided(rows: Iterable[Row], stored: Registrar, **options: Any) -> list[Row]:
+    """Each row, with what will be done with it."""
     options_, rows = Options(**options), list(rows)
     source = Realms(OFFICE, replace(BRANCH, credentials=3), stored=stored)
-    realms = JobRealms(source, None, "", options_)
-    with Look(source, realms, options_, RowsOf(rows)) as look:
-        decide = Decision(look, realms, options_)
-        return [planned for page in check(rows, realms, options_.api) for planned in decide(page)]
+    account = Account(source, JobRealms(source, None, "", options_))
+    found: list[Row] = []
+    run_pipeline(RowsOf(rows), account, options_, [found.extend])
+    return found
 
 
 ROW = make_row(2, "alice", application=APP)
@@ -99,18 +97,19 @@ def test_a_realm_that_is_to_be_made_holds_nobody() -> None:
     options = {"realm": "depot", "create_realm": True, "on_existing": OnExisting.UPDATE}
     alice, bob = decided(rows, holding(ROW), **options)
     assert (alice.action, alice.differs, alice.host) == (Action.EXISTS, ("realm_differs",), "depot")
-    assert (bob.action, bob.host) == (Action.CREATE, "depot")
+    assert (bob.action, bob.host) == (Action.CREATE, "")
     there = decided(rows, holding(ROW), api=Family.REALM, **options)
     assert [one.action for one in there] == [Action.CREATE, Action.CREATE]
 
 
 def test_nobody_has_looked() -> None:
     """Without an account only what is wrong with a row itself is known."""
-    page = [Checked(ROW, NO_REALM), Checked(replace(ROW, line=3, problems=WRONG), NO_REALM)]
-    right, wrong = without_account(page)
+    rows = [ROW, replace(ROW, line=3, user="bob", problems=WRONG)]
+    page: list[Row] = []
+    tally = run_pipeline(RowsOf(rows), None, Options(), [page.extend])
+    right, wrong = page
     assert (right.action, right.host, right.outcome) == (None, "", None)
     assert (wrong.action, wrong.outcome and wrong.outcome.code) == (Action.INVALID, "too_long;mask")
-    tally = tallied([right, wrong])
     assert (tally.looked, tally.to_send, tally.invalid, tally.in_trouble) == (False, 1, 1, 1)
 
 
@@ -120,14 +119,6 @@ def test_no_secret_shows() -> None:
     shown = repr(planned) + str(planned)
     assert planned.stored is not None
     assert not [secret for secret in (PASSWORD, "c1" * 16, str(planned.stored.hash1b)) if secret in shown]
-
-
-def tallied(planned: Iterable[Planned]) -> Tally:
-    """Counted."""
-    tally = Tally()
-    for one in planned:
-        tally.add(one)
-    return tally
 
 
 def test_what_it_comes_to() -> None:
@@ -144,7 +135,8 @@ def test_what_it_comes_to() -> None:
     rows[Action.INVALID] = replace(rows[Action.INVALID], problems=WRONG)
     planned = decided(rows.values(), stored, on_existing=OnExisting.UPDATE)
     assert [one.action for one in planned] == list(rows)
-    tally = tallied(planned)
+    tally = Tally()
+    tally.add(planned)
     assert (tally.rows, tally.looked, tally.invalid) == (5, True, 1)
     assert (tally.to_send, tally.in_trouble) == (2, 2)
     assert dict(tally.differs) == {"digest_differs": 1, "case_differs": 1}

@@ -269,7 +269,7 @@ def test_no_code_is_hidden_from_the_collection() -> None:
     arguments = [one for path in SOURCES for one in code_arguments(tree(path))]
     plain = (ast.Constant, ast.BoolOp, ast.Name)
     others = {ast.unparse(one) for one in arguments if not isinstance(one, plain)}
-    assert others == {"outcome.code", "refusal.code", "row.code", DIFFERENCES}
+    assert others == {"outcome.code", "refusal.code", DIFFERENCES}
 
 
 def test_each_reason_of_a_job_is_described() -> None:

@@ -117,7 +117,7 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
         yield Stored("1", "bob", "office")
         path.write_text("somebody else's")
 
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         write(path, FACTS, seal.Seal([bytes(32)]), entries())
     assert path.read_text() == "somebody else's"
     assert [one.name for one in tmp_path.iterdir()] == ["now.snapshot"]
@@ -126,7 +126,7 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
 def test_a_link_that_leads_nowhere_is_there(tmp_path: Path) -> None:
     """A snapshot is not written to where it leads."""
     (tmp_path / "now.snapshot").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         write(tmp_path / "now.snapshot", FACTS, seal.Seal([bytes(32)]), [])
     assert not (tmp_path / "elsewhere").exists()
     with pytest.raises(UsageError, match="can't be written"):

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.jobs import KEY, OVER, Clock, make_chunk_row, start_job
-from worker.importing.station import Posts, Station
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, JobState
+from worker.runtime import Runtime, RuntimeConfig
 from worker.tasks import TASK, make_app
 
 STRANGER = "00000000-0000-4000-8000-000000000000"
@@ -24,7 +24,7 @@ STRANGER = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Desk:
-    """A worker's station, told to end so that nothing waits, and a stopped job of two rows in its ledger."""
+    """A worker's runtime, told to end so that nothing waits, and a stopped job of two rows in its ledger."""
 
     app: Celery
     ledger: Ledger
@@ -43,12 +43,14 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """One for all examples: none of them may change anything."""
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
-    posts = Posts("", url, [KEY], Endpoint("https://api.example.com", "9900001", username="u", password="p"))
-    with closing(Ledger(url, Clock())) as ledger, contextlib.closing(Station(posts)) as station:
+    config = RuntimeConfig(
+        "", url, [KEY], Endpoint("https://api.example.com", "9900001", username="u", password="p")
+    )
+    with closing(Ledger(url, Clock())) as ledger, contextlib.closing(Runtime(config)) as runtime:
         job = start_job(ledger, [make_chunk_row(2), make_chunk_row(3)])
         ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
-        station.stopping.set()
-        yield Desk(make_app(posts, station), ledger, job)
+        runtime.stopping.set()
+        yield Desk(make_app(config, runtime), ledger, job)
 
 
 def untouched(desk: Desk) -> bool:

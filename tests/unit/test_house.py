@@ -44,7 +44,8 @@ ROOMS: dict[str, set[str]] = {
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "trust", "waits"},
-    "tasks": NOUNS | {"importing", "settings", "waits"},
+    "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
+    "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }
@@ -70,7 +71,6 @@ LIBRARIES: dict[str, set[str]] = {
     "sqlalchemy": {"ledger"},
     "starlette": {"sandbox"},
     "tenacity": {"api"},
-    "throttled": {"throttle"},
     "uvicorn": {"sandbox"},
     # Of the standard library: only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},

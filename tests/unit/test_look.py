@@ -14,9 +14,9 @@ from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from tests.unit.rosters import opened
 from worker.errors import NotFound, Refused, Unavailable
-from worker.importing.checked import check
 from worker.importing.look import Look
 from worker.importing.realms import JobRealms
+from worker.importing.validation import validated_pages
 from worker.model import Credential, Family, Options, Problem, Realm, Row, Stored
 
 WRONG = (Problem("password_missing", "password: empty, but every row needs one"),)
@@ -50,8 +50,10 @@ def looked(source: Realms, rows: Iterable[Row], *, whole: bool = True, **options
     realms = JobRealms(source, None, "", options_)
     roster = RowsOf(rows, len(rows), whole=whole)
     with Look(source, realms, options_, roster) as look:
-        pages = check(roster.rows(), realms, options_.api)
-        found = [one for page in pages for one in look.at(page)]
+        found = []
+        for page in validated_pages(roster, realms, options_.api):
+            look.look_up(page)
+            found += [row.stored for row in page]
         absent = look.absent()
         names = None if absent is None else [one.composite for one in absent]
     return [f"{one.composite}/{one.id}" if one else None for one in found], names
@@ -161,8 +163,9 @@ def test_parts_are_read_singly() -> None:
     realms = JobRealms(source, None, "", options)
     rows = rows_of("u3", "u7", "nobody", "u11")
     with Look(source, realms, options, RowsOf(rows, 4)) as look:
-        (page,) = check(rows, realms, Family.ACCOUNT)
-        found = look.at(page)
+        (page,) = validated_pages(RowsOf(rows), realms, Family.ACCOUNT)
+        look.look_up(page)
+        found = [row.stored for row in page]
     assert [one and (one.composite, one.hash1, one.hash1b) for one in found] == [
         ("u3", "a1" * 16, "b1" * 16), ("u7", "a1" * 16, "b1" * 16), None, ("u11", "a1" * 16, "b1" * 16),
     ]  # fmt: skip
@@ -226,8 +229,8 @@ def test_lists_tell_how_far_they_are() -> None:
     realms = JobRealms(source, None, "", options)
     rows = rows_of("alice")
     with Look(source, realms, options, RowsOf(rows, 1), watch) as look:
-        (page,) = check(rows, realms, Family.ACCOUNT)
-        look.at(page)
+        (page,) = validated_pages(RowsOf(rows), realms, Family.ACCOUNT)
+        look.look_up(page)
     assert [one.composite for one in passed] == ["alice", "bob"]
 
 

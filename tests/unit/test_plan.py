@@ -12,16 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, RowsOf, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, RowsOf, make_job, make_row, plan_job
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
-from worker.importing.checked import check
 from worker.importing.compare import wanted
-from worker.importing.decide import Planned
-from worker.importing.plan import plan, start
+from worker.importing.plan import start
 from worker.importing.realms import JobRealms
 from worker.importing.tally import Tally
+from worker.importing.validation import validated_pages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
 from worker.model import (
@@ -62,7 +61,7 @@ def planned(
 ) -> tuple[Job, Tally]:
     """A job with these rows, and what reading them came to."""
     job = begun(ledger, **options)
-    draft = plan(ledger, SEAL, source or Realms(), job, RowsOf(rows))
+    draft = plan_job(ledger, source or Realms(), job, RowsOf(rows))
     start(ledger, job, draft)
     return ledger.jobs.get(job.id), draft.tally
 
@@ -88,9 +87,9 @@ def problems_of(rows: Iterable[Row], family: Family, source: Realms | None = Non
     """The codes of each row's problems, once the whole roster and the account were looked at."""
     realms = JobRealms(source or Realms(), None, "", make_job(api=family).options)
     return {
-        checked.row.line: [problem.code for problem in checked.row.problems]
-        for page in check(rows, realms, family)
-        for checked in page
+        row.line: [problem.code for problem in row.problems]
+        for page in validated_pages(RowsOf(rows), realms, family)
+        for row in page
     }
 
 
@@ -249,7 +248,7 @@ def test_no_default_realm(ledger: Ledger) -> None:
     """Where a row names no realm and the account has none by default, nothing is planned at all."""
     job = begun(ledger)
     with pytest.raises(NotFound, match="no default realm"):
-        plan(ledger, SEAL, Realms(BRANCH), job, RowsOf([make_row(2, realm="branch"), make_row(3)]))
+        plan_job(ledger, Realms(BRANCH), job, RowsOf([make_row(2, realm="branch"), make_row(3)]))
     assert ledger.jobs.state(job.id) is JobState.PLANNING
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
 
@@ -266,7 +265,7 @@ def test_the_realm_of_the_option_must_be_right(
 
     rows: Iterator[Row] = (pytest.fail("the roster was read") for _ in range(1))
     with pytest.raises(error):
-        plan(ledger, SEAL, source, job, RowsOf(rows))
+        plan_job(ledger, source, job, RowsOf(rows))
 
 
 @pytest.mark.parametrize("family", Family)
@@ -296,7 +295,7 @@ def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
         raise UsageError("staff.csv changed while it was read")
 
     with pytest.raises(UsageError):
-        plan(ledger, SEAL, source, job, RowsOf(rows))
+        plan_job(ledger, source, job, RowsOf(rows))
     assert source.made == []
     assert ledger.jobs.state(job.id) is JobState.PLANNING
 
@@ -365,7 +364,7 @@ def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
         seen.append(ledger.chunks.progress(job.id).rows)
         assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
 
-    start(ledger, job, plan(ledger, SEAL, Realms(), job, RowsOf(rows)))
+    start(ledger, job, plan_job(ledger, Realms(), job, RowsOf(rows)))
     assert seen == [2000]
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is not None
 
@@ -387,7 +386,7 @@ def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
         ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
         yield make_row(3, realm="branch")
 
-    start(ledger, job, plan(ledger, SEAL, source, job, RowsOf(rows)))
+    start(ledger, job, plan_job(ledger, source, job, RowsOf(rows)))
     cancelled = ledger.jobs.get(job.id)
     assert (source.made, cancelled.state, cancelled.rows) == ([], JobState.CANCELLED, 2)
     assert ledger.rows.counts(job.id, cancelled.rows) == {Status.UNPROCESSED: 2}
@@ -399,7 +398,8 @@ def test_what_reading_came_to() -> None:
     weak = (Problem("weak_password", "password: short"),)
     for line in range(2, 12):
         row = make_row(line, warnings=weak, problems=WRONG if line > 9 else ())
-        tally.add(Planned(row, 0, HOST, Action.INVALID if line > 9 else Action.CREATE))
+        row.action = Action.INVALID if line > 9 else Action.CREATE
+        tally.add([row])
     assert (tally.rows, tally.to_send, tally.invalid) == (10, 8, 2)
     assert (dict(tally.problems), dict(tally.warnings)) == ({"password_missing": 2}, {"weak_password": 10})
     assert tally.warned_lines == {"weak_password": [2, 3, 4, 5, 6]}
@@ -409,8 +409,8 @@ def test_without_an_account_the_file_alone_is_checked() -> None:
     """Where no account is set, realms are not looked up; names on one realm are still unique."""
     rows = [make_row(2, "alice", realm="x"), make_row(3, "alice", realm="y"), make_row(4, "ALICE", realm="x")]
     for family, expected in ((Family.ACCOUNT, {3, 4}), (Family.REALM, {4})):
-        pages = check(rows, None, family)
-        assert {checked.row.line for page in pages for checked in page if checked.row.problems} == expected
+        pages = validated_pages(RowsOf(rows), None, family)
+        assert {row.line for page in pages for row in page if row.problems} == expected
 
 
 # What is kept of rows that need no request
@@ -446,7 +446,7 @@ def test_a_saved_plan_keeps_every_row(ledger: Ledger) -> None:
     """With how its user is stored, so that it can be held to it."""
     rows, source = settled_account()
     job = begun(ledger)
-    plan(ledger, SEAL, source, job, RowsOf(rows), saved=True)
+    plan_job(ledger, source, job, RowsOf(rows), saved=True)
     kept = {row.line: row for chunk in chunks_of(ledger, job) for row in chunk}
     assert {line: row.stored is not None for line, row in kept.items()} == {
         2: False,
@@ -507,5 +507,5 @@ def test_a_plan_ends_with_10_for_rows_that_stay_out_of_place(
     """What would change is no trouble, unless it is asked for; users who are not in the roster are none."""
     tally = Tally(absent=3)
     for line, action in enumerate(actions, 2):
-        tally.add(Planned(make_row(line), 0, HOST, action))
+        tally.add([make_row(line, action=action)])
     assert (exit_code(tally, on_change=False), exit_code(tally, on_change=True)) == (code, on_change)

@@ -10,17 +10,26 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, RowsOf, make_chunk_row, make_job, make_row
+from tests.unit.jobs import (
+    HOST,
+    KEY,
+    OTHER_HOST,
+    RowsOf,
+    make_chunk_row,
+    make_job,
+    make_row,
+    plan_job,
+    rows_in,
+)
 from tests.unit.realms import Realms
 from tests.unit.registrar import Registrar
 from tests.unit.rosters import GOOD
 from tests.unit.sessions import Session
 from worker.digest import digests
-from worker.importing.checked import check
 from worker.importing.create import BatchCreator
-from worker.importing.plan import plan
 from worker.importing.realms import JobRealms
 from worker.importing.retry import EarlierRows
+from worker.importing.validation import validated_pages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, seal_chunk
 from worker.model import Family, Options, Problem, Realm, Row, Status
@@ -39,16 +48,15 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield ledger
 
 
-def hashed(realm: str = HOST, **fields: Any) -> Row:
+def hashed(realm: str = HOST, *, user: str = "bob", **fields: Any) -> Row:
     """A row of digests that were made for HOST."""
-    return make_row(2, "bob", **{"password": "", "hash1": ONE, "hash1b": TWO, "realm": realm, **fields})
+    return make_row(2, user, **{"password": "", "hash1": ONE, "hash1b": TWO, "realm": realm, **fields})
 
 
 def checked(row: Row, **options: Any) -> tuple[list[str], list[str], str]:
     """Codes of problems and of warnings that the account adds to a row, and the problems' texts."""
     realms = JobRealms(Realms(*KNOWN), None, "", Options(**options))
-    ((found,),) = check([row], realms, Family.ACCOUNT)
-    row = found.row
+    ((row,),) = validated_pages(RowsOf([row]), realms, Family.ACCOUNT)
     text = " ".join(problem.text for problem in row.problems)
     return [problem.code for problem in row.problems], [warning.code for warning in row.warnings], text
 
@@ -91,8 +99,8 @@ def test_a_realm_that_is_not_there_is_refused() -> None:
 
 def test_without_an_account_the_named_realm_is_believed() -> None:
     """`plan` without an account looks nothing up; a row that names none is wrong all the same."""
-    ((named,), (silent,)) = (next(iter(check([row], None, Family.ACCOUNT))) for row in (hashed(), hashed("")))
-    assert (named.row.problems, [p.code for p in silent.row.problems]) == ((), ["hash_realm"])
+    ((named, silent),) = validated_pages(RowsOf([hashed(), hashed("", user="al")]), None, Family.ACCOUNT)
+    assert (named.problems, [problem.code for problem in silent.problems]) == ((), ["hash_realm"])
 
 
 @pytest.mark.parametrize(
@@ -149,10 +157,10 @@ def test_a_retry_has_them_again(
     job = make_job(realm=HOST)
     ledger.jobs.begin(job, "desk:1")
     row = hashed(cells=("bob", ""))
-    tally = plan(ledger, SEAL, Realms(*KNOWN), job, RowsOf([row])).tally
+    tally = plan_job(ledger, Realms(*KNOWN), job, RowsOf([row])).tally
     assert (tally.to_send, tally.problems) == (1, {})
     job = ledger.jobs.get(job.id)
     options = Options(realm=HOST, username="", map={"username": "name"})
-    (again,) = EarlierRows(ledger, SEAL, job, options, {2: said} if said else {}).rows()
+    (again,) = rows_in(EarlierRows(ledger, SEAL, job, options, {2: said} if said else {}))
     assert (again.password, again.hash1, again.hash1b) == secrets
     assert again.problems == ()

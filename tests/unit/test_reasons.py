@@ -18,7 +18,6 @@ import pytest
 import redis
 import redis.exceptions
 from sqlalchemy.exc import DBAPIError
-from throttled.exceptions import StoreUnavailableError
 
 from worker.reasons import CUT, NO_NAME, REFUSED, TIMED_OUT, UNKNOWN, reason_of
 
@@ -31,7 +30,6 @@ ROOTS = (
     psycopg.Error,
     redis.exceptions.RedisError,
     sqlite3.Error,
-    StoreUnavailableError,
 )
 
 

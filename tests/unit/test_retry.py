@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OVER, Clock
+from tests.unit.jobs import HOST, KEY, OVER, Clock, plan_job, rows_in
 from tests.unit.realms import Realms
 from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
 from worker.importing.placed import placed
-from worker.importing.plan import plan, start
+from worker.importing.plan import start
 from worker.importing.retry import EarlierRows, lost_zeros
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, seal_chunk
@@ -48,7 +48,7 @@ def imported(ledger: Ledger, content: str, options: Options, statuses: Mapping[i
     with opened(content, chunk_size=options.chunk_size) as roster:
         job = new_job(Endpoint("https://api.example.com", "9900001"), options, roster, SEAL.fingerprint)
         ledger.jobs.begin(job, "desk:1")
-        start(ledger, job, plan(ledger, SEAL, Realms(), job, roster))
+        start(ledger, job, plan_job(ledger, Realms(), job, roster))
     for chunk in ledger.chunks.kept(job.id):
         settle(ledger, job, chunk.seq, statuses)
     if not ledger.jobs.finish(job.id):
@@ -61,7 +61,7 @@ def retried(ledger: Ledger, rows: EarlierRows, statuses: Mapping[int, Status]) -
     endpoint = Endpoint("https://api.example.com", "9900001")
     job = new_job(endpoint, rows.options, rows, SEAL.fingerprint, rows.parent.id)
     ledger.jobs.begin(job, "desk:1")
-    start(ledger, job, plan(ledger, SEAL, Realms(), job, rows))
+    start(ledger, job, plan_job(ledger, Realms(), job, rows))
     for chunk in ledger.chunks.kept(job.id):
         settle(ledger, job, chunk.seq, statuses)
     ledger.jobs.finish(job.id)
@@ -87,7 +87,7 @@ def settle(ledger: Ledger, job: Job, seq: int, statuses: Mapping[int, Status]) -
 
 def again(ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]] | None = None) -> list[Row]:
     """The rows that a retry of the job would run."""
-    return list(EarlierRows(ledger, SEAL, job, job.options, corrections or {}).rows())
+    return rows_in(EarlierRows(ledger, SEAL, job, job.options, corrections or {}))
 
 
 def staff(ledger: Ledger) -> Job:
@@ -131,11 +131,11 @@ def test_a_corrected_password_is_told_apart_from_the_rosters(ledger: Ledger) -> 
     """Also by a retry of the retry, which takes it out of the ledger; a repeated one is no correction."""
     corrections = {3: {PASSWORD: "a new one, 12 long"}, 4: {PASSWORD: f"{GOOD}carol"}}
     first = EarlierRows(ledger, SEAL, staff(ledger), Options(), corrections)
-    assert [row.corrected for row in first.rows()] == [True, False]
-    assert [row.corrected for row in first.rows()] == [True, False]
+    assert [row.corrected for row in rows_in(first)] == [True, False]
+    assert [row.corrected for row in rows_in(first)] == [True, False]
     job = retried(ledger, first, dict.fromkeys((3, 4), Status.FAILED))
     second = EarlierRows(ledger, SEAL, job, Options(), {4: {"note": "corrected"}})
-    assert [row.corrected for row in second.rows()] == [True, False]
+    assert [row.corrected for row in rows_in(second)] == [True, False]
 
 
 def test_a_corrected_password_is_never_replaced_by_the_rosters(ledger: Ledger) -> None:
@@ -144,10 +144,10 @@ def test_a_corrected_password_is_never_replaced_by_the_rosters(ledger: Ledger) -
     rows = EarlierRows(ledger, SEAL, staff(ledger), Options(), corrections)
     job = retried(ledger, rows, dict.fromkeys((3, 4), Status.CREATED))
     with opened(STAFF) as roster:
-        bob, carol = placed(ledger, SEAL, job, roster)
-    assert [problem.code for problem in bob.row.problems] == ["corrected"]
-    assert (bob.row.user, bob.row.password) == ("bob", "")
-    assert (carol.row.problems, carol.row.password) == ((), f"{GOOD}carol")
+        bob, carol = (row for page in placed(ledger, SEAL, job, roster) for row in page)
+    assert [problem.code for problem in bob.problems] == ["corrected"]
+    assert (bob.user, bob.password) == ("bob", "")
+    assert (carol.problems, carol.password, carol.host) == ((), f"{GOOD}carol", HOST)
 
 
 def test_a_spreadsheet_that_took_the_zeros_off_is_found_out(ledger: Ledger) -> None:
@@ -196,9 +196,9 @@ def test_shredded_passwords(ledger: Ledger, clock: Clock) -> None:
 def test_a_key_that_is_gone(ledger: Ledger) -> None:
     """With another key the rows don't open, and the error names the missing one."""
     job = staff(ledger)
-    rows = EarlierRows(ledger, Seal([bytes(32)]), job, job.options, {}).rows()
+    rows = EarlierRows(ledger, Seal([bytes(32)]), job, job.options, {})
     with pytest.raises(LedgerError, match=SEAL.fingerprint):
-        list(rows)
+        rows_in(rows)
 
 
 def test_a_retry_keeps_the_rosters_facts(ledger: Ledger) -> None:
@@ -216,7 +216,7 @@ def test_a_retry_of_a_retry(ledger: Ledger) -> None:
     rows = EarlierRows(ledger, SEAL, job, Options(), {4: {"note": "corrected"}})
     second = new_job(Endpoint("https://api.example.com", "9900001"), Options(), rows, SEAL.fingerprint)
     ledger.jobs.begin(second, "desk:1")
-    start(ledger, second, plan(ledger, SEAL, Realms(), second, rows))
+    start(ledger, second, plan_job(ledger, Realms(), second, rows))
     settle(ledger, second, 0, {3: Status.CREATED, 4: Status.FAILED})
     ledger.jobs.finish(second.id)
     (carol,) = again(ledger, ledger.jobs.get(second.id))
@@ -266,7 +266,7 @@ def with_roster(
 ) -> list[Row]:
     """The rows of a retry that is given this roster."""
     with opened(content) as roster:
-        return list(EarlierRows(ledger, SEAL, job, job.options, corrections or {}, roster).rows())
+        return rows_in(EarlierRows(ledger, SEAL, job, job.options, corrections or {}, roster))
 
 
 def test_the_roster_gives_shredded_passwords(ledger: Ledger, clock: Clock) -> None:
@@ -280,7 +280,7 @@ def test_the_roster_gives_shredded_passwords(ledger: Ledger, clock: Clock) -> No
     assert rows[1].cells[-1] == "corrected"
     with opened(STAFF) as roster:
         again_ = EarlierRows(ledger, SEAL, job, job.options, {}, roster)
-        assert [row.password for row in again_.rows()] == [row.password for row in again_.rows()]
+        assert [row.password for row in rows_in(again_)] == [row.password for row in rows_in(again_)]
 
 
 def test_a_sealed_password_is_taken_before_the_rosters(ledger: Ledger) -> None:
@@ -315,7 +315,7 @@ def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) 
     with opened(STAFF) as roster:
         job = new_job(Endpoint("https://api.example.com", "9900001"), Options(), roster, SEAL.fingerprint)
         ledger.jobs.begin(job, "desk:1")
-        start(ledger, job, plan(ledger, SEAL, source, job, roster))
+        start(ledger, job, plan_job(ledger, source, job, roster))
     for chunk in ledger.chunks.kept(job.id):
         settle(ledger, job, chunk.seq, dict.fromkeys((2, 4), Status.CREATED))
     assert ledger.jobs.finish(job.id)
@@ -369,7 +369,7 @@ def test_a_file_that_a_spreadsheet_took_zeros_off_is_refused(ledger: Ledger, nam
     assert "351" not in refused.value.message + refused.value.hint
     assert "--allow-lost-zeros" in refused.value.hint
     assert checked(ledger, job, said, zeros_may_go=True) == []
-    rows = EarlierRows(ledger, SEAL, job, job.options, said, zeros_may_go=True).rows()
+    rows = rows_in(EarlierRows(ledger, SEAL, job, job.options, said, zeros_may_go=True))
     assert [(row.user, row.problems) for row in rows] == [("351", ())]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of, warned
 from worker.model import Family, Options, Row, Weak
 from worker.roster import Rules, read_again
+from worker.roster.layout import lay_out
 from worker.roster.passwords import Survey
+from worker.roster.rows import pages_of
 
 UUID = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
 ALLOWED = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+").fullmatch
@@ -25,10 +28,14 @@ def decided(
     realm: str = "",
     application: str = "",
     password: str = GOOD,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Row:
     """One row under the rules of these options."""
-    return Rules(Options(**options)).row(2, user, domain, realm, application, password, ())
+    given = Options(**(options or {}), **more)
+    layout = lay_out(["username", "domain", "realm", "application_id", "password"], "staff.csv", given)
+    ((row,),) = pages_of([(2, [user, domain, realm, application, password])], layout, Rules(given))
+    return row
 
 
 @given(user=NAMES, domain=NAMES, family=st.sampled_from(Family))
@@ -108,17 +115,17 @@ def test_a_problem_says_what_and_where(user: str, said: str) -> None:
 
 def test_defaults_fill_what_a_row_leaves_open() -> None:
     """--domain, --realm and --application hold for rows without their own value only."""
-    rules = Rules(Options(domain="d.example", realm="main", application=UUID))
-    row = rules.row(2, "bob", "", "", "", GOOD, ())
+    defaults = {"domain": "d.example", "realm": "main", "application": UUID}
+    row = decided("bob", options=defaults)
     assert (row.domain, row.realm, row.application) == ("d.example", "main", UUID)
     other = UUID.replace("3f", "00")
-    row = rules.row(2, "bob", "own.example", "mine", other, GOOD, ())
+    row = decided("bob", "own.example", "mine", other, options=defaults)
     assert (row.domain, row.realm, row.application) == ("own.example", "mine", other)
 
 
 def test_a_name_with_its_own_at_takes_no_default_domain() -> None:
     """bob@x.example is complete as it is."""
-    row = Rules(Options(domain="d.example")).row(2, "bob@x.example", "", "", "", GOOD, ())
+    row = decided("bob@x.example", options={"domain": "d.example"})
     assert (row.composite, row.problems) == ("bob@x.example", ())
 
 
@@ -211,7 +218,7 @@ def test_the_same_rules_hold_for_rows_that_come_again() -> None:
             (row.line, {**dict(zip(roster.columns, row.cells, strict=True)), "bw__password": row.password})
             for row in rows
         ]
-        again = list(read_again(records, roster.columns, Options(weak=Weak.REFUSE)))
+        (again,) = read_again(records, roster.columns, Options(weak=Weak.REFUSE))
     assert again == rows
     assert len(rows) == 11  # the last record without a password is blank
 

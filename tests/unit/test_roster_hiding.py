@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.jobs import RowsOf
 from tests.unit.realms import OFFICE, Realms
 from tests.unit.rosters import GOOD, codes, rows_of, warned
-from worker.importing.checked import check
 from worker.importing.realms import JobRealms
+from worker.importing.validation import validated_pages
 from worker.model import Family, Options, Realm, Row
 from worker.roster import PASSWORD, open_roster, read_again
 from worker.roster.hiding import may_show, without_secrets
@@ -155,7 +156,7 @@ def test_the_same_holds_when_rows_come_again() -> None:
         (2, {"username": "bob", "note": GOOD, PASSWORD: GOOD}),
         (3, {"username": "ann", "note": "<hidden>", PASSWORD: GOOD}),
     ]
-    first, second = read_again(records, ("username", "note"), Options())
+    ((first, second),) = read_again(records, ("username", "note"), Options())
     assert (first.cells, warned(first)) == (("bob", "<hidden>"), ["cell_hidden"])
     assert (second.cells, warned(second)) == (("ann", "<hidden>"), [])
 
@@ -177,8 +178,9 @@ def test_what_only_the_account_finds_wrong_is_hidden_alike(line: str, code: str)
     """Fields, cells and the words of the problem; it is told, and the code says what is wrong."""
     roster = f"username,password,realm,domain\nann,{GOOD}2,,{GOOD}\n{line}\n"
     realms = Realms(OFFICE, Realm("19", f"x-{GOOD}.auth.bandwidth.com", "PENDING"))
-    ((_, found),) = check(rows_of(roster), JobRealms(realms, None, "", Options()), Family.ACCOUNT)
-    row, secret = found.row, line.split(",")[1]
+    known = JobRealms(realms, None, "", Options())
+    ((_, found),) = validated_pages(RowsOf(rows_of(roster)), known, Family.ACCOUNT)
+    row, secret = found, line.split(",")[1]
     assert (codes(row), warned(row).count("cell_hidden")) == ([code], 1)
     shown = (row.user, row.realm, row.domain, *row.cells, *(problem.text for problem in row.problems))
     assert [text for text in shown if secret.casefold() in text.casefold()] == []
@@ -188,5 +190,5 @@ def test_what_only_the_account_finds_wrong_is_hidden_alike(line: str, code: str)
 def test_the_other_row_of_a_duplicate_is_named_beside_what_is_hidden() -> None:
     """Only what holds the password is taken out of the sentence."""
     roster = f"username,password,domain\nann,{GOOD}2,{GOOD}\nann,{GOOD},{GOOD}\n"
-    ((_, found),) = check(rows_of(roster), None, Family.ACCOUNT)
-    assert [problem.text for problem in found.row.problems] == ["line 2 already has user ann@<hidden>"]
+    ((_, found),) = validated_pages(RowsOf(rows_of(roster)), None, Family.ACCOUNT)
+    assert [problem.text for problem in found.problems] == ["line 2 already has user ann@<hidden>"]

@@ -142,8 +142,8 @@ def test_rows_of_digests_come_again() -> None:
         (4, {**cells, PASSWORD: GOOD}),
         (5, {**cells, PASSWORD: "", HASH1: "", HASH1B: ""}),
     ]
-    rows = list(read_again(records, tuple(cells), Options(map={"hash1": "MyHash", "hash1b": "MyOther"})))
+    (rows,) = read_again(records, tuple(cells), Options(map={"hash1": "MyHash", "hash1b": "MyOther"}))
     assert [codes(row) for row in rows] == [[], ["bad_hash"], [], ["password_missing"]]
     assert [(row.hash1, row.password) for row in rows[:3]] == [(ONE, ""), ("1.2E+31", ""), ("", GOOD)]
-    (touched,) = read_again(records[:1], tuple(cells), Options(username="{username}"))
+    ((touched,),) = read_again(records[:1], tuple(cells), Options(username="{username}"))
     assert codes(touched) == ["hash_name"]

@@ -18,11 +18,11 @@ def test_the_first_line_is_remembered(names: list[str], size: int) -> None:
     """As a dict would, for any names at all, inside a group and across groups of any size."""
     expected: dict[str, int] = {}
     lines = [expected.setdefault(name, line) for line, name in enumerate(names)]
-    keys = [(name, line) for line, name in enumerate(names)]
     with Seen() as seen:
-        found = [
-            at for start in range(0, len(keys), size) for at in seen.first_lines(keys[start : start + size])
-        ]
+        found: list[int] = []
+        for start in range(0, len(names), size):
+            here = range(start, min(start + size, len(names)))
+            found += seen.first_lines(names[start : start + size], list(here))
         assert found == lines
         assert seen.look([*names, "never seen"]) == [*map(expected.get, names), None]
 
@@ -33,7 +33,8 @@ def test_many_names_go_to_a_nameless_file_of_the_user() -> None:
     before = nameless_files()
     with Seen() as seen:
         for start in range(0, 200_000, 1000):
-            seen.first_lines([(f"{'long name ' * 10}{n}", n) for n in range(start, start + 1000)])
+            lines = range(start, start + 1000)
+            seen.first_lines([f"{'long name ' * 10}{line}" for line in lines], lines)
         facts = [os.fstat(number) for number in nameless_files() - before]
         assert [one.st_mode & 0o077 for one in facts] == [0] * len(facts)
         assert sum(one.st_size for one in facts) > 8_000_000

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, KEY, OVER, Clock, Facts, RowsOf, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OVER, Clock, Facts, RowsOf, make_job, make_row, plan_job, rows_in
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from worker.errors import Conflict, LedgerError, UsageError
 from worker.importing.compare import wanted
 from worker.importing.job import new_job
-from worker.importing.plan import plan, start
+from worker.importing.plan import start
 from worker.importing.saved import SavedRows
 from worker.importing.tally import Tally
 from worker.ledger import Ledger
@@ -46,7 +46,7 @@ def kept(ledger: Ledger, rows: list[Row], source: Realms, **options: Any) -> Job
     """A saved plan of these rows."""
     job = make_job(**{"on_existing": OnExisting.UPDATE, **options})
     ledger.jobs.begin(job, "desk:1")
-    plan(ledger, SEAL, source, job, RowsOf(rows, len(rows)), saved=True)
+    plan_job(ledger, source, job, RowsOf(rows, len(rows)), saved=True)
     return ledger.jobs.get(job.id)
 
 
@@ -56,7 +56,7 @@ def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -
     endpoint = Endpoint(saved.host, saved.account)
     job = new_job(endpoint, saved.options, rows, seal.fingerprint, parent=saved.id)
     ledger.jobs.begin(job, "desk:1")
-    draft = plan(ledger, seal, source, job, rows, hold=rows.held_to)
+    draft = plan_job(ledger, source, job, rows, seal=seal, enforce=rows.enforcer())
     start(ledger, job, draft, saved.id)
     return ledger.jobs.get(job.id), draft.tally
 
@@ -128,7 +128,7 @@ def put(stored: Registrar, row: Row, how: Mapping[str, Any] | None) -> None:
 
 @pytest.mark.parametrize(("action", "since"), BECOMES)
 def test_what_has_happened_since(ledger: Ledger, action: str, since: str) -> None:
-    """As approved, or nothing at all (guard: ``held_to``); who is as wanted by then is in place."""
+    """As approved, or nothing at all (guard: ``enforcer``); who is as wanted by then is in place."""
     source = Realms(replace(OFFICE, credentials=3), BRANCH)
     put(source.stored, ALICE, PLANNED[action])
     saved = kept(ledger, [ALICE], source)
@@ -227,9 +227,7 @@ def test_every_row_comes_again(ledger: Ledger, family: Family) -> None:
     again = SavedRows(ledger, SEAL, saved)
     hosts = {"office": OFFICE.host, "branch": BRANCH.host, "": OFFICE.host}
     for _ in range(2):  # as often as it is asked
-        assert list(again.rows()) == [
-            replace(row, realm=hosts[row.realm], realm_key=NO_REALM) for row in rows
-        ]
+        assert rows_in(again) == [replace(row, realm=hosts[row.realm], realm_key=NO_REALM) for row in rows]
     facts = (again.name, again.sha256, again.columns, again.records, again.whole)
     assert facts == (Facts().name, Facts().sha256, Facts().columns, 2400, True)
     assert saved.id in again.source
@@ -277,7 +275,7 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
     rows = SavedRows(ledger, SEAL, saved)
     first = new_job(Endpoint(saved.host, saved.account), saved.options, rows, SEAL.fingerprint, saved.id)
     ledger.jobs.begin(first, "desk:1")
-    draft = plan(ledger, SEAL, source, first, rows, hold=rows.held_to)
+    draft = plan_job(ledger, source, first, rows, enforce=rows.enforcer())
     clock.advance(600)
     if meanwhile == "carried out":
         second, _ = carried_out(ledger, saved, source)
@@ -298,11 +296,11 @@ def test_expired(ledger: Ledger, clock: Clock) -> None:
     saved = kept(ledger, [ALICE, make_row(3, "bob")], source, keep_days=2.5)
     clock.advance(2.5 * DAY - 1)
     ledger.chunks.shred_expired()
-    assert len(list(SavedRows(ledger, SEAL, saved).rows())) == 2
+    assert len(rows_in(SavedRows(ledger, SEAL, saved))) == 2
     clock.advance(2)
     ledger.chunks.shred_expired()
     with pytest.raises(UsageError, match=r"has expired: its rows were kept for 2\.5 days"):
-        list(SavedRows(ledger, SEAL, saved).rows())
+        rows_in(SavedRows(ledger, SEAL, saved))
 
 
 def test_another_key(ledger: Ledger) -> None:

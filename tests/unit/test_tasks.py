@@ -5,11 +5,11 @@ from __future__ import annotations
 from celery.app.defaults import NAMESPACES, flatten
 from kombu.transport.redis import Channel
 
-from worker.importing.station import Posts
 from worker.model import Endpoint
+from worker.runtime import RuntimeConfig
 from worker.tasks import CONFIG, TRANSPORT, make_app
 
-POSTS = Posts("redis://127.0.0.1:1/0", "sqlite:////nowhere", [], Endpoint("https://api.example", "1"))
+POSTS = RuntimeConfig("redis://127.0.0.1:1/0", "sqlite:////nowhere", [], Endpoint("https://api.example", "1"))
 
 
 def test_every_setting_is_one_of_celerys() -> None:

@@ -7,14 +7,13 @@ from typing import Any
 
 from tests.unit.jobs import HOST, make_row
 from worker.commands.verdicts import Sheet, tell
-from worker.importing.checked import Checked
 from worker.register import Finding, Verdict
 
 
 def sheet_of(*findings: Finding) -> Sheet:
     """A sheet with what came of some rows."""
-    sheet = Sheet(lambda cells: None, lambda checked: HOST)
-    rows = [Checked(make_row(line, f"u{line}"), 0) for line in range(2, 2 + len(findings))]
+    sheet = Sheet(lambda cells: None)
+    rows = [make_row(line, f"u{line}", host=HOST) for line in range(2, 2 + len(findings))]
     for entry, finding in zip(sheet.entries(rows), findings, strict=True):
         sheet.found(entry, finding)
     return sheet

@@ -3,8 +3,8 @@
 ::
 
     Api ── realms, credentials, voice    what is asked, and what the answers mean
-            └── client            path and proof: token
-                 └── attempts     in its turn (throttle), again where that helps
+            └── client            path and auth: token
+                 └── attempts     in its turn (throttle), repeated where that helps
                       └── transport    one request, one whole answer
                            └── deadline     the connections, which end with the request's time
     faults                        the one place that reads a refusal

@@ -1,8 +1,8 @@
-"""Attempts: what is tried again in place, how long, and what is not (tenacity holds the loop).
+"""Attempts: which requests are repeated in place, and for how long (tenacity holds the loop).
 
 A request that writes and may have reached the service is never repeated here: AnswerLost tells the caller to
-ask first. Everything else is repeated within the budget; what the service asks for in waiting time cools down
-all workers, through the throttle.
+ask first. Everything else is repeated within the budget. The throttle, which holds up all workers, hears of
+every 429 and of the time that the service asks to wait.
 """
 
 from __future__ import annotations
@@ -39,9 +39,6 @@ log = logging.getLogger(__name__)
 LONGEST_COOLING = 120.0
 """Seconds that one answer may hold up all workers, whatever it asks for."""
 
-UNASKED_COOLING = 1.0
-"""Seconds to cool after a 429 that names no time."""
-
 _MILLISECONDS_FROM = 1e11
 """Epoch seconds stay below this until the year 5138; milliseconds have been above it since 1973."""
 
@@ -49,8 +46,8 @@ _RISING = wait_exponential_jitter(multiplier=0.25, max=10, jitter=0.5)
 _JITTER = wait_random(0, 0.5)
 
 
-class Again(Exception):
-    """Worth another attempt.
+class RetryableError(Exception):
+    """An attempt that failed and is worth another one.
 
     ``reason``: why, in words for people, with the status where there was one. ``retry_after``: seconds, where
     the service asked for them.
@@ -83,20 +80,26 @@ class Attempts:
         self.requests = 0
         self.retries = 0
 
-    def insist(self, attempt: Callable[[], T]) -> T:
-        """Repeat ``attempt`` while it raises Again and the budget lasts, then raise TryLater."""
-        with self._waits.entered() as entry:
+    def retry(self, attempt: Callable[[], T]) -> T:
+        """Repeat ``attempt`` while it raises RetryableError and the budget lasts, then raise TryLater."""
+        began = time.monotonic()
+        try:
+            return attempt()
+        except RetryableError as error:
+            first = error
+        # Only now, since what tenacity and the registry of waits need costs more than a request should.
+        with self._waits.entered(began=began) as entry:
             retrying = Retrying(
-                stop=self._spent,
+                stop=partial(self._spent, began),
                 wait=_pause,
-                retry=retry_if_exception_type(Again),
+                retry=retry_if_exception_type(RetryableError),
                 sleep=self._sleep,
-                before_sleep=partial(self._note, entry),
+                before_sleep=partial(self._note, entry, began),
                 reraise=True,
             )
             try:
-                return retrying(attempt)
-            except Again as last:
+                return retrying(_after(first, attempt))
+            except RetryableError as last:
                 raise _given_up(last) from None
 
     def send(
@@ -109,55 +112,57 @@ class Attempts:
     ) -> Reply:
         """One attempt, in its turn. A ``permit`` means that the request writes.
 
-        Raises Again or AnswerLost; any answer that can't be mended by waiting is returned. Raises Throttled
-        where the service has asked for more time than one request may be waited for.
+        Raises RetryableError or AnswerLost; any answer that can't be mended by waiting is returned. Raises
+        Throttled where the service has asked for more time than one request may be waited for.
         """
         try:
-            self._throttle.wait(self._budget)
+            ticket = self._throttle.wait(self._budget)
         except Cooling as cooling:
             raise _too_long(cooling.seconds) from None
-        proof = headers()
+        given = headers()
         if permit:
             permit(self._transport.deadline)
         with self._counting:
             self.requests += 1
         try:
             with self._waits.entered(WaitKind.ANSWER, seconds=self._transport.deadline):
-                reply = self._transport.send(method, url, proof, body)
+                reply = self._transport.send(method, url, given, body)
         except NotSent as error:
-            raise Again(str(error)) from None
+            raise RetryableError(str(error)) from None
         except Interrupted as error:
-            raise lost_or_again(str(error), None, writes=permit is not None) from None
-        # The path names accounts and users, and no secret; the host may come with somebody's own words.
-        path = urlsplit(url).path
-        log.debug("%s %s: HTTP %d, %d bytes", method, path, reply.status, len(reply.body))
+            raise lost_or_retryable(str(error), None, writes=permit is not None) from None
+        if log.isEnabledFor(logging.DEBUG):
+            # The path names accounts and users, and no secret; the host may come with somebody's own words.
+            path = urlsplit(url).path
+            log.debug("%s %s: HTTP %d, %d bytes", method, path, reply.status, len(reply.body))
+        if reply.status == 429:
+            self._throttle.refused(ticket)
         self._judge(reply, writes=permit is not None)
         return reply
 
     def _judge(self, reply: Reply, writes: bool) -> None:
         if reply.status in (429, 503):
             asked = asked_wait(reply.headers, time.time())
-            cooling = asked if asked is not None or reply.status == 503 else UNASKED_COOLING
-            if cooling:
-                self._throttle.cool(min(cooling, LONGEST_COOLING))
+            if asked:
+                self._throttle.cool(min(asked, LONGEST_COOLING))
             what = "it asks for fewer requests" if reply.status == 429 else "it is not available"
-            raise Again(f"{what} (HTTP {reply.status})", reply.status, asked)
+            raise RetryableError(f"{what} (HTTP {reply.status})", reply.status, asked)
         if reply.status == 408 or reply.status >= 500:
-            raise lost_or_again(f"it answered HTTP {reply.status}", reply.status, writes)
+            raise lost_or_retryable(f"it answered HTTP {reply.status}", reply.status, writes)
 
-    def _spent(self, state: RetryCallState) -> bool:
+    def _spent(self, began: float, state: RetryCallState) -> bool:
         # What was slept counts even where the clock didn't move with it, as in a test.
-        elapsed = max(state.seconds_since_start or 0.0, state.idle_for)
+        elapsed = max(time.monotonic() - began, state.idle_for)
         return elapsed + state.upcoming_sleep > self._budget
 
-    def _note(self, entry: Entry, state: RetryCallState) -> None:
+    def _note(self, entry: Entry, began: float, state: RetryCallState) -> None:
         with self._counting:
             self.retries += 1
-        error = _again(state)
+        error = _error_of(state)
         if error.status == 429 or error.retry_after is not None:
             self._waits.turn(entry, WaitKind.SLOWED, f"HTTP {error.status}", state.upcoming_sleep)
         else:
-            left = self._budget - (state.seconds_since_start or 0.0)
+            left = self._budget - (time.monotonic() - began)
             self._waits.turn(entry, WaitKind.SERVICE, _seen(error), left)
         # Never the exception's own text: the library's carries the URL.
         log.info(
@@ -168,15 +173,15 @@ class Attempts:
         )
 
 
-def lost_or_again(reason: str, status: int | None, writes: bool) -> AnswerLost | Again:
-    """What an answer that never came, or came broken, means: a write may have been done."""
+def lost_or_retryable(reason: str, status: int | None, writes: bool) -> AnswerLost | RetryableError:
+    """Return the error of an answer that never came, or came broken: a write may have been done."""
     if not writes:
-        return Again(reason, status)
+        return RetryableError(reason, status)
     return AnswerLost(f"a request was sent, and whether the service did it is not known: {reason}")
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the service asks to wait; None where it names none.
+    """Return the seconds that the service asks to wait; None where it names none.
 
     ``Retry-After`` in seconds or as a date (RFC 9110, section 10.2.3), or the older host's
     ``X-RateLimit-Reset`` in epoch seconds or milliseconds, told apart by their size. ``now``: epoch seconds.
@@ -200,16 +205,28 @@ def _is_number(text: str) -> bool:
 
 
 def _pause(state: RetryCallState) -> float:
-    asked = _again(state).retry_after
+    asked = _error_of(state).retry_after
     return _RISING(state) if asked is None else asked + _JITTER(state)
 
 
-def _again(state: RetryCallState) -> Again:
+def _after(first: RetryableError, attempt: Callable[[], T]) -> Callable[[], T]:
+    """Return ``attempt`` as tenacity is to see it: its first call has been made, and raised ``first``."""
+    made = [first]
+
+    def again() -> T:
+        if made:
+            raise made.pop()
+        return attempt()
+
+    return again
+
+
+def _error_of(state: RetryCallState) -> RetryableError:
     # Nothing else is repeated, so nothing else gets here.
-    return cast("Again", state.outcome and state.outcome.exception())
+    return cast("RetryableError", state.outcome and state.outcome.exception())
 
 
-def _seen(error: Again) -> str:
+def _seen(error: RetryableError) -> str:
     return f"{error.reason} (HTTP {error.status})" if error.status else error.reason
 
 
@@ -221,7 +238,7 @@ def _too_long(seconds: float) -> Throttled:
     )
 
 
-def _given_up(last: Again) -> TryLater:
+def _given_up(last: RetryableError) -> TryLater:
     if last.status == 429:
         return Throttled(
             "the service limits the rate (HTTP 429) and did not relent in time",

@@ -1,4 +1,4 @@
-"""Requests on one account: path, proof, attempts, and the reader that makes something of the answer."""
+"""Requests on one account: path, auth, attempts, and the function that reads the answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from worker import wire
-from worker.api.attempts import Again, Attempts, Permit, lost_or_again
+from worker.api.attempts import Attempts, Permit, RetryableError, lost_or_retryable
 from worker.api.claims import Claims
-from worker.api.token import TOKEN_PATH, Bearer, Password, Proof, basic
+from worker.api.token import TOKEN_PATH, Auth, Bearer, Password, basic
 from worker.api.transport import Reply, check_host
 from worker.errors import SiprosterError, StopJob
 from worker.model import Endpoint
@@ -28,21 +28,21 @@ class Client:
         endpoint: Endpoint,
         attempts: Attempts,
         media: Mapping[str, str] = XML,
-        proof: Proof | None = None,
+        auth: Auth | None = None,
     ) -> None:
         check_host(endpoint.host)
         self._attempts = attempts
         self._account = f"{endpoint.host}{endpoint.api_path}/accounts/{segment(endpoint.account)}"
         self._media = media
-        self._proof = proof or _proof(endpoint, attempts)
+        self._auth = auth or _auth(endpoint, attempts)
 
     def beside(self, endpoint: Endpoint, media: Mapping[str, str]) -> Client:
         """A client of another host of the same service, with the same token; ``media``: its content types."""
-        return Client(endpoint, self._attempts, media, self._proof)
+        return Client(endpoint, self._attempts, media, self._auth)
 
     def claims(self) -> Claims | None:
         """What the token says about itself; None where there is none yet, or it says nothing."""
-        return self._proof.claims()
+        return self._auth.claims()
 
     def ask(
         self,
@@ -75,10 +75,10 @@ class Client:
             nonlocal answered
             try:
                 reply = self._send(method, url, body, permit)
-            except Again as again:
-                answered = answered or again.status == 503
-                if once and again.status == 503:
-                    raise lost_or_again(again.reason, again.status, writes=True) from None
+            except RetryableError as error:
+                answered = answered or error.status == 503
+                if once and error.status == 503:
+                    raise lost_or_retryable(error.reason, error.status, writes=True) from None
                 raise
             try:
                 return read(reply)
@@ -87,10 +87,10 @@ class Client:
                 raise
             except wire.Malformed as error:
                 reason = f"its answer (HTTP {reply.status}) is malformed: {error}"
-                raise lost_or_again(reason, reply.status, writes) from None
+                raise lost_or_retryable(reason, reply.status, writes) from None
 
         try:
-            return self._attempts.insist(attempt)
+            return self._attempts.retry(attempt)
         except SiprosterError as error:
             error.unconfirmed = error.unconfirmed or (writes and answered)
             raise
@@ -101,11 +101,11 @@ class Client:
 
         def headers() -> Mapping[str, str]:
             nonlocal shown
-            shown = self._proof.header()
+            shown = self._auth.header()
             return {**self._media, "Authorization": shown}
 
         reply = self._attempts.send(method, url, headers, body, permit)
-        if reply.status == 401 and self._proof.renew(shown):
+        if reply.status == 401 and self._auth.renew(shown):
             reply = self._attempts.send(method, url, headers, body, permit)
         return reply
 
@@ -116,13 +116,13 @@ def segment(text: str) -> str:
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
-def _proof(endpoint: Endpoint, attempts: Attempts) -> Proof:
+def _auth(endpoint: Endpoint, attempts: Attempts) -> Auth:
     if endpoint.username and not endpoint.client_id:
         return Password(endpoint.username, endpoint.password)
     headers = {**FORM, "Authorization": basic(endpoint.client_id, endpoint.client_secret)}
 
     def fetch() -> Reply:
-        return attempts.insist(
+        return attempts.retry(
             lambda: attempts.send(
                 "POST", endpoint.host + TOKEN_PATH, lambda: headers, b"grant_type=client_credentials"
             )

@@ -1,4 +1,4 @@
-"""What proves who we are: an OAuth 2.0 token that is renewed in time, or a user name and password."""
+"""Authentication: an OAuth 2.0 token that is renewed in time, or a user name and password."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")
 
 
-class Proof(Protocol):
+class Auth(Protocol):
     """Gives the ``Authorization`` header."""
 
     def header(self) -> str:

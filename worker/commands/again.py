@@ -78,7 +78,7 @@ def retry(job_id: str, **given: Any) -> int:
     if parent.state.active and _somebody_works_on(session, parent):
         raise Conflict(f"job {job_id} is still {parent.state}", f"wait for it, or: siproster cancel {job_id}")
     _refuse_plan_or_undone(session, parent)
-    session.station.check(parent)
+    session.runtime.check(parent)
     if given["detach"] and not session.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
@@ -123,7 +123,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
         raise Conflict(
             f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
         )
-    session.station.check(job)
+    session.runtime.check(job)
     # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):

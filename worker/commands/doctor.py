@@ -20,8 +20,8 @@ from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import SiprosterError
-from worker.importing.station import Posts
 from worker.model import Endpoint, Family, Realm
+from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app
 
 _API_SECONDS = 10.0
@@ -143,7 +143,7 @@ def _broker(url: str) -> Finding:
     if not url:
         return Finding("broker", State.OK, "not set: the command does the work itself")
     # Asked for by itself: a ledger or an account in trouble must not hide a broker in trouble.
-    CeleryQueue(make_app(Posts(url, "", (), Endpoint("", ""))), "").check()
+    CeleryQueue(make_app(RuntimeConfig(url, "", (), Endpoint("", ""))), "").check()
     return Finding("broker", State.OK, "answers")
 
 
@@ -152,7 +152,9 @@ def _workers(session: Session) -> Finding:
     if not _is_set(session):
         return Finding("workers", State.SKIPPED, "not checked: no account is set")
     place = Endpoint(session.endpoint.host, session.endpoint.account)
-    queue = CeleryQueue(make_app(Posts(session.settings.broker, "", (), place)), session.ledger.identity)
+    queue = CeleryQueue(
+        make_app(RuntimeConfig(session.settings.broker, "", (), place)), session.ledger.identity
+    )
     found = queue.workers(place.host, place.account)
     if not found:
         return Finding("workers", State.WARNING, nobody(place.account))

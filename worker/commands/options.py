@@ -159,7 +159,7 @@ _POSTING = (
         "--rate",
         metavar="N",
         type=rate_type,
-        help="Requests per second, for all workers together.  [default: no limit]",
+        help="Maximum requests per second, for all workers together.  [default: what the service allows]",
     ),
     click.option(
         "--max-failed",

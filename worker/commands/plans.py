@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -29,15 +29,15 @@ from worker.commands.running import begin, draw, finish, run, tell_roster
 from worker.commands.screen import say, tell_json, tell_on_stdout, tell_reading
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, UsageError
-from worker.importing.checked import check
-from worker.importing.decide import Decision, Planned, without_account
 from worker.importing.job import new_job
-from worker.importing.look import Look
-from worker.importing.plan import Pages, needs_making
+from worker.importing.pipeline import Account, Sink, run_pipeline
+from worker.importing.plan import needs_making
 from worker.importing.realms import JobRealms
+from worker.importing.roster_writer import LedgerWriter
 from worker.importing.saved import SavedRows
 from worker.importing.tally import Tally
-from worker.model import Action, Job, JobState, Options
+from worker.importing.validation import Page
+from worker.model import Action, Job, JobState, Options, Row
 from worker.roster import Roster
 
 _TOLD = 50
@@ -100,7 +100,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
     refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
     _refuse_no_plan(kept)
-    session.station.check(kept)
+    session.runtime.check(kept)
     rows = SavedRows(session.ledger, session.seal, kept)
     options = replace(
         kept.options,
@@ -113,7 +113,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
         watch.broker_queue(session)
     outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
     begin(session, job)
-    run(session, job, rows, yes=given["yes"], hold=rows.held_to, carries_out=plan_id)
+    run(session, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
     return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
@@ -123,8 +123,9 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tal
     folder = _folder(options)
     begin(session, job)
     try:
-        with _plan_file(folder, opened.columns, job.id) as tee:
-            draft = draw(session, job, opened, folder, tee=tee, saved=True)
+        with _plan_file(folder, opened.columns, job.id) as write:
+            writer = LedgerWriter(session.ledger, session.seal, job, saved=True)
+            draft = draw(session, writer, opened, folder, sinks=write)
     except (Exception, KeyboardInterrupt):
         session.ledger.jobs.forget(job.id)
         say(f"plan {job.id} was not saved")
@@ -137,25 +138,20 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
     """The same, without a ledger."""
     folder = _folder(options)
     report.forget_absent(folder)
-    tally = Tally()
-    with _plan_file(folder, opened.columns) as tee:
-        if not session.settings.values["BW_ACCOUNT_ID"]:
-            say(
-                "  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users",
-                "yellow",
-            )
-            pages = map(without_account, check(opened.rows(), None, options.api))
-            _tell_problems(tee(pages), tally)
-            return tally
-        api = session.client(options)
-        realms = JobRealms(api, None, "", options)
-        with Look(api, realms, options, opened, counted) as look:
-            decide = Decision(look, realms, options)
-            _tell_problems(tee(map(decide, check(opened.rows(), realms, options.api))), tally)
-            absent, tally.nameless = look.absent(), look.nameless
-            tally.absent = None if absent is None else report.absent_to(folder)(absent)
-    _tell_realm(realms, tally, options)
+    account = _account(session, options, folder)
+    with _plan_file(folder, opened.columns) as write, _Problems() as problems:
+        tally = run_pipeline(opened, account, options, [*write, problems.tell])
+    if account:
+        _tell_realm(account.realms, tally, options)
     return tally
+
+
+def _account(session: Session, options: Options, folder: Path | None) -> Account | None:
+    if not session.settings.values["BW_ACCOUNT_ID"]:
+        say("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
+        return None
+    api = session.client(options)
+    return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder))
 
 
 def _tell_realm(realms: JobRealms, tally: Tally, options: Options) -> None:
@@ -166,17 +162,26 @@ def _tell_realm(realms: JobRealms, tally: Tally, options: Options) -> None:
         say(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
 
 
-def _tell_problems(pages: Pages, tally: Tally) -> None:
-    told = 0
-    for page in pages:
-        for planned in page:
-            tally.add(planned)
-            for problem in planned.row.problems:
-                if told < _TOLD:
-                    say(f"  line {planned.row.line}: {problem.code}: {problem.text}")
-                told += 1
-    if told > _TOLD:
-        say(f"  … and {told - _TOLD} more")
+class _Problems:
+    """Tells the first problems of a roster, each with its line, as a sink of the pipeline."""
+
+    def __init__(self) -> None:
+        self._found = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._found > _TOLD:
+            say(f"  … and {self._found - _TOLD} more")
+
+    def tell(self, page: Page) -> None:
+        """Tell those of a page."""
+        for row in page:
+            for problem in row.problems:
+                self._found += 1
+                if self._found <= _TOLD:
+                    say(f"  line {row.line}: {problem.code}: {problem.text}")
 
 
 def _folder(options: Options) -> Path | None:
@@ -185,31 +190,25 @@ def _folder(options: Options) -> Path | None:
 
 
 @contextmanager
-def _plan_file(
-    folder: Path | None, columns: tuple[str, ...], job: str = ""
-) -> Iterator[Callable[[Pages], Pages]]:
-    """What writes every page of a plan down as it passes."""
-    header = [*report.PLAN_COLUMNS, *columns]
-    opened: AbstractContextManager[Callable[[list[str]], None] | None] = (
-        report.new_table(folder / report.PLAN, header) if folder else nullcontext()
-    )
-    with opened as write:
+def _plan_file(folder: Path | None, columns: tuple[str, ...], job: str = "") -> Iterator[list[Sink]]:
+    """Open plan.csv, where there is a folder for it, as a sink of the pipeline."""
+    if folder is None:
+        yield []
+        return
+    with report.new_table(folder / report.PLAN, [*report.PLAN_COLUMNS, *columns]) as write:
 
-        def tee(pages: Pages) -> Pages:
-            for page in pages:
-                for planned in page if write else ():
-                    write(_line(planned, job)) if write else None
-                yield page
+        def write_page(page: Page) -> None:
+            for row in page:
+                write(_line(row, job))
 
-        yield tee
+        yield [write_page]
 
 
-def _line(planned: Planned, job: str) -> list[str]:
-    row, outcome = planned.row, planned.outcome
+def _line(row: Row, job: str) -> list[str]:
+    stored, outcome = row.stored, row.outcome
     return [
-        job, str(row.line), planned.action or "", ";".join(planned.differs), row.user, row.domain,
-        planned.host or row.realm,
-        planned.stored.id if planned.stored else "", outcome.code if outcome else "",
+        job, str(row.line), row.action or "", ";".join(row.differs), row.user, row.domain,
+        row.host or row.realm, stored.id if stored else "", outcome.code if outcome else "",
         outcome.error if outcome else "", *row.cells,
     ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,12 +17,11 @@ from worker.commands.screen import ProgressScreen, say
 from worker.commands.session import Session
 from worker.commands.verdicts import OWN_COLUMNS, Sheet
 from worker.errors import UsageError
-from worker.importing.checked import Checked, check
-from worker.importing.look import RosterRows
 from worker.importing.placed import in_place, placed
 from worker.importing.realms import JobRealms
+from worker.importing.validation import RosterPages, validated_pages
 from worker.ledger import Progress
-from worker.model import Job, Options, utc_now
+from worker.model import Job, Options, Row, utc_now
 from worker.register import (
     Asking,
     AuthName,
@@ -78,11 +78,8 @@ class Tried(Protocol):
     @property
     def to_try(self) -> int: ...
 
-    def chosen(self) -> Iterator[Checked]:
+    def chosen(self) -> Iterator[Row]:
         """Those to be tried, among those that can't be."""
-
-    def host(self, checked: Checked) -> str:
-        """The host name of a row's realm, as the API returns it; what the row says where there is none."""
 
 
 class OfRoster:
@@ -94,33 +91,31 @@ class OfRoster:
         self.name, self.sha256, self.columns = opened.name, opened.sha256, opened.columns
         self._sample = _Sample(sample)
         self.rows = self._invalid = 0
-        for checked in self._checked():
+        for row in self._validated():
             self.rows += 1
-            if checked.row.problems:
-                self._tell_invalid(checked)
+            if row.problems:
+                self._tell_invalid(row)
             else:
-                self._sample.offer(checked.row.line)
+                self._sample.offer(row.line)
         self.to_try = self._sample.size
         invalid = f", {self._invalid} invalid and not tried" if self._invalid else ""
         say(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
 
-    def chosen(self) -> Iterator[Checked]:
+    def chosen(self) -> Iterator[Row]:
         """The sample, and the rows that can't be tried."""
-        return self._sample.of(self._checked())
+        return self._sample.of(self._validated())
 
-    def host(self, checked: Checked) -> str:
-        """The host name of a row's realm."""
-        return self._realms.host(checked.realm) or checked.row.realm
+    def _validated(self) -> Iterable[Row]:
+        for page in validated_pages(self._opened, self._realms, self._options.api):
+            for row in page:
+                row.host = row.host or row.realm  # what the row says, where there is no such realm
+                yield row
 
-    def _checked(self) -> Iterable[Checked]:
-        for page in check(self._opened.rows(), self._realms, self._options.api):
-            yield from page
-
-    def _tell_invalid(self, checked: Checked) -> None:
+    def _tell_invalid(self, row: Row) -> None:
         self._invalid += 1
         if self._invalid <= _TOLD:
-            for problem in checked.row.problems:
-                say(f"  line {checked.row.line}: {problem.code}: {problem.text}", "red")
+            for problem in row.problems:
+                say(f"  line {row.line}: {problem.code}: {problem.text}", "red")
         elif self._invalid == _TOLD + 1:
             say("  …", "red")
 
@@ -128,29 +123,25 @@ class OfRoster:
 class OfJob:
     """The rows of a job that are in place, with the passwords of its roster."""
 
-    def __init__(self, session: Session, job: Job, roster: RosterRows, sample: int | None) -> None:
+    def __init__(self, session: Session, job: Job, roster: RosterPages, sample: int | None) -> None:
         self._session, self._job, self._roster = session, job, roster
-        self._hosts = session.ledger.jobs.hosts(job.id)
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
         self.rows = in_place(session.ledger, job)
         self._sample = _Sample(sample)
         if sample:
-            for checked in self._placed():
-                if not checked.row.problems:
-                    self._sample.offer(checked.row.line)
+            for row in self._placed():
+                if not row.problems:
+                    self._sample.offer(row.line)
         self.to_try = self._sample.size if sample else self.rows
         say(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
 
-    def chosen(self) -> Iterator[Checked]:
+    def chosen(self) -> Iterator[Row]:
         """The sample, and the rows that can't be tried."""
         return self._sample.of(self._placed())
 
-    def host(self, checked: Checked) -> str:
-        """The host name of a row's realm, as the job has it."""
-        return self._hosts.get(checked.realm, "")
-
-    def _placed(self) -> Iterator[Checked]:
-        return placed(self._session.ledger, self._session.seal, self._job, self._roster)
+    def _placed(self) -> Iterator[Row]:
+        session = self._session
+        return chain.from_iterable(placed(session.ledger, session.seal, self._job, self._roster))
 
 
 class _Sample:
@@ -176,10 +167,10 @@ class _Sample:
         """How many lines there will be."""
         return self._offered if self._wanted is None else len(self._drawn)
 
-    def of(self, rows: Iterable[Checked]) -> Iterator[Checked]:
+    def of(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows that were drawn, and those that can't be tried."""
         drawn = None if self._wanted is None else frozenset(self._drawn)
-        return (one for one in rows if drawn is None or one.row.problems or one.row.line in drawn)
+        return (row for row in rows if drawn is None or row.problems or row.line in drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +196,7 @@ def prove(trial: Trial, tried: Tried, folder: Path) -> Proof:
     with report.new_table(
         folder / VERIFY, header, "choose a folder that you can write to with --results"
     ) as write:
-        sheet = Sheet(write, tried.host)
+        sheet = Sheet(write)
         interrupted = _go(verifier, sheet, tried)
     facts = _facts(trial, tried, sheet, verifier)
     facts["seconds"] = round(time.monotonic() - began, 3)

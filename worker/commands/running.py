@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from worker.commands import watch
 from worker.commands.listing import asked, counted
 from worker.commands.screen import say, tell_json, tell_reading
 from worker.commands.session import Session
-from worker.importing.decide import Decide
-from worker.importing.look import RosterRows
 from worker.importing.owners import free_dead_holder, owner
-from worker.importing.plan import Draft, Pages, free, plan, start
+from worker.importing.pipeline import Account, Sink
+from worker.importing.plan import Draft, plan, start
+from worker.importing.realms import JobRealms
+from worker.importing.roster_writer import LedgerWriter
 from worker.importing.stop_rules import stop_when_too_many_failed
+from worker.importing.validation import RosterPages
 from worker.model import Action, Job, JobState
 from worker.roster import Roster
 
@@ -46,10 +48,10 @@ def freed_on_failure(session: Session, job_id: str) -> Iterator[None]:
 def run(
     session: Session,
     job: Job,
-    roster: RosterRows,
+    roster: RosterPages,
     *,
     yes: bool,
-    hold: Callable[[Decide], Decide] = free,
+    enforce: Sink | None = None,
     carries_out: str = "",
 ) -> None:
     """Read the rows into the ledger, ask where somebody has to be asked, and let the work begin.
@@ -57,7 +59,8 @@ def run(
     Where one of it fails, or the answer is no, the job never was.
     """
     try:
-        draft = draw(session, job, roster, report.folder_of(job), hold=hold)
+        writer = LedgerWriter(session.ledger, session.seal, job)
+        draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
         tell_reading(job.roster, draft.tally, advise=False)
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
@@ -74,21 +77,20 @@ def run(
 
 def draw(
     session: Session,
-    job: Job,
-    roster: RosterRows,
+    writer: LedgerWriter,
+    roster: RosterPages,
     folder: Path | None,
     *,
-    hold: Callable[[Decide], Decide] = free,
-    tee: Callable[[Pages], Pages] = iter,
-    saved: bool = False,
+    sinks: Sequence[Sink] = (),
+    enforce: Sink | None = None,
 ) -> Draft:
-    """Plan a job; ``folder``: where the list of those who are not in the roster goes, if anywhere."""
+    """Plan the writer's job; ``folder``: where absent.csv goes, if anywhere."""
+    job = writer.job
     report.forget_absent(folder)
-    return plan(
-        session.ledger, session.seal, session.station.api(job.options), job, roster,
-        watch=counted, hold=hold, tee=tee, absentees=report.absent_to(folder), saved=saved,
-        count=session.station.count,
-    )  # fmt: skip
+    api = session.runtime.api(job.options)
+    realms = JobRealms(api, session.ledger.jobs, job.id, job.options)
+    account = Account(api, realms, counted, report.absent_to(folder), session.runtime.count)
+    return plan(writer, account, roster, sinks, enforce)
 
 
 def finish(

@@ -54,7 +54,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     say(f"  account  {session.endpoint.account} at {session.endpoint.host}")
     say(f"  key      {session.seal.fingerprint}")
     narrator.stop()  # no thread survives the fork of the pool's processes
-    return run_worker(make_app(session.posts), queue, processes, level)
+    return run_worker(make_app(session.runtime_config), queue, processes, level)
 
 
 @click.command("scheduler")
@@ -68,7 +68,7 @@ def scheduler(once: bool, **given: Any) -> None:
     session = Session(given)
     log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)
     _need_broker(session)
-    queue = CeleryQueue(make_app(session.posts), session.ledger.identity)
+    queue = CeleryQueue(make_app(session.runtime_config), session.ledger.identity)
     queue.check()
     if once:
         say(f"{sweep_all(session.ledger, queue)} chunks requeued")
@@ -114,8 +114,8 @@ def _checked_queue(session: Session) -> str:
     with closing(Ledger(session.settings.ledger)) as ledger:
         for job in map(ledger.jobs.get, ledger.jobs.running()):
             if (job.host, job.account) == (endpoint.host, endpoint.account):
-                session.station.check(job)
-        CeleryQueue(make_app(session.posts), ledger.identity).check()
+                session.runtime.check(job)
+        CeleryQueue(make_app(session.runtime_config), ledger.identity).check()
         return queue_name(ledger.identity, endpoint.host, endpoint.account)
 
 

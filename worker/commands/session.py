@@ -21,10 +21,10 @@ from worker.api import Api, proxies
 from worker.commands.terminal import say, visible
 from worker.commands.waiting import narrator
 from worker.importing.job import operator
-from worker.importing.station import Posts, Station, request_budget
 from worker.ledger import Act, Ledger
 from worker.model import Endpoint, Options
 from worker.roster.source import without_secrets
+from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
 from worker.settings.addresses import is_bandwidth
@@ -100,18 +100,18 @@ class Session:
             return ledger.jobs.sealed_with()
 
     @cached_property
-    def posts(self) -> Posts:
+    def runtime_config(self) -> RuntimeConfig:
         """What a process needs to work on chunks."""
-        return Posts(self.settings.broker, self.settings.ledger, self.keys, self.endpoint)
+        return RuntimeConfig(self.settings.broker, self.settings.ledger, self.keys, self.endpoint)
 
     @cached_property
-    def station(self) -> Station:
+    def runtime(self) -> Runtime:
         """This process's connections for working on chunks."""
-        return Station(self.posts)
+        return Runtime(self.runtime_config, self.ledger)
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger, opened; shared with this process's station where there is one."""
+        """The ledger, opened; shared with this process's runtime."""
         return Ledger(self.settings.ledger)
 
     def audit(self, subject: str = "") -> None:

@@ -65,7 +65,7 @@ def undo(
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)
-    session.station.check(job)
+    session.runtime.check(job)
     folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
     number = session.ledger.changes.rows(job_id)
@@ -132,9 +132,9 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
     screen = ProgressScreen()
     done = sum(session.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
-        session.station.stopping = interrupt
+        session.runtime.stopping = interrupt
         work = Undo(
-            session.ledger, session.seal, session.station.api(options), job,
+            session.ledger, session.seal, session.runtime.api(options), job,
             permit=Hold(session.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
             include_unproven=include_unproven,
         )  # fmt: skip

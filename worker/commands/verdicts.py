@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.screen import on_stdout
-from worker.importing.checked import Checked
+from worker.model import Row
 from worker.register import Entry, Finding, Verdict
 
 OWN_COLUMNS = (
@@ -40,11 +40,10 @@ _MOST_REASONS = 1000
 class Sheet:
     """The rows of a roster on their way to the registrar and back into the file, in their order."""
 
-    def __init__(self, write: Callable[[Sequence[str]], None], host: Callable[[Checked], str]) -> None:
-        """``write`` takes the cells of a line; ``host`` tells the host name of a row's realm."""
+    def __init__(self, write: Callable[[Sequence[str]], None]) -> None:
+        """``write`` takes the cells of a line."""
         self._write = write
-        self._host = host
-        self._out: deque[Checked] = deque()
+        self._out: deque[Row] = deque()
         self.counts: Counter[str] = Counter()
         self._reasons: dict[str, Counter[str]] = {}
         self.bindings = 0
@@ -52,23 +51,22 @@ class Sheet:
         self.with_phone = 0
         """Users who have at least one."""
 
-    def entries(self, rows: Iterable[Checked]) -> Iterator[Entry]:
+    def entries(self, rows: Iterable[Row]) -> Iterator[Entry]:
         """The rows that can be tried."""
-        for checked in rows:
-            self._out.append(checked)
-            row = checked.row
+        for row in rows:
+            self._out.append(row)
             if not row.problems:
                 own = None if row.password else (row.hash1, row.hash1b)
-                yield Entry(row.line, row.composite, self._host(checked), row.password, own)
+                yield Entry(row.line, row.composite, row.host, row.password, own)
 
     def found(self, entry: Entry, finding: Finding) -> None:
         """Write a row that came back, and the invalid ones before it."""
-        while (checked := self._out.popleft()).row.line != entry.line:
-            self._invalid(checked)
+        while (row := self._out.popleft()).line != entry.line:
+            self._invalid(row)
         self.bindings += finding.bindings or 0
         self.with_phone += bool(finding.bindings)
         bindings = "" if finding.bindings is None else str(finding.bindings)
-        self._line(checked, finding.verdict, bindings, finding.error)
+        self._line(row, finding.verdict, bindings, finding.error)
 
     def close(self) -> None:
         """Write the invalid rows behind the last one that came back."""
@@ -93,17 +91,16 @@ class Sheet:
             for verdict, errors in self._reasons.items()
         }
 
-    def _invalid(self, checked: Checked) -> None:
-        if checked.row.problems:  # else it was to be tried, and somebody pressed Ctrl-C
-            texts = "; ".join(problem.text for problem in checked.row.problems)
-            self._line(checked, INVALID, "", texts)
+    def _invalid(self, row: Row) -> None:
+        if row.problems:  # else it was to be tried, and somebody pressed Ctrl-C
+            texts = "; ".join(problem.text for problem in row.problems)
+            self._line(row, INVALID, "", texts)
 
-    def _line(self, checked: Checked, verdict: str, bindings: str, error: str) -> None:
-        row = checked.row
+    def _line(self, row: Row, verdict: str, bindings: str, error: str) -> None:
         self.counts[verdict] += 1
         if error:
             self._count_reason(str(verdict), error)
-        own = [str(row.line), row.user, row.domain, self._host(checked), str(verdict), bindings, error]
+        own = [str(row.line), row.user, row.domain, row.host, str(verdict), bindings, error]
         self._write([*own, *row.cells])
 
     def _count_reason(self, verdict: str, error: str) -> None:

@@ -177,7 +177,7 @@ def _of_roster(
 def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
     """The rows that the job put in place, or found there; what came of it is kept with the job."""
     job = session.ledger.jobs.get(job_id)
-    session.station.check(job)
+    session.runtime.check(job)
     if job.undone or session.ledger.undone.begun(job_id):
         raise Conflict(
             f"job {job_id} was undone, at least in part, so its passwords are not tried",

@@ -18,10 +18,10 @@ from worker.commands.screen import ProgressScreen, say, tell_summary
 from worker.commands.session import Session
 from worker.commands.waiting import narrator
 from worker.errors import LedgerAway, SiprosterError, TryLater
-from worker.importing.station import Posts
 from worker.importing.sweep import SWEEPER, sweep
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, JobState, Status, WaitKind
+from worker.runtime import RuntimeConfig
 from worker.seal import Seal
 from worker.states import Reason, Why
 from worker.waits import HERE
@@ -48,16 +48,16 @@ class Interrupted(Exception):
 
 def broker_queue(session: Session) -> CeleryQueue:
     """Return the queue of the broker. Raises Unavailable when it does not answer."""
-    queue = _queue(session, session.posts)
+    queue = _queue(session, session.runtime_config)
     with HERE.entered(WaitKind.BROKER, "no answer yet"):
         queue.check()
     return queue
 
 
-def _queue(session: Session, posts: Posts) -> CeleryQueue:
+def _queue(session: Session, config: RuntimeConfig) -> CeleryQueue:
     from worker.tasks import CeleryQueue, make_app
 
-    return CeleryQueue(make_app(posts), session.ledger.identity)
+    return CeleryQueue(make_app(config), session.ledger.identity)
 
 
 def put_on_queue(session: Session, job_id: str) -> None:
@@ -152,9 +152,9 @@ def _run_with_workers(session: Session, job_id: str, interrupt: threading.Event)
 def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> None:
     from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
 
-    station = session.station
+    runtime = session.runtime
     job = session.ledger.jobs.get(job_id)
-    app = make_app(session.posts, station)
+    app = make_app(session.runtime_config, runtime)
     name = queue_name(session.ledger.identity, job.host, job.account)
     why = Why(Reason.INTERRUPTED, "the command that ran it was ended")
     try:
@@ -162,7 +162,7 @@ def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> 
             try:
                 why = _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt) or why
             finally:
-                station.stopping.set()  # what is in flight ends, nothing new starts
+                runtime.stopping.set()  # what is in flight ends, nothing new starts
     finally:
         _leave(session, job_id, why)
 
@@ -213,8 +213,8 @@ def waits_of(session: Session, job: Job) -> JobWaits:
     workers = None
     if broker := session.settings.broker:
         # Of the broker alone: whoever looks on needs neither the key nor the service's credentials.
-        posts = Posts(broker, "", (), Endpoint(job.host, job.account))
-        queue = _queue(session, posts)
+        config = RuntimeConfig(broker, "", (), Endpoint(job.host, job.account))
+        queue = _queue(session, config)
         workers = _workers_of(session, queue, job)
     return JobWaits(session.ledger, job, Patience(math.inf), workers)
 
@@ -258,7 +258,7 @@ def _nobody_works(session: Session, job_id: str) -> bool:
     """Whether the broker says that no worker is there; where it says nothing, nothing is known."""
     try:
         job = session.ledger.jobs.get(job_id)
-        queue = _queue(session, session.posts)
+        queue = _queue(session, session.runtime_config)
         return not queue.workers(job.host, job.account)
     except SiprosterError:
         return False

@@ -38,7 +38,7 @@ def fill_digests(rows: Iterable[Row]) -> None:
             row.hash1, row.hash1b = digests(row.composite, row.host, row.password)
 
 
-def differences(credential: Credential, stored: Stored) -> tuple[str, ...]:
+def differences(credential: Row | Credential, stored: Stored) -> tuple[str, ...]:
     """Codes of what keeps the stored credential from being the wanted one; none where it is.
 
     Spelling and realm go into the digests, so where one of them differs the digests aren't named, too.

@@ -13,10 +13,10 @@ from functools import partial
 from typing import Protocol
 
 from worker.errors import NotFound, Refused
-from worker.importing.checked import Checked
-from worker.importing.inventory import Inventory
+from worker.importing.credential_index import CredentialIndex
 from worker.importing.realms import JobRealms
-from worker.model import NO_REALM, Family, Options, Realm, Row, Stored
+from worker.importing.validation import Page, RosterPages
+from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
 
 _PAGE = 500
 """Entries of one page of a list (docs/bandwidth-api.md#lists)."""
@@ -26,6 +26,7 @@ _UNSURE = frozenset({"bad_characters", "field_count", "malformed", "spreadsheet_
 
 Rows = Sequence[Row]
 Found = list[Stored | None]
+Find = Callable[[Rows], Found]
 
 
 class StoredSource(Protocol):
@@ -34,19 +35,6 @@ class StoredSource(Protocol):
     def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]: ...
     def find(self, family: Family, realm: Realm | None, composite: str) -> Stored | None: ...
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored: ...
-
-
-class RosterRows(Protocol):
-    """A roster that can be read more than once. ``whole``: whoever is not among its rows is not in it."""
-
-    @property
-    def records(self) -> int: ...
-    @property
-    def whole(self) -> bool: ...
-    def taken(self) -> Iterator[Row]:
-        """Rows that are in place since an earlier job, so that nobody else may have their names."""
-
-    def rows(self) -> Iterator[Row]: ...
 
 
 Watch = Callable[[Iterable[Stored]], Iterable[Stored]]
@@ -69,7 +57,7 @@ class Look:
         source: StoredSource,
         realms: JobRealms,
         options: Options,
-        roster: RosterRows,
+        roster: RosterPages,
         watch: Watch = unwatched,
     ) -> None:
         self._source = source
@@ -78,9 +66,9 @@ class Look:
         self._roster = roster
         self._everybody = options.absent
         self._watch = watch
-        self._inventory = Inventory()
+        self._index = CredentialIndex()
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="look")
-        self._places: dict[int, Callable[[Rows], Found]] = {}
+        self._finders: dict[int, Find | None] = {}
         self._expected: Counter[int] | None = None
         self._complete = True
         self._nameless = 0
@@ -90,24 +78,19 @@ class Look:
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
-        self._inventory.close()
+        self._index.close()
 
-    def at(self, page: Sequence[Checked]) -> Found:
-        """What is stored under the name of each row; None: nothing, or the row names nobody there.
+    def look_up(self, page: Page) -> None:
+        """Set what is stored under the name of each row; where nothing is stored, nothing is done.
 
         Raises what the service's answers raise, as long as nothing can be said of every row.
         """
-        found: dict[int, Stored | None] = {}
-        by_place: dict[int, list[Checked]] = {}
-        for checked in page:
-            place = self._place_of(checked)
-            self._nameless += place is None or not _UNSURE.isdisjoint(p.code for p in checked.row.problems)
-            if place is not None:
-                by_place.setdefault(place, []).append(checked)
-        for place, here in by_place.items():
-            lines = (checked.row.line for checked in here)
-            found.update(zip(lines, self._place(place)([one.row for one in here]), strict=True))
-        return [found.get(checked.row.line) for checked in page]
+        self._nameless += sum(self._is_nameless(row) for row in page if row.problems)
+        for place, rows in self._by_place(page).items():
+            find = self._finder(place)
+            if find is not None:
+                for row, stored in zip(rows, find(rows), strict=True):
+                    row.stored = stored
 
     @property
     def nameless(self) -> int:
@@ -123,39 +106,51 @@ class Look:
         if not (self._complete and self._roster.whole) or self._nameless:
             return None
         hosts = {host.casefold() for host in self._realms.hosts()}
-        return (one for one in self._inventory.unnamed() if not one.realm or one.realm.casefold() in hosts)
+        return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
 
-    def _place_of(self, checked: Checked) -> int | None:
-        """The account, or the realm's key; a row that can't be sent still names somebody."""
-        if not checked.row.user:
+    def _is_nameless(self, row: Row) -> bool:
+        return self._place_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
+
+    def _by_place(self, page: Page) -> dict[int, Page]:
+        """Return the rows that name somebody; one that can't be sent still does."""
+        if self._family is Family.ACCOUNT:
+            named = [row for row in page if row.user]
+            return {NO_REALM: named} if named else {}
+        by_place: dict[int, Page] = {}
+        for row in page:
+            place = self._place_of(row)
+            if place is not None:
+                by_place.setdefault(place, []).append(row)
+        return by_place
+
+    def _place_of(self, row: Row) -> int | None:
+        """Return the account's place, or the realm's key; None for a row that names nobody there."""
+        if not row.user:
             return None
         if self._family is Family.ACCOUNT:
             return NO_REALM
-        if checked.realm != NO_REALM:
-            return checked.realm
-        key = self._realms.known(checked.row.realm)
-        return key if isinstance(key, int) else None
+        return self._realms.known(row.realm) if row.realm_key == NO_REALM else row.realm_key
 
-    def _place(self, place: int) -> Callable[[Rows], Found]:
-        if place not in self._places:
-            self._places[place] = self._opened(place)
-        return self._places[place]
+    def _finder(self, place: int) -> Find | None:
+        if place not in self._finders:
+            self._finders[place] = self._cheapest(place)
+        return self._finders[place]
 
-    def _opened(self, place: int) -> Callable[[Rows], Found]:
-        """The cheapest way to learn what the roster's names are in a place."""
+    def _cheapest(self, place: int) -> Find | None:
+        """Return the cheapest way to look the roster's names up in a place; None: nothing is stored."""
         realm = self._realms.realm(place) if self._family is Family.REALM else None
         stored = self._realms.stored if self._family is Family.ACCOUNT else realm.credentials if realm else 0
         if stored == 0:
-            return lambda rows: [None] * len(rows)
+            return None
         pages = None if stored is None else -(-stored // _PAGE)
         if not self._everybody and pages is not None and self._rows_of(place) < pages:
             self._complete = False
             return partial(self._asked, realm)
-        self._inventory.load(str(place), self._watch(self._source.credentials(self._family, realm)))
+        self._index.load(str(place), self._watch(self._source.credentials(self._family, realm)))
         return partial(self._listed, realm, str(place))
 
     def _listed(self, realm: Realm | None, place: str, rows: Rows) -> Found:
-        found = self._inventory.named(place, [row.composite for row in rows])
+        found = self._index.named(place, [row.composite for row in rows])
         parts = [at for at, one in enumerate(found) if one and not (one.hash1 and one.hash1b)]
         wholes = self._threads.map(partial(self._whole, realm), [found[at] for at in parts])
         for at, whole in zip(parts, wholes, strict=True):
@@ -183,13 +178,14 @@ class Look:
             return self._roster.records
         if self._expected is None:
             self._expected = Counter()
-            for ref, rows in Counter(row.realm for row in self._roster.rows()).items():
+            refs = Counter(row.realm for page in self._roster.pages() for row in page)
+            for ref, rows in refs.items():
                 self._expected[self._key(ref)] += rows
         return self._expected[place]
 
     def _key(self, ref: str) -> int:
         try:
-            key = self._realms.key(ref)
+            realm = self._realms.resolve(ref)
         except NotFound:  # no default realm: said when a row that needs it comes
             return NO_REALM
-        return key if isinstance(key, int) else NO_REALM
+        return NO_REALM if isinstance(realm, Problem) else realm[0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
-from worker.importing.checked import Checked
-from worker.importing.look import RosterRows
+from worker.importing.validation import Page, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_page
 from worker.model import Job, Problem, Row
@@ -20,31 +20,34 @@ def in_place(ledger: Ledger, job: Job) -> int:
     return sum(rows for status, rows in counts.items() if status.in_place)
 
 
-def placed(ledger: Ledger, seal: Seal, job: Job, roster: RosterRows) -> Iterator[Checked]:
-    """Those rows in the roster's order, matched by line and name.
+def placed(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterator[Page]:
+    """Yield those rows in the roster's order, matched by line and name, with their realms' hosts.
 
     ``roster`` is the one that the job was made from. A row whose name or password the job has otherwise
     (somebody corrected it for a retry) has that as its problem: the roster's password is not the row's.
     """
-    again = roster.rows()
+    again = chain.from_iterable(roster.pages())
+    hosts = ledger.jobs.hosts(job.id)
     for page in ledger.rows.pages(job.id):
-        for kept in open_page(seal, job.id, page.seq, page.sealed):
-            if page.outcome(kept.line).status.in_place:
-                yield _matched(kept, _of_line(again, kept.line))
+        kept_rows = open_page(seal, job.id, page.seq, page.sealed)
+        in_place = [kept for kept in kept_rows if page.outcome(kept.line).status.in_place]
+        rows = [_matched(kept, _of_line(again, kept.line)) for kept in in_place]
+        for row, kept in zip(rows, in_place, strict=True):
+            row.realm_key, row.host = kept.realm_key, hosts.get(kept.realm_key, "")
+        yield rows
 
 
 def _of_line(rows: Iterator[Row], line: int) -> Row | None:
     return next((row for row in rows if row.line >= line), None)
 
 
-def _matched(kept: Row, row: Row | None) -> Checked:
-    key = kept.realm_key
+def _matched(kept: Row, row: Row | None) -> Row:
     if row and (row.line, row.user, row.domain) == (kept.line, kept.user, kept.domain):
         if not kept.corrected:
-            return Checked(row, key)
+            return row
         other = "password"
     else:
         other = "name"
     text = f"the job has another {other} here than the roster, since the row was corrected; {_HINT}"
-    wrong = (Problem("corrected", text),)
-    return Checked(Row(kept.line, kept.user, kept.domain, "", kept.application, "", kept.cells, wrong), key)
+    kept.realm, kept.problems = "", (Problem("corrected", text),)
+    return kept

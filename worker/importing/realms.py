@@ -44,16 +44,18 @@ class JobRealms:
         if options.realm:
             self._keys[options.realm] = self._named_by_option(options.realm)
 
-    def key(self, ref: str) -> int | Problem:
-        """The key for a row's realm (empty: the account's default), or why there is none.
+    def resolve(self, ref: str) -> tuple[int, str] | Problem:
+        """Return key and host name of a row's realm (empty: the account's default), or why there is none.
 
-        Raises NotFound when the row names no realm and the account has no default one.
+        The host is empty for a realm that is still to be made. Raises NotFound when the row names no realm
+        and the account has no default one.
         """
-        known = self._keys.get(ref)
-        return self._resolved(ref) if known is None else known
+        key = self._keys.get(ref)
+        found = self._resolved(ref) if key is None else key
+        return found if isinstance(found, Problem) else (found, self.host(found))
 
     def known(self, ref: str) -> int | None:
-        """As ``key``, of what was asked for already and can be used; else None."""
+        """Return the key of a realm that was resolved already and can be used; else None."""
         return self._keys.get(ref)
 
     def realm(self, key: int) -> Realm | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from worker.errors import NotFound, UsageError
-from worker.importing.look import RosterRows
+from worker.importing.validation import Page, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
-from worker.model import Job, Options, Problem, Row
+from worker.model import NO_REALM, Job, Options, Problem, Row
 from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_again
 from worker.seal import Seal
 
@@ -33,7 +34,7 @@ class EarlierRows:
     options: Options
     """Of the new job."""
     corrections: Corrections
-    roster: RosterRows | None = None
+    roster: RosterPages | None = None
     """The parent's roster again, for passwords that are not sealed any more."""
     zeros_may_go: bool = False
     """Whether a correction may take leading zeros off: else a spreadsheet is taken to have done it."""
@@ -75,16 +76,17 @@ class EarlierRows:
         """Never: who is in place is in the roster, but not here."""
         return False
 
-    def taken(self) -> Iterator[Row]:
-        """The rows of this roster that are in place, since the parent or a job before it."""
+    def taken(self) -> Iterator[Page]:
+        """Yield the rows of this roster that are in place, since the parent or a job before it."""
         job: Job | None = self.parent
         while job:
             hosts = self.ledger.jobs.hosts(job.id)
             for page in self.ledger.rows.pages(job.id):
-                for row in open_page(self.seal, job.id, page.seq, page.sealed):
-                    if page.outcome(row.line).status.in_place:
-                        realm = hosts.get(row.realm_key, row.realm)
-                        yield Row(row.line, row.user, row.domain, realm, row.application, "")
+                rows = open_page(self.seal, job.id, page.seq, page.sealed)
+                in_place = [row for row in rows if page.outcome(row.line).status.in_place]
+                for row in in_place:
+                    row.realm, row.realm_key = hosts.get(row.realm_key, row.realm), NO_REALM
+                yield in_place
             job = self._before(job)
 
     def _before(self, job: Job) -> Job | None:
@@ -94,34 +96,35 @@ class EarlierRows:
         except NotFound:  # purged
             return None
 
-    def rows(self) -> Iterator[Row]:
-        """The rows in the roster's order, checked as a file's are; as often as it is asked.
+    def pages(self) -> Iterator[Page]:
+        """Yield the rows in the roster's order, validated as a file's are; as often as it is asked.
 
         Raises UsageError when passwords were shredded since, and neither corrections nor roster have them.
         """
-        for row in read_again(self._records(), self.columns, self.options):
-            yield self._with_reason(row)
+        for page in read_again(self._records(), self.columns, self.options):
+            for row in page:
+                self._add_reasons(row)
+            yield page
 
-    def _with_reason(self, row: Row) -> Row:
-        """With what only the earlier job can tell about the row."""
-        row = self._with_its_name(row)
+    def _add_reasons(self, row: Row) -> None:
+        """Add what only the earlier job can tell about the row."""
+        self._check_name(row)
         if row.line in self._other_passwords:
             self._other_passwords.discard(row.line)
-            row = replace(row, corrected=True)
+            row.corrected = True
         # A record whose cells were never known is as wrong as it was, unless somebody corrected it.
         if reason := self._unreadable.get(row.line):
-            return replace(row, problems=(reason,))
-        if damage := self._damaged.get(row.line):
-            return replace(row, problems=(*row.problems, damage))
-        return row
+            row.problems = (reason,)
+        elif damage := self._damaged.get(row.line):
+            row.problems += (damage,)
 
-    def _with_its_name(self, row: Row) -> Row:
+    def _check_name(self, row: Row) -> None:
         """Digests are good for the very name that they were made of, whatever somebody corrects."""
         made_of = self._made_of.pop(row.line, row.composite)
         if row.password or made_of == row.composite or any(p.code == _OTHER_NAME for p in row.problems):
-            return row
+            return
         text = "the digests are made of the user name before its correction; give a password with it"
-        return replace(row, problems=(*row.problems, Problem(_OTHER_NAME, text)))
+        row.problems += (Problem(_OTHER_NAME, text),)
 
     def _records(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         passwords = _Passwords(self.ledger, self.seal, self.parent.id, self.roster)
@@ -162,13 +165,13 @@ class EarlierRows:
 class _Passwords:
     """Passwords by line, for rows asked for in rising order: only the chunks around that line are open."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, job: str, roster: RosterRows | None) -> None:
+    def __init__(self, ledger: Ledger, seal: Seal, job: str, roster: RosterPages | None) -> None:
         self._ledger = ledger
         self._seal = seal
         self._job = job
         self._ahead = ledger.chunks.kept(job)[::-1]
         self._open: dict[int, Row] = {}
-        self._roster = roster.rows() if roster else iter(())
+        self._roster = chain.from_iterable(roster.pages() if roster else ())
 
     def of(self, row: Row) -> Row | None:
         """The row with its password, or its digests; None when it is not kept, and no roster has it."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from worker.errors import UsageError
-from worker.importing.checked import Checked
 from worker.importing.compare import same
-from worker.importing.decide import Decide, Planned
 from worker.importing.update import CHANGED
+from worker.importing.validation import Page
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
-from worker.model import NO_REALM, Action, Job, Outcome, Problem, Row, Status
+from worker.model import NO_REALM, Action, Job, Outcome, Problem, Row, Status, Stored
 from worker.seal import Seal
 
 _ACTIONS = {
@@ -22,7 +21,7 @@ _ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class SavedRows:
-    """The rows of a saved plan (importing.job.RosterFacts, importing.look.RosterRows)."""
+    """The rows of a saved plan (importing.job.RosterFacts, importing.validation.RosterPages)."""
 
     ledger: Ledger
     seal: Seal
@@ -58,48 +57,50 @@ class SavedRows:
         """As the roster that was planned."""
         return self.plan.options.whole_roster
 
-    def taken(self) -> Iterator[Row]:
-        """None: a plan has put nobody in place."""
+    def taken(self) -> Iterator[Page]:
+        """Return no rows: a plan has put nobody in place."""
         return iter(())
 
-    def rows(self) -> Iterator[Row]:
-        """Every row as it was planned, in the roster's order. Raises UsageError when they were shredded."""
-        hosts = self.ledger.jobs.hosts(self.plan.id)
+    def pages(self) -> Iterator[Page]:
+        """Yield every row as it was planned, in the roster's order.
+
+        Raises UsageError when they were shredded.
+        """
+        hosts, unmade = self.ledger.jobs.hosts(self.plan.id), self.plan.options.realm
         kept = _Kept(self.ledger, self.seal, self.plan)
         for page in self.ledger.rows.pages(self.plan.id):
-            for row in open_page(self.seal, self.plan.id, page.seq, page.sealed):
-                keyed = row.realm_key != NO_REALM
-                ref = hosts.get(row.realm_key, self.plan.options.realm) if keyed else row.realm
-                yield _row(row, ref, kept.of(row.line), page.outcomes.get(row.line))
+            rows = open_page(self.seal, self.plan.id, page.seq, page.sealed)
+            for row in rows:
+                if row.realm_key != NO_REALM:  # the plan's own number, and the job will have another
+                    row.realm, row.realm_key = hosts.get(row.realm_key, unmade), NO_REALM
+                _restore(row, kept.of(row.line), page.outcomes.get(row.line))
+            yield rows
 
-    def held_to(self, decide: Decide) -> Decide:
-        """Decisions that differ from the plan's become refusals."""
-        return _AsPlanned(self, decide)
+    def enforcer(self) -> Callable[[Page], None]:
+        """Return what turns decisions that differ from the plan's into refusals, page after page."""
+        kept = _Kept(self.ledger, self.seal, self.plan)
+
+        def enforce_saved_plan(page: Page) -> None:
+            outcomes = self.ledger.rows.outcomes(self.plan.id, page[0].line, page[-1].line)
+            for row in page:
+                _enforce(row, outcomes.get(row.line), kept.of(row.line).stored)
+
+        return enforce_saved_plan
 
 
-class _AsPlanned:
-    """Decides anew and compares with what somebody has approved."""
-
-    def __init__(self, saved: SavedRows, decide: Decide) -> None:
-        self._saved = saved
-        self._decide = decide
-        self._kept = _Kept(saved.ledger, saved.seal, saved.plan)
-
-    def __call__(self, page: Sequence[Checked]) -> list[Planned]:
-        lines = page[0].row.line, page[-1].row.line
-        outcomes = self._saved.ledger.rows.outcomes(self._saved.plan.id, *lines)
-        return [self._held(now, outcomes.get(now.row.line)) for now in self._decide(page)]
-
-    def _held(self, now: Planned, was: Outcome | None) -> Planned:
-        before = self._kept.of(now.row.line).stored
-        unsettled = Action.UPDATE if before else Action.CREATE
-        action = _ACTIONS[was.status] if was else unsettled
-        if was and was.status is Status.INVALID:  # for the reasons that were told, each once
-            return replace(now, row=replace(now.row, problems=_problems(was)), outcome=was)
-        if now.action in (Action.INVALID, Action.UNCHANGED):  # nothing is left to do, whatever was planned
-            return now
-        unmoved = now.stored is before if not (now.stored and before) else same(before, now.stored)
-        return now if now.action is action and unmoved else _changed(now, action)
+def _enforce(row: Row, was: Outcome | None, before: Stored | None) -> None:
+    """Compare what would be done now with what somebody has approved."""
+    unsettled = Action.UPDATE if before else Action.CREATE
+    action = _ACTIONS[was.status] if was else unsettled
+    if was and was.status is Status.INVALID:  # for the reasons that were told, each once
+        row.problems, row.outcome = _problems(was), was
+        return
+    if row.action in (Action.INVALID, Action.UNCHANGED):  # nothing is left to do, whatever was planned
+        return
+    now = row.stored
+    unmoved = now is before if not (now and before) else same(before, now)
+    if row.action is not action or not unmoved:
+        _refuse_changed(row, action)
 
 
 class _Kept:
@@ -130,12 +131,11 @@ class _Kept:
         return self._open.pop(line)
 
 
-def _row(row: Row, ref: str, kept: Row, outcome: Outcome | None) -> Row:
-    problems = _problems(outcome) if outcome and outcome.status is Status.INVALID else ()
-    return Row(
-        row.line, row.user, row.domain, ref, row.application, kept.password, row.cells, problems,
-        hash1=kept.hash1, hash1b=kept.hash1b,
-    )  # fmt: skip
+def _restore(row: Row, kept: Row, outcome: Outcome | None) -> None:
+    """Give a row of a page its secrets, and the problems that it was planned with."""
+    row.password, row.hash1, row.hash1b = kept.password, kept.hash1, kept.hash1b
+    if outcome and outcome.status is Status.INVALID:
+        row.problems = _problems(outcome)
 
 
 def _problems(outcome: Outcome) -> tuple[Problem, ...]:
@@ -143,13 +143,12 @@ def _problems(outcome: Outcome) -> tuple[Problem, ...]:
     return tuple(Problem(code, outcome.error) for code in outcome.code.split(";"))
 
 
-def _changed(now: Planned, planned: Action) -> Planned:
+def _refuse_changed(row: Row, planned: Action) -> None:
     """Nothing is done with a row whose user is not as somebody has approved it."""
-    if now.stored is None:
+    if row.stored is None:
         text = f"planned as {planned}, but the user is gone since; plan again"
-        status, action = Status.FAILED, Action.INVALID
+        status, row.action = Status.FAILED, Action.INVALID
     else:
         text = f"planned as {planned}, but the user was made or changed since; plan again"
-        status, action = Status.EXISTS, Action.EXISTS
-    outcome = Outcome(now.row.line, status, now.stored.id if now.stored else "", CHANGED, text)
-    return replace(now, action=action, outcome=outcome)
+        status, row.action = Status.EXISTS, Action.EXISTS
+    row.outcome = Outcome(row.line, status, row.stored.id if row.stored else "", CHANGED, text)

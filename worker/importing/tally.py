@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from worker.importing.decide import Planned
-from worker.model import Action
+from worker.model import Action, Row
 
 _SHOWN = 5
 """Lines told for each warning."""
@@ -35,24 +35,33 @@ class Tally:
     realms: Counter[int] = field(default_factory=Counter)
     """Rows that are to be sent, by the key of their realm."""
 
-    def add(self, planned: Planned) -> None:
-        """Count one row."""
-        row = planned.row
-        self.rows += 1
-        if planned.action:
-            self.actions[planned.action] += 1
-            if codes := planned.outcome.code if planned.outcome else ";".join(planned.differs):
-                self.codes.setdefault(planned.action, Counter())[codes] += 1
-        if planned.outcome is None:
-            self.realms[planned.realm] += 1
-        self.differs.update(planned.differs)
-        if row.problems:
-            self.problems.update(problem.code for problem in row.problems)
-        for warning in row.warnings:
-            self.warnings[warning.code] += 1
-            lines = self.warned_lines.setdefault(warning.code, [])
-            if len(lines) < _SHOWN:
-                lines.append(row.line)
+    def add(self, page: Sequence[Row]) -> None:
+        """Count a page."""
+        self.rows += len(page)
+        actions = [row.action for row in page]
+        for action in Action:
+            if rows := actions.count(action):
+                self.actions[action] += rows
+        self.realms.update([row.realm_key for row in page if row.outcome is None])
+        for row in page:
+            if row.outcome is not None or row.differs:
+                self._add_codes(row)
+            if row.problems:
+                self.problems.update([problem.code for problem in row.problems])
+            for warning in row.warnings:
+                self._add_warning(warning.code, row.line)
+
+    def _add_codes(self, row: Row) -> None:
+        self.differs.update(row.differs)
+        codes = row.outcome.code if row.outcome else ";".join(row.differs)
+        if row.action and codes:
+            self.codes.setdefault(row.action, Counter())[codes] += 1
+
+    def _add_warning(self, code: str, line: int) -> None:
+        self.warnings[code] += 1
+        lines = self.warned_lines.setdefault(code, [])
+        if len(lines) < _SHOWN:
+            lines.append(line)
 
     @property
     def invalid(self) -> int:

@@ -30,7 +30,7 @@ from typing import Protocol, TypeVar
 from worker.errors import Refused, SiprosterError, UsageError
 from worker.importing.chunk_session import ChunkSession, Session, WorkerProcess
 from worker.importing.compare import differences, wanted
-from worker.importing.inventory import Inventory
+from worker.importing.credential_index import CredentialIndex
 from worker.importing.service import CredentialSource
 from worker.model import NO_REALM, Family, Job, Realm, Row, Stored
 
@@ -247,7 +247,7 @@ class _Listing:
     number: int
     over: set[tuple[int, int]]
     """Claims that were over when it began."""
-    entries: Inventory
+    entries: CredentialIndex
     ended: float
 
 
@@ -310,7 +310,7 @@ class _Place:
         if self._listing:
             self._listing.entries.close()
             self._listing = None
-        over, entries = self._job.claims_over(), Inventory()
+        over, entries = self._job.claims_over(), CredentialIndex()
         self._begun += 1
         try:
             if self._read(entries, most, keep):
@@ -321,7 +321,7 @@ class _Place:
             if self._listing is None:
                 entries.close()
 
-    def _read(self, entries: Inventory, most: int, keep: Callable[[], None]) -> bool:
+    def _read(self, entries: CredentialIndex, most: int, keep: Callable[[], None]) -> bool:
         """Return whether the list came to its end in so many pages, and in time."""
         source = iter(self._job.api.credentials(self._job.family, self._realm))
         began = self._job.clock()

@@ -13,26 +13,11 @@ from sqlalchemy import Connection, text
 
 from worker.errors import SiprosterError
 from worker.ledger.jobs import PAUSED_SO_FAR, WRITER_LEASE
+from worker.ledger.new_chunks import NewChunk, enter, record, troubled
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
 from worker.states import ChunkState, Why
 
-_ADD = text("""
-    INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
-        lease_until, attempts, barren, deaths, suspect, away, next_attempt_at, doubt, requests, retries,
-        sealed, kept_until, lines)
-    VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
-        :sealed, :kept_until, :lines)""")
-_OUTCOMES = {
-    # As tuples straight to the driver: parameter by parameter it would cost several times as much.
-    "sqlite": """
-        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-    "postgresql": """
-        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
-        SELECT %s, %s, * FROM unnest(
-            %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])""",
-}
 # The attempt is counted before the work, so that a chunk which kills its worker is seen to. Who died
 # while the service was working (away) was not killed by a row.
 _CLAIM = text("""
@@ -207,20 +192,14 @@ class Chunks:
     def add(self, job: str, seq: int, lines: Sequence[int], sealed: bytes) -> None:
         """Enter a chunk that waits for a worker; ``lines``: those of its rows, rising."""
         with self._store.begin() as connection:
-            connection.execute(_ADD, _waiting(job, seq, lines, sealed))
+            enter(connection, self._store, job, NewChunk(seq, lines, sealed))
 
     def add_settled(
         self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes | None, kept_for: float
     ) -> None:
         """Enter rows that need no request, with their outcomes; ``sealed``: those kept, for seconds."""
         with self._store.begin() as connection:
-            until = self._store.now(connection) + kept_for if sealed else None
-            connection.execute(_ADD, {
-                "job": job, "seq": seq, "state": ChunkState.ENDED, "first_line": outcomes[0].line,
-                "rows": len(outcomes), "settled": len(outcomes), "troubled": _troubled(outcomes),
-                "sealed": sealed, "kept_until": until, "lines": "",
-            })  # fmt: skip
-            _record(connection, job, seq, outcomes)
+            enter(connection, self._store, job, NewChunk(seq, [], sealed, outcomes, kept_for))
 
     def claim(self, job: str, seq: int, owner: str, lease: float) -> Claim | None:
         """Take a chunk for ``lease`` seconds, and the account for as long.
@@ -260,10 +239,10 @@ class Chunks:
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
             values = {**_key(claim), "until": until, "settled": len(outcomes),
-                      "troubled": _troubled(outcomes)}  # fmt: skip
+                      "troubled": troubled(outcomes)}  # fmt: skip
             states = connection.execute(_PROGRESS, values).scalars().all()
             _fence(len(states))
-            _record(connection, claim.job, claim.seq, outcomes)
+            record(connection, claim.job, claim.seq, outcomes)
             if changes:
                 _add_changes(connection, claim, changes)
             if (state := JobState(states[0])) is not JobState.PAUSED:
@@ -301,7 +280,7 @@ class Chunks:
             stay = json.dumps([line for line in held if line not in set(lines)])
             values = {**_key(claim), "rows": len(lines), "sealed": kept, "lines": stay}
             _fence(connection.execute(_KEEP_PART, values).rowcount)
-            connection.execute(_ADD, _waiting(job, seq, lines, moved(seq)))
+            enter(connection, self._store, job, NewChunk(seq, lines, moved(seq)))
             connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
             if begun:  # of no rows, since they were counted with the chunk that they come from
                 deeds = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
@@ -413,17 +392,6 @@ def unconfirmed_lines(state: str, doubt: str) -> frozenset[int] | None:
     return None if every else frozenset(json.loads(doubt or "[]"))
 
 
-def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:
-    return {
-        "job": job, "seq": seq, "state": ChunkState.WAITING, "first_line": lines[0], "rows": len(lines),
-        "settled": 0, "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
-    }  # fmt: skip
-
-
-def _troubled(outcomes: Sequence[Outcome]) -> int:
-    return sum(outcome.status.counts_as_failed for outcome in outcomes)
-
-
 def _key(claim: Claim) -> dict[str, object]:
     return {"job": claim.job, "seq": claim.seq, "generation": claim.generation}
 
@@ -431,13 +399,3 @@ def _key(claim: Claim) -> dict[str, object]:
 def _fence(rowcount: int) -> None:
     if rowcount != 1:
         raise Fenced("the chunk was claimed by another worker since")
-
-
-def _record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcome]) -> None:
-    rows = [(o.line, o.status.value, o.credential_id, o.code, o.error, o.attempts) for o in outcomes]
-    statement = _OUTCOMES[connection.dialect.name]
-    if connection.dialect.name == "postgresql":
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        connection.exec_driver_sql(statement, (job, seq, *columns))
-    else:
-        connection.exec_driver_sql(statement, [(job, seq, *row) for row in rows])

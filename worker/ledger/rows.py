@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Row, bindparam, text
 
 from worker.ledger.chunks import unconfirmed_lines
+from worker.ledger.new_chunks import NewChunk, enter
 from worker.ledger.store import Store
 from worker.model import Outcome, Status
 
@@ -69,11 +70,15 @@ class Rows:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add_page(self, job: str, seq: int, first: int, last: int, sealed: bytes) -> None:
-        """Enter the next rows of a roster, from line ``first`` to line ``last``."""
+    def add_page(
+        self, job: str, seq: int, first: int, last: int, sealed: bytes, chunks: Sequence[NewChunk] = ()
+    ) -> None:
+        """Enter the next rows of a roster, from line ``first`` to ``last``, and the chunks that they fill."""
         values = {"job": job, "seq": seq, "first_line": first, "last_line": last, "sealed": sealed}
         with self._store.begin() as connection:
             connection.execute(_ADD, values)
+            for chunk in chunks:
+                enter(connection, self._store, job, chunk)
 
     def pages(self, job: str) -> Iterator[Page]:
         """Every row of the job in the roster's order, a page at a time."""

@@ -13,6 +13,7 @@ from worker.roster.check import Rules, realm_problems
 from worker.roster.hiding import HIDDEN, never_sent
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
+from worker.roster.rows import PAGE
 from worker.roster.secret import may_be_secret
 from worker.roster.seen import Seen
 from worker.roster.source import local_paths
@@ -21,6 +22,7 @@ __all__ = [
     "HASH1",
     "HASH1B",
     "HIDDEN",
+    "PAGE",
     "PASSWORD",
     "Name",
     "Names",

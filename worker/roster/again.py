@@ -13,7 +13,7 @@ from worker.errors import UsageError
 from worker.model import Options, Row
 from worker.roster.formulas import restored
 from worker.roster.layout import OWN, Header, lay_out, plain
-from worker.roster.rows import fits, made, rules_for
+from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.seen import Seen
 from worker.roster.table import open_table
 from worker.roster.template import Template
@@ -35,8 +35,8 @@ _job_id = re.compile("[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}").fullmatch
 
 def read_again(
     records: Iterable[tuple[int, Mapping[str, str]]], columns: Sequence[str], options: Options
-) -> Iterator[Row]:
-    """Rows from earlier cells, decided as the rows of a file are.
+) -> Iterator[list[Row]]:
+    """Yield pages of rows from earlier cells, validated as the rows of a file are.
 
     Each record is its line and {column: value}, the password under PASSWORD and the digests under
     HASH1 and HASH1B; what is missing is empty.
@@ -50,7 +50,7 @@ def read_again(
     layout = lay_out([*columns, *_SEALED.values()], "the earlier job", again)
     keys = (*columns, PASSWORD, HASH1, HASH1B)
     fields = ((line, [cells.get(key, "") for key in keys]) for line, cells in records)
-    return made(fields, layout, rules_for(layout, again))
+    return pages_of(fields, layout, rules_for(layout, again))
 
 
 def fields_of(columns: Sequence[str], options: Options) -> dict[str, tuple[str, ...]]:
@@ -135,7 +135,8 @@ class _Corrections:
         with closing(self._text.source), Seen() as seen, self._text.lines() as lines:
             records = islice(self._text.records(lines), 1, None)
             while group := [self._sound(line, fields) for line, fields in islice(records, _GROUP)]:
-                firsts = seen.first_lines([(fields[self._row], line) for line, fields in group])
+                rows = [fields[self._row] for _, fields in group]
+                firsts = seen.first_lines(rows, [line for line, _ in group])
                 for (line, fields), first in zip(group, firsts, strict=True):
                     if first != line:
                         raise self._wrong(line, f"it has the same bw__row as line {first}")

@@ -20,23 +20,23 @@ LONGEST_NAME: Final = 32
 _ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
 _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
 
-_plain_name = re.compile(  # the first two alternatives spare most names the look ahead
+plain_name = re.compile(  # the first two alternatives spare most names the look ahead
     rf"[0-9]{{1,15}}|(?![0-9])[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
     rf"|(?!(?:{SCIENTIFIC}|{ROUNDED})\Z)(?=.{{1,{LONGEST_NAME}}}\Z)[{_ALLOWED}]+(?:@[{_ALLOWED}]+)?"
 ).fullmatch
-_plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
-_plain_password = re.compile(
+plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
+plain_password = re.compile(
     rf"(?![0-9=#*])[!-~]{{{SHORT},}}|(?!(?:[0-9]+|[*]+|{DAMAGED})\Z)[!-~]{{{SHORT},}}"
 ).fullmatch
 """Printable ASCII without white space, long enough, not only digits, no damage: nothing to say about it."""
-_uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+is_uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
 _forbidden = re.compile(rf"[^{_ALLOWED}]")
 _forbidden_in_realm = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Rules:
-    """The field rules of one family, with the options' defaults laid under the rows."""
+    """The field rules of one family, with the options' defaults for rows without a value of their own."""
 
     def __init__(
         self, options: Options, shared: frozenset[int] = frozenset(), missing_user: str = ""
@@ -46,55 +46,42 @@ class Rules:
         Raises:
             UsageError: a default itself breaks the rules, so that no row could be sent.
         """
-        self._domain = options.domain
-        self._realm = options.realm
-        self._application = options.application
+        self.domain = options.domain
+        self.realm = options.realm
+        self.application = options.application
+        self.shared = shared
         self._refuse_weak = options.weak is Weak.REFUSE
         self._in_all = options.api is Family.REALM
-        self._shared = shared
         self._missing_user = missing_user or "username: empty, but every row needs one"
         wrong = [
-            *_domain_problems(self._domain),
-            *realm_problems(self._realm),
-            *_id_problems(self._application),
+            *_domain_problems(self.domain),
+            *realm_problems(self.realm),
+            *_id_problems(self.application),
         ]
         if wrong:
             raise UsageError(f"the default for rows without their own: {wrong[0].text}", "correct the option")
 
-    def row(
-        self,
-        line: int,
-        user: str,
-        domain: str,
-        realm: str,
-        application: str,
-        password: str,
-        cells: tuple[str, ...],
-    ) -> Row:
-        """The row, with all that is wrong or odd about it."""
-        domain = domain or ("" if "@" in user else self._domain)
-        realm = realm or self._realm
-        application = application or self._application
-        sound = (  # so for nearly every row; what isn't sound at first sight is looked at closely
-            _plain_name(user)
+    def judge(self, row: Row) -> None:
+        """Set the row's problems and warnings: all that is wrong or odd about its fields."""
+        user, domain, password = row.user, row.domain, row.password
+        sound = (
+            plain_name(user)
             and (not domain or self._plain(user, domain))
-            and (realm == self._realm or can_name_a_realm(realm))
-            and (not application or _uuid(application))
+            and (row.realm == self.realm or can_name_a_realm(row.realm))
+            and (not row.application or is_uuid(row.application))
         )
         strong = (
-            _plain_password(password)
-            and not (self._shared and hash(password) in self._shared)
+            plain_password(password)
+            and not (self.shared and hash(password) in self.shared)
             and not is_name(password, user, domain)
         )
-        if sound and strong:
-            return Row(line, user, domain, realm, application, password, cells)
-        problems = () if sound else self._field_problems(user, domain, realm, application)
-        warnings = () if sound else _user_warnings(user)
+        if not sound:
+            row.problems = self._field_problems(user, domain, row.realm, row.application)
+            row.warnings = _user_warnings(user)
         if not strong:
             weak = self._weakness(user, domain, password)
-            problems += (*_password_problems(password), *(weak if self._refuse_weak else ()))
-            warnings += (*oddities(password), *(() if self._refuse_weak else weak))
-        return Row(line, user, domain, realm, application, password, cells, problems, warnings)
+            row.problems += (*_password_problems(password), *(weak if self._refuse_weak else ()))
+            row.warnings += (*oddities(password), *(() if self._refuse_weak else weak))
 
     def _field_problems(self, user: str, domain: str, realm: str, application: str) -> tuple[Problem, ...]:
         return (
@@ -105,13 +92,13 @@ class Rules:
         )
 
     def _plain(self, user: str, domain: str) -> bool:
-        return "@" not in user and bool(_plain_domain(domain)) and self._fits(user, domain)
+        return "@" not in user and bool(plain_domain(domain)) and self._fits(user, domain)
 
     def _fits(self, user: str, domain: str) -> bool:
         return not self._in_all or len(user) + 1 + len(domain) <= LONGEST_NAME
 
     def _weakness(self, user: str, domain: str, password: str) -> tuple[Problem, ...]:
-        return weaknesses(password, user, domain, hash(password) in self._shared) if password else ()
+        return weaknesses(password, user, domain, hash(password) in self.shared) if password else ()
 
     def _user_problems(self, user: str, domain: str) -> list[Problem]:
         if not user:
@@ -155,7 +142,7 @@ def realm_problems(realm: str) -> list[Problem]:
 
 
 def _id_problems(application: str) -> list[Problem]:
-    if not application or _uuid(application):
+    if not application or is_uuid(application):
         return []
     text = "application_id: not a UUID (8-4-4-4-12 hexadecimal digits)"
     return [Problem("bad_application_id", text)]

@@ -156,7 +156,8 @@ def _undecodable_line(source: Source, encoding: str) -> int | None:
             good = getattr(error, "start", 0) - len(held)
             lines.count(decoder.decode(block[: max(good, 0)]))
             return lines.number
-        if found := _unusable(text):
+        # The search is for text that may hold one: what ASCII decodes to has no surrogate.
+        if ("\0" in text or not text.isascii()) and (found := _unusable(text)):
             lines.count(text[: found.start()])
             raise _unusable_character(source, found[0], lines)
         lines.count(text)

@@ -34,12 +34,15 @@ _TOLD: Final = (
 
 
 def may_show(row: Row, cells: Sequence[str]) -> bool:
-    """Whether nothing in these cells needs a second look. Quick, since it is asked for every row."""
-    text = "\n".join(cells)
-    if (len(text) >= _DIGITS and _digest_in(text)) or "%" in text or "&" in text:
+    """Return whether nothing in these cells needs a second look. Quick, since it is asked for every row."""
+    text, longest = "\n".join(cells), max(map(len, cells))
+    if "%" in text or "&" in text or (longest >= _DIGITS and _digest_in(text)):
         return False
-    folded, longest = text.casefold(), max(map(len, cells))
-    for secret in (row.password, row.hash1, row.hash1b) if row.hash1 or row.hash1b else (row.password,):
+    secrets = (row.password, row.hash1, row.hash1b) if row.hash1 or row.hash1b else (row.password,)
+    if longest < min(map(len, secrets)) and text.isascii():  # no text gets shorter by casefold
+        return True
+    folded = text.casefold()
+    for secret in secrets:
         if len(secret) < CONTAINED:
             if secret and secret in cells:
                 return False
@@ -96,7 +99,8 @@ def _unsaid(problem: Problem) -> Problem:
 def name_without_secrets(name: str, passwords: Iterable[str]) -> str:
     """Return the roster's file name; ``roster`` where a password stands in it: jobs and results tell it."""
     folded = name.casefold()
-    told = any(len(one) >= CONTAINED and one.casefold() in folded for one in passwords)
+    longest = len(folded)  # a text never gets shorter by casefold
+    told = any(CONTAINED <= len(one) <= longest and one.casefold() in folded for one in passwords)
     return "roster" if told else name
 
 

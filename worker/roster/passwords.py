@@ -16,7 +16,8 @@ SHORT: Final = 8
 MANY: Final = 5
 """So many rows with one password share it."""
 _BUCKET = 50_000
-_pin = re.compile("[0-9]{4,6}").fullmatch
+_LONGEST_PIN = 6
+_pin = re.compile(f"[0-9]{{4,{_LONGEST_PIN}}}").fullmatch
 
 
 _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
@@ -101,7 +102,7 @@ class Survey:
         self.records += records
         filled = [password for password in passwords if password]
         self.filled += len(filled)
-        self.pins += sum(map(bool, map(_pin, filled)))
+        self.pins += sum(1 for password in filled if len(password) <= _LONGEST_PIN and _pin(password))
         self._counts.update(map(hash, filled))
         if self.filled >= self._forget_at:
             self._forget_at += _BUCKET

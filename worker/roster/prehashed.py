@@ -1,14 +1,13 @@
 """Digests that a roster brings in place of a password: good for the very name and realm they were made of.
 
 Here is decided what the row itself tells. Whether its realm is the one they were made for, only the account
-can tell (importing.plan). Source: the rules for legacy exports, and docs/bandwidth-api.md#digests.
+can tell (importing.prehashed). Source: the rules for legacy exports, and docs/bandwidth-api.md#digests.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from worker.model import Problem, Row
 from worker.roster.damage import damaged
@@ -19,36 +18,37 @@ from worker.roster.text import Fields
 _whole = re.compile("[0-9A-Fa-f]{32}").fullmatch
 
 
-def digests_from(layout: Layout) -> Callable[[Row, Fields], Row] | None:
+def digests_from(layout: Layout) -> Callable[[Row, Fields], None] | None:
     """What lays a record's digests over its row; None where the file doesn't have both columns."""
     one, two, domain = layout.hash1, layout.hash1b, layout.domain
     if one is None or two is None:
         return None
     built = isinstance(layout.user, Template)
 
-    def laid_over(row: Row, fields: Fields) -> Row:
+    def lay_over(row: Row, fields: Fields) -> None:
         own = fields[domain] if domain is not None else ""
         changed = "--username" if built else "--domain" if row.domain and not own else ""
-        return with_digests(row, fields[one], fields[two], changed)
+        add_digests(row, fields[one], fields[two], changed)
 
-    return laid_over
+    return lay_over
 
 
-def with_digests(row: Row, hash1: str, hash1b: str, changed: str = "") -> Row:
-    """The row with its digests, in lower case; where there is no password, with what is wrong about them.
+def add_digests(row: Row, hash1: str, hash1b: str, changed: str = "") -> None:
+    """Give the row its digests, in lower case; where there is no password, with what is wrong about them.
 
     ``changed``: the option that makes another user name than the file's. A row with a password keeps only
     digests that can be compared with it.
     """
     if not (hash1 or hash1b):
-        return row
+        return
     wrong = tuple(_wrong(hash1, hash1b, changed))
     if row.password:
-        return row if wrong else replace(row, hash1=hash1.lower(), hash1b=hash1b.lower())
-    others = tuple(problem for problem in row.problems if problem.code != "password_missing")
-    if wrong:  # as they were, so that a retry says the same
-        return replace(row, hash1=hash1, hash1b=hash1b, problems=others + wrong)
-    return replace(row, hash1=hash1.lower(), hash1b=hash1b.lower(), problems=others)
+        if not wrong:
+            row.hash1, row.hash1b = hash1.lower(), hash1b.lower()
+        return
+    row.problems = tuple(problem for problem in row.problems if problem.code != "password_missing") + wrong
+    # Wrong ones stay as they were, so that a retry says the same.
+    row.hash1, row.hash1b = (hash1, hash1b) if wrong else (hash1.lower(), hash1b.lower())
 
 
 def _wrong(hash1: str, hash1b: str, changed: str) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -13,7 +13,7 @@ from worker.roster.encoding import survey
 from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout, known, lay_out, plain
 from worker.roster.passwords import Survey
-from worker.roster.rows import chosen, fits, made, rules_for
+from worker.roster.rows import chosen, fits, pages_of, rules_for
 from worker.roster.source import Hashed, Source, find, unreadable
 from worker.roster.text import Malformed, Record, Text, find_delimiter, named_delimiter
 
@@ -21,7 +21,7 @@ _GROUP = 1000
 
 
 class Roster:
-    """A roster that was looked through once; ``rows`` gives what it holds. A context manager."""
+    """A roster that was looked through once; ``pages`` gives what it holds. A context manager."""
 
     def __init__(self, source: Source, options: Options) -> None:
         """Raises: UsageError: it can't be read; says where and what to do."""
@@ -44,12 +44,16 @@ class Roster:
         self.mapping: Mapping[str, str] = self._layout.mapping
         self.warnings: tuple[Problem, ...] = facts.warnings + self._layout.warnings
 
-    def taken(self) -> Iterator[Row]:
-        """None: it is a roster's first time."""
+    def taken(self) -> Iterator[list[Row]]:
+        """Return no rows: nobody is in place before a roster's first time."""
         return iter(())
 
     def rows(self) -> Iterator[Row]:
-        """Every row that was asked for, in the file's order; a wrong record is a row with problems.
+        """Yield what ``pages`` gives row by row, for callers that match single lines."""
+        return chain.from_iterable(self.pages())
+
+    def pages(self) -> Iterator[list[Row]]:
+        """Yield every row that was asked for, in the file's order; a wrong record is a row with problems.
 
         Raises:
             UsageError: the file is not the one any more that was looked through.
@@ -57,7 +61,7 @@ class Roster:
         try:
             raw = Hashed(self._source.open())
             with self._text.lines(raw) as lines:
-                yield from made(self._chosen(self._text.records(lines)), self._layout, self._rules)
+                yield from pages_of(self._chosen(self._text.records(lines)), self._layout, self._rules)
                 same = raw.hexdigest() == self.sha256
         except (UnicodeError, UsageError):  # what the first pass read to its end
             same = False

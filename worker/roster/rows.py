@@ -1,14 +1,14 @@
-"""Records to rows: the one path from a record's fields to a decided row."""
+"""Records to pages of rows: the one path from a record's fields to a validated row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
-from worker.roster.check import Rules
+from worker.roster.check import Rules, plain_name, plain_password
 from worker.roster.formulas import restored
 from worker.roster.hiding import may_show, never_sent, without_secrets
 from worker.roster.layout import Layout
@@ -16,36 +16,67 @@ from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
+PAGE: Final = 1000
+"""Rows in a page: what is read, looked up, decided and sealed together."""
 
-def made(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[Row]:
-    """A row for every record. One whose cells can't be attributed to columns is a row with a problem."""
+
+def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[list[Row]]:
+    """Yield a row for every record, a page at a time, with all that is wrong or odd about its fields.
+
+    A record whose cells can't be attributed to columns is a row with that problem.
+    """
+    read_page = page_reader(layout, rules)
+    source = iter(records)
+    while page := read_page(islice(source, PAGE)):
+        yield page
+
+
+def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], list[Row]]:
+    """Return the function that makes a page of rows out of records."""
     exact = layout.exact
-    user = layout.user if isinstance(layout.user, Template) else itemgetter(layout.user)
+    at_user, template = (0, layout.user) if isinstance(layout.user, Template) else (layout.user, None)
+    at_password, at_domain, at_realm, at_application = (
+        layout.password, layout.domain, layout.realm, layout.application
+    )  # fmt: skip
     cells = _picked(layout.carried)
     loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
     open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
-    password, domain, realm, application = layout.password, layout.domain, layout.realm, layout.application
-    decided = rules.row
+    shared, usual_realm = rules.shared, rules.realm
     lay_digests_over = digests_from(layout)
-    for line, fields in records:
-        if len(fields) == exact or fits(fields, layout):
-            secret = fields[password] if password is not None else ""
-            row = decided(
-                line,
-                user(fields),
-                fields[domain] if domain is not None else "",
-                fields[realm] if realm is not None else "",
-                fields[application] if application is not None else "",
-                secret,
-                cells(fields),
+
+    def read_page(records: Iterable[Record]) -> list[Row]:
+        page: list[Row] = []
+        for line, fields in records:
+            if len(fields) != exact and not fits(fields, layout):
+                page.append(_unattributed(line, fields, layout))
+                continue
+            user = fields[at_user] if template is None else template(fields)
+            domain = (fields[at_domain] if at_domain is not None else "") or (
+                "" if "@" in user else rules.domain
             )
+            realm = (fields[at_realm] if at_realm is not None else "") or usual_realm
+            application = (fields[at_application] if at_application is not None else "") or rules.application
+            password = fields[at_password] if at_password is not None else ""
+            row = Row(line, user, domain, realm, application, password, cells(fields))
+            # Nearly every row is sound at first sight; what isn't is looked at closely.
+            if (
+                not plain_name(user)
+                or not plain_password(password)
+                or domain
+                or application
+                or realm != usual_realm
+                or password[0].lower() == user[0].lower()  # else it can't be the user's name
+                or (shared and hash(password) in shared)
+            ):
+                rules.judge(row)
             if lay_digests_over is not None:
-                row = lay_digests_over(row, fields)
+                lay_digests_over(row, fields)
             if loose and not may_show(row, open_to_hide(fields)):
                 row = without_secrets(row, loose)
-            yield never_sent(row) if row.problems else row
-        else:
-            yield _unattributed(line, fields, layout)
+            page.append(never_sent(row) if row.problems else row)
+        return page
+
+    return read_page
 
 
 def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Iterator[Record]:

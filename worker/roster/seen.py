@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from worker.scratch import scratch
+from worker.scratch import scratch, text_key
 
 _CACHE_KIB = 8192
-_ASKED = 500
+# One statement for a page: binding every name by itself costs twice as much.
+_ADD = "INSERT OR IGNORE INTO seen SELECT key, value FROM json_each(?)"
+_LINES = "SELECT name, line FROM seen WHERE name IN (SELECT value FROM json_each(?))"
 
 
 class Seen:
-    """Where each name was seen first, kept on disk: a million in a dict would cost 165 MB."""
+    """The line where each name was seen first, kept on disk: a million in a dict would cost 165 MB."""
 
     def __init__(self) -> None:
         self._db = scratch(_CACHE_KIB)
-        # Blobs: a text may not hold what a name may (NUL, half a surrogate pair).
-        self._db.execute("CREATE TABLE seen (name BLOB PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE seen (name TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
 
-    def first_lines(self, keys: Sequence[tuple[str, int]]) -> list[int]:
-        """For each ``(name, line)`` the line where the name was seen first; the line itself for a new one."""
+    def first_lines(self, names: Sequence[str], lines: Sequence[int]) -> Sequence[int]:
+        """Return for each name, seen on its line, where it was seen first; ``lines`` if all are new."""
+        keys = list(map(text_key, names))
+        new = dict(zip(reversed(keys), reversed(lines), strict=True))  # the first line of each
         before = self._db.total_changes
-        new = [(_blob(name), line) for name, line in keys]
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", new)
+        self._db.execute(_ADD, (json.dumps(new),))
         self._db.execute("COMMIT")
         if self._db.total_changes - before == len(keys):
-            return [line for _, line in keys]
-        first = self._lines([blob for blob, _ in new])
-        return [first[blob] for blob, _ in new]
+            return lines
+        first = self._lines(keys)
+        return [first[key] for key in keys]
 
     def look(self, names: Sequence[str]) -> list[int | None]:
-        """For each name the line where it was seen first; None for one that was not."""
-        blobs = [_blob(name) for name in names]
-        first = self._lines(blobs)
-        return [first.get(blob) for blob in blobs]
+        """Return for each name the line where it was seen first; None for one that was not."""
+        keys = list(map(text_key, names))
+        first = self._lines(keys)
+        return [first.get(key) for key in keys]
 
-    def _lines(self, blobs: list[bytes]) -> dict[bytes, int]:
-        found: dict[bytes, int] = {}
-        for at in range(0, len(blobs), _ASKED):
-            asked = blobs[at : at + _ASKED]
-            marks = ",".join("?" * len(asked))
-            query = f"SELECT name, line FROM seen WHERE name IN ({marks})"  # noqa: S608 (only marks)
-            found.update(self._db.execute(query, asked))
-        return found
+    def _lines(self, keys: list[str]) -> dict[str, int]:
+        return dict(self._db.execute(_LINES, (json.dumps(keys),)))
 
     def close(self) -> None:
         """Ends it; the file goes with it."""
@@ -58,7 +55,3 @@ class Seen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _blob(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")

@@ -7,8 +7,8 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final
+from itertools import chain, islice
+from typing import Final, TextIO
 
 from worker.errors import UsageError
 from worker.roster.encoding import line_ends
@@ -19,6 +19,8 @@ LONGEST: Final = 131_072
 """Characters in a record, as in one field of Python's csv: a thousand of them fit in memory."""
 MOST_LINES: Final = 1000
 """Physical lines of a record: an open quote makes one of all that follows."""
+_BATCH = 1 << 16
+"""Characters, and the rest of a line, that are taken apart together."""
 _SAMPLE = 1 << 16
 _SAMPLE_RECORDS = 50
 
@@ -40,9 +42,10 @@ class _TooLong(csv.Error):
 class _Lines:
     """Physical lines, counted; a record that takes too many of them is ended."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], number: int) -> None:
+        """``number``: lines before these."""
         self._lines = iter(lines)
-        self.number = 0
+        self.number = number
         self.last = ""
         """The line that was read last."""
         self.begin()
@@ -83,24 +86,48 @@ class Text:
         stream = io.BufferedReader(raw or self.source.open(), BLOCK)
         return io.TextIOWrapper(stream, self.encoding, "strict", newline="")
 
-    def records(self, lines: Iterable[str]) -> Iterator[Record]:
-        """Every record that isn't blank, with the physical line it starts on.
+    def records(self, lines: TextIO) -> Iterator[Record]:
+        """Yield every record that isn't blank, with the physical line it starts on.
 
         Raises:
             UsageError: a quote is not closed, or a record over several lines is too long; names the line
                 where the quote opens.
         """
-        counted = _Lines(lines)
-        reader = csv.reader(counted, delimiter=self.delimiter, strict=True)
         line = 1
-        while True:
+        while some := lines.readlines(_BATCH):
+            table = self._one_a_line(some)
+            if table is None:
+                counted = _Lines(chain(some, lines), line - 1)
+                yield from self._one_by_one(counted, line + len(some))
+                line = counted.number + 1
+                continue
+            for at, fields in enumerate(table, line):
+                # A first field that starts with a letter or sign of ASCII spares the look at the rest.
+                if (fields and "!" <= fields[0] < "\x7f") or not _blank(fields):
+                    yield at, fields
+            line += len(some)
+
+    def _one_a_line(self, lines: list[str]) -> list[Fields] | None:
+        """Return a record for each line; None where one is malformed, too long, or has several lines."""
+        try:
+            table = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
+        except csv.Error:
+            return None
+        return table if len(table) == len(lines) and max(map(len, lines)) <= LONGEST else None
+
+    def _one_by_one(self, counted: _Lines, end: int) -> Iterator[Record]:
+        """Yield the records that begin before the line ``end``, however many lines each has."""
+        reader = csv.reader(counted, delimiter=self.delimiter, strict=True)
+        line = counted.number + 1
+        while line < end:
             try:
                 for fields in reader:
-                    # A first field that starts with a letter or sign of ASCII spares the look at the rest.
-                    if (fields and "!" <= fields[0] < "\x7f") or not _blank(fields):
+                    if not _blank(fields):
                         yield line, fields
                     line = counted.number + 1
                     counted.begin()
+                    if line >= end:
+                        return
                 return
             except csv.Error as error:
                 # On one line, only this record is lost. Over several lines the quote may have

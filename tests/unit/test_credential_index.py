@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.jobs import HOST, OTHER_HOST
 from tests.unit.rosters import nameless_files
-from worker.importing.inventory import Inventory
+from worker.importing.credential_index import CredentialIndex
 from worker.model import Stored
 
 ALICE = Stored("1", "Alice@example.com", HOST, "a1" * 16, "b1" * 16, "app")
@@ -22,49 +22,49 @@ BOB = Stored("2", "bob", OTHER_HOST, None, "b2" * 16)
 
 
 @pytest.fixture
-def inventory() -> Iterator[Inventory]:
+def index() -> Iterator[CredentialIndex]:
     """An empty one."""
-    with closing(Inventory()) as inventory:
-        yield inventory
+    with closing(CredentialIndex()) as index:
+        yield index
 
 
-def unnamed(inventory: Inventory) -> list[str]:
+def unnamed(index: CredentialIndex) -> list[str]:
     """Who was not named, in the order in which they come."""
-    return [one.composite for one in inventory.unnamed()]
+    return [one.composite for one in index.unnamed()]
 
 
-def test_what_was_loaded_is_found_whole(inventory: Inventory) -> None:
+def test_what_was_loaded_is_found_whole(index: CredentialIndex) -> None:
     """Under its name in any case, with every element, also those that are not there; others aren't."""
-    inventory.load("account", [ALICE, BOB])
+    index.load("account", [ALICE, BOB])
     names = ["ALICE@EXAMPLE.COM", "nobody", "bob", "alice"]
-    assert inventory.named("account", names) == [ALICE, None, BOB, None]
+    assert index.named("account", names) == [ALICE, None, BOB, None]
 
 
-def test_a_place_is_its_own(inventory: Inventory) -> None:
+def test_a_place_is_its_own(index: CredentialIndex) -> None:
     """The same name on two realms is two users; named on one of them, the other stays unnamed."""
     there = Stored("9", "alice@EXAMPLE.com", OTHER_HOST)
-    inventory.load("17", [ALICE])
-    inventory.load("18", [there])
-    assert inventory.named("18", ["alice@example.com"]) == [there]
-    assert list(inventory.unnamed()) == [Stored("1", "Alice@example.com", HOST, application="app")]
-    assert inventory.named("17", ["alice@example.com"]) == [ALICE]
-    assert unnamed(inventory) == []
+    index.load("17", [ALICE])
+    index.load("18", [there])
+    assert index.named("18", ["alice@example.com"]) == [there]
+    assert list(index.unnamed()) == [Stored("1", "Alice@example.com", HOST, application="app")]
+    assert index.named("17", ["alice@example.com"]) == [ALICE]
+    assert unnamed(index) == []
 
 
-def test_an_entry_that_comes_twice_counts_once(inventory: Inventory) -> None:
+def test_an_entry_that_comes_twice_counts_once(index: CredentialIndex) -> None:
     """Pages of a list that moves may overlap: the later one counts."""
     later = Stored("1", "alice@example.com", HOST, "c1" * 16, "d1" * 16)
-    inventory.load("account", [ALICE, BOB, later])
-    assert unnamed(inventory) == ["bob", "alice@example.com"]
-    assert inventory.named("account", ["alice@example.com"]) == [later]
+    index.load("account", [ALICE, BOB, later])
+    assert unnamed(index) == ["bob", "alice@example.com"]
+    assert index.named("account", ["alice@example.com"]) == [later]
 
 
-def test_who_was_not_named(inventory: Inventory) -> None:
+def test_who_was_not_named(index: CredentialIndex) -> None:
     """By realm and name, without digests; looked for counts as named, also where nobody was found."""
     names = [(host, name) for host in (HOST, OTHER_HOST) for name in ("carl", "Anna", "bert")]
-    inventory.load("account", [Stored(name, f"{name}.{host[0]}", host, "a1" * 16) for host, name in names])
-    inventory.named("account", ["BERT.O", "nobody"])
-    left = list(inventory.unnamed())
+    index.load("account", [Stored(name, f"{name}.{host[0]}", host, "a1" * 16) for host, name in names])
+    index.named("account", ["BERT.O", "nobody"])
+    left = list(index.unnamed())
     assert [(one.realm, one.composite) for one in left] == [
         (OTHER_HOST, "Anna.b"), (OTHER_HOST, "bert.b"), (OTHER_HOST, "carl.b"),
         (HOST, "Anna.o"), (HOST, "carl.o"),
@@ -72,39 +72,39 @@ def test_who_was_not_named(inventory: Inventory) -> None:
     assert {(one.hash1, one.hash1b) for one in left} == {(None, None)}
 
 
-def test_names_may_hold_anything(inventory: Inventory) -> None:
+def test_names_may_hold_anything(index: CredentialIndex) -> None:
     """Also what a text of SQLite may not: NUL is kept; half a surrogate pair is looked for in vain."""
     nul = Stored("3", "nul\0and more", HOST)
-    inventory.load("account", [nul])
-    assert inventory.named("account", ["NUL\0AND MORE", "half \ud800", "nul"]) == [nul, None, None]
+    index.load("account", [nul])
+    assert index.named("account", ["NUL\0AND MORE", "half \ud800", "nul"]) == [nul, None, None]
 
 
 @given(st.dictionaries(st.text(max_size=8).map(str.casefold), st.booleans(), max_size=40))
 def test_everybody_is_named_or_not(held: dict[str, bool]) -> None:
     """Whatever the names: each is found by its own, and is in exactly one of the two."""
     held = {name: asked for name, asked in held.items() if name == name.casefold()}
-    with closing(Inventory()) as inventory:
-        inventory.load("account", [Stored(str(at), name, HOST) for at, name in enumerate(held)])
+    with closing(CredentialIndex()) as index:
+        index.load("account", [Stored(str(at), name, HOST) for at, name in enumerate(held)])
         asked = [name for name, wanted in held.items() if wanted]
-        assert [one.composite if one else None for one in inventory.named("account", asked)] == asked
-        assert sorted(unnamed(inventory)) == sorted(held.keys() - set(asked))
+        assert [one.composite if one else None for one in index.named("account", asked)] == asked
+        assert sorted(unnamed(index)) == sorted(held.keys() - set(asked))
 
 
-def test_many_names_at_once(inventory: Inventory) -> None:
+def test_many_names_at_once(index: CredentialIndex) -> None:
     """More than one statement takes, loaded and asked for, each in its place."""
     everybody = [Stored(str(at), f"user{at}", HOST) for at in range(4500)]
-    inventory.load("account", everybody)
+    index.load("account", everybody)
     asked = [f"USER{at}" for at in range(0, 4500, 2)]
-    assert inventory.named("account", asked) == everybody[::2]
-    assert len(unnamed(inventory)) == 2250
+    assert index.named("account", asked) == everybody[::2]
+    assert len(unnamed(index)) == 2250
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files through /proc")
 def test_no_digest_is_in_its_file_in_clear() -> None:
-    """The file has no name and mode 0600, and holds names but no digest (guard: ``close_over``)."""
+    """The file has no name and mode 0600, and holds names but no digest (guard: ``_sealed``)."""
     before = nameless_files()
-    with closing(Inventory()) as inventory:
-        inventory.load("account", (user(at) for at in range(200_000)))  # more than it keeps in memory
+    with closing(CredentialIndex()) as index:
+        index.load("account", (user(at) for at in range(200_000)))  # more than it keeps in memory
         files = nameless_files() - before
         assert {stat.S_IMODE(os.fstat(number).st_mode) for number in files} == {0o600}
         content = b"".join(os.pread(number, os.fstat(number).st_size, 0) for number in files)
@@ -116,4 +116,5 @@ def test_no_digest_is_in_its_file_in_clear() -> None:
 
 def user(at: int) -> Stored:
     """Somebody whose digests are easily found."""
-    return Stored(f"id{at}", f"user{at}", HOST, f"{at:08x}0000a1a1a1a1a1a1a1a1a1a1", "0000a1a1a1" * 3 + "00")
+    name = f"user{at}@{'branch.' * 10}example.com"
+    return Stored(f"id{at}", name, HOST, f"{at:08x}0000a1a1a1a1a1a1a1a1a1a1", "0000a1a1a1" * 3 + "00")

@@ -30,7 +30,7 @@ _TELL_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Posts:
+class RuntimeConfig:
     """What a process needs to work on chunks: plain values, safe to take across a fork."""
 
     broker: str
@@ -40,7 +40,7 @@ class Posts:
     endpoint: Endpoint
 
     def __repr__(self) -> str:
-        return f"<Posts {self.endpoint.account}>"
+        return f"<RuntimeConfig {self.endpoint.account}>"
 
 
 def request_budget(options: Options) -> float:
@@ -48,11 +48,13 @@ def request_budget(options: Options) -> float:
     return max(1.0, min(_BUDGET, options.patience))
 
 
-class Station:
+class Runtime:
     """This process's connections, made on first use: neither a ledger nor a client survives a fork."""
 
-    def __init__(self, posts: Posts) -> None:
-        self.posts = posts
+    def __init__(self, config: RuntimeConfig, ledger: Ledger | None = None) -> None:
+        """``ledger``: one that this process has open already."""
+        self.config = config
+        self._given_ledger = ledger
         self.stopping = threading.Event()
         self.ledger_outage = Outage(log, "the ledger", "its chunks wait, and come back with a sweep")
         self._workers: dict[str, ChunkWorker] = {}
@@ -65,12 +67,12 @@ class Station:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, opened."""
-        return Ledger(self.posts.ledger)
+        return self._given_ledger or Ledger(self.config.ledger)
 
     @cached_property
     def seal(self) -> Seal:
         """The ring of sealing keys."""
-        return Seal(self.posts.keys)
+        return Seal(self.config.keys)
 
     def chunk_worker(self, job_id: str) -> ChunkWorker:
         """Return what works on the job's chunks here. Raises UsageError where it is not this worker's."""
@@ -108,7 +110,7 @@ class Station:
 
     def check(self, job: Job) -> None:
         """UsageError when host, account or key of this process are not the job's."""
-        endpoint = self.posts.endpoint
+        endpoint = self.config.endpoint
         for what, mine, its in (
             ("host", endpoint.host, job.host),
             ("account", endpoint.account, job.account),
@@ -129,10 +131,10 @@ class Station:
         """The client at the rate and with the patience of a job, made once."""
         kind = (options.rate, request_budget(options))
         if kind not in self._apis:
-            endpoint = self.posts.endpoint
-            if self.posts.broker:
+            endpoint = self.config.endpoint
+            if self.config.broker:
                 key = f"{endpoint.host}/{endpoint.account}"
-                limiter = throttle.shared(self.posts.broker, key, options.rate, sleep=self.sleep)
+                limiter = throttle.shared(self.config.broker, key, options.rate, sleep=self.sleep)
             else:
                 limiter = throttle.local(options.rate, sleep=self.sleep)
             self._apis[kind] = Api(endpoint, limiter, sleep=self.sleep, budget=kind[1])

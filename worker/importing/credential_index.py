@@ -1,0 +1,114 @@
+"""What the service holds, by name, on disk: a million credentials in memory would be half a gigabyte.
+
+The file has no name and mode 0600, and its digests are sealed with keys that this object alone has.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from worker.model import Stored
+from worker.scratch import scratch, text_key
+from worker.seal import BlockSeal, Seal
+
+_CACHE_KIB = 32_768
+_GROUP = 2000
+_pair = re.compile("[0-9a-f]{64}").fullmatch
+"""Hash1 and Hash1b as they usually are."""
+_PAIR_BYTES = 32
+
+_TABLE = (
+    "CREATE TABLE stored (name TEXT PRIMARY KEY, nr INTEGER, id TEXT, composite TEXT, realm TEXT, "
+    "application TEXT, digests BLOB) WITHOUT ROWID"
+)
+_INSERT = "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?, ?, ?, ?)"
+# Ordered by the names that are asked for: CROSS JOIN tells SQLite to go through those first.
+_NAMED = (
+    "SELECT asked.key, nr, stored.id, composite, realm, application, digests "
+    "FROM json_each(?) AS asked CROSS JOIN stored ON name = asked.value"
+)
+_ALL = "SELECT nr, id, composite, realm, application FROM stored ORDER BY realm, name"
+
+
+class CredentialIndex:
+    """Stored credentials by place and name, and which of them a roster has named. To be closed.
+
+    A place is where a name is unique: the account, or one realm of it.
+    """
+
+    def __init__(self) -> None:
+        self._blocks = BlockSeal()
+        self._seal = Seal([os.urandom(32)])
+        self._named = bytearray()
+        """A byte for each entry, by its number: whether a roster has named it."""
+        self._db = scratch(_CACHE_KIB)
+        self._db.execute(_TABLE)
+
+    def load(self, place: str, entries: Iterable[Stored]) -> None:
+        """Enter what a list of the place gave; an entry that comes twice counts once."""
+        source = iter(entries)
+        while group := list(itertools.islice(source, _GROUP)):
+            first = len(self._named)
+            self._named.extend(bytes(len(group)))
+            rows = [
+                (_name(place, one.composite), nr, one.id, one.composite, one.realm, one.application, digests)
+                for nr, (one, digests) in enumerate(zip(group, self._sealed(group), strict=True), first)
+            ]
+            self._db.execute("BEGIN")
+            self._db.executemany(_INSERT, rows)
+            self._db.execute("COMMIT")
+
+    def named(self, place: str, composites: Sequence[str]) -> list[Stored | None]:
+        """Return what is stored under each name, whatever its case; they count as named from then on."""
+        asked = json.dumps([_name(place, composite) for composite in composites])
+        rows = self._db.execute(_NAMED, (asked,)).fetchall()
+        found: list[Stored | None] = [None] * len(composites)
+        for row, (hash1, hash1b) in zip(rows, self._opened([row[6] for row in rows]), strict=True):
+            at, nr, id_, composite, realm, application, _ = row
+            self._named[nr] = 1
+            found[at] = Stored(id_, composite, realm, hash1, hash1b, application)
+        return found
+
+    def unnamed(self) -> Iterator[Stored]:
+        """Yield the credentials that the roster has not named, by realm and name, without digests."""
+        if 0 not in self._named:
+            return
+        for nr, id_, composite, realm, application in self._db.execute(_ALL):
+            if not self._named[nr]:
+                yield Stored(id_, composite, realm, application=application)
+
+    def close(self) -> None:
+        """End it; the file goes with it."""
+        self._db.close()
+
+    def _sealed(self, entries: Sequence[Stored]) -> Iterator[bytes]:
+        """Yield each entry's digests, sealed: those that are two whole ones, as nearly all are, in one go."""
+        pairs = [f"{one.hash1}{one.hash1b}" for one in entries]
+        whole = [pair if _pair(pair) else "" for pair in pairs]
+        blocks = self._blocks.close_over(bytes.fromhex("".join(whole)))
+        at = 0
+        for one, pair in zip(entries, whole, strict=True):
+            if pair:
+                yield blocks[at : at + _PAIR_BYTES]
+                at += _PAIR_BYTES
+            else:
+                yield self._seal.close_over([one.hash1, one.hash1b], "")
+
+    def _opened(self, sealed: Sequence[bytes]) -> Iterator[tuple[str | None, str | None]]:
+        pairs = self._blocks.open(b"".join([one for one in sealed if len(one) == _PAIR_BYTES])).hex()
+        at = 0
+        for one in sealed:
+            if len(one) == _PAIR_BYTES:
+                yield pairs[at : at + _PAIR_BYTES], pairs[at + _PAIR_BYTES : at + 2 * _PAIR_BYTES]
+                at += 2 * _PAIR_BYTES
+            else:
+                hash1, hash1b = self._seal.open(one, "")
+                yield hash1, hash1b
+
+
+def _name(place: str, composite: str) -> str:
+    return text_key(f"{place} {composite.casefold()}")

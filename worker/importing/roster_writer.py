@@ -1,0 +1,114 @@
+"""The ledger as a sink of the pipeline: pages for the results, chunks for the work."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from worker.failpoints import hit
+from worker.importing.stop_rules import retention
+from worker.importing.tally import Tally
+from worker.importing.validation import Page
+from worker.ledger import Ledger
+from worker.ledger.codec import seal_chunk, seal_page
+from worker.ledger.new_chunks import NewChunk
+from worker.model import NO_REALM, Family, Job, Row
+from worker.seal import Seal
+
+_BUFFERED = 50_000
+"""Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
+
+_RENEW_EVERY = 100
+"""Pages after which the job's hold on its account is renewed."""
+
+
+class LedgerWriter:
+    """Writes a decided roster into the ledger, a page and the chunks that it fills in one transaction."""
+
+    def __init__(self, ledger: Ledger, seal: Seal, job: Job, *, saved: bool = False) -> None:
+        """``saved``: every row stays sealed, with what is stored now, for when the plan is carried out."""
+        self.job = job
+        self._ledger = ledger
+        self._seal = seal
+        self._saved = saved
+        self._by_realm = job.options.api is Family.REALM
+        self._size = job.options.chunk_size
+        self._kept_for = retention(job.options)
+        self._pages = itertools.count()
+        self._chunks = itertools.count()
+        self._unfinished: dict[int, list[Row]] = {}
+        self._waiting = 0
+
+    def write(self, page: Page) -> None:
+        """Enter the next page: rows to be sent go into chunks, of all others the outcome is known."""
+        job, seq = self.job.id, next(self._pages)
+        if seq % _RENEW_EVERY == 0:
+            self._ledger.jobs.keep(job)
+        chunks = list(self._full_chunks([row for row in page if row.outcome is None]))
+        if settled := [row for row in page if row.outcome is not None]:
+            chunks.append(self._settled(settled))
+        sealed = seal_page(self._seal, job, seq, page)
+        self._ledger.rows.add_page(job, seq, page[0].line, page[-1].line, sealed, chunks)
+        hit("planned_page")
+
+    def finish(self, tally: Tally, requests: int = 0, retries: int = 0) -> None:
+        """Enter the chunks that are not full, and what reading came to; after that the job can be started."""
+        jobs, job = self._ledger.jobs, self.job.id
+        for rows in self._unfinished.values():
+            if rows:
+                chunk = self._chunk(rows)
+                self._ledger.chunks.add(job, chunk.seq, chunk.lines, chunk.sealed or b"")
+        self._unfinished.clear()
+        if tally.absent is not None:
+            jobs.set_absent(job, tally.absent)
+        jobs.has_read(job, tally.rows, tally.warnings, requests, retries)
+        if self._saved:
+            jobs.save(job, self._kept_for)
+
+    def _full_chunks(self, rows: list[Row]) -> Iterator[NewChunk]:
+        for key, here in self._shelves(rows).items():
+            shelf = self._unfinished.setdefault(key, [])
+            shelf.extend(here)
+            self._waiting += len(here)
+            while len(shelf) >= self._size:
+                yield self._cut(shelf)
+        while self._waiting >= _BUFFERED:
+            yield self._cut(max(self._unfinished.values(), key=len))
+
+    def _shelves(self, rows: list[Row]) -> dict[int, list[Row]]:
+        """Return the rows by realm in the realm family: a request goes to one realm, so its chunks do too."""
+        if not self._by_realm:
+            return {NO_REALM: rows}
+        shelves: dict[int, list[Row]] = {}
+        for row in rows:
+            shelves.setdefault(row.realm_key, []).append(row)
+        return shelves
+
+    def _cut(self, shelf: list[Row]) -> NewChunk:
+        rows = shelf[: self._size]
+        del shelf[: self._size]
+        self._waiting -= len(rows)
+        return self._chunk(rows)
+
+    def _chunk(self, rows: list[Row]) -> NewChunk:
+        seq = next(self._chunks)
+        sealed = seal_chunk(self._seal, self.job.id, seq, rows)
+        return NewChunk(seq, [row.line for row in rows], sealed)
+
+    def _settled(self, rows: list[Row]) -> NewChunk:
+        """Return the chunk of rows that need no request; of those in place no password is kept."""
+        seq = next(self._chunks)
+        outcomes = [row.outcome for row in rows if row.outcome]
+        left = rows if self._saved else [_without_stored(row) for row in rows if not _in_place(row)]
+        sealed = seal_chunk(self._seal, self.job.id, seq, left) if left else None
+        return NewChunk(seq, [], sealed, outcomes, self._kept_for)
+
+
+def _in_place(row: Row) -> bool:
+    return row.outcome is not None and row.outcome.status.in_place
+
+
+def _without_stored(row: Row) -> Row:
+    """Return the row as it is kept for a retry, which looks for itself what is stored then."""
+    return replace(row, stored=None) if row.stored else row

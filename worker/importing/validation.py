@@ -1,0 +1,97 @@
+"""Pages of rows with all their problems: those too that only the account and the whole roster tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from worker.importing.prehashed import check_realm_of_digests, refuse_digests_without_realm
+from worker.importing.realms import JobRealms
+from worker.model import NO_REALM, Family, Problem, Row
+from worker.roster import HIDDEN, Seen, never_sent
+
+Page = list[Row]
+"""Up to 1,000 rows (roster.PAGE), in the roster's order."""
+
+
+class RosterPages(Protocol):
+    """A roster that can be read more than once. ``whole``: whoever is not among its rows is not in it."""
+
+    @property
+    def records(self) -> int: ...
+    @property
+    def whole(self) -> bool: ...
+    def taken(self) -> Iterator[Page]:
+        """Yield the rows that are in place since an earlier job, so that nobody else may have their names."""
+
+    def pages(self) -> Iterator[Page]:
+        """Yield the rows, made anew for each reading: what reads them fills them in."""
+
+
+def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Family) -> Iterator[Page]:
+    """Yield a roster's pages: each row with all its problems, and the realm that it goes to.
+
+    Without ``realms`` (no account is set) realms are not looked up. Raises what reading raises, and
+    NotFound when a row names no realm and the account has no default one.
+    """
+    with Seen() as seen:
+        for page in roster.taken():
+            resolve_realms(page, realms)
+            seen.first_lines(_names(page, family), [row.line for row in page])
+        for page in roster.pages():
+            resolve_realms(page, realms)
+            _mark_duplicates(page, seen, family)
+            # Here, since no row becomes invalid later: reading hides only in what it finds wrong itself.
+            yield [never_sent(row) if row.problems else row for row in page]
+
+
+def resolve_realms(page: Page, realms: JobRealms | None) -> None:
+    """Set key and host of the realm that each row goes to, or tell it why it has none."""
+    found: dict[str, tuple[int, str] | Problem] = {}
+    for row in page:
+        digests = row.hash1 or row.hash1b
+        if digests:
+            refuse_digests_without_realm(row)
+        ref = row.realm
+        if realms is None or (row.problems and ref in ("", HIDDEN)):
+            continue
+        if ref not in found:
+            found[ref] = realms.resolve(ref)
+        realm = found[ref]
+        if isinstance(realm, Problem):
+            if realm not in row.problems:
+                row.problems += (realm,)
+            continue
+        row.realm_key, row.host = realm
+        if digests:
+            check_realm_of_digests(row)
+
+
+def _mark_duplicates(page: Page, seen: Seen, family: Family) -> None:
+    """Tell every row whose name another row has that can be sent: the first of these goes."""
+    sound = [row for row in page if not row.problems]
+    wrong = [row for row in page if row.problems and row.user] if len(sound) < len(page) else []
+    lines = [row.line for row in sound]
+    firsts = seen.first_lines(_names(sound, family), lines)
+    if firsts is not lines:
+        for row, first in zip(sound, firsts, strict=True):
+            if first != row.line:
+                _tell_duplicate(row, first)
+    if wrong:
+        for row, found in zip(wrong, seen.look(_names(wrong, family)), strict=True):
+            if found is not None and found < row.line:
+                _tell_duplicate(row, found)
+
+
+def _names(rows: Sequence[Row], family: Family) -> list[str]:
+    """Return what must be unique on the account, or on the row's realm."""
+    names = [(f"{row.user}@{row.domain}" if row.domain else row.user).casefold() for row in rows]
+    if family is Family.ACCOUNT:
+        return names
+    realms = (row.realm if row.realm_key == NO_REALM else row.realm_key for row in rows)
+    return [f"{realm} {name}" for realm, name in zip(realms, names, strict=True)]
+
+
+def _tell_duplicate(row: Row, first: int) -> None:
+    text = f"line {first} already has user {never_sent(row).composite}"
+    row.problems += (Problem("duplicate_in_file", text),)

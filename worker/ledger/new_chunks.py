@@ -1,0 +1,82 @@
+"""Chunks and outcomes on their way into the ledger, within a transaction that somebody else has begun."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from worker.ledger.store import Store
+from worker.model import Outcome
+from worker.states import ChunkState
+
+_ADD = text("""
+    INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
+        lease_until, attempts, barren, deaths, suspect, away, next_attempt_at, doubt, requests, retries,
+        sealed, kept_until, lines)
+    VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
+        :sealed, :kept_until, :lines)""")
+_OUTCOMES = {
+    # As tuples straight to the driver: parameter by parameter it would cost several times as much.
+    "sqlite": """
+        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+    "postgresql": """
+        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
+        SELECT %s, %s, * FROM unnest(
+            %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """Rows that go into the ledger together: to be worked on, or, with their outcomes, settled already."""
+
+    seq: int
+    lines: Sequence[int]
+    """Of the rows to be worked on, rising."""
+    sealed: bytes | None
+    """The rows; of settled ones those that are kept."""
+    outcomes: Sequence[Outcome] = ()
+    kept_for: float = 0.0
+    """Seconds that settled rows stay sealed."""
+
+
+def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> None:
+    """Enter a new chunk; one whose rows have their outcomes has ended."""
+    if not chunk.outcomes:
+        connection.execute(_ADD, _waiting(job, chunk.seq, chunk.lines, chunk.sealed or b""))
+        return
+    outcomes = chunk.outcomes
+    until = store.now(connection) + chunk.kept_for if chunk.sealed else None
+    connection.execute(_ADD, {
+        "job": job, "seq": chunk.seq, "state": ChunkState.ENDED, "first_line": outcomes[0].line,
+        "rows": len(outcomes), "settled": len(outcomes), "troubled": troubled(outcomes),
+        "sealed": chunk.sealed, "kept_until": until, "lines": "",
+    })  # fmt: skip
+    record(connection, job, chunk.seq, outcomes)
+
+
+def record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcome]) -> None:
+    """Enter outcomes of a chunk's rows."""
+    rows = [(o.line, o.status.value, o.credential_id, o.code, o.error, o.attempts) for o in outcomes]
+    statement = _OUTCOMES[connection.dialect.name]
+    if connection.dialect.name == "postgresql":
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        connection.exec_driver_sql(statement, (job, seq, *columns))
+    else:
+        connection.exec_driver_sql(statement, [(job, seq, *row) for row in rows])
+
+
+def troubled(outcomes: Sequence[Outcome]) -> int:
+    """Return how many of them ``--max-failed`` counts."""
+    return sum(outcome.status.counts_as_failed for outcome in outcomes)
+
+
+def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:
+    return {
+        "job": job, "seq": seq, "state": ChunkState.WAITING, "first_line": lines[0], "rows": len(lines),
+        "settled": 0, "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
+    }  # fmt: skip

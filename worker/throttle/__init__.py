@@ -1,0 +1,150 @@
+"""When requests start: one pace and one cool-down, in this process alone or for all workers on one Redis.
+
+::
+
+    Turns ── Process                       a pace (pace.py) in this process
+          └─ Fallback ── Redis, Process    the same in Redis (script.py); in the process while Redis is away
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from worker.model import WaitKind
+from worker.throttle.paces import Fallback, Hold, PaceKeeper, Process, Redis, Ticket
+from worker.waits import HERE, Waits
+
+__all__ = ["SLOWEST_RATE", "Cooling", "Throttle", "Ticket", "local", "shared"]
+
+log = logging.getLogger(__name__)
+
+SLOWEST_RATE = 1 / 3600
+"""Requests a second: the slowest rate that may be given."""
+
+_SHORTEST_WAIT = 0.001
+
+_WORTH_A_WORD = 1.0
+"""Seconds from which on the wait for the next request is told."""
+
+
+class Cooling(Exception):
+    """The cool-down lasts ``seconds``, longer than the caller would wait."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Throttle(Protocol):
+    """Says when the next request may start."""
+
+    def wait(self, longest: float = math.inf) -> Ticket:
+        """Return when one request may start: after the cool-down, at the pace.
+
+        Raises Cooling, at once, if the cool-down lasts longer than ``longest`` seconds.
+        """
+
+    def refused(self, ticket: Ticket) -> None:
+        """Learn that this request was answered 429."""
+
+    def cool(self, seconds: float) -> None:
+        """Let no request start for so many seconds. Never shortens a longer cool-down."""
+
+
+def local(
+    rate: float | None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    waits: Waits = HERE,
+) -> Throttle:
+    """Return a throttle for the threads of this process.
+
+    ``rate``: requests a second that are never exceeded; None: no bound but what 429s teach. A ``sleep`` that
+    raises gives up the wait; what it raises comes out of ``wait``.
+    """
+    bound = math.inf if rate is None else rate
+    return _Turns(Process(bound, clock), bound, sleep, waits)
+
+
+def shared(
+    redis_url: str,
+    key: str,
+    rate: float | None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] | None = None,
+) -> Throttle:
+    """Return a throttle for all workers on this Redis that use the same ``key`` (host and account).
+
+    ``clock``: in place of Redis's own. While Redis can't be reached each process keeps the pace and the
+    cool-downs that it knows of by itself.
+    """
+    bound = math.inf if rate is None else rate
+    common = Redis(redis_url, key, bound, clock)
+    return _Turns(Fallback(common, Process(bound, clock or time.monotonic)), bound, sleep, HERE)
+
+
+class _Turns:
+    """Makes a throttle of a pace: one thread asks, the others queue behind it."""
+
+    def __init__(self, pace: PaceKeeper, bound: float, sleep: Callable[[float], None], waits: Waits) -> None:
+        self._pace = pace
+        self._bound = bound
+        self._sleep = sleep
+        self._waits = waits
+        self._turn = threading.Lock()
+
+    def wait(self, longest: float = math.inf) -> Ticket:
+        with self._in_turn():
+            while isinstance(answer := self._pace.ask(), Hold):
+                self._hold(answer, longest)
+            return answer
+
+    def refused(self, ticket: Ticket) -> None:
+        if rate := self._pace.refused(ticket):
+            log.info(_slowed_to(rate))
+
+    def cool(self, seconds: float) -> None:
+        self._pace.cool(seconds)
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(blocking=False):
+            if slowed := self._slowed():
+                with self._waits.entered(WaitKind.SLOWED, slowed):
+                    self._turn.acquire()
+            else:
+                self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _hold(self, hold: Hold, longest: float) -> None:
+        if hold.cooling and hold.seconds > longest:
+            raise Cooling(hold.seconds)
+        seconds = max(hold.seconds, _SHORTEST_WAIT)
+        with self._waits.entered(*self._reason(hold), seconds):
+            self._sleep(seconds)
+
+    def _reason(self, hold: Hold) -> tuple[WaitKind | None, str]:
+        if hold.cooling:
+            return WaitKind.SLOWED, "HTTP 429 or 503"
+        if hold.seconds <= _WORTH_A_WORD:
+            return None, ""
+        if slowed := self._slowed():
+            return WaitKind.SLOWED, slowed
+        return WaitKind.PACED, f"--rate {self._bound:g}"
+
+    def _slowed(self) -> str:
+        learned = self._pace.learned
+        return _slowed_to(learned) if 0 < learned < self._bound else ""
+
+
+def _slowed_to(rate: float) -> str:
+    return f"HTTP 429: slowed to {rate:.3g} requests a second"
