@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 NOUNS = {"model", "states", "errors", "files", "hosts", "reasons"}
@@ -84,6 +82,8 @@ TOP = {
     *("CHANGELOG.md", "Dockerfile", "LICENSE", "Makefile", "README.md", "cli.py", "constraints.txt"),
     *("docker-compose.yml", "docs", "pyproject.toml", "samples", "tests", "worker"),
 }
+STANDARD = sys.stdlib_module_names
+PATCHING = {"mock", "pytest_mock", "fakeredis", "setattr", "task_always_eager", "mocker"}
 LONGEST = 450
 REGISTRY = re.compile(r"https?://\S*/(simple|packages)/|index[-_]url|(pypi|pythonhosted|npmjs)\.org")
 SOURCES = sorted([ROOT / "cli.py", *(ROOT / "worker").rglob("*.py")])
@@ -146,55 +146,74 @@ def tracked() -> list[Path]:
     return [path for file in listed.stdout.split("\0") if file and (path := ROOT / file).is_file()]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_rooms_import_only_what_they_may(path: Path) -> None:
+def test_rooms_import_only_what_they_may() -> None:
     """The table of rooms holds, and no room is left out of it."""
+    assert {name(path): more for path in SOURCES if (more := rooms_of(path) - allowed(path))} == {}
+
+
+def allowed(path: Path) -> set[str]:
+    """The rooms that a file may import from; ``worker`` itself imports none."""
     if room(path) in FREE:
-        assert rooms_of(path) <= ROOMS.keys() | FREE
-    elif room(path) != "__init__":
-        assert rooms_of(path) <= ROOMS[room(path)]
-    else:
-        assert not imported(path)
+        return ROOMS.keys() | FREE
+    return set() if room(path) == "__init__" else ROOMS[room(path)]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_each_library_has_its_room(path: Path) -> None:
+def test_each_library_has_its_room() -> None:
     """celery in tasks, lxml in wire, httpx in api: whoever else needs one asks that room."""
-    for library in {dotted.split(".")[0] for dotted in imported(path)} - {"worker", "_typeshed"}:
-        if library in LIBRARIES:
-            assert room(path) in LIBRARIES[library], library
-        else:
-            assert library in sys.stdlib_module_names, library
+    found = {
+        f"{name(path)}: {library}"
+        for path in SOURCES
+        for library in {dotted.split(".")[0] for dotted in imported(path)} - {"worker", "_typeshed"}
+        if room(path) not in LIBRARIES.get(library, {room(path)} if library in STANDARD else set())
+    }
+    assert found == set()
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_files_stay_readable(path: Path) -> None:
+def test_the_package_itself_imports_nothing() -> None:
+    """Its version is read before anything is installed."""
+    assert imported(ROOT / "worker/__init__.py") == set()
+
+
+def test_files_stay_readable() -> None:
     """A file that outgrows its job becomes a folder with a room for each."""
-    assert len(path.read_text("utf-8").splitlines()) <= LONGEST
+    lengths = {name(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
+    assert {file: length for file, length in lengths.items() if length > LONGEST} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_names_say_what_things_are(path: Path) -> None:
+def test_names_say_what_things_are() -> None:
     """Nothing is called after having been useful to somebody."""
-    names = [*path.relative_to(ROOT).with_suffix("").parts, *definitions(path)]
-    assert [word for word in names if re.search("helper|utils?(_|$)|manager", word, re.IGNORECASE)] == []
+    names = {
+        word
+        for path in SOURCES
+        for word in (*path.relative_to(ROOT).with_suffix("").parts, *definitions(path))
+    }
+    assert {word for word in names if re.search("helper|utils?(_|$)|manager", word, re.IGNORECASE)} == set()
 
 
-@pytest.mark.parametrize("path", TESTS, ids=name)
-def test_tests_patch_nothing(path: Path) -> None:
+def test_tests_patch_nothing() -> None:
     """No mocks, no replaced attributes, no eager Celery, no imitated Redis."""
-    libraries = {part for dotted in imported(path) for part in dotted.split(".")}
-    assert libraries & {"mock", "pytest_mock", "fakeredis"} == set()
-    attributes = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
-    words = {node.arg for node in ast.walk(tree(path)) if isinstance(node, ast.arg | ast.keyword)}
-    assert (attributes | words) & {"setattr", "task_always_eager", "mocker"} == set()
+    assert {name(path): found for path in TESTS if (found := set(words_that_patch(path)))} == {}
 
 
-@pytest.mark.parametrize("path", TESTS, ids=name)
-def test_tests_say_what_they_prove(path: Path) -> None:
+def words_that_patch(path: Path) -> Iterator[str]:
+    """Return those words of PATCHING that are part of an import, or name an attribute or an argument."""
+    yield from (part for dotted in imported(path) for part in dotted.split(".") if part in PATCHING)
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Attribute(attr=word) | ast.arg(arg=word) | ast.keyword(arg=str(word)) if (
+                word in PATCHING
+            ):
+                yield word
+
+
+def test_tests_say_what_they_prove() -> None:
     """Every test has a docstring."""
-    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
-    silent = [one.name for one in functions if one.name.startswith("test_") and not ast.get_docstring(one)]
+    silent = [
+        f"{name(path)}: {node.name}"
+        for path in TESTS
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
     assert silent == []
 
 
