@@ -31,7 +31,7 @@ __all__ = ["ROLE", "Api", "CallState", "Calls", "Claims", "Order"]
 
 
 class Api:
-    """The service, for one account. One per process, made after a fork, shared by threads.
+    """A client of the service for one account. Create one per process, after a fork; threads may share it.
 
     Every method may raise TryLater (nothing is wrong with the rows: wait) and StopJob (nothing on this
     account can succeed). ``budget``: seconds spent on one request with all its attempts; ``deadline``:
@@ -56,12 +56,12 @@ class Api:
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, those for tokens and every repetition included."""
+        """Return the number of requests sent so far, including token requests and retries."""
         return self._attempts.requests
 
     @property
     def retries(self) -> int:
-        """How often a request was repeated after a fault."""
+        """Return the number of requests that were retried after a fault."""
         return self._attempts.retries
 
     def close(self) -> None:
@@ -69,15 +69,17 @@ class Api:
         self._transport.close()
 
     def realms(self) -> list[Realm]:
-        """All realms of the account."""
+        """Return all realms of the account."""
         return self._realms.list()
 
     def realm(self, ref: str) -> Realm:
-        """The realm with this id, host name or short name. Raises NotFound; Conflict when several match."""
+        """Return the realm with this id, host name or short name. Raises NotFound;
+        Conflict if several match.
+        """
         return self._realms.find(ref)
 
     def default_realm(self) -> Realm:
-        """The account's default realm. Raises NotFound where there is none."""
+        """Return the account's default realm. Raises NotFound if there is none."""
         return self._realms.default()
 
     def create_realm(
@@ -122,7 +124,7 @@ class Api:
     def find(
         self, family: Family, realm: Realm | None, composite: str, *, expected: bool = False
     ) -> Stored | None:
-        """What the service holds under this name, without regard to case; None: nothing.
+        """Return the credential stored under this name (case-insensitive), or None.
 
         The account family looks on the whole account, whatever realm is given; the realm family needs one.
         ``expected``: it must exist, so a miss is asked again for a few seconds, since lists lag.
@@ -136,7 +138,7 @@ class Api:
         filters: Mapping[str, str] | None = None,
         size: int = PAGE_SIZE,
     ) -> Iterator[Stored]:
-        """Everything that is stored, streamed page by page; nothing where nothing is (23008).
+        """Yield all stored credentials, page by page. Yields nothing if there are none (23008).
 
         The account family lists the whole account, or one realm of it; the realm family needs the realm.
         ``filters``: the API's own, such as ``userNamefragment``. What a list leaves out is None: see
@@ -147,7 +149,8 @@ class Api:
     def read(
         self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
     ) -> Stored | None:
-        """The credential, read singly: by its composite, in the realm family by its id. None: it is gone.
+        """Return one credential, read by its composite (realm family: by its id), or None if it no longer
+        exists.
 
         ``written``: whether what was read shows a write that was just done; while it doesn't, it is read
         again for a few seconds, since reads may lag.
@@ -155,7 +158,7 @@ class Api:
         return self._credentials.read(family, realm, stored, written)
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
-        """An entry of a list, read singly where the list left out a digest; else the entry itself."""
+        """Return a listed entry as it is, or read it singly if the list left out a digest."""
         return self._credentials.whole(family, realm, stored)
 
     def update(
@@ -187,6 +190,8 @@ class Api:
         return self._client.claims()
 
     def calls(self, voice_host: str) -> Calls:
-        """The account's calls, on the Voice API's host (scheme and host), with the same token."""
+        """Return a client of the account's calls on the Voice API's host (scheme and host), with the same
+        token.
+        """
         endpoint = replace(self._endpoint, host=voice_host, api_path=VOICE_PATH)
         return Calls(self._client.beside(endpoint, JSON))

@@ -1,4 +1,4 @@
-"""Attempts: which requests are repeated in place, and for how long (tenacity holds the loop).
+"""Attempts: which requests are retried in place, and for how long (tenacity holds the loop).
 
 A request that writes and may have reached the service is never repeated here: AnswerLost tells the caller to
 ask first. Everything else is repeated within the budget. The throttle, which holds up all workers, hears of
@@ -47,10 +47,10 @@ _JITTER = wait_random(0, 0.5)
 
 
 class RetryableError(Exception):
-    """An attempt that failed and is worth another one.
+    """An attempt that failed and is worth retrying.
 
-    ``reason``: why, in words for people, with the status where there was one. ``retry_after``: seconds, where
-    the service asked for them.
+    ``reason``: why, in plain words, with the status if there was one. ``retry_after``: seconds, if the
+    service asked for a wait.
     """
 
     def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
@@ -61,7 +61,9 @@ class RetryableError(Exception):
 
 
 class Attempts:
-    """Sends requests and repeats them, and enters in ``waits`` what is waited for. Shared by threads."""
+    """Sends requests, retries them, and records in ``waits`` what it waits for. Safe to share between
+    threads.
+    """
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class Attempts:
         body: bytes = b"",
         permit: Permit | None = None,
     ) -> Reply:
-        """One attempt, in its turn. A ``permit`` means that the request writes.
+        """Make one attempt, once the throttle lets it start. A ``permit`` means that the request writes.
 
         Raises RetryableError or AnswerLost; any answer that can't be mended by waiting is returned. Raises
         Throttled where the service has asked for more time than one request may be waited for.

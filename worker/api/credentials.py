@@ -30,7 +30,7 @@ _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each look for a credential that must exist: a list may lag behind a write."""
 
 Written = Callable[[Stored | None], bool]
-"""Whether what was read shows a write that was just done."""
+"""A function that returns True if what was read shows a write that was just done."""
 
 
 class Credentials:
@@ -77,7 +77,7 @@ class Credentials:
     def list(
         self, family: Family, realm: Realm | None, filters: Mapping[str, str], size: int
     ) -> Iterator[Stored]:
-        """Everything that is stored, page after page."""
+        """Yield all stored credentials, page after page."""
         if family is Family.REALM or realm is None:
             return self._all(_list_path(family, realm), filters, size)
         host = realm.host.casefold()
@@ -86,7 +86,9 @@ class Credentials:
         return (entry for entry in found if self._is_on(host, entry))
 
     def _is_on(self, host: str, entry: Stored) -> bool:
-        """Whether an entry is on a realm; one that names none is read singly: a filter is only a fragment."""
+        """Return whether an entry is on the realm. Reads it singly if it names none, since a filter matches
+        only a fragment.
+        """
         if not entry.realm:
             entry = self.read(Family.ACCOUNT, None, entry) or entry
         return entry.realm.casefold() in ("", host)
@@ -94,7 +96,9 @@ class Credentials:
     def read(
         self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
     ) -> Stored | None:
-        """One, singly; the same one, as far as both tell who it is. Again while a write does not show."""
+        """Return one credential, or None. Compares id and name as far as both are known; rereads until a
+        write shows.
+        """
         found = self._single(family, realm, stored)
         for seconds in _LOOKS[1:]:
             if written is None or written(found):
@@ -104,7 +108,7 @@ class Credentials:
         return found
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
-        """The entry with its digests: where the list left one out, the credential is read singly."""
+        """Return the entry with its digests, read singly if the list left one out."""
         if (stored.hash1 and stored.hash1b) or not _address(family, stored):
             return stored
         return self.read(family, realm, stored) or stored
@@ -133,7 +137,7 @@ class Credentials:
         return self.whole(family, realm, entry) if entry else None
 
     def _single(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
-        """One, singly. A 404 without a word may be anybody's, so then the list must not show it, either."""
+        """Read one credential. A 404 without a body may come from anywhere, so the list must confirm it."""
         wanted = (stored.id, realm.host if realm else "") if family is Family.REALM else ("", "")
         read = partial(_read_this, *wanted, stored.composite)
         found, is_sure = self._client.ask("GET", _one_path(family, realm, stored), read)
@@ -148,7 +152,9 @@ class Credentials:
         return None
 
     def _listed(self, family: Family, realm: Realm | None, composite: str) -> Stored | None:
-        """The list, filtered by the user's part; too short a name takes reading all of it."""
+        """Return the credential from the list, filtered by its user part; reads the whole list if that is too
+        short.
+        """
         wanted, host = composite.casefold(), realm.host if realm and family is Family.REALM else ""
         filters = _fragment("userNamefragment", composite.partition("@")[0])
         for entry in self._all(_list_path(family, realm), filters, wire.PAGE_SIZE):
@@ -157,7 +163,8 @@ class Credentials:
         return None
 
     def _all(self, path: Sequence[str], filters: Mapping[str, str], size: int) -> Iterator[Stored]:
-        """Every entry of a list, page after page; of what was read only the last page's ids are kept.
+        """Yield every entry of a list, page after page. Only the ids of the last page are kept for
+        comparison.
 
         Raises StopJob for a list that goes on beyond what the account's realms say that they hold.
 
@@ -189,7 +196,8 @@ class Credentials:
             at = _following(at, page.next, read, news)
 
     def _most_entries(self, given: int) -> int:
-        """How many entries a list may have that has given so many. Raises StopJob where it has no end.
+        """Return how many entries a list may have, given how many it has yielded. Raises StopJob if it seems
+        endless.
 
         Twice what all realms say, since users may be made meanwhile and pages overlap. No filter is
         considered: a list of a part is never longer than that of the whole.
@@ -210,7 +218,7 @@ class Credentials:
 def _following(
     at: tuple[str, int], following: tuple[str, int] | None, read: set[str], news: bool
 ) -> tuple[str, int] | None:
-    """The page to ask for next; None at the end, and where a circle closes."""
+    """Return the next page to request; None at the end of the list, or if the links form a cycle."""
     if following is None or following[0] not in read:
         return following
     return (at[0], at[1] - 1 if at[1] > 2 else at[1] + 1) if news else None
@@ -221,14 +229,15 @@ def _same(one: str, other: str) -> bool:
 
 
 def _may_be(told: str, wanted: str) -> bool:
-    """Whether two names are one and the same, as far as both are known."""
+    """Return whether two names can be the same, as far as both are known."""
     return not told or not wanted or _same(told, wanted)
 
 
 def _believed(answer: Answer, batch: Sequence[Row | Credential], realm_id: str) -> Answer:
-    """The answer without what contradicts itself or the list that was sent: of such an entry only the name.
+    """Return the answer with contradictory entries reduced to their names.
 
-    ``realm_id``: of the realm that the path names; empty: of none.
+    An entry is contradictory if it disagrees with itself or with the list that was sent. ``realm_id``: the id
+    of the realm in the path; empty if the path has none.
     """
     if not answer.refused and _repeats(answer.accepted, batch, realm_id):
         return answer
@@ -273,7 +282,9 @@ def _repeats(accepted: Sequence[Echo], batch: Sequence[Row | Credential], realm_
 
 
 def _echoes(echo: Echo, sent: Row | Credential) -> bool:
-    """Whether an echo shows what was sent. What it leaves out is not known; what it holds empty differs."""
+    """Return whether an echo matches what was sent. A missing field is unknown and matches; an empty one
+    differs.
+    """
     return (
         (echo.realm is None or _same(echo.realm, sent.host))
         and (echo.hash1 is None or _same(echo.hash1, sent.hash1))
@@ -287,7 +298,7 @@ def _identity(entry: Stored) -> str:
 
 
 def _fragment(name: str, text: str) -> dict[str, str]:
-    """The filter, or none where the text is too short for one."""
+    """Return the filter, or an empty dict if the text is too short for one."""
     return {name: text[:LONGEST_FRAGMENT]} if len(text) >= SHORTEST_FRAGMENT else {}
 
 
@@ -303,7 +314,7 @@ def _realm_fragment(host: str) -> str:
 
 
 def _refuse_to_move(family: Family, stored: Stored, wanted: Credential) -> None:
-    """Only the account family's PUT names a realm, so there it must be known that it is the same one."""
+    """Raise Conflict if an update would move a credential: only the account family's PUT names a realm."""
     if stored.realm.casefold() == wanted.host.casefold() or (family is Family.REALM and not stored.realm):
         return
     raise Conflict(
@@ -321,7 +332,7 @@ def _list_path(family: Family, realm: Realm | None) -> tuple[str, ...]:
 
 
 def _address(family: Family, stored: Stored) -> str:
-    """What the family calls a single credential by."""
+    """Return the identifier by which the family addresses a single credential."""
     return stored.id if family is Family.REALM else stored.composite
 
 
@@ -333,7 +344,9 @@ def _one_path(family: Family, realm: Realm | None, stored: Stored) -> tuple[str,
 
 
 def _read_created(reply: Reply) -> Answer:
-    """Entries stored and refused. Raises ListRefused where the answer is about none of them."""
+    """Return the entries that were stored and refused. Raises ListRefused if the answer is about none of
+    them.
+    """
     if not failed(reply):
         return wire.read_answer(reply.body)
     error = fault(reply, Asked.CREATE)
@@ -346,7 +359,7 @@ def _read_created(reply: Reply) -> Answer:
 
 
 def _entries(body: bytes) -> Answer:
-    """What a refusal says of single entries; one that isn't the service's XML says nothing of them."""
+    """Return what a refusal says about single entries; nothing if it is not the service's XML."""
     try:
         return wire.read_answer(body)
     except wire.Malformed:
@@ -377,11 +390,12 @@ def _read_page_for_its_date(reply: Reply) -> float | None:
 
 
 def _read_this(id_: str, host: str, composite: str, reply: Reply) -> tuple[Stored | None, bool]:
-    """The credential with this id (realm family, on the realm of this host name) or else with this name.
+    """Return the credential that was asked for, and whether the service said that it does not exist.
 
-    None where it isn't there; and whether that was said, or is a 404 without a word.
-    Malformed where it is another, so that nobody is ever taken for somebody else. What is not told on
-    either side is not compared, but a credential without an id must have the name.
+    In the realm family the id decides (on the realm of this host name), else the name. The credential is None
+    if it is not there; the flag is False for a 404 without a body. Raises Malformed if the answer is about
+    another credential. What is unknown on either side is not compared, but a credential without an id must
+    have the name.
     """
     if not failed(reply):
         found = wire.read_credential(reply.body)

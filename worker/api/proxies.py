@@ -1,4 +1,4 @@
-"""Proxies as the environment names them: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.
+"""Proxies from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.
 
 httpx reads them too, and fails on what other programs take: a network or an address with a bracket in
 NO_PROXY, or a scheme that it doesn't know. So they are read here, and it gets what it can use.
@@ -29,14 +29,16 @@ _NAME = re.compile(r"[a-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy. ``variable``: who names it. Its URL may hold a password."""
+    """One proxy, from the environment variable ``variable``. Its URL may hold a password."""
 
     url: str = field(repr=False)
     variable: str
 
 
 class Client(httpx.Client):
-    """Asks loopback hosts directly, whatever its ``mounts`` say: httpx has no pattern for 127.0.0.0/8."""
+    """An httpx client that connects to loopback hosts directly: httpx has no mount
+    pattern for 127.0.0.0/8.
+    """
 
     def _transport_for_url(self, url: httpx.URL) -> httpx.BaseTransport:
         return self._transport if is_loopback(url.host) else super()._transport_for_url(url)
@@ -76,7 +78,7 @@ def _entries(given: Mapping[str, str]) -> list[str]:
 
 
 def _variable(scheme: str, environ: Mapping[str, str]) -> str:
-    """The variable that counts: the one in lower case where both are set, as in curl and urllib."""
+    """Return the variable that counts: the lower-case one if both are set, as in curl and urllib."""
     wanted = f"{scheme}_proxy"
     if environ.get(wanted):
         return wanted
@@ -103,7 +105,7 @@ def _proxy(url: str, variable: str) -> Proxy:
 
 
 def _pattern(entry: str) -> str:
-    """httpx's pattern of an entry of NO_PROXY; empty where it has none: a network, a URL that isn't one.
+    """Return httpx's pattern for an entry of NO_PROXY; empty if it has none (a network, an invalid URL).
 
     ``example.com`` is the host and all below it, ``.example.com`` and ``*.example.com`` only what is below.
     """
@@ -115,7 +117,7 @@ def _pattern(entry: str) -> str:
 
 
 def _has_host(url: httpx.URL) -> bool:
-    """Whether it leads somewhere: httpx takes ``a b`` and ``[x`` for hosts, too."""
+    """Return whether the URL has a usable host: httpx also accepts ``a b`` and ``[x``."""
     host = url.raw_host.decode().lstrip("*")
     return bool(_NAME.fullmatch(host)) or ":" in host
 

@@ -56,11 +56,11 @@ class Realms:
         self._sleep = sleep
 
     def list(self) -> list[Realm]:
-        """All of them."""
+        """Return all realms of the account."""
         return self._client.ask("GET", ("realms",), _read_list)
 
     def find(self, ref: str) -> Realm:
-        """The realm with this id, host name or short name. Raises NotFound, Conflict where several match.
+        """Return the realm with this id, host name or short name. Raises NotFound, Conflict if several match.
 
         A short name may not resolve by itself (404), or to a realm of another name, and the service may
         refuse to be asked for what is no realm's name: then all realms are listed and compared. Raises
@@ -71,7 +71,7 @@ class Realms:
         return realm if realm and _answers_to(realm, ref) else RealmIndex(self.list()).one(ref)
 
     def default(self) -> Realm:
-        """The account's default realm. Raises NotFound."""
+        """Return the account's default realm. Raises NotFound."""
         return RealmIndex(self.list()).default()
 
     def create(self, name: str, description: str, default: bool, wait: float) -> Realm:
@@ -123,19 +123,21 @@ class Realms:
         return realm
 
     def _exactly(self, realm: Realm) -> tuple[Realm, str]:
-        """The realm, read singly, and its description letter by letter. Raises NotFound."""
+        """Return the realm, read singly, and its unabridged description. Raises NotFound."""
         found = self._client.ask("GET", _path(realm), partial(_read_exactly, realm))
         if found is None:
             raise NotFound(f"the realm {realm.host} is gone", "`siproster realm list` shows what there is")
         return found
 
     def _again(self, realm: Realm) -> Realm | None:
-        """The realm as it is now; None: it is gone."""
+        """Return the realm as it is now, or None if it no longer exists."""
         found = self._client.ask("GET", _path(realm), partial(_read_exactly, realm))
         return found and found[0]
 
     def _made_after_all(self, name: str) -> Realm:
-        """Called where the answer to a creation was lost, whose AnswerLost stays the cause."""
+        """Return the realm that a creation made although its answer was lost; the
+        AnswerLost stays the cause.
+        """
         for seconds in _LOOKS:
             if seconds:
                 self._sleep(seconds)
@@ -164,7 +166,7 @@ class Realms:
 
 
 class RealmIndex:
-    """The realms of one account by all that they can be called.
+    """An index of one account's realms by id, host name and short name.
 
     A host name's first label is the short name, with the account's ending ``-<hex>`` or, in the style
     of the guide, without. A name with a hyphen of its own stays whole.
@@ -221,13 +223,13 @@ def check_name(name: str) -> None:
 
 
 def account_ending(hosts: Sequence[str]) -> str:
-    """``-<hex>``, the ending that the account's own realms share; the most frequent one, else empty."""
+    """Return ``-<hex>``, the most frequent ending that the account's own realms share, or an empty text."""
     endings = Counter(match[1] for host in hosts if (match := _LABEL_ENDING.match(host.casefold())))
     return f"-{endings.most_common(1)[0][0]}" if endings else ""
 
 
 def short_name(host: str, ending: str) -> str:
-    """What the realm was made as: the host name's first label without the account's own ending."""
+    """Return the name that the realm was created with: the first label without the account's own ending."""
     label = host.partition(".")[0]
     return label[: -len(ending)] if ending and label.casefold().endswith(ending) else label
 
@@ -251,7 +253,9 @@ def _short_names(host: str, ending: str) -> set[str]:
 
 
 def _answers_to(realm: Realm, ref: str) -> bool:
-    """Whether ``ref`` is one of its names; which ending of a label is the account's is not known here."""
+    """Return whether ``ref`` is one of the realm's names. Which ending of a label is the account's is not
+    known here.
+    """
     label = realm.host.casefold().partition(".")[0]
     own = _LABEL_ENDING.match(realm.host.casefold())
     short = label.removesuffix(f"-{own[1]}") if own else label
@@ -263,7 +267,7 @@ def _path(realm: Realm) -> tuple[str, str]:
 
 
 def _undeletable(realm: Realm, error: Refused) -> SiprosterError:
-    """Why the service doesn't delete it, and what to do first."""
+    """Return the error for a realm that the service does not delete: why, and what to do first."""
     if error.code == REALM_IS_DEFAULT:
         return Conflict(
             f"{realm.host} is the account's default realm ({error})",
@@ -298,7 +302,9 @@ def _read_one(reply: Reply) -> Realm | None:
 
 
 def _read_found(reply: Reply) -> Realm | None:
-    """The realm; None where the service shows none by that name, whatever it says: the list decides."""
+    """Return the realm, or None if the service shows none by that name, whatever it
+    says: the list decides.
+    """
     if not failed(reply):
         return wire.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
@@ -308,7 +314,9 @@ def _read_found(reply: Reply) -> Realm | None:
 
 
 def _read_exactly(realm: Realm, reply: Reply) -> tuple[Realm, str] | None:
-    """The realm as it is now and its description; Malformed where the answer is about another one."""
+    """Return the realm as it is now and its description. Raises Malformed if the answer is about another
+    realm.
+    """
     found = _read_one(reply)
     if found is None:
         return None

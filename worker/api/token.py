@@ -29,25 +29,27 @@ _OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")
 
 
 class Auth(Protocol):
-    """Gives the ``Authorization`` header."""
+    """A source of the ``Authorization`` header."""
 
     def header(self) -> str:
-        """The header's value now."""
+        """Return the header's current value."""
 
     def renew(self, refused: str) -> bool:
-        """Forget a value that was answered 401; whether a new one is worth an attempt."""
+        """Discard a value that was answered 401. Return whether another attempt with a
+        new one makes sense.
+        """
 
     def claims(self) -> Claims | None:
-        """What it says about itself, as far as it is known by now."""
+        """Return the token's claims, as far as they are known by now."""
 
 
 def basic(name: str, secret: str) -> str:
-    """HTTP Basic, in UTF-8 (RFC 7617)."""
+    """Return an HTTP Basic header, in UTF-8 (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
 
 
 class Password:
-    """A user name and password: what the guide shows, and what Bandwidth ends in 2026."""
+    """A user name and password, as in Bandwidth's guide. Bandwidth ends this method in 2026."""
 
     def __init__(self, name: str, password: str) -> None:
         self._header = basic(name, password)
@@ -64,14 +66,14 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What the token endpoint gave, and for how many seconds."""
+    """A token from the token endpoint, and its lifetime in seconds."""
 
     text: str = field(repr=False)
     life: float
 
 
 class Bearer:
-    """One token for all threads of the process. ``fetch`` asks the token endpoint; its errors come out."""
+    """One token for all threads of the process. ``fetch`` asks the token endpoint; its errors propagate."""
 
     def __init__(self, fetch: Callable[[], Reply], clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
@@ -114,7 +116,7 @@ class Bearer:
 
 
 def read_token(reply: Reply) -> Token:
-    """The token of an answer. Raises AuthenticationRefused, which says what to check."""
+    """Return the token in an answer. Raises AuthenticationRefused, which says what to check."""
     content = _json(reply.body)
     if not reply.ok:
         raise AuthenticationRefused(

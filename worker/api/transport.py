@@ -49,22 +49,22 @@ def _socks_errors() -> tuple[type[Exception], ...]:
 
 
 class NotSent(Exception):
-    """No connection was had, so the service never saw the request.
+    """No connection was made, so the service never saw the request.
 
-    The text is the reason in words for people.
+    The text is the reason in plain words.
     """
 
 
 class Interrupted(Exception):
-    """It was sent, at least in part, and no whole answer came.
+    """The request was sent, at least in part, but no complete answer came.
 
-    The text is the reason, or what is wrong with the answer, in words for people.
+    The text is the reason, or what is wrong with the answer, in plain words.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer."""
+    """A complete answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,12 +73,12 @@ class Reply:
 
     @property
     def ok(self) -> bool:
-        """Whether the status says success."""
+        """Return whether the status is a success."""
         return 200 <= self.status < 300
 
 
 class Transport:
-    """One pool of connections, shared by the threads of one process; never across a fork.
+    """A pool of connections, shared by the threads of one process; never used across a fork.
 
     TLS is always verified, proxies and trusted certificates come from the environment. Requests go straight
     to httpx's transports, which follow no redirect and keep no cookie: what ``httpx.Client`` adds to each
@@ -92,9 +92,9 @@ class Transport:
         tls: ssl.SSLContext | None = None,
         proxies: Mapping[str, Proxy | None] | None = None,
     ) -> None:
-        """Raises UsageError for a proxy or for certificates in the environment that can't be used.
+        """Open the pool. Raises UsageError for an unusable proxy or certificate file in the environment.
 
-        ``tls``, ``proxies``: in place of what the environment says.
+        ``tls``, ``proxies``: used in place of the environment's.
         """
         self.deadline = deadline
         timeout = httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline))
@@ -119,9 +119,10 @@ class Transport:
         self._client.close()
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Raises NotSent or Interrupted. Neither repeats the library's text, which carries the whole URL.
+        """Send one request and return its complete answer. Raises NotSent or Interrupted.
 
-        Raises UsageError for a URL that can't be asked for.
+        Neither repeats the library's text, which contains the whole URL. Raises UsageError for a URL that
+        cannot be requested.
         """
         self._ends.begin(self.deadline)
         try:
@@ -179,7 +180,7 @@ def check_host(host: str) -> None:
 
 
 def _read(response: httpx.Response) -> bytes:
-    """The body, unpacked; Interrupted as soon as it is too large."""
+    """Return the unpacked body. Raises Interrupted as soon as it is too large."""
     pieces, size = [], 0
     assert isinstance(response.stream, httpx.SyncByteStream)  # noqa: S101  for the type's sake
     for piece in unpacked(response.stream, response.headers.get("Content-Encoding", "")):
@@ -191,7 +192,8 @@ def _read(response: httpx.Response) -> bytes:
 
 
 def unpacked(raw: Iterable[bytes], coding: str) -> Iterator[bytes]:
-    """The body's pieces without their ``Content-Encoding``, each of LONGEST_PIECE at most where it had one.
+    """Yield the body with its ``Content-Encoding`` removed, in pieces of at most LONGEST_PIECE bytes if
+    packed.
 
     The library's own decoders make a whole piece at once of what the network brought at once, and
     64 KiB of gzip may hold 64 MiB. Raises Interrupted for a coding that was not asked for.

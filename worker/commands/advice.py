@@ -1,4 +1,4 @@
-"""What can be done about a job and its rows, each as a command to type; out of the job's summary."""
+"""Advice about a job and its rows, each as a command to type, derived from the job's summary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Rows of one status with the same code; ``code`` is empty where they have none."""
+    """Rows of one status with the same code; ``code`` is empty if they have none."""
 
     code: str
     rows: int

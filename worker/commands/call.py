@@ -1,4 +1,4 @@
-"""``call``: one test call to a user, and what became of it; or how another platform calls in."""
+"""``call``: one test call to a user and its outcome, or how another platform calls in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from worker.srv import check_address
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _USER = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+(@[A-Za-z0-9._\-!$&*+=~]+)*")
-"""What a stored user's name can be (docs/bandwidth-api.md#field-rules)."""
+"""The pattern of a stored user's name (docs/bandwidth-api.md#field-rules)."""
 _LONGEST_USER = 65
 _LONGEST_URL = 2048
 
@@ -81,7 +81,7 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
 
 
 def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> int:
-    """Place the call, once all that can be wrong here is found out and the user is there; the exit code."""
+    """Check everything that can be checked beforehand, place the call, and return the exit code."""
     _check_given(given)
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
@@ -135,12 +135,13 @@ def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool)
 
 
 def _realm(session: Session, ref: str) -> Realm:
-    """The realm that is named, or the default one; only the service knows its host name."""
+    """Return the named realm, or the default one; only the service knows its host name."""
     return session.api.realm(ref) if ref else session.api.default_realm()
 
 
 def _stored(api: Api, realm: Realm, user: str) -> Stored:
-    """The user as the realm has it. Raises NotFound: a call to nobody costs money, too.
+    """Return the user as stored on the realm. Raises NotFound: a call to a user who does not exist costs
+    money, too.
 
     A name may be on several realms, and the account tells of one: then the realm itself is asked.
     """
@@ -157,7 +158,9 @@ def _stored(api: Api, realm: Realm, user: str) -> Stored:
 
 
 def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
-    """Say how many phones the registrar lists. It is asked with the stored digest: no password is needed."""
+    """Print how many phones are registered. The registrar is asked with the stored digest, without a
+    password.
+    """
     found: list[Finding] = []
     if stored.hash1:
         entry = Entry(0, stored.composite, realm.host, "", (stored.hash1, stored.hash1b or ""))
@@ -175,7 +178,7 @@ def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
 
 
 def _sip_uri(user: str, host: str) -> str:
-    """``sip:user@realm``; the @ of a composite name is escaped, as RFC 3261 (section 25.1) wants it."""
+    """Return ``sip:user@realm``; the @ of a composite name is escaped (RFC 3261, section 25.1)."""
     return f"sip:{user.replace('@', '%40')}@{host}"
 
 

@@ -1,4 +1,4 @@
-"""``credential``: who is stored on the account, and the deletion of users."""
+"""``credential``: lists the users stored on the account, and deletes users."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def delete(
 
 
 def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], Callable[[Stored], bool]]:
-    """What the service is asked to leave out, and what is left out here.
+    """Return the filters for the service, and a predicate for what the service cannot filter.
 
     A filter of fewer than 3 characters is refused (33011). Domains are always compared here: the realm
     family's composite goes into UserName, and whether the service looks for a domain in there is not known.
@@ -159,7 +159,7 @@ def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], 
 
 
 def _parts(composite: str) -> tuple[str, str, str]:
-    """User and domain, parted by the last ``@``, since no domain holds one."""
+    """Return user and domain, split at the last ``@``, since no domain contains one."""
     name, at, domain = composite.rpartition("@")
     return (name, at, domain) if at else (domain, "", "")
 

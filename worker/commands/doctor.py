@@ -1,4 +1,4 @@
-"""``doctor``: what is set, what answers, and what to do where it doesn't. Prints no secret."""
+"""``doctor``: checks settings and connections, and suggests remedies. Prints no secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app
 
 _API_SECONDS = 10.0
-"""What one question to the API may take, with all its attempts."""
+"""Seconds that one question to the API may take, with all its attempts."""
 
 _CLOCKS_APART = 60.0
 """Seconds between two clocks from which tokens and waits until a given time may go wrong."""
@@ -37,7 +37,7 @@ _NOBODY = "siproster-doctor"
 
 
 class State(StrEnum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -56,7 +56,7 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check came to. ``hint``: what to do about it."""
+    """The result of one check. ``hint``: what to do about it."""
 
     name: str
     state: State
@@ -101,7 +101,7 @@ def _settings(session: Session) -> Iterator[Finding]:
 
 
 def _own(session: Session) -> Iterator[Finding]:
-    """What belongs to the user: broker, ledger, key."""
+    """Check what belongs to the user: broker, ledger, key."""
     ledger = _found("ledger", lambda: _ledger(session))
     yield ledger
     yield _found("key", lambda: _key(session, ledger))
@@ -148,7 +148,7 @@ def _broker(url: str) -> Finding:
 
 
 def _workers(session: Session) -> Finding:
-    """Who works on what commands put on the queue of this ledger and account."""
+    """Check which workers serve the queue of this ledger and account."""
     if not _is_set(session):
         return Finding("workers", State.SKIPPED, "not checked: no account is set")
     place = Endpoint(session.endpoint.host, session.endpoint.account)
@@ -164,7 +164,7 @@ def _workers(session: Session) -> Finding:
 
 
 def _service(session: Session) -> Iterator[Finding]:
-    """What belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
+    """Check what belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
     if not _is_set(session):
         yield Finding("API", State.SKIPPED, "not checked: the settings come first")
         return
@@ -174,7 +174,7 @@ def _service(session: Session) -> Iterator[Finding]:
 
 
 class _Service:
-    """Questions to the API, some of which need the answers of earlier ones."""
+    """Checks of the API, some of which need the results of earlier ones."""
 
     def __init__(self, endpoint: Endpoint, api: Api) -> None:
         self._endpoint = endpoint
@@ -211,7 +211,7 @@ class _Service:
 
 
 def _token(claims: Claims, account: str) -> Iterator[Finding]:
-    """What the token's own claims say. Advice: whether it is taken, the service alone decides."""
+    """Check the token's own claims. This is advice: only the service decides whether a token is accepted."""
     if claims.lacks_account(account):
         accounts = claims.accounts or ()
         named = ", ".join(accounts[:_SHOWN_ACCOUNTS]) + (", …" if len(accounts) > _SHOWN_ACCOUNTS else "")

@@ -1,4 +1,4 @@
-"""``explain``: the codes of results, summaries and messages. Needs no settings, and loads next to nothing."""
+"""``explain``: the codes of results, summaries and messages. Needs no settings and loads next to nothing."""
 
 from __future__ import annotations
 

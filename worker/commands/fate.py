@@ -1,4 +1,4 @@
-"""What became of a call: its states, read until they settle it, in words."""
+"""The outcome of a call: its states, read until one is final, in words."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """Where a call stands, and the exit code that says so."""
+    """The outcome of a call so far, and the matching exit code."""
 
     outcome: str
     text: str
@@ -43,7 +43,7 @@ class Fate:
     seen: CallState | None = None
 
     def facts(self) -> dict[str, Any]:
-        """For ``--json``; null is what nobody told."""
+        """Return the facts for ``--json``; null for what is not known."""
         seen = self.seen or CallState("", "", "", "", "")
         told = {
             "state": seen.state,
@@ -58,14 +58,14 @@ class Fate:
 
 
 class Readable(Protocol):
-    """Calls as they are read: ``worker.api.Calls``."""
+    """A protocol for reading calls: ``worker.api.Calls``."""
 
     def read(self, call_id: str) -> CallState | None:
-        """The call as it stands; None: it can't be read. Raises SiprosterError."""
+        """Return the call's current state; None if it can't be read. Raises SiprosterError."""
 
 
 def placed() -> Fate:
-    """Of a call that nobody waits for."""
+    """Return the outcome of a call that is not waited for."""
     return Fate(PLACED, "the service accepted it; its outcome was not waited for", 0)
 
 
@@ -100,7 +100,7 @@ def follow(
 
 
 def judged(seen: CallState | None, wait: float) -> Fate:
-    """What a state means; PENDING is what more waiting may settle."""
+    """Return the outcome that a state means; PENDING if more waiting may settle it."""
     if seen is None:
         return Fate(PENDING, f"it can't be queried after {wait:g} s, so it is not known whether it rang", 5)
     if not seen.over:

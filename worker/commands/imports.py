@@ -1,4 +1,4 @@
-"""``import``: a roster is read, checked, compared with what is stored, and sent."""
+"""``import``: reads a roster, checks it, compares it with what is stored, and sends it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from worker.register import Transport
 from worker.roster import Roster
 
 _ALL = "all"
-"""What ``--verify`` without a number means."""
+"""The value of ``--verify`` without a number."""
 
 
 @click.command("import")
@@ -104,7 +104,9 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
 
 
 def _trial(given: Mapping[str, Any]) -> Trial | None:
-    """How rows are tried afterwards; None: they aren't. Raises UsageError before anything is read."""
+    """Return how rows are verified afterwards; None if they aren't. Raises UsageError before anything is
+    read.
+    """
     _sample(given["verify"])
     asking = asking_of(given)
     if not given["verify"]:
@@ -117,7 +119,7 @@ def _trial(given: Mapping[str, Any]) -> Trial | None:
 
 
 def _sample(said: str) -> int | None:
-    """``N`` of ``--verify=N``."""
+    """Return ``N`` of ``--verify=N``; None for all rows."""
     if said in ("", _ALL):
         return None
     if not (said.isdecimal() and int(said)):

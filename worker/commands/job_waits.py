@@ -1,4 +1,4 @@
-"""What a job waits for, gathered from this process, the ledger and the broker; and how long that may last."""
+"""The waits of a job, gathered from this process, the ledger and the broker, and the limit on them."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _OF_SERVICE = (Reason.UNAVAILABLE, Reason.THROTTLED)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing of a job that waits: the job itself, a chunk, the broker."""
+    """One part of a job that can wait: the job itself, a chunk, the broker."""
 
     key: object
     kind: WaitKind
     reason: str
     """In the words that the kind leaves open."""
     why: Why
-    """As the job keeps it when this ends it."""
+    """The reason that the job records if this wait ends it."""
     already: float = 0.0
     """Seconds that it had waited when it was first seen."""
     counts: bool = True
-    """Whether it waits at this moment, and not for its turn."""
+    """True if it is waiting right now, and not merely for its turn."""
 
 
 class Patience:
-    """How long each cause has lasted, by this process's monotonic ``clock``, which nobody can set."""
+    """Measures how long each cause has lasted, by the process's monotonic ``clock``, which nobody can set."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -49,7 +49,7 @@ class Patience:
         self._causes: list[Cause] = []
 
     def look(self, causes: Sequence[Cause]) -> None:
-        """What waits now; what is gone begins anew when it comes back."""
+        """Record the present waits; a cause that disappears starts from zero when it comes back."""
         passed = self._clock() - self._looked
         self._looked += passed
         self._causes = list(causes)
@@ -62,17 +62,17 @@ class Patience:
 
     @property
     def longest(self) -> float:
-        """Seconds that the longest cause has lasted."""
+        """Return the seconds that the longest cause has lasted."""
         return max(self._waited.values(), default=0.0)
 
     @property
     def spent_on(self) -> Cause | None:
-        """The cause that has lasted longer than anybody waits; None while there is none."""
+        """Return the cause that has outlasted the limit, or None."""
         over = [one for one in self._causes if self._waited[one.key] > self.seconds]
         return max(over, key=lambda one: self._waited[one.key], default=None)
 
     def waits(self) -> list[Wait]:
-        """Each cause as a wait."""
+        """Return each cause as a wait."""
         return [self._wait(one) for one in self._causes if one.counts]
 
     def _wait(self, cause: Cause) -> Wait:
@@ -80,12 +80,14 @@ class Patience:
         return Wait(cause.kind, cause.reason, waited, self.left(waited), by_patience=True)
 
     def left(self, waited: float) -> float | None:
-        """Seconds until somebody who has waited so long gives up; None: nobody does."""
+        """Return the seconds until the limit is reached for a wait of this length;
+        None if there is no limit.
+        """
         return None if math.isinf(self.seconds) else self.seconds - waited
 
 
 class JobWaits:
-    """What one job waits for.
+    """The waits of one job.
 
     ``workers`` tells which worker processes answer for it; without it the command itself is its worker.
     """
@@ -106,7 +108,7 @@ class JobWaits:
 
     @property
     def no_worker(self) -> bool:
-        """Whether the broker said that no worker answers."""
+        """Return whether the broker reported that no worker answers."""
         return self._present == []
 
     @contextmanager
@@ -127,7 +129,7 @@ class JobWaits:
             self._present = self._workers()
 
     def look(self, settled: int) -> None:
-        """Gather what the ledger tells. ``settled``: rows that have their outcome."""
+        """Gather what the ledger reports. ``settled``: rows that have their outcome."""
         if settled != self._settled:
             self._settled, self._progress = settled, time.monotonic()
         self._patience.look([*self._failing.values(), *self._causes()])
@@ -140,7 +142,7 @@ class JobWaits:
         self.look(settled)
 
     def check_ledger(self) -> None:
-        """The same while the ledger itself is away; raises LedgerAway when it stayed so for too long."""
+        """Do the same while the ledger is unavailable. Raises LedgerAway if it stays so for too long."""
         if WaitKind.LEDGER not in self._failing:
             return
         self._patience.look(list(self._failing.values()))
@@ -185,7 +187,7 @@ class JobWaits:
             yield Cause(WaitKind.WORKER, WaitKind.WORKER, reason, why)
 
     def _leases(self) -> list[Wait]:
-        """Claims of processes that are gone, of which nothing comes before their leases end."""
+        """Return the claims of processes that are gone; nothing happens to them before their leases end."""
         idle = time.monotonic() - self._progress
         return [
             Wait(WaitKind.LEASE, f"a worker on {lease.owner.rpartition(':')[0]}", idle, lease.left)

@@ -1,4 +1,4 @@
-"""``jobs``, ``status`` and ``report``: what the ledger knows."""
+"""``jobs``, ``status`` and ``report``: facts from the ledger."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
 
 
 def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
-    """A job that may still write, or is being undone, needs what the ledger has of it."""
+    """Raise UsageError if the job may still write, or is being undone, and so needs its ledger entries."""
     for job in found:
         refuse_unfinished(ledger, job.id, "their effects would not be recorded")
 
@@ -157,7 +157,7 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
 
 
 def _is_held(ledger: Ledger, job: Job) -> bool:
-    """Whether somebody goes on with a paused job, so that it waits, and has not been left."""
+    """Return whether a running process has a paused job, so that it is waiting rather than abandoned."""
     return bool(ledger.jobs.holder_of(job))
 
 
@@ -179,7 +179,7 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
 
 
 def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
-    """The acts of everybody who works with this ledger, newest first."""
+    """Print the audit log of this ledger, newest first."""
     acts = ledger.audit.newest(limit)
     if as_json:
         tell_json([{"at": at.isoformat(timespec="seconds"), **asdict(act)} for at, act in acts])
@@ -196,7 +196,7 @@ def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
 
 
 def _tell_pace(job: Job, progress: Progress) -> None:
-    """Rate since the start and time left at that rate."""
+    """Print the rate since the start and the time left at that rate."""
     if not (job.started and progress.settled):
         return
     worked = (utc_now() - job.started).total_seconds() - job.paused_seconds
@@ -206,7 +206,7 @@ def _tell_pace(job: Job, progress: Progress) -> None:
 
 
 def _words(name: str, value: Any) -> Iterator[str]:
-    """An option as it was typed: a flag alone, a repeatable one once for each value."""
+    """Yield an option as it was typed: a flag alone, a repeatable option once for each value."""
     for one in value if isinstance(value, list) else [value]:
         yield name
         if one is not True:
@@ -214,7 +214,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
 
 
 def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
-    """Those of one account, where ``--account`` names one; else all of the ledger's."""
+    """Return the jobs of the account that ``--account`` names, else all jobs of the ledger."""
     return [job for job in jobs if not account or job.account == account]
 
 

@@ -1,4 +1,4 @@
-"""Where a command writes: never over what it reads, nor over what siproster has not written."""
+"""Output paths: a command never overwrites its own input, nor a file that siproster did not write."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
 
 
 def _inputs(session: Session, places: Sequence[str]) -> Iterator[tuple[_File, str]]:
-    """What is read, with its name for people."""
+    """Yield each input with its name for people."""
     config = click.get_current_context().params.get("config") or Path(NAME)
     yield config, f"the settings file {config}"
     for place in places:
@@ -107,7 +107,9 @@ def _identity(file: _File) -> tuple[int, int] | None:
 
 
 def _is_result_file(path: Path) -> bool:
-    """Whether siproster wrote it, so that its job's files may take its place; an empty one says nothing."""
+    """Return whether siproster wrote the file, so that its job may replace it; an
+    empty file proves nothing.
+    """
     try:
         if not path.is_file():
             return False

@@ -1,4 +1,4 @@
-"""Whether a job is over for certain: what ``undo`` and ``jobs purge`` must know before they act on it."""
+"""A check that a job is over for certain, which ``undo`` and ``jobs purge`` need before they act on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``plan``: what an import would do with each row; and carrying out a plan that was kept."""
+"""``plan``: what an import would do with each row; and how a saved plan is carried out."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def exit_code(summary: PlanSummary, *, on_change: bool) -> int:
 
 
 def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> int:
-    """``import --plan``: exactly what was planned; what has changed since is refused, row by row."""
+    """Run ``import --plan``: exactly what was planned. Rows that have changed since
+    are refused one by one.
+    """
     refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
     _refuse_no_plan(kept)
@@ -118,7 +120,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
 
 
 def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
-    """A plan as a job in the ledger, which nobody works on before it is carried out."""
+    """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
     job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
     folder = _folder(options)
     begin(session, job)
@@ -135,7 +137,7 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Pla
 
 
 def _looked_at(session: Session, opened: Roster, options: Options) -> PlanSummary:
-    """The same, without a ledger."""
+    """Make the plan without a ledger."""
     folder = _folder(options)
     report.forget_absent(folder)
     account = _account(session, options, folder)
@@ -155,7 +157,7 @@ def _account(session: Session, options: Options, folder: Path | None) -> Account
 
 
 def _tell_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
-    """Say whether ``--create-realm`` would do something."""
+    """Print whether ``--create-realm`` would do something."""
     if needs_making(realms, summary):
         say(f"realm {options.realm} does not exist; the import would create it")
     elif realms.to_make is not None:
@@ -163,7 +165,7 @@ def _tell_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> No
 
 
 class _Problems:
-    """Tells the first problems of a roster, each with its line, as a sink of the pipeline."""
+    """Prints the first problems of a roster with their lines, as a sink of the pipeline."""
 
     def __init__(self) -> None:
         self._found = 0
@@ -176,7 +178,7 @@ class _Problems:
             say(f"  … and {self._found - _TOLD} more")
 
     def tell(self, page: Page) -> None:
-        """Tell those of a page."""
+        """Print the problems of a page."""
         for row in page:
             for problem in row.problems:
                 self._found += 1
@@ -185,7 +187,7 @@ class _Problems:
 
 
 def _folder(options: Options) -> Path | None:
-    """Where plan.csv and absent.csv go: nowhere, unless it is said."""
+    """Return the folder for plan.csv and absent.csv; None unless one was given."""
     return Path(options.results) if options.results else None
 
 
@@ -230,7 +232,7 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
 
 
 def _refuse_unseen_change(session: Session, *, on_change: bool) -> None:
-    """Without an account nobody can tell whether an import would change anything."""
+    """Raise an error if there is no account: then nobody can tell whether an import would change anything."""
     if on_change and not session.settings.values["BW_ACCOUNT_ID"]:
         raise UsageError(
             "--exit-on-change compares the roster with the account, and no account is set",

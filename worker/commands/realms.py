@@ -16,7 +16,7 @@ from worker.errors import UsageError
 from worker.model import Realm
 
 _HEADINGS = ("realm", "id", "state", "default", "credentials", "description")
-"""What is told of a realm; a list leaves the description out, for which a line has no room."""
+"""Headings of a realm's facts; a list leaves out the description, for which a line has no room."""
 
 
 @click.group("realm")

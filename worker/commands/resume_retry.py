@@ -1,4 +1,4 @@
-"""``retry``, ``resume`` and ``cancel``: jobs that were begun before."""
+"""``retry``, ``resume`` and ``cancel``: commands about earlier jobs."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:
-    """The earlier job's options; what ends a job early and where files go is the new job's own."""
+    """Return the earlier job's options, with the new job's own bounds and output paths."""
     return replace(
         options,
         max_failed=max_failed(given["max_failed"]),
@@ -189,7 +189,9 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
 
 
 def _refuse_plan_or_undone(session: Session, job: Job) -> None:
-    """A plan is carried out, not gone on with; and what was taken back is not in place any more."""
+    """Refuse a plan, which is carried out and not resumed, and an undone job, whose rows are no longer in
+    place.
+    """
     if job.carried_out_by:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
@@ -202,7 +204,9 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
 
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
-    """The job's options with other bounds; one that stopped it would stop it again at once."""
+    """Return the job's options with other bounds; the one that stopped the job would
+    stop it again at once.
+    """
     stopped_by = job.why.reason if job.why else ""
     kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
     said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
@@ -215,19 +219,19 @@ def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
 
 
 def _somebody_works_on(session: Session, job: Job) -> bool:
-    """Whether the process that writes for this job may still be there."""
+    """Return whether the process that writes for this job may still be running."""
     return is_alive(session.ledger.jobs.holder_of(job))
 
 
 def _take_over(session: Session, job: Job) -> None:
-    """Hold the account, and end the leases of processes that died on this machine."""
+    """Acquire the account, and end the leases of processes that died on this machine."""
     free_dead_holder(session.ledger, job)
     session.ledger.jobs.take(job, process_id())
     free_the_dead(session.ledger, job.id)
 
 
 def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
-    """The job's roster once more, where a path is given; UsageError when it is another file."""
+    """Return the job's roster, reopened if a path is given. Raises UsageError if it is another file."""
     if not path:
         return nullcontext()
     opened = roster.open_roster(path, parent.options)
@@ -241,7 +245,7 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
 
 
 def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
-    """The command died while it read the roster: nothing was sent, so it is read once more."""
+    """Read the roster again for a command that died while it read it: nothing had been sent."""
     if job.parent:
         # Over, so that its account is free for the job that takes its place.
         why = Why(Reason.CANCELLED, "its roster was never read to the end")

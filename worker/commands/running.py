@@ -1,4 +1,4 @@
-"""From a roster to a job at its end: what ``import``, ``retry``, ``resume`` and ``import --plan`` share."""
+"""A job from roster to end: shared by ``import``, ``retry``, ``resume`` and ``import --plan``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.roster import Roster
 
 
 def begin(session: Session, job: Job) -> None:
-    """Enter the job and say its id, so that it can be resumed whatever happens next."""
+    """Enter the job in the ledger and print its id, so that it can be resumed whatever happens next."""
     free_dead_holder(session.ledger, job)
     session.ledger.jobs.begin(job, process_id())
     try:
@@ -86,7 +86,7 @@ def draw(
     sinks: Sequence[Sink] = (),
     enforce: Sink | None = None,
 ) -> Draft:
-    """Plan the writer's job; ``folder``: where absent.csv goes, if anywhere."""
+    """Plan the writer's job. ``folder``: where absent.csv goes, if anywhere."""
     job = writer.job
     report.forget_absent(folder)
     api = session.runtime.api(job.options)
@@ -116,7 +116,7 @@ def finish(
 
 
 def tell_roster(opened: Roster) -> None:
-    """How the file was understood, before anything is done with it."""
+    """Print how the file was understood, before anything is done with it."""
     delimiter = {"\t": "tab"}.get(opened.delimiter, opened.delimiter)
     say(f"{opened.name}: {opened.records} records, {opened.encoding}, delimiter {delimiter}")
     say("  " + ", ".join(f"{field} from {column!r}" for field, column in opened.mapping.items()))
@@ -127,7 +127,7 @@ def tell_roster(opened: Roster) -> None:
 
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:
-    """Somebody has to say so before what exists is changed."""
+    """Ask for confirmation before existing credentials are changed."""
     number = draft.summary.actions[Action.UPDATE]
     if number:
         users = "1 existing user" if number == 1 else f"{number:,} existing users"

@@ -1,4 +1,4 @@
-"""What people see: progress on stderr, the summary at the end. Never a password, never a digest."""
+"""Output for people: progress on stderr, the summary at the end. Never a password, never a digest."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _ACTIONS = {
 
 
 def say(text: str, colour: str = "") -> None:
-    """A line for people, on stderr."""
+    """Print a line for people on stderr."""
     terminal.say(text, colour)
 
 
@@ -108,14 +108,14 @@ def tell_reading(
 
 
 def _tell_codes(joined: Mapping[str, int], tell: Callable[..., None], *, advise: bool) -> None:
-    """The codes of one action, and, if wanted, what to do about each."""
+    """Print the codes of one action and, if wanted, what to do about each."""
     for code, rows in advice.counted(joined).items():
         what = f": {advice.sentence(codes.of_row(code))}" if advise else ""
         tell(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "yellow" if advise else "")
 
 
 class HarmlessConsole(Console):
-    """Shows no control character that came in with a text; those that rich itself writes stay."""
+    """A console that removes control characters from texts; those that rich itself writes stay."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for text, style, control in super().render(renderable, options):
@@ -127,7 +127,7 @@ def _lines(text: str) -> str:
 
 
 class _Trimmed(io.TextIOBase):
-    """Takes a console's lines without the blanks at their ends, and hands them on."""
+    """A stream that strips trailing blanks from a console's lines and passes them on."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -145,7 +145,7 @@ class _Trimmed(io.TextIOBase):
 
 
 class _PlainConsole(HarmlessConsole):
-    """For what is no terminal, but read by programs and people later: as wide as what is printed."""
+    """A console for files and pipes: as wide as what is printed."""
 
     def print(self, *objects: Any, **more: Any) -> None:
         wide = (self.measure(one).maximum for one in objects if not isinstance(one, str))
@@ -153,14 +153,14 @@ class _PlainConsole(HarmlessConsole):
 
 
 class _Remaining(TimeRemainingColumn):
-    """The time left; none while something is waited for, since it would be that of before."""
+    """A column with the time left; empty during a wait, when it would be outdated."""
 
     def render(self, task: Task) -> Text:
         return Text() if narrator.text else super().render(task)
 
 
 class _Doing(TextColumn):
-    """What is being done: rows, or a wait."""
+    """A column with the current activity: rows, or a wait."""
 
     def render(self, task: Task) -> Text:
         return Text(visible(narrator.text) or "rows", style="yellow" if narrator.text else "")
@@ -169,7 +169,7 @@ class _Doing(TextColumn):
 class ProgressScreen:
     """Progress of one job: a bar on a terminal, a line now and then elsewhere.
 
-    On a terminal the bar says what is waited for; elsewhere the narrator has lines of its own for that.
+    On a terminal the bar shows what is waited for; elsewhere the narrator prints lines of its own for that.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -186,7 +186,7 @@ class ProgressScreen:
             self._task = self._bar.add_task("rows", total=None, rate="")
 
     def show(self, progress: JobProgress) -> None:
-        """Where the job stands now."""
+        """Show the job's present state."""
         if self._first is None:
             self._first = progress.settled
         rate = (progress.settled - self._first) / max(time.monotonic() - self._began, 0.001)
@@ -210,7 +210,7 @@ class ProgressScreen:
 
 
 def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
-    """The end of a job: JSON alone on stdout, or a table for people."""
+    """Print the end of a job: JSON alone on stdout, or a table for people."""
     if as_json:
         tell_json(summary)
         return
@@ -237,14 +237,15 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def tell_on_stdout(text: str, colour: str = "") -> None:
-    """A line that is what was asked for."""
+    """Print a line of requested output on stdout."""
     on_stdout().print(Text(text, style=colour), soft_wrap=True)
 
 
 def on_stdout(file: TextIO | None = None) -> Console:
-    """A console for facts; where it is no terminal nothing is folded, cut or padded, for whatever reads it.
+    """Return a console for facts. Off a terminal nothing is folded, cut or padded, so that programs can read
+    it.
 
-    ``file``: in place of stdout.
+    ``file``: used in place of stdout.
     """
     file = file or sys.stdout
     if file.isatty():
@@ -253,13 +254,13 @@ def on_stdout(file: TextIO | None = None) -> Console:
 
 
 def tell_json(facts: Any) -> None:
-    """Facts as JSON, alone on stdout."""
+    """Print facts as JSON, alone on stdout."""
     legible = sys.stdout.encoding.lower().replace("-", "") == "utf8"
     click.echo(json.dumps(facts, indent=2, ensure_ascii=not legible))
 
 
 def _tell_status(console: Console, summary: Mapping[str, Any], status: Status, rows: int) -> None:
-    """One status: how many rows, and what is wrong with them, each code with what to do about it."""
+    """Print one status: how many rows, and what is wrong with them, each code with what to do about it."""
     meaning = _MEANINGS[status]
     if status is Status.UNPROCESSED and summary["saved"] and summary["state"] == JobState.PLANNING:
         meaning = "will be sent when the plan is carried out"

@@ -1,4 +1,4 @@
-"""``worker`` and ``scheduler``: the processes that work on what commands put on the broker's queue."""
+"""``worker`` and ``scheduler``: the processes that work on the broker's queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from worker.waits import Outage
 log = logging.getLogger(__name__)
 
 _API_SECONDS = 5.0
-"""What a starting worker spends on asking whether its credentials are taken."""
+"""Seconds that a starting worker spends on asking whether its credentials are accepted."""
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -104,10 +104,10 @@ def _need_broker(session: Session) -> None:
 
 
 def _checked_queue(session: Session) -> str:
-    """The name of this worker's queue, once all that it needs is there.
+    """Check all that a worker needs, and return the name of its queue.
 
-    Raises what is wrong. Leaves nothing open: no connection to a database or a server survives the
-    fork of the pool's processes.
+    Raises the first problem. Leaves nothing open: no connection to a database or a server survives the fork
+    of the pool's processes.
     """
     endpoint = session.endpoint
     _check_account(endpoint)
@@ -120,7 +120,7 @@ def _checked_queue(session: Session) -> str:
 
 
 def _check_account(endpoint: Endpoint) -> None:
-    """Refused credentials end the worker; a service that is away doesn't: workers wait for it."""
+    """End the worker if its credentials are refused. A service that is away doesn't: workers wait for it."""
     with closing(Api(endpoint, throttle.local(None), budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
         try:
             api.check()

@@ -1,4 +1,4 @@
-"""``snapshot`` and ``diff``: what the account held at one moment, and what changed since."""
+"""``snapshot`` and ``diff``: the account's contents at one moment, and what changed since."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
 
 
 def _later(session: Session, earlier: Snapshot, later: Path | None) -> Iterator[Stored]:
-    """The other moment's credentials: a second file's, or those that are stored now."""
+    """Yield the credentials of the later moment: a second file's, or those that are stored now."""
     facts = earlier.facts
     if later is not None:
         other = Snapshot(later)

@@ -1,4 +1,4 @@
-"""The standard streams. Whatever else a command loads, this loads next to nothing (``--help`` is quick)."""
+"""The standard streams. This module loads next to nothing, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _CLOSED = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
-"""How a closed stdin, stdout and stderr are opened: the first two fail when used, the last takes all."""
+"""The modes for a closed stdin, stdout and stderr: the first two fail when used, the last discards all."""
 
 
 def visible(text: str) -> str:
-    """One line of text for a terminal, which control characters in a name could steer."""
+    """Return one line of text, safe for a terminal, which control characters in a name could otherwise
+    control.
+    """
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def say(text: str, colour: str = "") -> None:
-    """A line for people, on stderr. A stderr that takes nothing ends no job."""
+    """Print a line for people on stderr. A stderr that fails ends no job."""
     with contextlib.suppress(OSError):
         click.secho(visible(text), err=True, fg=colour or None)
 
@@ -58,14 +60,14 @@ def prepare() -> None:
 
 
 def output_fails() -> bool:
-    """Whether stdout takes nothing more, so that an error which came up is its."""
+    """Return whether stdout fails, so that an error which came up is due to it."""
     return any(raw.fault for raw in _output)
 
 
 def flushed(code: int) -> int:
-    """The exit code, once stdout has taken all that was printed; where it hasn't, that is told.
+    """Return the exit code once stdout has taken all output; print an error if it has not.
 
-    Nothing is said where whoever read it left, the usual end of ``siproster jobs | head``.
+    Prints nothing if the reader closed the pipe, the usual end of ``siproster jobs | head``.
     """
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         with _dropped(number):
@@ -80,12 +82,12 @@ def flushed(code: int) -> int:
 
 
 def asks() -> bool:
-    """Whether somebody can be asked: stdin is a terminal."""
+    """Return whether a question can be asked: stdin is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 class _Output(io.FileIO):
-    """Stdout, which remembers what went wrong: a failed flush may leave nothing behind for the next."""
+    """A wrapper of stdout that remembers errors: a failed flush may leave no trace for the next."""
 
     fault: OSError | None = None
 
@@ -102,7 +104,7 @@ _output: list[_Output] = []
 
 @contextlib.contextmanager
 def _dropped(number: int) -> Iterator[None]:
-    """What a stream doesn't take is dropped: the interpreter would fail on it at its own end."""
+    """Discard what a stream doesn't take: otherwise the interpreter would fail on it at exit."""
     try:
         yield
     except OSError:

@@ -1,4 +1,4 @@
-"""``undo``: what a job did is taken back, unless it was changed since."""
+"""``undo``: takes back what a job did, unless it was changed since."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def undo(
 
 
 def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
-    """Say what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
+    """Print what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
     users = "1 user" if number == 1 else f"{number:,} users"
     say(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
     _tell_others(session, job)
@@ -117,7 +117,7 @@ def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes
 
 
 def _code(facts: dict[str, Any]) -> int:
-    """10 where something could not, or must not, be taken back."""
+    """Return the exit code: 10 if something could not, or must not, be taken back."""
     return 10 if facts["counts"].get(KEPT) or facts["counts"].get(FAILED) else 0
 
 
@@ -127,7 +127,7 @@ def _all_undone(session: Session, job: Job) -> bool:
 
 
 def _run(session: Session, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
-    """Undo what is left; whether somebody ended it early."""
+    """Undo what is left. Return whether it was interrupted."""
     options = replace(job.options, rate=rate or job.options.rate)
     screen = ProgressScreen()
     done = sum(session.ledger.undone.counts(job.id).values())
@@ -166,7 +166,7 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
 
 
 def _tell_others(session: Session, job: Job) -> None:
-    """What else belongs to it, and is not undone with it."""
+    """Print the related jobs that are not undone with it."""
     for child in session.ledger.jobs.children(job.id):
         if session.ledger.changes.rows(child):
             say(f"  job {child} ran some of its rows again; undo that one first:", "yellow")

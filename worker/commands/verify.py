@@ -1,4 +1,4 @@
-"""``verify``: each row's password, tried on the registrar itself."""
+"""``verify``: tries each row's password on the registrar itself."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ from worker.model import Options, utc_now
 from worker.register import AuthName, Transport
 
 _JOB = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
-"""What a job's id looks like; a file of such a name is written with its folder, ``./``."""
+"""The pattern of a job's id; a file with such a name must be written with its folder, ``./``."""
 
 _USUAL = {one.name: getattr(Options(), one.name) for one in fields(Options)}
-"""What an import's options are by themselves: those that say how rows are sent mean nothing here."""
+"""The defaults of an import's options: those that say how rows are sent mean nothing here."""
 
 _ASKING = (
     click.option(
@@ -175,7 +175,7 @@ def _of_roster(
 
 
 def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
-    """The rows that the job put in place, or found there; what came of it is kept with the job."""
+    """Verify the rows that the job put in place, or found there; the result is kept with the job."""
     job = session.ledger.jobs.get(job_id)
     session.runtime.check(job)
     if job.undone or session.ledger.undone.begun(job_id):
@@ -197,7 +197,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
 
 
 def _options(ctx: click.Context, given: dict[str, Any], session: Session) -> Options:
-    """How the roster is read; what the settings file says of imports' pace and folders is not meant here."""
+    """Return how the roster is read; the settings file's pace and folders of imports do not apply here."""
     same_names = {name: _USUAL[name] for name in ("concurrency", "rate", "results")}
     options = parsed(ctx, {**_USUAL, **from_file(ctx, given, session.settings.options), **same_names})
     return replace(options, create_realm=False, make_default=False)  # users are tried, realms are not made

@@ -1,4 +1,4 @@
-"""What `verify` found out: line by line in its file, and in sum for people."""
+"""Results of ``verify``: line by line in its file, and a summary for people."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _MOST_REASONS = 1000
 
 
 class VerifyWriter:
-    """The rows of a roster on their way to the registrar and back into the file, in their order."""
+    """Passes a roster's rows to the registrar and writes them to the file, in their order."""
 
     def __init__(self, write: Callable[[Sequence[str]], None]) -> None:
-        """``write`` takes the cells of a line."""
+        """Take ``write``, which writes the cells of a line."""
         self._write = write
         self._out: deque[Row] = deque()
         self.counts: Counter[str] = Counter()
@@ -52,7 +52,7 @@ class VerifyWriter:
         """Users who have at least one."""
 
     def entries(self, rows: Iterable[Row]) -> Iterator[Entry]:
-        """The rows that can be tried."""
+        """Yield the rows that can be tried."""
         for row in rows:
             self._out.append(row)
             if not row.problems:
@@ -75,17 +75,17 @@ class VerifyWriter:
 
     @property
     def tried(self) -> int:
-        """Rows that came back."""
+        """Return the number of rows that were tried."""
         return self.counts.total() - self.counts[INVALID]
 
     @property
     def decided(self) -> int:
-        """Rows of which something is known now."""
+        """Return the number of rows with a definite result."""
         return sum(self.counts[one] for one in (Verdict.REGISTERS, Verdict.WRONG_PASSWORD, Verdict.REFUSED))
 
     @property
     def reasons(self) -> dict[str, list[dict[str, str | int]]]:
-        """The most frequent reasons of each verdict, and how many rows have each, for ``--json``."""
+        """Return the most frequent reasons of each verdict with their row counts, for ``--json``."""
         return {
             verdict: [{"error": error, "rows": rows} for error, rows in errors.most_common(_REASONS)]
             for verdict, errors in self._reasons.items()
@@ -110,7 +110,7 @@ class VerifyWriter:
 
 
 def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
-    """The end of it, for people: facts as ``--json`` has them. ``file``: stdout."""
+    """Print the summary for people from the facts that ``--json`` has. ``file``: stdout."""
     console = on_stdout(file)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right")
@@ -129,7 +129,7 @@ def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
 
 
 def _reasons(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Why rows don't register, in lines."""
+    """Yield the reasons why rows don't register, as lines."""
     for verdict, reasons in facts["reasons"].items():
         for reason in reasons:
             yield f"  {verdict}: {reason['error']} ({_rows(reason['rows'])})"

@@ -1,4 +1,6 @@
-"""Rows tried on a registrar: what ``verify ROSTER``, ``verify JOB`` and ``import --verify`` share."""
+"""Verification of rows on a registrar: shared by ``verify ROSTER``, ``verify JOB`` and
+``import --verify``.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +57,11 @@ _TOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How rows are tried."""
+    """The options of a verification."""
 
     asking: Asking
     registrar: str
-    """As it was said; empty: what DNS says of each realm."""
+    """The registrar as it was given; empty to use each realm's DNS records."""
     rate: float
     in_flight: int
 
@@ -79,11 +81,11 @@ class RowsToVerify(Protocol):
     def to_try(self) -> int: ...
 
     def chosen(self) -> Iterator[Row]:
-        """Those to be tried, among those that can't be."""
+        """Yield the rows to try, among those that can't be tried."""
 
 
 class RowsOfRoster:
-    """A roster's rows: read once to know them, so that nothing is asked for a bad roster."""
+    """A roster's rows. The roster is read once beforehand, so that nothing is asked for a bad roster."""
 
     def __init__(self, opened: Roster, session: Session, options: Options, sample: int | None) -> None:
         self._opened, self._options = opened, options
@@ -102,7 +104,7 @@ class RowsOfRoster:
         say(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
 
     def chosen(self) -> Iterator[Row]:
-        """The sample, and the rows that can't be tried."""
+        """Yield the sample, and the rows that can't be tried."""
         return self._sample.of(self._validated())
 
     def _validated(self) -> Iterable[Row]:
@@ -136,7 +138,7 @@ class RowsOfJob:
         say(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
 
     def chosen(self) -> Iterator[Row]:
-        """The sample, and the rows that can't be tried."""
+        """Yield the sample, and the rows that can't be tried."""
         return self._sample.of(self._placed())
 
     def _placed(self) -> Iterator[Row]:
@@ -145,7 +147,7 @@ class RowsOfJob:
 
 
 class _Sample:
-    """So many lines of all that are offered, drawn at random in one pass; None: all of them."""
+    """A number of lines drawn at random from all that are offered, in one pass; None for all of them."""
 
     def __init__(self, wanted: int | None) -> None:
         self._wanted = wanted
@@ -153,7 +155,7 @@ class _Sample:
         self._offered = 0
 
     def offer(self, line: int) -> None:
-        """One more line that may be drawn."""
+        """Offer one more line to the draw."""
         self._offered += 1
         if self._wanted is None:
             return
@@ -164,21 +166,21 @@ class _Sample:
 
     @property
     def size(self) -> int:
-        """How many lines there will be."""
+        """Return how many lines were drawn."""
         return self._offered if self._wanted is None else len(self._drawn)
 
     def of(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows that were drawn, and those that can't be tried."""
+        """Yield the rows that were drawn, and those that can't be tried."""
         drawn = None if self._wanted is None else frozenset(self._drawn)
         return (row for row in rows if drawn is None or row.problems or row.line in drawn)
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What trying the rows came to."""
+    """The result of a verification."""
 
     facts: dict[str, Any]
-    """As ``--json`` prints them, and as the job keeps them."""
+    """The facts that ``--json`` prints and the job keeps."""
     code: int
     """The exit code: 0 all register, 10 some don't, 5 nothing could be found out, 130 interrupted."""
 
@@ -205,7 +207,7 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
 
 
 def place(text: str, transport: Transport) -> Place | None:
-    """``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None where nothing is said. Raises UsageError."""
+    """Return ``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None for an empty text. Raises UsageError."""
     if not text:
         return None
     usual = 5061 if transport is Transport.TLS else 5060
@@ -219,7 +221,7 @@ def place(text: str, transport: Transport) -> Place | None:
 
 
 def asking_of(given: Mapping[str, Any]) -> Asking:
-    """How to ask, out of what the options say. Raises UsageError."""
+    """Return the registrar options from the command's options. Raises UsageError."""
     transport = Transport(given["transport"])
     resolver = given.get("resolver", "")
     check_address(resolver)
@@ -266,7 +268,7 @@ def _facts(trial: Trial, tried: RowsToVerify, writer: VerifyWriter, verifier: Ve
 
 
 def _end(writer: VerifyWriter, given_up: list[str], to_try: int, *, interrupted: bool) -> int:
-    """Say what is left to say; the exit code."""
+    """Print the remaining messages, and return the exit code."""
     for reason in given_up:
         say(reason, "yellow")
     if interrupted:

@@ -1,4 +1,4 @@
-"""Tells what a command waits for: a line at once, then now and then, and one when it goes on."""
+"""Reports of what a command waits for: a line at once, then now and then, and one when it goes on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Source = Callable[[], Wait | None]
 
 
 class Narrator:
-    """Says on stderr, or beside a progress bar, what ``source`` waits for. ``clock``: monotonic seconds."""
+    """Prints on stderr, or beside a progress bar, what ``source`` waits for. ``clock``: monotonic seconds."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Narrator:
         self._thread: threading.Thread | None = None
         self._on_bar = False
         self.text = ""
-        """What is waited for now, for a progress bar; empty: nothing."""
+        """The present wait, for a progress bar; empty if there is none."""
 
     def start(self) -> None:
         """Look now and then, in a thread of its own, for as long as the process lives."""
@@ -65,14 +65,14 @@ class Narrator:
             self._thread.start()
 
     def stop(self) -> None:
-        """Say no more. Afterwards the process may fork."""
+        """Stop reporting. Afterwards the process may fork."""
         if self._thread:
             self._stopped.set()
             self._thread.join()
 
     @contextmanager
     def following(self, source: Source) -> Iterator[None]:
-        """Tell what another source waits for, for the length of a block."""
+        """Report the waits of another source during the block."""
         before, self._source = self._source, source
         try:
             yield
@@ -81,7 +81,7 @@ class Narrator:
 
     @contextmanager
     def on_a_bar(self) -> Iterator[None]:
-        """A progress bar shows ``text``: no lines meanwhile."""
+        """Show the waits on a progress bar as ``text``, without lines of their own, during the block."""
         self._on_bar = True
         try:
             yield
@@ -89,7 +89,7 @@ class Narrator:
             self._on_bar, self._told = False, None
 
     def end(self) -> None:
-        """What was waited for came: say so at once."""
+        """Report at once that a wait is over."""
         if self._told:
             self._tell_over(self._told)
 
@@ -113,7 +113,9 @@ class Narrator:
             self._told = wait
 
     def _rhythm(self, wait: Wait) -> WaitKind | None:
-        """Lines about one kind of wait keep their distance; so do, a smaller one, all lines."""
+        """Return the kind of wait to report next: lines about one kind keep their distance; so do, a smaller
+        one, all lines.
+        """
         going_on = self._told is not None and self._told.kind is wait.kind
         return wait.kind if going_on or wait.kind is WaitKind.ANSWER else None
 

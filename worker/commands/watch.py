@@ -61,7 +61,7 @@ def _queue(session: Session, config: RuntimeConfig) -> CeleryQueue:
 
 
 def put_on_queue(session: Session, job_id: str) -> None:
-    """Leave a started job to the workers, and say where there is none."""
+    """Leave a started job to the workers, and warn if there is none."""
     queue = broker_queue(session)
     session.ledger.jobs.hand_over(job_id, SWEEPER)
     sweep(session.ledger, queue, job_id)
@@ -78,9 +78,9 @@ def run(
     as_json: bool,
     then: Callable[[Job], int] = lambda job: 0,
 ) -> int:
-    """Watch a started job to its end, write its results, tell its summary; the exit code.
+    """Watch a started job to its end, write its results, print its summary and return the exit code.
 
-    ``then`` is what remains to be done with a job that is done; its exit code counts where the job's is 0.
+    ``then`` is what remains to be done with a finished job; its exit code counts if the job's is 0.
     """
     session.ledger.chunks.shred_expired()
     with interruptible() as interrupt:
@@ -108,7 +108,7 @@ def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> i
 
 
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
-    """The result files; their folder is ``results`` or the job's own."""
+    """Write the result files to ``results`` or the job's own folder, and return the summary."""
     folder = report.folder_of(job, results)
     return report.write(ledger, seal, job, folder)
 
@@ -124,7 +124,9 @@ def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """The first signal sets the event; a second one leaves at once. What is ignored (nohup) stays so."""
+    """Set the event on the first signal, and leave at once on a second one. Ignored signals (nohup) stay
+    ignored.
+    """
     event = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -168,7 +170,7 @@ def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> 
 
 
 def _leave(session: Session, job_id: str, why: Why) -> None:
-    """Nobody works on the job any more: others may write to the account, and it can be resumed."""
+    """Release the job: others may then write to the account, and it can be resumed."""
     if session.ledger.jobs.state(job_id).active:
         session.ledger.jobs.pause(job_id, why)
         session.ledger.jobs.let_go(job_id)
@@ -224,13 +226,13 @@ def _workers_of(session: Session, queue: CeleryQueue, job: Job) -> Callable[[], 
 
 
 class _Rhythm:
-    """Something that is done now and then."""
+    """A timer for something that is done now and then."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def beat(self, seconds: float) -> bool:
-        """Whether it is time to do it; then not again for so many seconds."""
+        """Return whether it is time to do it; if so, start counting the seconds again."""
         if time.monotonic() < self._next:
             return False
         self._next = time.monotonic() + seconds
@@ -255,7 +257,7 @@ def _tell_interrupted(session: Session, job_id: str) -> int:
 
 
 def _nobody_works(session: Session, job_id: str) -> bool:
-    """Whether the broker says that no worker is there; where it says nothing, nothing is known."""
+    """Return whether the broker says that no worker is there; False if it does not answer."""
     try:
         job = session.ledger.jobs.get(job_id)
         queue = _queue(session, session.runtime_config)
