@@ -48,7 +48,9 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """Loads a command when it is called: ``--help`` answers without Celery, lxml or SQLAlchemy."""
+    """A click group that loads a command when it is called: ``--help`` needs no
+    Celery, lxml or SQLAlchemy.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -134,7 +136,7 @@ def _unwind_on_signals() -> None:
 
 
 def _refuse_no_text(arguments: Sequence[str]) -> None:
-    """An argument that is not UTF-8 can only be a path: no name of the service's, no job and no option is."""
+    """Refuse an argument that is not UTF-8, unless it is a path: no name, job or option can be one."""
     for argument in arguments:
         if not argument.isprintable() and not os.path.lexists(argument):
             try:
@@ -147,7 +149,7 @@ def _refuse_no_text(arguments: Sequence[str]) -> None:
 
 
 def _show(error: click.ClickException) -> None:
-    """What click says of wrong usage; it repeats what was typed."""
+    """Print click's message about wrong usage, which repeats what was typed."""
     shown = io.StringIO()
     error.show(shown)
     for line in shown.getvalue().rstrip().split("\n"):

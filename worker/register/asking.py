@@ -1,4 +1,4 @@
-"""How registrars are asked: the user's choices, the same for all rows."""
+"""Options for asking registrars: the user's choices, the same for all rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.register.transaction import Transport
 
 
 class AuthName(StrEnum):
-    """What a phone says as its user name in the digest; the registrar keeps a hash for each."""
+    """The user name that goes into the digest; the registrar stores one hash for each form."""
 
     USER = "user"
     """The composite name: exercises Hash1."""
@@ -23,7 +23,7 @@ class AuthName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """``place``: the registrar of every realm, in place of what DNS says."""
+    """Options of a verification. ``place``: the registrar of every realm, used in place of DNS."""
 
     transport: Transport = Transport.UDP
     auth_name: AuthName = AuthName.USER

@@ -19,10 +19,10 @@ _BOUND_FOR = 60
 
 
 class Dialog:
-    """All REGISTERs of one user have one Call-ID, and rising numbers (RFC 3261, section 10.2)."""
+    """One user's exchange: all its REGISTERs share a Call-ID, with rising CSeq numbers (RFC 3261, 10.2)."""
 
     def __init__(self, registrar: Registrar, entry: Entry, asking: Asking) -> None:
-        """Raises ValueError where a text is not valid Unicode."""
+        """Prepare the exchange. Raises ValueError if a text is not valid Unicode."""
         token = secrets.token_hex(8)
         hash1, hash1b = entry.digests or digests(entry.user, entry.host, entry.password)
         plain = asking.auth_name is AuthName.USER
@@ -51,7 +51,7 @@ class Dialog:
         return self._kept is not None and await self._unbind(*self._kept)
 
     async def finding(self) -> Finding:
-        """Whether the user registers. One attempt with the password, a second one for a stale nonce only."""
+        """Return whether the user registers. Tries the password once, and again only after a stale nonce."""
         try:
             reply, address = await self._registrar.ask(self._request())
             if not asks(reply):
@@ -65,7 +65,7 @@ class Dialog:
             return undecided.finding
 
     async def _attempt(self, address: Address, asked: Challenge) -> tuple[Finding, Challenge]:
-        """What the answer to a challenge proves, and the challenge that was answered last."""
+        """Answer the challenge. Return the result, and the challenge that was answered last."""
         reply = await self._answer(address, asked)
         if reply.status == asked.status and (renewed := stale(reply, self._host)):
             asked = renewed
@@ -104,7 +104,7 @@ class Dialog:
         return Request(self._user, self._host, self._call_id, self._tag, self._cseq, self._contact, expires)
 
     def _judged(self, reply: Reply, asked: Challenge) -> Finding:
-        """What an answer to the password proves."""
+        """Return the result that an answer to the password proves."""
         if 200 <= reply.status < 300:
             others = [one for one in contacts(reply) if not self._contact or self._contact not in one]
             return Finding(Verdict.REGISTERS, bindings=len(others))
@@ -118,14 +118,16 @@ class Dialog:
 
 
 def _unasked(reply: Reply) -> Finding:
-    """What an answer proves that came before the registrar asked for a password: nothing about it."""
+    """Return the result for an answer that came without a challenge: it proves nothing about the password."""
     if 200 <= reply.status < 300:
         return Finding(Verdict.CANNOT_TELL, f"{reply}: the registrar did not ask for a password")
     return _refusal(reply)
 
 
 def _refusal(reply: Reply) -> Finding:
-    """Redirects and the server's own trouble say nothing about the user (RFC 3261, section 21)."""
+    """Return the result for a refusal. Redirects and server errors say nothing about the user (RFC 3261,
+    section 21).
+    """
     if reply.status == 408:
         return Finding(Verdict.NO_ANSWER, str(reply))
     if reply.status == 423:

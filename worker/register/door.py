@@ -1,4 +1,4 @@
-"""Whether a realm's registrar can be believed: tried on one row, before the others come."""
+"""Probes a realm's registrar with one row, before the others: its answers may prove nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AS_A_PHONE = "; --with-contact asks as a phone does"
 
 
 class Door:
-    """One realm. The first row that gets in is tried with a wrong password, too: it has to stay out.
+    """One realm. The first row that registers is tried with a wrong password, too, which must be refused.
 
     Not every registrar answers a REGISTER without a contact by the password, and one that lets
     everybody in proves nothing. Where the right password is refused a wrong one would show nothing and
@@ -44,10 +44,10 @@ class Door:
         self._refused = 0
         self._silent = 0
         self.given_up = ""
-        """Why the other rows are not tried; empty: they are."""
+        """The reason why the other rows are not tried; empty if they are."""
 
     async def finding(self, entry: Entry) -> Finding:
-        """What comes of a row of this realm."""
+        """Return the result for a row of this realm."""
         if not self._settled():
             async with self._proving:
                 if not self._settled():

@@ -1,4 +1,4 @@
-"""A phone of our own, which is registered for a while: it takes no call, it only is there."""
+"""A phone that stays registered for a while; it takes no calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a realm's registrar is: SRV records (RFC 2782, RFC 3263), else the realm's own host."""
+"""Servers of a realm's registrar: SRV records (RFC 2782, RFC 3263), else the realm's own host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server by its name, or address, and port."""
+    """A server's host name or IP address, and its port."""
 
     host: str
     port: int
@@ -40,7 +40,7 @@ OfHost = Callable[[Place, Transport], Awaitable[list[Address]]]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long a realm's name may take to exist: it may lag behind the realm (docs/bandwidth-api.md#realms).
+    """Limits on the wait for a realm's name, which may lag behind the realm (docs/bandwidth-api.md#realms).
 
     ``tell`` is given a sentence that says what is waited for and until when.
     """
@@ -50,7 +50,7 @@ class Waiting:
 
 
 class Lookup:
-    """Asks DNS. ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a server other than the system's."""
+    """A DNS client. ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a server other than the system's."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class Lookup:
         waiting: Waiting | None = None,
         of_host: OfHost | None = None,
     ) -> None:
-        """``seconds``: for one answer about records. ``of_host`` finds the addresses of a server."""
+        """``seconds``: the limit for one answer about records. ``of_host`` resolves a server's host name."""
         self._resolver = resolver
         self._seconds = seconds
         self._waiting = waiting or Waiting()
         self._of_host = of_host or _of_host
 
     async def addresses(self, realm: str, transport: Transport, place: Place | None) -> list[Address]:
-        """The servers to be tried, in their order; ``place`` in place of what DNS says of the realm.
+        """Return the servers to try, in order. A ``place`` is used in place of the realm's DNS records.
 
-        Where DNS is sure that there is no such realm it is asked again for a while. Raises Undecided when
-        the servers can't be found out, or there is none.
+        If DNS is certain that the realm does not exist, it is asked again for a while. Raises Undecided if
+        the servers can't be found, or there is none.
         """
         end, pause, told = time.monotonic() + self._waiting.seconds, _FIRST_PAUSE, False
         while True:

@@ -1,4 +1,4 @@
-"""One realm's registrar: its servers in their order, and the connections to them."""
+"""One realm's registrar: its servers in order, and the connections to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Registrar:
-    """Asks the servers of one realm. A server that doesn't answer is passed over from then on."""
+    """A client of one realm's servers. A server that doesn't answer is skipped from then on."""
 
     def __init__(self, host: str, asking: Asking) -> None:
         """``host``: the realm's full host name."""
@@ -30,7 +30,7 @@ class Registrar:
         self._preferred = 0
 
     async def ask(self, request: Request) -> tuple[Reply, Address]:
-        """The first answer that a server gives, and which one it was.
+        """Return the first answer of any server, and the server's address.
 
         Time-outs and missing connections lead to the next server (RFC 3263, section 4.3), answers
         never. Only for a request without credentials: another server would make it another attempt.
@@ -48,7 +48,7 @@ class Registrar:
         raise last
 
     async def ask_at(self, address: Address, request: Request) -> Reply:
-        """The answer of this server. Raises NoAnswer."""
+        """Return this server's answer. Raises NoAnswer."""
         link = await self._link(address)
         return await link.ask(request)
 
@@ -59,14 +59,16 @@ class Registrar:
             return await self.ask_at(address, request)
 
     def finishing(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task that ``close`` waits for: what is begun on the server is ended there, too."""
+        """Return a task that ``close`` waits for, so that an exchange begun on the
+        server is completed there.
+        """
         task = asyncio.create_task(work)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return task
 
     async def close(self) -> None:
-        """End what has to be ended, and let go of the connections."""
+        """Finish what must be finished, and close the connections."""
         await asyncio.gather(*self._unfinished, return_exceptions=True)
         for task in self._links.values():
             if task.done() and not task.cancelled() and not task.exception():
@@ -82,7 +84,7 @@ class Registrar:
         return await asyncio.shield(self._found)
 
     async def _link(self, address: Address) -> Link:
-        """The connection to a server, opened once for all rows that want it, and anew when it broke."""
+        """Return the connection to a server, opened once for all rows and again if it broke."""
         task = self._links.get(address)
         if task is None or (task.done() and (task.exception() or task.result().closed)):
             task = self._links[address] = asyncio.create_task(self._open(address))

@@ -1,4 +1,4 @@
-"""Goes through rows: so many a second, so many at once, and in their order."""
+"""Verifies rows: so many a second, so many at once, and in their order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AHEAD = 1000
 
 
 class Verifier:
-    """Tries rows, wherever they come from. ``in_flight``: how many at once."""
+    """Tries rows from any source. ``in_flight``: how many at once."""
 
     def __init__(self, asking: Asking, pace: Pace, in_flight: int) -> None:
         self._asking = asking
@@ -45,7 +45,7 @@ class Verifier:
         return asyncio.run(self._run(entries, found))
 
     async def findings(self, entries: Iterable[Entry]) -> AsyncGenerator[tuple[Entry, Finding], None]:
-        """Each row with what came of it, in the rows' order; after ``stop`` only those that were reached."""
+        """Yield each row with its result, in the rows' order; after ``stop`` only those that were reached."""
         for entry in entries:
             await self._turn(entry)
             await self._gate.acquire()
@@ -69,7 +69,7 @@ class Verifier:
 
     @property
     def given_up(self) -> list[str]:
-        """Why rows of a realm were not tried, one sentence for each such realm."""
+        """Return one sentence for each realm whose rows were not tried, with the reason."""
         return [door.given_up for door in self._doors.values() if door.given_up]
 
     async def close(self) -> None:

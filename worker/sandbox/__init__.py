@@ -1,4 +1,5 @@
-"""A local stand-in for the Registrar API: an own process, for tests, demonstrations and trying things out.
+"""A local stand-in for the Registrar API: a process of its own, for tests, demonstrations and trying things
+out.
 
 It speaks both families of endpoint as the API description has them, keeps everything in memory,
 misbehaves on demand (``knobs``), and tells the truth about what it was asked and what it holds

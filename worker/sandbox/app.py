@@ -1,4 +1,4 @@
-"""The ASGI application: which path leads to which resource."""
+"""The ASGI application: maps paths to resources."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ JSON_TYPES = (JSON_TYPE,)
 
 
 class SipCredentials(Convertor[str]):
-    """The path segment in either spelling: ``sipcredentials`` or the guide's ``sipCredentials``."""
+    """A path convertor for both spellings: ``sipcredentials`` and the guide's ``sipCredentials``."""
 
     regex = "(?i:sipcredentials)"
 
     def convert(self, value: str) -> str:
-        """From the path."""
+        """Convert from the path."""
         return value
 
     def to_string(self, value: str) -> str:
-        """To a path."""
+        """Convert to a path."""
         return value
 
 
 def application(state: State) -> Starlette:
-    """The whole service: token endpoint, API, control paths; anything else is a 404 that is logged."""
+    """Return the whole service: token endpoint, API, control paths; any other path is
+    a 404 that is logged.
+    """
     register_url_convertor("sipcredentials", SipCredentials())
     token = Desk(state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)})
     nothing = Desk(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))
@@ -59,7 +61,7 @@ def application(state: State) -> Starlette:
 
 
 def api(state: State, account: str) -> list[BaseRoute]:
-    """The resources of the API under one spelling of an account's path."""
+    """Return the API's resources under one spelling of an account's path."""
 
     def desk(root: str, **handlers: AccountHandler) -> Desk:
         return Desk(state, root, {method: guarded(state, handler) for method, handler in handlers.items()})
@@ -81,7 +83,7 @@ def api(state: State, account: str) -> list[BaseRoute]:
 
 
 def voice(state: State, account: str) -> list[BaseRoute]:
-    """The resources of the Voice API."""
+    """Return the Voice API's resources."""
 
     def create(owner: Account, knobs: Values, call: Call) -> Reply:
         return state.calls.create(owner, knobs, call, state.has_phone)
@@ -95,7 +97,7 @@ def voice(state: State, account: str) -> list[BaseRoute]:
 
 
 def guarded(state: State, handler: AccountHandler, types: tuple[str, ...] = XML_TYPES) -> Handler:
-    """The handler behind authentication, the account and the content type."""
+    """Return the handler behind checks of authentication, account and content type."""
 
     def answer(call: Call) -> Reply:
         knobs = state.knobs.values
@@ -113,5 +115,5 @@ def guarded(state: State, handler: AccountHandler, types: tuple[str, ...] = XML_
 
 
 def no_such_path(call: Call) -> Reply:
-    """404 without a code."""
+    """Return a 404 without a code."""
     raise Refusal(404, "", f"There is nothing at {call.path}.")

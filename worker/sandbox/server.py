@@ -1,4 +1,4 @@
-"""The process: a socket, uvicorn, and a clean end."""
+"""The process: socket, uvicorn, and a clean shutdown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Announce = Callable[[str, str], None]
 
 
 class Announced(uvicorn.Server):
-    """Says when it is ready."""
+    """A uvicorn server that announces when it is ready."""
 
     def __init__(self, config: uvicorn.Config, sip: SipServer | None, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -48,7 +48,7 @@ class Announced(uvicorn.Server):
 
 
 def to_stdout(url: str, registrar: str) -> None:
-    """The lines that say where the sandbox is."""
+    """Print the lines that say where the sandbox is."""
     sys.stdout.write(f"sandbox ready at {url}\n")
     sys.stdout.write(f"registrar ready at {registrar}\n" if registrar else "")
     sys.stdout.flush()
@@ -93,7 +93,7 @@ def main(
 
 
 def sip_server(host: str, state: State) -> SipServer | None:
-    """The registrar's listeners; None where none is wanted. Raises OSError when its port is taken."""
+    """Return the registrar's listeners, or None if none is wanted. Raises OSError if its port is taken."""
     port = state.options.sip_port
     if port is None:
         return None

@@ -1,4 +1,4 @@
-"""Which server may be given credentials, by where its address and they came from."""
+"""Trust in servers: which may be given credentials, depending on the source of their address and of these."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def _refuse_leading_astray(
 
 
 def _is_server(name: str, values: Mapping[str, str]) -> bool:
-    """A SQLite ledger is a file, which is sent nothing."""
+    """Return whether the setting names a server; a SQLite ledger is a file, which is sent nothing."""
     return bool(values[name]) and not (name == "SIPROSTER_LEDGER" and addresses.sqlite_path(values[name]))
 
 
 def _secrets(values: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
-    """The secrets that would be used."""
+    """Yield the names of the secrets that would be used."""
     used = "BW_CLIENT_SECRET" if values["BW_CLIENT_ID"] else "BW_PASSWORD"
     yield from (name for name in (used, "SIPROSTER_KEY") if values[name])
     if environ.get("PGPASSWORD") and not addresses.sqlite_path(values["SIPROSTER_LEDGER"]):

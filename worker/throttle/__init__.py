@@ -1,4 +1,5 @@
-"""When requests start: one pace and one cool-down, in this process alone or for all workers on one Redis.
+"""The times at which requests start: one pace and one cool-down, for this process or all workers on one
+Redis.
 
 ::
 
@@ -34,7 +35,7 @@ _WORTH_A_WORD = 1.0
 
 
 class Cooling(Exception):
-    """The cool-down lasts ``seconds``, longer than the caller would wait."""
+    """Raised for a cool-down of ``seconds``, longer than the caller would wait."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -42,7 +43,7 @@ class Cooling(Exception):
 
 
 class Throttle(Protocol):
-    """Says when the next request may start."""
+    """A throttle, which decides when the next request may start."""
 
     def wait(self, longest: float = math.inf) -> Ticket:
         """Return when one request may start: after the cool-down, at the pace.
@@ -92,7 +93,7 @@ def shared(
 
 
 class _Turns:
-    """Makes a throttle of a pace: one thread asks, the others queue behind it."""
+    """A throttle on top of a pace: one thread asks, the others queue behind it."""
 
     def __init__(self, pace: PaceKeeper, bound: float, sleep: Callable[[float], None], waits: Waits) -> None:
         self._pace = pace

@@ -1,4 +1,4 @@
-"""What keeps a pace, and the pace that this process keeps by itself."""
+"""Keepers of a pace: the interface, and the pace that this process keeps by itself."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from worker.throttle.pace import Pace, next_slot, slow_down, start_at
 
 
 class Ticket(NamedTuple):
-    """One request that may start."""
+    """Permission for one request to start."""
 
     number: int
     started: float
     """By the pace's clock."""
     shared: bool = False
-    """Whether the pace in Redis gave it."""
+    """True if the pace in Redis gave it."""
 
 
 class Hold(NamedTuple):
-    """No request may start for so many seconds."""
+    """A wait: no request may start for so many seconds."""
 
     seconds: float
     cooling: bool = False
-    """Whether that is a cool-down."""
+    """True if the wait is a cool-down."""
 
 
 class PaceKeeper(Protocol):
-    """Keeps a pace and a cool-down."""
+    """An interface for a pace with a cool-down."""
 
     @property
     def learned(self) -> float:
-        """Requests a second that 429s have taught, as of the last answer; 0: none."""
+        """Return the requests per second learned from 429s, as of the last answer; 0 if none were."""
 
     def ask(self) -> Ticket | Hold:
         """Return a ticket, which counts as one request, or how long to wait before asking again."""
@@ -45,7 +45,7 @@ class PaceKeeper(Protocol):
 
 
 class Process:
-    """The pace of this process. Shared by threads."""
+    """The pace of this process. Threads may share it."""
 
     def __init__(self, bound: float, clock: Callable[[], float]) -> None:
         self._bound = bound
