@@ -48,9 +48,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A click group that loads a command when it is called: ``--help`` needs no
-    Celery, lxml or SQLAlchemy.
-    """
+    """A click group that loads a command only when it is called, so that ``--help`` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -126,9 +124,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _unwind_on_signals() -> None:
-    """Let SIGTERM and a closed terminal end a command as Ctrl-C does, so that it gives back what it holds.
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does, so that it releases what it holds.
 
-    What is ignored (nohup) stays so; commands that end more gently than that say so themselves.
+    Ignored signals (nohup) stay ignored; commands that end more gently replace these handlers.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:

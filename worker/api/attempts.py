@@ -1,8 +1,8 @@
 """Attempts: which requests are retried in place, and for how long (tenacity holds the loop).
 
 A request that writes and may have reached the service is never repeated here: AnswerLost tells the caller to
-ask first. Everything else is repeated within the budget. The throttle, which holds up all workers, hears of
-every 429 and of the time that the service asks to wait.
+look first. All others are repeated within the budget. The throttle, which delays all workers, is told of
+every 429 and of the wait that the service asks for.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ class RetryableError(Exception):
 
 
 class Attempts:
-    """Sends requests, retries them, and records in ``waits`` what it waits for. Safe to share between
-    threads.
-    """
+    """Sends and retries requests, recording in ``waits`` what it waits for. Threads may share it."""
 
     def __init__(
         self,
@@ -114,8 +112,8 @@ class Attempts:
     ) -> Reply:
         """Make one attempt, once the throttle lets it start. A ``permit`` means that the request writes.
 
-        Raises RetryableError or AnswerLost; any answer that can't be mended by waiting is returned. Raises
-        Throttled where the service has asked for more time than one request may be waited for.
+        Returns any answer that waiting cannot improve. Raises RetryableError or AnswerLost, and Throttled if
+        the service has asked for a longer wait than one request is allowed.
         """
         try:
             ticket = self._throttle.wait(self._budget)
@@ -183,7 +181,7 @@ def lost_or_retryable(reason: str, status: int | None, writes: bool) -> AnswerLo
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that the service asks to wait; None where it names none.
+    """Return the seconds that the service asks to wait, or None.
 
     ``Retry-After`` in seconds or as a date (RFC 9110, section 10.2.3), or the older host's
     ``X-RateLimit-Reset`` in epoch seconds or milliseconds, told apart by their size. ``now``: epoch seconds.

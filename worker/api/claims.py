@@ -18,7 +18,7 @@ ROLE = "SIP Credentials"
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims that say what a token allows; None where the token does not say."""
+    """Claims that say what a token allows; None if the token does not say."""
 
     accounts: tuple[str, ...] | None = None
     roles: tuple[str, ...] | None = None
@@ -35,7 +35,7 @@ class Claims:
 
 
 def read_claims(token: str) -> Claims | None:
-    """Return the claims of a JWT; None for any other token."""
+    """Return the claims of a JWT, or None for any other token."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -51,9 +51,7 @@ def read_claims(token: str) -> Claims | None:
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
-    """Return a claim as a tuple of texts: a list, a single value, or values separated by commas. None if it
-    is neither.
-    """
+    """Return a claim's texts: a list, a single value, or several separated by commas; else None."""
     if isinstance(value, str) and value:
         return tuple(one.strip() for one in value.split(","))
     if isinstance(value, int) and not isinstance(value, bool):

@@ -37,9 +37,7 @@ class Client:
         self._auth = auth or _auth(endpoint, attempts)
 
     def beside(self, endpoint: Endpoint, media: Mapping[str, str]) -> Client:
-        """Return a client for another host of the same service, with the same token. ``media``: its content
-        types.
-        """
+        """Return a client for another host of the service, with this token. ``media``: its content types."""
         return Client(endpoint, self._attempts, media, self._auth)
 
     def claims(self) -> Claims | None:
@@ -57,8 +55,7 @@ class Client:
         permit: Permit | None = None,
         once: bool = False,
     ) -> T:
-        """Send a request and return the answer as parsed by ``read``. A ``permit`` means that the request
-        writes.
+        """Send a request and return what ``read`` makes of the answer. With a ``permit`` it writes.
 
         ``once``: a repetition could not be detected afterwards, so the request is retried only if it was
         certainly not carried out: without a connection, and after a 401 or 429, but not after a 503.
@@ -114,9 +111,7 @@ class Client:
 
 
 def segment(text: str) -> str:
-    """Return one path segment, percent-encoded, including ``+``, ``@`` and names such as ``..`` that would
-    climb.
-    """
+    """Return a path segment, percent-encoded: ``+`` and ``@`` too, and names like ``..`` that would climb."""
     encoded = quote(text, safe="")
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 

@@ -86,9 +86,7 @@ class Credentials:
         return (entry for entry in found if self._is_on(host, entry))
 
     def _is_on(self, host: str, entry: Stored) -> bool:
-        """Return whether an entry is on the realm. Reads it singly if it names none, since a filter matches
-        only a fragment.
-        """
+        """Return whether an entry is on the realm. One that names no realm is read singly."""
         if not entry.realm:
             entry = self.read(Family.ACCOUNT, None, entry) or entry
         return entry.realm.casefold() in ("", host)
@@ -96,9 +94,7 @@ class Credentials:
     def read(
         self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
     ) -> Stored | None:
-        """Return one credential, or None. Compares id and name as far as both are known; rereads until a
-        write shows.
-        """
+        """Return one credential, or None. While ``written`` returns False, read it again."""
         found = self._single(family, realm, stored)
         for seconds in _LOOKS[1:]:
             if written is None or written(found):
@@ -152,9 +148,7 @@ class Credentials:
         return None
 
     def _listed(self, family: Family, realm: Realm | None, composite: str) -> Stored | None:
-        """Return the credential from the list, filtered by its user part; reads the whole list if that is too
-        short.
-        """
+        """Return the credential from the list, filtered by its user part unless that is too short."""
         wanted, host = composite.casefold(), realm.host if realm and family is Family.REALM else ""
         filters = _fragment("userNamefragment", composite.partition("@")[0])
         for entry in self._all(_list_path(family, realm), filters, wire.PAGE_SIZE):
@@ -163,15 +157,16 @@ class Credentials:
         return None
 
     def _all(self, path: Sequence[str], filters: Mapping[str, str], size: int) -> Iterator[Stored]:
-        """Yield every entry of a list, page after page. Only the ids of the last page are kept for
-        comparison.
+        """Yield every entry of a list, page after page. Only the ids of the last page are remembered.
 
-        Raises StopJob for a list that goes on beyond what the account's realms say that they hold.
+        Raises StopJob for a list that continues beyond the number of credentials that the account's realms
+        report.
 
-        Pages may overlap, since a page is named by its first entry and the list moves meanwhile. One page
-        without news is borne, as a 303 in place of the first is one; a second ends the list, and so does
-        a page that was read before. An extension 1 that begins a page looks like that too, since the
-        first page is called 1: the page before it is asked for in another size, which moves the border.
+        Pages may overlap, since a page is named by its first entry and the list changes meanwhile. One page
+        without new entries is accepted, such as a 303 in place of the first; a second ends the list, and so
+        does a page that was read before. A page that begins with an extension 1 looks like that too, since
+        the first page is called 1: then the page before it is requested in another size, which moves the
+        border.
         """
         at: tuple[str, int] | None = ("1", size)
         read: set[str] = set()
@@ -196,11 +191,10 @@ class Credentials:
             at = _following(at, page.next, read, news)
 
     def _most_entries(self, given: int) -> int:
-        """Return how many entries a list may have, given how many it has yielded. Raises StopJob if it seems
-        endless.
+        """Return the bound on a list that has yielded ``given`` entries. Raises StopJob beyond it.
 
-        Twice what all realms say, since users may be made meanwhile and pages overlap. No filter is
-        considered: a list of a part is never longer than that of the whole.
+        The bound is twice the sum that all realms report, since users may be created meanwhile and pages
+        overlap. Filters are ignored: a filtered list is never longer than the whole one.
         """
         counts = [realm.credentials for realm in self._realms()]
         held = None if None in counts else sum(count or 0 for count in counts)
@@ -282,9 +276,7 @@ def _repeats(accepted: Sequence[Echo], batch: Sequence[Row | Credential], realm_
 
 
 def _echoes(echo: Echo, sent: Row | Credential) -> bool:
-    """Return whether an echo matches what was sent. A missing field is unknown and matches; an empty one
-    differs.
-    """
+    """Return whether an echo matches what was sent. A missing field matches; an empty one differs."""
     return (
         (echo.realm is None or _same(echo.realm, sent.host))
         and (echo.hash1 is None or _same(echo.hash1, sent.hash1))
@@ -344,9 +336,7 @@ def _one_path(family: Family, realm: Realm | None, stored: Stored) -> tuple[str,
 
 
 def _read_created(reply: Reply) -> Answer:
-    """Return the entries that were stored and refused. Raises ListRefused if the answer is about none of
-    them.
-    """
+    """Return the entries stored and refused. Raises ListRefused if the answer is about none of them."""
     if not failed(reply):
         return wire.read_answer(reply.body)
     error = fault(reply, Asked.CREATE)
@@ -390,7 +380,7 @@ def _read_page_for_its_date(reply: Reply) -> float | None:
 
 
 def _read_this(id_: str, host: str, composite: str, reply: Reply) -> tuple[Stored | None, bool]:
-    """Return the credential that was asked for, and whether the service said that it does not exist.
+    """Return the credential, or None if it does not exist, and whether that is certain.
 
     In the realm family the id decides (on the realm of this host name), else the name. The credential is None
     if it is not there; the flag is False for a 404 without a body. Raises Malformed if the answer is about

@@ -1,9 +1,9 @@
 """Connections on which no request outlasts its deadline, whatever the other side does.
 
 httpx bounds each connect, read and write alone, and has no bound for the whole (encode/httpx#1450,
-httpcore#936). So headers that come byte by byte, or interim answers (1xx) without end, would hold a request
-as long as somebody likes; and a job's lease on its rows is reckoned with the deadline. httpcore's pools take
-a network backend of one's own for that: here each step gets what is left of the request's time.
+httpcore#936). So headers that arrive byte by byte, or endless interim answers (1xx), could hold a request for
+any time; and a job's lease on its rows is calculated from the deadline. httpcore's pools accept a network
+backend for that: here each step gets the time that is left of the request's.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ class Deadline(threading.local):
                 transport._pool._network_backend = Backend(transport._pool._network_backend, self)
 
     def left(self, longest: float | None, late: type[Exception], among: int = 1) -> float:
-        """Return the seconds for the next step: ``longest`` at most, an equal share if it is one ``among``
-        several.
+        """Return the seconds for the next step: up to ``longest``, shared equally ``among`` several.
 
         Raises ``late`` if no time is left.
         """
@@ -70,9 +69,7 @@ def addresses(host: str, port: int) -> list[str]:
 
 
 class Backend(httpcore.NetworkBackend):
-    """A backend that connects as ``inner`` does, under the deadline. ``resolve``
-    returns a host's addresses.
-    """
+    """Connects as ``inner`` does, under the deadline. ``resolve`` returns a host's addresses."""
 
     def __init__(
         self,
@@ -92,9 +89,7 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first of the host's addresses that answers, each with a share of the time that is
-        left.
-        """
+        """Connect to the first of the host's addresses that answers, with a share of the time for each."""
         options, found = list(socket_options or ()), self._resolve(host, port)
         failure: Exception = httpcore.ConnectError()
         for number, address in enumerate(found):

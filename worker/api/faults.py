@@ -49,9 +49,7 @@ class Asked(Enum):
 
 
 def said(reply: Reply) -> tuple[str, str]:
-    """Return the code and redacted text of an answer; only its status if its body is
-    not the service's XML.
-    """
+    """Return an answer's code and redacted text; only its status if it is not the service's XML."""
     try:
         code, text = wire.read_status(reply.body)
     except wire.Malformed:
@@ -60,7 +58,7 @@ def said(reply: Reply) -> tuple[str, str]:
 
 
 def stop(reply: Reply, code: str, text: str) -> StopJob | None:
-    """Return the reason why nothing on this account can succeed, or None."""
+    """Return a StopJob if nothing on this account can succeed, else None."""
     if code in _NOT_SET_UP:
         return NotAllowed(
             f"the account may not have SIP credentials ({code}: {text})",
@@ -80,7 +78,7 @@ def stop(reply: Reply, code: str, text: str) -> StopJob | None:
 
 
 def fault(reply: Reply, asked: Asked) -> SiprosterError:
-    """Return the exception for an answer that refuses: StopJob if the job cannot go on, else Refused.
+    """Return the exception for a refusal: StopJob, ListRefused, Refused or ForeignAnswer.
 
     Only the service's own words refuse a write: for anything else it is a ForeignAnswer.
     """
@@ -106,7 +104,7 @@ def failed(reply: Reply) -> bool:
 def read_done(reply: Reply) -> None:
     """Accept the answer to a change or a deletion, or raise its refusal.
 
-    The answer may be empty; a page of HTML is none of the service's: Malformed, so that it counts as lost.
+    The answer may be empty. A page of HTML is not the service's: it raises Malformed, and so counts as lost.
     """
     if failed(reply):
         raise fault(reply, Asked.CHANGE)
@@ -117,8 +115,8 @@ def read_done(reply: Reply) -> None:
 def absent(reply: Reply, error: SiprosterError) -> bool:
     """Return whether a refusal says that the requested object does not exist.
 
-    Raises Malformed for a 404 whose text is none of the service's: a wrong host's page must not make
-    somebody look deleted. Without any text it may be the service's, which leaves out much at times.
+    Raises Malformed for a 404 whose text is not the service's: a wrong host's page must not make a user look
+    deleted. A 404 without a text may be the service's, which leaves out much at times.
     """
     if reply.status != 404 or not isinstance(error, Refused):
         return False

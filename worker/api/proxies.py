@@ -1,10 +1,10 @@
 """Proxies from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.
 
-httpx reads them too, and fails on what other programs take: a network or an address with a bracket in
-NO_PROXY, or a scheme that it doesn't know. So they are read here, and it gets what it can use.
+httpx reads them too, but fails on values that other programs accept: a network or an address with a bracket
+in NO_PROXY, or an unknown scheme. So they are read here, and httpx gets what it can use.
 
-No proxy leads to this machine itself (curl and Go do the same): http:// is allowed there, since nobody can
-read it on the way, and a proxy could.
+No proxy is used for this machine itself (curl and Go do the same): http:// is allowed there, since the
+traffic stays on the machine, and a proxy could read it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ class Proxy:
 
 
 class Client(httpx.Client):
-    """An httpx client that connects to loopback hosts directly: httpx has no mount
-    pattern for 127.0.0.0/8.
-    """
+    """An httpx client that bypasses proxies for loopback hosts: no mount pattern covers 127.0.0.0/8."""
 
     def _transport_for_url(self, url: httpx.URL) -> httpx.BaseTransport:
         return self._transport if is_loopback(url.host) else super()._transport_for_url(url)
@@ -47,7 +45,7 @@ class Client(httpx.Client):
 def routes(
     given: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Proxy | None]:
-    """Return httpx's patterns of URLs, each with its proxy; None: it is asked directly.
+    """Return httpx's URL patterns, each with its proxy; None for a direct connection.
 
     ``given``: scheme to proxy, and the key ``no``, as ``urllib.request.getproxies`` has them. Raises
     UsageError, which names the variable and never its value, for a proxy that can't be used.

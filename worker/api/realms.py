@@ -60,11 +60,11 @@ class Realms:
         return self._client.ask("GET", ("realms",), _read_list)
 
     def find(self, ref: str) -> Realm:
-        """Return the realm with this id, host name or short name. Raises NotFound, Conflict if several match.
+        """Return the realm with this id, host name or short name. Raises NotFound, or Conflict if ambiguous.
 
         A short name may not resolve by itself (404), or to a realm of another name, and the service may
-        refuse to be asked for what is no realm's name: then all realms are listed and compared. Raises
-        UsageError for what can be no realm's name, before anything is asked.
+        refuse a name that no realm has: then all realms are listed and compared. Raises UsageError for an
+        impossible name, before any request.
         """
         check_ref(ref)
         realm = self._client.ask("GET", ("realms", ref), _read_found) if ref else None
@@ -87,7 +87,7 @@ class Realms:
         return self._active(realm, wait)
 
     def update(self, ref: str, description: str | None, default: bool | None) -> Realm:
-        """Set what is given, and leave the rest as it is: a PUT replaces the whole realm."""
+        """Set the given values, and resend the others: a PUT replaces the whole realm."""
         if default is False:
             raise UsageError(
                 "a realm can't cease to be the default one by itself",
@@ -110,7 +110,7 @@ class Realms:
         return self._exactly(realm)[0]
 
     def delete(self, ref: str) -> Realm:
-        """Have the service delete it, and return it as it was; it goes a little later."""
+        """Ask the service to delete it, and return it as it was; the deletion follows a little later."""
         realm = self.find(ref)
         try:
             self._client.ask("DELETE", _path(realm), read_done, permit=lambda _: None)
@@ -135,9 +135,7 @@ class Realms:
         return found and found[0]
 
     def _made_after_all(self, name: str) -> Realm:
-        """Return the realm that a creation made although its answer was lost; the
-        AnswerLost stays the cause.
-        """
+        """Look for the realm after a creation whose answer was lost. Raises AnswerLost."""
         for seconds in _LOOKS:
             if seconds:
                 self._sleep(seconds)
@@ -182,9 +180,9 @@ class RealmIndex:
                 self._by_name.setdefault(name, []).append(realm)
 
     def one(self, ref: str) -> Realm:
-        """Return the realm with this id, or this host or short name in any case.
+        """Return the realm with this id, host name or short name (case-insensitive).
 
-        Raises NotFound, and Conflict where several realms are called so.
+        Raises NotFound, and Conflict if several realms match.
         """
         named: list[Realm] = [*self._by_name.get(ref, ()), *self._by_name.get(ref.casefold(), ())]
         found = list(dict.fromkeys(named))
@@ -205,7 +203,7 @@ class RealmIndex:
 
 
 def check_ref(ref: str) -> None:
-    """Raise UsageError for what can be no realm's id, host name or short name; empty is none of these."""
+    """Raise UsageError unless ``ref`` can be a realm's id, host name or short name; empty can be none."""
     if ref and not can_name_a_realm(ref):
         raise UsageError(
             f"{ref!r} can't be a realm",
@@ -253,9 +251,7 @@ def _short_names(host: str, ending: str) -> set[str]:
 
 
 def _answers_to(realm: Realm, ref: str) -> bool:
-    """Return whether ``ref`` is one of the realm's names. Which ending of a label is the account's is not
-    known here.
-    """
+    """Return whether ``ref`` is one of the realm's names, with any ending that may be the account's."""
     label = realm.host.casefold().partition(".")[0]
     own = _LABEL_ENDING.match(realm.host.casefold())
     short = label.removesuffix(f"-{own[1]}") if own else label
@@ -302,9 +298,7 @@ def _read_one(reply: Reply) -> Realm | None:
 
 
 def _read_found(reply: Reply) -> Realm | None:
-    """Return the realm, or None if the service shows none by that name, whatever it
-    says: the list decides.
-    """
+    """Return the realm, or None if the service shows none by that name: the list decides then."""
     if not failed(reply):
         return wire.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
@@ -314,9 +308,7 @@ def _read_found(reply: Reply) -> Realm | None:
 
 
 def _read_exactly(realm: Realm, reply: Reply) -> tuple[Realm, str] | None:
-    """Return the realm as it is now and its description. Raises Malformed if the answer is about another
-    realm.
-    """
+    """Return the realm's present state and description. Raises Malformed if it is another realm."""
     found = _read_one(reply)
     if found is None:
         return None

@@ -35,9 +35,7 @@ class Auth(Protocol):
         """Return the header's current value."""
 
     def renew(self, refused: str) -> bool:
-        """Discard a value that was answered 401. Return whether another attempt with a
-        new one makes sense.
-        """
+        """Discard a value that was answered 401; return whether a new one is worth another attempt."""
 
     def claims(self) -> Claims | None:
         """Return the token's claims, as far as they are known by now."""

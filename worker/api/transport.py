@@ -40,7 +40,7 @@ _NOT_SENT = (
 
 
 def _socks_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of a SOCKS proxy that speaks something else, which httpx lets through.
+    """Return the errors that httpx lets through from a SOCKS proxy which does not speak SOCKS.
 
     Only where SOCKS is in use: its library takes a tenth of a second to load.
     """
@@ -80,10 +80,10 @@ class Reply:
 class Transport:
     """A pool of connections, shared by the threads of one process; never used across a fork.
 
-    TLS is always verified, proxies and trusted certificates come from the environment. Requests go straight
-    to httpx's transports, which follow no redirect and keep no cookie: what ``httpx.Client`` adds to each
-    request costs two thirds of its CPU again. Answers may come packed with gzip and nothing else, since they
-    are unpacked here, within bounds.
+    TLS is always verified; proxies and trusted certificates come from the environment. Requests go straight
+    to httpx's transports, which follow no redirects and keep no cookies: ``httpx.Client`` would add two
+    thirds to each request's CPU time. Answers may be packed with gzip and nothing else, since they are
+    unpacked here, within bounds.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Transport:
 
 
 def check_host(host: str) -> None:
-    """Raise UsageError where the client can make nothing of ``host``: scheme and host of a URL."""
+    """Raise UsageError if the client can't use ``host``: scheme and host of a URL."""
     try:
         _ = httpx.URL(host).host
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -192,11 +192,10 @@ def _read(response: httpx.Response) -> bytes:
 
 
 def unpacked(raw: Iterable[bytes], coding: str) -> Iterator[bytes]:
-    """Yield the body with its ``Content-Encoding`` removed, in pieces of at most LONGEST_PIECE bytes if
-    packed.
+    """Yield the body without its ``Content-Encoding``; unpacked pieces have LONGEST_PIECE bytes at most.
 
-    The library's own decoders make a whole piece at once of what the network brought at once, and
-    64 KiB of gzip may hold 64 MiB. Raises Interrupted for a coding that was not asked for.
+    The library's own decoders unpack each piece from the network at once, and 64 KiB of gzip may hold 64 MiB.
+    Raises Interrupted for a coding that was not requested.
     """
     coding = coding.strip().lower()
     if coding in ("", "identity"):

@@ -60,7 +60,7 @@ def commands(summary: Mapping[str, Any]) -> list[str]:
 
 
 def next_step(summary: Mapping[str, Any]) -> str:
-    """Return what to do about the job as a whole, with the command to type; empty: nothing."""
+    """Return what to do about the job as a whole, with the command to type, or an empty text."""
     job, state = summary["job"], summary["state"]
     if summary["undo_state"]:
         return _undo_step(summary)
@@ -78,7 +78,7 @@ def next_step(summary: Mapping[str, Any]) -> str:
 
 
 def of_stop(summary: Mapping[str, Any]) -> str:
-    """Return what to do about the reason why a job stopped; empty: it didn't stop, or nothing is known."""
+    """Return what to do about the reason why a job stopped, or an empty text."""
     found = codes.of_reason(summary["reason"]) if summary["state"] == JobState.STOPPED else None
     return found.advice if found else ""
 
@@ -93,7 +93,7 @@ def a_code(summary: Mapping[str, Any]) -> str:
 
 
 def undo_word(summary: Mapping[str, Any]) -> str:
-    """Return how far a job is taken back, in a word or two; empty: it wasn't begun."""
+    """Return how far a job is undone, in a word or two; empty if that was never begun."""
     if summary["undo_state"] != "partly":
         return "undone" if summary["undo_state"] else ""
     return "being undone" if _at_work(summary) else "partly undone"

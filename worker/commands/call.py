@@ -140,10 +140,9 @@ def _realm(session: Session, ref: str) -> Realm:
 
 
 def _stored(api: Api, realm: Realm, user: str) -> Stored:
-    """Return the user as stored on the realm. Raises NotFound: a call to a user who does not exist costs
-    money, too.
+    """Return the user as stored on the realm. Raises NotFound: a call to nobody costs money, too.
 
-    A name may be on several realms, and the account tells of one: then the realm itself is asked.
+    A name may be on several realms, of which the account returns one: then the realm itself is asked.
     """
     found = api.find(Family.ACCOUNT, realm, user)
     if found and found.realm.casefold() != realm.host.casefold():
@@ -158,9 +157,7 @@ def _stored(api: Api, realm: Realm, user: str) -> Stored:
 
 
 def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
-    """Print how many phones are registered. The registrar is asked with the stored digest, without a
-    password.
-    """
+    """Print how many phones are registered, asking the registrar with the stored digest."""
     found: list[Finding] = []
     if stored.hash1:
         entry = Entry(0, stored.composite, realm.host, "", (stored.hash1, stored.hash1b or ""))

@@ -135,7 +135,7 @@ def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], 
     """Return the filters for the service, and a predicate for what the service cannot filter.
 
     A filter of fewer than 3 characters is refused (33011). Domains are always compared here: the realm
-    family's composite goes into UserName, and whether the service looks for a domain in there is not known.
+    family's composite goes into UserName, and it is not known whether the service searches it for a domain.
     """
     if "@" in user:
         raise UsageError("--user must be part of the name before the @", "use --domain for the part after it")

@@ -222,9 +222,7 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
 
 @contextmanager
 def _sandbox() -> Iterator[str]:
-    """Start a sandbox on a free port and yield its URL. It ends with the block, and with this process in any
-    case.
-    """
+    """Run a sandbox on a free port, at most as long as this process, and yield its URL."""
     words = [
         "sandbox",
         "--port",

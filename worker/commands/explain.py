@@ -48,7 +48,7 @@ def explain(words: tuple[str, ...], as_json: bool) -> None:
 
 
 def codes_in(said: str) -> list[str]:
-    """Return the codes that a text in lower case names, each once. Raises UsageError where it names none."""
+    """Return the codes that a text in lower case names, each once. Raises UsageError if there are none."""
     if _LIST.fullmatch(said):
         codes = list(dict.fromkeys(_TOKEN.findall(said.replace("-", "_"))))
         for code in codes:

@@ -80,7 +80,7 @@ def follow(
 ) -> Fate:
     """Read the call until it is answered, over, or ``wait`` seconds have passed. ``tell``: each new state.
 
-    A service that goes away meanwhile is no error of the call's: UNKNOWN, with that error's exit code.
+    If the service goes away meanwhile, the outcome is UNKNOWN with that error's exit code.
     """
     end, pause, last = clock() + wait, _FIRST_LOOK, ""
     while True:

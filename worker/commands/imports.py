@@ -104,9 +104,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
 
 
 def _trial(given: Mapping[str, Any]) -> Trial | None:
-    """Return how rows are verified afterwards; None if they aren't. Raises UsageError before anything is
-    read.
-    """
+    """Return how rows are verified afterwards, or None. Raises UsageError before anything is read."""
     _sample(given["verify"])
     asking = asking_of(given)
     if not given["verify"]:
@@ -131,7 +129,7 @@ def _sample(said: str) -> int | None:
 
 
 def _verify(session: Session, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:
-    """Try what is in place, as ``verify JOB`` does; the exit code."""
+    """Verify the rows in place, as ``verify JOB`` does. Return the exit code."""
     proof = prove(trial, RowsOfJob(session, job, opened, sample), report.folder_of(job))
     session.ledger.jobs.set_verified(job.id, proof.facts)
     tell(proof.facts, sys.stderr)

@@ -1,7 +1,7 @@
 """Foreign environment variables that would change, or break, the behaviour of the libraries in use.
 
-siproster has settings of its own; what somebody exported for a Celery application of theirs is not meant for
-it. Loads nothing, since it runs before everything else.
+siproster has settings of its own; variables exported for another Celery application are not meant for it.
+This module loads nothing, since it runs before everything else.
 """
 
 from __future__ import annotations

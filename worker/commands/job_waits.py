@@ -39,7 +39,7 @@ class Cause:
 
 
 class Patience:
-    """Measures how long each cause has lasted, by the process's monotonic ``clock``, which nobody can set."""
+    """Measures how long each cause has lasted. ``clock``: monotonic seconds, so that nobody can set it."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -80,16 +80,14 @@ class Patience:
         return Wait(cause.kind, cause.reason, waited, self.left(waited), by_patience=True)
 
     def left(self, waited: float) -> float | None:
-        """Return the seconds until the limit is reached for a wait of this length;
-        None if there is no limit.
-        """
+        """Return the seconds left of the limit after a wait of this length, or None without a limit."""
         return None if math.isinf(self.seconds) else self.seconds - waited
 
 
 class JobWaits:
     """The waits of one job.
 
-    ``workers`` tells which worker processes answer for it; without it the command itself is its worker.
+    ``workers`` returns the worker processes that serve it; without it the command itself is its worker.
     """
 
     def __init__(
@@ -113,7 +111,7 @@ class JobWaits:
 
     @contextmanager
     def trying(self, kind: WaitKind, fault: type[LedgerAway | TryLater]) -> Iterator[None]:
-        """Wait for what fails here as long as patience lasts, and don't raise it."""
+        """Wait for failures within the block as long as patience lasts, without raising them."""
         try:
             with HERE.entered(kind, "no answer yet"):
                 yield
@@ -124,19 +122,19 @@ class JobWaits:
             self._failing.pop(kind, None)
 
     def ask_for_workers(self) -> None:
-        """Ask the broker who is there; Unavailable where it does not answer."""
+        """Ask the broker for its workers. Raises Unavailable if it does not answer."""
         if self._workers:
             self._present = self._workers()
 
     def look(self, settled: int) -> None:
-        """Gather what the ledger reports. ``settled``: rows that have their outcome."""
+        """Gather the waits that the ledger knows. ``settled``: rows that have their outcome."""
         if settled != self._settled:
             self._settled, self._progress = settled, time.monotonic()
         self._patience.look([*self._failing.values(), *self._causes()])
         self._waits = [*self._ledger.waits.of(self._job.id), *self._leases()]
 
     def look_once(self, settled: int) -> None:
-        """Ask the broker, too, and gather; where it does not answer, that is what is waited for."""
+        """Gather the waits, including the broker's workers; if the broker does not answer, wait for that."""
         with self.trying(WaitKind.BROKER, TryLater):
             self.ask_for_workers()
         self.look(settled)
@@ -152,7 +150,7 @@ class JobWaits:
             )
 
     def current(self) -> Wait | None:
-        """Return what to tell now. Asks nobody, so that it can be called while others are waited for."""
+        """Return the waits to print now. Makes no requests, so that it can be called during other waits."""
         here = HERE.gravest()
         waits = [*([here] if here else []), *self._waits, *self._patience.waits()]
         worst = gravest(waits)
@@ -208,5 +206,5 @@ def nobody(account: str) -> str:
 
 
 def _words(text: str) -> str:
-    """Return ``the service did …`` as it goes on after "waiting for the service: "."""
+    """Return ``the service did …``, as a continuation of "waiting for the service: "."""
     return f"it {text.removeprefix('the service ')}" if text.startswith("the service ") else text

@@ -217,9 +217,7 @@ def posting_options(command: F) -> F:
 def from_file(
     ctx: click.Context, given: dict[str, Any], file_options: Mapping[str, object]
 ) -> dict[str, Any]:
-    """Return ``given``, completed with the settings file's options where the command
-    line does not set them.
-    """
+    """Return ``given``, completed with options from the settings file that the command line doesn't set."""
     merged = dict(given)
     for parameter in ctx.command.params:
         name = parameter.name or ""

@@ -11,7 +11,7 @@ from worker.ledger import Ledger, shown
 def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
     """Raise Conflict or JobBusy for a job that may still write, or that is being undone.
 
-    ``why``: what would become of requests that are still in flight.
+    ``why``: the consequence for requests that are still in flight.
     """
     job = ledger.jobs.get(job_id)
     holder = ledger.jobs.holder_of(job)

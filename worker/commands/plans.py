@@ -96,9 +96,7 @@ def exit_code(summary: PlanSummary, *, on_change: bool) -> int:
 
 
 def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> int:
-    """Run ``import --plan``: exactly what was planned. Rows that have changed since
-    are refused one by one.
-    """
+    """Run ``import --plan``: exactly what was planned. Rows that have changed since are refused."""
     refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
     _refuse_no_plan(kept)
@@ -193,7 +191,7 @@ def _folder(options: Options) -> Path | None:
 
 @contextmanager
 def _plan_file(folder: Path | None, columns: tuple[str, ...], job: str = "") -> Iterator[list[Sink]]:
-    """Open plan.csv, where there is a folder for it, as a sink of the pipeline."""
+    """Open plan.csv as a sink of the pipeline, if there is a folder for it."""
     if folder is None:
         yield []
         return
@@ -232,7 +230,7 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
 
 
 def _refuse_unseen_change(session: Session, *, on_change: bool) -> None:
-    """Raise an error if there is no account: then nobody can tell whether an import would change anything."""
+    """Raise UsageError without an account: then nobody can tell whether an import would change anything."""
     if on_change and not session.settings.values["BW_ACCOUNT_ID"]:
         raise UsageError(
             "--exit-on-change compares the roster with the account, and no account is set",

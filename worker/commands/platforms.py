@@ -59,9 +59,7 @@ def edge_of(host: str, resolver: str) -> Edge:
 
 
 def parameters(platform: str, user: str, host: str, number: str, answer_url: str, edge: Edge) -> Parameters:
-    """Return the parameters by the platform's own names; None for what only the user knows, such as the
-    password.
-    """
+    """Return the parameters by the platform's own names; None for those that only the user knows."""
     port = f":{edge.port}" if edge.port else ":PORT" if edge.exit_code else ""
     values = (f"sip:{_NUMBER}@{host}{port}", number or None, user, None, answer_url or None)
     return dict(zip(_NAMES[platform], values, strict=True))

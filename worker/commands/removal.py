@@ -30,7 +30,7 @@ class Targets:
     def __init__(
         self, users: Sequence[str], file: str, domain: str, realm: str, statuses: Sequence[str]
     ) -> None:
-        """Count the users. Raises UsageError if the file can't be read to its end."""
+        """Open the file, if there is one. Raises UsageError if it can't be read to its end."""
         self._users = users
         self._file = Names(file, statuses) if file else None
         self._domain = domain
@@ -43,16 +43,14 @@ class Targets:
 
     @property
     def told(self) -> str:
-        """Return where the users were named, in words."""
+        """Return the number of users and where they were named, for people."""
         if not self._file:
             return f"{self.count:,} named on the command line"
         columns = ", ".join(f"{field} from column {name}" for field, name in self._file.columns.items())
         return f"{self.count:,} users in the file: {columns}"
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        """Yield composite name (empty if a line names nobody) and realm reference
-        (empty if none was named).
-        """
+        """Yield composite name and realm reference; either is empty if a line or the command names none."""
         for name in self._file or (Name(0, user, "", "") for user in self._users):
             domain = name.domain or ("" if "@" in name.user else self._domain)
             composite = f"{name.user}@{domain}" if name.user and domain else name.user
@@ -69,9 +67,7 @@ class Removal:
 
     def __init__(self, api: Api, family: Family, targets: Targets) -> None:
         self.ended_by: SiprosterError | None = None
-        """The error that ended it before all were tried, since no later one could have
-        been deleted, either.
-        """
+        """The error that ended it early: no later user could have been deleted, either."""
         self._api = api
         self._family = family
         self._targets = targets
@@ -97,7 +93,7 @@ class Removal:
         return "  ".join(word for word in words if word)
 
     def facts(self) -> Iterator[Fact]:
-        """Delete each and tell what became of it; ends early, without raising, where none can be deleted."""
+        """Delete each user and yield the outcome; end early, without raising, if none can be deleted."""
         for composite, ref in self._targets:
             try:
                 fact = self._one(composite, ref)

@@ -189,9 +189,7 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
 
 
 def _refuse_plan_or_undone(session: Session, job: Job) -> None:
-    """Refuse a plan, which is carried out and not resumed, and an undone job, whose rows are no longer in
-    place.
-    """
+    """Refuse a plan, which is never resumed, and an undone job, whose rows are no longer in place."""
     if job.carried_out_by:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
@@ -204,9 +202,7 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
 
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
-    """Return the job's options with other bounds; the one that stopped the job would
-    stop it again at once.
-    """
+    """Return the job's options with new bounds, since the one that stopped it would do so again."""
     stopped_by = job.why.reason if job.why else ""
     kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
     said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}

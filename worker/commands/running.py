@@ -37,7 +37,7 @@ def begin(session: Session, job: Job) -> None:
 
 @contextmanager
 def freed_on_failure(session: Session, job_id: str) -> Iterator[None]:
-    """Let go of the account of a job that was taken up, where its beginning fails: nobody works on it."""
+    """Release the account of a resumed job if its start fails: nobody works on it then."""
     try:
         yield
     except BaseException:
@@ -54,9 +54,9 @@ def run(
     enforce: Sink | None = None,
     carries_out: str = "",
 ) -> None:
-    """Read the rows into the ledger, ask where somebody has to be asked, and let the work begin.
+    """Read the rows into the ledger, ask for confirmation if that is needed, and start the work.
 
-    Where one of it fails, or the answer is no, the job never was.
+    If any of it fails, or the answer is no, the job is removed.
     """
     try:
         writer = LedgerWriter(session.ledger, session.seal, job)

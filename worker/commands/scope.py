@@ -40,7 +40,7 @@ class Held:
 
 
 class Scope:
-    """The account, or the realm that ``ref`` names. Raises NotFound, Conflict where ``ref`` names several."""
+    """The account, or the realm that ``ref`` names. Raises NotFound, Conflict if ``ref`` names several."""
 
     def __init__(self, api: Api, family: Family, ref: str = "") -> None:
         self.api = api
@@ -87,8 +87,6 @@ class Scope:
         return self.realm
 
     def _known(self, realm: Realm) -> tuple[str, ...]:
-        """Return the names that the realm may have in an answer; empty in the realm family, whose path names
-        it.
-        """
+        """Return the names that an answer may give the realm; the realm family's may leave it out."""
         host = realm.host.casefold()
         return (host, "") if self.family is Family.REALM else (host,)

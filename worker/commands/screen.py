@@ -79,10 +79,10 @@ def say(text: str, colour: str = "") -> None:
 def tell_reading(
     name: str, summary: PlanSummary, tell: Callable[..., None] = say, *, advise: bool = True
 ) -> None:
-    """Print what a plan came to: rows by action, the codes of each, and warnings with their first lines.
+    """Print the result of a plan: rows by action, the codes of each, and warnings with their first lines.
 
-    ``tell`` takes a line and its colour: on stderr, or on stdout where it is what was asked for.
-    ``advise``: with what to do about each code, which an import tells at its end.
+    ``tell`` takes a line and its colour, for stderr, or for stdout if it is the command's output. ``advise``:
+    add what to do about each code, which an import prints at its end.
     """
     tell(
         f"{name}: {summary.rows} rows, {summary.to_send} to send"
@@ -242,8 +242,7 @@ def tell_on_stdout(text: str, colour: str = "") -> None:
 
 
 def on_stdout(file: TextIO | None = None) -> Console:
-    """Return a console for facts. Off a terminal nothing is folded, cut or padded, so that programs can read
-    it.
+    """Return a console for facts, which off a terminal are never folded, cut or padded.
 
     ``file``: used in place of stdout.
     """

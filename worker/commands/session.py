@@ -62,9 +62,7 @@ class Session:
 
     @property
     def warnings(self) -> list[str]:
-        """Return warnings about the settings and the environment: things that work but that the user should
-        know.
-        """
+        """Return warnings about settings and environment: they work, but the user should know."""
         return [*self.settings.warnings, *proxies.warnings(), *trust.warnings()]
 
     @cached_property
@@ -81,9 +79,7 @@ class Session:
 
     @cached_property
     def voice_host(self) -> str:
-        """Return the host where calls are placed. Raises UsageError if the token was
-        not allowed to go there.
-        """
+        """Return the host where calls are placed. Raises UsageError if it may not get the token."""
         host = self.settings.voice_host()
         self._tell_host("BW_VOICE_URL", "calling through")
         return host

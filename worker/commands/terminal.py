@@ -21,9 +21,7 @@ _CLOSED = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
 
 
 def visible(text: str) -> str:
-    """Return one line of text, safe for a terminal, which control characters in a name could otherwise
-    control.
-    """
+    """Return one line of text without the control characters that could control a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
@@ -39,10 +37,10 @@ def leave_no_core() -> None:
 
 
 def prepare() -> None:
-    """Put something in the place of standard streams that are closed.
+    """Replace standard streams that are closed.
 
-    Else the next file that is opened, such as the ledger, gets the number of one, and what is printed.
-    A closed stdin stays None in ``sys``.
+    Otherwise the next file that is opened, such as the ledger, would get the number of one, and its output. A
+    closed stdin stays None in ``sys``.
     """
     for number, flags in enumerate(_CLOSED):
         try:

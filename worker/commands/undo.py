@@ -149,7 +149,7 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
 
 
 def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
-    """Write what became of each row, and say it in numbers."""
+    """Write the outcome of each row, and print the totals."""
     path = report.write_undone(session.ledger, session.seal, job, folder)
     counts = session.ledger.undone.counts(job.id)
     facts = {
@@ -166,7 +166,7 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
 
 
 def _tell_others(session: Session, job: Job) -> None:
-    """Print the related jobs that are not undone with it."""
+    """Print what is not undone with the job: other jobs that ran its rows again, and its realm."""
     for child in session.ledger.jobs.children(job.id):
         if session.ledger.changes.rows(child):
             say(f"  job {child} ran some of its rows again; undo that one first:", "yellow")

@@ -186,7 +186,7 @@ class Proof:
 
 
 def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
-    """Try the rows, write ``verify.csv``, and say what is left to say. In the main thread only."""
+    """Verify the rows, write ``verify.csv``, and print the results. Only in the main thread."""
     report.make_folder(folder)
     say(
         f"at most {trial.rate:g} rows a second, {trial.in_flight} at once "
@@ -237,7 +237,7 @@ def asking_of(given: Mapping[str, Any]) -> Asking:
 
 
 def _go(verifier: Verifier, writer: VerifyWriter, tried: RowsToVerify) -> bool:
-    """Try the rows and write them; whether somebody ended it."""
+    """Verify the rows and write the results. Return whether it was interrupted."""
     screen = ProgressScreen()
 
     def found(entry: Entry, finding: Finding) -> None:

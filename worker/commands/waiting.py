@@ -94,7 +94,7 @@ class Narrator:
             self._tell_over(self._told)
 
     def look(self) -> None:
-        """Look once, and say what there is to say."""
+        """Look once, and print what is due."""
         wait, now = self._source(), self._clock()
         if wait is None or wait.waited < _SOON:
             self.text = ""
@@ -113,9 +113,7 @@ class Narrator:
             self._told = wait
 
     def _rhythm(self, wait: Wait) -> WaitKind | None:
-        """Return the kind of wait to report next: lines about one kind keep their distance; so do, a smaller
-        one, all lines.
-        """
+        """Return the kind whose interval applies to this line, or None for the shorter one of all lines."""
         going_on = self._told is not None and self._told.kind is wait.kind
         return wait.kind if going_on or wait.kind is WaitKind.ANSWER else None
 

@@ -97,7 +97,7 @@ def run(
 
 
 def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
-    """Write the result files of a job as it stands and tell its summary; the exit code."""
+    """Write the result files of a job as it stands and print its summary. Return the exit code."""
     job = session.ledger.jobs.get(job_id)
     summary = write_results(session.ledger, session.seal, job, results)
     tell_summary(summary, as_json=as_json)
@@ -124,9 +124,7 @@ def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Set the event on the first signal, and leave at once on a second one. Ignored signals (nohup) stay
-    ignored.
-    """
+    """Set the event on the first signal and exit on a second one. Ignored signals (nohup) stay so."""
     event = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -179,7 +177,7 @@ def _leave(session: Session, job_id: str, why: Why) -> None:
 def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:
     """Show progress and sweep until the job is over (returns None) or its patience ends (returns why).
 
-    Raises Interrupted when asked to end, and LedgerAway where the ledger stays away longer than patience.
+    Raises Interrupted when asked to end, and LedgerAway if the ledger stays away longer than patience.
     """
     jobs, chunks = session.ledger.jobs, session.ledger.chunks
     job = jobs.get(job_id)
@@ -211,7 +209,7 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
 
 
 def waits_of(session: Session, job: Job) -> JobWaits:
-    """Return what a job waits for, for somebody who looks on and gives nothing up."""
+    """Return a job's waits for an observer, who gives nothing up."""
     workers = None
     if broker := session.settings.broker:
         # Of the broker alone: whoever looks on needs neither the key nor the service's credentials.

@@ -84,9 +84,7 @@ def challenge(reply: Reply, realm: str) -> Challenge:
 
 
 def stale(reply: Reply, realm: str) -> Challenge | None:
-    """Return the new challenge if only the nonce is stale, or None if the user was
-    refused (RFC 2617, 3.2.1).
-    """
+    """Return the new challenge if only the nonce is stale (RFC 2617, 3.2.1); None if refused."""
     if not any(one.get("stale", "").lower() == "true" for one in _offered(reply)):
         return None
     return challenge(reply, realm)

@@ -13,9 +13,7 @@ from worker.register.transaction import Link, Transaction, Transport, written
 
 
 class Datagrams(Link, asyncio.DatagramProtocol):
-    """A UDP link. It resends until an answer comes; the connected socket accepts only this server's
-    datagrams.
-    """
+    """A UDP link. It resends until an answer comes, and accepts only this server's datagrams."""
 
     transport = Transport.UDP
 
@@ -40,9 +38,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
         self._deliver(parse(data))
 
     def error_received(self, exc: Exception) -> None:
-        """Fail at once if the host reports that nothing listens, without a time-out
-        (RFC 3261, section 18.4).
-        """
+        """Fail at once, without a time-out, if nothing listens there (RFC 3261, section 18.4)."""
         refused = isinstance(exc, ConnectionRefusedError)
         why = f"nothing listens on {self.place}" if refused else f"no way to {self.place}: {reason_of(exc)}"
         self._fail(NoAnswer(why))

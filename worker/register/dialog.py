@@ -125,9 +125,7 @@ def _unasked(reply: Reply) -> Finding:
 
 
 def _refusal(reply: Reply) -> Finding:
-    """Return the result for a refusal. Redirects and server errors say nothing about the user (RFC 3261,
-    section 21).
-    """
+    """Return the result for a refusal; server errors say nothing about the user (RFC 3261, 21)."""
     if reply.status == 408:
         return Finding(Verdict.NO_ANSWER, str(reply))
     if reply.status == 423:

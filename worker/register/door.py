@@ -28,11 +28,11 @@ _AS_A_PHONE = "; --with-contact asks as a phone does"
 
 
 class Door:
-    """One realm. The first row that registers is tried with a wrong password, too, which must be refused.
+    """A probe of one realm. The first row that registers is tried with a wrong password, too.
 
-    Not every registrar answers a REGISTER without a contact by the password, and one that lets
-    everybody in proves nothing. Where the right password is refused a wrong one would show nothing and
-    count towards a lockout, so the next row is tried instead.
+    The registrar must refuse that. Not every registrar checks the password of a REGISTER without a contact,
+    and one that accepts every password proves nothing. If the right password is refused, a wrong one would
+    show nothing and count towards a lockout, so the next row is tried instead.
     """
 
     def __init__(self, host: str, asking: Asking) -> None:

@@ -116,9 +116,7 @@ def parse(head: bytes) -> Reply | None:
 
 
 def body_length(head: bytes) -> int:
-    """Return the length in bytes of the body that follows a head (section 18.3). Raises ValueError if it is
-    invalid.
-    """
+    """Return the length in bytes of the body after a head (section 18.3). Raises ValueError."""
     lines = head[:LONGEST].decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     told = {text for name, text in _headers(lines[1:]) if name == "content-length"} or {"0"}
     (text,) = told  # two different lengths are a ValueError, too
@@ -133,9 +131,7 @@ def contacts(reply: Reply) -> list[str]:
 
 
 def values_in(text: str) -> list[str]:
-    """Return the values of a header that may hold several, split at commas outside
-    quotes and angle brackets.
-    """
+    """Return a header's values, split at commas outside quotes and angle brackets."""
     values = [""]
     for part in _part(text):
         if part == ",":

@@ -15,9 +15,9 @@ from worker.register.registrar import Registrar
 
 @contextmanager
 def registered(entry: Entry, asking: Asking) -> Iterator[Finding]:
-    """Register as the user's phone while the block runs, at most for a minute; what came of it.
+    """Register as the user's phone during the block, at most for a minute, and yield the result.
 
-    Raises ValueError where a text is not valid Unicode.
+    Raises ValueError if a text is not valid Unicode.
     """
     bound = replace(asking, with_contact=True)
     with asyncio.Runner() as runner:

@@ -42,7 +42,7 @@ OfHost = Callable[[Place, Transport], Awaitable[list[Address]]]
 class Waiting:
     """Limits on the wait for a realm's name, which may lag behind the realm (docs/bandwidth-api.md#realms).
 
-    ``tell`` is given a sentence that says what is waited for and until when.
+    ``tell`` is called with a sentence that names the wait and its end.
     """
 
     seconds: float = 0.0

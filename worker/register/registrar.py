@@ -59,9 +59,7 @@ class Registrar:
             return await self.ask_at(address, request)
 
     def finishing(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Return a task that ``close`` waits for, so that an exchange begun on the
-        server is completed there.
-        """
+        """Return a task that ``close`` waits for, so that an exchange is never left incomplete."""
         task = asyncio.create_task(work)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)

@@ -107,7 +107,7 @@ class Link(ABC):
         """Yield the seconds to wait after each sending."""
 
     def _deliver(self, reply: Reply | None) -> None:
-        """Give an answer to whoever waits for it; one that nobody waits for is dropped."""
+        """Hand an answer to its transaction; drop it if none waits for it."""
         if reply is not None and (transaction := self._waiting.get(reply.branch)):
             transaction.take(reply)
 

@@ -37,10 +37,10 @@ class Verifier:
         self._stopped = asyncio.Event()
 
     def run(self, entries: Iterable[Entry], found: Callable[[Entry, Finding], None]) -> bool:
-        """Try all rows, tell ``found`` what came of each, in their order, and let go of everything.
+        """Verify all rows, call ``found`` with each result in their order, and close all connections.
 
-        Ctrl-C ends it early, a second one at once. Returns whether it was ended so. Only in a
-        process's main thread, since it takes signals.
+        Ctrl-C ends it early, a second one at once. Return whether it was interrupted. Only in a process's
+        main thread, since it handles signals.
         """
         return asyncio.run(self._run(entries, found))
 
@@ -62,7 +62,7 @@ class Verifier:
                 yield found
 
     def stop(self) -> None:
-        """Start nothing more, and wait for no answer; what was bound is taken away all the same."""
+        """Start nothing more, and wait for no answer; bindings that were made are still removed."""
         self._stopped.set()
         for _, task in self._running:
             task.cancel()

@@ -32,9 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def read_options(given: argparse.Namespace) -> Options:
-    """Return the options from the command line. Raises ValueError for an invalid value, such as malformed
-    JSON.
-    """
+    """Return the options from the command line. Raises ValueError for an invalid value."""
     usual = Options()
     knobs: Any = json.loads(given.knobs.read_text()) if given.knobs else {}
     if not isinstance(knobs, dict):

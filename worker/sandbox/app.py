@@ -41,9 +41,7 @@ class SipCredentials(Convertor[str]):
 
 
 def application(state: State) -> Starlette:
-    """Return the whole service: token endpoint, API, control paths; any other path is
-    a 404 that is logged.
-    """
+    """Return the service: token endpoint, API, control paths; other paths are logged 404s."""
     register_url_convertor("sipcredentials", SipCredentials())
     token = Desk(state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)})
     nothing = Desk(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))

@@ -45,9 +45,7 @@ class Control:
         ]
 
     async def health(self, request: Request) -> Response:
-        """Return the requests so far, credentials stored by account, and the registrar's port (null: there is
-        none).
-        """
+        """Return the counts of requests and of credentials by account, and the registrar's port or null."""
         stored = {number: len(account) for number, account in self._state.accounts.items()}
         return JSONResponse(
             {
@@ -75,9 +73,7 @@ class Control:
         return lines(self._state.journal.after(int(after)))
 
     async def credentials(self, request: Request) -> Response:
-        """Return the stored credentials, digests included, as JSON lines; ``?deleted=true`` adds the deleted
-        ones.
-        """
+        """Return the stored credentials with digests, as JSON lines; ``?deleted=true`` adds deleted ones."""
         deleted = request.query_params.get("deleted") == "true"
         return lines(
             shown(account, credential, stored)

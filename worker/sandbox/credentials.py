@@ -16,9 +16,7 @@ from worker.sandbox.stored import Credential, Realm
 
 
 def path_realm(account: Account, knobs: Values, call: Call) -> Realm | None:
-    """Return the realm of the path; None in the account family. Raises Refusal if account or realm is
-    missing.
-    """
+    """Return the realm of the path; None in the account family. Raises Refusal."""
     if not knobs.account_set_up:
         raise Refusal(400, "23013", "The account is not set up for SIP credentials.")
     return find_realm(account, knobs, call) if "realm" in call.params else None

@@ -263,9 +263,7 @@ class Knobs:
 
 
 def read_value(name: str, value: Json) -> Json:
-    """Return a plain knob's value, checked against the type of its default and its
-    choices. Raises KnobError.
-    """
+    """Return a plain knob's value, checked against its type and choices. Raises KnobError."""
     default = getattr(Values(), name)
     if name == "applications" and value is None:
         return None

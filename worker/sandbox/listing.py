@@ -58,9 +58,7 @@ def list_page(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def select(account: Account, realm: Realm | None, call: Call) -> Sequence[Credential]:
-    """Return a list's present entries, by name. Without lag and filters this is the order itself: nothing is
-    copied.
-    """
+    """Return a list's present entries, by name: without lag and filters the order itself, uncopied."""
     credentials: Sequence[Credential] = account.order_of(realm).sorted()
     if account.lags():
         credentials = [seen for one in credentials if (seen := account.visible(one)) is not None]
@@ -88,9 +86,7 @@ def nothing(knobs: Values) -> Reply:
 
 
 def read_window(credentials: Sequence[Credential], knobs: Values, call: Call) -> Window:
-    """Return the requested part: ``page`` is an index or a composite of the first entry, ``size`` a number
-    above 0.
-    """
+    """Return the requested part: ``page`` is an index or a composite, ``size`` a number above 0."""
     page, size = call.query["page"], call.query["size"]
     if not NUMBER(size) or int(size) < 1:
         raise bad_page(call)

@@ -9,9 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options and their defaults, which are no secrets: they are documented, and open nothing but this
-    process.
-    """
+    """Start options. The defaults are no secrets: they are documented, and open nothing else."""
 
     accounts: Sequence[str] = ("9900001",)
     client_id: str = "sandbox"

@@ -79,9 +79,7 @@ class Posting:
         return target_realm(self.account, {}, self.path)
 
     def exists(self, entry: Fields, name: str) -> EntryRefused:
-        """Return the refusal of a name that is taken: on the account, or on the realm, whose text may show
-        the digests.
-        """
+        """Return the refusal of a name taken on the account, or on the realm (which may show digests)."""
         if self.path is None:
             return EntryRefused("23009", f"SIP credential {name} does already exist on the account.")
         pair = f" with Hash1={entry.get('Hash1', '')} Hash1b={entry.get('Hash1b', '')}"

@@ -107,9 +107,7 @@ def required(sent: Fields, name: str) -> str:
 
 
 def description(sent: Fields) -> str:
-    """Return the description: at most 255 characters (Bandwidth's error table, whose code no source
-    documents).
-    """
+    """Return the description: at most 255 characters (Bandwidth's error table, without a code)."""
     text = sent.get("Description", "")
     if len(text) > LONGEST_DESCRIPTION:
         raise Refusal(400, "", f"Description is longer than {LONGEST_DESCRIPTION} characters.")

@@ -63,8 +63,8 @@ def main(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then return. Port 0: any free one, named in the announced URL.
 
-    Only from a process's main thread. Raises OSError when the address is taken, KnobError (a
-    ValueError) when the options' knobs are wrong.
+    Only from a process's main thread. Raises OSError if the address is taken, KnobError (a ValueError) if the
+    options' knobs are wrong.
     """
     state = State(options or Options())
     listener = socket.create_server((host, port), backlog=512)

@@ -37,7 +37,7 @@ class State:
         self.registrar = Registrar(self.accounts.values(), self.knobs.values, self.bindings, Nonces())
 
     def set_knobs(self, given: dict[str, Json]) -> None:
-        """Set the knobs named; a seed starts the random numbers anew."""
+        """Set the named knobs; a seed restarts the random numbers."""
         self.knobs.set(given)
         if "seed" in given:
             self.chance.seed(self.knobs.values.seed)

@@ -75,9 +75,7 @@ class Account:
     # -- credentials
 
     def find(self, key: str, realm: Realm | None = None) -> Credential | None:
-        """Return the credential with this name in lower case, on the realm or on the
-        whole account, or None.
-        """
+        """Return the credential with this lower-case name on the realm, or on the account; else None."""
         if realm is not None:
             return realm.names.get(key)
         for other in self._realms.values():
@@ -140,9 +138,7 @@ class Account:
     # -- what reads show
 
     def visible(self, credential: Credential) -> Credential | None:
-        """Return the credential as a read shows it now: itself, its former self, or
-        None for not yet visible.
-        """
+        """Return the credential as reads show it now, which may be its former state, or None."""
         until, former = self._lagging.get(credential.id, (0.0, None))
         if time.monotonic() >= until:
             self._lagging.pop(credential.id, None)

@@ -43,9 +43,7 @@ class Credential:
     hash1b: bytes | None = field(repr=False)
     application: str
     created: int = 0
-    """The number of times that a credential of this name was created on this realm,
-    including earlier ones.
-    """
+    """How many times this name was created on this realm, including earlier credentials."""
     updated: int = 0
     deleted: int = 0
 

@@ -182,9 +182,7 @@ def fate(account: Account, knobs: Values, to: str, registered: Registered) -> tu
 
 
 def user_of(account: Account, user: str, host: str) -> Credential | None:
-    """Return the user of the realm that a SIP URI means, or None; the guide also writes a ``+`` before the
-    name.
-    """
+    """Return the user that a SIP URI means, or None; the guide also writes a ``+`` before the name."""
     realm = account.realm_of_host(host)
     if realm is None:
         return None

@@ -103,9 +103,7 @@ class Settings:
         )
 
     def _missing(self) -> list[str]:
-        """Return the missing settings. Half a pair of credentials is a mistake even if the other pair is
-        complete.
-        """
+        """Return the missing settings: half a pair of credentials is a mistake even beside a complete one."""
         oauth, basic = ["BW_CLIENT_ID", "BW_CLIENT_SECRET"], ["BW_USERNAME", "BW_PASSWORD"]
         pairs = [pair for pair in (oauth, basic) if any(self.values[name] for name in pair)]
         needed = ["BW_ACCOUNT_ID", *(pairs[0] if pairs else oauth)]
@@ -228,9 +226,7 @@ def _make_private(folder: Path) -> None:
 
 
 def _beaten(profile: str, environ: Mapping[str, str], content: file.Content) -> list[str]:
-    """Return warnings about variables that override the profile's account, since one left exported is easily
-    missed.
-    """
+    """Return warnings about variables that override the profile's account, which is easily missed."""
     if not profile:
         return []
     return [

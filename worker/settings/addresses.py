@@ -98,9 +98,7 @@ def broker(text: str) -> str:
 
 
 def _is_file(name: str, value: str, scheme: str) -> bool:
-    """Return whether a parameter of a broker's URL must be passed on. Raises UsageError if it is not
-    accepted.
-    """
+    """Return whether a parameter of a broker's URL must be passed on. Raises UsageError for unknown ones."""
     if scheme == "rediss" and name in _TLS_FILES:
         if not Path(value).is_file():
             raise UsageError(f"{name}: there is no file {value}", "name a PEM file by its absolute path")
@@ -190,7 +188,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _split(text: str) -> SplitResult:
-    """Return the parts, the port being a number where there is one, and the host one that can be."""
+    """Return the parts of a URL, after checking host and port. Raises UsageError."""
     try:
         url = urlsplit(text)
         port = url.port

@@ -1,6 +1,6 @@
-"""``siproster.toml``: settings under the environment's names, options of commands under their long ones.
+"""``siproster.toml``: settings under the environment's names, commands' options under their long ones.
 
-A ``[profile.NAME]`` table holds the same for one account and beats what stands above it.
+A ``[profile.NAME]`` table holds the same for one account and overrides the top-level values.
 """
 
 from __future__ import annotations

@@ -19,9 +19,7 @@ _LONGEST = 1 << 16
 
 
 def parsed(text: str) -> list[bytes]:
-    """Return the comma-separated keys, each 32 bytes in URL-safe base64. Raises UsageError, which says which
-    one isn't.
-    """
+    """Return the comma-separated keys, each 32 bytes in URL-safe base64. Raises UsageError."""
     parts = [part.strip() for part in text.split(",")]
     for number, part in enumerate(parts, 1):
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", part):
@@ -58,9 +56,7 @@ def beside(ledger: Path, new_key: Callable[[], str], sealed_with: Callable[[], S
 
 
 def _refuse_another_key(path: Path, used: Sequence[str]) -> None:
-    """Raise UsageError if rows are sealed already: a new key in place of a lost one
-    could open none of them.
-    """
+    """Raise UsageError if rows are sealed already: a new key could not open them."""
     if used:
         raise UsageError(
             f"{path} is missing, and the ledger's rows are sealed with it (key {', '.join(used)})",

@@ -20,11 +20,11 @@ _NAMED = f"check its contents; if they are right, use --config {NAME}"
 def check(
     values: Mapping[str, str], sources: Mapping[str, str], found: str, environ: Mapping[str, str]
 ) -> None:
-    """Raise UsageError where credentials could be led astray.
+    """Raise UsageError if credentials could be led astray.
 
-    ``found``: the source of what a settings file says that nobody named, since it was just there in the
-    working folder; empty: there is none. Somebody else's checkout or archive may hold such a file: it must
-    not say where credentials go that are not its own, nor that they may go there unencrypted.
+    ``found``: the settings file as a source, if nobody named it and it was just there in the working folder;
+    else empty. Somebody else's checkout or archive may hold such a file: it must not say where foreign
+    credentials go, nor that they may go there unencrypted.
     """
     if found:
         _refuse_leading_astray(values, sources, found, environ)

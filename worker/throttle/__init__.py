@@ -1,5 +1,4 @@
-"""The times at which requests start: one pace and one cool-down, for this process or all workers on one
-Redis.
+"""Timing of requests: one pace and one cool-down, for this process or for all workers on one Redis.
 
 ::
 
@@ -66,8 +65,8 @@ def local(
 ) -> Throttle:
     """Return a throttle for the threads of this process.
 
-    ``rate``: requests a second that are never exceeded; None: no bound but what 429s teach. A ``sleep`` that
-    raises gives up the wait; what it raises comes out of ``wait``.
+    ``rate``: requests per second that are never exceeded; None for no bound but what 429s teach. If ``sleep``
+    raises, ``wait`` gives up and the exception propagates.
     """
     bound = math.inf if rate is None else rate
     return _Turns(Process(bound, clock), bound, sleep, waits)

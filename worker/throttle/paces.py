@@ -38,7 +38,7 @@ class PaceKeeper(Protocol):
         """Return a ticket, which counts as one request, or how long to wait before asking again."""
 
     def refused(self, ticket: Ticket) -> float:
-        """Learn that this request was answered 429. The new rate, or 0 where it stays."""
+        """Learn that this request was answered 429. Return the new rate, or 0 if it stays."""
 
     def cool(self, seconds: float) -> None:
         """Give no ticket for so many seconds."""
@@ -77,7 +77,7 @@ class Process:
             self._until = max(self._until, self._clock() + seconds)
 
     def start_at(self, rate: float) -> None:
-        """Begin with a rate that was learned elsewhere; nothing changes where this process knows one."""
+        """Begin with a rate that was learned elsewhere, unless this process knows one."""
         with self._lock:
             if rate and not self._pace.rate:
                 start_at(self._pace, rate, self._clock())

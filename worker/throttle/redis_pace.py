@@ -69,9 +69,7 @@ class Redis:
 
 
 class Fallback:
-    """The shared pace while Redis answers, else this process's own, which is told of
-    every cool-down anyway.
-    """
+    """The shared pace while Redis answers, else this process's own, which learns of all cool-downs."""
 
     def __init__(self, common: Redis, own: Process) -> None:
         self._common = common

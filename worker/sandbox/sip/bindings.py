@@ -70,7 +70,7 @@ class Bindings:
         return list(left.values())
 
     def change(self, credential: int, contacts: Sequence[Contact] | None, request: Request) -> None:
-        """Bind and unbind, all or nothing; None: unbind everything. Raises OutOfOrder, BadContact."""
+        """Bind and unbind, all or nothing; None unbinds everything. Raises OutOfOrder, BadContact."""
         call_id, cseq = request.first("call-id"), request.cseq
         known = {binding.uri: binding for binding in self.of(credential)}
         touched = list(known) if contacts is None else [contact.uri for contact in contacts]

@@ -97,9 +97,7 @@ def body_length(request: Request) -> int:
 def answer(
     request: Request, status: int, headers: Sequence[Header] = (), source: tuple[str, int] = ("", 0)
 ) -> bytes:
-    """Return an answer: the identifying headers as received (section 8.2.6), a tag in
-    To, then ``headers``.
-    """
+    """Return an answer: the request's identifying headers (section 8.2.6), To's tag, ``headers``."""
     vias = request.all("via")
     kept = [("Via", _received(vias[0], source)), *(("Via", via) for via in vias[1:])]
     to = request.first("to")
@@ -152,9 +150,7 @@ def _unfolded(lines: Sequence[str]) -> list[str]:
 
 
 def _received(via: str, source: tuple[str, int]) -> str:
-    """Return the Via with the sender's address: ``received``, and ``rport`` if it was
-    asked for (RFC 3581).
-    """
+    """Return the Via with the sender's address: ``received`` and, on request, ``rport`` (RFC 3581)."""
     host, port = source
     if not host:
         return via

@@ -140,9 +140,7 @@ class Registrar:
         return credential
 
     def _given(self, request: Request, realm: Realm) -> Answer | None:
-        """Return the answer to a challenge of this realm; those to other realms are
-        ignored (section 22.3).
-        """
+        """Return the answer to this realm's challenge, ignoring others (section 22.3)."""
         try:
             answers = [read_answer(header) for header in request.all("authorization")]
         except BadAnswer:

@@ -152,7 +152,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 def _keep(kept: OrderedDict[Hashable, Any], key: Hashable, value: object) -> None:
-    """Put it in; the oldest goes where there are too many."""
+    """Store it, and discard the oldest if there are too many."""
     kept[key] = value
     if len(kept) > KEPT:
         kept.popitem(last=False)
