@@ -12,8 +12,8 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.doctor import Finding, State
-from worker.commands.doctor import _tell as tell_findings
+from worker.commands.doctor import CheckResult, State
+from worker.commands.doctor import _tell as tell_results
 from worker.commands.screen import HarmlessConsole, on_stdout, say, tell_summary
 from worker.commands.session import log_to_stderr
 
@@ -105,9 +105,9 @@ def test_a_file_gets_nothing_folded_cut_or_padded(colour: str, monkeypatch: pyte
 
 def test_the_findings_of_doctor_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Settings and checks with texts that are longer than any screen."""
-    tell_findings(
+    tell_results(
         [("NAME", "v" * 1200, "environment"), ("OTHER", "", "not set")],
-        [Finding("ledger", State.WARNING, "t" * 1200, "h" * 1200), Finding("key", State.OK, "short")],
+        [CheckResult("ledger", State.WARNING, "t" * 1200, "h" * 1200), CheckResult("key", State.OK, "short")],
     )
     shown = capsys.readouterr().out.splitlines()
     assert shown == [line.rstrip() for line in shown]
