@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 from worker.model import WaitKind
 from worker.register.asking import Asking
-from worker.register.door import Door
 from worker.register.finding import Entry, Finding
+from worker.register.probe import RegistrarProbe
 from worker.register.timers import Pace
 from worker.waits import HERE
 
@@ -32,7 +32,7 @@ class Verifier:
         self._asking = asking
         self._pace = pace
         self._gate = asyncio.Semaphore(in_flight)
-        self._doors: dict[str, Door] = {}
+        self._probes: dict[str, RegistrarProbe] = {}
         self._running: deque[tuple[Entry, asyncio.Task[Finding]]] = deque()
         self._stopped = asyncio.Event()
 
@@ -51,7 +51,7 @@ class Verifier:
             await self._gate.acquire()
             if self._stopped.is_set():
                 break
-            task = asyncio.create_task(self._door(entry).finding(entry))
+            task = asyncio.create_task(self._probe(entry).finding(entry))
             task.add_done_callback(lambda _: self._gate.release())  # also of one that was never begun
             self._running.append((entry, task))
             while self._running and (self._running[0][1].done() or len(self._running) >= _AHEAD):
@@ -70,12 +70,12 @@ class Verifier:
     @property
     def given_up(self) -> list[str]:
         """Return one sentence for each realm whose rows were not tried, with the reason."""
-        return [door.given_up for door in self._doors.values() if door.given_up]
+        return [probe.given_up for probe in self._probes.values() if probe.given_up]
 
     async def close(self) -> None:
         """Let go of everything."""
         self.stop()
-        await asyncio.gather(*(door.close() for door in self._doors.values()))
+        await asyncio.gather(*(probe.close() for probe in self._probes.values()))
 
     async def _run(self, entries: Iterable[Entry], found: Callable[[Entry, Finding], None]) -> bool:
         for number in _SIGNALS:
@@ -95,7 +95,7 @@ class Verifier:
 
     async def _turn(self, entry: Entry) -> None:
         """Wait until the row may be tried; one that won't be tried need not wait."""
-        if not self._door(entry).given_up and (delay := self._pace.delay()):
+        if not self._probe(entry).given_up and (delay := self._pace.delay()):
             kind = WaitKind.PACED if delay > _WORTH_A_WORD else None
             told = HERE.entered(kind, f"--rate {self._pace.rate:g}", delay)
             with told, contextlib.suppress(TimeoutError):
@@ -108,7 +108,7 @@ class Verifier:
         if not task.cancelled():
             yield entry, task.result()
 
-    def _door(self, entry: Entry) -> Door:
-        if entry.host not in self._doors:
-            self._doors[entry.host] = Door(entry.host, self._asking)
-        return self._doors[entry.host]
+    def _probe(self, entry: Entry) -> RegistrarProbe:
+        if entry.host not in self._probes:
+            self._probes[entry.host] = RegistrarProbe(entry.host, self._asking)
+        return self._probes[entry.host]

@@ -27,7 +27,7 @@ _NO_REGISTRAR = "; an account of type BRIDGE has no registrar: ask Bandwidth whi
 _AS_A_PHONE = "; --with-contact asks as a phone does"
 
 
-class Door:
+class RegistrarProbe:
     """A probe of one realm. The first row that registers is tried with a wrong password, too.
 
     The registrar must refuse that. Not every registrar checks the password of a REGISTER without a contact,
