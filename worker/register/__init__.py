@@ -1,11 +1,11 @@
 """SIP REGISTER: checks whether users can register with the roster's passwords.
 
 The one protocol that siproster implements itself: UDP, TCP and TLS on asyncio (RFC 3261), digest with MD5
-(RFC 2617). ``verify`` goes through rows, ``probe`` decides whether a realm's registrar can be believed at all,
-``dialog`` is the exchange about one row (``challenge``: the registrar's question, ``finding``: the result),
-``registrar`` knows its servers (``places``; ``asking``: the user's choices) and holds the connections
-(``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is their wire format). ``phone`` is
-one that stays for a while.
+(RFC 2617). ``verify`` goes through rows, ``probe`` finds out whether a realm's registrar can be believed at
+all, and ``dialog`` is the exchange about one row (``challenge``: the registrar's question, ``finding``: the
+result). ``registrar`` knows its servers (``places``; ``asking``: the user's choices) and holds the connections
+(``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is their wire format). ``phone`` stays
+registered for a while.
 """
 
 from worker.register.asking import Asking, AuthName
