@@ -1,4 +1,4 @@
-"""A registrar whose answers are damaged in any way: each row gets a finding, and nothing crashes."""
+"""A registrar whose answers are damaged in any way: each row gets a result, and nothing crashes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_damaged_answers(
     before: list[Damage],
     after: list[Damage],
 ) -> None:
-    """One finding, whose text can be shown; a wrong password never registers, whatever is damaged."""
+    """One result, whose text can be shown; a wrong password never registers, whatever is damaged."""
     server, damaging = registrar
     damaging.damages = [before, after]
     rows = [entry(), entry(password="wrong")]

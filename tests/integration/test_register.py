@@ -13,7 +13,7 @@ from tests.certificates import certificate
 from tests.integration.registering import REALM, SOON, asking, entry, of_one, tried
 from tests.sip import Asked, Users, scripted_registrar
 from worker.digest import digests
-from worker.register import AuthName, Entry, Finding, Pace, Transport, Verdict, Verifier
+from worker.register import AuthName, Entry, Pace, RegisterResult, Transport, Verdict, Verifier
 
 PHONE = "<sip:alice@192.0.2.77:5060>"
 
@@ -71,7 +71,7 @@ def test_a_wrong_password_is_tried_once(users: Users) -> None:
     """A refusal is not tried again; where the right password is refused no made-up one is tried."""
     with scripted_registrar(users) as registrar:
         found = of_one(asking(registrar), entry(password="wrong"))
-    assert found == Finding(Verdict.WRONG_PASSWORD, "403 Forbidden")
+    assert found == RegisterResult(Verdict.WRONG_PASSWORD, "403 Forbidden")
     assert len(passwords(registrar.asked)) == 1
 
 
@@ -79,7 +79,7 @@ def test_a_refusal_by_another_challenge() -> None:
     """401 to a password, without stale, refuses it as 403 does."""
     with scripted_registrar(lambda asked: [asked.answered("401 No", challenged())]) as registrar:
         found = of_one(asking(registrar))
-    assert found == Finding(Verdict.WRONG_PASSWORD, "401 No")
+    assert found == RegisterResult(Verdict.WRONG_PASSWORD, "401 No")
     assert len(registrar.asked) == 2
 
 
@@ -131,7 +131,7 @@ def test_digests_in_place_of_a_password(users: Users) -> None:
     with scripted_registrar(users) as registrar:
         for name in AuthName:
             found = of_one(asking(registrar, auth_name=name), Entry(2, "alice", REALM, "", own))
-            assert found == Finding(Verdict.REGISTERS, bindings=1)
+            assert found == RegisterResult(Verdict.REGISTERS, bindings=1)
         spoilt = Entry(2, "alice", REALM, "", ("0" * 32, own[1]))
         assert of_one(asking(registrar), spoilt).verdict is Verdict.WRONG_PASSWORD
     assert own[0] not in repr(spoilt) + repr(Entry(2, "alice", REALM, "", own))
@@ -141,7 +141,7 @@ def test_with_contact_binds_and_unbinds_its_own(users: Users) -> None:
     """One binding for a moment; the phone's stays, and ours is not counted."""
     with scripted_registrar(users) as registrar:
         found = of_one(asking(registrar, with_contact=True))
-    assert found == Finding(Verdict.REGISTERS, bindings=1)
+    assert found == RegisterResult(Verdict.REGISTERS, bindings=1)
     asked, bound, unbound, *_ = [one.headers for one in registrar.asked]
     assert (asked["expires"], bound["expires"], unbound["expires"]) == ("60", "60", "0")
     assert unbound["contact"] == bound["contact"].replace("expires=60", "expires=0")
@@ -185,10 +185,10 @@ def test_ctrl_c_takes_a_binding_away_all_the_same(users: Users) -> None:
             loop.call_soon_threadsafe(verifier.stop)
         return users(asked)
 
-    async def some() -> list[tuple[Entry, Finding]]:
+    async def some() -> list[tuple[Entry, RegisterResult]]:
         nonlocal loop
         loop = asyncio.get_running_loop()
-        found = [one async for one in verifier.findings([entry(), entry()])]
+        found = [one async for one in verifier.results([entry(), entry()])]
         await verifier.close()
         return found
 
@@ -288,9 +288,9 @@ def test_no_more_at_once_than_allowed(users: Users) -> None:
         verifier = Verifier(asking(registrar), Pace(1e9), 3)
 
         async def begin() -> None:
-            findings = verifier.findings(rows)
-            await anext(findings)
-            waiting = asyncio.ensure_future(anext(findings))
+            results = verifier.results(rows)
+            await anext(results)
+            waiting = asyncio.ensure_future(anext(results))
             while len(seen) < 3:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)

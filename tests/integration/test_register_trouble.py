@@ -22,10 +22,10 @@ from worker.model import WaitKind
 from worker.register import (
     Asking,
     Entry,
-    Finding,
     Lookup,
     Pace,
     Place,
+    RegisterResult,
     Timers,
     Transport,
     Verdict,
@@ -100,8 +100,8 @@ def test_a_slow_rate_is_told(users: Users) -> None:
 
 async def all_of(verifier: Verifier, entries: list[Entry]) -> int:
     """How many rows came back."""
-    async with aclosing(verifier.findings(entries)) as findings:
-        count = len([finding async for _, finding in findings])
+    async with aclosing(verifier.results(entries)) as results:
+        count = len([result async for _, result in results])
     await verifier.close()
     return count
 
@@ -315,7 +315,7 @@ def test_sha_256_is_told_apart(users: Users) -> None:
 def test_a_broken_character_is_no_crash() -> None:
     """A password that has no UTF-8 form can't be tried."""
     found = of_one(Asking(place=Place("127.0.0.1", free_port())), entry(password="\ud800"))
-    assert found == Finding(Verdict.CANNOT_TELL, "a user name, realm or password is not valid Unicode")
+    assert found == RegisterResult(Verdict.CANNOT_TELL, "a user name, realm or password is not valid Unicode")
 
 
 # DNS

@@ -16,7 +16,7 @@ from tests.integration.registering import entry, of_one
 from tests.integration.sandbox_client import CREDENTIALS, REALMS, client, realm_body, texts
 from tests.integration.sip_phone import Phone, Wire, md5
 from tests.sandbox import Sandbox
-from worker.register import Asking, AuthName, Finding, Place, Verdict
+from worker.register import Asking, AuthName, Place, RegisterResult, Verdict
 
 PASSWORD = "Tb7xQ2mK9rL4vN8s"
 USERS = {"clitest": PASSWORD, "bob@somewhere.com": 'päss,"wörd\\', "+1919": PASSWORD}
@@ -323,7 +323,7 @@ def test_sessions_are_answered_from_the_stored_digests(
         Asking(place=place, auth_name=AuthName(name), with_contact=with_contact),
         entry("clitest", PASSWORD, realm),
     )
-    assert found == Finding(Verdict.REGISTERS, bindings=0)
+    assert found == RegisterResult(Verdict.REGISTERS, bindings=0)
     assert digest in {line["digest"] for line in registrar.lines("sip")}
     assert bound(registrar) == {}
 

@@ -22,7 +22,7 @@ from worker.commands.terminal import visible
 from worker.commands.verify_runner import GENTLE_RATE, asking_of
 from worker.errors import NotFound, UsageError
 from worker.model import Family, Realm, Stored
-from worker.register import Asking, Entry, Finding, Pace, Transport, Verifier
+from worker.register import Asking, Entry, Pace, RegisterResult, Transport, Verifier
 from worker.srv import check_address
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -158,7 +158,7 @@ def _stored(api: Api, realm: Realm, user: str) -> Stored:
 
 def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
     """Print how many phones are registered, asking the registrar with the stored digest."""
-    found: list[Finding] = []
+    found: list[RegisterResult] = []
     if stored.hash1:
         entry = Entry(0, stored.composite, realm.host, "", (stored.hash1, stored.hash1b or ""))
         say(f"asking the registrar of {realm.host} for the phones of {stored.composite}")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from worker.commands.screen import on_stdout
 from worker.model import Row
-from worker.register import Entry, Finding, Verdict
+from worker.register import Entry, RegisterResult, Verdict
 
 OWN_COLUMNS = (
     "bw__row", "bw__username", "bw__domain", "bw__realm", "bw__verify", "bw__bindings", "bw__error",
@@ -59,14 +59,14 @@ class VerifyWriter:
                 own = None if row.password else (row.hash1, row.hash1b)
                 yield Entry(row.line, row.composite, row.host, row.password, own)
 
-    def found(self, entry: Entry, finding: Finding) -> None:
+    def found(self, entry: Entry, result: RegisterResult) -> None:
         """Write a row that came back, and the invalid ones before it."""
         while (row := self._out.popleft()).line != entry.line:
             self._invalid(row)
-        self.bindings += finding.bindings or 0
-        self.with_phone += bool(finding.bindings)
-        bindings = "" if finding.bindings is None else str(finding.bindings)
-        self._line(row, finding.verdict, bindings, finding.error)
+        self.bindings += result.bindings or 0
+        self.with_phone += bool(result.bindings)
+        bindings = "" if result.bindings is None else str(result.bindings)
+        self._line(row, result.verdict, bindings, result.error)
 
     def close(self) -> None:
         """Write the invalid rows behind the last one that came back."""

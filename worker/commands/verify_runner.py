@@ -28,10 +28,10 @@ from worker.register import (
     Asking,
     AuthName,
     Entry,
-    Finding,
     Lookup,
     Pace,
     Place,
+    RegisterResult,
     Transport,
     Verdict,
     Verifier,
@@ -240,8 +240,8 @@ def _go(verifier: Verifier, writer: VerifyWriter, tried: RowsToVerify) -> bool:
     """Verify the rows and write the results. Return whether it was interrupted."""
     screen = ProgressScreen()
 
-    def found(entry: Entry, finding: Finding) -> None:
-        writer.found(entry, finding)
+    def found(entry: Entry, result: RegisterResult) -> None:
+        writer.found(entry, result)
         screen.show(Progress(tried.to_try, writer.tried, 0))
 
     with screen.running():

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from worker.digest import response, session_digest
-from worker.register.finding import Undecided
 from worker.register.message import Reply, shown
+from worker.register.result import Undecided
 
 _LONGEST = 1024
 """Characters of a value that would be sent back."""

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 
 from worker.reasons import reason_of
-from worker.register.finding import NoAnswer
 from worker.register.message import parse
+from worker.register.result import NoAnswer
 from worker.register.timers import Timers
 from worker.register.transaction import Link, Transaction, Transport, written
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from worker.register.asking import Asking
 from worker.register.dialog import Dialog
-from worker.register.finding import Entry, Finding
 from worker.register.registrar import Registrar
+from worker.register.result import Entry, RegisterResult
 
 
 @contextmanager
-def registered(entry: Entry, asking: Asking) -> Iterator[Finding]:
+def registered(entry: Entry, asking: Asking) -> Iterator[RegisterResult]:
     """Register as the user's phone during the block, at most for a minute, and yield the result.
 
     Raises ValueError if a text is not valid Unicode.

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from worker.errors import NotFound, SiprosterError
-from worker.register.finding import Undecided
+from worker.register.result import Undecided
 from worker.register.transaction import Transport, written
 from worker.srv import SECONDS, NotOffered, look_up
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from worker.register.asking import Asking
 from worker.register.dialog import Dialog
-from worker.register.finding import Entry, Finding, Verdict
 from worker.register.registrar import Registrar
+from worker.register.result import Entry, RegisterResult, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,14 @@ class RegistrarProbe:
         self.given_up = ""
         """The reason why the other rows are not tried; empty if they are."""
 
-    async def finding(self, entry: Entry) -> Finding:
+    async def result(self, entry: Entry) -> RegisterResult:
         """Return the result for a row of this realm."""
         if not self._settled():
             async with self._proving:
                 if not self._settled():
                     return await self._first(entry)
         if self.given_up:
-            return Finding(Verdict.CANNOT_TELL, f"not tried: {self.given_up}")
+            return RegisterResult(Verdict.CANNOT_TELL, f"not tried: {self.given_up}")
         found = await self._try(entry)
         self._silent = self._silent + 1 if found.verdict is Verdict.NO_ANSWER else 0
         if self._silent >= _SILENT:
@@ -67,7 +67,7 @@ class RegistrarProbe:
     def _settled(self) -> bool:
         return self._proven or bool(self.given_up)
 
-    async def _first(self, entry: Entry) -> Finding:
+    async def _first(self, entry: Entry) -> RegisterResult:
         right = await self._try(entry)
         if right.verdict is Verdict.REGISTERS:
             made_up = replace(entry, password=secrets.token_urlsafe(12), digests=None)
@@ -79,7 +79,7 @@ class RegistrarProbe:
             self._everybody_refused(right)
         return right
 
-    def _compared(self, right: Finding, wrong: Finding) -> Finding:
+    def _compared(self, right: RegisterResult, wrong: RegisterResult) -> RegisterResult:
         if wrong.verdict in (Verdict.WRONG_PASSWORD, Verdict.REFUSED):
             self._proven = True
             return right
@@ -90,7 +90,7 @@ class RegistrarProbe:
             self.given_up = f"the registrar of {self._host} did not refuse a wrong password: {wrong.error}"
         return replace(right, verdict=Verdict.CANNOT_TELL, error=self.given_up)
 
-    def _everybody_refused(self, last: Finding) -> None:
+    def _everybody_refused(self, last: RegisterResult) -> None:
         refusals = (Verdict.WRONG_PASSWORD, Verdict.REFUSED)
         if self._asking.with_contact and last.verdict in refusals:
             self._proven = True  # this is what a phone does, so this is what a phone gets
@@ -102,10 +102,10 @@ class RegistrarProbe:
         else:
             self.given_up = f"the registrar of {self._host} proves nothing: {last.error}"
 
-    async def _try(self, entry: Entry) -> Finding:
+    async def _try(self, entry: Entry) -> RegisterResult:
         try:
-            found = await Dialog(self._registrar, entry, self._asking).finding()
+            found = await Dialog(self._registrar, entry, self._asking).result()
         except ValueError as error:
-            return Finding(Verdict.CANNOT_TELL, str(error))
+            return RegisterResult(Verdict.CANNOT_TELL, str(error))
         log.debug("%s at %s: %s %s", entry.user, entry.host, found.verdict, found.error)
         return found

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from worker.register.asking import Asking
 from worker.register.datagrams import Datagrams
-from worker.register.finding import Broke, NoAnswer
 from worker.register.message import Reply, Request
 from worker.register.places import Address
+from worker.register.result import Broke, NoAnswer
 from worker.register.streams import Stream
 from worker.register.transaction import Link, Transport
 

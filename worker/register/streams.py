@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from worker.model import WaitKind
 from worker.reasons import reason_of
-from worker.register.finding import Broke, NoAnswer, Undecided
 from worker.register.message import body_length, parse
+from worker.register.result import Broke, NoAnswer, Undecided
 from worker.register.timers import Timers
 from worker.register.transaction import Link, Transaction, Transport, written
 from worker.waits import HERE

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from worker.model import WaitKind
-from worker.register.finding import Broke, NoAnswer
 from worker.register.message import Reply, Request
+from worker.register.result import Broke, NoAnswer
 from worker.register.timers import Timers
 from worker.waits import HERE
 

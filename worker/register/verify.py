@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 from worker.model import WaitKind
 from worker.register.asking import Asking
-from worker.register.finding import Entry, Finding
 from worker.register.probe import RegistrarProbe
+from worker.register.result import Entry, RegisterResult
 from worker.register.timers import Pace
 from worker.waits import HERE
 
@@ -22,7 +22,7 @@ _WORTH_A_WORD = 1.0
 """Seconds from which on the wait for the next row's turn is told."""
 
 _AHEAD = 1000
-"""Rows whose findings may wait for that of a row before them."""
+"""Rows whose results may wait for that of a row before them."""
 
 
 class Verifier:
@@ -33,10 +33,10 @@ class Verifier:
         self._pace = pace
         self._gate = asyncio.Semaphore(in_flight)
         self._probes: dict[str, RegistrarProbe] = {}
-        self._running: deque[tuple[Entry, asyncio.Task[Finding]]] = deque()
+        self._running: deque[tuple[Entry, asyncio.Task[RegisterResult]]] = deque()
         self._stopped = asyncio.Event()
 
-    def run(self, entries: Iterable[Entry], found: Callable[[Entry, Finding], None]) -> bool:
+    def run(self, entries: Iterable[Entry], found: Callable[[Entry, RegisterResult], None]) -> bool:
         """Verify all rows, call ``found`` with each result in their order, and close all connections.
 
         Ctrl-C ends it early, a second one at once. Return whether it was interrupted. Only in a process's
@@ -44,14 +44,14 @@ class Verifier:
         """
         return asyncio.run(self._run(entries, found))
 
-    async def findings(self, entries: Iterable[Entry]) -> AsyncGenerator[tuple[Entry, Finding], None]:
+    async def results(self, entries: Iterable[Entry]) -> AsyncGenerator[tuple[Entry, RegisterResult], None]:
         """Yield each row with its result, in the rows' order; after ``stop`` only those that were reached."""
         for entry in entries:
             await self._turn(entry)
             await self._gate.acquire()
             if self._stopped.is_set():
                 break
-            task = asyncio.create_task(self._probe(entry).finding(entry))
+            task = asyncio.create_task(self._probe(entry).result(entry))
             task.add_done_callback(lambda _: self._gate.release())  # also of one that was never begun
             self._running.append((entry, task))
             while self._running and (self._running[0][1].done() or len(self._running) >= _AHEAD):
@@ -77,13 +77,13 @@ class Verifier:
         self.stop()
         await asyncio.gather(*(probe.close() for probe in self._probes.values()))
 
-    async def _run(self, entries: Iterable[Entry], found: Callable[[Entry, Finding], None]) -> bool:
+    async def _run(self, entries: Iterable[Entry], found: Callable[[Entry, RegisterResult], None]) -> bool:
         for number in _SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted)
         try:
-            async with contextlib.aclosing(self.findings(entries)) as findings:
-                async for entry, finding in findings:
-                    found(entry, finding)
+            async with contextlib.aclosing(self.results(entries)) as results:
+                async for entry, result in results:
+                    found(entry, result)
             return self._stopped.is_set()
         finally:
             await self.close()
@@ -101,7 +101,7 @@ class Verifier:
             with told, contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), delay)
 
-    async def _oldest(self) -> AsyncGenerator[tuple[Entry, Finding], None]:
+    async def _oldest(self) -> AsyncGenerator[tuple[Entry, RegisterResult], None]:
         entry, task = self._running[0]
         await asyncio.wait((task,))
         self._running.popleft()

@@ -34,7 +34,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RegisterResult:
     """The result of one row."""
 
     verdict: Verdict
@@ -50,9 +50,9 @@ class Undecided(Exception):
     verdict = Verdict.CANNOT_TELL
 
     @property
-    def finding(self) -> Finding:
+    def result(self) -> RegisterResult:
         """Return the row's result."""
-        return Finding(self.verdict, str(self))
+        return RegisterResult(self.verdict, str(self))
 
 
 class NoAnswer(Undecided):
