@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from tests.sip import ScriptedRegistrar
-from worker.register import Asking, Entry, Pace, Place, RegisterResult, Timers, Verifier
+from worker.register import Entry, Pace, Place, RegisterOptions, RegisterResult, Timers, Verifier
 
 REALM = "acme-0a1b2c.auth.bandwidth.com"
 
@@ -24,13 +24,13 @@ def entry(user: str = "alice", password: str = "right", realm: str = REALM) -> E
     return Entry(2, user, realm, password)
 
 
-def asking(registrar: ScriptedRegistrar, **options: Any) -> Asking:
+def options_for(registrar: ScriptedRegistrar, **options: Any) -> RegisterOptions:
     """There, with RFC 3261's timers where the test doesn't say otherwise."""
-    return Asking(place=Place("127.0.0.1", registrar.port), **options)
+    return RegisterOptions(place=Place("127.0.0.1", registrar.port), **options)
 
 
 def tried(
-    how: Asking, entries: Iterable[Entry], in_flight: int = 1
+    how: RegisterOptions, entries: Iterable[Entry], in_flight: int = 1
 ) -> tuple[list[RegisterResult], list[str]]:
     """What came of the rows, and why others were not tried any more."""
     verifier = Verifier(how, Pace(1e9), in_flight)
@@ -44,7 +44,7 @@ def tried(
     return asyncio.run(all_of_them()), verifier.given_up
 
 
-def of_one(how: Asking, one: Entry | None = None) -> RegisterResult:
+def of_one(how: RegisterOptions, one: Entry | None = None) -> RegisterResult:
     """What came of a single row."""
     ((found,), _) = tried(how, [one or entry()])
     return found

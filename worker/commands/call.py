@@ -19,10 +19,10 @@ from worker.commands.options import Finite, application_id, from_file, json_opti
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.commands.terminal import visible
-from worker.commands.verify_runner import GENTLE_RATE, asking_of
+from worker.commands.verify_runner import GENTLE_RATE, register_options
 from worker.errors import NotFound, UsageError
 from worker.model import Family, Realm, Stored
-from worker.register import Asking, Entry, Pace, RegisterResult, Transport, Verifier
+from worker.register import Entry, Pace, RegisterOptions, RegisterResult, Transport, Verifier
 from worker.srv import check_address
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -86,11 +86,11 @@ def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: boo
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
     host = session.voice_host
-    asking = asking_of({"transport": Transport.UDP, "dns_wait": 0, **given})
+    options = register_options({"transport": Transport.UDP, "dns_wait": 0, **given})
     realm = _realm(session, given["realm"])
     stored = _stored(session.api, realm, given["user"])
     if given["check_phone"]:
-        _tell_phones(asking, realm, stored)
+        _tell_phones(options, realm, stored)
     order = Order(number, _sip_uri(stored.composite, realm.host), application, answer_url)
     where = f"account {session.endpoint.account} on {host}"
     question = f"Call {order.to} from {number}, {where}? A call costs money."
@@ -156,13 +156,13 @@ def _stored(api: Api, realm: Realm, user: str) -> Stored:
     return found
 
 
-def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
+def _tell_phones(options: RegisterOptions, realm: Realm, stored: Stored) -> None:
     """Print how many phones are registered, asking the registrar with the stored digest."""
     found: list[RegisterResult] = []
     if stored.hash1:
         entry = Entry(0, stored.composite, realm.host, "", (stored.hash1, stored.hash1b or ""))
         say(f"asking the registrar of {realm.host} for the phones of {stored.composite}")
-        if Verifier(asking, Pace(GENTLE_RATE), 1).run([entry], lambda _, one: found.append(one)):
+        if Verifier(options, Pace(GENTLE_RATE), 1).run([entry], lambda _, one: found.append(one)):
             raise click.Abort
     if found and found[0].bindings is not None:
         number = found[0].bindings

@@ -31,8 +31,8 @@ from worker.commands.verify_runner import (
     VERIFY,
     RowsOfJob,
     Trial,
-    asking_of,
     prove,
+    register_options,
 )
 from worker.errors import UsageError
 from worker.importing.job import new_job
@@ -106,14 +106,14 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
 def _trial(given: Mapping[str, Any]) -> Trial | None:
     """Return how rows are verified afterwards, or None. Raises UsageError before anything is read."""
     _sample(given["verify"])
-    asking = asking_of(given)
+    options = register_options(given)
     if not given["verify"]:
         return None
     if given["detach"]:
         raise UsageError(
             "--verify waits for the job to end, but --detach doesn't", "run `siproster verify JOB` later"
         )
-    return Trial(asking, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
+    return Trial(options, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
 
 
 def _sample(said: str) -> int | None:

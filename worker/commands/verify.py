@@ -36,8 +36,8 @@ from worker.commands.verify_runner import (
     RowsOfJob,
     RowsOfRoster,
     Trial,
-    asking_of,
     prove,
+    register_options,
 )
 from worker.errors import Conflict, UsageError
 from worker.model import Options, utc_now
@@ -149,7 +149,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     Exit code 0: all users can register; 10: some can't; 5: the registrar's answers prove nothing.
     """
     session = Session(given)
-    trial = Trial(asking_of(given), given["registrar"], given["rate"], given["concurrency"])
+    trial = Trial(register_options(given), given["registrar"], given["rate"], given["concurrency"])
     if _JOB(source) and not Path(source).exists():
         refuse_said(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
         proof = _of_job(session, trial, source, given)

@@ -25,12 +25,12 @@ from worker.importing.validation import RosterPages, validated_pages
 from worker.ledger import Progress
 from worker.model import Job, Options, Row, utc_now
 from worker.register import (
-    Asking,
     AuthName,
     Entry,
     Lookup,
     Pace,
     Place,
+    RegisterOptions,
     RegisterResult,
     Transport,
     Verdict,
@@ -59,7 +59,7 @@ _TOLD = 20
 class Trial:
     """The options of a verification."""
 
-    asking: Asking
+    options: RegisterOptions
     registrar: str
     """The registrar as it was given; empty to use each realm's DNS records."""
     rate: float
@@ -192,7 +192,7 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
         f"at most {trial.rate:g} rows a second, {trial.in_flight} at once "
         "(--rate, --concurrency); two REGISTERs each"
     )
-    verifier = Verifier(trial.asking, Pace(trial.rate), trial.in_flight)
+    verifier = Verifier(trial.options, Pace(trial.rate), trial.in_flight)
     header = [*OWN_COLUMNS, *tried.columns]
     began = time.monotonic()
     with report.new_table(
@@ -220,12 +220,12 @@ def place(text: str, transport: Transport) -> Place | None:
     return Place(found[1] or found[2], number)
 
 
-def asking_of(given: Mapping[str, Any]) -> Asking:
+def register_options(given: Mapping[str, Any]) -> RegisterOptions:
     """Return the registrar options from the command's options. Raises UsageError."""
     transport = Transport(given["transport"])
     resolver = given.get("resolver", "")
     check_address(resolver)
-    return Asking(
+    return RegisterOptions(
         transport=transport,
         auth_name=AuthName(given.get("auth_name", AuthName.USER)),
         with_contact=given.get("with_contact", False),
@@ -255,9 +255,9 @@ def _facts(trial: Trial, tried: RowsToVerify, writer: VerifyWriter, verifier: Ve
         "at": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
         "roster": {"name": tried.name, "sha256": tried.sha256, "rows": tried.rows},
         "registrar": trial.registrar or None,
-        "transport": str(trial.asking.transport),
-        "auth_name": str(trial.asking.auth_name),
-        "with_contact": trial.asking.with_contact,
+        "transport": str(trial.options.transport),
+        "auth_name": str(trial.options.auth_name),
+        "with_contact": trial.options.with_contact,
         "tried": writer.tried,
         "counts": {str(verdict): rows for verdict, rows in writer.counts.items()},
         "reasons": writer.reasons,

@@ -7,9 +7,9 @@ import secrets
 from dataclasses import replace
 
 from worker.digest import digests
-from worker.register.asking import Asking, AuthName
 from worker.register.challenge import Challenge, asks, challenge, stale
 from worker.register.message import Reply, Request, contacts, shown
+from worker.register.options import AuthName, RegisterOptions
 from worker.register.places import Address
 from worker.register.registrar import Registrar
 from worker.register.result import Entry, RegisterResult, Undecided, Verdict
@@ -21,16 +21,16 @@ _BOUND_FOR = 60
 class Dialog:
     """One user's exchange: all its REGISTERs share a Call-ID, with rising CSeq numbers (RFC 3261, 10.2)."""
 
-    def __init__(self, registrar: Registrar, entry: Entry, asking: Asking) -> None:
+    def __init__(self, registrar: Registrar, entry: Entry, options: RegisterOptions) -> None:
         """Prepare the exchange. Raises ValueError if a text is not valid Unicode."""
         token = secrets.token_hex(8)
         hash1, hash1b = entry.digests or digests(entry.user, entry.host, entry.password)
-        plain = asking.auth_name is AuthName.USER
+        plain = options.auth_name is AuthName.USER
         self._name, self._ha1 = (entry.user, hash1) if plain else (f"{entry.user}@{entry.host}", hash1b)
         self._registrar = registrar
         self._user, self._host = entry.user, entry.host
         self._call_id, self._tag = f"{token}@siproster", token[:10]
-        self._contact = f"siproster-{token}" if asking.with_contact else ""
+        self._contact = f"siproster-{token}" if options.with_contact else ""
         self._cseq = 0
         self._kept: tuple[Address, Challenge] | None = None
 

@@ -7,8 +7,8 @@ import logging
 import secrets
 from dataclasses import replace
 
-from worker.register.asking import Asking
 from worker.register.dialog import Dialog
+from worker.register.options import RegisterOptions
 from worker.register.registrar import Registrar
 from worker.register.result import Entry, RegisterResult, Verdict
 
@@ -35,9 +35,9 @@ class RegistrarProbe:
     show nothing and count towards a lockout, so the next row is tried instead.
     """
 
-    def __init__(self, host: str, asking: Asking) -> None:
-        self._asking = asking
-        self._registrar = Registrar(host, asking)
+    def __init__(self, host: str, options: RegisterOptions) -> None:
+        self._options = options
+        self._registrar = Registrar(host, options)
         self._host = host
         self._proving = asyncio.Lock()
         self._proven = False
@@ -85,14 +85,14 @@ class RegistrarProbe:
             return right
         if wrong.verdict is Verdict.REGISTERS:
             self.given_up = f"the registrar of {self._host} answers a right and a wrong password alike"
-            self.given_up += "" if self._asking.with_contact else _AS_A_PHONE
+            self.given_up += "" if self._options.with_contact else _AS_A_PHONE
         else:
             self.given_up = f"the registrar of {self._host} did not refuse a wrong password: {wrong.error}"
         return replace(right, verdict=Verdict.CANNOT_TELL, error=self.given_up)
 
     def _everybody_refused(self, last: RegisterResult) -> None:
         refusals = (Verdict.WRONG_PASSWORD, Verdict.REFUSED)
-        if self._asking.with_contact and last.verdict in refusals:
+        if self._options.with_contact and last.verdict in refusals:
             self._proven = True  # this is what a phone does, so this is what a phone gets
         elif last.verdict in refusals:
             self.given_up = (
@@ -104,7 +104,7 @@ class RegistrarProbe:
 
     async def _try(self, entry: Entry) -> RegisterResult:
         try:
-            found = await Dialog(self._registrar, entry, self._asking).result()
+            found = await Dialog(self._registrar, entry, self._options).result()
         except ValueError as error:
             return RegisterResult(Verdict.CANNOT_TELL, str(error))
         log.debug("%s at %s: %s %s", entry.user, entry.host, found.verdict, found.error)

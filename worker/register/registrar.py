@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from worker.register.asking import Asking
 from worker.register.datagrams import Datagrams
 from worker.register.message import Reply, Request
+from worker.register.options import RegisterOptions
 from worker.register.places import Address
 from worker.register.result import Broke, NoAnswer
 from worker.register.streams import Stream
@@ -20,10 +20,10 @@ T = TypeVar("T")
 class Registrar:
     """A client of one realm's servers. A server that doesn't answer is skipped from then on."""
 
-    def __init__(self, host: str, asking: Asking) -> None:
+    def __init__(self, host: str, options: RegisterOptions) -> None:
         """``host``: the realm's full host name."""
         self._host = host
-        self._asking = asking
+        self._options = options
         self._found: asyncio.Task[list[Address]] | None = None
         self._links: dict[Address, asyncio.Task[Link]] = {}
         self._unfinished: set[asyncio.Task[Any]] = set()
@@ -77,8 +77,8 @@ class Registrar:
 
     async def _addresses(self) -> list[Address]:
         if self._found is None:  # asked once for all rows, also where DNS has no good answer
-            lookup, place = self._asking.lookup, self._asking.place
-            self._found = asyncio.create_task(lookup.addresses(self._host, self._asking.transport, place))
+            lookup, place = self._options.lookup, self._options.place
+            self._found = asyncio.create_task(lookup.addresses(self._host, self._options.transport, place))
         return await asyncio.shield(self._found)
 
     async def _link(self, address: Address) -> Link:
@@ -89,8 +89,8 @@ class Registrar:
         return await asyncio.shield(task)
 
     async def _open(self, address: Address) -> Link:
-        asking = self._asking
-        if asking.transport is Transport.UDP:
-            return await Datagrams.open(address, asking.timers)
-        tls = asking.tls if asking.transport is Transport.TLS else None
-        return await Stream.open(address, asking.timers, tls, self._host)
+        options = self._options
+        if options.transport is Transport.UDP:
+            return await Datagrams.open(address, options.timers)
+        tls = options.tls if options.transport is Transport.TLS else None
+        return await Stream.open(address, options.timers, tls, self._host)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from worker.model import WaitKind
-from worker.register.asking import Asking
+from worker.register.options import RegisterOptions
 from worker.register.probe import RegistrarProbe
 from worker.register.result import Entry, RegisterResult
 from worker.register.timers import Pace
@@ -28,8 +28,8 @@ _AHEAD = 1000
 class Verifier:
     """Tries rows from any source. ``in_flight``: how many at once."""
 
-    def __init__(self, asking: Asking, pace: Pace, in_flight: int) -> None:
-        self._asking = asking
+    def __init__(self, options: RegisterOptions, pace: Pace, in_flight: int) -> None:
+        self._options = options
         self._pace = pace
         self._gate = asyncio.Semaphore(in_flight)
         self._probes: dict[str, RegistrarProbe] = {}
@@ -110,5 +110,5 @@ class Verifier:
 
     def _probe(self, entry: Entry) -> RegistrarProbe:
         if entry.host not in self._probes:
-            self._probes[entry.host] = RegistrarProbe(entry.host, self._asking)
+            self._probes[entry.host] = RegistrarProbe(entry.host, self._options)
         return self._probes[entry.host]

@@ -22,7 +22,7 @@ class AuthName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class RegisterOptions:
     """Options of a verification. ``place``: the registrar of every realm, used in place of DNS."""
 
     transport: Transport = Transport.UDP
