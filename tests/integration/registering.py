@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from tests.sip import ScriptedRegistrar
-from worker.register import Entry, Pace, Place, RegisterOptions, RegisterResult, Timers, Verifier
+from worker.register import Entry, Pace, RegisterOptions, RegisterResult, ServerAddress, Timers, Verifier
 
 REALM = "acme-0a1b2c.auth.bandwidth.com"
 
@@ -26,7 +26,7 @@ def entry(user: str = "alice", password: str = "right", realm: str = REALM) -> E
 
 def options_for(registrar: ScriptedRegistrar, **options: Any) -> RegisterOptions:
     """There, with RFC 3261's timers where the test doesn't say otherwise."""
-    return RegisterOptions(place=Place("127.0.0.1", registrar.port), **options)
+    return RegisterOptions(place=ServerAddress("127.0.0.1", registrar.port), **options)
 
 
 def tried(

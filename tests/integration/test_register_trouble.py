@@ -23,9 +23,9 @@ from worker.register import (
     Entry,
     Lookup,
     Pace,
-    Place,
     RegisterOptions,
     RegisterResult,
+    ServerAddress,
     Timers,
     Transport,
     Verdict,
@@ -72,7 +72,9 @@ def test_a_silent_registrar_is_told(transport: Transport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         port = server.getsockname()[1]
         datagrams.bind(("127.0.0.1", port))
-        how = RegisterOptions(transport, place=Place("127.0.0.1", port), timers=Timers(t1=1, t2=1, total=1))
+        how = RegisterOptions(
+            transport, place=ServerAddress("127.0.0.1", port), timers=Timers(t1=1, t2=1, total=1)
+        )
         with ThreadPoolExecutor(1) as threads:
             found = threads.submit(of_one, how)
             while (wait := HERE.gravest()) is None and not found.done():
@@ -133,7 +135,7 @@ def test_silence_after_the_password(users: Users) -> None:
 def test_nobody_listens() -> None:
     """The host says so at once; it takes no 32 seconds to believe it."""
     for transport, said in ((Transport.UDP, "nothing listens on"), (Transport.TCP, "connection refused")):
-        how = RegisterOptions(transport=transport, place=Place("127.0.0.1", free_port()), timers=ONCE)
+        how = RegisterOptions(transport=transport, place=ServerAddress("127.0.0.1", free_port()), timers=ONCE)
         found = of_one(how)
         assert found.verdict is Verdict.NO_ANSWER
         assert said in found.error
@@ -314,7 +316,7 @@ def test_sha_256_is_told_apart(users: Users) -> None:
 
 def test_a_broken_character_is_no_crash() -> None:
     """A password that has no UTF-8 form can't be tried."""
-    found = of_one(RegisterOptions(place=Place("127.0.0.1", free_port())), entry(password="\ud800"))
+    found = of_one(RegisterOptions(place=ServerAddress("127.0.0.1", free_port())), entry(password="\ud800"))
     assert found == RegisterResult(Verdict.CANNOT_TELL, "a user name, realm or password is not valid Unicode")
 
 
@@ -392,7 +394,7 @@ class Late(dict[str, Sequence[str]]):
         return default if self._left >= 0 else super().get(name, default)
 
 
-async def local_only(place: Place, transport: Transport) -> list[tuple[str, int]]:
+async def local_only(place: ServerAddress, transport: Transport) -> list[tuple[str, int]]:
     """The addresses of a host: only this machine has one."""
     return [("127.0.0.1", place.port)] if place.host == "localhost" else []
 

@@ -62,7 +62,7 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 @settings_options
 @click.pass_context
 def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
-    """Place a test call to USER (a name, or user@domain) and report its outcome.
+    """ServerAddress a test call to USER (a name, or user@domain) and report its outcome.
 
     A call costs money, so the user is looked up, and you are asked to confirm. Only a registered phone can
     ring. Exit code 0: answered; 10: did not get through; 5: the outcome is not known; 3: no such user.

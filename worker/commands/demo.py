@@ -26,7 +26,7 @@ from worker.errors import SiprosterError, UsageError
 from worker.files import make_folder
 from worker.model import Options, Row
 from worker.reasons import reason_of
-from worker.register import Entry, Place, RegisterOptions, registered
+from worker.register import Entry, RegisterOptions, ServerAddress, registered
 from worker.roster import open_roster
 from worker.sandbox import Options as SandboxOptions
 
@@ -150,7 +150,7 @@ class Journey:
         with open_roster(str(self._folder / _ROSTER), Options()) as roster:
             first = next(roster.rows())
         host = next(one["realm"] for one in _asked(self._url) if one["composite"] == first.composite)
-        place = Place("127.0.0.1", int(_asked_for(self._url, "health")[0]["sip_port"]))
+        place = ServerAddress("127.0.0.1", int(_asked_for(self._url, "health")[0]["sip_port"]))
         phone = Entry(first.line, first.composite, host, first.password)
         with registered(phone, RegisterOptions(place=place)) as found:
             self._say(f"a phone registers as {first.composite}: {found.verdict}", "green")

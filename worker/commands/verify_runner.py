@@ -29,9 +29,9 @@ from worker.register import (
     Entry,
     Lookup,
     Pace,
-    Place,
     RegisterOptions,
     RegisterResult,
+    ServerAddress,
     Transport,
     Verdict,
     Verifier,
@@ -206,7 +206,7 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     return Proof(facts, _end(writer, verifier.given_up, tried.to_try, interrupted=interrupted))
 
 
-def place(text: str, transport: Transport) -> Place | None:
+def place(text: str, transport: Transport) -> ServerAddress | None:
     """Return ``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None for an empty text. Raises UsageError."""
     if not text:
         return None
@@ -217,7 +217,7 @@ def place(text: str, transport: Transport) -> Place | None:
         raise UsageError(
             f"--registrar {text}: must be HOST:PORT", "for example 192.0.2.10:5060 or [2001:db8::10]:5060"
         )
-    return Place(found[1] or found[2], number)
+    return ServerAddress(found[1] or found[2], number)
 
 
 def register_options(given: Mapping[str, Any]) -> RegisterOptions:

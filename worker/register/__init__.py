@@ -3,14 +3,14 @@
 The one protocol that siproster implements itself: UDP, TCP and TLS on asyncio (RFC 3261), digest with MD5
 (RFC 2617). ``verify`` goes through rows, ``probe`` finds out whether a realm's registrar can be believed at
 all, and ``dialog`` is the exchange about one row (``challenge``: the registrar's question, ``result``: the
-outcome). ``registrar`` knows its servers (``places``; ``options``: the user's choices) and holds the
+outcome). ``registrar`` knows its servers (``addresses``; ``options``: the user's choices) and holds the
 connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is their wire format).
 ``phone`` stays registered for a while.
 """
 
+from worker.register.addresses import Lookup, ServerAddress, Waiting
 from worker.register.options import AuthName, RegisterOptions
 from worker.register.phone import registered
-from worker.register.places import Lookup, Place, Waiting
 from worker.register.result import Entry, RegisterResult, Verdict
 from worker.register.timers import Pace, Timers
 from worker.register.transaction import Transport
@@ -21,9 +21,9 @@ __all__ = [
     "Entry",
     "Lookup",
     "Pace",
-    "Place",
     "RegisterOptions",
     "RegisterResult",
+    "ServerAddress",
     "Timers",
     "Transport",
     "Verdict",

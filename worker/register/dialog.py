@@ -7,10 +7,10 @@ import secrets
 from dataclasses import replace
 
 from worker.digest import digests
+from worker.register.addresses import Address
 from worker.register.challenge import Challenge, asks, challenge, stale
 from worker.register.message import Reply, Request, contacts, shown
 from worker.register.options import AuthName, RegisterOptions
-from worker.register.places import Address
 from worker.register.registrar import Registrar
 from worker.register.result import Entry, RegisterResult, Undecided, Verdict
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker import trust
-from worker.register.places import Lookup, Place
+from worker.register.addresses import Lookup, ServerAddress
 from worker.register.timers import Timers
 from worker.register.transaction import Transport
 
@@ -29,7 +29,7 @@ class RegisterOptions:
     auth_name: AuthName = AuthName.USER
     with_contact: bool = False
     """Bind a contact for a moment and take it away again; else only ask for the bindings."""
-    place: Place | None = None
+    place: ServerAddress | None = None
     timers: Timers = field(default_factory=Timers)
     lookup: Lookup = field(default_factory=Lookup)
     tls: ssl.SSLContext = field(default_factory=trust.context)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from worker.register.addresses import Address
 from worker.register.datagrams import Datagrams
 from worker.register.message import Reply, Request
 from worker.register.options import RegisterOptions
-from worker.register.places import Address
 from worker.register.result import Broke, NoAnswer
 from worker.register.streams import Stream
 from worker.register.transaction import Link, Transport

@@ -28,14 +28,14 @@ _PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServerAddress:
     """A server's host name or IP address, and its port."""
 
     host: str
     port: int
 
 
-OfHost = Callable[[Place, Transport], Awaitable[list[Address]]]
+OfHost = Callable[[ServerAddress, Transport], Awaitable[list[Address]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Lookup:
         self._waiting = waiting or Waiting()
         self._of_host = of_host or _of_host
 
-    async def addresses(self, realm: str, transport: Transport, place: Place | None) -> list[Address]:
+    async def addresses(self, realm: str, transport: Transport, place: ServerAddress | None) -> list[Address]:
         """Return the servers to try, in order. A ``place`` is used in place of the realm's DNS records.
 
         If DNS is certain that the realm does not exist, it is asked again for a while. Raises Undecided if
@@ -73,12 +73,12 @@ class Lookup:
         """
         end, pause, told = time.monotonic() + self._waiting.seconds, _FIRST_PAUSE, False
         while True:
-            places = [place] if place else await self._places(realm, transport)
-            found = [address for one in places for address in await self._of_host(one, transport)]
+            servers = [place] if place else await self._servers(realm, transport)
+            found = [address for one in servers for address in await self._of_host(one, transport)]
             if found:
                 log.debug("registrar of %s: %s", realm, ", ".join(map(written, found)))
                 return list(dict.fromkeys(found))
-            names = ", ".join(written((one.host, one.port)) for one in places)
+            names = ", ".join(written((one.host, one.port)) for one in servers)
             unknown, left = not place and names == written((realm, _PORTS[transport])), end - time.monotonic()
             if not unknown or left <= 0:
                 raise Undecided(f"DNS knows no address of {names}" + (_LAG if unknown else ""))
@@ -88,16 +88,16 @@ class Lookup:
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _places(self, realm: str, transport: Transport) -> list[Place]:
+    async def _servers(self, realm: str, transport: Transport) -> list[ServerAddress]:
         try:
             found = await asyncio.to_thread(look_up, realm, transport.value, self._resolver, self._seconds)
         except NotOffered as no:
             raise Undecided(no.message) from None
         except NotFound:  # DNS is sure of it
-            return [Place(realm, _PORTS[transport])]
+            return [ServerAddress(realm, _PORTS[transport])]
         except (SiprosterError, OSError, UnicodeError) as error:
             raise Undecided(str(error)) from None
-        return [Place(one.host, one.port) for one in found]
+        return [ServerAddress(one.host, one.port) for one in found]
 
 
 def _waits(realm: str, seconds: float) -> str:
@@ -108,7 +108,7 @@ def _waits(realm: str, seconds: float) -> str:
     )
 
 
-async def _of_host(place: Place, transport: Transport) -> list[Address]:
+async def _of_host(place: ServerAddress, transport: Transport) -> list[Address]:
     kind = socket.SOCK_DGRAM if transport is Transport.UDP else socket.SOCK_STREAM
     try:
         found = await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=kind)
