@@ -13,7 +13,7 @@ from rich.text import Text
 
 from worker.api import Api, Order
 from worker.commands import platforms
-from worker.commands.fate import Fate, follow, placed
+from worker.commands.call_outcome import CallOutcome, follow, placed
 from worker.commands.listing import asked
 from worker.commands.options import Finite, application_id, from_file, json_option, yes_option
 from worker.commands.screen import on_stdout, say, tell_json
@@ -99,20 +99,20 @@ def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: boo
     call_id = calls.place(order)
     say(f"call {call_id} to {order.to} was accepted by the service")
     if given["no_wait"]:
-        fate = placed()
+        outcome = placed()
     else:
         say(f"waiting for its outcome, at most {given['wait']:g} s")
-        fate = follow(calls, call_id, given["wait"], tell=lambda state: say(f"  {visible(state)}"))
-    _tell(call_id, order, fate, as_json=as_json)
-    return fate.exit_code
+        outcome = follow(calls, call_id, given["wait"], tell=lambda state: say(f"  {visible(state)}"))
+    _tell(call_id, order, outcome, as_json=as_json)
+    return outcome.exit_code
 
 
-def _tell(call_id: str, order: Order, fate: Fate, *, as_json: bool) -> None:
+def _tell(call_id: str, order: Order, outcome: CallOutcome, *, as_json: bool) -> None:
     if as_json:
         sent = {"from": order.number, "to": order.to, "application_id": order.application}
-        tell_json({"call": call_id, **sent, **fate.facts()})
+        tell_json({"call": call_id, **sent, **outcome.facts()})
         return
-    on_stdout().print(Text(f"Call {call_id}: {visible(fate.text)}"), soft_wrap=True)
+    on_stdout().print(Text(f"Call {call_id}: {visible(outcome.text)}"), soft_wrap=True)
 
 
 def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> int:
