@@ -18,11 +18,11 @@ from worker.commands.advice import undo_word
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.options import Finite, count_type, json_option, results_option, yes_option
-from worker.commands.over import refuse_unfinished
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
 from worker.commands.waiting import narrator
 from worker.errors import UsageError
+from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
 from worker.report import folder_of

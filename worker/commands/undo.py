@@ -12,13 +12,13 @@ from worker import report
 from worker.commands import outputs, watch
 from worker.commands.listing import asked
 from worker.commands.options import json_option, rate_type, results_option, yes_option
-from worker.commands.over import refuse_unfinished
 from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import TryLater
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
+from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Progress
 from worker.model import Job
 from worker.states import Reason, Why
