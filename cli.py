@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from worker import __version__
-from worker.commands import inherited, terminal
+from worker.commands import foreign_variables, terminal
 from worker.commands.terminal import say
 from worker.errors import SiprosterError, UsageError, place_of
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(100_000, 50, 100)
     terminal.leave_no_core()
     terminal.prepare()
-    inherited.drop(os.environ)
+    foreign_variables.drop(os.environ)
     sys.exit(terminal.flushed(_run(arguments)))
 
 
