@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from worker.sandbox import credentials, listing, posting, realms
 from worker.sandbox.answers import JSON_ROOT, JSON_TYPE, Call, Refusal, Reply
 from worker.sandbox.control import Control
-from worker.sandbox.desk import Desk, Handler
+from worker.sandbox.endpoint import Endpoint, Handler
 from worker.sandbox.knobs import Values
 from worker.sandbox.state import State
 from worker.sandbox.store import Account
@@ -43,8 +43,10 @@ class SipCredentials(Convertor[str]):
 def application(state: State) -> Starlette:
     """Return the service: token endpoint, API, control paths; other paths are logged 404s."""
     register_url_convertor("sipcredentials", SipCredentials())
-    token = Desk(state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)})
-    nothing = Desk(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))
+    token = Endpoint(
+        state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)}
+    )
+    nothing = Endpoint(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))
     resources = [route for prefix in PREFIXES for route in api(state, f"{prefix}/accounts/{{account}}")]
     app = Starlette(
         routes=[
@@ -61,8 +63,10 @@ def application(state: State) -> Starlette:
 def api(state: State, account: str) -> list[BaseRoute]:
     """Return the API's resources under one spelling of an account's path."""
 
-    def desk(root: str, **handlers: AccountHandler) -> Desk:
-        return Desk(state, root, {method: guarded(state, handler) for method, handler in handlers.items()})
+    def desk(root: str, **handlers: AccountHandler) -> Endpoint:
+        return Endpoint(
+            state, root, {method: guarded(state, handler) for method, handler in handlers.items()}
+        )
 
     realm_list = desk("RealmsResponse", GET=realms.list_all, POST=realms.create)
     realm = desk("RealmResponse", GET=realms.show, PUT=realms.replace, DELETE=realms.delete)
@@ -89,8 +93,8 @@ def voice(state: State, account: str) -> list[BaseRoute]:
     def show(owner: Account, knobs: Values, call: Call) -> Reply:
         return state.calls.show(owner, knobs, call)
 
-    many = Desk(state, JSON_ROOT, {"POST": guarded(state, create, JSON_TYPES)})
-    one = Desk(state, JSON_ROOT, {"GET": guarded(state, show, JSON_TYPES)})
+    many = Endpoint(state, JSON_ROOT, {"POST": guarded(state, create, JSON_TYPES)})
+    one = Endpoint(state, JSON_ROOT, {"GET": guarded(state, show, JSON_TYPES)})
     return [Route(f"{account}/calls", many), Route(f"{account}/calls/{{call}}", one)]
 
 

@@ -18,7 +18,7 @@ from worker.sandbox.state import State
 Handler = Callable[[Call], Reply]
 
 
-class Desk:
+class Endpoint:
     """The ASGI endpoint of one resource: a handler for each method, and the root of its refusals."""
 
     def __init__(self, state: State, root: str, handlers: Mapping[str, Handler]) -> None:
