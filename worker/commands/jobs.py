@@ -20,7 +20,7 @@ from worker.commands.listing import asked
 from worker.commands.options import Finite, count_type, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
 from worker.commands.session import Session, settings_options
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Progress
@@ -130,7 +130,7 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     waits = watch.waits_of(session, job)
     with watch.interruptible() as interrupt:
         screen = ProgressScreen()
-        with narrator.following(waits.current), screen.running():
+        with wait_reporter.following(waits.current), screen.running():
             while follow and session.ledger.jobs.state(job_id).active:
                 progress = session.ledger.chunks.progress(job_id)
                 screen.show(progress)

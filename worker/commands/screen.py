@@ -29,7 +29,7 @@ from rich.text import Text
 from worker import codes
 from worker.commands import advice, terminal
 from worker.commands.terminal import visible
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.importing.plan_summary import PlanSummary
 from worker.ledger import Progress as JobProgress
 from worker.model import Action, JobState, Status
@@ -156,20 +156,20 @@ class _Remaining(TimeRemainingColumn):
     """A column with the time left; empty during a wait, when it would be outdated."""
 
     def render(self, task: Task) -> Text:
-        return Text() if narrator.text else super().render(task)
+        return Text() if wait_reporter.text else super().render(task)
 
 
 class _Doing(TextColumn):
     """A column with the current activity: rows, or a wait."""
 
     def render(self, task: Task) -> Text:
-        return Text(visible(narrator.text) or "rows", style="yellow" if narrator.text else "")
+        return Text(visible(wait_reporter.text) or "rows", style="yellow" if wait_reporter.text else "")
 
 
 class ProgressScreen:
     """Progress of one job: a bar on a terminal, a line now and then elsewhere.
 
-    On a terminal the bar shows what is waited for; elsewhere the narrator prints lines of its own for that.
+    On a terminal the bar shows what is waited for; elsewhere the wait reporter prints lines of its own for that.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -193,9 +193,9 @@ class ProgressScreen:
         if self._bar is not None:
             self._bar.update(
                 self._task, total=progress.rows, completed=progress.settled,
-                rate="" if narrator.text else f"{rate:,.0f} rows/s",
+                rate="" if wait_reporter.text else f"{rate:,.0f} rows/s",
             )  # fmt: skip
-        elif not self._quiet and not narrator.text and time.monotonic() - self._told >= _LINE_EVERY:
+        elif not self._quiet and not wait_reporter.text and time.monotonic() - self._told >= _LINE_EVERY:
             self._told = time.monotonic()
             say(f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s")
 
@@ -205,7 +205,7 @@ class ProgressScreen:
         if self._bar is None:
             yield
             return
-        with self._bar, narrator.on_a_bar():
+        with self._bar, wait_reporter.on_a_bar():
             yield
 
 

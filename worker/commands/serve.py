@@ -15,7 +15,7 @@ from worker import throttle
 from worker.api import Api
 from worker.commands.screen import say
 from worker.commands.session import Session, log_to_stderr, settings_options
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import Ledger
@@ -53,7 +53,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     say(f"  ledger   {hidden(session.settings.ledger)}")
     say(f"  account  {session.endpoint.account} at {session.endpoint.host}")
     say(f"  key      {session.seal.fingerprint}")
-    narrator.stop()  # no thread survives the fork of the pool's processes
+    wait_reporter.stop()  # no thread survives the fork of the pool's processes
     return run_worker(make_app(session.runtime_config), queue, processes, level)
 
 

@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from worker import __version__, throttle, trust
 from worker.api import Api, proxies
 from worker.commands.terminal import say, visible
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.importing.job import operator
 from worker.ledger import Act, Ledger
 from worker.model import Endpoint, Options
@@ -56,7 +56,7 @@ class Session:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         self._warn = warn
-        narrator.start()
+        wait_reporter.start()
         for warning in self.warnings if warn else ():
             say(f"warning: {warning}", "yellow")
 

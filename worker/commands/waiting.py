@@ -36,7 +36,7 @@ _NO_NEWS = frozenset({WaitKind.PACED, WaitKind.REGISTRAR})
 Source = Callable[[], Wait | None]
 
 
-class Narrator:
+class WaitReporter:
     """Prints on stderr, or beside a progress bar, what ``source`` waits for. ``clock``: monotonic seconds."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Narrator:
     def start(self) -> None:
         """Look now and then, in a thread of its own, for as long as the process lives."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="narrator", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="wait_reporter", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
@@ -140,5 +140,5 @@ class Narrator:
                 self.look()
 
 
-narrator = Narrator(HERE.gravest)
-"""The narrator of this process; a command with settings starts it."""
+wait_reporter = WaitReporter(HERE.gravest)
+"""The wait reporter of this process; a command with settings starts it."""

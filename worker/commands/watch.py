@@ -16,7 +16,7 @@ from worker.commands import advice
 from worker.commands.job_waits import JobWaits, Patience, nobody
 from worker.commands.screen import ProgressScreen, say, tell_summary
 from worker.commands.session import Session
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
 from worker.ledger import Ledger
@@ -184,12 +184,12 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
     patience = Patience(job.options.patience)
     waits = JobWaits(session.ledger, job, patience, _workers_of(session, queue, job))
     screen, sweeps, looks, asks = ProgressScreen(), _Rhythm(), _Rhythm(), _Rhythm()
-    with narrator.following(waits.current), screen.running():
+    with wait_reporter.following(waits.current), screen.running():
         while True:
             with waits.trying(WaitKind.LEDGER, LedgerAway):
                 if not jobs.state(job_id).active:
                     if jobs.state(job_id) is JobState.DONE:
-                        narrator.end()
+                        wait_reporter.end()
                     screen.show(chunks.progress(job_id))
                     return None
                 with waits.trying(WaitKind.BROKER, TryLater):

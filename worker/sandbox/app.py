@@ -63,15 +63,15 @@ def application(state: State) -> Starlette:
 def api(state: State, account: str) -> list[BaseRoute]:
     """Return the API's resources under one spelling of an account's path."""
 
-    def desk(root: str, **handlers: AccountHandler) -> Endpoint:
+    def endpoint(root: str, **handlers: AccountHandler) -> Endpoint:
         return Endpoint(
             state, root, {method: guarded(state, handler) for method, handler in handlers.items()}
         )
 
-    realm_list = desk("RealmsResponse", GET=realms.list_all, POST=realms.create)
-    realm = desk("RealmResponse", GET=realms.show, PUT=realms.replace, DELETE=realms.delete)
-    many = desk("SipCredentialsResponse", GET=listing.list_page, POST=posting.create)
-    one = desk(
+    realm_list = endpoint("RealmsResponse", GET=realms.list_all, POST=realms.create)
+    realm = endpoint("RealmResponse", GET=realms.show, PUT=realms.replace, DELETE=realms.delete)
+    many = endpoint("SipCredentialsResponse", GET=listing.list_page, POST=posting.create)
+    one = endpoint(
         "SipCredentialResponse", GET=credentials.show, PUT=credentials.update, DELETE=credentials.delete
     )
     return [
