@@ -16,7 +16,7 @@ import click
 
 from worker import __version__
 from worker.commands import foreign_variables, terminal
-from worker.commands.terminal import say
+from worker.commands.terminal import echo
 from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
@@ -106,15 +106,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit as done:  # of a library's
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.Abort:
-        say("interrupted; nothing else was started")
+        echo("interrupted; nothing else was started")
         return 130
     except click.ClickException as error:
         _show(error)
         return 6
     except SiprosterError as error:
-        say(f"siproster: {error.message}", "red")
+        echo(f"siproster: {error.message}", "red")
         if error.hint:
-            say(f"           {error.hint}")
+            echo(f"           {error.hint}")
         return error.exit_code
     except Exception as error:
         if not (isinstance(error, OSError) and terminal.output_fails()):
@@ -151,13 +151,13 @@ def _show(error: click.ClickException) -> None:
     shown = io.StringIO()
     error.show(shown)
     for line in shown.getvalue().rstrip().split("\n"):
-        say(line)
+        echo(line)
 
 
 def _report_fault(error: Exception) -> None:
-    say("siproster: unexpected error: this is a bug in siproster", "red")
-    say("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
-    say(f"           unexpected {place_of(error)}")
+    echo("siproster: unexpected error: this is a bug in siproster", "red")
+    echo("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
+    echo(f"           unexpected {place_of(error)}")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ ANSWERED = state("answered", answered="2026-11-24T10:59:00Z")
 def followed(*states: CallState | None, wait: float = 100) -> tuple[CallOutcome, Told, Naps, list[str]]:
     """What a call with these states comes to, and how it was waited for."""
     calls, naps, told = Told(*states), Naps(), list[str]()
-    found = follow(calls, "c-1", wait, tell=told.append, sleep=naps.sleep, clock=naps.clock)
+    found = follow(calls, "c-1", wait, notify=told.append, sleep=naps.sleep, clock=naps.clock)
     return found, calls, naps, told
 
 
@@ -100,7 +100,7 @@ def test_no_time_at_all_is_one_look() -> None:
 def test_a_service_that_goes_away_is_no_failure_of_the_call() -> None:
     """What can't be read is unknown, with the exit code of what stood in the way."""
     naps = Naps()
-    found = follow(Away(), "c-1", 30, tell=lambda _: None, sleep=naps.sleep, clock=naps.clock)
+    found = follow(Away(), "c-1", 30, notify=lambda _: None, sleep=naps.sleep, clock=naps.clock)
     assert (found.outcome, found.exit_code) == ("unknown", 5)
     assert "did not answer" in found.text
 

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from tests.unit.jobs import HOST, make_row
-from worker.commands.verify_report import VerifyWriter, tell
+from worker.commands.verify_report import VerifyWriter, print_report
 from worker.register import RegisterResult, Verdict
 
 
@@ -33,7 +33,7 @@ def test_the_summary_says_why() -> None:
     wrong = RegisterResult(Verdict.WRONG_PASSWORD, "403 Forbidden")
     sheet = sheet_of(*others, *silent, wrong, RegisterResult(Verdict.REGISTERS, bindings=1))
     told = io.StringIO()
-    tell(facts_of(sheet), told)
+    print_report(facts_of(sheet), told)
     lines = [line.strip() for line in told.getvalue().splitlines()]
     assert "cannot_tell: DNS did not answer about x (3 rows)" in lines
     assert "cannot_tell: reason 0 (1 row)" in lines
@@ -48,6 +48,6 @@ def test_reasons_are_bounded() -> None:
     errors = [*(f"404 {number}" for number in range(1000)), *["too late"] * 5]
     sheet = sheet_of(*(RegisterResult(Verdict.REFUSED, error) for error in errors))
     told = io.StringIO()
-    tell(facts_of(sheet), told)
+    print_report(facts_of(sheet), told)
     assert "refused: other reasons: see bw__error (1,002 rows)" in told.getvalue()
     assert "too late" not in told.getvalue()

@@ -74,11 +74,11 @@ def follow(
     call_id: str,
     wait: float,
     *,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> CallOutcome:
-    """Read the call until it is answered, over, or ``wait`` seconds have passed. ``tell``: each new state.
+    """Read the call until it is answered, over, or ``wait`` seconds have passed. ``notify``: each new state.
 
     If the service goes away meanwhile, the outcome is UNKNOWN with that error's exit code.
     """
@@ -90,7 +90,7 @@ def follow(
             return CallOutcome(UNKNOWN, f"its outcome can't be queried: {error.message}", error.exit_code)
         shown = seen.state if seen else "can't be queried yet, which is normal for a new call"
         if shown != last:
-            tell(shown)
+            notify(shown)
             last = shown
         outcome = judged(seen, wait)
         if outcome.outcome != PENDING or clock() >= end:

@@ -94,7 +94,7 @@ def demo(folder: Path) -> None:
         journey.prove()
         journey.register()
         journey.call()
-    journey.tell_the_rest()
+    journey.print_next_steps()
 
 
 class Journey:
@@ -156,7 +156,7 @@ class Journey:
             self._say(f"a phone registers as {first.composite}: {found.verdict}", "green")
             self._run("call", first.composite, "--realm", _REALM, *_ORDER, "--yes")
 
-    def tell_the_rest(self) -> None:
+    def print_next_steps(self) -> None:
         """Print where the results are, and how to continue with a real account."""
         self._head("The results", "one line for every row of the roster, in its order; no secret in them")
         self._console.print(_pairs(_RESULTS))

@@ -17,7 +17,7 @@ from worker import throttle
 from worker.api import ROLE, Api, Claims
 from worker.commands.job_waits import nobody
 from worker.commands.options import json_option
-from worker.commands.screen import on_stdout, tell_json
+from worker.commands.screen import on_stdout, print_json
 from worker.commands.session import Session, settings_options
 from worker.errors import SiprosterError
 from worker.model import Endpoint, Family, Realm
@@ -83,9 +83,9 @@ def doctor(as_json: bool, **given: Any) -> int:
         shown = session.settings.shown()
         results = [*_settings(session), *_own(session), *_service(session)]
     if as_json:
-        tell_json(_facts(shown, results))
+        print_json(_facts(shown, results))
     else:
-        _tell(shown, results)
+        _print(shown, results)
     return next((one.exit_code for one in results if one.state is State.TROUBLE), 0)
 
 
@@ -282,7 +282,7 @@ def _facts(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> Map
     }
 
 
-def _tell(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> None:
+def _print(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> None:
     console = on_stdout()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     table.add_column(no_wrap=True)

@@ -22,9 +22,9 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.plans import carry_out
-from worker.commands.running import begin, finish, run, tell_roster
+from worker.commands.running import begin, finish, print_roster, run
 from worker.commands.session import Session, settings_options
-from worker.commands.verify_report import tell
+from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     GENTLE_FLIGHT,
     GENTLE_RATE,
@@ -91,7 +91,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         return carry_out(ctx, session, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
     with roster.open_roster(str(source), options) as opened:
-        tell_roster(opened)
+        print_roster(opened)
         job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
         if session.settings.broker:
             watch.broker_queue(session)
@@ -132,7 +132,7 @@ def _verify(session: Session, trial: Trial, opened: Roster, sample: int | None, 
     """Verify the rows in place, as ``verify JOB`` does. Return the exit code."""
     proof = prove(trial, RowsOfJob(session, job, opened, sample), report.folder_of(job))
     session.ledger.jobs.set_verified(job.id, proof.facts)
-    tell(proof.facts, sys.stderr)
+    print_report(proof.facts, sys.stderr)
     return proof.code
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import click
 
-from worker.commands.screen import say
+from worker.commands.screen import echo
 from worker.commands.terminal import asks, visible
 from worker.errors import NotConfirmed, UsageError
 from worker.report import neutral
@@ -25,7 +25,7 @@ _SAY_EVERY = 10.0
 """Seconds between two words about how far it is."""
 
 
-def tell(
+def print_all(
     facts: Iterable[Fact], columns: Sequence[str], line: Callable[[Fact], str], *, as_csv: bool, as_json: bool
 ) -> int:
     """Print all entries on stdout and return how many there were. ``line`` formats one for people.
@@ -64,7 +64,7 @@ def counted(entries: Iterable[T]) -> Iterator[T]:
         yield entry
         if time.monotonic() - told >= _SAY_EVERY:
             told = time.monotonic()
-            say(f"{number:,} credentials so far")
+            echo(f"{number:,} credentials so far")
 
 
 def asked(question: str, *, yes: bool) -> None:

@@ -25,8 +25,8 @@ from worker.commands.options import (
     refuse_said,
     results_option,
 )
-from worker.commands.running import begin, draw, finish, run, tell_roster
-from worker.commands.screen import say, tell_json, tell_on_stdout, tell_reading
+from worker.commands.running import begin, draw, finish, print_roster, run
+from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, UsageError
 from worker.importing.job import new_job
@@ -73,7 +73,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(session, on_change=on_change)
     with roster.open_roster(source, options) as opened:
-        tell_roster(opened)
+        print_roster(opened)
         if options.results:
             outputs.claim(session, Path(options.results), (report.PLAN, report.ABSENT), source)
         else:
@@ -82,11 +82,11 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
             job, summary = _saved(session, opened, options)
         else:
             job, summary = None, _looked_at(session, opened, options)
-    tell_reading(opened.name, summary, say if given["as_json"] else tell_on_stdout)
+    print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
     if job:
-        say(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
+        echo(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
-        tell_json(_facts(opened, summary, options, job))
+        print_json(_facts(opened, summary, options, job))
     return exit_code(summary, on_change=on_change)
 
 
@@ -128,9 +128,9 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Pla
             draft = draw(session, writer, opened, folder, sinks=write)
     except (Exception, KeyboardInterrupt):
         session.ledger.jobs.forget(job.id)
-        say(f"plan {job.id} was not saved")
+        echo(f"plan {job.id} was not saved")
         raise
-    _tell_realm(draft.realms, draft.summary, options)
+    _print_realm(draft.realms, draft.summary, options)
     return job, draft.summary
 
 
@@ -140,26 +140,26 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> PlanSummar
     report.forget_absent(folder)
     account = _account(session, options, folder)
     with _plan_file(folder, opened.columns) as write, _Problems() as problems:
-        summary = run_pipeline(opened, account, options, [*write, problems.tell])
+        summary = run_pipeline(opened, account, options, [*write, problems.print_page])
     if account:
-        _tell_realm(account.realms, summary, options)
+        _print_realm(account.realms, summary, options)
     return summary
 
 
 def _account(session: Session, options: Options, folder: Path | None) -> Account | None:
     if not session.settings.values["BW_ACCOUNT_ID"]:
-        say("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
+        echo("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
         return None
     api = session.client(options)
     return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder))
 
 
-def _tell_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
+def _print_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
     """Print whether ``--create-realm`` would do something."""
     if needs_making(realms, summary):
-        say(f"realm {options.realm} does not exist; the import would create it")
+        echo(f"realm {options.realm} does not exist; the import would create it")
     elif realms.to_make is not None:
-        say(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
+        echo(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
 
 
 class _Problems:
@@ -173,15 +173,15 @@ class _Problems:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._found > _TOLD:
-            say(f"  … and {self._found - _TOLD} more")
+            echo(f"  … and {self._found - _TOLD} more")
 
-    def tell(self, page: Page) -> None:
+    def print_page(self, page: Page) -> None:
         """Print the problems of a page."""
         for row in page:
             for problem in row.problems:
                 self._found += 1
                 if self._found <= _TOLD:
-                    say(f"  line {row.line}: {problem.code}: {problem.text}")
+                    echo(f"  line {row.line}: {problem.code}: {problem.text}")
 
 
 def _folder(options: Options) -> Path | None:

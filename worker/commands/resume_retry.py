@@ -13,7 +13,7 @@ from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
 from worker.commands.running import begin, finish, freed_on_failure, run
-from worker.commands.screen import say, tell_json
+from worker.commands.screen import echo, print_json
 from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
@@ -117,8 +117,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
-        say(f"job {job_id} is done; there is nothing left to resume")
-        return watch.tell_end(session, job_id, results, as_json=as_json)
+        echo(f"job {job_id} is done; there is nothing left to resume")
+        return watch.print_end(session, job_id, results, as_json=as_json)
     if job.state is JobState.CANCELLED:
         raise Conflict(
             f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
@@ -157,9 +157,9 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     if not session.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
         raise Conflict(f"job {job_id} is already {job.state}", f"see it with: siproster report {job_id}")
     what = "nothing was sent" if job.saved else f"run the remaining rows with: siproster retry {job_id}"
-    say(f"job {job_id} is cancelled; {what}")
+    echo(f"job {job_id} is cancelled; {what}")
     if as_json:
-        tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
+        print_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
 
 
 def _corrections(path: str | None, parent: Job) -> Corrections:
@@ -173,7 +173,7 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
     unused = check(rows, path) if path else []
     if unused:
         lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
-        say(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
+        echo(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:

@@ -9,7 +9,7 @@ from pathlib import Path
 from worker import report
 from worker.commands import watch
 from worker.commands.listing import asked, counted
-from worker.commands.screen import say, tell_json, tell_reading
+from worker.commands.screen import echo, print_json, print_reading
 from worker.commands.session import Session
 from worker.importing.pipeline import Account, Sink
 from worker.importing.plan import Draft, plan, start
@@ -31,8 +31,8 @@ def begin(session: Session, job: Job) -> None:
     except BaseException:  # nothing was read yet, and its account must not stay held
         session.ledger.jobs.forget(job.id)
         raise
-    say(f"job {job.id}")
-    say(f"  account {job.account} at {job.host}")
+    echo(f"job {job.id}")
+    echo(f"  account {job.account} at {job.host}")
 
 
 @contextmanager
@@ -61,19 +61,19 @@ def run(
     try:
         writer = LedgerWriter(session.ledger, session.seal, job)
         draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
-        tell_reading(job.roster, draft.summary, advise=False)
+        print_reading(job.roster, draft.summary, advise=False)
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(
             job, process_id()
         )  # its hold on the account may have run out at the question
         if draft.makes_realm:
-            say(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
+            echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
         start(session.ledger, job, draft, carries_out)
     except (Exception, KeyboardInterrupt):
         if session.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
         session.ledger.jobs.forget(job.id)
-        say(f"job {job.id} was discarded; nothing was sent")
+        echo(f"job {job.id} was discarded; nothing was sent")
         raise
 
 
@@ -107,23 +107,23 @@ def finish(
     stop_when_too_many_failed(session.ledger, session.ledger.jobs.get(job_id))
     if detach and session.ledger.jobs.state(job_id).active:
         watch.put_on_queue(session, job_id)
-        say(f"queued; follow it with: siproster status {job_id} --follow")
+        echo(f"queued; follow it with: siproster status {job_id} --follow")
         if as_json:
-            tell_json({"job": job_id})
+            print_json({"job": job_id})
         return 0
     results = session.ledger.jobs.get(job_id).options.results
     return watch.run(session, job_id, results, as_json=as_json, then=then)
 
 
-def tell_roster(opened: Roster) -> None:
+def print_roster(opened: Roster) -> None:
     """Print how the file was understood, before anything is done with it."""
     delimiter = {"\t": "tab"}.get(opened.delimiter, opened.delimiter)
-    say(f"{opened.name}: {opened.records} records, {opened.encoding}, delimiter {delimiter}")
-    say("  " + ", ".join(f"{field} from {column!r}" for field, column in opened.mapping.items()))
+    echo(f"{opened.name}: {opened.records} records, {opened.encoding}, delimiter {delimiter}")
+    echo("  " + ", ".join(f"{field} from {column!r}" for field, column in opened.mapping.items()))
     if opened.dropped:
-        say(f"  not carried into the results: {', '.join(opened.dropped)}")
+        echo(f"  not carried into the results: {', '.join(opened.dropped)}")
     for warning in opened.warnings:
-        say(f"  warning: {warning.text}", "yellow")
+        echo(f"  warning: {warning.text}", "yellow")
 
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:

@@ -71,47 +71,47 @@ _ACTIONS = {
 }
 
 
-def say(text: str, colour: str = "") -> None:
+def echo(text: str, colour: str = "") -> None:
     """Print a line for people on stderr."""
-    terminal.say(text, colour)
+    terminal.echo(text, colour)
 
 
-def tell_reading(
-    name: str, summary: PlanSummary, tell: Callable[..., None] = say, *, advise: bool = True
+def print_reading(
+    name: str, summary: PlanSummary, write: Callable[..., None] = echo, *, advise: bool = True
 ) -> None:
     """Print the result of a plan: rows by action, the codes of each, and warnings with their first lines.
 
-    ``tell`` takes a line and its colour, for stderr, or for stdout if it is the command's output. ``advise``:
+    ``write`` takes a line and its colour: on stderr, or on stdout if it is the command's output. ``advise``:
     add what to do about each code, which an import prints at its end.
     """
-    tell(
+    write(
         f"{name}: {summary.rows} rows, {summary.to_send} to send"
         + (f", {summary.invalid} invalid" if summary.invalid else "")
     )
     for action in Action:
         if summary.actions[action] and (summary.looked or action is Action.INVALID):
-            tell(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
-            _tell_codes(summary.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
+            write(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
+            _print_codes(summary.codes.get(action, {}), write, advise=advise and not action.leads_in_place)
     if summary.nameless:
         nameless = f"{summary.nameless} {_rows(summary.nameless)}"
-        tell(f"  leavers are not listed: {nameless} can't be read and could mean any user on the registrar; "
+        write(f"  leavers are not listed: {nameless} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
         users = "user is" if summary.absent == 1 else "users are"
-        tell(f"  {summary.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
+        write(f"  {summary.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
     for code, rows in sorted(summary.warnings.items()):
         lines = ", ".join(map(str, summary.warned_lines[code]))
         more = " …" if rows > len(summary.warned_lines[code]) else ""
-        tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+        write(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
     if summary.warnings:
-        tell(f"  what they mean: siproster explain {' '.join(sorted(summary.warnings))}")
+        write(f"  what they mean: siproster explain {' '.join(sorted(summary.warnings))}")
 
 
-def _tell_codes(joined: Mapping[str, int], tell: Callable[..., None], *, advise: bool) -> None:
+def _print_codes(joined: Mapping[str, int], write: Callable[..., None], *, advise: bool) -> None:
     """Print the codes of one action and, if wanted, what to do about each."""
     for code, rows in advice.counted(joined).items():
         what = f": {advice.sentence(codes.of_row(code))}" if advise else ""
-        tell(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "yellow" if advise else "")
+        write(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "yellow" if advise else "")
 
 
 class HarmlessConsole(Console):
@@ -169,7 +169,7 @@ class _Doing(TextColumn):
 class ProgressScreen:
     """Progress of one job: a bar on a terminal, a line now and then elsewhere.
 
-    On a terminal the bar shows what is waited for; elsewhere the wait reporter prints lines of its own for that.
+    On a terminal the bar shows what is waited for; elsewhere the wait reporter prints lines of its own.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -197,7 +197,7 @@ class ProgressScreen:
             )  # fmt: skip
         elif not self._quiet and not wait_reporter.text and time.monotonic() - self._told >= _LINE_EVERY:
             self._told = time.monotonic()
-            say(f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s")
+            echo(f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -209,14 +209,14 @@ class ProgressScreen:
             yield
 
 
-def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     """Print the end of a job: JSON alone on stdout, or a table for people."""
     if as_json:
-        tell_json(summary)
+        print_json(summary)
         return
     console = on_stdout()
     for name, rows in summary["counts"].items():
-        _tell_status(console, summary, Status(name), rows)
+        _print_status(console, summary, Status(name), rows)
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
@@ -233,10 +233,10 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if written and (example := advice.a_code(summary)):
         console.print(Text(f"  what a code in them means: siproster explain {example}"), soft_wrap=True)
     if not written:
-        say(f"write the result files with: siproster report {summary['job']}")
+        echo(f"write the result files with: siproster report {summary['job']}")
 
 
-def tell_on_stdout(text: str, colour: str = "") -> None:
+def print_on_stdout(text: str, colour: str = "") -> None:
     """Print a line of requested output on stdout."""
     on_stdout().print(Text(text, style=colour), soft_wrap=True)
 
@@ -252,13 +252,13 @@ def on_stdout(file: TextIO | None = None) -> Console:
     return _PlainConsole(file=cast(TextIO, _Trimmed(file)), highlight=False, width=_UNBOUNDED)
 
 
-def tell_json(facts: Any) -> None:
+def print_json(facts: Any) -> None:
     """Print facts as JSON, alone on stdout."""
     legible = sys.stdout.encoding.lower().replace("-", "") == "utf8"
     click.echo(json.dumps(facts, indent=2, ensure_ascii=not legible))
 
 
-def _tell_status(console: Console, summary: Mapping[str, Any], status: Status, rows: int) -> None:
+def _print_status(console: Console, summary: Mapping[str, Any], status: Status, rows: int) -> None:
     """Print one status: how many rows, and what is wrong with them, each code with what to do about it."""
     meaning = _MEANINGS[status]
     if status is Status.UNPROCESSED and summary["saved"] and summary["state"] == JobState.PLANNING:

@@ -13,7 +13,7 @@ import click
 
 from worker import throttle
 from worker.api import Api
-from worker.commands.screen import say
+from worker.commands.screen import echo
 from worker.commands.session import Session, log_to_stderr, settings_options
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
@@ -48,11 +48,11 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
     _need_broker(session)
     queue = _checked_queue(session)
-    say(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
-    say(f"  broker   {hidden(session.settings.broker)}")
-    say(f"  ledger   {hidden(session.settings.ledger)}")
-    say(f"  account  {session.endpoint.account} at {session.endpoint.host}")
-    say(f"  key      {session.seal.fingerprint}")
+    echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
+    echo(f"  broker   {hidden(session.settings.broker)}")
+    echo(f"  ledger   {hidden(session.settings.ledger)}")
+    echo(f"  account  {session.endpoint.account} at {session.endpoint.host}")
+    echo(f"  key      {session.seal.fingerprint}")
     wait_reporter.stop()  # no thread survives the fork of the pool's processes
     return run_worker(make_app(session.runtime_config), queue, processes, level)
 
@@ -71,9 +71,9 @@ def scheduler(once: bool, **given: Any) -> None:
     queue = CeleryQueue(make_app(session.runtime_config), session.ledger.identity)
     queue.check()
     if once:
-        say(f"{sweep_all(session.ledger, queue)} chunks requeued")
+        echo(f"{sweep_all(session.ledger, queue)} chunks requeued")
         return
-    say(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
+    echo(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
     # A sweep may end anywhere: what it had not put on the queue, the next one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):

@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from worker import __version__, throttle, trust
 from worker.api import Api, proxies
-from worker.commands.terminal import say, visible
+from worker.commands.terminal import echo, visible
 from worker.commands.waiting import wait_reporter
 from worker.importing.job import operator
 from worker.ledger import Act, Ledger
@@ -58,7 +58,7 @@ class Session:
         self._warn = warn
         wait_reporter.start()
         for warning in self.warnings if warn else ():
-            say(f"warning: {warning}", "yellow")
+            echo(f"warning: {warning}", "yellow")
 
     @property
     def warnings(self) -> list[str]:
@@ -74,20 +74,20 @@ class Session:
         endpoint = self.settings.endpoint()
         proxies.routes()
         trust.check()
-        self._tell_host("BW_API_URL", "signing in at")
+        self._print_host("BW_API_URL", "signing in at")
         return endpoint
 
     @cached_property
     def voice_host(self) -> str:
         """Return the host where calls are placed. Raises UsageError if it may not get the token."""
         host = self.settings.voice_host()
-        self._tell_host("BW_VOICE_URL", "calling through")
+        self._print_host("BW_VOICE_URL", "calling through")
         return host
 
-    def _tell_host(self, name: str, what: str) -> None:
+    def _print_host(self, name: str, what: str) -> None:
         host, source = self.settings.values[name], self.settings.sources[name]
         if self._warn and not is_bandwidth(host):
-            say(f"{what} {host} ({name}, from {source})")
+            echo(f"{what} {host} ({name}, from {source})")
 
     @cached_property
     def keys(self) -> list[bytes]:

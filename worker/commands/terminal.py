@@ -25,7 +25,7 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def say(text: str, colour: str = "") -> None:
+def echo(text: str, colour: str = "") -> None:
     """Print a line for people on stderr. A stderr that fails ends no job."""
     with contextlib.suppress(OSError):
         click.secho(visible(text), err=True, fg=colour or None)
@@ -74,8 +74,8 @@ def flushed(code: int) -> int:
     if fault is None:
         return code
     if fault.errno != errno.EPIPE:
-        say(f"siproster: standard output can't be written: {fault.strerror}", "red")
-        say("           only that output is lost; see the jobs with: siproster jobs")
+        echo(f"siproster: standard output can't be written: {fault.strerror}", "red")
+        echo("           only that output is lost; see the jobs with: siproster jobs")
     return code or 1
 
 

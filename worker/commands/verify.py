@@ -23,10 +23,10 @@ from worker.commands.options import (
     refuse_said,
 )
 from worker.commands.resume_retry import roster_of
-from worker.commands.running import tell_roster
-from worker.commands.screen import tell_json
+from worker.commands.running import print_roster
+from worker.commands.screen import print_json
 from worker.commands.session import Session, settings_options
-from worker.commands.verify_report import tell
+from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     DNS_WAIT,
     GENTLE_FLIGHT,
@@ -157,7 +157,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
         raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     else:
         proof = _of_roster(ctx, session, trial, source, given)
-    tell_json(proof.facts) if given["as_json"] else tell(proof.facts)
+    print_json(proof.facts) if given["as_json"] else print_report(proof.facts)
     return proof.code
 
 
@@ -167,7 +167,7 @@ def _of_roster(
     options = _options(ctx, given, session)
     name = f"siproster-verify-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with roster.open_roster(source, options) as opened:
-        tell_roster(opened)
+        print_roster(opened)
         folder = Path(given["results"] or name).absolute()
         outputs.refuse_overwriting(session, folder, (VERIFY,), source)
         tried = RowsOfRoster(opened, session, options, given["sample"])

@@ -109,7 +109,7 @@ class VerifyWriter:
             reasons[error] += 1
 
 
-def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
+def print_report(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
     """Print the summary for people from the facts that ``--json`` has. ``file``: stdout."""
     console = on_stdout(file)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worker import report
-from worker.commands.screen import ProgressScreen, say
+from worker.commands.screen import ProgressScreen, echo
 from worker.commands.session import Session
 from worker.commands.verify_report import OWN_COLUMNS, VerifyWriter
 from worker.errors import UsageError
@@ -96,12 +96,12 @@ class RowsOfRoster:
         for row in self._validated():
             self.rows += 1
             if row.problems:
-                self._tell_invalid(row)
+                self._print_invalid(row)
             else:
                 self._sample.offer(row.line)
         self.to_try = self._sample.size
         invalid = f", {self._invalid} invalid and not tried" if self._invalid else ""
-        say(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
+        echo(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
 
     def chosen(self) -> Iterator[Row]:
         """Yield the sample, and the rows that can't be tried."""
@@ -113,13 +113,13 @@ class RowsOfRoster:
                 row.host = row.host or row.realm  # what the row says, where there is no such realm
                 yield row
 
-    def _tell_invalid(self, row: Row) -> None:
+    def _print_invalid(self, row: Row) -> None:
         self._invalid += 1
         if self._invalid <= _TOLD:
             for problem in row.problems:
-                say(f"  line {row.line}: {problem.code}: {problem.text}", "red")
+                echo(f"  line {row.line}: {problem.code}: {problem.text}", "red")
         elif self._invalid == _TOLD + 1:
-            say("  …", "red")
+            echo("  …", "red")
 
 
 class RowsOfJob:
@@ -135,7 +135,7 @@ class RowsOfJob:
                 if not row.problems:
                     self._sample.offer(row.line)
         self.to_try = self._sample.size if sample else self.rows
-        say(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
+        echo(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
 
     def chosen(self) -> Iterator[Row]:
         """Yield the sample, and the rows that can't be tried."""
@@ -188,7 +188,7 @@ class Proof:
 def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     """Verify the rows, write ``verify.csv``, and print the results. Only in the main thread."""
     report.make_folder(folder)
-    say(
+    echo(
         f"at most {trial.rate:g} rows a second, {trial.in_flight} at once "
         "(--rate, --concurrency); two REGISTERs each"
     )
@@ -230,7 +230,7 @@ def register_options(given: Mapping[str, Any]) -> RegisterOptions:
         auth_name=AuthName(given.get("auth_name", AuthName.USER)),
         with_contact=given.get("with_contact", False),
         lookup=Lookup(
-            resolver, waiting=Waiting(given.get("dns_wait", DNS_WAIT), partial(say, colour="yellow"))
+            resolver, waiting=Waiting(given.get("dns_wait", DNS_WAIT), partial(echo, colour="yellow"))
         ),
         place=place(given["registrar"], transport),
     )
@@ -270,9 +270,9 @@ def _facts(trial: Trial, tried: RowsToVerify, writer: VerifyWriter, verifier: Ve
 def _end(writer: VerifyWriter, given_up: list[str], to_try: int, *, interrupted: bool) -> int:
     """Print the remaining messages, and return the exit code."""
     for reason in given_up:
-        say(reason, "yellow")
+        echo(reason, "yellow")
     if interrupted:
-        say(f"interrupted: {to_try - writer.tried} rows were not tried", "yellow")
+        echo(f"interrupted: {to_try - writer.tried} rows were not tried", "yellow")
         return 130
     if to_try and (not writer.decided or (given_up and writer.decided < writer.tried)):
         return 5

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker.commands.terminal import say
+from worker.commands.terminal import echo
 from worker.model import Wait, WaitKind
 from worker.waits import HERE, over, worded
 
@@ -42,11 +42,11 @@ class WaitReporter:
     def __init__(
         self,
         source: Source,
-        tell: Callable[[str], None] = lambda text: say(text, "yellow"),
+        echo_line: Callable[[str], None] = lambda text: echo(text, "yellow"),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._tell = tell
+        self._echo = echo_line
         self._clock = clock
         self._told: Wait | None = None
         """The wait that is going on and was told."""
@@ -91,7 +91,7 @@ class WaitReporter:
     def end(self) -> None:
         """Report at once that a wait is over."""
         if self._told:
-            self._tell_over(self._told)
+            self._print_over(self._told)
 
     def look(self) -> None:
         """Look once, and print what is due."""
@@ -101,7 +101,7 @@ class WaitReporter:
             # A request in flight is no wait yet; anything else has only just taken the place of another.
             quiet = wait is None or wait.kind is WaitKind.ANSWER
             if self._told and quiet and now - self._seen >= _GONE:
-                self._tell_over(self._told)
+                self._print_over(self._told)
             return
         self.text = worded(wait)
         self._seen = now
@@ -122,7 +122,7 @@ class WaitReporter:
             return _SAY_EVERY
         return 0.0 if self._told is None else _CHANGED
 
-    def _tell_over(self, told: Wait) -> None:
+    def _print_over(self, told: Wait) -> None:
         seconds = self._seen - self._began
         slow = told.kind is not WaitKind.ANSWER or seconds >= _SLOW  # a slow service is no news each time
         if slow and told.kind not in _NO_NEWS:
@@ -131,7 +131,7 @@ class WaitReporter:
 
     def _line(self, text: str) -> None:
         if not self._on_bar:
-            self._tell(text)
+            self._echo(text)
 
     def _run(self) -> None:
         while not self._stopped.wait(_LOOK_EVERY):

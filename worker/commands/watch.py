@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from worker import report
 from worker.commands import advice
 from worker.commands.job_waits import JobWaits, Patience, nobody
-from worker.commands.screen import ProgressScreen, say, tell_summary
+from worker.commands.screen import ProgressScreen, echo, print_summary
 from worker.commands.session import Session
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater
@@ -67,7 +67,7 @@ def put_on_queue(session: Session, job_id: str) -> None:
     sweep(session.ledger, queue, job_id)
     job = session.ledger.jobs.get(job_id)
     if not queue.workers(job.host, job.account):
-        say(f"warning: {nobody(job.account)}", "yellow")
+        echo(f"warning: {nobody(job.account)}", "yellow")
 
 
 def run(
@@ -90,20 +90,20 @@ def run(
             else:
                 _run_embedded(session, job_id, interrupt)
         except Interrupted:
-            return _tell_interrupted(session, job_id)
+            return _print_interrupted(session, job_id)
     job = session.ledger.jobs.get(job_id)
     code = then(job) if job.state is JobState.DONE else 0
-    return tell_end(session, job_id, results, as_json=as_json) or code
+    return print_end(session, job_id, results, as_json=as_json) or code
 
 
-def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
+def print_end(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
     """Write the result files of a job as it stands and print its summary. Return the exit code."""
     job = session.ledger.jobs.get(job_id)
     summary = write_results(session.ledger, session.seal, job, results)
-    tell_summary(summary, as_json=as_json)
+    print_summary(summary, as_json=as_json)
     if as_json:  # people have it on stdout, beside the rows that it is about
         for hint in (advice.next_step(summary), *advice.commands(summary)):
-            say(hint, "yellow") if hint else None
+            echo(hint, "yellow") if hint else None
     return exit_code(job, summary)
 
 
@@ -237,20 +237,20 @@ class _Rhythm:
         return True
 
 
-def _tell_interrupted(session: Session, job_id: str) -> int:
+def _print_interrupted(session: Session, job_id: str) -> int:
     if not session.settings.broker:
-        say("interrupted; requests in flight have finished, and nothing is lost")
-        say(f"  continue with: siproster resume {job_id}")
+        echo("interrupted; requests in flight have finished, and nothing is lost")
+        echo(f"  continue with: siproster resume {job_id}")
         return 130
     if _nobody_works(session, job_id):
-        say(
+        echo(
             f"no longer watching; job {job_id} is waiting for a worker: start one with `siproster worker`",
             "yellow",
         )
     else:
-        say(f"no longer watching; the workers continue job {job_id}")
-    say(f"  follow it:  siproster status {job_id} --follow")
-    say(f"  cancel it:  siproster cancel {job_id}")
+        echo(f"no longer watching; the workers continue job {job_id}")
+    echo(f"  follow it:  siproster status {job_id} --follow")
+    echo(f"  cancel it:  siproster cancel {job_id}")
     return 130
 
 
