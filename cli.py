@@ -63,7 +63,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # Click itself suggests only commands that are loaded.
+        # click itself suggests only commands that are loaded.
         if args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS)):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, close))}?")
         return super().resolve_command(ctx, args)
@@ -88,7 +88,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program, and end with its exit code."""
-    # A page of rows is thousands of objects without cycles: looking for some takes a tenth of an import.
+    # A page of rows is thousands of objects without cycles; searching them takes a tenth of an import.
     gc.set_threshold(100_000, 50, 100)
     terminal.leave_no_core()
     terminal.prepare()
@@ -101,7 +101,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     _unwind_on_signals()
     try:
         _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
-        # Not "standalone", it returns what the command returns: its exit code, or None.
+        # Without standalone mode, click returns the command's result: its exit code, or None.
         code = cli.main(arguments, prog_name="siproster", standalone_mode=False)
     except SystemExit as done:  # of a library's
         return done.code if isinstance(done.code, int) else int(done.code is not None)

@@ -87,7 +87,7 @@ class Attempts:
             return attempt()
         except RetryableError as error:
             first = error
-        # Only now, since what tenacity and the registry of waits need costs more than a request should.
+        # Imported late: loading tenacity and the registry of waits costs more than one request should.
         with self._waits.entered(began=began) as entry:
             retrying = Retrying(
                 stop=partial(self._spent, began),
@@ -132,7 +132,7 @@ class Attempts:
         except Interrupted as error:
             raise lost_or_retryable(str(error), None, writes=permit is not None) from None
         if log.isEnabledFor(logging.DEBUG):
-            # The path names accounts and users, and no secret; the host may come with somebody's own words.
+            # The path names accounts and users but no secret; the host may contain any text.
             path = urlsplit(url).path
             log.debug("%s %s: HTTP %d, %d bytes", method, path, reply.status, len(reply.body))
         if reply.status == 429:
@@ -151,7 +151,7 @@ class Attempts:
             raise lost_or_retryable(f"it answered HTTP {reply.status}", reply.status, writes)
 
     def _spent(self, began: float, state: RetryCallState) -> bool:
-        # What was slept counts even where the clock didn't move with it, as in a test.
+        # Sleep counts even if the clock doesn't advance with it, as in a test.
         elapsed = max(time.monotonic() - began, state.idle_for)
         return elapsed + state.upcoming_sleep > self._budget
 
@@ -222,7 +222,7 @@ def _after(first: RetryableError, attempt: Callable[[], T]) -> Callable[[], T]:
 
 
 def _error_of(state: RetryCallState) -> RetryableError:
-    # Nothing else is repeated, so nothing else gets here.
+    # Only RetryableError is retried, so nothing else gets here.
     return cast("RetryableError", state.outcome and state.outcome.exception())
 
 

@@ -24,7 +24,7 @@ _ROOM = 10_000
 """Entries that a list may have, whatever the realms say that they hold."""
 
 _MOST_UNCOUNTED = 20_000_000
-"""Entries after which a list is without end where the realms don't say how many they hold."""
+"""Entries after which a list counts as endless if the realms don't report how many they hold."""
 
 _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each look for a credential that must exist: a list may lag behind a write."""
@@ -115,7 +115,7 @@ class Credentials:
     ) -> None:  # fmt: skip
         """Set digests and application."""
         _refuse_to_move(family, stored, credential)
-        # Whether a PUT without an application clears it is not known: so the one that is there is sent again.
+        # It is not known whether a PUT without an application clears it, so the present one is sent again.
         had = "" if clear else stored.application
         wanted = replace(credential, application=credential.application or had)
         path = _one_path(family, realm, stored)
@@ -358,7 +358,7 @@ def _entries(body: bytes) -> Answer:
 
 def _read_page(reply: Reply) -> wire.Page:
     if reply.status == 303:
-        # Where it points is another origin's business: its page and size are asked for on our own path.
+        # The link may point to another origin, so only its page and size are used, on our own path.
         where = wire.read_page(reply.headers.get("Location", ""))
         if where is None:  # a portal's, and no end of the list
             raise fault(reply, Asked.LIST)

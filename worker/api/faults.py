@@ -97,7 +97,7 @@ def fault(reply: Reply, asked: Asked) -> SiprosterError:
 
 def failed(reply: Reply) -> bool:
     """Return whether an answer refuses, by its status or by an ErrorCode inside a 2xx."""
-    # The cheap look comes first: an answer that accepted 500 entries isn't parsed twice.
+    # The cheap check comes first, so that an answer with 500 accepted entries isn't parsed twice.
     return not reply.ok or (b"ResponseStatus" in reply.body and bool(said(reply)[0]))
 
 

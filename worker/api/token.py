@@ -90,7 +90,7 @@ class Bearer:
 
     def renew(self, refused: str) -> bool:
         with self._lock:
-            # Another thread may have renewed it since: then the new one stays.
+            # Another thread may have renewed it since; keep the new one then.
             if self._header == refused:
                 self._header = ""
         return True
@@ -100,8 +100,8 @@ class Bearer:
             return read_claims(self._header.removeprefix("Bearer "))
 
     def _renew(self, arrived: float) -> None:
-        # Who waited while another thread's attempt failed shares its failure: eight threads that each
-        # spend a whole budget, one after the other, would be minutes.
+        # A thread that waited for another one's failed attempt shares its failure: eight threads that each
+        # spent a whole budget, one after the other, would take minutes.
         if self._failure and self._failure[0] > arrived:
             raise self._failure[1]
         try:
@@ -148,6 +148,6 @@ def _life(expires_in: object) -> float:
 
 
 def _oauth_error(content: dict[str, object]) -> str:
-    # RFC 6749, section 5.2; a word and nothing else, since the rest of the answer is anybody's text.
+    # RFC 6749, section 5.2: only the error's code, since the rest of the answer is arbitrary text.
     error = content.get("error")
     return f", {error}" if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) else ""

@@ -106,7 +106,7 @@ class Transport:
         self._client = Client(
             limits=limits,
             verify=tls,
-            # Read here, since httpx would fail on what other programs take (proxies.py).
+            # Read here, since httpx fails on values that other programs accept (proxies.py).
             trust_env=False,
             mounts={pattern: self._through(proxy, tls, limits) for pattern, proxy in proxies.items()},
         )

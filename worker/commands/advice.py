@@ -46,7 +46,7 @@ def of_status(summary: Mapping[str, Any], status: Status) -> tuple[list[Advice],
         for name in codes.decisive(names)
         if not (stopped and name == UNCONFIRMED)  # resuming asks for those
     }
-    # Nothing is known to be wrong with rows without a code; those of a stopped job are resumed.
+    # Rows without a code have no known fault; those of a stopped job are resumed.
     if sum(joined.values()) < summary["counts"][status] and not stopped:
         cures.add(Cure.RETRY)
     commands = dict.fromkeys(_command(summary, cure) for cure in Cure if cure in cures)

@@ -142,7 +142,7 @@ def _jobs_with_another_key(session: Session) -> list[str]:
 def _broker(url: str) -> CheckResult:
     if not url:
         return CheckResult("broker", State.OK, "not set: the command does the work itself")
-    # Asked for by itself: a ledger or an account in trouble must not hide a broker in trouble.
+    # Checked separately: a faulty ledger or account must not hide a faulty broker.
     CeleryQueue(make_app(RuntimeConfig(url, "", (), Endpoint("", ""))), "").check()
     return CheckResult("broker", State.OK, "answers")
 
@@ -245,7 +245,7 @@ def _default_realm(realms: list[Realm]) -> CheckResult:
 def _clock(ahead: float | None) -> CheckResult:
     if ahead is None:
         return CheckResult("clock", State.SKIPPED, "not checked: the service sent no time")
-    # A Date has whole seconds and took its time on the way.
+    # A Date header has whole seconds, and was under way for a while.
     apart = round(abs(ahead))
     if apart <= _CLOCKS_APART:
         return CheckResult("clock", State.OK, "agrees with the service's")

@@ -55,7 +55,7 @@ def codes_in(said: str) -> list[str]:
             if not named(code):
                 raise _unknown(code)
         return codes
-    # In a sentence, words such as "stopped" or "exists" are codes only where it says so.
+    # In a sentence, words such as "stopped" or "exists" are codes only in certain places.
     known = [word for word in _LEADING.findall(said) if named(word)]
     known = known or [
         word for word in _TOKEN.findall(said) if (word.isdigit() or "_" in word) and named(word)

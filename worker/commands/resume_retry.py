@@ -124,7 +124,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
             f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
         )
     session.runtime.check(job)
-    # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
+    # With a broker, a running job may be resumed to watch it; but only one command may read a roster.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
@@ -243,7 +243,7 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
 def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
     """Read the roster again for a command that died while it read it: nothing had been sent."""
     if job.parent:
-        # Over, so that its account is free for the job that takes its place.
+        # End it, so that its account is free for the job that replaces it.
         why = Why(Reason.CANCELLED, "its roster was never read to the end")
         session.ledger.jobs.stop(job.id, why)
         saved = session.ledger.jobs.get(job.parent).saved

@@ -80,7 +80,7 @@ def _announce(options: Options, url: str, registrar: str) -> None:
 
 
 def _end_with_stdin() -> None:
-    # Not sys.stdin: its lock, held by this thread, would abort the interpreter's own end.
+    # Not sys.stdin: its lock, held by this thread, would abort the interpreter at exit.
     with suppress(OSError):  # a stdin that was closed from the start has ended, too
         while os.read(0, 4096):
             pass

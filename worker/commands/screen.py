@@ -93,8 +93,8 @@ def print_reading(
             write(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _print_codes(summary.codes.get(action, {}), write, advise=advise and not action.leads_in_place)
     if summary.unidentified:
-        unidentified = f"{summary.unidentified} {_rows(summary.unidentified)}"
-        write(f"  leavers are not listed: {unidentified} can't be read and could mean any user on the registrar; "
+        count = f"{summary.unidentified} {_rows(summary.unidentified)}"
+        write(f"  leavers are not listed: {count} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
         users = "user is" if summary.absent == 1 else "users are"

@@ -74,7 +74,7 @@ def scheduler(once: bool, **given: Any) -> None:
         echo(f"{sweep_all(session.ledger, queue)} chunks requeued")
         return
     echo(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
-    # A sweep may end anywhere: what it had not put on the queue, the next one does.
+    # A sweep may be cut off anywhere: the next one queues the rest.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         _sweep_for_ever(session.ledger, queue)

@@ -95,7 +95,7 @@ class Session:
         return self.settings.sealing_keys(new_key, self._sealed_with)
 
     def _sealed_with(self) -> list[str]:
-        # Opened for this question alone: a worker's own connections must not survive its forks.
+        # Opened for this query alone: a worker's connections must not survive its forks.
         with closing(Ledger(self.settings.ledger)) as ledger:
             return ledger.jobs.sealed_with()
 
@@ -184,6 +184,6 @@ def log_to_stderr(level: int) -> None:
     handler.setFormatter(line)
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(logging.WARNING)
-    # Of a lost connection it logs the driver's traceback, each time; we say it in one line of our own.
+    # It logs the driver's traceback for every lost connection; we log one line instead.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     logging.getLogger("worker").setLevel(level)

@@ -50,7 +50,7 @@ def prepare() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     raw = _Output(1, "w", closefd=False)
-    # A name that the terminal's encoding doesn't have, or a file's that is not UTF-8, must end nothing.
+    # A name that the terminal can't encode, or a file name that is not UTF-8, must not end the program.
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=raw.isatty()
     )

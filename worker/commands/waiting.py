@@ -98,7 +98,7 @@ class WaitReporter:
         wait, now = self._source(), self._clock()
         if wait is None or wait.waited < _SOON:
             self.text = ""
-            # A request in flight is no wait yet; anything else has only just taken the place of another.
+            # A request in flight is not a wait yet; any other wait has just replaced another one.
             quiet = wait is None or wait.kind is WaitKind.ANSWER
             if self._told and quiet and now - self._seen >= _GONE:
                 self._print_over(self._told)
@@ -135,7 +135,7 @@ class WaitReporter:
 
     def _run(self) -> None:
         while not self._stopped.wait(_LOOK_EVERY):
-            # Whatever happens here must not end the command's work.
+            # No error here may end the command's work.
             with contextlib.suppress(Exception):
                 self.look()
 

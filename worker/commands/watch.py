@@ -212,7 +212,7 @@ def waits_of(session: Session, job: Job) -> JobWaits:
     """Return a job's waits for an observer, who gives nothing up."""
     workers = None
     if broker := session.settings.broker:
-        # Of the broker alone: whoever looks on needs neither the key nor the service's credentials.
+        # Needs only the broker: an observer has neither the key nor the service's credentials.
         config = RuntimeConfig(broker, "", (), Endpoint(job.host, job.account))
         queue = _queue(session, config)
         workers = _workers_of(session, queue, job)

@@ -116,7 +116,7 @@ def _obstacle(one: Mapping[str, str], realm: str) -> str:
     if algorithm not in _ALGORITHMS:
         return f"the server wants the algorithm {shown(algorithm)}; the stored digest is MD5"
     if _ALGORITHMS[algorithm] == _SESSION and "qop" not in one:
-        # Its digest needs a cnonce, and without qop none may be sent (RFC 2617, section 3.2.2).
+        # The digest needs a cnonce, which may not be sent without qop (RFC 2617, section 3.2.2).
         return "the server wants MD5-sess without qop, which leaves no way to send the cnonce"
     if one.get("realm") != realm:
         return f"the server asks for the realm {shown(one.get('realm', ''))!r}; the digests are for {realm!r}"

@@ -59,7 +59,7 @@ class Dialog:
             asked = challenge(reply, self._host)
             if not self._contact:
                 return (await self._attempt(address, asked))[0]
-            # A binding that was begun is taken away again, also when somebody presses Ctrl-C meanwhile.
+            # A binding must be removed again, even if the user presses Ctrl-C meanwhile.
             return await asyncio.shield(self._registrar.finishing(self._bound(address, asked)))
         except Undecided as undecided:
             return undecided.result

@@ -56,7 +56,7 @@ def tag(name: str, text: str) -> str:
 def tags(values: Fields) -> str:
     """Return several elements with text, in the mapping's order; an empty text leaves its element out."""
     return "".join(
-        # Digests, ids and most names need no escaping, and asking is cheaper.
+        # Digests, ids and most names need no escaping, and a test is cheaper.
         [
             f"<{name}>{text if text.isalnum() else _escaped(text)}</{name}>"
             for name, text in values.items()

@@ -68,7 +68,7 @@ def main(
     """
     state = State(options or Options())
     listener = socket.create_server((host, port), backlog=512)
-    # Accepted sockets inherit it; else the body of every answer waits 40 ms for the ACK of its headers.
+    # Inherited by accepted sockets; otherwise each body would wait 40 ms for the ACK of its headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     url = f"http://{host}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
@@ -86,7 +86,7 @@ def main(
     sip = sip_server(host, state)
     registrar = f"{host}:{state.sip_port}" if sip else ""
     server = Announced(config, sip, lambda: announce(url, registrar))
-    # uvicorn raises the signal that ended it once more after its shutdown.
+    # After its shutdown uvicorn raises the signal again that ended it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), listener:
         server.run(sockets=[listener])

@@ -91,7 +91,7 @@ class Account:
     def create(self, name: str, realm: Realm, digests: Digests, application: str, lag: float) -> Credential:
         """Store a new one; reads show it after ``lag`` seconds."""
         key = name.lower()
-        # One string for both where they are equal: a million names are worth it.
+        # One string for both if they are equal, which saves memory with a million names.
         key = name if key == name else key
         number = FIRST_CREDENTIAL + len(self._made)
         credential = Credential(number, name, key, realm, *digests, application)

@@ -20,7 +20,7 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _VERIFYING = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "1", "yes")}
 
-# Up to the last @: a password with an unescaped / or @ must not show either.
+# Up to the last @, so that a password with an unescaped / or @ is hidden, too.
 _USER_INFO = re.compile(r"//(?:([^:@/?#]*):)?.*@", re.DOTALL)
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&#]*", re.IGNORECASE)
 

@@ -75,7 +75,7 @@ def read_head(head: bytes) -> Request:
     """Parse a request from its bytes up to the empty line. Raises Malformed."""
     if len(head) > LONGEST_HEAD:
         raise Malformed("too long")
-    # Whatever bytes a name has, they are written back as they came.
+    # Names are written back as received, byte for byte.
     lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
     found = _START(lines[0])
     if not found:

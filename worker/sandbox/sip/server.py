@@ -20,7 +20,7 @@ IDLE = 300.0
 """Seconds that a TCP connection may say nothing."""
 MOST_CONNECTIONS = 1_000
 
-# The last of them: the sandbox itself ends, and asyncio would print a traceback of a task that says so.
+# CancelledError is among them: when the sandbox ends, asyncio would print its traceback.
 _ENDS = (
     *(Malformed, OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError),
     asyncio.CancelledError,
