@@ -32,12 +32,12 @@ from worker.waits import HERE, Entry, Waits
 
 T = TypeVar("T")
 Permit = Callable[[float], None]
-"""Called with the request's deadline in seconds right before it is sent; raises where it must not be."""
+"""Called with the request's deadline in seconds right before it is sent; raises to prevent it."""
 
 log = logging.getLogger(__name__)
 
 LONGEST_COOLING = 120.0
-"""Seconds that one answer may hold up all workers, whatever it asks for."""
+"""Seconds that one answer may delay all workers, even if it asks for more."""
 
 _MILLISECONDS_FROM = 1e11
 """Epoch seconds stay below this until the year 5138; milliseconds have been above it since 1973."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 ROLE = "SIP Credentials"
-"""The role that creating SIP credentials takes, as the service calls it."""
+"""The role needed to create SIP credentials, by the service's own name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from worker.errors import Conflict, Refused, StopJob, Unavailable
 from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Row, Stored
 
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
-"""Characters of a filter that a list takes (33011)."""
+"""Length in characters that a list accepts for a filter (33011)."""
 
 _ROOM = 10_000
-"""Entries that a list may have, whatever the realms say that they hold."""
+"""Entries that a list may have beyond the number that the realms report."""
 
 _MOST_UNCOUNTED = 20_000_000
 """Entries after which a list counts as endless if the realms don't report how many they hold."""

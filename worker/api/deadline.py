@@ -20,8 +20,7 @@ import httpcore
 import httpx
 
 _WRITTEN_AT_ONCE = 16 * 1024
-"""Bytes that a socket takes in one go, and TLS in one record: a slow reader gets no time of its own for each
-small part of them."""
+"""Bytes per write to a socket, and per TLS record: a slow reader must not restart the clock for each part."""
 
 
 class Deadline(threading.local):

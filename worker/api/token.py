@@ -22,7 +22,7 @@ DEFAULT_LIFE = 3600.0
 """Seconds that a token lives if the answer doesn't say (docs/bandwidth-api.md#hosts-and-authentication)."""
 
 EARLY = 60.0
-"""Seconds before its end that a token is renewed; at half its life where it lives less than twice that."""
+"""Seconds before its end that a token is renewed; half its life if it lives less than twice that."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")

@@ -20,7 +20,7 @@ from worker.errors import (
 )
 
 VOICE_PATH = "/api/v2"
-"""Below the Voice API's host, whatever SIPROSTER_API_PATH says of the other one."""
+"""The path on the Voice API's host; SIPROSTER_API_PATH concerns the other API only."""
 
 JSON = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
 

@@ -15,7 +15,7 @@ from worker.model import JobState, OnExisting, Status
 from worker.states import Reason
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
-"""States in which a retry takes what is not in place."""
+"""States in which a retry can run the rows that are not in place."""
 
 
 @dataclass(frozen=True, slots=True)

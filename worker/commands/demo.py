@@ -42,7 +42,7 @@ _PACE = ("--batch-size", "5", "--concurrency", "4", "--patience", "10")
 """Batches so small that there is something to see."""
 
 _TRIED = ("--sample", "25", "--rate", "100", "--results", "verify")
-"""Nobody else uses this registrar, so it needn't be asked gently."""
+"""The sandbox's registrar has no other users, so it can be asked fast."""
 
 _KNOBS = ("latency=0.2", "realm_pending=1.5", "call_hidden=1", "call_rings=2", "call_talks=2")
 """Seconds of a service that is some way off: for an answer, for a realm to become ACTIVE, for a call."""
@@ -52,7 +52,7 @@ _ORDER = (
     *("--application", "7b2f8f6e-1111-2222-3333-abcdefabcdef"),
     *("--answer-url", "https://example.com/answer"),
 )
-"""A call's number, application and answer URL; the stand-in takes any."""
+"""A call's number, application and answer URL; the sandbox accepts any."""
 
 _SHOWN = 5
 """Entries of the registrar that are shown one by one."""

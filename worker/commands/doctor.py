@@ -33,7 +33,7 @@ _CLOCKS_APART = 60.0
 _SHOWN_ACCOUNTS = 5
 
 _NOBODY = "siproster-doctor"
-"""A user name to look for in a realm; whether somebody has it doesn't matter."""
+"""A user name to look up in a realm; it doesn't matter whether it exists."""
 
 
 class State(StrEnum):

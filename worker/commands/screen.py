@@ -35,7 +35,7 @@ from worker.ledger import Progress as JobProgress
 from worker.model import Action, JobState, Status
 
 _LINE_EVERY = 10.0
-"""Seconds between two lines of progress where stderr is no terminal."""
+"""Seconds between two lines of progress if stderr is not a terminal."""
 
 _UNBOUNDED = 1_000_000
 """Columns of what is no terminal."""
@@ -60,7 +60,7 @@ _MEANINGS = {
 }
 
 _UNDER = " " * 10
-"""Before what is told of the rows counted above."""
+"""Indentation of details about the rows counted above."""
 
 _ACTIONS = {
     Action.CREATE: "new on the registrar",

@@ -31,10 +31,10 @@ _LOOKS = {
 
 
 _REASONS = 3
-"""Reasons that are told for each verdict; every row's own is in bw__error."""
+"""Reasons printed for each verdict; every row's own is in bw__error."""
 
 _MOST_REASONS = 1000
-"""Reasons that are told apart, since each row may have another one."""
+"""Different reasons that are counted, since each row may have another one."""
 
 
 class VerifyWriter:

@@ -41,18 +41,18 @@ from worker.roster import Roster
 from worker.srv import check_address
 
 GENTLE_RATE = 10.0
-"""Rows a second, where nobody says otherwise: it is somebody's production registrar."""
+"""Rows a second by default: the registrar is somebody's production system."""
 
 GENTLE_FLIGHT = 4
 """Rows at once."""
 
 DNS_WAIT = 60.0
-"""Seconds that a realm's name may take to exist, where nobody says otherwise."""
+"""Seconds that a realm's name may take to exist, by default."""
 
 VERIFY = "verify.csv"
 
 _TOLD = 20
-"""Problems of rows that are told one by one."""
+"""Problems of rows that are printed one by one."""
 
 
 @dataclass(frozen=True, slots=True)

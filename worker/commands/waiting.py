@@ -31,7 +31,7 @@ _SLOW = 10.0
 """Seconds from which on an answer that came after all is worth a word."""
 
 _NO_NEWS = frozenset({WaitKind.PACED, WaitKind.REGISTRAR})
-"""Kinds whose end is not told: it comes with each request."""
+"""Kinds whose end is not reported: it comes with each request."""
 
 Source = Callable[[], Wait | None]
 
@@ -49,7 +49,7 @@ class WaitReporter:
         self._echo = echo_line
         self._clock = clock
         self._told: Wait | None = None
-        """The wait that is going on and was told."""
+        """The present wait, if it was reported."""
         self._began = self._seen = 0.0
         self._said: dict[WaitKind | None, float] = {}
         self._stopped = threading.Event()

@@ -42,11 +42,11 @@ OfHost = Callable[[ServerAddress, Transport], Awaitable[list[Address]]]
 class Waiting:
     """Limits on the wait for a realm's name, which may lag behind the realm (docs/bandwidth-api.md#realms).
 
-    ``tell`` is called with a sentence that names the wait and its end.
+    ``notify`` is called with a sentence that names the wait and its end.
     """
 
     seconds: float = 0.0
-    tell: Callable[[str], None] = log.info
+    notify: Callable[[str], None] = log.info
 
 
 class Lookup:
@@ -83,7 +83,7 @@ class Lookup:
             if not unknown or left <= 0:
                 raise Undecided(f"DNS knows no address of {names}" + (_LAG if unknown else ""))
             if not told:
-                self._waiting.tell(_waits(realm, self._waiting.seconds))
+                self._waiting.notify(_waits(realm, self._waiting.seconds))
                 told = True
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -46,7 +46,7 @@ class Request:
     contact: str = ""
     """The user part of a Contact of our own; empty: none."""
     expires: int = 0
-    """Seconds that the contact is bound for; 0 takes it away."""
+    """Seconds that the contact is bound for; 0 removes it."""
     credentials: tuple[str, str] = field(default=("", ""), repr=False)
     """Name and value of the header that answers a challenge."""
 

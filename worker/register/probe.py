@@ -18,11 +18,11 @@ _TRIES = 3
 """Rows that may be refused before the registrar is taken to refuse everybody."""
 
 _SILENT = 20
-"""Rows one after the other without an answer, after which nobody else is tried."""
+"""Consecutive rows without an answer after which no more are tried."""
 
 
 _NO_REGISTRAR = "; an account of type BRIDGE has no registrar: ask Bandwidth which type yours is"
-"""No source promises it, nor says that such an account takes a REGISTER: docs/bandwidth-api.md#realms."""
+"""No source documents it, nor that such an account accepts a REGISTER: docs/bandwidth-api.md#realms."""
 
 _AS_A_PHONE = "; --with-contact asks as a phone does"
 

@@ -16,7 +16,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     """It refused the user for another reason, or before it asked for a password."""
     NO_ANSWER = "no_answer"
-    """Nobody answered, or nobody is there."""
+    """No server answered, or none is there."""
     CANNOT_TELL = "cannot_tell"
     """The answer proves nothing about the password."""
 
@@ -30,7 +30,7 @@ class Entry:
     host: str
     password: str = field(repr=False)
     digests: tuple[str, str] | None = field(default=None, repr=False)
-    """Hash1 and Hash1b, where there is no password: they let their user in just as well."""
+    """Hash1 and Hash1b, if there is no password: they authenticate the user just as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Timers:
     t2: float = 4.0
     """The longest of these waits, and each of them once a provisional answer has come."""
     total: float = 32.0
-    """Timer F, 64 times T1: whoever hasn't answered by then won't."""
+    """Timer F, 64 times T1: the limit on the wait for an answer."""
 
     def waits(self, proceeding: Callable[[], bool]) -> Iterator[float]:
         """Yield the seconds to wait after each sending, ``total`` in all. ``proceeding``: a 1xx has come."""

@@ -19,7 +19,7 @@ from worker.waits import HERE
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _WORTH_A_WORD = 1.0
-"""Seconds from which on the wait for the next row's turn is told."""
+"""Seconds from which the wait for the next row's turn is reported."""
 
 _AHEAD = 1000
 """Rows whose results may wait for that of a row before them."""

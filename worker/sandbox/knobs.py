@@ -115,7 +115,7 @@ class Values:
     sip_accepts_anything: bool = False
     """Any answer to a challenge is good, and a wrong password registers like the right one."""
     sip_contact_needed: bool = False
-    """A REGISTER that only asks for the bindings (no Contact) is refused, whatever its password: 400."""
+    """True if a REGISTER without a Contact is refused with 400, right password or not."""
     sip_sha256: str = "no"
     """Challenges with SHA-256: no; first (before the one with MD5); only."""
     sip_md5_sess: str = "no"

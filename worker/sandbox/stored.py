@@ -43,7 +43,7 @@ class Credential:
     hash1b: bytes | None = field(repr=False)
     application: str
     created: int = 0
-    """How many times this name was created on this realm, including earlier credentials."""
+    """The number of credentials created under this name on this realm, this one included."""
     updated: int = 0
     deleted: int = 0
 

@@ -24,7 +24,7 @@ DEFAULTS = {
 """Every setting; empty: not set, or made from others."""
 
 FLAGS = {"BW_ACCOUNT_ID": "account"}
-"""Settings that a flag may give as well. A secret is none of them: it would show in ``ps``."""
+"""Settings that a flag can set, too. None is a secret, which would show in ``ps``."""
 
 SECRETS = frozenset({"SIPROSTER_KEY", "BW_CLIENT_SECRET", "BW_PASSWORD"})
 """Never shown."""

@@ -12,7 +12,7 @@ ALLOW_HTTP = "SIPROSTER_ALLOW_HTTP"
 
 _HOSTS = ("BW_API_URL", "BW_VOICE_URL")
 _SERVERS = (*_HOSTS, "SIPROSTER_API_PATH", "SIPROSTER_BROKER", "SIPROSTER_LEDGER")
-"""Settings that say where something is sent."""
+"""Settings that name a server."""
 
 _NAMED = f"check its contents; if they are right, use --config {NAME}"
 

@@ -30,7 +30,7 @@ SLOWEST_RATE = 1 / 3600
 _SHORTEST_WAIT = 0.001
 
 _WORTH_A_WORD = 1.0
-"""Seconds from which on the wait for the next request is told."""
+"""Seconds from which the wait for the next request is reported."""
 
 
 class Cooling(Exception):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from worker.sandbox.sip.message import Request, parts_of_list
 
 LONGEST = 3600
-"""Seconds that a binding lasts at most, and where none are asked for (section 10.2.1.1)."""
+"""Seconds that a binding lasts at most, and by default (section 10.2.1.1)."""
 MOST_CONTACTS = 10
 """Contacts of one credential."""
 
