@@ -8,10 +8,6 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from worker.reasons import reason_of
 from worker.throttle import script
 from worker.throttle.pace import Pace, next_slot, slow_down, start_at
@@ -106,6 +102,11 @@ class Redis:
     """The pace of all processes on one Redis."""
 
     def __init__(self, url: str, key: str, bound: float, clock: Callable[[], float] | None) -> None:
+        # Only now: without a broker no command needs the library, a sixth of the time that it takes to start.
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
         # One more try at once: after a restart of Redis the first command finds a dead connection.
         # Not after a timeout: a frozen Redis would be waited for twice.
         retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
@@ -171,11 +172,13 @@ class Fallback:
 
     def _try(self, question: Callable[[], T]) -> T | None:
         """Return its answer, or None while Redis is away."""
+        from redis import RedisError
+
         if time.monotonic() < self._ask_again:
             return None
         try:
             answer = question()
-        except redis.RedisError as error:
+        except RedisError as error:
             self._ask_again = time.monotonic() + REDIS_PAUSE
             self._outage.gone(reason_of(error))
             return None
