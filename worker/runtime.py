@@ -15,7 +15,7 @@ from worker.api import Api
 from worker.errors import SiprosterError, Stopping, UsageError
 from worker.importing.chunk_session import WorkerProcess
 from worker.importing.chunk_worker import ChunkWorker
-from worker.importing.owners import owner
+from worker.importing.process_id import process_id
 from worker.ledger import Ledger
 from worker.model import Endpoint, Job, Options
 from worker.seal import Seal
@@ -102,11 +102,11 @@ class Runtime:
             # Where the ledger is away nobody could read it there, either.
             with suppress(SiprosterError):
                 if told and (wait is None or told != self._job):
-                    self.ledger.waits.tell(told, owner(), None)
+                    self.ledger.waits.tell(told, process_id(), None)
                     told = ""
                 if wait:
                     told = self._job
-                    self.ledger.waits.tell(told, owner(), wait)
+                    self.ledger.waits.tell(told, process_id(), wait)
 
     def check(self, job: Job) -> None:
         """UsageError when host, account or key of this process are not the job's."""
@@ -163,5 +163,7 @@ class Runtime:
     def _open(self, job: Job) -> ChunkWorker:
         executor = ThreadPoolExecutor(job.options.concurrency, thread_name_prefix="post")
         api = self.api(job.options)
-        process = WorkerProcess(self.ledger, self.seal, api, executor, owner(), self.stopping, self.count)
+        process = WorkerProcess(
+            self.ledger, self.seal, api, executor, process_id(), self.stopping, self.count
+        )
         return ChunkWorker(job, process)

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import re
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,6 @@ from celery.worker.consumer import consumer
 from celery.worker.request import Request
 from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
-from redis.exceptions import RedisError
 
 from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
 from worker.importing.chunk_worker import ChunkWorker
@@ -235,7 +235,7 @@ class CeleryQueue:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, OSError, RedisError) as error:  # the last: a full Redis, at times
+        except _AWAY + _redis_errors() as error:  # the last: a full Redis, at times
             raise Unavailable(
                 f"the broker does not take messages: {reason_of(error)}",
                 _BAD_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else _NO_REDIS,
@@ -294,6 +294,15 @@ def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
         if announcing.ident:
             announcing.join(REDIS_SECONDS)
     return worker.exitcode or 0
+
+
+_AWAY: tuple[type[Exception], ...] = (OperationalError, OSError)
+
+
+def _redis_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of Redis's client, where it is in use: embedded jobs don't load it."""
+    library: Any = sys.modules.get("redis.exceptions")
+    return (library.RedisError,) if library else ()
 
 
 def _redis(connection: Connection) -> Any:

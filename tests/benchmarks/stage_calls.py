@@ -19,10 +19,10 @@ from worker.importing.compare import fill_digests, wanted
 from worker.importing.create import BatchCreator
 from worker.importing.decide import decide
 from worker.importing.job import new_job
-from worker.importing.look import Look
+from worker.importing.lookup import CredentialLookup
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
-from worker.importing.tally import Tally
 from worker.importing.validation import validated_pages
 from worker.ledger import Claim, JobRealm, Ledger
 from worker.ledger.codec import open_chunk, seal_changes, seal_chunk
@@ -163,25 +163,25 @@ class Way:
     def _realms(self) -> JobRealms:
         return JobRealms(Service(iter(())), None, "", self._options)
 
-    def _decide(self, pages: list[list[Row]]) -> Tally:
-        tally = Tally()
-        with Look(Service(iter(())), self._realms(), self._options, Everybody(pages)) as look:
+    def _decide(self, pages: list[list[Row]]) -> PlanSummary:
+        summary = PlanSummary()
+        with CredentialLookup(Service(iter(())), self._realms(), self._options, Everybody(pages)) as look:
             for page in pages:
                 look.look_up(page)
                 decide(page, self._options)
-                tally.add(page)
-        return tally
+                summary.add(page)
+        return summary
 
-    def _decided(self) -> tuple[Job, list[list[Row]], Tally]:
+    def _decided(self) -> tuple[Job, list[list[Row]], PlanSummary]:
         pages = self._validated()
         return self._job(), pages, self._decide(pages)
 
-    def _store(self, given: tuple[Job, list[list[Row]], Tally]) -> Job:
-        job, pages, tally = given
+    def _store(self, given: tuple[Job, list[list[Row]], PlanSummary]) -> Job:
+        job, pages, summary = given
         writer = LedgerWriter(self._ledger, self._seal, job)
         for page in pages:
             writer.write(page)
-        writer.finish(tally)
+        writer.finish(summary)
         return job
 
     def _sealed(self) -> list[bytes]:

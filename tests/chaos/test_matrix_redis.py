@@ -66,7 +66,7 @@ def test_redis_is_wiped(fleet: Fleet, redis: Redis) -> None:
 def test_redis_is_frozen(fleet: Fleet, redis: Redis) -> None:
     """A Redis that says nothing holds up no chunk at work, and once it wakes the rest goes on.
 
-    Guard: throttle.REDIS_TIMEOUT; ``socket_timeout`` of the transport.
+    Guard: throttle.redis_pace.REDIS_TIMEOUT; ``socket_timeout`` of the transport.
     """
     fleet.sandbox.knobs(latency=0.2)
     fleet.worker()

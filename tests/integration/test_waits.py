@@ -20,7 +20,7 @@ from worker.api import Api
 from worker.commands.job_waits import JobWaits, Patience
 from worker.commands.over import refuse_unfinished
 from worker.errors import Conflict, JobBusy, LedgerAway, StopJob, Stopping, Throttled, TryLater, Unavailable
-from worker.importing.owners import free_dead_holder, owner
+from worker.importing.process_id import free_dead_holder, process_id
 from worker.ledger import Ledger, Unanswered
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import (
@@ -392,7 +392,7 @@ def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> 
     """Of a paused job that is being resumed the process is named; one that died is not."""
     job = start_job(file_ledger, [SLOW])
     file_ledger.jobs.pause(job.id, AWAY)
-    file_ledger.jobs.hand_over(job.id, owner())
+    file_ledger.jobs.hand_over(job.id, process_id())
     with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* is working on it") as busy:
         refuse_unfinished(file_ledger, job.id, "")
     assert busy.value.hint == f"cancel it first: siproster cancel {job.id}"
@@ -409,10 +409,10 @@ def test_a_plan_whose_process_died_holds_nobody_up(ledger: Ledger) -> None:
     dead, mine, next_one = make_job(), make_job(), make_job()
     ledger.jobs.begin(dead, DEAD)
     free_dead_holder(ledger, mine)
-    ledger.jobs.begin(mine, owner())
+    ledger.jobs.begin(mine, process_id())
     free_dead_holder(ledger, next_one)
     with pytest.raises(JobBusy, match=f"job {mine.id} is writing .*; its hold ends in 300 s"):
-        ledger.jobs.begin(next_one, owner())
+        ledger.jobs.begin(next_one, process_id())
 
 
 def test_a_running_job_whose_process_died_comes_first(file_ledger: Ledger) -> None:

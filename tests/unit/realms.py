@@ -1,4 +1,4 @@
-"""An account that exists only in memory, as a plan asks it (importing.plan.PlanSource)."""
+"""An account that exists only in memory, as a plan asks it (importing.pipeline.AccountSource)."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from worker import report
 from worker.commands import advice
 from worker.commands.screen import tell_reading, tell_summary
 from worker.commands.watch import exit_code
-from worker.importing.owners import owner
-from worker.importing.tally import Tally
+from worker.importing.plan_summary import PlanSummary
+from worker.importing.process_id import process_id
 from worker.ledger import Ledger, Undone, shown
 from worker.model import Action, Job, JobState, OnExisting, Outcome, Status
 from worker.states import Reason, Why
@@ -142,7 +142,7 @@ def test_codes_stand_under_their_status(ledger: Ledger, capsys: pytest.CaptureFi
 
 def test_a_plans_codes_stand_under_their_action() -> None:
     """Not in one list below them all; where the row stays out of place, with what to do about it."""
-    tally = Tally()
+    tally = PlanSummary()
     for line, (action, code) in enumerate([
         (Action.UPDATE, "digest_differs"), (Action.EXISTS, "realm_differs"), (Action.INVALID, "too_long"),
         (Action.INVALID, "too_long"), (Action.CREATE, ""),
@@ -187,10 +187,10 @@ def test_an_undo_at_work_is_told(ledger: Ledger) -> None:
     """While its process lives it is not interrupted; the words name machine and process."""
     job = ended(ledger, *[(Status.CREATED, "")] * 3)
     undone(ledger, job, "removed")
-    ledger.jobs.take(job, owner())
+    ledger.jobs.take(job, process_id())
     assert advice.undo_word(summary(ledger, job)) == "being undone"
-    assert f"undo is running ({shown(owner())})" in advice.next_step(summary(ledger, job))
-    machine = owner().rpartition(":")[0]
+    assert f"undo is running ({shown(process_id())})" in advice.next_step(summary(ledger, job))
+    machine = process_id().rpartition(":")[0]
     ledger.jobs.take(job, f"{machine}:{2**22 + 1}")  # no process has that number
     assert advice.undo_word(summary(ledger, job)) == "partly undone"
 

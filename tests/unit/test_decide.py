@@ -13,8 +13,8 @@ from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from worker.importing.compare import wanted
 from worker.importing.pipeline import Account, run_pipeline
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.tally import Tally
 from worker.model import Action, Family, OnExisting, Options, Problem, Row, Status
 
 APP, OTHER_APP = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60", "7b2f8f6e-1111-2222-3333-abcdefabcdef"
@@ -102,15 +102,21 @@ def test_a_realm_that_is_to_be_made_holds_nobody() -> None:
     assert [one.action for one in there] == [Action.CREATE, Action.CREATE]
 
 
+def test_a_realm_that_can_not_be_used_is_told_as_the_row_names_it() -> None:
+    """It has no host, so that plan.csv shows the row's own word, and not that of --realm."""
+    (planned,) = decided([replace(ROW, realm="nowhere")], Registrar(), realm="office")
+    assert (planned.action, planned.host, planned.realm) == (Action.INVALID, "", "nowhere")
+
+
 def test_nobody_has_looked() -> None:
     """Without an account only what is wrong with a row itself is known."""
     rows = [ROW, replace(ROW, line=3, user="bob", problems=WRONG)]
     page: list[Row] = []
-    tally = run_pipeline(RowsOf(rows), None, Options(), [page.extend])
+    summary = run_pipeline(RowsOf(rows), None, Options(), [page.extend])
     right, wrong = page
     assert (right.action, right.host, right.outcome) == (None, "", None)
     assert (wrong.action, wrong.outcome and wrong.outcome.code) == (Action.INVALID, "too_long;mask")
-    assert (tally.looked, tally.to_send, tally.invalid, tally.in_trouble) == (False, 1, 1, 1)
+    assert (summary.looked, summary.to_send, summary.invalid, summary.in_trouble) == (False, 1, 1, 1)
 
 
 def test_no_secret_shows() -> None:
@@ -135,10 +141,10 @@ def test_what_it_comes_to() -> None:
     rows[Action.INVALID] = replace(rows[Action.INVALID], problems=WRONG)
     planned = decided(rows.values(), stored, on_existing=OnExisting.UPDATE)
     assert [one.action for one in planned] == list(rows)
-    tally = Tally()
-    tally.add(planned)
-    assert (tally.rows, tally.looked, tally.invalid) == (5, True, 1)
-    assert (tally.to_send, tally.in_trouble) == (2, 2)
-    assert dict(tally.differs) == {"digest_differs": 1, "case_differs": 1}
-    assert dict(tally.problems) == {"too_long": 2, "mask": 1}
-    assert Tally().looked
+    summary = PlanSummary()
+    summary.add(planned)
+    assert (summary.rows, summary.looked, summary.invalid) == (5, True, 1)
+    assert (summary.to_send, summary.in_trouble) == (2, 2)
+    assert dict(summary.differs) == {"digest_differs": 1, "case_differs": 1}
+    assert dict(summary.problems) == {"too_long": 2, "mask": 1}
+    assert PlanSummary().looked

@@ -16,9 +16,9 @@ from worker.files import make_folder, new_file, open_found, whole_file
 from worker.ledger import Ledger
 from worker.model import Family, Stored
 from worker.roster.spool import Spool
-from worker.scratch import scratch
 from worker.settings import load
 from worker.snapshot import Facts, Snapshot, write
+from worker.temp_db import temp_db
 
 FACTS = Facts(Family.ACCOUNT, "https://api.example.com", "1", "", "2026-11-22T22:46:12+00:00", "0" * 16)
 UMASKS = pytest.mark.parametrize("mask", [0o000, 0o022, 0o777], ids=oct)
@@ -89,10 +89,10 @@ def test_results_and_snapshots(tmp_path: Path, mask: int) -> None:
 
 @UMASKS
 def test_what_is_put_aside_for_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int) -> None:
-    """Spools and scratch databases have no name, so that nobody opens them."""
+    """Spools and temporary databases have no name, so that nobody opens them."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with umask(mask), open(os.devnull, "rb") as nothing:  # noqa: PTH123 (a device)
-        spool, database = Spool(nothing), scratch(10)
+        spool, database = Spool(nothing), temp_db(10)
         database.execute("CREATE TABLE t (x)")
         assert modes(tmp_path) == {}
         database.close()
@@ -159,7 +159,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_as_such() -> None:
     """SQLite's own word for it becomes one about the temporary folder."""
-    with closing(scratch(10)) as database:
+    with closing(temp_db(10)) as database:
         database.execute("CREATE TABLE t (x)")
         database.execute("PRAGMA max_page_count = 4")
         with pytest.raises(UsageError, match="the temporary folder takes nothing more") as caught:

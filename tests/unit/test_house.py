@@ -26,9 +26,9 @@ ROOMS: dict[str, set[str]] = {
     "failpoints": set(),
     "files": set(),
     "hosts": set(),
-    "scratch": NOUNS,
-    "roster": NOUNS | {"scratch"},
-    "snapshot": NOUNS | {"scratch", "seal"},
+    "temp_db": NOUNS,
+    "roster": NOUNS | {"temp_db"},
+    "snapshot": NOUNS | {"temp_db", "seal"},
     "wire": NOUNS,
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
@@ -40,7 +40,7 @@ ROOMS: dict[str, set[str]] = {
     "api": NOUNS | {"trust", "wire", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal"},
     "importing": NOUNS
-    | {"api", "digest", "failpoints", "ledger", "roster", "scratch", "seal", "throttle", "waits"},
+    | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "trust", "waits"},
     "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
     "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
@@ -74,7 +74,7 @@ LIBRARIES: dict[str, set[str]] = {
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "trust"},
-    "sqlite3": {"ledger", "scratch"},
+    "sqlite3": {"ledger", "temp_db"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""
 

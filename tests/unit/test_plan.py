@@ -6,20 +6,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, RowsOf, make_job, make_row, plan_job
+from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, Clock, RowsOf, make_job, make_row, plan_job
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
 from worker.importing.compare import wanted
 from worker.importing.plan import start
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.tally import Tally
 from worker.importing.validation import validated_pages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
@@ -58,12 +59,12 @@ def begun(ledger: Ledger, account: str = "", **options: Any) -> Job:
 
 def planned(
     ledger: Ledger, rows: Iterable[Row], source: Realms | None = None, **options: Any
-) -> tuple[Job, Tally]:
+) -> tuple[Job, PlanSummary]:
     """A job with these rows, and what reading them came to."""
     job = begun(ledger, **options)
     draft = plan_job(ledger, source or Realms(), job, RowsOf(rows))
     start(ledger, job, draft)
-    return ledger.jobs.get(job.id), draft.tally
+    return ledger.jobs.get(job.id), draft.summary
 
 
 def pages_of(ledger: Ledger, job: Job) -> list[Row]:
@@ -111,13 +112,13 @@ def test_every_row_is_in_exactly_one_chunk(
         make_row(line, f"user{number}", realm=realm, problems=() if right else WRONG)
         for line, (number, realm, right) in enumerate(drawn, 2)
     ]
-    job, tally = planned(ledger, rows, api=family, chunk_size=size)
+    job, summary = planned(ledger, rows, api=family, chunk_size=size)
     assert [row.line for row in pages_of(ledger, job)] == [row.line for row in rows]
     chunks = chunks_of(ledger, job)
     assert sorted(row.line for chunk in chunks for row in chunk) == [row.line for row in rows]
     refused = refusals(ledger, job)
     to_send = [chunk for chunk in chunks if chunk[0].line not in refused]
-    assert sum(map(len, to_send)) == tally.to_send == len(rows) - len(refused) == job.rows - tally.invalid
+    assert sum(map(len, to_send)) == summary.to_send == len(rows) - len(refused) == job.rows - summary.invalid
     assert max(map(len, to_send), default=0) <= size
     assert {outcome.status for outcome in refused.values()} <= {Status.INVALID}
     if family is Family.REALM:
@@ -129,8 +130,8 @@ def test_a_long_roster(ledger: Ledger) -> None:
     """Over many pages no row is lost or doubled, and a name of an earlier page is still known."""
     rows = [make_row(line) for line in range(2, 2402)]
     rows.append(make_row(2402, "USER5"))
-    job, tally = planned(ledger, rows, chunk_size=700)
-    assert (tally.rows, tally.to_send, job.rows) == (2401, 2400, 2401)
+    job, summary = planned(ledger, rows, chunk_size=700)
+    assert (summary.rows, summary.to_send, job.rows) == (2401, 2400, 2401)
     assert [row.line for row in pages_of(ledger, job)] == list(range(2, 2403))
     lines = Counter(row.line for chunk in chunks_of(ledger, job) for row in chunk)
     assert lines == Counter(range(2, 2403))
@@ -199,11 +200,11 @@ def test_a_row_that_is_not_sent_takes_no_name() -> None:
 def test_all_problems_of_a_row_are_told(ledger: Ledger) -> None:
     """A row that is wrong in several ways has each of its codes and texts in its outcome."""
     rows = [make_row(2, "alice"), make_row(3, "alice", realm="nowhere", problems=WRONG)]
-    job, tally = planned(ledger, rows)
+    job, summary = planned(ledger, rows)
     outcome = refusals(ledger, job)[3]
     assert outcome.code == "password_missing;realm_unknown;duplicate_in_file"
     assert outcome.error.count("; ") == 3
-    assert dict(tally.problems) == {"password_missing": 1, "realm_unknown": 1, "duplicate_in_file": 1}
+    assert dict(summary.problems) == {"password_missing": 1, "realm_unknown": 1, "duplicate_in_file": 1}
 
 
 def test_a_name_is_told_with_the_line_it_was_first_on(ledger: Ledger) -> None:
@@ -278,9 +279,9 @@ def test_a_realm_is_made_after_the_reading(ledger: Ledger, family: Family) -> No
             yield make_row(line, realm="branch")
             assert source.made == []
 
-    job, tally = planned(ledger, rows(), source, api=family, realm="branch", create_realm=True)
+    job, summary = planned(ledger, rows(), source, api=family, realm="branch", create_realm=True)
     assert [(realm.host, realm.default) for realm in source.made] == [(OTHER_HOST, False)]
-    assert tally.to_send == 2
+    assert summary.to_send == 2
     realm = ledger.jobs.realms(job.id)[chunks_of(ledger, job)[0][0].realm_key]
     assert (realm.host, realm.looked) == (OTHER_HOST, True)
 
@@ -309,8 +310,8 @@ def test_a_realm_that_no_row_needs_is_not_made(ledger: Ledger) -> None:
         make_row(3, "bob", realm="office"),
         make_row(4, "carol", realm="Depot", problems=(Problem("bad_characters", "username: no"),)),
     ]
-    job, tally = planned(ledger, rows, source, realm="depot", create_realm=True)
-    assert tally.actions == {Action.EXISTS: 1, Action.CREATE: 1, Action.INVALID: 1}
+    job, summary = planned(ledger, rows, source, realm="depot", create_realm=True)
+    assert summary.actions == {Action.EXISTS: 1, Action.CREATE: 1, Action.INVALID: 1}
     assert (source.made, job.state) == ([], JobState.RUNNING)
 
 
@@ -369,10 +370,26 @@ def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is not None
 
 
+def test_the_account_is_held_while_the_roster_is_read(tmp_path: Path) -> None:
+    """The hold is renewed when a page is in, however long reading took (guard: ``keep``)."""
+    clock = Clock()
+    with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db", clock)) as ledger:
+        job = begun(ledger)
+        held = ledger.jobs.writer(job.host, job.account)
+        assert held is not None
+
+        def rows() -> Iterator[Row]:
+            clock.advance(held.left - 1)
+            yield make_row(2)
+
+        plan_job(ledger, Realms(), job, RowsOf(rows))
+        assert ledger.jobs.writer(job.host, job.account) == held
+
+
 def test_nothing_but_wrong_rows(ledger: Ledger) -> None:
     """A roster without a row to send is done at once."""
-    job, tally = planned(ledger, [make_row(2, problems=WRONG), make_row(3, realm="nowhere")])
-    assert (job.state, tally.to_send, tally.invalid) == (JobState.DONE, 0, 2)
+    job, summary = planned(ledger, [make_row(2, problems=WRONG), make_row(3, realm="nowhere")])
+    assert (job.state, summary.to_send, summary.invalid) == (JobState.DONE, 0, 2)
     assert ledger.rows.counts(job.id, job.rows) == {Status.INVALID: 2}
 
 
@@ -394,15 +411,18 @@ def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
 
 def test_what_reading_came_to() -> None:
     """Rows, problems and warnings are counted, the first lines of each warning kept."""
-    tally = Tally()
+    summary = PlanSummary()
     weak = (Problem("weak_password", "password: short"),)
     for line in range(2, 12):
         row = make_row(line, warnings=weak, problems=WRONG if line > 9 else ())
         row.action = Action.INVALID if line > 9 else Action.CREATE
-        tally.add([row])
-    assert (tally.rows, tally.to_send, tally.invalid) == (10, 8, 2)
-    assert (dict(tally.problems), dict(tally.warnings)) == ({"password_missing": 2}, {"weak_password": 10})
-    assert tally.warned_lines == {"weak_password": [2, 3, 4, 5, 6]}
+        summary.add([row])
+    assert (summary.rows, summary.to_send, summary.invalid) == (10, 8, 2)
+    assert (dict(summary.problems), dict(summary.warnings)) == (
+        {"password_missing": 2},
+        {"weak_password": 10},
+    )
+    assert summary.warned_lines == {"weak_password": [2, 3, 4, 5, 6]}
 
 
 def test_without_an_account_the_file_alone_is_checked() -> None:
@@ -430,7 +450,7 @@ def settled_account() -> tuple[list[Row], Realms]:
 def test_no_password_is_kept_of_a_row_in_place(ledger: Ledger, policy: OnExisting) -> None:
     """Rows that may be run again keep theirs; how a user was is kept only where it is to be set anew."""
     rows, source = settled_account()
-    job, tally = planned(ledger, rows, source, on_existing=policy)
+    job, summary = planned(ledger, rows, source, on_existing=policy)
     kept = {row.line: row for chunk in chunks_of(ledger, job) for row in chunk}
     assert kept.keys() == {2, 4, 5}
     statuses = {line: outcome.status for line, outcome in refusals(ledger, job).items()}
@@ -438,7 +458,7 @@ def test_no_password_is_kept_of_a_row_in_place(ledger: Ledger, policy: OnExistin
     exists = {} if updates else {4: Status.EXISTS}
     assert statuses == {3: Status.UNCHANGED, **exists, 5: Status.INVALID}
     assert {line: row.stored is not None for line, row in kept.items()} == {2: False, 4: updates, 5: False}
-    assert tally.to_send == (2 if updates else 1)
+    assert summary.to_send == (2 if updates else 1)
     assert ledger.chunks.progress(job.id).troubled == 1
 
 
@@ -460,8 +480,8 @@ def test_a_saved_plan_keeps_every_row(ledger: Ledger) -> None:
 def test_rows_in_place_alone_are_a_job_that_is_done(ledger: Ledger) -> None:
     """Nothing is sent, and nothing stays sealed."""
     rows, source = settled_account()
-    job, tally = planned(ledger, rows[1:2], source)
-    assert (job.state, tally.to_send, ledger.chunks.kept(job.id)) == (JobState.DONE, 0, [])
+    job, summary = planned(ledger, rows[1:2], source)
+    assert (job.state, summary.to_send, ledger.chunks.kept(job.id)) == (JobState.DONE, 0, [])
     assert ledger.rows.counts(job.id, job.rows) == {Status.UNCHANGED: 1}
 
 
@@ -480,11 +500,11 @@ def test_fail_sends_nothing_where_somebody_exists(ledger: Ledger) -> None:
 def test_who_is_absent_is_counted_and_kept(ledger: Ledger) -> None:
     """With the job; None where it is not known."""
     rows, source = settled_account()
-    job, tally = planned(ledger, rows[:2], source)
-    assert job.absent == tally.absent == 2
+    job, summary = planned(ledger, rows[:2], source)
+    assert job.absent == summary.absent == 2
     source.known = [replace(OFFICE, credentials=600_000)]  # asked row by row
-    job, tally = planned(ledger, rows[:2], source)
-    assert (job.absent, tally.absent) == (None, None)
+    job, summary = planned(ledger, rows[:2], source)
+    assert (job.absent, summary.absent) == (None, None)
 
 
 # How a plan ends
@@ -505,7 +525,7 @@ def test_a_plan_ends_with_10_for_rows_that_stay_out_of_place(
     actions: list[Action], code: int, on_change: int
 ) -> None:
     """What would change is no trouble, unless it is asked for; users who are not in the roster are none."""
-    tally = Tally(absent=3)
+    summary = PlanSummary(absent=3)
     for line, action in enumerate(actions, 2):
-        tally.add([make_row(line, action=action)])
-    assert (exit_code(tally, on_change=False), exit_code(tally, on_change=True)) == (code, on_change)
+        summary.add([make_row(line, action=action)])
+    assert (exit_code(summary, on_change=False), exit_code(summary, on_change=True)) == (code, on_change)

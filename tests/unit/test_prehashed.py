@@ -157,8 +157,8 @@ def test_a_retry_has_them_again(
     job = make_job(realm=HOST)
     ledger.jobs.begin(job, "desk:1")
     row = hashed(cells=("bob", ""))
-    tally = plan_job(ledger, Realms(*KNOWN), job, RowsOf([row])).tally
-    assert (tally.to_send, tally.problems) == (1, {})
+    summary = plan_job(ledger, Realms(*KNOWN), job, RowsOf([row])).summary
+    assert (summary.to_send, summary.problems) == (1, {})
     job = ledger.jobs.get(job.id)
     options = Options(realm=HOST, username="", map={"username": "name"})
     (again,) = rows_in(EarlierRows(ledger, SEAL, job, options, {2: said} if said else {}))

@@ -22,7 +22,7 @@ from worker.ledger import Ledger
 from worker.ledger.codec import seal_page
 from worker.model import Job, JobState, Options, Outcome, Row, Status
 from worker.report import FAILED, RESULTS, SUMMARY, neutral
-from worker.roster import corrections
+from worker.roster import read_corrections
 from worker.roster.formulas import restored
 from worker.seal import Seal
 
@@ -152,7 +152,7 @@ def test_any_cell_survives(
     ledger, job, folder = one_page
     put_page(ledger, job, 0, seal_page(SEAL, job.id, 0, rows))
     report.write(ledger, SEAL, job, folder)
-    read = dict(corrections(str(folder / FAILED), job.id))
+    read = dict(read_corrections(str(folder / FAILED), job.id))
     expected = {
         at: {"bw__username": user, "bw__domain": domain, "bw__realm": "", "name": name, "site": site}
         for at, (user, domain, name, site) in enumerate(cells, 2)
@@ -190,7 +190,7 @@ def test_no_column_name_runs_as_a_formula(ledger: Ledger, job: Job) -> None:
     folder = written(ledger, replace(job, columns=columns))
     header = (folder / FAILED).read_text("utf-8").splitlines()[0]
     assert header.split(",")[-2:] == ["'=cmd|' /C calc'!A0", "'-note"]
-    said = dict(corrections(str(folder / FAILED), job.id, Options(), columns))
+    said = dict(read_corrections(str(folder / FAILED), job.id, Options(), columns))
     assert {name for cells in said.values() for name in cells if not name.startswith("bw__")} == set(columns)
 
 

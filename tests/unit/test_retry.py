@@ -15,9 +15,9 @@ from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.placed import placed
 from worker.importing.plan import start
 from worker.importing.retry import EarlierRows, lost_zeros
+from worker.importing.rows_in_place import rows_in_place
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, seal_chunk
 from worker.model import Credential, Endpoint, Family, Job, JobState, Options, Outcome, Row, Status
@@ -144,7 +144,7 @@ def test_a_corrected_password_is_never_replaced_by_the_rosters(ledger: Ledger) -
     rows = EarlierRows(ledger, SEAL, staff(ledger), Options(), corrections)
     job = retried(ledger, rows, dict.fromkeys((3, 4), Status.CREATED))
     with opened(STAFF) as roster:
-        bob, carol = (row for page in placed(ledger, SEAL, job, roster) for row in page)
+        bob, carol = (row for page in rows_in_place(ledger, SEAL, job, roster) for row in page)
     assert [problem.code for problem in bob.problems] == ["corrected"]
     assert (bob.user, bob.password) == ("bob", "")
     assert (carol.problems, carol.password, carol.host) == ((), f"{GOOD}carol", HOST)

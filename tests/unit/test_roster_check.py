@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of, warned
 from worker.model import Family, Options, Row, Weak
-from worker.roster import Rules, read_again
+from worker.roster import Rules, read_earlier_rows
 from worker.roster.layout import lay_out
 from worker.roster.passwords import Survey
 from worker.roster.rows import pages_of
@@ -218,7 +218,7 @@ def test_the_same_rules_hold_for_rows_that_come_again() -> None:
             (row.line, {**dict(zip(roster.columns, row.cells, strict=True)), "bw__password": row.password})
             for row in rows
         ]
-        (again,) = read_again(records, roster.columns, Options(weak=Weak.REFUSE))
+        (again,) = read_earlier_rows(records, roster.columns, Options(weak=Weak.REFUSE))
     assert again == rows
     assert len(rows) == 11  # the last record without a password is blank
 

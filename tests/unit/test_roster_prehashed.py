@@ -10,7 +10,7 @@ from tests.unit.rosters import GOOD, codes, opened, refused, rows_of, warned
 from worker.commands.credentials import COLUMNS
 from worker.digest import digests
 from worker.model import Options, Row
-from worker.roster import HASH1, HASH1B, PASSWORD, read_again
+from worker.roster import HASH1, HASH1B, PASSWORD, read_earlier_rows
 
 HOST = "office-0a1b2c.auth.bandwidth.com"
 ONE, TWO = digests("bob", HOST, GOOD)
@@ -142,8 +142,8 @@ def test_rows_of_digests_come_again() -> None:
         (4, {**cells, PASSWORD: GOOD}),
         (5, {**cells, PASSWORD: "", HASH1: "", HASH1B: ""}),
     ]
-    (rows,) = read_again(records, tuple(cells), Options(map={"hash1": "MyHash", "hash1b": "MyOther"}))
+    (rows,) = read_earlier_rows(records, tuple(cells), Options(map={"hash1": "MyHash", "hash1b": "MyOther"}))
     assert [codes(row) for row in rows] == [[], ["bad_hash"], [], ["password_missing"]]
     assert [(row.hash1, row.password) for row in rows[:3]] == [(ONE, ""), ("1.2E+31", ""), ("", GOOD)]
-    ((touched,),) = read_again(records[:1], tuple(cells), Options(username="{username}"))
+    ((touched,),) = read_earlier_rows(records[:1], tuple(cells), Options(username="{username}"))
     assert codes(touched) == ["hash_name"]

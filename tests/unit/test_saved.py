@@ -16,8 +16,8 @@ from worker.errors import Conflict, LedgerError, UsageError
 from worker.importing.compare import wanted
 from worker.importing.job import new_job
 from worker.importing.plan import start
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.saved import SavedRows
-from worker.importing.tally import Tally
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk
 from worker.model import NO_REALM, Endpoint, Family, Job, JobState, OnExisting, Outcome, Problem, Row, Status
@@ -50,7 +50,7 @@ def kept(ledger: Ledger, rows: list[Row], source: Realms, **options: Any) -> Job
     return ledger.jobs.get(job.id)
 
 
-def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -> tuple[Job, Tally]:
+def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -> tuple[Job, PlanSummary]:
     """The job that carries a plan out, and what reading it came to."""
     rows = SavedRows(ledger, seal, saved)
     endpoint = Endpoint(saved.host, saved.account)
@@ -58,7 +58,7 @@ def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -
     ledger.jobs.begin(job, "desk:1")
     draft = plan_job(ledger, source, job, rows, seal=seal, enforce=rows.enforcer())
     start(ledger, job, draft, saved.id)
-    return ledger.jobs.get(job.id), draft.tally
+    return ledger.jobs.get(job.id), draft.summary
 
 
 def outcomes(ledger: Ledger, job: Job) -> dict[int, Outcome]:
@@ -192,11 +192,11 @@ def test_wrong_rows_are_wrong_for_the_same_reasons(ledger: Ledger) -> None:
     saved = kept(ledger, rows, source)
     planned = outcomes(ledger, saved)
     assert planned.keys() == {3, 4, 5, 6, 7}
-    job, tally = carried_out(ledger, saved, source)
+    job, summary = carried_out(ledger, saved, source)
     assert outcomes(ledger, job) == planned
-    assert (tally.rows, tally.invalid, to_do(ledger, job)) == (6, 5, {2: "create"})
+    assert (summary.rows, summary.invalid, to_do(ledger, job)) == (6, 5, {2: "create"})
     codes = [code for one in planned.values() for code in one.code.split(";")]
-    assert dict(tally.problems) == {code: codes.count(code) for code in codes}
+    assert dict(summary.problems) == {code: codes.count(code) for code in codes}
 
 
 def test_a_realm_that_is_there_by_now_makes_no_row_right(ledger: Ledger) -> None:

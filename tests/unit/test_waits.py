@@ -12,7 +12,7 @@ import pytest
 from tests.unit.jobs import Clock
 from worker.commands.job_waits import Cause, Patience
 from worker.commands.waiting import Narrator
-from worker.importing.owners import alive, owner
+from worker.importing.process_id import is_alive, process_id
 from worker.ledger import shown
 from worker.model import Wait, WaitKind
 from worker.states import Reason, Why
@@ -329,12 +329,12 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     """A process number that was given away again is not taken for the one that had it."""
-    assert alive(owner())
-    assert alive(f"{platform.node()}:{os.getpid()}")
-    assert not alive(f"{platform.node()}:{os.getpid()}.1")
-    assert not alive(f"{platform.node()}:{2**22 + 1}.1")
-    assert alive("elsewhere.example:1.1")
-    assert not alive("sweep")
+    assert is_alive(process_id())
+    assert is_alive(f"{platform.node()}:{os.getpid()}")
+    assert not is_alive(f"{platform.node()}:{os.getpid()}.1")
+    assert not is_alive(f"{platform.node()}:{2**22 + 1}.1")
+    assert is_alive("elsewhere.example:1.1")
+    assert not is_alive("sweep")
 
 
 def test_people_are_shown_machine_and_process() -> None:

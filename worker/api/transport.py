@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ssl
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import certifi
 import httpx
-from socksio.exceptions import SOCKSError
 
 from worker import __version__, trust
 from worker.api.deadline import Deadline
@@ -35,8 +36,16 @@ _NOT_SENT = (
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
-    SOCKSError,  # of a proxy that speaks something else; httpx lets it through
 )
+
+
+def _socks_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of a SOCKS proxy that speaks something else, which httpx lets through.
+
+    Only where SOCKS is in use: its library takes a tenth of a second to load.
+    """
+    library: Any = sys.modules.get("socksio.exceptions")
+    return (library.SOCKSError,) if library else ()
 
 
 class NotSent(Exception):
@@ -130,7 +139,7 @@ class Transport:
             raise UsageError(
                 f"the service can't be asked for that name: {error}", "names have at most 64 characters"
             ) from None
-        except _NOT_SENT as error:
+        except _NOT_SENT + _socks_errors() as error:
             raise NotSent(self._reason(error, url)) from None
         except httpx.HTTPError as error:
             raise Interrupted(self._reason(error, url)) from None

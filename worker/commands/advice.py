@@ -9,7 +9,7 @@ from typing import Any
 
 from worker import codes
 from worker.codes import Cure
-from worker.importing.owners import alive
+from worker.importing.process_id import is_alive
 from worker.ledger import UNCONFIRMED, shown
 from worker.model import JobState, OnExisting, Status
 from worker.states import Reason
@@ -164,4 +164,4 @@ def _taken_back(summary: Mapping[str, Any]) -> str:
 
 
 def _at_work(summary: Mapping[str, Any]) -> bool:
-    return bool(summary["undo_by"]) and alive(summary["undo_by"])
+    return bool(summary["undo_by"]) and is_alive(summary["undo_by"])

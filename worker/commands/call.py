@@ -16,10 +16,10 @@ from worker.commands import platforms
 from worker.commands.fate import Fate, follow, placed
 from worker.commands.listing import asked
 from worker.commands.options import Finite, application_id, from_file, json_option, yes_option
-from worker.commands.proving import GENTLE_RATE, asking_of
 from worker.commands.screen import on_stdout, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.commands.terminal import visible
+from worker.commands.verify_runner import GENTLE_RATE, asking_of
 from worker.errors import NotFound, UsageError
 from worker.model import Family, Realm, Stored
 from worker.register import Asking, Entry, Finding, Pace, Transport, Verifier

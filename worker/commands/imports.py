@@ -22,10 +22,18 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.plans import carry_out
-from worker.commands.proving import GENTLE_FLIGHT, GENTLE_RATE, VERIFY, OfJob, Trial, asking_of, prove
 from worker.commands.running import begin, finish, run, tell_roster
 from worker.commands.session import Session, settings_options
-from worker.commands.verdicts import tell
+from worker.commands.verify_report import tell
+from worker.commands.verify_runner import (
+    GENTLE_FLIGHT,
+    GENTLE_RATE,
+    VERIFY,
+    RowsOfJob,
+    Trial,
+    asking_of,
+    prove,
+)
 from worker.errors import UsageError
 from worker.importing.job import new_job
 from worker.model import Job
@@ -122,7 +130,7 @@ def _sample(said: str) -> int | None:
 
 def _verify(session: Session, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:
     """Try what is in place, as ``verify JOB`` does; the exit code."""
-    proof = prove(trial, OfJob(session, job, opened, sample), report.folder_of(job))
+    proof = prove(trial, RowsOfJob(session, job, opened, sample), report.folder_of(job))
     session.ledger.jobs.set_verified(job.id, proof.facts)
     tell(proof.facts, sys.stderr)
     return proof.code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.errors import Conflict, JobBusy
-from worker.importing.owners import alive
+from worker.importing.process_id import is_alive
 from worker.importing.sweep import free_the_dead
 from worker.ledger import Ledger, shown
 
@@ -15,7 +15,7 @@ def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
     """
     job = ledger.jobs.get(job_id)
     holder = ledger.jobs.holder_of(job)
-    by = shown(holder) if alive(holder) else ""
+    by = shown(holder) if is_alive(holder) else ""
     if job.state.active:
         what = "a plan, which has done nothing" if job.saved else f"still {job.state}"
         what += f", and {by} is working on it" if by else ""

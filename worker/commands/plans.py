@@ -32,10 +32,10 @@ from worker.errors import Conflict, UsageError
 from worker.importing.job import new_job
 from worker.importing.pipeline import Account, Sink, run_pipeline
 from worker.importing.plan import needs_making
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
 from worker.importing.saved import SavedRows
-from worker.importing.tally import Tally
 from worker.importing.validation import Page
 from worker.model import Action, Job, JobState, Options, Row
 from worker.roster import Roster
@@ -79,20 +79,20 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
         else:
             outputs.refuse_streams(session, source)
         if save:
-            job, tally = _saved(session, opened, options)
+            job, summary = _saved(session, opened, options)
         else:
-            job, tally = None, _looked_at(session, opened, options)
-    tell_reading(opened.name, tally, say if given["as_json"] else tell_on_stdout)
+            job, summary = None, _looked_at(session, opened, options)
+    tell_reading(opened.name, summary, say if given["as_json"] else tell_on_stdout)
     if job:
         say(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
-        tell_json(_facts(opened, tally, options, job))
-    return exit_code(tally, on_change=on_change)
+        tell_json(_facts(opened, summary, options, job))
+    return exit_code(summary, on_change=on_change)
 
 
-def exit_code(tally: Tally, *, on_change: bool) -> int:
+def exit_code(summary: PlanSummary, *, on_change: bool) -> int:
     """Return 10 when some rows would not be in place afterwards, or, if asked, when anything would change."""
-    return 10 if tally.in_trouble or (on_change and tally.to_send) else 0
+    return 10 if summary.in_trouble or (on_change and summary.to_send) else 0
 
 
 def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> int:
@@ -117,7 +117,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
     return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
-def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tally]:
+def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
     """A plan as a job in the ledger, which nobody works on before it is carried out."""
     job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
     folder = _folder(options)
@@ -130,20 +130,20 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Tal
         session.ledger.jobs.forget(job.id)
         say(f"plan {job.id} was not saved")
         raise
-    _tell_realm(draft.realms, draft.tally, options)
-    return job, draft.tally
+    _tell_realm(draft.realms, draft.summary, options)
+    return job, draft.summary
 
 
-def _looked_at(session: Session, opened: Roster, options: Options) -> Tally:
+def _looked_at(session: Session, opened: Roster, options: Options) -> PlanSummary:
     """The same, without a ledger."""
     folder = _folder(options)
     report.forget_absent(folder)
     account = _account(session, options, folder)
     with _plan_file(folder, opened.columns) as write, _Problems() as problems:
-        tally = run_pipeline(opened, account, options, [*write, problems.tell])
+        summary = run_pipeline(opened, account, options, [*write, problems.tell])
     if account:
-        _tell_realm(account.realms, tally, options)
-    return tally
+        _tell_realm(account.realms, summary, options)
+    return summary
 
 
 def _account(session: Session, options: Options, folder: Path | None) -> Account | None:
@@ -154,9 +154,9 @@ def _account(session: Session, options: Options, folder: Path | None) -> Account
     return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder))
 
 
-def _tell_realm(realms: JobRealms, tally: Tally, options: Options) -> None:
+def _tell_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
     """Say whether ``--create-realm`` would do something."""
-    if needs_making(realms, tally):
+    if needs_making(realms, summary):
         say(f"realm {options.realm} does not exist; the import would create it")
     elif realms.to_make is not None:
         say(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
@@ -213,17 +213,17 @@ def _line(row: Row, job: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _facts(opened: Roster, tally: Tally, options: Options, job: Job | None) -> dict[str, Any]:
+def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "roster": {"name": opened.name, "sha256": opened.sha256, "rows": tally.rows},
-        "to_send": tally.to_send,
-        "invalid": tally.invalid,
-        "counts": {action.value: tally.actions[action] for action in Action if tally.actions[action]},
-        "differs": dict(tally.differs),
-        "problems": dict(tally.problems),
-        "codes": {action.value: dict(tally.codes[action]) for action in Action if action in tally.codes},
-        "warnings": dict(tally.warnings),
-        "absent": tally.absent,
+        "roster": {"name": opened.name, "sha256": opened.sha256, "rows": summary.rows},
+        "to_send": summary.to_send,
+        "invalid": summary.invalid,
+        "counts": {action.value: summary.actions[action] for action in Action if summary.actions[action]},
+        "differs": dict(summary.differs),
+        "problems": dict(summary.problems),
+        "codes": {action.value: dict(summary.codes[action]) for action in Action if action in summary.codes},
+        "warnings": dict(summary.warnings),
+        "absent": summary.absent,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
     }
     return {"plan": job.id, **facts} if job else facts

@@ -11,9 +11,9 @@ from worker.commands import watch
 from worker.commands.listing import asked, counted
 from worker.commands.screen import say, tell_json, tell_reading
 from worker.commands.session import Session
-from worker.importing.owners import free_dead_holder, owner
 from worker.importing.pipeline import Account, Sink
 from worker.importing.plan import Draft, plan, start
+from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
 from worker.importing.stop_rules import stop_when_too_many_failed
@@ -25,7 +25,7 @@ from worker.roster import Roster
 def begin(session: Session, job: Job) -> None:
     """Enter the job and say its id, so that it can be resumed whatever happens next."""
     free_dead_holder(session.ledger, job)
-    session.ledger.jobs.begin(job, owner())
+    session.ledger.jobs.begin(job, process_id())
     try:
         session.audit(job.id)
     except BaseException:  # nothing was read yet, and its account must not stay held
@@ -61,9 +61,11 @@ def run(
     try:
         writer = LedgerWriter(session.ledger, session.seal, job)
         draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
-        tell_reading(job.roster, draft.tally, advise=False)
+        tell_reading(job.roster, draft.summary, advise=False)
         _ask(job, draft, yes=yes)
-        session.ledger.jobs.take(job, owner())  # its hold on the account may have run out at the question
+        session.ledger.jobs.take(
+            job, process_id()
+        )  # its hold on the account may have run out at the question
         if draft.makes_realm:
             say(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
         start(session.ledger, job, draft, carries_out)
@@ -126,7 +128,7 @@ def tell_roster(opened: Roster) -> None:
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:
     """Somebody has to say so before what exists is changed."""
-    number = draft.tally.actions[Action.UPDATE]
+    number = draft.summary.actions[Action.UPDATE]
     if number:
         users = "1 existing user" if number == 1 else f"{number:,} existing users"
         asked(f"Set the password or application of {users} on account {job.account}?", yes=yes)

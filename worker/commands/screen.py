@@ -30,7 +30,7 @@ from worker import codes
 from worker.commands import advice, terminal
 from worker.commands.terminal import visible
 from worker.commands.waiting import narrator
-from worker.importing.tally import Tally
+from worker.importing.plan_summary import PlanSummary
 from worker.ledger import Progress as JobProgress
 from worker.model import Action, JobState, Status
 
@@ -76,32 +76,35 @@ def say(text: str, colour: str = "") -> None:
     terminal.say(text, colour)
 
 
-def tell_reading(name: str, tally: Tally, tell: Callable[..., None] = say, *, advise: bool = True) -> None:
+def tell_reading(
+    name: str, summary: PlanSummary, tell: Callable[..., None] = say, *, advise: bool = True
+) -> None:
     """Print what a plan came to: rows by action, the codes of each, and warnings with their first lines.
 
     ``tell`` takes a line and its colour: on stderr, or on stdout where it is what was asked for.
     ``advise``: with what to do about each code, which an import tells at its end.
     """
     tell(
-        f"{name}: {tally.rows} rows, {tally.to_send} to send"
-        + (f", {tally.invalid} invalid" if tally.invalid else "")
+        f"{name}: {summary.rows} rows, {summary.to_send} to send"
+        + (f", {summary.invalid} invalid" if summary.invalid else "")
     )
     for action in Action:
-        if tally.actions[action] and (tally.looked or action is Action.INVALID):
-            tell(f"  {tally.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
-            _tell_codes(tally.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
-    if tally.nameless:
-        tell(f"  leavers are not listed: {tally.nameless} {_rows(tally.nameless)} can't be read and could "
-            "mean any user on the registrar; correct the roster and try again", "yellow")  # fmt: skip
-    if tally.absent:
-        users = "user is" if tally.absent == 1 else "users are"
-        tell(f"  {tally.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
-    for code, rows in sorted(tally.warnings.items()):
-        lines = ", ".join(map(str, tally.warned_lines[code]))
-        more = " …" if rows > len(tally.warned_lines[code]) else ""
+        if summary.actions[action] and (summary.looked or action is Action.INVALID):
+            tell(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
+            _tell_codes(summary.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
+    if summary.nameless:
+        nameless = f"{summary.nameless} {_rows(summary.nameless)}"
+        tell(f"  leavers are not listed: {nameless} can't be read and could mean any user on the registrar; "
+             "correct the roster and try again", "yellow")  # fmt: skip
+    if summary.absent:
+        users = "user is" if summary.absent == 1 else "users are"
+        tell(f"  {summary.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
+    for code, rows in sorted(summary.warnings.items()):
+        lines = ", ".join(map(str, summary.warned_lines[code]))
+        more = " …" if rows > len(summary.warned_lines[code]) else ""
         tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
-    if tally.warnings:
-        tell(f"  what they mean: siproster explain {' '.join(sorted(tally.warnings))}")
+    if summary.warnings:
+        tell(f"  what they mean: siproster explain {' '.join(sorted(summary.warnings))}")
 
 
 def _tell_codes(joined: Mapping[str, int], tell: Callable[..., None], *, advise: bool) -> None:

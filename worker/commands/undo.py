@@ -17,7 +17,7 @@ from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, say, tell_json
 from worker.commands.session import Session, settings_options
 from worker.errors import TryLater
-from worker.importing.owners import free_dead_holder, owner
+from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.ledger import Progress
 from worker.model import Job
@@ -78,7 +78,7 @@ def undo(
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
     free_dead_holder(session.ledger, job)
-    session.ledger.jobs.take(job, owner())
+    session.ledger.jobs.take(job, process_id())
     with freed_on_failure(session, job_id):
         session.audit(job_id)
         why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")

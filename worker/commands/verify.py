@@ -12,7 +12,6 @@ import click
 
 from worker import report, roster
 from worker.commands import outputs
-from worker.commands.again import roster_of
 from worker.commands.options import (
     Finite,
     count_type,
@@ -23,22 +22,23 @@ from worker.commands.options import (
     reading_options,
     refuse_said,
 )
-from worker.commands.proving import (
+from worker.commands.resume_retry import roster_of
+from worker.commands.running import tell_roster
+from worker.commands.screen import tell_json
+from worker.commands.session import Session, settings_options
+from worker.commands.verify_report import tell
+from worker.commands.verify_runner import (
     DNS_WAIT,
     GENTLE_FLIGHT,
     GENTLE_RATE,
     VERIFY,
-    OfJob,
-    OfRoster,
     Proof,
+    RowsOfJob,
+    RowsOfRoster,
     Trial,
     asking_of,
     prove,
 )
-from worker.commands.running import tell_roster
-from worker.commands.screen import tell_json
-from worker.commands.session import Session, settings_options
-from worker.commands.verdicts import tell
 from worker.errors import Conflict, UsageError
 from worker.model import Options, utc_now
 from worker.register import AuthName, Transport
@@ -170,7 +170,7 @@ def _of_roster(
         tell_roster(opened)
         folder = Path(given["results"] or name).absolute()
         outputs.refuse_overwriting(session, folder, (VERIFY,), source)
-        tried = OfRoster(opened, session, options, given["sample"])
+        tried = RowsOfRoster(opened, session, options, given["sample"])
         return prove(trial, tried, folder)
 
 
@@ -191,7 +191,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
             )
         folder = report.folder_of(job, given["results"])
         outputs.refuse_overwriting(session, folder, (VERIFY,), job.source, given["roster_"])
-        proof = prove(trial, OfJob(session, job, again, given["sample"]), folder)
+        proof = prove(trial, RowsOfJob(session, job, again, given["sample"]), folder)
     session.ledger.jobs.set_verified(job_id, proof.facts)
     return Proof({"job": job_id, **proof.facts}, proof.code)
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from worker.model import Stored
-from worker.scratch import scratch, text_key
 from worker.seal import BlockSeal, Seal
+from worker.temp_db import temp_db, text_key
 
 _CACHE_KIB = 32_768
 _GROUP = 2000
@@ -45,7 +45,7 @@ class CredentialIndex:
         self._seal = Seal([os.urandom(32)])
         self._named = bytearray()
         """A byte for each entry, by its number: whether a roster has named it."""
-        self._db = scratch(_CACHE_KIB)
+        self._db = temp_db(_CACHE_KIB)
         self._db.execute(_TABLE)
 
     def load(self, place: str, entries: Iterable[Stored]) -> None:

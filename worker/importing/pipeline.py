@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.importing.decide import decide, refuse_invalid
-from worker.importing.look import Look, StoredSource, Watch, unwatched
+from worker.importing.lookup import CredentialLookup, StoredSource, Watch, unwatched
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms, RealmSource
-from worker.importing.tally import Tally
 from worker.importing.validation import Page, RosterPages, validated_pages
 from worker.model import Options, Stored
 
@@ -51,30 +51,32 @@ def run_pipeline(
     options: Options,
     sinks: Sequence[Sink],
     enforce: Sink | None = None,
-) -> Tally:
+) -> PlanSummary:
     """Read a whole roster, decide on every row, and return what it came to.
 
     Without an account only what is wrong with the rows themselves is known. ``enforce`` refuses what a saved
     plan has otherwise. Raises what reading, the service and the sinks raise.
     """
-    tally = Tally()
+    summary = PlanSummary()
     with ExitStack() as stack:
-        look = None
+        lookup = None
         if account:
-            look = stack.enter_context(Look(account.source, account.realms, options, roster, account.watch))
+            lookup = stack.enter_context(
+                CredentialLookup(account.source, account.realms, options, roster, account.watch)
+            )
         for page in validated_pages(roster, account.realms if account else None, options.api):
-            if look:
-                look.look_up(page)
+            if lookup:
+                lookup.look_up(page)
                 decide(page, options)
             else:
                 refuse_invalid(page)
             if enforce:
                 enforce(page)
-            tally.add(page)
+            summary.add(page)
             for sink in sinks:
                 sink(page)
-        if account and look:
-            tally.nameless = look.nameless
-            absent = look.absent()
-            tally.absent = None if absent is None else account.list_absent(absent)
-    return tally
+        if account and lookup:
+            summary.nameless = lookup.nameless
+            absent = lookup.absent()
+            summary.absent = None if absent is None else account.list_absent(absent)
+    return summary

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from worker.failpoints import hit
 from worker.importing.pipeline import Account, Sink, run_pipeline
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
-from worker.importing.tally import Tally
 from worker.importing.validation import RosterPages
 from worker.ledger import Ledger
 from worker.model import Action, Job, JobState, OnExisting
@@ -23,18 +23,18 @@ from worker.states import Reason, Why
 class Draft:
     """A job whose roster is in the ledger, and which waits for somebody's word."""
 
-    tally: Tally
+    summary: PlanSummary
     realms: JobRealms
 
     @property
     def makes_realm(self) -> bool:
         """Whether ``--create-realm`` has something to do: the realm isn't there, and a row needs it."""
-        return needs_making(self.realms, self.tally)
+        return needs_making(self.realms, self.summary)
 
 
-def needs_making(realms: JobRealms, tally: Tally) -> bool:
+def needs_making(realms: JobRealms, summary: PlanSummary) -> bool:
     """Return whether a row is to be sent to a realm that has still to be made."""
-    return realms.to_make is not None and tally.realms[realms.to_make] > 0
+    return realms.to_make is not None and summary.realms[realms.to_make] > 0
 
 
 def plan(
@@ -49,9 +49,9 @@ def plan(
     ``sinks`` see every page, too; ``enforce`` holds it to a saved plan. Whatever this raises, nothing was
     sent, and the job can be planned again or forgotten.
     """
-    tally = run_pipeline(roster, account, writer.job.options, [writer.write, *sinks], enforce)
-    writer.finish(tally, *account.count())
-    return Draft(tally, account.realms)
+    summary = run_pipeline(roster, account, writer.job.options, [writer.write, *sinks], enforce)
+    writer.finish(summary, *account.count())
+    return Draft(summary, account.realms)
 
 
 def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None:
@@ -59,8 +59,8 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
 
     ``carries_out``: the saved plan that the job is.
     """
-    if job.options.on_existing is OnExisting.FAIL and draft.tally.actions[Action.EXISTS]:
-        others = draft.tally.actions[Action.EXISTS]
+    if job.options.on_existing is OnExisting.FAIL and draft.summary.actions[Action.EXISTS]:
+        others = draft.summary.actions[Action.EXISTS]
         users = "1 user is" if others == 1 else f"{others} users are"
         text = f"{users} there with another password or application, so nothing was sent (--on-existing fail)"
         ledger.jobs.stop(job.id, Why(Reason.EXISTS, text))

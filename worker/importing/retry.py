@@ -11,7 +11,7 @@ from worker.importing.validation import Page, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
 from worker.model import NO_REALM, Job, Options, Problem, Row
-from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_again
+from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_earlier_rows
 from worker.seal import Seal
 
 Corrections = Mapping[int, Mapping[str, str]]
@@ -101,7 +101,7 @@ class EarlierRows:
 
         Raises UsageError when passwords were shredded since, and neither corrections nor roster have them.
         """
-        for page in read_again(self._records(), self.columns, self.options):
+        for page in read_earlier_rows(self._records(), self.columns, self.options):
             for row in page:
                 self._add_reasons(row)
             yield page

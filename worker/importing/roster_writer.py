@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from worker.failpoints import hit
+from worker.importing.plan_summary import PlanSummary
 from worker.importing.stop_rules import retention
-from worker.importing.tally import Tally
 from worker.importing.validation import Page
 from worker.ledger import Ledger
 from worker.ledger.codec import seal_chunk, seal_page
@@ -52,7 +52,7 @@ class LedgerWriter:
         self._ledger.rows.add_page(job, seq, page[0].line, page[-1].line, sealed, chunks)
         hit("planned_page")
 
-    def finish(self, tally: Tally, requests: int = 0, retries: int = 0) -> None:
+    def finish(self, summary: PlanSummary, requests: int = 0, retries: int = 0) -> None:
         """Enter the chunks that are not full, and what reading came to; after that the job can be started."""
         jobs, job = self._ledger.jobs, self.job.id
         for rows in self._unfinished.values():
@@ -60,9 +60,9 @@ class LedgerWriter:
                 chunk = self._chunk(rows)
                 self._ledger.chunks.add(job, chunk.seq, chunk.lines, chunk.sealed or b"")
         self._unfinished.clear()
-        if tally.absent is not None:
-            jobs.set_absent(job, tally.absent)
-        jobs.has_read(job, tally.rows, tally.warnings, requests, retries)
+        if summary.absent is not None:
+            jobs.set_absent(job, summary.absent)
+        jobs.has_read(job, summary.rows, summary.warnings, requests, retries)
         if self._saved:
             jobs.save(job, self._kept_for)
 

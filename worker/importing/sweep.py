@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from worker.errors import JobBusy, TryLater
-from worker.importing.owners import alive
+from worker.importing.process_id import is_alive
 from worker.importing.stop_rules import is_past, stop_at_end_of_window
 from worker.ledger import Ledger
 from worker.model import Job
@@ -78,7 +78,7 @@ def _holds_account(ledger: Ledger, job: Job) -> bool:
 def free_the_dead(ledger: Ledger, job_id: str) -> None:
     """End the leases of this machine's dead processes, which would else run their time."""
     for lease in ledger.waits.leases(job_id):
-        if not alive(lease.owner):
+        if not is_alive(lease.owner):
             ledger.chunks.free(job_id, lease.owner)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from worker.importing.prehashed import check_realm_of_digests, refuse_digests_without_realm
 from worker.importing.realms import JobRealms
 from worker.model import NO_REALM, Family, Problem, Row
-from worker.roster import HIDDEN, Seen, never_sent
+from worker.roster import HIDDEN, DuplicateIndex, never_sent
 
 Page = list[Row]
 """Up to 1,000 rows (roster.PAGE), in the roster's order."""
@@ -34,13 +34,13 @@ def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Famil
     Without ``realms`` (no account is set) realms are not looked up. Raises what reading raises, and
     NotFound when a row names no realm and the account has no default one.
     """
-    with Seen() as seen:
+    with DuplicateIndex() as index:
         for page in roster.taken():
             resolve_realms(page, realms)
-            seen.first_lines(_names(page, family), [row.line for row in page])
+            index.first_lines(_names(page, family), [row.line for row in page])
         for page in roster.pages():
             resolve_realms(page, realms)
-            _mark_duplicates(page, seen, family)
+            _mark_duplicates(page, index, family)
             # Here, since no row becomes invalid later: reading hides only in what it finds wrong itself.
             yield [never_sent(row) if row.problems else row for row in page]
 
@@ -67,18 +67,18 @@ def resolve_realms(page: Page, realms: JobRealms | None) -> None:
             check_realm_of_digests(row)
 
 
-def _mark_duplicates(page: Page, seen: Seen, family: Family) -> None:
+def _mark_duplicates(page: Page, index: DuplicateIndex, family: Family) -> None:
     """Tell every row whose name another row has that can be sent: the first of these goes."""
     sound = [row for row in page if not row.problems]
     wrong = [row for row in page if row.problems and row.user] if len(sound) < len(page) else []
     lines = [row.line for row in sound]
-    firsts = seen.first_lines(_names(sound, family), lines)
+    firsts = index.first_lines(_names(sound, family), lines)
     if firsts is not lines:
         for row, first in zip(sound, firsts, strict=True):
             if first != row.line:
                 _tell_duplicate(row, first)
     if wrong:
-        for row, found in zip(wrong, seen.look(_names(wrong, family)), strict=True):
+        for row, found in zip(wrong, index.look(_names(wrong, family)), strict=True):
             if found is not None and found < row.line:
                 _tell_duplicate(row, found)
 

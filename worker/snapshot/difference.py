@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from worker.model import Stored
-from worker.scratch import scratch
+from worker.temp_db import temp_db
 
 _CACHE_KIB = 32_768
 _GROUP = 5000
@@ -71,7 +71,7 @@ class Difference:
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
-        self._db = scratch(_CACHE_KIB)
+        self._db = temp_db(_CACHE_KIB)
         for moment in ("before", "after"):
             self._db.execute(_TABLE.format(moment))
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from worker.model import WaitKind
-from worker.throttle.paces import Fallback, Hold, PaceKeeper, Process, Redis, Ticket
+from worker.throttle.paces import Hold, PaceKeeper, Process, Ticket
 from worker.waits import HERE, Waits
 
 __all__ = ["SLOWEST_RATE", "Cooling", "Throttle", "Ticket", "local", "shared"]
@@ -84,6 +84,8 @@ def shared(
     ``clock``: in place of Redis's own. While Redis can't be reached each process keeps the pace and the
     cool-downs that it knows of by itself.
     """
+    from worker.throttle.redis_pace import Fallback, Redis
+
     bound = math.inf if rate is None else rate
     common = Redis(redis_url, key, bound, clock)
     return _Turns(Fallback(common, Process(bound, clock or time.monotonic)), bound, sleep, HERE)

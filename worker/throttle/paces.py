@@ -1,27 +1,12 @@
-"""Where a pace is kept: in this process, in Redis, or in Redis with this process to fall back on."""
+"""What keeps a pace, and the pace that this process keeps by itself."""
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
-from worker.reasons import reason_of
-from worker.throttle import script
 from worker.throttle.pace import Pace, next_slot, slow_down, start_at
-from worker.waits import Outage
-
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
-
-REDIS_TIMEOUT = 5.0
-"""Seconds. Without a socket timeout a worker whose Redis stops answering hangs for ever."""
-
-REDIS_PAUSE = 5.0
-"""Seconds that a Redis which didn't answer is left alone: not every request may wait for its timeout."""
 
 
 class Ticket(NamedTuple):
@@ -96,91 +81,3 @@ class Process:
         with self._lock:
             if rate and not self._pace.rate:
                 start_at(self._pace, rate, self._clock())
-
-
-class Redis:
-    """The pace of all processes on one Redis."""
-
-    def __init__(self, url: str, key: str, bound: float, clock: Callable[[], float] | None) -> None:
-        # Only now: without a broker no command needs the library, a sixth of the time that it takes to start.
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        # One more try at once: after a restart of Redis the first command finds a dead connection.
-        # Not after a timeout: a frozen Redis would be waited for twice.
-        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-        client = redis.Redis.from_url(
-            url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=retry
-        )
-        self._next_slot = client.register_script(script.NEXT_SLOT)
-        self._slow_down = client.register_script(script.SLOW_DOWN)
-        self._lengthen = client.register_script(script.LENGTHEN)
-        self._keys = [f"siproster:pace:{key}", f"siproster:cool:{key}"]
-        self._bound = bound
-        self._clock = clock
-        self.learned = 0.0
-
-    def ask(self) -> Ticket | Hold:
-        answer = self._next_slot(keys=self._keys, args=self._given())
-        cooling, wait, number, started, self.learned = map(float, answer.split())
-        if cooling:
-            return Hold(cooling, cooling=True)
-        return Hold(wait) if wait else Ticket(int(number), started, shared=True)
-
-    def refused(self, ticket: Ticket) -> float:
-        args = [*self._given(), str(ticket.number), repr(ticket.started)]
-        return float(self._slow_down(keys=self._keys, args=args))
-
-    def cool(self, seconds: float) -> None:
-        milliseconds = int(seconds * 1000)
-        if milliseconds > 0:
-            self._lengthen(keys=[self._keys[1]], args=[milliseconds])
-
-    def _given(self) -> list[str]:
-        return [repr(self._bound), repr(self._clock()) if self._clock else ""]
-
-
-class Fallback:
-    """The shared pace while Redis answers, else this process's own, which hears of every cool-down anyway."""
-
-    def __init__(self, common: Redis, own: Process) -> None:
-        self._common = common
-        self._own = own
-        self._ask_again = 0.0
-        self._outage = Outage(log, "Redis", "this process keeps pace and cool-down by itself")
-
-    @property
-    def learned(self) -> float:
-        return self._common.learned
-
-    def ask(self) -> Ticket | Hold:
-        answer = self._try(self._common.ask)
-        if answer is None:
-            self._own.start_at(self._common.learned)
-            return self._own.ask()
-        return answer
-
-    def refused(self, ticket: Ticket) -> float:
-        if ticket.shared:
-            return self._try(lambda: self._common.refused(ticket)) or 0.0
-        return self._own.refused(ticket)
-
-    def cool(self, seconds: float) -> None:
-        self._own.cool(seconds)
-        self._try(lambda: self._common.cool(seconds))
-
-    def _try(self, question: Callable[[], T]) -> T | None:
-        """Return its answer, or None while Redis is away."""
-        from redis import RedisError
-
-        if time.monotonic() < self._ask_again:
-            return None
-        try:
-            answer = question()
-        except RedisError as error:
-            self._ask_again = time.monotonic() + REDIS_PAUSE
-            self._outage.gone(reason_of(error))
-            return None
-        self._outage.back()
-        return answer

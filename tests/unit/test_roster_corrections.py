@@ -11,7 +11,7 @@ import pytest
 from tests.unit.rosters import GOOD, codes, opened
 from worker.errors import UsageError
 from worker.model import Options, Row
-from worker.roster import PASSWORD, corrections, fields_of, read_again
+from worker.roster import PASSWORD, fields_of, read_corrections, read_earlier_rows
 
 JOB = "20261122-224612-staff-7f3a"
 OWN = (
@@ -34,12 +34,12 @@ def line(row: int, cells: str, job: str = JOB) -> str:
 def corrected(path: Path, header: str, *lines: str, **options: Any) -> dict[int, dict[str, str]]:
     """What a failed.csv with these columns and lines says."""
     path.write_text("\n".join([f"{OWN},{header}", *lines]), "utf-8")
-    return dict(corrections(str(path), JOB, Options(**options)))
+    return dict(read_corrections(str(path), JOB, Options(**options)))
 
 
 def again(records: dict[int, dict[str, str]], *columns: str, **options: Any) -> list[Row]:
     """The rows that these records make."""
-    return list(chain.from_iterable(read_again(records.items(), columns, Options(**options))))
+    return list(chain.from_iterable(read_earlier_rows(records.items(), columns, Options(**options))))
 
 
 def test_corrections_are_the_rosters_own_cells(failed: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_spreadsheet_may_have_saved_it(failed: Path) -> None:
     """Semicolons, a BOM, blank lines, empty columns behind the last one."""
     lines = [f"{OWN},user,secret,,", line(7, f"bob,{GOOD},,"), "", ",,,,,,,,,,,,,"]
     failed.write_text("\n".join(lines).replace(",", ";"), "utf-8-sig")
-    assert dict(corrections(str(failed), JOB)) == {
+    assert dict(read_corrections(str(failed), JOB)) == {
         7: {"bw__username": "u7", "bw__domain": "", "bw__realm": "", "user": "bob", PASSWORD: GOOD}
     }
 
@@ -75,7 +75,7 @@ def test_the_jobs_own_password_column_counts_alone(failed: Path) -> None:
     assert (said[7]["password"], said[7][PASSWORD]) == ("web", GOOD)
     options = Options(map={"password": "AuthPassword"})
     failed.write_text("\n".join([f"{OWN},user,password", line(7, "bob,web")]), "utf-8")
-    decoy = dict(corrections(str(failed), JOB, options, ["user", "password"]))
+    decoy = dict(read_corrections(str(failed), JOB, options, ["user", "password"]))
     assert PASSWORD not in decoy[7]
 
 
@@ -83,14 +83,14 @@ def test_a_password_column_added_by_hand_counts(failed: Path) -> None:
     """Where no column has the job's own name for it, one with a usual name that isn't carried is taken."""
     options = Options(map={"password": "SIP Secret"})
     failed.write_text("\n".join([f"{OWN},user,password", line(7, f"bob,{GOOD}")]), "utf-8")
-    assert dict(corrections(str(failed), JOB, options, ["user"]))[7][PASSWORD] == GOOD
+    assert dict(read_corrections(str(failed), JOB, options, ["user"]))[7][PASSWORD] == GOOD
 
 
 def test_a_column_that_the_job_has_not_is_refused(failed: Path) -> None:
     """A renamed or misspelt column would be passed over in silence, and the old value sent."""
     failed.write_text("\n".join([f"{OWN},extension", line(7, "0801")]), "utf-8")
     with pytest.raises(UsageError, match="no column 'extension'"):
-        dict(corrections(str(failed), JOB, Options(), ["user"]))
+        dict(read_corrections(str(failed), JOB, Options(), ["user"]))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_header_that_cannot_be_trusted_is_refused(failed: Path, header: str, s
     """Some other file, or two columns that may be the password: before anything is read."""
     failed.write_text(f"{header}\n{',' * header.count(',')}x\n", "utf-8")
     with pytest.raises(UsageError, match=said):
-        corrections(str(failed), JOB)
+        read_corrections(str(failed), JOB)
 
 
 def test_rows_come_again_with_corrections_laid_over() -> None:
@@ -160,7 +160,7 @@ def test_a_whole_roster_comes_again_as_it_was() -> None:
         rows = list(roster.rows())
         cells = [dict(zip(roster.columns, row.cells, strict=True)) for row in rows]
         records = [(row.line, {**own, PASSWORD: row.password}) for row, own in zip(rows, cells, strict=True)]
-        assert list(chain.from_iterable(read_again(records, roster.columns, options))) == rows
+        assert list(chain.from_iterable(read_earlier_rows(records, roster.columns, options))) == rows
 
 
 def test_the_columns_that_a_field_is_taken_from() -> None:
@@ -176,4 +176,4 @@ def test_the_columns_that_a_field_is_taken_from() -> None:
 def test_corrections_that_fail_to_be_read_are_told() -> None:
     """A disk that fails in the middle gives a sentence, not a traceback."""
     with pytest.raises(UsageError, match="can't be read: input/output error"):
-        list(corrections("/proc/self/mem", JOB))
+        list(read_corrections("/proc/self/mem", JOB))

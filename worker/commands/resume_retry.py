@@ -18,7 +18,7 @@ from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.owners import alive, free_dead_holder, owner
+from worker.importing.process_id import free_dead_holder, is_alive, process_id
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.sweep import free_the_dead
 from worker.ledger import shown
@@ -165,7 +165,7 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
 def _corrections(path: str | None, parent: Job) -> Corrections:
     if not path:
         return {}
-    return dict(roster.corrections(path, parent.id, parent.options, parent.columns))
+    return dict(roster.read_corrections(path, parent.id, parent.options, parent.columns))
 
 
 def _check_corrections(rows: EarlierRows, path: str | None) -> None:
@@ -216,13 +216,13 @@ def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
 
 def _somebody_works_on(session: Session, job: Job) -> bool:
     """Whether the process that writes for this job may still be there."""
-    return alive(session.ledger.jobs.holder_of(job))
+    return is_alive(session.ledger.jobs.holder_of(job))
 
 
 def _take_over(session: Session, job: Job) -> None:
     """Hold the account, and end the leases of processes that died on this machine."""
     free_dead_holder(session.ledger, job)
-    session.ledger.jobs.take(job, owner())
+    session.ledger.jobs.take(job, process_id())
     free_the_dead(session.ledger, job.id)
 
 
@@ -263,5 +263,5 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
                 f"import it as a new job: siproster import {job.source}",
             )
         session.ledger.jobs.forget(job.id, keep_job=True)
-        session.ledger.jobs.take(job, owner())
+        session.ledger.jobs.take(job, process_id())
         run(session, job, opened, yes=yes)

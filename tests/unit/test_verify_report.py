@@ -6,20 +6,20 @@ import io
 from typing import Any
 
 from tests.unit.jobs import HOST, make_row
-from worker.commands.verdicts import Sheet, tell
+from worker.commands.verify_report import VerifyWriter, tell
 from worker.register import Finding, Verdict
 
 
-def sheet_of(*findings: Finding) -> Sheet:
+def sheet_of(*findings: Finding) -> VerifyWriter:
     """A sheet with what came of some rows."""
-    sheet = Sheet(lambda cells: None)
+    sheet = VerifyWriter(lambda cells: None)
     rows = [make_row(line, f"u{line}", host=HOST) for line in range(2, 2 + len(findings))]
     for entry, finding in zip(sheet.entries(rows), findings, strict=True):
         sheet.found(entry, finding)
     return sheet
 
 
-def facts_of(sheet: Sheet) -> dict[str, Any]:
+def facts_of(sheet: VerifyWriter) -> dict[str, Any]:
     """As ``--json`` has them."""
     counts = {str(verdict): rows for verdict, rows in sheet.counts.items()}
     shown = {"counts": counts, "reasons": sheet.reasons, "tried": sheet.tried}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.rosters import nameless_files
-from worker.roster import Seen
+from worker.roster import DuplicateIndex
 
 
 @given(st.lists(st.text(max_size=3)), st.integers(1, 7))
@@ -18,7 +18,7 @@ def test_the_first_line_is_remembered(names: list[str], size: int) -> None:
     """As a dict would, for any names at all, inside a group and across groups of any size."""
     expected: dict[str, int] = {}
     lines = [expected.setdefault(name, line) for line, name in enumerate(names)]
-    with Seen() as seen:
+    with DuplicateIndex() as seen:
         found: list[int] = []
         for start in range(0, len(names), size):
             here = range(start, min(start + size, len(names)))
@@ -31,7 +31,7 @@ def test_the_first_line_is_remembered(names: list[str], size: int) -> None:
 def test_many_names_go_to_a_nameless_file_of_the_user() -> None:
     """What the cache can't hold lies in a file that has no name and that nobody else may read."""
     before = nameless_files()
-    with Seen() as seen:
+    with DuplicateIndex() as seen:
         for start in range(0, 200_000, 1000):
             lines = range(start, start + 1000)
             seen.first_lines([f"{'long name ' * 10}{line}" for line in lines], lines)

@@ -14,7 +14,7 @@ from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from tests.unit.rosters import opened
 from worker.errors import NotFound, Refused, Unavailable
-from worker.importing.look import Look
+from worker.importing.lookup import CredentialLookup
 from worker.importing.realms import JobRealms
 from worker.importing.validation import validated_pages
 from worker.model import Credential, Family, Options, Problem, Realm, Row, Stored
@@ -49,7 +49,7 @@ def looked(source: Realms, rows: Iterable[Row], *, whole: bool = True, **options
     options_, rows = Options(**options), list(rows)
     realms = JobRealms(source, None, "", options_)
     roster = RowsOf(rows, len(rows), whole=whole)
-    with Look(source, realms, options_, roster) as look:
+    with CredentialLookup(source, realms, options_, roster) as look:
         found = []
         for page in validated_pages(roster, realms, options_.api):
             look.look_up(page)
@@ -162,7 +162,7 @@ def test_parts_are_read_singly() -> None:
     options = Options(concurrency=3)
     realms = JobRealms(source, None, "", options)
     rows = rows_of("u3", "u7", "nobody", "u11")
-    with Look(source, realms, options, RowsOf(rows, 4)) as look:
+    with CredentialLookup(source, realms, options, RowsOf(rows, 4)) as look:
         (page,) = validated_pages(RowsOf(rows), realms, Family.ACCOUNT)
         look.look_up(page)
         found = [row.stored for row in page]
@@ -228,7 +228,7 @@ def test_lists_tell_how_far_they_are() -> None:
     options = Options()
     realms = JobRealms(source, None, "", options)
     rows = rows_of("alice")
-    with Look(source, realms, options, RowsOf(rows, 1), watch) as look:
+    with CredentialLookup(source, realms, options, RowsOf(rows, 1), watch) as look:
         (page,) = validated_pages(RowsOf(rows), realms, Family.ACCOUNT)
         look.look_up(page)
     assert [one.composite for one in passed] == ["alice", "bob"]

@@ -14,13 +14,13 @@ from worker.seal import Seal
 _HINT = "to try it, put the corrected row into a file of its own: siproster verify FILE"
 
 
-def in_place(ledger: Ledger, job: Job) -> int:
-    """How many rows of a job are in place."""
+def count_in_place(ledger: Ledger, job: Job) -> int:
+    """Return how many rows of a job are in place."""
     counts = ledger.rows.counts(job.id, job.rows)
     return sum(rows for status, rows in counts.items() if status.in_place)
 
 
-def placed(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterator[Page]:
+def rows_in_place(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterator[Page]:
     """Yield those rows in the roster's order, matched by line and name, with their realms' hosts.
 
     ``roster`` is the one that the job was made from. A row whose name or password the job has otherwise

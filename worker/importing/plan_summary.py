@@ -13,7 +13,7 @@ _SHOWN = 5
 
 
 @dataclass(slots=True)
-class Tally:
+class PlanSummary:
     """The rows of a roster, counted as they are planned."""
 
     rows: int = 0

@@ -12,7 +12,7 @@ from worker.errors import UsageError
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
-def scratch(cache_kib: int) -> sqlite3.Connection:
+def temp_db(cache_kib: int) -> sqlite3.Connection:
     """SQLite's own temporary database (an empty file name), which goes when it is closed.
 
     A file of mode 0600 that has no name from its first moment on, and of which at most ``cache_kib`` KiB are

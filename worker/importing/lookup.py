@@ -46,7 +46,7 @@ def unwatched(entries: Iterable[Stored]) -> Iterable[Stored]:
     return entries
 
 
-class Look:
+class CredentialLookup:
     """Looks the rows of one roster up. A context manager: it keeps an index on disk, and threads.
 
     ``watch`` is given each list on its way, to say how far it is.
@@ -73,7 +73,7 @@ class Look:
         self._complete = True
         self._nameless = 0
 
-    def __enter__(self) -> Look:
+    def __enter__(self) -> CredentialLookup:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -37,7 +37,7 @@ _MOST_REASONS = 1000
 """Reasons that are told apart, since each row may have another one."""
 
 
-class Sheet:
+class VerifyWriter:
     """The rows of a roster on their way to the registrar and back into the file, in their order."""
 
     def __init__(self, write: Callable[[Sequence[str]], None]) -> None:

@@ -11,10 +11,10 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
+from worker.roster.duplicates import DuplicateIndex
 from worker.roster.formulas import restored
 from worker.roster.layout import OWN, Header, lay_out, plain
 from worker.roster.rows import fits, pages_of, rules_for
-from worker.roster.seen import Seen
 from worker.roster.table import open_table
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Text
@@ -33,7 +33,7 @@ _number = re.compile("[0-9]{1,18}").fullmatch
 _job_id = re.compile("[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}").fullmatch
 
 
-def read_again(
+def read_earlier_rows(
     records: Iterable[tuple[int, Mapping[str, str]]], columns: Sequence[str], options: Options
 ) -> Iterator[list[Row]]:
     """Yield pages of rows from earlier cells, validated as the rows of a file are.
@@ -71,7 +71,7 @@ def _options_again(columns: Sequence[str], options: Options) -> Options:
     return replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
 
 
-def corrections(
+def read_corrections(
     path: str, job: str, options: Options | None = None, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """What a corrected ``failed.csv`` says: (line in the roster, {column: value}), as a stream.
@@ -132,7 +132,7 @@ class _Corrections:
             )
 
     def read(self) -> Iterator[tuple[int, dict[str, str]]]:
-        with closing(self._text.source), Seen() as seen, self._text.lines() as lines:
+        with closing(self._text.source), DuplicateIndex() as seen, self._text.lines() as lines:
             records = islice(self._text.records(lines), 1, None)
             while group := [self._sound(line, fields) for line, fields in islice(records, _GROUP)]:
                 rows = [fields[self._row] for _, fields in group]

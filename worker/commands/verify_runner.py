@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from worker import report
 from worker.commands.screen import ProgressScreen, say
 from worker.commands.session import Session
-from worker.commands.verdicts import OWN_COLUMNS, Sheet
+from worker.commands.verify_report import OWN_COLUMNS, VerifyWriter
 from worker.errors import UsageError
-from worker.importing.placed import in_place, placed
 from worker.importing.realms import JobRealms
+from worker.importing.rows_in_place import count_in_place, rows_in_place
 from worker.importing.validation import RosterPages, validated_pages
 from worker.ledger import Progress
 from worker.model import Job, Options, Row, utc_now
@@ -64,7 +64,7 @@ class Trial:
     in_flight: int
 
 
-class Tried(Protocol):
+class RowsToVerify(Protocol):
     """The rows that are to be tried, in the roster's order."""
 
     @property
@@ -82,7 +82,7 @@ class Tried(Protocol):
         """Those to be tried, among those that can't be."""
 
 
-class OfRoster:
+class RowsOfRoster:
     """A roster's rows: read once to know them, so that nothing is asked for a bad roster."""
 
     def __init__(self, opened: Roster, session: Session, options: Options, sample: int | None) -> None:
@@ -120,13 +120,13 @@ class OfRoster:
             say("  …", "red")
 
 
-class OfJob:
+class RowsOfJob:
     """The rows of a job that are in place, with the passwords of its roster."""
 
     def __init__(self, session: Session, job: Job, roster: RosterPages, sample: int | None) -> None:
         self._session, self._job, self._roster = session, job, roster
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
-        self.rows = in_place(session.ledger, job)
+        self.rows = count_in_place(session.ledger, job)
         self._sample = _Sample(sample)
         if sample:
             for row in self._placed():
@@ -141,7 +141,7 @@ class OfJob:
 
     def _placed(self) -> Iterator[Row]:
         session = self._session
-        return chain.from_iterable(placed(session.ledger, session.seal, self._job, self._roster))
+        return chain.from_iterable(rows_in_place(session.ledger, session.seal, self._job, self._roster))
 
 
 class _Sample:
@@ -183,7 +183,7 @@ class Proof:
     """The exit code: 0 all register, 10 some don't, 5 nothing could be found out, 130 interrupted."""
 
 
-def prove(trial: Trial, tried: Tried, folder: Path) -> Proof:
+def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     """Try the rows, write ``verify.csv``, and say what is left to say. In the main thread only."""
     report.make_folder(folder)
     say(
@@ -196,12 +196,12 @@ def prove(trial: Trial, tried: Tried, folder: Path) -> Proof:
     with report.new_table(
         folder / VERIFY, header, "choose a folder that you can write to with --results"
     ) as write:
-        sheet = Sheet(write)
-        interrupted = _go(verifier, sheet, tried)
-    facts = _facts(trial, tried, sheet, verifier)
+        writer = VerifyWriter(write)
+        interrupted = _go(verifier, writer, tried)
+    facts = _facts(trial, tried, writer, verifier)
     facts["seconds"] = round(time.monotonic() - began, 3)
     facts["files"] = {"verify": str(folder / VERIFY)}
-    return Proof(facts, _end(sheet, verifier.given_up, tried.to_try, interrupted=interrupted))
+    return Proof(facts, _end(writer, verifier.given_up, tried.to_try, interrupted=interrupted))
 
 
 def place(text: str, transport: Transport) -> Place | None:
@@ -234,21 +234,21 @@ def asking_of(given: Mapping[str, Any]) -> Asking:
     )
 
 
-def _go(verifier: Verifier, sheet: Sheet, tried: Tried) -> bool:
+def _go(verifier: Verifier, writer: VerifyWriter, tried: RowsToVerify) -> bool:
     """Try the rows and write them; whether somebody ended it."""
     screen = ProgressScreen()
 
     def found(entry: Entry, finding: Finding) -> None:
-        sheet.found(entry, finding)
-        screen.show(Progress(tried.to_try, sheet.tried, 0))
+        writer.found(entry, finding)
+        screen.show(Progress(tried.to_try, writer.tried, 0))
 
     with screen.running():
-        interrupted = verifier.run(sheet.entries(tried.chosen()), found)
-    sheet.close()
+        interrupted = verifier.run(writer.entries(tried.chosen()), found)
+    writer.close()
     return interrupted
 
 
-def _facts(trial: Trial, tried: Tried, sheet: Sheet, verifier: Verifier) -> dict[str, Any]:
+def _facts(trial: Trial, tried: RowsToVerify, writer: VerifyWriter, verifier: Verifier) -> dict[str, Any]:
     return {
         "at": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
         "roster": {"name": tried.name, "sha256": tried.sha256, "rows": tried.rows},
@@ -256,22 +256,22 @@ def _facts(trial: Trial, tried: Tried, sheet: Sheet, verifier: Verifier) -> dict
         "transport": str(trial.asking.transport),
         "auth_name": str(trial.asking.auth_name),
         "with_contact": trial.asking.with_contact,
-        "tried": sheet.tried,
-        "counts": {str(verdict): rows for verdict, rows in sheet.counts.items()},
-        "reasons": sheet.reasons,
-        "registered_now": sheet.with_phone,
-        "bindings": sheet.bindings,
+        "tried": writer.tried,
+        "counts": {str(verdict): rows for verdict, rows in writer.counts.items()},
+        "reasons": writer.reasons,
+        "registered_now": writer.with_phone,
+        "bindings": writer.bindings,
         "given_up": verifier.given_up,
     }
 
 
-def _end(sheet: Sheet, given_up: list[str], to_try: int, *, interrupted: bool) -> int:
+def _end(writer: VerifyWriter, given_up: list[str], to_try: int, *, interrupted: bool) -> int:
     """Say what is left to say; the exit code."""
     for reason in given_up:
         say(reason, "yellow")
     if interrupted:
-        say(f"interrupted: {to_try - sheet.tried} rows were not tried", "yellow")
+        say(f"interrupted: {to_try - writer.tried} rows were not tried", "yellow")
         return 130
-    if to_try and (not sheet.decided or (given_up and sheet.decided < sheet.tried)):
+    if to_try and (not writer.decided or (given_up and writer.decided < writer.tried)):
         return 5
-    return 0 if set(sheet.counts) <= {Verdict.REGISTERS} else 10
+    return 0 if set(writer.counts) <= {Verdict.REGISTERS} else 10

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from worker.scratch import scratch, text_key
+from worker.temp_db import temp_db, text_key
 
 _CACHE_KIB = 8192
 # One statement for a page: binding every name by itself costs twice as much.
@@ -15,11 +15,11 @@ _ADD = "INSERT OR IGNORE INTO seen SELECT key, value FROM json_each(?)"
 _LINES = "SELECT name, line FROM seen WHERE name IN (SELECT value FROM json_each(?))"
 
 
-class Seen:
+class DuplicateIndex:
     """The line where each name was seen first, kept on disk: a million in a dict would cost 165 MB."""
 
     def __init__(self) -> None:
-        self._db = scratch(_CACHE_KIB)
+        self._db = temp_db(_CACHE_KIB)
         self._db.execute("CREATE TABLE seen (name TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID")
 
     def first_lines(self, names: Sequence[str], lines: Sequence[int]) -> Sequence[int]:

@@ -19,7 +19,7 @@ def _owner(pid: int) -> str:
     return f"{platform.node()}:{pid}{f'.{began}' if began else ''}"
 
 
-def owner() -> str:
+def process_id() -> str:
     """Return this process as leases name it: ``machine:pid``, on Linux ``machine:pid.start``.
 
     ``start`` tells it from a later process that got its number, as after a container's restart.
@@ -27,8 +27,8 @@ def owner() -> str:
     return _owner(os.getpid())
 
 
-def alive(worker: str) -> bool:
-    """Return whether an ``owner`` may still be there; of another machine's processes nothing is known."""
+def is_alive(worker: str) -> bool:
+    """Return whether the process with this ``process_id`` may still be there; True on other machines."""
     machine, _, process = worker.rpartition(":")
     if not machine:
         return False
@@ -50,7 +50,7 @@ def free_dead_holder(ledger: Ledger, job: Job) -> None:
     Raises JobBusy where that process ran a job: what it sent may still arrive, so that job comes first.
     """
     writer = ledger.jobs.writer(job.host, job.account)
-    if writer is None or writer.job == job.id or ":" not in writer.owner or alive(writer.owner):
+    if writer is None or writer.job == job.id or ":" not in writer.owner or is_alive(writer.owner):
         return
     if ledger.jobs.state(writer.job) in (JobState.RUNNING, JobState.PAUSED):
         raise JobBusy(
