@@ -63,7 +63,7 @@ def test_the_whole_journey(elsewhere: Program) -> None:
         "The results",
         "Your own account",
     ]
-    assert "250 of 250 entries hold Hash1 and Hash1b of the roster's password" in finished.stdout
+    assert "250 of 250 entries have the Hash1 and Hash1b of the roster's passwords" in finished.stdout
     assert re.search(r"^25  registers ", finished.stdout, re.MULTILINE)
     assert re.search(r"^Call c-\S+: it was answered", finished.stdout, re.MULTILINE)
     folder = elsewhere.work / "siproster-demo"
