@@ -18,8 +18,10 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --c
 EDITABLE := $(PIP) --no-build-isolation --editable
 # Debian packages that the tests need and that no wheel brings: a SIP registrar, and phones to try it with.
 DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core
-# More than cores: most tests of processes and servers wait rather than compute.
-PROCESSES ?= 3
+# Twice the cores of a small machine: most tests of processes and servers wait rather than compute.
+PROCESSES ?= 4
+# redis-server comes in a wheel, but for Python 3.14 there is none.
+REDIS = $(shell $(PYTHON) -c 'import sys; print("redis-server" if sys.version_info >= (3, 14) else "")')
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
 .PHONY: demo test chaos hostile fuzz-rosters bench stages shape audit lint format ci-packages clean
@@ -66,7 +68,7 @@ format: $(VENV)/everything
 
 ci-packages:
 	$(SUDO) apt-get update --quiet=2
-	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES)
+	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES) $(REDIS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -8,11 +8,46 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 CLI = Path(__file__).parents[1] / "cli.py"
+
+FORKING = """
+import json, os, sys
+sys.path.insert(0, sys.argv[2])
+import cli
+
+def run(words, stdout, stderr):
+    for path, number in ((os.devnull, 0), (stdout, 1), (stderr, 2)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+    sys.argv[1:] = words
+    try:
+        cli.main()
+    except SystemExit as end:
+        sys.stdout.flush()
+        os._exit(end.code or 0)
+
+def warm(words):
+    with open(os.devnull, "w") as sys.stdout:
+        cli._run(words)
+    sys.stdout = sys.__stdout__
+
+commands = json.loads(sys.stdin.read())
+for command in sorted({words[0] for words in commands}):
+    warm([command, "--help"])
+codes = []
+for number, words in enumerate(commands):
+    child = os.fork()
+    if not child:
+        run(words, f"{sys.argv[1]}/{number}.out", f"{sys.argv[1]}/{number}.err")
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
+"""Runs commands one after the other, each in a process of its own that inherits the modules."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +98,20 @@ class Program:
             stdout, stderr = process.communicate()
             raise AssertionError(f"{arguments} still ran after {seconds} s:\n{stdout}\n{stderr}") from None
         return Finished(process.returncode, stdout, stderr)
+
+    def run_each(self, commands: Sequence[Sequence[str]], seconds: float = 120) -> list[Finished]:
+        """Run many commands, each in a process of its own; what they import is loaded once for all."""
+        with tempfile.TemporaryDirectory() as printed:
+            done = subprocess.run(
+                [sys.executable, "-c", FORKING, printed, str(self.cli.parent)],
+                cwd=self.work, env=self.environment, input=json.dumps(commands), capture_output=True,
+                text=True, timeout=seconds, check=True,
+            )  # fmt: skip
+            texts = [
+                [Path(printed, f"{number}.{kind}").read_text("utf-8") for kind in ("out", "err")]
+                for number in range(len(commands))
+            ]
+        return [Finished(code, *text) for code, text in zip(json.loads(done.stdout), texts, strict=True)]
 
     def start(self, *arguments: str | Path, log: Path | None = None, **more: str) -> subprocess.Popen[str]:
         """Start it in a process group of its own, with pipes.

@@ -127,7 +127,7 @@ def test_a_frozen_worker_wakes_after_its_lease(fleet: Fleet) -> None:
     until(lambda: posts(fleet.sandbox))
     sleeper.signal(signal.SIGSTOP)
     fleet.query("UPDATE chunks SET lease_until = 0, enqueued_at = 0")  # its time is over
-    fleet.sandbox.knobs(latency=1.5)
+    fleet.sandbox.knobs(latency=4)  # the other's answer must not come before the sleeper has spoken
     fleet.worker()
     fleet.sweep()
     until(lambda: fleet.chunks(job)[0]["generation"] == 2)

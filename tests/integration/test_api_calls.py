@@ -14,8 +14,17 @@ from tests.integration.sandbox_client import client as xml_client
 from tests.integration.sandbox_client import post
 from tests.sandbox import Sandbox
 from tests.scripted import Asked, Scripted, Told, scripted
+from tests.servers import free_port
 from worker.api import Api, Calls, Order
-from worker.errors import AccountNotFound, AnswerLost, AuthenticationRefused, Refused, StopJob, Throttled
+from worker.errors import (
+    AccountNotFound,
+    AnswerLost,
+    AuthenticationRefused,
+    Refused,
+    StopJob,
+    Throttled,
+    Unavailable,
+)
 
 TOKEN = Told(200, b'{"access_token": "t", "expires_in": 3600}')
 ORDER = Order("+19195551234", "sip:alice@acme.example.com", APPLICATION, "https://example.com/answer")
@@ -139,6 +148,15 @@ def test_odd_answers_to_an_order(told: Told, error: type[Exception]) -> None:
         sent = [asked for asked in server.asked if asked.path.endswith("/calls")]
         assert (len(sent) > 1) == (told.status == 429)
         assert json.loads(sent[0].body)["answerUrl"] == ORDER.answer_url
+
+
+def test_nobody_at_the_voice_host(sandbox: Sandbox, api: Api, naps: Naps, order: Order) -> None:
+    """It is tried again for as long as a request may take, then it is said that no call was placed."""
+    with pytest.raises(Unavailable) as away:
+        api.calls(f"http://127.0.0.1:{free_port()}").place(order)
+    assert (away.value.exit_code, away.value.hint.startswith("no call was placed")) == (5, True)
+    assert sum(naps.taken) > 30
+    assert sandbox.lines("calls") == []
 
 
 def test_texts_of_the_service_are_made_fit(sandbox: Sandbox) -> None:

@@ -14,7 +14,6 @@ import pytest
 from tests.dns_server import Dns
 from tests.program import Program
 from tests.sandbox import Sandbox
-from tests.servers import free_port
 from tests.system.accounts import APPLICATION, add_realm, hold
 from tests.system.rosters import roster_of, users
 
@@ -231,15 +230,6 @@ def test_a_token_never_goes_to_another_service(staff: Program, sandbox: Sandbox)
     assert refused.code == 6
     assert "BW_VOICE_URL is not set" in refused.stderr
     assert [line for line in sandbox.log() if "oauth2" in line["path"]] == []
-
-
-def test_a_voice_host_that_is_away(staff: Program, sandbox: Sandbox) -> None:
-    """Nobody at the Voice API's address: exit code 5; nothing was called."""
-    staff.environment["BW_VOICE_URL"] = f"http://127.0.0.1:{free_port()}"
-    away = staff.run("call", "alice", *ORDER, "--yes")
-    assert away.code == 5
-    assert "no call was placed" in away.stderr
-    assert placed(sandbox) == []
 
 
 def test_another_platform_calls_in(staff: Program, sandbox: Sandbox) -> None:

@@ -54,14 +54,13 @@ def test_a_spreadsheet_runs_no_name(held: Program) -> None:
     assert {"'=cmd", "'+19195551212", "alice"} <= set(names)
 
 
-@FAMILIES
-def test_digests_are_told_to_whoever_insists(held: Program, sandbox: Sandbox, api: str) -> None:
+def test_digests_are_told_to_whoever_insists(held: Program, sandbox: Sandbox) -> None:
     """--show-digests tells them, also those that lists leave out, and warns beside them, not among them."""
     sandbox.knobs(list_omits=["Hash1b"])
-    listed = held.run("credential", "list", "--api", api, "--show-digests", "--json")
+    listed = held.run("credential", "list", "--show-digests", "--json")
     assert {fact["username"]: (fact["hash1"], fact["hash1b"]) for fact in listed.json} == sandbox.digests()
     assert "as good as the password" in listed.stderr
-    shown = held.run("credential", "show", "alice", "--api", api, "--show-digests", "--json")
+    shown = held.run("credential", "show", "alice", "--show-digests", "--json")
     assert (shown.json["hash1"], shown.json["hash1b"]) == sandbox.digests()["alice"]
     assert "as good as the password" in shown.stderr
 
@@ -143,8 +142,11 @@ def test_wrong_usage_of_list(held: Program, sandbox: Sandbox, wrong: list[str]) 
     assert len(sandbox.log()) == before
 
 
-@FAMILIES
-@pytest.mark.parametrize("words", [["bob@example.com"], ["BOB", "--domain", "Example.com"]], ids=str)
+@pytest.mark.parametrize(
+    ("api", "words"),
+    [("account", ["bob@example.com"]), ("realm", ["BOB", "--domain", "Example.com"])],
+    ids=["account", "realm"],
+)
 def test_a_user_is_shown(held: Program, sandbox: Sandbox, api: str, words: list[str]) -> None:
     """By the composite or its parts, in any case; what is told is the service's spelling."""
     shown = held.run("credential", "show", *words, "--api", api, "--json")
@@ -158,12 +160,11 @@ def test_a_user_is_shown(held: Program, sandbox: Sandbox, api: str, words: list[
     assert truth["realm"] in held.run("credential", "show", *words, "--api", api).stdout
 
 
-@FAMILIES
-def test_a_user_who_is_not_there(held: Program, sandbox: Sandbox, api: str) -> None:
+def test_a_user_who_is_not_there(held: Program, sandbox: Sandbox) -> None:
     """Exit code 3, for a name that nobody has and for one on another realm."""
     add_realm(sandbox, "sales")
-    assert held.run("credential", "show", "nobody", "--api", api).code == 3
-    shown = held.run("credential", "show", "alice", "--api", api, "--realm", "sales")
+    assert held.run("credential", "show", "nobody").code == 3
+    shown = held.run("credential", "show", "alice", "--realm", "sales")
     assert shown.code == 3
     assert "alice is not on realm sales-" in shown.stderr
 
@@ -209,12 +210,11 @@ def test_it_asks_on_a_terminal(held: Program, sandbox: Sandbox, answer: str, lef
     assert (done.returncode == 0) == (left != set(NAMES))
 
 
-@FAMILIES
-def test_what_is_listed_can_be_deleted(held: Program, sandbox: Sandbox, api: str) -> None:
+def test_what_is_listed_can_be_deleted(held: Program, sandbox: Sandbox) -> None:
     """The CSV of a list names users and realms as --from wants them, formulas and all."""
     listed = held.work / "users.csv"
     listed.write_text(held.run("credential", "list", "--csv").stdout)
-    deleted = held.run("credential", "delete", "--from", listed, "--api", api, "--yes")
+    deleted = held.run("credential", "delete", "--from", listed, "--api", "realm", "--yes")
     assert deleted.code == 0, deleted.stdout
     assert "7 users in the file: username from column username, realm from column realm" in deleted.stderr
     assert on_account(sandbox) == set()

@@ -31,9 +31,26 @@ def gone(processes: list[psutil.Process]) -> bool:
     return all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in processes)
 
 
-def test_the_whole_journey(siproster: Program) -> None:
-    """Every row of the sample is in place, proven entry by entry, and a user is called; results are left."""
-    finished = siproster.run("demo")
+@pytest.fixture
+def elsewhere(siproster: Program) -> Program:
+    """The program of somebody with settings for a real account, in the environment and a file."""
+    Path(siproster.work, "siproster.toml").write_text('BW_ACCOUNT_ID = "5551234"\nlimit = 1\n')
+    siproster.environment |= {
+        "BW_ACCOUNT_ID": "5551234",
+        "BW_API_URL": "http://127.0.0.1:1",
+        "BW_USERNAME": "me",
+        "SIPROSTER_BROKER": "redis://127.0.0.1:1",
+        "HTTP_PROXY": "http://127.0.0.1:1",
+    }
+    return siproster
+
+
+def test_the_whole_journey(elsewhere: Program) -> None:
+    """Every row is in place, proven, and a user is called, with results and no secret shown; then again.
+
+    The settings of one's own are neither used nor shown. The second time is on a terminal.
+    """
+    finished = elsewhere.run("demo")
     assert finished.code == 0, finished.stderr
     steps = re.findall(r"^\d  (.*)$", finished.stdout, re.MULTILINE)
     assert steps == [
@@ -46,40 +63,47 @@ def test_the_whole_journey(siproster: Program) -> None:
         "The results",
         "Your own account",
     ]
-    assert "250 of 250 entries hold Hash1 and Hash1b of the roster's password" in finished.stdout
+    assert "250 of 250 entries have the Hash1 and Hash1b of the roster's passwords" in finished.stdout
     assert re.search(r"^25  registers ", finished.stdout, re.MULTILINE)
     assert re.search(r"^Call c-\S+: it was answered", finished.stdout, re.MULTILINE)
-    results = result_rows(siproster.work / "siproster-demo" / "results" / "results.csv")
+    folder = elsewhere.work / "siproster-demo"
+    results = result_rows(folder / "results" / "results.csv")
     assert {row["bw__status"] for row in results} == {"created"}
     assert [row["bw__username"] for row in results] == [row["username"] for row in result_rows(SAMPLE)]
-
-
-def test_no_secret_is_shown(siproster: Program) -> None:
-    """No password of the sample and no digest on the screen; what is left behind is its owner's alone."""
-    finished = siproster.run("demo", "--folder", "here")
     shown = finished.stdout + finished.stderr
+    nothing_is_told(shown, folder)
+    assert list(elsewhere.home.rglob(".local")) == []
+    progress_is_seen(elsewhere)
+
+
+def nothing_is_told(shown: str, folder: Path) -> None:
+    """No password, digest or account of one's own on the screen; what is left is its owner's alone."""
     assert [row["password"] for row in result_rows(SAMPLE) if row["password"] in shown] == []
     assert re.search(r"\b[0-9a-f]{32}\b", shown) is None
-    left = [path for path in (siproster.work / "here").rglob("*") if path.is_file()]
+    assert "5551234" not in shown
+    left = [path for path in folder.rglob("*") if path.is_file()]
     assert len(left) >= 5
     assert [path for path in left if path.stat().st_mode & 0o077] == []
 
 
-def test_a_users_own_set_up_is_left_alone(siproster: Program) -> None:
-    """Settings for a real account, in the environment or a file, are neither used nor shown; again works."""
-    Path(siproster.work, "siproster.toml").write_text('BW_ACCOUNT_ID = "5551234"\nlimit = 1\n')
-    siproster.environment |= {
-        "BW_ACCOUNT_ID": "5551234",
-        "BW_API_URL": "http://127.0.0.1:1",
-        "BW_USERNAME": "me",
-        "SIPROSTER_BROKER": "redis://127.0.0.1:1",
-        "HTTP_PROXY": "http://127.0.0.1:1",
-    }
-    for _ in range(2):
-        finished = siproster.run("demo")
-        assert finished.code == 0, finished.stderr
-        assert "5551234" not in finished.stdout + finished.stderr
-    assert list(siproster.home.rglob(".local")) == []
+def progress_is_seen(program: Program) -> None:
+    """On a terminal the import's bar moves: several numbers between 0 and 250 are shown."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(program.cli), "demo"],
+        env=program.environment | {"TERM": "xterm-256color"}, cwd=program.work,
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+    shown = b""
+    try:
+        while piece := os.read(master, 65536):
+            shown += piece
+    except OSError:  # Linux says so when the last writer is gone
+        pass
+    os.close(master)
+    assert process.wait(timeout=30) == 0
+    assert len({int(number) for number in re.findall(rb"(\d+)/250", shown)} - {0, 250}) > 3
 
 
 def test_another_roster_is_never_overwritten(siproster: Program) -> None:
@@ -101,23 +125,3 @@ def test_the_sandbox_never_outlives_the_demo(siproster: Program, how: signal.Sig
     process.communicate(timeout=30)
     assert process.returncode == (-9 if how is signal.SIGKILL else 130)
     until(lambda: gone(found))
-
-
-def test_on_a_terminal_the_progress_is_seen(siproster: Program) -> None:
-    """The import's bar moves: several numbers of settled rows are shown between 0 and 250."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, str(siproster.cli), "demo"],
-        env=siproster.environment | {"TERM": "xterm-256color"}, cwd=siproster.work,
-        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-    )  # fmt: skip
-    os.close(slave)
-    shown = b""
-    try:
-        while piece := os.read(master, 65536):
-            shown += piece
-    except OSError:  # Linux says so when the last writer is gone
-        pass
-    os.close(master)
-    assert process.wait(timeout=30) == 0
-    assert len({int(number) for number in re.findall(rb"(\d+)/250", shown)} - {0, 250}) > 3

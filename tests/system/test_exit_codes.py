@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.program import Finished, Program
+from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.servers import free_port
 from tests.system.rosters import expected, made_once, result_rows, roster_of, truth, users, write
@@ -67,8 +66,7 @@ def test_3_for_a_realm_or_job_that_does_not_exist(office: Program, sandbox: Sand
         ["realm", "show", "no-such-thing"],
         *([command, "no-such-thing"] for command in ("retry", "resume", "cancel", "status", "report")),
     ]
-    with ThreadPoolExecutor(4) as pool:
-        ends = list(pool.map(lambda words: office.run(*words, "--json"), commands))
+    ends = office.run_each([[*words, "--json"] for words in commands])
     assert [(end.code, end.stdout) for end in ends] == [(3, "")] * len(commands)
     assert [end.stderr for end in ends if "no-such-thing" not in end.stderr] == []
     assert jobs(office) == []
@@ -203,12 +201,10 @@ def folder(tmp_path: Path, roster: Path) -> Path:
 
 def test_6_for_every_wrong_usage(office: Program, sandbox: Sandbox, roster: Path, folder: Path) -> None:
     """Each mistake is told on stderr alone, nothing is sent, and the ledger never hears of a job."""
-
-    def attempt(words: list[str]) -> Finished:
-        return office.run(*(word.format(roster=roster, folder=folder) for word in words))
-
-    with ThreadPoolExecutor(4) as pool:
-        ends = dict(zip(WRONG_USAGE, pool.map(attempt, WRONG_USAGE.values()), strict=True))
+    commands = [
+        [word.format(roster=roster, folder=folder) for word in words] for words in WRONG_USAGE.values()
+    ]
+    ends = dict(zip(WRONG_USAGE, office.run_each(commands), strict=True))
     assert {what: end.stderr for what, end in ends.items() if end.code != 6} == {}
     assert {what: end.stdout for what, end in ends.items() if end.stdout} == {}
     assert {what for what, end in ends.items() if not end.stderr or "Traceback" in end.stderr} == set()

@@ -20,8 +20,7 @@ def test_every_command_tells_its_usage(siproster: Program) -> None:
     """Each command that the help lists answers --help with its usage and its options."""
     listed = commands(siproster.run("--help").stdout)
     assert {"import", "plan", "retry", "realm", "worker", "demo", "doctor"} <= set(listed)
-    for name in listed:
-        shown = siproster.run(name, "--help")
+    for name, shown in zip(listed, siproster.run_each([[name, "--help"] for name in listed]), strict=True):
         assert (shown.code, shown.stderr) == (0, ""), name
         assert shown.stdout.startswith(f"Usage: siproster {name} "), name
         assert "--help" in shown.stdout, name
@@ -31,8 +30,8 @@ def test_commands_of_a_group_tell_their_usage(siproster: Program) -> None:
     """`realm` lists what is below it, and each of those answers --help."""
     below = commands(siproster.run("realm", "--help").stdout)
     assert below == ["create", "delete", "list", "show", "update"]
-    for name in below:
-        assert siproster.run("realm", name, "-h").stdout.startswith(f"Usage: siproster realm {name} ")
+    for name, shown in zip(below, siproster.run_each([["realm", name, "-h"] for name in below]), strict=True):
+        assert shown.stdout.startswith(f"Usage: siproster realm {name} ")
 
 
 def test_help_loads_no_library_of_weight() -> None:

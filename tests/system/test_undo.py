@@ -23,8 +23,19 @@ def undone(program: Program, job: str, *more: str, code: int | None = 0) -> dict
     return {row["bw__username"]: row for row in result_rows(facts["files"]["undo"])}
 
 
-@pytest.mark.parametrize("family", ["account", "realm"])
-@pytest.mark.parametrize("behaviour", ["keep", "clear"])
+@pytest.mark.parametrize(
+    ("either", "family", "behaviour"),
+    [
+        ("embedded", "account", "keep"),
+        ("embedded", "account", "clear"),
+        ("embedded", "realm", "keep"),
+        ("embedded", "realm", "clear"),
+        # What undo does depends on the mode in its ledger alone.
+        ("workers", "account", "clear"),
+        ("workers", "realm", "keep"),
+    ],
+    indirect=["either"],
+)
 def test_the_account_is_as_before(either: Program, sandbox: Sandbox, family: str, behaviour: str) -> None:
     """Updates of every kind and new users, undone: digest by digest and application by application."""
     fill(sandbox)
