@@ -1,6 +1,6 @@
-"""What the service holds, by name, on disk: a million credentials in memory would be half a gigabyte.
+"""An index of the stored credentials by name, on disk: in memory, a million would take half a gigabyte.
 
-The file has no name and mode 0600, and its digests are sealed with keys that this object alone has.
+The file has no name and mode 0600, and its digests are sealed with keys that only this object has.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _ALL = "SELECT nr, id, composite, realm, application FROM stored ORDER BY realm,
 
 
 class CredentialIndex:
-    """Stored credentials by place and name, and which of them a roster has named. To be closed.
+    """Stored credentials by place and name, and which of them a roster has named. Close it after use.
 
-    A place is where a name is unique: the account, or one realm of it.
+    A place is the scope in which a name is unique: the account, or one realm of it.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class CredentialIndex:
         self._db.execute(_TABLE)
 
     def load(self, place: str, entries: Iterable[Stored]) -> None:
-        """Enter what a list of the place gave; an entry that comes twice counts once."""
+        """Add the entries of a place's list; an entry that comes twice counts once."""
         source = iter(entries)
         while group := list(itertools.islice(source, _GROUP)):
             first = len(self._named)
@@ -63,7 +63,7 @@ class CredentialIndex:
             self._db.execute("COMMIT")
 
     def named(self, place: str, composites: Sequence[str]) -> list[Stored | None]:
-        """Return what is stored under each name, whatever its case; they count as named from then on."""
+        """Return the credentials stored under each name, in any case, and mark them as named."""
         asked = json.dumps([_name(place, composite) for composite in composites])
         rows = self._db.execute(_NAMED, (asked,)).fetchall()
         found: list[Stored | None] = [None] * len(composites)
@@ -82,11 +82,11 @@ class CredentialIndex:
                 yield Stored(id_, composite, realm, application=application)
 
     def close(self) -> None:
-        """End it; the file goes with it."""
+        """Close the index and delete its file."""
         self._db.close()
 
     def _sealed(self, entries: Sequence[Stored]) -> Iterator[bytes]:
-        """Yield each entry's digests, sealed: those that are two whole ones, as nearly all are, in one go."""
+        """Yield each entry's digests, sealed; entries with two complete ones, nearly all, in one call."""
         pairs = [f"{one.hash1}{one.hash1b}" for one in entries]
         whole = [pair if _pair(pair) else "" for pair in pairs]
         blocks = self._blocks.close_over(bytes.fromhex("".join(whole)))

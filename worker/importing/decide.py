@@ -1,4 +1,4 @@
-"""What a job will do with each row: the roster's word, what is stored, and ``--on-existing``."""
+"""Decide what a job does with each row, by the roster, the stored credentials, and ``--on-existing``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.model import Action, OnExisting, Options, Outcome, Row, Status, Stor
 
 
 def decide(page: Sequence[Row], options: Options) -> None:
-    """Set what will be done with each row, by what is stored under its name."""
+    """Set the action of each row, by what is stored under its name."""
     create = Action.CREATE
     for row in page:
         if row.problems:
@@ -22,7 +22,7 @@ def decide(page: Sequence[Row], options: Options) -> None:
 
 
 def refuse_invalid(page: Sequence[Row]) -> None:
-    """Set what will be done with rows that are wrong themselves; of the others nothing is known."""
+    """Set the action of rows that are invalid themselves; about the others nothing is known."""
     for row in page:
         if row.problems:
             _refuse(row)

@@ -1,7 +1,7 @@
 """The story of a roster: read → validate → look up → decide → hand each page to its sinks. Nothing is sent.
 
-``import``, ``plan``, ``retry`` and a saved plan are this function with other sinks; ``verify`` needs no more
-than its first two steps (validation.validated_pages).
+``import``, ``plan``, ``retry`` and a saved plan are this function with other sinks; ``verify`` needs only its
+first two steps (validation.validated_pages).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class AccountSource(RealmSource, StoredSource, Protocol):
 
 
 def number(absent: Iterable[Stored]) -> int:
-    """Return how many there are."""
+    """Return how many credentials the place holds."""
     return sum(1 for _ in absent)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account that a roster is compared with, and what is told of it."""
+    """The account that a roster is compared with, and what is known about it."""
 
     source: AccountSource
     realms: JobRealms
@@ -52,10 +52,10 @@ def run_pipeline(
     sinks: Sequence[Sink],
     enforce: Sink | None = None,
 ) -> PlanSummary:
-    """Read a whole roster, decide on every row, and return what it came to.
+    """Read a whole roster, decide on every row, and return the summary.
 
-    Without an account only what is wrong with the rows themselves is known. ``enforce`` refuses what a saved
-    plan has otherwise. Raises what reading, the service and the sinks raise.
+    Without an account, only the rows' own errors are known. ``enforce`` refuses rows that differ from a saved
+    plan. Raises what reading, the service and the sinks raise.
     """
     summary = PlanSummary()
     with ExitStack() as stack:

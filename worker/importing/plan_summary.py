@@ -1,4 +1,4 @@
-"""What reading a roster came to, in numbers."""
+"""The counts that reading a roster results in."""
 
 from __future__ import annotations
 
@@ -65,22 +65,22 @@ class PlanSummary:
 
     @property
     def invalid(self) -> int:
-        """Rows that are wrong themselves."""
+        """Return how many rows are invalid themselves."""
         return self.actions[Action.INVALID]
 
     @property
     def looked(self) -> bool:
-        """Whether it was looked what is stored."""
+        """Return whether the stored credentials were looked up."""
         return self.actions.total() == self.rows
 
     @property
     def to_send(self) -> int:
-        """Rows for which a request that writes is made; where nobody looked, every one that may be sent."""
+        """Return how many rows need a writing request; without a look-up, every row that may be sent."""
         if not self.looked:
             return self.rows - self.invalid
         return sum(rows for action, rows in self.actions.items() if action.writes)
 
     @property
     def in_trouble(self) -> int:
-        """Rows that would not be in place afterwards."""
+        """Return how many rows would not be in place afterwards."""
         return self.actions[Action.EXISTS] + self.invalid
