@@ -70,7 +70,7 @@ def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
 
 
 def page_values(seal: Seal, job: str, seq: int, sealed: bytes) -> Iterator[PageValues]:
-    """Open a page as plain tuples, for whoever needs no rows. Raises SealBroken, LedgerError."""
+    """Open a page as plain tuples, for callers that need no rows. Raises SealBroken, LedgerError."""
     value = seal.open(sealed, f"{job}/page/{seq}")
     if isinstance(value, list):
         return iter([_first_page_values(one) for one in value])

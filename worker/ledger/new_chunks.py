@@ -1,4 +1,4 @@
-"""Chunks and outcomes on their way into the ledger, within a transaction that somebody else has begun."""
+"""Insert chunks and outcomes into the ledger, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class NewChunk:
-    """Rows that go into the ledger together: to be worked on, or, with their outcomes, settled already."""
+    """Rows that enter the ledger together: to be worked on, or already settled by their outcomes."""
 
     seq: int
     lines: Sequence[int]
@@ -45,7 +45,7 @@ class NewChunk:
 
 
 def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> None:
-    """Enter a new chunk; one whose rows have their outcomes has ended."""
+    """Insert a new chunk; it has ended if its rows have their outcomes."""
     if not chunk.outcomes:
         connection.execute(_ADD, _waiting(job, chunk.seq, chunk.lines, chunk.sealed or b""))
         return
@@ -60,7 +60,7 @@ def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> No
 
 
 def record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcome]) -> None:
-    """Enter outcomes of a chunk's rows."""
+    """Insert outcomes of a chunk's rows."""
     rows = [(o.line, o.status.value, o.credential_id, o.code, o.error, o.attempts) for o in outcomes]
     statement = _OUTCOMES[connection.dialect.name]
     if connection.dialect.name == "postgresql":
@@ -71,7 +71,7 @@ def record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcom
 
 
 def troubled(outcomes: Sequence[Outcome]) -> int:
-    """Return how many of them ``--max-failed`` counts."""
+    """Return how many of the outcomes ``--max-failed`` counts."""
     return sum(outcome.status.counts_as_failed for outcome in outcomes)
 
 

@@ -1,6 +1,6 @@
 """The ledger's tables and their numbered migrations, forward only, the same for SQLite and PostgreSQL.
 
-A migration that has been released is never edited: add the next number.
+A released migration is never edited: add the next number.
 Times are epoch seconds; booleans are 0 and 1; ``{blob}`` is the database's word for bytes.
 """
 
@@ -189,9 +189,9 @@ _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT 
 
 
 def migrate(connection: Connection, identity: str) -> str:
-    """Bring the ledger to this program's version and return its identity.
+    """Migrate the ledger to this program's version and return its identity.
 
-    ``identity`` is used when the ledger is new. Raises LedgerError for a ledger of a newer program.
+    ``identity`` is used if the ledger is new. Raises LedgerError for a ledger of a newer program.
     """
     if connection.dialect.name == "postgresql":  # two workers may start at the same moment
         connection.execute(text("SELECT pg_advisory_xact_lock(7360718)"))

@@ -89,36 +89,36 @@ class Store:
 
     @property
     def postgresql(self) -> bool:
-        """Whether several hosts can share this ledger."""
+        """Return whether several hosts can share this ledger."""
         return self._engine.dialect.name == "postgresql"
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction that writes; LedgerError where the database fails."""
+        """Begin one writing transaction. Raises LedgerError if the database fails."""
         with _explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One transaction that only reads, and blocks nobody."""
+        """Begin one read-only transaction, which blocks nobody."""
         reading = {"siproster_reads": True}
         with _explained(), self._engine.connect().execution_options(**reading) as connection:
             yield connection
 
     def now(self, connection: Connection) -> float:
-        """Epoch seconds, by the clock that all who share the ledger go by."""
+        """Return epoch seconds, by the clock that all users of the ledger share."""
         if self._clock is None and self.postgresql:
             row = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())")
             return float(row.scalar_one())
         return (self._clock or time.time)()
 
     def check(self) -> int:
-        """Write what is there already; the schema's version. LedgerError where it can't be written."""
+        """Return the schema's version, after a test write. Raises LedgerError if that fails."""
         with self.begin() as connection:
             return int(connection.execute(_TOUCH).scalar_one())
 
     def clean(self) -> None:
-        """Take out of SQLite's WAL what was shredded; best effort: nobody is waited for who reads.
+        """Remove shredded data from SQLite's WAL, on a best-effort basis: readers are not waited for.
 
         The file is overwritten (secure_delete), but older pages stay in the WAL until it is begun anew.
         """
@@ -170,7 +170,7 @@ def _postgresql(url: str) -> Engine:
 
 
 def _sqlite(path: Path, lock_wait: float) -> Engine:
-    """``path`` as it was written: parsed as a URL, its ``%41`` and ``?`` would name another file."""
+    """Return an engine for ``path`` as written: parsed as a URL, its ``%41`` and ``?`` would be changed."""
     try:
         make_folder(path.parent)
         _make_private(path)
@@ -191,7 +191,7 @@ def _bound_pauses(connection: Any, _record: Any) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file with mode 0600, the one that a link leads to, too, and never open one that is there.
+    """Create the file with mode 0600, also behind a link, and never open one that exists.
 
     SQLite gives its -wal and -shm the mode of the file.
 
@@ -218,7 +218,7 @@ def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> 
 
 
 def _use_wal(cursor: Any) -> None:
-    """Switch a new ledger to WAL; the busy timeout does not hold for the switch of another process."""
+    """Switch a new ledger to WAL; the busy timeout does not cover a switch by another process."""
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode = WAL")
 
@@ -236,9 +236,9 @@ def _begin(connection: Connection, in_turn: Callable[[Callable[[], None]], None]
 
 
 def _in_turn(longest: float, take: Callable[[], None]) -> None:
-    """Take a lock of SQLite's, at most ``longest`` seconds after others began to hold it.
+    """Acquire a lock of SQLite's, waiting at most ``longest`` seconds after others began to hold it.
 
-    Raises what SQLite says then. Ctrl-C ends it.
+    Raises SQLite's own error then. Ctrl-C ends the wait.
     """
     end = time.monotonic() + longest
     with HERE.entered() as entry:
@@ -259,9 +259,9 @@ def _is_locked(error: Exception) -> bool:
 
 
 def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | UsageError:
-    """Return the error with the settings that may be its cause, which its text doesn't name.
+    """Return the error with the settings that may be its cause, which its own text doesn't name.
 
-    A UsageError where libpq or the server refuses what was set; no server is there to refuse otherwise.
+    It is a UsageError if libpq or the server refused what was set, and a LedgerError if no server answered.
     """
     names = sorted(name for name, value in environ.items() if value and _LIBPQ.fullmatch(name))
     wrong = _WRONG_VALUE.search(error.message)
@@ -294,7 +294,7 @@ def _explained() -> Iterator[None]:
 
 
 def _may_come_back(error: DBAPIError) -> bool:
-    """Whether PostgreSQL is away, restarts, or has no connection to spare for the moment."""
+    """Return whether PostgreSQL is away, restarting, or out of connections for the moment."""
     state = getattr(error.orig, "sqlstate", "")  # SQLite's errors have none, not even None
     unreachable = state is None and isinstance(error, OperationalError)
     return error.connection_invalidated or unreachable or str(state).startswith(("08", "57P", "533"))
