@@ -1,4 +1,4 @@
-"""What a spreadsheet leaves of a value that it took for a number or a formula. Patterns, for a whole cell."""
+"""Traces that a spreadsheet leaves in a value that it took for a number or a formula. Full-cell patterns."""
 
 from __future__ import annotations
 

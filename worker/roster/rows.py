@@ -1,4 +1,4 @@
-"""Records to pages of rows: the one path from a record's fields to a validated row."""
+"""Turn records into pages of rows: the one path from a record's fields to a validated row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE: Final = 1000
 
 
 def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[list[Row]]:
-    """Yield a row for every record, a page at a time, with all that is wrong or odd about its fields.
+    """Yield a row for every record, a page at a time, with everything wrong or suspicious about its fields.
 
     A record whose cells can't be attributed to columns is a row with that problem.
     """
@@ -32,7 +32,7 @@ def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterato
 
 
 def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], list[Row]]:
-    """Return the function that makes a page of rows out of records."""
+    """Return the function that makes a page of rows from records."""
     exact = layout.exact
     at_user, template = (0, layout.user) if isinstance(layout.user, Template) else (layout.user, None)
     at_password, at_domain, at_realm, at_application = (
@@ -80,9 +80,9 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
 
 
 def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Iterator[Record]:
-    """The records that ``--where`` and ``--limit`` ask for, without our ``'`` before formulas.
+    """Yield the records that ``--where`` and ``--limit`` select, without our ``'`` before formulas.
 
-    A record whose cells can't be attributed stays in: nobody can say that it was not meant.
+    A record whose cells can't be attributed stays in: it may have been meant.
     """
     if layout.neutralised:
         records = ((line, _restored(fields, layout)) for line, fields in records)
@@ -92,7 +92,7 @@ def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Itera
 
 
 class Table(Protocol):
-    """A header's measure."""
+    """The measures of a header."""
 
     @property
     def named(self) -> int: ...
@@ -102,12 +102,12 @@ class Table(Protocol):
 
 
 def fits(fields: Fields, table: Table) -> bool:
-    """Whether each field belongs to a column: what a record has beyond the named ones must be empty."""
+    """Return whether each field belongs to a column: fields beyond the named ones must be empty."""
     return table.named <= len(fields) <= table.width and not any(fields[table.named :])
 
 
 def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozenset()) -> Rules:
-    """The rules that the layout's rows are decided by."""
+    """Return the rules that the layout's rows are validated by."""
     if isinstance(layout.user, Template):
         return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
     return Rules(options, shared)

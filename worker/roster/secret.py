@@ -1,4 +1,4 @@
-"""Which columns hold, or may hold, a secret, by their names."""
+"""Recognise columns that hold, or may hold, a secret by their names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def may_be_secret(column: str) -> bool:
-    """Whether its name says so: ``Voicemail PIN``, ``SrvcAccessPwd``, ``a1-hash``, ``VMPIN``, ``SIPKey``."""
+    """Return whether the name suggests a secret: ``Voicemail PIN``, ``SrvcAccessPwd``, ``a1-hash``."""
     apart = _CAMEL.sub(" ", column).casefold()
     bare = "".join(c for c in unicodedata.normalize("NFKD", apart) if not unicodedata.combining(c))
     letters = _LETTERS.findall(bare)
@@ -55,5 +55,5 @@ def may_be_secret(column: str) -> bool:
 
 
 def _words(apart: str, bare: str, letters: list[str]) -> list[str]:
-    """Its words with their digits (``ha1``), without them (``pin2``), and as written (``パスワード``)."""
+    """Return the name's words with digits (``ha1``), without (``pin2``), and as written (``パスワード``)."""
     return _BREAKS.split(bare) + letters + _BREAKS.split(unicodedata.normalize("NFC", apart))
