@@ -1,4 +1,4 @@
-"""The nouns: what travels between the rooms. Nothing here reads, sends or stores anything.
+"""The nouns: types that travel between the rooms. Nothing here reads, sends or stores anything.
 
 A type that holds a password, a digest or an API secret hides it in its ``repr``.
 """
@@ -25,7 +25,7 @@ _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM
 
 
 def utc_now() -> dt.datetime:
-    """This moment, in UTC, aware."""
+    """Return the current time, in UTC, aware."""
     return dt.datetime.now(dt.UTC)
 
 
@@ -39,7 +39,7 @@ class Family(StrEnum):
 
 
 class OnExisting(StrEnum):
-    """What to do with a name that exists with other digests or another application."""
+    """The treatment of a name that exists with other digests or another application."""
 
     SKIP = "skip"
     UPDATE = "update"
@@ -47,14 +47,14 @@ class OnExisting(StrEnum):
 
 
 class Weak(StrEnum):
-    """What to do with a weak password."""
+    """The treatment of a weak password."""
 
     WARN = "warn"
     REFUSE = "refuse"
 
 
 class Status(StrEnum):
-    """What became of a row; the values of ``bw__status``."""
+    """The result for a row; the values of ``bw__status``."""
 
     CREATED = "created"
     """New, and made by this job: an answer of the service names it."""
@@ -75,17 +75,17 @@ class Status(StrEnum):
 
     @property
     def in_place(self) -> bool:
-        """Whether the row's user can register with the row's password."""
+        """Return whether the row's user can register with the row's password."""
         return self is Status.CREATED or self is Status.UNCHANGED or self is Status.UPDATED
 
     @property
     def counts_as_failed(self) -> bool:
-        """Whether ``--max-failed`` counts the row."""
+        """Return whether ``--max-failed`` counts the row."""
         return self is Status.FAILED or self is Status.UNKNOWN or self is Status.INVALID
 
 
 class Action(StrEnum):
-    """What a plan says will be done with a row."""
+    """The action that a plan states for a row."""
 
     CREATE = "create"
     """Nobody of that name is there."""
@@ -100,7 +100,7 @@ class Action(StrEnum):
 
     @property
     def writes(self) -> bool:
-        """Whether a request that writes is made for the row."""
+        """Return whether the row needs a writing request."""
         return self in (Action.CREATE, Action.UPDATE)
 
     @property
@@ -110,7 +110,7 @@ class Action(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What a process may wait for, the gravest first: of several waits that one is told."""
+    """The kinds of wait of a process, the most serious first: of several waits, that one is reported."""
 
     LEDGER = "ledger"
     """The ledger's database is away."""
@@ -140,7 +140,7 @@ class WaitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Something that is waited for. Times are seconds from now, so that no two clocks are compared."""
+    """A wait in progress. Times are seconds from now, so that no two clocks are compared."""
 
     kind: WaitKind
     reason: str
@@ -203,7 +203,7 @@ class Row:
 
     @property
     def composite(self) -> str:
-        """The name that the digests are made from (docs/bandwidth-api.md#digests)."""
+        """Return the name that the digests are made from (docs/bandwidth-api.md#digests)."""
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
@@ -223,14 +223,14 @@ class Realm:
 def can_name_a_realm(ref: str) -> bool:
     """Return whether ``ref`` can be a realm's id, host name or short name (docs/bandwidth-api.md#realms).
 
-    No source says what an id looks like; all that were seen are digits.
+    No source specifies the form of an id; all seen so far are digits.
     """
     return _realm_ref(ref) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What is sent for one user. The digests are password-equivalent, so they are hidden."""
+    """The credential that is sent for one user. The digests are password-equivalent, so they are hidden."""
 
     user: str
     domain: str
@@ -242,13 +242,13 @@ class Credential:
 
     @property
     def composite(self) -> str:
-        """``user`` or ``user@domain``."""
+        """Return ``user`` or ``user@domain``."""
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
 @dataclass(slots=True)
 class Stored:
-    """What the service holds for one user. None: the answer left the element out."""
+    """The credential that the service holds for one user. None: the answer left the element out."""
 
     id: str
     composite: str
@@ -287,7 +287,7 @@ class EntryError:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a create answered: entries that are stored, entries that were refused."""
+    """The answer to a create: entries that were stored, entries that were refused."""
 
     accepted: tuple[Echo, ...] = ()
     refused: tuple[EntryError, ...] = ()
@@ -299,7 +299,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one row, as the ledger keeps it."""
+    """The outcome of one row, as the ledger stores it."""
 
     line: int
     status: Status
@@ -311,7 +311,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the service is, whose account it is, and what proves who we are."""
+    """The service's address, the account, and the API credentials."""
 
     host: str
     """Scheme and host, no path: ``https://api.bandwidth.com``."""
@@ -326,7 +326,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of ``import``, kept with the job. Names and defaults: the command line's."""
+    """The options of ``import``, stored with the job. Names and defaults: the command line's."""
 
     realm: str = ""
     create_realm: bool = False
@@ -368,13 +368,13 @@ class Options:
 
     @property
     def whole_roster(self) -> bool:
-        """Whether no row of the roster is left out."""
+        """Return whether the options leave out no row of the roster."""
         return not (self.where or self.limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the ledger keeps it."""
+    """A job as the ledger stores it."""
 
     id: str
     state: JobState

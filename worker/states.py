@@ -8,7 +8,7 @@ from typing import Self
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     PLANNING = "planning"
     """The roster is being read; nothing is on the queue yet."""
@@ -24,12 +24,12 @@ class JobState(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether the job may still write to the service."""
+        """Return whether the job may still write to the service."""
         return self in (JobState.PLANNING, JobState.RUNNING, JobState.PAUSED)
 
 
 class ChunkState(StrEnum):
-    """Where a chunk of a job stands."""
+    """The state of a chunk of a job."""
 
     WAITING = "waiting"
     """To be worked on, from its ``next_attempt_at`` on."""
@@ -40,9 +40,9 @@ class ChunkState(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a job does not go on; ``codes.REASONS`` has the meaning of each and what to do about it.
+    """The reason why a job does not go on; ``codes.REASONS`` has its meaning and what to do about it.
 
-    ``state`` is the state in which it leaves the job, ``exit_code`` how a command ends with such a job.
+    ``state`` is the state in which it leaves the job, ``exit_code`` that of a command which ends so.
     """
 
     state: JobState
@@ -95,7 +95,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a job, or one of its chunks, does not go on: a reason, and a sentence with the particulars."""
+    """The reason why a job, or one of its chunks, does not go on, and a sentence with the details."""
 
     reason: Reason
     text: str

@@ -1,6 +1,6 @@
 """Celery: the application, one thin task, the workers. The only file that imports celery.
 
-The ledger is the truth and Celery carries chunk ids: a message that is lost, doubled or late does no
+The ledger is the truth and Celery carries chunk ids: a message that is lost, duplicated or late does no
 harm (docs/reliability.md).
 """
 
@@ -100,13 +100,13 @@ CONFIG: dict[str, Any] = {
 
 
 def queue_name(identity: str, host: str, account: str) -> str:
-    """The queue of one ledger and one account, so that no other's workers see its messages."""
+    """Return the queue of one ledger and one account, so that workers of others never see its messages."""
     place = hashlib.sha256(f"{host}\0{account}".encode()).hexdigest()[:10]
     return f"siproster.{identity[:8]}.{place}"
 
 
 def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:
-    """The Celery application for one ledger and account.
+    """Return the Celery application for one ledger and account.
 
     ``runtime``: the embedded mode's, shared with the command; else each process makes its own.
     """
@@ -127,13 +127,13 @@ def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:
 
     @app.task(name=WAKE, shared=False)
     def wake() -> None:
-        """Carries nothing: see embedded_worker."""
+        """Do nothing; see embedded_worker."""
 
     return app
 
 
 def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
-    """One chunk id from the queue. A message for another ledger, account or key is refused, loudly."""
+    """Work on one chunk id from the queue. Refuse and log messages for another ledger, account or key."""
     named = _MESSAGE.fullmatch(" ".join(part for part in message if isinstance(part, str)))
     if named is None:
         log.error("a message that names no chunk is dropped")  # its text is anybody's
@@ -173,7 +173,7 @@ def _chunk_worker(runtime: Runtime, identity: str, job: str) -> ChunkWorker:
 
 
 class _Request(Request):
-    """A message at work, which tells the worker when acknowledging it finds the connection gone.
+    """A message in progress, which tells the worker if acknowledging it finds the connection gone.
 
     Celery only logs that and counts the message as being worked on; with a prefetch of one the worker
     would then take no other, for ever (seen with 5.7, Redis being killed while a chunk is at work).
@@ -185,14 +185,14 @@ class _Request(Request):
 
 
 class CeleryQueue:
-    """Chunk ids on the broker's queue (importing.sweep.Queue)."""
+    """The broker's queue of chunk ids (importing.sweep.Queue)."""
 
     def __init__(self, app: Celery, identity: str) -> None:
         self._app = app
         self._identity = identity
 
     def put(self, job: Job, seqs: Sequence[int]) -> None:
-        """Hand over chunks; Unavailable when the broker does not take them."""
+        """Put chunks on the queue. Raises Unavailable if the broker does not accept them."""
         task = self._app.tasks[TASK]
         with self._explained(), self._app.producer_pool.acquire(block=True) as producer:
             for seq in seqs:
@@ -201,7 +201,7 @@ class CeleryQueue:
                 )
 
     def backlog(self, job: Job) -> int:
-        """Messages that no worker has taken; Unavailable when the broker does not answer."""
+        """Return how many messages no worker has taken. Raises Unavailable if the broker does not answer."""
         with self._explained(), self._app.connection_for_write() as connection:
             try:
                 channel: Any = connection.default_channel
@@ -210,9 +210,9 @@ class CeleryQueue:
                 return 0
 
     def workers(self, host: str, account: str) -> list[str]:
-        """Return the workers (``machine:pid``) that answer for this ledger and an account.
+        """Return the workers (``machine:pid``) for this ledger and an account.
 
-        Unavailable when the broker does not answer.
+        Raises Unavailable if the broker does not answer.
         """
         prefix = _announced(queue_name(self._identity, host, account), "")
         with self._explained(), self._app.connection_for_write() as connection:
@@ -224,7 +224,7 @@ class CeleryQueue:
                 raise OperationalError(str(error)) from None
 
     def check(self) -> None:
-        """Unavailable when the broker does not answer."""
+        """Raise Unavailable if the broker does not answer."""
         with self._explained(), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
 
@@ -244,7 +244,7 @@ class CeleryQueue:
 
 @contextmanager
 def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
-    """A real worker in this process: the threads pool, since prefork would fork a threaded command.
+    """Run a real worker in this process: the threads pool, since prefork would fork a threaded command.
 
     Two tasks at a time, so that one chunk's last answers and the next one's first requests overlap.
     """
@@ -269,7 +269,7 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
 
 
 def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
-    """`siproster worker`: pool processes that work on the queue until told to end; the exit code."""
+    """Run `siproster worker`: pool processes serve the queue until told to stop. Return the exit code."""
     setup_logging.connect(_keep_logging, weak=False)
     app.conf.task_default_queue = queue
     worker = Worker(
@@ -300,19 +300,19 @@ _AWAY: tuple[type[Exception], ...] = (OperationalError, OSError)
 
 
 def _redis_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of Redis's client, where it is in use: embedded jobs don't load it."""
+    """Return the errors of Redis's client, if it is in use: embedded jobs don't load it."""
     library: Any = sys.modules.get("redis.exceptions")
     return (library.RedisError,) if library else ()
 
 
 def _redis(connection: Connection) -> Any:
-    """The client of a connection to Redis, with its settings for TLS and time."""
+    """Return the client of a connection to Redis, with its settings for TLS and timeouts."""
     channel: Any = connection.default_channel
     return channel.client
 
 
 def _announced(queue: str, process: str) -> str:
-    """The key that says that a worker process answers for a queue."""
+    """Return the key that announces a worker process for a queue."""
     return f"siproster:worker:{queue}:{process}"
 
 
@@ -338,7 +338,7 @@ def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
 
 
 def _told_by_us(record: logging.LogRecord) -> bool:
-    """Whether Celery's line is not about an outage: of those our own lines tell, once each."""
+    """Return whether to let Celery's line through: it is not about an outage, which we log once ourselves."""
     args = record.args
     if isinstance(args, dict):
         return args.get("description") != "rejected"
@@ -347,4 +347,4 @@ def _told_by_us(record: logging.LogRecord) -> bool:
 
 
 def _keep_logging(**_: object) -> None:
-    """Being connected to the signal keeps Celery from setting up logging of its own."""
+    """Do nothing: a receiver of this signal keeps Celery from setting up logging of its own."""

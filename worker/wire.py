@@ -1,18 +1,18 @@
-"""Rows to XML, XML to answers: bytes in, bytes out. Elements, their order: docs/bandwidth-api.md.
+"""Rows to XML, XML to answers: bytes in, bytes out. Elements and their order: docs/bandwidth-api.md.
 
-What comes in is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, size
-and number of elements are bounded, and an answer whose root element is not what was asked for is none, since
-a portal's page of XHTML must not look like an empty account.
+Input is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, size and
+number of elements are bounded, and an answer with another root element than requested is refused, since
+a portal's XHTML page must not look like an empty account.
 
-Every text of the service is redacted before anybody sees it, since an error text (23026) has been seen to
-repeat the digests that were sent. Values are held to what they can be, for they end in ledger, results,
+Every text of the service is redacted before it is shown, since an error text (23026) has been seen to
+repeat the digests that were sent. Values are restricted to valid ones, for they end up in ledger, results and
 tables:
 
-- ``Id``: no source says that one looks like a digest, so an id with 32 hex digits in a row counts as not
-  told, and so does one that is too long or can't be printed. The entry stays; the account family needs no id.
-- ``Realm``, ``HttpVoiceV2AppId`` (a UUID has hyphens): what can't be one makes the answer Malformed.
-- ``UserName``: by the rules it may be 32 hex digits. It is told as it is, unless it is a digest of its own
-  entry or a longer run: then the answer is Malformed, or, where it answers a create, the name is left out.
+- ``Id``: no source says that one looks like a digest, so an id with 32 hex digits in a row counts as
+  missing, and so does one that is too long or unprintable. The entry stays; the account family needs no id.
+- ``Realm``, ``HttpVoiceV2AppId`` (a UUID has hyphens): an invalid one makes the answer Malformed.
+- ``UserName``: by the rules it may be 32 hex digits. It is shown as it is, unless it is a digest of its own
+  entry or a longer run: then the answer is Malformed, or, if it answers a create, the name is left out.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SIZE = re.compile(r"[?&]size=(\d{1,6})(?!\d)")
 
 
 class Malformed(ValueError):
-    """A body that is not well-formed, too large or not an answer to what was asked; it is never repeated."""
+    """Raised for a body that is malformed, too large or no answer to the request; never retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def credentials_xml(batch: Sequence[Row | Credential], family: Family) -> bytes:
 
 
 def update_xml(credential: Credential, realm_id: str = "") -> bytes:
-    """The body that sets a credential's digests and application; its name must not be in it (23004, 23030).
+    """Return the body that sets a credential's digests and application, without its name (23004, 23030).
 
     The realm family wants ``realm_id`` although the path has it (23031); without it, this is the account
     family's. Raises ValueError for a character that XML can't hold.
@@ -105,7 +105,7 @@ def update_xml(credential: Credential, realm_id: str = "") -> bytes:
 
 
 def realm_xml(name: str, description: str, default: bool) -> bytes:
-    """The body that creates or replaces a realm; ``Default`` always, since the service demands it (1003).
+    """Return the body that creates or replaces a realm; ``Default`` always, as the service demands (1003).
 
     Raises ValueError for a character that XML can't hold.
     """
@@ -142,9 +142,9 @@ def _document(text: str) -> bytes:
 
 
 def read_answer(body: bytes) -> Answer:
-    """What a create answered: entries stored, entries refused. Both may be there in one answer.
+    """Read the answer to a create: entries stored, entries refused. Both may be in one answer.
 
-    What an entry can't be called is left out, and so is an id that can't be one.
+    Invalid names and invalid ids of entries are left out.
     """
     root = _root(body)
     valid = (entry for holder in root.iter("{*}ValidSipCredentials") for entry in holder)
@@ -152,9 +152,9 @@ def read_answer(body: bytes) -> Answer:
 
 
 def read_status(body: bytes) -> tuple[str, str]:
-    """``ErrorCode`` and redacted ``Description`` of ``ResponseStatus``; empty where missing.
+    """Read ``ErrorCode`` and redacted ``Description`` of ``ResponseStatus``; empty if missing.
 
-    Of any XML: what a refusal's other elements are called is nobody's business.
+    Accepts any XML, whatever the other elements of a refusal are called.
     """
     status = _status(_parse(body))
     if status is None:
@@ -164,50 +164,50 @@ def read_status(body: bytes) -> tuple[str, str]:
 
 
 def read_done(body: bytes) -> None:
-    """Nothing: that a change answered with XML of the service."""
+    """Check that a change was answered with XML of the service."""
     _root(body)
 
 
 def read_refusal(body: bytes) -> None:
-    """Nothing: that the body holds the service's own word, a ``ResponseStatus``."""
+    """Check that the body is the service's own refusal, with a ``ResponseStatus``."""
     if _status(_parse(body)) is None:
         raise Malformed("the refusal is none of the service's")
 
 
 def read_realms(body: bytes) -> list[Realm]:
-    """Every realm of a list, in its order."""
+    """Read every realm of a list, in its order."""
     root = _root(body, _REALM)
     return _some(root, [_realm(fields) for fields in _realm_fields(root)])
 
 
 def read_realm(body: bytes) -> Realm:
-    """The one realm of the answer."""
+    """Read the one realm of the answer."""
     for fields in _realm_fields(_root(body, _REALM)):
         return _realm(fields)
     raise Malformed("the answer names no realm")
 
 
 def read_description(body: bytes) -> str:
-    """The realm's description letter by letter, to be written back; what is shown is ``read_realm``'s."""
+    """Read the realm's description verbatim, to be written back; ``read_realm`` returns the one to show."""
     return next((fields.get("Description", "") for fields in _realm_fields(_root(body, _REALM))), "")
 
 
 def read_credentials(body: bytes) -> Page:
-    """One page of a list of credentials."""
+    """Read one page of a list of credentials."""
     root = _root(body, _CREDENTIAL)
     entries = _some(root, [_stored(_fields(entry)) for entry in root.iter("{*}SipCredential")])
     return Page(tuple(entries), _next_page(root))
 
 
 def read_credential(body: bytes) -> Stored:
-    """The one credential of the answer."""
+    """Read the one credential of the answer."""
     for entry in _root(body, _CREDENTIAL).iter("{*}SipCredential"):
         return _stored(_fields(entry))
     raise Malformed("the answer names no credential")
 
 
 def read_page(url: str) -> tuple[str, int] | None:
-    """Page and size out of a URL's query; None without a page that can be one.
+    """Return page and size from a URL's query; None without a valid page.
 
     The rest leads elsewhere and is never used. ``+`` stays ``+``: it is a legal character of a user name,
     and no name holds a space.
@@ -218,7 +218,7 @@ def read_page(url: str) -> tuple[str, int] | None:
 
 
 def redact(text: str) -> str:
-    """``text`` without anything that may be a digest: runs of 32 or more hex digits, in any case."""
+    """Return ``text`` without possible digests: runs of 32 or more hex digits, in any case."""
     return _DIGEST.sub("<redacted>", text)
 
 
@@ -249,10 +249,10 @@ def _parse(body: bytes) -> etree._Element:
 
 
 def _root(body: bytes, kind: str = "") -> etree._Element:
-    """The root of an answer of the service; with a ``kind``, of one that tells entries of it.
+    """Return the root of an answer of the service; with a ``kind``, of one that lists entries of it.
 
-    Roots are called SipCredentialsResponse, RealmResponse and the like, and none of the sources promises
-    that they always are: so its name begins with the kind, or it is another ``…Response`` that holds one.
+    Roots are called SipCredentialsResponse, RealmResponse and the like, but no source promises that they
+    always are: so its name begins with the kind, or it is another ``…Response`` that holds one.
     """
     root = _parse(body)
     name = _local(str(root.tag))
@@ -270,7 +270,7 @@ def _status(root: etree._Element) -> etree._Element | None:
 
 
 def _some(root: etree._Element, entries: list[T]) -> list[T]:
-    """The entries of a list; none at all only where the answer doesn't say anything else either."""
+    """Return the entries of a list. Raises Malformed if there are none but a status."""
     if not entries and _status(root) is not None:
         raise Malformed("the answer tells a status in the place of entries")
     return entries
@@ -302,7 +302,7 @@ def _fits(text: str, longest: int) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    """Whether it can be a realm's host name or an application's id."""
+    """Return whether the text can be a realm's host name or an application's id."""
     return len(text) <= _LONGEST_VALUE and _is_short_value(text)
 
 
@@ -328,7 +328,7 @@ def _digest(fields: dict[str, str], name: str) -> str:
 
 
 def _can_be_called(name: str, *digests: str) -> bool:
-    """Whether an entry with these digests can have this name: see the top of this file."""
+    """Return whether an entry with these digests can have this name: see the top of this file."""
     if len(name) < 32:  # nearly every one
         return name.isprintable()
     runs = _DIGEST.findall(name.lower())
@@ -345,7 +345,7 @@ def _composite(fields: dict[str, str]) -> str:
 
 
 def _name(fields: dict[str, str], *digests: str) -> str:
-    """The composite; empty where it can't be one."""
+    """Return the composite; empty if it is not valid."""
     name = _composite(fields)
     return name if _can_be_called(name, *digests) else ""
 
@@ -367,7 +367,7 @@ def _echo(entry: etree._Element) -> Echo:
 
 
 def _told_value(fields: dict[str, str], tag: str) -> str | None:
-    """Return the element's value, empty where it can't be one; None: it was left out."""
+    """Return the element's value, empty if it is not valid; None if it was left out."""
     text = fields.get(tag)
     if not text or (len(text) <= _LONGEST_VALUE and _is_short_value(text)):
         return text
@@ -417,7 +417,10 @@ def _realm(fields: dict[str, str]) -> Realm:
 
 
 def _next_page(root: etree._Element) -> tuple[str, int] | None:
-    """None on the last page. A link that leads nowhere is no end: what follows would be lost."""
+    """Return page and size of the next page; None on the last one.
+
+    Raises Malformed for a link without a page, since the rest of the list would be lost.
+    """
     links = (_fields(links).get("next", "") for links in root.iter("{*}Links"))
     link = next(filter(None, links), "")
     page = read_page(link)
