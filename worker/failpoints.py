@@ -98,4 +98,4 @@ def _parsed(text: str) -> tuple[str, tuple[str, str]]:
 
 
 hit = Failpoints(os.environ.get(VARIABLE, "")).hit
-"""What the program calls at each point."""
+"""The function that the program calls at each point."""

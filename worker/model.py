@@ -19,7 +19,7 @@ LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
 
 NO_REALM: Final = -1
-"""The key of a row without a realm that can be used."""
+"""The key of a row without a usable realm."""
 
 _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM}}}").fullmatch
 
@@ -61,17 +61,17 @@ class Status(StrEnum):
     UPDATED = "updated"
     """It existed; this job set its digests or its application."""
     UNCHANGED = "unchanged"
-    """It is there with exactly these digests; not provably made by this job."""
+    """It exists with exactly these digests; not provably made by this job."""
     EXISTS = "exists"
-    """It is there with others and was left alone."""
+    """It exists with other digests and was left alone."""
     INVALID = "invalid"
     """Never sent: the row itself is wrong."""
     FAILED = "failed"
     """The service refused it."""
     UNKNOWN = "unknown"
-    """Sent, the answer was lost, and asking has not settled it, or not yet."""
+    """Sent, the answer was lost, and looking it up has not settled it, or not yet."""
     UNPROCESSED = "unprocessed"
-    """Not attempted. Never stored: it is the absence of an outcome."""
+    """Not attempted. Never stored: it means that there is no outcome."""
 
     @property
     def in_place(self) -> bool:
@@ -88,13 +88,13 @@ class Action(StrEnum):
     """The action that a plan states for a row."""
 
     CREATE = "create"
-    """Nobody of that name is there."""
+    """No user of that name exists."""
     UPDATE = "update"
-    """It is there with other digests or another application, which the job sets."""
+    """It exists with other digests or another application, which the job sets."""
     UNCHANGED = "unchanged"
-    """It is there as wanted."""
+    """It exists as wanted."""
     EXISTS = "exists"
-    """It is there with others, and is left alone."""
+    """It exists with other digests, and is left alone."""
     INVALID = "invalid"
     """Not sent: the row itself is wrong."""
 
@@ -113,25 +113,25 @@ class WaitKind(StrEnum):
     """The kinds of wait of a process, the most serious first: of several waits, that one is reported."""
 
     LEDGER = "ledger"
-    """The ledger's database is away."""
+    """The ledger's database is unavailable."""
     BROKER = "broker"
-    """Redis is away."""
+    """Redis is unavailable."""
     ACCOUNT = "account"
     """Another job writes to the account."""
     SERVICE = "service"
-    """The service is away, or fails; it is tried again."""
+    """The service is unavailable, or fails; it is tried again."""
     SLOWED = "slowed"
-    """The service asked for time: 429, or 503 with a time."""
+    """The service asked to wait: 429, or 503 with a time."""
     REALM = "realm"
-    """A realm that was made is not ACTIVE yet."""
+    """A new realm is not ACTIVE yet."""
     ASKING = "asking"
-    """Rows whose answer was lost are asked for."""
+    """Rows whose answer was lost are being looked up."""
     WORKER = "worker"
     """No worker answers for the account."""
     LEASE = "lease"
-    """A worker that is gone holds a chunk until its lease ends."""
+    """A dead worker holds a chunk until its lease ends."""
     PACED = "paced"
-    """The next request has its time: ``--rate``."""
+    """The next request has to wait for its time: ``--rate``."""
     REGISTRAR = "registrar"
     """A registrar has not answered yet."""
     ANSWER = "answer"
@@ -144,12 +144,12 @@ class Wait:
 
     kind: WaitKind
     reason: str
-    """The words that the kind leaves open; never a secret."""
+    """The details that the kind leaves open; never a secret."""
     waited: float
     left: float | None
-    """Until it is given up, or goes on; None: nobody knows."""
+    """Seconds until the wait is given up, or goes on; None: unknown."""
     by_patience: bool = False
-    """Whether ``--patience`` is what ends it."""
+    """Whether ``--patience`` ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,22 +184,22 @@ class Row:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     hash1: str = field(default="", repr=False)
-    """The digest to be sent; before that, the roster's own, which is used where there is no password."""
+    """The digest to be sent; before that, the roster's own, which is used if there is no password."""
     hash1b: str = field(default="", repr=False)
     corrected: bool = False
-    """Its password was corrected for a retry, so the roster's is another one."""
+    """Whether its password was corrected for a retry, and so differs from the roster's."""
     realm_key: int = NO_REALM
     """The job's own number of the realm that the row goes to (ledger.JobRealm)."""
     host: str = ""
-    """The realm's host name, exactly as the API returns it; empty while it is not known."""
+    """The realm's host name, exactly as the API returns it; empty while unknown."""
     action: Action | None = None
-    """None: nobody has looked what is stored."""
+    """None: the stored credentials were not looked up."""
     stored: Stored | None = field(default=None, repr=False)
-    """What the service holds under the row's name; in a chunk, only where that is to be updated."""
+    """The credential stored under the row's name; in a chunk, only if that is to be updated."""
     differs: tuple[str, ...] = ()
-    """Codes of what is stored otherwise than wanted."""
+    """Codes of the differences between stored and wanted."""
     outcome: Outcome | None = None
-    """What became of the row, where no request of its own is made."""
+    """The row's outcome, if it needs no request of its own."""
 
     @property
     def composite(self) -> str:
@@ -217,7 +217,7 @@ class Realm:
     default: bool = False
     description: str = ""
     credentials: int | None = None
-    """``SipCredentialCount``; None where the answer left it out."""
+    """``SipCredentialCount``; None if the answer left it out."""
 
 
 def can_name_a_realm(ref: str) -> bool:
@@ -280,7 +280,7 @@ class EntryError:
 
     code: str
     text: str
-    """Redacted: no 32-digit hex survives in it."""
+    """Redacted: contains no 32 hex digits in a row."""
     composite: str = ""
     hash1: str = field(default="", repr=False)
 
@@ -292,9 +292,9 @@ class Answer:
     accepted: tuple[Echo, ...] = ()
     refused: tuple[EntryError, ...] = ()
     repeated: bool = False
-    """It was asked for more than once: what was put off (429, 503) may have been done all the same."""
+    """Whether it was requested more than once: a delayed request (429, 503) may have been executed."""
     contradicted: frozenset[str] = frozenset()
-    """Names, in lower case, that it calls stored while it contradicts itself, or what was sent."""
+    """Names, in lower case, that it calls stored while it contradicts itself or the request."""
 
 
 @dataclass(slots=True)
@@ -337,7 +337,7 @@ class Options:
     on_existing: OnExisting = OnExisting.SKIP
     source_format: str = "auto"
     map: Mapping[str, str] = field(default_factory=dict)
-    """Field of ours (username, password, domain, realm, application_id) to the roster's column."""
+    """Our field (username, password, domain, realm, application_id) to the roster's column."""
     username: str = ""
     """Template, such as ``{site}-{extension}``; empty: the column as it is."""
     where: tuple[tuple[str, str], ...] = ()
@@ -347,7 +347,7 @@ class Options:
     encoding: str = ""
     weak: Weak = Weak.WARN
     weak_given: bool = False
-    """Whether ``--weak`` was said expressly: only then a PIN column is taken for passwords."""
+    """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""
     batch_size: int = 100
     chunk_size: int = 800
     concurrency: int = 8
@@ -358,9 +358,9 @@ class Options:
     not_after: str = ""
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
-    """Seconds that a waiting command waits for a service that stays away."""
+    """Seconds that a waiting command waits for an unavailable service."""
     absent: bool = False
-    """List all that is stored, also where asking row by row takes fewer requests."""
+    """Whether to list all stored users, even if looking up row by row takes fewer requests."""
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
@@ -379,7 +379,7 @@ class Job:
     id: str
     state: JobState
     why: Why | None
-    """Why it is paused, stopped, cancelled or kept as a plan; else None."""
+    """Why it is paused, stopped, cancelled or saved as a plan; else None."""
     host: str
     environment: str
     account: str
@@ -399,21 +399,21 @@ class Job:
     parent: str
     """The job that this one retries; else empty."""
     batch_bound: int | None
-    """The most entries in one request that the service was seen to take (23003)."""
+    """The most entries in one request that the service is known to accept (23003)."""
     created: dt.datetime
     started: dt.datetime | None
     finished: dt.datetime | None
     requests: int
     retries: int
     absent: int | None = None
-    """Users who were stored on the roster's realms and not in the roster; None: not all were looked at."""
+    """Users stored on the roster's realms and not in the roster; None: not all were listed."""
     saved: dt.datetime | None = None
-    """When it was kept as a plan, for ``import --plan``."""
+    """When it was saved as a plan, for ``import --plan``."""
     carried_out_by: str = ""
-    """Of a saved plan, the job that carried it out."""
+    """For a saved plan, the job that carried it out."""
     undone: dt.datetime | None = None
-    """When all that it did was taken back, or kept with its reason."""
+    """When all its changes were undone, or kept with a reason."""
     verified: Mapping[str, Any] | None = None
-    """What trying its rows on a registrar came to, the last time; as ``verify --json`` prints it."""
+    """Result of the last try of its rows on a registrar, as ``verify --json`` prints it."""
     paused_seconds: float = 0.0
     """Seconds since its start in which it was paused, or stopped and not resumed yet."""

@@ -43,7 +43,7 @@ _TLS = {
     "UNKNOWN_PROTOCOL": _NOT_TLS,
     "WRONG_VERSION_NUMBER": _NOT_TLS,
 }
-"""OpenSSL's reasons that have better words than their own."""
+"""OpenSSL's reasons for which there are better words."""
 
 _SYSTEM = {
     errno.ECONNREFUSED: REFUSED,
@@ -216,4 +216,4 @@ _TEXTS: dict[str, Callable[[str], str]] = {
     "redis.ResponseError": _redis_refusal,
     "sqlite3.Error": _driver,
 }
-"""Classes of which the text decides."""
+"""Classes whose text decides."""

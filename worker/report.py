@@ -49,7 +49,7 @@ ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
+"""Cells that a spreadsheet would run; also behind leading quotes, so that reading removes exactly one."""
 _MAY_BE_FORMULA = frozenset("'=+-@\t\r")
 
 

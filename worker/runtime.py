@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _BUDGET = 60.0
 
 _TELL_EVERY = 1.0
-"""Seconds from which on the ledger is told of a wait, and between two times that it is told."""
+"""Seconds after which the ledger is told of a wait, and between two updates of it."""
 
 
 @dataclass(frozen=True, slots=True)

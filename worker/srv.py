@@ -24,13 +24,13 @@ class NotOffered(NotFound):
 
 
 SERVICES: Mapping[str, str] = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
-"""Transport to what stands before the realm's host name."""
+"""Prefix of the realm's host name for each transport."""
 
 SECONDS = 5.0
-"""How long a resolver may take, all of its servers together."""
+"""Most seconds that a resolver may take, for all of its servers together."""
 
 _NO_TARGET = "."
-"""The target that says: this service is decidedly not offered (RFC 2782)."""
+"""The target that says that the service is decidedly not offered (RFC 2782)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class JobState(StrEnum):
     STOPPED = "stopped"
     """Stopped before the end for the reason in ``why``; ``resume`` goes on."""
     CANCELLED = "cancelled"
-    """Somebody said ``cancel``; only ``retry`` goes on."""
+    """Cancelled by the user; only ``retry`` continues it."""
 
     @property
     def active(self) -> bool:
@@ -62,7 +62,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = "not_allowed", JobState.STOPPED, 4
     """The account is not set up for SIP credentials."""
     STOPPED = "stopped", JobState.STOPPED, 1
-    """What answers is not the service, or makes no sense."""
+    """The other side is not the service, or its answers make no sense."""
     SEAL_BROKEN = "seal_broken", JobState.STOPPED, 1
     """Sealed rows of a chunk don't open."""
     MAX_FAILED = "max_failed", JobState.STOPPED, 11
@@ -82,7 +82,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted", JobState.PAUSED, 130
     """Ctrl-C, or the command was ended."""
     CANCELLED = "cancelled", JobState.CANCELLED, 10
-    """Somebody ran ``cancel``."""
+    """Cancelled by ``cancel``."""
     EXISTS = "exists", JobState.CANCELLED, 10
     """``--on-existing fail``, and some users exist with another password or application."""
     SAVED = "saved", JobState.PLANNING, 0
@@ -90,7 +90,7 @@ class Reason(StrEnum):
     CARRIED_OUT = "carried_out", JobState.CANCELLED, 10
     """A plan that another job has carried out."""
     UNDONE = "undone", JobState.CANCELLED, 10
-    """``undo`` takes back what a stopped job did, so it can't be resumed any more."""
+    """``undo`` reverses a stopped job's changes, so it can't be resumed any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,19 +46,19 @@ TASK = "siproster.deliver"
 WAKE = "siproster.wake"
 
 _MESSAGE = re.compile("([0-9a-f-]{36}) (([0-9a-z-]{1,80})/([0-9]{1,9}))")
-"""A ledger's identity and a chunk of a job: all that a message of ours can be."""
+"""A ledger's identity and a chunk of a job: the only valid form of a message."""
 
 _messages: Any = consumer  # the stubs don't know its words
 _LOST, _CONNECTING = _messages.CONNECTION_RETRY, _messages.CONNECTION_ERROR
 
 REDIS_SECONDS = 5
-"""What asking the broker for its connection may take."""
+"""Seconds that checking the broker's connection may take."""
 
 _ANNOUNCE_EVERY = 3.0
-"""Seconds between two signs of life of a worker."""
+"""Seconds between two announcements of a worker."""
 
 _ANNOUNCED_FOR = 15
-"""Seconds after which a worker that gives none is gone."""
+"""Seconds after which a worker without announcements is gone."""
 
 TRANSPORT = {
     "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs

@@ -15,7 +15,7 @@ from worker.errors import UsageError
 from worker.reasons import reason_of
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
-"""The only names under which OpenSSL finds a certificate in a folder (openssl-rehash(1))."""
+"""The only file names under which OpenSSL finds a certificate in a folder (openssl-rehash(1))."""
 
 _UNSET = "unset it, and the usual certificates are trusted"
 

@@ -31,18 +31,18 @@ from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Ro
 T = TypeVar("T")
 
 SIZE_LIMIT = 16 * 1024 * 1024
-"""Bytes of the largest body that is parsed: some ten times a page of 5,000 credentials."""
+"""Bytes of the largest body that is parsed: about ten times a page of 5,000 credentials."""
 
 PAGE_SIZE = 500
 """Entries of a list's page where the service does not say (docs/bandwidth-api.md#credentials)."""
 
 _TEXT_LIMIT = 500
 _MOST_TAGS = 1_000_000
-"""Of one body, closing ones included: an element takes far more memory than its four bytes of text."""
+"""Most tags of one body, closing ones included: an element takes far more memory than its text."""
 _LONGEST_VALUE = 255  # the longest host name there is (RFC 1035, section 2.3.4)
 _LONGEST_ID = _LONGEST_DIGEST = 64
 _ENCODINGS = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII", "ISO-8859-1"})
-"""Of answers; in all of them a tag's bytes are ASCII, which is what makes a cheap look into a body right."""
+"""Accepted encodings; in all of them a tag's bytes are ASCII, on which the cheap look into a body relies."""
 _CREDENTIAL, _REALM = "SipCredential", "Realm"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _DIGEST = re.compile(r"[0-9A-Fa-f]{32,}")
@@ -62,7 +62,7 @@ class Page:
     entries: tuple[Stored, ...]
     next: tuple[str, int] | None
     moved: bool = False
-    """No page at all: the service sent the asker to ``next``."""
+    """No page at all: the service redirected to ``next``."""
 
 
 # Writing

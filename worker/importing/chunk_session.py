@@ -33,16 +33,16 @@ from worker.seal import Seal
 from worker.states import Reason, Why
 
 LEASE = 120.0
-"""Seconds that a claim holds without a sign of life: well over the deadline of one request."""
+"""Seconds that a claim holds without renewal: well over the deadline of one request."""
 
 TURN = 200.0
-"""Seconds after which a chunk is given back with what it has, below the task limits of Celery."""
+"""Seconds after which a chunk is released with its outcomes so far, below Celery's task limits."""
 
 _LONGEST_WAIT = 300.0
-"""Seconds until a chunk that met an unavailable service is tried again, at most."""
+"""Most seconds until a chunk that met an unavailable service is tried again."""
 
 _LONGEST_ASKED = 3600.0
-"""Seconds that the service may ask a chunk to wait: a date far off must not put it away for ever."""
+"""Most seconds that the service may ask a chunk to wait: a distant date must not delay it for ever."""
 
 
 class ChunkYield(Exception):
@@ -57,11 +57,11 @@ class WorkerProcess:
     seal: Seal
     api: Source
     executor: Executor
-    """Bounds the requests in flight of the whole process."""
+    """The executor, which bounds the requests in flight of the whole process."""
     id: str
     stopping: threading.Event
     count: Callable[[], tuple[int, int]]
-    """Requests and retries since it was asked last."""
+    """Return the requests and retries since the last call."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -137,7 +137,7 @@ class ChunkSession:
         self.rows = rows
         self.realms = realms
         self.over = False
-        """Whether no further batch should begin."""
+        """Return whether no further batch should begin."""
         self.unconfirmed = {
             row.line for row in rows if claim.is_unconfirmed(row.line)
         } - claim.recorded.keys()

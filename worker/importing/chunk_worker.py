@@ -26,7 +26,7 @@ from worker.states import Reason, Why
 log = logging.getLogger(__name__)
 
 Send = Callable[[Sequence[Row]], None]
-"""Carries out a batch of rows."""
+"""A function that sends a batch of rows."""
 
 
 class ChunkWorker:

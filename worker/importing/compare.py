@@ -14,10 +14,10 @@ NOT_SET, NOT_TAKEN = "application_not_set", "not_taken"
 """The password was updated and the application was not; an update was confirmed and doesn't show."""
 
 ORIGIN_UNKNOWN = "origin_unknown"
-"""Beside what else is told of a row: no answer proves that its credential is this job's work."""
+"""Code added to a row's others if no answer proves that its credential is this job's work."""
 
 SETTABLE = frozenset({DIGEST, APPLICATION})
-"""What a PUT can put right. Nobody is moved to another realm, and a name's spelling can't change (23004)."""
+"""Differences that a PUT can change. No user is moved to another realm; spelling can't change (23004)."""
 
 
 def wanted(row: Row, host: str) -> Credential:

@@ -12,10 +12,10 @@ from worker.model import Row, Status
 from worker.roster import fields_of
 
 _SHOWN = 5
-"""Rows that a message names one by one."""
+"""Most rows that a message lists one by one."""
 
 _OWN = {"username": "bw__username", "domain": "bw__domain", "realm": "bw__realm"}
-"""Fields of a row to our columns, which people correct by mistake."""
+"""A row's fields and our columns for them, which people correct by mistake."""
 
 
 @dataclass(slots=True)

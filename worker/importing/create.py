@@ -31,13 +31,13 @@ from worker.waits import HERE
 log = logging.getLogger(__name__)
 
 _EXISTS = frozenset({"23009", "23026"})
-"""Exists on the account; exists on the realm."""
+"""Codes for "exists on the account" and "exists on the realm"."""
 
 _WHOLE_REALM = frozenset({"23017", "23022", "33001"})
 """Realm not found, realm not ACTIVE: every row of that realm would be refused alone, too."""
 
 _LOST_IN_A_ROW = 2
-"""Answers lost for the same rows, looked up in between, before the service counts as unavailable."""
+"""Answers lost for the same rows, with look-ups in between, before the service counts as unavailable."""
 
 
 class BatchCreator:
@@ -52,7 +52,7 @@ class BatchCreator:
         self._family = session.family
         self._posted: Counter[int] = Counter()
         self._contradicted: set[int] = set()
-        """Lines of rows that an answer calls stored, and otherwise than they were sent."""
+        """Lines of rows that an answer calls stored, but differently than they were sent."""
 
     def create(self, rows: Sequence[Row], lost: int = 0) -> None:
         """Create these rows' credentials with one request, or with several if one doesn't settle it.

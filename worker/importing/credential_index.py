@@ -18,7 +18,7 @@ from worker.temp_db import temp_db, text_key
 _CACHE_KIB = 32_768
 _GROUP = 2000
 _pair = re.compile("[0-9a-f]{64}").fullmatch
-"""Hash1 and Hash1b as they usually are."""
+"""Hash1 and Hash1b in their usual form."""
 _PAIR_BYTES = 32
 
 _TABLE = (
@@ -44,7 +44,7 @@ class CredentialIndex:
         self._blocks = BlockSeal()
         self._seal = Seal([os.urandom(32)])
         self._named = bytearray()
-        """A byte for each entry, by its number: whether a roster has named it."""
+        """One byte for each entry, by its number: whether a roster has named it."""
         self._db = temp_db(_CACHE_KIB)
         self._db.execute(_TABLE)
 

@@ -20,10 +20,10 @@ from worker.importing.validation import Page, RosterPages
 from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
 
 _PAGE = 500
-"""Entries of one page of a list (docs/bandwidth-api.md#lists)."""
+"""Entries on one page of a list (docs/bandwidth-api.md#lists)."""
 
 _UNSURE = frozenset({"bad_characters", "field_count", "malformed", "spreadsheet_damage", "too_long"})
-"""Codes of rows whose user name may not be the one that is meant."""
+"""Codes of rows whose user name may not be the intended one."""
 
 Rows = Sequence[Row]
 Found = list[Stored | None]
@@ -39,7 +39,7 @@ class StoredSource(Protocol):
 
 
 Watch = Callable[[Iterable[Stored]], Iterable[Stored]]
-"""Gives the entries of a list on as they come, and may say how far it is."""
+"""A function that passes on a list's entries as they come, and may show its progress."""
 
 
 def unwatched(entries: Iterable[Stored]) -> Iterable[Stored]:

@@ -19,7 +19,7 @@ from worker.importing.validation import Page, RosterPages, validated_pages
 from worker.model import Options, Stored
 
 Sink = Callable[[Page], None]
-"""Takes every page, decided, in the roster's order; what it raises ends the reading."""
+"""A function that takes every page, decided, in the roster's order; an exception ends the reading."""
 
 
 class AccountSource(RealmSource, StoredSource, Protocol):
@@ -38,11 +38,11 @@ class Account:
     source: AccountSource
     realms: JobRealms
     watch: Watch = unwatched
-    """Gives the entries of a list on as they come, and may say how far it is."""
+    """Pass on a list's entries as they come; may show its progress."""
     list_absent: Callable[[Iterable[Stored]], int] = number
-    """Takes the users who are stored and not in the roster, and returns their number."""
+    """Take the users who are stored and not in the roster, and return their number."""
     count: Callable[[], tuple[int, int]] = lambda: (0, 0)
-    """Returns requests and retries since it was asked last."""
+    """Return the requests and retries since the last call."""
 
 
 def run_pipeline(

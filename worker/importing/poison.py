@@ -16,7 +16,7 @@ from worker.ledger.codec import seal_changes, seal_chunk
 from worker.model import Answer, Credential, Family, Outcome, Realm, Row, Status, Stored
 
 CRASHES = 3
-"""Crashes over one row alone, after which it isn't tried again."""
+"""Crashes over a single row after which it isn't tried again."""
 
 
 def isolate_poison(session: ChunkSession, process: WorkerProcess) -> None:

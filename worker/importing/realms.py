@@ -36,11 +36,11 @@ class JobRealms:
         self._by_id: dict[str, int] = {}
         self._realms: dict[int, Realm] = {}
         self.to_make: int | None = None
-        """Key of the realm that ``--create-realm`` has to make, if a row needs it."""
+        """Key of the realm that ``--create-realm`` has to create, if a row needs it."""
         listed = source.realms()
         self._index = RealmIndex(listed)
         self.stored = _stored_on(listed)
-        """Credentials on the whole account; None: not known."""
+        """Credentials on the whole account; None: unknown."""
         if options.realm:
             self._keys[options.realm] = self._named_by_option(options.realm)
 

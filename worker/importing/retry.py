@@ -15,13 +15,13 @@ from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_earlier_rows
 from worker.seal import Seal
 
 Corrections = Mapping[int, Mapping[str, str]]
-"""Line in the roster → {column: value}."""
+"""Corrections: line in the roster → {column: value}."""
 
 
 _OTHER_NAME = "hash_name"
 
 _UNREADABLE = frozenset({"field_count", "malformed"})
-"""Codes of records whose cells can't be attributed to columns, so that none was kept."""
+"""Codes of records whose cells can't be attributed to columns, so that none is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class EarlierRows:
     seal: Seal
     parent: Job
     options: Options
-    """Of the new job."""
+    """The new job's options."""
     corrections: Corrections
     roster: RosterPages | None = None
-    """The parent's roster again, for passwords that are not sealed any more."""
+    """The parent's roster again, for passwords that are no longer sealed."""
     zeros_may_go: bool = False
-    """Whether a correction may take leading zeros off: else a spreadsheet is taken to have done it."""
+    """Whether a correction may remove leading zeros; otherwise a spreadsheet is assumed to have done it."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
-    """Line of a row that has digests in place of a password → the user name that they are good for."""
+    """Line of a row that has digests instead of a password → the user name that they are valid for."""
     _other_passwords: set[int] = field(default_factory=set, init=False)
-    """Lines of rows whose password is not the roster's, but a correction's."""
+    """Lines of rows whose password comes from a correction and not from the roster."""
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from worker.model import NO_REALM, Family, Job, Row
 from worker.seal import Seal
 
 _BUFFERED = 50_000
-"""Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
+"""Rows that may wait in unfinished chunks of many realms before the fullest chunk is written."""
 
 _RENEW_EVERY = 100
 """Pages after which the job's hold on its account is renewed."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from worker.model import Answer, Credential, Family, Realm, Row, Stored
 
 Permit = Callable[[float], None]
-"""Called with a request's deadline in seconds right before it is sent; raises where it must not be."""
+"""A function called with a request's deadline in seconds right before it is sent; raises to prevent it."""
 
 
 # fmt: off

@@ -20,7 +20,7 @@ from worker.waits import Outage
 log = logging.getLogger(__name__)
 
 SWEEPER = "sweep"
-"""Who holds a job's account when a sweep took it back: no process that must be asked to end."""
+"""Owner of a job's account that a sweep has acquired again: no process that must be asked to stop."""
 
 SWEEP_EVERY = 5.0
 """Seconds between two sweeps of a scheduler."""

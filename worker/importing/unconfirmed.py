@@ -40,28 +40,28 @@ T = TypeVar("T")
 Made = TypeVar("Made")
 
 _PAGE = 500
-"""Entries of one page of a list (docs/bandwidth-api.md#lists)."""
+"""Entries on one page of a list (docs/bandwidth-api.md#lists)."""
 
 _FEW = 4
-"""Up to so many rows are asked for singly: asking how many pages there are is a request, too."""
+"""Up to so many rows are looked up singly, since counting the pages costs a request, too."""
 
 _TRIED_SHARE = 10
 """If the realms don't say how many they hold, one page is tried for so many rows."""
 
 _COUNTED_FOR = 60.0
-"""Seconds for which the realms' counts are taken as they were told."""
+"""Seconds for which the realms' counts are considered current."""
 
 _SHOWN_FOR = 300.0
-"""Seconds after its end for which a listing serves, so that no row is called in place by an old one."""
+"""Seconds after its end for which a listing may be used, so that no old one calls a row in place."""
 
 _READING = 30.0
-"""Seconds that one request may take, at most."""
+"""Most seconds that one request may take."""
 
 _LONGEST_LISTING = 150.0
-"""Seconds that a listing may take: less than a chunk's turn (chunk_session.TURN), or it would never end."""
+"""Most seconds of a listing: less than a chunk's turn (chunk_session.TURN), or it would never end."""
 
 Found = Stored | None | Exception
-"""What is stored under a row's name; an exception: why this one row can't be asked for."""
+"""The credential stored under a row's name; or the exception why this one row can't be looked up."""
 
 
 class Lookup(Protocol):
@@ -248,7 +248,7 @@ class _Listing:
 
     number: int
     over: set[tuple[int, int]]
-    """Claims that were over when it began."""
+    """Claims that were over when the listing began."""
     entries: CredentialIndex
     ended: float
 
@@ -264,7 +264,7 @@ class _Place:
         self._listing: _Listing | None = None
         self._unlistable = False
         self._pages_read = 0
-        """Pages that were read, at most, without coming to the list's end."""
+        """Most pages that were read without reaching the list's end."""
 
     def named(
         self,

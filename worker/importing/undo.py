@@ -33,7 +33,7 @@ _WINDOW = 100
 """Changes that are read ahead, and results that are recorded together."""
 
 _RECORDED_EVERY = 1.0
-"""Seconds after which results are recorded though they are fewer."""
+"""Seconds after which results are recorded even if they are fewer."""
 
 _NOT_PROVEN = "it may be there with these digests; whether this job made it can't be proven"
 
@@ -54,7 +54,7 @@ class _Task:
     change: Change
     confirmed: bool
     sent_only: bool
-    """All that is known is that it may have been sent."""
+    """Whether it is only known that the row may have been sent."""
 
 
 class Hold:
@@ -140,7 +140,7 @@ class Undo:
         self._realms = ledger.jobs.realms(job.id)
         self._over = threading.Event()
         self._taken: set[int] = set()
-        """Lines that were begun, without those whose recorded results keep them from being begun again."""
+        """Lines that were begun, except those whose recorded results allow another try."""
 
     def run(self) -> Iterator[int]:
         """Undo all remaining changes, the last ones first; yield how many rows were done each time.

@@ -42,7 +42,7 @@ CHANGED = "changed_since_plan"
 _PERHAPS_NOT_SET = f"{NOT_SET};{ORIGIN_UNKNOWN}"
 
 _TRIES = 2
-"""Answers lost for one row, looked at in between, before the service counts as unavailable."""
+"""Answers lost for one row, with reads in between, before the service counts as unavailable."""
 
 
 class RowUpdater:
@@ -53,7 +53,7 @@ class RowUpdater:
         self._api = api
         self._family = session.family
         self._begun = {change.line for change in session.changes_begun}
-        """Lines whose earlier state is recorded, so that they may have been updated."""
+        """Lines whose previous state is recorded, so that they may have been updated."""
 
     def update(self, rows: Sequence[Row]) -> None:
         """Update these rows' credentials. Raises TryLater and StopJob; rows done by then have outcomes."""

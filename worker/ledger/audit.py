@@ -27,15 +27,15 @@ class Act:
     operator: str
     machine: str
     origin: str
-    """The address from which the operator was logged in; empty: at the machine itself, or by a timer."""
+    """The address from which the operator was logged in; empty: locally, or by a timer."""
     version: str
     command: str
     options: Mapping[str, Any]
-    """As they were said on the command line."""
+    """The options as given on the command line."""
     host: str
     account: str
     subject: str
-    """The job, realm or users that it was about."""
+    """The job, realm or users concerned."""
 
 
 class Audit:

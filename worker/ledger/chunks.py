@@ -113,7 +113,7 @@ LONGEST_AHEAD = 3700.0
 since, which would else hold a chunk for as long; it counts as over."""
 
 Seal = Callable[[int], bytes]
-"""Rows, sealed for the chunk of that number."""
+"""Seal rows for the chunk of that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Changes:
 
 
 EVERY_ROW = "*"
-"""In ``doubt``: any row without an outcome may have been sent."""
+"""Value of ``doubt``: any row without an outcome may have been sent."""
 
 
 class Fenced(SiprosterError):
@@ -144,14 +144,14 @@ class Claim:
     claims_without_progress: int
     """Claims since an outcome of the chunk was last recorded, this one included."""
     crashes: int
-    """Workers that died on it, without any progress, while it was theirs to work on."""
+    """Workers that died on it, without any progress, while they were at work themselves."""
     suspect: bool
-    """Whether one of its rows may be what kills workers: go carefully."""
+    """Whether one of its rows may kill workers, so that it needs care."""
     sealed: bytes
     unconfirmed: frozenset[int] | None
     """Lines that an earlier claim may have sent without an answer; None: any without an outcome."""
     recorded: dict[int, Status]
-    """Lines that have their outcome from an earlier claim."""
+    """Lines that have an outcome from an earlier claim."""
 
     def is_unconfirmed(self, line: int) -> bool:
         """Return whether an earlier claim that got no answer may have sent this row."""

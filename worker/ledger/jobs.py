@@ -16,7 +16,7 @@ from worker.model import Job, JobState, Options, Realm
 from worker.states import Reason, Why
 
 PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
-"""Seconds that a paused job has waited; none where the clock was set back meanwhile."""
+"""Seconds that a paused job has waited; 0 if the clock was set back meanwhile."""
 
 _INSERT = text("""
     INSERT INTO jobs (id, state, reason, why, host, environment, account, options, operator, machine, version,
@@ -108,10 +108,10 @@ _REALM = text("""
 _REALMS = text("SELECT key, id, host, looked FROM realms WHERE job = :job ORDER BY key")
 
 WRITER_LEASE = 300.0
-"""Seconds that a job may write to its account without a sign of life."""
+"""Seconds that a job may write to its account without renewing its hold."""
 
 _LONGEST_HOLD = WRITER_LEASE + 60.0
-"""Seconds: a hold that ends later was taken by a clock that was set back since, and is over."""
+"""Seconds: a hold that ends later was acquired before the clock was set back, and counts as over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Writer:
     job: str
     owner: str
     left: float
-    """Seconds until its hold ends, unless it gives a sign of life."""
+    """Seconds until the hold ends, unless it is renewed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ class NewChunk:
 
     seq: int
     lines: Sequence[int]
-    """Of the rows to be worked on, rising."""
+    """Lines of the rows to be worked on, in rising order."""
     sealed: bytes | None
-    """The rows; of settled ones those that are kept."""
+    """The rows; of settled ones only those to retain."""
     outcomes: Sequence[Outcome] = ()
     kept_for: float = 0.0
     """Seconds that settled rows stay sealed."""

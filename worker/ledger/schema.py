@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from worker.errors import LedgerError
 
 Statement = str | Mapping[str, str]
-"""The same for both databases, or one for each by its name."""
+"""One statement for both databases, or one for each by its name."""
 
 _JOBS_AND_ROWS = (
     """

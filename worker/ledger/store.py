@@ -28,22 +28,22 @@ from worker.waits import HERE
 _SQLITE = "sqlite:///"
 
 _LOCK_WAIT = 30.0
-"""Seconds that SQLite's lock is waited for while another process holds it."""
+"""Seconds to wait for SQLite's lock while another process holds it."""
 
 _BUSY_MS = 250
-"""How long SQLite itself waits for its lock: within that time Python hears no signal, so it is kept short."""
+"""Milliseconds that SQLite itself waits for its lock: short, since Python hears no signal meanwhile."""
 
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
-"""What SQLite says of a lock that others hold (sqlite.org/rescode.html)."""
+"""SQLite's codes for a lock that others hold (sqlite.org/rescode.html)."""
 
 _CONNECT_SECONDS = 10
-"""How long libpq waits for a server to answer."""
+"""Seconds that libpq waits for a server to answer."""
 
 _CLEAN_MS = 500
-"""How long the WAL's removal waits for readers."""
+"""Milliseconds that truncating the WAL waits for readers."""
 
 _LONGEST_PAUSE = "10s"
-"""How long PostgreSQL waits for the next statement of a transaction before it ends the session.
+"""Longest wait of PostgreSQL for the next statement of a transaction before it ends the session.
 
 A process that froze in the middle of one (Ctrl-Z, a suspended machine, a vanished host) would else keep its
 locks, and every sweep would wait for them: for ever, or until TCP gives up after hours.
@@ -58,7 +58,7 @@ _WRONG_VALUE = re.compile(
     r"(invalid \S+ value|bad value for|weak sslmode|invalid port number|could not parse network address"
     r"|definition of service).*"
 )
-"""libpq's and psycopg's words for a parameter's value that can't be, which have no code of their own."""
+"""Texts of libpq and psycopg for an invalid parameter value, which has no code of its own."""
 
 _NO_SERVER = re.compile("connection to server|resolve host")
 

@@ -12,7 +12,7 @@ from worker.model import Wait, WaitKind
 from worker.states import Reason, Why
 
 FRESH = 15.0
-"""Seconds after which a wait that its process has not told again is over, or its process dead."""
+"""Seconds after which a wait that its process has not repeated is over, or its process dead."""
 
 _TELL = text("""
     INSERT INTO waits (job, process, kind, reason, since, until, seen_at)
@@ -40,7 +40,7 @@ class Away:
 
     seq: int
     unanswered: float
-    """Seconds it had waited when it was given back last."""
+    """Seconds that it had waited when it was last released."""
     why: Why
     left: float
     """Seconds until it is tried again; below 0: it is on the queue, or being tried."""

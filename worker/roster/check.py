@@ -28,7 +28,7 @@ plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
 plain_password = re.compile(
     rf"(?![0-9=#*])[!-~]{{{SHORT},}}|(?!(?:[0-9]+|[*]+|{DAMAGED})\Z)[!-~]{{{SHORT},}}"
 ).fullmatch
-"""Printable ASCII without white space, long enough, not only digits, no damage: nothing to say about it."""
+"""Match printable ASCII without white space, long enough, not only digits, undamaged: no remarks needed."""
 is_uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
 _forbidden = re.compile(rf"[^{_ALLOWED}]")

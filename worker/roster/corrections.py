@@ -22,9 +22,9 @@ from worker.roster.text import Fields, Malformed, Text
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
 HASH1: Final = "bw__hash1"
 HASH1B: Final = "bw__hash1b"
-"""Under these keys a row's secrets travel with its cells; no roster's own column can be called so."""
+"""Keys of a row's secrets beside its cells; no roster's own column can have these names."""
 _TELLING: Final = ("bw__username", "bw__domain", "bw__realm")
-"""Columns of ours that people correct by mistake; the caller can tell them."""
+"""Columns of ours that people correct by mistake; the caller can report them."""
 _SEALED: Final = {
     "password": "the row's password", "hash1": "the row's hash1", "hash1b": "the row's hash1b",
 }  # fmt: skip

@@ -19,11 +19,11 @@ from worker.model import Problem, Row
 
 HIDDEN: Final = "<hidden>"
 CONTAINED: Final = 6
-"""A secret of so many characters is looked for inside of cells; a shorter one would be found by chance."""
+"""Least characters of a secret that is searched inside cells; a shorter one would be found by chance."""
 _DIGITS: Final = 32
-"""Hexadecimal digits of an MD5 digest: a cell with fewer characters holds none."""
+"""Hex digits of an MD5 digest: a cell with fewer characters contains none."""
 _EQUAL: Final = 4
-"""Fewer characters keep no secret, and ``1`` or ``yes`` would hide what many columns say."""
+"""Fewer characters are no secret, and hiding ``1`` or ``yes`` would hide the content of many columns."""
 # Exactly so many. Looked behind at the end, since a pattern that begins with digits is found faster.
 _digest_in: Final = re.compile(
     f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"

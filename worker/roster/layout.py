@@ -30,12 +30,12 @@ _CLOSE: Final = 0.85
 """How alike a mistyped name is (difflib's ratio): ``usernam``; ``Sunshine`` is not."""
 SECRETS: Final = ("password", "hash1", "hash1b")
 OWN: Final = "bw__"
-"""What the names of our own columns in result files begin with."""
+"""Prefix of our own columns in result files."""
 LISTED: Final = ["username", "realm", "id", "application_id"]
-"""How the header of ``credential list --csv`` begins."""
+"""First columns in the header of ``credential list --csv``."""
 MOST_COLUMNS: Final = 1000
 LONGEST_COLUMN: Final = 1000
-"""Characters of a column's name."""
+"""Most characters of a column's name."""
 _header_words = re.compile(
     "(?:"
     "first|last|full|display|given|family|user|account|login|logon|auth|authorization|sip|voip|pbx|iax|line|device|web|"
@@ -50,9 +50,9 @@ _header_words = re.compile(
     "uzytkownik|haslo|wewnetrzny|numer|nazwa|imie|nazwisko"
     ")+"
 ).fullmatch
-"""Whether a column's plain name is made of words that stand in headers alone."""
+"""Match a column's plain name that is made of words which only stand in headers."""
 _data_like = re.compile(r"[0-9]{3}|@|://|[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}").search
-"""Whether a cell is hardly a column's name: an extension, a telephone number, an address."""
+"""Match a cell that is hardly a column's name: an extension, a telephone number, an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Layout:
     named: int
     """Fields up to the last named column: a record may end there."""
     exact: int
-    """The number of fields that needs no second look; -1: a surplus field may not be empty."""
+    """The number of fields that needs no closer look; -1: a surplus field may not be empty."""
     user: int | Template
     password: int | None
     """None: a roster of digests."""
@@ -91,7 +91,7 @@ class Layout:
 
 
 _word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
-"""Whether a cell may be a column's name: letters, and a number at its end."""
+"""Match a cell that may be a column's name: letters, perhaps with a number at the end."""
 
 
 def plain(name: str) -> str:

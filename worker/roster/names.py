@@ -15,7 +15,7 @@ from worker.roster.text import Fields, Malformed
 
 FIELDS = ("username", "domain", "realm")
 _LONGEST = 255
-"""Characters of a name that is looked for: more than any user's, and any host's."""
+"""Most characters of a name that is looked for: more than any user's, and any host's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from worker.model import Problem
 from worker.roster.damage import damaged
 
 SHORT: Final = 8
-"""Fewer characters are short."""
+"""Passwords with fewer characters are short."""
 MANY: Final = 5
-"""So many rows with one password share it."""
+"""Least rows with one password that count as sharing it."""
 _BUCKET = 50_000
 _LONGEST_PIN = 6
 _pin = re.compile(f"[0-9]{{4,{_LONGEST_PIN}}}").fullmatch
@@ -42,7 +42,7 @@ _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
     ),
     (damaged, Problem("spreadsheet_damage", "password: may have been rewritten by a spreadsheet")),
 )
-"""What may be a slip of the file's author."""
+"""Possible slips of the file's author."""
 
 
 def oddities(password: str) -> list[Problem]:
@@ -51,7 +51,7 @@ def oddities(password: str) -> list[Problem]:
 
 
 is_masked = re.compile("[*\u2022\u25cf]+").fullmatch
-"""Whether an export hid the password: whoever guesses so could register."""
+"""Match a password that an export has masked: if used, anybody who guesses so could register."""
 
 
 def weaknesses(password: str, user: str, domain: str, shared: bool) -> tuple[Problem, ...]:

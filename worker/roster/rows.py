@@ -17,7 +17,7 @@ from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
 PAGE: Final = 1000
-"""Rows in a page: what is read, looked up, decided and sealed together."""
+"""Rows in a page, which are read, looked up, decided and sealed together."""
 
 
 def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[list[Row]]:

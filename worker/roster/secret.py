@@ -37,7 +37,7 @@ _pair = re.compile(f"(?:.*(?:{_OF}))keys?|(?:{_CODE})codes?|(?:sip|web|user|dige
 ``key`` alone is on every telephone, and ``auth`` begins ``auth id``, which is a user name.
 """
 _whole = re.compile("keys?|auth").fullmatch
-"""What is a secret where the name says nothing else."""
+"""Words that are a secret if the name has no others."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BREAKS = re.compile(r"[\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")

@@ -27,7 +27,7 @@ BLOCK = 1 << 20
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*"
 _url = re.compile(f"{_SCHEME}(?:://|::)").match
 _SHOWN = 300
-"""Characters of a path or URL that a message has at most."""
+"""Most characters of a path or URL in a message."""
 
 
 class Source(Protocol):

@@ -16,11 +16,11 @@ from worker.roster.source import BLOCK, Source
 
 DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 LONGEST: Final = 131_072
-"""Characters in a record, as in one field of Python's csv: a thousand of them fit in memory."""
+"""Most characters of a record, as of one field in Python's csv: a thousand records fit in memory."""
 MOST_LINES: Final = 1000
-"""Physical lines of a record: an open quote makes one of all that follows."""
+"""Most physical lines of a record: an open quote swallows all that follows."""
 _BATCH = 1 << 16
-"""Characters, and the rest of a line, that are taken apart together."""
+"""Characters, plus the rest of a line, that are split together."""
 _SAMPLE = 1 << 16
 _SAMPLE_RECORDS = 50
 
@@ -47,7 +47,7 @@ class _Lines:
         self._lines = iter(lines)
         self.number = number
         self.last = ""
-        """The line that was read last."""
+        """The last line read."""
         self.begin()
 
     def begin(self) -> None:

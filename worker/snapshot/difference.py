@@ -59,11 +59,11 @@ class Change:
 
     kind: Literal["added", "removed", "changed"]
     stored: Stored
-    """As it is now; a removed one as it was."""
+    """The present state; for a removed one, the previous."""
     before: Stored | None = None
-    """As a changed one was."""
+    """The previous state of a changed one."""
     differs: tuple[str, ...] = ()
-    """In what a changed one differs: ``digests``, ``application``, ``realm``, ``case``."""
+    """Differences of a changed one: ``digests``, ``application``, ``realm``, ``case``."""
 
 
 class Difference:

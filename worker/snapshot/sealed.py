@@ -36,7 +36,7 @@ class Facts:
     """The facts that the file states in clear."""
 
     family: Family
-    """The family of endpoints that the account was read through."""
+    """The endpoint family that the account was read through."""
     host: str
     account: str
     realm: str
