@@ -20,9 +20,9 @@ def make_folder(folder: Path) -> None:
     for one in reversed(missing):
         try:
             one.mkdir(mode=0o700)
-        except FileExistsError:  # somebody else made it meanwhile
+        except FileExistsError:  # another process created it meanwhile
             continue
-        if one.stat().st_mode & 0o700 != 0o700:  # an umask can take the owner's own rights away, too
+        if one.stat().st_mode & 0o700 != 0o700:  # a umask can remove the owner's own rights, too
             one.chmod(0o700)
     if not folder.is_dir():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
@@ -72,6 +72,6 @@ def _give_name(part: Path, path: Path) -> None:
         path.hardlink_to(part)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: reserve the name, then rename over what is ours
+    except OSError:  # a file system without hard links: reserve the name, then rename over our own file
         os.close(new_file(path))
         part.replace(path)

@@ -264,7 +264,7 @@ def _new_file(path: Path) -> Iterator[TextIO]:
     """Open a file of mode 0600 that gets its name when it is complete."""
     descriptor, part = files.new_part(path)
     try:
-        # A ledger may hold rows of earlier versions with half a character, which UTF-8 can't say.
+        # A ledger may hold rows of earlier versions with a lone surrogate, which UTF-8 can't encode.
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         part.replace(path)

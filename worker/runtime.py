@@ -80,7 +80,7 @@ class Runtime:
         with self._lock:
             self._tell_waits(job_id)
             known = self._workers.get(job_id)
-            # `resume` may have given the job other bounds since.
+            # `resume` may have changed the job's bounds since.
             if known is None or known.job.options != job.options:
                 self.check(job)
                 self._workers.clear()  # one writing job at a time per account
@@ -99,7 +99,7 @@ class Runtime:
         while not self.stopping.wait(_TELL_EVERY):
             wait = HERE.gravest()
             wait = wait if wait and wait.waited >= _TELL_EVERY else None
-            # Where the ledger is away nobody could read it there, either.
+            # While the ledger is away, nobody could read it there either.
             with suppress(SiprosterError):
                 if told and (wait is None or told != self._job):
                     self.ledger.waits.tell(told, process_id(), None)

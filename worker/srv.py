@@ -50,7 +50,7 @@ def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: flo
     the realm has no such record (NotOffered: one that says that there is no such service), Unavailable
     if no server answered, UsageError for a resolver that is no address.
     """
-    # Here, since loading it takes longer than most commands, which ask no DNS.
+    # Imported here, since it takes longer than most commands, which use no DNS.
     import dns.exception
     import dns.rdtypes.IN.SRV
     import dns.resolver

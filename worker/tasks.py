@@ -48,7 +48,7 @@ WAKE = "siproster.wake"
 _MESSAGE = re.compile("([0-9a-f-]{36}) (([0-9a-z-]{1,80})/([0-9]{1,9}))")
 """A ledger's identity and a chunk of a job: the only valid form of a message."""
 
-_messages: Any = consumer  # the stubs don't know its words
+_messages: Any = consumer  # the stubs lack its attributes
 _LOST, _CONNECTING = _messages.CONNECTION_RETRY, _messages.CONNECTION_ERROR
 
 REDIS_SECONDS = 5
@@ -61,7 +61,7 @@ _ANNOUNCED_FOR = 15
 """Seconds after which a worker without announcements is gone."""
 
 TRANSPORT = {
-    "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs
+    "visibility_timeout": 900,  # far above a chunk's turn of 200 s: not delivered again while it runs
     "socket_timeout": 10,  # without it a worker whose Redis stops answering hangs for ever, silently
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
@@ -73,7 +73,7 @@ VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 MEMORY_TRANSPORT = {"polling_interval": 0.01}  # the default of one second is the embedded mode's speed
 
 CONFIG: dict[str, Any] = {
-    "task_serializer": "json",  # nothing but JSON comes in: a message can't run code
+    "task_serializer": "json",  # only JSON is accepted: a message can't run code
     "accept_content": ["json"],
     "result_serializer": "json",
     "task_ignore_result": True,  # the ledger has the outcomes; a result proves nothing
@@ -82,9 +82,9 @@ CONFIG: dict[str, Any] = {
     "task_acks_late": True,  # a worker that dies gives its message back
     "task_reject_on_worker_lost": True,  # also when only the pool's process died
     "worker_prefetch_multiplier": 1,  # a message waits in the queue, not behind a busy worker
-    "task_time_limit": 300,  # last resort: requests have deadlines and chunks give way long before
+    "task_time_limit": 300,  # last resort: requests have deadlines, and chunks yield long before
     "task_soft_time_limit": 270,
-    "worker_max_tasks_per_child": 500,  # whatever leaks, leaks for a while only
+    "worker_max_tasks_per_child": 500,  # bounds any memory leak
     "worker_soft_shutdown_timeout": 60,  # a worker told to end finishes its chunk
     "worker_cancel_long_running_tasks_on_connection_loss": True,  # its message is delivered again anyway
     "broker_connection_retry_on_startup": True,
@@ -136,7 +136,7 @@ def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
     """Work on one chunk id from the queue. Refuse and log messages for another ledger, account or key."""
     named = _MESSAGE.fullmatch(" ".join(part for part in message if isinstance(part, str)))
     if named is None:
-        log.error("a message that names no chunk is dropped")  # its text is anybody's
+        log.error("a message that names no chunk is dropped")  # its text is untrusted
         return
     identity, chunk, job, seq = named.groups()
     try:
@@ -145,12 +145,12 @@ def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
         runtime.ledger_outage.gone(away.message)
         runtime.stopping.wait(1.0)
         raise Reject("the ledger does not answer", requeue=True) from None
-    except NotFound:  # in the right ledger: nobody will ever have it
+    except NotFound:  # in the right ledger: the job was deleted
         log.warning("chunk %s is dropped: its job was removed", chunk)
         return
     except SiprosterError as error:
         log.error("refused: %s (%s)", error.message, error.hint)
-        runtime.stopping.wait(1.0)  # let the right worker have it first
+        runtime.stopping.wait(1.0)  # give the right worker time to take it
         raise Reject(error.message, requeue=True) from None
     runtime.ledger_outage.back()
     try:
@@ -181,7 +181,7 @@ class _Request(Request):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._connection_errors = ()  # those that are kept back; the others make the worker connect anew
+        self._connection_errors = ()  # errors to hold back; others make the worker reconnect
 
 
 class CeleryQueue:
@@ -235,7 +235,7 @@ class CeleryQueue:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except _AWAY + _redis_errors() as error:  # the last: a full Redis, at times
+        except _AWAY + _redis_errors() as error:  # the last one: sometimes a full Redis
             raise Unavailable(
                 f"the broker does not take messages: {reason_of(error)}",
                 _BAD_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else _NO_REDIS,
@@ -260,8 +260,8 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
         yield
     finally:
         state.should_stop = os.EX_OK  # type: ignore[assignment]  # the stubs know it as None
-        # Celery's loop looks at its flag between two messages, or every two seconds; having seen it,
-        # it drains once more.
+        # Celery's loop checks its flag between two messages, or every two seconds, and then drains
+        # once more.
         for _ in range(2):
             app.tasks[WAKE].apply_async(queue=queue)
         thread.join()
@@ -285,7 +285,7 @@ def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
     def begin(**_: object) -> None:
         announcing.start()
 
-    # Only then: the pool's processes are forked by now, and a thread survives no fork.
+    # Only now: the pool's processes are forked by now, and a thread doesn't survive a fork.
     worker_ready.connect(begin, weak=False)
     try:
         worker.start()
@@ -332,7 +332,7 @@ def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
                     if ended.wait(pause):
                         client.delete(key)
                         return
-        except Exception as error:  # whatever it is, the worker goes on
+        except Exception as error:  # no error may stop the worker
             outage.gone(reason_of(error))
             pause = 1.0
 

@@ -70,7 +70,7 @@ def _check_folders(folders: str) -> None:
             if any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir()):
                 return
         except (OSError, ValueError):
-            continue  # another one may do
+            continue  # another file may work
     raise UsageError(
         f"SSL_CERT_DIR: no certificate is found in {folders}",
         f"run: openssl rehash FOLDER, which gives certificates the names that OpenSSL looks for; or {_UNSET}",

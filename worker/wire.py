@@ -225,9 +225,9 @@ def redact(text: str) -> str:
 def _parse(body: bytes) -> etree._Element:
     if len(body) > SIZE_LIMIT or (len(body) > _MOST_TAGS and body.count(b"<") > _MOST_TAGS):
         raise Malformed("the answer is too large")
-    if b"\0" in body:  # UTF-16 or UTF-32, perhaps without saying so
+    if b"\0" in body:  # UTF-16 or UTF-32, perhaps undeclared
         raise Malformed("the answer is in an encoding that the service doesn't use")
-    # A parser of its own for each body: a shared one would make threads wait for each other.
+    # A new parser for each body: a shared one would make threads wait for each other.
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -282,10 +282,10 @@ def _local(tag: str) -> str:
 
 def _fields(element: etree._Element) -> dict[str, str]:
     """Return the element's children by name, whatever their namespace and order."""
-    # A tag is text here, whatever its type says: comments and instructions are not kept.
+    # A tag is text here, whatever its type: the parser drops comments and instructions.
     fields: dict[Any, str] = {child.tag: child.text or "" for child in element}
     names, texts = "".join(fields), "".join(fields.values())
-    # Cheaper than to look at each of eight names and texts: nearly all are plain.
+    # Cheaper than checking each of eight names and texts, since nearly all are plain.
     if "{" in names or " " in texts or not texts.isprintable():
         return {_local(tag): text.strip() for tag, text in fields.items()}
     return fields
@@ -293,7 +293,7 @@ def _fields(element: etree._Element) -> dict[str, str]:
 
 def _said(fields: dict[str, str], name: str) -> str:
     text = " ".join(fields.get(name, "").split())
-    # Before the redaction: what can't be seen must not part a digest, nor steer a terminal.
+    # Before the redaction: an invisible character must not split a digest, nor control a terminal.
     return redact(text if text.isprintable() else "".join(filter(str.isprintable, text)))[:_TEXT_LIMIT]
 
 
@@ -306,7 +306,7 @@ def _is_value(text: str) -> bool:
     return len(text) <= _LONGEST_VALUE and _is_short_value(text)
 
 
-@lru_cache(maxsize=256)  # a page names few of them; only short ones are kept
+@lru_cache(maxsize=256)  # a page has few different ones; only short ones are cached
 def _is_short_value(text: str) -> bool:
     return _fits(text, _LONGEST_VALUE)
 
@@ -386,7 +386,7 @@ def _stored(fields: dict[str, str]) -> Stored:
     get = fields.get
     hash1, hash1b = get("Hash1", "").lower(), get("Hash1b", "").lower()
     name = _composite(fields) if "Domain" in fields else get("UserName", "")
-    # What a million entries are is asked here; what few are, by the functions.
+    # Inline checks for the common case of a million entries; the functions handle the rare ones.
     if not (len(name) < 32 and name.isprintable()) and not _can_be_called(name, hash1, hash1b):
         raise Malformed("the answer holds a name that can't be one")
     realm, application = _value(get("Realm", "")), _value(get("HttpVoiceV2AppId", ""))
@@ -398,7 +398,7 @@ def _shown_digest(text: str) -> str | None:
 
 
 def _realm_fields(root: etree._Element) -> Iterator[dict[str, str]]:
-    # The host name's element is called Realm as well; it has no children, so a realm is the one that has.
+    # The host name's element is called Realm as well, but only a realm has children.
     return (_fields(realm) for realm in root.iter("{*}Realm") if len(realm))
 
 

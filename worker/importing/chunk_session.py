@@ -238,7 +238,7 @@ class ChunkSession:
         self._ledger.chunks.release(self.claim, delay, unconfirmed, *self._process.count(), unanswered)
 
     def _delay(self, later: TryLater) -> float:
-        # Spread out, so that the chunks of a long outage don't all come back at the same moment.
+        # Jitter, so that the chunks of a long outage don't all come back at the same moment.
         doubled = 2.0 ** min(self.claim.claims_without_progress, 9)
         grown = min(_LONGEST_WAIT, doubled) * random.uniform(0.5, 1.0)  # noqa: S311
         return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
@@ -253,7 +253,7 @@ class ChunkSession:
         if not created:
             return None
         rows = [self._by_line[outcome.line] for outcome in created]
-        fill_digests(rows)  # of rows that were looked up, and not sent
+        fill_digests(rows)  # rows that were looked up and not sent have none yet
         changes = [
             change_of(row.line, row.realm_key, outcome.credential_id, row)
             for row, outcome in zip(rows, created, strict=True)

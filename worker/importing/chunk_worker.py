@@ -50,7 +50,7 @@ class ChunkWorker:
             self._carry_out(self._opened(claim, claimed_at))
         except Fenced:
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
-        except SealBroken as broken:  # before anything was sent, so what was unconfirmed is so still
+        except SealBroken as broken:  # before anything was sent, so the unconfirmed rows stay the same
             self._ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
             self._ledger.chunks.release(claim, 0.0, None, 0, 0)
 
@@ -59,7 +59,7 @@ class ChunkWorker:
         for row in rows:
             row.host = self._realms[row.realm_key].host
         session = ChunkSession(self.job, self._process, claim, rows, self._realms, claimed_at)
-        _ = session.changes_begun  # a seal that is broken there is noticed before anything is sent
+        _ = session.changes_begun  # a broken seal there is noticed before anything is sent
         return session
 
     def _carry_out(self, session: ChunkSession) -> None:
@@ -84,7 +84,7 @@ class ChunkWorker:
         futures = [executor.submit(self._send_batch, session, *batch) for batch in self._batches(session)]
         try:
             wait(futures)
-        finally:  # nothing new starts; what is in flight ends, and its outcomes are recorded
+        finally:  # start nothing new; let requests in flight end, and its outcomes are recorded
             session.over = True
             wait(futures)
         errors = [error for future in futures if (error := future.exception())]

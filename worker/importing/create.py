@@ -183,7 +183,7 @@ class BatchCreator:
             else:
                 refused.append((row, refusal))
         alone, left = len(rows) == 1, list(by_name.values())
-        if alone and unmatched:  # it can mean no other row
+        if alone and unmatched:  # it can only mean this row
             refused += [(row, unmatched[0]) for row in left]
             left = []
         self._session.unconfirmed.update(row.line for row in (*left, *(row for row, _ in respelt)))
@@ -237,7 +237,7 @@ class BatchCreator:
     def _compared(self, row: Row, stored: Stored, *, sent: bool) -> Outcome:
         """Return the outcome of comparing stored and wanted (the statuses' meanings: docs/errors.md)."""
         differs = differences(wanted(row, row.host), stored)
-        # This job may have made it, and the service put it down otherwise.
+        # This job may have created it, and the service stored it differently.
         if (sent and differs == (CASE,)) or (differs and row.line in self._contradicted):
             differs = (*differs, ORIGIN_UNKNOWN)
         if differs:

@@ -26,7 +26,7 @@ _TABLE = (
     "application TEXT, digests BLOB) WITHOUT ROWID"
 )
 _INSERT = "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?, ?, ?, ?)"
-# Ordered by the names that are asked for: CROSS JOIN tells SQLite to go through those first.
+# CROSS JOIN tells SQLite to go through the requested names first.
 _NAMED = (
     "SELECT asked.key, nr, stored.id, composite, realm, application, digests "
     "FROM json_each(?) AS asked CROSS JOIN stored ON name = asked.value"

@@ -29,7 +29,7 @@ def refuse_invalid(page: Sequence[Row]) -> None:
 
 
 def _decide_existing(row: Row, stored: Stored, options: Options) -> None:
-    # A realm that is still to be made can't be the one of a user who is there.
+    # A realm that doesn't exist yet can't be the one of an existing user.
     row.host = row.host or options.realm
     if row.password:
         row.hash1, row.hash1b = digests(row.composite, row.host, row.password)

@@ -166,11 +166,11 @@ class CredentialLookup:
         return list(self._threads.map(partial(self._find, realm), rows))
 
     def _find(self, realm: Realm | None, row: Row) -> Stored | None:
-        if row.problems:  # it won't be sent, and its name may be one that no path can hold
+        if row.problems:  # it won't be sent, and its name may not fit in a path
             return None
         try:
             return self._source.find(self._family, realm, row.composite)
-        except Refused:  # a name that can't be asked for: the answer to its POST will say why
+        except Refused:  # a name that can't be looked up: the answer to its POST will say why
             return None
 
     def _rows_of(self, place: int) -> int:
@@ -187,6 +187,6 @@ class CredentialLookup:
     def _key(self, ref: str) -> int:
         try:
             realm = self._realms.resolve(ref)
-        except NotFound:  # no default realm: said when a row that needs it comes
+        except NotFound:  # no default realm: reported when a row needs it
             return NO_REALM
         return NO_REALM if isinstance(realm, Problem) else realm[0]

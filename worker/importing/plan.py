@@ -69,4 +69,4 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
             draft.realms.create_missing()
         hit("planned")
         ledger.jobs.start(job.id, carries_out)
-    ledger.jobs.finish(job.id)  # nothing but settled rows: there is nothing to wait for
+    ledger.jobs.finish(job.id)  # a job of settled rows alone is done at once

@@ -24,7 +24,7 @@ def isolate_poison(session: ChunkSession, process: WorkerProcess) -> None:
     claim, rows = session.claim, session.open_rows()
     if len(rows) == 1 and claim.crashes >= CRASHES:
         text = f"workers died {claim.crashes} times over this row alone; please report it"
-        # Unknown: one of them may have sent it.
+        # Unknown: one of the crashed workers may have sent it.
         session.record([Outcome(rows[0].line, Status.UNKNOWN, "", "crashed", text, claim.attempts)])
     if len(rows) < 2 or not claim.crashes:
         return

@@ -30,7 +30,7 @@ def check_realm_of_digests(row: Row) -> None:
             row.warnings += (_MISMATCH,)
     elif not host:
         _refuse(row, "no digest can have been made for a realm that --create-realm has still to make")
-    elif host != row.realm:  # to the byte: another spelling makes another digest
+    elif host != row.realm:  # byte for byte: another spelling makes another digest
         _refuse(row, f"the digests go on realm {host}, but {row.realm!r} is what is named; {_HINT}")
 
 

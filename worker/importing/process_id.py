@@ -67,5 +67,5 @@ def _began(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
     except OSError:
         return ""
-    # The name in parentheses may hold anything; the 20th field behind it is the start (proc(5)).
+    # The name in parentheses may contain anything; the 20th field after it is the start time (proc(5)).
     return stat.rpartition(")")[2].split()[19]

@@ -117,7 +117,7 @@ class JobRealms:
         return self._remembered(ref, realm)
 
     def _remembered(self, ref: str, realm: Realm) -> int:
-        # Only what names a realm: a roster may have a million references that name none.
+        # Only valid references are cached: a roster may have a million that name no realm.
         key = self._keys[ref] = self._known(ref, realm)
         return key
 

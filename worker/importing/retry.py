@@ -112,7 +112,7 @@ class EarlierRows:
         if row.line in self._other_passwords:
             self._other_passwords.discard(row.line)
             row.corrected = True
-        # A record whose cells were never known is as wrong as it was, unless somebody corrected it.
+        # A record that couldn't be split into cells stays invalid, unless it was corrected.
         if reason := self._unreadable.get(row.line):
             row.problems = (reason,)
         elif damage := self._damaged.get(row.line):
@@ -135,7 +135,7 @@ class EarlierRows:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
                 if outcome.status.in_place:
                     continue
-                if _OTHER_NAME in outcome.code.split(";"):  # of a name that only another job knew
+                if _OTHER_NAME in outcome.code.split(";"):  # an earlier job alone has that name
                     self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
 
@@ -155,7 +155,7 @@ class EarlierRows:
             if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
                 text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
-        if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
+        if kept is None or said.get(PASSWORD):  # an added password takes precedence over digests, too
             return {**cells, **said}
         if kept.hash1 or kept.hash1b:
             self._made_of.setdefault(row.line, kept.composite)
@@ -187,7 +187,7 @@ class _Passwords:
                 continue
             name = (row.line, row.user, row.domain)
             if name in ((one.line, one.user, one.domain) for one in (again, never_sent(again))):
-                # The row's own digests count only where it has no password.
+                # The row's own digests count only if it has no password.
                 return replace(again, hash1="", hash1b="") if again.password else again
             raise UsageError(
                 f"line {row.line} of the roster is {again.composite}, and the job had {row.user} there",

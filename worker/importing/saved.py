@@ -71,7 +71,7 @@ class SavedRows:
         for page in self.ledger.rows.pages(self.plan.id):
             rows = open_page(self.seal, self.plan.id, page.seq, page.sealed)
             for row in rows:
-                if row.realm_key != NO_REALM:  # the plan's own number, and the job will have another
+                if row.realm_key != NO_REALM:  # the plan's own key; the job will have another
                     row.realm, row.realm_key = hosts.get(row.realm_key, unmade), NO_REALM
                 _restore(row, kept.of(row.line), page.outcomes.get(row.line))
             yield rows
@@ -92,7 +92,7 @@ def _enforce(row: Row, was: Outcome | None, before: Stored | None) -> None:
     """Compare the action that would be taken now with the approved one."""
     unsettled = Action.UPDATE if before else Action.CREATE
     action = _ACTIONS[was.status] if was else unsettled
-    if was and was.status is Status.INVALID:  # for the reasons that were told, each once
+    if was and was.status is Status.INVALID:  # with the reported reasons, each once
         row.problems, row.outcome = _problems(was), was
         return
     if row.action in (Action.INVALID, Action.UNCHANGED):  # nothing is left to do, whatever was planned

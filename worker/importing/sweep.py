@@ -69,7 +69,7 @@ def _holds_account(ledger: Ledger, job: Job) -> bool:
     except JobBusy as busy:
         log.debug("job %s waits for its account: %s", job.id, busy.message)  # `status` tells it, too
         return False
-    if not ledger.jobs.state(job.id).active:  # it ended, and had let go of its account for that
+    if not ledger.jobs.state(job.id).active:  # it has ended, and had released its account before
         ledger.jobs.let_go(job.id)
         return False
     return True

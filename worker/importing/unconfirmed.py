@@ -237,7 +237,7 @@ class ChunkLookup:
                 return refusal
         try:
             same = not differences(wanted(row, row.host), stored)
-        except Exception as error:  # of this row alone
+        except Exception as error:  # concerns this row alone
             return error
         return stored if same else self._asked(row)
 
@@ -301,7 +301,7 @@ class _Place:
         stored = self._job.stored(self._realm)
         if stored is None:
             worth = rows // _TRIED_SHARE
-        else:  # one request went for the count
+        else:  # one request was spent on the count
             worth = rows if max(1, -(-stored // _PAGE)) < rows - 1 else 0
         return worth if worth > self._pages_read else 0
 
@@ -317,7 +317,7 @@ class _Place:
         try:
             if self._read(entries, most, keep):
                 self._listing = _Listing(self._begun, over, entries, self._job.clock())
-        except (Refused, UsageError):  # lists are refused, or there is no room on the disk
+        except (Refused, UsageError):  # lists are refused, or the disk is full
             self._unlistable = True
         finally:
             if self._listing is None:

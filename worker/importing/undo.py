@@ -154,7 +154,7 @@ class Undo:
                     self._taken.difference_update(one.line for one in results if self._is_over(one))
                     hit("undone")
                     yield len(results)
-            finally:  # nothing new starts; what is in flight ends
+            finally:  # start nothing new; let requests in flight end
                 self._over.set()
         if not self._stopping.is_set():
             self._ledger.undone.keep_rest(self._job.id, _NOT_PROVEN)
@@ -165,7 +165,7 @@ class Undo:
         running: set[Future[Undone | None]] = set()
         batch = _Batch()
         while True:
-            if not self._is_ending():  # twice as many as threads, so that none is ever without work
+            if not self._is_ending():  # twice as many as threads, so that none is ever idle
                 ahead = itertools.islice(tasks, 2 * self._concurrency - len(running))
                 running |= {threads.submit(self._one, task) for task in ahead}
             if not running:
@@ -186,7 +186,7 @@ class Undo:
             lines = list({change.line for change, _ in window})
             results = self._ledger.undone.results_of(self._job.id, lines)
             outcomes = self._ledger.rows.outcomes_of(self._job.id, lines)
-            # All of them at once: what is known of them now may be out of date when the last one is begun.
+            # The whole window at once: what is known now may be outdated when its last row is begun.
             tasks = []
             for change, sent_only in window:
                 line = change.line
@@ -280,7 +280,7 @@ class Undo:
                 self._family, self._realm(change), now, _credential(before, now), self._permit, clear=True
             )
         except AnswerLost:
-            pass  # looked at, as an answer is, too
+            pass  # read again, as after an answer
         except Conflict as conflict:
             return Undone(change.line, FAILED, REALM, conflict.message)
         hit("taken_back")
@@ -303,11 +303,11 @@ class Undo:
             text = "somebody has deleted it and made another one since"
             return Undone(change.line, KEPT, "id_differs", text)
         before = change.before
-        # The old digests: an earlier undo has set them, and not the application.
+        # The old digests: an earlier undo restored them, but not the application.
         ours = mark(now.hash1, now.hash1b) == change.mark or (before and _digests(now) == _digests(before))
         if not ours:
             return Undone(change.line, KEPT, DIGEST, "somebody has set another password since")
-        # The job's, where it asked for one; or the old one, which it left, or the service has kept.
+        # The job's, if it asked for one; or the old one, which the job or the service left.
         expected = {change.application.casefold()} if change.application else set()
         if before:
             expected.add(before.application.casefold())

@@ -41,7 +41,7 @@ def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Famil
         for page in roster.pages():
             resolve_realms(page, realms)
             _mark_duplicates(page, index, family)
-            # Here, since no row becomes invalid later: reading hides only in what it finds wrong itself.
+            # Here, since no row becomes invalid later, and reading hides secrets only in invalid rows.
             yield [never_sent(row) if row.problems else row for row in page]
 
 

@@ -18,8 +18,8 @@ from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
 from worker.states import ChunkState, Why
 
-# The attempt is counted before the work, so that a chunk which kills its worker is seen to. Who died
-# while the service was working (away) was not killed by a row.
+# The attempt is counted before the work, so that a chunk which kills its worker is noticed. A worker that
+# died while it waited for the service (away) was not killed by a row.
 _CLAIM = text("""
     UPDATE chunks SET state = 'claimed', generation = generation + 1, owner = :owner,
         lease_until = :until, attempts = attempts + 1, barren = barren + 1,
@@ -32,7 +32,7 @@ _CLAIM = text("""
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
         AND EXISTS (SELECT 1 FROM writers WHERE job = :job)
     RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled""")
-# Who works on a chunk writes to the account, whether anybody sweeps meanwhile or not.
+# Working on a chunk renews the hold on the account, whether sweeps run meanwhile or not.
 _HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
 _NEXT_DEED = text("SELECT coalesce(max(nr) + 1, 0) FROM deeds WHERE job = :job AND chunk = :chunk")
 _DEEDS = text("INSERT INTO deeds (job, chunk, nr, rows, sealed) VALUES (:job, :chunk, :nr, :rows, :sealed)")
@@ -76,7 +76,7 @@ _PROGRESS_OF = text("""
         coalesce(sum(troubled), 0) AS troubled
     FROM chunks WHERE job = :job""")
 # A chunk that was put on the queue is put there again only when the queue is empty (then its message
-# was lost) or when the worker that claimed it is gone: a long queue must not fill up with doubles.
+# was lost) or when the worker that claimed it is gone: a long queue must not fill up with duplicates.
 _DUE = text("""
     UPDATE chunks SET enqueued_at = :now
     WHERE job = :job
@@ -92,7 +92,7 @@ _OWNERS = text("SELECT DISTINCT owner FROM chunks WHERE job = :job AND state = '
 _FREE = text("""
     UPDATE chunks SET lease_until = 0, enqueued_at = NULL
     WHERE job = :job AND owner = :owner AND state = 'claimed'""")
-# As a claim does it: whoever wakes late with one of them finds that it is another's.
+# A new generation, as in a claim: a worker that wakes up late with a revoked claim is refused.
 _RECALL = text("""
     UPDATE chunks SET state = 'waiting', owner = '', generation = generation + 1, doubt = :all
     WHERE job = :job AND state = 'claimed' AND (lease_until < :now OR lease_until > :far)""")
@@ -215,7 +215,7 @@ class Chunks:
             if row is None:
                 return None
             connection.execute(_HOLD, {"job": job, "until": now + WRITER_LEASE})
-            # Only where there are some: this looks through all outcomes of the job.
+            # Only if there are some: this goes through all outcomes of the job.
             found = connection.execute(_SETTLED, key).all() if row.settled else []
             settled = {line: Status(status) for line, status in found}
         return Claim(
@@ -274,7 +274,7 @@ class Chunks:
         """
         job = claim.job
         with self._store.begin() as connection:
-            connection.execute(_LOCK, {"job": job})  # two splits at once must not take one number
+            connection.execute(_LOCK, {"job": job})  # concurrent splits must not use the same number
             seq = int(connection.execute(_NEXT, {"job": job}).scalar_one())
             held = json.loads(connection.execute(_LINES, _key(claim)).scalar_one() or "[]")
             stay = json.dumps([line for line in held if line not in set(lines)])
@@ -282,7 +282,7 @@ class Chunks:
             _fence(connection.execute(_KEEP_PART, values).rowcount)
             enter(connection, self._store, job, NewChunk(seq, lines, moved(seq)))
             connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
-            if begun:  # of no rows, since they were counted with the chunk that they come from
+            if begun:  # counts no rows: they were counted with the original chunk
                 deeds = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
                 connection.execute(_DEEDS, deeds)
 
@@ -380,7 +380,7 @@ class Chunks:
 
 
 def _add_changes(connection: Connection, claim: Claim, changes: Changes) -> None:
-    # The claim's row is locked by the statement before, so two of a chunk never get one number.
+    # The previous statement locks the claim's row, so two changes of a chunk never get the same number.
     key = {"job": claim.job, "chunk": claim.seq}
     nr = int(connection.execute(_NEXT_DEED, key).scalar_one())
     connection.execute(_DEEDS, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})

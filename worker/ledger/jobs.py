@@ -45,7 +45,7 @@ _CARRIED_OUT = text("""
     WHERE id = :job AND state = 'planning'""")
 _SHRED = text("UPDATE chunks SET sealed = NULL, kept_until = NULL WHERE job = :job")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
-# Another job of the account with chunks that were worked on since this one was entered.
+# Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
     SELECT 1 FROM jobs mine
     JOIN jobs j ON j.host = mine.host AND j.account = mine.account AND j.id <> mine.id
@@ -91,7 +91,7 @@ _FORGET = (
     text("DELETE FROM waits WHERE job = :job"),
 )
 _FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
-# Taken when nobody has it, when its holder's time is over, or when it is this job's own.
+# Acquired if nobody holds the account, if the hold has expired, or if it is this job's own.
 _TAKE = text("""
     INSERT INTO writers (host, account, job, owner, until)
     VALUES (:host, :account, :job, :owner, :until)
@@ -167,7 +167,7 @@ class Jobs:
         """Add a new job and acquire its account. Raises JobBusy, which names the job that holds it."""
         with self._store.begin() as connection:
             self._take(connection, job, owner)
-            # By the ledger's clock, as all its times are: they are compared with each other.
+            # By the ledger's clock, as all its times, since they are compared with each other.
             connection.execute(_INSERT, {**columns_of(job), "created": self._store.now(connection)})
 
     def get(self, job: str) -> Job:
@@ -340,7 +340,7 @@ class Jobs:
         with self._store.read() as connection:
             row = connection.execute(_WRITER, {"host": host, "account": account}).one_or_none()
             left = row.until - self._store.now(connection) if row else -1.0
-        # Further ahead than any hold: the clock was set back since.
+        # Later than any hold can end: the clock was set back since.
         return Writer(row.job, row.owner, left) if row and 0 <= left <= _LONGEST_HOLD else None
 
     def holder_of(self, job: Job) -> str:

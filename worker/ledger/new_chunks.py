@@ -19,7 +19,7 @@ _ADD = text("""
     VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
         :sealed, :kept_until, :lines)""")
 _OUTCOMES = {
-    # As tuples straight to the driver: parameter by parameter it would cost several times as much.
+    # Tuples go straight to the driver: named parameters would take several times as long.
     "sqlite": """
         INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",

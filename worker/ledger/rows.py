@@ -25,7 +25,7 @@ _OUTCOMES = text("""
 _OF_LINES = text("""
     SELECT line, status, credential_id, code, error, attempts FROM outcomes
     WHERE job = :job AND line IN :lines""").bindparams(bindparam("lines", expanding=True))
-# Sent, and nobody hears of it before the job goes on: given back so, or with its worker when the job ended.
+# Sent, without an answer until the job continues: released so, or left by a worker when the job ended.
 UNCONFIRMED = "unconfirmed"
 """Code of a row that was, or may have been, sent, and whose answer is still missing."""
 
@@ -152,7 +152,7 @@ def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[i
 
 
 def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
-    found: Sequence[Sequence[Any]] = rows.all()  # each in the order of an Outcome's fields
+    found: Sequence[Sequence[Any]] = rows.all()  # each row in the order of an Outcome's fields
     return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
 
 

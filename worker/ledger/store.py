@@ -77,7 +77,7 @@ class Store:
     ) -> None:
         self._engine = _engine(url, lock_wait)
         self._clock = clock
-        kind = WaitKind.LEDGER if self.postgresql else None  # what waits for SQLite's lock says so itself
+        kind = WaitKind.LEDGER if self.postgresql else None  # waits for SQLite's lock report themselves
         try:
             with (
                 HERE.entered(kind, "no answer from PostgreSQL yet", _CONNECT_SECONDS),
@@ -206,13 +206,13 @@ def _make_private(path: Path) -> None:
 
 def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> None:
     # The driver's own BEGIN is deferred: a read that turns into a write then fails at once, or
-    # overwrites in silence. We say BEGIN ourselves (below).
+    # overwrites silently. We issue BEGIN ourselves (below).
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     in_turn(lambda: _use_wal(cursor))
     cursor.execute("PRAGMA synchronous = NORMAL")
-    # What was shredded must not stay behind in free pages of the file.
+    # Shredded data must not stay in free pages of the file.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
@@ -229,7 +229,7 @@ def _begin(connection: Connection, in_turn: Callable[[Callable[[], None]], None]
         return
     if options.get("siproster_reads"):
         connection.exec_driver_sql("BEGIN")
-        # Only the first read takes a lock; those after it need none, and nothing of them is done twice.
+        # Only the first read acquires a lock; later ones need none, and none of them is repeated.
         in_turn(lambda: connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1").close())
     else:
         in_turn(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE").close())
@@ -255,7 +255,7 @@ def _in_turn(longest: float, take: Callable[[], None]) -> None:
 
 def _is_locked(error: Exception) -> bool:
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
-    return code & 0xFF in _LOCKED  # the upper bits say why
+    return code & 0xFF in _LOCKED  # the upper bits have the details
 
 
 def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | UsageError:

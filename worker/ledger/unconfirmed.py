@@ -9,8 +9,8 @@ from sqlalchemy import text
 from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.store import Store
 
-# A lease that just ran out is not enough: its worker may wake up and renew it. One that is 0 was ended for a
-# process that is known to be dead.
+# An expired lease is not enough: its worker may wake up and renew it. A lease of 0 was ended for a process
+# that is known to be dead.
 _OVER = text("""
     SELECT seq, generation, state, doubt, rows - settled AS left_over FROM chunks
     WHERE job = :job AND ((state = 'waiting' AND doubt <> '') OR (state = 'claimed' AND lease_until = 0))""")

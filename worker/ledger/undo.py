@@ -11,7 +11,7 @@ from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.rows import unsettled_lines
 from worker.ledger.store import Store
 
-# The inverse order of doing, near enough: chunks are worked on side by side.
+# Roughly in reverse order: chunks are processed in parallel.
 _CHUNKS = text("SELECT DISTINCT chunk FROM deeds WHERE job = :job ORDER BY chunk DESC")
 _OF_CHUNK = text("SELECT nr, sealed FROM deeds WHERE job = :job AND chunk = :chunk ORDER BY nr")
 _ROWS = text("SELECT coalesce(sum(rows), 0) FROM deeds WHERE job = :job")
@@ -30,14 +30,14 @@ _BEGUN = text("SELECT 1 FROM undone WHERE job = :job LIMIT 1")
 _UNPROVEN = text(
     "SELECT count(*) FROM undone WHERE job = :job AND result = 'kept' AND code = 'origin_unknown'"
 )
-# What it may have made, and whose rows are still sealed: no answer came, or none that settled it.
+# Chunks, still sealed, with rows that the job may have created: without an answer that settled them.
 _UNCONFIRMED = text("""
     SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
         (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
         OR EXISTS (SELECT 1 FROM outcomes o
             WHERE o.job = :job AND o.chunk = seq AND o.status = 'unknown'))
     ORDER BY seq DESC""")
-# What it may have made, and what nobody can look at: no proof, or its row is not sealed any more.
+# Rows that the job may have created and that can't be checked: without a proof, or no longer sealed.
 _KEEP_REST = text("""
     INSERT INTO undone (job, line, result, code, error)
     SELECT o.job, o.line, 'kept', 'origin_unknown', :error FROM outcomes o

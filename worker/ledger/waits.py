@@ -24,7 +24,7 @@ _OF_JOB = text("""
     SELECT kind, reason, since, until FROM waits
     WHERE job = :job AND seen_at BETWEEN :from AND :to""")
 
-# Who is on the queue waits for a worker, and not for the service.
+# A chunk on the queue waits for a worker, and not for the service.
 _AWAY_OF = text("""
     SELECT seq, unanswered, waits_reason, waits_for, next_attempt_at,
         CASE WHEN state = 'claimed' OR (next_attempt_at > :now AND next_attempt_at <= :far) THEN 1 ELSE 0 END

@@ -20,7 +20,7 @@ LONGEST_NAME: Final = 32
 _ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
 _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
 
-plain_name = re.compile(  # the first two alternatives spare most names the look ahead
+plain_name = re.compile(  # the first two alternatives spare most names the look-ahead
     rf"[0-9]{{1,15}}|(?![0-9])[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
     rf"|(?!(?:{SCIENTIFIC}|{ROUNDED})\Z)(?=.{{1,{LONGEST_NAME}}}\Z)[{_ALLOWED}]+(?:@[{_ALLOWED}]+)?"
 ).fullmatch
@@ -155,7 +155,7 @@ def _password_problems(password: str) -> list[Problem]:
         return [Problem("password_masked", "password: masked; the export hid the real one")]
     try:
         password.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair: there are no UTF-8 bytes to make a digest of
+    except UnicodeEncodeError:  # a lone surrogate: it has no UTF-8 bytes to make a digest from
         return [Problem("bad_characters", "password: a broken character, which UTF-8 can't represent")]
     return []
 

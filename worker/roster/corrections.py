@@ -148,7 +148,7 @@ class _Corrections:
         if not fits(fields, self._header):
             raise self._wrong(line, f"{len(fields)} fields, but the header has {self._header.named} columns")
         if fields[self._job] != self._expected:
-            # In a line that slipped, the cell may be anything, and is not shown.
+            # In a line with shifted cells, this one may be anything, and is not shown.
             other = fields[self._job] if _job_id(fields[self._job]) else "another one, or none"
             raise self._wrong(line, f"it is from job {other}, not from {self._expected}")
         if not _number(fields[self._row]):

@@ -10,7 +10,7 @@ from typing import Self
 from worker.temp_db import temp_db, text_key
 
 _CACHE_KIB = 8192
-# One statement for a page: binding every name by itself costs twice as much.
+# One statement for a page: binding each name separately takes twice as long.
 _ADD = "INSERT OR IGNORE INTO seen SELECT key, value FROM json_each(?)"
 _LINES = "SELECT name, line FROM seen WHERE name IN (SELECT value FROM json_each(?))"
 
@@ -25,7 +25,7 @@ class DuplicateIndex:
     def first_lines(self, names: Sequence[str], lines: Sequence[int]) -> Sequence[int]:
         """Return for each name, seen on its line, where it was first seen; ``lines`` if all are new."""
         keys = list(map(text_key, names))
-        new = dict(zip(reversed(keys), reversed(lines), strict=True))  # the first line of each
+        new = dict(zip(reversed(keys), reversed(lines), strict=True))  # the first line of each name
         before = self._db.total_changes
         self._db.execute("BEGIN")
         self._db.execute(_ADD, (json.dumps(new),))

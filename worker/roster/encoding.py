@@ -89,7 +89,7 @@ def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, 
 def _text_codec(wanted: str, first: bytes) -> str:
     """Return the codec of that name; the variant that strips a BOM if there is one."""
     try:
-        io.TextIOWrapper(io.BytesIO(), wanted)  # the lookup that refuses codecs of bytes, such as hex
+        io.TextIOWrapper(io.BytesIO(), wanted)  # this look-up refuses bytes-to-bytes codecs, such as hex
     except (LookupError, ValueError):  # a name with a NUL or half a surrogate is a ValueError
         raise UsageError(f"there is no text encoding {wanted!r}", "such as utf-8, utf-16, cp1252") from None
     name = codecs.lookup(wanted).name
@@ -151,12 +151,12 @@ def _undecodable_line(source: Source, encoding: str) -> int | None:
         held, flag = decoder.getstate()
         try:
             text = decoder.decode(block, final=not block)
-        except UnicodeError as error:  # its start counts from the bytes held back before the block
+        except UnicodeError as error:  # its start includes the bytes held back before the block
             decoder.setstate((held, flag))
             good = getattr(error, "start", 0) - len(held)
             lines.count(decoder.decode(block[: max(good, 0)]))
             return lines.number
-        # The search is for text that may hold one: what ASCII decodes to has no surrogate.
+        # Search only text that may hold one: ASCII decodes to no surrogate.
         if ("\0" in text or not text.isascii()) and (found := _unusable(text)):
             lines.count(text[: found.start()])
             raise _unusable_character(source, found[0], lines)

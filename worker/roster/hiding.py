@@ -24,7 +24,7 @@ _DIGITS: Final = 32
 """Hex digits of an MD5 digest: a cell with fewer characters contains none."""
 _EQUAL: Final = 4
 """Fewer characters are no secret, and hiding ``1`` or ``yes`` would hide the content of many columns."""
-# Exactly so many. Looked behind at the end, since a pattern that begins with digits is found faster.
+# Exactly 32 digits. The look-behind is at the end, since a pattern that begins with digits is faster.
 _digest_in: Final = re.compile(
     f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
 ).search

@@ -47,7 +47,7 @@ def add_digests(row: Row, hash1: str, hash1b: str, changed: str = "") -> None:
             row.hash1, row.hash1b = hash1.lower(), hash1b.lower()
         return
     row.problems = tuple(problem for problem in row.problems if problem.code != "password_missing") + wrong
-    # Wrong ones stay as they were, so that a retry says the same.
+    # Invalid ones are kept as they were, so that a retry reports the same.
     row.hash1, row.hash1b = (hash1, hash1b) if wrong else (hash1.lower(), hash1b.lower())
 
 

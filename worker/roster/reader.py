@@ -63,7 +63,7 @@ class Roster:
             with self._text.lines(raw) as lines:
                 yield from pages_of(self._chosen(self._text.records(lines)), self._layout, self._rules)
                 same = raw.hexdigest() == self.sha256
-        except (UnicodeError, UsageError):  # what the first pass read to its end
+        except (UnicodeError, UsageError):  # the first pass could read it to the end
             same = False
         except OSError as error:  # a disk or a network that fails in the middle
             raise unreadable(self.source, error) from None
@@ -91,7 +91,7 @@ class Roster:
         password, exact = self._layout.password, self._layout.exact
         with self._text.lines() as lines:
             records = self._chosen(self._text.records(lines))
-            while group := [  # passwords alone: a thousand whole records may be a hundred megabytes
+            while group := [  # only passwords: a thousand whole records may take a hundred megabytes
                 row[password]
                 if password is not None and (len(row) == exact or fits(row, self._layout))
                 else ""
@@ -134,7 +134,7 @@ def open_roster(source: str, options: Options, stdin: BinaryIO | None = None) ->
     found = find(source, stdin)
     try:
         return Roster(found, options)
-    except UnicodeError:  # all bytes of it could be decoded a moment ago
+    except UnicodeError:  # all its bytes could be decoded a moment ago
         found.close()
         raise _changed(found) from None
     except OSError as error:

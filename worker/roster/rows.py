@@ -58,7 +58,7 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
             application = (fields[at_application] if at_application is not None else "") or rules.application
             password = fields[at_password] if at_password is not None else ""
             row = Row(line, user, domain, realm, application, password, cells(fields))
-            # Nearly every row is sound at first sight; what isn't is looked at closely.
+            # Nearly every row passes this quick check; only the others get the full one.
             if (
                 not plain_name(user)
                 or not plain_password(password)

@@ -13,7 +13,7 @@ _ENDS = (
 """Words that end compounds, too: formats glue them to another word, as in ``vmsecret`` or ``authhash``."""
 _word = re.compile(
     f"(?:.*(?:{_ENDS}))s?|"
-    # As common at the end of words that have nothing to do with it.
+    # Also common at the end of unrelated words.
     "(?!(?:by|com|tres|over|under|sur|encom|im)pass$).*pass|.*pw|"
     "(?!(?:top|back|side|tail)?spins?$|(?:hair|king|push|lynch|linch|bow|clothes|duck|under|cotter|dro|zi|po)pins?$|"
     "lupins?$|crispin$|chopin$|repin$).*pins?|"

@@ -185,7 +185,7 @@ def _from_path(path: Path) -> Source:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UsageError(f"{path} is a folder, not a roster", "give a file in it")
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # some of them never end
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # some devices never end
             raise UsageError(f"{path} is a device, not a roster", "give a file, or - for standard input")
         if stat.S_ISREG(mode):
             return LocalFile(path)
@@ -210,7 +210,7 @@ def _from_url(url: str) -> Source:
         raise
     except ImportError:
         raise UsageError(f"{_short(shown)}: reading it requires another package", _package(url)) from None
-    except Exception as error:  # fsspec's back ends raise errors of their own; their texts may hold the URL
+    except Exception as error:  # fsspec's back ends raise their own errors; their texts may hold the URL
         raise UsageError(
             f"{_short(shown)} can't be read: {reason_of(error)}", "check the address and your access to it"
         ) from None
@@ -219,7 +219,7 @@ def _from_url(url: str) -> Source:
 def _opened(url: str) -> AbstractContextManager[BinaryIO]:
     try:
         fsspec: Any = importlib.import_module("fsspec")
-    except ValueError:  # it reads its settings as it is loaded: JSON and INI files
+    except ValueError:  # fsspec reads its settings, JSON and INI files, on import
         raise UsageError(
             "the settings of fsspec, which opens URLs, can't be read",
             "check the files in FSSPEC_CONFIG_DIR (default: ~/.config/fsspec)",

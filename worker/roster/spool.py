@@ -42,7 +42,7 @@ class Spool:
                     self._file.flush()
                 self._blocks += 1
         except BaseException:
-            with suppress(OSError):  # what could not be written is tried once more
+            with suppress(OSError):  # closing tries the failed write once more
                 self._file.close()
             raise
 

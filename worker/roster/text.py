@@ -102,7 +102,7 @@ class Text:
                 line = counted.number + 1
                 continue
             for at, fields in enumerate(table, line):
-                # A first field that starts with a letter or sign of ASCII spares the look at the rest.
+                # If the first field starts with an ASCII letter or sign, the rest need not be checked.
                 if (fields and "!" <= fields[0] < "\x7f") or not _blank(fields):
                     yield at, fields
             line += len(some)
@@ -143,11 +143,11 @@ class Text:
         """Return whether a line may end inside a quote, by some reading of it: the next may be no row."""
         if line.count('"') % 2:
             return True
-        short = re.sub(f'[^"\r\n{re.escape(self.delimiter)}]+', "x", line)  # its quotes are what counts
+        short = re.sub(f'[^"\r\n{re.escape(self.delimiter)}]+', "x", line)  # only its quotes matter
         lenient = csv.reader((short, "\n"), delimiter=self.delimiter)
         try:
             next(lenient)
-        except csv.Error:  # too long all the same
+        except csv.Error:  # still too long
             return True
         return lenient.line_num > 1
 
@@ -196,7 +196,7 @@ def _sampled(sample: str, delimiter: str) -> Iterator[Sequence[str]]:
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
         yield from islice((record for record in reader if not _blank(record)), _SAMPLE_RECORDS)
-    except csv.Error:  # a field without end: what came before it still tells
+    except csv.Error:  # a field without end: the records before it still count
         return
 
 

@@ -106,7 +106,7 @@ class Snapshot:
             if told["format"] == FORMAT and _fingerprint(told["key"]):
                 clear = (str(told[name]) for name in ("host", "account", "realm", "taken", "key"))
                 return Facts(Family(told["family"]), *clear)
-        except (ValueError, LookupError, TypeError, RecursionError):  # other people's files hold anything
+        except (ValueError, LookupError, TypeError, RecursionError):  # a foreign file may contain anything
             pass
         raise UsageError(f"{self.path} is not a snapshot", "`siproster snapshot FILE` creates one")
 
@@ -159,7 +159,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         with whole_file(path) as file:
             begun = True
             yield file
-    except FileExistsError:  # somebody made it while the account was read
+    except FileExistsError:  # it was created while the account was read
         raise _exists(path) from None
     except OSError as error:
         if not begun:
