@@ -348,7 +348,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.state in (JobState.DONE, JobState.CANCELLED):
             assert not self.ledger.jobs.start(self.job.id)
             return
-        if self._begin(lambda: self.ledger.jobs.take(self.job, "desk:2"), own=True):
+        if self._begin(lambda: self.ledger.jobs.acquire_account(self.job, "desk:2"), own=True):
             self.ledger.chunks.wake(self.job.id)
             assert self.ledger.jobs.start(self.job.id)
             self.state, self.held_until = JobState.RUNNING, self.clock.now + WRITER_LEASE
@@ -369,7 +369,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """It gets the account where nobody holds it; having it, it lets go."""
         self.clock.advance(WRITER_LEASE + 1)
         if self.rival:
-            self.ledger.jobs.let_go(self.rival.id)
+            self.ledger.jobs.release_account(self.rival.id)
             self.rival = None
             return
         rival = make_job()

@@ -348,18 +348,18 @@ class Jobs:
         writer = self.writer(job.host, job.account)
         return writer.owner if writer and writer.job == job.id else ""
 
-    def take(self, job: Job, owner: str) -> None:
+    def acquire_account(self, job: Job, owner: str) -> None:
         """Acquire the account, again if need be. Raises JobBusy, which names the job that holds it."""
         with self._store.begin() as connection:
             self._take(connection, job, owner)
 
-    def keep(self, job: str) -> bool:
+    def renew_account(self, job: str) -> bool:
         """Renew the job's hold on its account; return False if it has lost it."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + WRITER_LEASE
             return connection.execute(_RENEW, {"job": job, "until": until}).rowcount == 1
 
-    def let_go(self, job: str) -> None:
+    def release_account(self, job: str) -> None:
         """Release the account: the job does not write for now."""
         with self._store.begin() as connection:
             connection.execute(_RELEASE, {"job": job})
@@ -369,7 +369,7 @@ class Jobs:
         with self._store.begin() as connection:
             connection.execute(_RELEASE_OF, {"job": job, "owner": owner})
 
-    def hand_over(self, job: str, owner: str) -> None:
+    def hand_over_account(self, job: str, owner: str) -> None:
         """Transfer the job's hold on its account to another process."""
         with self._store.begin() as connection:
             connection.execute(_OWN, {"job": job, "owner": owner})
