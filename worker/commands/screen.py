@@ -92,9 +92,9 @@ def tell_reading(
         if summary.actions[action] and (summary.looked or action is Action.INVALID):
             tell(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _tell_codes(summary.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
-    if summary.nameless:
-        nameless = f"{summary.nameless} {_rows(summary.nameless)}"
-        tell(f"  leavers are not listed: {nameless} can't be read and could mean any user on the registrar; "
+    if summary.unidentified_rows:
+        number = f"{summary.unidentified_rows} {_rows(summary.unidentified_rows)}"
+        tell(f"  leavers are not listed: {number} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
         users = "user is" if summary.absent == 1 else "users are"

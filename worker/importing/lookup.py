@@ -72,7 +72,7 @@ class CredentialLookup:
         self._finders: dict[int, Find | None] = {}
         self._expected: Counter[int] | None = None
         self._complete = True
-        self._nameless = 0
+        self._unidentified_rows = 0
 
     def __enter__(self) -> CredentialLookup:
         return self
@@ -86,7 +86,7 @@ class CredentialLookup:
 
         Raises the errors of the service's answers if they leave any row unknown.
         """
-        self._nameless += sum(self._is_nameless(row) for row in page if row.problems)
+        self._unidentified_rows += sum(self._is_unidentified(row) for row in page if row.problems)
         for place, rows in self._by_place(page).items():
             find = self._finder(place)
             if find is not None:
@@ -94,9 +94,9 @@ class CredentialLookup:
                     row.stored = stored
 
     @property
-    def nameless(self) -> int:
+    def unidentified_rows(self) -> int:
         """Return how many rows don't tell for sure which user they mean: absent users may be theirs."""
-        return self._nameless
+        return self._unidentified_rows
 
     def absent(self) -> Iterator[Stored] | None:
         """Return the users on the roster's realms and not in the roster, by realm and name, without digests.
@@ -104,12 +104,12 @@ class CredentialLookup:
         None: they aren't known, since not all stored users were listed, not all of the roster was read, or a
         row of it can't be read, whose user would seem absent.
         """
-        if not (self._complete and self._roster.whole) or self._nameless:
+        if not (self._complete and self._roster.whole) or self._unidentified_rows:
             return None
         hosts = {host.casefold() for host in self._realms.hosts()}
         return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
 
-    def _is_nameless(self, row: Row) -> bool:
+    def _is_unidentified(self, row: Row) -> bool:
         return self._place_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
 
     def _by_place(self, page: Page) -> dict[int, Page]:

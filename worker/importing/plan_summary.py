@@ -29,7 +29,7 @@ class PlanSummary:
     absent: int | None = None
     """Users stored on the roster's realms and not in it; None: not all of them were listed."""
 
-    nameless: int = 0
+    unidentified_rows: int = 0
     """Rows that don't surely tell which user they mean, so that no user can be called absent."""
 
     realms: Counter[int] = field(default_factory=Counter)
