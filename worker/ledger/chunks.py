@@ -34,8 +34,10 @@ _CLAIM = text("""
     RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled""")
 # Working on a chunk renews the hold on the account, whether sweeps run meanwhile or not.
 _HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
-_NEXT_DEED = text("SELECT coalesce(max(nr) + 1, 0) FROM deeds WHERE job = :job AND chunk = :chunk")
-_DEEDS = text("INSERT INTO deeds (job, chunk, nr, rows, sealed) VALUES (:job, :chunk, :nr, :rows, :sealed)")
+_NEXT_CHANGE = text("SELECT coalesce(max(nr) + 1, 0) FROM deeds WHERE job = :job AND chunk = :chunk")
+_ADD_CHANGES = text(
+    "INSERT INTO deeds (job, chunk, nr, rows, sealed) VALUES (:job, :chunk, :nr, :rows, :sealed)"
+)
 _SETTLED = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
 _RENEW = text("""
     UPDATE chunks SET lease_until = :until
@@ -283,8 +285,8 @@ class Chunks:
             enter(connection, self._store, job, NewChunk(seq, lines, moved(seq)))
             connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
             if begun:  # counts no rows: they were counted with the original chunk
-                deeds = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
-                connection.execute(_DEEDS, deeds)
+                values = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
+                connection.execute(_ADD_CHANGES, values)
 
     def end(self, claim: Claim, sealed: bytes | None, kept_for: float, requests: int, retries: int) -> None:
         """End a chunk whose rows all have outcomes: shred the rows in place; ``sealed`` are the others."""
@@ -382,8 +384,8 @@ class Chunks:
 def _add_changes(connection: Connection, claim: Claim, changes: Changes) -> None:
     # The previous statement locks the claim's row, so two changes of a chunk never get the same number.
     key = {"job": claim.job, "chunk": claim.seq}
-    nr = int(connection.execute(_NEXT_DEED, key).scalar_one())
-    connection.execute(_DEEDS, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
+    nr = int(connection.execute(_NEXT_CHANGE, key).scalar_one())
+    connection.execute(_ADD_CHANGES, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
 
 
 def unconfirmed_lines(state: str, doubt: str) -> frozenset[int] | None:
