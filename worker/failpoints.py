@@ -45,7 +45,7 @@ POINTS: Final = frozenset(
 
 
 class Failed(RuntimeError):
-    """What ``raise`` raises: a fault of our own, as far as the program can tell."""
+    """Raised by the action ``raise``: an internal fault, as far as the program can tell."""
 
 
 class Failpoints:
@@ -57,7 +57,7 @@ class Failpoints:
         self._lock = threading.Lock()
 
     def hit(self, point: str, subject: str = "") -> None:
-        """The program got here."""
+        """Act if a test has armed this point (for this subject)."""
         if self._armed:
             self._act(point)
             if subject:
@@ -98,4 +98,4 @@ def _parsed(text: str) -> tuple[str, tuple[str, str]]:
 
 
 hit = Failpoints(os.environ.get(VARIABLE, "")).hit
-"""What the program calls at each point."""
+"""The function that the program calls at each point."""

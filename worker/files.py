@@ -1,4 +1,4 @@
-"""Files and folders for their owner alone, whatever the umask says."""
+"""Files and folders that only their owner can access, whatever the umask."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import BinaryIO
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, each with mode 0700. Others stay as they are.
+    """Create a folder and its missing parents, each with mode 0700. Existing ones stay as they are.
 
-    Raises OSError; FileExistsError where something else has the name.
+    Raises OSError; FileExistsError if something else has the name.
     """
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     for one in reversed(missing):
         try:
             one.mkdir(mode=0o700)
-        except FileExistsError:  # somebody else made it meanwhile
+        except FileExistsError:  # another process created it meanwhile
             continue
-        if one.stat().st_mode & 0o700 != 0o700:  # an umask can take the owner's own rights away, too
+        if one.stat().st_mode & 0o700 != 0o700:  # a umask can remove the owner's own rights, too
             one.chmod(0o700)
     if not folder.is_dir():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 
 def new_file(path: Path) -> int:
-    """Make a file of mode 0600 and open it for writing: its descriptor.
+    """Create a file of mode 0600, open it for writing and return its descriptor.
 
-    Raises OSError; FileExistsError where something has that name, a link that leads nowhere included.
+    Raises OSError; FileExistsError if something has that name, a dangling link included.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
     os.fchmod(descriptor, 0o600)
@@ -39,16 +39,16 @@ def new_file(path: Path) -> int:
 
 
 def new_part(path: Path) -> tuple[int, Path]:
-    """Make a file beside ``path`` under a name that nobody can guess, to be renamed when it is whole."""
+    """Create a file beside ``path`` under an unguessable name, to be renamed when it is complete."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     return new_file(part), part
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file of mode 0600 that takes its name when it is whole and on the disk.
+    """Write a file of mode 0600 that gets its name when it is complete and on the disk.
 
-    Raises OSError; FileExistsError where something has that name by then, which is left alone.
+    Raises OSError; FileExistsError if something has that name by then, which is left alone.
     """
     descriptor, part = new_part(path)
     try:
@@ -62,16 +62,16 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def open_found(path: Path) -> BinaryIO:
-    """Open a file that nobody named for reading: a FIFO without a writer is no reason to wait for one."""
+    """Open a file that was found and not named, for reading, without waiting for the writer of a FIFO."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb")
 
 
 def _give_name(part: Path, path: Path) -> None:
-    """A rename would put the file in the place of one that appeared meanwhile; a link doesn't."""
+    """Give the file its name by a link: a rename would replace a file that appeared meanwhile."""
     try:
         path.hardlink_to(part)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: reserve the name, then rename over what is ours
+    except OSError:  # a file system without hard links: reserve the name, then rename over our own file
         os.close(new_file(path))
         part.replace(path)

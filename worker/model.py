@@ -1,4 +1,4 @@
-"""The nouns: what travels between the rooms. Nothing here reads, sends or stores anything.
+"""The nouns: types that travel between the rooms. Nothing here reads, sends or stores anything.
 
 A type that holds a password, a digest or an API secret hides it in its ``repr``.
 """
@@ -19,13 +19,13 @@ LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
 
 NO_REALM: Final = -1
-"""The key of a row without a realm that can be used."""
+"""The key of a row without a usable realm."""
 
 _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM}}}").fullmatch
 
 
 def utc_now() -> dt.datetime:
-    """This moment, in UTC, aware."""
+    """Return the current time, in UTC, aware."""
     return dt.datetime.now(dt.UTC)
 
 
@@ -39,7 +39,7 @@ class Family(StrEnum):
 
 
 class OnExisting(StrEnum):
-    """What to do with a name that exists with other digests or another application."""
+    """The treatment of a name that exists with other digests or another application."""
 
     SKIP = "skip"
     UPDATE = "update"
@@ -47,60 +47,60 @@ class OnExisting(StrEnum):
 
 
 class Weak(StrEnum):
-    """What to do with a weak password."""
+    """The treatment of a weak password."""
 
     WARN = "warn"
     REFUSE = "refuse"
 
 
 class Status(StrEnum):
-    """What became of a row; the values of ``bw__status``."""
+    """The result for a row; the values of ``bw__status``."""
 
     CREATED = "created"
     """New, and made by this job: an answer of the service names it."""
     UPDATED = "updated"
     """It existed; this job set its digests or its application."""
     UNCHANGED = "unchanged"
-    """It is there with exactly these digests; not provably made by this job."""
+    """It exists with exactly these digests; not provably made by this job."""
     EXISTS = "exists"
-    """It is there with others and was left alone."""
+    """It exists with other digests and was left alone."""
     INVALID = "invalid"
     """Never sent: the row itself is wrong."""
     FAILED = "failed"
     """The service refused it."""
     UNKNOWN = "unknown"
-    """Sent, the answer was lost, and asking has not settled it, or not yet."""
+    """Sent, the answer was lost, and looking it up has not settled it, or not yet."""
     UNPROCESSED = "unprocessed"
-    """Not attempted. Never stored: it is the absence of an outcome."""
+    """Not attempted. Never stored: it means that there is no outcome."""
 
     @property
     def in_place(self) -> bool:
-        """Whether the row's user can register with the row's password."""
+        """Return whether the row's user can register with the row's password."""
         return self is Status.CREATED or self is Status.UNCHANGED or self is Status.UPDATED
 
     @property
     def counts_as_failed(self) -> bool:
-        """Whether ``--max-failed`` counts the row."""
+        """Return whether ``--max-failed`` counts the row."""
         return self is Status.FAILED or self is Status.UNKNOWN or self is Status.INVALID
 
 
 class Action(StrEnum):
-    """What a plan says will be done with a row."""
+    """The action that a plan states for a row."""
 
     CREATE = "create"
-    """Nobody of that name is there."""
+    """No user of that name exists."""
     UPDATE = "update"
-    """It is there with other digests or another application, which the job sets."""
+    """It exists with other digests or another application, which the job sets."""
     UNCHANGED = "unchanged"
-    """It is there as wanted."""
+    """It exists as wanted."""
     EXISTS = "exists"
-    """It is there with others, and is left alone."""
+    """It exists with other digests, and is left alone."""
     INVALID = "invalid"
     """Not sent: the row itself is wrong."""
 
     @property
     def writes(self) -> bool:
-        """Whether a request that writes is made for the row."""
+        """Return whether the row needs a writing request."""
         return self in (Action.CREATE, Action.UPDATE)
 
     @property
@@ -110,28 +110,28 @@ class Action(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What a process may wait for, the gravest first: of several waits that one is told."""
+    """The kinds of wait of a process, the most serious first: of several waits, that one is reported."""
 
     LEDGER = "ledger"
-    """The ledger's database is away."""
+    """The ledger's database is unavailable."""
     BROKER = "broker"
-    """Redis is away."""
+    """Redis is unavailable."""
     ACCOUNT = "account"
     """Another job writes to the account."""
     SERVICE = "service"
-    """The service is away, or fails; it is tried again."""
+    """The service is unavailable, or fails; it is tried again."""
     SLOWED = "slowed"
-    """The service asked for time: 429, or 503 with a time."""
+    """The service asked to wait: 429, or 503 with a time."""
     REALM = "realm"
-    """A realm that was made is not ACTIVE yet."""
+    """A new realm is not ACTIVE yet."""
     ASKING = "asking"
-    """Rows whose answer was lost are asked for."""
+    """Rows whose answer was lost are being looked up."""
     WORKER = "worker"
     """No worker answers for the account."""
     LEASE = "lease"
-    """A worker that is gone holds a chunk until its lease ends."""
+    """A dead worker holds a chunk until its lease ends."""
     PACED = "paced"
-    """The next request has its time: ``--rate``."""
+    """The next request has to wait for its time: ``--rate``."""
     REGISTRAR = "registrar"
     """A registrar has not answered yet."""
     ANSWER = "answer"
@@ -140,16 +140,16 @@ class WaitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Something that is waited for. Times are seconds from now, so that no two clocks are compared."""
+    """A wait in progress. Times are seconds from now, so that no two clocks are compared."""
 
     kind: WaitKind
     reason: str
-    """The words that the kind leaves open; never a secret."""
+    """The details that the kind leaves open; never a secret."""
     waited: float
     left: float | None
-    """Until it is given up, or goes on; None: nobody knows."""
+    """Seconds until the wait is given up, or goes on; None: unknown."""
     by_patience: bool = False
-    """Whether ``--patience`` is what ends it."""
+    """Whether ``--patience`` ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,26 +184,26 @@ class Row:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     hash1: str = field(default="", repr=False)
-    """The digest to be sent; before that, the roster's own, which is used where there is no password."""
+    """The digest to be sent; before that, the roster's own, which is used if there is no password."""
     hash1b: str = field(default="", repr=False)
     corrected: bool = False
-    """Its password was corrected for a retry, so the roster's is another one."""
+    """Whether its password was corrected for a retry, and so differs from the roster's."""
     realm_key: int = NO_REALM
     """The job's own number of the realm that the row goes to (ledger.JobRealm)."""
     host: str = ""
-    """The realm's host name, exactly as the API returns it; empty while it is not known."""
+    """The realm's host name, exactly as the API returns it; empty while unknown."""
     action: Action | None = None
-    """None: nobody has looked what is stored."""
+    """None: the stored credentials were not looked up."""
     stored: Stored | None = field(default=None, repr=False)
-    """What the service holds under the row's name; in a chunk, only where that is to be updated."""
+    """The credential stored under the row's name; in a chunk, only if that is to be updated."""
     differs: tuple[str, ...] = ()
-    """Codes of what is stored otherwise than wanted."""
+    """Codes of the differences between stored and wanted."""
     outcome: Outcome | None = None
-    """What became of the row, where no request of its own is made."""
+    """The row's outcome, if it needs no request of its own."""
 
     @property
     def composite(self) -> str:
-        """The name that the digests are made from (docs/bandwidth-api.md#digests)."""
+        """Return the name that the digests are made from (docs/bandwidth-api.md#digests)."""
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
@@ -217,20 +217,20 @@ class Realm:
     default: bool = False
     description: str = ""
     credentials: int | None = None
-    """``SipCredentialCount``; None where the answer left it out."""
+    """``SipCredentialCount``; None if the answer left it out."""
 
 
 def can_name_a_realm(ref: str) -> bool:
     """Return whether ``ref`` can be a realm's id, host name or short name (docs/bandwidth-api.md#realms).
 
-    No source says what an id looks like; all that were seen are digits.
+    No source specifies the form of an id; all seen so far are digits.
     """
     return _realm_ref(ref) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What is sent for one user. The digests are password-equivalent, so they are hidden."""
+    """The credential that is sent for one user. The digests are password-equivalent, so they are hidden."""
 
     user: str
     domain: str
@@ -242,13 +242,13 @@ class Credential:
 
     @property
     def composite(self) -> str:
-        """``user`` or ``user@domain``."""
+        """Return ``user`` or ``user@domain``."""
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
 
 @dataclass(slots=True)
 class Stored:
-    """What the service holds for one user. None: the answer left the element out."""
+    """The credential that the service holds for one user. None: the answer left the element out."""
 
     id: str
     composite: str
@@ -280,26 +280,26 @@ class EntryError:
 
     code: str
     text: str
-    """Redacted: no 32-digit hex survives in it."""
+    """Redacted: contains no 32 hex digits in a row."""
     composite: str = ""
     hash1: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a create answered: entries that are stored, entries that were refused."""
+    """The answer to a create: entries that were stored, entries that were refused."""
 
     accepted: tuple[Echo, ...] = ()
     refused: tuple[EntryError, ...] = ()
     repeated: bool = False
-    """It was asked for more than once: what was put off (429, 503) may have been done all the same."""
+    """Whether it was requested more than once: a delayed request (429, 503) may have been executed."""
     contradicted: frozenset[str] = frozenset()
-    """Names, in lower case, that it calls stored while it contradicts itself, or what was sent."""
+    """Names, in lower case, that it calls stored while it contradicts itself or the request."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one row, as the ledger keeps it."""
+    """The outcome of one row, as the ledger stores it."""
 
     line: int
     status: Status
@@ -311,7 +311,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the service is, whose account it is, and what proves who we are."""
+    """The service's address, the account, and the API credentials."""
 
     host: str
     """Scheme and host, no path: ``https://api.bandwidth.com``."""
@@ -326,7 +326,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of ``import``, kept with the job. Names and defaults: the command line's."""
+    """The options of ``import``, stored with the job. Names and defaults: the command line's."""
 
     realm: str = ""
     create_realm: bool = False
@@ -337,7 +337,7 @@ class Options:
     on_existing: OnExisting = OnExisting.SKIP
     source_format: str = "auto"
     map: Mapping[str, str] = field(default_factory=dict)
-    """Field of ours (username, password, domain, realm, application_id) to the roster's column."""
+    """Our field (username, password, domain, realm, application_id) to the roster's column."""
     username: str = ""
     """Template, such as ``{site}-{extension}``; empty: the column as it is."""
     where: tuple[tuple[str, str], ...] = ()
@@ -347,7 +347,7 @@ class Options:
     encoding: str = ""
     weak: Weak = Weak.WARN
     weak_given: bool = False
-    """Whether ``--weak`` was said expressly: only then a PIN column is taken for passwords."""
+    """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""
     batch_size: int = 100
     chunk_size: int = 800
     concurrency: int = 8
@@ -358,9 +358,9 @@ class Options:
     not_after: str = ""
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
-    """Seconds that a waiting command waits for a service that stays away."""
+    """Seconds that a waiting command waits for an unavailable service."""
     absent: bool = False
-    """List all that is stored, also where asking row by row takes fewer requests."""
+    """Whether to list all stored users, even if looking up row by row takes fewer requests."""
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
@@ -368,18 +368,18 @@ class Options:
 
     @property
     def whole_roster(self) -> bool:
-        """Whether no row of the roster is left out."""
+        """Return whether the options leave out no row of the roster."""
         return not (self.where or self.limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the ledger keeps it."""
+    """A job as the ledger stores it."""
 
     id: str
     state: JobState
     why: Why | None
-    """Why it is paused, stopped, cancelled or kept as a plan; else None."""
+    """Why it is paused, stopped, cancelled or saved as a plan; else None."""
     host: str
     environment: str
     account: str
@@ -399,21 +399,21 @@ class Job:
     parent: str
     """The job that this one retries; else empty."""
     batch_bound: int | None
-    """The most entries in one request that the service was seen to take (23003)."""
+    """The most entries in one request that the service is known to accept (23003)."""
     created: dt.datetime
     started: dt.datetime | None
     finished: dt.datetime | None
     requests: int
     retries: int
     absent: int | None = None
-    """Users who were stored on the roster's realms and not in the roster; None: not all were looked at."""
+    """Users stored on the roster's realms and not in the roster; None: not all were listed."""
     saved: dt.datetime | None = None
-    """When it was kept as a plan, for ``import --plan``."""
+    """When it was saved as a plan, for ``import --plan``."""
     carried_out_by: str = ""
-    """Of a saved plan, the job that carried it out."""
+    """For a saved plan, the job that carried it out."""
     undone: dt.datetime | None = None
-    """When all that it did was taken back, or kept with its reason."""
+    """When all its changes were undone, or kept with a reason."""
     verified: Mapping[str, Any] | None = None
-    """What trying its rows on a registrar came to, the last time; as ``verify --json`` prints it."""
+    """Result of the last try of its rows on a registrar, as ``verify --json`` prints it."""
     paused_seconds: float = 0.0
     """Seconds since its start in which it was paused, or stopped and not resumed yet."""

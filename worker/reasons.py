@@ -1,8 +1,8 @@
 """Causes in plain words: why a connection, a certificate, a broker or a database failed, for people to read.
 
-The one place that turns an exception of a library into a reason. It imports none of these libraries: their
-classes are known by name, so that every room can ask here. A reason begins in lower case, ends without a
-full stop, names no class of Python's, and repeats no library's text that may hold a URL.
+The one place that turns a library's exception into a reason. It imports none of these libraries: their
+classes are known by name, so that every room can use it. A reason begins in lower case, ends without a
+full stop, names no Python class, and repeats no library text that may hold a URL.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TLS = {
     "UNKNOWN_PROTOCOL": _NOT_TLS,
     "WRONG_VERSION_NUMBER": _NOT_TLS,
 }
-"""OpenSSL's reasons that have better words than their own."""
+"""OpenSSL's reasons for which there are better words."""
 
 _SYSTEM = {
     errno.ECONNREFUSED: REFUSED,
@@ -119,9 +119,9 @@ _ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why it failed, in words for people: ``connection refused``, ``the certificate has expired``.
+    """Return why it failed, in plain words: ``connection refused``, ``the certificate has expired``.
 
-    The deepest cause that is known decides, since a library's own exception says little of why.
+    The deepest known cause decides, since a library's own exception says little about it.
     """
     for cause in reversed(list(_causes(error))):
         if words := _words(cause):
@@ -130,7 +130,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what led to it, from the outside in."""
+    """Yield the exception and its causes, from the outside in."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -172,7 +172,7 @@ def _answered(text: str) -> str:
 
 
 def _proxy(text: str) -> str:
-    """Of a proxy's own text its status alone, the rest is anybody's; what SOCKS says is httpcore's words."""
+    """Return why a proxy failed: its own text is not trusted, but for the status; SOCKS' is httpcore's."""
     if text.startswith(_SOCKS_FAILED):
         return f"the proxy could not connect: {_lowered(text.removeprefix(_SOCKS_FAILED))}"
     for beginning, words in _SOCKS_LOGIN.items():
@@ -183,7 +183,7 @@ def _proxy(text: str) -> str:
 
 
 def _protocol(text: str) -> str:
-    """What h11 says of the other side's HTTP."""
+    """Return an HTTP protocol error of the other side in words, from h11's text."""
     if "complete message body" in text or "incomplete" in text:
         return "the answer was cut"
     return CUT if "disconnected" in text or "closed" in text else "the answer is not HTTP"
@@ -195,13 +195,13 @@ def _redis_refusal(text: str) -> str:
 
 
 def _driver(text: str) -> str:
-    """The first line: PostgreSQL tells the values of the row in the ones that follow."""
+    """Return the first line only: in the following ones PostgreSQL repeats the row's values."""
     line = _DRIVER_PREFIX.sub("", _ERRNO.sub("", text.strip().partition("\n")[0]))
     return _lowered(line) or _NO_CONNECTION
 
 
 def _lowered(text: str) -> str:
-    """As a part of a sentence; an abbreviation stays as it is."""
+    """Return the text as part of a sentence; an abbreviation keeps its case."""
     text = text.rstrip(".")
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
@@ -216,4 +216,4 @@ _TEXTS: dict[str, Callable[[str], str]] = {
     "redis.ResponseError": _redis_refusal,
     "sqlite3.Error": _driver,
 }
-"""Classes of which the text decides."""
+"""Classes whose text decides."""

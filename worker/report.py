@@ -60,12 +60,12 @@ def neutral(cell: str) -> str:
 
 
 def folder_of(job: Job, results: str = "") -> Path:
-    """Return where the job's result files go: ``results`` where it is given, else where the job has them."""
+    """Return the folder of the job's result files: ``results`` if given, else the job's own."""
     return Path(results or job.options.results or f"siproster-{job.id}").absolute()
 
 
 def make_folder(folder: Path) -> None:
-    """The folder for result files, before anything is sent; UsageError when it can't be written."""
+    """Create the folder for result files before anything is sent. Raises UsageError if it is not writable."""
     try:
         files.make_folder(folder)
         probe = folder / f".{secrets.token_hex(8)}"
@@ -81,8 +81,8 @@ def make_folder(folder: Path) -> None:
 def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     """Write all result files of a job and return its summary.
 
-    Raises SiprosterError when the folder can't be written; what was there before stays as it was until the
-    new file is whole.
+    Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
+    new one is complete.
     """
     with _explained(folder):
         files.make_folder(folder)
@@ -102,7 +102,7 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
 
 
 def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
-    """Write ``undo.csv``: a line for each row that undoing has looked at, in the roster's order."""
+    """Write ``undo.csv``: a line for each row that the undo has processed, in the roster's order."""
     hosts = ledger.jobs.hosts(job.id)
     with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns]) as write:
         for page in ledger.rows.pages(job.id):
@@ -122,9 +122,9 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
 def new_table(
     path: Path, header: Sequence[str], hint: str = _REPORT
 ) -> Iterator[Callable[[Sequence[str]], None]]:
-    """A CSV file of its own; what it yields writes one line, with its cells made harmless.
+    """Open a new CSV file and yield a function that writes one line, with its cells neutralised.
 
-    Raises SiprosterError, with the hint, when it can't be written; it takes its name when it is whole.
+    Raises SiprosterError, with the hint, if it can't be written; it gets its name when it is complete.
     """
     with _explained(path.parent, hint), _new_file(path) as file:
         writer = csv.writer(file)
@@ -133,14 +133,14 @@ def new_table(
 
 
 def forget_absent(folder: Path | None) -> None:
-    """Take away the list of an earlier job: nobody may delete users for what this one doesn't say."""
+    """Delete an earlier job's list of absent users, so that nobody deletes users by an outdated list."""
     if folder:
         with _explained(folder):
             (folder / ABSENT).unlink(missing_ok=True)
 
 
 def absent_to(folder: Path | None) -> Callable[[Iterable[Stored]], int]:
-    """What counts the users who are not in a roster; in a folder, where one is named, it lists them."""
+    """Return a function that counts absent users and, if a folder is given, lists them in it."""
 
     def counted(absent: Iterable[Stored]) -> int:
         if folder is None:
@@ -158,13 +158,13 @@ def absent_to(folder: Path | None) -> Callable[[Iterable[Stored]], int]:
 
 
 def existing(folder: Path | None, *names: str) -> dict[str, str]:
-    """Those of the files that are there."""
+    """Return the named files that exist, by stem."""
     paths = {name.split(".")[0]: folder / name for name in names} if folder else {}
     return {stem: str(path) for stem, path in paths.items() if path.exists()}
 
 
 def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
-    """The job in a few facts: what ``--json`` prints."""
+    """Return the job's summary, which ``--json`` prints."""
     counts = ledger.rows.counts(job.id, job.rows)
     codes = ledger.rows.codes(job.id)
     seconds = (job.finished - job.started).total_seconds() if job.finished and job.started else None
@@ -205,15 +205,15 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
 
 
 def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
-    """Return how many rows are not in place now: what ``undo`` took back is in place no more."""
+    """Return how many rows are not in place now; rows that ``undo`` reversed are in place no more."""
     never = sum(rows for status, rows in counts.items() if not status.in_place)
     return never + ledger.undone.reversed(job.id)
 
 
 def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
-    """How far the job is taken back.
+    """Return how far the job was undone.
 
-    ``undo_state``: None, ``partly`` (interrupted, at work, or some rows failed) or ``done``. ``undo_by``: the
+    ``undo_state``: None, ``partly`` (interrupted, running, or some rows failed) or ``done``. ``undo_by``: the
     process that is undoing it.
     """
     counts = ledger.undone.counts(job.id)
@@ -253,7 +253,7 @@ def _pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]
 
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:
-    """Options as people say them, without those that say nothing."""
+    """Return the options in the words of the command line, without unset ones."""
     return {name: value for name, value in options.items() if value not in ("", None, {}, (), False)}
 
 
@@ -263,10 +263,10 @@ def _iso(moment: Any) -> str:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[TextIO]:
-    """A file of mode 0600 that takes its name when it is whole."""
+    """Open a file of mode 0600 that gets its name when it is complete."""
     descriptor, part = files.new_part(path)
     try:
-        # A ledger may hold rows of earlier versions with half a character, which UTF-8 can't say.
+        # A ledger may hold rows of earlier versions with a lone surrogate, which UTF-8 can't encode.
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         part.replace(path)

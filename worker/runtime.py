@@ -1,4 +1,4 @@
-"""What one process needs to work on chunks: its ledger, its keys, its client."""
+"""The resources that one process needs to work on chunks: its ledger, its keys, its API client."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 _BUDGET = 60.0
 
 _TELL_EVERY = 1.0
-"""Seconds from which on the ledger is told of a wait, and between two times that it is told."""
+"""Seconds after which the ledger is told of a wait, and between two updates of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """What a process needs to work on chunks: plain values, safe to take across a fork."""
+    """The configuration of a process that works on chunks: plain values, safe to take across a fork."""
 
     broker: str
     """Redis URL; empty: embedded."""
@@ -44,7 +44,7 @@ class RuntimeConfig:
 
 
 def request_budget(options: Options) -> float:
-    """Seconds for one request with its repetitions: about a minute, and less where patience ends sooner."""
+    """Return the seconds for one request with its retries: about a minute, or less if patience is shorter."""
     return max(1.0, min(_BUDGET, options.patience))
 
 
@@ -52,7 +52,7 @@ class Runtime:
     """This process's connections, made on first use: neither a ledger nor a client survives a fork."""
 
     def __init__(self, config: RuntimeConfig, ledger: Ledger | None = None) -> None:
-        """``ledger``: one that this process has open already."""
+        """Take the configuration, and a ``ledger`` if this process has one open already."""
         self.config = config
         self._given_ledger = ledger
         self.stopping = threading.Event()
@@ -66,21 +66,21 @@ class Runtime:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger, opened."""
+        """Return the ledger, opened."""
         return self._given_ledger or Ledger(self.config.ledger)
 
     @cached_property
     def seal(self) -> Seal:
-        """The ring of sealing keys."""
+        """Return the ring of sealing keys."""
         return Seal(self.config.keys)
 
     def chunk_worker(self, job_id: str) -> ChunkWorker:
-        """Return what works on the job's chunks here. Raises UsageError where it is not this worker's."""
+        """Return the worker for the job's chunks in this process. Raises UsageError as ``check``."""
         job = self.ledger.jobs.get(job_id)
         with self._lock:
             self._tell_waits(job_id)
             known = self._workers.get(job_id)
-            # `resume` may have given the job other bounds since.
+            # `resume` may have changed the job's bounds since.
             if known is None or known.job.options != job.options:
                 self.check(job)
                 self._workers.clear()  # one writing job at a time per account
@@ -88,7 +88,7 @@ class Runtime:
             return known
 
     def _tell_waits(self, job_id: str) -> None:
-        """From now on the ledger is told what this process waits for while it works on the job."""
+        """Start telling the ledger what this process waits for while it works on the job."""
         self._job = job_id
         if self._teller is None:
             self._teller = threading.Thread(target=self._tell_for_ever, name="waits", daemon=True)
@@ -99,7 +99,7 @@ class Runtime:
         while not self.stopping.wait(_TELL_EVERY):
             wait = HERE.gravest()
             wait = wait if wait and wait.waited >= _TELL_EVERY else None
-            # Where the ledger is away nobody could read it there, either.
+            # While the ledger is away, nobody could read it there either.
             with suppress(SiprosterError):
                 if told and (wait is None or told != self._job):
                     self.ledger.waits.tell(told, process_id(), None)
@@ -109,7 +109,7 @@ class Runtime:
                     self.ledger.waits.tell(told, process_id(), wait)
 
     def check(self, job: Job) -> None:
-        """UsageError when host, account or key of this process are not the job's."""
+        """Raise UsageError if host, account or key of this process are not the job's."""
         endpoint = self.config.endpoint
         for what, mine, its in (
             ("host", endpoint.host, job.host),
@@ -128,7 +128,7 @@ class Runtime:
             )
 
     def api(self, options: Options) -> Api:
-        """The client at the rate and with the patience of a job, made once."""
+        """Return the client with the rate and the patience of a job, made once."""
         kind = (options.rate, request_budget(options))
         if kind not in self._apis:
             endpoint = self.config.endpoint
@@ -141,12 +141,12 @@ class Runtime:
         return self._apis[kind]
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless the process is asked to end: then Stopping, which gives the chunk back."""
+        """Wait, unless the process is asked to stop: raises Stopping then, which releases the chunk."""
         if self.stopping.wait(seconds):
             raise Stopping("asked to end while waiting for the service")
 
     def count(self) -> tuple[int, int]:
-        """Requests and retries since the last time they were counted."""
+        """Return the requests and retries since the last call."""
         with self._lock:
             requests = sum(api.requests for api in self._apis.values())
             retries = sum(api.retries for api in self._apis.values())
@@ -154,7 +154,7 @@ class Runtime:
             return requests - counted[0], retries - counted[1]
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close all resources that were opened."""
         for api in self._apis.values():
             api.close()
         if "ledger" in self.__dict__:

@@ -25,20 +25,20 @@ _NONCE = slice(9, 21)
 
 
 def new_key() -> str:
-    """A fresh key: 32 random bytes in URL-safe base64, as ``SIPROSTER_KEY`` takes them."""
+    """Return a fresh key: 32 random bytes in URL-safe base64, as ``SIPROSTER_KEY`` takes them."""
     return base64.urlsafe_b64encode(os.urandom(32)).decode("ascii")
 
 
 def fingerprint(key: bytes) -> str:
-    """16 hex digits that name a key without telling it."""
+    """Return 16 hex digits that identify a key without revealing it."""
     return hashlib.sha256(b"siproster sealing key\0" + key).hexdigest()[:16]
 
 
 class BlockSeal:
-    """AES over many digests in one call, with a key that this object alone has and that is never kept.
+    """A seal for many digests in one call, with a key that only this object has and that is never stored.
 
-    For what lies on a temporary disk during one run: a digest of MD5 is one block of AES, and looks random,
-    so that equal blocks, which are all that this mode gives away, are an entry that came twice.
+    For temporary files of one run. An MD5 digest is one block of AES and looks random, so this mode (ECB)
+    gives away equal blocks alone, which are entries that came twice.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class BlockSeal:
         return self._cipher.encryptor().update(blocks)
 
     def open(self, blocks: bytes) -> bytes:
-        """Return what was sealed; nothing tells whether it was changed."""
+        """Return the blocks, opened; modified ones are not detected."""
         return self._cipher.decryptor().update(blocks)
 
 
@@ -69,7 +69,7 @@ class Seal:
         return f"<Seal {self.fingerprint}>"
 
     def can_open(self, key: str) -> bool:
-        """Whether what the key of this fingerprint sealed can be opened."""
+        """Return whether this ring has the key with this fingerprint, and so can open what it sealed."""
         return bytes.fromhex(key) in self._ring
 
     def close_over(self, value: Any, context: str) -> bytes:
@@ -80,7 +80,7 @@ class Seal:
         return _VERSION + name + nonce + self._ring[name].encrypt(nonce, clear, context.encode())
 
     def open(self, sealed: bytes, context: str) -> Any:
-        """The JSON value; SealBroken when the key is missing or the bytes are not what was sealed here."""
+        """Return the JSON value. Raises SealBroken if the key is missing or the bytes are not its own."""
         if sealed[:1] != _VERSION:
             raise SealBroken(
                 "sealed rows are not in this version's format", "use the version that sealed them"

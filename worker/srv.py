@@ -1,7 +1,7 @@
-"""Where a realm's SIP service is: its SRV records (RFC 2782, RFC 3263). The only room that asks DNS.
+"""Find a realm's SIP servers by its SRV records (RFC 2782, RFC 3263). The only room that asks DNS.
 
-The answer of a resolver that says "there is none" and the silence of one that says nothing are told apart:
-the first is a fact about the realm, the second is none.
+A resolver's answer "there is none" and its silence are told apart: the first is a fact about the realm,
+the second is none.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 class NotOffered(NotFound):
-    """The realm's record says that there is no such service."""
+    """Raised when the realm's record says that it offers no such service."""
 
 
 SERVICES: Mapping[str, str] = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
-"""Transport to what stands before the realm's host name."""
+"""Prefix of the realm's host name for each transport."""
 
 SECONDS = 5.0
-"""How long a resolver may take, all of its servers together."""
+"""Most seconds that a resolver may take, for all of its servers together."""
 
 _NO_TARGET = "."
-"""The target that says: this service is decidedly not offered (RFC 2782)."""
+"""The target that says that the service is decidedly not offered (RFC 2782)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One record."""
+    """One SRV record."""
 
     host: str
     port: int
@@ -44,13 +44,13 @@ class Target:
 
 
 def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: float = SECONDS) -> list[Target]:
-    """The targets in the order in which they are to be tried: by priority, at random by weight.
+    """Return the targets in the order in which to try them: by priority, at random by weight.
 
-    ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a DNS server; empty: the system's. Raises NotFound where
+    ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a DNS server; empty: the system's. Raises NotFound if
     the realm has no such record (NotOffered: one that says that there is no such service), Unavailable
-    where nobody told, UsageError for a resolver that is no address.
+    if no server answered, UsageError for a resolver that is no address.
     """
-    # Here, since loading it takes longer than most commands, which ask no DNS.
+    # Imported here, since it takes longer than most commands, which use no DNS.
     import dns.exception
     import dns.rdtypes.IN.SRV
     import dns.resolver
@@ -76,7 +76,7 @@ def look_up(realm: str, transport: str = "udp", resolver: str = "", seconds: flo
 
 
 def check_address(resolver: str) -> None:
-    """Raises UsageError for a resolver that ``look_up`` would refuse."""
+    """Raise UsageError for a resolver that ``look_up`` would refuse."""
     if resolver:
         _address(resolver)
 
@@ -106,7 +106,7 @@ def _resolver(address: str) -> Resolver:
 
 
 def _address(text: str) -> tuple[str, int]:
-    """Of ``192.0.2.1``, ``192.0.2.1:5353``, ``2001:db8::1``, ``[2001:db8::1]:5353``."""
+    """Parse ``192.0.2.1``, ``192.0.2.1:5353``, ``2001:db8::1``, ``[2001:db8::1]:5353``."""
     host, colon, port = text.rpartition(":")
     if not colon or (":" in host and not host.startswith("[")):
         host, port = text, "53"

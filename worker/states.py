@@ -8,7 +8,7 @@ from typing import Self
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     PLANNING = "planning"
     """The roster is being read; nothing is on the queue yet."""
@@ -20,16 +20,16 @@ class JobState(StrEnum):
     STOPPED = "stopped"
     """Stopped before the end for the reason in ``why``; ``resume`` goes on."""
     CANCELLED = "cancelled"
-    """Somebody said ``cancel``; only ``retry`` goes on."""
+    """Cancelled by the user; only ``retry`` continues it."""
 
     @property
     def active(self) -> bool:
-        """Whether the job may still write to the service."""
+        """Return whether the job may still write to the service."""
         return self in (JobState.PLANNING, JobState.RUNNING, JobState.PAUSED)
 
 
 class ChunkState(StrEnum):
-    """Where a chunk of a job stands."""
+    """The state of a chunk of a job."""
 
     WAITING = "waiting"
     """To be worked on, from its ``next_attempt_at`` on."""
@@ -40,9 +40,9 @@ class ChunkState(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a job does not go on; ``codes.REASONS`` has the meaning of each and what to do about it.
+    """The reason why a job does not go on; ``codes.REASONS`` has its meaning and what to do about it.
 
-    ``state`` is the state in which it leaves the job, ``exit_code`` how a command ends with such a job.
+    ``state`` is the state in which it leaves the job, ``exit_code`` that of a command which ends so.
     """
 
     state: JobState
@@ -62,7 +62,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = "not_allowed", JobState.STOPPED, 4
     """The account is not set up for SIP credentials."""
     STOPPED = "stopped", JobState.STOPPED, 1
-    """What answers is not the service, or makes no sense."""
+    """The other side is not the service, or its answers make no sense."""
     SEAL_BROKEN = "seal_broken", JobState.STOPPED, 1
     """Sealed rows of a chunk don't open."""
     MAX_FAILED = "max_failed", JobState.STOPPED, 11
@@ -82,7 +82,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted", JobState.PAUSED, 130
     """Ctrl-C, or the command was ended."""
     CANCELLED = "cancelled", JobState.CANCELLED, 10
-    """Somebody ran ``cancel``."""
+    """Cancelled by ``cancel``."""
     EXISTS = "exists", JobState.CANCELLED, 10
     """``--on-existing fail``, and some users exist with another password or application."""
     SAVED = "saved", JobState.PLANNING, 0
@@ -90,12 +90,12 @@ class Reason(StrEnum):
     CARRIED_OUT = "carried_out", JobState.CANCELLED, 10
     """A plan that another job has carried out."""
     UNDONE = "undone", JobState.CANCELLED, 10
-    """``undo`` takes back what a stopped job did, so it can't be resumed any more."""
+    """``undo`` reverses a stopped job's changes, so it can't be resumed any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a job, or one of its chunks, does not go on: a reason, and a sentence with the particulars."""
+    """The reason why a job, or one of its chunks, does not go on, and a sentence with the details."""
 
     reason: Reason
     text: str

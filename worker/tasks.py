@@ -1,6 +1,6 @@
 """Celery: the application, one thin task, the workers. The only file that imports celery.
 
-The ledger is the truth and Celery carries chunk ids: a message that is lost, doubled or late does no
+The ledger is the truth and Celery carries chunk ids: a message that is lost, duplicated or late does no
 harm (docs/reliability.md).
 """
 
@@ -46,22 +46,22 @@ TASK = "siproster.deliver"
 WAKE = "siproster.wake"
 
 _MESSAGE = re.compile("([0-9a-f-]{36}) (([0-9a-z-]{1,80})/([0-9]{1,9}))")
-"""A ledger's identity and a chunk of a job: all that a message of ours can be."""
+"""A ledger's identity and a chunk of a job: the only valid form of a message."""
 
-_messages: Any = consumer  # the stubs don't know its words
+_messages: Any = consumer  # the stubs lack its attributes
 _LOST, _CONNECTING = _messages.CONNECTION_RETRY, _messages.CONNECTION_ERROR
 
 REDIS_SECONDS = 5
-"""What asking the broker for its connection may take."""
+"""Seconds that checking the broker's connection may take."""
 
 _ANNOUNCE_EVERY = 3.0
-"""Seconds between two signs of life of a worker."""
+"""Seconds between two announcements of a worker."""
 
 _ANNOUNCED_FOR = 15
-"""Seconds after which a worker that gives none is gone."""
+"""Seconds after which a worker without announcements is gone."""
 
 TRANSPORT = {
-    "visibility_timeout": 900,  # far over the 200 s after which a chunk gives way: no delivery while it runs
+    "visibility_timeout": 900,  # far above a chunk's turn of 200 s: not delivered again while it runs
     "socket_timeout": 10,  # without it a worker whose Redis stops answering hangs for ever, silently
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
@@ -73,7 +73,7 @@ VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 MEMORY_TRANSPORT = {"polling_interval": 0.01}  # the default of one second is the embedded mode's speed
 
 CONFIG: dict[str, Any] = {
-    "task_serializer": "json",  # nothing but JSON comes in: a message can't run code
+    "task_serializer": "json",  # only JSON is accepted: a message can't run code
     "accept_content": ["json"],
     "result_serializer": "json",
     "task_ignore_result": True,  # the ledger has the outcomes; a result proves nothing
@@ -82,9 +82,9 @@ CONFIG: dict[str, Any] = {
     "task_acks_late": True,  # a worker that dies gives its message back
     "task_reject_on_worker_lost": True,  # also when only the pool's process died
     "worker_prefetch_multiplier": 1,  # a message waits in the queue, not behind a busy worker
-    "task_time_limit": 300,  # last resort: requests have deadlines and chunks give way long before
+    "task_time_limit": 300,  # last resort: requests have deadlines, and chunks yield long before
     "task_soft_time_limit": 270,
-    "worker_max_tasks_per_child": 500,  # whatever leaks, leaks for a while only
+    "worker_max_tasks_per_child": 500,  # bounds any memory leak
     "worker_soft_shutdown_timeout": 60,  # a worker told to end finishes its chunk
     "worker_cancel_long_running_tasks_on_connection_loss": True,  # its message is delivered again anyway
     "broker_connection_retry_on_startup": True,
@@ -100,13 +100,13 @@ CONFIG: dict[str, Any] = {
 
 
 def queue_name(identity: str, host: str, account: str) -> str:
-    """The queue of one ledger and one account, so that no other's workers see its messages."""
+    """Return the queue of one ledger and one account, so that workers of others never see its messages."""
     place = hashlib.sha256(f"{host}\0{account}".encode()).hexdigest()[:10]
     return f"siproster.{identity[:8]}.{place}"
 
 
 def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:
-    """The Celery application for one ledger and account.
+    """Return the Celery application for one ledger and account.
 
     ``runtime``: the embedded mode's, shared with the command; else each process makes its own.
     """
@@ -127,16 +127,16 @@ def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:
 
     @app.task(name=WAKE, shared=False)
     def wake() -> None:
-        """Carries nothing: see embedded_worker."""
+        """Do nothing; see embedded_worker."""
 
     return app
 
 
 def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
-    """One chunk id from the queue. A message for another ledger, account or key is refused, loudly."""
+    """Work on one chunk id from the queue. Refuse and log messages for another ledger, account or key."""
     named = _MESSAGE.fullmatch(" ".join(part for part in message if isinstance(part, str)))
     if named is None:
-        log.error("a message that names no chunk is dropped")  # its text is anybody's
+        log.error("a message that names no chunk is dropped")  # its text is untrusted
         return
     identity, chunk, job, seq = named.groups()
     try:
@@ -145,12 +145,12 @@ def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
         runtime.ledger_outage.gone(away.message)
         runtime.stopping.wait(1.0)
         raise Reject("the ledger does not answer", requeue=True) from None
-    except NotFound:  # in the right ledger: nobody will ever have it
+    except NotFound:  # in the right ledger: the job was deleted
         log.warning("chunk %s is dropped: its job was removed", chunk)
         return
     except SiprosterError as error:
         log.error("refused: %s (%s)", error.message, error.hint)
-        runtime.stopping.wait(1.0)  # let the right worker have it first
+        runtime.stopping.wait(1.0)  # give the right worker time to take it
         raise Reject(error.message, requeue=True) from None
     runtime.ledger_outage.back()
     try:
@@ -173,7 +173,7 @@ def _chunk_worker(runtime: Runtime, identity: str, job: str) -> ChunkWorker:
 
 
 class _Request(Request):
-    """A message at work, which tells the worker when acknowledging it finds the connection gone.
+    """A message in progress, which tells the worker if acknowledging it finds the connection gone.
 
     Celery only logs that and counts the message as being worked on; with a prefetch of one the worker
     would then take no other, for ever (seen with 5.7, Redis being killed while a chunk is at work).
@@ -181,18 +181,18 @@ class _Request(Request):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._connection_errors = ()  # those that are kept back; the others make the worker connect anew
+        self._connection_errors = ()  # errors to hold back; others make the worker reconnect
 
 
 class CeleryQueue:
-    """Chunk ids on the broker's queue (importing.sweep.Queue)."""
+    """The broker's queue of chunk ids (importing.sweep.Queue)."""
 
     def __init__(self, app: Celery, identity: str) -> None:
         self._app = app
         self._identity = identity
 
     def put(self, job: Job, seqs: Sequence[int]) -> None:
-        """Hand over chunks; Unavailable when the broker does not take them."""
+        """Put chunks on the queue. Raises Unavailable if the broker does not accept them."""
         task = self._app.tasks[TASK]
         with self._explained(), self._app.producer_pool.acquire(block=True) as producer:
             for seq in seqs:
@@ -201,7 +201,7 @@ class CeleryQueue:
                 )
 
     def backlog(self, job: Job) -> int:
-        """Messages that no worker has taken; Unavailable when the broker does not answer."""
+        """Return how many messages no worker has taken. Raises Unavailable if the broker does not answer."""
         with self._explained(), self._app.connection_for_write() as connection:
             try:
                 channel: Any = connection.default_channel
@@ -210,9 +210,9 @@ class CeleryQueue:
                 return 0
 
     def workers(self, host: str, account: str) -> list[str]:
-        """Return the workers (``machine:pid``) that answer for this ledger and an account.
+        """Return the workers (``machine:pid``) for this ledger and an account.
 
-        Unavailable when the broker does not answer.
+        Raises Unavailable if the broker does not answer.
         """
         prefix = _announced(queue_name(self._identity, host, account), "")
         with self._explained(), self._app.connection_for_write() as connection:
@@ -224,7 +224,7 @@ class CeleryQueue:
                 raise OperationalError(str(error)) from None
 
     def check(self) -> None:
-        """Unavailable when the broker does not answer."""
+        """Raise Unavailable if the broker does not answer."""
         with self._explained(), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
 
@@ -235,7 +235,7 @@ class CeleryQueue:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except _AWAY + _redis_errors() as error:  # the last: a full Redis, at times
+        except _AWAY + _redis_errors() as error:  # the last one: sometimes a full Redis
             raise Unavailable(
                 f"the broker does not take messages: {reason_of(error)}",
                 _BAD_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else _NO_REDIS,
@@ -244,7 +244,7 @@ class CeleryQueue:
 
 @contextmanager
 def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
-    """A real worker in this process: the threads pool, since prefork would fork a threaded command.
+    """Run a real worker in this process: the threads pool, since prefork would fork a threaded command.
 
     Two tasks at a time, so that one chunk's last answers and the next one's first requests overlap.
     """
@@ -260,8 +260,8 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
         yield
     finally:
         state.should_stop = os.EX_OK  # type: ignore[assignment]  # the stubs know it as None
-        # Celery's loop looks at its flag between two messages, or every two seconds; having seen it,
-        # it drains once more.
+        # Celery's loop checks its flag between two messages, or every two seconds, and then drains
+        # once more.
         for _ in range(2):
             app.tasks[WAKE].apply_async(queue=queue)
         thread.join()
@@ -269,7 +269,7 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
 
 
 def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
-    """`siproster worker`: pool processes that work on the queue until told to end; the exit code."""
+    """Run `siproster worker`: pool processes serve the queue until told to stop. Return the exit code."""
     setup_logging.connect(_keep_logging, weak=False)
     app.conf.task_default_queue = queue
     worker = Worker(
@@ -285,7 +285,7 @@ def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
     def begin(**_: object) -> None:
         announcing.start()
 
-    # Only then: the pool's processes are forked by now, and a thread survives no fork.
+    # Only now: the pool's processes are forked by now, and a thread doesn't survive a fork.
     worker_ready.connect(begin, weak=False)
     try:
         worker.start()
@@ -300,19 +300,19 @@ _AWAY: tuple[type[Exception], ...] = (OperationalError, OSError)
 
 
 def _redis_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of Redis's client, where it is in use: embedded jobs don't load it."""
+    """Return the errors of Redis's client, if it is in use: embedded jobs don't load it."""
     library: Any = sys.modules.get("redis.exceptions")
     return (library.RedisError,) if library else ()
 
 
 def _redis(connection: Connection) -> Any:
-    """The client of a connection to Redis, with its settings for TLS and time."""
+    """Return the client of a connection to Redis, with its settings for TLS and timeouts."""
     channel: Any = connection.default_channel
     return channel.client
 
 
 def _announced(queue: str, process: str) -> str:
-    """The key that says that a worker process answers for a queue."""
+    """Return the key that announces a worker process for a queue."""
     return f"siproster:worker:{queue}:{process}"
 
 
@@ -332,13 +332,13 @@ def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
                     if ended.wait(pause):
                         client.delete(key)
                         return
-        except Exception as error:  # whatever it is, the worker goes on
+        except Exception as error:  # no error may stop the worker
             outage.gone(reason_of(error))
             pause = 1.0
 
 
 def _told_by_us(record: logging.LogRecord) -> bool:
-    """Whether Celery's line is not about an outage: of those our own lines tell, once each."""
+    """Return whether to let Celery's line through: it is not about an outage, which we log once ourselves."""
     args = record.args
     if isinstance(args, dict):
         return args.get("description") != "rejected"
@@ -347,4 +347,4 @@ def _told_by_us(record: logging.LogRecord) -> bool:
 
 
 def _keep_logging(**_: object) -> None:
-    """Being connected to the signal keeps Celery from setting up logging of its own."""
+    """Do nothing: a receiver of this signal keeps Celery from setting up logging of its own."""

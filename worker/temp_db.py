@@ -1,4 +1,4 @@
-"""A database for one run: for what is too much to keep in memory and nobody's to read."""
+"""A private database for one run, for data too large to keep in memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 def temp_db(cache_kib: int) -> sqlite3.Connection:
-    """SQLite's own temporary database (an empty file name), which goes when it is closed.
+    """Open SQLite's own temporary database (an empty file name), which is deleted when closed.
 
-    A file of mode 0600 that has no name from its first moment on, and of which at most ``cache_kib`` KiB are
-    in memory. Sorting goes to disk, too. Threads may share it, one at a time. Raises UsageError, later too,
-    where the disk takes nothing more.
+    Its file has mode 0600 and never a name, and at most ``cache_kib`` KiB of it are in memory. Sorting uses
+    the disk, too. Threads may share it, one at a time. Raises UsageError, also later, if the disk is full.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False, factory=_Connection)
     for setting in (
@@ -31,7 +30,7 @@ def temp_db(cache_kib: int) -> sqlite3.Connection:
 
 
 def text_key(name: str) -> str:
-    """Return any name as text that SQLite keeps exactly, which NUL and half a surrogate pair are not."""
+    """Return any name as text that SQLite keeps exactly; it can't keep NUL and lone surrogates."""
     return name if name.isprintable() else f"\n{name!a}"
 
 
@@ -49,7 +48,7 @@ def _explained() -> Iterator[None]:
 
 
 class _Cursor(sqlite3.Cursor):
-    """Pages go to disk when there is no room in memory, so any step may find the disk full."""
+    """A cursor that reports a full disk: pages go to disk when memory is full, so any step may find it."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
         with _explained():
@@ -73,7 +72,7 @@ class _Cursor(sqlite3.Cursor):
 
 
 class _Connection(sqlite3.Connection):
-    """Works with cursors of the kind above; the library's own shortcuts don't ask for one."""
+    """A connection that uses these cursors; the library's own shortcuts don't ask for one."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         return self.cursor(_Cursor).execute(sql, parameters)

@@ -1,6 +1,6 @@
-"""Which certificates are trusted, as the environment says: SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE.
+"""Certificates to trust, by the environment: SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE.
 
-The libraries that read these variables fail without naming them, or trust nobody in silence.
+The libraries that read these variables fail without naming them, or silently trust no certificate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.errors import UsageError
 from worker.reasons import reason_of
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
-"""The only names under which OpenSSL finds a certificate in a folder (openssl-rehash(1))."""
+"""The only file names under which OpenSSL finds a certificate in a folder (openssl-rehash(1))."""
 
 _UNSET = "unset it, and the usual certificates are trusted"
 
@@ -23,7 +23,7 @@ _UNSET = "unset it, and the usual certificates are trusted"
 def context(usual: str | None = None, environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """Return a client's context that verifies certificates and host names. Raises UsageError as ``check``.
 
-    ``usual``: the file of certificates that counts where the environment names none; None: the system's.
+    ``usual``: the certificate file to use if the environment names none; None: the system's.
     """
     check(environ)
     if file := environ.get("SSL_CERT_FILE"):
@@ -34,9 +34,9 @@ def context(usual: str | None = None, environ: Mapping[str, str] = os.environ) -
 
 
 def check(environ: Mapping[str, str] = os.environ) -> None:
-    """Raise UsageError, which names the variable, where the environment lets no TLS connection succeed.
+    """Raise UsageError, which names the variable, if the environment lets no TLS connection succeed.
 
-    SSL_CERT_DIR counts only where SSL_CERT_FILE is not set, as in httpx.
+    SSL_CERT_DIR counts only if SSL_CERT_FILE is not set, as in httpx.
     """
     if file := environ.get("SSL_CERT_FILE"):
         _check_file(file)
@@ -47,7 +47,7 @@ def check(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def warnings(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return what the user should know about these variables although it works."""
+    """Return warnings about these variables that don't prevent a connection."""
     log = environ.get("SSLKEYLOGFILE")
     if not log:
         return []
@@ -70,7 +70,7 @@ def _check_folders(folders: str) -> None:
             if any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir()):
                 return
         except (OSError, ValueError):
-            continue  # another one may do
+            continue  # another file may work
     raise UsageError(
         f"SSL_CERT_DIR: no certificate is found in {folders}",
         f"run: openssl rehash FOLDER, which gives certificates the names that OpenSSL looks for; or {_UNSET}",

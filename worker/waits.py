@@ -1,7 +1,7 @@
-"""Waits: what this process waits for now, and the one place that puts a wait into words.
+"""Waits: the current waits of this process, and the one place that puts a wait into words.
 
-Whatever may wait for more than a moment enters it here. Commands read it to tell their user; workers write it
-into the ledger, where `status` and the waiting command find it.
+All code that may wait for more than a moment enters it here. Commands read it to tell their user; workers
+write it into the ledger, where `status` and the waiting command find it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.model import Wait, WaitKind
 
 @dataclass(slots=True)
 class Entry:
-    """A wait that is going on. Without a ``kind`` there is nothing to tell yet."""
+    """A wait in progress. Without a ``kind`` there is nothing to report yet."""
 
     kind: WaitKind | None
     reason: str
@@ -28,7 +28,7 @@ class Entry:
 
 
 class Waits:
-    """All that one process waits for. Shared by threads. ``clock``: monotonic seconds."""
+    """All waits of one process. Shared by threads. ``clock``: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -44,9 +44,9 @@ class Waits:
         seconds: float | None = None,
         began: float | None = None,
     ) -> Iterator[Entry]:
-        """Wait for the length of a block, at most ``seconds`` (None: nobody knows).
+        """Record a wait for the length of a block, at most ``seconds`` (None: unknown).
 
-        Who learns only later that it is a wait says so with ``turn``. ``began``: when, if not now.
+        A caller that only learns later that it waits calls ``turn``. ``began``: when, if not now.
         """
         now = self._clock()
         until = None if seconds is None else now + seconds
@@ -61,13 +61,13 @@ class Waits:
                 del self._entries[number]
 
     def turn(self, entry: Entry, kind: WaitKind, reason: str, seconds: float | None) -> None:
-        """Say what a wait is for, and that it is over in ``seconds`` from now; since when stays."""
+        """Set the subject of a wait and its end in ``seconds`` from now; its beginning stays."""
         with self._lock:
             entry.kind, entry.reason = kind, reason
             entry.until = None if seconds is None else self._clock() + seconds
 
     def gravest(self) -> Wait | None:
-        """Return the wait that says most; of one kind the longest. None when nothing is waited for."""
+        """Return the most serious wait, of one kind the longest. None if there is none."""
         with self._lock:
             now = self._clock()
             going_on = [
@@ -79,7 +79,7 @@ class Waits:
 
 
 class Outage:
-    """Logs that something went away in one line, and in another one that it is back. Shared by threads."""
+    """A log of outages: one line when something goes away, another when it is back. Shared by threads."""
 
     def __init__(
         self, log: logging.Logger, what: str, meanwhile: str, clock: Callable[[], float] = time.monotonic
@@ -92,14 +92,14 @@ class Outage:
         self._lock = threading.Lock()
 
     def gone(self, reason: str) -> None:
-        """It does not answer; ``reason`` holds no secret."""
+        """Log that it does not answer; ``reason`` holds no secret."""
         with self._lock:
             if self._since is None:
                 self._since = self._clock()
                 self._log.warning("%s does not answer (%s): %s", self._what, reason, self._meanwhile)
 
     def back(self) -> None:
-        """It answers; a line only where it did not before."""
+        """Log that it answers, but only if it did not before."""
         if self._since is None:
             return
         with self._lock:
@@ -115,12 +115,12 @@ _ORDER = list(WaitKind)
 
 
 def gravest(waits: list[Wait]) -> Wait | None:
-    """Return the one of the gravest kind (the order of WaitKind), and of one kind the longest."""
+    """Return the most serious wait (the order of WaitKind), and of one kind the longest."""
     return min(waits, key=lambda one: (_ORDER.index(one.kind), -one.waited), default=None)
 
 
 def worded(wait: Wait) -> str:
-    """Return a wait in words: what for, how long already, until when."""
+    """Return a wait in words: its subject, how long so far, until when."""
     waited, left = span(wait.waited), None if wait.left is None or wait.left < 0 else span(wait.left)
     match wait.kind:
         case WaitKind.SLOWED:
@@ -145,7 +145,7 @@ def worded(wait: Wait) -> str:
 
 
 def over(wait: Wait, seconds: float) -> str:
-    """Return in words that a wait is over, after so many seconds."""
+    """Return the words for a wait that is over, after so many seconds."""
     return f"{_OVER.get(wait.kind, 'continuing')} after {span(seconds)}"
 
 

@@ -1,18 +1,18 @@
-"""Rows to XML, XML to answers: bytes in, bytes out. Elements, their order: docs/bandwidth-api.md.
+"""Rows to XML, XML to answers: bytes in, bytes out. Elements and their order: docs/bandwidth-api.md.
 
-What comes in is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, size
-and number of elements are bounded, and an answer whose root element is not what was asked for is none, since
-a portal's page of XHTML must not look like an empty account.
+Input is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, size and
+number of elements are bounded, and an answer with another root element than requested is refused, since
+a portal's XHTML page must not look like an empty account.
 
-Every text of the service is redacted before anybody sees it, since an error text (23026) has been seen to
-repeat the digests that were sent. Values are held to what they can be, for they end in ledger, results,
+Every text of the service is redacted before it is shown, since an error text (23026) has been seen to
+repeat the digests that were sent. Values are restricted to valid ones, for they end up in ledger, results and
 tables:
 
-- ``Id``: no source says that one looks like a digest, so an id with 32 hex digits in a row counts as not
-  told, and so does one that is too long or can't be printed. The entry stays; the account family needs no id.
-- ``Realm``, ``HttpVoiceV2AppId`` (a UUID has hyphens): what can't be one makes the answer Malformed.
-- ``UserName``: by the rules it may be 32 hex digits. It is told as it is, unless it is a digest of its own
-  entry or a longer run: then the answer is Malformed, or, where it answers a create, the name is left out.
+- ``Id``: no source says that one looks like a digest, so an id with 32 hex digits in a row counts as
+  missing, and so does one that is too long or unprintable. The entry stays; the account family needs no id.
+- ``Realm``, ``HttpVoiceV2AppId`` (a UUID has hyphens): an invalid one makes the answer Malformed.
+- ``UserName``: by the rules it may be 32 hex digits. It is shown as it is, unless it is a digest of its own
+  entry or a longer run: then the answer is Malformed, or, if it answers a create, the name is left out.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Ro
 T = TypeVar("T")
 
 SIZE_LIMIT = 16 * 1024 * 1024
-"""Bytes of the largest body that is parsed: some ten times a page of 5,000 credentials."""
+"""Bytes of the largest body that is parsed: about ten times a page of 5,000 credentials."""
 
 PAGE_SIZE = 500
 """Entries of a list's page where the service does not say (docs/bandwidth-api.md#credentials)."""
 
 _TEXT_LIMIT = 500
 _MOST_TAGS = 1_000_000
-"""Of one body, closing ones included: an element takes far more memory than its four bytes of text."""
+"""Most tags of one body, closing ones included: an element takes far more memory than its text."""
 _LONGEST_VALUE = 255  # the longest host name there is (RFC 1035, section 2.3.4)
 _LONGEST_ID = _LONGEST_DIGEST = 64
 _ENCODINGS = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII", "ISO-8859-1"})
-"""Of answers; in all of them a tag's bytes are ASCII, which is what makes a cheap look into a body right."""
+"""Accepted encodings; in all of them a tag's bytes are ASCII, on which the cheap look into a body relies."""
 _CREDENTIAL, _REALM = "SipCredential", "Realm"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _DIGEST = re.compile(r"[0-9A-Fa-f]{32,}")
@@ -52,7 +52,7 @@ _SIZE = re.compile(r"[?&]size=(\d{1,6})(?!\d)")
 
 
 class Malformed(ValueError):
-    """A body that is not well-formed, too large or not an answer to what was asked; it is never repeated."""
+    """Raised for a body that is malformed, too large or no answer to the request; never retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Page:
     entries: tuple[Stored, ...]
     next: tuple[str, int] | None
     moved: bool = False
-    """No page at all: the service sent the asker to ``next``."""
+    """No page at all: the service redirected to ``next``."""
 
 
 # Writing
@@ -91,7 +91,7 @@ def credentials_xml(batch: Sequence[Row | Credential], family: Family) -> bytes:
 
 
 def update_xml(credential: Credential, realm_id: str = "") -> bytes:
-    """The body that sets a credential's digests and application; its name must not be in it (23004, 23030).
+    """Return the body that sets a credential's digests and application, without its name (23004, 23030).
 
     The realm family wants ``realm_id`` although the path has it (23031); without it, this is the account
     family's. Raises ValueError for a character that XML can't hold.
@@ -105,7 +105,7 @@ def update_xml(credential: Credential, realm_id: str = "") -> bytes:
 
 
 def realm_xml(name: str, description: str, default: bool) -> bytes:
-    """The body that creates or replaces a realm; ``Default`` always, since the service demands it (1003).
+    """Return the body that creates or replaces a realm; ``Default`` always, as the service demands (1003).
 
     Raises ValueError for a character that XML can't hold.
     """
@@ -142,9 +142,9 @@ def _document(text: str) -> bytes:
 
 
 def read_answer(body: bytes) -> Answer:
-    """What a create answered: entries stored, entries refused. Both may be there in one answer.
+    """Read the answer to a create: entries stored, entries refused. Both may be in one answer.
 
-    What an entry can't be called is left out, and so is an id that can't be one.
+    Invalid names and invalid ids of entries are left out.
     """
     root = _root(body)
     valid = (entry for holder in root.iter("{*}ValidSipCredentials") for entry in holder)
@@ -152,9 +152,9 @@ def read_answer(body: bytes) -> Answer:
 
 
 def read_status(body: bytes) -> tuple[str, str]:
-    """``ErrorCode`` and redacted ``Description`` of ``ResponseStatus``; empty where missing.
+    """Read ``ErrorCode`` and redacted ``Description`` of ``ResponseStatus``; empty if missing.
 
-    Of any XML: what a refusal's other elements are called is nobody's business.
+    Accepts any XML, whatever the other elements of a refusal are called.
     """
     status = _status(_parse(body))
     if status is None:
@@ -164,50 +164,50 @@ def read_status(body: bytes) -> tuple[str, str]:
 
 
 def read_done(body: bytes) -> None:
-    """Nothing: that a change answered with XML of the service."""
+    """Check that a change was answered with XML of the service."""
     _root(body)
 
 
 def read_refusal(body: bytes) -> None:
-    """Nothing: that the body holds the service's own word, a ``ResponseStatus``."""
+    """Check that the body is the service's own refusal, with a ``ResponseStatus``."""
     if _status(_parse(body)) is None:
         raise Malformed("the refusal is none of the service's")
 
 
 def read_realms(body: bytes) -> list[Realm]:
-    """Every realm of a list, in its order."""
+    """Read every realm of a list, in its order."""
     root = _root(body, _REALM)
     return _some(root, [_realm(fields) for fields in _realm_fields(root)])
 
 
 def read_realm(body: bytes) -> Realm:
-    """The one realm of the answer."""
+    """Read the one realm of the answer."""
     for fields in _realm_fields(_root(body, _REALM)):
         return _realm(fields)
     raise Malformed("the answer names no realm")
 
 
 def read_description(body: bytes) -> str:
-    """The realm's description letter by letter, to be written back; what is shown is ``read_realm``'s."""
+    """Read the realm's description verbatim, to be written back; ``read_realm`` returns the one to show."""
     return next((fields.get("Description", "") for fields in _realm_fields(_root(body, _REALM))), "")
 
 
 def read_credentials(body: bytes) -> Page:
-    """One page of a list of credentials."""
+    """Read one page of a list of credentials."""
     root = _root(body, _CREDENTIAL)
     entries = _some(root, [_stored(_fields(entry)) for entry in root.iter("{*}SipCredential")])
     return Page(tuple(entries), _next_page(root))
 
 
 def read_credential(body: bytes) -> Stored:
-    """The one credential of the answer."""
+    """Read the one credential of the answer."""
     for entry in _root(body, _CREDENTIAL).iter("{*}SipCredential"):
         return _stored(_fields(entry))
     raise Malformed("the answer names no credential")
 
 
 def read_page(url: str) -> tuple[str, int] | None:
-    """Page and size out of a URL's query; None without a page that can be one.
+    """Return page and size from a URL's query; None without a valid page.
 
     The rest leads elsewhere and is never used. ``+`` stays ``+``: it is a legal character of a user name,
     and no name holds a space.
@@ -218,16 +218,16 @@ def read_page(url: str) -> tuple[str, int] | None:
 
 
 def redact(text: str) -> str:
-    """``text`` without anything that may be a digest: runs of 32 or more hex digits, in any case."""
+    """Return ``text`` without possible digests: runs of 32 or more hex digits, in any case."""
     return _DIGEST.sub("<redacted>", text)
 
 
 def _parse(body: bytes) -> etree._Element:
     if len(body) > SIZE_LIMIT or (len(body) > _MOST_TAGS and body.count(b"<") > _MOST_TAGS):
         raise Malformed("the answer is too large")
-    if b"\0" in body:  # UTF-16 or UTF-32, perhaps without saying so
+    if b"\0" in body:  # UTF-16 or UTF-32, perhaps undeclared
         raise Malformed("the answer is in an encoding that the service doesn't use")
-    # A parser of its own for each body: a shared one would make threads wait for each other.
+    # A new parser for each body: a shared one would make threads wait for each other.
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -249,10 +249,10 @@ def _parse(body: bytes) -> etree._Element:
 
 
 def _root(body: bytes, kind: str = "") -> etree._Element:
-    """The root of an answer of the service; with a ``kind``, of one that tells entries of it.
+    """Return the root of an answer of the service; with a ``kind``, of one that lists entries of it.
 
-    Roots are called SipCredentialsResponse, RealmResponse and the like, and none of the sources promises
-    that they always are: so its name begins with the kind, or it is another ``…Response`` that holds one.
+    Roots are called SipCredentialsResponse, RealmResponse and the like, but no source promises that they
+    always are: so its name begins with the kind, or it is another ``…Response`` that holds one.
     """
     root = _parse(body)
     name = _local(str(root.tag))
@@ -270,7 +270,7 @@ def _status(root: etree._Element) -> etree._Element | None:
 
 
 def _some(root: etree._Element, entries: list[T]) -> list[T]:
-    """The entries of a list; none at all only where the answer doesn't say anything else either."""
+    """Return the entries of a list. Raises Malformed if there are none but a status."""
     if not entries and _status(root) is not None:
         raise Malformed("the answer tells a status in the place of entries")
     return entries
@@ -282,10 +282,10 @@ def _local(tag: str) -> str:
 
 def _fields(element: etree._Element) -> dict[str, str]:
     """Return the element's children by name, whatever their namespace and order."""
-    # A tag is text here, whatever its type says: comments and instructions are not kept.
+    # A tag is text here, whatever its type: the parser drops comments and instructions.
     fields: dict[Any, str] = {child.tag: child.text or "" for child in element}
     names, texts = "".join(fields), "".join(fields.values())
-    # Cheaper than to look at each of eight names and texts: nearly all are plain.
+    # Cheaper than checking each of eight names and texts, since nearly all are plain.
     if "{" in names or " " in texts or not texts.isprintable():
         return {_local(tag): text.strip() for tag, text in fields.items()}
     return fields
@@ -293,7 +293,7 @@ def _fields(element: etree._Element) -> dict[str, str]:
 
 def _said(fields: dict[str, str], name: str) -> str:
     text = " ".join(fields.get(name, "").split())
-    # Before the redaction: what can't be seen must not part a digest, nor steer a terminal.
+    # Before the redaction: an invisible character must not split a digest, nor control a terminal.
     return redact(text if text.isprintable() else "".join(filter(str.isprintable, text)))[:_TEXT_LIMIT]
 
 
@@ -302,11 +302,11 @@ def _fits(text: str, longest: int) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    """Whether it can be a realm's host name or an application's id."""
+    """Return whether the text can be a realm's host name or an application's id."""
     return len(text) <= _LONGEST_VALUE and _is_short_value(text)
 
 
-@lru_cache(maxsize=256)  # a page names few of them; only short ones are kept
+@lru_cache(maxsize=256)  # a page has few different ones; only short ones are cached
 def _is_short_value(text: str) -> bool:
     return _fits(text, _LONGEST_VALUE)
 
@@ -328,7 +328,7 @@ def _digest(fields: dict[str, str], name: str) -> str:
 
 
 def _can_be_called(name: str, *digests: str) -> bool:
-    """Whether an entry with these digests can have this name: see the top of this file."""
+    """Return whether an entry with these digests can have this name: see the top of this file."""
     if len(name) < 32:  # nearly every one
         return name.isprintable()
     runs = _DIGEST.findall(name.lower())
@@ -345,7 +345,7 @@ def _composite(fields: dict[str, str]) -> str:
 
 
 def _name(fields: dict[str, str], *digests: str) -> str:
-    """The composite; empty where it can't be one."""
+    """Return the composite; empty if it is not valid."""
     name = _composite(fields)
     return name if _can_be_called(name, *digests) else ""
 
@@ -367,7 +367,7 @@ def _echo(entry: etree._Element) -> Echo:
 
 
 def _told_value(fields: dict[str, str], tag: str) -> str | None:
-    """Return the element's value, empty where it can't be one; None: it was left out."""
+    """Return the element's value, empty if it is not valid; None if it was left out."""
     text = fields.get(tag)
     if not text or (len(text) <= _LONGEST_VALUE and _is_short_value(text)):
         return text
@@ -386,7 +386,7 @@ def _stored(fields: dict[str, str]) -> Stored:
     get = fields.get
     hash1, hash1b = get("Hash1", "").lower(), get("Hash1b", "").lower()
     name = _composite(fields) if "Domain" in fields else get("UserName", "")
-    # What a million entries are is asked here; what few are, by the functions.
+    # Inline checks for the common case of a million entries; the functions handle the rare ones.
     if not (len(name) < 32 and name.isprintable()) and not _can_be_called(name, hash1, hash1b):
         raise Malformed("the answer holds a name that can't be one")
     realm, application = _value(get("Realm", "")), _value(get("HttpVoiceV2AppId", ""))
@@ -398,7 +398,7 @@ def _shown_digest(text: str) -> str | None:
 
 
 def _realm_fields(root: etree._Element) -> Iterator[dict[str, str]]:
-    # The host name's element is called Realm as well; it has no children, so a realm is the one that has.
+    # The host name's element is called Realm as well, but only a realm has children.
     return (_fields(realm) for realm in root.iter("{*}Realm") if len(realm))
 
 
@@ -417,7 +417,10 @@ def _realm(fields: dict[str, str]) -> Realm:
 
 
 def _next_page(root: etree._Element) -> tuple[str, int] | None:
-    """None on the last page. A link that leads nowhere is no end: what follows would be lost."""
+    """Return page and size of the next page; None on the last one.
+
+    Raises Malformed for a link without a page, since the rest of the list would be lost.
+    """
     links = (_fields(links).get("next", "") for links in root.iter("{*}Links"))
     link = next(filter(None, links), "")
     page = read_page(link)

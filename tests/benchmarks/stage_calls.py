@@ -121,7 +121,7 @@ class Way:
             Stage("request", "Api.create: XML, POST and answer", _nothing, self._request),
             Stage("answer", "read_answer", _nothing, self._answer),
             Stage("match", "BatchCreator: answer at hand, digests included", self._answers, self._match),
-            Stage("change log", "deeds, sealed", _nothing, self._change_log),
+            Stage("change log", "changes, sealed", _nothing, self._change_log),
             Stage("outcomes", "Chunks.record into SQLite", self._claims, self._outcomes),
             Stage("results", "report.write", self._recorded, self._results),
         ]  # fmt: skip
@@ -223,8 +223,8 @@ class Way:
 
     def _change_log(self, _: object) -> None:
         for number, batch in enumerate(self._cut(self._credentials)):
-            deeds = [change_of(line, 0, str(line), done) for line, done in enumerate(batch)]
-            seal_changes(self._seal, "job", 0, number, deeds)
+            changes = [change_of(line, 0, str(line), done) for line, done in enumerate(batch)]
+            seal_changes(self._seal, "job", 0, number, changes)
 
     def _claims(self) -> tuple[Job, list[tuple[Claim, list[Row]]]]:
         job = self._store(self._decided())

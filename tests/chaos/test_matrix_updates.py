@@ -92,7 +92,7 @@ def test_death_before_and_after_a_change(fleet: Fleet, point: str) -> None:
 def test_worker_groups_are_killed_at_random(fleet: Fleet) -> None:
     """Whole groups, in the middle of their changes: every user is set, once, and restored.
 
-    Guard: split's deeds (a killed chunk's moved half forgets else what was begun of it).
+    Guard: split's changes (a killed chunk's moved half forgets else what was begun of it).
     """
     wanted, chance = users(24), random.Random(7)
     before = hold(fleet.sandbox, wanted)

@@ -440,7 +440,7 @@ def test_a_stopped_job_goes_on_where_it_was(ledger: Ledger) -> None:
     job = start_job(ledger, rows_of(2, 6), batch_size=2)
     with process(ledger, job, api) as worker:
         worker.deliver()
-        ledger.jobs.take(job, "desk:1")
+        ledger.jobs.acquire_account(job, "desk:1")
         ledger.jobs.start(job.id)
         api.before = lambda batch: None
         worker.deliver()

@@ -35,13 +35,13 @@ def held_rows(api: Registrar, number: int, first: int = 2) -> list[Row]:
     return [make_chunk_row(line, before=stored[f"user{line}"]) for line in lines]
 
 
-def deeds_of(ledger: Ledger, job: Job) -> list[Change]:
+def changes_of(ledger: Ledger, job: Job) -> list[Change]:
     """What is kept of what the job did, in the order in which it would be undone."""
     seal = Seal([KEY])
     return [
-        deed
+        change
         for key, sealed in ledger.changes.backwards(job.id)
-        for deed in open_changes(seal, job.id, key.chunk, key.nr, sealed)
+        for change in open_changes(seal, job.id, key.chunk, key.nr, sealed)
     ]
 
 
@@ -51,7 +51,7 @@ def stored_before(rows: list[Row]) -> dict[int, Stored | None]:
 
 
 def test_created_and_updated_side_by_side(ledger: Ledger) -> None:
-    """One chunk with both: each has its outcome, and its deed with how it was, or with nothing."""
+    """One chunk with both: each has its outcome, and its change with how it was, or with nothing."""
     api = Registrar()
     rows = [*held_rows(api, 5), *(make_chunk_row(line) for line in range(7, 12))]
     job = start_job(ledger, rows, looked=True, batch_size=2)
@@ -59,16 +59,16 @@ def test_created_and_updated_side_by_side(ledger: Ledger) -> None:
         worker.deliver()
     assert told(ledger, job) == dict.fromkeys(range(2, 7), UPDATED) | dict.fromkeys(range(7, 12), CREATED)
     assert api.digests() == {row.composite: digests_of(row) for row in rows}
-    deeds = deeds_of(ledger, job)
-    assert {deed.line: deed.before for deed in deeds} == stored_before(rows)
-    assert len(deeds) == ledger.changes.rows(job.id) == 10
-    assert {deed.line: deed.id for deed in deeds} == {
+    changes = changes_of(ledger, job)
+    assert {change.line: change.before for change in changes} == stored_before(rows)
+    assert len(changes) == ledger.changes.rows(job.id) == 10
+    assert {change.line: change.id for change in changes} == {
         line: outcome.credential_id for line, outcome in outcomes_of(ledger, job).items()
     }
     assert ledger.chunks.kept(job.id) == []
 
 
-def test_what_was_not_made_is_no_deed(ledger: Ledger) -> None:
+def test_what_was_not_made_is_no_change(ledger: Ledger) -> None:
     """Who was there, was refused or turned up meanwhile is nothing to take back."""
     api, rows = Registrar(), [make_chunk_row(line) for line in range(2, 7)]
     job = start_job(ledger, rows, looked=True)
@@ -81,11 +81,11 @@ def test_what_was_not_made_is_no_deed(ledger: Ledger) -> None:
     assert {line: status for line, (status, _) in told(ledger, job).items()} == {
         2: Status.FAILED, 3: Status.UNCHANGED, 4: Status.EXISTS, 5: Status.EXISTS, 6: Status.CREATED,
     }  # fmt: skip
-    assert [deed.line for deed in deeds_of(ledger, job)] == [6]
+    assert [change.line for change in changes_of(ledger, job)] == [6]
 
 
 @pytest.mark.parametrize("lost", [0, 1])
-def test_what_was_made_wrongly_is_a_deed(ledger: Ledger, lost: int) -> None:
+def test_what_was_made_wrongly_is_a_change(ledger: Ledger, lost: int) -> None:
     """A user whom the service spelt otherwise can't register: it is failed, and the job's to take back."""
     api = Registrar()
     job = start_job(ledger, [make_chunk_row(2)], looked=True)
@@ -101,7 +101,7 @@ def test_what_was_made_wrongly_is_a_deed(ledger: Ledger, lost: int) -> None:
         worker.deliver()
     unproven = (Status.EXISTS, "case_differs;origin_unknown")
     assert told(ledger, job)[2] == (unproven if lost else (Status.FAILED, "case_differs"))
-    assert [(deed.line, deed.before) for deed in deeds_of(ledger, job)] == [(2, None)]
+    assert [(change.line, change.before) for change in changes_of(ledger, job)] == [(2, None)]
     assert ledger.changes.rows(job.id) == (0 if lost else 1)
 
 
@@ -139,7 +139,7 @@ def dying_at(*moments: int) -> Callable[[object], None]:
 def test_a_death_between_keeping_and_recording(
     ledger: Ledger, clock: Clock, when: str, family: Family
 ) -> None:
-    """Before the PUT or after it: the row is as wanted all the same, once, with one deed of how it was."""
+    """Before the PUT or after it: the row is as wanted all the same, once, with one change of how it was."""
     api = Registrar()
     rows = held_rows(api, 4)
     job = start_job(ledger, rows, looked=True, api=family)
@@ -149,7 +149,7 @@ def test_a_death_between_keeping_and_recording(
     assert told(ledger, job) == dict.fromkeys(range(2, 6), UPDATED) | {3: begun}
     assert api.digests() == {row.composite: digests_of(row) for row in rows}
     assert len(api.puts) == (5 if when == "before" else 4)
-    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
+    assert {change.line: change.before for change in changes_of(ledger, job)} == stored_before(rows)
 
 
 class AllDie:
@@ -167,7 +167,7 @@ class AllDie:
 
 
 def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None:
-    """The chunk is split then, and its parts still know what was begun of them (guard: split's deeds)."""
+    """The chunk is split then, and its parts still know what was begun of them (guard: split's changes)."""
     api = Registrar()
     rows = held_rows(api, 4)
     job = start_job(ledger, rows, looked=True, batch_size=1)
@@ -176,7 +176,7 @@ def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None
     assert len(ledger.waits.leases(job.id)) == 0
     assert told(ledger, job) == dict.fromkeys(range(2, 6), UNPROVEN)
     assert (len(api.puts), ledger.changes.rows(job.id)) == (4, 4)
-    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
+    assert {change.line: change.before for change in changes_of(ledger, job)} == stored_before(rows)
 
 
 def test_death_after_death(ledger: Ledger, clock: Clock) -> None:
@@ -188,7 +188,7 @@ def test_death_after_death(ledger: Ledger, clock: Clock) -> None:
     assert work_off(ledger, clock, job, api, threads=8) >= 3
     assert told(ledger, job) == dict.fromkeys(range(2, 10), UNPROVEN)
     assert (len(api.puts), ledger.changes.rows(job.id)) == (8, 8)
-    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
+    assert {change.line: change.before for change in changes_of(ledger, job)} == stored_before(rows)
 
 
 # Late workers
@@ -223,7 +223,7 @@ def test_a_late_worker_keeps_nothing(ledger: Ledger, other_ledger: Ledger, clock
 
         api.looking = oversleep
         late.deliver()
-    assert (api.puts, outcomes_of(ledger, job), deeds_of(ledger, job)) == ([], {}, [])
+    assert (api.puts, outcomes_of(ledger, job), changes_of(ledger, job)) == ([], {}, [])
 
 
 def test_of_many_deliveries_at_once_one_sets(ledger: Ledger, other_ledger: Ledger) -> None:
@@ -236,7 +236,7 @@ def test_of_many_deliveries_at_once_one_sets(ledger: Ledger, other_ledger: Ledge
         other.deliver()
     assert told(ledger, job) == dict.fromkeys(range(2, 6), UPDATED)
     assert sorted(api.puts) == sorted(f"user{line}" for line in range(2, 6))
-    assert len(deeds_of(ledger, job)) == 4
+    assert len(changes_of(ledger, job)) == 4
 
 
 # Given back
@@ -254,8 +254,8 @@ def test_an_outage_fails_nothing(ledger: Ledger, clock: Clock) -> None:
         clock.advance(600)
         worker.deliver()
     assert told(ledger, job) == dict.fromkeys(range(2, 5), UPDATED)
-    assert {deed.line: deed.before for deed in deeds_of(ledger, job)} == stored_before(rows)
-    assert len(deeds_of(ledger, job)) == 3
+    assert {change.line: change.before for change in changes_of(ledger, job)} == stored_before(rows)
+    assert len(changes_of(ledger, job)) == 3
 
 
 def test_the_old_digests_are_in_no_table(ledger: Ledger) -> None:

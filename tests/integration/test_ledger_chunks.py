@@ -119,8 +119,8 @@ def test_work_needs_the_account(ledger: Ledger, job: Job, clock: Clock) -> None:
     clock.advance(WRITER_LEASE + 1)
     other = start_job(ledger, ROWS)
     assert ledger.chunks.claim(job.id, 1, "desk:1", LEASE) is None
-    ledger.jobs.let_go(other.id)
-    ledger.jobs.take(job, "desk:1")
+    ledger.jobs.release_account(other.id)
+    ledger.jobs.acquire_account(job, "desk:1")
     assert ledger.chunks.claim(job.id, 1, "desk:1", LEASE) is not None
 
 

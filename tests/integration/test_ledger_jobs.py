@@ -238,30 +238,30 @@ def test_a_dead_claim_runs_out(ledger: Ledger, clock: Clock) -> None:
     first, second = make_job(), make_job()
     ledger.jobs.begin(first, "desk:41")
     clock.advance(WRITER_LEASE - 1)
-    assert ledger.jobs.keep(first.id)
+    assert ledger.jobs.renew_account(first.id)
     clock.advance(WRITER_LEASE - 1)
     with pytest.raises(JobBusy):
         ledger.jobs.begin(second, "other:1")
     clock.advance(2)
     assert ledger.jobs.writer(first.host, first.account) is None
     ledger.jobs.begin(second, "other:1")
-    assert not ledger.jobs.keep(first.id)
+    assert not ledger.jobs.renew_account(first.id)
     with pytest.raises(JobBusy, match=second.id):
-        ledger.jobs.take(first, "desk:41")
+        ledger.jobs.acquire_account(first, "desk:41")
 
 
 def test_a_job_takes_its_own_account_again(ledger: Ledger) -> None:
     """The same job, resumed in another process, takes over its own claim at once."""
     job = make_job()
     ledger.jobs.begin(job, "desk:41")
-    ledger.jobs.take(job, "desk:42")
+    ledger.jobs.acquire_account(job, "desk:42")
     writer = ledger.jobs.writer(job.host, job.account)
     assert writer is not None
     assert writer.owner == "desk:42"
 
 
 ENDINGS: dict[str, Callable[[Ledger, str], object]] = {
-    "let_go": lambda ledger, job: ledger.jobs.let_go(job),
+    "release_account": lambda ledger, job: ledger.jobs.release_account(job),
     "stopped": lambda ledger, job: ledger.jobs.stop(job, OVER[JobState.STOPPED]),
     "forgotten": lambda ledger, job: ledger.jobs.forget(job),
 }

@@ -83,8 +83,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """Until when the job has its account."""
         self.rival: Job | None = None
         self.requests = 0
-        self.deeds: list[list[int]] = []
-        """Lines of each deed that is kept."""
+        self.changes: list[list[int]] = []
+        """Lines of each change in the log."""
 
     def teardown(self) -> None:
         """The files go."""
@@ -230,21 +230,21 @@ class LedgerMachine(RuleBasedStateMachine):
         if self._as_late(
             worker,
             lambda: self.ledger.chunks.record_before_image(
-                worker.claim, LEASE, self._deeds(worker.claim.seq, lines)
+                worker.claim, LEASE, self._changes(worker.claim.seq, lines)
             ),
         ):
             self.chunks[worker.claim.seq].lease_until = self.clock.now + LEASE
-            self.deeds.append(lines)
+            self.changes.append(lines)
 
     @staticmethod
-    def _deeds(chunk: int, lines: list[int]) -> Changes:
+    def _changes(chunk: int, lines: list[int]) -> Changes:
         return Changes(len(lines), lambda nr: json.dumps([chunk, nr, lines]).encode())
 
     def _record(self, worker: Worker, outcomes: list[Outcome]) -> None:
         made = [outcome.line for outcome in outcomes if outcome.status is Status.CREATED]
-        deeds = self._deeds(worker.claim.seq, made) if made else None
-        state = self.ledger.chunks.record(worker.claim, outcomes, LEASE, deeds)
-        self.deeds += [made] if made else []
+        changes = self._changes(worker.claim.seq, made) if made else None
+        state = self.ledger.chunks.record(worker.claim, outcomes, LEASE, changes)
+        self.changes += [made] if made else []
         self.state = JobState.RUNNING if self.state is JobState.PAUSED else self.state
         assert state is self.state
 
@@ -348,7 +348,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.state in (JobState.DONE, JobState.CANCELLED):
             assert not self.ledger.jobs.start(self.job.id)
             return
-        if self._begin(lambda: self.ledger.jobs.take(self.job, "desk:2"), own=True):
+        if self._begin(lambda: self.ledger.jobs.acquire_account(self.job, "desk:2"), own=True):
             self.ledger.chunks.wake(self.job.id)
             assert self.ledger.jobs.start(self.job.id)
             self.state, self.held_until = JobState.RUNNING, self.clock.now + WRITER_LEASE
@@ -369,7 +369,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """It gets the account where nobody holds it; having it, it lets go."""
         self.clock.advance(WRITER_LEASE + 1)
         if self.rival:
-            self.ledger.jobs.let_go(self.rival.id)
+            self.ledger.jobs.release_account(self.rival.id)
             self.rival = None
             return
         rival = make_job()
@@ -400,10 +400,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """Those of workers that held their chunk, sealed for their own place, and no others."""
         kept = [(key, json.loads(sealed)) for key, sealed in self.ledger.changes.backwards(self.job.id)]
         assert all([key.chunk, key.nr] == place[:2] for key, place in kept)
-        assert sorted(lines for _, (_, _, lines) in kept) == sorted(self.deeds)
+        assert sorted(lines for _, (_, _, lines) in kept) == sorted(self.changes)
         places = [(key.chunk, key.nr) for key, _ in kept]
         assert places == sorted(set(places), reverse=True)
-        assert self.ledger.changes.rows(self.job.id) == sum(map(len, self.deeds))
+        assert self.ledger.changes.rows(self.job.id) == sum(map(len, self.changes))
 
     @invariant()
     def counters_are_sums(self) -> None:

@@ -121,7 +121,7 @@ def test_a_second_undoing_asks_nothing(ledger: Ledger) -> None:
 
 
 def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock) -> None:
-    """The deeds of two claims of one row: the later one counts (guard: ``Undo._open``)."""
+    """The changes of two claims of one row: the later one counts (guard: ``Undo._open``)."""
     api = Registrar()
     (row,) = held_rows(api, 1)
     job = start_job(ledger, [row], looked=True)
@@ -130,9 +130,9 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
         claim = ledger.chunks.claim(job.id, 0, f"desk:{attempt}", 60)
         assert claim is not None
         target = Credential("user2", "", HOST, *digests_of(row))
-        deed = change_of(2, 0, row.stored.id, target, row.stored)
-        deeds = Changes(1, lambda nr, deed=deed: seal_changes(Seal([KEY]), job.id, 0, nr, [deed]))  # type: ignore[misc]
-        ledger.chunks.record_before_image(claim, 60, deeds)
+        change = change_of(2, 0, row.stored.id, target, row.stored)
+        changes = Changes(1, lambda nr, change=change: seal_changes(Seal([KEY]), job.id, 0, nr, [change]))  # type: ignore[misc]
+        ledger.chunks.record_before_image(claim, 60, changes)
         clock.advance(61)
     somebody_sets(api, "user2", hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
     ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
@@ -366,12 +366,12 @@ def test_lost_answers_whose_users_another_job_has_made(
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None
     ledger.chunks.release(claim, 0, [row.line for row in rows], 0, 0)
-    ledger.jobs.let_go(job.id)
+    ledger.jobs.release_account(job.id)
     clock.advance(1)
     done(ledger, api, rows)
     made = dict(api.stored)
     if resumed:
-        ledger.jobs.take(job, "desk:1")
+        ledger.jobs.acquire_account(job, "desk:1")
         with process(ledger, job, api) as worker:
             worker.deliver()
         assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}

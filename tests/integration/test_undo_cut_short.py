@@ -77,7 +77,7 @@ def test_who_has_lost_the_account_writes_nothing(ledger: Ledger, other_ledger: L
     """Asleep for longer than its hold, and another job has taken the account (guard: Hold.permit)."""
     api = Registrar()
     job = done(ledger, api, rows_of(2))
-    ledger.jobs.take(job, "desk:1")
+    ledger.jobs.acquire_account(job, "desk:1")
     mine = Clock(5.0)
 
     def oversleep() -> None:

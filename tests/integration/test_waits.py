@@ -243,7 +243,7 @@ def looked(ledger: Ledger, job: Job, workers: list[str] | None = None) -> str:
 def test_nothing_is_told_of_a_job_that_is_worked_on(file_ledger: Ledger) -> None:
     """A job whose worker is there waits for nothing."""
     job = start_job(file_ledger, [SLOW], [QUICK])
-    file_ledger.jobs.hand_over(job.id, "sweep")
+    file_ledger.jobs.hand_over_account(job.id, "sweep")
     file_ledger.chunks.claim(job.id, 0, "desk:7", 60)
     assert looked(file_ledger, job, ["desk:6"]) == ""
 
@@ -339,7 +339,7 @@ def test_a_clock_that_is_set_back_freezes_no_job(ledger: Ledger, job: Job, clock
     assert paused.waited == 0
     assert ledger.chunks.due(job.id, idle=True) == [0, 1]
     assert ledger.chunks.claim(job.id, 1, "desk:8", 120) is not None
-    ledger.jobs.keep(job.id)
+    ledger.jobs.renew_account(job.id)
     assert ledger.chunks.claim(job.id, 0, "desk:8", 120) is not None
 
 
@@ -392,11 +392,11 @@ def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> 
     """Of a paused job that is being resumed the process is named; one that died is not."""
     job = start_job(file_ledger, [SLOW])
     file_ledger.jobs.pause(job.id, AWAY)
-    file_ledger.jobs.hand_over(job.id, process_id())
+    file_ledger.jobs.hand_over_account(job.id, process_id())
     with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* is working on it") as busy:
         refuse_unfinished(file_ledger, job.id, "")
     assert busy.value.hint == f"cancel it first: siproster cancel {job.id}"
-    file_ledger.jobs.hand_over(job.id, DEAD)
+    file_ledger.jobs.hand_over_account(job.id, DEAD)
     with pytest.raises(Conflict, match=r"is still paused$"):
         refuse_unfinished(file_ledger, job.id, "")
 
@@ -418,9 +418,9 @@ def test_a_plan_whose_process_died_holds_nobody_up(ledger: Ledger) -> None:
 def test_a_running_job_whose_process_died_comes_first(file_ledger: Ledger) -> None:
     """What it sent may still arrive: it is to be resumed, and the message says how."""
     running = start_job(file_ledger, [SLOW])
-    file_ledger.jobs.hand_over(running.id, DEAD)
+    file_ledger.jobs.hand_over_account(running.id, DEAD)
     with pytest.raises(JobBusy, match=f"{running.id} was writing .* it keeps the account for 5:00") as busy:
         free_dead_holder(file_ledger, make_job())
     assert f"siproster resume {running.id}" in busy.value.hint
-    file_ledger.jobs.hand_over(running.id, "sweep")  # the workers' own: nobody's death says anything
+    file_ledger.jobs.hand_over_account(running.id, "sweep")  # the workers' own: nobody's death says anything
     free_dead_holder(file_ledger, make_job())

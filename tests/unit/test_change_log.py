@@ -20,7 +20,7 @@ BEFORE = Stored("7", "alice@example.com", HOST, "c1" * 16, "d1" * 16, "earlier")
 texts = st.text(max_size=12)
 digests = st.none() | st.text("0123456789abcdef", min_size=32, max_size=32)
 stored = st.builds(Stored, texts, texts, texts, digests, digests, texts)
-deeds = st.builds(
+changes = st.builds(
     Change,
     st.integers(2, 10**9),
     st.integers(0, 9),
@@ -32,7 +32,7 @@ deeds = st.builds(
 )
 
 
-@given(st.lists(deeds, max_size=5), st.integers(0, 99), st.integers(0, 99))
+@given(st.lists(changes, max_size=5), st.integers(0, 99), st.integers(0, 99))
 def test_they_come_back_as_they_were(done: list[Change], chunk: int, nr: int) -> None:
     """Every value of each, also what was there before."""
     assert open_changes(SEAL, "job", chunk, nr, seal_changes(SEAL, "job", chunk, nr, done)) == done
@@ -40,9 +40,9 @@ def test_they_come_back_as_they_were(done: list[Change], chunk: int, nr: int) ->
 
 def test_a_deed_tells_what_was_done() -> None:
     """Who, where, with which digests (as a mark), and how it was."""
-    deed = change_of(5, 1, "7", DONE, BEFORE)
-    assert (deed.line, deed.realm_key, deed.id, deed.composite) == (5, 1, "7", "alice@example.com")
-    assert (deed.mark, deed.application, deed.before) == (mark("a1" * 16, "b1" * 16), "app", BEFORE)
+    change = change_of(5, 1, "7", DONE, BEFORE)
+    assert (change.line, change.realm_key, change.id, change.composite) == (5, 1, "7", "alice@example.com")
+    assert (change.mark, change.application, change.before) == (mark("a1" * 16, "b1" * 16), "app", BEFORE)
 
 
 @pytest.mark.parametrize("place", [("other", 3, 4), ("job", 4, 4), ("job", 3, 5)])
@@ -61,11 +61,11 @@ def test_another_key_does_not_open_them() -> None:
 
 
 def test_nothing_shows() -> None:
-    """Neither sealed nor printed a deed tells a digest or a mark."""
-    deed = change_of(5, 1, "7", DONE, BEFORE)
-    secrets = ["a1" * 16, "b1" * 16, "c1" * 16, "d1" * 16, deed.mark]
-    sealed = seal_changes(SEAL, "job", 3, 4, [deed])
-    assert not [secret for secret in secrets if secret in repr(deed) or secret.encode() in sealed]
+    """Neither sealed nor printed a change tells a digest or a mark."""
+    change = change_of(5, 1, "7", DONE, BEFORE)
+    secrets = ["a1" * 16, "b1" * 16, "c1" * 16, "d1" * 16, change.mark]
+    sealed = seal_changes(SEAL, "job", 3, 4, [change])
+    assert not [secret for secret in secrets if secret in repr(change) or secret.encode() in sealed]
     assert not [secret for secret in secrets if bytes.fromhex(secret) in sealed]
 
 

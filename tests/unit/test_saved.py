@@ -282,7 +282,7 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
         ledger.jobs.stop(second.id, OVER[JobState.STOPPED])
     else:
         ledger.jobs.stop(saved.id, OVER[JobState.CANCELLED])
-    ledger.jobs.take(first, "desk:1")
+    ledger.jobs.acquire_account(first, "desk:1")
     with pytest.raises(Conflict, match=saved.id):
         start(ledger, first, draft, saved.id)
     assert ledger.jobs.state(first.id) is JobState.PLANNING

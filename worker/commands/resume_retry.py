@@ -222,7 +222,7 @@ def _somebody_works_on(session: Session, job: Job) -> bool:
 def _take_over(session: Session, job: Job) -> None:
     """Acquire the account, and end the leases of processes that died on this machine."""
     free_dead_holder(session.ledger, job)
-    session.ledger.jobs.take(job, process_id())
+    session.ledger.jobs.acquire_account(job, process_id())
     free_the_dead(session.ledger, job.id)
 
 
@@ -263,5 +263,5 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
                 f"import it as a new job: siproster import {job.source}",
             )
         session.ledger.jobs.forget(job.id, keep_job=True)
-        session.ledger.jobs.take(job, process_id())
+        session.ledger.jobs.acquire_account(job, process_id())
         run(session, job, opened, yes=yes)

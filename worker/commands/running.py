@@ -41,7 +41,7 @@ def freed_on_failure(session: Session, job_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        session.ledger.jobs.let_go(job_id)
+        session.ledger.jobs.release_account(job_id)
         raise
 
 
@@ -63,7 +63,7 @@ def run(
         draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
         print_reading(job.roster, draft.summary, advise=False)
         _ask(job, draft, yes=yes)
-        session.ledger.jobs.take(
+        session.ledger.jobs.acquire_account(
             job, process_id()
         )  # its hold on the account may have run out at the question
         if draft.makes_realm:

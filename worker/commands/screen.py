@@ -92,8 +92,8 @@ def print_reading(
         if summary.actions[action] and (summary.looked or action is Action.INVALID):
             write(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _print_codes(summary.codes.get(action, {}), write, advise=advise and not action.leads_in_place)
-    if summary.unidentified:
-        count = f"{summary.unidentified} {_rows(summary.unidentified)}"
+    if summary.unidentified_rows:
+        count = f"{summary.unidentified_rows} {_rows(summary.unidentified_rows)}"
         write(f"  leavers are not listed: {count} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:

@@ -78,7 +78,7 @@ def undo(
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
     free_dead_holder(session.ledger, job)
-    session.ledger.jobs.take(job, process_id())
+    session.ledger.jobs.acquire_account(job, process_id())
     with freed_on_failure(session, job_id):
         session.audit(job_id)
         why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
@@ -88,7 +88,7 @@ def undo(
         if not interrupted:
             session.ledger.jobs.set_undone(job_id)
     finally:
-        session.ledger.jobs.let_go(job_id)
+        session.ledger.jobs.release_account(job_id)
         facts = _print(session, job, folder, as_json=as_json)
     if interrupted:
         echo(f"interrupted; continue with: siproster undo {job_id}")

@@ -63,7 +63,7 @@ def _queue(session: Session, config: RuntimeConfig) -> CeleryQueue:
 def put_on_queue(session: Session, job_id: str) -> None:
     """Leave a started job to the workers, and warn if there is none."""
     queue = broker_queue(session)
-    session.ledger.jobs.hand_over(job_id, SWEEPER)
+    session.ledger.jobs.hand_over_account(job_id, SWEEPER)
     sweep(session.ledger, queue, job_id)
     job = session.ledger.jobs.get(job_id)
     if not queue.workers(job.host, job.account):
@@ -144,7 +144,7 @@ def interruptible() -> Iterator[threading.Event]:
 
 def _run_with_workers(session: Session, job_id: str, interrupt: threading.Event) -> None:
     queue = broker_queue(session)
-    session.ledger.jobs.hand_over(job_id, SWEEPER)
+    session.ledger.jobs.hand_over_account(job_id, SWEEPER)
     if why := _watch(session, job_id, queue, interrupt):
         session.ledger.jobs.pause(job_id, why)
 
@@ -171,7 +171,7 @@ def _leave(session: Session, job_id: str, why: Why) -> None:
     """Release the job: others may then write to the account, and it can be resumed."""
     if session.ledger.jobs.state(job_id).active:
         session.ledger.jobs.pause(job_id, why)
-        session.ledger.jobs.let_go(job_id)
+        session.ledger.jobs.release_account(job_id)
 
 
 def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:

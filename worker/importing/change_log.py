@@ -1,7 +1,7 @@
-"""What a job did to single credentials, kept sealed so that it can be taken back.
+"""Record the changes that a job made to single credentials, sealed, so that they can be undone.
 
-Of a credential that was made, a mark of its digests is enough to know whether it is still the same; of one
-that was set anew, the digests and the application that it had before are kept.
+For a credential that was created, a mark of its digests is enough to tell later whether it is still the same.
+For one that was updated, its previous digests and application are recorded.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ MARK_BYTES = 16
 def change_of(
     line: int, realm_key: int, id_: str, done: Credential | Row, before: Stored | None = None
 ) -> Change:
-    """Return the change of having put a credential there."""
+    """Return the record of a credential that was created, or was changed from ``before``."""
     return Change(
         line, realm_key, id_, done.composite, mark(done.hash1, done.hash1b), done.application, before
     )
 
 
 def is_confirmed(outcome: Outcome) -> bool:
-    """Whether the service's own answer to the job's request says that the job has made or set it."""
+    """Return whether the service's own answer to the job's request proves that the job made the change."""
     if outcome.status is Status.CREATED or outcome.status is Status.UPDATED:
         return True
     return outcome.status in (Status.FAILED, Status.UNKNOWN) and outcome.code in (CASE, NOT_SET, NOT_TAKEN)
 
 
 def is_unproven(outcome: Outcome) -> bool:
-    """Whether the job may have made or set it, and no answer says so."""
+    """Return whether the job may have created or updated it without an answer that says so."""
     return bool(outcome.code) and ORIGIN_UNKNOWN in outcome.code.split(";")
 
 
 def mark(hash1: str | None, hash1b: str | None) -> str:
-    """What two pairs of digests have in common only where they are the same. Of use inside a seal only."""
+    """Return a mark that two pairs of digests share only if they are equal. Only safe inside a seal."""
     return hashlib.blake2b(f"{hash1}/{hash1b}".encode(), digest_size=MARK_BYTES).hexdigest()

@@ -1,7 +1,7 @@
-"""A claim of a chunk while it holds: its lease, its unconfirmed rows, and the outcomes that are recorded.
+"""A claim on a chunk while it holds: its lease, its unconfirmed rows, and the outcomes recorded so far.
 
-Creating and updating share it. Every write is refused by the ledger (Fenced) once another worker has claimed
-the chunk, so a worker that wakes late changes nothing.
+Creating and updating share it. The ledger refuses every write (Fenced) once another worker has claimed the
+chunk, so a worker that wakes up late changes nothing.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ from worker.seal import Seal
 from worker.states import Reason, Why
 
 LEASE = 120.0
-"""Seconds that a claim holds without a sign of life: well over the deadline of one request."""
+"""Seconds that a claim holds without renewal: well over the deadline of one request."""
 
 TURN = 200.0
-"""Seconds after which a chunk is given back with what it has, below the task limits of Celery."""
+"""Seconds after which a chunk is released with its outcomes so far, below Celery's task limits."""
 
 _LONGEST_WAIT = 300.0
-"""Seconds until a chunk that met an unavailable service is tried again, at most."""
+"""Most seconds until a chunk that met an unavailable service is tried again."""
 
 _LONGEST_ASKED = 3600.0
-"""Seconds that the service may ask a chunk to wait: a date far off must not put it away for ever."""
+"""Most seconds that the service may ask a chunk to wait: a distant date must not delay it for ever."""
 
 
 class ChunkYield(Exception):
-    """No further request of this chunk should start now; its outcomes so far stay."""
+    """Raised when no further request of this chunk should start now; outcomes recorded so far stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """What this process works with. ``stopping`` is set when it is asked to end."""
+    """The resources that a worker process works with. ``stopping`` is set when it is asked to stop."""
 
     ledger: Ledger
     seal: Seal
     api: Source
     executor: Executor
-    """Bounds the requests in flight of the whole process."""
+    """The executor, which bounds the requests in flight of the whole process."""
     id: str
     stopping: threading.Event
     count: Callable[[], tuple[int, int]]
-    """Requests and retries since it was asked last."""
+    """Return the requests and retries since the last call."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -78,7 +78,7 @@ class _Recording:
 
 
 class Lease:
-    """How long a claim still holds, by this process's own clock, so that waking late is noticed."""
+    """The time left on a claim, by this process's own clock, so that it notices when it wakes up late."""
 
     def __init__(self, ledger: Ledger, claim: Claim, claimed_at: float, clock: Callable[[], float]) -> None:
         self._ledger = ledger
@@ -89,7 +89,7 @@ class Lease:
         self._waiting = deque[_Recording]()
 
     def permit(self, deadline: float) -> None:
-        """Renew the lease where it ends before a request of ``deadline`` seconds would. Raises Fenced."""
+        """Renew the lease if it would end before a request of ``deadline`` seconds does. Raises Fenced."""
         with self._lock:
             if self._until - self._clock() > deadline:
                 return
@@ -130,7 +130,7 @@ class Lease:
             one.state = state
 
     def record_before_image(self, changes: Changes) -> None:
-        """Commit how something was before it is changed; renews the lease. Raises Fenced."""
+        """Commit the state of a credential before it is changed, and renew the lease. Raises Fenced."""
         with self._lock:
             began = self._clock()
             self._ledger.chunks.record_before_image(self._claim, LEASE, changes)
@@ -138,7 +138,7 @@ class Lease:
 
 
 class Session(Protocol):
-    """What creating and updating rows need of a chunk's session."""
+    """The part of a chunk's session that creating and updating rows need."""
 
     unconfirmed: set[int]
 
@@ -158,7 +158,7 @@ class Session(Protocol):
 
 
 class ChunkSession:
-    """One claim of one chunk with its rows, from the seal to the end. Shared by the threads of a process."""
+    """One claim on one chunk and its rows, from opening the seal to the end. Shared by threads."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class ChunkSession:
         self.rows = rows
         self.realms = realms
         self.over = False
-        """Whether no further batch should begin."""
+        """Return whether no further batch should begin."""
         self.unconfirmed = {
             row.line for row in rows if claim.is_unconfirmed(row.line)
         } - claim.recorded.keys()
@@ -189,12 +189,12 @@ class ChunkSession:
 
     @property
     def family(self) -> Family:
-        """The job's family of endpoints."""
+        """Return the job's endpoint family."""
         return self.job.options.api
 
     @property
     def earlier_attempts(self) -> int:
-        """Claims of the chunk before this one."""
+        """Return how many claims the chunk had before this one."""
         return self.claim.attempts - 1
 
     def open_rows(self) -> list[Row]:
@@ -202,11 +202,11 @@ class ChunkSession:
         return [row for row in self.rows if row.line not in self._statuses]
 
     def permit(self, deadline: float) -> None:
-        """Let a request that writes, of at most ``deadline`` seconds, start. Raises Fenced."""
+        """Allow a writing request of at most ``deadline`` seconds to start. Raises Fenced."""
         self._lease.permit(deadline)
 
     def check_continue(self) -> None:
-        """Raise ChunkYield when the job is over, the chunk's turn is, or the process is asked to end."""
+        """Raise ChunkYield if the job or the chunk's turn is over, or the process was asked to stop."""
         if is_past(self.job.options.not_after):
             stop_at_end_of_window(self._ledger, self.job)
             self._state = JobState.STOPPED
@@ -216,7 +216,7 @@ class ChunkSession:
             raise ChunkYield
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
-        """Commit outcomes, and what they say that the job has changed, in one transaction. Raises Fenced."""
+        """Commit outcomes, and the changes that they prove, in one transaction. Raises Fenced."""
         if not outcomes:
             return
         self._state = self._lease.record(outcomes, self._changes_of)
@@ -228,23 +228,23 @@ class ChunkSession:
         hit("recorded")
 
     def record_before_image(self, row: Row, now: Stored) -> None:
-        """Commit how a credential is before it is changed, so that it can be set back. Raises Fenced."""
+        """Commit a credential's state before it is changed, so that it can be restored. Raises Fenced."""
         change = change_of(row.line, row.realm_key, now.id, wanted(row, row.host), now)
         self._lease.record_before_image(self._sealed([change], 1))
 
     def learn_batch_limit(self, limit: int) -> None:
-        """Keep with the job the most entries in one request that the service takes (23003)."""
+        """Store with the job the most entries that the service accepts in one request (code 23003)."""
         self._ledger.jobs.learn_bound(self.job.id, limit)
 
     @cached_property
     def batch_size(self) -> int:
-        """Rows in one request: the option's, and no more than the service was seen to take."""
+        """Return the number of rows in one request: the option's, or less if the service takes less."""
         size = self.job.options.batch_size
         return min(size, self._ledger.jobs.get(self.job.id).batch_bound or size)
 
     @cached_property
     def changes_begun(self) -> list[Change]:
-        """Changes that an earlier claim was about to make, so that it may have made them."""
+        """Return the changes that an earlier claim was about to make, and so may have made."""
         if not any(row.stored for row in self.rows):
             return []
         job, seq, seal = self.job.id, self.claim.seq, self._process.seal
@@ -257,7 +257,7 @@ class ChunkSession:
         ]
 
     def end(self) -> None:
-        """End the chunk, whose rows all have outcomes, and shred those in place. Raises Fenced."""
+        """End the chunk, whose rows all have outcomes, and shred the rows in place. Raises Fenced."""
         left = [row for row in self.rows if not self._statuses[row.line].in_place]
         claim = self.claim
         sealed = seal_chunk(self._process.seal, claim.job, claim.seq, left) if left else None
@@ -266,7 +266,7 @@ class ChunkSession:
         self._ledger.jobs.finish(claim.job)
 
     def give_back(self, later: TryLater | None = None) -> None:
-        """Give the chunk back with its outcomes so far; ``later``: the service is away. Raises Fenced."""
+        """Release the chunk with its outcomes so far; ``later``: the service is away. Raises Fenced."""
         waited = self._process.clock() - self._answered
         unanswered = Unanswered(why_later(later), waited) if later else None
         delay = self._delay(later) if later else 0.0
@@ -274,13 +274,13 @@ class ChunkSession:
         self._ledger.chunks.release(self.claim, delay, unconfirmed, *self._process.count(), unanswered)
 
     def _delay(self, later: TryLater) -> float:
-        # Spread out, so that the chunks of a long outage don't all come back at the same moment.
+        # Jitter, so that the chunks of a long outage don't all come back at the same moment.
         doubled = 2.0 ** min(self.claim.claims_without_progress, 9)
         grown = min(_LONGEST_WAIT, doubled) * random.uniform(0.5, 1.0)  # noqa: S311
         return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
 
     def _changes_of(self, outcomes: Sequence[Outcome]) -> Changes | None:
-        """Return what this job created, also where it came out wrong, and what it may have created."""
+        """Return the changes for what this job created, including wrong results, and may have created."""
         created = [
             outcome
             for outcome in outcomes
@@ -289,7 +289,7 @@ class ChunkSession:
         if not created:
             return None
         rows = [self._by_line[outcome.line] for outcome in created]
-        fill_digests(rows)  # of rows that were looked up, and not sent
+        fill_digests(rows)  # rows that were looked up and not sent have none yet
         changes = [
             change_of(row.line, row.realm_key, outcome.credential_id, row)
             for row, outcome in zip(rows, created, strict=True)
@@ -297,12 +297,12 @@ class ChunkSession:
         return self._sealed(changes, sum(map(is_confirmed, created)))
 
     def _sealed(self, changes: Sequence[Change], rows: int) -> Changes:
-        """Return the changes, to be sealed for the place they get; ``rows``: those that count as done."""
+        """Return the changes, to be sealed for their place in the log; ``rows``: how many are done."""
         job, seq, seal = self.job.id, self.claim.seq, self._process.seal
         return Changes(rows, lambda nr: seal_changes(seal, job, seq, nr, changes))
 
 
 def why_later(later: TryLater) -> Why:
-    """Return why a job or a chunk waits, as the ledger keeps it."""
+    """Return the reason why a job or chunk waits, as the ledger records it."""
     reason = Reason.THROTTLED if isinstance(later, Throttled) else Reason.UNAVAILABLE
     return Why(reason, later.message)

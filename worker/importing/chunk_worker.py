@@ -1,7 +1,7 @@
 """The story of a chunk: claim it, open its seal, send its rows in batches, record one outcome a row, end it.
 
-Whatever happens to the worker meanwhile, the ledger tells what is left to do: outcomes are committed with
-their batch, and a claim that went wrong is given back or runs out.
+Whatever happens to the worker, the ledger knows what is left to do: outcomes are committed with their batch,
+and a claim that went wrong is released or expires.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from worker.states import Reason, Why
 log = logging.getLogger(__name__)
 
 Send = Callable[[Sequence[Row]], None]
-"""Carries out a batch of rows."""
+"""A function that sends a batch of rows."""
 
 
 class ChunkWorker:
-    """Works on the chunks of one job in this process."""
+    """Worker for the chunks of one job in this process."""
 
     def __init__(self, job: Job, process: WorkerProcess) -> None:
         self.job = job
@@ -40,7 +40,7 @@ class ChunkWorker:
         self._lookup = UnconfirmedLookup(job, process)
 
     def work_on(self, seq: int) -> None:
-        """Work on one chunk. Safe to be called for any chunk at any time, any number of times."""
+        """Work on one chunk. Safe to call for any chunk, at any time, any number of times."""
         claimed_at = self._process.clock()
         claim = self._ledger.chunks.claim(self.job.id, seq, self._process.id, LEASE)
         if claim is None:
@@ -50,7 +50,7 @@ class ChunkWorker:
             self._carry_out(self._opened(claim, claimed_at))
         except Fenced:
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
-        except SealBroken as broken:  # before anything was sent, so what was unconfirmed is so still
+        except SealBroken as broken:  # before anything was sent, so the unconfirmed rows stay the same
             self._ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
             self._ledger.chunks.release(claim, 0.0, None, 0, 0)
 
@@ -59,11 +59,11 @@ class ChunkWorker:
         for row in rows:
             row.host = self._realms[row.realm_key].host
         session = ChunkSession(self.job, self._process, claim, rows, self._realms, claimed_at)
-        _ = session.changes_begun  # a seal that is broken there is noticed before anything is sent
+        _ = session.changes_begun  # a broken seal there is noticed before anything is sent
         return session
 
     def _carry_out(self, session: ChunkSession) -> None:
-        """Send what has no outcome; then end the chunk, or give it back with its outcomes so far."""
+        """Send the rows without an outcome; then end the chunk, or release it with its outcomes so far."""
         if session.claim.suspect:
             isolate_poison(session, self._process)
         try:
@@ -79,12 +79,12 @@ class ChunkWorker:
             session.end()
 
     def _send(self, session: ChunkSession) -> None:
-        """Send the batches, several in flight. Raises what stopped one of them; of several the gravest."""
+        """Send the batches, several in flight. Raises the most serious of the errors that stopped them."""
         executor = self._process.executor
         futures = [executor.submit(self._send_batch, session, *batch) for batch in self._batches(session)]
         try:
             wait(futures)
-        finally:  # nothing new starts; what is in flight ends, and its outcomes are recorded
+        finally:  # start nothing new; let requests in flight end, and its outcomes are recorded
             session.over = True
             wait(futures)
         errors = [error for future in futures if (error := future.exception())]
@@ -92,9 +92,9 @@ class ChunkWorker:
             raise max(errors, key=_gravity)
 
     def _send_batch(self, session: ChunkSession, send: Send, rows: Sequence[Row]) -> None:
-        """Send one batch. What stops it stops those that haven't begun, and is told before others have ended.
+        """Send one batch. Its error stops the batches that haven't begun, and is reported at once.
 
-        Others may be waiting for the cool-down, and the command for word that the job is paused.
+        Others may wait for the cool-down, and the command has to hear that the job is paused.
         """
         if session.over:
             return
@@ -107,7 +107,7 @@ class ChunkWorker:
             raise
 
     def _batches(self, session: ChunkSession) -> Iterator[tuple[Send, Sequence[Row]]]:
-        """Rows to be asked about first, then those to be created, then those to be updated."""
+        """Yield batches: first rows to look up, then rows to create, then rows to update."""
         creator, updater = self._senders(session)
         rows = session.open_rows()
         updates = [row for row in rows if row.stored]
@@ -120,7 +120,7 @@ class ChunkWorker:
         yield from ((updater.update, cut) for cut in self._cut(updates, size))
 
     def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater]:
-        """Return what creates rows and what updates them; of a suspect chunk the ledger hears each wait."""
+        """Return the creator and the updater of rows; for a suspect chunk, the ledger hears of each wait."""
         api = self._process.api
         if not session.claim.suspect:
             return BatchCreator(session, api, self._lookup.of(session, api)), RowUpdater(session, api)
@@ -129,7 +129,7 @@ class ChunkWorker:
         return BatchCreator(session, watched, lookup), RowUpdater(session, watched)
 
     def _cut(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
-        """Cut rows into batches; with the realm family each goes to one realm only."""
+        """Cut rows into batches; in the realm family each batch goes to one realm only."""
         if self.job.options.api is Family.ACCOUNT:
             by_realm = [rows]
         else:
@@ -140,6 +140,6 @@ class ChunkWorker:
 
 
 def _gravity(error: BaseException) -> int:
-    """Return how grave a reason for not going on is; an unexpected error is the gravest."""
+    """Return how serious a reason for stopping is; an unexpected error is the most serious."""
     mildest_first = (ChunkYield, TryLater, StopJob)
     return next((at for at, kind in enumerate(mildest_first) if isinstance(error, kind)), len(mildest_first))

@@ -1,4 +1,4 @@
-"""What is stored against what is wanted: the one place that says whether they are the same."""
+"""The comparison of stored and wanted credentials: the one place that decides whether they are the same."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ NOT_SET, NOT_TAKEN = "application_not_set", "not_taken"
 """The password was updated and the application was not; an update was confirmed and doesn't show."""
 
 ORIGIN_UNKNOWN = "origin_unknown"
-"""Beside what else is told of a row: no answer proves that its credential is this job's work."""
+"""Code added to a row's others if no answer proves that its credential is this job's work."""
 
 SETTABLE = frozenset({DIGEST, APPLICATION})
-"""What a PUT can put right. Nobody is moved to another realm, and a name's spelling can't change (23004)."""
+"""Differences that a PUT can change. No user is moved to another realm; spelling can't change (23004)."""
 
 
 def wanted(row: Row, host: str) -> Credential:
-    """What a row asks for, on the realm of this host name."""
+    """Return the credential that a row asks for, on the realm with this host name."""
     own = (row.hash1, row.hash1b)
     hash1, hash1b = digests(row.composite, host, row.password) if row.password else own
     return Credential(row.user, row.domain, host, hash1, hash1b, row.application)
 
 
 def fill_digests(rows: Iterable[Row]) -> None:
-    """Set ``hash1`` and ``hash1b`` of every row with a password that hasn't got them; others bring their own.
+    """Set ``hash1`` and ``hash1b`` of every row that has a password and no digests yet.
 
-    Raises ValueError where a name or password is not valid Unicode.
+    Other rows brought their own digests. Raises ValueError if a name or password is not valid Unicode.
     """
     for row in rows:
         hit("row", row.user)
@@ -39,10 +39,10 @@ def fill_digests(rows: Iterable[Row]) -> None:
 
 
 def differences(credential: Row | Credential, stored: Stored) -> tuple[str, ...]:
-    """Codes of what keeps the stored credential from being the wanted one; none where it is.
+    """Return codes for the differences between the stored and the wanted credential.
 
-    Spelling and realm go into the digests, so where one of them differs the digests aren't named, too.
-    Whoever wants no application takes the one that is there. An element that is not known differs.
+    Spelling and realm go into the digests, so if one of them differs the digests aren't listed as well.
+    A row that asks for no application accepts the stored one. An element that is not known differs.
     """
     found = []
     if stored.composite != credential.composite:
@@ -57,7 +57,7 @@ def differences(credential: Row | Credential, stored: Stored) -> tuple[str, ...]
 
 
 def explained(codes: tuple[str, ...], stored: Stored) -> str:
-    """The differences in words. No digest is told."""
+    """Return the differences in words, without any digest."""
     texts = {
         CASE: f"the service has it as {stored.composite}",
         REALM: f"the account has this user on realm {stored.realm}",
@@ -69,9 +69,9 @@ def explained(codes: tuple[str, ...], stored: Stored) -> str:
 
 
 def same(before: Stored, now: Stored) -> bool:
-    """Whether nothing was changed between a look and a single read.
+    """Return whether nothing changed between the look-up and a single read.
 
-    What a list may leave out (realm, application) is compared where the look has shown it.
+    Elements that a list may leave out (realm, application) are compared only if the look-up has shown them.
     """
     return (
         (before.id, before.composite, before.hash1, before.hash1b)

@@ -1,4 +1,4 @@
-"""A corrected failed.csv held against the job that wrote it, before a retry begins."""
+"""Checks of a corrected failed.csv against the job that wrote it, before a retry begins."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from worker.model import Row, Status
 from worker.roster import fields_of
 
 _SHOWN = 5
-"""Rows that a message names one by one."""
+"""Most rows that a message lists one by one."""
 
 _OWN = {"username": "bw__username", "domain": "bw__domain", "realm": "bw__realm"}
-"""Fields of a row to our columns, which people correct by mistake."""
+"""A row's fields and our columns for them, which people correct by mistake."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """What is wrong with the corrections, as it comes up."""
+    """Mistakes found in the corrections so far."""
 
     damaged: list[str] = field(default_factory=list)
     misplaced: dict[str, list[str]] = field(default_factory=dict)
@@ -30,10 +30,10 @@ class _Found:
 
 
 def check(earlier: EarlierRows, path: str) -> list[int]:
-    """Return the rows in place that were changed in the file, to no effect.
+    """Return the rows in place that were changed in the file; those changes have no effect.
 
     Raises:
-        UsageError: a user name lost its leading zeros, a ``bw__`` column was changed in place of the
+        UsageError: a user name lost its leading zeros, a ``bw__`` column was changed instead of the
             roster's own, or the job has no such row. ``path`` names the file in the message.
     """
     own = fields_of(earlier.columns, earlier.options)
@@ -56,7 +56,7 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
 
 
 def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
-    """Every row of the job, with the realm as its results have it, and whether it is in place."""
+    """Yield every row of the job, with the realm as its results show it, and whether it is in place."""
     ledger, job = earlier.ledger, earlier.parent.id
     hosts = ledger.jobs.hosts(job)
     for page in ledger.rows.pages(job):
@@ -79,9 +79,9 @@ def _damaged(
 def _is_misplaced(
     ours: str, written: str, said: Mapping[str, str], cells: Mapping[str, str], columns: Sequence[str]
 ) -> bool:
-    """Return whether a column of ours was changed, and the roster's own one wasn't.
+    """Return whether one of our columns was changed, and the roster's own column wasn't.
 
-    What a spreadsheet does to the look of a number is no correction.
+    A number that a spreadsheet reformatted is not a correction.
     """
     after = next((value for name, value in said.items() if name.casefold() == ours), written)
     if after.strip().lstrip("0") == written.strip().lstrip("0"):
@@ -90,7 +90,7 @@ def _is_misplaced(
 
 
 def _refuse(path: str, earlier: EarlierRows, found: _Found, own: Mapping[str, Sequence[str]]) -> None:
-    """Raise UsageError with rows and columns; a cell may be a password where somebody shifted the columns."""
+    """Raise UsageError with lines and columns only; a cell may be a password if the columns were shifted."""
     if found.damaged:
         raise UsageError(
             f"{path}: a spreadsheet took leading zeros off user names; {_few(found.damaged)}",
@@ -109,7 +109,7 @@ def _refuse(path: str, earlier: EarlierRows, found: _Found, own: Mapping[str, Se
 
 
 def _where_instead(name: str, columns: Sequence[str], own: Mapping[str, Sequence[str]]) -> str:
-    """Return which column to correct."""
+    """Return the column that should be corrected instead."""
     if columns:
         return f"correct {' or '.join(map(repr, columns))} instead, and leave the bw__ columns as they were"
     if name == "domain":

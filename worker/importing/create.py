@@ -1,8 +1,8 @@
-"""Rows of a chunk created in batches: each answer becomes one outcome a row.
+"""Create rows of a chunk in batches: each answer becomes one outcome a row.
 
-Nothing is guessed: a row that an answer doesn't settle is looked up, and what the look-up can't settle either
-is sent alone, so that the answer can mean no other row. Only an answer that names a row proves that this job
-created its credential: equal digests may be another job's work, from a ledger that nobody here knows.
+Nothing is guessed: a row that an answer doesn't settle is looked up, and a row that the look-up can't settle
+either is sent alone, so that the answer can mean no other row. Only an answer that names a row proves that
+this job created its credential: equal digests may be the work of another job, from an unknown ledger.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from worker.waits import HERE
 log = logging.getLogger(__name__)
 
 _EXISTS = frozenset({"23009", "23026"})
-"""Exists on the account; exists on the realm."""
+"""Codes for "exists on the account" and "exists on the realm"."""
 
 _WHOLE_REALM = frozenset({"23017", "23022", "33001"})
 """Realm not found, realm not ACTIVE: every row of that realm would be refused alone, too."""
 
 _LOST_IN_A_ROW = 2
-"""Answers lost for the same rows, looked up in between, before the service counts as unavailable."""
+"""Answers lost for the same rows, with look-ups in between, before the service counts as unavailable."""
 
 
 class BatchCreator:
-    """Creates rows of one claimed chunk. Shared by threads."""
+    """Creator of the rows of one claimed chunk. Shared by threads."""
 
     def __init__(self, session: Session, api: CredentialSource, lookup: Lookup | None = None) -> None:
-        """``lookup`` finds unconfirmed rows; by default one after the other."""
+        """Take ``lookup``, which finds unconfirmed rows; by default one after the other."""
         self._singly = SingleLookup(session, api)
         self._lookup = lookup or self._singly
         self._session = session
@@ -52,13 +52,13 @@ class BatchCreator:
         self._family = session.family
         self._posted: Counter[int] = Counter()
         self._contradicted: set[int] = set()
-        """Lines of rows that an answer calls stored, and otherwise than they were sent."""
+        """Lines of rows that an answer calls stored, but differently than they were sent."""
 
     def create(self, rows: Sequence[Row], lost: int = 0) -> None:
-        """Create these rows' credentials with one request, or with several where one doesn't settle it.
+        """Create these rows' credentials with one request, or with several if one doesn't settle it.
 
-        ``lost``: answers that were lost for them so far. Raises TryLater and StopJob; every row that has no
-        outcome by then was not refused.
+        ``lost``: how many answers were lost for them so far. Raises TryLater and StopJob; rows without an
+        outcome by then were not refused.
         """
         self._session.check_continue()
         sent: set[int] = set()
@@ -83,12 +83,12 @@ class BatchCreator:
             self._settle(rows, answer)
 
     def look_up_and_create(self, rows: Sequence[Row]) -> None:
-        """Look up rows that an earlier claim may have sent, and create those that aren't there."""
+        """Look up rows that an earlier claim may have sent, and create the missing ones."""
         if absent := self._look_up_all(rows, earlier=True):
             self.create(absent)
 
     def _not_settled(self, rows: Sequence[Row], lost: int, error: SiprosterError) -> None:
-        """Go on after an answer that refused the whole list, or that doesn't tell what became of its rows."""
+        """Continue after an answer that refused the whole list, or that doesn't settle its rows."""
         if isinstance(error, ListRefused):
             self._split(rows, error)
         elif isinstance(error, ForeignAnswer):
@@ -125,7 +125,7 @@ class BatchCreator:
         return [row for row in rows if row.line in absent]
 
     def _split(self, rows: Sequence[Row], refusal: ListRefused) -> None:
-        """Send a list that was refused in parts; a row alone, or a whole realm, has the list's refusal."""
+        """Send a refused list in parts; for a single row, or a whole realm, record the list's refusal."""
         one_realm = len({row.realm_key for row in rows}) == 1
         if len(rows) == 1 or (one_realm and refusal.code in _WHOLE_REALM):
             of_each = EntryError(refusal.code, refusal.text)
@@ -139,7 +139,7 @@ class BatchCreator:
             self.create(rows[start : start + size])
 
     def _isolate(self, rows: Sequence[Row], error: Exception) -> None:
-        """Find the row that makes siproster fail, so that the others of its batch go on without it."""
+        """Find the row that makes siproster itself fail, so that the rest of its batch can go on."""
         if len(rows) == 1:
             unconfirmed = rows[0].line in self._session.unconfirmed
             status = Status.UNKNOWN if unconfirmed else Status.FAILED
@@ -161,7 +161,7 @@ class BatchCreator:
             self._match(rows, answer)
 
     def _match(self, rows: Sequence[Row], answer: Answer) -> None:
-        """Find for each row the entry of the answer that is about it; the rest is looked up."""
+        """Match each row with the entry of the answer that names it; look up the rest."""
         by_name = {row.composite.casefold(): row for row in rows}
         by_hash = {row.hash1: row for row in rows}
         self._contradicted |= {by_name[name].line for name in answer.contradicted & by_name.keys()}
@@ -183,7 +183,7 @@ class BatchCreator:
             else:
                 refused.append((row, refusal))
         alone, left = len(rows) == 1, list(by_name.values())
-        if alone and unmatched:  # it can mean no other row
+        if alone and unmatched:  # it can only mean this row
             refused += [(row, unmatched[0]) for row in left]
             left = []
         self._session.unconfirmed.update(row.line for row in (*left, *(row for row, _ in respelt)))
@@ -195,9 +195,9 @@ class BatchCreator:
         self._settle_unnamed(left, alone=alone)
 
     def _settle_unnamed(self, rows: Sequence[Row], *, alone: bool, foreign: str = "") -> None:
-        """Look up rows that the answer didn't name, then send alone what isn't there.
+        """Look up rows that the answer didn't name, then send the missing ones one by one.
 
-        ``foreign``: a refusal that was all of the answer, and not in the service's own words.
+        ``foreign``: a refusal that was the whole answer, and not in the service's own words.
         """
         if not rows:
             return
@@ -213,9 +213,9 @@ class BatchCreator:
                 self._session.record([self._outcome(row, Status.UNKNOWN, "not_mentioned", text)])
 
     def _refused(self, row: Row, refusal: EntryError, *, sent: bool) -> Outcome:
-        """Return the outcome of a refused row. It settles the request it answers, and none sent before.
+        """Return the outcome of a refused row. It settles the request that it answers, and no earlier one.
 
-        ``sent``: there was one before it, which may have stored the row.
+        ``sent``: an earlier request may have stored the row.
         """
         exists, sent = refusal.code in _EXISTS, sent or row.line in self._session.unconfirmed
         found = self._look_up(row, expected=exists, sent=sent) if exists or sent else None
@@ -227,7 +227,7 @@ class BatchCreator:
         return self._outcome(row, Status.FAILED, refusal.code or "refused", refusal.text)
 
     def _respelt(self, row: Row, echo: Echo) -> Outcome:
-        """Return the outcome of a row that the answer spells otherwise: what is shown then counts."""
+        """Return the outcome of a row that the answer spells differently, by what a look-up shows."""
         shown = self._look_up(row, expected=True, sent=True)
         if shown and CASE not in shown.code.split(";"):
             return shown
@@ -235,9 +235,9 @@ class BatchCreator:
         return self._outcome(row, Status.FAILED, CASE, text, echo.id)
 
     def _compared(self, row: Row, stored: Stored, *, sent: bool) -> Outcome:
-        """Compare what the service has with what is wanted (the statuses' meanings: docs/errors.md)."""
+        """Return the outcome of comparing stored and wanted (the statuses' meanings: docs/errors.md)."""
         differs = differences(wanted(row, row.host), stored)
-        # This job may have made it, and the service put it down otherwise.
+        # This job may have created it, and the service stored it differently.
         if (sent and differs == (CASE,)) or (differs and row.line in self._contradicted):
             differs = (*differs, ORIGIN_UNKNOWN)
         if differs:
@@ -248,13 +248,13 @@ class BatchCreator:
         return self._outcome(row, Status.UNCHANGED, credential_id=stored.id)
 
     def _look_up(self, row: Row, *, sent: bool, expected: bool = False) -> Outcome | None:
-        """Return the row's outcome by what the service has under its name; None: nothing."""
+        """Look up the row and return its outcome, or None if nothing is stored under its name."""
         return self._shown(row, self._singly.one(row, expected=expected), sent=sent)
 
     def _shown(self, row: Row, found: Found, *, sent: bool) -> Outcome | None:
-        """Return the row's outcome by what a look-up found; None: nothing.
+        """Return the row's outcome by what a look-up found, or None if nothing is stored.
 
-        A row that can't even be looked up has that as its outcome: it must not keep its chunk from ending.
+        For a row whose look-up failed, that error is the outcome: it must not keep its chunk from ending.
         """
         try:
             if isinstance(found, Exception):
@@ -284,7 +284,7 @@ class BatchCreator:
 
 
 def _in_order(rows: Sequence[Row], accepted: Sequence[Echo]) -> bool:
-    """Return whether an answer names exactly these rows, as they are spelt and in their order."""
+    """Return whether an answer names exactly these rows, with the same spelling and in the same order."""
     return len(rows) == len(accepted) and all(
         row.composite == echo.composite for row, echo in zip(rows, accepted, strict=True)
     )

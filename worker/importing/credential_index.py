@@ -1,6 +1,6 @@
-"""What the service holds, by name, on disk: a million credentials in memory would be half a gigabyte.
+"""An index of the stored credentials by name, on disk: in memory, a million would take half a gigabyte.
 
-The file has no name and mode 0600, and its digests are sealed with keys that this object alone has.
+The file has no name and mode 0600, and its digests are sealed with keys that only this object has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worker.temp_db import temp_db, text_key
 _CACHE_KIB = 32_768
 _GROUP = 2000
 _pair = re.compile("[0-9a-f]{64}").fullmatch
-"""Hash1 and Hash1b as they usually are."""
+"""Hash1 and Hash1b in their usual form."""
 _PAIR_BYTES = 32
 
 _TABLE = (
@@ -26,7 +26,7 @@ _TABLE = (
     "application TEXT, digests BLOB) WITHOUT ROWID"
 )
 _INSERT = "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?, ?, ?, ?)"
-# Ordered by the names that are asked for: CROSS JOIN tells SQLite to go through those first.
+# CROSS JOIN tells SQLite to go through the requested names first.
 _NAMED = (
     "SELECT asked.key, nr, stored.id, composite, realm, application, digests "
     "FROM json_each(?) AS asked CROSS JOIN stored ON name = asked.value"
@@ -35,21 +35,21 @@ _ALL = "SELECT nr, id, composite, realm, application FROM stored ORDER BY realm,
 
 
 class CredentialIndex:
-    """Stored credentials by place and name, and which of them a roster has named. To be closed.
+    """Stored credentials by place and name, and which of them a roster has named. Close it after use.
 
-    A place is where a name is unique: the account, or one realm of it.
+    A place is the scope in which a name is unique: the account, or one realm of it.
     """
 
     def __init__(self) -> None:
         self._blocks = BlockSeal()
         self._seal = Seal([os.urandom(32)])
         self._named = bytearray()
-        """A byte for each entry, by its number: whether a roster has named it."""
+        """One byte for each entry, by its number: whether a roster has named it."""
         self._db = temp_db(_CACHE_KIB)
         self._db.execute(_TABLE)
 
     def load(self, place: str, entries: Iterable[Stored]) -> None:
-        """Enter what a list of the place gave; an entry that comes twice counts once."""
+        """Add the entries of a place's list; an entry that comes twice counts once."""
         source = iter(entries)
         while group := list(itertools.islice(source, _GROUP)):
             first = len(self._named)
@@ -63,7 +63,7 @@ class CredentialIndex:
             self._db.execute("COMMIT")
 
     def named(self, place: str, composites: Sequence[str]) -> list[Stored | None]:
-        """Return what is stored under each name, whatever its case; they count as named from then on."""
+        """Return the credentials stored under each name, in any case, and mark them as named."""
         asked = json.dumps([_name(place, composite) for composite in composites])
         rows = self._db.execute(_NAMED, (asked,)).fetchall()
         found: list[Stored | None] = [None] * len(composites)
@@ -82,11 +82,11 @@ class CredentialIndex:
                 yield Stored(id_, composite, realm, application=application)
 
     def close(self) -> None:
-        """End it; the file goes with it."""
+        """Close the index and delete its file."""
         self._db.close()
 
     def _sealed(self, entries: Sequence[Stored]) -> Iterator[bytes]:
-        """Yield each entry's digests, sealed: those that are two whole ones, as nearly all are, in one go."""
+        """Yield each entry's digests, sealed; entries with two complete ones, nearly all, in one call."""
         pairs = [f"{one.hash1}{one.hash1b}" for one in entries]
         whole = [pair if _pair(pair) else "" for pair in pairs]
         blocks = self._blocks.close_over(bytes.fromhex("".join(whole)))

@@ -1,4 +1,4 @@
-"""What a job will do with each row: the roster's word, what is stored, and ``--on-existing``."""
+"""Decide what a job does with each row, by the roster, the stored credentials, and ``--on-existing``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.model import Action, OnExisting, Options, Outcome, Row, Status, Stor
 
 
 def decide(page: Sequence[Row], options: Options) -> None:
-    """Set what will be done with each row, by what is stored under its name."""
+    """Set the action of each row, by what is stored under its name."""
     create = Action.CREATE
     for row in page:
         if row.problems:
@@ -22,14 +22,14 @@ def decide(page: Sequence[Row], options: Options) -> None:
 
 
 def refuse_invalid(page: Sequence[Row]) -> None:
-    """Set what will be done with rows that are wrong themselves; of the others nothing is known."""
+    """Set the action of rows that are invalid themselves; about the others nothing is known."""
     for row in page:
         if row.problems:
             _refuse(row)
 
 
 def _decide_existing(row: Row, stored: Stored, options: Options) -> None:
-    # A realm that is still to be made can't be the one of a user who is there.
+    # A realm that doesn't exist yet can't be the one of an existing user.
     row.host = row.host or options.realm
     if row.password:
         row.hash1, row.hash1b = digests(row.composite, row.host, row.password)

@@ -1,4 +1,4 @@
-"""A new job: its id, and everything it keeps so that nobody can go on with it differently."""
+"""A new job: its id, and all the facts stored with it so that it can only be continued in the same way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.model import Endpoint, Job, JobState, Options, utc_now
 
 
 class RosterFacts(Protocol):
-    """What a job keeps of its roster."""
+    """The facts about a roster that a job stores."""
 
     @property
     def name(self) -> str: ...
@@ -28,7 +28,7 @@ class RosterFacts(Protocol):
 
 
 def new_job(endpoint: Endpoint, options: Options, roster: RosterFacts, key: str, parent: str = "") -> Job:
-    """A job in state ``planning``; ``key``: the fingerprint of the sealing key."""
+    """Return a job in state ``planning``; ``key``: the fingerprint of the sealing key."""
     created = utc_now()
     return Job(
         id=job_id(created.strftime("%Y%m%d-%H%M%S"), roster.name), state=JobState.PLANNING, why=None,
@@ -41,14 +41,14 @@ def new_job(endpoint: Endpoint, options: Options, roster: RosterFacts, key: str,
 
 
 def job_id(moment: str, roster: str) -> str:
-    """An id that sorts by time and names the roster: ``20261122-224612-staff-7f3a``."""
+    """Return an id that sorts by time and names the roster: ``20261122-224612-staff-7f3a``."""
     stem = PurePath(roster).stem if roster != "-" else "stdin"
     slug = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:24].strip("-") or "roster"
     return f"{moment}-{slug}-{secrets.token_hex(2)}"
 
 
 def operator() -> str:
-    """Who runs this process, by the name that the system knows."""
+    """Return the name of the user who runs this process, as the system knows it."""
     try:
         return getpass.getuser().encode("utf-8", "replace").decode()
     except (KeyError, OSError):  # a container may run as a uid without a name

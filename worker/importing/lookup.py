@@ -1,7 +1,8 @@
-"""What the service holds under a roster's names, found with as few requests as will do.
+"""Look up the stored credentials under a roster's names, with as few requests as possible.
 
-A place is where a name is unique: the account, or one realm of it. Of each place either everything is
-listed, page by page, or every row is asked for singly, or nothing, since nothing is stored there.
+A place is the scope in which a name is unique: the account, or one realm of it. For each place either all
+credentials are listed, page by page, or each row is looked up singly, or no request is made because
+nothing is stored there.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from worker.importing.validation import Page, RosterPages
 from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
 
 _PAGE = 500
-"""Entries of one page of a list (docs/bandwidth-api.md#lists)."""
+"""Entries on one page of a list (docs/bandwidth-api.md#lists)."""
 
 _UNSURE = frozenset({"bad_characters", "field_count", "malformed", "spreadsheet_damage", "too_long"})
-"""Codes of rows whose user name may not be the one that is meant."""
+"""Codes of rows whose user name may not be the intended one."""
 
 Rows = Sequence[Row]
 Found = list[Stored | None]
@@ -30,7 +31,7 @@ Find = Callable[[Rows], Found]
 
 
 class StoredSource(Protocol):
-    """The part of the API that shows credentials."""
+    """The part of the API that reads credentials."""
 
     def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]: ...
     def find(self, family: Family, realm: Realm | None, composite: str) -> Stored | None: ...
@@ -38,18 +39,18 @@ class StoredSource(Protocol):
 
 
 Watch = Callable[[Iterable[Stored]], Iterable[Stored]]
-"""Gives the entries of a list on as they come, and may say how far it is."""
+"""A function that passes on a list's entries as they come, and may show its progress."""
 
 
 def unwatched(entries: Iterable[Stored]) -> Iterable[Stored]:
-    """Says nothing."""
+    """Do nothing with a list's progress."""
     return entries
 
 
 class CredentialLookup:
-    """Looks the rows of one roster up. A context manager: it keeps an index on disk, and threads.
+    """Look-up for the rows of one roster. A context manager: it owns an index on disk, and threads.
 
-    ``watch`` is given each list on its way, to say how far it is.
+    ``watch`` wraps the iteration over each list, to show its progress.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class CredentialLookup:
         self._finders: dict[int, Find | None] = {}
         self._expected: Counter[int] | None = None
         self._complete = True
-        self._unidentified = 0
+        self._unidentified_rows = 0
 
     def __enter__(self) -> CredentialLookup:
         return self
@@ -81,11 +82,11 @@ class CredentialLookup:
         self._index.close()
 
     def look_up(self, page: Page) -> None:
-        """Set what is stored under the name of each row; where nothing is stored, nothing is done.
+        """Set the stored credential under the name of each row; places without any cost no request.
 
-        Raises what the service's answers raise, as long as nothing can be said of every row.
+        Raises the errors of the service's answers if they leave any row unknown.
         """
-        self._unidentified += sum(self._is_unidentified(row) for row in page if row.problems)
+        self._unidentified_rows += sum(self._is_unidentified(row) for row in page if row.problems)
         for place, rows in self._by_place(page).items():
             find = self._finder(place)
             if find is not None:
@@ -93,17 +94,17 @@ class CredentialLookup:
                     row.stored = stored
 
     @property
-    def unidentified(self) -> int:
-        """Return the number of rows that name no certain user: any absent user may be one of them."""
-        return self._unidentified
+    def unidentified_rows(self) -> int:
+        """Return how many rows don't tell for sure which user they mean: absent users may be theirs."""
+        return self._unidentified_rows
 
     def absent(self) -> Iterator[Stored] | None:
-        """Who is stored on the roster's realms and not in the roster, by realm and name, without digests.
+        """Return the users on the roster's realms and not in the roster, by realm and name, without digests.
 
-        None: not known, since not all that is stored was listed, not all of the roster was read, or a row of
-        it can't be read: whoever is meant by it would look like a leaver.
+        None: they aren't known, since not all stored users were listed, not all of the roster was read, or a
+        row of it can't be read, whose user would seem absent.
         """
-        if not (self._complete and self._roster.whole) or self._unidentified:
+        if not (self._complete and self._roster.whole) or self._unidentified_rows:
             return None
         hosts = {host.casefold() for host in self._realms.hosts()}
         return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
@@ -112,7 +113,7 @@ class CredentialLookup:
         return self._place_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
 
     def _by_place(self, page: Page) -> dict[int, Page]:
-        """Return the rows that name somebody; one that can't be sent still does."""
+        """Return the rows that name a user, by place, including rows that can't be sent."""
         if self._family is Family.ACCOUNT:
             named = [row for row in page if row.user]
             return {NO_REALM: named} if named else {}
@@ -124,7 +125,7 @@ class CredentialLookup:
         return by_place
 
     def _place_of(self, row: Row) -> int | None:
-        """Return the account's place, or the realm's key; None for a row that names nobody there."""
+        """Return the account's place, or the realm's key; None for a row that names no user there."""
         if not row.user:
             return None
         if self._family is Family.ACCOUNT:
@@ -137,7 +138,7 @@ class CredentialLookup:
         return self._finders[place]
 
     def _cheapest(self, place: int) -> Find | None:
-        """Return the cheapest way to look the roster's names up in a place; None: nothing is stored."""
+        """Return the cheapest way to look up the roster's names in a place; None: nothing is stored there."""
         realm = self._realms.realm(place) if self._family is Family.REALM else None
         stored = self._realms.stored if self._family is Family.ACCOUNT else realm.credentials if realm else 0
         if stored == 0:
@@ -158,22 +159,22 @@ class CredentialLookup:
         return found
 
     def _whole(self, realm: Realm | None, stored: Stored | None) -> Stored | None:
-        """The entry with what the list left out."""
+        """Return the entry, completed by a single read if the list left something out."""
         return stored and self._source.whole(self._family, realm, stored)
 
     def _asked(self, realm: Realm | None, rows: Rows) -> Found:
         return list(self._threads.map(partial(self._find, realm), rows))
 
     def _find(self, realm: Realm | None, row: Row) -> Stored | None:
-        if row.problems:  # it won't be sent, and its name may be one that no path can hold
+        if row.problems:  # it won't be sent, and its name may not fit in a path
             return None
         try:
             return self._source.find(self._family, realm, row.composite)
-        except Refused:  # a name that can't be asked for: the answer to its POST will say why
+        except Refused:  # a name that can't be looked up: the answer to its POST will say why
             return None
 
     def _rows_of(self, place: int) -> int:
-        """How many rows of the roster are in a place, at most."""
+        """Return the upper bound of the roster's rows in a place."""
         if self._family is Family.ACCOUNT:
             return self._roster.records
         if self._expected is None:
@@ -186,6 +187,6 @@ class CredentialLookup:
     def _key(self, ref: str) -> int:
         try:
             realm = self._realms.resolve(ref)
-        except NotFound:  # no default realm: said when a row that needs it comes
+        except NotFound:  # no default realm: reported when a row needs it
             return NO_REALM
         return NO_REALM if isinstance(realm, Problem) else realm[0]

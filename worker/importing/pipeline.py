@@ -1,7 +1,7 @@
 """The story of a roster: read → validate → look up → decide → hand each page to its sinks. Nothing is sent.
 
-``import``, ``plan``, ``retry`` and a saved plan are this function with other sinks; ``verify`` needs no more
-than its first two steps (validation.validated_pages).
+``import``, ``plan``, ``retry`` and a saved plan are this function with other sinks; ``verify`` needs only its
+first two steps (validation.validated_pages).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.importing.validation import Page, RosterPages, validated_pages
 from worker.model import Options, Stored
 
 Sink = Callable[[Page], None]
-"""Takes every page, decided, in the roster's order; what it raises ends the reading."""
+"""A function that takes every page, decided, in the roster's order; an exception ends the reading."""
 
 
 class AccountSource(RealmSource, StoredSource, Protocol):
@@ -27,22 +27,22 @@ class AccountSource(RealmSource, StoredSource, Protocol):
 
 
 def number(absent: Iterable[Stored]) -> int:
-    """Return how many there are."""
+    """Return how many credentials the place holds."""
     return sum(1 for _ in absent)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account that a roster is compared with, and what is told of it."""
+    """The account that a roster is compared with, and what is known about it."""
 
     source: AccountSource
     realms: JobRealms
     watch: Watch = unwatched
-    """Gives the entries of a list on as they come, and may say how far it is."""
+    """Pass on a list's entries as they come; may show its progress."""
     list_absent: Callable[[Iterable[Stored]], int] = number
-    """Takes the users who are stored and not in the roster, and returns their number."""
+    """Take the users who are stored and not in the roster, and return their number."""
     count: Callable[[], tuple[int, int]] = lambda: (0, 0)
-    """Returns requests and retries since it was asked last."""
+    """Return the requests and retries since the last call."""
 
 
 def run_pipeline(
@@ -52,10 +52,10 @@ def run_pipeline(
     sinks: Sequence[Sink],
     enforce: Sink | None = None,
 ) -> PlanSummary:
-    """Read a whole roster, decide on every row, and return what it came to.
+    """Read a whole roster, decide on every row, and return the summary.
 
-    Without an account only what is wrong with the rows themselves is known. ``enforce`` refuses what a saved
-    plan has otherwise. Raises what reading, the service and the sinks raise.
+    Without an account, only the rows' own errors are known. ``enforce`` refuses rows that differ from a saved
+    plan. Raises what reading, the service and the sinks raise.
     """
     summary = PlanSummary()
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def run_pipeline(
             for sink in sinks:
                 sink(page)
         if account and lookup:
-            summary.unidentified = lookup.unidentified
+            summary.unidentified_rows = lookup.unidentified_rows
             absent = lookup.absent()
             summary.absent = None if absent is None else account.list_absent(absent)
     return summary

@@ -1,6 +1,6 @@
-"""A job's roster on its way into the ledger, and the word that lets workers begin.
+"""Read a job's roster into the ledger, and release its chunks to the workers.
 
-Chunks become visible to workers only when the whole roster is in the ledger and ``start`` was called.
+Workers see chunks only after the whole roster is in the ledger and ``start`` was called.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from worker.states import Reason, Why
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job whose roster is in the ledger, and which waits for somebody's word."""
+    """A job whose roster is in the ledger and which waits to be started."""
 
     summary: PlanSummary
     realms: JobRealms
 
     @property
     def makes_realm(self) -> bool:
-        """Whether ``--create-realm`` has something to do: the realm isn't there, and a row needs it."""
+        """Return whether ``--create-realm`` has a realm to create: a row needs it and it doesn't exist."""
         return needs_making(self.realms, self.summary)
 
 
 def needs_making(realms: JobRealms, summary: PlanSummary) -> bool:
-    """Return whether a row is to be sent to a realm that has still to be made."""
+    """Return whether a row goes to a realm that does not exist yet."""
     return realms.to_make is not None and summary.realms[realms.to_make] > 0
 
 
@@ -44,9 +44,9 @@ def plan(
     sinks: Sequence[Sink] = (),
     enforce: Sink | None = None,
 ) -> Draft:
-    """Read a whole roster into the ledger; ``start`` lets workers take the job's chunks.
+    """Read a whole roster into the ledger; ``start`` then releases the job's chunks to workers.
 
-    ``sinks`` see every page, too; ``enforce`` holds it to a saved plan. Whatever this raises, nothing was
+    ``sinks`` see every page, too; ``enforce`` holds the roster to a saved plan. If this raises, nothing was
     sent, and the job can be planned again or forgotten.
     """
     summary = run_pipeline(roster, account, writer.job.options, [writer.write, *sinks], enforce)
@@ -55,9 +55,9 @@ def plan(
 
 
 def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None:
-    """Let workers take the job's chunks, unless somebody has cancelled it meanwhile.
+    """Release the job's chunks to workers, unless it was cancelled meanwhile.
 
-    ``carries_out``: the saved plan that the job is.
+    ``carries_out``: the saved plan that the job executes.
     """
     if job.options.on_existing is OnExisting.FAIL and draft.summary.actions[Action.EXISTS]:
         others = draft.summary.actions[Action.EXISTS]
@@ -69,4 +69,4 @@ def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None
             draft.realms.create_missing()
         hit("planned")
         ledger.jobs.start(job.id, carries_out)
-    ledger.jobs.finish(job.id)  # nothing but settled rows: there is nothing to wait for
+    ledger.jobs.finish(job.id)  # a job of settled rows alone is done at once

@@ -1,4 +1,4 @@
-"""What reading a roster came to, in numbers."""
+"""The counts that reading a roster results in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from worker.model import Action, Row
 
 _SHOWN = 5
-"""Lines told for each warning."""
+"""Most lines listed for each warning."""
 
 
 @dataclass(slots=True)
@@ -19,21 +19,21 @@ class PlanSummary:
     rows: int = 0
     actions: Counter[Action] = field(default_factory=Counter)
     differs: Counter[str] = field(default_factory=Counter)
-    """Rows by what is stored otherwise than wanted."""
+    """Rows by code of a difference between stored and wanted."""
     problems: Counter[str] = field(default_factory=Counter)
     codes: dict[Action, Counter[str]] = field(default_factory=dict)
-    """Rows by action and by what is the matter with them; several codes of one row joined by ``;``."""
+    """Rows by action and code; several codes of one row are joined by ``;``."""
     warnings: Counter[str] = field(default_factory=Counter)
     warned_lines: dict[str, list[int]] = field(default_factory=dict)
     """The first few lines of each warning."""
     absent: int | None = None
-    """Users who are stored on the roster's realms and are not in it; None: not all of them were looked at."""
+    """Users stored on the roster's realms and not in it; None: not all of them were listed."""
 
-    unidentified: int = 0
-    """Rows that don't surely tell whom they mean, so that nobody can be told absent."""
+    unidentified_rows: int = 0
+    """Rows that don't surely tell which user they mean, so that no user can be called absent."""
 
     realms: Counter[int] = field(default_factory=Counter)
-    """Rows that are to be sent, by the key of their realm."""
+    """Rows to be sent, by the key of their realm."""
 
     def add(self, page: Sequence[Row]) -> None:
         """Count a page."""
@@ -65,22 +65,22 @@ class PlanSummary:
 
     @property
     def invalid(self) -> int:
-        """Rows that are wrong themselves."""
+        """Return how many rows are invalid themselves."""
         return self.actions[Action.INVALID]
 
     @property
     def looked(self) -> bool:
-        """Whether it was looked what is stored."""
+        """Return whether the stored credentials were looked up."""
         return self.actions.total() == self.rows
 
     @property
     def to_send(self) -> int:
-        """Rows for which a request that writes is made; where nobody looked, every one that may be sent."""
+        """Return how many rows need a writing request; without a look-up, every row that may be sent."""
         if not self.looked:
             return self.rows - self.invalid
         return sum(rows for action, rows in self.actions.items() if action.writes)
 
     @property
     def in_trouble(self) -> int:
-        """Rows that would not be in place afterwards."""
+        """Return how many rows would not be in place afterwards."""
         return self.actions[Action.EXISTS] + self.invalid

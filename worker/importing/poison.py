@@ -1,8 +1,8 @@
-"""A chunk that kills its worker: found row by row, without blaming a row for a random kill.
+"""Find the row that kills its worker, row by row, without blaming a row for a random kill.
 
-A crash counts only where no outcome was recorded since, and only while the work was ours: a worker that dies
-while it waits for the service was not killed by a row. A suspect chunk is split until the row that does it is
-alone; alone, after ``CRASHES`` crashes, it is `crashed`.
+A crash counts only if no outcome was recorded since, and only while the worker itself was at work: a worker
+that dies while it waits for the service was not killed by a row. A suspect chunk is split until the row at
+fault is alone; alone, after ``CRASHES`` crashes, it is `crashed`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from worker.ledger.codec import seal_changes, seal_chunk
 from worker.model import Answer, Credential, Family, Outcome, Realm, Row, Status, Stored
 
 CRASHES = 3
-"""Crashes over one row alone, after which it isn't tried again."""
+"""Crashes over a single row after which it isn't tried again."""
 
 
 def isolate_poison(session: ChunkSession, process: WorkerProcess) -> None:
-    """Move half of a chunk's rows to a chunk of their own; give up a row alone that crashed too often."""
+    """Move half of a chunk's rows to a new chunk; give up on a single row that crashed too often."""
     claim, rows = session.claim, session.open_rows()
     if len(rows) == 1 and claim.crashes >= CRASHES:
         text = f"workers died {claim.crashes} times over this row alone; please report it"
-        # Unknown: one of them may have sent it.
+        # Unknown: one of the crashed workers may have sent it.
         session.record([Outcome(rows[0].line, Status.UNKNOWN, "", "crashed", text, claim.attempts)])
     if len(rows) < 2 or not claim.crashes:
         return
@@ -44,19 +44,19 @@ def isolate_poison(session: ChunkSession, process: WorkerProcess) -> None:
 
 
 class WatchedSource:
-    """The service, with word to the ledger whenever the worker waits for it (service.Source)."""
+    """Wrapper of the service that tells the ledger whenever the worker waits for it (service.Source)."""
 
     def __init__(self, api: Source, set_waiting: Callable[[bool], None]) -> None:
         self._api = api
         self._set_waiting = set_waiting
 
     def create(self, family: Family, realm: Realm, batch: Sequence[Row], permit: Permit) -> Answer:
-        """Do as the service does."""
+        """Create credentials as the service does."""
         with self.waiting():
             return self._api.create(family, realm, batch, permit)
 
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
-        """Do as the service does."""
+        """Find a credential as the service does."""
         with self.waiting():
             return self._api.find(family, realm, composite, expected=expected)
 
@@ -67,7 +67,7 @@ class WatchedSource:
         stored: Stored,
         written: Callable[[Stored | None], bool] | None = None,
     ) -> Stored | None:
-        """Do as the service does."""
+        """Read a credential as the service does."""
         with self.waiting():
             return self._api.read(family, realm, stored, written)
 
@@ -81,7 +81,7 @@ class WatchedSource:
         *,
         clear: bool = False,
     ) -> None:
-        """Do as the service does."""
+        """Update a credential as the service does."""
         with self.waiting():
             self._api.update(family, realm, stored, credential, permit, clear=clear)
 

@@ -1,4 +1,4 @@
-"""Whether the realm that a row goes to is the one that its digests were made for."""
+"""Check that the realm a row goes to is the one that its digests were made for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _MISMATCH = Problem(
 
 
 def refuse_digests_without_realm(row: Row) -> None:
-    """Tell a row of digests that names no realm: the default one says nothing about them."""
+    """Refuse a row of digests that names no realm: the default realm proves nothing about them."""
     if not (row.password or row.realm):
         _refuse(row, f"nobody says for which realm the digests were made; {_HINT}")
 
 
 def check_realm_of_digests(row: Row) -> None:
-    """Hold a row's digests against the realm that it goes to; its host is empty for one not made yet.
+    """Check a row's digests against the realm that it goes to; ``host`` is empty for one not created yet.
 
-    A row with a password uses that, and is warned about digests for this very realm that are another's.
+    A row with a password uses that, and gets a warning if its digests for this very realm differ from it.
     """
     host = row.host
     if row.password:
@@ -30,7 +30,7 @@ def check_realm_of_digests(row: Row) -> None:
             row.warnings += (_MISMATCH,)
     elif not host:
         _refuse(row, "no digest can have been made for a realm that --create-realm has still to make")
-    elif host != row.realm:  # to the byte: another spelling makes another digest
+    elif host != row.realm:  # byte for byte: another spelling makes another digest
         _refuse(row, f"the digests go on realm {host}, but {row.realm!r} is what is named; {_HINT}")
 
 

@@ -1,4 +1,4 @@
-"""Who works: machine and process, and whether that process may still be there."""
+"""The identity of a worker process: machine and process, and whether that process may still exist."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def _owner(pid: int) -> str:
 
 
 def process_id() -> str:
-    """Return this process as leases name it: ``machine:pid``, on Linux ``machine:pid.start``.
+    """Return this process's id as leases record it: ``machine:pid``, on Linux ``machine:pid.start``.
 
-    ``start`` tells it from a later process that got its number, as after a container's restart.
+    ``start`` tells it from a later process with the same pid, as after a container's restart.
     """
     return _owner(os.getpid())
 
 
 def is_alive(worker: str) -> bool:
-    """Return whether the process with this ``process_id`` may still be there; True on other machines."""
+    """Return whether the process with this ``process_id`` may still exist; True for other machines."""
     machine, _, process = worker.rpartition(":")
     if not machine:
         return False
@@ -45,9 +45,9 @@ def is_alive(worker: str) -> bool:
 
 
 def free_dead_holder(ledger: Ledger, job: Job) -> None:
-    """End the hold on the account of a process of this machine that died while it planned, or undid, a job.
+    """Release the account held by a process of this machine that died while it planned, or undid, a job.
 
-    Raises JobBusy where that process ran a job: what it sent may still arrive, so that job comes first.
+    Raises JobBusy if that process ran a job: its requests may still arrive, so that job comes first.
     """
     writer = ledger.jobs.writer(job.host, job.account)
     if writer is None or writer.job == job.id or ":" not in writer.owner or is_alive(writer.owner):
@@ -62,10 +62,10 @@ def free_dead_holder(ledger: Ledger, job: Job) -> None:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in the kernel's ticks since its boot; empty where the system doesn't tell."""
+    """Return when a process began, in kernel ticks since boot; empty if the system doesn't tell."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
     except OSError:
         return ""
-    # The name in parentheses may hold anything; the 20th field behind it is the start (proc(5)).
+    # The name in parentheses may contain anything; the 20th field after it is the start time (proc(5)).
     return stat.rpartition(")")[2].split()[19]

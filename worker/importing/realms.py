@@ -1,4 +1,4 @@
-"""The realms of a job: each reference is resolved once, and id and host name are kept with the job."""
+"""The realms of a job: each reference is resolved once, and id and host name are stored with the job."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class RealmSource(Protocol):
 
 
 class JobRealms:
-    """Realm references → keys of the job's realms.
+    """A mapping of realm references to keys of the job's realms.
 
-    The account's realms are listed once, however many references a roster has, and nothing that stands
-    in a roster is asked of the service. A realm that ``--create-realm`` has to make gets its key while the
-    roster is read and is made afterwards: an unreadable roster must leave nothing behind on the service.
+    The account's realms are listed once, however many references a roster has, and no text from the roster is
+    sent to the service. A realm that ``--create-realm`` has to create gets its key while the roster is read
+    and is created afterwards: an unreadable roster must leave nothing behind on the service.
     """
 
     def __init__(self, source: RealmSource, jobs: Jobs | None, job: str, options: Options) -> None:
-        """Raises UsageError, NotFound or Conflict where ``--realm`` names no realm that can be used."""
+        """Resolve ``--realm``. Raises UsageError, NotFound or Conflict if it names no usable realm."""
         self._source = source
         self._jobs = jobs
         self._job = job
@@ -36,18 +36,18 @@ class JobRealms:
         self._by_id: dict[str, int] = {}
         self._realms: dict[int, Realm] = {}
         self.to_make: int | None = None
-        """Key of the realm that ``--create-realm`` has to make, if a row needs it."""
+        """Key of the realm that ``--create-realm`` has to create, if a row needs it."""
         listed = source.realms()
         self._index = RealmIndex(listed)
         self.stored = _stored_on(listed)
-        """Credentials on the whole account; None: not known."""
+        """Credentials on the whole account; None: unknown."""
         if options.realm:
             self._keys[options.realm] = self._named_by_option(options.realm)
 
     def resolve(self, ref: str) -> tuple[int, str] | Problem:
         """Return key and host name of a row's realm (empty: the account's default), or why there is none.
 
-        The host is empty for a realm that is still to be made. Raises NotFound when the row names no realm
+        The host is empty for a realm that is not created yet. Raises NotFound when the row names no realm
         and the account has no default one.
         """
         key = self._keys.get(ref)
@@ -55,24 +55,24 @@ class JobRealms:
         return found if isinstance(found, Problem) else (found, self.host(found))
 
     def known(self, ref: str) -> int | None:
-        """Return the key of a realm that was resolved already and can be used; else None."""
+        """Return the key of a realm that was resolved already and is usable; else None."""
         return self._keys.get(ref)
 
     def realm(self, key: int) -> Realm | None:
-        """The realm of a key; None for the one that is still to be made."""
+        """Return the realm of a key; None for one that is not created yet."""
         return self._realms.get(key)
 
     def host(self, key: int) -> str:
-        """The realm's host name, which only the service knows: empty while it is still to be made."""
+        """Return the realm's host name, which only the service knows; empty until the realm is created."""
         realm = self._realms.get(key)
         return realm.host if realm else ""
 
     def hosts(self) -> list[str]:
-        """The host names of all realms that the roster has named so far."""
+        """Return the host names of all realms that the roster has named so far."""
         return [realm.host for realm in self._realms.values()]
 
     def create_missing(self) -> None:
-        """Make the realm that ``--create-realm`` asks for and wait until it is ACTIVE."""
+        """Create the realm that ``--create-realm`` asks for and wait until it is ACTIVE."""
         if self.to_make is None:
             return
         name = self._options.realm
@@ -117,7 +117,7 @@ class JobRealms:
         return self._remembered(ref, realm)
 
     def _remembered(self, ref: str, realm: Realm) -> int:
-        # Only what names a realm: a roster may have a million references that name none.
+        # Only valid references are cached: a roster may have a million that name no realm.
         key = self._keys[ref] = self._known(ref, realm)
         return key
 

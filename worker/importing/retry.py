@@ -1,4 +1,4 @@
-"""The rows of an earlier job that are not in place, with what somebody corrected, as a roster again."""
+"""The rows of an earlier job that are not in place, with any corrections, as a roster again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_earlier_rows
 from worker.seal import Seal
 
 Corrections = Mapping[int, Mapping[str, str]]
-"""Line in the roster → {column: value}."""
+"""Corrections: line in the roster → {column: value}."""
 
 
 _OTHER_NAME = "hash_name"
 
 _UNREADABLE = frozenset({"field_count", "malformed"})
-"""Codes of records whose cells can't be attributed to columns, so that none was kept."""
+"""Codes of records whose cells can't be attributed to columns, so that none is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,48 +32,48 @@ class EarlierRows:
     seal: Seal
     parent: Job
     options: Options
-    """Of the new job."""
+    """The new job's options."""
     corrections: Corrections
     roster: RosterPages | None = None
-    """The parent's roster again, for passwords that are not sealed any more."""
+    """The parent's roster again, for passwords that are no longer sealed."""
     zeros_may_go: bool = False
-    """Whether a correction may take leading zeros off: else a spreadsheet is taken to have done it."""
+    """Whether a correction may remove leading zeros; otherwise a spreadsheet is assumed to have done it."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
-    """Line of a row that has digests in place of a password → the user name that they are good for."""
+    """Line of a row that has digests instead of a password → the user name that they are valid for."""
     _other_passwords: set[int] = field(default_factory=set, init=False)
-    """Lines of rows whose password is not the roster's, but a correction's."""
+    """Lines of rows whose password comes from a correction and not from the roster."""
 
     @property
     def name(self) -> str:
-        """The roster's own name."""
+        """Return the roster's own name."""
         return self.parent.roster
 
     @property
     def source(self) -> str:
-        """Not a place to read it again from: the passwords come out of the ledger."""
+        """Return no source to read again: the passwords come from the ledger."""
         return f"job {self.parent.id}"
 
     @property
     def sha256(self) -> str:
-        """The roster's own."""
+        """Return the roster's own SHA-256."""
         return self.parent.sha256
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The carried columns of the earlier job."""
+        """Return the carried columns of the earlier job."""
         return self.parent.columns
 
     @property
     def records(self) -> int:
-        """How many rows there are."""
+        """Return how many rows there are."""
         counts = self.ledger.rows.counts(self.parent.id, self.parent.rows)
         return sum(rows for status, rows in counts.items() if not status.in_place)
 
     @property
     def whole(self) -> bool:
-        """Never: who is in place is in the roster, but not here."""
+        """Return False: rows in place belong to the roster, but are not read here."""
         return False
 
     def taken(self) -> Iterator[Page]:
@@ -90,14 +90,14 @@ class EarlierRows:
             job = self._before(job)
 
     def _before(self, job: Job) -> Job | None:
-        """The job that another one retries, as long as the ledger has it."""
+        """Return the job that another one retries, if the ledger still has it."""
         try:
             return self.ledger.jobs.get(job.parent) if job.parent else None
         except NotFound:  # purged
             return None
 
     def pages(self) -> Iterator[Page]:
-        """Yield the rows in the roster's order, validated as a file's are; as often as it is asked.
+        """Yield the rows in the roster's order, validated as a file's rows are; can be called again.
 
         Raises UsageError when passwords were shredded since, and neither corrections nor roster have them.
         """
@@ -107,19 +107,19 @@ class EarlierRows:
             yield page
 
     def _add_reasons(self, row: Row) -> None:
-        """Add what only the earlier job can tell about the row."""
+        """Add the problems that only the earlier job can tell about the row."""
         self._check_name(row)
         if row.line in self._other_passwords:
             self._other_passwords.discard(row.line)
             row.corrected = True
-        # A record whose cells were never known is as wrong as it was, unless somebody corrected it.
+        # A record that couldn't be split into cells stays invalid, unless it was corrected.
         if reason := self._unreadable.get(row.line):
             row.problems = (reason,)
         elif damage := self._damaged.get(row.line):
             row.problems += (damage,)
 
     def _check_name(self, row: Row) -> None:
-        """Digests are good for the very name that they were made of, whatever somebody corrects."""
+        """Refuse a corrected name for digests, which are only valid for the name they were made from."""
         made_of = self._made_of.pop(row.line, row.composite)
         if row.password or made_of == row.composite or any(p.code == _OTHER_NAME for p in row.problems):
             return
@@ -135,7 +135,7 @@ class EarlierRows:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
                 if outcome.status.in_place:
                     continue
-                if _OTHER_NAME in outcome.code.split(";"):  # of a name that only another job knew
+                if _OTHER_NAME in outcome.code.split(";"):  # an earlier job alone has that name
                     self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
 
@@ -155,7 +155,7 @@ class EarlierRows:
             if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
                 text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
-        if kept is None or said.get(PASSWORD):  # a password that is added wins over digests, too
+        if kept is None or said.get(PASSWORD):  # an added password takes precedence over digests, too
             return {**cells, **said}
         if kept.hash1 or kept.hash1b:
             self._made_of.setdefault(row.line, kept.composite)
@@ -163,7 +163,7 @@ class EarlierRows:
 
 
 class _Passwords:
-    """Passwords by line, for rows asked for in rising order: only the chunks around that line are open."""
+    """Passwords by line, for rows requested in rising order: only the chunks around that line are open."""
 
     def __init__(self, ledger: Ledger, seal: Seal, job: str, roster: RosterPages | None) -> None:
         self._ledger = ledger
@@ -174,7 +174,7 @@ class _Passwords:
         self._roster = chain.from_iterable(roster.pages() if roster else ())
 
     def of(self, row: Row) -> Row | None:
-        """The row with its password, or its digests; None when it is not kept, and no roster has it."""
+        """Return the row with its password or digests; None if neither ledger nor roster has them."""
         while self._ahead and self._ahead[-1].first_line <= row.line:
             self._load(self._ahead.pop().seq)
         if row.line in self._open:
@@ -187,7 +187,7 @@ class _Passwords:
                 continue
             name = (row.line, row.user, row.domain)
             if name in ((one.line, one.user, one.domain) for one in (again, never_sent(again))):
-                # The row's own digests count only where it has no password.
+                # The row's own digests count only if it has no password.
                 return replace(again, hash1="", hash1b="") if again.password else again
             raise UsageError(
                 f"line {row.line} of the roster is {again.composite}, and the job had {row.user} there",
@@ -203,9 +203,9 @@ class _Passwords:
 
 
 def lost_zeros(before: str, after: str) -> bool:
-    """Return whether leading zeros are gone, as in a spreadsheet: 0103 is another extension than 103.
+    """Return whether leading zeros were lost, as in a spreadsheet: 0103 is another extension than 103.
 
-    Blanks around them go the same way. Zeros that were added are a correction.
+    Surrounding blanks are ignored. Added zeros are a correction.
     """
     old, new = before.strip(), after.strip()
     return old.isdecimal() and new.isdecimal() and len(new) < len(old) and old.lstrip("0") == new.lstrip("0")

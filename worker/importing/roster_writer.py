@@ -1,4 +1,4 @@
-"""The ledger as a sink of the pipeline: pages for the results, chunks for the work."""
+"""The pipeline's sink into the ledger: pages for the results, chunks for the work."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from worker.model import NO_REALM, Family, Job, Row
 from worker.seal import Seal
 
 _BUFFERED = 50_000
-"""Rows that may wait in unfinished chunks of many realms before the fullest is cut short."""
+"""Rows that may wait in unfinished chunks of many realms before the fullest chunk is written."""
 
 _RENEW_EVERY = 100
 """Pages after which the job's hold on its account is renewed."""
 
 
 class LedgerWriter:
-    """Writes a decided roster into the ledger, a page and the chunks that it fills in one transaction."""
+    """Writer of a decided roster into the ledger: a page and the chunks that it fills, in one transaction."""
 
     def __init__(self, ledger: Ledger, seal: Seal, job: Job, *, saved: bool = False) -> None:
-        """``saved``: every row stays sealed, with what is stored now, for when the plan is carried out."""
+        """Take ``saved``: seal every row, with what is stored now, for a plan that is carried out later."""
         self.job = job
         self._ledger = ledger
         self._seal = seal
@@ -41,10 +41,10 @@ class LedgerWriter:
         self._waiting = 0
 
     def write(self, page: Page) -> None:
-        """Enter the next page: rows to be sent go into chunks, of all others the outcome is known."""
+        """Enter the next page: rows to be sent go into chunks; the outcomes of all others are known."""
         job, seq = self.job.id, next(self._pages)
         if seq % _RENEW_EVERY == 0:
-            self._ledger.jobs.keep(job)
+            self._ledger.jobs.renew_account(job)
         chunks = list(self._full_chunks([row for row in page if row.outcome is None]))
         if settled := [row for row in page if row.outcome is not None]:
             chunks.append(self._settled(settled))
@@ -53,7 +53,7 @@ class LedgerWriter:
         hit("planned_page")
 
     def finish(self, summary: PlanSummary, requests: int = 0, retries: int = 0) -> None:
-        """Enter the chunks that are not full, and what reading came to; after that the job can be started."""
+        """Enter the chunks that are not full, and the summary; the job can be started after that."""
         jobs, job = self._ledger.jobs, self.job.id
         for rows in self._unfinished.values():
             if rows:
@@ -77,7 +77,7 @@ class LedgerWriter:
             yield self._cut(max(self._unfinished.values(), key=len))
 
     def _shelves(self, rows: list[Row]) -> dict[int, list[Row]]:
-        """Return the rows by realm in the realm family: a request goes to one realm, so its chunks do too."""
+        """Group the rows by realm in the realm family: a request goes to one realm, so its chunks do too."""
         if not self._by_realm:
             return {NO_REALM: rows}
         shelves: dict[int, list[Row]] = {}
@@ -97,7 +97,7 @@ class LedgerWriter:
         return NewChunk(seq, [row.line for row in rows], sealed)
 
     def _settled(self, rows: list[Row]) -> NewChunk:
-        """Return the chunk of rows that need no request; of those in place no password is kept."""
+        """Return the chunk of rows that need no request; passwords of rows in place are not stored."""
         seq = next(self._chunks)
         outcomes = [row.outcome for row in rows if row.outcome]
         left = rows if self._saved else [_without_stored(row) for row in rows if not _in_place(row)]
@@ -110,5 +110,5 @@ def _in_place(row: Row) -> bool:
 
 
 def _without_stored(row: Row) -> Row:
-    """Return the row as it is kept for a retry, which looks for itself what is stored then."""
+    """Return the row as it is stored for a retry, which looks up the stored credential itself."""
     return replace(row, stored=None) if row.stored else row

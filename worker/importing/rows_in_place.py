@@ -1,4 +1,4 @@
-"""The rows of a job that are in place, with their passwords out of the roster, which it needs for that."""
+"""The rows of a job that are in place, with their passwords, which are read from the roster again."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def count_in_place(ledger: Ledger, job: Job) -> int:
 
 
 def rows_in_place(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterator[Page]:
-    """Yield those rows in the roster's order, matched by line and name, with their realms' hosts.
+    """Yield the rows in place in the roster's order, matched by line and name, with their realms' hosts.
 
-    ``roster`` is the one that the job was made from. A row whose name or password the job has otherwise
-    (somebody corrected it for a retry) has that as its problem: the roster's password is not the row's.
+    ``roster`` is the one that the job was made from. A row whose name or password differs in the job (it was
+    corrected for a retry) has that as its problem: the roster's password is not the row's.
     """
     again = chain.from_iterable(roster.pages())
     hosts = ledger.jobs.hosts(job.id)

@@ -1,4 +1,4 @@
-"""A plan that was kept for somebody's word, as a roster again; what has changed since is refused."""
+"""A saved plan, as a roster again; whatever has changed since it was approved is refused."""
 
 from __future__ import annotations
 
@@ -29,55 +29,55 @@ class SavedRows:
 
     @property
     def name(self) -> str:
-        """The roster's own name."""
+        """Return the roster's own name."""
         return self.plan.roster
 
     @property
     def source(self) -> str:
-        """Not a place to read it again from: the rows come out of the ledger."""
+        """Return no source to read again: the rows come from the ledger."""
         return f"plan {self.plan.id}"
 
     @property
     def sha256(self) -> str:
-        """The roster's own."""
+        """Return the roster's own SHA-256."""
         return self.plan.sha256
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The carried columns of the plan."""
+        """Return the carried columns of the plan."""
         return self.plan.columns
 
     @property
     def records(self) -> int:
-        """How many rows there are."""
+        """Return how many rows there are."""
         return self.plan.rows
 
     @property
     def whole(self) -> bool:
-        """As the roster that was planned."""
+        """Return whether the plan covers the whole roster, as when it was planned."""
         return self.plan.options.whole_roster
 
     def taken(self) -> Iterator[Page]:
-        """Return no rows: a plan has put nobody in place."""
+        """Return no rows: a plan has put no user in place."""
         return iter(())
 
     def pages(self) -> Iterator[Page]:
         """Yield every row as it was planned, in the roster's order.
 
-        Raises UsageError when they were shredded.
+        Raises UsageError when the rows were shredded.
         """
         hosts, unmade = self.ledger.jobs.hosts(self.plan.id), self.plan.options.realm
         kept = _Kept(self.ledger, self.seal, self.plan)
         for page in self.ledger.rows.pages(self.plan.id):
             rows = open_page(self.seal, self.plan.id, page.seq, page.sealed)
             for row in rows:
-                if row.realm_key != NO_REALM:  # the plan's own number, and the job will have another
+                if row.realm_key != NO_REALM:  # the plan's own key; the job will have another
                     row.realm, row.realm_key = hosts.get(row.realm_key, unmade), NO_REALM
                 _restore(row, kept.of(row.line), page.outcomes.get(row.line))
             yield rows
 
     def enforcer(self) -> Callable[[Page], None]:
-        """Return what turns decisions that differ from the plan's into refusals, page after page."""
+        """Return a function that refuses decisions that differ from the plan's, page after page."""
         kept = _Kept(self.ledger, self.seal, self.plan)
 
         def enforce_saved_plan(page: Page) -> None:
@@ -89,10 +89,10 @@ class SavedRows:
 
 
 def _enforce(row: Row, was: Outcome | None, before: Stored | None) -> None:
-    """Compare what would be done now with what somebody has approved."""
+    """Compare the action that would be taken now with the approved one."""
     unsettled = Action.UPDATE if before else Action.CREATE
     action = _ACTIONS[was.status] if was else unsettled
-    if was and was.status is Status.INVALID:  # for the reasons that were told, each once
+    if was and was.status is Status.INVALID:  # with the reported reasons, each once
         row.problems, row.outcome = _problems(was), was
         return
     if row.action in (Action.INVALID, Action.UNCHANGED):  # nothing is left to do, whatever was planned
@@ -104,7 +104,7 @@ def _enforce(row: Row, was: Outcome | None, before: Stored | None) -> None:
 
 
 class _Kept:
-    """The sealed rows of a plan, for lines asked for in rising order."""
+    """The sealed rows of a plan, for lines requested in rising order."""
 
     def __init__(self, ledger: Ledger, seal: Seal, plan: Job) -> None:
         self._ledger = ledger
@@ -114,7 +114,7 @@ class _Kept:
         self._open: dict[int, Row] = {}
 
     def of(self, line: int) -> Row:
-        """The row of a line."""
+        """Return the row of a line."""
         while self._ahead and self._ahead[-1].first_line <= line:
             seq = self._ahead.pop().seq
             sealed = self._ledger.chunks.sealed(self._plan.id, seq)
@@ -132,19 +132,19 @@ class _Kept:
 
 
 def _restore(row: Row, kept: Row, outcome: Outcome | None) -> None:
-    """Give a row of a page its secrets, and the problems that it was planned with."""
+    """Restore a row's secrets, and the problems that it was planned with."""
     row.password, row.hash1, row.hash1b = kept.password, kept.hash1, kept.hash1b
     if outcome and outcome.status is Status.INVALID:
         row.problems = _problems(outcome)
 
 
 def _problems(outcome: Outcome) -> tuple[Problem, ...]:
-    """What was wrong with a row; the texts aren't told apart any more."""
+    """Return the problems of a row; their texts are joined into one."""
     return tuple(Problem(code, outcome.error) for code in outcome.code.split(";"))
 
 
 def _refuse_changed(row: Row, planned: Action) -> None:
-    """Nothing is done with a row whose user is not as somebody has approved it."""
+    """Refuse a row whose user has changed since the plan was approved."""
     if row.stored is None:
         text = f"planned as {planned}, but the user is gone since; plan again"
         status, row.action = Status.FAILED, Action.INVALID

@@ -1,4 +1,4 @@
-"""The parts of the API that the work on a job needs (worker.api.Api; tests give doubles that keep state)."""
+"""The parts of the API that working on a job needs (worker.api.Api; tests use doubles that keep state)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Protocol
 from worker.model import Answer, Credential, Family, Realm, Row, Stored
 
 Permit = Callable[[float], None]
-"""Called with a request's deadline in seconds right before it is sent; raises where it must not be."""
+"""A function called with a request's deadline in seconds right before it is sent; raises to prevent it."""
 
 
 # fmt: off
 class CredentialSource(Protocol):
-    """Creates credentials and finds them by name."""
+    """The part of the API that creates credentials and finds them by name."""
 
     def create(self, family: Family, realm: Realm, batch: Sequence[Row], permit: Permit) -> Answer: ...
     def find(
@@ -22,7 +22,7 @@ class CredentialSource(Protocol):
 
 
 class ListSource(Protocol):
-    """Lists credentials, and counts them by realm."""
+    """The part of the API that lists credentials and counts them by realm."""
 
     def realms(self) -> list[Realm]: ...
     def credentials(self, family: Family, realm: Realm | None) -> Iterator[Stored]: ...
@@ -30,7 +30,7 @@ class ListSource(Protocol):
 
 
 class UpdateSource(Protocol):
-    """Reads and updates one credential."""
+    """The part of the API that reads and updates one credential."""
 
     def read(
         self, family: Family, realm: Realm | None, stored: Stored,
@@ -44,4 +44,4 @@ class UpdateSource(Protocol):
 
 
 class Source(CredentialSource, ListSource, UpdateSource, Protocol):
-    """Everything that a chunk's work needs."""
+    """All parts of the API that working on a chunk needs."""

@@ -1,4 +1,4 @@
-"""Rules that end a job early: the window, and too many failures; and how long passwords are kept."""
+"""Rules that end a job early (its window, too many failures), and how long passwords are retained."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from worker.states import Reason, Why
 
 
 def is_past(moment: str) -> bool:
-    """Return whether a time (ISO 8601; empty: never) is over."""
+    """Return whether a time (ISO 8601; empty: never) has passed."""
     return bool(moment) and dt.datetime.now(dt.UTC) >= dt.datetime.fromisoformat(moment)
 
 
 def stop_at_end_of_window(ledger: Ledger, job: Job) -> None:
-    """Stop the job since ``--not-after`` has come."""
+    """Stop the job because ``--not-after`` has passed."""
     ledger.jobs.stop(job.id, Why(Reason.NOT_AFTER, f"the window ended at {job.options.not_after}"))
 
 
 def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
-    """Stop the job when more rows than ``--max-failed`` are failed, unknown or invalid; return whether."""
+    """Stop the job if more rows than ``--max-failed`` are failed, unknown or invalid; return whether."""
     if not job.options.max_failed:
         return False
     troubled = ledger.chunks.progress(job.id).troubled

@@ -1,7 +1,7 @@
-"""The sweep, which puts every chunk that is due and has not ended back on the queue.
+"""The sweep: bring back every chunk that has not ended.
 
-The ledger is the truth, the queue only carries ids: messages may be lost, doubled or late. Any number
-of sweeps may run at once, anywhere.
+The ledger is the truth, the queue only carries ids: messages may be lost, duplicated or late. Any number of
+sweeps may run at once, on any host.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.waits import Outage
 log = logging.getLogger(__name__)
 
 SWEEPER = "sweep"
-"""Who holds a job's account when a sweep took it back: no process that must be asked to end."""
+"""Owner of a job's account that a sweep has acquired again: no process that must be asked to stop."""
 
 SWEEP_EVERY = 5.0
 """Seconds between two sweeps of a scheduler."""
@@ -30,17 +30,17 @@ _BROKER = Outage(log, "the broker", "what is due goes on the queue when it does"
 
 
 class Queue(Protocol):
-    """What carries chunk ids to the workers."""
+    """The queue that carries chunk ids to the workers."""
 
     def put(self, job: Job, seqs: Sequence[int]) -> None:
-        """Hand over chunks; TryLater when the queue does not take them."""
+        """Put chunks on the queue. Raises TryLater if the queue does not accept them."""
 
     def backlog(self, job: Job) -> int:
-        """Messages that no worker has taken yet; TryLater when the queue does not answer."""
+        """Return how many messages no worker has taken yet. Raises TryLater if the queue does not answer."""
 
 
 def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
-    """Put the job's chunks that are due on the queue; how many."""
+    """Put the job's due chunks on the queue and return how many."""
     job = ledger.jobs.get(job_id)
     if is_past(job.options.not_after):
         stop_at_end_of_window(ledger, job)
@@ -61,29 +61,29 @@ def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
 
 
 def _holds_account(ledger: Ledger, job: Job) -> bool:
-    """Whether the job is (again) the one that writes to its account; its hold runs out with its sweeps."""
-    if ledger.jobs.keep(job.id):
+    """Hold the account for the job and return whether it does; without sweeps, the hold expires."""
+    if ledger.jobs.renew_account(job.id):
         return True
     try:
-        ledger.jobs.take(job, SWEEPER)
+        ledger.jobs.acquire_account(job, SWEEPER)
     except JobBusy as busy:
         log.debug("job %s waits for its account: %s", job.id, busy.message)  # `status` tells it, too
         return False
-    if not ledger.jobs.state(job.id).active:  # it ended, and had let go of its account for that
-        ledger.jobs.let_go(job.id)
+    if not ledger.jobs.state(job.id).active:  # it has ended, and had released its account before
+        ledger.jobs.release_account(job.id)
         return False
     return True
 
 
 def free_the_dead(ledger: Ledger, job_id: str) -> None:
-    """End the leases of this machine's dead processes, which would else run their time."""
+    """End the leases of this machine's dead processes, which would otherwise run their full time."""
     for lease in ledger.waits.leases(job_id):
         if not is_alive(lease.owner):
             ledger.chunks.free(job_id, lease.owner)
 
 
 def sweep_all(ledger: Ledger, queue: Queue) -> int:
-    """Sweep every running job and shred what is past its time; how many chunks went on the queue."""
+    """Sweep every running job and shred expired rows; return how many chunks went on the queue."""
     ledger.chunks.shred_expired()
     queued = 0
     for job_id in ledger.jobs.running():

@@ -1,18 +1,20 @@
-"""Looks up unconfirmed rows: rows that were, or may have been, sent and whose answer is missing.
+"""Look up unconfirmed rows: rows that were, or may have been, sent and whose answer is missing.
 
-A list's page shows 500 credentials with one request. So where a place (the account, or one realm of it) has
+A list's page shows 500 credentials with one request. So if a place (the account, or one realm of it) has
 fewer pages than there are rows to look up, it is listed once, for all chunks of the job in this process;
-otherwise each row is asked for singly, several at a time.
+otherwise each row is looked up singly, several at a time.
 
 Which listing may serve a row:
 
-- It has to begin when every request that may have carried the row was over. A row sent in this claim takes
-  a listing that begins after its answer was lost. A row sent by an earlier claim takes a listing that
-  begins when that claim was over: the ledger told so before, or this process held the next claim before.
-- A row that it doesn't show is absent. The row is posted then, and if the list was behind, the service
-  refuses it as existing: nothing is stored twice, and nothing is called created without a 201 that names it.
-- A row that it shows with the row's own digests is in place, if the listing is not old. Anything else that it
-  shows (another digest, spelling, realm or application, or no digest) may be outdated: asked for singly.
+- It must begin after every request that may have carried the row was over. A row sent in this claim needs
+  a listing that begins after its answer was lost. A row sent by an earlier claim needs a listing that
+  begins after that claim was over: the ledger said so before, or this process held the next claim before.
+- A row that the listing doesn't show is absent. The row is posted then, and if the list was behind, the
+  service refuses it as existing: nothing is stored twice, and nothing is called created without a 201 that
+  names it.
+- A row that it shows with the row's own digests is in place, if the listing is not old. Anything else
+  that it shows (another digest, spelling, realm or application, or no digest) may be outdated, and is looked
+  up singly.
 """
 
 from __future__ import annotations
@@ -38,51 +40,51 @@ T = TypeVar("T")
 Made = TypeVar("Made")
 
 _PAGE = 500
-"""Entries of one page of a list (docs/bandwidth-api.md#lists)."""
+"""Entries on one page of a list (docs/bandwidth-api.md#lists)."""
 
 _FEW = 4
-"""Up to so many rows are asked for singly: asking how many pages there are is a request, too."""
+"""Up to so many rows are looked up singly, since counting the pages costs a request, too."""
 
 _TRIED_SHARE = 10
 """If the realms don't say how many they hold, one page is tried for so many rows."""
 
 _COUNTED_FOR = 60.0
-"""Seconds for which the realms' counts are taken as they were told."""
+"""Seconds for which the realms' counts are considered current."""
 
 _SHOWN_FOR = 300.0
-"""Seconds after its end for which a listing serves, so that no row is called in place by an old one."""
+"""Seconds after its end for which a listing may be used, so that no old one calls a row in place."""
 
 _READING = 30.0
-"""Seconds that one request may take, at most."""
+"""Most seconds that one request may take."""
 
 _LONGEST_LISTING = 150.0
-"""Seconds that a listing may take: less than a chunk's turn (chunk_session.TURN), or it would never end."""
+"""Most seconds of a listing: less than a chunk's turn (chunk_session.TURN), or it would never end."""
 
 Found = Stored | None | Exception
-"""What is stored under a row's name; an exception: why this one row can't be asked for."""
+"""The credential stored under a row's name; or the exception why this one row can't be looked up."""
 
 
 class Lookup(Protocol):
-    """Looks up rows whose answer is missing."""
+    """A look-up for rows whose answer is missing."""
 
     def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]: ...
 
 
 class SingleLookup:
-    """Looks up rows one by one."""
+    """A look-up that asks for rows one by one."""
 
     def __init__(self, session: Session, api: CredentialSource) -> None:
         self._session = session
         self._api = api
 
     def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
-        """Yield each row with what is stored under its name. Raises TryLater and StopJob."""
+        """Yield each row with the credential stored under its name. Raises TryLater and StopJob."""
         yield from ((row, self.one(row)) for row in rows)
 
     def one(self, row: Row, *, expected: bool = False) -> Found:
-        """Return what is stored under a row's name. Raises TryLater and StopJob.
+        """Return the credential stored under a row's name. Raises TryLater and StopJob.
 
-        ``expected``: the service has said that it exists, so it is looked for a little longer.
+        ``expected``: the service has said that it exists, so the look-up tries a little longer.
         """
         try:
             realm = self._session.realms[row.realm_key].realm
@@ -96,9 +98,9 @@ class SingleLookup:
 
 
 class UnconfirmedLookup:
-    """Looks up the unconfirmed rows of one job, for all its chunks in this process. Shared by threads.
+    """A look-up for the unconfirmed rows of one job, for all its chunks in this process. Shared by threads.
 
-    Its lists are on disk, and go with it.
+    Its lists are on disk, and are deleted with it.
     """
 
     def __init__(self, job: Job, process: WorkerProcess) -> None:
@@ -122,7 +124,7 @@ class UnconfirmedLookup:
     ) -> ChunkLookup:
         """Return the look-up for one claim of a chunk. Call it before the claim sends anything.
 
-        ``api`` is asked singly; ``waiting`` is entered while the claim waits for a listing.
+        ``api`` serves single look-ups; ``waiting`` is entered while the claim waits for a listing.
         """
         self._claims[session.claim.seq] = session.claim.generation - 1
         return ChunkLookup(self, session, api, waiting)
@@ -142,12 +144,12 @@ class UnconfirmedLookup:
         return followed | {(over.seq, over.generation) for over in found}
 
     def rows_waiting(self) -> int:
-        """Return how many unconfirmed rows of the job wait to be looked up in one place, about."""
+        """Return roughly how many unconfirmed rows of the job wait to be looked up in one place."""
         rows = sum(over.rows for over in self._ledger.unconfirmed.claims_over(self._job.id))
         return rows if self.family is Family.ACCOUNT else rows // max(1, len(self.realms))
 
     def stored(self, realm: Realm | None) -> int | None:
-        """Return how many credentials a place holds by the realms' count; None if that isn't told."""
+        """Return how many credentials a place holds by the realms' count; None if that isn't known."""
         with self._lock:
             if self._counts is None or self.clock() - self._counts[0] > _COUNTED_FOR:
                 self._counts = (self.clock(), self._asked_realms())
@@ -156,7 +158,7 @@ class UnconfirmedLookup:
         return sum(count or 0 for count in counts) if counts and None not in counts else None
 
     def side_by_side(self, work: Callable[[T], Made], items: Iterable[T]) -> Iterator[tuple[T, Made]]:
-        """Yield each item with what ``work`` makes of it, in this thread and in free ones of the executor."""
+        """Yield each item with the result of ``work``, in this thread and in free ones of the executor."""
         return _side_by_side(self._executor, self._job.options.concurrency, work, items)
 
     def _asked_realms(self) -> list[Realm]:
@@ -167,7 +169,7 @@ class UnconfirmedLookup:
 
 
 class ChunkLookup:
-    """Looks up unconfirmed rows for one claim of a chunk."""
+    """A look-up for the unconfirmed rows of one claim of a chunk."""
 
     def __init__(
         self,
@@ -182,9 +184,9 @@ class ChunkLookup:
         self._waiting = waiting
 
     def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
-        """Yield each row with what is stored under its name.
+        """Yield each row with the credential stored under its name.
 
-        ``earlier``: they may have been sent by an earlier claim, and were not by this one.
+        ``earlier``: an earlier claim may have sent them, and this one has not.
         Raises TryLater, StopJob, ChunkYield and Fenced, after it has yielded what was found by then.
         """
         by_place: dict[int, list[Row]] = {}
@@ -202,18 +204,18 @@ class ChunkLookup:
                 yield from ((row, stored) for (row, _), stored in found)
 
     def _over(self, earlier: bool) -> tuple[int, int] | None:
-        """The claim that has to be over when a listing begins; None: this one."""
+        """Return the claim that must be over before a listing begins; None for this one."""
         claim = self._session.claim
         return (claim.seq, claim.generation - 1) if earlier else None
 
     def _rows(self, here: Sequence[Row], earlier: bool) -> int:
-        """How many rows a listing would serve."""
+        """Return how many rows a listing would serve."""
         if not earlier or len(here) <= _FEW:
             return len(here)
         return len(self._session.unconfirmed) + self._job.rows_waiting()
 
     def _keep(self) -> None:
-        """Let one more request that reads start: renew the lease. Raises ChunkYield, Fenced."""
+        """Renew the lease for one more reading request. Raises ChunkYield, Fenced."""
         self._session.check_continue()
         self._session.permit(_READING)
 
@@ -222,7 +224,7 @@ class ChunkLookup:
         return self._singly.one(row)
 
     def _confirmed(self, listed: tuple[Row, Stored | None]) -> Found:
-        """What a listing shows, asked for singly where that may be outdated or incomplete."""
+        """Return the listed credential, looked up singly if the listing may be outdated or incomplete."""
         row, stored = listed
         if stored is None:
             return None
@@ -235,18 +237,18 @@ class ChunkLookup:
                 return refusal
         try:
             same = not differences(wanted(row, row.host), stored)
-        except Exception as error:  # of this row alone
+        except Exception as error:  # concerns this row alone
             return error
         return stored if same else self._asked(row)
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """All that a place held at a time."""
+    """The list of all credentials in a place at one time."""
 
     number: int
     over: set[tuple[int, int]]
-    """Claims that were over when it began."""
+    """Claims that were over when the listing began."""
     entries: CredentialIndex
     ended: float
 
@@ -262,7 +264,7 @@ class _Place:
         self._listing: _Listing | None = None
         self._unlistable = False
         self._pages_read = 0
-        """Pages that were read, at most, without coming to the list's end."""
+        """Most pages that were read without reaching the list's end."""
 
     def named(
         self,
@@ -271,10 +273,10 @@ class _Place:
         expected: Callable[[], int],
         keep: Callable[[], None],
     ) -> list[Stored | None] | None:
-        """Return what a listing shows for each row; None: they are to be asked for singly.
+        """Return what a listing shows for each row; None if they are to be looked up singly.
 
-        ``over``: the claim that has to be over when the listing begins; None: it has to begin from now on.
-        ``expected`` tells how many rows it would serve in all.
+        ``over``: the claim that must be over before the listing begins; None: it must begin from now on.
+        ``expected`` returns how many rows it would serve in all.
         """
         serves = partial(self._serves, over, self._begun)
         if not serves() and not self._pages_worth(expected()):
@@ -293,18 +295,18 @@ class _Place:
         return listing.number > begun or over in listing.over
 
     def _pages_worth(self, rows: int) -> int:
-        """How many pages may be read for so many rows; 0: asking singly takes fewer requests."""
+        """Return how many pages may be read for so many rows; 0 if single look-ups take fewer requests."""
         if rows <= _FEW or self._unlistable:
             return 0
         stored = self._job.stored(self._realm)
         if stored is None:
             worth = rows // _TRIED_SHARE
-        else:  # one request went for the count
+        else:  # one request was spent on the count
             worth = rows if max(1, -(-stored // _PAGE)) < rows - 1 else 0
         return worth if worth > self._pages_read else 0
 
     def _list(self, most: int, keep: Callable[[], None]) -> None:
-        """Read all that is stored, unless it takes more than ``most`` pages, or too long."""
+        """List all stored credentials, unless that takes more than ``most`` pages, or too long."""
         if not most:
             return
         if self._listing:
@@ -315,14 +317,14 @@ class _Place:
         try:
             if self._read(entries, most, keep):
                 self._listing = _Listing(self._begun, over, entries, self._job.clock())
-        except (Refused, UsageError):  # lists are refused, or there is no room on the disk
+        except (Refused, UsageError):  # lists are refused, or the disk is full
             self._unlistable = True
         finally:
             if self._listing is None:
                 entries.close()
 
     def _read(self, entries: CredentialIndex, most: int, keep: Callable[[], None]) -> bool:
-        """Return whether the list came to its end in so many pages, and in time."""
+        """Return whether the list came to its end within so many pages, and in time."""
         source = iter(self._job.api.credentials(self._job.family, self._realm))
         began = self._job.clock()
         for _ in range(most):
@@ -344,7 +346,7 @@ def _is_same(one: Realm, other: Realm) -> bool:
 
 @contextmanager
 def _acquired(lock: threading.Lock, keep: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock; while it is waited for, ``keep`` is called every second."""
+    """Hold a lock; while waiting for it, call ``keep`` every second."""
     while not lock.acquire(timeout=1.0):
         keep()
     try:
@@ -356,10 +358,10 @@ def _acquired(lock: threading.Lock, keep: Callable[[], None]) -> Iterator[None]:
 def _side_by_side(
     executor: Executor, most: int, work: Callable[[T], Made], items: Iterable[T]
 ) -> Iterator[tuple[T, Made]]:
-    """Yield each item with what ``work`` makes of it; then raise the first error, after which none began.
+    """Yield each item with the result of ``work``; then raise the first error, after which no item was begun.
 
-    The calling thread is one of the executor's and works, too: if it only waited, threads that wait for each
-    other's tasks could use up the executor.
+    The calling thread belongs to the executor and works, too: threads that only waited for each other's tasks
+    could use up the executor.
     """
     left, done, errors = deque(items), deque[tuple[T, Made]](), deque[BaseException]()
 

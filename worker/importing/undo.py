@@ -1,8 +1,8 @@
-"""A job taken back: what it made is deleted, what it set is set as it was before.
+"""Undo a job: delete what it created, and restore what it updated.
 
-Only what is still as the job left it is touched, and only what an answer of the service proves to be its
-work: equal digests may be another job's, from a ledger that nobody here knows. Everything is read before it
-is changed, and each result is kept, so that an undo that was cut short goes on where it was.
+Only credentials that are still as the job left them are touched, and only if an answer of the service proves
+that the job made them: equal digests may be the work of another job, from an unknown ledger. Every credential
+is read before it is changed, and each result is recorded, so that an interrupted undo continues where it was.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _WINDOW = 100
 """Changes that are read ahead, and results that are recorded together."""
 
 _RECORDED_EVERY = 1.0
-"""Seconds after which results are recorded though they are fewer."""
+"""Seconds after which results are recorded even if they are fewer."""
 
 _NOT_PROVEN = "it may be there with these digests; whether this job made it can't be proven"
 
 
 class UndoSource(UpdateSource, Protocol):
-    """The part of the API that shows, sets and deletes one credential."""
+    """The part of the API that reads, updates and deletes one credential."""
 
     def find(self, family: Family, realm: Realm, composite: str) -> Stored | None: ...
     def delete(
@@ -49,16 +49,16 @@ class UndoSource(UpdateSource, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A change to be taken back. ``confirmed``: the service's answer says that the job has made it."""
+    """A change to be undone. ``confirmed``: the service's answer says that the job made it."""
 
     change: Change
     confirmed: bool
     sent_only: bool
-    """All that is known is that it may have been sent."""
+    """Whether it is only known that the row may have been sent."""
 
 
 class Hold:
-    """The job's hold on its account, renewed before it is too short for a request that writes."""
+    """The job's hold on its account, renewed before it gets too short for a writing request."""
 
     def __init__(self, ledger: Ledger, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
@@ -68,12 +68,12 @@ class Hold:
         self._lock = threading.Lock()
 
     def permit(self, deadline: float) -> None:
-        """A writing request of at most ``deadline`` seconds may start; JobBusy when another job has it."""
+        """Allow a writing request of at most ``deadline`` seconds. Raises JobBusy if another job has it."""
         with self._lock:
             if self._until - self._clock() > deadline:
                 return
             began = self._clock()
-            if not self._ledger.jobs.keep(self._job.id):
+            if not self._ledger.jobs.renew_account(self._job.id):
                 raise JobBusy(
                     f"another job has taken account {self._job.account} meanwhile",
                     f"go on when it is over: siproster undo {self._job.id}",
@@ -83,14 +83,14 @@ class Hold:
 
 @dataclass(slots=True)
 class _Batch:
-    """Results that are still to be recorded. ``error``: the first that says that no row can be done."""
+    """Results that are still to be recorded. ``error``: the first one that says that no row can be done."""
 
     results: list[Undone] = field(default_factory=list)
     error: BaseException | None = None
     since: float = 0.0
 
     def add(self, ended: Iterable[Future[Undone | None]]) -> None:
-        """Add what became of rows."""
+        """Add the results of rows."""
         for one in ended:
             if error := one.exception():
                 self.error = self.error or error
@@ -108,10 +108,10 @@ class _Batch:
 
 
 class Undo:
-    """Takes one job back. ``stopping`` is set when nothing new should be started.
+    """Undo of one job. ``stopping`` is set when nothing new should be started.
 
-    ``include_unproven``: somebody says that nobody else has written to the account since the job began, so
-    that what was not there before, and is there with its digests, is its work.
+    ``include_unproven``: the user has stated that nobody else has written to the account since the job began,
+    so a user who was absent before, and is there now with the job's digests, is the job's work.
     """
 
     def __init__(
@@ -140,12 +140,12 @@ class Undo:
         self._realms = ledger.jobs.realms(job.id)
         self._over = threading.Event()
         self._taken: set[int] = set()
-        """Lines that were begun, without those whose recorded results keep them from being begun again."""
+        """Lines that were begun, except those whose recorded results allow another try."""
 
     def run(self) -> Iterator[int]:
-        """Undo everything that is left, the last changes first; yield how many rows were done each time.
+        """Undo all remaining changes, the last ones first; yield how many rows were done each time.
 
-        Raises what says that no row can be done (TryLater, StopJob, JobBusy); what was done by then is kept.
+        Raises errors that mean no row can be done (TryLater, StopJob, JobBusy); results so far stay recorded.
         """
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="undo") as threads:
             try:
@@ -154,18 +154,18 @@ class Undo:
                     self._taken.difference_update(one.line for one in results if self._is_over(one))
                     hit("undone")
                     yield len(results)
-            finally:  # nothing new starts; what is in flight ends
+            finally:  # start nothing new; let requests in flight end
                 self._over.set()
         if not self._stopping.is_set():
             self._ledger.undone.keep_rest(self._job.id, _NOT_PROVEN)
 
     def _results(self, threads: Executor) -> Iterator[list[Undone]]:
-        """Yield what became of the rows, some at a time, with as many in flight as there are threads."""
+        """Yield the results of the rows, some at a time, with as many in flight as there are threads."""
         tasks = self._tasks()
         running: set[Future[Undone | None]] = set()
         batch = _Batch()
         while True:
-            if not self._is_ending():  # twice as many as threads, so that none is ever without work
+            if not self._is_ending():  # twice as many as threads, so that none is ever idle
                 ahead = itertools.islice(tasks, 2 * self._concurrency - len(running))
                 running |= {threads.submit(self._one, task) for task in ahead}
             if not running:
@@ -180,13 +180,13 @@ class Undo:
             raise batch.error
 
     def _tasks(self) -> Iterator[_Task]:
-        """Yield what is left to be done; of a row that was begun more than once only the last change."""
+        """Yield the changes still to be undone; for a row that was begun more than once only the last one."""
         changes = self._changes()
         while window := list(itertools.islice(changes, _WINDOW)):
             lines = list({change.line for change, _ in window})
             results = self._ledger.undone.results_of(self._job.id, lines)
             outcomes = self._ledger.rows.outcomes_of(self._job.id, lines)
-            # All of them at once: what is known of them now may be out of date when the last one is begun.
+            # The whole window at once: what is known now may be outdated when its last row is begun.
             tasks = []
             for change, sent_only in window:
                 line = change.line
@@ -197,7 +197,7 @@ class Undo:
             yield from tasks
 
     def _changes(self) -> Iterator[tuple[Change, bool]]:
-        """Yield what the job did, backwards; then what it may have done (True), if its rows are known."""
+        """Yield the job's changes, backwards; then what it may have changed (True), if its rows are known."""
         job = self._job.id
         for key, sealed in self._ledger.changes.backwards(job):
             for change in reversed(open_changes(self._seal, job, key.chunk, key.nr, sealed)):
@@ -209,17 +209,17 @@ class Undo:
                     yield change_of(row.line, row.realm_key, "", done), True
 
     def _is_over(self, result: Undone | None) -> bool:
-        """Whether a result that is recorded stands."""
+        """Return whether a recorded result is final."""
         if result is None or result.result == FAILED:
             return False
         return not (self._include_unproven and result.code == ORIGIN_UNKNOWN)
 
     def _is_ending(self) -> bool:
-        """Whether no further row may be begun."""
+        """Return whether no further row may be started."""
         return self._stopping.is_set() or self._over.is_set()
 
     def _one(self, task: _Task) -> Undone | None:
-        """Take one change back; return None where it was never made, or where nothing new may start."""
+        """Undo one change; return None if it was never made, or if nothing new may start."""
         if self._is_ending():
             return None
         line = task.change.line
@@ -253,7 +253,7 @@ class Undo:
         return Undone(change.line, REMOVED)
 
     def _not_proven(self, task: _Task) -> Undone | None:
-        """What is there may be another job's work, or may have been there before."""
+        """Return the result for a credential that may be another job's work, or was there before."""
         if task.confirmed:
             return None
         realm = self._realms[task.change.realm_key]
@@ -263,7 +263,7 @@ class Undo:
 
     @cached_property
     def _undisturbed(self) -> bool:
-        """Whether no other job was at work on the account; none can be while this one holds it."""
+        """Return whether no other job was at work on the account; none can be while this one holds it."""
         return self._ledger.jobs.undisturbed(self._job.id, LEASE)
 
     def _restored(self, task: _Task, before: Stored) -> Undone:
@@ -280,7 +280,7 @@ class Undo:
                 self._family, self._realm(change), now, _credential(before, now), self._permit, clear=True
             )
         except AnswerLost:
-            pass  # looked at, as an answer is, too
+            pass  # read again, as after an answer
         except Conflict as conflict:
             return Undone(change.line, FAILED, REALM, conflict.message)
         hit("taken_back")
@@ -298,16 +298,16 @@ class Undo:
         raise AnswerLost("the old digests don't show")
 
     def _changed(self, change: Change, now: Stored) -> Undone | None:
-        """Why the credential is not the job's any more."""
+        """Return why the credential is no longer the job's."""
         if change.id and now.id != change.id:
             text = "somebody has deleted it and made another one since"
             return Undone(change.line, KEPT, "id_differs", text)
         before = change.before
-        # The old digests: an earlier undo has set them, and not the application.
+        # The old digests: an earlier undo restored them, but not the application.
         ours = mark(now.hash1, now.hash1b) == change.mark or (before and _digests(now) == _digests(before))
         if not ours:
             return Undone(change.line, KEPT, DIGEST, "somebody has set another password since")
-        # The job's, where it asked for one; or the old one, which it left, or the service has kept.
+        # The job's, if it asked for one; or the old one, which the job or the service left.
         expected = {change.application.casefold()} if change.application else set()
         if before:
             expected.add(before.application.casefold())
@@ -335,7 +335,7 @@ def _digests(stored: Stored) -> tuple[str | None, str | None]:
 
 
 def _credential(before: Stored, now: Stored) -> Credential:
-    """What puts it back as it was; its realm is the one that it is on."""
+    """Return the credential that restores the previous state, on the realm where it is now."""
     return Credential(
         before.composite, "", now.realm or before.realm, before.hash1 or "", before.hash1b or "",
         before.application,

@@ -1,8 +1,8 @@
-"""Rows whose user exists with other digests or another application, updated one by one.
+"""Update rows whose user exists with other digests or another application, one by one.
 
-Each is read first: a user who was changed since the job was planned is left alone. The state before the
-change is recorded, sealed; and the user is read again afterwards, since an answer proves less than a look. A
-look alone doesn't prove either that this job made the change: without an answer that is `origin_unknown`.
+Each user is read first: one that was changed since the job was planned is left alone. The state before the
+change is recorded, sealed; and the user is read again afterwards, since an answer proves less than a read.
+A read alone doesn't prove either that this job made the change: without an answer that is `origin_unknown`.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ CHANGED = "changed_since_plan"
 _PERHAPS_NOT_SET = f"{NOT_SET};{ORIGIN_UNKNOWN}"
 
 _TRIES = 2
-"""Answers lost for one row, looked at in between, before the service counts as unavailable."""
+"""Answers lost for one row, with reads in between, before the service counts as unavailable."""
 
 
 class RowUpdater:
-    """Updates rows of one claimed chunk, one after the other. Shared by threads."""
+    """Updater of the rows of one claimed chunk, one after the other. Shared by threads."""
 
     def __init__(self, session: Session, api: UpdateSource) -> None:
         self._session = session
         self._api = api
         self._family = session.family
         self._begun = {change.line for change in session.changes_begun}
-        """Lines whose earlier state is recorded, so that they may have been updated."""
+        """Lines whose previous state is recorded, so that they may have been updated."""
 
     def update(self, rows: Sequence[Row]) -> None:
         """Update these rows' credentials. Raises TryLater and StopJob; rows done by then have outcomes."""
@@ -106,7 +106,7 @@ class RowUpdater:
         raise Unavailable(f"the service answered none of {_TRIES} changes of one user")
 
     def _put(self, row: Row, now: Stored, target: Credential) -> None:
-        """Set it; in doubt from then on, unless the service has refused it or was never asked."""
+        """Send the update; the row is unconfirmed then, unless the service refused or never got it."""
         try:
             self._api.update(self._family, self._realm(row), now, target, self._session.permit)
         except SiprosterError as error:
@@ -116,7 +116,7 @@ class RowUpdater:
         self._session.unconfirmed.add(row.line)
 
     def _refused(self, row: Row, refusal: Refused) -> Outcome:
-        """A refusal settles the request that it answers, and none that was sent before it."""
+        """Return the outcome of a refusal, which settles the request that it answers, and no earlier one."""
         before, code = _known(row), refusal.code or "refused"
         if row.line not in self._session.unconfirmed:
             return self._outcome(row, Status.FAILED, code, refusal.text, before.id)
@@ -129,7 +129,7 @@ class RowUpdater:
         return self._outcome(row, Status.UNKNOWN, code, f"sent, and then: {refusal.text}", before.id)
 
     def _without_change(self, row: Row, now: Stored, target: Credential) -> Outcome:
-        """It is as wanted, by this job's own hand or not; or somebody has changed it since."""
+        """Return the outcome of a row to leave as it is: as wanted, or changed by somebody else since."""
         begun = row.line in self._begun
         differs = differences(target, _taken(target, now) if begun else now)
         if not differs and begun:
@@ -159,7 +159,7 @@ class RowUpdater:
         return self._outcome(row, Status.EXISTS, CHANGED, explained(differs, now), now.id)
 
     def _target(self, row: Row, now: Stored) -> Credential:
-        """What is to be there afterwards: the row's application, else the one that it had."""
+        """Return the credential to set, with the row's application, or else the one stored before."""
         credential = wanted(row, row.host)
         had = _known(row).application or now.application
         return replace(credential, application=credential.application or had)
@@ -168,7 +168,7 @@ class RowUpdater:
         return self._session.realms[row.realm_key].realm
 
     def _not_set(self, row: Row, now: Stored, *, proven: bool) -> Outcome:
-        """``proven``: the service has answered that it set the password."""
+        """Return the outcome of an update that didn't set everything; ``proven``: by an answer."""
         text = f"the password is set; the application stayed {now.application or 'none'}"
         if proven:
             return self._outcome(row, Status.FAILED, NOT_SET, text, now.id)
@@ -181,7 +181,7 @@ class RowUpdater:
 
 
 def _taken(target: Credential, now: Stored) -> Stored:
-    """What was set, as it is shown afterwards: a Hash1b that no read tells goes with the Hash1."""
+    """Return the credential as reads show it afterwards: a Hash1b that no read shows follows the Hash1."""
     return replace(now, hash1b=target.hash1b) if (now.hash1, now.hash1b) == (target.hash1, None) else now
 
 

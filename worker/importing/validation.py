@@ -1,4 +1,4 @@
-"""Pages of rows with all their problems: those too that only the account and the whole roster tell."""
+"""Pages of rows with all their problems, including those that only the account or the whole roster shows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Page = list[Row]
 
 
 class RosterPages(Protocol):
-    """A roster that can be read more than once. ``whole``: whoever is not among its rows is not in it."""
+    """A roster that can be read more than once. ``whole``: a user who is not in its rows is not in it."""
 
     @property
     def records(self) -> int: ...
     @property
     def whole(self) -> bool: ...
     def taken(self) -> Iterator[Page]:
-        """Yield the rows that are in place since an earlier job, so that nobody else may have their names."""
+        """Yield the rows that are in place since an earlier job; no other row may have their names."""
 
     def pages(self) -> Iterator[Page]:
-        """Yield the rows, made anew for each reading: what reads them fills them in."""
+        """Yield the rows, made anew for each reading, since readers fill them in."""
 
 
 def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Family) -> Iterator[Page]:
@@ -41,12 +41,12 @@ def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Famil
         for page in roster.pages():
             resolve_realms(page, realms)
             _mark_duplicates(page, index, family)
-            # Here, since no row becomes invalid later: reading hides only in what it finds wrong itself.
+            # Here, since no row becomes invalid later, and reading hides secrets only in invalid rows.
             yield [never_sent(row) if row.problems else row for row in page]
 
 
 def resolve_realms(page: Page, realms: JobRealms | None) -> None:
-    """Set key and host of the realm that each row goes to, or tell it why it has none."""
+    """Set key and host of the realm that each row goes to, or add the problem why it has none."""
     found: dict[str, tuple[int, str] | Problem] = {}
     for row in page:
         digests = row.hash1 or row.hash1b
@@ -68,7 +68,7 @@ def resolve_realms(page: Page, realms: JobRealms | None) -> None:
 
 
 def _mark_duplicates(page: Page, index: DuplicateIndex, family: Family) -> None:
-    """Tell every row whose name another row has that can be sent: the first of these goes."""
+    """Add a problem to every row whose name an earlier row has that can be sent: only the first is sent."""
     sound = [row for row in page if not row.problems]
     wrong = [row for row in page if row.problems and row.user] if len(sound) < len(page) else []
     lines = [row.line for row in sound]
@@ -84,7 +84,7 @@ def _mark_duplicates(page: Page, index: DuplicateIndex, family: Family) -> None:
 
 
 def _names(rows: Sequence[Row], family: Family) -> list[str]:
-    """Return what must be unique on the account, or on the row's realm."""
+    """Return the names that must be unique on the account, or on the row's realm."""
     names = [(f"{row.user}@{row.domain}" if row.domain else row.user).casefold() for row in rows]
     if family is Family.ACCOUNT:
         return names

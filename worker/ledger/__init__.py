@@ -47,9 +47,9 @@ __all__ = [
 
 
 class Ledger:
-    """A ledger, opened (and brought to this program's schema).
+    """A ledger, opened and migrated to this program's schema.
 
-    ``url``: ``sqlite:///PATH`` or ``postgresql://…``. Raises LedgerError when it can't be opened or
+    ``url``: ``sqlite:///PATH`` or ``postgresql://…``. Raises LedgerError if it can't be opened or
     belongs to a newer program.
     """
 

@@ -1,4 +1,4 @@
-"""Who did what, when, from where and with which options: added to, never changed."""
+"""The audit trail: who ran which command, when, from where and with which options. Append-only."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _NEWEST = text("""
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One command that changed something, or began to. Holds no secret."""
+    """One command that changed something, or began to. Contains no secret."""
 
     operator: str
     machine: str
     origin: str
-    """The address from which the operator was logged in; empty: at the machine itself, or by a timer."""
+    """The address from which the operator was logged in; empty: locally, or by a timer."""
     version: str
     command: str
     options: Mapping[str, Any]
-    """As they were said on the command line."""
+    """The options as given on the command line."""
     host: str
     account: str
     subject: str
-    """The job, realm or users that it was about."""
+    """The job, realm or users concerned."""
 
 
 class Audit:
-    """The audit of one ledger."""
+    """The audit trail of one ledger."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add(self, act: Act) -> None:
-        """Record it, before it is done. Bytes of it that are no text are written out: ``\\udcff``."""
+        """Record a command before it runs. Bytes that are no text are written out: ``\udcff``."""
         values = {
             "operator": act.operator, "machine": act.machine, "origin": act.origin, "version": act.version,
             "command": act.command, "options": json.dumps(act.options), "host": act.host,
@@ -56,7 +56,7 @@ class Audit:
             connection.execute(_ADD, {"at": self._store.now(connection), **texts})
 
     def newest(self, limit: int) -> list[tuple[dt.datetime, Act]]:
-        """The last so many, newest first, with the moment of each."""
+        """Return the last so many commands, newest first, each with its time."""
         with self._store.read() as connection:
             rows = connection.execute(_NEWEST, {"limit": limit}).all()
         return [
@@ -72,5 +72,5 @@ class Audit:
 
 
 def _text(value: str) -> str:
-    """What a variable or an argument holds may be no UTF-8 (PEP 383), and no database takes that."""
+    """Return a text that any database accepts: variables and arguments may be no UTF-8 (PEP 383)."""
     return value.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Chunks: claimed with a generation and a lease, so that a late writer is refused by the database.
+"""Chunks: claimed with a generation and a lease, so that the database refuses a late writer.
 
 Their states are those of ``ChunkState``.
 """
@@ -18,8 +18,8 @@ from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
 from worker.states import ChunkState, Why
 
-# The attempt is counted before the work, so that a chunk which kills its worker is seen to. Who died
-# while the service was working (away) was not killed by a row.
+# The attempt is counted before the work, so that a chunk which kills its worker is noticed. A worker that
+# died while it waited for the service (away) was not killed by a row.
 _CLAIM = text("""
     UPDATE chunks SET state = 'claimed', generation = generation + 1, owner = :owner,
         lease_until = :until, attempts = attempts + 1, barren = barren + 1,
@@ -32,10 +32,12 @@ _CLAIM = text("""
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
         AND EXISTS (SELECT 1 FROM writers WHERE job = :job)
     RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled""")
-# Who works on a chunk writes to the account, whether anybody sweeps meanwhile or not.
+# Working on a chunk renews the hold on the account, whether sweeps run meanwhile or not.
 _HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
-_NEXT_DEED = text("SELECT coalesce(max(nr) + 1, 0) FROM deeds WHERE job = :job AND chunk = :chunk")
-_DEEDS = text("INSERT INTO deeds (job, chunk, nr, rows, sealed) VALUES (:job, :chunk, :nr, :rows, :sealed)")
+_NEXT_CHANGE = text("SELECT coalesce(max(nr) + 1, 0) FROM deeds WHERE job = :job AND chunk = :chunk")
+_ADD_CHANGES = text(
+    "INSERT INTO deeds (job, chunk, nr, rows, sealed) VALUES (:job, :chunk, :nr, :rows, :sealed)"
+)
 _SETTLED = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
 _RENEW = text("""
     UPDATE chunks SET lease_until = :until
@@ -76,7 +78,7 @@ _PROGRESS_OF = text("""
         coalesce(sum(troubled), 0) AS troubled
     FROM chunks WHERE job = :job""")
 # A chunk that was put on the queue is put there again only when the queue is empty (then its message
-# was lost) or when the worker that claimed it is gone: a long queue must not fill up with doubles.
+# was lost) or when the worker that claimed it is gone: a long queue must not fill up with duplicates.
 _DUE = text("""
     UPDATE chunks SET enqueued_at = :now
     WHERE job = :job
@@ -92,7 +94,7 @@ _OWNERS = text("SELECT DISTINCT owner FROM chunks WHERE job = :job AND state = '
 _FREE = text("""
     UPDATE chunks SET lease_until = 0, enqueued_at = NULL
     WHERE job = :job AND owner = :owner AND state = 'claimed'""")
-# As a claim does it: whoever wakes late with one of them finds that it is another's.
+# A new generation, as in a claim: a worker that wakes up late with a revoked claim is refused.
 _RECALL = text("""
     UPDATE chunks SET state = 'waiting', owner = '', generation = generation + 1, doubt = :all
     WHERE job = :job AND state = 'claimed' AND (lease_until < :now OR lease_until > :far)""")
@@ -113,7 +115,7 @@ LONGEST_AHEAD = 3700.0
 since, which would else hold a chunk for as long; it counts as over."""
 
 Seal = Callable[[int], bytes]
-"""Rows, sealed for the chunk of that number."""
+"""Seal rows for the chunk of that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +127,16 @@ class Changes:
 
 
 EVERY_ROW = "*"
-"""In ``doubt``: any row without an outcome may have been sent."""
+"""Value of ``doubt``: any row without an outcome may have been sent."""
 
 
 class Fenced(SiprosterError):
-    """Somebody else has claimed the chunk since; what this worker did is not recorded."""
+    """Raised when another worker has claimed the chunk since; this worker's results are not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A chunk that is this worker's until its lease ends."""
+    """A chunk that belongs to this worker until its lease ends."""
 
     job: str
     seq: int
@@ -144,14 +146,14 @@ class Claim:
     claims_without_progress: int
     """Claims since an outcome of the chunk was last recorded, this one included."""
     crashes: int
-    """Workers that died on it, without any progress, while it was theirs to work on."""
+    """Workers that died on it, without any progress, while they were at work themselves."""
     suspect: bool
-    """Whether one of its rows may be what kills workers: go carefully."""
+    """Whether one of its rows may kill workers, so that it needs care."""
     sealed: bytes
     unconfirmed: frozenset[int] | None
     """Lines that an earlier claim may have sent without an answer; None: any without an outcome."""
     recorded: dict[int, Status]
-    """Lines that have their outcome from an earlier claim."""
+    """Lines that have an outcome from an earlier claim."""
 
     def is_unconfirmed(self, line: int) -> bool:
         """Return whether an earlier claim that got no answer may have sent this row."""
@@ -160,7 +162,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A chunk of which rows are still sealed in the ledger; ``first_line`` is where it began."""
+    """A chunk with rows still sealed in the ledger; ``first_line`` is where it originally began."""
 
     seq: int
     first_line: int
@@ -168,7 +170,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is, in rows; ``troubled`` are those that ``--max-failed`` counts."""
+    """The progress of a job, in rows; ``troubled`` are those that ``--max-failed`` counts."""
 
     rows: int
     settled: int
@@ -177,7 +179,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """Why a claim made no progress with the service, and for how many seconds."""
+    """The reason why a claim made no progress with the service, and for how many seconds."""
 
     why: Why
     seconds: float
@@ -190,21 +192,21 @@ class Chunks:
         self._store = store
 
     def add(self, job: str, seq: int, lines: Sequence[int], sealed: bytes) -> None:
-        """Enter a chunk that waits for a worker; ``lines``: those of its rows, rising."""
+        """Add a chunk that waits for a worker; ``lines``: the lines of its rows, in rising order."""
         with self._store.begin() as connection:
             enter(connection, self._store, job, NewChunk(seq, lines, sealed))
 
     def add_settled(
         self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes | None, kept_for: float
     ) -> None:
-        """Enter rows that need no request, with their outcomes; ``sealed``: those kept, for seconds."""
+        """Add rows that need no request, with their outcomes; ``sealed``: rows retained ``kept_for`` s."""
         with self._store.begin() as connection:
             enter(connection, self._store, job, NewChunk(seq, [], sealed, outcomes, kept_for))
 
     def claim(self, job: str, seq: int, owner: str, lease: float) -> Claim | None:
-        """Take a chunk for ``lease`` seconds, and the account for as long.
+        """Claim a chunk for ``lease`` seconds, and hold the account for as long.
 
-        None when it is not to be had: ended, claimed, the job is over, or another one has its account.
+        Return None if it is not available: ended, claimed, its job over, or its account held by another job.
         """
         key = {"job": job, "seq": seq}
         with self._store.begin() as connection:
@@ -215,7 +217,7 @@ class Chunks:
             if row is None:
                 return None
             connection.execute(_HOLD, {"job": job, "until": now + WRITER_LEASE})
-            # Only where there are some: this looks through all outcomes of the job.
+            # Only if there are some: this goes through all outcomes of the job.
             found = connection.execute(_SETTLED, key).all() if row.settled else []
             settled = {line: Status(status) for line, status in found}
         return Claim(
@@ -224,7 +226,7 @@ class Chunks:
         )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
-        """Keep the chunk for ``lease`` seconds from now; Fenced when it is somebody else's."""
+        """Renew the claim for ``lease`` seconds from now. Raises Fenced if another worker has the chunk."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
             _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
@@ -232,9 +234,9 @@ class Chunks:
     def record(
         self, claim: Claim, outcomes: Sequence[Outcome], lease: float, changes: Changes | None = None
     ) -> JobState:
-        """One answered batch: its outcomes, what it did, and the renewed lease; or nothing and Fenced.
+        """Commit an answered batch's outcomes and changes, and renew the lease, or nothing. Raises Fenced.
 
-        Returns the job's state, so that the worker sees a stop between two batches.
+        Return the job's state, so that the worker notices a stop between two batches.
         """
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
@@ -252,29 +254,29 @@ class Chunks:
             return JobState.RUNNING
 
     def record_before_image(self, claim: Claim, lease: float, changes: Changes) -> None:
-        """Commit how something was before it is changed, and renew the lease; or nothing and Fenced."""
+        """Commit the state of a credential before it is changed, and renew the lease. Raises Fenced."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
             _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
             _add_changes(connection, claim, changes)
 
     def set_waiting_on_service(self, claim: Claim, waits: bool) -> None:
-        """Note whether the worker waits for the service now; only a suspect chunk is watched so closely."""
+        """Record whether the worker waits for the service now; only suspect chunks are watched so closely."""
         with self._store.begin() as connection:
             _fence(connection.execute(_AWAY, {**_key(claim), "away": int(waits)}).rowcount)
 
     def split(
         self, claim: Claim, kept: bytes, lines: Sequence[int], moved: Seal, begun: Seal | None = None
     ) -> None:
-        """Move the rows of these lines, which rise, into a chunk of their own.
+        """Move the rows of these lines, in rising order, into a chunk of their own.
 
-        ``kept``: what stays, sealed anew; ``moved`` seals what goes for the number it gets, and ``begun``
-        how those of it were that may have been changed. Both parts stay suspect and begin to count deaths
-        anew.
+        ``kept``: the remaining rows, sealed anew; ``moved`` seals the moved rows for the number they get, and
+        ``begun`` the previous state of those that may have been changed. Both parts stay suspect and count
+        crashes from zero again.
         """
         job = claim.job
         with self._store.begin() as connection:
-            connection.execute(_LOCK, {"job": job})  # two splits at once must not take one number
+            connection.execute(_LOCK, {"job": job})  # concurrent splits must not use the same number
             seq = int(connection.execute(_NEXT, {"job": job}).scalar_one())
             held = json.loads(connection.execute(_LINES, _key(claim)).scalar_one() or "[]")
             stay = json.dumps([line for line in held if line not in set(lines)])
@@ -282,12 +284,12 @@ class Chunks:
             _fence(connection.execute(_KEEP_PART, values).rowcount)
             enter(connection, self._store, job, NewChunk(seq, lines, moved(seq)))
             connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
-            if begun:  # of no rows, since they were counted with the chunk that they come from
-                deeds = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
-                connection.execute(_DEEDS, deeds)
+            if begun:  # counts no rows: they were counted with the original chunk
+                values = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
+                connection.execute(_ADD_CHANGES, values)
 
     def end(self, claim: Claim, sealed: bytes | None, kept_for: float, requests: int, retries: int) -> None:
-        """Every row has its outcome: shred what is in place; ``sealed`` are the others, sealed anew."""
+        """End a chunk whose rows all have outcomes: shred the rows in place; ``sealed`` are the others."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + kept_for if sealed else None
             values = {**_key(claim), "sealed": sealed, "kept_until": until,
@@ -298,10 +300,10 @@ class Chunks:
         self, claim: Claim, delay: float, doubt: Sequence[int] | None, requests: int, retries: int,
         unanswered: Unanswered | None = None,
     ) -> None:  # fmt: skip
-        """Give the chunk back, to be worked on again in ``delay`` seconds.
+        """Release the chunk, to be claimed again in ``delay`` seconds.
 
-        ``doubt``: lines to ask for, which may have been sent; None: the same as when it was claimed.
-        ``unanswered``: it waits for the service; None: for its next turn alone.
+        ``doubt``: unconfirmed lines, which may have been sent; None: the same as when it was claimed.
+        ``unanswered``: it waits for the service; None: only for its next turn.
         """
         listed = None if doubt is None else json.dumps(list(doubt)) if doubt else ""
         with self._store.begin() as connection:
@@ -315,9 +317,9 @@ class Chunks:
             _fence(connection.execute(_RELEASE, values).rowcount)
 
     def due(self, job: str, *, idle: bool, patience: float = 30.0) -> list[int]:
-        """Chunks that belong on the queue now; they are noted as queued.
+        """Return the chunks that belong on the queue now, and mark them as queued.
 
-        ``idle``: the queue is empty, so what was queued more than ``patience`` seconds ago is lost.
+        ``idle``: the queue is empty, so chunks queued more than ``patience`` seconds ago are lost.
         """
         with self._store.begin() as connection:
             now = self._store.now(connection)
@@ -326,7 +328,7 @@ class Chunks:
             return sorted(connection.execute(_DUE, values).scalars())
 
     def not_queued(self, job: str, seqs: Sequence[int]) -> None:
-        """The queue did not take them: the next sweep tries again at once."""
+        """Mark chunks that the queue did not accept, so that the next sweep tries again at once."""
         with self._store.begin() as connection:
             connection.execute(_NOT_QUEUED, [{"job": job, "seq": seq} for seq in seqs])
 
@@ -336,9 +338,9 @@ class Chunks:
             connection.execute(_FREE, {"job": job, "owner": owner})
 
     def recall(self, job: str) -> list[str]:
-        """Take back the claims of a job that is over, so that no late request is made with them any more.
+        """Revoke the claims of a job that is over, so that they can't be used for late requests.
 
-        Who holds claims that have not run out: they have requests in flight, and must be waited for.
+        Return the owners of claims that have not expired: they have requests in flight; wait for them.
         """
         with self._store.begin() as connection:
             now = self._store.now(connection)
@@ -348,30 +350,30 @@ class Chunks:
             return list(connection.execute(_OWNERS, {"job": job}).scalars())
 
     def wake(self, job: str) -> None:
-        """Somebody said ``resume``: what waits for a later moment waits no longer."""
+        """Make chunks that wait for a later moment due at once, after ``resume``."""
         with self._store.begin() as connection:
             connection.execute(_WAKE, {"job": job})
 
     def progress(self, job: str) -> Progress:
-        """How far the job is; cheap, since it reads chunks and not rows."""
+        """Return the progress of a job; cheap, since it reads chunks and not rows."""
         with self._store.read() as connection:
             row = connection.execute(_PROGRESS_OF, {"job": job}).one()
         return Progress(int(row.rows), int(row.settled), int(row.troubled))
 
     def kept(self, job: str) -> list[Kept]:
-        """What is still sealed of the job, by its first line."""
+        """Return the chunks of a job that are still sealed, by their first line."""
         with self._store.read() as connection:
             rows = connection.execute(_KEPT, {"job": job}).all()
         return [Kept(row.seq, row.first_line) for row in rows]
 
     def sealed(self, job: str, seq: int) -> bytes | None:
-        """The sealed rows of one chunk; None when they are shredded."""
+        """Return the sealed rows of one chunk; None if they are shredded."""
         with self._store.read() as connection:
             sealed = connection.execute(_SEALED, {"job": job, "seq": seq}).scalar_one()
         return None if sealed is None else bytes(sealed)
 
     def shred_expired(self) -> int:
-        """Shred rows that are not in place and whose time is over; how many chunks."""
+        """Shred rows that are not in place and whose retention is over; return how many chunks."""
         with self._store.begin() as connection:
             shredded = connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
         if shredded:
@@ -380,10 +382,10 @@ class Chunks:
 
 
 def _add_changes(connection: Connection, claim: Claim, changes: Changes) -> None:
-    # The claim's row is locked by the statement before, so two of a chunk never get one number.
+    # The previous statement locks the claim's row, so two changes of a chunk never get the same number.
     key = {"job": claim.job, "chunk": claim.seq}
-    nr = int(connection.execute(_NEXT_DEED, key).scalar_one())
-    connection.execute(_DEEDS, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
+    nr = int(connection.execute(_NEXT_CHANGE, key).scalar_one())
+    connection.execute(_ADD_CHANGES, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
 
 
 def unconfirmed_lines(state: str, doubt: str) -> frozenset[int] | None:

@@ -30,7 +30,7 @@ _CHUNK: Final = (
 )  # fmt: skip
 _CHANGE: Final = ("line", "realm_key", "id", "composite", "mark", "application", "before")
 _DEFAULTS: Final[dict[str, Any]] = {"realm_key": NO_REALM, "cells": (), "stored": None, "before": None}
-"""The value of a column that is missing; else empty."""
+"""Defaults of columns that are missing; others are empty."""
 
 PageValues = tuple[int, str, str, int, str, str, Sequence[str]]
 """Line, user, domain, realm key, realm as the roster names it (without a key), application, cells."""
@@ -43,14 +43,14 @@ class Change:
     line: int
     realm_key: int
     id: str
-    """As the service gave it; empty where it gave none."""
+    """The service's id; empty if it gave none."""
     composite: str
     mark: str = field(repr=False)
-    """A hash of the digests that the job has put there."""
+    """A hash of the digests that the job has set."""
     application: str
-    """The application that the job has put there; empty: none in particular."""
+    """The application that the job has set; empty: none in particular."""
     before: Stored | None = field(default=None, repr=False)
-    """How it was before; None: it was not there."""
+    """The previous state; None: it didn't exist."""
 
 
 def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
@@ -70,7 +70,7 @@ def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
 
 
 def page_values(seal: Seal, job: str, seq: int, sealed: bytes) -> Iterator[PageValues]:
-    """Open a page as plain tuples, for whoever needs no rows. Raises SealBroken, LedgerError."""
+    """Open a page as plain tuples, for callers that need no rows. Raises SealBroken, LedgerError."""
     value = seal.open(sealed, f"{job}/page/{seq}")
     if isinstance(value, list):
         return iter([_first_page_values(one) for one in value])

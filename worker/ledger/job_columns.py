@@ -1,4 +1,4 @@
-"""A job as the columns of its row in the ledger, and back."""
+"""The conversion between a job and the columns of its row in the ledger."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from worker.states import Reason, Why
 
 
 def columns_of_why(why: Why | None) -> dict[str, str]:
-    """Return the two columns of a reason and its sentence; both empty: the job goes on."""
+    """Return the two columns of a reason and its sentence; both empty if the job goes on."""
     return {"reason": why.reason.value if why else "", "why": why.text if why else ""}
 
 
 def columns_of(job: Job) -> dict[str, Any]:
-    """Return the columns that a new job is entered with."""
+    """Return the columns that a new job is inserted with."""
     return {
         "id": job.id, "state": job.state, **columns_of_why(job.why), "host": job.host,
         "environment": job.environment, "account": job.account,
@@ -30,7 +30,7 @@ def columns_of(job: Job) -> dict[str, Any]:
 
 
 def job_of(row: Mapping[str, Any]) -> Job:
-    """Return the job of a row, with its requests and retries counted."""
+    """Return the job of a database row, with its requests and retries."""
     return Job(
         id=row["id"], state=JobState(row["state"]), host=row["host"],
         why=Why(Reason(row["reason"]), row["why"]) if row["reason"] else None,
@@ -50,7 +50,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
 
 
 def options_of(kept: dict[str, Any]) -> Options:
-    """Return options out of the JSON that they are kept as."""
+    """Return options from their stored JSON."""
     typed = {
         "api": Family(kept["api"]),
         "on_existing": OnExisting(kept["on_existing"]),

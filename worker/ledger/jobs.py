@@ -1,4 +1,4 @@
-"""Jobs: what they keep, the states they go through, and who may write to an account."""
+"""Jobs: their stored facts, their states, and which of them may write to an account."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.model import Job, JobState, Options, Realm
 from worker.states import Reason, Why
 
 PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
-"""Seconds that a paused job has waited; none where the clock was set back meanwhile."""
+"""Seconds that a paused job has waited; 0 if the clock was set back meanwhile."""
 
 _INSERT = text("""
     INSERT INTO jobs (id, state, reason, why, host, environment, account, options, operator, machine, version,
@@ -45,7 +45,7 @@ _CARRIED_OUT = text("""
     WHERE id = :job AND state = 'planning'""")
 _SHRED = text("UPDATE chunks SET sealed = NULL, kept_until = NULL WHERE job = :job")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
-# Another job of the account with chunks that were worked on since this one was entered.
+# Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
     SELECT 1 FROM jobs mine
     JOIN jobs j ON j.host = mine.host AND j.account = mine.account AND j.id <> mine.id
@@ -91,7 +91,7 @@ _FORGET = (
     text("DELETE FROM waits WHERE job = :job"),
 )
 _FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
-# Taken when nobody has it, when its holder's time is over, or when it is this job's own.
+# Acquired if nobody holds the account, if the hold has expired, or if it is this job's own.
 _TAKE = text("""
     INSERT INTO writers (host, account, job, owner, until)
     VALUES (:host, :account, :job, :owner, :until)
@@ -108,28 +108,28 @@ _REALM = text("""
 _REALMS = text("SELECT key, id, host, looked FROM realms WHERE job = :job ORDER BY key")
 
 WRITER_LEASE = 300.0
-"""Seconds that a job may write to its account without a sign of life."""
+"""Seconds that a job may write to its account without renewing its hold."""
 
 _LONGEST_HOLD = WRITER_LEASE + 60.0
-"""Seconds: a hold that ends later was taken by a clock that was set back since, and is over."""
+"""Seconds: a hold that ends later was acquired before the clock was set back, and counts as over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who writes to an account now."""
+    """The job and process that write to an account now."""
 
     job: str
     owner: str
     left: float
-    """Seconds until its hold ends, unless it gives a sign of life."""
+    """Seconds until the hold ends, unless it is renewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRealm:
     """A realm as the job resolved it once.
 
-    ``looked``: what was stored there was looked at before the job began. So a row that was to be created is
-    the job's own work when it is found afterwards.
+    ``looked``: the credentials stored there were looked up before the job began. So if a row that was to be
+    created is found afterwards, it is the job's own work.
     """
 
     key: int
@@ -139,13 +139,13 @@ class JobRealm:
 
     @property
     def realm(self) -> Realm:
-        """As the client of the API takes it."""
+        """Return the realm as the API client takes it."""
         return Realm(id=self.id, host=self.host)
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why a job waits, and how long it has waited (seconds)."""
+    """The reason why a job waits, and how long it has waited (seconds)."""
 
     why: Why
     waited: float
@@ -164,14 +164,14 @@ class Jobs:
         self._store = store
 
     def begin(self, job: Job, owner: str) -> None:
-        """Enter a new job and take its account; JobBusy names the job that has it."""
+        """Add a new job and acquire its account. Raises JobBusy, which names the job that holds it."""
         with self._store.begin() as connection:
             self._take(connection, job, owner)
-            # By the ledger's clock, as all its times are: they are compared with each other.
+            # By the ledger's clock, as all its times, since they are compared with each other.
             connection.execute(_INSERT, {**columns_of(job), "created": self._store.now(connection)})
 
     def get(self, job: str) -> Job:
-        """The job; NotFound when the ledger has none of that id."""
+        """Return the job. Raises NotFound if the ledger has none with that id."""
         with self._store.read() as connection:
             row = connection.execute(_SELECT, {"job": job}).mappings().one_or_none()
         if row is None:
@@ -179,51 +179,51 @@ class Jobs:
         return job_of(dict(row))
 
     def newest(self) -> list[str]:
-        """The ids of all jobs, newest first."""
+        """Return the ids of all jobs, newest first."""
         with self._store.read() as connection:
             return list(connection.execute(_NEWEST).scalars())
 
     def sealed_with(self) -> list[str]:
-        """Fingerprints of the keys that the jobs' rows are sealed with."""
+        """Return the fingerprints of the keys that the jobs' rows are sealed with."""
         with self._store.read() as connection:
             return list(connection.execute(_KEYS).scalars())
 
     def running(self) -> list[str]:
-        """The ids of the jobs that are running or paused, oldest first."""
+        """Return the ids of the jobs that are running or paused, oldest first."""
         with self._store.read() as connection:
             return list(connection.execute(_ACTIVE).scalars())
 
     def state(self, job: str) -> JobState:
-        """Where the job stands."""
+        """Return the job's state."""
         with self._store.read() as connection:
             return JobState(connection.execute(_STATE, {"job": job}).scalar_one())
 
     def has_read(
         self, job: str, rows: int, warnings: Mapping[str, int], requests: int = 0, retries: int = 0
     ) -> None:
-        """The whole roster is in: how many rows it has, how many drew each warning, and what looking took."""
+        """Record that the whole roster was read: its rows, rows per warning, and the look-up's requests."""
         values = {"job": job, "rows": rows, "warnings": json.dumps(dict(warnings)), "requests": requests,
                   "retries": retries}  # fmt: skip
         with self._store.begin() as connection:
             connection.execute(_READ, values)
 
     def set_absent(self, job: str, absent: int) -> None:
-        """How many users are stored on the roster's realms and not in the roster."""
+        """Record how many users are stored on the roster's realms and not in the roster."""
         with self._store.begin() as connection:
             connection.execute(_ABSENT, {"job": job, "absent": absent})
 
     def set_undone(self, job: str) -> None:
-        """All that the job did was taken back, or kept with its reason."""
+        """Record that all of the job's changes were undone, or kept with a reason."""
         with self._store.begin() as connection:
             connection.execute(_UNDONE, {"job": job, "now": self._store.now(connection)})
 
     def set_verified(self, job: str, facts: Mapping[str, Any]) -> None:
-        """What trying the job's rows on a registrar came to; the last time counts."""
+        """Record the result of trying the job's rows on a registrar; the last one counts."""
         with self._store.begin() as connection:
             connection.execute(_VERIFIED, {"job": job, "facts": json.dumps(facts)})
 
     def save(self, job: str, kept_for: float) -> None:
-        """Keep a planned job for somebody's word, for so many seconds; others may write to the account."""
+        """Save a planned job for later approval, for so many seconds; others may write to the account."""
         with self._store.begin() as connection:
             now = self._store.now(connection)
             why = Why(Reason.SAVED, f"siproster import --plan {job} carries it out")
@@ -232,15 +232,15 @@ class Jobs:
             connection.execute(_RELEASE, {"job": job})
 
     def warnings(self, job: str) -> dict[str, int]:
-        """How many rows drew each warning when the roster was read."""
+        """Return how many rows drew each warning when the roster was read."""
         with self._store.read() as connection:
             return dict(json.loads(connection.execute(_WARNINGS, {"job": job}).scalar_one()))
 
     def start(self, job: str, carries_out: str = "") -> bool:
-        """Let its chunks be worked on, after planning, a pause or a stop; False when it has ended.
+        """Release the job's chunks to workers, after planning, a pause or a stop; False if it has ended.
 
-        ``carries_out``: the saved plan that it is; that one is over with this, and its rows are shredded.
-        Raises Conflict, and starts nothing, where that one was over before.
+        ``carries_out``: the saved plan that it executes; that one is over then, and its rows are shredded.
+        Raises Conflict, and starts nothing, if the saved plan was over before.
         """
         with self._store.begin() as connection:
             now = self._store.now(connection)
@@ -257,33 +257,33 @@ class Jobs:
             return started
 
     def children(self, job: str) -> list[str]:
-        """The jobs that retried it, or carried it out, oldest first."""
+        """Return the jobs that retried it, or carried it out, oldest first."""
         with self._store.read() as connection:
             return list(connection.execute(_CHILDREN, {"job": job}).scalars())
 
     def undisturbed(self, job: str, lease: float) -> bool:
-        """Whether no other job of this ledger has written to the account since the job was entered.
+        """Return whether no other job of this ledger has written to the account since the job began.
 
-        ``lease``: seconds of a claim. Only so does what was not there before, and is there now, come from it.
+        ``lease``: seconds of a claim. Only then are users who appeared since the job's work.
         """
         with self._store.read() as connection:
             found = connection.execute(_DISTURBED, {"job": job, "lease": lease})
             return found.one_or_none() is None
 
     def set_options(self, job: str, options: Options) -> None:
-        """Other bounds for what is left of the job; how its rows are read and sent never changes."""
+        """Change the bounds for the rest of the job; how its rows are read and sent never changes."""
         with self._store.begin() as connection:
             connection.execute(_BOUNDS, {"job": job, "options": json.dumps(asdict(options))})
 
     def pause(self, job: str, why: Why) -> None:
-        """The service stays away, or the command was interrupted: nothing is wrong with the rows."""
+        """Pause the job: the service is away, or the command was interrupted; its rows are not at fault."""
         with self._store.begin() as connection:
             connection.execute(
                 _PAUSE, {"job": job, **columns_of_why(why), "now": self._store.now(connection)}
             )
 
     def paused(self, job: str) -> Pause | None:
-        """Why the job waits; None when it doesn't."""
+        """Return why the job waits; None if it doesn't."""
         with self._store.read() as connection:
             row = connection.execute(_PAUSED, {"job": job}).one_or_none()
             if row is None:
@@ -291,7 +291,7 @@ class Jobs:
             return Pause(Why(Reason(row.reason), row.why), max(0.0, self._store.now(connection) - row.paused))
 
     def stop(self, job: str, why: Why) -> bool:
-        """End it before its end, in the reason's state, and let others write to the account."""
+        """Stop the job early, in the reason's state, and release its account."""
         with self._store.begin() as connection:
             now = self._store.now(connection)
             values = {"job": job, "state": why.reason.state, **columns_of_why(why), "now": now}
@@ -303,12 +303,12 @@ class Jobs:
             return stopped
 
     def close(self, job: str, why: Why) -> None:
-        """A stopped job is not to be resumed any more."""
+        """Close a stopped job, so that it can't be resumed any more."""
         with self._store.begin() as connection:
             connection.execute(_CLOSE, {"job": job, **columns_of_why(why)})
 
     def finish(self, job: str) -> bool:
-        """The job is done when each of its chunks has ended.
+        """Mark the job as done if each of its chunks has ended.
 
         A transaction of its own: of two workers that end the last two chunks at the same moment
         neither sees the other's, unless it looks again after its own is committed.
@@ -322,7 +322,7 @@ class Jobs:
         return done
 
     def forget(self, job: str, *, keep_job: bool = False) -> None:
-        """Remove a job whose roster turned out unreadable; ``keep_job``: only what was read of it."""
+        """Delete a job whose roster turned out to be unreadable; ``keep_job``: delete only the rows read."""
         with self._store.begin() as connection:
             for statement in _FORGET:
                 connection.execute(statement, {"job": job})
@@ -331,51 +331,51 @@ class Jobs:
         self._store.clean()
 
     def learn_bound(self, job: str, bound: int) -> None:
-        """Keep the most entries in one request that the service takes (23003)."""
+        """Store the most entries that the service accepts in one request (code 23003)."""
         with self._store.begin() as connection:
             connection.execute(_BOUND, {"job": job, "bound": bound})
 
     def writer(self, host: str, account: str) -> Writer | None:
-        """Who writes to this account now; None when nobody does."""
+        """Return the writer of this account now; None if there is none."""
         with self._store.read() as connection:
             row = connection.execute(_WRITER, {"host": host, "account": account}).one_or_none()
             left = row.until - self._store.now(connection) if row else -1.0
-        # Further ahead than any hold: the clock was set back since.
+        # Later than any hold can end: the clock was set back since.
         return Writer(row.job, row.owner, left) if row and 0 <= left <= _LONGEST_HOLD else None
 
     def holder_of(self, job: Job) -> str:
-        """Return the process that holds the job's account for it; empty: none does."""
+        """Return the process that holds the account for the job; empty if none does."""
         writer = self.writer(job.host, job.account)
         return writer.owner if writer and writer.job == job.id else ""
 
-    def take(self, job: Job, owner: str) -> None:
-        """Become (again) the one job that writes to its account; JobBusy names the one that does."""
+    def acquire_account(self, job: Job, owner: str) -> None:
+        """Acquire the account, again if need be. Raises JobBusy, which names the job that holds it."""
         with self._store.begin() as connection:
             self._take(connection, job, owner)
 
-    def keep(self, job: str) -> bool:
-        """A sign of life: the job goes on writing to its account; False when it doesn't hold it any more."""
+    def renew_account(self, job: str) -> bool:
+        """Renew the job's hold on its account; return False if it has lost it."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + WRITER_LEASE
             return connection.execute(_RENEW, {"job": job, "until": until}).rowcount == 1
 
-    def let_go(self, job: str) -> None:
-        """The job does not write any more, for now."""
+    def release_account(self, job: str) -> None:
+        """Release the account: the job does not write for now."""
         with self._store.begin() as connection:
             connection.execute(_RELEASE, {"job": job})
 
     def release_dead(self, job: str, owner: str) -> None:
-        """End the hold that a process has on the job's account, which is known to be dead."""
+        """Release the job's account from a process that is known to be dead."""
         with self._store.begin() as connection:
             connection.execute(_RELEASE_OF, {"job": job, "owner": owner})
 
-    def hand_over(self, job: str, owner: str) -> None:
-        """From now on somebody else holds the account for the job."""
+    def hand_over_account(self, job: str, owner: str) -> None:
+        """Transfer the job's hold on its account to another process."""
         with self._store.begin() as connection:
             connection.execute(_OWN, {"job": job, "owner": owner})
 
     def add_realm(self, job: str, key: int, ref: str, realm: Realm, *, looked: bool = True) -> None:
-        """Keep a realm's id and host name with the job, so that they can't change under it."""
+        """Store a realm's id and host name with the job, so that they can't change during it."""
         values = {"job": job, "key": key, "ref": ref, "id": realm.id, "host": realm.host,
                   "looked": int(looked)}  # fmt: skip
         with self._store.begin() as connection:
@@ -386,7 +386,7 @@ class Jobs:
         return {key: realm.host for key, realm in self.realms(job).items()}
 
     def realms(self, job: str) -> dict[int, JobRealm]:
-        """The job's realms by their key."""
+        """Return the job's realms by their key."""
         with self._store.read() as connection:
             rows = connection.execute(_REALMS, {"job": job}).all()
         return {row.key: JobRealm(row.key, row.id, row.host, bool(row.looked)) for row in rows}
@@ -406,6 +406,6 @@ class Jobs:
 
 
 def _count_down(connection: Connection, job: str, now: float) -> None:
-    """Chunks of a cancelled job never end: the time that their rows are kept begins with it."""
+    """Start the retention of a cancelled job's rows, since its chunks never end."""
     options = options_of(json.loads(connection.execute(_OPTIONS, {"job": job}).scalar_one()))
     connection.execute(_KEEP_UNTIL, {"job": job, "until": now + options.keep_days * 86_400})

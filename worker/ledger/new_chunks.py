@@ -1,4 +1,4 @@
-"""Chunks and outcomes on their way into the ledger, within a transaction that somebody else has begun."""
+"""Insert chunks and outcomes into the ledger, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ADD = text("""
     VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
         :sealed, :kept_until, :lines)""")
 _OUTCOMES = {
-    # As tuples straight to the driver: parameter by parameter it would cost several times as much.
+    # Tuples go straight to the driver: named parameters would take several times as long.
     "sqlite": """
         INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -35,20 +35,20 @@ _TROUBLED = tuple(status for status in Status if status.counts_as_failed)
 
 @dataclass(frozen=True, slots=True)
 class NewChunk:
-    """Rows that go into the ledger together: to be worked on, or, with their outcomes, settled already."""
+    """Rows that enter the ledger together: to be worked on, or already settled by their outcomes."""
 
     seq: int
     lines: Sequence[int]
-    """Of the rows to be worked on, rising."""
+    """Lines of the rows to be worked on, in rising order."""
     sealed: bytes | None
-    """The rows; of settled ones those that are kept."""
+    """The rows; of settled ones only those to retain."""
     outcomes: Sequence[Outcome] = ()
     kept_for: float = 0.0
     """Seconds that settled rows stay sealed."""
 
 
 def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> None:
-    """Enter a new chunk; one whose rows have their outcomes has ended."""
+    """Insert a new chunk; it has ended if its rows have their outcomes."""
     if not chunk.outcomes:
         connection.execute(_ADD, _waiting(job, chunk.seq, chunk.lines, chunk.sealed or b""))
         return
@@ -63,7 +63,7 @@ def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> No
 
 
 def record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcome]) -> None:
-    """Enter outcomes of a chunk's rows."""
+    """Insert outcomes of a chunk's rows."""
     rows = [(o.line, o.status.value, o.credential_id, o.code, o.error, o.attempts) for o in outcomes]
     statement = _OUTCOMES[connection.dialect.name]
     if connection.dialect.name == "postgresql":
@@ -74,7 +74,7 @@ def record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcom
 
 
 def troubled(outcomes: Sequence[Outcome]) -> int:
-    """Return how many of them ``--max-failed`` counts."""
+    """Return how many of the outcomes ``--max-failed`` counts."""
     statuses = [outcome.status for outcome in outcomes]
     return sum(statuses.count(status) for status in _TROUBLED)
 

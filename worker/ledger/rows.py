@@ -1,4 +1,4 @@
-"""The roster's rows as the ledger keeps them, and what became of each."""
+"""The roster's rows as the ledger stores them, and their outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OUTCOMES = text("""
 _OF_LINES = text("""
     SELECT line, status, credential_id, code, error, attempts FROM outcomes
     WHERE job = :job AND line IN :lines""").bindparams(bindparam("lines", expanding=True))
-# Sent, and nobody hears of it before the job goes on: given back so, or with its worker when the job ended.
+# Sent, without an answer until the job continues: released so, or left by a worker when the job ended.
 UNCONFIRMED = "unconfirmed"
 """Code of a row that was, or may have been, sent, and whose answer is still missing."""
 
@@ -44,7 +44,7 @@ _CODES = text("""
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of the roster in its order, sealed, and the outcomes that they have so far, by line."""
+    """Some rows of the roster in its order, sealed, and their outcomes so far, by line."""
 
     seq: int
     first_line: int
@@ -55,7 +55,7 @@ class Page:
     """Lines of the job that were, or may have been, sent without an answer → how often."""
 
     def outcome(self, line: int) -> Outcome:
-        """What became of a row, as far as it is known."""
+        """Return the row's outcome, as far as it is known."""
         if found := self.outcomes.get(line):
             return found
         if line in self.unconfirmed:
@@ -73,7 +73,7 @@ class Rows:
     def add_page(
         self, job: str, seq: int, first: int, last: int, sealed: bytes, chunks: Sequence[NewChunk] = ()
     ) -> None:
-        """Enter the next rows of a roster, from line ``first`` to ``last``, and the chunks that they fill."""
+        """Add the next rows of a roster, from line ``first`` to ``last``, and the chunks that they fill."""
         values = {"job": job, "seq": seq, "first_line": first, "last_line": last, "sealed": sealed}
         with self._store.begin() as connection:
             connection.execute(_ADD, values)
@@ -81,7 +81,7 @@ class Rows:
                 enter(connection, self._store, job, chunk)
 
     def pages(self, job: str) -> Iterator[Page]:
-        """Every row of the job in the roster's order, a page at a time."""
+        """Yield every row of the job in the roster's order, a page at a time."""
         with self._store.read() as connection:
             seqs = list(connection.execute(_SEQS, {"job": job}).scalars())
         unconfirmed = self.unconfirmed(job)
@@ -89,7 +89,7 @@ class Rows:
             yield self._page(job, seq, unconfirmed)
 
     def counts(self, job: str, rows: int) -> dict[Status, int]:
-        """Rows by status, each row of the roster in exactly one; without an outcome: see ``Page.outcome``."""
+        """Return the number of rows by status, each counted once; without an outcome: ``Page.outcome``."""
         with self._store.read() as connection:
             found = {Status(row.status): int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
         unconfirmed = len(self.unconfirmed(job))
@@ -112,19 +112,19 @@ class Rows:
         return found
 
     def outcomes(self, job: str, first: int, last: int) -> dict[int, Outcome]:
-        """The outcomes that the rows from line ``first`` to line ``last`` have so far, by line."""
+        """Return the outcomes so far of the rows from line ``first`` to line ``last``, by line."""
         with self._store.read() as connection:
             return _outcomes(connection, job, first, last)
 
     def outcomes_of(self, job: str, lines: Sequence[int]) -> dict[int, Outcome]:
-        """The outcomes that the rows of these lines have so far, by line."""
+        """Return the outcomes so far of the rows of these lines, by line."""
         with self._store.read() as connection:
             return _outcomes_of(connection.execute(_OF_LINES, {"job": job, "lines": lines}))
 
     def unconfirmed(self, job: str) -> dict[int, int]:
-        """Lines without an outcome that were, or may have been, sent by a job that is not at work → attempts.
+        """Return lines without an outcome that an idle job sent, or may have sent, with their attempts.
 
-        Of chunks whose worker died, every row: which of them it had sent is not known.
+        For chunks whose worker died, every row: which of them it had sent is not known.
         """
         found: dict[int, int] = {}
         with self._store.read() as connection:
@@ -140,7 +140,7 @@ class Rows:
 
 
 def unsettled_lines(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
-    """Return the unconfirmed lines without an outcome of a chunk (seq, state, doubt, lines) not ended."""
+    """Return the unconfirmed lines without an outcome of an open chunk (seq, state, doubt, lines)."""
     sent = unconfirmed_lines(chunk.state, chunk.doubt)
     lines: list[int] = json.loads(chunk.lines or "[]") if sent is None else sorted(sent)
     settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
@@ -152,7 +152,7 @@ def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[i
 
 
 def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
-    found: Sequence[Sequence[Any]] = rows.all()  # each in the order of an Outcome's fields
+    found: Sequence[Sequence[Any]] = rows.all()  # each row in the order of an Outcome's fields
     return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
 
 

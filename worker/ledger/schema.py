@@ -1,6 +1,6 @@
 """The ledger's tables and their numbered migrations, forward only, the same for SQLite and PostgreSQL.
 
-A migration that has been released is never edited: add the next number.
+A released migration is never edited: add the next number.
 Times are epoch seconds; booleans are 0 and 1; ``{blob}`` is the database's word for bytes.
 """
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from worker.errors import LedgerError
 
 Statement = str | Mapping[str, str]
-"""The same for both databases, or one for each by its name."""
+"""One statement for both databases, or one for each by its name."""
 
 _JOBS_AND_ROWS = (
     """
@@ -38,13 +38,13 @@ _JOBS_AND_ROWS = (
         job TEXT NOT NULL, key INTEGER NOT NULL, ref TEXT NOT NULL, id TEXT NOT NULL,
         host TEXT NOT NULL, empty INTEGER NOT NULL, PRIMARY KEY (job, key)
     )""",
-    # The roster's rows in its order, without passwords: what the results are written from.
+    # The roster's rows in its order, without passwords: the source of the results.
     """
     CREATE TABLE pages (
         job TEXT NOT NULL, seq INTEGER NOT NULL, first_line INTEGER NOT NULL,
         last_line INTEGER NOT NULL, sealed {blob} NOT NULL, PRIMARY KEY (job, seq)
     )""",
-    # The same rows with their passwords, as they are worked on.
+    # The same rows with their passwords, in the chunks that workers process.
     """
     CREATE TABLE chunks (
         job TEXT NOT NULL, seq INTEGER NOT NULL, state TEXT NOT NULL,
@@ -70,25 +70,25 @@ _WHAT_EXISTS = (
     # looked: what was stored there was looked at before the job began, so what the job was to create was not
     # there, and is its own work when it is found later.
     "ALTER TABLE realms RENAME COLUMN empty TO looked",
-    # Requests of the look; users who are stored and not in the roster; when a plan was kept for later, and
+    # Requests of the look-up; users who are stored and not in the roster; when a plan was saved, and
     # the job that has carried it out.
     "ALTER TABLE jobs ADD COLUMN look_requests INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE jobs ADD COLUMN look_retries INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE jobs ADD COLUMN absent INTEGER",
     "ALTER TABLE jobs ADD COLUMN saved DOUBLE PRECISION",
     "ALTER TABLE jobs ADD COLUMN carried_out_by TEXT NOT NULL DEFAULT ''",
-    # What trying its rows on a registrar came to, the last time.
+    # The last result of trying its rows on a registrar.
     "ALTER TABLE jobs ADD COLUMN verified TEXT NOT NULL DEFAULT ''",
-    # When all that it did was taken back.
+    # When all its changes were undone.
     "ALTER TABLE jobs ADD COLUMN undone DOUBLE PRECISION",
-    # What a job did to the service, in the order of doing: what undo needs to take it back, and to know that
-    # nobody has changed it since.
+    # A job's changes to the service, in their order: undo needs them to reverse a change, and to know that
+    # nobody has changed the credential since.
     """
     CREATE TABLE deeds (
         job TEXT NOT NULL, chunk INTEGER NOT NULL, nr INTEGER NOT NULL, rows INTEGER NOT NULL,
         sealed {blob} NOT NULL, PRIMARY KEY (job, chunk, nr)
     )""",
-    # What undo made of each row.
+    # The result of undo for each row.
     """
     CREATE TABLE undone (
         job TEXT NOT NULL, line INTEGER NOT NULL, result TEXT NOT NULL, code TEXT NOT NULL,
@@ -109,7 +109,7 @@ _AUDIT: tuple[Statement, ...] = (
             ("postgresql", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
         )
     },
-    # Added to, never changed: the database itself refuses it.
+    # Append-only: the database itself refuses changes.
     {
         "sqlite": """
     CREATE TRIGGER audit_never_changes BEFORE UPDATE ON audit
@@ -127,7 +127,7 @@ _AUDIT: tuple[Statement, ...] = (
     FOR EACH STATEMENT EXECUTE FUNCTION siproster_added_to_only()""",
     },
     {
-        # REPLACE deletes without asking the trigger for deletions.
+        # REPLACE deletes without firing the trigger for deletions.
         "sqlite": """
     CREATE TRIGGER audit_never_replaced BEFORE INSERT ON audit
     WHEN EXISTS (SELECT 1 FROM audit WHERE nr = NEW.nr)
@@ -138,12 +138,12 @@ _AUDIT: tuple[Statement, ...] = (
     },
 )
 
-# lines: those of a chunk's rows, as a JSON list, so that somebody without its key can tell which rows were
-# sent when it was left without an end. Empty: of a chunk of an earlier program.
+# lines: those of a chunk's rows, as a JSON list, so that the rows that were sent are known without the key
+# if the chunk never ended. Empty: a chunk of an earlier program.
 _LINES = ("ALTER TABLE chunks ADD COLUMN lines TEXT NOT NULL DEFAULT ''",)
 
 _WAITS = (
-    # What each process that works on a job waits for now.
+    # The current wait of each process that works on a job.
     """
     CREATE TABLE waits (
         job TEXT NOT NULL, process TEXT NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL,
@@ -153,12 +153,12 @@ _WAITS = (
     # Seconds that a chunk has waited for the service without any progress, and why (``code: sentence``).
     "ALTER TABLE chunks ADD COLUMN unanswered DOUBLE PRECISION NOT NULL DEFAULT 0",
     "ALTER TABLE chunks ADD COLUMN waits_for TEXT NOT NULL DEFAULT ''",
-    # Seconds since its start in which nobody worked on a job: paused, or stopped and resumed.
+    # Seconds since its start in which a job was idle: paused, or stopped and resumed.
     "ALTER TABLE jobs ADD COLUMN paused_seconds DOUBLE PRECISION NOT NULL DEFAULT 0",
 )
 
 # The reason, which was the first word of ``why`` and of ``waits_for`` (``code: sentence``). The words are
-# those of the versions before, whatever others there are now.
+# those of earlier versions, whichever exist now.
 _REASONS = (
     "ALTER TABLE jobs ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE chunks ADD COLUMN waits_reason TEXT NOT NULL DEFAULT ''",
@@ -175,7 +175,7 @@ _REASONS = (
         )
         for word in words
     ),
-    # Words of no version: kept, and not lost to a reason that nobody knows.
+    # Unknown words are kept as the sentence, so that they aren't lost.
     "UPDATE chunks SET waits_reason = 'unavailable' WHERE waits_reason = '' AND waits_for <> ''",
     "UPDATE jobs SET reason = 'stopped' WHERE reason = '' AND why <> ''",
 )  # fmt: skip
@@ -189,9 +189,9 @@ _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT 
 
 
 def migrate(connection: Connection, identity: str) -> str:
-    """Bring the ledger to this program's version and return its identity.
+    """Migrate the ledger to this program's version and return its identity.
 
-    ``identity`` is used when the ledger is new. Raises LedgerError for a ledger of a newer program.
+    ``identity`` is used if the ledger is new. Raises LedgerError for a ledger of a newer program.
     """
     if connection.dialect.name == "postgresql":  # two workers may start at the same moment
         connection.execute(text("SELECT pg_advisory_xact_lock(7360718)"))

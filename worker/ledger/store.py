@@ -28,22 +28,22 @@ from worker.waits import HERE
 _SQLITE = "sqlite:///"
 
 _LOCK_WAIT = 30.0
-"""Seconds that SQLite's lock is waited for while another process holds it."""
+"""Seconds to wait for SQLite's lock while another process holds it."""
 
 _BUSY_MS = 250
-"""How long SQLite itself waits for its lock: within that time Python hears no signal, so it is kept short."""
+"""Milliseconds that SQLite itself waits for its lock: short, since Python hears no signal meanwhile."""
 
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
-"""What SQLite says of a lock that others hold (sqlite.org/rescode.html)."""
+"""SQLite's codes for a lock that others hold (sqlite.org/rescode.html)."""
 
 _CONNECT_SECONDS = 10
-"""How long libpq waits for a server to answer."""
+"""Seconds that libpq waits for a server to answer."""
 
 _CLEAN_MS = 500
-"""How long the WAL's removal waits for readers."""
+"""Milliseconds that truncating the WAL waits for readers."""
 
 _LONGEST_PAUSE = "10s"
-"""How long PostgreSQL waits for the next statement of a transaction before it ends the session.
+"""Longest wait of PostgreSQL for the next statement of a transaction before it ends the session.
 
 A process that froze in the middle of one (Ctrl-Z, a suspended machine, a vanished host) would else keep its
 locks, and every sweep would wait for them: for ever, or until TCP gives up after hours.
@@ -58,7 +58,7 @@ _WRONG_VALUE = re.compile(
     r"(invalid \S+ value|bad value for|weak sslmode|invalid port number|could not parse network address"
     r"|definition of service).*"
 )
-"""libpq's and psycopg's words for a parameter's value that can't be, which have no code of their own."""
+"""Texts of libpq and psycopg for an invalid parameter value, which has no code of its own."""
 
 _NO_SERVER = re.compile("connection to server|resolve host")
 
@@ -77,7 +77,7 @@ class Store:
     ) -> None:
         self._engine = _engine(url, lock_wait)
         self._clock = clock
-        kind = WaitKind.LEDGER if self.postgresql else None  # what waits for SQLite's lock says so itself
+        kind = WaitKind.LEDGER if self.postgresql else None  # waits for SQLite's lock report themselves
         try:
             with (
                 HERE.entered(kind, "no answer from PostgreSQL yet", _CONNECT_SECONDS),
@@ -89,36 +89,36 @@ class Store:
 
     @property
     def postgresql(self) -> bool:
-        """Whether several hosts can share this ledger."""
+        """Return whether several hosts can share this ledger."""
         return self._engine.dialect.name == "postgresql"
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction that writes; LedgerError where the database fails."""
+        """Begin one writing transaction. Raises LedgerError if the database fails."""
         with _explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One transaction that only reads, and blocks nobody."""
+        """Begin one read-only transaction, which blocks nobody."""
         reading = {"siproster_reads": True}
         with _explained(), self._engine.connect().execution_options(**reading) as connection:
             yield connection
 
     def now(self, connection: Connection) -> float:
-        """Epoch seconds, by the clock that all who share the ledger go by."""
+        """Return epoch seconds, by the clock that all users of the ledger share."""
         if self._clock is None and self.postgresql:
             row = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())")
             return float(row.scalar_one())
         return (self._clock or time.time)()
 
     def check(self) -> int:
-        """Write what is there already; the schema's version. LedgerError where it can't be written."""
+        """Return the schema's version, after a test write. Raises LedgerError if that fails."""
         with self.begin() as connection:
             return int(connection.execute(_TOUCH).scalar_one())
 
     def clean(self) -> None:
-        """Take out of SQLite's WAL what was shredded; best effort: nobody is waited for who reads.
+        """Remove shredded data from SQLite's WAL, on a best-effort basis: readers are not waited for.
 
         The file is overwritten (secure_delete), but older pages stay in the WAL until it is begun anew.
         """
@@ -170,7 +170,7 @@ def _postgresql(url: str) -> Engine:
 
 
 def _sqlite(path: Path, lock_wait: float) -> Engine:
-    """``path`` as it was written: parsed as a URL, its ``%41`` and ``?`` would name another file."""
+    """Return an engine for ``path`` as written: parsed as a URL, its ``%41`` and ``?`` would be changed."""
     try:
         make_folder(path.parent)
         _make_private(path)
@@ -191,7 +191,7 @@ def _bound_pauses(connection: Any, _record: Any) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file with mode 0600, the one that a link leads to, too, and never open one that is there.
+    """Create the file with mode 0600, also behind a link, and never open one that exists.
 
     SQLite gives its -wal and -shm the mode of the file.
 
@@ -206,19 +206,19 @@ def _make_private(path: Path) -> None:
 
 def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> None:
     # The driver's own BEGIN is deferred: a read that turns into a write then fails at once, or
-    # overwrites in silence. We say BEGIN ourselves (below).
+    # overwrites silently. We issue BEGIN ourselves (below).
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     in_turn(lambda: _use_wal(cursor))
     cursor.execute("PRAGMA synchronous = NORMAL")
-    # What was shredded must not stay behind in free pages of the file.
+    # Shredded data must not stay in free pages of the file.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 
 def _use_wal(cursor: Any) -> None:
-    """Switch a new ledger to WAL; the busy timeout does not hold for the switch of another process."""
+    """Switch a new ledger to WAL; the busy timeout does not cover a switch by another process."""
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode = WAL")
 
@@ -229,16 +229,16 @@ def _begin(connection: Connection, in_turn: Callable[[Callable[[], None]], None]
         return
     if options.get("siproster_reads"):
         connection.exec_driver_sql("BEGIN")
-        # Only the first read takes a lock; those after it need none, and nothing of them is done twice.
+        # Only the first read acquires a lock; later ones need none, and none of them is repeated.
         in_turn(lambda: connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1").close())
     else:
         in_turn(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE").close())
 
 
 def _in_turn(longest: float, take: Callable[[], None]) -> None:
-    """Take a lock of SQLite's, at most ``longest`` seconds after others began to hold it.
+    """Acquire a lock of SQLite's, waiting at most ``longest`` seconds after others began to hold it.
 
-    Raises what SQLite says then. Ctrl-C ends it.
+    Raises SQLite's own error then. Ctrl-C ends the wait.
     """
     end = time.monotonic() + longest
     with HERE.entered() as entry:
@@ -255,13 +255,13 @@ def _in_turn(longest: float, take: Callable[[], None]) -> None:
 
 def _is_locked(error: Exception) -> bool:
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
-    return code & 0xFF in _LOCKED  # the upper bits say why
+    return code & 0xFF in _LOCKED  # the upper bits have the details
 
 
 def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | UsageError:
-    """Return the error with the settings that may be its cause, which its text doesn't name.
+    """Return the error with the settings that may be its cause, which its own text doesn't name.
 
-    A UsageError where libpq or the server refuses what was set; no server is there to refuse otherwise.
+    It is a UsageError if libpq or the server refused what was set, and a LedgerError if no server answered.
     """
     names = sorted(name for name, value in environ.items() if value and _LIBPQ.fullmatch(name))
     wrong = _WRONG_VALUE.search(error.message)
@@ -294,7 +294,7 @@ def _explained() -> Iterator[None]:
 
 
 def _may_come_back(error: DBAPIError) -> bool:
-    """Whether PostgreSQL is away, restarts, or has no connection to spare for the moment."""
+    """Return whether PostgreSQL is away, restarting, or out of connections for the moment."""
     state = getattr(error.orig, "sqlstate", "")  # SQLite's errors have none, not even None
     unreachable = state is None and isinstance(error, OperationalError)
     return error.connection_invalidated or unreachable or str(state).startswith(("08", "57P", "533"))

@@ -1,4 +1,4 @@
-"""Chunks with unconfirmed rows: rows that may have been sent by a claim that is over, without an answer."""
+"""Chunks with unconfirmed rows: rows that a claim, now over, may have sent without getting an answer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy import text
 from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.store import Store
 
-# A lease that just ran out is not enough: its worker may wake up and renew it. One that is 0 was ended for a
-# process that is known to be dead.
+# An expired lease is not enough: its worker may wake up and renew it. A lease of 0 was ended for a process
+# that is known to be dead.
 _OVER = text("""
     SELECT seq, generation, state, doubt, rows - settled AS left_over FROM chunks
     WHERE job = :job AND ((state = 'waiting' AND doubt <> '') OR (state = 'claimed' AND lease_until = 0))""")
@@ -18,7 +18,7 @@ _OVER = text("""
 
 @dataclass(frozen=True, slots=True)
 class OverClaim:
-    """A claim that can send nothing any more; ``rows`` of its chunk are unconfirmed."""
+    """A claim that can't send anything any more; ``rows`` of its chunk are unconfirmed."""
 
     seq: int
     generation: int
@@ -32,9 +32,9 @@ class Unconfirmed:
         self._store = store
 
     def claims_over(self, job: str) -> list[OverClaim]:
-        """Return the last claim of each chunk that nobody works on and that has unconfirmed rows.
+        """Return the last claim of each chunk that no worker has and that has unconfirmed rows.
 
-        The next claim of the chunk has the next generation. So whoever gets that one knows that no other
+        The next claim of the chunk has the next generation. So the worker that gets it knows that no other
         claim has sent anything since this was read.
         """
         with self._store.read() as connection:

@@ -1,4 +1,4 @@
-"""What a job did to the service, and what became of it when it was taken back."""
+"""The log of the changes that jobs made to the service, and the results of undoing them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.rows import unsettled_lines
 from worker.ledger.store import Store
 
-# The inverse order of doing, near enough: chunks are worked on side by side.
+# Roughly in reverse order: chunks are processed in parallel.
 _CHUNKS = text("SELECT DISTINCT chunk FROM deeds WHERE job = :job ORDER BY chunk DESC")
 _OF_CHUNK = text("SELECT nr, sealed FROM deeds WHERE job = :job AND chunk = :chunk ORDER BY nr")
 _ROWS = text("SELECT coalesce(sum(rows), 0) FROM deeds WHERE job = :job")
@@ -30,14 +30,14 @@ _BEGUN = text("SELECT 1 FROM undone WHERE job = :job LIMIT 1")
 _UNPROVEN = text(
     "SELECT count(*) FROM undone WHERE job = :job AND result = 'kept' AND code = 'origin_unknown'"
 )
-# What it may have made, and whose rows are still sealed: no answer came, or none that settled it.
+# Chunks, still sealed, with rows that the job may have created: without an answer that settled them.
 _UNCONFIRMED = text("""
     SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
         (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
         OR EXISTS (SELECT 1 FROM outcomes o
             WHERE o.job = :job AND o.chunk = seq AND o.status = 'unknown'))
     ORDER BY seq DESC""")
-# What it may have made, and what nobody can look at: no proof, or its row is not sealed any more.
+# Rows that the job may have created and that can't be checked: without a proof, or no longer sealed.
 _KEEP_REST = text("""
     INSERT INTO undone (job, line, result, code, error)
     SELECT o.job, o.line, 'kept', 'origin_unknown', :error FROM outcomes o
@@ -61,7 +61,7 @@ _STATUSES = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk =
 
 @dataclass(frozen=True, slots=True)
 class ChangeKey:
-    """The place of sealed changes in the change log."""
+    """The position of sealed changes in the change log."""
 
     chunk: int
     nr: int
@@ -69,7 +69,7 @@ class ChangeKey:
 
 @dataclass(frozen=True, slots=True)
 class UnconfirmedChunk:
-    """A chunk of which rows may have been sent without an answer that settled them."""
+    """A chunk with rows that may have been sent without an answer that settled them."""
 
     seq: int
     sealed: bytes
@@ -78,14 +78,14 @@ class UnconfirmedChunk:
     """Lines that may have been sent; None: any without an outcome."""
 
     def holds(self, line: int) -> bool:
-        """Return whether a row is one of those."""
+        """Return whether a row of the chunk is unconfirmed."""
         status = self.statuses.get(line)
         return status == "unknown" or (status is None and (self.sent is None or line in self.sent))
 
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What became of one row: ``removed``, ``restored``, ``kept`` or ``failed``, and why."""
+    """The result of undoing one row: ``removed``, ``restored``, ``kept`` or ``failed``, and why."""
 
     line: int
     result: str
@@ -94,20 +94,20 @@ class Undone:
 
 
 class ChangeLog:
-    """What the jobs of one ledger did to the service, sealed."""
+    """The sealed changes that the jobs of one ledger made to the service."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def backwards(self, job: str) -> Iterator[tuple[ChangeKey, bytes]]:
-        """Yield all changes of a job, sealed, the last ones first."""
+        """Yield all changes of a job, sealed, newest first."""
         with self._store.read() as connection:
             chunks = list(connection.execute(_CHUNKS, {"job": job}).scalars())
         for chunk in chunks:
             yield from reversed(self.of_chunk(job, chunk))
 
     def of_chunk(self, job: str, chunk: int) -> list[tuple[ChangeKey, bytes]]:
-        """Return what was done, or begun, of one chunk, sealed."""
+        """Return the changes made, or begun, for one chunk, sealed."""
         with self._store.read() as connection:
             rows = connection.execute(_OF_CHUNK, {"job": job, "chunk": chunk}).all()
         return [(ChangeKey(chunk, row.nr), bytes(row.sealed)) for row in rows]
@@ -118,7 +118,7 @@ class ChangeLog:
             return int(connection.execute(_ROWS, {"job": job}).scalar_one())
 
     def unconfirmed(self, job: str) -> Iterator[UnconfirmedChunk]:
-        """Yield the chunks of which rows may have been created without a proof, if they are sealed still."""
+        """Yield the chunks, if still sealed, with rows that may have been created without a proof."""
         with self._store.read() as connection:
             seqs = list(connection.execute(_UNCONFIRMED, {"job": job}).scalars())
         for seq in seqs:
@@ -135,13 +135,13 @@ class ChangeLog:
 
 
 class UndoResults:
-    """What became of the rows of jobs that were undone."""
+    """The results of undoing the rows of jobs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def record(self, job: str, results: Sequence[Undone]) -> None:
-        """Record what became of some rows, in place of what was recorded of them before."""
+        """Record the results of some rows, replacing earlier ones."""
         with self._store.begin() as connection:
             connection.execute(_RESULT, [
                 {"job": job, "line": one.line, "result": one.result, "code": one.code, "error": one.error}
@@ -149,39 +149,39 @@ class UndoResults:
             ])  # fmt: skip
 
     def results(self, job: str, first: int, last: int) -> dict[int, Undone]:
-        """Return what became of the lines from ``first`` to ``last`` so far."""
+        """Return the results so far of the lines from ``first`` to ``last``."""
         with self._store.read() as connection:
             rows = connection.execute(_RESULTS, {"job": job, "first": first, "last": last}).all()
         return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
 
     def results_of(self, job: str, lines: Sequence[int]) -> dict[int, Undone]:
-        """Return what became of these lines so far."""
+        """Return the results so far of these lines."""
         with self._store.read() as connection:
             rows = connection.execute(_OF_LINES, {"job": job, "lines": lines}).all()
         return {row.line: Undone(row.line, row.result, row.code, row.error) for row in rows}
 
     def counts(self, job: str) -> dict[str, int]:
-        """Return the rows, counted by what became of them."""
+        """Return the number of rows by result."""
         with self._store.read() as connection:
             return {row.result: int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
 
     def begun(self, job: str) -> bool:
-        """Return whether somebody has begun to undo the job."""
+        """Return whether an undo of the job was begun."""
         with self._store.read() as connection:
             return connection.execute(_BEGUN, {"job": job}).one_or_none() is not None
 
     def unproven(self, job: str) -> int:
-        """Return how many rows were kept since nothing proves that the job made them."""
+        """Return how many rows were kept because nothing proves that the job made them."""
         with self._store.read() as connection:
             return int(connection.execute(_UNPROVEN, {"job": job}).scalar_one())
 
     def reversed(self, job: str) -> int:
-        """Return how many rows were in place, and are no more: their users were deleted or set back."""
+        """Return how many rows were in place and no longer are: their users were deleted or set back."""
         with self._store.read() as connection:
             return int(connection.execute(_REVERSED, {"job": job}).scalar_one())
 
     def keep_rest(self, job: str, error: str) -> None:
-        """Record as kept what the job may have made and what could not be looked at; ``error`` says why."""
+        """Record as kept the rows that the job may have made and that can't be checked; ``error``: why."""
         with self._store.begin() as connection:
             connection.execute(_KEEP_REST, {"job": job, "error": error})
             for chunk in connection.execute(_SHREDDED, {"job": job}).all():

@@ -1,4 +1,4 @@
-"""What the processes that work on a job wait for now, for whoever asks how the job is."""
+"""The current waits of the processes that work on a job, for commands that show the job's state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.model import Wait, WaitKind
 from worker.states import Reason, Why
 
 FRESH = 15.0
-"""Seconds after which a wait that its process has not told again is over, or its process dead."""
+"""Seconds after which a wait that its process has not repeated is over, or its process dead."""
 
 _TELL = text("""
     INSERT INTO waits (job, process, kind, reason, since, until, seen_at)
@@ -24,7 +24,7 @@ _OF_JOB = text("""
     SELECT kind, reason, since, until FROM waits
     WHERE job = :job AND seen_at BETWEEN :from AND :to""")
 
-# Who is on the queue waits for a worker, and not for the service.
+# A chunk on the queue waits for a worker, and not for the service.
 _AWAY_OF = text("""
     SELECT seq, unanswered, waits_reason, waits_for, next_attempt_at,
         CASE WHEN state = 'claimed' OR (next_attempt_at > :now AND next_attempt_at <= :far) THEN 1 ELSE 0 END
@@ -40,7 +40,7 @@ class Away:
 
     seq: int
     unanswered: float
-    """Seconds it had waited when it was given back last."""
+    """Seconds that it had waited when it was last released."""
     why: Why
     left: float
     """Seconds until it is tried again; below 0: it is on the queue, or being tried."""
@@ -57,13 +57,13 @@ class Lease:
 
 
 class LedgerWaits:
-    """The waits of all processes of one ledger; each tells the gravest that it has."""
+    """The waits of all processes of one ledger; each reports its most serious one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def tell(self, job: str, process: str, wait: Wait | None) -> None:
-        """Keep what a process waits for now; None: nothing. It is told again every few seconds."""
+        """Record a process's current wait; None: nothing. It is reported again every few seconds."""
         with self._store.begin() as connection:
             if wait is None:
                 connection.execute(_CLEAR, {"job": job, "process": process})
@@ -75,7 +75,7 @@ class LedgerWaits:
             })  # fmt: skip
 
     def of(self, job: str) -> list[Wait]:
-        """Return what the job's processes wait for, as far as they told it a moment ago."""
+        """Return the current waits of the job's processes, as far as reported recently."""
         with self._store.read() as connection:
             now = self._store.now(connection)
             values = {"job": job, "from": now - FRESH, "to": now + FRESH}
@@ -102,7 +102,7 @@ class LedgerWaits:
         ]  # fmt: skip
 
     def leases(self, job: str) -> list[Lease]:
-        """Return who holds claims on the job's chunks, and for how long still."""
+        """Return the owners of claims on the job's chunks, and how long each still holds."""
         with self._store.read() as connection:
             now = self._store.now(connection)
             rows = connection.execute(_LEASES, {"job": job}).all()

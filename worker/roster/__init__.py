@@ -1,11 +1,11 @@
-"""Rosters: files of users and passwords, read as a stream and decided row by row.
+"""Rosters: files of users and passwords, read as a stream and validated row by row.
 
 ``source`` finds the bytes (``spool`` keeps those that come only once), ``encoding`` and ``text`` turn
-them into records, ``layout`` knows which column is which (``template`` builds user names, ``secret``
-knows the columns that are not shown), ``rows`` and ``check`` decide each row (``passwords``: what is
-weak; ``prehashed``: digests in their place; ``hiding``: cells that give one away), ``reader`` is the roster
+them into records, ``layout`` assigns columns to fields (``template`` builds user names, ``secret``
+recognises columns that are not shown), ``rows`` and ``check`` validate each row (``passwords``: weak ones;
+``prehashed``: digests instead of passwords; ``hiding``: cells that reveal a secret), ``reader`` is the roster
 itself, ``corrections`` brings an earlier job's rows back, ``duplicates`` remembers names.
-For files that are not imported ``table`` finds their header, and ``names`` reads who is named in them.
+For files that are not imported, ``table`` finds the header and ``names`` reads the users named in them.
 """
 
 from worker.roster.check import Rules, realm_problems

@@ -1,7 +1,7 @@
-"""Whether a row can be sent, by the service's own field rules (docs/bandwidth-api.md#field-rules).
+"""Validate rows by the service's own field rules (docs/bandwidth-api.md#field-rules).
 
-The one place that decides it, for rows of a file and for rows that come again. All of a row's
-problems are told, each with its field, its position and what is allowed.
+The one place that decides whether a row can be sent, for rows of a file and rows of a retry. All of a row's
+problems are reported, each with its field, its position and what is allowed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LONGEST_NAME: Final = 32
 _ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
 _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
 
-plain_name = re.compile(  # the first two alternatives spare most names the look ahead
+plain_name = re.compile(  # the first two alternatives spare most names the look-ahead
     rf"[0-9]{{1,15}}|(?![0-9])[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
     rf"|(?!(?:{SCIENTIFIC}|{ROUNDED})\Z)(?=.{{1,{LONGEST_NAME}}}\Z)[{_ALLOWED}]+(?:@[{_ALLOWED}]+)?"
 ).fullmatch
@@ -28,7 +28,7 @@ plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
 plain_password = re.compile(
     rf"(?![0-9=#*])[!-~]{{{SHORT},}}|(?!(?:[0-9]+|[*]+|{DAMAGED})\Z)[!-~]{{{SHORT},}}"
 ).fullmatch
-"""Printable ASCII without white space, long enough, not only digits, no damage: nothing to say about it."""
+"""Match printable ASCII without white space, long enough, not only digits, undamaged: no remarks needed."""
 is_uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
 _forbidden = re.compile(rf"[^{_ALLOWED}]")
@@ -62,7 +62,7 @@ class Rules:
             raise UsageError(f"the default for rows without their own: {wrong[0].text}", "correct the option")
 
     def judge(self, row: Row) -> None:
-        """Set the row's problems and warnings: all that is wrong or odd about its fields."""
+        """Set the row's problems and warnings: everything wrong or suspicious about its fields."""
         user, domain, password = row.user, row.domain, row.password
         sound = (
             plain_name(user)
@@ -132,7 +132,7 @@ def _domain_problems(domain: str) -> list[Problem]:
 
 
 def realm_problems(realm: str) -> list[Problem]:
-    """Return why a text can't name a realm; nothing for an empty one, which names the default realm."""
+    """Return the problems of a text that can't name a realm; none for an empty one (the default realm)."""
     if not realm or can_name_a_realm(realm):
         return []
     problems = _bad_characters("realm", realm, _forbidden_in_realm, "letters, digits and . _ - are")
@@ -155,7 +155,7 @@ def _password_problems(password: str) -> list[Problem]:
         return [Problem("password_masked", "password: masked; the export hid the real one")]
     try:
         password.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair: there are no UTF-8 bytes to make a digest of
+    except UnicodeEncodeError:  # a lone surrogate: it has no UTF-8 bytes to make a digest from
         return [Problem("bad_characters", "password: a broken character, which UTF-8 can't represent")]
     return []
 
@@ -182,7 +182,7 @@ def _bad_characters(
 
 
 def _described(character: str) -> str:
-    """Such as ``’ (RIGHT SINGLE QUOTATION MARK, U+2019)``; one that can't be seen is only named."""
+    """Return ``’ (RIGHT SINGLE QUOTATION MARK, U+2019)``; only the name for an invisible character."""
     name = unicodedata.name(character, "CONTROL CHARACTER")
     if character.isprintable() and not character.isspace():
         return f"{character} ({name}, U+{ord(character):04X})"

@@ -1,4 +1,4 @@
-"""Rows that come a second time: an earlier job's, with the corrections that somebody made."""
+"""Rows that come a second time: those of an earlier job, with any corrections."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from worker.roster.text import Fields, Malformed, Text
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
 HASH1: Final = "bw__hash1"
 HASH1B: Final = "bw__hash1b"
-"""Under these keys a row's secrets travel with its cells; no roster's own column can be called so."""
+"""Keys of a row's secrets beside its cells; no roster's own column can have these names."""
 _TELLING: Final = ("bw__username", "bw__domain", "bw__realm")
-"""Columns of ours that people correct by mistake; the caller can tell them."""
+"""Columns of ours that people correct by mistake; the caller can report them."""
 _SEALED: Final = {
     "password": "the row's password", "hash1": "the row's hash1", "hash1b": "the row's hash1b",
 }  # fmt: skip
@@ -39,8 +39,8 @@ def read_earlier_rows(
     """Yield pages of rows from earlier cells, validated as the rows of a file are.
 
     Each record is its line and {column: value}, the password under PASSWORD and the digests under
-    HASH1 and HASH1B; what is missing is empty.
-    ``columns``: the carried columns of the job, whose options are given too. Not looked for again: the
+    HASH1 and HASH1B; missing columns are empty.
+    ``columns``: the carried columns of the job, whose options are given too. Not checked again: the
     rows of ``--where`` and ``--limit``, passwords shared by many, and PINs.
 
     Raises:
@@ -56,7 +56,7 @@ def read_earlier_rows(
 def fields_of(columns: Sequence[str], options: Options) -> dict[str, tuple[str, ...]]:
     """Return the columns that the user name, domain and realm of an earlier job's rows are taken from.
 
-    ``columns``: the carried columns of the job. A field without a column has none.
+    ``columns``: the carried columns of the job. A field without a column is missing from the result.
     """
     names = [*columns, *_SEALED.values()]
     layout = lay_out(names, "the earlier job", _options_again(columns, options))
@@ -66,7 +66,7 @@ def fields_of(columns: Sequence[str], options: Options) -> dict[str, tuple[str, 
 
 
 def _options_again(columns: Sequence[str], options: Options) -> Options:
-    """The job's options, for cells of which the secrets travel beside the carried columns."""
+    """Return the job's options, adapted to cells whose secrets come separately from the carried columns."""
     mapped = {**options.map, **_SEALED}
     return replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
 
@@ -74,15 +74,15 @@ def _options_again(columns: Sequence[str], options: Options) -> Options:
 def read_corrections(
     path: str, job: str, options: Options | None = None, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """What a corrected ``failed.csv`` says: (line in the roster, {column: value}), as a stream.
+    """Yield the rows of a corrected ``failed.csv`` as (line in the roster, {column: value}).
 
-    A password is under PASSWORD, where a cell of the file has one: in the column that the job's own
+    A password is under PASSWORD if a cell of the file has one: in the column that the job's own
     ``--map password`` named, else in one with a usual name. Our columns ``bw__username``,
-    ``bw__domain`` and ``bw__realm`` come too: correcting those instead of the roster's has no effect.
-    ``columns``: the job's carried ones; with them a column that is none of them is refused.
+    ``bw__domain`` and ``bw__realm`` are included: correcting them instead of the roster's has no effect.
+    ``columns``: the job's carried ones; with them, any other column is refused.
 
     Raises:
-        UsageError: it is not a job's result file, another job's, or a row of it can't be read; also
+        UsageError: it is not a job's result file, is another job's, or a row of it can't be read; also
             while it is being read.
     """
     text, header = open_table(path, lambda name: name.startswith(OWN), keep=True)
@@ -97,7 +97,7 @@ def read_corrections(
 
 
 class _Corrections:
-    """One result file that somebody corrected."""
+    """A result file with corrections."""
 
     def __init__(
         self, text: Text, header: Header, job: str, options: Options, carried: Sequence[str]
@@ -122,7 +122,7 @@ class _Corrections:
         ]
 
     def refuse_strangers(self, columns: Sequence[str]) -> None:
-        """UsageError for a column that would be passed over in silence, with what is in it."""
+        """Raise UsageError for a column that the job doesn't have, and that would be ignored silently."""
         known = set(columns)
         strange = [name for _, name in self._kept if name not in known and name.casefold() not in _TELLING]
         if strange:
@@ -148,7 +148,7 @@ class _Corrections:
         if not fits(fields, self._header):
             raise self._wrong(line, f"{len(fields)} fields, but the header has {self._header.named} columns")
         if fields[self._job] != self._expected:
-            # In a line that slipped, the cell may be anything, and is not shown.
+            # In a line with shifted cells, this one may be anything, and is not shown.
             other = fields[self._job] if _job_id(fields[self._job]) else "another one, or none"
             raise self._wrong(line, f"it is from job {other}, not from {self._expected}")
         if not _number(fields[self._row]):
@@ -169,7 +169,7 @@ class _Corrections:
 
 
 def _password_column(header: Header, options: Options, carried: Sequence[str]) -> int | None:
-    """The job's own name for it, else a usual one that is no carried column's: that would be a decoy."""
+    """Return the job's own password column, else one with a usual name that is not a carried column."""
     mapped = options.map.get("password")
     if mapped is not None:
         named = [at for at, name in enumerate(header.names) if plain(name) == plain(mapped)]

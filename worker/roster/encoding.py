@@ -1,8 +1,8 @@
-"""Which encoding a roster is in, decided over all of its bytes.
+"""Detect the encoding of a roster from all of its bytes.
 
-UTF-8 (with or without BOM), UTF-16 (with BOM, or plain to see), else Windows-1252; anything else has
-to be said with ``--encoding``. A password read in the wrong encoding is a dead credential, so nothing
-is guessed where the file speaks against itself. Text that no result file could hold is refused here, too.
+UTF-8 (with or without BOM), UTF-16 (with BOM, or obvious), else Windows-1252; anything else must be
+stated with ``--encoding``. A password read in the wrong encoding is a dead credential, so nothing is
+guessed if the file contradicts itself. Text that no result file could hold is refused here, too.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _HIGH = bytes(range(0x80, 0x100))
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """What one pass over the bytes found."""
+    """The result of one pass over the bytes."""
 
     sha256: str
     encoding: str
@@ -52,10 +52,10 @@ class Bytes:
 
 
 def survey(source: Source, wanted: str = "") -> Bytes:
-    """Reads all bytes: their hash, their encoding (``wanted`` overrides it).
+    """Read all bytes and return their hash and encoding (``wanted`` overrides it).
 
     Raises:
-        UsageError: empty, binary, not decodable, a line without end, or a character that is none; the
+        UsageError: empty, binary, not decodable, a line without end, or an invalid character; the
             message names the line.
     """
     sha256 = hashlib.sha256()
@@ -87,9 +87,9 @@ def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, 
 
 
 def _text_codec(wanted: str, first: bytes) -> str:
-    """The codec of that name; the one that takes a BOM off, where there is one."""
+    """Return the codec of that name; the variant that strips a BOM if there is one."""
     try:
-        io.TextIOWrapper(io.BytesIO(), wanted)  # the lookup that refuses codecs of bytes, such as hex
+        io.TextIOWrapper(io.BytesIO(), wanted)  # this look-up refuses bytes-to-bytes codecs, such as hex
     except (LookupError, ValueError):  # a name with a NUL or half a surrogate is a ValueError
         raise UsageError(f"there is no text encoding {wanted!r}", "such as utf-8, utf-16, cp1252") from None
     name = codecs.lookup(wanted).name
@@ -100,7 +100,7 @@ def _text_codec(wanted: str, first: bytes) -> str:
 
 
 def _by_its_start(first: bytes) -> str:
-    """By its BOM, or since every other byte of its start is NUL (UTF-16 without BOM)."""
+    """Return the encoding by its BOM, or UTF-16 if every other byte of the start is NUL."""
     for bom, name in _BOMS.items():
         if first.startswith(bom):
             return name
@@ -127,7 +127,7 @@ def _refuse_undecodable(source: Source, encoding: str) -> None:
 
 
 def _refuse_mixed(source: Source, broken: int) -> None:
-    """UTF-8 with a broken spot would pass as Windows-1252, and every password in it would be wrong."""
+    """Refuse UTF-8 with a broken spot: it would pass as Windows-1252, and every password would be wrong."""
     sequences, high = 0, 0
     for block in blocks(source):
         rest, found = _UTF8_SEQUENCE.subn(b"", block)
@@ -141,9 +141,9 @@ def _refuse_mixed(source: Source, broken: int) -> None:
 
 
 def _undecodable_line(source: Source, encoding: str) -> int | None:
-    """Return the line of the first bytes that the encoding can't decode; None: it can decode all.
+    """Return the line of the first bytes that the encoding can't decode; None if it can decode all.
 
-    Raises UsageError for what it decodes to text that can't be used.
+    Raises UsageError if they decode to text that can't be used.
     """
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     lines = _LineEnds()
@@ -151,12 +151,12 @@ def _undecodable_line(source: Source, encoding: str) -> int | None:
         held, flag = decoder.getstate()
         try:
             text = decoder.decode(block, final=not block)
-        except UnicodeError as error:  # its start counts from the bytes held back before the block
+        except UnicodeError as error:  # its start includes the bytes held back before the block
             decoder.setstate((held, flag))
             good = getattr(error, "start", 0) - len(held)
             lines.count(decoder.decode(block[: max(good, 0)]))
             return lines.number
-        # The search is for text that may hold one: what ASCII decodes to has no surrogate.
+        # Search only text that may hold one: ASCII decodes to no surrogate.
         if ("\0" in text or not text.isascii()) and (found := _unusable(text)):
             lines.count(text[: found.start()])
             raise _unusable_character(source, found[0], lines)
@@ -170,7 +170,7 @@ def _undecodable_line(source: Source, encoding: str) -> int | None:
 
 
 def _unusable_character(source: Source, character: str, before: _LineEnds) -> UsageError:
-    """The refusal of a NUL or of half of a surrogate pair (a lone surrogate), neither of which text holds."""
+    """Return the error for a NUL or a lone surrogate, neither of which text can hold."""
     what = "a NUL" if character == "\0" else "half of a surrogate pair"
     return UsageError(
         f"{source.shown}, line {before.number}, column {before.column + 1}: {what}, which text can't contain",
@@ -179,7 +179,7 @@ def _unusable_character(source: Source, character: str, before: _LineEnds) -> Us
 
 
 class _LineEnds:
-    """Counts physical lines: LF, CR LF and a lone CR each end one."""
+    """Counter of physical lines: LF, CR LF and a lone CR each end one."""
 
     def __init__(self) -> None:
         self.number = 1
@@ -198,5 +198,5 @@ class _LineEnds:
 
 
 def line_ends(text: str) -> int:
-    """How many line ends a text holds."""
+    """Return how many line ends a text holds."""
     return text.count("\n") + text.count("\r") - text.count("\r\n")

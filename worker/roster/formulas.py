@@ -1,4 +1,4 @@
-"""The quote that keeps a spreadsheet from running a cell, taken off again."""
+"""Remove the quote that keeps a spreadsheet from running a cell."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _neutralised = re.compile(r"'+[=+\-@\t\r]").match
 
 
 def restored(cell: str) -> str:
-    """A cell of a result file without the ``'`` that keeps a spreadsheet from running it; exactly one."""
+    """Return a result file's cell without its leading ``'`` against formulas; removes exactly one."""
     return cell[1:] if _neutralised(cell) else cell

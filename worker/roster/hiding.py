@@ -1,8 +1,8 @@
-"""Cells that give a row's secret away by their value, whatever their column is called.
+"""Hide cells that reveal a row's secret by their value, whatever their column is called.
 
-A secret is the row's password and its digests. A cell gives it away that equals it, or contains it where it
-has at least ``CONTAINED`` characters: as it is or in another case, percent-encoded (a URL), with HTML's
-entities, or inside of a Base64 text (Basic authentication, a provisioning file). So does any digest of MD5.
+A secret is the row's password and its digests. A cell reveals a secret that it equals, or that it
+contains and that has at least ``CONTAINED`` characters: as it is or in another case, percent-encoded (a URL),
+with HTML entities, or inside a Base64 text (Basic authentication, provisioning). So does any MD5 digest.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from worker.model import Problem, Row
 
 HIDDEN: Final = "<hidden>"
 CONTAINED: Final = 6
-"""A secret of so many characters is looked for inside of cells; a shorter one would be found by chance."""
+"""Least characters of a secret that is searched inside cells; a shorter one would be found by chance."""
 _DIGITS: Final = 32
-"""Hexadecimal digits of an MD5 digest: a cell with fewer characters holds none."""
+"""Hex digits of an MD5 digest: a cell with fewer characters contains none."""
 _EQUAL: Final = 4
-"""Fewer characters keep no secret, and ``1`` or ``yes`` would hide what many columns say."""
-# Exactly so many. Looked behind at the end, since a pattern that begins with digits is found faster.
+"""Fewer characters are no secret, and hiding ``1`` or ``yes`` would hide the content of many columns."""
+# Exactly 32 digits. The look-behind is at the end, since a pattern that begins with digits is faster.
 _digest_in: Final = re.compile(
     f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
 ).search
@@ -34,7 +34,7 @@ _TOLD: Final = (
 
 
 def may_show(row: Row, cells: Sequence[str]) -> bool:
-    """Return whether nothing in these cells needs a second look. Quick, since it is asked for every row."""
+    """Return whether nothing in these cells needs a closer look. Fast, since it is called for every row."""
     text, longest = "\n".join(cells), max(map(len, cells))
     if "%" in text or "&" in text or (longest >= _DIGITS and _digest_in(text)):
         return False
@@ -54,7 +54,7 @@ def may_show(row: Row, cells: Sequence[str]) -> bool:
 
 
 def without_secrets(row: Row, loose: Sequence[int]) -> Row:
-    """Return the row; what gives its secrets away is ``<hidden>``, and warned about.
+    """Return the row with cells that reveal its secrets replaced by ``<hidden>``, and a warning.
 
     ``loose``: positions of the carried cells that may be hidden. The cells that the row's fields are taken
     from stay: they are sent and shown anyway, and ``retry`` needs them. So does a cell that equals the user
@@ -71,8 +71,8 @@ def without_secrets(row: Row, loose: Sequence[int]) -> Row:
 def never_sent(row: Row) -> Row:
     """Return a row that can't be sent without the fields, cells and reasons that contain its secrets.
 
-    They are not sent, and only shown: a user name such as ``sip:1001:PASSWORD@pbx``. So a password that is
-    the domain is hidden here, too. Doing it twice changes nothing.
+    They are only shown, never sent: a user name such as ``sip:1001:PASSWORD@pbx``. So a password that is
+    the domain is hidden here, too. Applying it twice changes nothing.
     """
     secrets = _Secrets(row, row.user, row.composite)
     fields = (row.user, row.domain, row.realm, row.application, *row.cells)
@@ -91,13 +91,13 @@ def never_sent(row: Row) -> Row:
 
 
 def _unsaid(problem: Problem) -> Problem:
-    """Return the problem without its words. Taking out the password alone would tell it to who knows them."""
+    """Return the problem without its text. Cutting out only the password would reveal it."""
     text = f"the reason is {HIDDEN}, because it quotes a cell that contains the password; see docs/errors.md"
     return replace(problem, text=f"{text} {problem.code}")
 
 
 def name_without_secrets(name: str, passwords: Iterable[str]) -> str:
-    """Return the roster's file name; ``roster`` where a password stands in it: jobs and results tell it."""
+    """Return the roster's file name, or ``roster`` if it contains a password: jobs and results show it."""
     folded = name.casefold()
     longest = len(folded)  # a text never gets shorter by casefold
     told = any(CONTAINED <= len(one) <= longest and one.casefold() in folded for one in passwords)
@@ -115,15 +115,15 @@ class _Secrets:
         self._contained = [one for one in kept if len(one) >= CONTAINED]
 
     def given_away_by(self, cell: str) -> bool:
-        """Whether somebody who reads the cell has a secret."""
+        """Return whether reading the cell reveals a secret."""
         return bool(_digest_in(cell)) or self.held_by(cell)
 
     def held_by(self, cell: str) -> bool:
-        """Whether it is one of them, or one of them stands in it."""
+        """Return whether the cell equals one of the secrets, or contains one."""
         return cell in self._equal or self.inside(cell)
 
     def inside(self, cell: str) -> bool:
-        """Whether one of them stands in the cell, in whatever form."""
+        """Return whether the cell contains one of the secrets, in any form."""
         forms = {form.casefold() for form in (cell, unquote_plus(cell), html.unescape(cell))}
         return any(
             _in_base64(secret, cell) or any(secret.casefold() in form for form in forms)
@@ -132,10 +132,10 @@ class _Secrets:
 
 
 def _in_base64(secret: str, text: str) -> bool:
-    """Whether the text holds the Base64 of bytes in which the secret stands, in either alphabet.
+    """Return whether the text holds the Base64 of bytes that contain the secret, in either alphabet.
 
-    Looked for are the characters that depend on the secret alone, for each of the three places in a group of
-    three bytes at which it may begin.
+    The search is for the characters that depend on the secret alone, for each of the three positions in a
+    group of three bytes at which it may begin.
     """
     raw = secret.encode("utf-8", "replace")
     standard = text.replace("-", "+").replace("_", "/")

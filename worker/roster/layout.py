@@ -1,4 +1,4 @@
-"""The header row: which column is which, decided once for the whole file."""
+"""The header row: assigns columns to fields, once for the whole file."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _CLOSE: Final = 0.85
 """How alike a mistyped name is (difflib's ratio): ``usernam``; ``Sunshine`` is not."""
 SECRETS: Final = ("password", "hash1", "hash1b")
 OWN: Final = "bw__"
-"""What the names of our own columns in result files begin with."""
+"""Prefix of our own columns in result files."""
 LISTED: Final = ["username", "realm", "id", "application_id"]
-"""How the header of ``credential list --csv`` begins."""
+"""First columns in the header of ``credential list --csv``."""
 MOST_COLUMNS: Final = 1000
 LONGEST_COLUMN: Final = 1000
-"""Characters of a column's name."""
+"""Most characters of a column's name."""
 _header_words = re.compile(
     "(?:"
     "first|last|full|display|given|family|user|account|login|logon|auth|authorization|sip|voip|pbx|iax|line|device|web|"
@@ -50,21 +50,21 @@ _header_words = re.compile(
     "uzytkownik|haslo|wewnetrzny|numer|nazwa|imie|nazwisko"
     ")+"
 ).fullmatch
-"""Whether a column's plain name is made of words that stand in headers alone."""
+"""Match a column's plain name that is made of words which only stand in headers."""
 _data_like = re.compile(r"[0-9]{3}|@|://|[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}").search
-"""Whether a cell is hardly a column's name: an extension, a telephone number, an address."""
+"""Match a cell that is hardly a column's name: an extension, a telephone number, an address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each thing stands in a record. Positions count from 0; None: there is no such column."""
+    """The position of each field in a record. Positions count from 0; None: there is no such column."""
 
     width: int
     """Fields in a record, trailing columns without a name included."""
     named: int
     """Fields up to the last named column: a record may end there."""
     exact: int
-    """The number of fields that needs no second look; -1: a surplus field may not be empty."""
+    """The number of fields that needs no closer look; -1: a surplus field may not be empty."""
     user: int | Template
     password: int | None
     """None: a roster of digests."""
@@ -84,30 +84,30 @@ class Layout:
 
     @property
     def fields(self) -> frozenset[int]:
-        """Positions that a row's user name, domain, realm and application are taken from."""
+        """Return the positions that a row's user name, domain, realm and application are taken from."""
         user = self.user.positions if isinstance(self.user, Template) else (self.user,)
         rest = (self.domain, self.realm, self.application)
         return frozenset([*user, *(at for at in rest if at is not None)])
 
 
 _word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
-"""Whether a cell may be a column's name: letters, and a number at its end."""
+"""Match a cell that may be a column's name: letters, perhaps with a number at the end."""
 
 
 def plain(name: str) -> str:
-    """A column's name without what doesn't count: case, white space, ``_`` and ``-``."""
+    """Return a column's name without insignificant differences: case, white space, ``_`` and ``-``."""
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
 def _is_header_name(name: str) -> bool:
-    """Whether it is a column's name for anybody: ``SIP Secret``, ``Prénom``, ``passwrd``."""
+    """Return whether it looks like anybody's column name: ``SIP Secret``, ``Prénom``, ``passwrd``."""
     bare = plain("".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)))
     mistyped = bare.isalpha() and difflib.get_close_matches(bare, _FIELD_NAMES, 1, _CLOSE)
     return bool(_header_words(bare) or mistyped) or known(name)
 
 
 def known(name: str) -> bool:
-    """Whether a cell is a column name of ours, so that its row is a header."""
+    """Return whether a cell is one of our column names, so that its row is a header."""
     return any(plain(name) in names for names in ALIASES.values()) or name.casefold().startswith(OWN)
 
 
@@ -115,7 +115,7 @@ class Header:
     """The column names of a file, and the search for one of them."""
 
     def __init__(self, cells: Sequence[str], place: str) -> None:
-        """Raises: UsageError: two columns have the same name, or the line can be no header."""
+        """Read the names. Raises UsageError if two columns share a name, or the line can't be a header."""
         self.place = place
         self.width = len(cells)
         self.names = [cell.strip().lstrip("\ufeff") for cell in cells]
@@ -128,10 +128,10 @@ class Header:
         self._refuse_twins()
 
     def position(self, name: str, option: str) -> int:
-        """The column that an option names: exactly so, else the only one that is alike.
+        """Return the position of the column that an option names: exactly, else the only similar one.
 
         Raises:
-            UsageError: there is none, or more than one; names the nearest.
+            UsageError: there is none, or more than one; the message names the nearest.
         """
         alike = [at for at, other in enumerate(self.names) if plain(other) == plain(name) and other]
         exact = [at for at in alike if self.names[at] == name]
@@ -146,20 +146,20 @@ class Header:
         return found[0]
 
     def candidates(self, field: str) -> list[int]:
-        """The columns that may be the field, the one with the best name first."""
+        """Return the columns that may be the field, the best name first."""
         names = ALIASES[field]
         found = [at for at, name in enumerate(self.names) if plain(name) in names and not self.is_own(at)]
         return sorted(found, key=lambda at: names.index(plain(self.names[at])))
 
     def is_own(self, position: int) -> bool:
-        """Whether it is one of the columns that our result files put before a roster's own."""
+        """Return whether it is one of the columns that our result files put before a roster's own."""
         return self.names[position].casefold().startswith(OWN)
 
     def guess(self, wanted: Sequence[str], taken: Collection[int] = ()) -> str:
-        """Say which columns there are, and which is the nearest to what was wanted.
+        """Return a hint with the columns that exist, and the one nearest to the wanted name.
 
         A file without a header has a user's password in its first line: no cell of a line that may be a row
-        is shown, and of a line that is a header by its look only the names that stand in headers anyway.
+        is shown, and of a line that looks like a header only names that usually stand in headers.
         """
         sure = self._is_sure()
         shown = {
@@ -180,14 +180,14 @@ class Header:
         return f"{did_you_mean} columns are: {listed}"
 
     def _is_sure(self) -> bool:
-        """Whether the line can't be a row: it names what a roster needs, or is a result file's."""
+        """Return whether the line can't be a row: it names required columns, or is a result file's."""
         if any(name.casefold().startswith(OWN) for name in self.names):
             return True
         secrets = self.candidates("password") or (self.candidates("hash1") and self.candidates("hash1b"))
         return bool(self.candidates("username") and secrets) and not any(map(str.isdecimal, self.names))
 
     def _refuse_endless(self) -> None:
-        """Names that no header has; a message, a job and a line of the results hold them all."""
+        """Refuse names too long for a header; a message, a job and a line of the results contain them all."""
         if self.named > MOST_COLUMNS:
             raise UsageError(
                 f"{self.place} has {self.named:,} columns; {MOST_COLUMNS:,} is the limit",
@@ -212,17 +212,17 @@ class Header:
 
 
 def lay_out(cells: Sequence[str], place: str, options: Options) -> Layout:
-    """Decides which column is which.
+    """Assign columns to fields.
 
     Raises:
-        UsageError: a column that is needed is missing, or an option names one that isn't there.
+        UsageError: a required column is missing, or an option names one that doesn't exist.
     """
     header = Header(cells, place)
     return _Deciding(header, options).layout()
 
 
 class _Deciding:
-    """The decisions, in their order: the fields first, then what may be carried."""
+    """The decisions, in order: the fields first, then the carried columns."""
 
     def __init__(self, header: Header, options: Options) -> None:
         self.header = header
@@ -262,7 +262,7 @@ class _Deciding:
         )
 
     def _mapped(self) -> dict[str, int]:
-        """The fields that ``--map`` settles."""
+        """Return the fields that ``--map`` assigns."""
         chosen: dict[str, int] = {}
         for field, column in self.options.map.items():
             if field not in ALIASES:
@@ -282,7 +282,7 @@ class _Deciding:
         return chosen
 
     def _choose(self, field: str) -> None:
-        """The field's column by its name; a doubt is told, and for passwords it is a refusal."""
+        """Choose the field's column by its name; ambiguity gets a warning, for passwords a refusal."""
         found = [at for at in self.header.candidates(field) if at not in self.chosen.values()]
         if not found:
             return
@@ -298,7 +298,7 @@ class _Deciding:
         self.chosen[field] = found[0]
 
     def _require_password(self) -> None:
-        """Passwords, or both digests; one of those alone is of no use."""
+        """Require passwords, or both digests; a single digest column is of no use."""
         given = [field for field in ("hash1", "hash1b") if field in self.chosen]
         if len(given) == 2 or (not given and "password" in self.chosen):
             return
@@ -322,7 +322,7 @@ class _Deciding:
         return UsageError(f"{self.header.place} has no {field} column", hint)
 
     def _secret_positions(self) -> set[int]:
-        """Columns with a secret for sure, or by their name unless it is needed or expressly carried."""
+        """Return columns that surely hold a secret, or do by name unless needed or explicitly carried."""
         sure = {self.chosen[field] for field in SECRETS if field in self.chosen}
         expressly = {self.header.position(name, "--carry") for name in self.options.carry}
         if sure & expressly:
@@ -339,7 +339,7 @@ class _Deciding:
         return sure | (by_name - used)
 
     def _public(self, name: str, option: str) -> int:
-        """A column whose values may be shown; the others must not get into a name or a job's options."""
+        """Return the position of a column that is no secret: its values get into names or a job's options."""
         position = self.header.position(name, option)
         if position in self.secret:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Who is named in a file: a roster, a list of users, or a job's result file. Passwords are not looked at."""
+"""The users named in a file: a roster, a list of users, or a job's result file. Passwords are ignored."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from worker.roster.text import Fields, Malformed
 
 FIELDS = ("username", "domain", "realm")
 _LONGEST = 255
-"""Characters of a name that is looked for: more than any user's, and any host's."""
+"""Most characters of a name that is looked for: more than any user's, and any host's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One user, and the physical line that names it. ``realm`` is empty where the file names none."""
+    """One user, and the physical line that names it. ``realm`` is empty if the file names none."""
 
     line: int
     user: str
@@ -29,22 +29,22 @@ class Name:
 
     @property
     def composite(self) -> str:
-        """``user`` or ``user@domain``; empty where the line names nobody."""
+        """Return ``user`` or ``user@domain``; empty if the line names no user."""
         return f"{self.user}@{self.domain}" if self.user and self.domain else self.user
 
 
 class Names:
-    """The users that a path, ``-`` or URL names, as often as it is gone through; to be closed.
+    """The users named by a path, ``-`` or URL, iterable many times. Close it after use.
 
-    A result file's own columns (``bw__username``) win over the roster's: they say who was meant in the end.
-    What it holds now is kept (sealed, in a temporary file) until then: somebody is asked about these users
-    and no others. The ``'`` before what a spreadsheet would run is taken off; no name begins with one.
+    A result file's own columns (``bw__username``) win over the roster's: they show the final name.
+    The present content is kept (sealed, in a temporary file) until then: the user confirms exactly these
+    users and no others. The ``'`` that protects from formulas is removed; no name begins with one.
     """
 
     def __init__(self, place: str, statuses: Collection[str] = ()) -> None:
-        """Reads all of it once. Raises UsageError, with the line, for what can't be read as such a file.
+        """Read the whole file once. Raises UsageError, with the line, if it can't be read as such a file.
 
-        ``statuses``: of a result file only the rows with these outcomes; without any it is refused, since
+        ``statuses``: of a result file only the rows with these outcomes; it is refused without any, since
         it names users who were there before the job as well.
         """
         self._text, self._header = open_table(place, known, keep=True)
@@ -63,7 +63,7 @@ class Names:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Which column is taken for which field."""
+        """Return the column that each field is taken from."""
         return {field: self._header.names[at] for field, at in self._at.items()}
 
     def __iter__(self) -> Iterator[Name]:
@@ -75,7 +75,7 @@ class Names:
                 yield Name(line, *(self._cell(fields, field) for field in FIELDS))
 
     def close(self) -> None:
-        """Let go of what was kept of a file that comes only once."""
+        """Release the copy of a file that can be read only once."""
         self._text.source.close()
 
     def _status_column(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What is weak or odd about a password. No text here shows one, or a character of one."""
+"""Weak or suspicious passwords. No text here shows one, or a character of one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from worker.model import Problem
 from worker.roster.damage import damaged
 
 SHORT: Final = 8
-"""Fewer characters are short."""
+"""Passwords with fewer characters are short."""
 MANY: Final = 5
-"""So many rows with one password share it."""
+"""Least rows with one password that count as sharing it."""
 _BUCKET = 50_000
 _LONGEST_PIN = 6
 _pin = re.compile(f"[0-9]{{4,{_LONGEST_PIN}}}").fullmatch
@@ -42,20 +42,20 @@ _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
     ),
     (damaged, Problem("spreadsheet_damage", "password: may have been rewritten by a spreadsheet")),
 )
-"""What may be a slip of the file's author."""
+"""Possible slips of the file's author."""
 
 
 def oddities(password: str) -> list[Problem]:
-    """What is odd about the password: told, but it is used as it is."""
+    """Return warnings about a suspicious password, which is used as it is."""
     return [problem for test, problem in _ODDITIES if test(password)]
 
 
 is_masked = re.compile("[*\u2022\u25cf]+").fullmatch
-"""Whether an export hid the password: whoever guesses so could register."""
+"""Match a password that an export has masked: if used, anybody who guesses so could register."""
 
 
 def weaknesses(password: str, user: str, domain: str, shared: bool) -> tuple[Problem, ...]:
-    """One problem with all reasons why the password is weak; none where it isn't."""
+    """Return one problem with all reasons why the password is weak; empty if it isn't."""
     return _weak(len(password) < SHORT, password.isdecimal(), is_name(password, user, domain), shared)
 
 
@@ -72,7 +72,7 @@ def _weak(*true: bool) -> tuple[Problem, ...]:
 
 
 def is_name(password: str, user: str, domain: str) -> bool:
-    """Whether it is the user name, with or without the domain, in any case."""
+    """Return whether it is the user name, with or without the domain, in any case."""
     folded = password.casefold()
     if domain or "@" in user:
         composite = f"{user}@{domain}".casefold()
@@ -81,13 +81,12 @@ def is_name(password: str, user: str, domain: str) -> bool:
 
 
 class Survey:
-    """What the first pass learns of a roster's records and their passwords, in bounded memory.
+    """Statistics from the first pass over a roster's records and passwords, in bounded memory.
 
-    Passwords are counted by their keyed hashes (Python's own, keyed anew in each process), by lossy
-    counting: after each bucket of 50,000 the count of every one falls by one, and what reaches
-    nought is forgotten. So some 100,000 counts are kept, however long the file is, and a password's
-    count is too low by at most one for every 50,000 rows: sharing by 5 rows is found below that size,
-    by 25 in a million.
+    Passwords are counted by their keyed hashes (Python's own, with a new key in each process), by lossy
+    counting: after each bucket of 50,000 every count is decreased by one, and counts that reach zero are
+    dropped. So some 100,000 counts are kept, however long the file is, and a password's count is too low by
+    at most one for every 50,000 rows: sharing by 5 rows is found below that size, by 25 in a million.
     """
 
     def __init__(self) -> None:
@@ -98,7 +97,7 @@ class Survey:
         self._forget_at = _BUCKET
 
     def add(self, records: int, passwords: Iterable[str]) -> None:
-        """Takes those of a group of records; empty ones don't count."""
+        """Count a group of records' passwords; empty ones are skipped."""
         self.records += records
         filled = [password for password in passwords if password]
         self.filled += len(filled)
@@ -110,9 +109,9 @@ class Survey:
 
     @property
     def looks_like_pins(self) -> bool:
-        """Whether most of them are 4 to 6 digits."""
+        """Return whether most passwords are 4 to 6 digits."""
         return self.pins * 2 > self.filled
 
     def shared(self) -> frozenset[int]:
-        """Hashes of the passwords that at least MANY rows have."""
+        """Return the hashes of passwords that at least MANY rows have."""
         return frozenset(key for key, count in self._counts.items() if count >= MANY)

@@ -1,7 +1,7 @@
-"""Digests that a roster brings in place of a password: good for the very name and realm they were made of.
+"""Digests that a roster has instead of a password: only valid for the name and realm they were made from.
 
-Here is decided what the row itself tells. Whether its realm is the one they were made for, only the account
-can tell (importing.prehashed). Source: the rules for legacy exports, and docs/bandwidth-api.md#digests.
+Checks what the row itself shows. Whether its realm is the one they were made for needs the account
+(importing.prehashed). Source: the rules for legacy exports, and docs/bandwidth-api.md#digests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _whole = re.compile("[0-9A-Fa-f]{32}").fullmatch
 
 
 def digests_from(layout: Layout) -> Callable[[Row, Fields], None] | None:
-    """What lays a record's digests over its row; None where the file doesn't have both columns."""
+    """Return a function that adds a record's digests to its row; None if the file lacks either column."""
     one, two, domain = layout.hash1, layout.hash1b, layout.domain
     if one is None or two is None:
         return None
@@ -34,9 +34,9 @@ def digests_from(layout: Layout) -> Callable[[Row, Fields], None] | None:
 
 
 def add_digests(row: Row, hash1: str, hash1b: str, changed: str = "") -> None:
-    """Give the row its digests, in lower case; where there is no password, with what is wrong about them.
+    """Add the digests to the row, in lower case; and, if it has no password, their problems.
 
-    ``changed``: the option that makes another user name than the file's. A row with a password keeps only
+    ``changed``: the option that makes a user name other than the file's. A row with a password keeps only
     digests that can be compared with it.
     """
     if not (hash1 or hash1b):
@@ -47,7 +47,7 @@ def add_digests(row: Row, hash1: str, hash1b: str, changed: str = "") -> None:
             row.hash1, row.hash1b = hash1.lower(), hash1b.lower()
         return
     row.problems = tuple(problem for problem in row.problems if problem.code != "password_missing") + wrong
-    # Wrong ones stay as they were, so that a retry says the same.
+    # Invalid ones are kept as they were, so that a retry reports the same.
     row.hash1, row.hash1b = (hash1, hash1b) if wrong else (hash1.lower(), hash1b.lower())
 
 

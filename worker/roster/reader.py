@@ -1,4 +1,4 @@
-"""A roster, read twice: once to know the file, once for its rows."""
+"""A roster, read twice: first to survey the file, then for its rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _GROUP = 1000
 
 
 class Roster:
-    """A roster that was looked through once; ``pages`` gives what it holds. A context manager."""
+    """A surveyed roster; ``pages`` yields its rows. A context manager."""
 
     def __init__(self, source: Source, options: Options) -> None:
-        """Raises: UsageError: it can't be read; says where and what to do."""
+        """Survey the source. Raises UsageError if it can't be read, which says where and what to do."""
         facts = survey(source, options.encoding)
         self._source = source
         self._options = options
@@ -45,25 +45,25 @@ class Roster:
         self.warnings: tuple[Problem, ...] = facts.warnings + self._layout.warnings
 
     def taken(self) -> Iterator[list[Row]]:
-        """Return no rows: nobody is in place before a roster's first time."""
+        """Return no rows: no user is in place before a roster's first import."""
         return iter(())
 
     def rows(self) -> Iterator[Row]:
-        """Yield what ``pages`` gives row by row, for callers that match single lines."""
+        """Yield the rows of ``pages`` one by one, for callers that match single lines."""
         return chain.from_iterable(self.pages())
 
     def pages(self) -> Iterator[list[Row]]:
-        """Yield every row that was asked for, in the file's order; a wrong record is a row with problems.
+        """Yield every selected row, in the file's order; a malformed record is a row with problems.
 
         Raises:
-            UsageError: the file is not the one any more that was looked through.
+            UsageError: the file has changed since it was surveyed.
         """
         try:
             raw = Hashed(self._source.open())
             with self._text.lines(raw) as lines:
                 yield from pages_of(self._chosen(self._text.records(lines)), self._layout, self._rules)
                 same = raw.hexdigest() == self.sha256
-        except (UnicodeError, UsageError):  # what the first pass read to its end
+        except (UnicodeError, UsageError):  # the first pass could read it to the end
             same = False
         except OSError as error:  # a disk or a network that fails in the middle
             raise unreadable(self.source, error) from None
@@ -71,7 +71,7 @@ class Roster:
             raise _changed(self._source)
 
     def close(self) -> None:
-        """Frees what was kept of a source that can be read only once."""
+        """Release the copy of a source that can be read only once."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -86,12 +86,12 @@ class Roster:
         return chosen(islice(records, 1, None), self._layout, self._options)
 
     def _look_through(self) -> Survey:
-        """The first pass over the records: their number, and what their passwords have in common."""
+        """Make the first pass over the records: count them, and survey their passwords."""
         found = Survey()
         password, exact = self._layout.password, self._layout.exact
         with self._text.lines() as lines:
             records = self._chosen(self._text.records(lines))
-            while group := [  # passwords alone: a thousand whole records may be a hundred megabytes
+            while group := [  # only passwords: a thousand whole records may take a hundred megabytes
                 row[password]
                 if password is not None and (len(row) == exact or fits(row, self._layout))
                 else ""
@@ -126,7 +126,7 @@ class Roster:
 
 
 def open_roster(source: str, options: Options, stdin: BinaryIO | None = None) -> Roster:
-    """Opens a roster and looks it through: a path, ``-`` (standard input), or a URL that fsspec opens.
+    """Open a roster and survey it: a path, ``-`` (standard input), or a URL that fsspec opens.
 
     Raises:
         UsageError: it can't be read, or its columns can't be told apart.
@@ -134,7 +134,7 @@ def open_roster(source: str, options: Options, stdin: BinaryIO | None = None) ->
     found = find(source, stdin)
     try:
         return Roster(found, options)
-    except UnicodeError:  # all bytes of it could be decoded a moment ago
+    except UnicodeError:  # all its bytes could be decoded a moment ago
         found.close()
         raise _changed(found) from None
     except OSError as error:
@@ -146,10 +146,10 @@ def open_roster(source: str, options: Options, stdin: BinaryIO | None = None) ->
 
 
 def header_of(text: Text, options: Options) -> Layout:
-    """The layout that the first record of a file makes.
+    """Return the layout that a file's first record defines.
 
     Raises:
-        UsageError: there is no header, or a column that is needed is missing.
+        UsageError: there is no header, or a required column is missing.
     """
     with text.lines() as lines:
         line, cells = next(text.records(lines), (1, []))

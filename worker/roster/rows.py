@@ -1,4 +1,4 @@
-"""Records to pages of rows: the one path from a record's fields to a validated row."""
+"""Turn records into pages of rows: the one path from a record's fields to a validated row."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
 
 PAGE: Final = 1000
-"""Rows in a page: what is read, looked up, decided and sealed together."""
+"""Rows in a page, which are read, looked up, decided and sealed together."""
 
 
 def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterator[list[Row]]:
-    """Yield a row for every record, a page at a time, with all that is wrong or odd about its fields.
+    """Yield a row for every record, a page at a time, with everything wrong or suspicious about its fields.
 
     A record whose cells can't be attributed to columns is a row with that problem.
     """
@@ -32,7 +32,7 @@ def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterato
 
 
 def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], list[Row]]:
-    """Return the function that makes a page of rows out of records."""
+    """Return the function that makes a page of rows from records."""
     exact = layout.exact
     at_user, template = (0, layout.user) if isinstance(layout.user, Template) else (layout.user, None)
     at_password, at_domain, at_realm, at_application = (
@@ -58,7 +58,7 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
             application = (fields[at_application] if at_application is not None else "") or rules.application
             password = fields[at_password] if at_password is not None else ""
             row = Row(line, user, domain, realm, application, password, cells(fields))
-            # Nearly every row is sound at first sight; what isn't is looked at closely.
+            # Nearly every row passes this quick check; only the others get the full one.
             if (
                 not plain_name(user)
                 or not plain_password(password)
@@ -80,9 +80,9 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
 
 
 def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Iterator[Record]:
-    """The records that ``--where`` and ``--limit`` ask for, without our ``'`` before formulas.
+    """Yield the records that ``--where`` and ``--limit`` select, without our ``'`` before formulas.
 
-    A record whose cells can't be attributed stays in: nobody can say that it was not meant.
+    A record whose cells can't be attributed stays in: it may have been meant.
     """
     if layout.neutralised:
         records = ((line, _restored(fields, layout)) for line, fields in records)
@@ -92,7 +92,7 @@ def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Itera
 
 
 class Table(Protocol):
-    """A header's measure."""
+    """The measures of a header."""
 
     @property
     def named(self) -> int: ...
@@ -102,12 +102,12 @@ class Table(Protocol):
 
 
 def fits(fields: Fields, table: Table) -> bool:
-    """Whether each field belongs to a column: what a record has beyond the named ones must be empty."""
+    """Return whether each field belongs to a column: fields beyond the named ones must be empty."""
     return table.named <= len(fields) <= table.width and not any(fields[table.named :])
 
 
 def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozenset()) -> Rules:
-    """The rules that the layout's rows are decided by."""
+    """Return the rules that the layout's rows are validated by."""
     if isinstance(layout.user, Template):
         return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
     return Rules(options, shared)

@@ -1,4 +1,4 @@
-"""Which columns hold, or may hold, a secret, by their names."""
+"""Recognise columns that hold, or may hold, a secret by their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENDS = (
 """Words that end compounds, too: formats glue them to another word, as in ``vmsecret`` or ``authhash``."""
 _word = re.compile(
     f"(?:.*(?:{_ENDS}))s?|"
-    # As common at the end of words that have nothing to do with it.
+    # Also common at the end of unrelated words.
     "(?!(?:by|com|tres|over|under|sur|encom|im)pass$).*pass|.*pw|"
     "(?!(?:top|back|side|tail)?spins?$|(?:hair|king|push|lynch|linch|bow|clothes|duck|under|cotter|dro|zi|po)pins?$|"
     "lupins?$|crispin$|chopin$|repin$).*pins?|"
@@ -37,14 +37,14 @@ _pair = re.compile(f"(?:.*(?:{_OF}))keys?|(?:{_CODE})codes?|(?:sip|web|user|dige
 ``key`` alone is on every telephone, and ``auth`` begins ``auth id``, which is a user name.
 """
 _whole = re.compile("keys?|auth").fullmatch
-"""What is a secret where the name says nothing else."""
+"""Words that are a secret if the name has no others."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BREAKS = re.compile(r"[\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def may_be_secret(column: str) -> bool:
-    """Whether its name says so: ``Voicemail PIN``, ``SrvcAccessPwd``, ``a1-hash``, ``VMPIN``, ``SIPKey``."""
+    """Return whether the name suggests a secret: ``Voicemail PIN``, ``SrvcAccessPwd``, ``a1-hash``."""
     apart = _CAMEL.sub(" ", column).casefold()
     bare = "".join(c for c in unicodedata.normalize("NFKD", apart) if not unicodedata.combining(c))
     letters = _LETTERS.findall(bare)
@@ -55,5 +55,5 @@ def may_be_secret(column: str) -> bool:
 
 
 def _words(apart: str, bare: str, letters: list[str]) -> list[str]:
-    """Its words with their digits (``ha1``), without them (``pin2``), and as written (``パスワード``)."""
+    """Return the name's words with digits (``ha1``), without (``pin2``), and as written (``パスワード``)."""
     return _BREAKS.split(bare) + letters + _BREAKS.split(unicodedata.normalize("NFC", apart))

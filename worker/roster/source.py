@@ -1,4 +1,4 @@
-"""Where a roster's bytes come from: a file, standard input, or a URL; each can be read more than once."""
+"""Sources of a roster's bytes: a file, standard input, or a URL; each can be read more than once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BLOCK = 1 << 20
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*"
 _url = re.compile(f"{_SCHEME}(?:://|::)").match
 _SHOWN = 300
-"""Characters of a path or URL that a message has at most."""
+"""Most characters of a path or URL in a message."""
 
 
 class Source(Protocol):
-    """Bytes that can be read from their start as often as needed."""
+    """A source of bytes that can be read from its start as often as needed."""
 
     name: str
     """Base name, for people and for the job's id."""
@@ -40,7 +40,7 @@ class Source(Protocol):
 
     @property
     def shown(self) -> str:
-        """The place, as messages name it."""
+        """Return the place, as messages name it."""
         ...
 
     def open(self) -> io.RawIOBase: ...
@@ -49,7 +49,7 @@ class Source(Protocol):
 
 
 class LocalFile:
-    """A regular file: simply opened again for every pass."""
+    """A regular file, opened again for every pass."""
 
     def __init__(self, path: Path) -> None:
         self.name = _text(path.name)
@@ -63,7 +63,7 @@ class LocalFile:
             raise unreadable(self.place, error) from None
 
     def close(self) -> None:
-        """Nothing stays open between two passes."""
+        """Close nothing: no stream stays open between two passes."""
 
     @property
     def shown(self) -> str:
@@ -90,7 +90,7 @@ class Spooled:
 
 
 class Hashed(io.RawIOBase):
-    """A raw stream that hashes what is read through it."""
+    """A raw stream that hashes the bytes read through it."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
@@ -109,14 +109,14 @@ class Hashed(io.RawIOBase):
         super().close()
 
     def hexdigest(self) -> str:
-        """Of everything up to the end; what nobody has read yet is read now."""
+        """Return the hash of all bytes; the remaining ones are read now."""
         while block := self._raw.read(BLOCK):
             self._sha256.update(block)
         return self._sha256.hexdigest()
 
 
 def find(place: str, stdin: BinaryIO | None = None) -> Source:
-    """The source that ``place`` names: a path, ``-`` or a URL.
+    """Return the source that ``place`` names: a path, ``-`` or a URL.
 
     Raises:
         UsageError: it is missing, a folder, or can't be read.
@@ -132,9 +132,9 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
 
 
 def local_paths(place: str) -> tuple[Path, ...]:
-    """The files on this machine that ``place`` may name; none for ``-`` and for what lies elsewhere.
+    """Return the local files that ``place`` may name; none for ``-`` and remote places.
 
-    Of a URL both readings: fsspec opens its path as it is, and RFC 8089 has it percent-decoded.
+    For a URL both readings: fsspec opens its path as it is, and RFC 8089 has it percent-decoded.
     """
     last = place.rpartition("::")[2]
     if found := re.match("(?:file|local)://", last):
@@ -144,7 +144,7 @@ def local_paths(place: str) -> tuple[Path, ...]:
 
 
 def _at_home(path: str) -> Path:
-    """The path, with ``~`` for somebody's home."""
+    """Return the path with ``~`` expanded."""
     try:
         return Path(path).expanduser()
     except RuntimeError:  # no such user, or nobody's home is known
@@ -158,7 +158,7 @@ def _standard_input() -> BinaryIO:
 
 
 def find_and_keep(place: str) -> Source:
-    """As ``find``, with a copy of what it holds now: a file that is changed later is not seen again.
+    """Return the source like ``find``, with a copy of its present content: later changes aren't seen.
 
     Raises:
         UsageError: it is missing, a folder, or can't be read.
@@ -174,7 +174,7 @@ def find_and_keep(place: str) -> Source:
 
 
 def blocks(source: Source) -> Iterator[bytes]:
-    """All bytes of it, in blocks of one MiB (the last one is shorter)."""
+    """Yield all bytes of it, in blocks of one MiB (the last one is shorter)."""
     with io.BufferedReader(source.open(), BLOCK) as stream:
         while block := stream.read(BLOCK):
             yield block
@@ -185,7 +185,7 @@ def _from_path(path: Path) -> Source:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UsageError(f"{path} is a folder, not a roster", "give a file in it")
-        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # some of them never end
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # some devices never end
             raise UsageError(f"{path} is a device, not a roster", "give a file, or - for standard input")
         if stat.S_ISREG(mode):
             return LocalFile(path)
@@ -196,7 +196,7 @@ def _from_path(path: Path) -> Source:
 
 
 def _text(path: str) -> str:
-    """A path as text that any file and database takes: its bytes may be no UTF-8."""
+    """Return a path as text that any file and database accepts: its bytes may be no UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
@@ -210,7 +210,7 @@ def _from_url(url: str) -> Source:
         raise
     except ImportError:
         raise UsageError(f"{_short(shown)}: reading it requires another package", _package(url)) from None
-    except Exception as error:  # fsspec's back ends raise errors of their own; their texts may hold the URL
+    except Exception as error:  # fsspec's back ends raise their own errors; their texts may hold the URL
         raise UsageError(
             f"{_short(shown)} can't be read: {reason_of(error)}", "check the address and your access to it"
         ) from None
@@ -219,7 +219,7 @@ def _from_url(url: str) -> Source:
 def _opened(url: str) -> AbstractContextManager[BinaryIO]:
     try:
         fsspec: Any = importlib.import_module("fsspec")
-    except ValueError:  # it reads its settings as it is loaded: JSON and INI files
+    except ValueError:  # fsspec reads its settings, JSON and INI files, on import
         raise UsageError(
             "the settings of fsspec, which opens URLs, can't be read",
             "check the files in FSSPEC_CONFIG_DIR (default: ~/.config/fsspec)",
@@ -233,7 +233,7 @@ def _opened(url: str) -> AbstractContextManager[BinaryIO]:
 
 
 def _package(url: str) -> str:
-    """What fsspec says to install for the URL's protocol."""
+    """Return fsspec's own advice on what to install for the URL's protocol."""
     try:
         registry: Any = importlib.import_module("fsspec.registry")
     except ImportError:
@@ -257,15 +257,15 @@ def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
 
 
 def without_secrets(url: str) -> str:
-    """The URL without user, password and query: those may let somebody in. It may be no URL at all.
+    """Return the URL without user, password and query, which may grant access. It may be no URL at all.
 
-    Where a password may hold a ``/``, ``?`` or ``#``, rather too much is left out than too little.
+    If a password may hold a ``/``, ``?`` or ``#``, too much is left out rather than too little.
     """
     return "::".join(map(_link_without_secrets, re.split(f"::(?={_SCHEME}://)", url)))
 
 
 def _link_without_secrets(link: str) -> str:
-    """The same for one link of a chain, as in ``zip://staff.csv::https://HOST/staff.zip``."""
+    """Return one link of a chain without them, as in ``zip://staff.csv::https://HOST/staff.zip``."""
     scheme, mark, rest = link.partition("://")
     host = re.split("[/?#]", rest)[0]
     if "@" in rest and ("@" in host or (":" in host and not host.startswith("["))):
@@ -275,7 +275,7 @@ def _link_without_secrets(link: str) -> str:
 
 
 def unreadable(path: str, error: OSError) -> UsageError:
-    """Why a file can't be read, in words."""
+    """Return the error that says why a file can't be read."""
     if isinstance(error, FileNotFoundError):
         return UsageError(f"there is no file {_short(path)}", _nearest(Path(path)))
     if isinstance(error, PermissionError):
@@ -284,7 +284,7 @@ def unreadable(path: str, error: OSError) -> UsageError:
 
 
 def _short(place: str) -> str:
-    """A path or URL as a message holds it."""
+    """Return a path or URL, shortened for a message."""
     return place if len(place) <= _SHOWN else f"{place[:_SHOWN]}…"
 
 

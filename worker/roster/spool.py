@@ -1,4 +1,4 @@
-"""Bytes that can be read only once, kept for a second pass without ever lying on a disk in clear."""
+"""Bytes that can be read only once, kept for a second pass without ever being on disk in clear."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _KEY_BITS = 256
 
 
 class NotKept(OSError):
-    """The temporary file can't be made or written; an error of the stream comes out as it is."""
+    """Raised when the temporary file can't be made or written; the stream's own errors pass unchanged."""
 
 
 class Spool:
     """An unlinked temporary file of sealed blocks.
 
-    The key lives only in this object, so what a crash leaves in the disk's free blocks can't be
-    opened. A block's number is its nonce: the key seals each number once.
+    The key lives only in this object, so blocks that a crash leaves on the disk can't be opened. A block's
+    number is its nonce: the key seals each number once.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -42,16 +42,16 @@ class Spool:
                     self._file.flush()
                 self._blocks += 1
         except BaseException:
-            with suppress(OSError):  # what could not be written is tried once more
+            with suppress(OSError):  # closing tries the failed write once more
                 self._file.close()
             raise
 
     def open(self) -> io.RawIOBase:
-        """A new reading from the start."""
+        """Return a new reading from the start."""
         return _Reading(self)
 
     def block(self, number: int) -> bytes:
-        """The opened block; empty behind the last one."""
+        """Return the block, opened; empty after the last one."""
         if number >= self._blocks:
             return b""
         sealed = os.pread(self._file.fileno(), _SEALED, number * _SEALED)
@@ -92,7 +92,7 @@ def _kept() -> Iterator[None]:
 
 
 def _full_block(stream: BinaryIO) -> bytes:
-    """Exactly one block, shorter only at the end: a pipe gives what it has at the moment."""
+    """Read exactly one block, shorter only at the end: a pipe returns what it has at the moment."""
     parts: list[bytes] = []
     missing = _BLOCK
     while missing and (part := stream.read(missing)):

@@ -1,4 +1,4 @@
-"""A file with a header row, opened: its text and its columns' names."""
+"""A file with a header row: its text and its columns' names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from worker.roster.text import Malformed, Text, find_delimiter
 
 
 def open_table(place: str, known: Callable[[str], bool], *, keep: bool = False) -> tuple[Text, Header]:
-    """The text of a path, ``-`` or URL, whose ``source`` the caller closes, and its header.
+    """Return the text of a path, ``-`` or URL, whose ``source`` the caller closes, and its header.
 
-    ``known``: whether a cell is a column's name that speaks for a delimiter. ``keep``: every reading gives
-    what the first one gave, whatever is written to the file meanwhile. Raises UsageError.
+    ``known``: tells whether a cell is a column's name, which helps to find the delimiter. ``keep``: every
+    reading returns the same, whatever is written to the file meanwhile. Raises UsageError.
     """
     source = find_and_keep(place) if keep else find(place)
     encoding = survey(source).encoding

@@ -1,6 +1,6 @@
 """``--username``: a user name built from columns, such as ``{site}-{extension}`` or ``+1{did}``.
 
-Only a column's name stands between the braces; ``{{`` and ``}}`` are the braces themselves. Nothing
+Only column names may stand between the braces; ``{{`` and ``}}`` are literal braces. Nothing
 is evaluated and no attribute is reached, unlike with ``str.format``.
 """
 
@@ -19,7 +19,7 @@ class Template:
     """A compiled template."""
 
     def __init__(self, text: str, position: Callable[[str], int]) -> None:
-        """``position`` gives a column's place in a record, or raises UsageError."""
+        """Compile it. ``position`` returns a column's position in a record, or raises UsageError."""
         self.text = text
         self._parts = [_part(text, match, position) for match in _PART.finditer(text)]
         self.positions = tuple(part for part in self._parts if isinstance(part, int))
@@ -27,7 +27,7 @@ class Template:
             raise UsageError(f"--username {text!r} contains no column, so all names would be the same", _HINT)
 
     def __call__(self, fields: Sequence[str]) -> str:
-        """The user name; empty where a column that it needs is empty."""
+        """Return the user name; empty if a column that it needs is empty."""
         if not all(fields[position] for position in self.positions):
             return ""
         return "".join([fields[part] if isinstance(part, int) else part for part in self._parts])

@@ -1,4 +1,4 @@
-"""Bytes to records: decoding, the delimiter, and CSV that keeps its line numbers."""
+"""Turn bytes into records: decoding, the delimiter, and CSV that keeps its line numbers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from worker.roster.source import BLOCK, Source
 
 DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 LONGEST: Final = 131_072
-"""Characters in a record, as in one field of Python's csv: a thousand of them fit in memory."""
+"""Most characters of a record, as of one field in Python's csv: a thousand records fit in memory."""
 MOST_LINES: Final = 1000
-"""Physical lines of a record: an open quote makes one of all that follows."""
+"""Most physical lines of a record: an open quote swallows all that follows."""
 _BATCH = 1 << 16
-"""Characters, and the rest of a line, that are taken apart together."""
+"""Characters, plus the rest of a line, that are split together."""
 _SAMPLE = 1 << 16
 _SAMPLE_RECORDS = 50
 
@@ -36,22 +36,22 @@ class Malformed(Fields):
 
 
 class _TooLong(csv.Error):
-    """A record without a sensible end. A csv.Error, since it is one more way not to be well-formed."""
+    """A record without a plausible end. A csv.Error, since it is one more way to be malformed."""
 
 
 class _Lines:
-    """Physical lines, counted; a record that takes too many of them is ended."""
+    """Counter of physical lines, which ends a record that takes too many of them."""
 
     def __init__(self, lines: Iterable[str], number: int) -> None:
-        """``number``: lines before these."""
+        """Count from ``number``, the lines before these."""
         self._lines = iter(lines)
         self.number = number
         self.last = ""
-        """The line that was read last."""
+        """The last line read."""
         self.begin()
 
     def begin(self) -> None:
-        """A new record begins with the next line."""
+        """Begin a new record with the next line."""
         self._room = LONGEST
         self._last_number = self.number + MOST_LINES
 
@@ -75,14 +75,14 @@ Record = tuple[int, Fields]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A roster as text: its source, and how to read it."""
+    """A roster as text: its source, and how to decode and split it."""
 
     source: Source
     encoding: str
     delimiter: str
 
     def lines(self, raw: io.RawIOBase | None = None) -> io.TextIOWrapper:
-        """Opens it, or reads on from ``raw``. LF, CR LF and a lone CR end a line and stay as they are."""
+        """Open the source, or continue from ``raw``. LF, CR LF and a lone CR end a line and are kept."""
         stream = io.BufferedReader(raw or self.source.open(), BLOCK)
         return io.TextIOWrapper(stream, self.encoding, "strict", newline="")
 
@@ -102,7 +102,7 @@ class Text:
                 line = counted.number + 1
                 continue
             for at, fields in enumerate(table, line):
-                # A first field that starts with a letter or sign of ASCII spares the look at the rest.
+                # If the first field starts with an ASCII letter or sign, the rest need not be checked.
                 if (fields and "!" <= fields[0] < "\x7f") or not _blank(fields):
                     yield at, fields
             line += len(some)
@@ -140,14 +140,14 @@ class Text:
                 counted.begin()
 
     def _may_go_on(self, line: str) -> bool:
-        """Whether, by some reading of its quotes, a line ends inside of one: what follows may be no row."""
+        """Return whether a line may end inside a quote, by some reading of it: the next may be no row."""
         if line.count('"') % 2:
             return True
-        short = re.sub(f'[^"\r\n{re.escape(self.delimiter)}]+', "x", line)  # its quotes are what counts
+        short = re.sub(f'[^"\r\n{re.escape(self.delimiter)}]+', "x", line)  # only its quotes matter
         lenient = csv.reader((short, "\n"), delimiter=self.delimiter)
         try:
             next(lenient)
-        except csv.Error:  # too long all the same
+        except csv.Error:  # still too long
             return True
         return lenient.line_num > 1
 
@@ -164,7 +164,7 @@ class Text:
 
 
 def named_delimiter(wanted: str) -> str:
-    """The character that ``--delimiter`` means: itself, or comma, semicolon, tab, pipe, ``\\t``."""
+    """Return the character that ``--delimiter`` means: itself, or comma, semicolon, tab, pipe, ``\t``."""
     delimiter = DELIMITERS.get(wanted.casefold(), "\t" if wanted == "\\t" else wanted)
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise UsageError(
@@ -174,9 +174,9 @@ def named_delimiter(wanted: str) -> str:
 
 
 def find_delimiter(source: Source, encoding: str, known: Callable[[str], bool]) -> str:
-    """The delimiter under which the start of the file makes the best table.
+    """Return the delimiter that makes the best table of the file's start.
 
-    Counts most: columns whose name we know. Then: records as wide as the header; then: columns.
+    First by the number of known column names, then by records as wide as the header, then by columns.
     """
     with Text(source, encoding, ",").lines() as stream:
         sample = stream.read(_SAMPLE)
@@ -196,19 +196,19 @@ def _sampled(sample: str, delimiter: str) -> Iterator[Sequence[str]]:
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
         yield from islice((record for record in reader if not _blank(record)), _SAMPLE_RECORDS)
-    except csv.Error:  # a field without end: what came before it still tells
+    except csv.Error:  # a field without end: the records before it still count
         return
 
 
 def _blank(fields: Sequence[str]) -> bool:
-    """Nothing but white space: a spreadsheet's empty line, which may be ``,,,``."""
+    """Return whether a record is only white space, as a spreadsheet's empty line (``,,,``) is."""
     return not any(field and not field.isspace() for field in fields)
 
 
 def _opening_quote(text: str, delimiter: str, *, cut: bool) -> int:
-    """Where the first quoted field starts that does not end at its own closing quote.
+    """Return where the first quoted field starts that does not end at its own closing quote.
 
-    ``cut``: the text is the beginning of a record without end; then the first one that goes over lines.
+    ``cut``: the text is the beginning of a record without end; then the first one that spans lines.
     Possessive, so that a text without a closing quote costs no memory.
     """
     edge = re.escape(delimiter)

@@ -1,4 +1,4 @@
-"""What an account held at one moment, sealed in a file, and what two such moments differ in."""
+"""The state of an account at one moment, sealed in a file, and the difference of two such states."""
 
 from worker.snapshot.difference import Change, Difference
 from worker.snapshot.sealed import Facts, Snapshot, write

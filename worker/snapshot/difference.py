@@ -1,8 +1,8 @@
-"""Two moments of one account against each other, on disk: what was added, removed, changed.
+"""Compare two states of one account on disk: added, removed and changed credentials.
 
-A credential's id stays with it, so ids are compared first; one that was deleted and made again has another id
-and is found by its realm and name. Digests are kept as keyed marks only: enough to tell whether two are
-the same, of no use to whoever finds them.
+A credential's id stays with it, so ids are compared first; one that was deleted and created again has another
+id and is found by its realm and name. Digests are kept as keyed marks only: enough to tell whether two are
+the same, and useless to a thief.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ ORDER BY place, kind
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one credential. Its digests are never in it."""
+    """The change of one credential. Never contains its digests."""
 
     kind: Literal["added", "removed", "changed"]
     stored: Stored
-    """As it is now; a removed one as it was."""
+    """The present state; for a removed one, the previous."""
     before: Stored | None = None
-    """As a changed one was."""
+    """The previous state of a changed one."""
     differs: tuple[str, ...] = ()
-    """In what a changed one differs: ``digests``, ``application``, ``realm``, ``case``."""
+    """Differences of a changed one: ``digests``, ``application``, ``realm``, ``case``."""
 
 
 class Difference:
-    """Two moments, loaded one after the other, each streamed and of any size; to be closed."""
+    """Two states, loaded one after the other, each streamed and of any size. Close it after use."""
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
@@ -76,7 +76,7 @@ class Difference:
             self._db.execute(_TABLE.format(moment))
 
     def load(self, moment: Literal["before", "after"], entries: Iterable[Stored]) -> int:
-        """Enter what was stored at a moment; how many credentials. One that comes twice counts once."""
+        """Load the credentials of one state and return how many; one that comes twice counts once."""
         source = iter(entries)
         while group := [self._row(entry) for entry in itertools.islice(source, _GROUP)]:
             self._db.execute("BEGIN")
@@ -85,13 +85,13 @@ class Difference:
         return int(self._db.execute(_COUNT.format(moment)).fetchone()[0])
 
     def changes(self) -> Iterator[Change]:
-        """What happened between them, by realm and name. To be asked once, after both were loaded."""
+        """Yield the changes, by realm and name. Call it once, after both states were loaded."""
         for statement in _PAIR:
             self._db.execute(statement)
         yield from map(_change, self._db.execute(_CHANGES))
 
     def close(self) -> None:
-        """End it; the file goes with it."""
+        """Close the database and delete its file."""
         self._db.close()
 
     def _row(self, entry: Stored) -> tuple[Any, ...]:

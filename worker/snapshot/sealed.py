@@ -1,8 +1,7 @@
-"""The file: one line of JSON that says what it is, then sealed chunks of credentials.
+"""The snapshot file: one line of JSON that describes it, then sealed chunks of credentials.
 
-Each chunk is its length (4 bytes, the highest first) and the seal's bytes, which open at their own place
-behind this very line only; the last one says how many rows there were. So nothing can be changed, swapped or
-cut off without being seen.
+Each chunk is its length (4 bytes, big-endian) and the sealed bytes, which open only at their own position
+in this very file; the last chunk states the number of rows. So any change, swap or truncation is noticed.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ _fingerprint = re.compile("[0-9a-f]{16}").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the file says in clear."""
+    """The facts that the file states in clear."""
 
     family: Family
-    """The family of endpoints that the account was read through."""
+    """The endpoint family that the account was read through."""
     host: str
     account: str
     realm: str
@@ -49,10 +48,10 @@ class Facts:
 
 
 def write(path: Path, facts: Facts, seal: Seal, entries: Iterable[Stored]) -> int:
-    """Write the file (mode 0600), which takes its name when it is whole; how many credentials are in it.
+    """Write the file (mode 0600), which gets its name when complete; return how many credentials it has.
 
-    Raises UsageError where there is a file of that name, or none can be made; SiprosterError where it can't
-    be written to its end.
+    Raises UsageError if a file of that name exists, or can't be created; SiprosterError if writing fails
+    before its end.
     """
     if os.path.lexists(path):
         raise _exists(path)
@@ -66,7 +65,7 @@ def write(path: Path, facts: Facts, seal: Seal, entries: Iterable[Stored]) -> in
 
 
 class Snapshot:
-    """A snapshot's file. Raises UsageError for a file that is none, or can't be read."""
+    """A snapshot's file. Raises UsageError for a file that is no snapshot, or can't be read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,7 +74,7 @@ class Snapshot:
         self.facts = self._read_facts()
 
     def entries(self, seal: Seal) -> Iterator[Stored]:
-        """Every credential, streamed. Raises UsageError where the key is missing, or the file was changed."""
+        """Yield every credential. Raises UsageError if the key is missing, or the file was changed."""
         if not seal.can_open(self.facts.key):
             raise UsageError(
                 f"{self.path} is sealed with key {self.facts.key}, which this process doesn't have",
@@ -107,7 +106,7 @@ class Snapshot:
             if told["format"] == FORMAT and _fingerprint(told["key"]):
                 clear = (str(told[name]) for name in ("host", "account", "realm", "taken", "key"))
                 return Facts(Family(told["family"]), *clear)
-        except (ValueError, LookupError, TypeError, RecursionError):  # other people's files hold anything
+        except (ValueError, LookupError, TypeError, RecursionError):  # a foreign file may contain anything
             pass
         raise UsageError(f"{self.path} is not a snapshot", "`siproster snapshot FILE` creates one")
 
@@ -137,7 +136,7 @@ def _place(head: bytes, seq: int) -> str:
 
 
 def _chunks(entries: Iterable[Stored]) -> Iterator[Any]:
-    """Lists of rows, and at last the mark of the end."""
+    """Yield lists of rows, and finally the end mark."""
     source, rows = map(_row, entries), 0
     while group := list(itertools.islice(source, _ROWS)):
         rows += len(group)
@@ -160,7 +159,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         with whole_file(path) as file:
             begun = True
             yield file
-    except FileExistsError:  # somebody made it while the account was read
+    except FileExistsError:  # it was created while the account was read
         raise _exists(path) from None
     except OSError as error:
         if not begun:

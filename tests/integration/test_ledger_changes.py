@@ -19,7 +19,7 @@ UNDONE = Why(Reason.UNDONE, "taken back")
 
 
 def sealed_as(name: str, rows: int = 1) -> Changes:
-    """Stands for sealed deeds, which know the number they were given."""
+    """Stands for sealed changes, which know the number they were given."""
     return Changes(rows, lambda nr: f"{name}/{nr}".encode())
 
 
@@ -31,14 +31,14 @@ def claimed(ledger: Ledger, job: Job, seq: int = 0) -> Claim:
 
 
 def backwards(ledger: Ledger, job: Job) -> list[tuple[int, int, bytes]]:
-    """All deeds, as they would be undone."""
+    """All changes, as they would be undone."""
     return [(key.chunk, key.nr, sealed) for key, sealed in ledger.changes.backwards(job.id)]
 
 
 # Changes
 
 
-def test_deeds_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
+def test_changes_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
     """Numbered in their chunk, sealed for that number, the last ones first; each chunk has its own."""
     job = start_job(ledger, ROWS[:2], ROWS[2:])
     first, second = claimed(ledger, job), claimed(ledger, job, 1)
@@ -54,8 +54,8 @@ def test_deeds_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("how", ["intend", "record"])
-def test_a_late_worker_leaves_no_deed(ledger: Ledger, clock: Clock, how: str) -> None:
-    """Fenced, it has neither deed nor outcome in the ledger (guard: ``_fence`` before ``_add_deeds``)."""
+def test_a_late_worker_leaves_no_change(ledger: Ledger, clock: Clock, how: str) -> None:
+    """Fenced, it has neither change nor outcome in the ledger (guard: ``_fence`` before ``_add_changes``)."""
     job = start_job(ledger, ROWS)
     late = claimed(ledger, job)
     clock.advance(61)
@@ -70,7 +70,7 @@ def test_a_late_worker_leaves_no_deed(ledger: Ledger, clock: Clock, how: str) ->
     assert ledger.rows.counts(job.id, 4) == {Status.UNPROCESSED: 4}
 
 
-def test_outcomes_and_deeds_are_kept_together(ledger: Ledger) -> None:
+def test_outcomes_and_changes_are_kept_together(ledger: Ledger) -> None:
     """Where the one can't be kept the other isn't either: one transaction."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
@@ -94,7 +94,7 @@ def test_intending_keeps_the_lease(ledger: Ledger, clock: Clock) -> None:
     assert ledger.chunks.claim(job.id, 0, "desk:2", 60) is None
 
 
-def test_deeds_of_one_chunk_at_once(ledger: Ledger) -> None:
+def test_changes_of_one_chunk_at_once(ledger: Ledger) -> None:
     """Threads of one claim keep theirs side by side: no two get one number, and none is lost."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
