@@ -1,4 +1,4 @@
-"""Reports: read the ledger alone and write the result files, in the roster's order.
+"""The result files, written from the ledger alone, in the roster's order.
 
 Every row of the roster gets exactly one line. No password and no digest is in any of the files.
 """
@@ -50,12 +50,13 @@ _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them aga
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """Cells that a spreadsheet would run; also behind leading quotes, so that reading removes exactly one."""
-_MAY_BE_FORMULA = frozenset("'=+-@\t\r")
+_may_be_formula = re.compile(r"\n['=+\-@\t\r]").search
+"""Search several cells, joined by line feeds, for a possible one; the first of a line is a job's id."""
 
 
 def neutral(cell: str) -> str:
     """Return the cell, neutralised so that no spreadsheet runs it as a formula."""
-    return f"'{cell}" if cell[:1] in _MAY_BE_FORMULA and _FORMULA.match(cell) else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def folder_of(job: Job, results: str = "") -> Path:
@@ -231,22 +232,23 @@ Lines = list[list[str]]
 
 def _pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
     """Yield the lines of each page of the roster, and those of them that are not in place."""
-    hosts = {key: neutral(host) for key, host in ledger.jobs.hosts(job.id).items()}
-    unmade = neutral(job.options.realm)  # a realm without a host name was never made (--create-realm)
+    hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
         lines, not_in_place = [], []
         for line, user, domain, key, realm, _application, cells in page_values(
             seal, job.id, page.seq, page.sealed
         ):
             outcome = page.outcomes.get(line) or page.outcome(line)
-            host = neutral(realm) if key == NO_REALM else hosts.get(key, unmade)
-            lines.append([
-                job.id, str(line), outcome.status.value, neutral(user), neutral(domain), host,
-                neutral(outcome.credential_id), neutral(outcome.code), neutral(outcome.error),
-                str(outcome.attempts), *map(neutral, cells),
-            ])  # fmt: skip
+            host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
+            cells = [
+                job.id, str(line), outcome.status.value, user, domain, host, outcome.credential_id,
+                outcome.code, outcome.error, str(outcome.attempts), *cells,
+            ]  # fmt: skip
+            if _may_be_formula("\n".join(cells)):
+                cells = list(map(neutral, cells))
+            lines.append(cells)
             if not outcome.status.in_place:
-                not_in_place.append(lines[-1])
+                not_in_place.append(cells)
         yield lines, not_in_place
 
 

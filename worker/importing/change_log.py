@@ -26,14 +26,14 @@ def change_of(
 
 def is_confirmed(outcome: Outcome) -> bool:
     """Return whether the service's own answer to the job's request proves that the job made the change."""
-    if outcome.status in (Status.CREATED, Status.UPDATED):
+    if outcome.status is Status.CREATED or outcome.status is Status.UPDATED:
         return True
     return outcome.status in (Status.FAILED, Status.UNKNOWN) and outcome.code in (CASE, NOT_SET, NOT_TAKEN)
 
 
 def is_unproven(outcome: Outcome) -> bool:
     """Return whether the job may have created or updated it without an answer that says so."""
-    return ORIGIN_UNKNOWN in outcome.code.split(";")
+    return bool(outcome.code) and ORIGIN_UNKNOWN in outcome.code.split(";")
 
 
 def mark(hash1: str | None, hash1b: str | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from worker.importing.stop_rules import (
 )
 from worker.ledger import Changes, Claim, JobRealm, Ledger, Unanswered
 from worker.ledger.codec import Change, open_changes, seal_changes, seal_chunk
+from worker.ledger.new_chunks import troubled
 from worker.model import Family, Job, JobState, Outcome, Row, Status, Stored
 from worker.seal import Seal
 from worker.states import Reason, Why
@@ -65,6 +67,16 @@ class WorkerProcess:
     clock: Callable[[], float] = time.monotonic
 
 
+@dataclass(slots=True)
+class _Recording:
+    """Outcomes of one answered batch on their way into the ledger."""
+
+    outcomes: Sequence[Outcome]
+    state: JobState | None = None
+    """The job's state, once they are committed."""
+    error: BaseException | None = None
+
+
 class Lease:
     """The time left on a claim, by this process's own clock, so that it notices when it wakes up late."""
 
@@ -74,6 +86,7 @@ class Lease:
         self._clock = clock
         self._until = claimed_at + LEASE
         self._lock = threading.Lock()
+        self._waiting = deque[_Recording]()
 
     def permit(self, deadline: float) -> None:
         """Renew the lease if it would end before a request of ``deadline`` seconds does. Raises Fenced."""
@@ -84,13 +97,37 @@ class Lease:
             self._ledger.chunks.renew(self._claim, LEASE)
             self._until = began + LEASE
 
-    def record(self, outcomes: Sequence[Outcome], changes: Changes | None) -> JobState:
-        """Commit outcomes and changes, which also renews the lease. Raises Fenced."""
+    def record(
+        self, outcomes: Sequence[Outcome], changes_of: Callable[[Sequence[Outcome]], Changes | None]
+    ) -> JobState:
+        """Commit outcomes and their changes, which renews the lease, and return the job's state.
+
+        Batches that are answered while another one is being committed share the next transaction. Raises
+        Fenced.
+        """
+        recording = _Recording(outcomes)
+        self._waiting.append(recording)
         with self._lock:
-            began = self._clock()
-            state = self._ledger.chunks.record(self._claim, outcomes, LEASE, changes)
-            self._until = began + LEASE
-            return state
+            if recording.state is None and recording.error is None:
+                self._commit([self._waiting.popleft() for _ in range(len(self._waiting))], changes_of)
+        if recording.error:
+            raise recording.error
+        return recording.state or JobState.RUNNING
+
+    def _commit(
+        self, group: Sequence[_Recording], changes_of: Callable[[Sequence[Outcome]], Changes | None]
+    ) -> None:
+        outcomes = [outcome for one in group for outcome in one.outcomes]
+        began = self._clock()
+        try:
+            state = self._ledger.chunks.record(self._claim, outcomes, LEASE, changes_of(outcomes))
+        except BaseException as error:  # each of their threads raises it
+            for one in group:
+                one.error = error
+            return
+        self._until = began + LEASE
+        for one in group:
+            one.state = state
 
     def record_before_image(self, changes: Changes) -> None:
         """Commit the state of a credential before it is changed, and renew the lease. Raises Fenced."""
@@ -182,12 +219,11 @@ class ChunkSession:
         """Commit outcomes, and the changes that they prove, in one transaction. Raises Fenced."""
         if not outcomes:
             return
-        self._state = self._lease.record(outcomes, self._changes_of(outcomes))
+        self._state = self._lease.record(outcomes, self._changes_of)
         self._answered = self._process.clock()
         self._statuses.update((outcome.line, outcome.status) for outcome in outcomes)
         self.unconfirmed.difference_update(outcome.line for outcome in outcomes)
-        troubled = any(outcome.status.counts_as_failed for outcome in outcomes)
-        if troubled and stop_when_too_many_failed(self._ledger, self.job):
+        if troubled(outcomes) and stop_when_too_many_failed(self._ledger, self.job):
             self._state = JobState.STOPPED
         hit("recorded")
 

@@ -1,4 +1,4 @@
-"""The sweep: bring back every chunk that has not ended.
+"""The sweep, which puts every chunk that is due and has not ended back on the queue.
 
 The ledger is the truth, the queue only carries ids: messages may be lost, duplicated or late. Any number of
 sweeps may run at once, on any host.

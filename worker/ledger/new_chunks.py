@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from worker.ledger.store import Store
-from worker.model import Outcome
+from worker.model import Outcome, Status
 from worker.states import ChunkState
 
 _ADD = text("""
@@ -28,6 +28,9 @@ _OUTCOMES = {
         SELECT %s, %s, * FROM unnest(
             %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])""",
 }
+
+
+_TROUBLED = tuple(status for status in Status if status.counts_as_failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ def record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcom
 
 def troubled(outcomes: Sequence[Outcome]) -> int:
     """Return how many of the outcomes ``--max-failed`` counts."""
-    return sum(outcome.status.counts_as_failed for outcome in outcomes)
+    statuses = [outcome.status for outcome in outcomes]
+    return sum(statuses.count(status) for status in _TROUBLED)
 
 
 def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:
