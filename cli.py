@@ -15,8 +15,8 @@ from typing import NoReturn
 import click
 
 from worker import __version__
-from worker.commands import inherited, terminal
-from worker.commands.terminal import say
+from worker.commands import foreign_variables, terminal
+from worker.commands.terminal import echo
 from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
@@ -48,7 +48,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """Loads a command when it is called: ``--help`` answers without Celery, lxml or SQLAlchemy."""
+    """A click group that loads a command only when it is called, so that ``--help`` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -63,7 +63,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # Click itself suggests only commands that are loaded.
+        # click itself suggests only commands that are loaded.
         if args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS)):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, close))}?")
         return super().resolve_command(ctx, args)
@@ -88,11 +88,11 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program, and end with its exit code."""
-    # A page of rows is thousands of objects without cycles: looking for some takes a tenth of an import.
+    # A page of rows is thousands of objects without cycles; searching them takes a tenth of an import.
     gc.set_threshold(100_000, 50, 100)
     terminal.leave_no_core()
     terminal.prepare()
-    inherited.drop(os.environ)
+    foreign_variables.drop(os.environ)
     sys.exit(terminal.flushed(_run(arguments)))
 
 
@@ -101,20 +101,20 @@ def _run(arguments: Sequence[str] | None) -> int:
     _unwind_on_signals()
     try:
         _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
-        # Not "standalone", it returns what the command returns: its exit code, or None.
+        # Without standalone mode, click returns the command's result: its exit code, or None.
         code = cli.main(arguments, prog_name="siproster", standalone_mode=False)
     except SystemExit as done:  # of a library's
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except click.Abort:
-        say("interrupted; nothing else was started")
+        echo("interrupted; nothing else was started")
         return 130
     except click.ClickException as error:
         _show(error)
         return 6
     except SiprosterError as error:
-        say(f"siproster: {error.message}", "red")
+        echo(f"siproster: {error.message}", "red")
         if error.hint:
-            say(f"           {error.hint}")
+            echo(f"           {error.hint}")
         return error.exit_code
     except Exception as error:
         if not (isinstance(error, OSError) and terminal.output_fails()):
@@ -124,9 +124,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _unwind_on_signals() -> None:
-    """Let SIGTERM and a closed terminal end a command as Ctrl-C does, so that it gives back what it holds.
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does, so that it releases what it holds.
 
-    What is ignored (nohup) stays so; commands that end more gently than that say so themselves.
+    Ignored signals (nohup) stay ignored; commands that end more gently replace these handlers.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
@@ -134,7 +134,7 @@ def _unwind_on_signals() -> None:
 
 
 def _refuse_no_text(arguments: Sequence[str]) -> None:
-    """An argument that is not UTF-8 can only be a path: no name of the service's, no job and no option is."""
+    """Refuse an argument that is not UTF-8, unless it is a path: no name, job or option can be one."""
     for argument in arguments:
         if not argument.isprintable() and not os.path.lexists(argument):
             try:
@@ -147,17 +147,17 @@ def _refuse_no_text(arguments: Sequence[str]) -> None:
 
 
 def _show(error: click.ClickException) -> None:
-    """What click says of wrong usage; it repeats what was typed."""
+    """Print click's message about wrong usage, which repeats what was typed."""
     shown = io.StringIO()
     error.show(shown)
     for line in shown.getvalue().rstrip().split("\n"):
-        say(line)
+        echo(line)
 
 
 def _report_fault(error: Exception) -> None:
-    say("siproster: unexpected error: this is a bug in siproster", "red")
-    say("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
-    say(f"           unexpected {place_of(error)}")
+    echo("siproster: unexpected error: this is a bug in siproster", "red")
+    echo("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
+    echo(f"           unexpected {place_of(error)}")
 
 
 if __name__ == "__main__":

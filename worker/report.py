@@ -1,4 +1,4 @@
-"""Step 6 of a row's way: the ledger alone → the result files, in the roster's order.
+"""The result files, written from the ledger alone, in the roster's order.
 
 Every row of the roster gets exactly one line. No password and no digest is in any of the files.
 """

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from tests.sip import ScriptedRegistrar
-from worker.register import Asking, Entry, Finding, Pace, Place, Timers, Verifier
+from worker.register import Entry, Pace, RegisterOptions, RegisterResult, ServerAddress, Timers, Verifier
 
 REALM = "acme-0a1b2c.auth.bandwidth.com"
 
@@ -24,25 +24,27 @@ def entry(user: str = "alice", password: str = "right", realm: str = REALM) -> E
     return Entry(2, user, realm, password)
 
 
-def asking(registrar: ScriptedRegistrar, **options: Any) -> Asking:
+def options_for(registrar: ScriptedRegistrar, **options: Any) -> RegisterOptions:
     """There, with RFC 3261's timers where the test doesn't say otherwise."""
-    return Asking(place=Place("127.0.0.1", registrar.port), **options)
+    return RegisterOptions(place=ServerAddress("127.0.0.1", registrar.port), **options)
 
 
-def tried(how: Asking, entries: Iterable[Entry], in_flight: int = 1) -> tuple[list[Finding], list[str]]:
+def tried(
+    how: RegisterOptions, entries: Iterable[Entry], in_flight: int = 1
+) -> tuple[list[RegisterResult], list[str]]:
     """What came of the rows, and why others were not tried any more."""
     verifier = Verifier(how, Pace(1e9), in_flight)
 
-    async def all_of_them() -> list[Finding]:
-        async with aclosing(verifier.findings(entries)) as findings:
-            found = [finding async for _, finding in findings]
+    async def all_of_them() -> list[RegisterResult]:
+        async with aclosing(verifier.results(entries)) as results:
+            found = [result async for _, result in results]
         await verifier.close()
         return found
 
     return asyncio.run(all_of_them()), verifier.given_up
 
 
-def of_one(how: Asking, one: Entry | None = None) -> Finding:
+def of_one(how: RegisterOptions, one: Entry | None = None) -> RegisterResult:
     """What came of a single row."""
     ((found,), _) = tried(how, [one or entry()])
     return found

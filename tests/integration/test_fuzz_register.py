@@ -1,4 +1,4 @@
-"""A registrar whose answers are damaged in any way: each row gets a finding, and nothing crashes."""
+"""A registrar whose answers are damaged in any way: each row gets a result, and nothing crashes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.registering import REALM, asking, entry, tried
+from tests.integration.registering import REALM, entry, options_for, tried
 from tests.sip import Asked, ScriptedRegistrar, Users, scripted_registrar
 from worker.register import Timers, Transport, Verdict
 
@@ -63,11 +63,11 @@ def test_damaged_answers(
     before: list[Damage],
     after: list[Damage],
 ) -> None:
-    """One finding, whose text can be shown; a wrong password never registers, whatever is damaged."""
+    """One result, whose text can be shown; a wrong password never registers, whatever is damaged."""
     server, damaging = registrar
     damaging.damages = [before, after]
     rows = [entry(), entry(password="wrong")]
-    (right, wrong), _ = tried(asking(server, transport=transport, timers=BRIEF), rows)
+    (right, wrong), _ = tried(options_for(server, transport=transport, timers=BRIEF), rows)
     for found in (right, wrong):
         assert found.error.isprintable()
         assert (found.bindings is None) or found.verdict in (Verdict.REGISTERS, Verdict.CANNOT_TELL)

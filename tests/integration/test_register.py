@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import certificate
-from tests.integration.registering import REALM, SOON, asking, entry, of_one, tried
+from tests.integration.registering import REALM, SOON, entry, of_one, options_for, tried
 from tests.sip import Asked, Users, scripted_registrar
 from worker.digest import digests
-from worker.register import AuthName, Entry, Finding, Pace, Transport, Verdict, Verifier
+from worker.register import AuthName, Entry, Pace, RegisterResult, Transport, Verdict, Verifier
 
 PHONE = "<sip:alice@192.0.2.77:5060>"
 
@@ -35,7 +35,7 @@ def test_one_question_and_one_answer(users: Users) -> None:
     """The first row takes four requests, since it proves the registrar, each other row two."""
     users.passwords |= {"bob": "right", "carol": "right"}
     with scripted_registrar(users) as registrar:
-        found, given_up = tried(asking(registrar), [entry(user) for user in ("alice", "bob", "carol")])
+        found, given_up = tried(options_for(registrar), [entry(user) for user in ("alice", "bob", "carol")])
     assert [(one.verdict, one.bindings) for one in found] == [
         (Verdict.REGISTERS, 1), (Verdict.REGISTERS, 0), (Verdict.REGISTERS, 0),
     ]  # fmt: skip
@@ -49,7 +49,7 @@ def test_one_question_and_one_answer(users: Users) -> None:
 def test_no_phone_is_disturbed(users: Users) -> None:
     """No request has a Contact or an Expires, all are for the realm, and the bindings stay as they are."""
     with scripted_registrar(users) as registrar:
-        of_one(asking(registrar))
+        of_one(options_for(registrar))
     assert {one.line for one in registrar.asked} == {f"REGISTER sip:{REALM} SIP/2.0"}
     assert {one.headers["to"] for one in registrar.asked} == {f"<sip:alice@{REALM}>"}
     assert {one.credentials["uri"] for one in passwords(registrar.asked)} == {f"sip:{REALM}"}
@@ -60,7 +60,7 @@ def test_no_phone_is_disturbed(users: Users) -> None:
 def test_a_dialog_is_one(users: Users) -> None:
     """One Call-ID and From tag, rising numbers, a branch for each request (RFC 3261, 8.1.1.7 and 10.2)."""
     with scripted_registrar(users) as registrar:
-        of_one(asking(registrar))
+        of_one(options_for(registrar))
     headers = [one.headers for one in registrar.asked[:2]]
     assert len({(one["call-id"], one["from"]) for one in headers}) == 1
     assert [one["cseq"] for one in headers] == ["1 REGISTER", "2 REGISTER"]
@@ -70,16 +70,16 @@ def test_a_dialog_is_one(users: Users) -> None:
 def test_a_wrong_password_is_tried_once(users: Users) -> None:
     """A refusal is not tried again; where the right password is refused no made-up one is tried."""
     with scripted_registrar(users) as registrar:
-        found = of_one(asking(registrar), entry(password="wrong"))
-    assert found == Finding(Verdict.WRONG_PASSWORD, "403 Forbidden")
+        found = of_one(options_for(registrar), entry(password="wrong"))
+    assert found == RegisterResult(Verdict.WRONG_PASSWORD, "403 Forbidden")
     assert len(passwords(registrar.asked)) == 1
 
 
 def test_a_refusal_by_another_challenge() -> None:
     """401 to a password, without stale, refuses it as 403 does."""
     with scripted_registrar(lambda asked: [asked.answered("401 No", challenged())]) as registrar:
-        found = of_one(asking(registrar))
-    assert found == Finding(Verdict.WRONG_PASSWORD, "401 No")
+        found = of_one(options_for(registrar))
+    assert found == RegisterResult(Verdict.WRONG_PASSWORD, "401 No")
     assert len(registrar.asked) == 2
 
 
@@ -93,7 +93,7 @@ def test_a_stale_nonce_allows_one_attempt_more(users: Users, stale: int, attempt
     """One, and no third."""
     users.stale = stale
     with scripted_registrar(users) as registrar:
-        found, _ = tried(asking(registrar), [entry(password="wrong")])
+        found, _ = tried(options_for(registrar), [entry(password="wrong")])
     assert len(passwords(registrar.asked)) == attempts
     assert found[0].verdict is (Verdict.WRONG_PASSWORD if stale == 1 else Verdict.CANNOT_TELL)
 
@@ -102,7 +102,7 @@ def test_a_stale_nonce_and_the_right_password(users: Users) -> None:
     """The second attempt answers the new nonce."""
     users.stale = 1
     with scripted_registrar(users) as registrar:
-        assert of_one(asking(registrar)).verdict is Verdict.REGISTERS
+        assert of_one(options_for(registrar)).verdict is Verdict.REGISTERS
     first, second, *_ = passwords(registrar.asked)
     assert first.credentials["nonce"] != second.credentials["nonce"]
 
@@ -111,7 +111,7 @@ def test_without_qop(users: Users) -> None:
     """A registrar of RFC 2069's days."""
     users.qop = ""
     with scripted_registrar(users) as registrar:
-        assert of_one(asking(registrar)).verdict is Verdict.REGISTERS
+        assert of_one(options_for(registrar)).verdict is Verdict.REGISTERS
     assert "qop" not in passwords(registrar.asked)[0].credentials
 
 
@@ -119,7 +119,7 @@ def test_the_other_name_and_passwords_in_utf8() -> None:
     """`user@realm` is said in the digest alone; a password is hashed as its UTF-8 bytes."""
     users = Users(REALM, {f"bob@example.com@{REALM}": "pässwörd€"})
     with scripted_registrar(users) as registrar:
-        how = asking(registrar, auth_name=AuthName.USER_AT_REALM)
+        how = options_for(registrar, auth_name=AuthName.USER_AT_REALM)
         assert of_one(how, entry("bob@example.com", "pässwörd€")).verdict is Verdict.REGISTERS
     assert registrar.asked[0].headers["to"] == f"<sip:bob%40example.com@{REALM}>"
 
@@ -130,18 +130,18 @@ def test_digests_in_place_of_a_password(users: Users) -> None:
     own = digests("alice", REALM, "right")
     with scripted_registrar(users) as registrar:
         for name in AuthName:
-            found = of_one(asking(registrar, auth_name=name), Entry(2, "alice", REALM, "", own))
-            assert found == Finding(Verdict.REGISTERS, bindings=1)
+            found = of_one(options_for(registrar, auth_name=name), Entry(2, "alice", REALM, "", own))
+            assert found == RegisterResult(Verdict.REGISTERS, bindings=1)
         spoilt = Entry(2, "alice", REALM, "", ("0" * 32, own[1]))
-        assert of_one(asking(registrar), spoilt).verdict is Verdict.WRONG_PASSWORD
+        assert of_one(options_for(registrar), spoilt).verdict is Verdict.WRONG_PASSWORD
     assert own[0] not in repr(spoilt) + repr(Entry(2, "alice", REALM, "", own))
 
 
 def test_with_contact_binds_and_unbinds_its_own(users: Users) -> None:
     """One binding for a moment; the phone's stays, and ours is not counted."""
     with scripted_registrar(users) as registrar:
-        found = of_one(asking(registrar, with_contact=True))
-    assert found == Finding(Verdict.REGISTERS, bindings=1)
+        found = of_one(options_for(registrar, with_contact=True))
+    assert found == RegisterResult(Verdict.REGISTERS, bindings=1)
     asked, bound, unbound, *_ = [one.headers for one in registrar.asked]
     assert (asked["expires"], bound["expires"], unbound["expires"]) == ("60", "60", "0")
     assert unbound["contact"] == bound["contact"].replace("expires=60", "expires=0")
@@ -159,7 +159,7 @@ def test_with_contact_and_nonces_that_are_good_once(users: Users) -> None:
         return users(asked)
 
     with scripted_registrar(once) as registrar:
-        assert of_one(asking(registrar, with_contact=True)).error == ""
+        assert of_one(options_for(registrar, with_contact=True)).error == ""
     assert users.bindings == {f"<sip:alice@{REALM}>": {PHONE}}
 
 
@@ -170,7 +170,7 @@ def test_with_contact_that_can_not_be_taken_back(users: Users) -> None:
         return [] if asked.headers["expires"] == "0" else users(asked)
 
     with scripted_registrar(once) as registrar:
-        found = of_one(asking(registrar, with_contact=True, timers=SOON))
+        found = of_one(options_for(registrar, with_contact=True, timers=SOON))
     assert found.verdict is Verdict.REGISTERS
     assert "within 60 s" in found.error
 
@@ -185,15 +185,15 @@ def test_ctrl_c_takes_a_binding_away_all_the_same(users: Users) -> None:
             loop.call_soon_threadsafe(verifier.stop)
         return users(asked)
 
-    async def some() -> list[tuple[Entry, Finding]]:
+    async def some() -> list[tuple[Entry, RegisterResult]]:
         nonlocal loop
         loop = asyncio.get_running_loop()
-        found = [one async for one in verifier.findings([entry(), entry()])]
+        found = [one async for one in verifier.results([entry(), entry()])]
         await verifier.close()
         return found
 
     with scripted_registrar(stopping) as registrar:
-        verifier = Verifier(asking(registrar, with_contact=True), Pace(1e9), 1)
+        verifier = Verifier(options_for(registrar, with_contact=True), Pace(1e9), 1)
         asyncio.run(some())
     assert registrar.asked[-1].headers["expires"] == "0"
     assert users.bindings == {f"<sip:alice@{REALM}>": {PHONE}}
@@ -207,7 +207,7 @@ def test_a_registrar_that_takes_any_password(users: Users, with_contact: bool) -
         return [asked.answered("200 OK", *users.bind(asked))] if asked.credentials else users(asked)
 
     with scripted_registrar(anybody) as registrar:
-        found, given_up = tried(asking(registrar, with_contact=with_contact), [entry(), entry("bob")])
+        found, given_up = tried(options_for(registrar, with_contact=with_contact), [entry(), entry("bob")])
     assert [one.verdict for one in found] == [Verdict.CANNOT_TELL] * 2
     assert "a right and a wrong password alike" in given_up[0]
     assert ("--with-contact" in given_up[0]) is not with_contact
@@ -223,11 +223,11 @@ def test_a_registrar_that_refuses_everybody(users: Users) -> None:
 
     rows = [entry(f"user{number}") for number in range(5)]
     with scripted_registrar(nobody) as registrar:
-        found, given_up = tried(asking(registrar), rows)
+        found, given_up = tried(options_for(registrar), rows)
         assert Counter(one.verdict for one in found) == {Verdict.WRONG_PASSWORD: 3, Verdict.CANNOT_TELL: 2}
         assert "refused the first 3 rows" in given_up[0]
         assert len(passwords(registrar.asked)) == 3
-        found, given_up = tried(asking(registrar, with_contact=True), rows)
+        found, given_up = tried(options_for(registrar, with_contact=True), rows)
     assert Counter(one.verdict for one in found) == {Verdict.WRONG_PASSWORD: 5}
     assert given_up == []
 
@@ -241,7 +241,7 @@ def test_one_realm_is_given_up_and_another_is_not(users: Users) -> None:
 
     rows = [entry(realm=realm) for realm in (REALM, "other.example") * 2]
     with scripted_registrar(both) as registrar:
-        found, _ = tried(asking(registrar), rows * 2)
+        found, _ = tried(options_for(registrar), rows * 2)
     assert [one.verdict for one in found[:4]] == [Verdict.CANNOT_TELL, Verdict.REGISTERS] * 2
 
 
@@ -253,7 +253,7 @@ def test_streams_are_shared(users: Users, transport: Transport, tmp_path: Path) 
     users.passwords |= {f"user{number}": f"pw{number}" for number in range(0, 100, 2)}
     rows = [entry(f"user{number}", f"pw{number}") for number in range(100)]
     with scripted_registrar(users, tls) as registrar:
-        how = asking(registrar, transport=transport)
+        how = options_for(registrar, transport=transport)
         how.tls.load_verify_locations(files[0])
         found, _ = tried(how, rows, in_flight=20)
     assert [one.verdict is Verdict.REGISTERS for one in found] == [True, False] * 50
@@ -264,7 +264,7 @@ def test_a_certificate_is_for_the_realm(users: Users, tmp_path: Path) -> None:
     """One for another name is not talked to: no password travels."""
     files = tuple(map(str, certificate(tmp_path, "other.example")))
     with scripted_registrar(users, (files[0], files[1])) as registrar:
-        how = asking(registrar, transport=Transport.TLS)
+        how = options_for(registrar, transport=Transport.TLS)
         how.tls.load_verify_locations(files[0])
         found = of_one(how)
     assert found.verdict is Verdict.CANNOT_TELL
@@ -285,12 +285,12 @@ def test_no_more_at_once_than_allowed(users: Users) -> None:
     users.passwords["first"] = "right"
     rows = [entry("first"), *(entry(f"user{number}") for number in range(6))]
     with scripted_registrar(silent) as registrar:
-        verifier = Verifier(asking(registrar), Pace(1e9), 3)
+        verifier = Verifier(options_for(registrar), Pace(1e9), 3)
 
         async def begin() -> None:
-            findings = verifier.findings(rows)
-            await anext(findings)
-            waiting = asyncio.ensure_future(anext(findings))
+            results = verifier.results(rows)
+            await anext(results)
+            waiting = asyncio.ensure_future(anext(results))
             while len(seen) < 3:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)

@@ -15,17 +15,17 @@ import dns.rcode
 import pytest
 
 from tests.dns_server import Dns
-from tests.integration.registering import QUICK, REALM, SOON, asking, entry, of_one, tried
+from tests.integration.registering import QUICK, REALM, SOON, entry, of_one, options_for, tried
 from tests.servers import free_port
 from tests.sip import Asked, ScriptedRegistrar, Users, scripted_registrar
 from worker.model import WaitKind
 from worker.register import (
-    Asking,
     Entry,
-    Finding,
     Lookup,
     Pace,
-    Place,
+    RegisterOptions,
+    RegisterResult,
+    ServerAddress,
     Timers,
     Transport,
     Verdict,
@@ -50,7 +50,7 @@ def users() -> Users:
 def test_a_datagram_is_sent_eleven_times(users: Users) -> None:
     """All of them the same, then it is over: nobody answers, and the next row is not tried."""
     with scripted_registrar(lambda _: []) as registrar:
-        found, given_up = tried(asking(registrar, timers=QUICK), [entry(), entry("bob")])
+        found, given_up = tried(options_for(registrar, timers=QUICK), [entry(), entry("bob")])
         arrived(registrar, 11)
     assert len(set(registrar.messages)) == 1
     assert [one.verdict for one in found] == [Verdict.NO_ANSWER, Verdict.CANNOT_TELL]
@@ -72,7 +72,9 @@ def test_a_silent_registrar_is_told(transport: Transport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         port = server.getsockname()[1]
         datagrams.bind(("127.0.0.1", port))
-        how = Asking(transport, place=Place("127.0.0.1", port), timers=Timers(t1=1, t2=1, total=1))
+        how = RegisterOptions(
+            transport, place=ServerAddress("127.0.0.1", port), timers=Timers(t1=1, t2=1, total=1)
+        )
         with ThreadPoolExecutor(1) as threads:
             found = threads.submit(of_one, how)
             while (wait := HERE.gravest()) is None and not found.done():
@@ -87,7 +89,7 @@ def test_a_silent_registrar_is_told(transport: Transport) -> None:
 def test_a_slow_rate_is_told(users: Users) -> None:
     """The wait for the next row's turn is one that the user hears of."""
     with scripted_registrar(users) as registrar, ThreadPoolExecutor(1) as threads:
-        verifier = Verifier(asking(registrar), Pace(0.6), 1)
+        verifier = Verifier(options_for(registrar), Pace(0.6), 1)
         told = threads.submit(lambda: asyncio.run(all_of(verifier, [entry(), entry()])))
         paced: set[str] = set()
         while not told.done():
@@ -100,8 +102,8 @@ def test_a_slow_rate_is_told(users: Users) -> None:
 
 async def all_of(verifier: Verifier, entries: list[Entry]) -> int:
     """How many rows came back."""
-    async with aclosing(verifier.findings(entries)) as findings:
-        count = len([finding async for _, finding in findings])
+    async with aclosing(verifier.results(entries)) as results:
+        count = len([result async for _, result in results])
     await verifier.close()
     return count
 
@@ -111,7 +113,7 @@ def test_a_provisional_answer_is_none(users: Users) -> None:
     timers = Timers(t1=1, t2=3, total=4)
     assert len(list(timers.waits(lambda: False))) == 3
     with scripted_registrar(lambda asked: [asked.answered("100 Trying")]) as registrar:
-        assert of_one(asking(registrar, timers=timers)).verdict is Verdict.NO_ANSWER
+        assert of_one(options_for(registrar, timers=timers)).verdict is Verdict.NO_ANSWER
         arrived(registrar, 2)
 
 
@@ -119,21 +121,21 @@ def test_a_lost_datagram_is_sent_again(users: Users) -> None:
     """A third copy that gets through is enough, also of the one with the password: it is the same attempt."""
     copies = itertools.count(1)
     with scripted_registrar(lambda asked: users(asked) if next(copies) % 3 == 0 else []) as registrar:
-        assert of_one(asking(registrar)).verdict is Verdict.REGISTERS
+        assert of_one(options_for(registrar)).verdict is Verdict.REGISTERS
     assert len(registrar.asked) == 4
 
 
 def test_silence_after_the_password(users: Users) -> None:
     """A registrar that stops answering there is not asked once more, nor is another one."""
     with scripted_registrar(lambda asked: [] if asked.credentials else users(asked)) as registrar:
-        assert of_one(asking(registrar, timers=SOON)).verdict is Verdict.NO_ANSWER
+        assert of_one(options_for(registrar, timers=SOON)).verdict is Verdict.NO_ANSWER
     assert len(registrar.asked) == 2
 
 
 def test_nobody_listens() -> None:
     """The host says so at once; it takes no 32 seconds to believe it."""
     for transport, said in ((Transport.UDP, "nothing listens on"), (Transport.TCP, "connection refused")):
-        how = Asking(transport=transport, place=Place("127.0.0.1", free_port()), timers=ONCE)
+        how = RegisterOptions(transport=transport, place=ServerAddress("127.0.0.1", free_port()), timers=ONCE)
         found = of_one(how)
         assert found.verdict is Verdict.NO_ANSWER
         assert said in found.error
@@ -148,7 +150,7 @@ def test_a_registrar_that_falls_silent(users: Users) -> None:
         return users(asked) if mine else [asked.answered("408 Request Timeout")]
 
     with scripted_registrar(some) as registrar:
-        found, given_up = tried(asking(registrar), rows)
+        found, given_up = tried(options_for(registrar), rows)
     verdicts = [one.verdict for one in found]
     assert verdicts == [Verdict.REGISTERS, *[Verdict.NO_ANSWER] * 20, *[Verdict.CANNOT_TELL] * 5]
     assert "stopped answering" in given_up[0]
@@ -182,7 +184,7 @@ def test_what_answers_something_else_is_dropped(users: Users, transport: Transpo
         noise if transport is Transport.UDP else lambda asked: [one for one in noise(asked)[3:] if one]
     )
     with scripted_registrar(lambda asked: [*told(asked), *users(asked)]) as registrar:
-        how = asking(registrar, transport=transport, timers=ONCE)
+        how = options_for(registrar, transport=transport, timers=ONCE)
         assert of_one(how).verdict is Verdict.REGISTERS
         assert of_one(how, entry(password="wrong")).verdict is Verdict.WRONG_PASSWORD
 
@@ -190,7 +192,7 @@ def test_what_answers_something_else_is_dropped(users: Users, transport: Transpo
 def test_answers_that_come_late_or_twice(users: Users) -> None:
     """The first final answer counts; the challenge's second copy doesn't answer the password."""
     with scripted_registrar(lambda asked: [*users(asked), asked.answered("500 Late")] * 2) as registrar:
-        assert of_one(asking(registrar, timers=ONCE)).verdict is Verdict.REGISTERS
+        assert of_one(options_for(registrar, timers=ONCE)).verdict is Verdict.REGISTERS
 
 
 def test_answers_in_pieces_and_several_in_one(users: Users) -> None:
@@ -203,7 +205,7 @@ def test_answers_in_pieces_and_several_in_one(users: Users) -> None:
         return [whole[:40], whole[40:41], whole[41:]]
 
     with scripted_registrar(pieces) as registrar:
-        how = asking(registrar, transport=Transport.TCP, timers=ONCE)
+        how = options_for(registrar, transport=Transport.TCP, timers=ONCE)
         assert of_one(how).verdict is Verdict.REGISTERS
 
 
@@ -219,7 +221,7 @@ def test_answers_in_pieces_and_several_in_one(users: Users) -> None:
 def test_a_stream_that_can_not_be_read_on(users: Users, answer: bytes) -> None:
     """It broke, or its next message can't be found, or its head has no end: nobody waits for an answer."""
     with scripted_registrar(lambda _: [answer, b""]) as registrar:
-        found = of_one(asking(registrar, transport=Transport.TCP, timers=ONCE))
+        found = of_one(options_for(registrar, transport=Transport.TCP, timers=ONCE))
     assert found.verdict is Verdict.NO_ANSWER
     assert "broke" in found.error
 
@@ -230,7 +232,7 @@ def test_a_connection_that_ends_is_opened_again(users: Users) -> None:
     ends = [b""]
     with scripted_registrar(lambda asked: [*users(asked), *(ends if asked.credentials else [])]) as registrar:
         rows = [entry(f"user{number}") for number in range(5)]
-        found, _ = tried(asking(registrar, transport=Transport.TCP, timers=ONCE), rows)
+        found, _ = tried(options_for(registrar, transport=Transport.TCP, timers=ONCE), rows)
     assert [one.verdict for one in found] == [Verdict.REGISTERS] * 5
     assert registrar.connections >= 6
 
@@ -243,7 +245,7 @@ def test_a_question_is_asked_again_over_a_new_connection(users: Users) -> None:
         return [b""] if not asked.credentials and next(copies) % 2 else users(asked)
 
     with scripted_registrar(breaking) as registrar:
-        found = of_one(asking(registrar, transport=Transport.TCP, timers=ONCE))
+        found = of_one(options_for(registrar, transport=Transport.TCP, timers=ONCE))
     assert found.verdict is Verdict.REGISTERS
     assert next(copies) == 5
 
@@ -251,7 +253,7 @@ def test_a_question_is_asked_again_over_a_new_connection(users: Users) -> None:
 def test_a_password_is_not_sent_twice_over_a_broken_connection(users: Users) -> None:
     """Nobody knows whether it was seen: no answer."""
     with scripted_registrar(lambda asked: [b""] if asked.credentials else users(asked)) as registrar:
-        found = of_one(asking(registrar, transport=Transport.TCP, timers=ONCE))
+        found = of_one(options_for(registrar, transport=Transport.TCP, timers=ONCE))
     assert found.verdict is Verdict.NO_ANSWER
     assert len([one for one in registrar.asked if one.credentials]) == 1
 
@@ -275,7 +277,7 @@ def test_a_password_is_not_sent_twice_over_a_broken_connection(users: Users) -> 
 def test_before_a_password_was_asked_for(status: str, verdict: Verdict) -> None:
     """No answer to a REGISTER without credentials says that a password is right, or wrong."""
     with scripted_registrar(lambda asked: [asked.answered(status)]) as registrar:
-        found = of_one(asking(registrar))
+        found = of_one(options_for(registrar))
     assert found.verdict is verdict
     assert status in found.error
     assert len(registrar.asked) == 1
@@ -297,7 +299,7 @@ def test_after_the_password(users: Users, status: str, verdict: Verdict) -> None
     with scripted_registrar(
         lambda asked: [asked.answered(status)] if asked.credentials else users(asked)
     ) as registrar:
-        found = of_one(asking(registrar))
+        found = of_one(options_for(registrar))
     assert found.verdict is verdict
     assert len(registrar.asked) == 2
 
@@ -306,7 +308,7 @@ def test_sha_256_is_told_apart(users: Users) -> None:
     """No attempt is made that could only be refused."""
     sha = f'WWW-Authenticate: Digest realm="{REALM}", nonce="n", algorithm=SHA-256'
     with scripted_registrar(lambda asked: [asked.answered("401 Unauthorized", sha)]) as registrar:
-        found = of_one(asking(registrar))
+        found = of_one(options_for(registrar))
     assert found.verdict is Verdict.CANNOT_TELL
     assert "the server wants SHA-256; the stored digest can't answer it" in found.error
     assert len(registrar.asked) == 1
@@ -314,8 +316,8 @@ def test_sha_256_is_told_apart(users: Users) -> None:
 
 def test_a_broken_character_is_no_crash() -> None:
     """A password that has no UTF-8 form can't be tried."""
-    found = of_one(Asking(place=Place("127.0.0.1", free_port())), entry(password="\ud800"))
-    assert found == Finding(Verdict.CANNOT_TELL, "a user name, realm or password is not valid Unicode")
+    found = of_one(RegisterOptions(place=ServerAddress("127.0.0.1", free_port())), entry(password="\ud800"))
+    assert found == RegisterResult(Verdict.CANNOT_TELL, "a user name, realm or password is not valid Unicode")
 
 
 # DNS
@@ -342,12 +344,12 @@ def test_records_are_tried_by_priority(users: Users, transport: Transport, servi
         records = [f"20 0 {registrar.port} localhost.", f"10 0 {free_port()} localhost."]
         with nameserver(*records, service=service) as lookup:
             if transport is Transport.TLS:  # the scripted one speaks none: that is no connection, too
-                found = of_one(Asking(transport=transport, lookup=lookup, timers=QUICK))
+                found = of_one(RegisterOptions(transport=transport, lookup=lookup, timers=QUICK))
                 assert found.verdict is Verdict.NO_ANSWER
                 assert f":{registrar.port} " in found.error
             else:
                 rows = [entry(), entry("bob")]
-                both, _ = tried(Asking(transport=transport, lookup=lookup, timers=ONCE), rows)
+                both, _ = tried(RegisterOptions(transport=transport, lookup=lookup, timers=ONCE), rows)
                 assert [one.verdict for one in both] == [Verdict.REGISTERS] * 2
 
 
@@ -363,7 +365,7 @@ def test_an_answer_is_not_looked_for_elsewhere(users: Users, status: str) -> Non
         scripted_registrar(users) as second,
         nameserver(f"1 0 {first.port} localhost.", f"2 0 {second.port} localhost.") as lookup,
     ):
-        assert of_one(Asking(lookup=lookup, timers=SOON)).verdict is not Verdict.REGISTERS
+        assert of_one(RegisterOptions(lookup=lookup, timers=SOON)).verdict is not Verdict.REGISTERS
         assert second.asked == []
 
 
@@ -375,7 +377,7 @@ def test_a_silent_server_is_passed_over(users: Users) -> None:
         scripted_registrar(users) as second,
         nameserver(f"1 0 {first.port} localhost.", f"2 0 {second.port} localhost.") as lookup,
     ):
-        found, _ = tried(Asking(lookup=lookup, timers=SOON), [entry(), entry("bob")])
+        found, _ = tried(RegisterOptions(lookup=lookup, timers=SOON), [entry(), entry("bob")])
     assert [one.verdict for one in found] == [Verdict.REGISTERS] * 2
     assert len(first.asked) == 1
 
@@ -392,7 +394,7 @@ class Late(dict[str, Sequence[str]]):
         return default if self._left >= 0 else super().get(name, default)
 
 
-async def local_only(place: Place, transport: Transport) -> list[tuple[str, int]]:
+async def local_only(place: ServerAddress, transport: Transport) -> list[tuple[str, int]]:
     """The addresses of a host: only this machine has one."""
     return [("127.0.0.1", place.port)] if place.host == "localhost" else []
 
@@ -406,7 +408,7 @@ def test_a_realm_whose_name_does_not_exist_yet(users: Users, appears: bool) -> N
         with closing(Dns(records)) as server:
             waiting = Waiting(30 if appears else 0.7, told.append)
             lookup = Lookup(server.address, 5, waiting, local_only)
-            found, _ = tried(Asking(lookup=lookup), [entry()])
+            found, _ = tried(RegisterOptions(lookup=lookup), [entry()])
     assert (found[0].verdict is Verdict.REGISTERS) is appears
     assert [("does not know" in line, REALM in line, "until" in line) for line in told] == [
         (True, True, True)
@@ -421,7 +423,7 @@ def test_a_silent_resolver_is_not_a_name_that_does_not_exist() -> None:
     told: list[str] = []
     with closing(Dns({}, silent=True)) as server:
         lookup = Lookup(server.address, 0.3, Waiting(30, told.append), local_only)
-        found = of_one(Asking(lookup=lookup))
+        found = of_one(RegisterOptions(lookup=lookup))
     assert (found.verdict, "did not answer" in found.error, told) == (Verdict.CANNOT_TELL, True, [])
 
 
@@ -433,7 +435,9 @@ def test_no_record_means_the_realms_own_host(rcode: dns.rcode.Rcode) -> None:
         (Transport.TLS, "_sips._tcp", 5061),
     ):
         with nameserver(service=service, realm="localhost", rcode=rcode) as lookup:
-            found = of_one(Asking(transport=transport, lookup=lookup, timers=ONCE), entry(realm="localhost"))
+            found = of_one(
+                RegisterOptions(transport=transport, lookup=lookup, timers=ONCE), entry(realm="localhost")
+            )
             assert found.verdict is Verdict.NO_ANSWER
             assert f":{port} " in found.error
 
@@ -442,7 +446,7 @@ def test_no_record_means_the_realms_own_host(rcode: dns.rcode.Rcode) -> None:
 def test_dns_that_does_not_answer_is_not_sure_of_anything(silent: bool) -> None:
     """A failing or silent nameserver is no missing record."""
     with nameserver(realm="localhost", silent=silent, rcode=dns.rcode.SERVFAIL) as lookup:
-        found = of_one(Asking(lookup=lookup, timers=ONCE), entry(realm="localhost"))
+        found = of_one(RegisterOptions(lookup=lookup, timers=ONCE), entry(realm="localhost"))
     assert found.verdict is Verdict.CANNOT_TELL
     assert "whether it has a record is not known" in found.error
 
@@ -450,7 +454,7 @@ def test_dns_that_does_not_answer_is_not_sure_of_anything(silent: bool) -> None:
 def test_a_realm_that_has_no_such_service() -> None:
     """A record whose target is a dot says so (RFC 2782): its host is not asked."""
     with nameserver("0 0 0 .", realm="localhost") as lookup:
-        found = of_one(Asking(lookup=lookup, timers=ONCE), entry(realm="localhost"))
+        found = of_one(RegisterOptions(lookup=lookup, timers=ONCE), entry(realm="localhost"))
     assert found.verdict is Verdict.CANNOT_TELL
     assert "no SIP service over udp" in found.error
 
@@ -459,4 +463,4 @@ def test_a_realm_that_is_no_name() -> None:
     """What DNS can't be asked for is no crash."""
     with nameserver(rcode=dns.rcode.NXDOMAIN) as lookup:
         for realm in ("a" * 64, "a..b", "é" * 70):
-            assert of_one(Asking(lookup=lookup), entry(realm=realm)).verdict is Verdict.CANNOT_TELL
+            assert of_one(RegisterOptions(lookup=lookup), entry(realm=realm)).verdict is Verdict.CANNOT_TELL

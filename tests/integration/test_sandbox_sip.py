@@ -16,7 +16,7 @@ from tests.integration.registering import entry, of_one
 from tests.integration.sandbox_client import CREDENTIALS, REALMS, client, realm_body, texts
 from tests.integration.sip_phone import Phone, Wire, md5
 from tests.sandbox import Sandbox
-from worker.register import Asking, AuthName, Finding, Place, Verdict
+from worker.register import AuthName, RegisterOptions, RegisterResult, ServerAddress, Verdict
 
 PASSWORD = "Tb7xQ2mK9rL4vN8s"
 USERS = {"clitest": PASSWORD, "bob@somewhere.com": 'päss,"wörd\\', "+1919": PASSWORD}
@@ -318,12 +318,12 @@ def test_sessions_are_answered_from_the_stored_digests(
 ) -> None:
     """What verify does where MD5-sess is all that is offered; with a contact, the session goes on."""
     registrar.knobs(sip_md5_sess="only")
-    place = Place("127.0.0.1", registrar.sip_port)
+    place = ServerAddress("127.0.0.1", registrar.sip_port)
     found = of_one(
-        Asking(place=place, auth_name=AuthName(name), with_contact=with_contact),
+        RegisterOptions(place=place, auth_name=AuthName(name), with_contact=with_contact),
         entry("clitest", PASSWORD, realm),
     )
-    assert found == Finding(Verdict.REGISTERS, bindings=0)
+    assert found == RegisterResult(Verdict.REGISTERS, bindings=0)
     assert digest in {line["digest"] for line in registrar.lines("sip")}
     assert bound(registrar) == {}
 

@@ -18,9 +18,9 @@ from tests.unit.jobs import AWAY, OVER, Clock, make_chunk_row, make_job, start_j
 from worker import throttle
 from worker.api import Api
 from worker.commands.job_waits import JobWaits, Patience
-from worker.commands.over import refuse_unfinished
 from worker.errors import Conflict, JobBusy, LedgerAway, StopJob, Stopping, Throttled, TryLater, Unavailable
 from worker.importing.process_id import free_dead_holder, process_id
+from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Unanswered
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import (

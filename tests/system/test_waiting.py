@@ -251,7 +251,7 @@ def test_that_there_is_no_worker_is_said(hosts: Program, tmp_path: Path) -> None
     watching.send_signal(signal.SIGINT)
     interrupted = end_of(watching)
     assert interrupted.code == 130
-    assert f"job {job} waits for a worker" in interrupted.stderr
+    assert f"job {job} is waiting for a worker" in interrupted.stderr
     worker = hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")
     assert hosts.run("status", job, "--follow").code == 0
     assert "1 answers" in hosts.run("doctor").stdout

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.jobs import AWAY, OVER, make_chunk_row, make_row, start_job
 from worker import report
 from worker.commands import advice
-from worker.commands.screen import tell_reading, tell_summary
+from worker.commands.screen import print_reading, print_summary
 from worker.commands.watch import exit_code
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.process_id import process_id
@@ -132,7 +132,7 @@ def test_the_job_as_a_whole(
 def test_codes_stand_under_their_status(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     """Each code below the rows that it is about, with what to do and the command to type."""
     job = ended(ledger, (Status.INVALID, "too_long"), (Status.EXISTS, "digest_differs"), (Status.CREATED, ""))
-    tell_summary(summary(ledger, job), as_json=False)
+    print_summary(summary(ledger, job), as_json=False)
     lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert lines[:7] == [
         ["1", "created"], ["1", "exists"], ["digest_differs", "(1"], ["if", "the"],
@@ -151,7 +151,7 @@ def test_a_plans_codes_stand_under_their_action() -> None:
         differs = (code,) if code and not settled else ()
         tally.add([make_row(line, action=action, differs=differs, outcome=settled)])
     told: list[str] = []
-    tell_reading("staff.csv", tally, lambda line, _colour="": told.append(line))
+    print_reading("staff.csv", tally, lambda line, _colour="": told.append(line))
     lines = [line.split()[:2] for line in told[1:]]
     assert lines == [
         ["1", "create"], ["1", "update"], ["digest_differs", "(1"], ["1", "exists"], ["realm_differs", "(1"],

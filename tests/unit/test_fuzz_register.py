@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.register.challenge import challenge, stale
-from worker.register.finding import Undecided
 from worker.register.message import Reply, body_length, contacts, parse, shown
+from worker.register.result import Undecided
 
 HEAD = b"SIP/2.0 401 No\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nCSeq: 1 REGISTER\r\n"
 REALM = "acme.example"

@@ -9,8 +9,8 @@ import pytest
 
 from worker.digest import digests, response
 from worker.register.challenge import Challenge, challenge, stale
-from worker.register.finding import Undecided
 from worker.register.message import Reply, parse
+from worker.register.result import Undecided
 
 REALM = "acme-0a1b2c.auth.bandwidth.com"
 GOOD = f'Digest realm="{REALM}", nonce="n1", qop="auth", algorithm=MD5'

@@ -12,9 +12,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.doctor import Finding, State
-from worker.commands.doctor import _tell as tell_findings
-from worker.commands.screen import HarmlessConsole, on_stdout, say, tell_summary
+from worker.commands.doctor import CheckResult, State
+from worker.commands.doctor import _print as print_results
+from worker.commands.screen import HarmlessConsole, echo, on_stdout, print_summary
 from worker.commands.session import log_to_stderr
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"
@@ -40,7 +40,7 @@ def harmless(text: str) -> bool:
     return all(c.isprintable() or c == "\n" for c in text) and "pwned" in text
 
 
-def tell_log() -> None:
+def print_log() -> None:
     """One line of the program's own log."""
     log_to_stderr(logging.ERROR)
     logging.getLogger("worker.x").error("refused: %s", EVIL)
@@ -49,9 +49,9 @@ def tell_log() -> None:
 @pytest.mark.parametrize(
     "tell",
     [
-        lambda: say(f"  warning: {EVIL}"),
-        lambda: tell_summary(SUMMARY, as_json=False),
-        tell_log,
+        lambda: echo(f"  warning: {EVIL}"),
+        lambda: print_summary(SUMMARY, as_json=False),
+        print_log,
     ],
     ids=["say", "summary", "log"],
 )
@@ -105,9 +105,9 @@ def test_a_file_gets_nothing_folded_cut_or_padded(colour: str, monkeypatch: pyte
 
 def test_the_findings_of_doctor_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Settings and checks with texts that are longer than any screen."""
-    tell_findings(
+    print_results(
         [("NAME", "v" * 1200, "environment"), ("OTHER", "", "not set")],
-        [Finding("ledger", State.WARNING, "t" * 1200, "h" * 1200), Finding("key", State.OK, "short")],
+        [CheckResult("ledger", State.WARNING, "t" * 1200, "h" * 1200), CheckResult("key", State.OK, "short")],
     )
     shown = capsys.readouterr().out.splitlines()
     assert shown == [line.rstrip() for line in shown]
@@ -116,6 +116,6 @@ def test_the_findings_of_doctor_in_a_file(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A name with a line break can't make a message of its own."""
-    say("there is no file a\njob done: 0 failed")
+    echo("there is no file a\njob done: 0 failed")
     assert capsys.readouterr().err.count("\n") == 1
     assert sys.stderr is not None

@@ -6,16 +6,16 @@ import io
 from typing import Any
 
 from tests.unit.jobs import HOST, make_row
-from worker.commands.verify_report import VerifyWriter, tell
-from worker.register import Finding, Verdict
+from worker.commands.verify_report import VerifyWriter, print_report
+from worker.register import RegisterResult, Verdict
 
 
-def sheet_of(*findings: Finding) -> VerifyWriter:
+def sheet_of(*results: RegisterResult) -> VerifyWriter:
     """A sheet with what came of some rows."""
     sheet = VerifyWriter(lambda cells: None)
-    rows = [make_row(line, f"u{line}", host=HOST) for line in range(2, 2 + len(findings))]
-    for entry, finding in zip(sheet.entries(rows), findings, strict=True):
-        sheet.found(entry, finding)
+    rows = [make_row(line, f"u{line}", host=HOST) for line in range(2, 2 + len(results))]
+    for entry, result in zip(sheet.entries(rows), results, strict=True):
+        sheet.found(entry, result)
     return sheet
 
 
@@ -28,12 +28,12 @@ def facts_of(sheet: VerifyWriter) -> dict[str, Any]:
 
 def test_the_summary_says_why() -> None:
     """Each reason with its rows, the most frequent first; what is left is counted."""
-    silent = [Finding(Verdict.CANNOT_TELL, "DNS did not answer about x")] * 3
-    others = [Finding(Verdict.CANNOT_TELL, f"reason {number}") for number in range(4)]
-    wrong = Finding(Verdict.WRONG_PASSWORD, "403 Forbidden")
-    sheet = sheet_of(*others, *silent, wrong, Finding(Verdict.REGISTERS, bindings=1))
+    silent = [RegisterResult(Verdict.CANNOT_TELL, "DNS did not answer about x")] * 3
+    others = [RegisterResult(Verdict.CANNOT_TELL, f"reason {number}") for number in range(4)]
+    wrong = RegisterResult(Verdict.WRONG_PASSWORD, "403 Forbidden")
+    sheet = sheet_of(*others, *silent, wrong, RegisterResult(Verdict.REGISTERS, bindings=1))
     told = io.StringIO()
-    tell(facts_of(sheet), told)
+    print_report(facts_of(sheet), told)
     lines = [line.strip() for line in told.getvalue().splitlines()]
     assert "cannot_tell: DNS did not answer about x (3 rows)" in lines
     assert "cannot_tell: reason 0 (1 row)" in lines
@@ -46,8 +46,8 @@ def test_the_summary_says_why() -> None:
 def test_reasons_are_bounded() -> None:
     """Each row may have its own: a thousand are told apart, and all others are counted together."""
     errors = [*(f"404 {number}" for number in range(1000)), *["too late"] * 5]
-    sheet = sheet_of(*(Finding(Verdict.REFUSED, error) for error in errors))
+    sheet = sheet_of(*(RegisterResult(Verdict.REFUSED, error) for error in errors))
     told = io.StringIO()
-    tell(facts_of(sheet), told)
+    print_report(facts_of(sheet), told)
     assert "refused: other reasons: see bw__error (1,002 rows)" in told.getvalue()
     assert "too late" not in told.getvalue()

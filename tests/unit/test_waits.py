@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.jobs import Clock
 from worker.commands.job_waits import Cause, Patience
-from worker.commands.waiting import Narrator
+from worker.commands.waiting import WaitReporter
 from worker.importing.process_id import is_alive, process_id
 from worker.ledger import shown
 from worker.model import Wait, WaitKind
@@ -135,14 +135,14 @@ def test_times_are_never_below_zero() -> None:
 
 
 class Scene:
-    """A narrator with a clock, and what it looks at."""
+    """A wait reporter with a clock, and what it looks at."""
 
     def __init__(self) -> None:
         self.clock = Clock(100.0)
         self.said = Said()
         self.kind: WaitKind | None = None
         self.since = 0.0
-        self.narrator = Narrator(self.wait, self.said, self.clock)
+        self.wait_reporter = WaitReporter(self.wait, self.said, self.clock)
 
     def wait(self) -> Wait | None:
         if self.kind is None:
@@ -157,7 +157,7 @@ class Scene:
         """Look four times a second; what was said."""
         for _ in range(round(seconds * 4)):
             self.clock.advance(0.25)
-            self.narrator.look()
+            self.wait_reporter.look()
         return self.said.take()
 
 
@@ -231,19 +231,19 @@ def test_a_bar_shows_it_in_place_of_lines() -> None:
     """Beside a progress bar nothing is printed; its text says what is waited for, and nothing afterwards."""
     scene = Scene()
     scene.begin(WaitKind.SERVICE)
-    with scene.narrator.on_a_bar():
+    with scene.wait_reporter.on_a_bar():
         assert scene.run(20) == []
-        assert scene.narrator.text.startswith("waiting for the service: why, for 20 s")
+        assert scene.wait_reporter.text.startswith("waiting for the service: why, for 20 s")
         scene.kind = None
         scene.run(2)
-        assert scene.narrator.text == ""
+        assert scene.wait_reporter.text == ""
 
 
 def test_what_is_given_up_is_not_called_back() -> None:
     """A command that stops following a wait says nothing of its end."""
     scene = Scene()
     scene.begin(WaitKind.SERVICE)
-    with scene.narrator.following(scene.wait):
+    with scene.wait_reporter.following(scene.wait):
         scene.run(5)
     scene.kind = None
     assert scene.run(5) == []

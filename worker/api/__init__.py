@@ -2,12 +2,12 @@
 
 ::
 
-    Api ── realms, credentials, voice    what is asked, and what the answers mean
-            └── client            path and auth: token
-                 └── attempts     in its turn (throttle), repeated where that helps
-                      └── transport    one request, one whole answer
+    Api ── realms, credentials, voice    the API's resources: requests, and the meaning of answers
+            └── client            path and authentication: token
+                 └── attempts     waits for the throttle, and retries where that helps
+                      └── transport    one request, one complete answer
                            └── deadline     the connections, which end with the request's time
-    faults                        the one place that reads a refusal
+    faults                        the one place that interprets a refusal
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = ["ROLE", "Api", "CallState", "Calls", "Claims", "Order"]
 
 
 class Api:
-    """The service, for one account. One per process, made after a fork, shared by threads.
+    """A client of the service for one account. Create one per process, after a fork; threads may share it.
 
-    Every method may raise TryLater (nothing is wrong with the rows: wait) and StopJob (nothing on this
-    account can succeed). ``budget``: seconds spent on one request with all its attempts; ``deadline``:
-    seconds for one attempt; ``sleep`` waits between attempts, and what it raises comes out.
+    Every method may raise TryLater (the rows are fine: wait) and StopJob (nothing on this account can
+    succeed). ``budget``: seconds for one request with all its attempts; ``deadline``: seconds for one
+    attempt; ``sleep`` waits between attempts, and an exception that it raises propagates.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Api:
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, those for tokens and every repetition included."""
+        """Return the number of requests sent so far, including token requests and retries."""
         return self._attempts.requests
 
     @property
     def retries(self) -> int:
-        """How often a request was repeated after a fault."""
+        """Return the number of requests that were retried after a fault."""
         return self._attempts.retries
 
     def close(self) -> None:
@@ -69,40 +69,42 @@ class Api:
         self._transport.close()
 
     def realms(self) -> list[Realm]:
-        """All realms of the account."""
+        """Return all realms of the account."""
         return self._realms.list()
 
     def realm(self, ref: str) -> Realm:
-        """The realm with this id, host name or short name. Raises NotFound; Conflict when several match."""
+        """Return the realm with this id, host name or short name. Raises NotFound, or Conflict
+        if ambiguous.
+        """
         return self._realms.find(ref)
 
     def default_realm(self) -> Realm:
-        """The account's default realm. Raises NotFound where there is none."""
+        """Return the account's default realm. Raises NotFound if there is none."""
         return self._realms.default()
 
     def create_realm(
         self, name: str, description: str = "", default: bool = False, wait: float = 120.0
     ) -> Realm:
-        """Make a realm; it is ACTIVE when it returns, at most about ``wait`` seconds later.
+        """Create a realm and wait until it is ACTIVE, for at most about ``wait`` seconds.
 
-        Raises UsageError for a name that can't be, Conflict where it exists or its making fails,
-        Unavailable where it isn't ACTIVE in time, AnswerLost where nobody can tell whether it was made.
+        Raises UsageError for an invalid name, Conflict if the realm exists or its creation fails, Unavailable
+        if it isn't ACTIVE in time, AnswerLost if it is not known whether it was created.
         """
         return self._realms.create(name, description, default, wait)
 
     def update_realm(self, ref: str, description: str | None = None, default: bool | None = None) -> Realm:
-        """Set a realm's description, or make it the default one; what is None stays. The realm as it is then.
+        """Set a realm's description, or make it the default one (None: no change); return the realm.
 
-        Raises UsageError for ``default=False``, NotFound, Refused; AnswerLost where it was not done, as far
-        as reading back tells: doing it again is safe.
+        Raises UsageError for ``default=False``, NotFound, Refused; AnswerLost if reading back does not show
+        the change: it is safe to do it again.
         """
         return self._realms.update(ref, description, default)
 
     def delete_realm(self, ref: str) -> Realm:
-        """Have a realm deleted, and return it as it was. The service does it a little later (202).
+        """Delete a realm, and return it as it was. The service deletes it a little later (202).
 
-        Raises NotFound, Conflict where it is the default one (33006) or has credentials (12666), Refused;
-        AnswerLost where it is still there: doing it again is safe.
+        Raises NotFound, Conflict if it is the default one (33006) or has credentials (12666), Refused;
+        AnswerLost if it is still there: it is safe to do it again.
         """
         return self._realms.delete(ref)
 
@@ -111,21 +113,22 @@ class Api:
     ) -> Answer:
         """Post a list of credentials: one request, one answer about its entries.
 
-        What the answer says against itself or the list, such as an echo with another digest, is left out.
+        Contradictions in the answer, such as an echo with another digest, are left out.
 
-        ``permit`` is called with the deadline in seconds right before every attempt; what it raises comes
-        out. Raises AnswerLost (ask before posting again), ListRefused (split the list), and ValueError
-        for a character that XML can't hold.
+        ``permit`` is called with the deadline in seconds right before every attempt; an exception that it
+        raises propagates. Raises AnswerLost (look up before posting again), ListRefused (split the list), and
+        ValueError for a character that XML can't hold.
         """
         return self._credentials.create(family, realm, batch, permit)
 
     def find(
         self, family: Family, realm: Realm | None, composite: str, *, expected: bool = False
     ) -> Stored | None:
-        """What the service holds under this name, without regard to case; None: nothing.
+        """Return the credential stored under this name (case-insensitive), or None.
 
-        The account family looks on the whole account, whatever realm is given; the realm family needs one.
-        ``expected``: it must exist, so a miss is asked again for a few seconds, since lists lag.
+        The account family searches the whole account, regardless of the realm; the realm family needs one.
+        ``expected``: the credential must exist, so a miss is looked up again for a few seconds, since lists
+        lag.
         """
         return self._credentials.find(family, realm, composite, expected)
 
@@ -136,57 +139,57 @@ class Api:
         filters: Mapping[str, str] | None = None,
         size: int = PAGE_SIZE,
     ) -> Iterator[Stored]:
-        """Everything that is stored, streamed page by page; nothing where nothing is (23008).
+        """Yield all stored credentials, page by page. Yields nothing if there are none (23008).
 
         The account family lists the whole account, or one realm of it; the realm family needs the realm.
-        ``filters``: the API's own, such as ``userNamefragment``. What a list leaves out is None: see
-        ``whole``. One entry may come twice where the list changes meanwhile.
+        ``filters``: the API's own, such as ``userNamefragment``. Fields that a list leaves out are None: see
+        ``whole``. An entry may come twice if the list changes meanwhile.
         """
         return self._credentials.list(family, realm, filters or {}, size)
 
     def read(
         self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
     ) -> Stored | None:
-        """The credential, read singly: by its composite, in the realm family by its id. None: it is gone.
+        """Return one credential by its composite (realm family: by its id), or None if it no longer exists.
 
-        ``written``: whether what was read shows a write that was just done; while it doesn't, it is read
-        again for a few seconds, since reads may lag.
+        ``written`` returns whether the credential shows a write that was just done; while it doesn't, it is
+        read again for a few seconds, since reads may lag.
         """
         return self._credentials.read(family, realm, stored, written)
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
-        """An entry of a list, read singly where the list left out a digest; else the entry itself."""
+        """Return a listed entry as it is, or read it singly if the list left out a digest."""
         return self._credentials.whole(family, realm, stored)
 
     def update(
         self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit,
         *, clear: bool = False,
     ) -> None:  # fmt: skip
-        """Set the digests and the application of what is stored; without one, its own is sent again.
+        """Set the digests and the application of ``stored``. Without a new application its own is sent again.
 
-        ``clear``: not even that, so that the service takes it away where it does such a thing.
+        ``clear``: send no application at all, so that the service removes it if it works that way.
 
-        ``stored`` says which (and where: its realm must be ``credential``'s, else Conflict, since nobody is
-        ever moved). Raises AnswerLost (read it back) and Refused.
+        The realm must be ``credential``'s, else Conflict: a user is never moved. Raises AnswerLost (read it
+        back) and Refused.
         """
         self._credentials.update(family, realm, stored, credential, permit, clear)
 
     def delete(self, family: Family, realm: Realm | None, stored: Stored, permit: Permit) -> bool:
-        """Delete what is stored; False: it was gone already. Raises AnswerLost (look again) and Refused."""
+        """Delete a stored credential. Return False if it was gone already. Raises AnswerLost, Refused."""
         return self._credentials.delete(family, realm, stored, permit)
 
     def check(self) -> float | None:
-        """Ask about this account with these credentials; raises what stands against it.
+        """Query this account with these credentials, and raise any problem with them.
 
-        Seconds that the service's clock is ahead of ours, by the whole second; None where it told no date.
+        Return the whole seconds that the service's clock is ahead of ours, or None if the answer had no date.
         """
         return self._credentials.first_page()
 
     def claims(self) -> Claims | None:
-        """Return what the token says about itself, for advice; None without one, or where it says nothing."""
+        """Return the token's claims, for advice; None if there is no token, or it has none."""
         return self._client.claims()
 
     def calls(self, voice_host: str) -> Calls:
-        """The account's calls, on the Voice API's host (scheme and host), with the same token."""
+        """Return a client of the account's calls on the Voice API's host (a URL), with the same token."""
         endpoint = replace(self._endpoint, host=voice_host, api_path=VOICE_PATH)
         return Calls(self._client.beside(endpoint, JSON))

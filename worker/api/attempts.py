@@ -1,8 +1,8 @@
-"""Attempts: which requests are repeated in place, and for how long (tenacity holds the loop).
+"""Attempts: which requests are retried in place, and for how long (tenacity holds the loop).
 
 A request that writes and may have reached the service is never repeated here: AnswerLost tells the caller to
-ask first. Everything else is repeated within the budget. The throttle, which holds up all workers, hears of
-every 429 and of the time that the service asks to wait.
+look first. All others are repeated within the budget. The throttle, which delays all workers, is told of
+every 429 and of the wait that the service asks for.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from worker.waits import HERE, Entry, Waits
 
 T = TypeVar("T")
 Permit = Callable[[float], None]
-"""Called with the request's deadline in seconds right before it is sent; raises where it must not be."""
+"""Called with the request's deadline in seconds right before it is sent; raises to prevent it."""
 
 log = logging.getLogger(__name__)
 
 LONGEST_COOLING = 120.0
-"""Seconds that one answer may hold up all workers, whatever it asks for."""
+"""Seconds that one answer may delay all workers, even if it asks for more."""
 
 _MILLISECONDS_FROM = 1e11
 """Epoch seconds stay below this until the year 5138; milliseconds have been above it since 1973."""
@@ -47,10 +47,10 @@ _JITTER = wait_random(0, 0.5)
 
 
 class RetryableError(Exception):
-    """An attempt that failed and is worth another one.
+    """An attempt that failed and is worth retrying.
 
-    ``reason``: why, in words for people, with the status where there was one. ``retry_after``: seconds, where
-    the service asked for them.
+    ``reason``: why, in plain words, with the status if there was one. ``retry_after``: seconds, if the
+    service asked for a wait.
     """
 
     def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
@@ -61,7 +61,7 @@ class RetryableError(Exception):
 
 
 class Attempts:
-    """Sends requests and repeats them, and enters in ``waits`` what is waited for. Shared by threads."""
+    """Sends and retries requests, recording in ``waits`` what it waits for. Threads may share it."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Attempts:
             return attempt()
         except RetryableError as error:
             first = error
-        # Only now, since what tenacity and the registry of waits need costs more than a request should.
+        # Imported late: loading tenacity and the registry of waits costs more than one request should.
         with self._waits.entered(began=began) as entry:
             retrying = Retrying(
                 stop=partial(self._spent, began),
@@ -110,10 +110,10 @@ class Attempts:
         body: bytes = b"",
         permit: Permit | None = None,
     ) -> Reply:
-        """One attempt, in its turn. A ``permit`` means that the request writes.
+        """Make one attempt, once the throttle lets it start. A ``permit`` means that the request writes.
 
-        Raises RetryableError or AnswerLost; any answer that can't be mended by waiting is returned. Raises
-        Throttled where the service has asked for more time than one request may be waited for.
+        Returns any answer that waiting cannot improve. Raises RetryableError or AnswerLost, and Throttled if
+        the service has asked for a longer wait than one request is allowed.
         """
         try:
             ticket = self._throttle.wait(self._budget)
@@ -132,7 +132,7 @@ class Attempts:
         except Interrupted as error:
             raise lost_or_retryable(str(error), None, writes=permit is not None) from None
         if log.isEnabledFor(logging.DEBUG):
-            # The path names accounts and users, and no secret; the host may come with somebody's own words.
+            # The path names accounts and users but no secret; the host may contain any text.
             path = urlsplit(url).path
             log.debug("%s %s: HTTP %d, %d bytes", method, path, reply.status, len(reply.body))
         if reply.status == 429:
@@ -151,7 +151,7 @@ class Attempts:
             raise lost_or_retryable(f"it answered HTTP {reply.status}", reply.status, writes)
 
     def _spent(self, began: float, state: RetryCallState) -> bool:
-        # What was slept counts even where the clock didn't move with it, as in a test.
+        # Sleep counts even if the clock doesn't advance with it, as in a test.
         elapsed = max(time.monotonic() - began, state.idle_for)
         return elapsed + state.upcoming_sleep > self._budget
 
@@ -181,7 +181,7 @@ def lost_or_retryable(reason: str, status: int | None, writes: bool) -> AnswerLo
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that the service asks to wait; None where it names none.
+    """Return the seconds that the service asks to wait, or None.
 
     ``Retry-After`` in seconds or as a date (RFC 9110, section 10.2.3), or the older host's
     ``X-RateLimit-Reset`` in epoch seconds or milliseconds, told apart by their size. ``now``: epoch seconds.
@@ -222,7 +222,7 @@ def _after(first: RetryableError, attempt: Callable[[], T]) -> Callable[[], T]:
 
 
 def _error_of(state: RetryCallState) -> RetryableError:
-    # Nothing else is repeated, so nothing else gets here.
+    # Only RetryableError is retried, so nothing else gets here.
     return cast("RetryableError", state.outcome and state.outcome.exception())
 
 

@@ -1,4 +1,4 @@
-"""What a token says about itself, for advice and never for a decision: it is not verified here.
+"""Claims of a token, read for advice and never for a decision: the token is not verified here.
 
 Bandwidth's tokens are JWTs (RFC 7519) with claims of its own: ``accounts``, ``roles``, ``express``. A token
 that is no JWT is as good as any.
@@ -13,29 +13,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 ROLE = "SIP Credentials"
-"""The role that creating SIP credentials takes, as the service calls it."""
+"""The role needed to create SIP credentials, by the service's own name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims that say what a token is good for; None: it doesn't say."""
+    """Claims that say what a token allows; None if the token does not say."""
 
     accounts: tuple[str, ...] | None = None
     roles: tuple[str, ...] | None = None
     express: bool = False
-    """Whether it is of a voice-only account."""
+    """True for a token of a voice-only account."""
 
     def lacks_account(self, account: str) -> bool:
-        """Whether it names accounts, and this one is none of them."""
+        """Return whether the token names accounts and this one is not among them."""
         return self.accounts is not None and account not in self.accounts
 
     def lacks_role(self) -> bool:
-        """Whether it names roles, and the one for SIP credentials is none of them, without regard to case."""
+        """Return whether the token names roles and none is the one for SIP credentials (case-insensitive)."""
         return self.roles is not None and _plain(ROLE) not in map(_plain, self.roles)
 
 
 def read_claims(token: str) -> Claims | None:
-    """Return the claims of a JWT; None for any other token."""
+    """Return the claims of a JWT, or None for any other token."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -51,7 +51,7 @@ def read_claims(token: str) -> Claims | None:
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
-    """A list of texts or numbers; one alone, or several with commas between them, are a list, too."""
+    """Return a claim's texts: a list, a single value, or several separated by commas; else None."""
     if isinstance(value, str) and value:
         return tuple(one.strip() for one in value.split(","))
     if isinstance(value, int) and not isinstance(value, bool):

@@ -21,7 +21,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "applicat
 
 
 class Client:
-    """Asks the service about one account."""
+    """A client that sends requests about one account."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class Client:
         self._auth = auth or _auth(endpoint, attempts)
 
     def beside(self, endpoint: Endpoint, media: Mapping[str, str]) -> Client:
-        """A client of another host of the same service, with the same token; ``media``: its content types."""
+        """Return a client for another host of the service, with this token. ``media``: its content types."""
         return Client(endpoint, self._attempts, media, self._auth)
 
     def claims(self) -> Claims | None:
-        """What the token says about itself; None where there is none yet, or it says nothing."""
+        """Return the token's claims, or None if there is no token yet or it has no claims."""
         return self._auth.claims()
 
     def ask(
@@ -55,15 +55,15 @@ class Client:
         permit: Permit | None = None,
         once: bool = False,
     ) -> T:
-        """What ``read`` makes of the answer. A ``permit`` means that the request writes.
+        """Send a request and return what ``read`` makes of the answer. With a ``permit`` it writes.
 
-        ``once``: doing it twice can't be found out afterwards, so it is repeated only where it surely was
-        not done: without a connection, and after a 401 or 429, but not after a 503.
+        ``once``: a repetition could not be detected afterwards, so the request is retried only if it was
+        certainly not carried out: without a connection, and after a 401 or 429, but not after a 503.
 
-        Raises what ``read`` raises, TryLater and StopJob; AnswerLost for a request that writes. An
-        answer of which ``read`` says Malformed is an answer that did not come. What is raised of a request
-        that writes is ``unconfirmed`` where the request may have been done: it was answered, and neither
-        in words about what was sent nor with a 429, which surely did nothing.
+        Raises what ``read`` raises, TryLater and StopJob; AnswerLost for a request that writes. If ``read``
+        raises Malformed, the answer counts as lost. An exception about a request that writes is
+        ``unconfirmed`` if the request may have been carried out: it was answered, but neither with words
+        about what was sent nor with a 429, which certainly did nothing.
         """
         writes = permit is not None
         answered = False  # by what does not say whether it was done
@@ -96,7 +96,7 @@ class Client:
             raise
 
     def _send(self, method: str, url: str, body: bytes, permit: Permit | None) -> Reply:
-        """One answer; after a 401 once more with a new token."""
+        """Send the request and return its answer; after a 401, retry once with a new token."""
         shown = ""
 
         def headers() -> Mapping[str, str]:
@@ -111,7 +111,7 @@ class Client:
 
 
 def segment(text: str) -> str:
-    """One segment of a path, percent-encoded: ``+`` and ``@`` too, and names like ``..`` that would climb."""
+    """Return a path segment, percent-encoded: ``+`` and ``@`` too, and names like ``..`` that would climb."""
     encoded = quote(text, safe="")
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 

@@ -18,19 +18,19 @@ from worker.errors import Conflict, Refused, StopJob, Unavailable
 from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Row, Stored
 
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
-"""Characters of a filter that a list takes (33011)."""
+"""Length in characters that a list accepts for a filter (33011)."""
 
 _ROOM = 10_000
-"""Entries that a list may have, whatever the realms say that they hold."""
+"""Entries that a list may have beyond the number that the realms report."""
 
 _MOST_UNCOUNTED = 20_000_000
-"""Entries after which a list is without end where the realms don't say how many they hold."""
+"""Entries after which a list counts as endless if the realms don't report how many they hold."""
 
 _LOOKS = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each look for a credential that must exist: a list may lag behind a write."""
 
 Written = Callable[[Stored | None], bool]
-"""Whether what was read shows a write that was just done."""
+"""A function that returns True if what was read shows a write that was just done."""
 
 
 class Credentials:
@@ -77,7 +77,7 @@ class Credentials:
     def list(
         self, family: Family, realm: Realm | None, filters: Mapping[str, str], size: int
     ) -> Iterator[Stored]:
-        """Everything that is stored, page after page."""
+        """Yield all stored credentials, page after page."""
         if family is Family.REALM or realm is None:
             return self._all(_list_path(family, realm), filters, size)
         host = realm.host.casefold()
@@ -86,7 +86,7 @@ class Credentials:
         return (entry for entry in found if self._is_on(host, entry))
 
     def _is_on(self, host: str, entry: Stored) -> bool:
-        """Whether an entry is on a realm; one that names none is read singly: a filter is only a fragment."""
+        """Return whether an entry is on the realm. One that names no realm is read singly."""
         if not entry.realm:
             entry = self.read(Family.ACCOUNT, None, entry) or entry
         return entry.realm.casefold() in ("", host)
@@ -94,7 +94,7 @@ class Credentials:
     def read(
         self, family: Family, realm: Realm | None, stored: Stored, written: Written | None = None
     ) -> Stored | None:
-        """One, singly; the same one, as far as both tell who it is. Again while a write does not show."""
+        """Return one credential, or None. While ``written`` returns False, read it again."""
         found = self._single(family, realm, stored)
         for seconds in _LOOKS[1:]:
             if written is None or written(found):
@@ -104,7 +104,7 @@ class Credentials:
         return found
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
-        """The entry with its digests: where the list left one out, the credential is read singly."""
+        """Return the entry with its digests, read singly if the list left one out."""
         if (stored.hash1 and stored.hash1b) or not _address(family, stored):
             return stored
         return self.read(family, realm, stored) or stored
@@ -115,7 +115,7 @@ class Credentials:
     ) -> None:  # fmt: skip
         """Set digests and application."""
         _refuse_to_move(family, stored, credential)
-        # Whether a PUT without an application clears it is not known: so the one that is there is sent again.
+        # It is not known whether a PUT without an application clears it, so the present one is sent again.
         had = "" if clear else stored.application
         wanted = replace(credential, application=credential.application or had)
         path = _one_path(family, realm, stored)
@@ -133,7 +133,7 @@ class Credentials:
         return self.whole(family, realm, entry) if entry else None
 
     def _single(self, family: Family, realm: Realm | None, stored: Stored) -> Stored | None:
-        """One, singly. A 404 without a word may be anybody's, so then the list must not show it, either."""
+        """Read one credential. A 404 without a body may come from anywhere, so the list must confirm it."""
         wanted = (stored.id, realm.host if realm else "") if family is Family.REALM else ("", "")
         read = partial(_read_this, *wanted, stored.composite)
         found, is_sure = self._client.ask("GET", _one_path(family, realm, stored), read)
@@ -148,7 +148,7 @@ class Credentials:
         return None
 
     def _listed(self, family: Family, realm: Realm | None, composite: str) -> Stored | None:
-        """The list, filtered by the user's part; too short a name takes reading all of it."""
+        """Return the credential from the list, filtered by its user part unless that is too short."""
         wanted, host = composite.casefold(), realm.host if realm and family is Family.REALM else ""
         filters = _fragment("userNamefragment", composite.partition("@")[0])
         for entry in self._all(_list_path(family, realm), filters, wire.PAGE_SIZE):
@@ -157,14 +157,16 @@ class Credentials:
         return None
 
     def _all(self, path: Sequence[str], filters: Mapping[str, str], size: int) -> Iterator[Stored]:
-        """Every entry of a list, page after page; of what was read only the last page's ids are kept.
+        """Yield every entry of a list, page after page. Only the ids of the last page are remembered.
 
-        Raises StopJob for a list that goes on beyond what the account's realms say that they hold.
+        Raises StopJob for a list that continues beyond the number of credentials that the account's realms
+        report.
 
-        Pages may overlap, since a page is named by its first entry and the list moves meanwhile. One page
-        without news is borne, as a 303 in place of the first is one; a second ends the list, and so does
-        a page that was read before. An extension 1 that begins a page looks like that too, since the
-        first page is called 1: the page before it is asked for in another size, which moves the border.
+        Pages may overlap, since a page is named by its first entry and the list changes meanwhile. One page
+        without new entries is accepted, such as a 303 in place of the first; a second ends the list, and so
+        does a page that was read before. A page that begins with an extension 1 looks like that too, since
+        the first page is called 1: then the page before it is requested in another size, which moves the
+        border.
         """
         at: tuple[str, int] | None = ("1", size)
         read: set[str] = set()
@@ -189,10 +191,10 @@ class Credentials:
             at = _following(at, page.next, read, news)
 
     def _most_entries(self, given: int) -> int:
-        """How many entries a list may have that has given so many. Raises StopJob where it has no end.
+        """Return the bound on a list that has yielded ``given`` entries. Raises StopJob beyond it.
 
-        Twice what all realms say, since users may be made meanwhile and pages overlap. No filter is
-        considered: a list of a part is never longer than that of the whole.
+        The bound is twice the sum that all realms report, since users may be created meanwhile and pages
+        overlap. Filters are ignored: a filtered list is never longer than the whole one.
         """
         counts = [realm.credentials for realm in self._realms()]
         held = None if None in counts else sum(count or 0 for count in counts)
@@ -210,7 +212,7 @@ class Credentials:
 def _following(
     at: tuple[str, int], following: tuple[str, int] | None, read: set[str], news: bool
 ) -> tuple[str, int] | None:
-    """The page to ask for next; None at the end, and where a circle closes."""
+    """Return the next page to request; None at the end of the list, or if the links form a cycle."""
     if following is None or following[0] not in read:
         return following
     return (at[0], at[1] - 1 if at[1] > 2 else at[1] + 1) if news else None
@@ -221,14 +223,15 @@ def _same(one: str, other: str) -> bool:
 
 
 def _may_be(told: str, wanted: str) -> bool:
-    """Whether two names are one and the same, as far as both are known."""
+    """Return whether two names can be the same, as far as both are known."""
     return not told or not wanted or _same(told, wanted)
 
 
 def _believed(answer: Answer, batch: Sequence[Row | Credential], realm_id: str) -> Answer:
-    """The answer without what contradicts itself or the list that was sent: of such an entry only the name.
+    """Return the answer with contradictory entries reduced to their names.
 
-    ``realm_id``: of the realm that the path names; empty: of none.
+    An entry is contradictory if it disagrees with itself or with the list that was sent. ``realm_id``: the id
+    of the realm in the path; empty if the path has none.
     """
     if not answer.refused and _repeats(answer.accepted, batch, realm_id):
         return answer
@@ -273,7 +276,7 @@ def _repeats(accepted: Sequence[Echo], batch: Sequence[Row | Credential], realm_
 
 
 def _echoes(echo: Echo, sent: Row | Credential) -> bool:
-    """Whether an echo shows what was sent. What it leaves out is not known; what it holds empty differs."""
+    """Return whether an echo matches what was sent. A missing field matches; an empty one differs."""
     return (
         (echo.realm is None or _same(echo.realm, sent.host))
         and (echo.hash1 is None or _same(echo.hash1, sent.hash1))
@@ -287,7 +290,7 @@ def _identity(entry: Stored) -> str:
 
 
 def _fragment(name: str, text: str) -> dict[str, str]:
-    """The filter, or none where the text is too short for one."""
+    """Return the filter, or an empty dict if the text is too short for one."""
     return {name: text[:LONGEST_FRAGMENT]} if len(text) >= SHORTEST_FRAGMENT else {}
 
 
@@ -303,7 +306,7 @@ def _realm_fragment(host: str) -> str:
 
 
 def _refuse_to_move(family: Family, stored: Stored, wanted: Credential) -> None:
-    """Only the account family's PUT names a realm, so there it must be known that it is the same one."""
+    """Raise Conflict if an update would move a credential: only the account family's PUT names a realm."""
     if stored.realm.casefold() == wanted.host.casefold() or (family is Family.REALM and not stored.realm):
         return
     raise Conflict(
@@ -321,7 +324,7 @@ def _list_path(family: Family, realm: Realm | None) -> tuple[str, ...]:
 
 
 def _address(family: Family, stored: Stored) -> str:
-    """What the family calls a single credential by."""
+    """Return the identifier by which the family addresses a single credential."""
     return stored.id if family is Family.REALM else stored.composite
 
 
@@ -333,7 +336,7 @@ def _one_path(family: Family, realm: Realm | None, stored: Stored) -> tuple[str,
 
 
 def _read_created(reply: Reply) -> Answer:
-    """Entries stored and refused. Raises ListRefused where the answer is about none of them."""
+    """Return the entries stored and refused. Raises ListRefused if the answer is about none of them."""
     if not failed(reply):
         return wire.read_answer(reply.body)
     error = fault(reply, Asked.CREATE)
@@ -346,7 +349,7 @@ def _read_created(reply: Reply) -> Answer:
 
 
 def _entries(body: bytes) -> Answer:
-    """What a refusal says of single entries; one that isn't the service's XML says nothing of them."""
+    """Return what a refusal says about single entries; nothing if it is not the service's XML."""
     try:
         return wire.read_answer(body)
     except wire.Malformed:
@@ -355,7 +358,7 @@ def _entries(body: bytes) -> Answer:
 
 def _read_page(reply: Reply) -> wire.Page:
     if reply.status == 303:
-        # Where it points is another origin's business: its page and size are asked for on our own path.
+        # The link may point to another origin, so only its page and size are used, on our own path.
         where = wire.read_page(reply.headers.get("Location", ""))
         if where is None:  # a portal's, and no end of the list
             raise fault(reply, Asked.LIST)
@@ -377,11 +380,12 @@ def _read_page_for_its_date(reply: Reply) -> float | None:
 
 
 def _read_this(id_: str, host: str, composite: str, reply: Reply) -> tuple[Stored | None, bool]:
-    """The credential with this id (realm family, on the realm of this host name) or else with this name.
+    """Return the credential, or None if it does not exist, and whether that is certain.
 
-    None where it isn't there; and whether that was said, or is a 404 without a word.
-    Malformed where it is another, so that nobody is ever taken for somebody else. What is not told on
-    either side is not compared, but a credential without an id must have the name.
+    In the realm family the id decides (on the realm of this host name), else the name. The credential is None
+    if it is not there; the flag is False for a 404 without a body. Raises Malformed if the answer is about
+    another credential. What is unknown on either side is not compared, but a credential without an id must
+    have the name.
     """
     if not failed(reply):
         found = wire.read_credential(reply.body)

@@ -1,9 +1,9 @@
 """Connections on which no request outlasts its deadline, whatever the other side does.
 
 httpx bounds each connect, read and write alone, and has no bound for the whole (encode/httpx#1450,
-httpcore#936). So headers that come byte by byte, or interim answers (1xx) without end, would hold a request
-as long as somebody likes; and a job's lease on its rows is reckoned with the deadline. httpcore's pools take
-a network backend of one's own for that: here each step gets what is left of the request's time.
+httpcore#936). So headers that arrive byte by byte, or endless interim answers (1xx), could hold a request for
+any time; and a job's lease on its rows is calculated from the deadline. httpcore's pools accept a network
+backend for that: here each step gets the time that is left of the request's.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ import httpcore
 import httpx
 
 _WRITTEN_AT_ONCE = 16 * 1024
-"""Bytes that a socket takes in one go, and TLS in one record: a slow reader gets no time of its own for each
-small part of them."""
+"""Bytes per write to a socket, and per TLS record: a slow reader must not restart the clock for each part."""
 
 
 class Deadline(threading.local):
-    """When the calling thread's request must be over. A thread has one at a time; each has its own."""
+    """The time by which the calling thread's request must be over. Each thread has its own, one at a time."""
 
     def __init__(self) -> None:
         self._end = math.inf
 
     def begin(self, seconds: float) -> None:
-        """A request begins, and must be over so many seconds from now."""
+        """Start a request that must be over within so many seconds."""
         self._end = time.monotonic() + seconds
 
     def hold(self, client: httpx.Client) -> None:
@@ -45,9 +44,9 @@ class Deadline(threading.local):
                 transport._pool._network_backend = Backend(transport._pool._network_backend, self)
 
     def left(self, longest: float | None, late: type[Exception], among: int = 1) -> float:
-        """Seconds for the next step, ``longest`` at most, an equal share where it is one ``among`` several.
+        """Return the seconds for the next step: up to ``longest``, shared equally ``among`` several.
 
-        Raises ``late`` where none are left.
+        Raises ``late`` if no time is left.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -55,12 +54,12 @@ class Deadline(threading.local):
         return min(left / among, math.inf if longest is None else longest)
 
     def passed(self) -> bool:
-        """Whether the request's time is over."""
+        """Return whether the request's time is over."""
         return time.monotonic() >= self._end
 
 
 def addresses(host: str, port: int) -> list[str]:
-    """The host's addresses, in the order of preference. Raises httpcore.ConnectError."""
+    """Return the host's addresses, in order of preference. Raises httpcore.ConnectError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -69,7 +68,7 @@ def addresses(host: str, port: int) -> list[str]:
 
 
 class Backend(httpcore.NetworkBackend):
-    """Makes connections as ``inner`` does, under the deadline. ``resolve`` gives a host's addresses."""
+    """Connects as ``inner`` does, under the deadline. ``resolve`` returns a host's addresses."""
 
     def __init__(
         self,
@@ -89,7 +88,7 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """To the first of the host's addresses that answers; left alone, each may take the whole timeout."""
+        """Connect to the first of the host's addresses that answers, with a share of the time for each."""
         options, found = list(socket_options or ()), self._resolve(host, port)
         failure: Exception = httpcore.ConnectError()
         for number, address in enumerate(found):
@@ -103,10 +102,10 @@ class Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection that reads and writes as ``inner`` does, under the deadline of who uses it.
+    """A connection that reads and writes as ``inner`` does, under the calling thread's deadline.
 
-    Not so the handshake of TLS within a proxy's TLS, whose steps httpcore takes by itself: what is left
-    bounds each of them alone. Nothing is sent after the deadline there either.
+    The TLS handshake inside a proxy's TLS is an exception: httpcore takes its steps by itself, so the time
+    that is left bounds each step alone. Nothing is sent after the deadline there either.
     """
 
     def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:

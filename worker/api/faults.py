@@ -1,4 +1,4 @@
-"""The one place that says what a refusal means for the caller (docs/bandwidth-api.md#codes)."""
+"""The single place that decides what a refusal means for the caller (docs/bandwidth-api.md#codes)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHECK_URL = "check BW_API_URL, SIPROSTER_API_PATH and the proxy settings"
 
 
 class Asked(Enum):
-    """What was asked for, where that decides what a refusal means."""
+    """The kind of request, where that decides what a refusal means."""
 
     LIST = auto()
     ONE = auto()
@@ -44,12 +44,12 @@ class Asked(Enum):
 
     @property
     def writes(self) -> bool:
-        """Whether the request may have been done, whatever was answered."""
+        """Return whether the request may have been carried out, whatever was answered."""
         return self in (Asked.CREATE, Asked.CHANGE)
 
 
 def said(reply: Reply) -> tuple[str, str]:
-    """Code and redacted text of an answer; where its body isn't the service's XML, its status alone."""
+    """Return an answer's code and redacted text; only its status if it is not the service's XML."""
     try:
         code, text = wire.read_status(reply.body)
     except wire.Malformed:
@@ -58,7 +58,7 @@ def said(reply: Reply) -> tuple[str, str]:
 
 
 def stop(reply: Reply, code: str, text: str) -> StopJob | None:
-    """The reason why nothing on this account can succeed; None where there is no such reason."""
+    """Return a StopJob if nothing on this account can succeed, else None."""
     if code in _NOT_SET_UP:
         return NotAllowed(
             f"the account may not have SIP credentials ({code}: {text})",
@@ -78,7 +78,7 @@ def stop(reply: Reply, code: str, text: str) -> StopJob | None:
 
 
 def fault(reply: Reply, asked: Asked) -> SiprosterError:
-    """The exception for an answer that refuses; what is no reason to stop the job is a Refused.
+    """Return the exception for a refusal: StopJob, ListRefused, Refused or ForeignAnswer.
 
     Only the service's own words refuse a write: for anything else it is a ForeignAnswer.
     """
@@ -96,15 +96,15 @@ def fault(reply: Reply, asked: Asked) -> SiprosterError:
 
 
 def failed(reply: Reply) -> bool:
-    """Whether an answer refuses: by its status, or by an ErrorCode inside a 2xx."""
-    # The cheap look comes first: an answer that accepted 500 entries isn't parsed twice.
+    """Return whether an answer refuses, by its status or by an ErrorCode inside a 2xx."""
+    # The cheap check comes first, so that an answer with 500 accepted entries isn't parsed twice.
     return not reply.ok or (b"ResponseStatus" in reply.body and bool(said(reply)[0]))
 
 
 def read_done(reply: Reply) -> None:
-    """Nothing, where a change or a deletion was done; raises its refusal.
+    """Accept the answer to a change or a deletion, or raise its refusal.
 
-    The answer may be empty; a page of HTML is none of the service's: Malformed, so that it counts as lost.
+    The answer may be empty. A page of HTML is not the service's: it raises Malformed, and so counts as lost.
     """
     if failed(reply):
         raise fault(reply, Asked.CHANGE)
@@ -113,10 +113,10 @@ def read_done(reply: Reply) -> None:
 
 
 def absent(reply: Reply, error: SiprosterError) -> bool:
-    """Whether a refusal says that the one that was asked for isn't there.
+    """Return whether a refusal says that the requested object does not exist.
 
-    Raises Malformed for a 404 whose text is none of the service's: a wrong host's page must not make
-    somebody look deleted. Without any text it may be the service's, which leaves out much at times.
+    Raises Malformed for a 404 whose text is not the service's: a wrong host's page must not make a user look
+    deleted. A 404 without a text may be the service's, which leaves out much at times.
     """
     if reply.status != 404 or not isinstance(error, Refused):
         return False

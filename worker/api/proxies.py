@@ -1,10 +1,10 @@
-"""Proxies as the environment names them: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.
+"""Proxies from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.
 
-httpx reads them too, and fails on what other programs take: a network or an address with a bracket in
-NO_PROXY, or a scheme that it doesn't know. So they are read here, and it gets what it can use.
+httpx reads them too, but fails on values that other programs accept: a network or an address with a bracket
+in NO_PROXY, or an unknown scheme. So they are read here, and httpx gets what it can use.
 
-No proxy leads to this machine itself (curl and Go do the same): http:// is allowed there, since nobody can
-read it on the way, and a proxy could.
+No proxy is used for this machine itself (curl and Go do the same): http:// is allowed there, since the
+traffic stays on the machine, and a proxy could read it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _NAME = re.compile(r"[a-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One proxy. ``variable``: who names it. Its URL may hold a password."""
+    """One proxy, from the environment variable ``variable``. Its URL may hold a password."""
 
     url: str = field(repr=False)
     variable: str
 
 
 class Client(httpx.Client):
-    """Asks loopback hosts directly, whatever its ``mounts`` say: httpx has no pattern for 127.0.0.0/8."""
+    """An httpx client that bypasses proxies for loopback hosts: no mount pattern covers 127.0.0.0/8."""
 
     def _transport_for_url(self, url: httpx.URL) -> httpx.BaseTransport:
         return self._transport if is_loopback(url.host) else super()._transport_for_url(url)
@@ -45,7 +45,7 @@ class Client(httpx.Client):
 def routes(
     given: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Proxy | None]:
-    """Return httpx's patterns of URLs, each with its proxy; None: it is asked directly.
+    """Return httpx's URL patterns, each with its proxy; None for a direct connection.
 
     ``given``: scheme to proxy, and the key ``no``, as ``urllib.request.getproxies`` has them. Raises
     UsageError, which names the variable and never its value, for a proxy that can't be used.
@@ -76,7 +76,7 @@ def _entries(given: Mapping[str, str]) -> list[str]:
 
 
 def _variable(scheme: str, environ: Mapping[str, str]) -> str:
-    """The variable that counts: the one in lower case where both are set, as in curl and urllib."""
+    """Return the variable that counts: the lower-case one if both are set, as in curl and urllib."""
     wanted = f"{scheme}_proxy"
     if environ.get(wanted):
         return wanted
@@ -103,7 +103,7 @@ def _proxy(url: str, variable: str) -> Proxy:
 
 
 def _pattern(entry: str) -> str:
-    """httpx's pattern of an entry of NO_PROXY; empty where it has none: a network, a URL that isn't one.
+    """Return httpx's pattern for an entry of NO_PROXY; empty if it has none (a network, an invalid URL).
 
     ``example.com`` is the host and all below it, ``.example.com`` and ``*.example.com`` only what is below.
     """
@@ -115,7 +115,7 @@ def _pattern(entry: str) -> str:
 
 
 def _has_host(url: httpx.URL) -> bool:
-    """Whether it leads somewhere: httpx takes ``a b`` and ``[x`` for hosts, too."""
+    """Return whether the URL has a usable host: httpx also accepts ``a b`` and ``[x``."""
     host = url.raw_host.decode().lstrip("*")
     return bool(_NAME.fullmatch(host)) or ":" in host
 

@@ -56,22 +56,22 @@ class Realms:
         self._sleep = sleep
 
     def list(self) -> list[Realm]:
-        """All of them."""
+        """Return all realms of the account."""
         return self._client.ask("GET", ("realms",), _read_list)
 
     def find(self, ref: str) -> Realm:
-        """The realm with this id, host name or short name. Raises NotFound, Conflict where several match.
+        """Return the realm with this id, host name or short name. Raises NotFound, or Conflict if ambiguous.
 
         A short name may not resolve by itself (404), or to a realm of another name, and the service may
-        refuse to be asked for what is no realm's name: then all realms are listed and compared. Raises
-        UsageError for what can be no realm's name, before anything is asked.
+        refuse a name that no realm has: then all realms are listed and compared. Raises UsageError for an
+        impossible name, before any request.
         """
         check_ref(ref)
         realm = self._client.ask("GET", ("realms", ref), _read_found) if ref else None
         return realm if realm and _answers_to(realm, ref) else RealmIndex(self.list()).one(ref)
 
     def default(self) -> Realm:
-        """The account's default realm. Raises NotFound."""
+        """Return the account's default realm. Raises NotFound."""
         return RealmIndex(self.list()).default()
 
     def create(self, name: str, description: str, default: bool, wait: float) -> Realm:
@@ -87,7 +87,7 @@ class Realms:
         return self._active(realm, wait)
 
     def update(self, ref: str, description: str | None, default: bool | None) -> Realm:
-        """Set what is given, and leave the rest as it is: a PUT replaces the whole realm."""
+        """Set the given values, and resend the others: a PUT replaces the whole realm."""
         if default is False:
             raise UsageError(
                 "a realm can't cease to be the default one by itself",
@@ -110,7 +110,7 @@ class Realms:
         return self._exactly(realm)[0]
 
     def delete(self, ref: str) -> Realm:
-        """Have the service delete it, and return it as it was; it goes a little later."""
+        """Ask the service to delete it, and return it as it was; the deletion follows a little later."""
         realm = self.find(ref)
         try:
             self._client.ask("DELETE", _path(realm), read_done, permit=lambda _: None)
@@ -123,19 +123,19 @@ class Realms:
         return realm
 
     def _exactly(self, realm: Realm) -> tuple[Realm, str]:
-        """The realm, read singly, and its description letter by letter. Raises NotFound."""
+        """Return the realm, read singly, and its unabridged description. Raises NotFound."""
         found = self._client.ask("GET", _path(realm), partial(_read_exactly, realm))
         if found is None:
             raise NotFound(f"the realm {realm.host} is gone", "`siproster realm list` shows what there is")
         return found
 
     def _again(self, realm: Realm) -> Realm | None:
-        """The realm as it is now; None: it is gone."""
+        """Return the realm as it is now, or None if it no longer exists."""
         found = self._client.ask("GET", _path(realm), partial(_read_exactly, realm))
         return found and found[0]
 
     def _made_after_all(self, name: str) -> Realm:
-        """Called where the answer to a creation was lost, whose AnswerLost stays the cause."""
+        """Look for the realm after a creation whose answer was lost. Raises AnswerLost."""
         for seconds in _LOOKS:
             if seconds:
                 self._sleep(seconds)
@@ -164,7 +164,7 @@ class Realms:
 
 
 class RealmIndex:
-    """The realms of one account by all that they can be called.
+    """An index of one account's realms by id, host name and short name.
 
     A host name's first label is the short name, with the account's ending ``-<hex>`` or, in the style
     of the guide, without. A name with a hyphen of its own stays whole.
@@ -180,9 +180,9 @@ class RealmIndex:
                 self._by_name.setdefault(name, []).append(realm)
 
     def one(self, ref: str) -> Realm:
-        """Return the realm with this id, or this host or short name in any case.
+        """Return the realm with this id, host name or short name (case-insensitive).
 
-        Raises NotFound, and Conflict where several realms are called so.
+        Raises NotFound, and Conflict if several realms match.
         """
         named: list[Realm] = [*self._by_name.get(ref, ()), *self._by_name.get(ref.casefold(), ())]
         found = list(dict.fromkeys(named))
@@ -203,7 +203,7 @@ class RealmIndex:
 
 
 def check_ref(ref: str) -> None:
-    """Raise UsageError for what can be no realm's id, host name or short name; empty is none of these."""
+    """Raise UsageError unless ``ref`` can be a realm's id, host name or short name; empty can be none."""
     if ref and not can_name_a_realm(ref):
         raise UsageError(
             f"{ref!r} can't be a realm",
@@ -221,13 +221,13 @@ def check_name(name: str) -> None:
 
 
 def account_ending(hosts: Sequence[str]) -> str:
-    """``-<hex>``, the ending that the account's own realms share; the most frequent one, else empty."""
+    """Return ``-<hex>``, the most frequent ending that the account's own realms share, or an empty text."""
     endings = Counter(match[1] for host in hosts if (match := _LABEL_ENDING.match(host.casefold())))
     return f"-{endings.most_common(1)[0][0]}" if endings else ""
 
 
 def short_name(host: str, ending: str) -> str:
-    """What the realm was made as: the host name's first label without the account's own ending."""
+    """Return the name that the realm was created with: the first label without the account's own ending."""
     label = host.partition(".")[0]
     return label[: -len(ending)] if ending and label.casefold().endswith(ending) else label
 
@@ -251,7 +251,7 @@ def _short_names(host: str, ending: str) -> set[str]:
 
 
 def _answers_to(realm: Realm, ref: str) -> bool:
-    """Whether ``ref`` is one of its names; which ending of a label is the account's is not known here."""
+    """Return whether ``ref`` is one of the realm's names, with any ending that may be the account's."""
     label = realm.host.casefold().partition(".")[0]
     own = _LABEL_ENDING.match(realm.host.casefold())
     short = label.removesuffix(f"-{own[1]}") if own else label
@@ -263,7 +263,7 @@ def _path(realm: Realm) -> tuple[str, str]:
 
 
 def _undeletable(realm: Realm, error: Refused) -> SiprosterError:
-    """Why the service doesn't delete it, and what to do first."""
+    """Return the error for a realm that the service does not delete: why, and what to do first."""
     if error.code == REALM_IS_DEFAULT:
         return Conflict(
             f"{realm.host} is the account's default realm ({error})",
@@ -298,7 +298,7 @@ def _read_one(reply: Reply) -> Realm | None:
 
 
 def _read_found(reply: Reply) -> Realm | None:
-    """The realm; None where the service shows none by that name, whatever it says: the list decides."""
+    """Return the realm, or None if the service shows none by that name: the list decides then."""
     if not failed(reply):
         return wire.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
@@ -308,7 +308,7 @@ def _read_found(reply: Reply) -> Realm | None:
 
 
 def _read_exactly(realm: Realm, reply: Reply) -> tuple[Realm, str] | None:
-    """The realm as it is now and its description; Malformed where the answer is about another one."""
+    """Return the realm's present state and description. Raises Malformed if it is another realm."""
     found = _read_one(reply)
     if found is None:
         return None

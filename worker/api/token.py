@@ -22,32 +22,32 @@ DEFAULT_LIFE = 3600.0
 """Seconds that a token lives if the answer doesn't say (docs/bandwidth-api.md#hosts-and-authentication)."""
 
 EARLY = 60.0
-"""Seconds before its end that a token is renewed; at half its life where it lives less than twice that."""
+"""Seconds before its end that a token is renewed; half its life if it lives less than twice that."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")
 
 
 class Auth(Protocol):
-    """Gives the ``Authorization`` header."""
+    """A source of the ``Authorization`` header."""
 
     def header(self) -> str:
-        """The header's value now."""
+        """Return the header's current value."""
 
     def renew(self, refused: str) -> bool:
-        """Forget a value that was answered 401; whether a new one is worth an attempt."""
+        """Discard a value that was answered 401; return whether a new one is worth another attempt."""
 
     def claims(self) -> Claims | None:
-        """What it says about itself, as far as it is known by now."""
+        """Return the token's claims, as far as they are known by now."""
 
 
 def basic(name: str, secret: str) -> str:
-    """HTTP Basic, in UTF-8 (RFC 7617)."""
+    """Return an HTTP Basic header, in UTF-8 (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
 
 
 class Password:
-    """A user name and password: what the guide shows, and what Bandwidth ends in 2026."""
+    """A user name and password, as in Bandwidth's guide. Bandwidth ends this method in 2026."""
 
     def __init__(self, name: str, password: str) -> None:
         self._header = basic(name, password)
@@ -64,14 +64,14 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What the token endpoint gave, and for how many seconds."""
+    """A token from the token endpoint, and its lifetime in seconds."""
 
     text: str = field(repr=False)
     life: float
 
 
 class Bearer:
-    """One token for all threads of the process. ``fetch`` asks the token endpoint; its errors come out."""
+    """One token for all threads of the process. ``fetch`` asks the token endpoint; its errors propagate."""
 
     def __init__(self, fetch: Callable[[], Reply], clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
@@ -90,7 +90,7 @@ class Bearer:
 
     def renew(self, refused: str) -> bool:
         with self._lock:
-            # Another thread may have renewed it since: then the new one stays.
+            # Another thread may have renewed it since; keep the new one then.
             if self._header == refused:
                 self._header = ""
         return True
@@ -100,8 +100,8 @@ class Bearer:
             return read_claims(self._header.removeprefix("Bearer "))
 
     def _renew(self, arrived: float) -> None:
-        # Who waited while another thread's attempt failed shares its failure: eight threads that each
-        # spend a whole budget, one after the other, would be minutes.
+        # A thread that waited for another one's failed attempt shares its failure: eight threads that each
+        # spent a whole budget, one after the other, would take minutes.
         if self._failure and self._failure[0] > arrived:
             raise self._failure[1]
         try:
@@ -114,7 +114,7 @@ class Bearer:
 
 
 def read_token(reply: Reply) -> Token:
-    """The token of an answer. Raises AuthenticationRefused, which says what to check."""
+    """Return the token in an answer. Raises AuthenticationRefused, which says what to check."""
     content = _json(reply.body)
     if not reply.ok:
         raise AuthenticationRefused(
@@ -148,6 +148,6 @@ def _life(expires_in: object) -> float:
 
 
 def _oauth_error(content: dict[str, object]) -> str:
-    # RFC 6749, section 5.2; a word and nothing else, since the rest of the answer is anybody's text.
+    # RFC 6749, section 5.2: only the error's code, since the rest of the answer is arbitrary text.
     error = content.get("error")
     return f", {error}" if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error) else ""

@@ -40,7 +40,7 @@ _NOT_SENT = (
 
 
 def _socks_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of a SOCKS proxy that speaks something else, which httpx lets through.
+    """Return the errors that httpx lets through from a SOCKS proxy which does not speak SOCKS.
 
     Only where SOCKS is in use: its library takes a tenth of a second to load.
     """
@@ -49,22 +49,22 @@ def _socks_errors() -> tuple[type[Exception], ...]:
 
 
 class NotSent(Exception):
-    """No connection was had, so the service never saw the request.
+    """No connection was made, so the service never saw the request.
 
-    The text is the reason in words for people.
+    The text is the reason in plain words.
     """
 
 
 class Interrupted(Exception):
-    """It was sent, at least in part, and no whole answer came.
+    """The request was sent, at least in part, but no complete answer came.
 
-    The text is the reason, or what is wrong with the answer, in words for people.
+    The text is the reason, or what is wrong with the answer, in plain words.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer."""
+    """A complete answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,17 +73,17 @@ class Reply:
 
     @property
     def ok(self) -> bool:
-        """Whether the status says success."""
+        """Return whether the status is a success."""
         return 200 <= self.status < 300
 
 
 class Transport:
-    """One pool of connections, shared by the threads of one process; never across a fork.
+    """A pool of connections, shared by the threads of one process; never used across a fork.
 
-    TLS is always verified, proxies and trusted certificates come from the environment. Requests go straight
-    to httpx's transports, which follow no redirect and keep no cookie: what ``httpx.Client`` adds to each
-    request costs two thirds of its CPU again. Answers may come packed with gzip and nothing else, since they
-    are unpacked here, within bounds.
+    TLS is always verified; proxies and trusted certificates come from the environment. Requests go straight
+    to httpx's transports, which follow no redirects and keep no cookies: ``httpx.Client`` would add two
+    thirds to each request's CPU time. Answers may be packed with gzip and nothing else, since they are
+    unpacked here, within bounds.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class Transport:
         tls: ssl.SSLContext | None = None,
         proxies: Mapping[str, Proxy | None] | None = None,
     ) -> None:
-        """Raises UsageError for a proxy or for certificates in the environment that can't be used.
+        """Open the pool. Raises UsageError for an unusable proxy or certificate file in the environment.
 
-        ``tls``, ``proxies``: in place of what the environment says.
+        ``tls``, ``proxies``: used in place of the environment's.
         """
         self.deadline = deadline
         timeout = httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline))
@@ -106,7 +106,7 @@ class Transport:
         self._client = Client(
             limits=limits,
             verify=tls,
-            # Read here, since httpx would fail on what other programs take (proxies.py).
+            # Read here, since httpx fails on values that other programs accept (proxies.py).
             trust_env=False,
             mounts={pattern: self._through(proxy, tls, limits) for pattern, proxy in proxies.items()},
         )
@@ -119,9 +119,10 @@ class Transport:
         self._client.close()
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Raises NotSent or Interrupted. Neither repeats the library's text, which carries the whole URL.
+        """Send one request and return its complete answer. Raises NotSent or Interrupted.
 
-        Raises UsageError for a URL that can't be asked for.
+        Neither repeats the library's text, which contains the whole URL. Raises UsageError for a URL that
+        cannot be requested.
         """
         self._ends.begin(self.deadline)
         try:
@@ -169,7 +170,7 @@ class Transport:
 
 
 def check_host(host: str) -> None:
-    """Raise UsageError where the client can make nothing of ``host``: scheme and host of a URL."""
+    """Raise UsageError if the client can't use ``host``: scheme and host of a URL."""
     try:
         _ = httpx.URL(host).host
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -179,7 +180,7 @@ def check_host(host: str) -> None:
 
 
 def _read(response: httpx.Response) -> bytes:
-    """The body, unpacked; Interrupted as soon as it is too large."""
+    """Return the unpacked body. Raises Interrupted as soon as it is too large."""
     pieces, size = [], 0
     assert isinstance(response.stream, httpx.SyncByteStream)  # noqa: S101  for the type's sake
     for piece in unpacked(response.stream, response.headers.get("Content-Encoding", "")):
@@ -191,10 +192,10 @@ def _read(response: httpx.Response) -> bytes:
 
 
 def unpacked(raw: Iterable[bytes], coding: str) -> Iterator[bytes]:
-    """The body's pieces without their ``Content-Encoding``, each of LONGEST_PIECE at most where it had one.
+    """Yield the body without its ``Content-Encoding``; unpacked pieces have LONGEST_PIECE bytes at most.
 
-    The library's own decoders make a whole piece at once of what the network brought at once, and
-    64 KiB of gzip may hold 64 MiB. Raises Interrupted for a coding that was not asked for.
+    The library's own decoders unpack each piece from the network at once, and 64 KiB of gzip may hold 64 MiB.
+    Raises Interrupted for a coding that was not requested.
     """
     coding = coding.strip().lower()
     if coding in ("", "identity"):

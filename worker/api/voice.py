@@ -1,4 +1,4 @@
-"""Calls on the Voice API, in JSON: placed once, read often (docs/bandwidth-api.md#calling)."""
+"""Calls on the Voice API, in JSON: placed once, read repeatedly (docs/bandwidth-api.md#calling)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worker.errors import (
 )
 
 VOICE_PATH = "/api/v2"
-"""Below the Voice API's host, whatever SIPROSTER_API_PATH says of the other one."""
+"""The path on the Voice API's host; SIPROSTER_API_PATH concerns the other API only."""
 
 JSON = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
 
@@ -30,25 +30,25 @@ _LONGEST_ID = 200
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A call to be placed."""
+    """A call to place."""
 
     number: str
-    """Of the account's numbers, the one that calls: E.164."""
+    """The caller's number, one of the account's own: E.164."""
     to: str
     """A SIP URI."""
     application: str
     answer_url: str
-    """Where Bandwidth asks what the call is to do, once it is answered."""
+    """The URL that Bandwidth asks what to do, once the call is answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """A call as the service tells it. Texts are empty where it told none."""
+    """A call's state as the service reports it. Texts that it does not report are empty."""
 
     state: str
     """``queued``, ``initiated``, ``answered``, ``disconnected``; the documentation says: others may come."""
     cause: str
-    """Why it ended: ``disconnectCause``."""
+    """The reason why it ended: ``disconnectCause``."""
     error: str
     """``errorMessage``, redacted."""
     answered_at: str
@@ -56,12 +56,12 @@ class CallState:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Return whether the call has ended."""
         return self.state == "disconnected" or bool(self.cause or self.ended_at)
 
     @property
     def was_answered(self) -> bool:
-        """Whether somebody took it; ``hangup`` is the cause of a call that ended normally."""
+        """Return whether the call was answered; ``hangup`` is the cause of a call that ended normally."""
         return bool(self.answered_at) or self.state == "answered" or self.cause == "hangup"
 
 
@@ -72,10 +72,10 @@ class Calls:
         self._client = client
 
     def place(self, order: Order) -> str:
-        """Place a call; its id. Raises Refused, StopJob, TryLater, and AnswerLost.
+        """Place a call and return its id. Raises Refused, StopJob, TryLater, and AnswerLost.
 
-        AnswerLost: it may ring. It is never placed a second time by itself, since that would ring, and
-        cost, twice; so a 503, too, counts as a lost answer here.
+        After AnswerLost the phone may ring. A call is never placed a second time automatically, since that
+        would ring, and cost, twice; so a 503, too, counts as a lost answer here.
         """
         content = {
             "from": order.number,
@@ -103,7 +103,7 @@ class Calls:
             raise type(error)(error.message, hint, error.retry_after) from None
 
     def read(self, call_id: str) -> CallState | None:
-        """The call as it stands; None: it can't be read, which a new one can't for a while, either (404)."""
+        """Return the call's current state; None if it can't be read, as a new one can't for a while (404)."""
         return self._client.ask("GET", ("calls", call_id), _read_state)
 
 
@@ -129,7 +129,7 @@ def _read_state(reply: Reply) -> CallState | None:
 
 
 def _fault(reply: Reply) -> SiprosterError:
-    """The exception for an answer that refuses."""
+    """Return the exception for an answer that refuses."""
     try:
         content = _content(reply)
     except wire.Malformed:
@@ -148,7 +148,7 @@ def _fault(reply: Reply) -> SiprosterError:
 
 
 def _content(reply: Reply) -> dict[str, Any]:
-    """The answer's object. Raises Malformed."""
+    """Return the JSON object of an answer. Raises Malformed."""
     try:
         content = json.loads(reply.body)
     except (ValueError, RecursionError):
@@ -159,7 +159,7 @@ def _content(reply: Reply) -> dict[str, Any]:
 
 
 def _text(content: dict[str, Any], name: str) -> str:
-    """A member that is a text, fit for any eye; empty where there is none."""
+    """Return a text member, safe to show; empty if it is missing."""
     value = content.get(name)
     if not isinstance(value, str):
         return ""

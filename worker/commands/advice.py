@@ -1,4 +1,4 @@
-"""What can be done about a job and its rows, each as a command to type; out of the job's summary."""
+"""Advice about a job and its rows, each as a command to type, derived from the job's summary."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from worker.model import JobState, OnExisting, Status
 from worker.states import Reason
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
-"""States in which a retry takes what is not in place."""
+"""States in which a retry can run the rows that are not in place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Rows of one status with the same code; ``code`` is empty where they have none."""
+    """Rows of one status with the same code; ``code`` is empty if they have none."""
 
     code: str
     rows: int
@@ -46,7 +46,7 @@ def of_status(summary: Mapping[str, Any], status: Status) -> tuple[list[Advice],
         for name in codes.decisive(names)
         if not (stopped and name == UNCONFIRMED)  # resuming asks for those
     }
-    # Nothing is known to be wrong with rows without a code; those of a stopped job are resumed.
+    # Rows without a code have no known fault; those of a stopped job are resumed.
     if sum(joined.values()) < summary["counts"][status] and not stopped:
         cures.add(Cure.RETRY)
     commands = dict.fromkeys(_command(summary, cure) for cure in Cure if cure in cures)
@@ -60,7 +60,7 @@ def commands(summary: Mapping[str, Any]) -> list[str]:
 
 
 def next_step(summary: Mapping[str, Any]) -> str:
-    """Return what to do about the job as a whole, with the command to type; empty: nothing."""
+    """Return what to do about the job as a whole, with the command to type, or an empty text."""
     job, state = summary["job"], summary["state"]
     if summary["undo_state"]:
         return _undo_step(summary)
@@ -78,7 +78,7 @@ def next_step(summary: Mapping[str, Any]) -> str:
 
 
 def of_stop(summary: Mapping[str, Any]) -> str:
-    """Return what to do about the reason why a job stopped; empty: it didn't stop, or nothing is known."""
+    """Return what to do about the reason why a job stopped, or an empty text."""
     found = codes.of_reason(summary["reason"]) if summary["state"] == JobState.STOPPED else None
     return found.advice if found else ""
 
@@ -93,7 +93,7 @@ def a_code(summary: Mapping[str, Any]) -> str:
 
 
 def undo_word(summary: Mapping[str, Any]) -> str:
-    """Return how far a job is taken back, in a word or two; empty: it wasn't begun."""
+    """Return how far a job is undone, in a word or two; empty if that was never begun."""
     if summary["undo_state"] != "partly":
         return "undone" if summary["undo_state"] else ""
     return "being undone" if _at_work(summary) else "partly undone"

@@ -1,4 +1,4 @@
-"""``call``: one test call to a user, and what became of it; or how another platform calls in."""
+"""``call``: one test call to a user and its outcome, or how another platform calls in."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rich.text import Text
 
 from worker.api import Api, Order
 from worker.commands import platforms
-from worker.commands.fate import Fate, follow, placed
+from worker.commands.call_outcome import CallOutcome, follow, placed
 from worker.commands.listing import asked
 from worker.commands.options import Finite, application_id, from_file, json_option, yes_option
-from worker.commands.screen import on_stdout, say, tell_json
+from worker.commands.screen import echo, on_stdout, print_json
 from worker.commands.session import Session, settings_options
 from worker.commands.terminal import visible
-from worker.commands.verify_runner import GENTLE_RATE, asking_of
+from worker.commands.verify_runner import GENTLE_RATE, register_options
 from worker.errors import NotFound, UsageError
 from worker.model import Family, Realm, Stored
-from worker.register import Asking, Entry, Finding, Pace, Transport, Verifier
+from worker.register import Entry, Pace, RegisterOptions, RegisterResult, Transport, Verifier
 from worker.srv import check_address
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _USER = re.compile(r"[A-Za-z0-9._\-!$&*+=~]+(@[A-Za-z0-9._\-!$&*+=~]+)*")
-"""What a stored user's name can be (docs/bandwidth-api.md#field-rules)."""
+"""The pattern of a stored user's name (docs/bandwidth-api.md#field-rules)."""
 _LONGEST_USER = 65
 _LONGEST_URL = 2048
 
@@ -62,7 +62,7 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 @settings_options
 @click.pass_context
 def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
-    """Place a test call to USER (a name, or user@domain) and report its outcome.
+    """ServerAddress a test call to USER (a name, or user@domain) and report its outcome.
 
     A call costs money, so the user is looked up, and you are asked to confirm. Only a registered phone can
     ring. Exit code 0: answered; 10: did not get through; 5: the outcome is not known; 3: no such user.
@@ -72,7 +72,7 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
     given = from_file(ctx, given, {name: file[known] for name, known in _IN_FILE.items() if known in file})
     _check_user(given["user"])
     if given["platform"]:
-        return _tell_platform(session, given, as_json=as_json)
+        return _print_platform(session, given, as_json=as_json)
     if given["resolver"] and not given["check_phone"]:
         raise UsageError("--resolver requires --for or --check-phone", "a call makes no DNS look-ups")
     if given["registrar"] and not given["check_phone"]:
@@ -81,41 +81,41 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
 
 
 def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> int:
-    """Place the call, once all that can be wrong here is found out and the user is there; the exit code."""
+    """Check everything that can be checked beforehand, place the call, and return the exit code."""
     _check_given(given)
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
     host = session.voice_host
-    asking = asking_of({"transport": Transport.UDP, "dns_wait": 0, **given})
+    options = register_options({"transport": Transport.UDP, "dns_wait": 0, **given})
     realm = _realm(session, given["realm"])
     stored = _stored(session.api, realm, given["user"])
     if given["check_phone"]:
-        _tell_phones(asking, realm, stored)
+        _print_phones(options, realm, stored)
     order = Order(number, _sip_uri(stored.composite, realm.host), application, answer_url)
     where = f"account {session.endpoint.account} on {host}"
     question = f"Call {order.to} from {number}, {where}? A call costs money."
     asked(question, yes=yes)
     calls = session.api.calls(host)
     call_id = calls.place(order)
-    say(f"call {call_id} to {order.to} was accepted by the service")
+    echo(f"call {call_id} to {order.to} was accepted by the service")
     if given["no_wait"]:
-        fate = placed()
+        outcome = placed()
     else:
-        say(f"waiting for its outcome, at most {given['wait']:g} s")
-        fate = follow(calls, call_id, given["wait"], tell=lambda state: say(f"  {visible(state)}"))
-    _tell(call_id, order, fate, as_json=as_json)
-    return fate.exit_code
+        echo(f"waiting for its outcome, at most {given['wait']:g} s")
+        outcome = follow(calls, call_id, given["wait"], notify=lambda state: echo(f"  {visible(state)}"))
+    _print(call_id, order, outcome, as_json=as_json)
+    return outcome.exit_code
 
 
-def _tell(call_id: str, order: Order, fate: Fate, *, as_json: bool) -> None:
+def _print(call_id: str, order: Order, outcome: CallOutcome, *, as_json: bool) -> None:
     if as_json:
         sent = {"from": order.number, "to": order.to, "application_id": order.application}
-        tell_json({"call": call_id, **sent, **fate.facts()})
+        print_json({"call": call_id, **sent, **outcome.facts()})
         return
-    on_stdout().print(Text(f"Call {call_id}: {visible(fate.text)}"), soft_wrap=True)
+    on_stdout().print(Text(f"Call {call_id}: {visible(outcome.text)}"), soft_wrap=True)
 
 
-def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> int:
+def _print_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> int:
     number = _number(given["number"]) if given["number"] else ""
     answer_url = _url(given["answer_url"]) if given["answer_url"] else ""
     check_address(given["resolver"])
@@ -123,26 +123,26 @@ def _tell_platform(session: Session, given: Mapping[str, Any], *, as_json: bool)
     edge = platforms.edge_of(host, given["resolver"])
     told = platforms.parameters(given["platform"], given["user"], host, number, answer_url, edge)
     if as_json:
-        tell_json(platforms.facts(given["platform"], told, host, edge))
+        print_json(platforms.facts(given["platform"], told, host, edge))
     else:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name, value in platforms.shown(told, edge).items():
             table.add_row(name, Text(value))
         on_stdout().print(table)
     if edge.trouble:
-        say(f"warning: {edge.trouble.message}; {edge.trouble.hint}", "yellow")
+        echo(f"warning: {edge.trouble.message}; {edge.trouble.hint}", "yellow")
     return edge.exit_code
 
 
 def _realm(session: Session, ref: str) -> Realm:
-    """The realm that is named, or the default one; only the service knows its host name."""
+    """Return the named realm, or the default one; only the service knows its host name."""
     return session.api.realm(ref) if ref else session.api.default_realm()
 
 
 def _stored(api: Api, realm: Realm, user: str) -> Stored:
-    """The user as the realm has it. Raises NotFound: a call to nobody costs money, too.
+    """Return the user as stored on the realm. Raises NotFound: a call to nobody costs money, too.
 
-    A name may be on several realms, and the account tells of one: then the realm itself is asked.
+    A name may be on several realms, of which the account returns one: then the realm itself is asked.
     """
     found = api.find(Family.ACCOUNT, realm, user)
     if found and found.realm.casefold() != realm.host.casefold():
@@ -156,26 +156,26 @@ def _stored(api: Api, realm: Realm, user: str) -> Stored:
     return found
 
 
-def _tell_phones(asking: Asking, realm: Realm, stored: Stored) -> None:
-    """Say how many phones the registrar lists. It is asked with the stored digest: no password is needed."""
-    found: list[Finding] = []
+def _print_phones(options: RegisterOptions, realm: Realm, stored: Stored) -> None:
+    """Print how many phones are registered, asking the registrar with the stored digest."""
+    found: list[RegisterResult] = []
     if stored.hash1:
         entry = Entry(0, stored.composite, realm.host, "", (stored.hash1, stored.hash1b or ""))
-        say(f"asking the registrar of {realm.host} for the phones of {stored.composite}")
-        if Verifier(asking, Pace(GENTLE_RATE), 1).run([entry], lambda _, one: found.append(one)):
+        echo(f"asking the registrar of {realm.host} for the phones of {stored.composite}")
+        if Verifier(options, Pace(GENTLE_RATE), 1).run([entry], lambda _, one: found.append(one)):
             raise click.Abort
     if found and found[0].bindings is not None:
         number = found[0].bindings
         phones = {0: "no phone is", 1: "1 phone is"}.get(number, f"{number} phones are")
         rings = "" if number else ": the call will not ring"
-        say(f"{phones} registered as {stored.composite}{rings}", "" if number else "yellow")
+        echo(f"{phones} registered as {stored.composite}{rings}", "" if number else "yellow")
     else:
         why = found[0].error if found else "the service doesn't show the digest needed to ask"
-        say(f"can't tell whether a phone is registered as {stored.composite}: {why}", "yellow")
+        echo(f"can't tell whether a phone is registered as {stored.composite}: {why}", "yellow")
 
 
 def _sip_uri(user: str, host: str) -> str:
-    """``sip:user@realm``; the @ of a composite name is escaped, as RFC 3261 (section 25.1) wants it."""
+    """Return ``sip:user@realm``; the @ of a composite name is escaped (RFC 3261, section 25.1)."""
     return f"sip:{user.replace('@', '%40')}@{host}"
 
 

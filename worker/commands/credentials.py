@@ -1,4 +1,4 @@
-"""``credential``: who is stored on the account, and the deletion of users."""
+"""``credential``: lists the users stored on the account, and deletes users."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.listing import Fact, asked, csv_option, one_form, tell
+from worker.commands.listing import Fact, asked, csv_option, one_form, print_all
 from worker.commands.options import count_type, json_option, yes_option
 from worker.commands.outputs import refuse_streams
 from worker.commands.removal import Removal, Targets
 from worker.commands.scope import Held, Scope, scope_options
-from worker.commands.screen import on_stdout, say, tell_json
+from worker.commands.screen import echo, on_stdout, print_json
 from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
 from worker.model import Family, Stored
@@ -64,9 +64,11 @@ def list_(
     _warn_of_digests(show_digests)
     columns = COLUMNS + DIGESTS if show_digests else COLUMNS
     chosen = itertools.islice((held for held in scope.entries(filters) if wanted(held.stored)), limit)
-    found = tell(_facts(scope, chosen, digests=show_digests), columns, _line, as_csv=as_csv, as_json=as_json)
+    found = print_all(
+        _facts(scope, chosen, digests=show_digests), columns, _line, as_csv=as_csv, as_json=as_json
+    )
     if not as_csv and not as_json:
-        say(f"{found:,} {'credential' if found == 1 else 'credentials'}")
+        echo(f"{found:,} {'credential' if found == 1 else 'credentials'}")
 
 
 @credential.command("show")
@@ -85,7 +87,7 @@ def show(
     _warn_of_digests(show_digests)
     (fact,) = _facts(scope, iter([held]), digests=show_digests)
     if as_json:
-        tell_json(fact)
+        print_json(fact)
         return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in fact.items():
@@ -118,24 +120,24 @@ def delete(
     session = Session(given)
     refuse_streams(session, file)
     with closing(Targets(users, file, domain, realm, statuses)) as targets:
-        say(targets.told)
+        echo(targets.told)
         removal = Removal(session.api, Family(family), targets)
         number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"
         where = f"account {session.endpoint.account} on {session.endpoint.host}"
         asked(f"Delete {number} from {where}? They will no longer be able to register.", yes=yes)
         session.audit(", ".join(users) or f"{number} of a file")
-        tell(removal.facts(), (), removal.line, as_csv=False, as_json=as_json)
-    say(removal.summary)
+        print_all(removal.facts(), (), removal.line, as_csv=False, as_json=as_json)
+    echo(removal.summary)
     if removal.ended_by:
         raise removal.ended_by
     return 0 if removal.all_deleted else 10
 
 
 def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], Callable[[Stored], bool]]:
-    """What the service is asked to leave out, and what is left out here.
+    """Return the filters for the service, and a predicate for what the service cannot filter.
 
     A filter of fewer than 3 characters is refused (33011). Domains are always compared here: the realm
-    family's composite goes into UserName, and whether the service looks for a domain in there is not known.
+    family's composite goes into UserName, and it is not known whether the service searches it for a domain.
     """
     if "@" in user:
         raise UsageError("--user must be part of the name before the @", "use --domain for the part after it")
@@ -159,7 +161,7 @@ def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], 
 
 
 def _parts(composite: str) -> tuple[str, str, str]:
-    """User and domain, parted by the last ``@``, since no domain holds one."""
+    """Return user and domain, split at the last ``@``, since no domain contains one."""
     name, at, domain = composite.rpartition("@")
     return (name, at, domain) if at else (domain, "", "")
 
@@ -194,4 +196,4 @@ def _line(fact: Fact) -> str:
 
 def _warn_of_digests(shown: bool) -> None:
     if shown:
-        say("warning: a digest is as good as the password: anyone who reads this can register", "yellow")
+        echo("warning: a digest is as good as the password: anyone who reads this can register", "yellow")

@@ -1,4 +1,4 @@
-"""``demo``: the whole journey against the sandbox, with the program's own commands."""
+"""``demo``: the complete workflow against the sandbox, with the program's own commands."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from worker.errors import SiprosterError, UsageError
 from worker.files import make_folder
 from worker.model import Options, Row
 from worker.reasons import reason_of
-from worker.register import Asking, Entry, Place, registered
+from worker.register import Entry, RegisterOptions, ServerAddress, registered
 from worker.roster import open_roster
 from worker.sandbox import Options as SandboxOptions
 
 _PACKAGE = Path(worker.__file__).parent
 _PROGRAM = _PACKAGE.parent / "cli.py"
 _SAMPLES = (_PACKAGE / "samples", _PACKAGE.parent / "samples")
-"""Of an installed package, of a checkout."""
+"""The folder in an installed package, and in a checkout."""
 
 _ROSTER = "roster.csv"
 _REALM = "acme"
@@ -42,7 +42,7 @@ _PACE = ("--batch-size", "5", "--concurrency", "4", "--patience", "10")
 """Batches so small that there is something to see."""
 
 _TRIED = ("--sample", "25", "--rate", "100", "--results", "verify")
-"""Nobody else uses this registrar, so it needn't be asked gently."""
+"""The sandbox's registrar has no other users, so it can be asked fast."""
 
 _KNOBS = ("latency=0.2", "realm_pending=1.5", "call_hidden=1", "call_rings=2", "call_talks=2")
 """Seconds of a service that is some way off: for an answer, for a realm to become ACTIVE, for a call."""
@@ -52,7 +52,7 @@ _ORDER = (
     *("--application", "7b2f8f6e-1111-2222-3333-abcdefabcdef"),
     *("--answer-url", "https://example.com/answer"),
 )
-"""A call's number, application and answer URL; the stand-in takes any."""
+"""A call's number, application and answer URL; the sandbox accepts any."""
 
 _SHOWN = 5
 """Entries of the registrar that are shown one by one."""
@@ -94,11 +94,11 @@ def demo(folder: Path) -> None:
         journey.prove()
         journey.register()
         journey.call()
-    journey.tell_the_rest()
+    journey.print_next_steps()
 
 
 class Journey:
-    """The steps, each under a heading. A command that fails ends the journey with its exit code."""
+    """The demo's steps, each under a heading. A command that fails ends the demo with its exit code."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
@@ -108,19 +108,19 @@ class Journey:
         self._steps = 0
 
     def look_around(self) -> None:
-        """The realm, and the roster before anything is sent."""
+        """Show the realm and check the roster before anything is sent."""
         self._head("The service", f"a stand-in at {self._url}; nothing leaves this machine")
         self._run("realm", "create", _REALM, "--description", "Head office")
         self._head("The roster", "read and validated to the last row before anything is sent")
         self._run("plan", _ROSTER, "--realm", _REALM)
 
     def post(self) -> None:
-        """The main job."""
+        """Run the main import."""
         self._head("The import", "digests are computed here; no password leaves this machine")
         self._run("import", _ROSTER, "--realm", _REALM, "--results", _RESULTS_FOLDER, "--yes", *_PACE)
 
     def prove(self) -> None:
-        """What the registrar holds, asked of the sandbox, against the roster's own passwords."""
+        """Compare the sandbox's stored digests with the roster's own passwords."""
         self._head("The registrar", "compare what it has stored with the roster, entry by entry")
         self._run("realm", "list")
         held = {entry["composite"]: entry for entry in _asked(self._url)}
@@ -139,25 +139,25 @@ class Journey:
         )
 
     def register(self) -> None:
-        """Some of the roster's users, each with the password that the roster has."""
+        """Register some of the roster's users, each with the roster's password."""
         self._head("The phones", "ask over SIP who can register, without disturbing anyone's phone")
         place = f"127.0.0.1:{_asked_for(self._url, 'health')[0]['sip_port']}"
         self._run("verify", _ROSTER, "--realm", _REALM, "--registrar", place, *_TRIED)
 
     def call(self) -> None:
-        """One call to the roster's first user, whose phone is registered, until it is answered."""
+        """Call the roster's first user, whose phone is registered, and wait for the answer."""
         self._head("The call", "the first user's phone registers, and rings; a real call costs money")
         with open_roster(str(self._folder / _ROSTER), Options()) as roster:
             first = next(roster.rows())
         host = next(one["realm"] for one in _asked(self._url) if one["composite"] == first.composite)
-        place = Place("127.0.0.1", int(_asked_for(self._url, "health")[0]["sip_port"]))
+        place = ServerAddress("127.0.0.1", int(_asked_for(self._url, "health")[0]["sip_port"]))
         phone = Entry(first.line, first.composite, host, first.password)
-        with registered(phone, Asking(place=place)) as found:
+        with registered(phone, RegisterOptions(place=place)) as found:
             self._say(f"a phone registers as {first.composite}: {found.verdict}", "green")
             self._run("call", first.composite, "--realm", _REALM, *_ORDER, "--yes")
 
-    def tell_the_rest(self) -> None:
-        """Where the results are, and how to go on with an account of one's own."""
+    def print_next_steps(self) -> None:
+        """Print where the results are, and how to continue with a real account."""
         self._head("The results", "one line for every row of the roster, in its order; no secret in them")
         self._console.print(_pairs(_RESULTS))
         self._say(f"They are in {self._folder / _RESULTS_FOLDER}; the roster is beside that folder.")
@@ -174,9 +174,9 @@ class Journey:
         self._console.print(Text(f"   {text}", style=style), soft_wrap=True)
 
     def _run(self, *words: str, fine: tuple[int, ...] = (0,)) -> None:
-        """One command of the program, shown as it would be typed, in the demo's folder.
+        """Run one command of the program in the demo's folder, and print it as it would be typed.
 
-        ``fine``: the exit codes with which the journey goes on.
+        ``fine``: the exit codes with which the demo continues.
         """
         self._console.print(Text(f"$ siproster {shlex.join(words)}", style="bold"), soft_wrap=True)
         sys.stdout.flush()
@@ -187,7 +187,7 @@ class Journey:
 
 
 def _lay_out(folder: Path) -> None:
-    """The demo's folder, with the roster. It holds passwords, so it is for its owner alone."""
+    """Create the demo's folder with the roster, for its owner alone, since it holds passwords."""
     found = next((place / _ROSTER for place in _SAMPLES if (place / _ROSTER).exists()), None)
     if found is None:
         raise SiprosterError(f"the sample {_ROSTER} is missing", "install siproster again")
@@ -206,7 +206,7 @@ def _lay_out(folder: Path) -> None:
 
 
 def _environment(folder: Path, url: str) -> dict[str, str]:
-    """The user's environment, with the sandbox's account and a ledger of the demo's own."""
+    """Return the user's environment with the sandbox's account and a ledger of the demo's own."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     known = SandboxOptions()
     return others | {
@@ -222,7 +222,7 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
 
 @contextmanager
 def _sandbox() -> Iterator[str]:
-    """A sandbox on a free port; its URL. It ends with the block, and with this process however that ends."""
+    """Run a sandbox on a free port, at most as long as this process, and yield its URL."""
     words = [
         "sandbox",
         "--port",
@@ -249,12 +249,12 @@ def _sandbox() -> Iterator[str]:
 
 
 def _asked(url: str) -> list[dict[str, Any]]:
-    """Every credential that the sandbox holds."""
+    """Return every credential that the sandbox holds."""
     return _asked_for(url, "credentials")
 
 
 def _asked_for(url: str, what: str) -> list[dict[str, Any]]:
-    """What the sandbox tells, line by line. Not through a proxy: this is the loopback interface."""
+    """Return the sandbox's answer, line by line. Bypasses proxies: this is the loopback interface."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/_sandbox/{what}", timeout=30) as answer:
         return [json.loads(line) for line in answer]
@@ -267,7 +267,7 @@ def _matches(row: Row, held: Mapping[str, Any] | None) -> bool:
 
 
 def _entries(rows: list[Row], held: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The first few, without their digests, which are as good as passwords."""
+    """Return a table of the first few, without their digests, which are as good as passwords."""
     table = Table(box=None, padding=(0, 0, 0, 3))
     for heading in ("user", "id", "realm", "Hash1", "Hash1b"):
         table.add_column(heading)

@@ -1,4 +1,4 @@
-"""``doctor``: what is set, what answers, and what to do where it doesn't. Prints no secret."""
+"""``doctor``: checks settings and connections, and suggests remedies. Prints no secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker import throttle
 from worker.api import ROLE, Api, Claims
 from worker.commands.job_waits import nobody
 from worker.commands.options import json_option
-from worker.commands.screen import on_stdout, tell_json
+from worker.commands.screen import on_stdout, print_json
 from worker.commands.session import Session, settings_options
 from worker.errors import SiprosterError
 from worker.model import Endpoint, Family, Realm
@@ -25,7 +25,7 @@ from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app
 
 _API_SECONDS = 10.0
-"""What one question to the API may take, with all its attempts."""
+"""Seconds that one question to the API may take, with all its attempts."""
 
 _CLOCKS_APART = 60.0
 """Seconds between two clocks from which tokens and waits until a given time may go wrong."""
@@ -33,11 +33,11 @@ _CLOCKS_APART = 60.0
 _SHOWN_ACCOUNTS = 5
 
 _NOBODY = "siproster-doctor"
-"""A user name to look for in a realm; whether somebody has it doesn't matter."""
+"""A user name to look up in a realm; it doesn't matter whether it exists."""
 
 
 class State(StrEnum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -55,8 +55,8 @@ _SHOWN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check came to. ``hint``: what to do about it."""
+class CheckResult:
+    """The result of one check. ``hint``: what to do about it."""
 
     name: str
     state: State
@@ -78,30 +78,30 @@ def doctor(as_json: bool, **given: Any) -> int:
         session = Session(given, warn=False)
     except SiprosterError as error:
         shown: list[tuple[str, str, str]] = []
-        findings = [_trouble("settings", error)]
+        results = [_trouble("settings", error)]
     else:
         shown = session.settings.shown()
-        findings = [*_settings(session), *_own(session), *_service(session)]
+        results = [*_settings(session), *_own(session), *_service(session)]
     if as_json:
-        tell_json(_facts(shown, findings))
+        print_json(_facts(shown, results))
     else:
-        _tell(shown, findings)
-    return next((one.exit_code for one in findings if one.state is State.TROUBLE), 0)
+        _print(shown, results)
+    return next((one.exit_code for one in results if one.state is State.TROUBLE), 0)
 
 
-def _settings(session: Session) -> Iterator[Finding]:
+def _settings(session: Session) -> Iterator[CheckResult]:
     for warning in session.warnings:
-        yield Finding("settings", State.WARNING, warning)
+        yield CheckResult("settings", State.WARNING, warning)
     try:
         endpoint = session.endpoint
     except SiprosterError as error:
         yield _trouble("settings", error)
     else:
-        yield Finding("settings", State.OK, f"account {endpoint.account} at {endpoint.host}")
+        yield CheckResult("settings", State.OK, f"account {endpoint.account} at {endpoint.host}")
 
 
-def _own(session: Session) -> Iterator[Finding]:
-    """What belongs to the user: broker, ledger, key."""
+def _own(session: Session) -> Iterator[CheckResult]:
+    """Check what belongs to the user: broker, ledger, key."""
     ledger = _found("ledger", lambda: _ledger(session))
     yield ledger
     yield _found("key", lambda: _key(session, ledger))
@@ -110,22 +110,22 @@ def _own(session: Session) -> Iterator[Finding]:
         yield _found("workers", lambda: _workers(session))
 
 
-def _ledger(session: Session) -> Finding:
+def _ledger(session: Session) -> CheckResult:
     version = session.ledger.store.check()
     text = f"can be written; schema {version}, identity {session.ledger.identity[:8]}"
-    return Finding("ledger", State.OK, text)
+    return CheckResult("ledger", State.OK, text)
 
 
-def _key(session: Session, ledger: Finding) -> Finding:
+def _key(session: Session, ledger: CheckResult) -> CheckResult:
     text = f"seals as {session.seal.fingerprint}, {len(session.keys)} in the ring"
     if ledger.state is not State.OK:
-        return Finding("key", State.OK, text)
+        return CheckResult("key", State.OK, text)
     if older := [key for key in session.ledger.jobs.sealed_with() if key != session.seal.fingerprint]:
         text += f"; jobs in the ledger also need {', '.join(older)}"
     unreadable = _jobs_with_another_key(session)
     if not unreadable:
-        return Finding("key", State.OK, text)
-    return Finding(
+        return CheckResult("key", State.OK, text)
+    return CheckResult(
         "key",
         State.TROUBLE,
         f"the rows of {', '.join(unreadable)} are sealed with a key that is not in SIPROSTER_KEY",
@@ -139,42 +139,42 @@ def _jobs_with_another_key(session: Session) -> list[str]:
     return [job.id for job in map(jobs.get, jobs.running()) if not session.seal.can_open(job.key)]
 
 
-def _broker(url: str) -> Finding:
+def _broker(url: str) -> CheckResult:
     if not url:
-        return Finding("broker", State.OK, "not set: the command does the work itself")
-    # Asked for by itself: a ledger or an account in trouble must not hide a broker in trouble.
+        return CheckResult("broker", State.OK, "not set: the command does the work itself")
+    # Checked separately: a faulty ledger or account must not hide a faulty broker.
     CeleryQueue(make_app(RuntimeConfig(url, "", (), Endpoint("", ""))), "").check()
-    return Finding("broker", State.OK, "answers")
+    return CheckResult("broker", State.OK, "answers")
 
 
-def _workers(session: Session) -> Finding:
-    """Who works on what commands put on the queue of this ledger and account."""
+def _workers(session: Session) -> CheckResult:
+    """Check which workers serve the queue of this ledger and account."""
     if not _is_set(session):
-        return Finding("workers", State.SKIPPED, "not checked: no account is set")
+        return CheckResult("workers", State.SKIPPED, "not checked: no account is set")
     place = Endpoint(session.endpoint.host, session.endpoint.account)
     queue = CeleryQueue(
         make_app(RuntimeConfig(session.settings.broker, "", (), place)), session.ledger.identity
     )
     found = queue.workers(place.host, place.account)
     if not found:
-        return Finding("workers", State.WARNING, nobody(place.account))
-    return Finding(
+        return CheckResult("workers", State.WARNING, nobody(place.account))
+    return CheckResult(
         "workers", State.OK, f"{len(found)} answer{'s' if len(found) == 1 else ''}: {', '.join(found)}"
     )
 
 
-def _service(session: Session) -> Iterator[Finding]:
-    """What belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
+def _service(session: Session) -> Iterator[CheckResult]:
+    """Check what belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
     if not _is_set(session):
-        yield Finding("API", State.SKIPPED, "not checked: the settings come first")
+        yield CheckResult("API", State.SKIPPED, "not checked: the settings come first")
         return
     limit = throttle.local(None)
     with closing(Api(session.endpoint, limit, budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
-        yield from _Service(session.endpoint, api).findings()
+        yield from _Service(session.endpoint, api).results()
 
 
 class _Service:
-    """Questions to the API, some of which need the answers of earlier ones."""
+    """Checks of the API, some of which need the results of earlier ones."""
 
     def __init__(self, endpoint: Endpoint, api: Api) -> None:
         self._endpoint = endpoint
@@ -182,7 +182,7 @@ class _Service:
         self._realms: list[Realm] = []
         self._ahead: float | None = None
 
-    def findings(self) -> Iterator[Finding]:
+    def results(self) -> Iterator[CheckResult]:
         access = _found("API", self._access)
         yield access
         if claims := self._api.claims():
@@ -193,29 +193,29 @@ class _Service:
             yield _default_realm(self._realms)
             yield _clock(self._ahead)
 
-    def _access(self) -> Finding:
+    def _access(self) -> CheckResult:
         self._realms = self._api.realms()
         way = "OAuth credentials" if self._endpoint.client_id else "user name and password"
         number = f"{len(self._realms)} realm{'' if len(self._realms) == 1 else 's'}"
-        return Finding("API", State.OK, f"{self._endpoint.host} accepts the {way}; {number}")
+        return CheckResult("API", State.OK, f"{self._endpoint.host} accepts the {way}; {number}")
 
-    def _account_family(self) -> Finding:
+    def _account_family(self) -> CheckResult:
         self._ahead = self._api.check()
-        return Finding("account family", State.OK, "answers (--api account)")
+        return CheckResult("account family", State.OK, "answers (--api account)")
 
-    def _realm_family(self) -> Finding:
+    def _realm_family(self) -> CheckResult:
         if not self._realms:
-            return Finding("realm family", State.SKIPPED, "not checked: there is no realm to ask about")
+            return CheckResult("realm family", State.SKIPPED, "not checked: there is no realm to ask about")
         self._api.find(Family.REALM, self._realms[0], _NOBODY)
-        return Finding("realm family", State.OK, "answers (--api realm)")
+        return CheckResult("realm family", State.OK, "answers (--api realm)")
 
 
-def _token(claims: Claims, account: str) -> Iterator[Finding]:
-    """What the token's own claims say. Advice: whether it is taken, the service alone decides."""
+def _token(claims: Claims, account: str) -> Iterator[CheckResult]:
+    """Check the token's own claims. This is advice: only the service decides whether a token is accepted."""
     if claims.lacks_account(account):
         accounts = claims.accounts or ()
         named = ", ".join(accounts[:_SHOWN_ACCOUNTS]) + (", …" if len(accounts) > _SHOWN_ACCOUNTS else "")
-        yield Finding(
+        yield CheckResult(
             "token",
             State.WARNING,
             f"it is not for account {account}, but for {named or 'none'}",
@@ -223,35 +223,35 @@ def _token(claims: Claims, account: str) -> Iterator[Finding]:
         )
     if claims.lacks_role():
         hint = "give the credentials this role in Bandwidth's dashboard, or ask the account's administrator"
-        yield Finding("token", State.WARNING, f"it does not have the role {ROLE!r}", hint)
+        yield CheckResult("token", State.WARNING, f"it does not have the role {ROLE!r}", hint)
     if claims.express:
-        yield Finding(
+        yield CheckResult(
             "token", State.WARNING, "it belongs to a voice-only (express) account",
             "ask Bandwidth whether this account may have SIP credentials",
         )  # fmt: skip
 
 
-def _default_realm(realms: list[Realm]) -> Finding:
+def _default_realm(realms: list[Realm]) -> CheckResult:
     default = next((realm for realm in realms if realm.default), None)
     if default is None:
         hint = "choose one with --realm or in a column, or create one: siproster realm create NAME"
-        return Finding("default realm", State.WARNING, "the account has none", hint)
+        return CheckResult("default realm", State.WARNING, "the account has none", hint)
     if default.status != "ACTIVE":
         hint = f"`siproster realm show {default.id}` shows when it is ready"
-        return Finding("default realm", State.WARNING, f"{default.host} is {default.status}", hint)
-    return Finding("default realm", State.OK, default.host)
+        return CheckResult("default realm", State.WARNING, f"{default.host} is {default.status}", hint)
+    return CheckResult("default realm", State.OK, default.host)
 
 
-def _clock(ahead: float | None) -> Finding:
+def _clock(ahead: float | None) -> CheckResult:
     if ahead is None:
-        return Finding("clock", State.SKIPPED, "not checked: the service sent no time")
-    # A Date has whole seconds and took its time on the way.
+        return CheckResult("clock", State.SKIPPED, "not checked: the service sent no time")
+    # A Date header has whole seconds, and was under way for a while.
     apart = round(abs(ahead))
     if apart <= _CLOCKS_APART:
-        return Finding("clock", State.OK, "agrees with the service's")
+        return CheckResult("clock", State.OK, "agrees with the service's")
     which = "behind" if ahead > 0 else "ahead of"
     text = f"this machine's clock is {apart:,} s {which} the service's"
-    return Finding("clock", State.WARNING, text, "set it with NTP: waits and --not-after depend on it")
+    return CheckResult("clock", State.WARNING, text, "set it with NTP: waits and --not-after depend on it")
 
 
 def _is_set(session: Session) -> bool:
@@ -261,28 +261,28 @@ def _is_set(session: Session) -> bool:
         return False
 
 
-def _found(name: str, check: Callable[[], Finding]) -> Finding:
+def _found(name: str, check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except SiprosterError as error:
         return _trouble(name, error)
 
 
-def _trouble(name: str, error: SiprosterError) -> Finding:
-    return Finding(name, State.TROUBLE, error.message, error.hint, error.exit_code)
+def _trouble(name: str, error: SiprosterError) -> CheckResult:
+    return CheckResult(name, State.TROUBLE, error.message, error.hint, error.exit_code)
 
 
-def _facts(shown: list[tuple[str, str, str]], findings: list[Finding]) -> Mapping[str, Any]:
+def _facts(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> Mapping[str, Any]:
     return {
-        "ok": all(one.state is not State.TROUBLE for one in findings),
+        "ok": all(one.state is not State.TROUBLE for one in results),
         "settings": [{"name": name, "value": value, "source": source} for name, value, source in shown],
         "checks": [
-            {"name": one.name, "state": one.state, "text": one.text, "hint": one.hint} for one in findings
+            {"name": one.name, "state": one.state, "text": one.text, "hint": one.hint} for one in results
         ],
     }
 
 
-def _tell(shown: list[tuple[str, str, str]], findings: list[Finding]) -> None:
+def _print(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> None:
     console = on_stdout()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     table.add_column(no_wrap=True)
@@ -293,12 +293,12 @@ def _tell(shown: list[tuple[str, str, str]], findings: list[Finding]) -> None:
     if shown:
         console.print(Text("Settings", style="bold"), table, "", sep="\n")
     console.print(Text("Checks", style="bold"))
-    for one in findings:
+    for one in results:
         sign, colour = _SHOWN[one.state]
         console.print(Padding(_line(sign, colour, one), (0, 0, 0, 2)))
 
 
-def _line(sign: str, colour: str, one: Finding) -> Table:
+def _line(sign: str, colour: str, one: CheckResult) -> Table:
     line = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     line.add_column(width=1, style=colour)
     line.add_column(width=15, style="bold")

@@ -1,4 +1,4 @@
-"""``explain``: the codes of results, summaries and messages. Needs no settings, and loads next to nothing."""
+"""``explain``: the codes of results, summaries and messages. Needs no settings and loads next to nothing."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def explain(words: tuple[str, ...], as_json: bool) -> None:
 
 
 def codes_in(said: str) -> list[str]:
-    """Return the codes that a text in lower case names, each once. Raises UsageError where it names none."""
+    """Return the codes that a text in lower case names, each once. Raises UsageError if there are none."""
     if _LIST.fullmatch(said):
         codes = list(dict.fromkeys(_TOKEN.findall(said.replace("-", "_"))))
         for code in codes:
             if not named(code):
                 raise _unknown(code)
         return codes
-    # In a sentence, words such as "stopped" or "exists" are codes only where it says so.
+    # In a sentence, words such as "stopped" or "exists" are codes only in certain places.
     known = [word for word in _LEADING.findall(said) if named(word)]
     known = known or [
         word for word in _TOKEN.findall(said) if (word.isdigit() or "_" in word) and named(word)

@@ -1,4 +1,4 @@
-"""``import``: a roster is read, checked, compared with what is stored, and sent."""
+"""``import``: reads a roster, checks it, compares it with what is stored, and sends it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.plans import carry_out
-from worker.commands.running import begin, finish, run, tell_roster
+from worker.commands.running import begin, finish, print_roster, run
 from worker.commands.session import Session, settings_options
-from worker.commands.verify_report import tell
+from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     GENTLE_FLIGHT,
     GENTLE_RATE,
     VERIFY,
     RowsOfJob,
     Trial,
-    asking_of,
     prove,
+    register_options,
 )
 from worker.errors import UsageError
 from worker.importing.job import new_job
@@ -41,7 +41,7 @@ from worker.register import Transport
 from worker.roster import Roster
 
 _ALL = "all"
-"""What ``--verify`` without a number means."""
+"""The value of ``--verify`` without a number."""
 
 
 @click.command("import")
@@ -91,7 +91,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         return carry_out(ctx, session, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
     with roster.open_roster(str(source), options) as opened:
-        tell_roster(opened)
+        print_roster(opened)
         job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
         if session.settings.broker:
             watch.broker_queue(session)
@@ -104,20 +104,20 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
 
 
 def _trial(given: Mapping[str, Any]) -> Trial | None:
-    """How rows are tried afterwards; None: they aren't. Raises UsageError before anything is read."""
+    """Return how rows are verified afterwards, or None. Raises UsageError before anything is read."""
     _sample(given["verify"])
-    asking = asking_of(given)
+    options = register_options(given)
     if not given["verify"]:
         return None
     if given["detach"]:
         raise UsageError(
             "--verify waits for the job to end, but --detach doesn't", "run `siproster verify JOB` later"
         )
-    return Trial(asking, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
+    return Trial(options, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
 
 
 def _sample(said: str) -> int | None:
-    """``N`` of ``--verify=N``."""
+    """Return ``N`` of ``--verify=N``; None for all rows."""
     if said in ("", _ALL):
         return None
     if not (said.isdecimal() and int(said)):
@@ -129,10 +129,10 @@ def _sample(said: str) -> int | None:
 
 
 def _verify(session: Session, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:
-    """Try what is in place, as ``verify JOB`` does; the exit code."""
+    """Verify the rows in place, as ``verify JOB`` does. Return the exit code."""
     proof = prove(trial, RowsOfJob(session, job, opened, sample), report.folder_of(job))
     session.ledger.jobs.set_verified(job.id, proof.facts)
-    tell(proof.facts, sys.stderr)
+    print_report(proof.facts, sys.stderr)
     return proof.code
 
 

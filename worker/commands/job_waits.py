@@ -1,4 +1,4 @@
-"""What a job waits for, gathered from this process, the ledger and the broker; and how long that may last."""
+"""The waits of a job, gathered from this process, the ledger and the broker, and the limit on them."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _OF_SERVICE = (Reason.UNAVAILABLE, Reason.THROTTLED)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing of a job that waits: the job itself, a chunk, the broker."""
+    """One part of a job that can wait: the job itself, a chunk, the broker."""
 
     key: object
     kind: WaitKind
     reason: str
     """In the words that the kind leaves open."""
     why: Why
-    """As the job keeps it when this ends it."""
+    """The reason that the job records if this wait ends it."""
     already: float = 0.0
     """Seconds that it had waited when it was first seen."""
     counts: bool = True
-    """Whether it waits at this moment, and not for its turn."""
+    """True if it is waiting right now, and not merely for its turn."""
 
 
 class Patience:
-    """How long each cause has lasted, by this process's monotonic ``clock``, which nobody can set."""
+    """Measures how long each cause has lasted. ``clock``: monotonic seconds, so that nobody can set it."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -49,7 +49,7 @@ class Patience:
         self._causes: list[Cause] = []
 
     def look(self, causes: Sequence[Cause]) -> None:
-        """What waits now; what is gone begins anew when it comes back."""
+        """Record the present waits; a cause that disappears starts from zero when it comes back."""
         passed = self._clock() - self._looked
         self._looked += passed
         self._causes = list(causes)
@@ -62,17 +62,17 @@ class Patience:
 
     @property
     def longest(self) -> float:
-        """Seconds that the longest cause has lasted."""
+        """Return the seconds that the longest cause has lasted."""
         return max(self._waited.values(), default=0.0)
 
     @property
     def spent_on(self) -> Cause | None:
-        """The cause that has lasted longer than anybody waits; None while there is none."""
+        """Return the cause that has outlasted the limit, or None."""
         over = [one for one in self._causes if self._waited[one.key] > self.seconds]
         return max(over, key=lambda one: self._waited[one.key], default=None)
 
     def waits(self) -> list[Wait]:
-        """Each cause as a wait."""
+        """Return each cause as a wait."""
         return [self._wait(one) for one in self._causes if one.counts]
 
     def _wait(self, cause: Cause) -> Wait:
@@ -80,14 +80,14 @@ class Patience:
         return Wait(cause.kind, cause.reason, waited, self.left(waited), by_patience=True)
 
     def left(self, waited: float) -> float | None:
-        """Seconds until somebody who has waited so long gives up; None: nobody does."""
+        """Return the seconds left of the limit after a wait of this length, or None without a limit."""
         return None if math.isinf(self.seconds) else self.seconds - waited
 
 
 class JobWaits:
-    """What one job waits for.
+    """The waits of one job.
 
-    ``workers`` tells which worker processes answer for it; without it the command itself is its worker.
+    ``workers`` returns the worker processes that serve it; without it the command itself is its worker.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class JobWaits:
 
     @property
     def no_worker(self) -> bool:
-        """Whether the broker said that no worker answers."""
+        """Return whether the broker reported that no worker answers."""
         return self._present == []
 
     @contextmanager
     def trying(self, kind: WaitKind, fault: type[LedgerAway | TryLater]) -> Iterator[None]:
-        """Wait for what fails here as long as patience lasts, and don't raise it."""
+        """Wait for failures within the block as long as patience lasts, without raising them."""
         try:
             with HERE.entered(kind, "no answer yet"):
                 yield
@@ -122,25 +122,25 @@ class JobWaits:
             self._failing.pop(kind, None)
 
     def ask_for_workers(self) -> None:
-        """Ask the broker who is there; Unavailable where it does not answer."""
+        """Ask the broker for its workers. Raises Unavailable if it does not answer."""
         if self._workers:
             self._present = self._workers()
 
     def look(self, settled: int) -> None:
-        """Gather what the ledger tells. ``settled``: rows that have their outcome."""
+        """Gather the waits that the ledger knows. ``settled``: rows that have their outcome."""
         if settled != self._settled:
             self._settled, self._progress = settled, time.monotonic()
         self._patience.look([*self._failing.values(), *self._causes()])
         self._waits = [*self._ledger.waits.of(self._job.id), *self._leases()]
 
     def look_once(self, settled: int) -> None:
-        """Ask the broker, too, and gather; where it does not answer, that is what is waited for."""
+        """Gather the waits, including the broker's workers; if the broker does not answer, wait for that."""
         with self.trying(WaitKind.BROKER, TryLater):
             self.ask_for_workers()
         self.look(settled)
 
     def check_ledger(self) -> None:
-        """The same while the ledger itself is away; raises LedgerAway when it stayed so for too long."""
+        """Do the same while the ledger is unavailable. Raises LedgerAway if it stays so for too long."""
         if WaitKind.LEDGER not in self._failing:
             return
         self._patience.look(list(self._failing.values()))
@@ -150,7 +150,7 @@ class JobWaits:
             )
 
     def current(self) -> Wait | None:
-        """Return what to tell now. Asks nobody, so that it can be called while others are waited for."""
+        """Return the waits to print now. Makes no requests, so that it can be called during other waits."""
         here = HERE.gravest()
         waits = [*([here] if here else []), *self._waits, *self._patience.waits()]
         worst = gravest(waits)
@@ -185,7 +185,7 @@ class JobWaits:
             yield Cause(WaitKind.WORKER, WaitKind.WORKER, reason, why)
 
     def _leases(self) -> list[Wait]:
-        """Claims of processes that are gone, of which nothing comes before their leases end."""
+        """Return the claims of processes that are gone; nothing happens to them before their leases end."""
         idle = time.monotonic() - self._progress
         return [
             Wait(WaitKind.LEASE, f"a worker on {lease.owner.rpartition(':')[0]}", idle, lease.left)
@@ -206,5 +206,5 @@ def nobody(account: str) -> str:
 
 
 def _words(text: str) -> str:
-    """Return ``the service did …`` as it goes on after "waiting for the service: "."""
+    """Return ``the service did …``, as a continuation of "waiting for the service: "."""
     return f"it {text.removeprefix('the service ')}" if text.startswith("the service ") else text

@@ -1,4 +1,4 @@
-"""``jobs``, ``status`` and ``report``: what the ledger knows."""
+"""``jobs``, ``status`` and ``report``: facts from the ledger."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from worker.commands.advice import undo_word
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.options import Finite, count_type, json_option, results_option, yes_option
-from worker.commands.over import refuse_unfinished
-from worker.commands.screen import ProgressScreen, on_stdout, say, tell_json, tell_summary
+from worker.commands.screen import ProgressScreen, echo, on_stdout, print_json, print_summary
 from worker.commands.session import Session, settings_options
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError
+from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
 from worker.report import folder_of
@@ -56,14 +56,14 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     session = Session(given)
     ledger = session.ledger
     if audit:
-        _tell_audit(ledger, limit, as_json=as_json)
+        _print_audit(ledger, limit, as_json=as_json)
         return
     found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])[:limit]
     if as_json:
-        tell_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
+        print_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
         return
     if not found:
-        say(f"no jobs yet in {hidden(session.settings.ledger)}: siproster import ROSTER")
+        echo(f"no jobs yet in {hidden(session.settings.ledger)}: siproster import ROSTER")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("job", "state", "account", "rows", "not in place", "began", "by"):
@@ -107,13 +107,13 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
         session.audit(", ".join(job.id for job in found))
     for job in found:
         ledger.jobs.forget(job.id)
-    say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
+    echo(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
     if as_json:
-        tell_json({"removed": [job.id for job in found]})
+        print_json({"removed": [job.id for job in found]})
 
 
 def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
-    """A job that may still write, or is being undone, needs what the ledger has of it."""
+    """Raise UsageError if the job may still write, or is being undone, and so needs its ledger entries."""
     for job in found:
         refuse_unfinished(ledger, job.id, "their effects would not be recorded")
 
@@ -130,18 +130,18 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     waits = watch.waits_of(session, job)
     with watch.interruptible() as interrupt:
         screen = ProgressScreen()
-        with narrator.following(waits.current), screen.running():
+        with wait_reporter.following(waits.current), screen.running():
             while follow and session.ledger.jobs.state(job_id).active:
                 progress = session.ledger.chunks.progress(job_id)
                 screen.show(progress)
                 waits.look_once(progress.settled)
                 if interrupt.wait(_LOOK_EVERY):
                     return 130
-    _tell_status(session, job_id, waits, as_json=as_json)
+    _print_status(session, job_id, waits, as_json=as_json)
     return 0
 
 
-def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
+def _print_status(session: Session, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
     job = session.ledger.jobs.get(job_id)
     progress = session.ledger.chunks.progress(job_id)
     wait = None
@@ -149,15 +149,15 @@ def _tell_status(session: Session, job_id: str, waits: JobWaits, *, as_json: boo
         waits.look_once(progress.settled)
         wait = waits.current()
     summary = results.summary(session.ledger, job, results.folder_of(job))
-    tell_summary({**summary, **({"waits": worded(wait)} if wait else {})}, as_json=as_json)
+    print_summary({**summary, **({"waits": worded(wait)} if wait else {})}, as_json=as_json)
     if wait:  # then the pace so far says nothing about the time left
-        say(worded(wait), "yellow")
+        echo(worded(wait), "yellow")
     elif job.state is JobState.RUNNING:
-        _tell_pace(job, progress)
+        _print_pace(job, progress)
 
 
 def _is_held(ledger: Ledger, job: Job) -> bool:
-    """Whether somebody goes on with a paused job, so that it waits, and has not been left."""
+    """Return whether a running process has a paused job, so that it is waiting rather than abandoned."""
     return bool(ledger.jobs.holder_of(job))
 
 
@@ -175,14 +175,14 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
     job = session.ledger.jobs.get(job_id)
     folder = folder_of(job, results)
     outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
-    return watch.tell_end(session, job_id, results, as_json=as_json)
+    return watch.print_end(session, job_id, results, as_json=as_json)
 
 
-def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
-    """The acts of everybody who works with this ledger, newest first."""
+def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
+    """Print the audit log of this ledger, newest first."""
     acts = ledger.audit.newest(limit)
     if as_json:
-        tell_json([{"at": at.isoformat(timespec="seconds"), **asdict(act)} for at, act in acts])
+        print_json([{"at": at.isoformat(timespec="seconds"), **asdict(act)} for at, act in acts])
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("when", "by", "from", "command", "about", "account", "options"):
@@ -195,18 +195,18 @@ def _tell_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
     on_stdout().print(table)
 
 
-def _tell_pace(job: Job, progress: Progress) -> None:
-    """Rate since the start and time left at that rate."""
+def _print_pace(job: Job, progress: Progress) -> None:
+    """Print the rate since the start and the time left at that rate."""
     if not (job.started and progress.settled):
         return
     worked = (utc_now() - job.started).total_seconds() - job.paused_seconds
     rate = progress.settled / max(worked, 0.001)
     left = dt.timedelta(seconds=round((progress.rows - progress.settled) / rate))
-    say(f"{progress.settled:,} of {progress.rows:,} rows, {rate:,.1f} rows/s, {left} left")
+    echo(f"{progress.settled:,} of {progress.rows:,} rows, {rate:,.1f} rows/s, {left} left")
 
 
 def _words(name: str, value: Any) -> Iterator[str]:
-    """An option as it was typed: a flag alone, a repeatable one once for each value."""
+    """Yield an option as it was typed: a flag alone, a repeatable option once for each value."""
     for one in value if isinstance(value, list) else [value]:
         yield name
         if one is not True:
@@ -214,7 +214,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
 
 
 def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
-    """Those of one account, where ``--account`` names one; else all of the ledger's."""
+    """Return the jobs of the account that ``--account`` names, else all jobs of the ledger."""
     return [job for job in jobs if not account or job.account == account]
 
 

@@ -1,4 +1,4 @@
-"""``hash`` and ``keygen``: secrets that a person asks for."""
+"""``hash`` and ``keygen``: secrets generated on request."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _composite(user: str, domain: str) -> str:
 
 
 def _check_realm(realm: str) -> None:
-    """A digest made for a short name opens nothing, and nobody could tell from looking at it."""
+    """Refuse a short name: a digest made for one is useless, and nobody could see that by looking at it."""
     if not realm:
         raise UsageError(
             "--realm HOST is required: digests are computed for one realm",

@@ -1,4 +1,4 @@
-"""Many facts, told as they come and never all in memory: lines for people, CSV, or one JSON array."""
+"""Long listings, streamed and never all in memory: lines for people, CSV, or one JSON array."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import click
 
-from worker.commands.screen import say
+from worker.commands.screen import echo
 from worker.commands.terminal import asks, visible
 from worker.errors import NotConfirmed, UsageError
 from worker.report import neutral
@@ -25,12 +25,12 @@ _SAY_EVERY = 10.0
 """Seconds between two words about how far it is."""
 
 
-def tell(
+def print_all(
     facts: Iterable[Fact], columns: Sequence[str], line: Callable[[Fact], str], *, as_csv: bool, as_json: bool
 ) -> int:
-    """Tell all of them on stdout; how many there were. ``line`` makes a line for people of one.
+    """Print all entries on stdout and return how many there were. ``line`` formats one for people.
 
-    What goes wrong midway comes out, and a JSON array stays open then: a part must not look like the whole.
+    Errors midway propagate, and a JSON array then stays unclosed: a part must not look like the whole.
     """
     number = 0
 
@@ -52,23 +52,23 @@ def tell(
 
 
 def one_form(*, as_csv: bool, as_json: bool) -> None:
-    """Raises UsageError where both are wanted, before anything is asked."""
+    """Raise UsageError if both formats are requested, before anything is asked."""
     if as_csv and as_json:
         raise UsageError("--csv and --json can't be used together", "use only one of them")
 
 
 def counted(entries: Iterable[T]) -> Iterator[T]:
-    """The entries; now and then a word on stderr how many there were."""
+    """Yield the entries; now and then print their number so far on stderr."""
     told = time.monotonic()
     for number, entry in enumerate(entries, 1):
         yield entry
         if time.monotonic() - told >= _SAY_EVERY:
             told = time.monotonic()
-            say(f"{number:,} credentials so far")
+            echo(f"{number:,} credentials so far")
 
 
 def asked(question: str, *, yes: bool) -> None:
-    """Go on only where somebody said so: on the terminal, or with --yes.
+    """Continue only after confirmation, on the terminal or with --yes.
 
     Raises UsageError, NotConfirmed, click.Abort.
     """

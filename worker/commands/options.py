@@ -1,4 +1,4 @@
-"""The options of ``import`` and ``plan``, and how they become ``model.Options``."""
+"""Options of ``import`` and ``plan``, and their conversion to ``model.Options``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIELDS = ("username", "password", "domain", "realm", "application_id", "hash1", 
 
 
 class Finite(click.FloatRange):
-    """A number within bounds: neither NaN nor infinite, which no bound keeps out."""
+    """A number within bounds, neither NaN nor infinite: click's own bounds let those through."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -33,7 +33,7 @@ class Finite(click.FloatRange):
 
 
 class _Rate(Finite):
-    """Requests a second, not fewer than one in an hour: the throttle knows no slower ones."""
+    """Requests per second, at least one per hour: the throttle supports no slower rate."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -205,19 +205,19 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmatio
 
 
 def reading_options(command: F) -> F:
-    """Options that say how a roster is read."""
+    """Add the options that say how a roster is read."""
     return _all(_READING, command)
 
 
 def posting_options(command: F) -> F:
-    """Options that say how rows are sent."""
+    """Add the options that say how rows are sent."""
     return _all(_POSTING, command)
 
 
 def from_file(
     ctx: click.Context, given: dict[str, Any], file_options: Mapping[str, object]
 ) -> dict[str, Any]:
-    """``given`` with the settings file's options, where the command line doesn't say otherwise."""
+    """Return ``given``, completed with options from the settings file that the command line doesn't set."""
     merged = dict(given)
     for parameter in ctx.command.params:
         name = parameter.name or ""
@@ -231,7 +231,7 @@ def from_file(
 
 
 def refuse_said(ctx: click.Context, allowed: frozenset[str], where: str, why: str) -> None:
-    """UsageError where the command line says more than the options that mean something there."""
+    """Raise UsageError if the command line sets options that have no meaning there."""
     said = [
         parameter.opts[0]
         for parameter in ctx.command.params
@@ -243,7 +243,7 @@ def refuse_said(ctx: click.Context, allowed: frozenset[str], where: str, why: st
 
 
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
-    """The options, checked; UsageError says what is wrong with which."""
+    """Return the options, checked. Raises UsageError, which names the option and the problem."""
     batch = given["batch_size"]
     return Options(
         realm=given["realm"],
@@ -278,7 +278,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
 
 
 def max_failed(value: str) -> str:
-    """``N`` or ``N%``."""
+    """Return ``N`` or ``N%``, checked."""
     if value and not re.fullmatch(r"\d+|\d{1,3}(\.\d+)?%", value):
         raise UsageError(
             f"--max-failed {value}: must be a number of rows or a percentage", "for example 20 or 2%"
@@ -287,7 +287,7 @@ def max_failed(value: str) -> str:
 
 
 def not_after(value: str) -> str:
-    """A time in UTC, ISO 8601; a time without an offset is this machine's local time."""
+    """Return a time in UTC, ISO 8601; a time without an offset is this machine's local time."""
     if not value:
         return ""
     try:
@@ -319,7 +319,7 @@ def _with_realm(given: Mapping[str, Any]) -> bool:
 
 
 def application_id(value: str) -> str:
-    """A UUID in its usual form; empty where there is none. Raises UsageError."""
+    """Return a UUID in its usual form; empty if there is none. Raises UsageError."""
     try:
         return str(uuid.UUID(value)) if value else ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where a command writes: never over what it reads, nor over what siproster has not written."""
+"""Output paths: a command never overwrites its own input, nor a file that siproster did not write."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def claim(session: Session, folder: Path, names: Sequence[str], *places: str) ->
 
 
 def refuse_overwriting(session: Session, folder: Path, names: Sequence[str], *places: str) -> None:
-    """Raise UsageError where a file that will be written, or taken away, is read or is somebody else's.
+    """Raise UsageError if a file that will be written, or removed, is an input or a foreign file.
 
     ``names``: the files in the folder. ``places``: what the command, or its job, reads besides its settings,
-    ledger and key; empty ones and those that are no files here count for nothing.
+    ledger and key; empty ones and those that are no files here are ignored.
     """
     refuse_streams(session, *places)
     paths = [folder / name for name in names]
@@ -57,12 +57,12 @@ def refuse_overwriting(session: Session, folder: Path, names: Sequence[str], *pl
 
 
 def refuse_streams(session: Session, *places: str) -> None:
-    """Raise UsageError where standard output or error goes to a file that is read."""
+    """Raise UsageError if standard output or error goes to a file that is read."""
     refuse_inputs((_STDOUT, _STDERR), _inputs(session, places))
 
 
 def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -> None:
-    """Raise UsageError where a file is both, by whatever name or link. ``read``: with its name for people."""
+    """Raise UsageError if a file is both read and written. ``read``: files with their names for people."""
     inputs = {identity: name for file, name in read if (identity := _identity(file))}
     for file in written:
         if (identity := _identity(file)) in inputs and identity is not None:
@@ -73,7 +73,7 @@ def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -
 
 
 def refuse_foreign(paths: Iterable[Path]) -> None:
-    """Raise UsageError where there is something that siproster has not written."""
+    """Raise UsageError if there is a file that siproster has not written."""
     for path in paths:
         if os.path.lexists(path) and not _is_result_file(path):
             raise UsageError(
@@ -83,7 +83,7 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
 
 
 def _inputs(session: Session, places: Sequence[str]) -> Iterator[tuple[_File, str]]:
-    """What is read, with its name for people."""
+    """Yield each input with its name for people."""
     config = click.get_current_context().params.get("config") or Path(NAME)
     yield config, f"the settings file {config}"
     for place in places:
@@ -98,7 +98,7 @@ def _inputs(session: Session, places: Sequence[str]) -> Iterator[tuple[_File, st
 
 
 def _identity(file: _File) -> tuple[int, int] | None:
-    """Return device and inode, which all names of a file share; None where nothing can be written over."""
+    """Return device and inode, which all names of a file share, or None if nothing can be overwritten."""
     try:
         facts = os.fstat(file) if isinstance(file, int) else file.stat()
     except (OSError, ValueError):
@@ -107,7 +107,7 @@ def _identity(file: _File) -> tuple[int, int] | None:
 
 
 def _is_result_file(path: Path) -> bool:
-    """Whether siproster wrote it, so that its job's files may take its place; an empty one says nothing."""
+    """Return whether siproster wrote the file, so that its job may replace it; empty files prove nothing."""
     try:
         if not path.is_file():
             return False

@@ -1,4 +1,4 @@
-"""``plan``: what an import would do with each row; and carrying out a plan that was kept."""
+"""``plan``: what an import would do with each row; and how a saved plan is carried out."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from worker.commands.options import (
     refuse_said,
     results_option,
 )
-from worker.commands.running import begin, draw, finish, run, tell_roster
-from worker.commands.screen import say, tell_json, tell_on_stdout, tell_reading
+from worker.commands.running import begin, draw, finish, print_roster, run
+from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
 from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, UsageError
 from worker.importing.job import new_job
@@ -73,7 +73,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(session, on_change=on_change)
     with roster.open_roster(source, options) as opened:
-        tell_roster(opened)
+        print_roster(opened)
         if options.results:
             outputs.claim(session, Path(options.results), (report.PLAN, report.ABSENT), source)
         else:
@@ -82,11 +82,11 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
             job, summary = _saved(session, opened, options)
         else:
             job, summary = None, _looked_at(session, opened, options)
-    tell_reading(opened.name, summary, say if given["as_json"] else tell_on_stdout)
+    print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
     if job:
-        say(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
+        echo(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
-        tell_json(_facts(opened, summary, options, job))
+        print_json(_facts(opened, summary, options, job))
     return exit_code(summary, on_change=on_change)
 
 
@@ -96,7 +96,7 @@ def exit_code(summary: PlanSummary, *, on_change: bool) -> int:
 
 
 def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> int:
-    """``import --plan``: exactly what was planned; what has changed since is refused, row by row."""
+    """Run ``import --plan``: exactly what was planned. Rows that have changed since are refused."""
     refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
     kept = session.ledger.jobs.get(plan_id)
     _refuse_no_plan(kept)
@@ -118,7 +118,7 @@ def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[st
 
 
 def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
-    """A plan as a job in the ledger, which nobody works on before it is carried out."""
+    """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
     job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
     folder = _folder(options)
     begin(session, job)
@@ -128,42 +128,42 @@ def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, Pla
             draft = draw(session, writer, opened, folder, sinks=write)
     except (Exception, KeyboardInterrupt):
         session.ledger.jobs.forget(job.id)
-        say(f"plan {job.id} was not saved")
+        echo(f"plan {job.id} was not saved")
         raise
-    _tell_realm(draft.realms, draft.summary, options)
+    _print_realm(draft.realms, draft.summary, options)
     return job, draft.summary
 
 
 def _looked_at(session: Session, opened: Roster, options: Options) -> PlanSummary:
-    """The same, without a ledger."""
+    """Make the plan without a ledger."""
     folder = _folder(options)
     report.forget_absent(folder)
     account = _account(session, options, folder)
     with _plan_file(folder, opened.columns) as write, _Problems() as problems:
-        summary = run_pipeline(opened, account, options, [*write, problems.tell])
+        summary = run_pipeline(opened, account, options, [*write, problems.print_page])
     if account:
-        _tell_realm(account.realms, summary, options)
+        _print_realm(account.realms, summary, options)
     return summary
 
 
 def _account(session: Session, options: Options, folder: Path | None) -> Account | None:
     if not session.settings.values["BW_ACCOUNT_ID"]:
-        say("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
+        echo("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
         return None
     api = session.client(options)
     return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder))
 
 
-def _tell_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
-    """Say whether ``--create-realm`` would do something."""
+def _print_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
+    """Print whether ``--create-realm`` would do something."""
     if needs_making(realms, summary):
-        say(f"realm {options.realm} does not exist; the import would create it")
+        echo(f"realm {options.realm} does not exist; the import would create it")
     elif realms.to_make is not None:
-        say(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
+        echo(f"realm {options.realm} does not exist; no row needs it, so the import would not create it")
 
 
 class _Problems:
-    """Tells the first problems of a roster, each with its line, as a sink of the pipeline."""
+    """Prints the first problems of a roster with their lines, as a sink of the pipeline."""
 
     def __init__(self) -> None:
         self._found = 0
@@ -173,25 +173,25 @@ class _Problems:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._found > _TOLD:
-            say(f"  … and {self._found - _TOLD} more")
+            echo(f"  … and {self._found - _TOLD} more")
 
-    def tell(self, page: Page) -> None:
-        """Tell those of a page."""
+    def print_page(self, page: Page) -> None:
+        """Print the problems of a page."""
         for row in page:
             for problem in row.problems:
                 self._found += 1
                 if self._found <= _TOLD:
-                    say(f"  line {row.line}: {problem.code}: {problem.text}")
+                    echo(f"  line {row.line}: {problem.code}: {problem.text}")
 
 
 def _folder(options: Options) -> Path | None:
-    """Where plan.csv and absent.csv go: nowhere, unless it is said."""
+    """Return the folder for plan.csv and absent.csv; None unless one was given."""
     return Path(options.results) if options.results else None
 
 
 @contextmanager
 def _plan_file(folder: Path | None, columns: tuple[str, ...], job: str = "") -> Iterator[list[Sink]]:
-    """Open plan.csv, where there is a folder for it, as a sink of the pipeline."""
+    """Open plan.csv as a sink of the pipeline, if there is a folder for it."""
     if folder is None:
         yield []
         return
@@ -230,7 +230,7 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
 
 
 def _refuse_unseen_change(session: Session, *, on_change: bool) -> None:
-    """Without an account nobody can tell whether an import would change anything."""
+    """Raise UsageError without an account: then nobody can tell whether an import would change anything."""
     if on_change and not session.settings.values["BW_ACCOUNT_ID"]:
         raise UsageError(
             "--exit-on-change compares the roster with the account, and no account is set",

@@ -20,7 +20,7 @@ _NAMES = {
     "twilio": ("To", "From", "SipAuthUsername", "SipAuthPassword", "Url"),
     "generic": ("request URI", "caller", "authentication user", "password", "application"),
 }
-"""What each platform calls them; Twilio's are the parameters of its Calls API, which the guide names."""
+"""The platforms' own parameter names; Twilio's are those of its Calls API, as in the guide."""
 
 _OPEN = (
     "",
@@ -29,24 +29,24 @@ _OPEN = (
     "(this user's clear-text password; siproster has no copy of it)",
     "(the URL of the call's instructions)",
 )
-"""What stands in the place of a value that only its user knows."""
+"""Placeholders for values that only the user knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Where calls go in: the SRV targets of the realm, best first, or why there are none."""
+    """The servers that take calls: the realm's SRV targets, best first, or the reason why there are none."""
 
     targets: Sequence[Target] = ()
     trouble: NotFound | Unavailable | None = None
 
     @property
     def port(self) -> int | None:
-        """The account's own port; None: not known."""
+        """Return the account's own port; None if it is not known."""
         return self.targets[0].port if self.targets else None
 
     @property
     def exit_code(self) -> int:
-        """0 where DNS told, even that there is no record; 5 where it did not answer."""
+        """Return 0 if DNS answered, even that there is no record; 5 if it did not answer."""
         return self.trouble.exit_code if isinstance(self.trouble, Unavailable) else 0
 
 
@@ -59,21 +59,21 @@ def edge_of(host: str, resolver: str) -> Edge:
 
 
 def parameters(platform: str, user: str, host: str, number: str, answer_url: str, edge: Edge) -> Parameters:
-    """The platform's parameters by its own names; None: what only its user knows, above all the password."""
+    """Return the parameters by the platform's own names; None for those that only the user knows."""
     port = f":{edge.port}" if edge.port else ":PORT" if edge.exit_code else ""
     values = (f"sip:{_NUMBER}@{host}{port}", number or None, user, None, answer_url or None)
     return dict(zip(_NAMES[platform], values, strict=True))
 
 
 def shown(given: Parameters, edge: Edge) -> dict[str, str]:
-    """The same for people, with the servers behind the realm."""
+    """Return the same for people, with the servers behind the realm."""
     servers = ", ".join(f"{one.host}:{one.port}" for one in edge.targets)
     words = {name: value or word for (name, value), word in zip(given.items(), _OPEN, strict=True)}
     return words | ({"SIP servers": servers} if servers else {})
 
 
 def facts(platform: str, given: Parameters, host: str, edge: Edge) -> dict[str, Any]:
-    """For ``--json``. ``dns``: ``found``, ``no_record``, ``no_answer``."""
+    """Return the facts for ``--json``. ``dns``: ``found``, ``no_record``, ``no_answer``."""
     missed = "no_answer" if edge.exit_code else "no_record"
     return {
         "platform": platform,

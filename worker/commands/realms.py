@@ -10,13 +10,13 @@ from rich.text import Text
 
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, yes_option
-from worker.commands.screen import on_stdout, say, tell_json
+from worker.commands.screen import echo, on_stdout, print_json
 from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
 from worker.model import Realm
 
 _HEADINGS = ("realm", "id", "state", "default", "credentials", "description")
-"""What is told of a realm; a list leaves the description out, for which a line has no room."""
+"""Headings of a realm's facts; a list leaves out the description, for which a line has no room."""
 
 
 @click.group("realm")
@@ -34,10 +34,10 @@ def list_(as_json: bool, **given: Any) -> None:
     """List the account's realms."""
     found = Session(given).api.realms()
     if as_json:
-        tell_json([_facts(one) for one in found])
+        print_json([_facts(one) for one in found])
         return
     if not found:
-        say("the account has no realm yet; create one with: siproster realm create NAME")
+        echo("the account has no realm yet; create one with: siproster realm create NAME")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in _HEADINGS[:-1]:
@@ -53,7 +53,7 @@ def list_(as_json: bool, **given: Any) -> None:
 @settings_options
 def show(ref: str, as_json: bool, **given: Any) -> None:
     """Show one realm; REF is its id, host name or short name."""
-    _tell(Session(given).api.realm(ref), as_json=as_json)
+    _print(Session(given).api.realm(ref), as_json=as_json)
 
 
 @realm.command("create")
@@ -72,8 +72,8 @@ def create(name: str, description: str, default: bool, wait: float, as_json: boo
     """
     session = Session(given)
     session.audit(name)
-    say(f"creating realm {name}; waiting up to {wait:g} s until it is ACTIVE")
-    _tell(session.api.create_realm(name, description, default, wait), as_json=as_json)
+    echo(f"creating realm {name}; waiting up to {wait:g} s until it is ACTIVE")
+    _print(session.api.create_realm(name, description, default, wait), as_json=as_json)
 
 
 @realm.command("update")
@@ -92,7 +92,7 @@ def update(ref: str, description: str | None, default: bool, as_json: bool, **gi
         raise UsageError("nothing to change", "use --description TEXT, --default, or both")
     session = Session(given)
     session.audit(ref)
-    _tell(session.api.update_realm(ref, description, default or None), as_json=as_json)
+    _print(session.api.update_realm(ref, description, default or None), as_json=as_json)
 
 
 @realm.command("delete")
@@ -108,14 +108,14 @@ def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
     asked(f"Delete the realm {one.host} from {where}?", yes=yes)
     session.audit(one.host)
     deleted = session.api.delete_realm(one.id)
-    say(f"accepted: {one.host} is being deleted; check with: siproster realm list")
+    echo(f"accepted: {one.host} is being deleted; check with: siproster realm list")
     if as_json:
-        tell_json({"deleted": _facts(deleted)})
+        print_json({"deleted": _facts(deleted)})
 
 
-def _tell(one: Realm, *, as_json: bool) -> None:
+def _print(one: Realm, *, as_json: bool) -> None:
     if as_json:
-        tell_json(_facts(one))
+        print_json(_facts(one))
         return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for heading, cell in zip(_HEADINGS, _cells(one), strict=True):

@@ -1,4 +1,4 @@
-"""The deletion of users, one after the other, and what became of each."""
+"""Deletion of users, one after the other, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ DELETED, NOT_FOUND, FAILED = "deleted", "not_found", "failed"
 
 
 class Targets:
-    """Who is to be deleted: named on the command line, or in a file as it was when they were counted."""
+    """Users to delete, named on the command line or in a file as it was when they were counted."""
 
     def __init__(
         self, users: Sequence[str], file: str, domain: str, realm: str, statuses: Sequence[str]
     ) -> None:
-        """Raises UsageError where the file can't be read to its end."""
+        """Open the file, if there is one. Raises UsageError if it can't be read to its end."""
         self._users = users
         self._file = Names(file, statuses) if file else None
         self._domain = domain
@@ -38,19 +38,19 @@ class Targets:
 
     @property
     def count(self) -> int:
-        """How many."""
+        """Return the number of users."""
         return self._file.count if self._file else len(self._users)
 
     @property
     def told(self) -> str:
-        """Where they were found."""
+        """Return the number of users and where they were named, for people."""
         if not self._file:
             return f"{self.count:,} named on the command line"
         columns = ", ".join(f"{field} from column {name}" for field, name in self._file.columns.items())
         return f"{self.count:,} users in the file: {columns}"
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        """Composite name (empty where a line names nobody) and realm reference (empty: none was named)."""
+        """Yield composite name and realm reference; either is empty if a line or the command names none."""
         for name in self._file or (Name(0, user, "", "") for user in self._users):
             domain = name.domain or ("" if "@" in name.user else self._domain)
             composite = f"{name.user}@{domain}" if name.user and domain else name.user
@@ -63,11 +63,11 @@ class Targets:
 
 
 class Removal:
-    """Deletes the targets as its facts are asked for."""
+    """Deletes the targets while its facts are iterated."""
 
     def __init__(self, api: Api, family: Family, targets: Targets) -> None:
         self.ended_by: SiprosterError | None = None
-        """What ended it before all were tried: nobody behind could have been deleted, either."""
+        """The error that ended it early: no later user could have been deleted, either."""
         self._api = api
         self._family = family
         self._targets = targets
@@ -76,24 +76,24 @@ class Removal:
 
     @property
     def all_deleted(self) -> bool:
-        """Whether every target was there and is gone."""
+        """Return whether every target was there and has been deleted."""
         return self._counts[DELETED] == self._targets.count
 
     @property
     def summary(self) -> str:
-        """The counts in words."""
+        """Return the counts in words."""
         left = self._targets.count - self._counts.total()
         told = [f"{number:,} {outcome}" for outcome, number in self._counts.items()]
         return ", ".join([*told, f"{left:,} not attempted"] if left else told) or "no users to delete"
 
     @staticmethod
     def line(fact: Fact) -> str:
-        """One outcome for people."""
+        """Return one outcome for people."""
         words = [f"{fact['outcome']:<9}", fact["username"] or "(no name)", fact["realm"], fact["error"]]
         return "  ".join(word for word in words if word)
 
     def facts(self) -> Iterator[Fact]:
-        """Delete each and tell what became of it; ends early, without raising, where none can be deleted."""
+        """Delete each user and yield the outcome; end early, without raising, if none can be deleted."""
         for composite, ref in self._targets:
             try:
                 fact = self._one(composite, ref)
@@ -134,7 +134,7 @@ class Removal:
             return _fact(name, realm, FAILED, error.code or "refused", error.text, id_)
 
     def _scope(self, ref: str) -> Scope | SiprosterError:
-        """The scope of a realm reference, or why there is none; asked for once."""
+        """Return the scope of a realm reference, or the error why there is none; each is asked for once."""
         if ref not in self._scopes:
             try:
                 self._scopes[ref] = Scope(self._api, self._family, ref)
@@ -144,7 +144,7 @@ class Removal:
 
 
 def _permitted(deadline: float) -> None:
-    """Nobody else's lease is in the way of a command's own request."""
+    """Permit every request: no other process's lease concerns a command's own request."""
 
 
 def _fact(composite: str, realm: str, outcome: str, code: str = "", error: str = "", id_: str = "") -> Fact:

@@ -1,4 +1,4 @@
-"""``retry``, ``resume`` and ``cancel``: jobs that were begun before."""
+"""``retry``, ``resume`` and ``cancel``: commands about earlier jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
 from worker.commands.running import begin, finish, freed_on_failure, run
-from worker.commands.screen import say, tell_json
+from worker.commands.screen import echo, print_json
 from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
@@ -117,14 +117,14 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     folder = report.folder_of(job, results)
     outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
-        say(f"job {job_id} is done; there is nothing left to resume")
-        return watch.tell_end(session, job_id, results, as_json=as_json)
+        echo(f"job {job_id} is done; there is nothing left to resume")
+        return watch.print_end(session, job_id, results, as_json=as_json)
     if job.state is JobState.CANCELLED:
         raise Conflict(
             f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
         )
     session.runtime.check(job)
-    # With a broker the command may come back to a job that runs; nobody else may read its roster for it.
+    # With a broker, a running job may be resumed to watch it; but only one command may read a roster.
     mine_alone = job.state is JobState.PLANNING or not session.settings.broker
     if mine_alone and _somebody_works_on(session, job):
         raise JobBusy(
@@ -157,9 +157,9 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     if not session.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
         raise Conflict(f"job {job_id} is already {job.state}", f"see it with: siproster report {job_id}")
     what = "nothing was sent" if job.saved else f"run the remaining rows with: siproster retry {job_id}"
-    say(f"job {job_id} is cancelled; {what}")
+    echo(f"job {job_id} is cancelled; {what}")
     if as_json:
-        tell_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
+        print_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
 
 
 def _corrections(path: str | None, parent: Job) -> Corrections:
@@ -173,11 +173,11 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
     unused = check(rows, path) if path else []
     if unused:
         lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
-        say(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
+        echo(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
 
 
 def _again(options: Options, given: dict[str, Any]) -> Options:
-    """The earlier job's options; what ends a job early and where files go is the new job's own."""
+    """Return the earlier job's options, with the new job's own bounds and output paths."""
     return replace(
         options,
         max_failed=max_failed(given["max_failed"]),
@@ -189,7 +189,7 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
 
 
 def _refuse_plan_or_undone(session: Session, job: Job) -> None:
-    """A plan is carried out, not gone on with; and what was taken back is not in place any more."""
+    """Refuse a plan, which is never resumed, and an undone job, whose rows are no longer in place."""
     if job.carried_out_by:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
@@ -202,7 +202,7 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
 
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
-    """The job's options with other bounds; one that stopped it would stop it again at once."""
+    """Return the job's options with new bounds, since the one that stopped it would do so again."""
     stopped_by = job.why.reason if job.why else ""
     kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
     said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
@@ -215,19 +215,19 @@ def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
 
 
 def _somebody_works_on(session: Session, job: Job) -> bool:
-    """Whether the process that writes for this job may still be there."""
+    """Return whether the process that writes for this job may still be running."""
     return is_alive(session.ledger.jobs.holder_of(job))
 
 
 def _take_over(session: Session, job: Job) -> None:
-    """Hold the account, and end the leases of processes that died on this machine."""
+    """Acquire the account, and end the leases of processes that died on this machine."""
     free_dead_holder(session.ledger, job)
     session.ledger.jobs.take(job, process_id())
     free_the_dead(session.ledger, job.id)
 
 
 def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
-    """The job's roster once more, where a path is given; UsageError when it is another file."""
+    """Return the job's roster, reopened if a path is given. Raises UsageError if it is another file."""
     if not path:
         return nullcontext()
     opened = roster.open_roster(path, parent.options)
@@ -241,9 +241,9 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
 
 
 def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
-    """The command died while it read the roster: nothing was sent, so it is read once more."""
+    """Read the roster again for a command that died while it read it: nothing had been sent."""
     if job.parent:
-        # Over, so that its account is free for the job that takes its place.
+        # End it, so that its account is free for the job that replaces it.
         why = Why(Reason.CANCELLED, "its roster was never read to the end")
         session.ledger.jobs.stop(job.id, why)
         saved = session.ledger.jobs.get(job.parent).saved

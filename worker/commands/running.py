@@ -1,4 +1,4 @@
-"""From a roster to a job at its end: what ``import``, ``retry``, ``resume`` and ``import --plan`` share."""
+"""A job from roster to end: shared by ``import``, ``retry``, ``resume`` and ``import --plan``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from worker import report
 from worker.commands import watch
 from worker.commands.listing import asked, counted
-from worker.commands.screen import say, tell_json, tell_reading
+from worker.commands.screen import echo, print_json, print_reading
 from worker.commands.session import Session
 from worker.importing.pipeline import Account, Sink
 from worker.importing.plan import Draft, plan, start
@@ -23,7 +23,7 @@ from worker.roster import Roster
 
 
 def begin(session: Session, job: Job) -> None:
-    """Enter the job and say its id, so that it can be resumed whatever happens next."""
+    """Enter the job in the ledger and print its id, so that it can be resumed whatever happens next."""
     free_dead_holder(session.ledger, job)
     session.ledger.jobs.begin(job, process_id())
     try:
@@ -31,13 +31,13 @@ def begin(session: Session, job: Job) -> None:
     except BaseException:  # nothing was read yet, and its account must not stay held
         session.ledger.jobs.forget(job.id)
         raise
-    say(f"job {job.id}")
-    say(f"  account {job.account} at {job.host}")
+    echo(f"job {job.id}")
+    echo(f"  account {job.account} at {job.host}")
 
 
 @contextmanager
 def freed_on_failure(session: Session, job_id: str) -> Iterator[None]:
-    """Let go of the account of a job that was taken up, where its beginning fails: nobody works on it."""
+    """Release the account of a resumed job if its start fails: nobody works on it then."""
     try:
         yield
     except BaseException:
@@ -54,26 +54,26 @@ def run(
     enforce: Sink | None = None,
     carries_out: str = "",
 ) -> None:
-    """Read the rows into the ledger, ask where somebody has to be asked, and let the work begin.
+    """Read the rows into the ledger, ask for confirmation if that is needed, and start the work.
 
-    Where one of it fails, or the answer is no, the job never was.
+    If any of it fails, or the answer is no, the job is removed.
     """
     try:
         writer = LedgerWriter(session.ledger, session.seal, job)
         draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
-        tell_reading(job.roster, draft.summary, advise=False)
+        print_reading(job.roster, draft.summary, advise=False)
         _ask(job, draft, yes=yes)
         session.ledger.jobs.take(
             job, process_id()
         )  # its hold on the account may have run out at the question
         if draft.makes_realm:
-            say(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
+            echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
         start(session.ledger, job, draft, carries_out)
     except (Exception, KeyboardInterrupt):
         if session.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
         session.ledger.jobs.forget(job.id)
-        say(f"job {job.id} was discarded; nothing was sent")
+        echo(f"job {job.id} was discarded; nothing was sent")
         raise
 
 
@@ -86,7 +86,7 @@ def draw(
     sinks: Sequence[Sink] = (),
     enforce: Sink | None = None,
 ) -> Draft:
-    """Plan the writer's job; ``folder``: where absent.csv goes, if anywhere."""
+    """Plan the writer's job. ``folder``: where absent.csv goes, if anywhere."""
     job = writer.job
     report.forget_absent(folder)
     api = session.runtime.api(job.options)
@@ -107,27 +107,27 @@ def finish(
     stop_when_too_many_failed(session.ledger, session.ledger.jobs.get(job_id))
     if detach and session.ledger.jobs.state(job_id).active:
         watch.put_on_queue(session, job_id)
-        say(f"queued; follow it with: siproster status {job_id} --follow")
+        echo(f"queued; follow it with: siproster status {job_id} --follow")
         if as_json:
-            tell_json({"job": job_id})
+            print_json({"job": job_id})
         return 0
     results = session.ledger.jobs.get(job_id).options.results
     return watch.run(session, job_id, results, as_json=as_json, then=then)
 
 
-def tell_roster(opened: Roster) -> None:
-    """How the file was understood, before anything is done with it."""
+def print_roster(opened: Roster) -> None:
+    """Print how the file was understood, before anything is done with it."""
     delimiter = {"\t": "tab"}.get(opened.delimiter, opened.delimiter)
-    say(f"{opened.name}: {opened.records} records, {opened.encoding}, delimiter {delimiter}")
-    say("  " + ", ".join(f"{field} from {column!r}" for field, column in opened.mapping.items()))
+    echo(f"{opened.name}: {opened.records} records, {opened.encoding}, delimiter {delimiter}")
+    echo("  " + ", ".join(f"{field} from {column!r}" for field, column in opened.mapping.items()))
     if opened.dropped:
-        say(f"  not carried into the results: {', '.join(opened.dropped)}")
+        echo(f"  not carried into the results: {', '.join(opened.dropped)}")
     for warning in opened.warnings:
-        say(f"  warning: {warning.text}", "yellow")
+        echo(f"  warning: {warning.text}", "yellow")
 
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:
-    """Somebody has to say so before what exists is changed."""
+    """Ask for confirmation before existing credentials are changed."""
     number = draft.summary.actions[Action.UPDATE]
     if number:
         users = "1 existing user" if number == 1 else f"{number:,} existing users"

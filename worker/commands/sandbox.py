@@ -1,4 +1,4 @@
-"""``sandbox``: the stand-in for the API, with the options that people need."""
+"""``sandbox``: starts the stand-in for the API, with the options that people need."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _options(
 
 
 def _announce(options: Options, url: str, registrar: str) -> None:
-    """Where it is, and what points the program at it."""
+    """Print the sandbox's URL and the settings that point the program at it."""
     click.echo(f"sandbox ready at {url}")
     click.echo(f"  export BW_API_URL={url} BW_VOICE_URL={url} BW_ACCOUNT_ID={options.accounts[0]}")
     click.echo(f"  export BW_CLIENT_ID={options.client_id} BW_CLIENT_SECRET={options.client_secret}")
@@ -80,7 +80,7 @@ def _announce(options: Options, url: str, registrar: str) -> None:
 
 
 def _end_with_stdin() -> None:
-    # Not sys.stdin: its lock, held by this thread, would abort the interpreter's own end.
+    # Not sys.stdin: its lock, held by this thread, would abort the interpreter at exit.
     with suppress(OSError):  # a stdin that was closed from the start has ended, too
         while os.read(0, 4096):
             pass

@@ -1,4 +1,4 @@
-"""The part of the service that a command is about: the whole account, or one realm of it."""
+"""The scope of a command: the whole account, or one realm of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def scope_options(command: F) -> F:
-    """``--api`` and ``--realm``, for commands about credentials that are there."""
+    """Add ``--api`` and ``--realm``, for commands about stored credentials."""
     for option in (
         click.option("--realm", metavar="REF", default="", help="Realm: id, host name or short name."),
         click.option("--api", "family", type=click.Choice([one.value for one in Family]), show_default=True,
@@ -40,7 +40,7 @@ class Held:
 
 
 class Scope:
-    """The account, or the realm that ``ref`` names. Raises NotFound, Conflict where ``ref`` names several."""
+    """The account, or the realm that ``ref`` names. Raises NotFound, Conflict if ``ref`` names several."""
 
     def __init__(self, api: Api, family: Family, ref: str = "") -> None:
         self.api = api
@@ -48,7 +48,7 @@ class Scope:
         self.realm = api.realm(ref) if ref else None
 
     def entries(self, filters: Mapping[str, str] | None = None) -> Iterator[Held]:
-        """What lists say, streamed; the realm family is asked realm by realm."""
+        """Yield listed entries, streamed; the realm family is asked realm by realm."""
         realms: list[Realm | None] = [self.realm]
         if self.realm is None and self.family is Family.REALM:
             realms = [*self.api.realms()]
@@ -57,13 +57,13 @@ class Scope:
                 yield Held(stored, realm)
 
     def whole(self, held: Held) -> Stored:
-        """The entry with its digests, read singly where the list left one out."""
+        """Return the entry with its digests, read singly if the list left one out."""
         return self.api.whole(self.family, held.realm, held.stored)
 
     def find(self, composite: str) -> Held:
-        """One credential; of the realm family without a realm, on the default one.
+        """Return one credential; in the realm family without a realm, from the default one.
 
-        Raises NotFound, and UsageError for what can be nobody's name.
+        Raises NotFound, and UsageError for what can't be a user's name.
         """
         if not composite.isprintable() or len(composite) > _LONGEST:
             raise UsageError(
@@ -81,12 +81,12 @@ class Scope:
 
     @cached_property
     def _realm_of_one(self) -> Realm | None:
-        """Where a single name is looked for; asked for once, however many names there are."""
+        """Return the realm to search for a single name; asked for once, however many names there are."""
         if self.realm is None and self.family is Family.REALM:
             return self.api.default_realm()
         return self.realm
 
     def _known(self, realm: Realm) -> tuple[str, ...]:
-        """What the realm may be called in an answer; the realm family's path has named it already."""
+        """Return the names that an answer may give the realm; the realm family's may leave it out."""
         host = realm.host.casefold()
         return (host, "") if self.family is Family.REALM else (host,)

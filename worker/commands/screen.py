@@ -1,4 +1,4 @@
-"""What people see: progress on stderr, the summary at the end. Never a password, never a digest."""
+"""Output for people: progress on stderr, the summary at the end. Never a password, never a digest."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from rich.text import Text
 from worker import codes
 from worker.commands import advice, terminal
 from worker.commands.terminal import visible
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.importing.plan_summary import PlanSummary
 from worker.ledger import Progress as JobProgress
 from worker.model import Action, JobState, Status
 
 _LINE_EVERY = 10.0
-"""Seconds between two lines of progress where stderr is no terminal."""
+"""Seconds between two lines of progress if stderr is not a terminal."""
 
 _UNBOUNDED = 1_000_000
 """Columns of what is no terminal."""
@@ -60,7 +60,7 @@ _MEANINGS = {
 }
 
 _UNDER = " " * 10
-"""Before what is told of the rows counted above."""
+"""Indentation of details about the rows counted above."""
 
 _ACTIONS = {
     Action.CREATE: "new on the registrar",
@@ -71,51 +71,51 @@ _ACTIONS = {
 }
 
 
-def say(text: str, colour: str = "") -> None:
-    """A line for people, on stderr."""
-    terminal.say(text, colour)
+def echo(text: str, colour: str = "") -> None:
+    """Print a line for people on stderr."""
+    terminal.echo(text, colour)
 
 
-def tell_reading(
-    name: str, summary: PlanSummary, tell: Callable[..., None] = say, *, advise: bool = True
+def print_reading(
+    name: str, summary: PlanSummary, write: Callable[..., None] = echo, *, advise: bool = True
 ) -> None:
-    """Print what a plan came to: rows by action, the codes of each, and warnings with their first lines.
+    """Print the result of a plan: rows by action, the codes of each, and warnings with their first lines.
 
-    ``tell`` takes a line and its colour: on stderr, or on stdout where it is what was asked for.
-    ``advise``: with what to do about each code, which an import tells at its end.
+    ``write`` takes a line and its colour: on stderr, or on stdout if it is the command's output. ``advise``:
+    add what to do about each code, which an import prints at its end.
     """
-    tell(
+    write(
         f"{name}: {summary.rows} rows, {summary.to_send} to send"
         + (f", {summary.invalid} invalid" if summary.invalid else "")
     )
     for action in Action:
         if summary.actions[action] and (summary.looked or action is Action.INVALID):
-            tell(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
-            _tell_codes(summary.codes.get(action, {}), tell, advise=advise and not action.leads_in_place)
-    if summary.nameless:
-        nameless = f"{summary.nameless} {_rows(summary.nameless)}"
-        tell(f"  leavers are not listed: {nameless} can't be read and could mean any user on the registrar; "
+            write(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
+            _print_codes(summary.codes.get(action, {}), write, advise=advise and not action.leads_in_place)
+    if summary.unidentified:
+        count = f"{summary.unidentified} {_rows(summary.unidentified)}"
+        write(f"  leavers are not listed: {count} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
         users = "user is" if summary.absent == 1 else "users are"
-        tell(f"  {summary.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
+        write(f"  {summary.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
     for code, rows in sorted(summary.warnings.items()):
         lines = ", ".join(map(str, summary.warned_lines[code]))
         more = " …" if rows > len(summary.warned_lines[code]) else ""
-        tell(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+        write(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
     if summary.warnings:
-        tell(f"  what they mean: siproster explain {' '.join(sorted(summary.warnings))}")
+        write(f"  what they mean: siproster explain {' '.join(sorted(summary.warnings))}")
 
 
-def _tell_codes(joined: Mapping[str, int], tell: Callable[..., None], *, advise: bool) -> None:
-    """The codes of one action, and, if wanted, what to do about each."""
+def _print_codes(joined: Mapping[str, int], write: Callable[..., None], *, advise: bool) -> None:
+    """Print the codes of one action and, if wanted, what to do about each."""
     for code, rows in advice.counted(joined).items():
         what = f": {advice.sentence(codes.of_row(code))}" if advise else ""
-        tell(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "yellow" if advise else "")
+        write(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "yellow" if advise else "")
 
 
 class HarmlessConsole(Console):
-    """Shows no control character that came in with a text; those that rich itself writes stay."""
+    """A console that removes control characters from texts; those that rich itself writes stay."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for text, style, control in super().render(renderable, options):
@@ -127,7 +127,7 @@ def _lines(text: str) -> str:
 
 
 class _Trimmed(io.TextIOBase):
-    """Takes a console's lines without the blanks at their ends, and hands them on."""
+    """A stream that strips trailing blanks from a console's lines and passes them on."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -145,7 +145,7 @@ class _Trimmed(io.TextIOBase):
 
 
 class _PlainConsole(HarmlessConsole):
-    """For what is no terminal, but read by programs and people later: as wide as what is printed."""
+    """A console for files and pipes: as wide as what is printed."""
 
     def print(self, *objects: Any, **more: Any) -> None:
         wide = (self.measure(one).maximum for one in objects if not isinstance(one, str))
@@ -153,23 +153,23 @@ class _PlainConsole(HarmlessConsole):
 
 
 class _Remaining(TimeRemainingColumn):
-    """The time left; none while something is waited for, since it would be that of before."""
+    """A column with the time left; empty during a wait, when it would be outdated."""
 
     def render(self, task: Task) -> Text:
-        return Text() if narrator.text else super().render(task)
+        return Text() if wait_reporter.text else super().render(task)
 
 
 class _Doing(TextColumn):
-    """What is being done: rows, or a wait."""
+    """A column with the current activity: rows, or a wait."""
 
     def render(self, task: Task) -> Text:
-        return Text(visible(narrator.text) or "rows", style="yellow" if narrator.text else "")
+        return Text(visible(wait_reporter.text) or "rows", style="yellow" if wait_reporter.text else "")
 
 
 class ProgressScreen:
     """Progress of one job: a bar on a terminal, a line now and then elsewhere.
 
-    On a terminal the bar says what is waited for; elsewhere the narrator has lines of its own for that.
+    On a terminal the bar shows what is waited for; elsewhere the wait reporter prints lines of its own.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -186,18 +186,18 @@ class ProgressScreen:
             self._task = self._bar.add_task("rows", total=None, rate="")
 
     def show(self, progress: JobProgress) -> None:
-        """Where the job stands now."""
+        """Show the job's present state."""
         if self._first is None:
             self._first = progress.settled
         rate = (progress.settled - self._first) / max(time.monotonic() - self._began, 0.001)
         if self._bar is not None:
             self._bar.update(
                 self._task, total=progress.rows, completed=progress.settled,
-                rate="" if narrator.text else f"{rate:,.0f} rows/s",
+                rate="" if wait_reporter.text else f"{rate:,.0f} rows/s",
             )  # fmt: skip
-        elif not self._quiet and not narrator.text and time.monotonic() - self._told >= _LINE_EVERY:
+        elif not self._quiet and not wait_reporter.text and time.monotonic() - self._told >= _LINE_EVERY:
             self._told = time.monotonic()
-            say(f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s")
+            echo(f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -205,18 +205,18 @@ class ProgressScreen:
         if self._bar is None:
             yield
             return
-        with self._bar, narrator.on_a_bar():
+        with self._bar, wait_reporter.on_a_bar():
             yield
 
 
-def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
-    """The end of a job: JSON alone on stdout, or a table for people."""
+def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the end of a job: JSON alone on stdout, or a table for people."""
     if as_json:
-        tell_json(summary)
+        print_json(summary)
         return
     console = on_stdout()
     for name, rows in summary["counts"].items():
-        _tell_status(console, summary, Status(name), rows)
+        _print_status(console, summary, Status(name), rows)
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
@@ -233,18 +233,18 @@ def tell_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if written and (example := advice.a_code(summary)):
         console.print(Text(f"  what a code in them means: siproster explain {example}"), soft_wrap=True)
     if not written:
-        say(f"write the result files with: siproster report {summary['job']}")
+        echo(f"write the result files with: siproster report {summary['job']}")
 
 
-def tell_on_stdout(text: str, colour: str = "") -> None:
-    """A line that is what was asked for."""
+def print_on_stdout(text: str, colour: str = "") -> None:
+    """Print a line of requested output on stdout."""
     on_stdout().print(Text(text, style=colour), soft_wrap=True)
 
 
 def on_stdout(file: TextIO | None = None) -> Console:
-    """A console for facts; where it is no terminal nothing is folded, cut or padded, for whatever reads it.
+    """Return a console for facts, which off a terminal are never folded, cut or padded.
 
-    ``file``: in place of stdout.
+    ``file``: used in place of stdout.
     """
     file = file or sys.stdout
     if file.isatty():
@@ -252,14 +252,14 @@ def on_stdout(file: TextIO | None = None) -> Console:
     return _PlainConsole(file=cast(TextIO, _Trimmed(file)), highlight=False, width=_UNBOUNDED)
 
 
-def tell_json(facts: Any) -> None:
-    """Facts as JSON, alone on stdout."""
+def print_json(facts: Any) -> None:
+    """Print facts as JSON, alone on stdout."""
     legible = sys.stdout.encoding.lower().replace("-", "") == "utf8"
     click.echo(json.dumps(facts, indent=2, ensure_ascii=not legible))
 
 
-def _tell_status(console: Console, summary: Mapping[str, Any], status: Status, rows: int) -> None:
-    """One status: how many rows, and what is wrong with them, each code with what to do about it."""
+def _print_status(console: Console, summary: Mapping[str, Any], status: Status, rows: int) -> None:
+    """Print one status: how many rows, and what is wrong with them, each code with what to do about it."""
     meaning = _MEANINGS[status]
     if status is Status.UNPROCESSED and summary["saved"] and summary["state"] == JobState.PLANNING:
         meaning = "will be sent when the plan is carried out"

@@ -1,4 +1,4 @@
-"""``worker`` and ``scheduler``: the processes that work on what commands put on the broker's queue."""
+"""``worker`` and ``scheduler``: the processes that work on the broker's queue."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import click
 
 from worker import throttle
 from worker.api import Api
-from worker.commands.screen import say
+from worker.commands.screen import echo
 from worker.commands.session import Session, log_to_stderr, settings_options
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import Ledger
@@ -27,7 +27,7 @@ from worker.waits import Outage
 log = logging.getLogger(__name__)
 
 _API_SECONDS = 5.0
-"""What a starting worker spends on asking whether its credentials are taken."""
+"""Seconds that a starting worker spends on asking whether its credentials are accepted."""
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -48,12 +48,12 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
     _need_broker(session)
     queue = _checked_queue(session)
-    say(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
-    say(f"  broker   {hidden(session.settings.broker)}")
-    say(f"  ledger   {hidden(session.settings.ledger)}")
-    say(f"  account  {session.endpoint.account} at {session.endpoint.host}")
-    say(f"  key      {session.seal.fingerprint}")
-    narrator.stop()  # no thread survives the fork of the pool's processes
+    echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
+    echo(f"  broker   {hidden(session.settings.broker)}")
+    echo(f"  ledger   {hidden(session.settings.ledger)}")
+    echo(f"  account  {session.endpoint.account} at {session.endpoint.host}")
+    echo(f"  key      {session.seal.fingerprint}")
+    wait_reporter.stop()  # no thread survives the fork of the pool's processes
     return run_worker(make_app(session.runtime_config), queue, processes, level)
 
 
@@ -71,10 +71,10 @@ def scheduler(once: bool, **given: Any) -> None:
     queue = CeleryQueue(make_app(session.runtime_config), session.ledger.identity)
     queue.check()
     if once:
-        say(f"{sweep_all(session.ledger, queue)} chunks requeued")
+        echo(f"{sweep_all(session.ledger, queue)} chunks requeued")
         return
-    say(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
-    # A sweep may end anywhere: what it had not put on the queue, the next one does.
+    echo(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
+    # A sweep may be cut off anywhere: the next one queues the rest.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         _sweep_for_ever(session.ledger, queue)
@@ -104,10 +104,10 @@ def _need_broker(session: Session) -> None:
 
 
 def _checked_queue(session: Session) -> str:
-    """The name of this worker's queue, once all that it needs is there.
+    """Check all that a worker needs, and return the name of its queue.
 
-    Raises what is wrong. Leaves nothing open: no connection to a database or a server survives the
-    fork of the pool's processes.
+    Raises the first problem. Leaves nothing open: no connection to a database or a server survives the fork
+    of the pool's processes.
     """
     endpoint = session.endpoint
     _check_account(endpoint)
@@ -120,7 +120,7 @@ def _checked_queue(session: Session) -> str:
 
 
 def _check_account(endpoint: Endpoint) -> None:
-    """Refused credentials end the worker; a service that is away doesn't: workers wait for it."""
+    """End the worker if its credentials are refused. A service that is away doesn't: workers wait for it."""
     with closing(Api(endpoint, throttle.local(None), budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
         try:
             api.check()

@@ -1,4 +1,4 @@
-"""What a command works with: settings, ledger, seal, the API; each made on first use."""
+"""The context of a command: settings, ledger, seal, the API; each made on first use."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from click.core import ParameterSource
 
 from worker import __version__, throttle, trust
 from worker.api import Api, proxies
-from worker.commands.terminal import say, visible
-from worker.commands.waiting import narrator
+from worker.commands.terminal import echo, visible
+from worker.commands.waiting import wait_reporter
 from worker.importing.job import operator
 from worker.ledger import Act, Ledger
 from worker.model import Endpoint, Options
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_options(command: F) -> F:
-    """The options that say whose account and which settings; every command with settings has them."""
+    """Add the options that choose account and settings; every command with settings has them."""
     for option in (
         click.option("--debug", is_flag=True, help="Log details to stderr (never secrets)."),
         click.option("--profile", metavar="NAME", default="", help="Use [profile.NAME] from siproster.toml."),
@@ -50,68 +50,68 @@ def settings_options(command: F) -> F:
 
 
 class Session:
-    """One run of a command. ``warn``: say on stderr what the user should know about the settings."""
+    """One run of a command. ``warn``: print warnings about the settings on stderr."""
 
     def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
         self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         self._warn = warn
-        narrator.start()
+        wait_reporter.start()
         for warning in self.warnings if warn else ():
-            say(f"warning: {warning}", "yellow")
+            echo(f"warning: {warning}", "yellow")
 
     @property
     def warnings(self) -> list[str]:
-        """What works, and the user should know about: of the settings and of the environment."""
+        """Return warnings about settings and environment: they work, but the user should know."""
         return [*self.settings.warnings, *proxies.warnings(), *trust.warnings()]
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Whose account, where. Says so on stderr where the host isn't Bandwidth's.
+        """Return the account's endpoint. Prints a note on stderr if the host isn't Bandwidth's.
 
-        Raises UsageError, which names what is not set, or can't be used to get there.
+        Raises UsageError, which names the settings that are missing or unusable.
         """
         endpoint = self.settings.endpoint()
         proxies.routes()
         trust.check()
-        self._tell_host("BW_API_URL", "signing in at")
+        self._print_host("BW_API_URL", "signing in at")
         return endpoint
 
     @cached_property
     def voice_host(self) -> str:
-        """Where calls are placed; UsageError where nobody said that the token may go there."""
+        """Return the host where calls are placed. Raises UsageError if it may not get the token."""
         host = self.settings.voice_host()
-        self._tell_host("BW_VOICE_URL", "calling through")
+        self._print_host("BW_VOICE_URL", "calling through")
         return host
 
-    def _tell_host(self, name: str, what: str) -> None:
+    def _print_host(self, name: str, what: str) -> None:
         host, source = self.settings.values[name], self.settings.sources[name]
         if self._warn and not is_bandwidth(host):
-            say(f"{what} {host} ({name}, from {source})")
+            echo(f"{what} {host} ({name}, from {source})")
 
     @cached_property
     def keys(self) -> list[bytes]:
-        """The sealing keys."""
+        """Return the sealing keys."""
         return self.settings.sealing_keys(new_key, self._sealed_with)
 
     def _sealed_with(self) -> list[str]:
-        # Opened for this question alone: a worker's own connections must not survive its forks.
+        # Opened for this query alone: a worker's connections must not survive its forks.
         with closing(Ledger(self.settings.ledger)) as ledger:
             return ledger.jobs.sealed_with()
 
     @cached_property
     def runtime_config(self) -> RuntimeConfig:
-        """What a process needs to work on chunks."""
+        """Return the settings that a process needs to work on chunks."""
         return RuntimeConfig(self.settings.broker, self.settings.ledger, self.keys, self.endpoint)
 
     @cached_property
     def runtime(self) -> Runtime:
-        """This process's connections for working on chunks."""
+        """Return this process's connections for working on chunks."""
         return Runtime(self.runtime_config, self.ledger)
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger, opened; shared with this process's runtime."""
+        """Return the ledger, opened; shared with this process's runtime."""
         return Ledger(self.settings.ledger)
 
     def audit(self, subject: str = "") -> None:
@@ -136,16 +136,16 @@ class Session:
 
     @cached_property
     def seal(self) -> Seal:
-        """The ring of sealing keys."""
+        """Return the ring of sealing keys."""
         return Seal(self.keys)
 
     @cached_property
     def api(self) -> Api:
-        """A client for the command's own questions."""
+        """Return a client for the command's own questions."""
         return Api(self.endpoint, throttle.local(None))
 
     def client(self, options: Options) -> Api:
-        """A client for a plan's questions, at the job's own rate and patience."""
+        """Return a client for a plan's questions, at the job's own rate and patience."""
         return Api(self.endpoint, throttle.local(options.rate), budget=request_budget(options))
 
 
@@ -155,13 +155,13 @@ def person() -> str:
 
 
 def _who() -> str:
-    """The operator; under sudo, whose rights they had, too."""
+    """Return the operator's name; under sudo, also that of the user whose rights they had."""
     before = os.environ.get("SUDO_USER")
     return f"{before} (as {operator()})" if before else operator()
 
 
 def _plain(value: Any) -> Any:
-    """An option's value as JSON has it."""
+    """Return an option's value as it goes into JSON."""
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
     if isinstance(value, str) and "://" in value:  # a file's URL may let somebody in
@@ -170,20 +170,20 @@ def _plain(value: Any) -> Any:
 
 
 class _Line(logging.Formatter):
-    """A log line that steers no terminal."""
+    """A log formatter whose lines contain no terminal control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(map(visible, super().format(record).split("\n")))
 
 
 def log_to_stderr(level: int) -> None:
-    """Our own log lines; those of libraries only where they warn, since they may show whole URLs."""
+    """Log siproster's own lines to stderr, and only warnings of libraries, since they may show whole URLs."""
     handler = logging.StreamHandler(sys.stderr)
     line = _Line("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     line.converter = time.gmtime  # as in the ledger and the results: hosts in several zones share one log
     handler.setFormatter(line)
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(logging.WARNING)
-    # Of a lost connection it logs the driver's traceback, each time; we say it in one line of our own.
+    # It logs the driver's traceback for every lost connection; we log one line instead.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     logging.getLogger("worker").setLevel(level)

@@ -1,4 +1,4 @@
-"""``snapshot`` and ``diff``: what the account held at one moment, and what changed since."""
+"""``snapshot`` and ``diff``: the account's contents at one moment, and what changed since."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from worker.commands.listing import Fact, counted, csv_option, one_form, tell
+from worker.commands.listing import Fact, counted, csv_option, one_form, print_all
 from worker.commands.options import json_option
 from worker.commands.outputs import refuse_streams
 from worker.commands.scope import Scope, scope_options
-from worker.commands.screen import say, tell_json
+from worker.commands.screen import echo, print_json
 from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
 from worker.model import Family, Stored, utc_now
@@ -49,9 +49,9 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
         key=session.seal.fingerprint,
     )  # fmt: skip
     number = write(file, facts, session.seal, counted(_now(scope)))
-    say(f"{number:,} credentials of account {facts.account} are in {file}, sealed with key {facts.key}")
+    echo(f"{number:,} credentials of account {facts.account} are in {file}, sealed with key {facts.key}")
     if as_json:
-        tell_json({"file": str(file.absolute()), **asdict(facts), "credentials": number})
+        print_json({"file": str(file.absolute()), **asdict(facts), "credentials": number})
 
 
 @click.command("diff")
@@ -73,14 +73,14 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
         before = difference.load("before", earlier.entries(session.seal))
         after = difference.load("after", _later(session, earlier, later))
         counts: Counter[str] = Counter()
-        tell(_told(difference, counts), _COLUMNS, _line, as_csv=as_csv, as_json=as_json)
+        print_all(_told(difference, counts), _COLUMNS, _line, as_csv=as_csv, as_json=as_json)
     said = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no differences"
-    say(f"{said}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
+    echo(f"{said}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
     return 10 if counts else 0
 
 
 def _later(session: Session, earlier: Snapshot, later: Path | None) -> Iterator[Stored]:
-    """The other moment's credentials: a second file's, or those that are stored now."""
+    """Yield the credentials of the later moment: a second file's, or those that are stored now."""
     facts = earlier.facts
     if later is not None:
         other = Snapshot(later)

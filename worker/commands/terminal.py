@@ -1,4 +1,4 @@
-"""The standard streams. Whatever else a command loads, this loads next to nothing (``--help`` is quick)."""
+"""The standard streams. This module loads next to nothing, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _CLOSED = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
-"""How a closed stdin, stdout and stderr are opened: the first two fail when used, the last takes all."""
+"""The modes for a closed stdin, stdout and stderr: the first two fail when used, the last discards all."""
 
 
 def visible(text: str) -> str:
-    """One line of text for a terminal, which control characters in a name could steer."""
+    """Return one line of text without the control characters that could control a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def say(text: str, colour: str = "") -> None:
-    """A line for people, on stderr. A stderr that takes nothing ends no job."""
+def echo(text: str, colour: str = "") -> None:
+    """Print a line for people on stderr. A stderr that fails ends no job."""
     with contextlib.suppress(OSError):
         click.secho(visible(text), err=True, fg=colour or None)
 
@@ -37,10 +37,10 @@ def leave_no_core() -> None:
 
 
 def prepare() -> None:
-    """Put something in the place of standard streams that are closed.
+    """Replace standard streams that are closed.
 
-    Else the next file that is opened, such as the ledger, gets the number of one, and what is printed.
-    A closed stdin stays None in ``sys``.
+    Otherwise the next file that is opened, such as the ledger, would get the number of one, and its output. A
+    closed stdin stays None in ``sys``.
     """
     for number, flags in enumerate(_CLOSED):
         try:
@@ -50,7 +50,7 @@ def prepare() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     raw = _Output(1, "w", closefd=False)
-    # A name that the terminal's encoding doesn't have, or a file's that is not UTF-8, must end nothing.
+    # A name that the terminal can't encode, or a file name that is not UTF-8, must not end the program.
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=raw.isatty()
     )
@@ -58,14 +58,14 @@ def prepare() -> None:
 
 
 def output_fails() -> bool:
-    """Whether stdout takes nothing more, so that an error which came up is its."""
+    """Return whether stdout fails, so that an error which came up is due to it."""
     return any(raw.fault for raw in _output)
 
 
 def flushed(code: int) -> int:
-    """The exit code, once stdout has taken all that was printed; where it hasn't, that is told.
+    """Return the exit code once stdout has taken all output; print an error if it has not.
 
-    Nothing is said where whoever read it left, the usual end of ``siproster jobs | head``.
+    Prints nothing if the reader closed the pipe, the usual end of ``siproster jobs | head``.
     """
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         with _dropped(number):
@@ -74,18 +74,18 @@ def flushed(code: int) -> int:
     if fault is None:
         return code
     if fault.errno != errno.EPIPE:
-        say(f"siproster: standard output can't be written: {fault.strerror}", "red")
-        say("           only that output is lost; see the jobs with: siproster jobs")
+        echo(f"siproster: standard output can't be written: {fault.strerror}", "red")
+        echo("           only that output is lost; see the jobs with: siproster jobs")
     return code or 1
 
 
 def asks() -> bool:
-    """Whether somebody can be asked: stdin is a terminal."""
+    """Return whether a question can be asked: stdin is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 class _Output(io.FileIO):
-    """Stdout, which remembers what went wrong: a failed flush may leave nothing behind for the next."""
+    """A wrapper of stdout that remembers errors: a failed flush may leave no trace for the next."""
 
     fault: OSError | None = None
 
@@ -102,7 +102,7 @@ _output: list[_Output] = []
 
 @contextlib.contextmanager
 def _dropped(number: int) -> Iterator[None]:
-    """What a stream doesn't take is dropped: the interpreter would fail on it at its own end."""
+    """Discard what a stream doesn't take: otherwise the interpreter would fail on it at exit."""
     try:
         yield
     except OSError:

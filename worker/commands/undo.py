@@ -1,4 +1,4 @@
-"""``undo``: what a job did is taken back, unless it was changed since."""
+"""``undo``: takes back what a job did, unless it was changed since."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from worker import report
 from worker.commands import outputs, watch
 from worker.commands.listing import asked
 from worker.commands.options import json_option, rate_type, results_option, yes_option
-from worker.commands.over import refuse_unfinished
 from worker.commands.running import freed_on_failure
-from worker.commands.screen import ProgressScreen, say, tell_json
+from worker.commands.screen import ProgressScreen, echo, print_json
 from worker.commands.session import Session, settings_options
 from worker.errors import TryLater
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
+from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Progress
 from worker.model import Job
 from worker.states import Reason, Why
@@ -71,8 +71,8 @@ def undo(
     number = session.ledger.changes.rows(job_id)
     unproven = session.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(session, job) and not unproven:
-        say(f"job {job_id} has already been undone; there is nothing left to undo")
-        facts = _tell(session, job, folder, as_json=as_json)
+        echo(f"job {job_id} has already been undone; there is nothing left to undo")
+        facts = _print(session, job, folder, as_json=as_json)
         return _code(facts)
     _ask(session, job, number, include_unproven=include_unproven, yes=yes)
     refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
@@ -89,27 +89,27 @@ def undo(
             session.ledger.jobs.set_undone(job_id)
     finally:
         session.ledger.jobs.let_go(job_id)
-        facts = _tell(session, job, folder, as_json=as_json)
+        facts = _print(session, job, folder, as_json=as_json)
     if interrupted:
-        say(f"interrupted; continue with: siproster undo {job_id}")
+        echo(f"interrupted; continue with: siproster undo {job_id}")
         return 130
     if facts["unproven"] and not include_unproven:
-        say(
+        echo(
             f"{facts['unproven']:,} of those kept may be the job's own (origin_unknown); if nobody else has",
             "yellow",
         )
-        say(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
+        echo(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
     return _code(facts)
 
 
 def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
-    """Say what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
+    """Print what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
     users = "1 user" if number == 1 else f"{number:,} users"
-    say(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
-    _tell_others(session, job)
+    echo(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
+    _print_others(session, job)
     if include_unproven:
-        say("  including users that no response proves to be its work: only safe if nobody", "yellow")
-        say("  else has written to the account since it began", "yellow")
+        echo("  including users that no response proves to be its work: only safe if nobody", "yellow")
+        echo("  else has written to the account since it began", "yellow")
     asked(
         "Undo it? Users it created can no longer register; users it changed get their old password back.",
         yes=yes,
@@ -117,7 +117,7 @@ def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes
 
 
 def _code(facts: dict[str, Any]) -> int:
-    """10 where something could not, or must not, be taken back."""
+    """Return the exit code: 10 if something could not, or must not, be taken back."""
     return 10 if facts["counts"].get(KEPT) or facts["counts"].get(FAILED) else 0
 
 
@@ -127,7 +127,7 @@ def _all_undone(session: Session, job: Job) -> bool:
 
 
 def _run(session: Session, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
-    """Undo what is left; whether somebody ended it early."""
+    """Undo what is left. Return whether it was interrupted."""
     options = replace(job.options, rate=rate or job.options.rate)
     screen = ProgressScreen()
     done = sum(session.ledger.undone.counts(job.id).values())
@@ -148,8 +148,8 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
         return interrupt.is_set()
 
 
-def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
-    """Write what became of each row, and say it in numbers."""
+def _print(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
+    """Write the outcome of each row, and print the totals."""
     path = report.write_undone(session.ledger, session.seal, job, folder)
     counts = session.ledger.undone.counts(job.id)
     facts = {
@@ -157,22 +157,22 @@ def _tell(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[st
         "unproven": session.ledger.undone.unproven(job.id), "files": {"undo": str(path)},
     }  # fmt: skip
     if as_json:
-        tell_json(facts)
+        print_json(facts)
     for result, meaning in _MEANINGS.items():
         if counts.get(result):
-            say(f"{counts[result]:>7,} {result:<9}  {meaning}")
-    say(f"  {path}")
+            echo(f"{counts[result]:>7,} {result:<9}  {meaning}")
+    echo(f"  {path}")
     return facts
 
 
-def _tell_others(session: Session, job: Job) -> None:
-    """What else belongs to it, and is not undone with it."""
+def _print_others(session: Session, job: Job) -> None:
+    """Print what is not undone with the job: other jobs that ran its rows again, and its realm."""
     for child in session.ledger.jobs.children(job.id):
         if session.ledger.changes.rows(child):
-            say(f"  job {child} ran some of its rows again; undo that one first:", "yellow")
-            say(f"    siproster undo {child}", "yellow")
+            echo(f"  job {child} ran some of its rows again; undo that one first:", "yellow")
+            echo(f"    siproster undo {child}", "yellow")
     if job.options.create_realm:
-        say(
+        echo(
             f"  realm {job.options.realm} is kept; to delete it: siproster realm delete {job.options.realm}",
             "yellow",
         )

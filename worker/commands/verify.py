@@ -1,4 +1,4 @@
-"""``verify``: each row's password, tried on the registrar itself."""
+"""``verify``: tries each row's password on the registrar itself."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from worker.commands.options import (
     refuse_said,
 )
 from worker.commands.resume_retry import roster_of
-from worker.commands.running import tell_roster
-from worker.commands.screen import tell_json
+from worker.commands.running import print_roster
+from worker.commands.screen import print_json
 from worker.commands.session import Session, settings_options
-from worker.commands.verify_report import tell
+from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     DNS_WAIT,
     GENTLE_FLIGHT,
@@ -36,18 +36,18 @@ from worker.commands.verify_runner import (
     RowsOfJob,
     RowsOfRoster,
     Trial,
-    asking_of,
     prove,
+    register_options,
 )
 from worker.errors import Conflict, UsageError
 from worker.model import Options, utc_now
 from worker.register import AuthName, Transport
 
 _JOB = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
-"""What a job's id looks like; a file of such a name is written with its folder, ``./``."""
+"""The pattern of a job's id; a file with such a name must be written with its folder, ``./``."""
 
 _USUAL = {one.name: getattr(Options(), one.name) for one in fields(Options)}
-"""What an import's options are by themselves: those that say how rows are sent mean nothing here."""
+"""The defaults of an import's options: those that say how rows are sent mean nothing here."""
 
 _ASKING = (
     click.option(
@@ -149,7 +149,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     Exit code 0: all users can register; 10: some can't; 5: the registrar's answers prove nothing.
     """
     session = Session(given)
-    trial = Trial(asking_of(given), given["registrar"], given["rate"], given["concurrency"])
+    trial = Trial(register_options(given), given["registrar"], given["rate"], given["concurrency"])
     if _JOB(source) and not Path(source).exists():
         refuse_said(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
         proof = _of_job(session, trial, source, given)
@@ -157,7 +157,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
         raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     else:
         proof = _of_roster(ctx, session, trial, source, given)
-    tell_json(proof.facts) if given["as_json"] else tell(proof.facts)
+    print_json(proof.facts) if given["as_json"] else print_report(proof.facts)
     return proof.code
 
 
@@ -167,7 +167,7 @@ def _of_roster(
     options = _options(ctx, given, session)
     name = f"siproster-verify-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with roster.open_roster(source, options) as opened:
-        tell_roster(opened)
+        print_roster(opened)
         folder = Path(given["results"] or name).absolute()
         outputs.refuse_overwriting(session, folder, (VERIFY,), source)
         tried = RowsOfRoster(opened, session, options, given["sample"])
@@ -175,7 +175,7 @@ def _of_roster(
 
 
 def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
-    """The rows that the job put in place, or found there; what came of it is kept with the job."""
+    """Verify the rows that the job put in place, or found there; the result is kept with the job."""
     job = session.ledger.jobs.get(job_id)
     session.runtime.check(job)
     if job.undone or session.ledger.undone.begun(job_id):
@@ -197,7 +197,7 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
 
 
 def _options(ctx: click.Context, given: dict[str, Any], session: Session) -> Options:
-    """How the roster is read; what the settings file says of imports' pace and folders is not meant here."""
+    """Return how the roster is read; the settings file's pace and folders of imports do not apply here."""
     same_names = {name: _USUAL[name] for name in ("concurrency", "rate", "results")}
     options = parsed(ctx, {**_USUAL, **from_file(ctx, given, session.settings.options), **same_names})
     return replace(options, create_realm=False, make_default=False)  # users are tried, realms are not made

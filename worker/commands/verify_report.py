@@ -1,4 +1,4 @@
-"""What `verify` found out: line by line in its file, and in sum for people."""
+"""Results of ``verify``: line by line in its file, and a summary for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from worker.commands.screen import on_stdout
 from worker.model import Row
-from worker.register import Entry, Finding, Verdict
+from worker.register import Entry, RegisterResult, Verdict
 
 OWN_COLUMNS = (
     "bw__row", "bw__username", "bw__domain", "bw__realm", "bw__verify", "bw__bindings", "bw__error",
@@ -31,17 +31,17 @@ _LOOKS = {
 
 
 _REASONS = 3
-"""Reasons that are told for each verdict; every row's own is in bw__error."""
+"""Reasons printed for each verdict; every row's own is in bw__error."""
 
 _MOST_REASONS = 1000
-"""Reasons that are told apart, since each row may have another one."""
+"""Different reasons that are counted, since each row may have another one."""
 
 
 class VerifyWriter:
-    """The rows of a roster on their way to the registrar and back into the file, in their order."""
+    """Passes a roster's rows to the registrar and writes them to the file, in their order."""
 
     def __init__(self, write: Callable[[Sequence[str]], None]) -> None:
-        """``write`` takes the cells of a line."""
+        """Take ``write``, which writes the cells of a line."""
         self._write = write
         self._out: deque[Row] = deque()
         self.counts: Counter[str] = Counter()
@@ -52,21 +52,21 @@ class VerifyWriter:
         """Users who have at least one."""
 
     def entries(self, rows: Iterable[Row]) -> Iterator[Entry]:
-        """The rows that can be tried."""
+        """Yield the rows that can be tried."""
         for row in rows:
             self._out.append(row)
             if not row.problems:
                 own = None if row.password else (row.hash1, row.hash1b)
                 yield Entry(row.line, row.composite, row.host, row.password, own)
 
-    def found(self, entry: Entry, finding: Finding) -> None:
+    def found(self, entry: Entry, result: RegisterResult) -> None:
         """Write a row that came back, and the invalid ones before it."""
         while (row := self._out.popleft()).line != entry.line:
             self._invalid(row)
-        self.bindings += finding.bindings or 0
-        self.with_phone += bool(finding.bindings)
-        bindings = "" if finding.bindings is None else str(finding.bindings)
-        self._line(row, finding.verdict, bindings, finding.error)
+        self.bindings += result.bindings or 0
+        self.with_phone += bool(result.bindings)
+        bindings = "" if result.bindings is None else str(result.bindings)
+        self._line(row, result.verdict, bindings, result.error)
 
     def close(self) -> None:
         """Write the invalid rows behind the last one that came back."""
@@ -75,17 +75,17 @@ class VerifyWriter:
 
     @property
     def tried(self) -> int:
-        """Rows that came back."""
+        """Return the number of rows that were tried."""
         return self.counts.total() - self.counts[INVALID]
 
     @property
     def decided(self) -> int:
-        """Rows of which something is known now."""
+        """Return the number of rows with a definite result."""
         return sum(self.counts[one] for one in (Verdict.REGISTERS, Verdict.WRONG_PASSWORD, Verdict.REFUSED))
 
     @property
     def reasons(self) -> dict[str, list[dict[str, str | int]]]:
-        """The most frequent reasons of each verdict, and how many rows have each, for ``--json``."""
+        """Return the most frequent reasons of each verdict with their row counts, for ``--json``."""
         return {
             verdict: [{"error": error, "rows": rows} for error, rows in errors.most_common(_REASONS)]
             for verdict, errors in self._reasons.items()
@@ -109,8 +109,8 @@ class VerifyWriter:
             reasons[error] += 1
 
 
-def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
-    """The end of it, for people: facts as ``--json`` has them. ``file``: stdout."""
+def print_report(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
+    """Print the summary for people from the facts that ``--json`` has. ``file``: stdout."""
     console = on_stdout(file)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right")
@@ -129,7 +129,7 @@ def tell(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
 
 
 def _reasons(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Why rows don't register, in lines."""
+    """Yield the reasons why rows don't register, as lines."""
     for verdict, reasons in facts["reasons"].items():
         for reason in reasons:
             yield f"  {verdict}: {reason['error']} ({_rows(reason['rows'])})"

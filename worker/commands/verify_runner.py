@@ -1,4 +1,6 @@
-"""Rows tried on a registrar: what ``verify ROSTER``, ``verify JOB`` and ``import --verify`` share."""
+"""Verification of rows on a registrar: shared by ``verify ROSTER``, ``verify JOB`` and
+``import --verify``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worker import report
-from worker.commands.screen import ProgressScreen, say
+from worker.commands.screen import ProgressScreen, echo
 from worker.commands.session import Session
 from worker.commands.verify_report import OWN_COLUMNS, VerifyWriter
 from worker.errors import UsageError
@@ -23,13 +25,13 @@ from worker.importing.validation import RosterPages, validated_pages
 from worker.ledger import Progress
 from worker.model import Job, Options, Row, utc_now
 from worker.register import (
-    Asking,
     AuthName,
     Entry,
-    Finding,
     Lookup,
     Pace,
-    Place,
+    RegisterOptions,
+    RegisterResult,
+    ServerAddress,
     Transport,
     Verdict,
     Verifier,
@@ -39,27 +41,27 @@ from worker.roster import Roster
 from worker.srv import check_address
 
 GENTLE_RATE = 10.0
-"""Rows a second, where nobody says otherwise: it is somebody's production registrar."""
+"""Rows a second by default: the registrar is somebody's production system."""
 
 GENTLE_FLIGHT = 4
 """Rows at once."""
 
 DNS_WAIT = 60.0
-"""Seconds that a realm's name may take to exist, where nobody says otherwise."""
+"""Seconds that a realm's name may take to exist, by default."""
 
 VERIFY = "verify.csv"
 
 _TOLD = 20
-"""Problems of rows that are told one by one."""
+"""Problems of rows that are printed one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How rows are tried."""
+    """The options of a verification."""
 
-    asking: Asking
+    options: RegisterOptions
     registrar: str
-    """As it was said; empty: what DNS says of each realm."""
+    """The registrar as it was given; empty to use each realm's DNS records."""
     rate: float
     in_flight: int
 
@@ -79,11 +81,11 @@ class RowsToVerify(Protocol):
     def to_try(self) -> int: ...
 
     def chosen(self) -> Iterator[Row]:
-        """Those to be tried, among those that can't be."""
+        """Yield the rows to try, among those that can't be tried."""
 
 
 class RowsOfRoster:
-    """A roster's rows: read once to know them, so that nothing is asked for a bad roster."""
+    """A roster's rows. The roster is read once beforehand, so that nothing is asked for a bad roster."""
 
     def __init__(self, opened: Roster, session: Session, options: Options, sample: int | None) -> None:
         self._opened, self._options = opened, options
@@ -94,15 +96,15 @@ class RowsOfRoster:
         for row in self._validated():
             self.rows += 1
             if row.problems:
-                self._tell_invalid(row)
+                self._print_invalid(row)
             else:
                 self._sample.offer(row.line)
         self.to_try = self._sample.size
         invalid = f", {self._invalid} invalid and not tried" if self._invalid else ""
-        say(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
+        echo(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
 
     def chosen(self) -> Iterator[Row]:
-        """The sample, and the rows that can't be tried."""
+        """Yield the sample, and the rows that can't be tried."""
         return self._sample.of(self._validated())
 
     def _validated(self) -> Iterable[Row]:
@@ -111,13 +113,13 @@ class RowsOfRoster:
                 row.host = row.host or row.realm  # what the row says, where there is no such realm
                 yield row
 
-    def _tell_invalid(self, row: Row) -> None:
+    def _print_invalid(self, row: Row) -> None:
         self._invalid += 1
         if self._invalid <= _TOLD:
             for problem in row.problems:
-                say(f"  line {row.line}: {problem.code}: {problem.text}", "red")
+                echo(f"  line {row.line}: {problem.code}: {problem.text}", "red")
         elif self._invalid == _TOLD + 1:
-            say("  …", "red")
+            echo("  …", "red")
 
 
 class RowsOfJob:
@@ -133,10 +135,10 @@ class RowsOfJob:
                 if not row.problems:
                     self._sample.offer(row.line)
         self.to_try = self._sample.size if sample else self.rows
-        say(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
+        echo(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
 
     def chosen(self) -> Iterator[Row]:
-        """The sample, and the rows that can't be tried."""
+        """Yield the sample, and the rows that can't be tried."""
         return self._sample.of(self._placed())
 
     def _placed(self) -> Iterator[Row]:
@@ -145,7 +147,7 @@ class RowsOfJob:
 
 
 class _Sample:
-    """So many lines of all that are offered, drawn at random in one pass; None: all of them."""
+    """A number of lines drawn at random from all that are offered, in one pass; None for all of them."""
 
     def __init__(self, wanted: int | None) -> None:
         self._wanted = wanted
@@ -153,7 +155,7 @@ class _Sample:
         self._offered = 0
 
     def offer(self, line: int) -> None:
-        """One more line that may be drawn."""
+        """Offer one more line to the draw."""
         self._offered += 1
         if self._wanted is None:
             return
@@ -164,33 +166,33 @@ class _Sample:
 
     @property
     def size(self) -> int:
-        """How many lines there will be."""
+        """Return how many lines were drawn."""
         return self._offered if self._wanted is None else len(self._drawn)
 
     def of(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows that were drawn, and those that can't be tried."""
+        """Yield the rows that were drawn, and those that can't be tried."""
         drawn = None if self._wanted is None else frozenset(self._drawn)
         return (row for row in rows if drawn is None or row.problems or row.line in drawn)
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What trying the rows came to."""
+    """The result of a verification."""
 
     facts: dict[str, Any]
-    """As ``--json`` prints them, and as the job keeps them."""
+    """The facts that ``--json`` prints and the job keeps."""
     code: int
     """The exit code: 0 all register, 10 some don't, 5 nothing could be found out, 130 interrupted."""
 
 
 def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
-    """Try the rows, write ``verify.csv``, and say what is left to say. In the main thread only."""
+    """Verify the rows, write ``verify.csv``, and print the results. Only in the main thread."""
     report.make_folder(folder)
-    say(
+    echo(
         f"at most {trial.rate:g} rows a second, {trial.in_flight} at once "
         "(--rate, --concurrency); two REGISTERs each"
     )
-    verifier = Verifier(trial.asking, Pace(trial.rate), trial.in_flight)
+    verifier = Verifier(trial.options, Pace(trial.rate), trial.in_flight)
     header = [*OWN_COLUMNS, *tried.columns]
     began = time.monotonic()
     with report.new_table(
@@ -204,8 +206,8 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     return Proof(facts, _end(writer, verifier.given_up, tried.to_try, interrupted=interrupted))
 
 
-def place(text: str, transport: Transport) -> Place | None:
-    """``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None where nothing is said. Raises UsageError."""
+def place(text: str, transport: Transport) -> ServerAddress | None:
+    """Return ``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None for an empty text. Raises UsageError."""
     if not text:
         return None
     usual = 5061 if transport is Transport.TLS else 5060
@@ -215,31 +217,31 @@ def place(text: str, transport: Transport) -> Place | None:
         raise UsageError(
             f"--registrar {text}: must be HOST:PORT", "for example 192.0.2.10:5060 or [2001:db8::10]:5060"
         )
-    return Place(found[1] or found[2], number)
+    return ServerAddress(found[1] or found[2], number)
 
 
-def asking_of(given: Mapping[str, Any]) -> Asking:
-    """How to ask, out of what the options say. Raises UsageError."""
+def register_options(given: Mapping[str, Any]) -> RegisterOptions:
+    """Return the registrar options from the command's options. Raises UsageError."""
     transport = Transport(given["transport"])
     resolver = given.get("resolver", "")
     check_address(resolver)
-    return Asking(
+    return RegisterOptions(
         transport=transport,
         auth_name=AuthName(given.get("auth_name", AuthName.USER)),
         with_contact=given.get("with_contact", False),
         lookup=Lookup(
-            resolver, waiting=Waiting(given.get("dns_wait", DNS_WAIT), partial(say, colour="yellow"))
+            resolver, waiting=Waiting(given.get("dns_wait", DNS_WAIT), partial(echo, colour="yellow"))
         ),
         place=place(given["registrar"], transport),
     )
 
 
 def _go(verifier: Verifier, writer: VerifyWriter, tried: RowsToVerify) -> bool:
-    """Try the rows and write them; whether somebody ended it."""
+    """Verify the rows and write the results. Return whether it was interrupted."""
     screen = ProgressScreen()
 
-    def found(entry: Entry, finding: Finding) -> None:
-        writer.found(entry, finding)
+    def found(entry: Entry, result: RegisterResult) -> None:
+        writer.found(entry, result)
         screen.show(Progress(tried.to_try, writer.tried, 0))
 
     with screen.running():
@@ -253,9 +255,9 @@ def _facts(trial: Trial, tried: RowsToVerify, writer: VerifyWriter, verifier: Ve
         "at": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
         "roster": {"name": tried.name, "sha256": tried.sha256, "rows": tried.rows},
         "registrar": trial.registrar or None,
-        "transport": str(trial.asking.transport),
-        "auth_name": str(trial.asking.auth_name),
-        "with_contact": trial.asking.with_contact,
+        "transport": str(trial.options.transport),
+        "auth_name": str(trial.options.auth_name),
+        "with_contact": trial.options.with_contact,
         "tried": writer.tried,
         "counts": {str(verdict): rows for verdict, rows in writer.counts.items()},
         "reasons": writer.reasons,
@@ -266,11 +268,11 @@ def _facts(trial: Trial, tried: RowsToVerify, writer: VerifyWriter, verifier: Ve
 
 
 def _end(writer: VerifyWriter, given_up: list[str], to_try: int, *, interrupted: bool) -> int:
-    """Say what is left to say; the exit code."""
+    """Print the remaining messages, and return the exit code."""
     for reason in given_up:
-        say(reason, "yellow")
+        echo(reason, "yellow")
     if interrupted:
-        say(f"interrupted: {to_try - writer.tried} rows were not tried", "yellow")
+        echo(f"interrupted: {to_try - writer.tried} rows were not tried", "yellow")
         return 130
     if to_try and (not writer.decided or (given_up and writer.decided < writer.tried)):
         return 5

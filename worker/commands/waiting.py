@@ -1,4 +1,4 @@
-"""Tells what a command waits for: a line at once, then now and then, and one when it goes on."""
+"""Reports of what a command waits for: a line at once, then now and then, and one when it goes on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker.commands.terminal import say
+from worker.commands.terminal import echo
 from worker.model import Wait, WaitKind
 from worker.waits import HERE, over, worded
 
@@ -31,48 +31,48 @@ _SLOW = 10.0
 """Seconds from which on an answer that came after all is worth a word."""
 
 _NO_NEWS = frozenset({WaitKind.PACED, WaitKind.REGISTRAR})
-"""Kinds whose end is not told: it comes with each request."""
+"""Kinds whose end is not reported: it comes with each request."""
 
 Source = Callable[[], Wait | None]
 
 
-class Narrator:
-    """Says on stderr, or beside a progress bar, what ``source`` waits for. ``clock``: monotonic seconds."""
+class WaitReporter:
+    """Prints on stderr, or beside a progress bar, what ``source`` waits for. ``clock``: monotonic seconds."""
 
     def __init__(
         self,
         source: Source,
-        tell: Callable[[str], None] = lambda text: say(text, "yellow"),
+        echo_line: Callable[[str], None] = lambda text: echo(text, "yellow"),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._tell = tell
+        self._echo = echo_line
         self._clock = clock
         self._told: Wait | None = None
-        """The wait that is going on and was told."""
+        """The present wait, if it was reported."""
         self._began = self._seen = 0.0
         self._said: dict[WaitKind | None, float] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._on_bar = False
         self.text = ""
-        """What is waited for now, for a progress bar; empty: nothing."""
+        """The present wait, for a progress bar; empty if there is none."""
 
     def start(self) -> None:
         """Look now and then, in a thread of its own, for as long as the process lives."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="narrator", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="wait_reporter", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Say no more. Afterwards the process may fork."""
+        """Stop reporting. Afterwards the process may fork."""
         if self._thread:
             self._stopped.set()
             self._thread.join()
 
     @contextmanager
     def following(self, source: Source) -> Iterator[None]:
-        """Tell what another source waits for, for the length of a block."""
+        """Report the waits of another source during the block."""
         before, self._source = self._source, source
         try:
             yield
@@ -81,7 +81,7 @@ class Narrator:
 
     @contextmanager
     def on_a_bar(self) -> Iterator[None]:
-        """A progress bar shows ``text``: no lines meanwhile."""
+        """Show the waits on a progress bar as ``text``, without lines of their own, during the block."""
         self._on_bar = True
         try:
             yield
@@ -89,19 +89,19 @@ class Narrator:
             self._on_bar, self._told = False, None
 
     def end(self) -> None:
-        """What was waited for came: say so at once."""
+        """Report at once that a wait is over."""
         if self._told:
-            self._tell_over(self._told)
+            self._print_over(self._told)
 
     def look(self) -> None:
-        """Look once, and say what there is to say."""
+        """Look once, and print what is due."""
         wait, now = self._source(), self._clock()
         if wait is None or wait.waited < _SOON:
             self.text = ""
-            # A request in flight is no wait yet; anything else has only just taken the place of another.
+            # A request in flight is not a wait yet; any other wait has just replaced another one.
             quiet = wait is None or wait.kind is WaitKind.ANSWER
             if self._told and quiet and now - self._seen >= _GONE:
-                self._tell_over(self._told)
+                self._print_over(self._told)
             return
         self.text = worded(wait)
         self._seen = now
@@ -113,7 +113,7 @@ class Narrator:
             self._told = wait
 
     def _rhythm(self, wait: Wait) -> WaitKind | None:
-        """Lines about one kind of wait keep their distance; so do, a smaller one, all lines."""
+        """Return the kind whose interval applies to this line, or None for the shorter one of all lines."""
         going_on = self._told is not None and self._told.kind is wait.kind
         return wait.kind if going_on or wait.kind is WaitKind.ANSWER else None
 
@@ -122,7 +122,7 @@ class Narrator:
             return _SAY_EVERY
         return 0.0 if self._told is None else _CHANGED
 
-    def _tell_over(self, told: Wait) -> None:
+    def _print_over(self, told: Wait) -> None:
         seconds = self._seen - self._began
         slow = told.kind is not WaitKind.ANSWER or seconds >= _SLOW  # a slow service is no news each time
         if slow and told.kind not in _NO_NEWS:
@@ -131,14 +131,14 @@ class Narrator:
 
     def _line(self, text: str) -> None:
         if not self._on_bar:
-            self._tell(text)
+            self._echo(text)
 
     def _run(self) -> None:
         while not self._stopped.wait(_LOOK_EVERY):
-            # Whatever happens here must not end the command's work.
+            # No error here may end the command's work.
             with contextlib.suppress(Exception):
                 self.look()
 
 
-narrator = Narrator(HERE.gravest)
-"""The narrator of this process; a command with settings starts it."""
+wait_reporter = WaitReporter(HERE.gravest)
+"""The wait reporter of this process; a command with settings starts it."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from worker import report
 from worker.commands import advice
 from worker.commands.job_waits import JobWaits, Patience, nobody
-from worker.commands.screen import ProgressScreen, say, tell_summary
+from worker.commands.screen import ProgressScreen, echo, print_summary
 from worker.commands.session import Session
-from worker.commands.waiting import narrator
+from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
 from worker.ledger import Ledger
@@ -61,13 +61,13 @@ def _queue(session: Session, config: RuntimeConfig) -> CeleryQueue:
 
 
 def put_on_queue(session: Session, job_id: str) -> None:
-    """Leave a started job to the workers, and say where there is none."""
+    """Leave a started job to the workers, and warn if there is none."""
     queue = broker_queue(session)
     session.ledger.jobs.hand_over(job_id, SWEEPER)
     sweep(session.ledger, queue, job_id)
     job = session.ledger.jobs.get(job_id)
     if not queue.workers(job.host, job.account):
-        say(f"warning: {nobody(job.account)}", "yellow")
+        echo(f"warning: {nobody(job.account)}", "yellow")
 
 
 def run(
@@ -78,9 +78,9 @@ def run(
     as_json: bool,
     then: Callable[[Job], int] = lambda job: 0,
 ) -> int:
-    """Watch a started job to its end, write its results, tell its summary; the exit code.
+    """Watch a started job to its end, write its results, print its summary and return the exit code.
 
-    ``then`` is what remains to be done with a job that is done; its exit code counts where the job's is 0.
+    ``then`` is what remains to be done with a finished job; its exit code counts if the job's is 0.
     """
     session.ledger.chunks.shred_expired()
     with interruptible() as interrupt:
@@ -90,25 +90,25 @@ def run(
             else:
                 _run_embedded(session, job_id, interrupt)
         except Interrupted:
-            return _tell_interrupted(session, job_id)
+            return _print_interrupted(session, job_id)
     job = session.ledger.jobs.get(job_id)
     code = then(job) if job.state is JobState.DONE else 0
-    return tell_end(session, job_id, results, as_json=as_json) or code
+    return print_end(session, job_id, results, as_json=as_json) or code
 
 
-def tell_end(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
-    """Write the result files of a job as it stands and tell its summary; the exit code."""
+def print_end(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
+    """Write the result files of a job as it stands and print its summary. Return the exit code."""
     job = session.ledger.jobs.get(job_id)
     summary = write_results(session.ledger, session.seal, job, results)
-    tell_summary(summary, as_json=as_json)
+    print_summary(summary, as_json=as_json)
     if as_json:  # people have it on stdout, beside the rows that it is about
         for hint in (advice.next_step(summary), *advice.commands(summary)):
-            say(hint, "yellow") if hint else None
+            echo(hint, "yellow") if hint else None
     return exit_code(job, summary)
 
 
 def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
-    """The result files; their folder is ``results`` or the job's own."""
+    """Write the result files to ``results`` or the job's own folder, and return the summary."""
     folder = report.folder_of(job, results)
     return report.write(ledger, seal, job, folder)
 
@@ -124,7 +124,7 @@ def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """The first signal sets the event; a second one leaves at once. What is ignored (nohup) stays so."""
+    """Set the event on the first signal and exit on a second one. Ignored signals (nohup) stay so."""
     event = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -168,7 +168,7 @@ def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> 
 
 
 def _leave(session: Session, job_id: str, why: Why) -> None:
-    """Nobody works on the job any more: others may write to the account, and it can be resumed."""
+    """Release the job: others may then write to the account, and it can be resumed."""
     if session.ledger.jobs.state(job_id).active:
         session.ledger.jobs.pause(job_id, why)
         session.ledger.jobs.let_go(job_id)
@@ -177,19 +177,19 @@ def _leave(session: Session, job_id: str, why: Why) -> None:
 def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:
     """Show progress and sweep until the job is over (returns None) or its patience ends (returns why).
 
-    Raises Interrupted when asked to end, and LedgerAway where the ledger stays away longer than patience.
+    Raises Interrupted when asked to end, and LedgerAway if the ledger stays away longer than patience.
     """
     jobs, chunks = session.ledger.jobs, session.ledger.chunks
     job = jobs.get(job_id)
     patience = Patience(job.options.patience)
     waits = JobWaits(session.ledger, job, patience, _workers_of(session, queue, job))
     screen, sweeps, looks, asks = ProgressScreen(), _Rhythm(), _Rhythm(), _Rhythm()
-    with narrator.following(waits.current), screen.running():
+    with wait_reporter.following(waits.current), screen.running():
         while True:
             with waits.trying(WaitKind.LEDGER, LedgerAway):
                 if not jobs.state(job_id).active:
                     if jobs.state(job_id) is JobState.DONE:
-                        narrator.end()
+                        wait_reporter.end()
                     screen.show(chunks.progress(job_id))
                     return None
                 with waits.trying(WaitKind.BROKER, TryLater):
@@ -209,10 +209,10 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
 
 
 def waits_of(session: Session, job: Job) -> JobWaits:
-    """Return what a job waits for, for somebody who looks on and gives nothing up."""
+    """Return a job's waits for an observer, who gives nothing up."""
     workers = None
     if broker := session.settings.broker:
-        # Of the broker alone: whoever looks on needs neither the key nor the service's credentials.
+        # Needs only the broker: an observer has neither the key nor the service's credentials.
         config = RuntimeConfig(broker, "", (), Endpoint(job.host, job.account))
         queue = _queue(session, config)
         workers = _workers_of(session, queue, job)
@@ -224,38 +224,38 @@ def _workers_of(session: Session, queue: CeleryQueue, job: Job) -> Callable[[], 
 
 
 class _Rhythm:
-    """Something that is done now and then."""
+    """A timer for something that is done now and then."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def beat(self, seconds: float) -> bool:
-        """Whether it is time to do it; then not again for so many seconds."""
+        """Return whether it is time to do it; if so, start counting the seconds again."""
         if time.monotonic() < self._next:
             return False
         self._next = time.monotonic() + seconds
         return True
 
 
-def _tell_interrupted(session: Session, job_id: str) -> int:
+def _print_interrupted(session: Session, job_id: str) -> int:
     if not session.settings.broker:
-        say("interrupted; requests in flight have finished, and nothing is lost")
-        say(f"  continue with: siproster resume {job_id}")
+        echo("interrupted; requests in flight have finished, and nothing is lost")
+        echo(f"  continue with: siproster resume {job_id}")
         return 130
     if _nobody_works(session, job_id):
-        say(
+        echo(
             f"no longer watching; job {job_id} is waiting for a worker: start one with `siproster worker`",
             "yellow",
         )
     else:
-        say(f"no longer watching; the workers continue job {job_id}")
-    say(f"  follow it:  siproster status {job_id} --follow")
-    say(f"  cancel it:  siproster cancel {job_id}")
+        echo(f"no longer watching; the workers continue job {job_id}")
+    echo(f"  follow it:  siproster status {job_id} --follow")
+    echo(f"  cancel it:  siproster cancel {job_id}")
     return 130
 
 
 def _nobody_works(session: Session, job_id: str) -> bool:
-    """Whether the broker says that no worker is there; where it says nothing, nothing is known."""
+    """Return whether the broker says that no worker is there; False if it does not answer."""
     try:
         job = session.ledger.jobs.get(job_id)
         queue = _queue(session, session.runtime_config)

@@ -71,7 +71,7 @@ class CredentialLookup:
         self._finders: dict[int, Find | None] = {}
         self._expected: Counter[int] | None = None
         self._complete = True
-        self._nameless = 0
+        self._unidentified = 0
 
     def __enter__(self) -> CredentialLookup:
         return self
@@ -85,7 +85,7 @@ class CredentialLookup:
 
         Raises what the service's answers raise, as long as nothing can be said of every row.
         """
-        self._nameless += sum(self._is_nameless(row) for row in page if row.problems)
+        self._unidentified += sum(self._is_unidentified(row) for row in page if row.problems)
         for place, rows in self._by_place(page).items():
             find = self._finder(place)
             if find is not None:
@@ -93,9 +93,9 @@ class CredentialLookup:
                     row.stored = stored
 
     @property
-    def nameless(self) -> int:
-        """Rows that don't tell, or not surely, whom they mean: some of the absent may be those."""
-        return self._nameless
+    def unidentified(self) -> int:
+        """Return the number of rows that name no certain user: any absent user may be one of them."""
+        return self._unidentified
 
     def absent(self) -> Iterator[Stored] | None:
         """Who is stored on the roster's realms and not in the roster, by realm and name, without digests.
@@ -103,12 +103,12 @@ class CredentialLookup:
         None: not known, since not all that is stored was listed, not all of the roster was read, or a row of
         it can't be read: whoever is meant by it would look like a leaver.
         """
-        if not (self._complete and self._roster.whole) or self._nameless:
+        if not (self._complete and self._roster.whole) or self._unidentified:
             return None
         hosts = {host.casefold() for host in self._realms.hosts()}
         return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
 
-    def _is_nameless(self, row: Row) -> bool:
+    def _is_unidentified(self, row: Row) -> bool:
         return self._place_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
 
     def _by_place(self, page: Page) -> dict[int, Page]:

@@ -76,7 +76,7 @@ def run_pipeline(
             for sink in sinks:
                 sink(page)
         if account and lookup:
-            summary.nameless = lookup.nameless
+            summary.unidentified = lookup.unidentified
             absent = lookup.absent()
             summary.absent = None if absent is None else account.list_absent(absent)
     return summary

@@ -29,7 +29,7 @@ class PlanSummary:
     absent: int | None = None
     """Users who are stored on the roster's realms and are not in it; None: not all of them were looked at."""
 
-    nameless: int = 0
+    unidentified: int = 0
     """Rows that don't surely tell whom they mean, so that nobody can be told absent."""
 
     realms: Counter[int] = field(default_factory=Counter)

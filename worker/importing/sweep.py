@@ -1,4 +1,4 @@
-"""Step 5 of a row's way: every chunk without an end comes back.
+"""The sweep, which puts every chunk that is due and has not ended back on the queue.
 
 The ledger is the truth, the queue only carries ids: messages may be lost, doubled or late. Any number
 of sweeps may run at once, anywhere.

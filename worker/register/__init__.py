@@ -1,29 +1,29 @@
-"""SIP REGISTER: whether each user can register with the password that the roster has.
+"""SIP REGISTER: checks whether users can register with the roster's passwords.
 
-The one protocol that siproster speaks by itself: UDP, TCP and TLS on asyncio (RFC 3261), digest with
-MD5 (RFC 2617). ``verify`` goes through rows, ``door`` decides whether a realm's registrar can be
-believed at all, ``dialog`` is the exchange about one row (``challenge``: what it is asked, ``finding``:
-what came of it), ``registrar`` knows its servers (``places``; ``asking``: the user's choices) and holds
-the connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is how they look
-on the wire). ``phone`` is one that stays for a while.
+The one protocol that siproster implements itself: UDP, TCP and TLS on asyncio (RFC 3261), digest with MD5
+(RFC 2617). ``verify`` goes through rows, ``probe`` finds out whether a realm's registrar can be believed at
+all, and ``dialog`` is the exchange about one row (``challenge``: the registrar's question, ``result``: the
+outcome). ``registrar`` knows its servers (``addresses``; ``options``: the user's choices) and holds the
+connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``message`` is their wire format).
+``phone`` stays registered for a while.
 """
 
-from worker.register.asking import Asking, AuthName
-from worker.register.finding import Entry, Finding, Verdict
+from worker.register.addresses import Lookup, ServerAddress, Waiting
+from worker.register.options import AuthName, RegisterOptions
 from worker.register.phone import registered
-from worker.register.places import Lookup, Place, Waiting
+from worker.register.result import Entry, RegisterResult, Verdict
 from worker.register.timers import Pace, Timers
 from worker.register.transaction import Transport
 from worker.register.verify import Verifier
 
 __all__ = [
-    "Asking",
     "AuthName",
     "Entry",
-    "Finding",
     "Lookup",
     "Pace",
-    "Place",
+    "RegisterOptions",
+    "RegisterResult",
+    "ServerAddress",
     "Timers",
     "Transport",
     "Verdict",

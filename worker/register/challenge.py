@@ -1,4 +1,4 @@
-"""What a registrar asks before it believes us, and the answer (RFC 2617, RFC 7616, RFC 8760)."""
+"""Digest challenges of a registrar, and the answers to them (RFC 2617, RFC 7616, RFC 8760)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from worker.digest import response, session_digest
-from worker.register.finding import Undecided
 from worker.register.message import Reply, shown
+from worker.register.result import Undecided
 
 _LONGEST = 1024
 """Characters of a value that would be sent back."""
@@ -19,7 +19,7 @@ _ASKS = {401: ("www-authenticate", "Authorization"), 407: ("proxy-authenticate",
 
 _SESSION = "MD5-sess"
 _ALGORITHMS = {"MD5": "MD5", "MD5-SESS": _SESSION}
-"""What a challenge may name, in upper case, to what answers it."""
+"""Maps the algorithm of a challenge, in upper case, to the one that answers it."""
 
 _WORD = r"[A-Za-z0-9\-.!%*_+`'~]{1,64}"
 _piece = re.compile(
@@ -29,7 +29,7 @@ _piece = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One that can be answered from the stored digests: Digest, MD5 or MD5-sess, the realm's own name."""
+    """A challenge that the stored digests can answer: Digest, MD5 or MD5-sess, for the realm's own name."""
 
     status: int
     realm: str
@@ -43,7 +43,7 @@ class Challenge:
     """The cnonce of every answer with MD5-sess: the first one goes into the digest of them all."""
 
     def answer(self, name: str, ha1: str, uri: str, use: int = 1) -> tuple[str, str]:
-        """Name and value of the header that answers it, for the ``use``-th time.
+        """Return name and value of the header that answers the challenge for the ``use``-th time.
 
         ``ha1``: the digest that ``name`` belongs to.
         """
@@ -65,12 +65,12 @@ class Challenge:
 
 
 def asks(reply: Reply) -> bool:
-    """Whether an answer asks for credentials."""
+    """Return whether an answer asks for credentials."""
     return reply.status in _ASKS
 
 
 def challenge(reply: Reply, realm: str) -> Challenge:
-    """The first challenge, in the headers' order, that the stored digests can answer.
+    """Return the first challenge, in the headers' order, that the stored digests can answer.
 
     Raises Undecided, which says why there is none.
     """
@@ -84,14 +84,14 @@ def challenge(reply: Reply, realm: str) -> Challenge:
 
 
 def stale(reply: Reply, realm: str) -> Challenge | None:
-    """The new challenge of a registrar that only wants a fresh nonce; None: it refused (RFC 2617, 3.2.1)."""
+    """Return the new challenge if only the nonce is stale (RFC 2617, 3.2.1); None if refused."""
     if not any(one.get("stale", "").lower() == "true" for one in _offered(reply)):
         return None
     return challenge(reply, realm)
 
 
 def _offered(reply: Reply) -> Iterator[Mapping[str, str]]:
-    """Each challenge's parameters, by name in lower case; ``""`` is its scheme."""
+    """Yield each challenge's parameters, by name in lower case; ``""`` is its scheme."""
     for text in reply.values(_ASKS[reply.status][0]) if asks(reply) else []:
         current: dict[str, str] = {}
         for piece in _piece(text):
@@ -107,7 +107,7 @@ def _offered(reply: Reply) -> Iterator[Mapping[str, str]]:
 
 
 def _obstacle(one: Mapping[str, str], realm: str) -> str:
-    """Why a challenge can't be answered; empty: it can."""
+    """Return the reason why a challenge can't be answered, or an empty text."""
     algorithm = one.get("algorithm", "MD5").upper()
     if one.get("") != "digest":
         return f"the server wants {shown(one.get('', '')) or 'something'}, not Digest"
@@ -116,7 +116,7 @@ def _obstacle(one: Mapping[str, str], realm: str) -> str:
     if algorithm not in _ALGORITHMS:
         return f"the server wants the algorithm {shown(algorithm)}; the stored digest is MD5"
     if _ALGORITHMS[algorithm] == _SESSION and "qop" not in one:
-        # Its digest needs a cnonce, and without qop none may be sent (RFC 2617, section 3.2.2).
+        # The digest needs a cnonce, which may not be sent without qop (RFC 2617, section 3.2.2).
         return "the server wants MD5-sess without qop, which leaves no way to send the cnonce"
     if one.get("realm") != realm:
         return f"the server asks for the realm {shown(one.get('realm', ''))!r}; the digests are for {realm!r}"
@@ -128,5 +128,5 @@ def _obstacle(one: Mapping[str, str], realm: str) -> str:
 
 
 def _sendable(value: str) -> bool:
-    """Whether a value can go back into a header in quotes, as it came."""
+    """Return whether a value can be sent back unchanged, in quotes."""
     return len(value) <= _LONGEST and value.isprintable() and not re.search(r'(?<!\\)"|\\$', value)

@@ -1,4 +1,4 @@
-"""UDP: one connected socket for each server."""
+"""UDP transport: one connected socket for each server."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Iterator
 
 from worker.reasons import reason_of
-from worker.register.finding import NoAnswer
 from worker.register.message import parse
+from worker.register.result import NoAnswer
 from worker.register.timers import Timers
 from worker.register.transaction import Link, Transaction, Transport, written
 
 
 class Datagrams(Link, asyncio.DatagramProtocol):
-    """Datagrams are sent again until an answer comes; a connected socket takes this server's only."""
+    """A UDP link. It resends until an answer comes, and accepts only this server's datagrams."""
 
     transport = Transport.UDP
 
@@ -23,7 +23,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, address: tuple[str, int], timers: Timers) -> Datagrams:
-        """Raises NoAnswer where there is no way to it."""
+        """Open the socket. Raises NoAnswer if the server is unreachable."""
         loop = asyncio.get_running_loop()
         try:
             _, link = await loop.create_datagram_endpoint(lambda: cls(timers), remote_addr=address)
@@ -38,7 +38,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
         self._deliver(parse(data))
 
     def error_received(self, exc: Exception) -> None:
-        """A host says that nobody is there: no need to wait for time-outs (RFC 3261, section 18.4)."""
+        """Fail at once, without a time-out, if nothing listens there (RFC 3261, section 18.4)."""
         refused = isinstance(exc, ConnectionRefusedError)
         why = f"nothing listens on {self.place}" if refused else f"no way to {self.place}: {reason_of(exc)}"
         self._fail(NoAnswer(why))

@@ -7,34 +7,34 @@ import secrets
 from dataclasses import replace
 
 from worker.digest import digests
-from worker.register.asking import Asking, AuthName
+from worker.register.addresses import Address
 from worker.register.challenge import Challenge, asks, challenge, stale
-from worker.register.finding import Entry, Finding, Undecided, Verdict
 from worker.register.message import Reply, Request, contacts, shown
-from worker.register.places import Address
+from worker.register.options import AuthName, RegisterOptions
 from worker.register.registrar import Registrar
+from worker.register.result import Entry, RegisterResult, Undecided, Verdict
 
 _BOUND_FOR = 60
 """Seconds of a binding of our own, should it not be taken away again; many registrars want no less."""
 
 
 class Dialog:
-    """All REGISTERs of one user have one Call-ID, and rising numbers (RFC 3261, section 10.2)."""
+    """One user's exchange: all its REGISTERs share a Call-ID, with rising CSeq numbers (RFC 3261, 10.2)."""
 
-    def __init__(self, registrar: Registrar, entry: Entry, asking: Asking) -> None:
-        """Raises ValueError where a text is not valid Unicode."""
+    def __init__(self, registrar: Registrar, entry: Entry, options: RegisterOptions) -> None:
+        """Prepare the exchange. Raises ValueError if a text is not valid Unicode."""
         token = secrets.token_hex(8)
         hash1, hash1b = entry.digests or digests(entry.user, entry.host, entry.password)
-        plain = asking.auth_name is AuthName.USER
+        plain = options.auth_name is AuthName.USER
         self._name, self._ha1 = (entry.user, hash1) if plain else (f"{entry.user}@{entry.host}", hash1b)
         self._registrar = registrar
         self._user, self._host = entry.user, entry.host
         self._call_id, self._tag = f"{token}@siproster", token[:10]
-        self._contact = f"siproster-{token}" if asking.with_contact else ""
+        self._contact = f"siproster-{token}" if options.with_contact else ""
         self._cseq = 0
         self._kept: tuple[Address, Challenge] | None = None
 
-    async def bind(self) -> Finding:
+    async def bind(self) -> RegisterResult:
         """Register the contact and keep it, until ``unbind`` or its time ends."""
         try:
             reply, address = await self._registrar.ask(self._request())
@@ -42,7 +42,7 @@ class Dialog:
                 return _unasked(reply)
             found, asked = await self._attempt(address, challenge(reply, self._host))
         except Undecided as undecided:
-            return undecided.finding
+            return undecided.result
         self._kept = (address, asked) if found.verdict is Verdict.REGISTERS else None
         return found
 
@@ -50,8 +50,8 @@ class Dialog:
         """Take the contact away that ``bind`` has left; whether that was confirmed."""
         return self._kept is not None and await self._unbind(*self._kept)
 
-    async def finding(self) -> Finding:
-        """Whether the user registers. One attempt with the password, a second one for a stale nonce only."""
+    async def result(self) -> RegisterResult:
+        """Return whether the user registers. Tries the password once, and again only after a stale nonce."""
         try:
             reply, address = await self._registrar.ask(self._request())
             if not asks(reply):
@@ -59,28 +59,28 @@ class Dialog:
             asked = challenge(reply, self._host)
             if not self._contact:
                 return (await self._attempt(address, asked))[0]
-            # A binding that was begun is taken away again, also when somebody presses Ctrl-C meanwhile.
+            # A binding must be removed again, even if the user presses Ctrl-C meanwhile.
             return await asyncio.shield(self._registrar.finishing(self._bound(address, asked)))
         except Undecided as undecided:
-            return undecided.finding
+            return undecided.result
 
-    async def _attempt(self, address: Address, asked: Challenge) -> tuple[Finding, Challenge]:
-        """What the answer to a challenge proves, and the challenge that was answered last."""
+    async def _attempt(self, address: Address, asked: Challenge) -> tuple[RegisterResult, Challenge]:
+        """Answer the challenge. Return the result, and the challenge that was answered last."""
         reply = await self._answer(address, asked)
         if reply.status == asked.status and (renewed := stale(reply, self._host)):
             asked = renewed
             reply = await self._answer(address, asked)
         return self._judged(reply, asked), asked
 
-    async def _bound(self, address: Address, asked: Challenge) -> Finding:
+    async def _bound(self, address: Address, asked: Challenge) -> RegisterResult:
         try:
             found, asked = await self._attempt(address, asked)
         except Undecided as undecided:
-            return undecided.finding
+            return undecided.result
         if found.verdict is not Verdict.REGISTERS or await self._unbind(address, asked):
             return found
         note = f"siproster's own binding could not be removed; it expires within {_BOUND_FOR} s"
-        return Finding(found.verdict, note, found.bindings)
+        return RegisterResult(found.verdict, note, found.bindings)
 
     async def _unbind(self, address: Address, asked: Challenge) -> bool:
         """Take our own contact away, and no other; whether that was confirmed."""
@@ -103,34 +103,38 @@ class Dialog:
         self._cseq += 1
         return Request(self._user, self._host, self._call_id, self._tag, self._cseq, self._contact, expires)
 
-    def _judged(self, reply: Reply, asked: Challenge) -> Finding:
-        """What an answer to the password proves."""
+    def _judged(self, reply: Reply, asked: Challenge) -> RegisterResult:
+        """Return the result that an answer to the password proves."""
         if 200 <= reply.status < 300:
             others = [one for one in contacts(reply) if not self._contact or self._contact not in one]
-            return Finding(Verdict.REGISTERS, bindings=len(others))
+            return RegisterResult(Verdict.REGISTERS, bindings=len(others))
         if asks(reply) and reply.status != asked.status:
-            return Finding(Verdict.CANNOT_TELL, f"{reply}: a proxy and the registrar both want a password")
+            return RegisterResult(
+                Verdict.CANNOT_TELL, f"{reply}: a proxy and the registrar both want a password"
+            )
         if asks(reply) and stale(reply, self._host):
-            return Finding(Verdict.CANNOT_TELL, f"{reply}: the registrar calls each of its nonces stale")
+            return RegisterResult(
+                Verdict.CANNOT_TELL, f"{reply}: the registrar calls each of its nonces stale"
+            )
         if asks(reply) or reply.status == 403:
-            return Finding(Verdict.WRONG_PASSWORD, str(reply))
+            return RegisterResult(Verdict.WRONG_PASSWORD, str(reply))
         return _refusal(reply)
 
 
-def _unasked(reply: Reply) -> Finding:
-    """What an answer proves that came before the registrar asked for a password: nothing about it."""
+def _unasked(reply: Reply) -> RegisterResult:
+    """Return the result for an answer that came without a challenge: it proves nothing about the password."""
     if 200 <= reply.status < 300:
-        return Finding(Verdict.CANNOT_TELL, f"{reply}: the registrar did not ask for a password")
+        return RegisterResult(Verdict.CANNOT_TELL, f"{reply}: the registrar did not ask for a password")
     return _refusal(reply)
 
 
-def _refusal(reply: Reply) -> Finding:
-    """Redirects and the server's own trouble say nothing about the user (RFC 3261, section 21)."""
+def _refusal(reply: Reply) -> RegisterResult:
+    """Return the result for a refusal; server errors say nothing about the user (RFC 3261, 21)."""
     if reply.status == 408:
-        return Finding(Verdict.NO_ANSWER, str(reply))
+        return RegisterResult(Verdict.NO_ANSWER, str(reply))
     if reply.status == 423:
         least = shown(" ".join(reply.values("min-expires")))
-        return Finding(Verdict.CANNOT_TELL, f"{reply}: it binds for {least or 'longer'} s at least")
+        return RegisterResult(Verdict.CANNOT_TELL, f"{reply}: it binds for {least or 'longer'} s at least")
     if reply.status < 400 or 500 <= reply.status < 600:
-        return Finding(Verdict.CANNOT_TELL, str(reply))
-    return Finding(Verdict.REFUSED, str(reply))
+        return RegisterResult(Verdict.CANNOT_TELL, str(reply))
+    return RegisterResult(Verdict.REFUSED, str(reply))

@@ -1,6 +1,6 @@
-"""REGISTER requests and their answers as they are on the wire (RFC 3261, sections 7, 10 and 20).
+"""REGISTER requests and their answers on the wire (RFC 3261, sections 7, 10 and 20).
 
-What comes back may be anything: it is bounded, and read without trust.
+Answers are not trusted: their size is bounded, and anything may be in them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _part = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|,|[^",<]+').findall
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One REGISTER. Without a contact it asks for the present bindings only (section 10.2.3)."""
+    """One REGISTER request. Without a contact it only asks for the present bindings (section 10.2.3)."""
 
     user: str
     host: str
@@ -46,17 +46,17 @@ class Request:
     contact: str = ""
     """The user part of a Contact of our own; empty: none."""
     expires: int = 0
-    """Seconds that the contact is bound for; 0 takes it away."""
+    """Seconds that the contact is bound for; 0 removes it."""
     credentials: tuple[str, str] = field(default=("", ""), repr=False)
     """Name and value of the header that answers a challenge."""
 
     @property
     def uri(self) -> str:
-        """The Request-URI: the realm, whoever serves it."""
+        """Return the Request-URI: the realm, whichever server is asked."""
         return f"sip:{self.host}"
 
     def encoded(self, transport: str, local: str, branch: str) -> bytes:
-        """As sent from the address ``local`` (``host:port``) by ``udp``, ``tcp`` or ``tls``."""
+        """Return the request as bytes, sent from ``local`` (``host:port``) by ``udp``, ``tcp`` or ``tls``."""
         user = quote(self.user, safe=_SAFE_IN_USER)
         identity = f"<sip:{user}@{self.host}>"
         lines = [
@@ -79,7 +79,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. Header names are in lower case and in their long form."""
+    """A response. Header names are in lower case and in their long form."""
 
     status: int
     reason: str
@@ -92,14 +92,14 @@ class Reply:
         return f"{self.status} {self.reason}".rstrip()
 
     def values(self, name: str) -> list[str]:
-        """The values of all headers of this name, in their order."""
+        """Return the values of all headers of this name, in their order."""
         return [value for other, value in self.headers if other == name]
 
 
 def parse(head: bytes) -> Reply | None:
-    """The answer that these bytes are; None when they are none that could be matched to a request.
+    """Return the response in these bytes, or None if they can't be matched to a request.
 
-    An answer has exactly one Via when it reaches whoever asked (section 8.1.3.3).
+    A response has exactly one Via when it reaches the client (section 8.1.3.3).
     """
     first, *lines = head[:LONGEST].decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     status = _status_line(first)
@@ -116,7 +116,7 @@ def parse(head: bytes) -> Reply | None:
 
 
 def body_length(head: bytes) -> int:
-    """How many bytes of a stream follow a head (section 18.3). Raises ValueError when it can't be."""
+    """Return the length in bytes of the body after a head (section 18.3). Raises ValueError."""
     lines = head[:LONGEST].decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     told = {text for name, text in _headers(lines[1:]) if name == "content-length"} or {"0"}
     (text,) = told  # two different lengths are a ValueError, too
@@ -126,12 +126,12 @@ def body_length(head: bytes) -> int:
 
 
 def contacts(reply: Reply) -> list[str]:
-    """The bindings that an answer lists."""
+    """Return the bindings that a response lists."""
     return [value for text in reply.values("contact") for value in values_in(text) if value != "*"]
 
 
 def values_in(text: str) -> list[str]:
-    """The values of a header that may hold several, without commas in quotes or angle brackets."""
+    """Return a header's values, split at commas outside quotes and angle brackets."""
     values = [""]
     for part in _part(text):
         if part == ",":
@@ -142,13 +142,13 @@ def values_in(text: str) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """A registrar's own words, fit for a report."""
+    """Return a registrar's own words, safe for a report."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * _SHOWN])
     return _hex("…", plain).strip()[:_SHOWN]
 
 
 def _headers(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Name and value of each header up to the empty line; a line that begins with white space goes on."""
+    """Yield name and value of each header up to the empty line, joining continuation lines."""
     folded: list[str] = []
     for line in lines[:_MOST_LINES]:
         if not line:

@@ -1,4 +1,4 @@
-"""A phone of our own, which is registered for a while: it takes no call, it only is there."""
+"""A phone that stays registered for a while; it takes no calls."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from worker.register.asking import Asking
 from worker.register.dialog import Dialog
-from worker.register.finding import Entry, Finding
+from worker.register.options import RegisterOptions
 from worker.register.registrar import Registrar
+from worker.register.result import Entry, RegisterResult
 
 
 @contextmanager
-def registered(entry: Entry, asking: Asking) -> Iterator[Finding]:
-    """Register as the user's phone while the block runs, at most for a minute; what came of it.
+def registered(entry: Entry, options: RegisterOptions) -> Iterator[RegisterResult]:
+    """Register as the user's phone during the block, at most for a minute, and yield the result.
 
-    Raises ValueError where a text is not valid Unicode.
+    Raises ValueError if a text is not valid Unicode.
     """
-    bound = replace(asking, with_contact=True)
+    bound = replace(options, with_contact=True)
     with asyncio.Runner() as runner:
         registrar = Registrar(entry.host, bound)
         dialog = Dialog(registrar, entry, bound)

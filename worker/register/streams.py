@@ -1,4 +1,4 @@
-"""TCP and TLS: one connection for each server, with many requests on it at once."""
+"""TCP and TLS transport: one connection for each server, with many requests on it at once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from worker.model import WaitKind
 from worker.reasons import reason_of
-from worker.register.finding import Broke, NoAnswer, Undecided
 from worker.register.message import body_length, parse
+from worker.register.result import Broke, NoAnswer, Undecided
 from worker.register.timers import Timers
 from worker.register.transaction import Link, Transaction, Transport, written
 from worker.waits import HERE
@@ -18,7 +18,7 @@ _LONGEST_HEAD = 16_384
 
 
 class Stream(Link):
-    """Nothing is sent twice here: TCP does that. Messages are told apart by Content-Length."""
+    """A TCP or TLS link. TCP resends by itself; Content-Length separates the messages."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Stream(Link):
     async def open(
         cls, address: tuple[str, int], timers: Timers, tls: ssl.SSLContext | None = None, name: str = ""
     ) -> Stream:
-        """Connect. ``name``: whom the certificate must be for, the realm (RFC 5922, section 4).
+        """Connect. ``name``: the realm that the certificate must be for (RFC 5922, section 4).
 
-        Raises NoAnswer where nobody is there, Undecided where it is not whom it should be.
+        Raises NoAnswer if nothing answers, Undecided if the certificate is not the right one.
         """
         transport = Transport.TLS if tls else Transport.TCP
         opening = asyncio.open_connection(

@@ -1,4 +1,4 @@
-"""How long to wait for an answer, and how fast to ask."""
+"""Timers of requests, and the pace of rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _GRAIN = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    """Of a transaction that is no INVITE (RFC 3261, section 17.1.2.2 and table 4). Seconds."""
+    """Timers of a non-INVITE transaction (RFC 3261, section 17.1.2.2 and table 4), in seconds."""
 
     t1: float = 0.5
     """The first wait before a datagram is sent again; each further one is twice as long."""
     t2: float = 4.0
     """The longest of these waits, and each of them once a provisional answer has come."""
     total: float = 32.0
-    """Timer F, 64 times T1: whoever hasn't answered by then won't."""
+    """Timer F, 64 times T1: the limit on the wait for an answer."""
 
     def waits(self, proceeding: Callable[[], bool]) -> Iterator[float]:
-        """How long to wait after each sending; in all ``total``. ``proceeding``: a 1xx has come."""
+        """Yield the seconds to wait after each sending, ``total`` in all. ``proceeding``: a 1xx has come."""
         left, wait = self.total, self.t1
         while left > 0:
             yield min(wait, left)
@@ -31,7 +31,7 @@ class Timers:
 
 
 class Pace:
-    """At most ``rate`` rows a second, evenly spaced: it is somebody's registrar in production."""
+    """Spaces rows evenly, at most ``rate`` a second: the registrar is somebody's production system."""
 
     def __init__(self, rate: float, now: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate
@@ -40,7 +40,7 @@ class Pace:
         self._next = 0.0
 
     def delay(self) -> float:
-        """Seconds until it is the turn of the row that is asked for; 0: now."""
+        """Reserve the next row's turn, and return the seconds until then; 0 means now."""
         now = self._now()
         turn = max(self._next, now)
         self._next = turn + self._gap

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from worker.model import WaitKind
-from worker.register.finding import Broke, NoAnswer
 from worker.register.message import Reply, Request
+from worker.register.result import Broke, NoAnswer
 from worker.register.timers import Timers
 from worker.waits import HERE
 
@@ -20,7 +20,7 @@ _COOKIE = "z9hG4bK"
 
 
 class Transport(StrEnum):
-    """How REGISTER travels."""
+    """The transport of REGISTER."""
 
     UDP = "udp"
     TCP = "tcp"
@@ -28,7 +28,7 @@ class Transport(StrEnum):
 
 
 class Transaction:
-    """One request on its way: its answer, or why there will be none."""
+    """One request in flight, until its answer or the reason why there will be none."""
 
     def __init__(self, cseq: int) -> None:
         self._cseq = (cseq, "REGISTER")
@@ -36,7 +36,7 @@ class Transaction:
         self.proceeding = False
 
     def take(self, reply: Reply) -> None:
-        """A message with this transaction's branch has come; it counts when it answers this REGISTER."""
+        """Accept a message with this transaction's branch if it answers this REGISTER."""
         if reply.cseq != self._cseq:
             return
         if reply.status < 200:
@@ -45,12 +45,12 @@ class Transaction:
             self._end.set_result(reply)
 
     def fail(self, why: NoAnswer) -> None:
-        """Nothing will come any more."""
+        """End the transaction: no answer will come any more."""
         if not self._end.done():
             self._end.set_result(why)
 
     async def within(self, seconds: float) -> Reply | None:
-        """The answer; None when there is none yet. Raises NoAnswer when there never will be."""
+        """Return the answer, or None if there is none yet. Raises NoAnswer if there never will be."""
         await asyncio.wait((self._end,), timeout=seconds)
         if not self._end.done():
             return None
@@ -61,7 +61,7 @@ class Transaction:
 
 
 class Link(ABC):
-    """A way to one server. Answers are matched by Via branch and CSeq (RFC 3261, section 17.1.3)."""
+    """A link to one server. Matches answers by Via branch and CSeq (RFC 3261, section 17.1.3)."""
 
     transport: Transport
     closed = False
@@ -88,12 +88,12 @@ class Link(ABC):
     @property
     @abstractmethod
     def local(self) -> str:
-        """Our own address as the server sees it, as far as we know: ``host:port``."""
+        """Return our own address as the server sees it, as far as we know: ``host:port``."""
 
     @property
     @abstractmethod
     def place(self) -> str:
-        """The server's address, for people."""
+        """Return the server's address, for people."""
 
     @abstractmethod
     def close(self) -> None:
@@ -104,10 +104,10 @@ class Link(ABC):
 
     @abstractmethod
     def _waits(self, transaction: Transaction) -> Iterator[float]:
-        """How long to wait after each sending."""
+        """Yield the seconds to wait after each sending."""
 
     def _deliver(self, reply: Reply | None) -> None:
-        """Give an answer to whoever waits for it; one that nobody waits for is dropped."""
+        """Hand an answer to its transaction; drop it if none waits for it."""
         if reply is not None and (transaction := self._waiting.get(reply.branch)):
             transaction.take(reply)
 
@@ -126,6 +126,6 @@ class Link(ABC):
 
 
 def written(address: tuple[str, int]) -> str:
-    """``host:port``, with an IPv6 address in brackets."""
+    """Return ``host:port``, with an IPv6 address in brackets."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

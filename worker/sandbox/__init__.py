@@ -1,8 +1,8 @@
-"""A local stand-in for the Registrar API: an own process, for tests, demonstrations and trying things out.
+"""A local stand-in for the Registrar API: a process of its own, for tests, demonstrations and experiments.
 
-It speaks both families of endpoint as the API description has them, keeps everything in memory,
-misbehaves on demand (``knobs``), and tells the truth about what it was asked and what it holds
-under ``/_sandbox/``. It imports nothing else of this project, so that it can't share its mistakes.
+It implements both families of endpoint as the API description has them, keeps all data in memory, misbehaves
+on demand (``knobs``), and reports its requests and contents truthfully under ``/_sandbox/``. It imports
+nothing else of this project, so that it can't share its mistakes.
 """
 
 from worker.sandbox.options import Options

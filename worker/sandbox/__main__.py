@@ -1,4 +1,4 @@
-"""``python -m worker.sandbox``: the stand-in alone, with every option it has."""
+"""``python -m worker.sandbox``: the stand-in alone, with all its options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.sandbox.server import main
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line. A list's option may be repeated."""
+    """Return the parser of the command line. An option that takes a list may be repeated."""
     usual = Options()
     parser = argparse.ArgumentParser(prog="python -m worker.sandbox", description=main.__doc__)
     parser.add_argument("--host", default="127.0.0.1")
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def read_options(given: argparse.Namespace) -> Options:
-    """The options from the command line. Raises ValueError for what can't be, such as JSON that isn't."""
+    """Return the options from the command line. Raises ValueError for an invalid value."""
     usual = Options()
     knobs: Any = json.loads(given.knobs.read_text()) if given.knobs else {}
     if not isinstance(knobs, dict):

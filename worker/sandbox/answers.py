@@ -1,4 +1,4 @@
-"""What a resource is asked and what it answers, before HTTP and faults have their say."""
+"""Requests and answers of a resource, before HTTP and faults affect them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON_ROOT = ""
 
 @dataclass(slots=True)
 class Call:
-    """One request. A handler counts in ``entries``, ``committed`` and ``refused`` what it did."""
+    """One request. A handler counts its work in ``entries``, ``committed`` and ``refused``."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class Reply:
 
 
 class Refusal(Exception):
-    """The whole request is refused. ``code`` may be empty: the service leaves it out at times."""
+    """Refuses the whole request. ``code`` may be empty: the service leaves it out at times."""
 
     def __init__(self, status: int, code: str, text: str) -> None:
         super().__init__(text)

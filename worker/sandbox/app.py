@@ -1,4 +1,4 @@
-"""The ASGI application: which path leads to which resource."""
+"""The ASGI application: maps paths to resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from worker.sandbox import credentials, listing, posting, realms
 from worker.sandbox.answers import JSON_ROOT, JSON_TYPE, Call, Refusal, Reply
 from worker.sandbox.control import Control
-from worker.sandbox.desk import Desk, Handler
+from worker.sandbox.endpoint import Endpoint, Handler
 from worker.sandbox.knobs import Values
 from worker.sandbox.state import State
 from worker.sandbox.store import Account
@@ -27,24 +27,26 @@ JSON_TYPES = (JSON_TYPE,)
 
 
 class SipCredentials(Convertor[str]):
-    """The path segment in either spelling: ``sipcredentials`` or the guide's ``sipCredentials``."""
+    """A path convertor for both spellings: ``sipcredentials`` and the guide's ``sipCredentials``."""
 
     regex = "(?i:sipcredentials)"
 
     def convert(self, value: str) -> str:
-        """From the path."""
+        """Convert from the path."""
         return value
 
     def to_string(self, value: str) -> str:
-        """To a path."""
+        """Convert to a path."""
         return value
 
 
 def application(state: State) -> Starlette:
-    """The whole service: token endpoint, API, control paths; anything else is a 404 that is logged."""
+    """Return the service: token endpoint, API, control paths; other paths are logged 404s."""
     register_url_convertor("sipcredentials", SipCredentials())
-    token = Desk(state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)})
-    nothing = Desk(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))
+    token = Endpoint(
+        state, "ErrorResponse", {"POST": lambda call: state.tokens.issue(state.knobs.values, call)}
+    )
+    nothing = Endpoint(state, "ErrorResponse", dict.fromkeys(("GET", "POST", "PUT", "DELETE"), no_such_path))
     resources = [route for prefix in PREFIXES for route in api(state, f"{prefix}/accounts/{{account}}")]
     app = Starlette(
         routes=[
@@ -59,15 +61,17 @@ def application(state: State) -> Starlette:
 
 
 def api(state: State, account: str) -> list[BaseRoute]:
-    """The resources of the API under one spelling of an account's path."""
+    """Return the API's resources under one spelling of an account's path."""
 
-    def desk(root: str, **handlers: AccountHandler) -> Desk:
-        return Desk(state, root, {method: guarded(state, handler) for method, handler in handlers.items()})
+    def endpoint(root: str, **handlers: AccountHandler) -> Endpoint:
+        return Endpoint(
+            state, root, {method: guarded(state, handler) for method, handler in handlers.items()}
+        )
 
-    realm_list = desk("RealmsResponse", GET=realms.list_all, POST=realms.create)
-    realm = desk("RealmResponse", GET=realms.show, PUT=realms.replace, DELETE=realms.delete)
-    many = desk("SipCredentialsResponse", GET=listing.list_page, POST=posting.create)
-    one = desk(
+    realm_list = endpoint("RealmsResponse", GET=realms.list_all, POST=realms.create)
+    realm = endpoint("RealmResponse", GET=realms.show, PUT=realms.replace, DELETE=realms.delete)
+    many = endpoint("SipCredentialsResponse", GET=listing.list_page, POST=posting.create)
+    one = endpoint(
         "SipCredentialResponse", GET=credentials.show, PUT=credentials.update, DELETE=credentials.delete
     )
     return [
@@ -81,7 +85,7 @@ def api(state: State, account: str) -> list[BaseRoute]:
 
 
 def voice(state: State, account: str) -> list[BaseRoute]:
-    """The resources of the Voice API."""
+    """Return the Voice API's resources."""
 
     def create(owner: Account, knobs: Values, call: Call) -> Reply:
         return state.calls.create(owner, knobs, call, state.has_phone)
@@ -89,13 +93,13 @@ def voice(state: State, account: str) -> list[BaseRoute]:
     def show(owner: Account, knobs: Values, call: Call) -> Reply:
         return state.calls.show(owner, knobs, call)
 
-    many = Desk(state, JSON_ROOT, {"POST": guarded(state, create, JSON_TYPES)})
-    one = Desk(state, JSON_ROOT, {"GET": guarded(state, show, JSON_TYPES)})
+    many = Endpoint(state, JSON_ROOT, {"POST": guarded(state, create, JSON_TYPES)})
+    one = Endpoint(state, JSON_ROOT, {"GET": guarded(state, show, JSON_TYPES)})
     return [Route(f"{account}/calls", many), Route(f"{account}/calls/{{call}}", one)]
 
 
 def guarded(state: State, handler: AccountHandler, types: tuple[str, ...] = XML_TYPES) -> Handler:
-    """The handler behind authentication, the account and the content type."""
+    """Return the handler behind checks of authentication, account and content type."""
 
     def answer(call: Call) -> Reply:
         knobs = state.knobs.values
@@ -113,5 +117,5 @@ def guarded(state: State, handler: AccountHandler, types: tuple[str, ...] = XML_
 
 
 def no_such_path(call: Call) -> Reply:
-    """404 without a code."""
+    """Return a 404 without a code."""
     raise Refusal(404, "", f"There is nothing at {call.path}.")

@@ -1,4 +1,4 @@
-"""The live connections themselves, for faults that end one without an answer or in the middle of it."""
+"""Live connections, for faults that end one without an answer or in the middle of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Connections:
-    """Every live connection's transport by the client's address, which a request's scope names."""
+    """Maps a client's address, which a request's scope names, to the transport of its live connection."""
 
     def __init__(self) -> None:
         self._live: dict[tuple[str, int] | None, asyncio.Transport] = {}
 
     def protocol(self) -> type[H11Protocol]:
-        """uvicorn's own protocol, which also enters and strikes out its connections here."""
+        """Return a subclass of uvicorn's protocol that also records its connections here."""
         live = self._live
 
         class Known(H11Protocol):
@@ -36,7 +36,7 @@ class Connections:
         return Known
 
     async def hang_up(self, scope: Scope, receive: Receive, reset: bool) -> None:
-        """End the request's connection after what was sent already, and return when it is gone."""
+        """Close the request's connection after what was already sent, and return when it is gone."""
         transport = self._live.get(scope["client"])
         if transport is not None and reset:
             raw: socket.socket | Any = transport.get_extra_info("socket")

@@ -1,6 +1,6 @@
-"""``/_sandbox/…``: knobs, logs, truth, calls, phones, reset and health.
+"""Control paths ``/_sandbox/…``: knobs, logs, truth, calls, phones, reset and health.
 
-No part of the API: open to all, never logged.
+They are no part of the API: open to all, never logged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Control:
         self._state = state
 
     def routes(self) -> list[Route]:
-        """What to mount."""
+        """Return the routes to mount."""
         return [
             Route("/_sandbox/health", self.health, methods=["GET"]),
             Route("/_sandbox/knobs", self.knobs, methods=["GET", "PUT"]),
@@ -45,7 +45,7 @@ class Control:
         ]
 
     async def health(self, request: Request) -> Response:
-        """Requests so far, credentials stored by account, and the registrar's port (null: there is none)."""
+        """Return the counts of requests and of credentials by account, and the registrar's port or null."""
         stored = {number: len(account) for number, account in self._state.accounts.items()}
         return JSONResponse(
             {
@@ -57,7 +57,7 @@ class Control:
         )
 
     async def knobs(self, request: Request) -> Response:
-        """GET all; PUT some of them (JSON object), the others stay. 400 says what is wrong."""
+        """GET all knobs; PUT some of them (JSON object), the others stay. 400 says what is wrong."""
         if request.method == "PUT":
             try:
                 self._state.set_knobs(json.loads(await request.body()))
@@ -66,14 +66,14 @@ class Control:
         return JSONResponse(self._state.knobs.shown())
 
     async def log(self, request: Request) -> Response:
-        """JSON lines; ``?after=N`` only those that follow line N."""
+        """Return the log as JSON lines; with ``?after=N`` only those that follow line N."""
         after = request.query_params.get("after", "0")
         if not NUMBER(after):
             return JSONResponse({"error": "after: a line's number"}, 400)
         return lines(self._state.journal.after(int(after)))
 
     async def credentials(self, request: Request) -> Response:
-        """The truth, digests included, as JSON lines; ``?deleted=true`` with those that were deleted."""
+        """Return the stored credentials with digests, as JSON lines; ``?deleted=true`` adds deleted ones."""
         deleted = request.query_params.get("deleted") == "true"
         return lines(
             shown(account, credential, stored)
@@ -82,11 +82,11 @@ class Control:
         )
 
     async def calls(self, request: Request) -> Response:
-        """Every call that was placed, as it stands now, as JSON lines."""
+        """Return every call that was placed, in its present state, as JSON lines."""
         return lines(self._state.calls.all())
 
     async def bindings(self, request: Request) -> Response:
-        """The phones that are registered now, as JSON lines."""
+        """Return the phones that are registered now, as JSON lines."""
         return lines(
             {
                 "account": account.id,
@@ -101,17 +101,17 @@ class Control:
         )
 
     async def sip(self, request: Request) -> Response:
-        """Every request that the registrar got, as JSON lines; no password, no digest."""
+        """Return every request that the registrar got, as JSON lines, without passwords and digests."""
         return lines(self._state.registrar.log())
 
     async def reset(self, request: Request) -> Response:
-        """Everything as it was at the start: knobs, logs, tokens, realms, credentials, calls, phones."""
+        """Reset everything to the start: knobs, logs, tokens, realms, credentials, calls, phones."""
         self._state.reset()
         return JSONResponse({"ok": True})
 
 
 def shown(account: Account, credential: Credential, stored: bool) -> dict[str, Any]:
-    """A credential and its history as JSON."""
+    """Return a credential and its history as JSON."""
     return {
         "account": account.id,
         "id": str(credential.id),
@@ -129,12 +129,12 @@ def shown(account: Account, credential: Credential, stored: bool) -> dict[str, A
 
 
 def lines(items: Iterable[dict[str, Any]]) -> Response:
-    """One JSON object a line, streamed."""
+    """Return a streamed answer with one JSON object a line."""
     return StreamingResponse(written(iter(items)), media_type=LINES)
 
 
 async def written(items: Iterator[dict[str, Any]]) -> AsyncIterator[str]:
-    """The lines in portions; between two of them other requests are served."""
+    """Yield the lines in portions; other requests are served in between."""
     while portion := [json.dumps(item) + "\n" for item in itertools.islice(items, AT_ONCE)]:
         yield "".join(portion)
         await asyncio.sleep(0)

@@ -16,14 +16,14 @@ from worker.sandbox.stored import Credential, Realm
 
 
 def path_realm(account: Account, knobs: Values, call: Call) -> Realm | None:
-    """The realm of the path; None in the account family. Raises Refusal where either is missing."""
+    """Return the realm of the path; None in the account family. Raises Refusal."""
     if not knobs.account_set_up:
         raise Refusal(400, "23013", "The account is not set up for SIP credentials.")
     return find_realm(account, knobs, call) if "realm" in call.params else None
 
 
 def show(account: Account, knobs: Values, call: Call) -> Reply:
-    """GET of one."""
+    """Answer GET of one credential."""
     realm = path_realm(account, knobs, call)
     seen = account.visible(find(account, realm, call))
     if seen is None:
@@ -32,7 +32,7 @@ def show(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def update(account: Account, knobs: Values, call: Call) -> Reply:
-    """PUT of one: digests, application and, in the account family, the realm."""
+    """Answer PUT of one credential: digests, application and, in the account family, the realm."""
     realm = path_realm(account, knobs, call)
     credential = find(account, realm, call)
     call.entries = 1
@@ -52,7 +52,7 @@ def update(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def delete(account: Account, knobs: Values, call: Call) -> Reply:
-    """DELETE of one: 200 and nothing else."""
+    """Answer DELETE of one credential: 200 and nothing else."""
     credential = find(account, path_realm(account, knobs, call), call)
     account.delete(credential)
     call.entries = call.committed = 1
@@ -60,7 +60,7 @@ def delete(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def find(account: Account, realm: Realm | None, call: Call) -> Credential:
-    """The credential that the path names: a composite on the account, an id on a realm."""
+    """Return the credential that the path names: a composite on the account, an id on a realm."""
     if realm is None:
         credential = account.find(call.params["credential"].lower())
     else:
@@ -71,7 +71,7 @@ def find(account: Account, realm: Realm | None, call: Call) -> Credential:
 
 
 def not_found(realm: Realm | None, call: Call) -> Refusal:
-    """The 404 of either family."""
+    """Return the 404 of either family."""
     name = call.params["credential"]
     if realm is None:
         return Refusal(404, "23007", f"SIP credential {name} is not found on the account.")
@@ -79,7 +79,7 @@ def not_found(realm: Realm | None, call: Call) -> Refusal:
 
 
 def check_update(sent: Fields, realm: Realm | None) -> None:
-    """What a PUT must and must not carry in its family."""
+    """Raise Refusal if a PUT lacks, or has, elements against its family's rules."""
     if realm is None:
         if "UserName" in sent or "Domain" in sent:
             raise EntryRefused("23004", "UserName and Domain can't change.")
@@ -93,7 +93,7 @@ def check_update(sent: Fields, realm: Realm | None) -> None:
 
 
 def target_realm(account: Account, sent: Fields, otherwise: Realm | None) -> Realm:
-    """The ACTIVE realm that an entry names, or else the other one."""
+    """Return the ACTIVE realm that an entry names, else ``otherwise``. Raises EntryRefused."""
     named = sent.get("Realm", "")
     if len(named) > LONGEST_REALM:
         raise EntryRefused("23002", f"Realm is longer than {LONGEST_REALM} characters.")
@@ -108,19 +108,19 @@ def target_realm(account: Account, sent: Fields, otherwise: Realm | None) -> Rea
 
 
 def updated_application(credential: Credential, sent: str, knobs: Values) -> str:
-    """The application after a PUT: sources disagree, so knobs decide."""
+    """Return the application after a PUT: sources disagree about it, so knobs decide."""
     if sent:
         return sent if knobs.put_application == "set" else credential.application
     return credential.application if knobs.put_without_application == "keep" else ""
 
 
 def one(credential: Credential, knobs: Values, omits: tuple[str, ...]) -> Reply:
-    """A single credential as an answer."""
+    """Return a single credential as an answer."""
     return Reply(200, document("SipCredentialResponse", element(credential, knobs, omits)))
 
 
 def element(credential: Credential, knobs: Values, omits: tuple[str, ...]) -> str:
-    """A credential as XML, as reads give it."""
+    """Return a credential as XML, as reads return it."""
     user, domain = split(credential.name) if knobs.spelling == "split" else (credential.name, "")
     values = {
         "Id": str(credential.id),
@@ -138,6 +138,6 @@ def element(credential: Credential, knobs: Values, omits: tuple[str, ...]) -> st
 
 
 def split(name: str) -> tuple[str, str]:
-    """``user@domain`` as its two parts; no domain can hold an ``@``, so the last one parts them."""
+    """Split ``user@domain`` in two, at the last ``@``, since no domain contains one."""
     user, at, domain = name.rpartition("@")
     return (user, domain) if at else (name, "")

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: which faults strike a request, and what they make of its answer."""
+"""Deliberate faults: which of them strike a request, and how they change its answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXCLUSIVE = frozenset({"drop", *ANSWERED})
 
 
 def draw(knobs: Knobs, chance: random.Random, call: Call) -> Mapping[str, Rule]:
-    """The faults that strike this request, by kind.
+    """Return the faults that strike this request, by kind.
 
     Of a kind's rules the first that strikes counts, and of the kinds that take the answer's place
     only one: the others aren't asked, so that their ``next`` waits for a request it can have.
@@ -36,17 +36,17 @@ def draw(knobs: Knobs, chance: random.Random, call: Call) -> Mapping[str, Rule]:
 
 
 def due(call: Call, commit: bool) -> dict[str, Rule]:
-    """The drawn faults that come before the work is done, or after it."""
+    """Return the drawn faults that come before the work is done, or after it."""
     return {kind: rule for kind, rule in call.faults.items() if rule.given.get("commit", False) is commit}
 
 
 def stall_seconds(due_now: Mapping[str, Rule]) -> float:
-    """How long to say nothing; 0: not at all."""
+    """Return the seconds of silence before the answer; 0 for none."""
     return float(due_now["stall"].given.get("seconds", 30.0)) if "stall" in due_now else 0.0
 
 
 def replace(due_now: Mapping[str, Rule], root: str) -> Reply | None:
-    """The answer that a fault gives in the place of the service; None when no such fault is due."""
+    """Return the answer that a fault gives in the place of the service, or None if no such fault is due."""
     if "drop" in due_now:
         return Reply(0, sent=0.0)
     for kind in ANSWERED:
@@ -56,7 +56,7 @@ def replace(due_now: Mapping[str, Rule], root: str) -> Reply | None:
 
 
 def too_many_requests(rule: Rule, root: str) -> Reply:
-    """429 with an empty body, and when to come back in one of the ways that have been seen."""
+    """Return a 429 with an empty body, and the time to come back in one of the observed forms."""
     seconds = float(rule.given.get("seconds", 1.0))
     then = time.time() + seconds
     headers = {
@@ -70,7 +70,7 @@ def too_many_requests(rule: Rule, root: str) -> Reply:
 
 
 def unavailable(rule: Rule, root: str) -> Reply:
-    """503: the service's own XML with 13566 or without a code, or a page of HTML."""
+    """Return a 503: the service's own XML with 13566 or without a code, or a page of HTML."""
     seconds = rule.given.get("seconds")
     headers = () if seconds is None else (("Retry-After", str(math.ceil(seconds))),)
     answer = rule.given.get("answer", "xml")
@@ -83,23 +83,23 @@ def unavailable(rule: Rule, root: str) -> Reply:
 
 
 def bad_gateway(rule: Rule, root: str) -> Reply:
-    """A proxy's page of HTML."""
+    """Return a proxy's page of HTML."""
     return page(rule.given.get("status", 502), "Bad Gateway")
 
 
 def html_success(rule: Rule, root: str) -> Reply:
-    """A page of HTML that says 200."""
+    """Return a page of HTML with the status 200."""
     return page(200, "Welcome")
 
 
 def refuse(rule: Rule, root: str) -> Reply:
-    """The status, code and text that the rule gives."""
+    """Return the status, code and text that the rule gives."""
     text = rule.given.get("text", "The request is refused.")
     return refusal(root, rule.given.get("status", 400), rule.given.get("code", ""), text)
 
 
 def page(status: int, title: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """A page of HTML."""
+    """Return a page of HTML."""
     body = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><hr></body></html>"
     return Reply(status, body.encode(), HTML, headers)
 
@@ -114,7 +114,7 @@ ANSWER = {
 
 
 def distort(call: Call, reply: Reply) -> Reply:
-    """What the faults leave of the service's own answer."""
+    """Return the service's own answer as the faults leave it."""
     if "status_swallowed" in call.faults and reply.status >= 400:
         reply.status = 201 if call.method == "POST" else 200
     if "cut" in call.faults:

@@ -1,4 +1,4 @@
-"""The log: every request of the API, what was decided, what was done. Never a body, never a digest."""
+"""The log: every request of the API, the decision and the effect. Never a body, never a digest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Line:
-    """One request."""
+    """One request of the log."""
 
     number: int
     time: float
@@ -20,16 +20,16 @@ class Line:
     path: str
     query: str
     status: int | None = None
-    """What was decided, whatever the client got to see of it; None: nothing was."""
+    """The status that was decided, whatever the client saw of it; None if there was none."""
     answered: int | None = None
     """The status that went out; None: none did."""
     entries: int = 0
     committed: int = 0
-    """How many credentials or realms it created, updated or deleted."""
+    """The number of credentials or realms that it created, updated or deleted."""
     refused: int = 0
     faults: tuple[str, ...] = ()
     sent: str = "nothing"
-    """What went out: ``whole``, ``half`` or ``nothing``."""
+    """The part of the answer that was sent: ``whole``, ``half`` or ``nothing``."""
     seconds: float = 0.0
     """From arrival to the end of the answer."""
 
@@ -43,13 +43,13 @@ class Journal:
         self.requests = 0
 
     def open(self, method: str, path: str, query: str) -> Line:
-        """A new line, in the log from now on."""
+        """Add a new line to the log and return it."""
         self.requests = next(self._numbers)
         line = Line(self.requests, time.time(), method, path, query)
         self._lines.append(line)
         return line
 
     def after(self, number: int) -> list[dict[str, Any]]:
-        """The lines that follow the numbered one."""
+        """Return the lines that follow the numbered one."""
         newest = itertools.takewhile(lambda line: line.number > number, reversed(self._lines))
         return [asdict(line) for line in newest][::-1]

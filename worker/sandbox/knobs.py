@@ -1,4 +1,4 @@
-"""The knobs: how the service behaves, and which faults it has.
+"""The knobs: the behaviour of the service, and its faults.
 
 A knob is either a plain value or a fault. A fault is ``null`` (never), one rule, or a list of
 rules; a rule is an object with exactly one trigger and, where wanted, conditions::
@@ -28,7 +28,7 @@ Json = Any
 
 
 class KnobError(ValueError):
-    """A knob that doesn't exist, or a value it can't have; the text says what is possible."""
+    """Raised for an unknown knob or an invalid value; the text says what is possible."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Values:
     """The plain knobs and their defaults."""
 
     seed: int = 1
-    """Of the random numbers that decide about probabilities."""
+    """Seed of the random numbers that decide about probabilities."""
     latency: float = 0.0
     """Seconds before each answer."""
     expires_in: int = 3600
@@ -45,7 +45,7 @@ class Values:
     token_claims: Json = None
     """An object: tokens are JWTs with these claims, as ``{"accounts": ["9900001"]}``; null: they aren't."""
     basic_allowed: bool = True
-    """Whether the API takes HTTP Basic; the service ends it on 2026-12-02."""
+    """True while the API takes HTTP Basic; the service ends it on 2026-12-02."""
     account_locked: bool = False
     """Every request on an account: 404 with 4022."""
     account_set_up: bool = True
@@ -57,7 +57,7 @@ class Values:
     realm_host: str = "live"
     """live: ``name-<hex>.auth…``; guide: ``name.<hex>.auth…``; for realms made from now on."""
     short_names: bool = True
-    """Whether GET resolves a realm's short name."""
+    """True if GET resolves a realm's short name."""
     realm_omits: tuple[str, ...] = ()
     """Elements that realms leave out, such as SipCredentialCount."""
     omit_codes: tuple[str, ...] = ()
@@ -77,24 +77,25 @@ class Values:
     list_lag: float = 0.0
     """Seconds until reads show what was created or updated; a deletion shows at once."""
     page_style: str = "composite"
-    """What ``Links/next`` carries as page: the first entry's name or its index."""
+    """The page in ``Links/next``: the first entry's name (composite) or its index."""
     list_entries: str = "wrapped"
-    """Where a list's entries stand: in SipCredentials (wrapped), or right under the root (bare)."""
+    """The place of a list's entries: in SipCredentials (wrapped), or right under the root (bare)."""
     largest_page: int = 5000
     """A larger size is cut to this."""
     empty_list: str = "23008"
     """23008: 404 with that code when a list has nothing; empty: 200 without entries."""
     show_digests: bool = True
-    """Whether the text of 23026 contains the submitted digests."""
+    """True if the text of 23026 contains the submitted digests."""
     put_application: str = "set"
     """set: PUT sets the application it sends; ignore: the stored one stays."""
     put_without_application: str = "keep"
-    """What a PUT without an application does to the stored one: keep or clear."""
+    """The effect of a PUT without an application on the stored one: keep or clear."""
     calls_per_second: int = 5
     """Calls that an account may place in one second; 429 above it."""
     call_ends: str = "hangup"
-    """What becomes of a call: hangup (answered, then over), answered (and goes on), queued (for ever), or the
-    disconnectCause of one that nobody answers."""
+    """The end of a call: hangup (answered, then over), answered (and goes on), queued (for ever), or the
+    disconnectCause of an unanswered one.
+    """
     call_hidden: float = 0.0
     """Seconds in which a new call can't be read yet: 404."""
     call_rings: float = 0.2
@@ -102,11 +103,11 @@ class Values:
     call_talks: float = 0.2
     """Seconds from a call's answer to its end."""
     call_phone_needed: bool = True
-    """Whether a call to a user whose phone isn't registered fails; only where the registrar runs."""
+    """True if a call to a user without a registered phone fails; only if the registrar runs."""
     sip_silent: bool = False
     """The registrar answers nothing."""
     sip_loses: int = 0
-    """How often each request over UDP gets lost before it arrives."""
+    """The number of times that each request over UDP is lost before it arrives."""
     sip_latency: float = 0.0
     """Seconds before each answer of the registrar."""
     sip_status: int = 0
@@ -114,7 +115,7 @@ class Values:
     sip_accepts_anything: bool = False
     """Any answer to a challenge is good, and a wrong password registers like the right one."""
     sip_contact_needed: bool = False
-    """A REGISTER that only asks for the bindings (no Contact) is refused, whatever its password: 400."""
+    """True if a REGISTER without a Contact is refused with 400, right password or not."""
     sip_sha256: str = "no"
     """Challenges with SHA-256: no; first (before the one with MD5); only."""
     sip_md5_sess: str = "no"
@@ -122,15 +123,15 @@ class Values:
     sip_nonce_seconds: float = 60.0
     """Seconds that a nonce is good; an answer to an older one is stale."""
     sip_nonce_uses: int = 100
-    """How often a nonce is good."""
+    """The number of times that a nonce may be used."""
 
 
 @dataclass(slots=True)
 class Rule:
-    """One rule of a fault: when it applies, and the parameters of its kind."""
+    """One rule of a fault: its trigger and conditions, and the parameters of its kind."""
 
     given: dict[str, Json]
-    """As it was set; ``next`` and ``skip`` count down here."""
+    """The rule as it was set; ``next`` and ``skip`` count down here."""
     path: re.Pattern[str] | None
     body: re.Pattern[str] | None
     users: re.Pattern[str] | None
@@ -138,7 +139,7 @@ class Rule:
     refilled: float = 0.0
 
     def matches(self, method: str, path: str, body: bytes) -> bool:
-        """Whether the conditions hold for a request."""
+        """Return whether the conditions hold for a request."""
         if str(self.given.get("method", method)).upper() != method:
             return False
         if self.path is not None and not self.path.search(path):
@@ -146,7 +147,7 @@ class Rule:
         return self.body is None or bool(self.body.search(body.decode("utf-8", "replace")))
 
     def strikes(self, chance: Callable[[], float]) -> bool:
-        """Whether the trigger applies to this matching request, which it counts."""
+        """Return whether the trigger applies to this matching request, which is counted."""
         if self.given.get("skip", 0) > 0:
             self.given["skip"] -= 1
             return False
@@ -169,7 +170,7 @@ class Rule:
         return False
 
     def concerns(self, composite: str) -> bool:
-        """Whether the fault concerns this entry of a list (``users``)."""
+        """Return whether the fault concerns this entry of a list (``users``)."""
         return self.users is None or bool(self.users.search(composite))
 
 
@@ -256,13 +257,13 @@ class Knobs:
             setattr(self.values, name, value)
 
     def shown(self) -> dict[str, Json]:
-        """All knobs as JSON, with what is left of ``next`` and ``skip``."""
+        """Return all knobs as JSON, with the remaining counts of ``next`` and ``skip``."""
         values = {field.name: getattr(self.values, field.name) for field in fields(Values)}
         return values | {kind: [rule.given for rule in self.rules.get(kind, [])] for kind in KINDS}
 
 
 def read_value(name: str, value: Json) -> Json:
-    """A plain knob's value, checked against the type of its default and its choices."""
+    """Return a plain knob's value, checked against its type and choices. Raises KnobError."""
     default = getattr(Values(), name)
     if name == "applications" and value is None:
         return None
@@ -286,7 +287,7 @@ def read_value(name: str, value: Json) -> Json:
 
 
 def read_number(name: str, value: Json, whole: bool) -> float:
-    """A number that is not negative."""
+    """Return a number that is not negative. Raises KnobError."""
     wanted = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, wanted) or not 0 <= value < math.inf:
         raise KnobError(f"{name}: a {'whole ' if whole else ''}number, 0 or more")
@@ -294,13 +295,13 @@ def read_number(name: str, value: Json, whole: bool) -> float:
 
 
 def read_rules(kind: str, value: Json) -> list[Rule]:
-    """A fault's rules: from null, one object, or a list of objects."""
+    """Return a fault's rules, from null, one object, or a list of objects."""
     given = [] if value is None else value if isinstance(value, list) else [value]
     return [read_rule(kind, rule) for rule in given]
 
 
 def read_rule(kind: str, given: Json) -> Rule:
-    """One rule, checked; raises KnobError naming what is wrong."""
+    """Return one rule, checked. Raises KnobError, which names the problem."""
     allowed = COMMON | KINDS[kind]
     if not isinstance(given, dict):
         raise KnobError(f"{kind}: null, an object, or a list of objects")
@@ -318,7 +319,7 @@ def read_rule(kind: str, given: Json) -> Rule:
 
 
 def check_parameter(kind: str, name: str, value: Json) -> None:
-    """Raises KnobError when a rule's parameter has a value it can't have."""
+    """Raise KnobError if a rule's parameter has an invalid value."""
     where = f"{kind}.{name}"
     if name in NUMBERS:
         read_number(where, value, whole=name in {"next", "skip", "burst", "status"})
@@ -331,7 +332,7 @@ def check_parameter(kind: str, name: str, value: Json) -> None:
 
 
 def read_pattern(kind: str, name: str, value: str | None) -> re.Pattern[str] | None:
-    """A compiled pattern; None where the rule has none."""
+    """Return a compiled pattern, or None if the rule has none."""
     try:
         return None if value is None else re.compile(value)
     except re.error as error:

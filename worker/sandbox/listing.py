@@ -21,7 +21,7 @@ USUAL_PAGE = {"page": "1", "size": "500"}
 SHORTEST_FRAGMENT, LONGEST_FRAGMENT = 3, 64
 REALM_FRAGMENT = re.compile(r"[.a-z0-9]*").fullmatch
 FOREIGN = "http://dashboard.bandwidth.com/iris"
-"""Where the service's links lead: plain HTTP, another host, another path."""
+"""The start of the service's links: plain HTTP, another host, another path."""
 
 FILTERS: dict[str, Callable[[Credential], str]] = {
     "userNamefragment": lambda credential: split(credential.name)[0],
@@ -33,14 +33,14 @@ FILTERS: dict[str, Callable[[Credential], str]] = {
 
 
 class Window(NamedTuple):
-    """Which entries of a list are asked for."""
+    """The requested part of a list."""
 
     start: int
     size: int
 
 
 def list_page(account: Account, knobs: Values, call: Call) -> Reply:
-    """GET of a list: one page, or 303 to the first one."""
+    """Answer GET of a list: one page, or 303 to the first one."""
     realm = path_realm(account, knobs, call)
     if "page" not in call.query or "size" not in call.query:
         query = urlencode(USUAL_PAGE | dict(call.query))
@@ -58,7 +58,7 @@ def list_page(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def select(account: Account, realm: Realm | None, call: Call) -> Sequence[Credential]:
-    """What a list has now, by name. Without lag and filters this is the order itself: nothing is copied."""
+    """Return a list's present entries, by name: without lag and filters the order itself, uncopied."""
     credentials: Sequence[Credential] = account.order_of(realm).sorted()
     if account.lags():
         credentials = [seen for one in credentials if (seen := account.visible(one)) is not None]
@@ -70,7 +70,7 @@ def select(account: Account, realm: Realm | None, call: Call) -> Sequence[Creden
 
 
 def fragment(name: str, text: str) -> str:
-    """A filter's value, in lower case. Raises Refusal."""
+    """Return a filter's value, in lower case. Raises Refusal."""
     if not SHORTEST_FRAGMENT <= len(text) <= LONGEST_FRAGMENT:
         raise Refusal(400, "33011", f"A fragment has {SHORTEST_FRAGMENT} to {LONGEST_FRAGMENT} characters.")
     if name == "realmFragment" and not REALM_FRAGMENT(text):
@@ -79,14 +79,14 @@ def fragment(name: str, text: str) -> str:
 
 
 def nothing(knobs: Values) -> Reply:
-    """The answer when a list has no entry."""
+    """Return the answer for a list without entries."""
     if knobs.empty_list == "empty":
         return Reply(200, document("SipCredentialsResponse", "<SipCredentials/>"))
     raise Refusal(404, "23008", "No SIP credentials are found on the account.")
 
 
 def read_window(credentials: Sequence[Credential], knobs: Values, call: Call) -> Window:
-    """``page`` is the index or the composite of the page's first entry, ``size`` a number above 0."""
+    """Return the requested part: ``page`` is an index or a composite, ``size`` a number above 0."""
     page, size = call.query["page"], call.query["size"]
     if not NUMBER(size) or int(size) < 1:
         raise bad_page(call)
@@ -97,7 +97,7 @@ def read_window(credentials: Sequence[Credential], knobs: Values, call: Call) ->
 
 
 def first_entry(credentials: Sequence[Credential], page: str, knobs: Values) -> int:
-    """Position of the page's first entry.
+    """Return the position of the page's first entry.
 
     Digits may be an index or an extension's name: they are a name only where pages are linked
     by name, such a credential exists, and they aren't the ``1`` of every first page.
@@ -113,12 +113,12 @@ def first_entry(credentials: Sequence[Credential], page: str, knobs: Values) -> 
 
 
 def bad_page(call: Call) -> Refusal:
-    """23012."""
+    """Return refusal 23012."""
     return Refusal(400, "23012", f"There is no page {call.query['page']} of size {call.query['size']}.")
 
 
 def links(credentials: Sequence[Credential], window: Window, knobs: Values, call: Call) -> str:
-    """``Links`` with first and, unless this is the last page, next."""
+    """Return ``Links`` with first and, unless this is the last page, next."""
     parts = [tag("first", link(call, "1", window.size, "first"))]
     following = window.start + window.size
     if following < len(credentials):
@@ -129,6 +129,6 @@ def links(credentials: Sequence[Credential], window: Window, knobs: Values, call
 
 
 def link(call: Call, page: str, size: int, relation: str) -> str:
-    """One link as the service writes it."""
+    """Return one link as the service writes it."""
     path = call.path[call.path.index("/accounts/") :]
     return f'Link=<{FOREIGN}{path}?page={quote(page, safe="")}&size={size}>;rel="{relation}";'

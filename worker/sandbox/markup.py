@@ -17,21 +17,21 @@ Fields = Mapping[str, str]
 """The child elements of one element: name to text, without the white space around it."""
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML can hold (XML 1.0, production 2)."""
+"""Characters that XML cannot hold (XML 1.0, production 2)."""
 
 PROLOGUE = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
-    """Builds the tree; stops at a document type, before any entity it declares can be used."""
+    """Builds the tree; stops at a document type, before any entity that it declares can be used."""
 
     def doctype(self, *_: Any) -> None:
-        """Called by the parser when it meets ``<!DOCTYPE``."""
+        """Refuse ``<!DOCTYPE``; the parser calls this when it meets one."""
         raise Refusal(400, "", "A document type is not allowed here.")
 
 
 def parse(body: bytes, root: str) -> ElementTree.Element:
-    """The root element. Raises Refusal (400) for another one, or a body that isn't well-formed."""
+    """Return the root element. Raises Refusal (400) for another root, or a body that isn't well-formed."""
     parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 - see the top of this file
     try:
         parser.feed(body)
@@ -44,19 +44,19 @@ def parse(body: bytes, root: str) -> ElementTree.Element:
 
 
 def fields(element: ElementTree.Element) -> Fields:
-    """The element's children as a mapping; of two with one name the last counts."""
+    """Return the element's children as a mapping; of two with one name the last counts."""
     return {child.tag: (child.text or "").strip() for child in element}
 
 
 def tag(name: str, text: str) -> str:
-    """One element with text."""
+    """Return one element with text."""
     return f"<{name}>{_escaped(text)}</{name}>"
 
 
 def tags(values: Fields) -> str:
-    """Several elements with text, in the mapping's order; an empty text leaves its element out."""
+    """Return several elements with text, in the mapping's order; an empty text leaves its element out."""
     return "".join(
-        # Digests, ids and most names need no escaping, and asking is cheaper.
+        # Digests, ids and most names need no escaping, and a test is cheaper.
         [
             f"<{name}>{text if text.isalnum() else _escaped(text)}</{name}>"
             for name, text in values.items()
@@ -66,7 +66,7 @@ def tags(values: Fields) -> str:
 
 
 def _escaped(text: str) -> str:
-    """``text`` as an element's content; what XML can't hold, such as a control character, is U+FFFD.
+    """Return ``text`` as an element's content; a character that XML can't hold becomes U+FFFD.
 
     A bare carriage return would be read back as a line feed (XML 1.0, section 2.11).
     """
@@ -76,11 +76,11 @@ def _escaped(text: str) -> str:
 
 
 def document(root: str, *parts: str) -> bytes:
-    """A whole document around the parts."""
+    """Return a whole document around the parts."""
     return "".join([PROLOGUE, "<", root, ">", *parts, "</", root, ">"]).encode()
 
 
 def status(root: str, code: str, text: str) -> bytes:
-    """``root/ResponseStatus`` with an ErrorCode, where there is one, and a Description."""
+    """Return ``root/ResponseStatus`` with an ErrorCode, if there is one, and a Description."""
     inner = tags({"ErrorCode": code}) + tag("Description", text)
     return document(root, f"<ResponseStatus>{inner}</ResponseStatus>")

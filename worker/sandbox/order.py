@@ -14,7 +14,7 @@ by_key = attrgetter("key")
 
 
 class Order:
-    """Keeps new credentials aside until somebody asks for the order."""
+    """A sorted list that sets new credentials aside until the order is needed."""
 
     def __init__(self) -> None:
         self._sorted: list[Credential] = []
@@ -33,7 +33,7 @@ class Order:
         del credentials[position]
 
     def sorted(self) -> list[Credential]:
-        """All, by name; the list is the order's own and must not be changed."""
+        """Return all credentials by name; the list is the order's own and must not be changed."""
         if len(self._fresh) <= FEW:
             for credential in self._fresh:
                 insort(self._sorted, credential, key=by_key)
@@ -45,5 +45,5 @@ class Order:
         return self._sorted
 
     def position(self, key: str) -> int:
-        """Where the name is, or would be."""
+        """Return the position where the name is, or would be."""
         return bisect_left(self.sorted(), key, key=by_key)

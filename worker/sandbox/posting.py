@@ -1,4 +1,4 @@
-"""POST of a list of credentials: each entry is judged for itself, and the answer holds both kinds."""
+"""POST of a list of credentials: each entry is judged by itself, and the answer holds both kinds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ECHOED = ("UserName", "Domain", "Hash1", "Hash1b", "Realm", "HttpVoiceV2AppId")
 
 
 def create(account: Account, knobs: Values, call: Call) -> Reply:
-    """POST of a list: 201 with ValidSipCredentials and Errors, or 400 when no entry was valid."""
+    """Answer POST of a list: 201 with ValidSipCredentials and Errors, or 400 if no entry was valid."""
     path = path_realm(account, knobs, call)
     entries = read_list(call, knobs)
     posting = Posting(account, knobs, call, path, path or account.default_realm())
@@ -28,7 +28,7 @@ def create(account: Account, knobs: Values, call: Call) -> Reply:
 
 @dataclass(slots=True)
 class Posting:
-    """One list on its way in."""
+    """The processing of one posted list."""
 
     account: Account
     knobs: Values
@@ -70,7 +70,7 @@ class Posting:
         return self.account.create(name, realm, both, chosen, self.knobs.list_lag)
 
     def realm_of(self, entry: Fields) -> Realm:
-        """The realm that the entry goes on; in the realm family it can't name another than the path."""
+        """Return the realm for the entry; in the realm family it can only be the path's."""
         if self.path is None:
             return target_realm(self.account, entry, self.otherwise)
         named = entry.get("Realm", "")
@@ -79,7 +79,7 @@ class Posting:
         return target_realm(self.account, {}, self.path)
 
     def exists(self, entry: Fields, name: str) -> EntryRefused:
-        """The name is taken: on the account, or on the realm, whose text may show the digests."""
+        """Return the refusal of a name taken on the account, or on the realm (which may show digests)."""
         if self.path is None:
             return EntryRefused("23009", f"SIP credential {name} does already exist on the account.")
         pair = f" with Hash1={entry.get('Hash1', '')} Hash1b={entry.get('Hash1b', '')}"
@@ -87,7 +87,7 @@ class Posting:
         return EntryRefused("23026", f"SIP credential {name}{shown} does already exist on the realm.")
 
     def answer(self) -> Reply:
-        """The answer to the whole list."""
+        """Return the answer to the whole list."""
         errors = "".join(["<Errors>", *self.refused, "</Errors>"]) if self.refused else ""
         if self.stored:
             valid = "".join(["<ValidSipCredentials>", *self.accepted, "</ValidSipCredentials>"])
@@ -101,7 +101,7 @@ class Posting:
 
 
 def read_list(call: Call, knobs: Values) -> list[Fields]:
-    """The entries. Raises Refusal when the list as a whole can't be taken."""
+    """Return the entries. Raises Refusal if the list as a whole is unacceptable."""
     entries = [fields(entry) for entry in parse(call.body, "SipCredentials").iterfind("SipCredential")]
     call.entries = len(entries)
     if not entries:
@@ -112,13 +112,13 @@ def read_list(call: Call, knobs: Values) -> list[Fields]:
 
 
 def strikes(call: Call, kind: str, name: str) -> bool:
-    """Whether a fault of the echo concerns this entry."""
+    """Return whether a fault of the echo concerns this entry."""
     rule = call.faults.get(kind)
     return rule is not None and rule.concerns(name)
 
 
 def acceptance(call: Call, entry: Fields, credential: Credential) -> str:
-    """The echo of a stored entry: as it was sent, with Id, RealmId and Realm."""
+    """Return the echo of a stored entry: as it was sent, with Id, RealmId and Realm."""
     name = composite(entry)
     if strikes(call, "lost_echo", name):
         return ""
@@ -131,7 +131,7 @@ def acceptance(call: Call, entry: Fields, credential: Credential) -> str:
 
 
 def refusal(call: Call, entry: Fields, error: EntryRefused) -> str:
-    """The ``Error`` of a refused entry, with the echo that faults leave of it."""
+    """Return the ``Error`` of a refused entry, with the echo that faults leave of it."""
     name = composite(entry)
     code = tags({"ErrorCode": error.code, "Description": error.text})
     if strikes(call, "no_echo", name):

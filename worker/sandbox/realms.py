@@ -17,7 +17,7 @@ LONGEST_DESCRIPTION = 255
 
 
 def list_all(account: Account, knobs: Values, call: Call) -> Reply:
-    """GET /realms."""
+    """Answer GET /realms."""
     check_set_up(knobs)
     return Reply(
         200,
@@ -28,7 +28,7 @@ def list_all(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def create(account: Account, knobs: Values, call: Call) -> Reply:
-    """POST /realms: 201 with a realm that is still pending."""
+    """Answer POST /realms: 201 with a realm that is still pending."""
     check_set_up(knobs)
     sent = fields(parse(call.body, "Realm"))
     call.entries = 1
@@ -45,13 +45,13 @@ def create(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def show(account: Account, knobs: Values, call: Call) -> Reply:
-    """GET /realms/{ref}."""
+    """Answer GET /realms/{ref}."""
     check_set_up(knobs)
     return Reply(200, document("RealmResponse", element(find(account, knobs, call), knobs)))
 
 
 def replace(account: Account, knobs: Values, call: Call) -> Reply:
-    """PUT /realms/{ref}: the whole realm; its name stays, and it can't cease to be the default one."""
+    """Answer PUT /realms/{ref}: replaces the realm, save its name; the default one stays the default one."""
     check_set_up(knobs)
     realm = find(account, knobs, call)
     sent = fields(parse(call.body, "Realm"))
@@ -69,7 +69,7 @@ def replace(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def delete(account: Account, knobs: Values, call: Call) -> Reply:
-    """DELETE /realms/{ref}: 202 and nothing else; the realm goes a little later."""
+    """Answer DELETE /realms/{ref}: 202 and nothing else; the realm is deleted a little later."""
     check_set_up(knobs)
     realm = find(account, knobs, call)
     call.entries = 1
@@ -84,7 +84,7 @@ def delete(account: Account, knobs: Values, call: Call) -> Reply:
 
 
 def find(account: Account, knobs: Values, call: Call) -> Realm:
-    """The realm that the path names."""
+    """Return the realm that the path names. Raises Refusal."""
     ref = call.params["realm"]
     realm = account.realm(ref, knobs.short_names)
     if realm is None:
@@ -93,13 +93,13 @@ def find(account: Account, knobs: Values, call: Call) -> Realm:
 
 
 def check_set_up(knobs: Values) -> None:
-    """Raises Refusal when the account may not have realms."""
+    """Raise Refusal if the account may not have realms."""
     if not knobs.account_set_up:
         raise Refusal(400, "33004", "The account is not set up for SIP credentials.")
 
 
 def required(sent: Fields, name: str) -> str:
-    """An element that must be there."""
+    """Return an element that must be there. Raises Refusal."""
     text = sent.get(name, "")
     if not text:
         raise Refusal(400, "1003", f"{name} is required.")
@@ -107,7 +107,7 @@ def required(sent: Fields, name: str) -> str:
 
 
 def description(sent: Fields) -> str:
-    """Description: at most 255 characters (Bandwidth's error table, whose code no source tells)."""
+    """Return the description: at most 255 characters (Bandwidth's error table, without a code)."""
     text = sent.get("Description", "")
     if len(text) > LONGEST_DESCRIPTION:
         raise Refusal(400, "", f"Description is longer than {LONGEST_DESCRIPTION} characters.")
@@ -115,7 +115,7 @@ def description(sent: Fields) -> str:
 
 
 def flag(sent: Fields) -> bool:
-    """Default: required, true or false."""
+    """Return the Default element: required, true or false."""
     text = required(sent, "Default").lower()
     if text not in ("true", "false"):
         raise Refusal(400, "1003", "Default must be true or false.")
@@ -123,7 +123,7 @@ def flag(sent: Fields) -> bool:
 
 
 def element(realm: Realm, knobs: Values) -> str:
-    """A realm as XML."""
+    """Return a realm as XML."""
     told = {
         "Id": realm.id,
         "Realm": realm.host,

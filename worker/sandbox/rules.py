@@ -1,4 +1,4 @@
-"""What an entry's elements may be; every refusal with its code (docs/bandwidth-api.md#field-rules)."""
+"""Rules for an entry's elements, each refusal with its code (docs/bandwidth-api.md#field-rules)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Digests(NamedTuple):
 
 
 class EntryRefused(Exception):
-    """One entry is refused; the others go on."""
+    """Refuses one entry; the others continue."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -35,13 +35,13 @@ class EntryRefused(Exception):
 
 
 def composite(entry: Fields) -> str:
-    """The entry's name as it says itself, right or wrong."""
+    """Return the entry's name as the entry states it, valid or not."""
     user, domain = entry.get("UserName", ""), entry.get("Domain", "")
     return f"{user}@{domain}" if domain else user
 
 
 def check_name(entry: Fields) -> None:
-    """UserName and Domain: there, short enough, of the right characters."""
+    """Raise EntryRefused unless UserName and Domain are present, short enough, and of valid characters."""
     user, domain = entry.get("UserName", ""), entry.get("Domain", "")
     if not user:
         raise EntryRefused("23001", "UserName is required.")
@@ -56,7 +56,7 @@ def check_name(entry: Fields) -> None:
 
 
 def digests(entry: Fields) -> Digests:
-    """Hash1, which is required, and Hash1b."""
+    """Return Hash1, which is required, and Hash1b."""
     hash1 = digest(entry, "Hash1")
     if hash1 is None:
         raise EntryRefused("23001", "Hash1 is required.")
@@ -64,7 +64,7 @@ def digests(entry: Fields) -> Digests:
 
 
 def digest(entry: Fields, name: str) -> bytes | None:
-    """One digest as bytes; None where it wasn't sent."""
+    """Return one digest as bytes, or None if it wasn't sent."""
     text = entry.get(name, "")
     if not text:
         return None
@@ -76,7 +76,7 @@ def digest(entry: Fields, name: str) -> bytes | None:
 
 
 def application(entry: Fields, known: tuple[str, ...] | None) -> str:
-    """HttpVoiceV2AppId: a UUID, and one of the account's applications; empty where it wasn't sent."""
+    """Return HttpVoiceV2AppId: a UUID of one of the account's applications; empty if it wasn't sent."""
     text = entry.get("HttpVoiceV2AppId", "")
     if text and not UUID(text):
         raise EntryRefused("23020", "HttpVoiceV2AppId is not a UUID.")

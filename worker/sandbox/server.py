@@ -1,4 +1,4 @@
-"""The process: a socket, uvicorn, and a clean end."""
+"""The process: socket, uvicorn, and a clean shutdown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Announce = Callable[[str, str], None]
 
 
 class Announced(uvicorn.Server):
-    """Says when it is ready."""
+    """A uvicorn server that announces when it is ready."""
 
     def __init__(self, config: uvicorn.Config, sip: SipServer | None, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -48,7 +48,7 @@ class Announced(uvicorn.Server):
 
 
 def to_stdout(url: str, registrar: str) -> None:
-    """The lines that say where the sandbox is."""
+    """Print the lines that say where the sandbox is."""
     sys.stdout.write(f"sandbox ready at {url}\n")
     sys.stdout.write(f"registrar ready at {registrar}\n" if registrar else "")
     sys.stdout.flush()
@@ -63,12 +63,12 @@ def main(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then return. Port 0: any free one, named in the announced URL.
 
-    Only from a process's main thread. Raises OSError when the address is taken, KnobError (a
-    ValueError) when the options' knobs are wrong.
+    Only from a process's main thread. Raises OSError if the address is taken, KnobError (a ValueError) if the
+    options' knobs are wrong.
     """
     state = State(options or Options())
     listener = socket.create_server((host, port), backlog=512)
-    # Accepted sockets inherit it; else the body of every answer waits 40 ms for the ACK of its headers.
+    # Inherited by accepted sockets; otherwise each body would wait 40 ms for the ACK of its headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     url = f"http://{host}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
@@ -86,14 +86,14 @@ def main(
     sip = sip_server(host, state)
     registrar = f"{host}:{state.sip_port}" if sip else ""
     server = Announced(config, sip, lambda: announce(url, registrar))
-    # uvicorn raises the signal that ended it once more after its shutdown.
+    # After its shutdown uvicorn raises the signal again that ended it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), listener:
         server.run(sockets=[listener])
 
 
 def sip_server(host: str, state: State) -> SipServer | None:
-    """The registrar's listeners; None where none is wanted. Raises OSError when its port is taken."""
+    """Return the registrar's listeners, or None if none is wanted. Raises OSError if its port is taken."""
     port = state.options.sip_port
     if port is None:
         return None

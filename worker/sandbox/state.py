@@ -1,4 +1,4 @@
-"""Everything that a running sandbox holds."""
+"""The state of a running sandbox."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from worker.sandbox.voice import Calls
 
 
 class State:
-    """Knobs, log, tokens, accounts, phones and calls; ``reset`` makes them what they were at the start."""
+    """Knobs, log, tokens, accounts, phones and calls; ``reset`` restores their initial state."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.connections = Connections()
         self.sip_port: int | None = None
-        """Where the registrar listens; None: nowhere."""
+        """The registrar's port; None if it does not run."""
         self.reset()
 
     def reset(self) -> None:
-        """Back to the start. Raises KnobError when the options' knobs are wrong."""
+        """Restore the initial state. Raises KnobError if the options' knobs are wrong."""
         self.knobs = Knobs(self.options.knobs)
         self.chance = random.Random(self.knobs.values.seed)  # noqa: S311 - repeatable on purpose
         self.journal = Journal(self.options.log_limit)
@@ -37,13 +37,13 @@ class State:
         self.registrar = Registrar(self.accounts.values(), self.knobs.values, self.bindings, Nonces())
 
     def set_knobs(self, given: dict[str, Json]) -> None:
-        """Set the knobs named; a seed starts the random numbers anew."""
+        """Set the named knobs; a seed restarts the random numbers."""
         self.knobs.set(given)
         if "seed" in given:
             self.chance.seed(self.knobs.values.seed)
 
     def has_phone(self, credential: Credential) -> bool:
-        """Whether a call to this user rings somewhere; where no registrar runs everybody has a phone."""
+        """Return whether a call to this user rings somewhere; without a registrar every user has a phone."""
         needed = self.sip_port is not None and self.knobs.values.call_phone_needed
         return not needed or bool(self.bindings.of(credential.id))
 

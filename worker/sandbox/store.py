@@ -1,4 +1,4 @@
-"""One account: its realms, its credentials, and what reads show of them."""
+"""One account: its realms, its credentials, and the view that reads have of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_CREDENTIAL = 870001
 
 
 class Account:
-    """The truth about one account. Not thread-safe: only the event loop's thread touches it."""
+    """The truth about one account. Not thread-safe: only the event loop's thread uses it."""
 
     def __init__(self, account: str) -> None:
         self.id = account
@@ -35,11 +35,11 @@ class Account:
     # -- realms
 
     def realms(self) -> list[Realm]:
-        """All realms, in the order of their making, without those whose deletion is through."""
+        """Return all realms in the order of their creation, without deleted ones."""
         return [realm for realm in self._realms.values() if realm.status != "GONE"]
 
     def realm(self, ref: str, short_names: bool = True) -> Realm | None:
-        """The realm with this id, host name or (without regard to case) short name."""
+        """Return the realm with this id, host name or (case-insensitive) short name, or None."""
         wanted = ref.lower()
         found = self._realms.get(ref) or self._hosts.get(wanted)
         if found is None and short_names:
@@ -47,16 +47,16 @@ class Account:
         return found if found is not None and found.status != "GONE" else None
 
     def realm_of_host(self, host: str) -> Realm | None:
-        """The realm with this host name, and by no other name of it."""
+        """Return the realm with this host name, and with no other name of it, or None."""
         found = self._hosts.get(host.lower())
         return found if found is not None and found.status != "GONE" else None
 
     def default_realm(self) -> Realm | None:
-        """The account's default realm."""
+        """Return the account's default realm, or None."""
         return next((realm for realm in self.realms() if realm.default), None)
 
     def add_realm(self, label: str, host_style: str, description: str = "", default: bool = False) -> Realm:
-        """A new realm, ACTIVE at once; the caller makes it wait."""
+        """Add a realm, ACTIVE at once, and return it; the caller delays it."""
         between = "-" if host_style == "live" else "."
         host = f"{label}{between}{self.hex}.auth.bandwidth.com"
         number = str(next(self._realm_ids))
@@ -68,14 +68,14 @@ class Account:
         return realm
 
     def make_default(self, realm: Realm) -> None:
-        """The realm becomes the default one, and no other is."""
+        """Make the realm the default one, and no other."""
         for other in self._realms.values():
             other.default = other is realm
 
     # -- credentials
 
     def find(self, key: str, realm: Realm | None = None) -> Credential | None:
-        """The credential with this name in lower case, on the realm or on the whole account."""
+        """Return the credential with this lower-case name on the realm, or on the account; else None."""
         if realm is not None:
             return realm.names.get(key)
         for other in self._realms.values():
@@ -84,14 +84,14 @@ class Account:
         return None
 
     def by_id(self, number: str) -> Credential | None:
-        """The credential with this id."""
+        """Return the credential with this id, or None."""
         index = int(number) - FIRST_CREDENTIAL if NUMBER(number) else -1
         return self._made[index] if 0 <= index < len(self._made) else None
 
     def create(self, name: str, realm: Realm, digests: Digests, application: str, lag: float) -> Credential:
         """Store a new one; reads show it after ``lag`` seconds."""
         key = name.lower()
-        # One string for both where they are equal: a million names are worth it.
+        # One string for both if they are equal, which saves memory with a million names.
         key = name if key == name else key
         number = FIRST_CREDENTIAL + len(self._made)
         credential = Credential(number, name, key, realm, *digests, application)
@@ -126,19 +126,19 @@ class Account:
         self._gone[credential.realm.id, credential.key] = credential
 
     def credentials(self, deleted: bool = False) -> Iterator[tuple[Credential, bool]]:
-        """Every stored credential, and the deleted ones where asked for; with whether it is there."""
+        """Yield every stored credential and, on request, the deleted ones; with whether it still exists."""
         yield from ((credential, True) for credential in list(self._made) if credential is not None)
         if deleted:
             yield from ((credential, False) for credential in list(self._gone.values()))
 
     def __len__(self) -> int:
-        """How many credentials are stored."""
+        """Return the number of stored credentials."""
         return sum(len(realm.names) for realm in self._realms.values())
 
     # -- what reads show
 
     def visible(self, credential: Credential) -> Credential | None:
-        """What a read shows of it now: itself, its former self, or nothing yet."""
+        """Return the credential as reads show it now, which may be its former state, or None."""
         until, former = self._lagging.get(credential.id, (0.0, None))
         if time.monotonic() >= until:
             self._lagging.pop(credential.id, None)
@@ -146,11 +146,11 @@ class Account:
         return former
 
     def order_of(self, realm: Realm | None) -> Order:
-        """The order of the realm's credentials, or of the account's."""
+        """Return the order of the realm's credentials, or of the account's."""
         return self.order if realm is None else self._realm_orders[realm.id]
 
     def lags(self) -> bool:
-        """Whether any read still shows something else than the truth."""
+        """Return whether any read still shows something else than the truth."""
         now = time.monotonic()
         self._lagging = {number: lag for number, lag in self._lagging.items() if lag[0] > now}
         return bool(self._lagging)

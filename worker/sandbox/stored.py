@@ -1,4 +1,4 @@
-"""What the service stores: realms and credentials."""
+"""Stored objects of the service: realms and credentials."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Realm:
 
     @property
     def status(self) -> str:
-        """The state now; ``GONE`` once a deletion is through."""
+        """Return the present state; ``GONE`` once it has been deleted."""
         return self.pending if time.monotonic() < self.due else self.then
 
 
 @dataclass(slots=True, eq=False)
 class Credential:
-    """A credential, with how often it was written: the oracle for tests."""
+    """A credential, with counts of its writes: the oracle for tests."""
 
     id: int
     name: str
@@ -43,10 +43,10 @@ class Credential:
     hash1b: bytes | None = field(repr=False)
     application: str
     created: int = 0
-    """How often a credential of this name was created on this realm, earlier ones included."""
+    """The number of credentials created under this name on this realm, this one included."""
     updated: int = 0
     deleted: int = 0
 
     def remember(self, earlier: Credential) -> None:
-        """Go on counting where the deleted one of the same name stopped."""
+        """Continue the counts of a deleted credential of the same name."""
         self.created, self.updated, self.deleted = earlier.created, earlier.updated, earlier.deleted

@@ -1,4 +1,4 @@
-"""Who may use the API: OAuth client credentials, bearer tokens, and HTTP Basic as in the guide."""
+"""Authentication: OAuth client credentials, bearer tokens, and HTTP Basic as in the guide."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.sandbox.options import Options
 
 
 class Tokens:
-    """Issues tokens and knows when they end."""
+    """Issues tokens and knows when they expire."""
 
     def __init__(self, options: Options, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
@@ -24,7 +24,7 @@ class Tokens:
         self._ends: dict[str, float] = {}
 
     def issue(self, knobs: Values, call: Call) -> Reply:
-        """POST /oauth2/token: client credentials in, a token out."""
+        """Answer POST /oauth2/token: exchange client credentials for a token."""
         if not self._is_client(basic(call)):
             return answer(401, {"error": "invalid_client"})
         if parse_qs(call.body.decode("utf-8", "replace")).get("grant_type") != ["client_credentials"]:
@@ -35,7 +35,7 @@ class Tokens:
         return answer(200, {"access_token": token, "token_type": "Bearer", **lifetime})
 
     def allow(self, knobs: Values, call: Call) -> bool:
-        """Whether the request carries a live token, or the Basic user's name and password."""
+        """Return whether the request carries a live token, or the Basic user's name and password."""
         scheme, _, rest = call.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._clock() < self._ends.get(rest.strip(), 0.0)
@@ -49,7 +49,7 @@ class Tokens:
 
 
 def _token(claims: dict[str, object] | None) -> str:
-    """Random; with claims a JWT, with a signature that nobody made."""
+    """Return a random token; with claims it is a JWT, whose signature is random, too."""
     if claims is None:
         return secrets.token_urlsafe(24)
     parts = (json.dumps(part).encode() for part in ({"alg": "RS256", "typ": "JWT"}, claims))
@@ -58,7 +58,7 @@ def _token(claims: dict[str, object] | None) -> str:
 
 
 def basic(call: Call) -> tuple[str, str] | None:
-    """Name and password of an ``Authorization: Basic``; None where there is none or it is malformed."""
+    """Return name and password of an ``Authorization: Basic``, or None if it is missing or malformed."""
     scheme, _, rest = call.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -70,5 +70,5 @@ def basic(call: Call) -> tuple[str, str] | None:
 
 
 def answer(status: int, content: dict[str, object]) -> Reply:
-    """JSON, as the token endpoint speaks it."""
+    """Return an answer in JSON, as the token endpoint gives it."""
     return Reply(status, json.dumps(content).encode(), JSON_TYPE, (("Cache-Control", "no-store"),))

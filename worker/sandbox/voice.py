@@ -1,6 +1,6 @@
-"""The Voice resources: calls, and what becomes of them (docs/bandwidth-api.md#calling). JSON both ways.
+"""The Voice resources: calls and their outcomes (docs/bandwidth-api.md#calling). JSON both ways.
 
-A call's whole fate is settled when it is placed; its state follows from the clock.
+A call's whole course is decided when it is placed; its state follows from the clock.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ KEPT = 10_000
 """Calls that are remembered."""
 
 Registered = Callable[[Credential], bool]
-"""Whether a credential's phone is registered now."""
+"""A function that returns True if a credential's phone is registered now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One call. Times are seconds since 1970; ``FOR_EVER``: never."""
+    """One call. Times are seconds since 1970; ``FOR_EVER`` means never."""
 
     id: str
     account: str
@@ -53,7 +53,7 @@ class Placed:
     error: str = ""
 
     def state(self, now: float) -> str:
-        """One of the four states that Bandwidth documents."""
+        """Return one of the four states that Bandwidth documents."""
         if now >= self.ended:
             return "disconnected"
         if now >= self.answered:
@@ -63,14 +63,14 @@ class Placed:
 
 
 class Calls:
-    """The calls of all accounts, in the order of their placing, the oldest forgotten."""
+    """The calls of all accounts, in the order of their placing; the oldest are forgotten."""
 
     def __init__(self) -> None:
         self._placed: dict[str, Placed] = {}
         self._recent: dict[str, deque[float]] = {}
 
     def create(self, account: Account, knobs: Values, call: Call, registered: Registered) -> Reply:
-        """POST /calls: 201 with the call's id, 429 above the rate, 400 for what can't be."""
+        """Answer POST /calls: 201 with the call's id, 429 above the rate, 400 for an invalid call."""
         sent = read_order(call, knobs)
         if self._too_many(account, knobs):
             raise Refusal(429, "rate-limit", "Too many calls: the account's calls per second are used up.")
@@ -83,14 +83,14 @@ class Calls:
         return json_reply(201, receipt(placed, where), ("Location", where))
 
     def show(self, account: Account, knobs: Values, call: Call) -> Reply:
-        """GET /calls/{callId}: 404 also where it isn't readable yet."""
+        """Answer GET /calls/{callId}: 404 also while it isn't readable yet."""
         placed = self._placed.get(call.params["call"])
         if placed is None or placed.account != account.id or time.time() < placed.readable:
             raise Refusal(404, "not-found", f"Call {call.params['call']} was not found.")
         return json_reply(200, shown(placed))
 
     def all(self) -> list[dict[str, Any]]:
-        """Every call as it stands now."""
+        """Return every call in its present state."""
         return [shown(placed) for placed in self._placed.values()]
 
     def _too_many(self, account: Account, knobs: Values) -> bool:
@@ -105,7 +105,7 @@ class Calls:
 
 
 def read_order(call: Call, knobs: Values) -> dict[str, Any]:
-    """The body, checked as Bandwidth would. Raises Refusal with the field that is wrong."""
+    """Return the body, checked as Bandwidth would. Raises Refusal with the field that is wrong."""
     try:
         sent = json.loads(call.body)
     except (ValueError, RecursionError):
@@ -123,13 +123,13 @@ def read_order(call: Call, knobs: Values) -> dict[str, Any]:
 
 
 def text(sent: dict[str, Any], name: str) -> str:
-    """A member that is a text; empty where it is none."""
+    """Return a text member; empty if it is not a text."""
     value = sent.get(name)
     return value if isinstance(value, str) else ""
 
 
 def check(sent: dict[str, Any], name: str, good: bool, rule: str) -> None:
-    """Raises Refusal where a member is missing or not good."""
+    """Raise Refusal if a member is missing or invalid."""
     if sent.get(name) in (None, ""):
         raise invalid(f"{name} is required")
     if not good:
@@ -137,12 +137,12 @@ def check(sent: dict[str, Any], name: str, good: bool, rule: str) -> None:
 
 
 def invalid(description: str) -> Refusal:
-    """400, as Bandwidth's documentation of the Voice API's errors has it."""
+    """Return a 400, as in Bandwidth's documentation of the Voice API's errors."""
     return Refusal(400, "validation", description)
 
 
 def is_url(url: str) -> bool:
-    """Whether it is a whole http or https URL."""
+    """Return whether the text is a complete http or https URL."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -151,7 +151,7 @@ def is_url(url: str) -> bool:
 
 
 def place(account: Account, knobs: Values, sent: dict[str, Any], registered: Registered) -> Placed:
-    """The call with its fate."""
+    """Return the call with its future course."""
     now = time.time()
     ends, error = fate(account, knobs, sent["to"], registered)
     answered = ended = FOR_EVER
@@ -169,7 +169,7 @@ def place(account: Account, knobs: Values, sent: dict[str, Any], registered: Reg
 
 
 def fate(account: Account, knobs: Values, to: str, registered: Registered) -> tuple[str, str]:
-    """How a call ends (see ``call_ends``), and the errorMessage where it ends in an error."""
+    """Return the end of a call (see ``call_ends``), and the errorMessage if it ends in an error."""
     found = SIP(to)
     if found:
         credential = user_of(account, unquote(found[1]), found[2])
@@ -182,7 +182,7 @@ def fate(account: Account, knobs: Values, to: str, registered: Registered) -> tu
 
 
 def user_of(account: Account, user: str, host: str) -> Credential | None:
-    """Whom a SIP URI means: a user of the realm; the guide also writes a ``+`` before the name."""
+    """Return the user that a SIP URI means, or None; the guide also writes a ``+`` before the name."""
     realm = account.realm_of_host(host)
     if realm is None:
         return None
@@ -191,7 +191,7 @@ def user_of(account: Account, user: str, host: str) -> Credential | None:
 
 
 def receipt(placed: Placed, where: str) -> dict[str, object]:
-    """The answer to a POST."""
+    """Return the answer to a POST."""
     return {
         "accountId": placed.account,
         "callId": placed.id,
@@ -204,7 +204,7 @@ def receipt(placed: Placed, where: str) -> dict[str, object]:
 
 
 def shown(placed: Placed) -> dict[str, object]:
-    """A call as a GET tells it now."""
+    """Return a call as a GET shows it now."""
     now = time.time()
     over = now >= placed.ended
     times = {"enqueuedTime": placed.enqueued, "startTime": placed.enqueued, "answerTime": placed.answered,
@@ -224,5 +224,5 @@ def shown(placed: Placed) -> dict[str, object]:
 
 
 def moment(seconds: float) -> str:
-    """ISO 8601 in UTC, to the millisecond."""
+    """Return a time in ISO 8601, UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

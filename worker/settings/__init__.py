@@ -1,7 +1,7 @@
-"""Settings: read once, checked once. Flag beats environment beats ``siproster.toml`` beats default.
+"""Settings: read once, checked once. Precedence: flag, environment, ``siproster.toml``, default.
 
-Only ``cli`` and ``tasks`` use them and hand plain values down. Every value remembers where it
-came from; no secret is in a ``repr`` or a message.
+Only ``cli`` and ``tasks`` use them and hand plain values down. Every value remembers its source; no secret is
+in a ``repr`` or a message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOSTS = {
 """``BW_ENVIRONMENT`` to API and Voice hosts (docs/bandwidth-api.md#hosts-and-authentication)."""
 
 _FROM_HOSTS = "BW_ENVIRONMENT="
-"""How the source of a host begins that follows from the environment."""
+"""Prefix of the source of a host that follows from the environment."""
 
 _CHECKS: Mapping[str, Callable[[str], str]] = {
     "SIPROSTER_BROKER": addresses.broker,
@@ -43,12 +43,12 @@ _CHECKS: Mapping[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What was set. An empty string: not set."""
+    """The settings. An empty string means not set."""
 
     values: Mapping[str, str] = field(repr=False)
     """Every name of ``DEFAULTS``, checked, with what follows from others filled in."""
     sources: Mapping[str, str]
-    """Where each one came from: ``flag --account``, ``environment``, ``siproster.toml``, ``default``."""
+    """The source of each one: ``flag --account``, ``environment``, ``siproster.toml``, ``default``."""
     options: Mapping[str, object]
     """Options of ``import`` that the file sets, by their long names: ``batch-size``."""
     warnings: tuple[str, ...]
@@ -56,24 +56,24 @@ class Settings:
 
     @property
     def broker(self) -> str:
-        """Redis URL; empty: embedded mode."""
+        """Return the Redis URL; empty for embedded mode."""
         return self.values["SIPROSTER_BROKER"]
 
     @property
     def ledger(self) -> str:
-        """``sqlite:////absolute/path`` or ``postgresql://…``."""
+        """Return ``sqlite:////absolute/path`` or ``postgresql://…``."""
         return self.values["SIPROSTER_LEDGER"]
 
     @property
     def voice_url(self) -> str:
-        """Scheme and host of the Voice API; empty for an environment of the user's own."""
+        """Return scheme and host of the Voice API; empty for an environment of the user's own."""
         return self.values["BW_VOICE_URL"]
 
     def voice_host(self) -> str:
-        """``voice_url``, where it may get the token. UsageError where nobody said that it may.
+        """Return ``voice_url``, if it may get the token. Raises UsageError otherwise.
 
-        With an API of the user's own the environment's Voice API is Bandwidth's: another service, which would
-        get a token that is none of its own, and call.
+        With an API of the user's own the environment's Voice API is still Bandwidth's: another service, which
+        would get a token that is not its own, and call.
         """
         given = [not self.sources[name].startswith(_FROM_HOSTS) for name in ("BW_API_URL", "BW_VOICE_URL")]
         stranger = not addresses.is_bandwidth(self.values["BW_API_URL"])
@@ -85,7 +85,7 @@ class Settings:
         return self.voice_url
 
     def endpoint(self) -> Endpoint:
-        """Whose account, where, and what proves it. UsageError names all that is missing."""
+        """Return account, host and credentials. Raises UsageError, which names all that is missing."""
         if missing := self._missing():
             raise UsageError(
                 f"not set: {', '.join(missing)}",
@@ -103,7 +103,7 @@ class Settings:
         )
 
     def _missing(self) -> list[str]:
-        """Half a pair of credentials is a mistake, also where the other pair is complete."""
+        """Return the missing settings: half a pair of credentials is a mistake even beside a complete one."""
         oauth, basic = ["BW_CLIENT_ID", "BW_CLIENT_SECRET"], ["BW_USERNAME", "BW_PASSWORD"]
         pairs = [pair for pair in (oauth, basic) if any(self.values[name] for name in pair)]
         needed = ["BW_ACCOUNT_ID", *(pairs[0] if pairs else oauth)]
@@ -112,11 +112,11 @@ class Settings:
     def sealing_keys(
         self, new_key: Callable[[], str], sealed_with: Callable[[], Sequence[str]]
     ) -> list[bytes]:
-        """The keys that open, the first of which seals.
+        """Return the keys that open sealed secrets; the first one seals.
 
-        Without ``SIPROSTER_KEY`` they are in ``<ledger>.key`` beside a SQLite ledger, made with
-        ``new_key`` on first use. UsageError where others may read that file, where it is missing although
-        rows were sealed (``sealed_with`` tells with which keys), and with PostgreSQL.
+        Without ``SIPROSTER_KEY`` they are in ``<ledger>.key`` beside a SQLite ledger, made with ``new_key``
+        on first use. Raises UsageError if others may read that file, if it is missing although rows were
+        sealed (``sealed_with`` returns the fingerprints of their keys), and with PostgreSQL.
         """
         if self.values["SIPROSTER_KEY"]:
             return keys.parsed(self.values["SIPROSTER_KEY"])
@@ -129,7 +129,7 @@ class Settings:
         return keys.beside(path, new_key, sealed_with)
 
     def shown(self) -> list[tuple[str, str, str]]:
-        """Name, value fit for any eye, source: what ``doctor`` prints."""
+        """Return name, value without secrets, and source of each setting, for ``doctor``."""
         return [
             (name, "<hidden>" if value and name in SECRETS else addresses.hidden(value), source)
             for name, value in self.values.items()
@@ -140,10 +140,10 @@ class Settings:
 def load(
     flags: Mapping[str, object], environ: Mapping[str, str], config: Path | None, profile: str
 ) -> Settings:
-    """All settings, checked. ``flags``: a command's parameters by name; only ``FLAGS`` are read.
+    """Return all settings, checked. ``flags``: a command's parameters by name; only ``FLAGS`` are read.
 
-    ``config``: a file that must exist; None: ``siproster.toml`` of the working folder, if there.
-    UsageError for whatever is wrong, with the setting's name and source, never with a secret.
+    ``config``: a file that must exist, or None for ``siproster.toml`` in the working folder, if there is one.
+    Raises UsageError for any problem, with the setting's name and source, never with a secret.
     """
     content = file.read(config, profile)
     values: dict[str, str] = {}
@@ -161,7 +161,7 @@ def load(
 def _first(
     name: str, default: str, flags: Mapping[str, object], environ: Mapping[str, str], content: file.Content
 ) -> tuple[str, str]:
-    """Value and source. An empty variable counts as not set: Compose passes those on."""
+    """Return value and source. An empty variable counts as not set: Compose passes those on."""
     flag = FLAGS.get(name, "")
     if flags.get(flag):
         return str(flags[flag]), f"flag --{flag}"
@@ -183,7 +183,7 @@ def _checked(name: str, value: str, source: str) -> str:
 
 
 def _fill_in(values: dict[str, str], sources: dict[str, str]) -> None:
-    """The hosts of the environment and the ledger's default place."""
+    """Fill in the hosts of the environment and the ledger's default location."""
     environment = values["BW_ENVIRONMENT"]
     if environment not in HOSTS and not values["BW_API_URL"]:
         raise UsageError(
@@ -200,10 +200,10 @@ def _fill_in(values: dict[str, str], sources: dict[str, str]) -> None:
 
 
 def default_ledger(state_of: Callable[[str], Path] = platformdirs.user_state_path) -> Path:
-    """The ledger in the user's state folder; UsageError where nobody's home is known.
+    """Return the ledger in the user's state folder. Raises UsageError if there is no home directory.
 
-    So in a container that runs as a number without a name, and without HOME: platformdirs then raises
-    RuntimeError.
+    This happens in a container that runs under a user id without a name, and without HOME: platformdirs then
+    raises RuntimeError.
     """
     try:
         return state_of("siproster") / "ledger.sqlite"
@@ -226,7 +226,7 @@ def _make_private(folder: Path) -> None:
 
 
 def _beaten(profile: str, environ: Mapping[str, str], content: file.Content) -> list[str]:
-    """A profile names an account; a variable that is still exported would quietly name another."""
+    """Return warnings about variables that override the profile's account, which is easily missed."""
     if not profile:
         return []
     return [

@@ -1,7 +1,7 @@
-"""What the settings that are addresses must look like, and how they are shown.
+"""Settings that are addresses: their checks, and how they are shown.
 
-Every check takes the text as set and returns it as used, or raises UsageError without the
-setting's name, which the caller adds.
+Every check takes the text as set and returns it as used, or raises UsageError without the setting's name,
+which the caller adds.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _VERIFYING = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "1", "yes")}
 
-# Up to the last @: a password with an unescaped / or @ must not show either.
+# Up to the last @, so that a password with an unescaped / or @ is hidden, too.
 _USER_INFO = re.compile(r"//(?:([^:@/?#]*):)?.*@", re.DOTALL)
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&#]*", re.IGNORECASE)
 
 
 def hidden(text: str) -> str:
-    """The text with what may be a secret in a URL replaced by ``<hidden>``."""
+    """Return the text with possible secrets in a URL replaced by ``<hidden>``."""
     without_user = _USER_INFO.sub(lambda found: f"//{found[1] + ':' if found[1] else ''}<hidden>@", text)
     return _SECRET_PARAMETER.sub(r"\1<hidden>", without_user)
 
 
 def api_host(text: str) -> str:
-    """Scheme and host, as in Bandwidth's own client; the paths are appended to it."""
+    """Return scheme and host, as in Bandwidth's own client; the paths are appended to it."""
     if "://" not in text:
         raise UsageError(f"{hidden(text)!r} has no scheme", "write it as https://HOST")
     url = _split(text)
@@ -48,31 +48,31 @@ def api_host(text: str) -> str:
 
 
 def travels_in_clear(host: str) -> bool:
-    """Whether what is sent there can be read on the way."""
+    """Return whether data sent there can be read on the way."""
     return host.startswith("http://") and not is_loopback(urlsplit(host).hostname or "")
 
 
 def is_bandwidth(host: str) -> bool:
-    """Whether it is one of Bandwidth's own hosts."""
+    """Return whether the URL is one of Bandwidth's own hosts."""
     return f".{urlsplit(host).hostname}".endswith(".bandwidth.com")
 
 
 def api_path(text: str) -> str:
-    """``/api/v2`` or another absolute path."""
+    """Return ``/api/v2`` or another absolute path."""
     if not re.fullmatch(r"(/[\w.-]+)+/?", text, re.ASCII):
         raise UsageError(f"{hidden(text)!r} is not a path", "write it as /api/v2")
     return text.rstrip("/")
 
 
 def switch(text: str) -> str:
-    """``1``; empty for what says no."""
+    """Return ``1`` for yes, or an empty text for no."""
     if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
         raise UsageError(f"{hidden(text)!r} says neither yes nor no", "write 1, or leave it out")
     return "1" if text.lower() in ("1", "true", "yes") else ""
 
 
 def account(text: str) -> str:
-    """An account's id, which stands in paths as it is."""
+    """Return an account's id, which goes into paths unchanged."""
     if not re.fullmatch(r"[\w-]+", text, re.ASCII):
         raise UsageError(
             f"{hidden(text)!r} is not an account id", "it is the number that the dashboard shows"
@@ -81,9 +81,9 @@ def account(text: str) -> str:
 
 
 def broker(text: str) -> str:
-    """A Redis URL, less the parameters that ask for what is done anyway: with TLS, verifying the server.
+    """Return a Redis URL without the parameters that are applied anyway: with TLS, verifying the server.
 
-    No other parameters are taken but TLS's files: the broker's client and the throttle's each have their
+    No other parameters are accepted than TLS's files: the broker's client and the throttle's each have their
     own, and some of them verify less, or load code.
     """
     url = _split(text)
@@ -98,7 +98,7 @@ def broker(text: str) -> str:
 
 
 def _is_file(name: str, value: str, scheme: str) -> bool:
-    """Whether a parameter of a broker's URL has to be handed on. UsageError for one that is not taken."""
+    """Return whether a parameter of a broker's URL must be passed on. Raises UsageError for unknown ones."""
     if scheme == "rediss" and name in _TLS_FILES:
         if not Path(value).is_file():
             raise UsageError(f"{name}: there is no file {value}", "name a PEM file by its absolute path")
@@ -116,7 +116,7 @@ def _is_file(name: str, value: str, scheme: str) -> bool:
 
 
 def ledger(text: str) -> str:
-    """``sqlite:///`` with the path made absolute, or ``postgresql://`` as it is."""
+    """Return ``sqlite:///`` with the path made absolute, or ``postgresql://`` unchanged."""
     if text.startswith(_SQLITE):
         return _sqlite(text.removeprefix(_SQLITE))
     url = _split(text)
@@ -144,11 +144,11 @@ def ledger(text: str) -> str:
 
 
 def unverified(url: str, environ: Mapping[str, str]) -> str:
-    """The ``sslmode`` with which a database's server on another host is not verified; empty: all is well.
+    """Return the ``sslmode`` if it leaves a remote database server unverified, else an empty text.
 
-    What the URL leaves out libpq takes from its own variables; without any it uses TLS where the server
-    offers it, and takes every certificate (libpq-ssl). It goes to ``hostaddr`` rather than to ``host``. A
-    service may say anything, and comes before the variables (libpq-pgservice): it counts as another host.
+    libpq takes what the URL leaves out from its own variables; without any it uses TLS if the server offers
+    it, and accepts every certificate (libpq-ssl). It connects to ``hostaddr`` rather than ``host``. A service
+    file may set anything, and precedes the variables (libpq-pgservice): it counts as another host.
     """
     if not url.startswith("postgresql:"):
         return ""
@@ -171,7 +171,7 @@ def _postgresql_hosts(url: str) -> list[str]:
 
 
 def _sqlite(name: str) -> str:
-    """Absolute, since every worker must find the same file from wherever it is started."""
+    """Return an absolute URL, since every worker must find the same file from wherever it is started."""
     if not name or name == ":memory:":
         raise UsageError("a ledger must be a file: one in memory is forgotten with the process")
     try:
@@ -183,12 +183,12 @@ def _sqlite(name: str) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite ledger; None for another kind of ledger."""
+    """Return the file of a SQLite ledger, or None for another kind of ledger."""
     return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
 def _split(text: str) -> SplitResult:
-    """Return the parts, the port being a number where there is one, and the host one that can be."""
+    """Return the parts of a URL, after checking host and port. Raises UsageError."""
     try:
         url = urlsplit(text)
         port = url.port

@@ -1,6 +1,6 @@
-"""``siproster.toml``: settings under the environment's names, options of commands under their long ones.
+"""``siproster.toml``: settings under the environment's names, commands' options under their long ones.
 
-A ``[profile.NAME]`` table holds the same for one account and beats what stands above it.
+A ``[profile.NAME]`` table holds the same for one account and overrides the top-level values.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ _LONGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the file says for the chosen profile."""
+    """The contents of the file for the chosen profile."""
 
     name: str = NAME
     found: bool = False
-    """Whether nobody named the file: it was just there, in the working folder."""
+    """True if nobody named the file: it was found in the working folder."""
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
 def read(config: Path | None, profile: str, me: int | None = None) -> Content:
-    """The file's settings and options; nothing where ``config`` is None and no file is there.
+    """Return the file's settings and options; none if ``config`` is None and there is no file.
 
-    ``me``: the user who trusts himself and root; else the process's own. UsageError for a file that others
-    may write, that was only found and is no regular file or belongs to somebody else, that can't be read, is
-    no TOML, holds a name that is none of ours or a value of another kind, and for a profile that it doesn't
-    have.
+    ``me``: the id of the user who trusts himself and root; by default the process's own. Raises UsageError
+    for a file that others may write, that was only found and is not a regular file or belongs to somebody
+    else, that can't be read, is not TOML, holds an unknown name or a value of the wrong kind, and for a
+    profile that it doesn't have.
     """
     path = config or Path(NAME)
     trusted = {os.geteuid() if me is None else me, 0} if config is None else None
@@ -67,10 +67,10 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
 
 
 def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], bool]:
-    """The file's tables, and whether others may read it. ``trusted``: whose it must be; None: it was named.
+    """Return the file's tables, and whether others may read it.
 
-    Raises FileNotFoundError as it is. The file is looked at once it is open, so that nobody can put another
-    in its place.
+    ``trusted``: the users who may own it, or None if the file was named. Raises FileNotFoundError unchanged.
+    The file is checked once it is open, so that nobody can replace it in between.
     """
     try:
         with path.open("rb") if trusted is None else open_found(path) as file:
@@ -96,10 +96,11 @@ def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], 
 
 
 def _refuse_found(path: Path, facts: os.stat_result, trusted: set[int]) -> None:
-    """Settings say where credentials are sent: who writes them could have them sent to himself.
+    """Refuse a file that was only found and that somebody else could have written.
 
-    So one that is only found, in a folder that may be anybody's, must be the user's own or root's, as with
-    git's safe.directory; the link, too, where it is one.
+    Settings say where credentials are sent, so whoever writes them could have them sent to himself. A file in
+    the working folder, which may be anybody's, must be the user's own or root's, as with git's
+    safe.directory; so must the link, if it is one.
     """
     link, leads_to = path.lstat(), path.stat()
     if not stat.S_ISREG(facts.st_mode):
@@ -114,7 +115,7 @@ def _refuse_found(path: Path, facts: os.stat_result, trusted: set[int]) -> None:
 
 
 def _refuse_written_by_others(path: Path, facts: os.stat_result) -> None:
-    """As with ssh's, ssh_config(5)."""
+    """Refuse a file that others may write, as ssh does (ssh_config(5))."""
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(
             f"{path} can be written by others, who could redirect your credentials",
@@ -129,7 +130,7 @@ def _profiles(path: Path, profiles: object) -> dict[str, dict[str, object]]:
 
 
 def _sorted_out(path: Path, table: Mapping[str, object]) -> dict[str, object]:
-    """Settings by upper-case name, options by long name, each of the right kind."""
+    """Return settings by upper-case name, options by long name, each of the right kind."""
     return {name: value for key, given in table.items() for name, value in [_entry(path, key, given)]}
 
 

@@ -1,4 +1,4 @@
-"""Where the keys that seal secrets at rest come from."""
+"""Sources of the keys that seal secrets at rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 1 << 16
 
 
 def parsed(text: str) -> list[bytes]:
-    """Comma-separated keys, each 32 bytes in URL-safe base64; UsageError tells which one isn't."""
+    """Return the comma-separated keys, each 32 bytes in URL-safe base64. Raises UsageError."""
     parts = [part.strip() for part in text.split(",")]
     for number, part in enumerate(parts, 1):
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", part):
@@ -31,15 +31,15 @@ def parsed(text: str) -> list[bytes]:
 
 
 def checked(text: str) -> str:
-    """The text as it is, once it can be parsed."""
+    """Return the text unchanged if it can be parsed. Raises UsageError."""
     parsed(text)
     return text
 
 
 def beside(ledger: Path, new_key: Callable[[], str], sealed_with: Callable[[], Sequence[str]]) -> list[bytes]:
-    """The keys in ``<ledger>.key``, which is made where there is none and nothing is sealed yet.
+    """Return the keys in ``<ledger>.key``, which is created if it is missing and nothing is sealed yet.
 
-    ``sealed_with``: the fingerprints of the keys that the ledger's rows are sealed with.
+    ``sealed_with`` returns the fingerprints of the keys that the ledger's rows are sealed with.
     """
     path = ledger.with_name(f"{ledger.name}.key")
     try:
@@ -56,7 +56,7 @@ def beside(ledger: Path, new_key: Callable[[], str], sealed_with: Callable[[], S
 
 
 def _refuse_another_key(path: Path, used: Sequence[str]) -> None:
-    """A new key in the place of a lost one would leave every row closed, and nobody would know why."""
+    """Raise UsageError if rows are sealed already: a new key could not open them."""
     if used:
         raise UsageError(
             f"{path} is missing, and the ledger's rows are sealed with it (key {', '.join(used)})",
@@ -73,6 +73,6 @@ def _refuse_others(path: Path, facts: os.stat_result) -> None:
 
 
 def _create(path: Path, key: str) -> None:
-    """Whole or not at all; where two processes make one at once, the first one's key stays."""
+    """Create the file atomically. If two processes do so at once, the first one's key stays."""
     with suppress(FileExistsError), whole_file(path) as file:
         file.write(f"{key}\n".encode())

@@ -1,4 +1,4 @@
-"""What can be set: the names, their defaults, and what an option's value in the file must be."""
+"""Names of all settings, their defaults, and the types of options in the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULTS = {
 """Every setting; empty: not set, or made from others."""
 
 FLAGS = {"BW_ACCOUNT_ID": "account"}
-"""Settings that a flag may give as well. A secret is none of them: it would show in ``ps``."""
+"""Settings that a flag can set, too. None is a secret, which would show in ``ps``."""
 
 SECRETS = frozenset({"SIPROSTER_KEY", "BW_CLIENT_SECRET", "BW_PASSWORD"})
 """Never shown."""
@@ -56,12 +56,12 @@ def _number(value: object) -> float:
 
 
 def text_or_whole(value: object) -> str:
-    """A text; a whole number is taken as one: ``max-failed = 5``, ``BW_ACCOUNT_ID = 5001234``."""
+    """Return a text; a whole number is accepted as one: ``max-failed = 5``, ``BW_ACCOUNT_ID = 5001234``."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
 
 
 def _time(value: object) -> str:
-    """ISO 8601, or TOML's own way to write a time."""
+    """Return a time, from ISO 8601 or TOML's own notation."""
     return value.isoformat() if isinstance(value, dt.datetime) else _text(value)
 
 
@@ -70,7 +70,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _pairs(value: object) -> tuple[str, ...]:
-    """``FIELD=COLUMN``: a table, or a list of what the option takes."""
+    """Return ``FIELD=COLUMN`` texts, from a table or from a list of the option's values."""
     if isinstance(value, dict):
         return tuple(f"{name}={_text(column)}" for name, column in value.items())
     return _texts(value)

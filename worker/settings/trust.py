@@ -1,4 +1,4 @@
-"""Which server may be given credentials, by where its address and they came from."""
+"""Trust in servers: which may be given credentials, depending on the source of their address and of these."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALLOW_HTTP = "SIPROSTER_ALLOW_HTTP"
 
 _HOSTS = ("BW_API_URL", "BW_VOICE_URL")
 _SERVERS = (*_HOSTS, "SIPROSTER_API_PATH", "SIPROSTER_BROKER", "SIPROSTER_LEDGER")
-"""Settings that say where something is sent."""
+"""Settings that name a server."""
 
 _NAMED = f"check its contents; if they are right, use --config {NAME}"
 
@@ -20,11 +20,11 @@ _NAMED = f"check its contents; if they are right, use --config {NAME}"
 def check(
     values: Mapping[str, str], sources: Mapping[str, str], found: str, environ: Mapping[str, str]
 ) -> None:
-    """Raise UsageError where credentials could be led astray.
+    """Raise UsageError if credentials could be led astray.
 
-    ``found``: the source of what a settings file says that nobody named, since it was just there in the
-    working folder; empty: there is none. Somebody else's checkout or archive may hold such a file: it must
-    not say where credentials go that are not its own, nor that they may go there unencrypted.
+    ``found``: the settings file as a source, if nobody named it and it was just there in the working folder;
+    else empty. Somebody else's checkout or archive may hold such a file: it must not say where foreign
+    credentials go, nor that they may go there unencrypted.
     """
     if found:
         _refuse_leading_astray(values, sources, found, environ)
@@ -54,12 +54,12 @@ def _refuse_leading_astray(
 
 
 def _is_server(name: str, values: Mapping[str, str]) -> bool:
-    """A SQLite ledger is a file, which is sent nothing."""
+    """Return whether the setting names a server; a SQLite ledger is a file, which is sent nothing."""
     return bool(values[name]) and not (name == "SIPROSTER_LEDGER" and addresses.sqlite_path(values[name]))
 
 
 def _secrets(values: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
-    """The secrets that would be used."""
+    """Yield the names of the secrets that would be used."""
     used = "BW_CLIENT_SECRET" if values["BW_CLIENT_ID"] else "BW_PASSWORD"
     yield from (name for name in (used, "SIPROSTER_KEY") if values[name])
     if environ.get("PGPASSWORD") and not addresses.sqlite_path(values["SIPROSTER_LEDGER"]):

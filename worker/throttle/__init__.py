@@ -1,4 +1,4 @@
-"""When requests start: one pace and one cool-down, in this process alone or for all workers on one Redis.
+"""Timing of requests: one pace and one cool-down, for this process or for all workers on one Redis.
 
 ::
 
@@ -30,11 +30,11 @@ SLOWEST_RATE = 1 / 3600
 _SHORTEST_WAIT = 0.001
 
 _WORTH_A_WORD = 1.0
-"""Seconds from which on the wait for the next request is told."""
+"""Seconds from which the wait for the next request is reported."""
 
 
 class Cooling(Exception):
-    """The cool-down lasts ``seconds``, longer than the caller would wait."""
+    """Raised for a cool-down of ``seconds``, longer than the caller would wait."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -42,7 +42,7 @@ class Cooling(Exception):
 
 
 class Throttle(Protocol):
-    """Says when the next request may start."""
+    """A throttle, which decides when the next request may start."""
 
     def wait(self, longest: float = math.inf) -> Ticket:
         """Return when one request may start: after the cool-down, at the pace.
@@ -65,8 +65,8 @@ def local(
 ) -> Throttle:
     """Return a throttle for the threads of this process.
 
-    ``rate``: requests a second that are never exceeded; None: no bound but what 429s teach. A ``sleep`` that
-    raises gives up the wait; what it raises comes out of ``wait``.
+    ``rate``: requests per second that are never exceeded; None for no bound but what 429s teach. If ``sleep``
+    raises, ``wait`` gives up and the exception propagates.
     """
     bound = math.inf if rate is None else rate
     return _Turns(Process(bound, clock), bound, sleep, waits)
@@ -92,7 +92,7 @@ def shared(
 
 
 class _Turns:
-    """Makes a throttle of a pace: one thread asks, the others queue behind it."""
+    """A throttle on top of a pace: one thread asks, the others queue behind it."""
 
     def __init__(self, pace: PaceKeeper, bound: float, sleep: Callable[[float], None], waits: Waits) -> None:
         self._pace = pace

@@ -46,10 +46,10 @@ SEARCH = 1.4
 """The largest gain, a second: four times as fast each second."""
 
 DOUBT = 3.0
-"""What the gain is divided by at a 429."""
+"""The divisor of the gain at a 429."""
 
 RISE = 0.03
-"""How much of itself the rate grows by, roughly, in ``_settling`` seconds after a 429."""
+"""The share by which the rate grows, roughly, in ``_settling`` seconds after a 429."""
 
 SHORTEST_SETTLING, LONGEST_SETTLING = 4.0, 40.0
 """Seconds."""
@@ -58,7 +58,7 @@ SETTLING_REQUESTS = 100.0
 """Requests between two 429s, at least: one in so many is refused."""
 
 MOVED = 1.05
-"""How far above the last limit the rate shows that the limit has moved."""
+"""The factor above the last limit at which the rate shows that the limit has moved."""
 
 MOVED_GAIN = 0.1
 """The gain from there on, at least."""
@@ -77,9 +77,9 @@ class Pace:
     limit: float = 0.0
     """The rate at the last 429."""
     slot: float = -math.inf
-    """When the next request has its turn."""
+    """The time of the next request's turn."""
     last: float = -math.inf
-    """When the last request started."""
+    """The time at which the last request started."""
     started: int = 0
     heard: int = 0
     """Requests that had started at the last 429."""

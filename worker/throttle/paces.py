@@ -1,4 +1,4 @@
-"""What keeps a pace, and the pace that this process keeps by itself."""
+"""Keepers of a pace: the interface, and the pace that this process keeps by itself."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from worker.throttle.pace import Pace, next_slot, slow_down, start_at
 
 
 class Ticket(NamedTuple):
-    """One request that may start."""
+    """Permission for one request to start."""
 
     number: int
     started: float
     """By the pace's clock."""
     shared: bool = False
-    """Whether the pace in Redis gave it."""
+    """True if the pace in Redis gave it."""
 
 
 class Hold(NamedTuple):
-    """No request may start for so many seconds."""
+    """A wait: no request may start for so many seconds."""
 
     seconds: float
     cooling: bool = False
-    """Whether that is a cool-down."""
+    """True if the wait is a cool-down."""
 
 
 class PaceKeeper(Protocol):
-    """Keeps a pace and a cool-down."""
+    """An interface for a pace with a cool-down."""
 
     @property
     def learned(self) -> float:
-        """Requests a second that 429s have taught, as of the last answer; 0: none."""
+        """Return the requests per second learned from 429s, as of the last answer; 0 if none were."""
 
     def ask(self) -> Ticket | Hold:
         """Return a ticket, which counts as one request, or how long to wait before asking again."""
 
     def refused(self, ticket: Ticket) -> float:
-        """Learn that this request was answered 429. The new rate, or 0 where it stays."""
+        """Learn that this request was answered 429. Return the new rate, or 0 if it stays."""
 
     def cool(self, seconds: float) -> None:
         """Give no ticket for so many seconds."""
 
 
 class Process:
-    """The pace of this process. Shared by threads."""
+    """The pace of this process. Threads may share it."""
 
     def __init__(self, bound: float, clock: Callable[[], float]) -> None:
         self._bound = bound
@@ -77,7 +77,7 @@ class Process:
             self._until = max(self._until, self._clock() + seconds)
 
     def start_at(self, rate: float) -> None:
-        """Begin with a rate that was learned elsewhere; nothing changes where this process knows one."""
+        """Begin with a rate that was learned elsewhere, unless this process knows one."""
         with self._lock:
             if rate and not self._pace.rate:
                 start_at(self._pace, rate, self._clock())

@@ -34,8 +34,8 @@ class Redis:
     """The pace of all processes on one Redis."""
 
     def __init__(self, url: str, key: str, bound: float, clock: Callable[[], float] | None) -> None:
-        # One more try at once: after a restart of Redis the first command finds a dead connection.
-        # Not after a timeout: a frozen Redis would be waited for twice.
+        # Retry once, at once: after a restart of Redis the first command finds a dead connection.
+        # Not after a timeout, which would wait for a frozen Redis twice.
         retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
         client = redis.Redis.from_url(
             url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=retry
@@ -69,7 +69,7 @@ class Redis:
 
 
 class Fallback:
-    """The shared pace while Redis answers, else this process's own, which hears of every cool-down anyway."""
+    """The shared pace while Redis answers, else this process's own, which learns of all cool-downs."""
 
     def __init__(self, common: Redis, own: Process) -> None:
         self._common = common

@@ -1,4 +1,4 @@
-"""Which phones are registered: contacts of a credential, each with its end (RFC 3261, section 10.3)."""
+"""Registered phones: a credential's contacts, each with its expiry (RFC 3261, section 10.3)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from worker.sandbox.sip.message import Request, parts_of_list
 
 LONGEST = 3600
-"""Seconds that a binding lasts at most, and where none are asked for (section 10.2.1.1)."""
+"""Seconds that a binding lasts at most, and by default (section 10.2.1.1)."""
 MOST_CONTACTS = 10
-"""Of one credential."""
+"""Contacts of one credential."""
 
 _BRACKETS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^<"]{0,128})\s{0,8}<([^<>]{1,512})>(.*)', re.DOTALL).fullmatch
 _BARE = re.compile(r"([^;<>\s]{1,512})(.*)", re.DOTALL).fullmatch
@@ -22,16 +22,16 @@ _SECONDS = re.compile(r"[0-9]{1,10}").fullmatch
 
 
 class BadContact(ValueError):
-    """A Contact that can't be read, or can't be bound."""
+    """Raised for a Contact that can't be read, or can't be bound."""
 
 
 class OutOfOrder(ValueError):
-    """A change with a CSeq that isn't above the one before, in the same Call-ID."""
+    """Raised for a change whose CSeq isn't above the one before, in the same Call-ID."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One Contact of a request: a URI and for how many seconds; 0: unbind it."""
+    """One Contact of a request: a URI and its seconds; 0 unbinds it."""
 
     uri: str
     seconds: int
@@ -48,18 +48,18 @@ class Binding:
 
     @property
     def left(self) -> int:
-        """Seconds, at least 1: one with none is not there any more."""
+        """Return the seconds left, at least 1: a binding without any has been removed."""
         return max(1, round(self.ends - time.monotonic()))
 
 
 class Bindings:
-    """The registered phones, by the credential's id, which nobody else gets after its deletion."""
+    """The registered phones, by the credential's id, which is not used again after its deletion."""
 
     def __init__(self) -> None:
         self._known: dict[int, dict[str, Binding]] = {}
 
     def of(self, credential: int) -> list[Binding]:
-        """Those that haven't ended, in the order of their making."""
+        """Return the bindings that haven't expired, in the order in which they were made."""
         now = time.monotonic()
         known = self._known.get(credential, {})
         left = {uri: binding for uri, binding in known.items() if binding.ends > now}
@@ -70,7 +70,7 @@ class Bindings:
         return list(left.values())
 
     def change(self, credential: int, contacts: Sequence[Contact] | None, request: Request) -> None:
-        """Bind and unbind, all or nothing; None: unbind everything. Raises OutOfOrder, BadContact."""
+        """Bind and unbind, all or nothing; None unbinds everything. Raises OutOfOrder, BadContact."""
         call_id, cseq = request.first("call-id"), request.cseq
         known = {binding.uri: binding for binding in self.of(credential)}
         touched = list(known) if contacts is None else [contact.uri for contact in contacts]
@@ -89,7 +89,7 @@ class Bindings:
 
 
 def read_contacts(request: Request) -> list[Contact] | None:
-    """The request's contacts, empty: it only asks; None: ``*``, all are to be unbound. Raises BadContact."""
+    """Return the contacts; empty if the request only asks, None for ``*`` (unbind all). Raises BadContact."""
     values = [part for line in request.all("contact") for part in parts_of_list(line)]
     otherwise = _seconds(request.first("expires"))
     if "*" in values:
@@ -108,5 +108,5 @@ def _contact(value: str, otherwise: int) -> Contact:
 
 
 def _seconds(text: str) -> int:
-    """As many as were asked for; an hour where none or nonsense was (section 10.3, step 7)."""
+    """Return the requested seconds; an hour if they are missing or invalid (section 10.3, step 7)."""
     return min(int(text), LONGEST) if _SECONDS(text) else LONGEST

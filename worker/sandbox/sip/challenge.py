@@ -1,4 +1,4 @@
-"""Digest authentication (RFC 2617): nonces, challenges, whether an answer is of the stored digest."""
+"""Digest authentication (RFC 2617): nonces, challenges, and checks of answers against the stored digest."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _RESPONSE = re.compile(r"[0-9a-f]{32}").fullmatch
 
 
 class BadAnswer(ValueError):
-    """An Authorization that can't be read, or lacks what it needs."""
+    """Raised for an Authorization that can't be read, or is incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an Authorization header says."""
+    """The contents of an Authorization header."""
 
     username: str
     realm: str
@@ -41,7 +41,7 @@ class Answer:
     client_nonce: str
 
     def is_of(self, digest: bytes, method: str) -> bool:
-        """Whether the response was made with this H(A1), or with the session that begins with it."""
+        """Return whether the response was made with this H(A1), or with the session that begins with it."""
         request = _md5(f"{method}:{self.uri}")
         middle = f"{self.count}:{self.client_nonce}:{self.qop}:" if self.qop else ""
         first = digest.hex()
@@ -61,13 +61,13 @@ class _Nonce:
 
 
 class Nonces:
-    """The nonces given out; the oldest are forgotten, which makes them stale."""
+    """The issued nonces; the oldest are forgotten, which makes them stale."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Nonce] = OrderedDict()
 
     def new(self) -> str:
-        """One that nobody can foresee."""
+        """Return a new, unpredictable nonce."""
         nonce = secrets.token_urlsafe(24)
         self._known[nonce] = _Nonce(time.monotonic())
         if len(self._known) > MOST_NONCES:
@@ -75,9 +75,10 @@ class Nonces:
         return nonce
 
     def use(self, answer: Answer, seconds: float, uses: int) -> bool:
-        """Whether the answer's nonce is good once more.
+        """Return whether the answer's nonce may be used once more.
 
-        Not one that is too old, a count seen before, or a session that goes on with another client nonce.
+        It may not if it is too old, if its count was seen before, or if a session continues with another
+        client nonce.
         """
         known = self._known.get(answer.nonce)
         if known is None or time.monotonic() - known.made >= seconds or known.uses >= uses:
@@ -99,7 +100,7 @@ def algorithms(sha256: str, md5_sess: str) -> list[str]:
 
 
 def challenges(realm: str, nonce: str, offered: list[str], stale: bool) -> list[tuple[str, str]]:
-    """The WWW-Authenticate headers of a 401, one for each algorithm."""
+    """Return the WWW-Authenticate headers of a 401, one for each algorithm."""
     also = ", stale=true" if stale else ""
     return [
         ("WWW-Authenticate", f'Digest realm="{realm}", nonce="{nonce}", algorithm={one}, qop="auth"{also}')
@@ -108,7 +109,7 @@ def challenges(realm: str, nonce: str, offered: list[str], stale: bool) -> list[
 
 
 def read_answer(header: str) -> Answer:
-    """An Authorization header. Raises BadAnswer."""
+    """Return the parsed Authorization header. Raises BadAnswer."""
     scheme, _, rest = header.strip().partition(" ")
     if scheme.lower() != "digest":
         raise BadAnswer("not a Digest")

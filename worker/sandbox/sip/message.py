@@ -34,7 +34,7 @@ Header = tuple[str, str]
 
 
 class Malformed(ValueError):
-    """No SIP request: nothing can be answered, since nobody knows to whom."""
+    """Raised for bytes that are no SIP request: nothing can be answered, as the sender is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +46,36 @@ class Request:
     headers: tuple[Header, ...]
 
     def all(self, name: str) -> list[str]:
-        """Every value of a header, in order; lists in one line are not taken apart."""
+        """Return every value of a header, in order; lists in one line are not split."""
         return [value for known, value in self.headers if known == name]
 
     def first(self, name: str) -> str:
-        """A header's first value; empty where there is none."""
+        """Return a header's first value; empty if there is none."""
         return next(iter(self.all(name)), "")
 
     @property
     def missing(self) -> list[str]:
-        """The headers that every request needs (section 8.1.1) and this one lacks."""
+        """Return the required headers (section 8.1.1) that this request lacks."""
         return [name for name in NEEDED if not self.first(name)]
 
     @property
     def cseq(self) -> int:
-        """The sequence number; -1 where the header is wrong or names another method."""
+        """Return the sequence number; -1 if the header is wrong or names another method."""
         found = _CSEQ(self.first("cseq"))
         return int(found[1]) if found and found[2] == self.method else -1
 
     @property
     def branch(self) -> str:
-        """What names the transaction; empty where a client from before RFC 3261 left it out."""
+        """Return the transaction's branch; empty if a client from before RFC 3261 left it out."""
         found = _BRANCH.search(self.first("via"))
         return found[1] if found else ""
 
 
 def read_head(head: bytes) -> Request:
-    """A request from its bytes up to the empty line. Raises Malformed."""
+    """Parse a request from its bytes up to the empty line. Raises Malformed."""
     if len(head) > LONGEST_HEAD:
         raise Malformed("too long")
-    # Whatever bytes a name has, they are written back as they came.
+    # Names are written back as received, byte for byte.
     lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
     found = _START(lines[0])
     if not found:
@@ -87,7 +87,7 @@ def read_head(head: bytes) -> Request:
 
 
 def body_length(request: Request) -> int:
-    """Content-Length; 0 where there is none. Raises Malformed for what is none, or too much."""
+    """Return Content-Length; 0 if there is none. Raises Malformed if it is invalid or too large."""
     text = request.first("content-length") or "0"
     if not _LENGTH(text) or int(text) > LONGEST_BODY:
         raise Malformed("Content-Length")
@@ -97,7 +97,7 @@ def body_length(request: Request) -> int:
 def answer(
     request: Request, status: int, headers: Sequence[Header] = (), source: tuple[str, int] = ("", 0)
 ) -> bytes:
-    """An answer: what identifies the request as it came (section 8.2.6), a tag in To, then ``headers``."""
+    """Return an answer: the request's identifying headers (section 8.2.6), To's tag, ``headers``."""
     vias = request.all("via")
     kept = [("Via", _received(vias[0], source)), *(("Via", via) for via in vias[1:])]
     to = request.first("to")
@@ -112,7 +112,7 @@ def answer(
 
 
 def parts_of_list(value: str) -> list[str]:
-    """A header's comma-separated values; commas in quotes and in ``<>`` part nothing."""
+    """Return a header's comma-separated values, ignoring commas in quotes and in ``<>``."""
     parts, begin, quoted, inside = [], 0, False, False
     for at, character in enumerate(value):
         if character == '"' and (at == 0 or value[at - 1] != "\\"):
@@ -135,7 +135,7 @@ def _headers(lines: Sequence[str]) -> Iterator[Header]:
 
 
 def _unfolded(lines: Sequence[str]) -> list[str]:
-    """A line that begins with white space goes on with the one before (section 7.3.1)."""
+    """Return the lines with continuation lines joined to the one before (section 7.3.1)."""
     whole: list[str] = []
     for line in lines:
         if not line:
@@ -150,7 +150,7 @@ def _unfolded(lines: Sequence[str]) -> list[str]:
 
 
 def _received(via: str, source: tuple[str, int]) -> str:
-    """The Via with where it came from: ``received``, and ``rport`` where it was asked for (RFC 3581)."""
+    """Return the Via with the sender's address: ``received`` and, on request, ``rport`` (RFC 3581)."""
     host, port = source
     if not host:
         return via

@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"(?:[^<]*<)?\s*([^<>]+)")
 
 @dataclass(slots=True)
 class Line:
-    """What the log keeps of one request: never a password, a digest or an answer to a challenge."""
+    """The log's facts about one request: never a password, a digest or an answer to a challenge."""
 
     number: int
     time: float
@@ -36,16 +36,16 @@ class Line:
     call_id: str
     realm: str = ""
     user: str = ""
-    """As the phone named itself in its answer to a challenge; empty where it gave none."""
+    """The user name in the phone's answer to a challenge; empty if there was none."""
     digest: str = ""
-    """Which of the stored digests the answer was made with: ``hash1``, ``hash1b``; empty: neither."""
+    """The stored digest that the answer was made with: ``hash1``, ``hash1b``; empty for neither."""
     contacts: int = 0
-    """How many Contacts it had; 0: it only asked."""
+    """The number of Contacts; 0 for a mere query."""
     status: int = 0
 
 
 class Verdict(Exception):
-    """How a request is answered, where that is another status than 200."""
+    """Raised to answer a request with another status than 200."""
 
     def __init__(self, status: int, *headers: Header) -> None:
         super().__init__(status)
@@ -54,7 +54,7 @@ class Verdict(Exception):
 
 
 class Registrar:
-    """Answers REGISTER for all realms of the accounts. Only the event loop's thread touches it."""
+    """Answers REGISTER for all realms of the accounts. Only the event loop's thread uses it."""
 
     def __init__(
         self, accounts: Iterable[Account], values: Values, bindings: Bindings, nonces: Nonces
@@ -67,11 +67,11 @@ class Registrar:
         self.requests = 0
 
     def log(self) -> list[dict[str, Any]]:
-        """Every request that arrived, in order."""
+        """Return every request that arrived, in order."""
         return [asdict(line) for line in self._lines]
 
     def answer(self, request: Request, transport: str, source: tuple[str, int]) -> bytes | None:
-        """The answer to send; None: none, as for every ACK, or where the knob wants silence."""
+        """Return the answer to send; None for no answer, as to every ACK, or if the knob asks for silence."""
         self.requests += 1
         line = Line(self.requests, time.time(), transport, request.method, request.first("call-id"))
         self._lines.append(line)
@@ -85,7 +85,7 @@ class Registrar:
         return answer(request, line.status, headers, source)
 
     def _register(self, request: Request, line: Line) -> list[Header]:
-        """The headers of a 200. Raises Verdict."""
+        """Return the headers of a 200. Raises Verdict."""
         if self._values.sip_status:
             raise Verdict(self._values.sip_status)
         if request.method != "REGISTER":
@@ -120,7 +120,7 @@ class Registrar:
         return realm
 
     def _authenticated(self, request: Request, realm: Realm, line: Line) -> Credential | None:
-        """Whose request it is; None: somebody's, whom nobody asked for the right password (a knob)."""
+        """Return the authenticated credential, or None if a knob accepts any password of an unknown user."""
         given = self._given(request, realm)
         if given is None:
             raise self._challenge(realm)
@@ -140,7 +140,7 @@ class Registrar:
         return credential
 
     def _given(self, request: Request, realm: Realm) -> Answer | None:
-        """The answer to a challenge of this realm; other realms' answers don't count (section 22.3)."""
+        """Return the answer to this realm's challenge, ignoring others (section 22.3)."""
         try:
             answers = [read_answer(header) for header in request.all("authorization")]
         except BadAnswer:
@@ -166,13 +166,15 @@ class Registrar:
 
 
 def _asked_for(given: Answer, request: Request) -> bool:
-    """Whether the answer was made for what is asked: its URI is another way to write the request's."""
+    """Return whether the answer was made for this request: its URI is an equivalent of the request's."""
     one, other = _URI.fullmatch(given.uri), _URI.fullmatch(request.uri)
     return bool(one and other and one[2].lower() == other[2].lower())
 
 
 def _candidates(realm: Realm, name: str) -> Iterable[tuple[Credential, bytes, str]]:
-    """Who may have answered so, and with which digest: ``user`` with Hash1, ``user@realm`` with Hash1b."""
+    """Yield the credentials that may have answered, with the digest: ``user`` Hash1,
+    ``user@realm`` Hash1b.
+    """
     key, ending = name.lower(), f"@{realm.host.lower()}"
     credential = realm.names.get(key)
     if credential is not None:
@@ -183,7 +185,7 @@ def _candidates(realm: Realm, name: str) -> Iterable[tuple[Credential, bytes, st
 
 
 def _is_own(to: str, credential: Credential, realm: Realm) -> bool:
-    """Whether To names the user: ``sip:user@realm``; of ``user@domain`` also ``sip:user@domain``."""
+    """Return whether To names the user: ``sip:user@realm``; for ``user@domain`` also ``sip:user@domain``."""
     address = _ADDRESS.match(to)
     found = _URI.fullmatch(address[1].strip()) if address else None
     if not found or not found[1]:

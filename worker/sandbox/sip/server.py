@@ -20,12 +20,12 @@ IDLE = 300.0
 """Seconds that a TCP connection may say nothing."""
 MOST_CONNECTIONS = 1_000
 
-# The last of them: the sandbox itself ends, and asyncio would print a traceback of a task that says so.
+# CancelledError is among them: when the sandbox ends, asyncio would print its traceback.
 _ENDS = (
     *(Malformed, OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError),
     asyncio.CancelledError,
 )
-"""What ends a connection without a word."""
+"""Errors that end a connection without an answer."""
 
 Source = tuple[str, int]
 Current = Callable[[], Registrar]
@@ -33,7 +33,7 @@ Current = Callable[[], Registrar]
 
 
 class SipServer:
-    """Both listeners. Raises OSError when the port is taken; port 0: any free one."""
+    """Both listeners. Raises OSError if the port is taken; port 0 takes any free one."""
 
     def __init__(self, host: str, port: int, registrar: Current, values: Callable[[], Values]) -> None:
         self._tcp, self._udp = _bound(host, port)
@@ -45,7 +45,7 @@ class SipServer:
         self._connections = 0
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         loop = asyncio.get_running_loop()
         self._datagrams, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self._registrar, self._values), sock=self._udp
@@ -62,7 +62,7 @@ class SipServer:
         self._tcp.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, request by request, until it ends or says something that is no SIP."""
+        """Serve one connection, request by request, until it ends or sends something that is not SIP."""
         self._connections += 1
         try:
             if self._connections <= MOST_CONNECTIONS:
@@ -86,7 +86,7 @@ class SipServer:
 
 
 async def _next(reader: asyncio.StreamReader) -> Request | None:
-    """The next request; None where the connection ends between two."""
+    """Return the next request, or None if the connection ended between two."""
     head = b""
     while not head:
         try:
@@ -106,7 +106,7 @@ async def _next(reader: asyncio.StreamReader) -> Request | None:
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    """One datagram, one request. A request that comes again gets the same answer again."""
+    """The UDP listener: one request a datagram. A resent request gets the same answer again."""
 
     def __init__(self, registrar: Current, values: Callable[[], Values]) -> None:
         self._registrar = registrar
@@ -152,14 +152,14 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 def _keep(kept: OrderedDict[Hashable, Any], key: Hashable, value: object) -> None:
-    """Put it in; the oldest goes where there are too many."""
+    """Store it, and discard the oldest if there are too many."""
     kept[key] = value
     if len(kept) > KEPT:
         kept.popitem(last=False)
 
 
 def _bound(host: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """TCP and UDP on the same port; a free one may be taken for one of them, so some are tried."""
+    """Bind TCP and UDP to the same port. A free one may be taken for one of them, so several are tried."""
     for left in reversed(range(TRIES)):
         tcp = socket.create_server((host, port))
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

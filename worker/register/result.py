@@ -1,4 +1,4 @@
-"""What is asked about a row, and what came of it."""
+"""A row to be tried, and its result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """Whether a user can register; the values of ``bw__verify``."""
+    """The outcome of a registration attempt; the values of ``bw__verify``."""
 
     REGISTERS = "registers"
     """The registrar took the password."""
@@ -16,9 +16,9 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     """It refused the user for another reason, or before it asked for a password."""
     NO_ANSWER = "no_answer"
-    """Nobody answered, or nobody is there."""
+    """No server answered, or none is there."""
     CANNOT_TELL = "cannot_tell"
-    """What came back proves nothing about the password."""
+    """The answer proves nothing about the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +30,36 @@ class Entry:
     host: str
     password: str = field(repr=False)
     digests: tuple[str, str] | None = field(default=None, repr=False)
-    """Hash1 and Hash1b, where there is no password: they let their user in just as well."""
+    """Hash1 and Hash1b, if there is no password: they authenticate the user just as well."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What came of one row."""
+class RegisterResult:
+    """The result of one row."""
 
     verdict: Verdict
     error: str = ""
-    """Why, in a sentence without any secret; empty where the user registers."""
+    """The reason, in a sentence without secrets; empty if the user registers."""
     bindings: int | None = None
-    """How many phones are registered as this user now; None: not known."""
+    """The number of phones registered as this user now; None if it is not known."""
 
 
 class Undecided(Exception):
-    """Something other than an answer; carries what is to be said of the row."""
+    """Raised in place of an answer; holds the result to be reported for the row."""
 
     verdict = Verdict.CANNOT_TELL
 
     @property
-    def finding(self) -> Finding:
-        """The row's."""
-        return Finding(self.verdict, str(self))
+    def result(self) -> RegisterResult:
+        """Return the row's result."""
+        return RegisterResult(self.verdict, str(self))
 
 
 class NoAnswer(Undecided):
-    """A time-out, no connection, or one that broke: another server of the realm may answer."""
+    """A time-out, or no connection, or one that broke; another server of the realm may answer."""
 
     verdict = Verdict.NO_ANSWER
 
 
 class Broke(NoAnswer):
-    """A connection ended under a request: perhaps only an idle one, which the server had closed already."""
+    """The connection ended during a request; perhaps the server had already closed it as idle."""

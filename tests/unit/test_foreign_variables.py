@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from worker.commands import inherited
+from worker.commands import foreign_variables
 
 
 def test_what_others_exported_goes() -> None:
@@ -19,7 +19,7 @@ def test_what_others_exported_goes() -> None:
         "LC_CTYPE", "HTTPS_PROXY", "SSL_CERT_FILE", "TMPDIR", "TERM", "FSSPEC_S3", "PICKLE_PROTOCOLS",
     }  # fmt: skip
     environ = dict.fromkeys(foreign | ours, "odd\n\udcff")
-    inherited.drop(environ)
+    foreign_variables.drop(environ)
     assert set(environ) == ours
 
 
@@ -32,12 +32,12 @@ def test_values_that_can_only_be_a_mistake_go() -> None:
     ):
         for value in (*good, *bad):
             environ = {name: value}
-            inherited.drop(environ)
+            foreign_variables.drop(environ)
             assert (name in environ) is (value in good), value
 
 
 def test_the_processes_own_environment_changes() -> None:
     """It is what libraries read, and what child processes get."""
     os.environ["KOMBU_ODD"] = "1"
-    inherited.drop(os.environ)
+    foreign_variables.drop(os.environ)
     assert "KOMBU_ODD" not in os.environ

@@ -1,4 +1,4 @@
-"""Where a request comes in and its answer goes out: the log, the faults and the work, in this order."""
+"""The path of a request through the sandbox: log, faults and work, in this order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.sandbox.state import State
 Handler = Callable[[Call], Reply]
 
 
-class Desk:
+class Endpoint:
     """The ASGI endpoint of one resource: a handler for each method, and the root of its refusals."""
 
     def __init__(self, state: State, root: str, handlers: Mapping[str, Handler]) -> None:
@@ -74,7 +74,7 @@ class Desk:
 
 
 async def read_call(scope: Scope, receive: Receive, query: str) -> Call:
-    """The request as handlers see it, its body whole."""
+    """Return the request as handlers see it, its body complete."""
     parts, more = [], True
     while more:
         message = await receive()
@@ -91,7 +91,7 @@ async def read_call(scope: Scope, receive: Receive, query: str) -> Call:
 
 
 async def send_reply(reply: Reply, send: Send) -> None:
-    """The answer, or its first half under the headers of the whole."""
+    """Send the answer, or its first half under the headers of the whole."""
     headers = [("Content-Length", str(len(reply.body))), *reply.headers]
     if reply.body:
         headers.append(("Content-Type", reply.media))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.api_client import Naps
 from worker.api import CallState
-from worker.commands.fate import Fate, follow, judged
+from worker.commands.call_outcome import CallOutcome, follow, judged
 from worker.errors import Unavailable
 
 
@@ -37,10 +37,10 @@ RINGING = state("initiated")
 ANSWERED = state("answered", answered="2026-11-24T10:59:00Z")
 
 
-def fate(*states: CallState | None, wait: float = 100) -> tuple[Fate, Told, Naps, list[str]]:
+def followed(*states: CallState | None, wait: float = 100) -> tuple[CallOutcome, Told, Naps, list[str]]:
     """What a call with these states comes to, and how it was waited for."""
     calls, naps, told = Told(*states), Naps(), list[str]()
-    found = follow(calls, "c-1", wait, tell=told.append, sleep=naps.sleep, clock=naps.clock)
+    found = follow(calls, "c-1", wait, notify=told.append, sleep=naps.sleep, clock=naps.clock)
     return found, calls, naps, told
 
 
@@ -76,14 +76,14 @@ def test_causes_are_told_in_words() -> None:
 
 def test_it_is_read_until_it_is_settled() -> None:
     """Not readable, ringing, answered: three reads, each state told once, and no read after the answer."""
-    found, calls, naps, told = fate(None, None, RINGING, RINGING, ANSWERED)
+    found, calls, naps, told = followed(None, None, RINGING, RINGING, ANSWERED)
     assert (found.outcome, calls.reads, len(naps.taken)) == ("answered", 5, 4)
     assert told == ["can't be queried yet, which is normal for a new call", "initiated", "answered"]
 
 
 def test_waiting_has_an_end() -> None:
     """A call that never settles is read until the seconds are over, ever more slowly, and at the very end."""
-    found, calls, naps, _ = fate(RINGING, wait=30)
+    found, calls, naps, _ = followed(RINGING, wait=30)
     assert (found.outcome, found.exit_code) == ("pending", 5)
     assert "initiated after 30 s" in found.text
     assert sum(naps.taken) == pytest.approx(30)
@@ -93,14 +93,14 @@ def test_waiting_has_an_end() -> None:
 
 def test_no_time_at_all_is_one_look() -> None:
     """--wait 0 reads once."""
-    found, calls, naps, _ = fate(None, wait=0)
+    found, calls, naps, _ = followed(None, wait=0)
     assert (found.outcome, calls.reads, naps.taken) == ("pending", 1, [])
 
 
 def test_a_service_that_goes_away_is_no_failure_of_the_call() -> None:
     """What can't be read is unknown, with the exit code of what stood in the way."""
     naps = Naps()
-    found = follow(Away(), "c-1", 30, tell=lambda _: None, sleep=naps.sleep, clock=naps.clock)
+    found = follow(Away(), "c-1", 30, notify=lambda _: None, sleep=naps.sleep, clock=naps.clock)
     assert (found.outcome, found.exit_code) == ("unknown", 5)
     assert "did not answer" in found.text
 

@@ -1,4 +1,4 @@
-"""What became of a call: its states, read until they settle it, in words."""
+"""The outcome of a call: its states, read until one is final, in words."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _CAUSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """Where a call stands, and the exit code that says so."""
+class CallOutcome:
+    """The outcome of a call so far, and the matching exit code."""
 
     outcome: str
     text: str
@@ -43,7 +43,7 @@ class Fate:
     seen: CallState | None = None
 
     def facts(self) -> dict[str, Any]:
-        """For ``--json``; null is what nobody told."""
+        """Return the facts for ``--json``; null for what is not known."""
         seen = self.seen or CallState("", "", "", "", "")
         told = {
             "state": seen.state,
@@ -58,15 +58,15 @@ class Fate:
 
 
 class Readable(Protocol):
-    """Calls as they are read: ``worker.api.Calls``."""
+    """A protocol for reading calls: ``worker.api.Calls``."""
 
     def read(self, call_id: str) -> CallState | None:
-        """The call as it stands; None: it can't be read. Raises SiprosterError."""
+        """Return the call's current state; None if it can't be read. Raises SiprosterError."""
 
 
-def placed() -> Fate:
-    """Of a call that nobody waits for."""
-    return Fate(PLACED, "the service accepted it; its outcome was not waited for", 0)
+def placed() -> CallOutcome:
+    """Return the outcome of a call that is not waited for."""
+    return CallOutcome(PLACED, "the service accepted it; its outcome was not waited for", 0)
 
 
 def follow(
@@ -74,44 +74,50 @@ def follow(
     call_id: str,
     wait: float,
     *,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Fate:
-    """Read the call until it is answered, over, or ``wait`` seconds have passed. ``tell``: each new state.
+) -> CallOutcome:
+    """Read the call until it is answered, over, or ``wait`` seconds have passed. ``notify``: each new state.
 
-    A service that goes away meanwhile is no error of the call's: UNKNOWN, with that error's exit code.
+    If the service goes away meanwhile, the outcome is UNKNOWN with that error's exit code.
     """
     end, pause, last = clock() + wait, _FIRST_LOOK, ""
     while True:
         try:
             seen = calls.read(call_id)
         except SiprosterError as error:
-            return Fate(UNKNOWN, f"its outcome can't be queried: {error.message}", error.exit_code)
+            return CallOutcome(UNKNOWN, f"its outcome can't be queried: {error.message}", error.exit_code)
         shown = seen.state if seen else "can't be queried yet, which is normal for a new call"
         if shown != last:
-            tell(shown)
+            notify(shown)
             last = shown
-        fate = judged(seen, wait)
-        if fate.outcome != PENDING or clock() >= end:
-            return fate
+        outcome = judged(seen, wait)
+        if outcome.outcome != PENDING or clock() >= end:
+            return outcome
         sleep(min(pause, max(end - clock(), 0)))
         pause = min(pause * _SLOWER, _SLOWEST_LOOK)
 
 
-def judged(seen: CallState | None, wait: float) -> Fate:
-    """What a state means; PENDING is what more waiting may settle."""
+def judged(seen: CallState | None, wait: float) -> CallOutcome:
+    """Return the outcome that a state means; PENDING if more waiting may settle it."""
     if seen is None:
-        return Fate(PENDING, f"it can't be queried after {wait:g} s, so it is not known whether it rang", 5)
+        return CallOutcome(
+            PENDING, f"it can't be queried after {wait:g} s, so it is not known whether it rang", 5
+        )
     if not seen.over:
         if seen.was_answered:
-            return Fate(ANSWERED, "it was answered", 0, seen)
-        return Fate(PENDING, f"it is {seen.state} after {wait:g} s, neither answered nor over", 5, seen)
+            return CallOutcome(ANSWERED, "it was answered", 0, seen)
+        return CallOutcome(
+            PENDING, f"it is {seen.state} after {wait:g} s, neither answered nor over", 5, seen
+        )
     why = _why(seen)
     if not seen.was_answered:
-        return Fate(FAILED, f"it did not get through: {why}", 10, seen)
+        return CallOutcome(FAILED, f"it did not get through: {why}", 10, seen)
     ended = "" if seen.cause in ("", "hangup") else f"; then it ended: {why}"
-    return Fate(COMPLETED, f"it was answered{ended}" if ended else "it was answered and is over", 0, seen)
+    return CallOutcome(
+        COMPLETED, f"it was answered{ended}" if ended else "it was answered and is over", 0, seen
+    )
 
 
 def _why(seen: CallState) -> str:

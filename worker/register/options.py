@@ -1,4 +1,4 @@
-"""How registrars are asked: the user's choices, the same for all rows."""
+"""Options for asking registrars: the user's choices, the same for all rows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker import trust
-from worker.register.places import Lookup, Place
+from worker.register.addresses import Lookup, ServerAddress
 from worker.register.timers import Timers
 from worker.register.transaction import Transport
 
 
 class AuthName(StrEnum):
-    """What a phone says as its user name in the digest; the registrar keeps a hash for each."""
+    """The user name that goes into the digest; the registrar stores one hash for each form."""
 
     USER = "user"
     """The composite name: exercises Hash1."""
@@ -22,14 +22,14 @@ class AuthName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """``place``: the registrar of every realm, in place of what DNS says."""
+class RegisterOptions:
+    """Options of a verification. ``place``: the registrar of every realm, used in place of DNS."""
 
     transport: Transport = Transport.UDP
     auth_name: AuthName = AuthName.USER
     with_contact: bool = False
     """Bind a contact for a moment and take it away again; else only ask for the bindings."""
-    place: Place | None = None
+    place: ServerAddress | None = None
     timers: Timers = field(default_factory=Timers)
     lookup: Lookup = field(default_factory=Lookup)
     tls: ssl.SSLContext = field(default_factory=trust.context)

@@ -1,4 +1,4 @@
-"""Where a realm's registrar is: SRV records (RFC 2782, RFC 3263), else the realm's own host."""
+"""Servers of a realm's registrar: SRV records (RFC 2782, RFC 3263), else the realm's own host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from worker.errors import NotFound, SiprosterError
-from worker.register.finding import Undecided
+from worker.register.result import Undecided
 from worker.register.transaction import Transport, written
 from worker.srv import SECONDS, NotOffered, look_up
 
@@ -28,29 +28,29 @@ _PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A server by its name, or address, and port."""
+class ServerAddress:
+    """A server's host name or IP address, and its port."""
 
     host: str
     port: int
 
 
-OfHost = Callable[[Place, Transport], Awaitable[list[Address]]]
+OfHost = Callable[[ServerAddress, Transport], Awaitable[list[Address]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long a realm's name may take to exist: it may lag behind the realm (docs/bandwidth-api.md#realms).
+    """Limits on the wait for a realm's name, which may lag behind the realm (docs/bandwidth-api.md#realms).
 
-    ``tell`` is given a sentence that says what is waited for and until when.
+    ``notify`` is called with a sentence that names the wait and its end.
     """
 
     seconds: float = 0.0
-    tell: Callable[[str], None] = log.info
+    notify: Callable[[str], None] = log.info
 
 
 class Lookup:
-    """Asks DNS. ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a server other than the system's."""
+    """A DNS client. ``resolver``: ``ADDRESS`` or ``ADDRESS:PORT`` of a server other than the system's."""
 
     def __init__(
         self,
@@ -59,45 +59,45 @@ class Lookup:
         waiting: Waiting | None = None,
         of_host: OfHost | None = None,
     ) -> None:
-        """``seconds``: for one answer about records. ``of_host`` finds the addresses of a server."""
+        """``seconds``: the limit for one answer about records. ``of_host`` resolves a server's host name."""
         self._resolver = resolver
         self._seconds = seconds
         self._waiting = waiting or Waiting()
         self._of_host = of_host or _of_host
 
-    async def addresses(self, realm: str, transport: Transport, place: Place | None) -> list[Address]:
-        """The servers to be tried, in their order; ``place`` in place of what DNS says of the realm.
+    async def addresses(self, realm: str, transport: Transport, place: ServerAddress | None) -> list[Address]:
+        """Return the servers to try, in order. A ``place`` is used in place of the realm's DNS records.
 
-        Where DNS is sure that there is no such realm it is asked again for a while. Raises Undecided when
-        the servers can't be found out, or there is none.
+        If DNS is certain that the realm does not exist, it is asked again for a while. Raises Undecided if
+        the servers can't be found, or there is none.
         """
         end, pause, told = time.monotonic() + self._waiting.seconds, _FIRST_PAUSE, False
         while True:
-            places = [place] if place else await self._places(realm, transport)
-            found = [address for one in places for address in await self._of_host(one, transport)]
+            servers = [place] if place else await self._servers(realm, transport)
+            found = [address for one in servers for address in await self._of_host(one, transport)]
             if found:
                 log.debug("registrar of %s: %s", realm, ", ".join(map(written, found)))
                 return list(dict.fromkeys(found))
-            names = ", ".join(written((one.host, one.port)) for one in places)
+            names = ", ".join(written((one.host, one.port)) for one in servers)
             unknown, left = not place and names == written((realm, _PORTS[transport])), end - time.monotonic()
             if not unknown or left <= 0:
                 raise Undecided(f"DNS knows no address of {names}" + (_LAG if unknown else ""))
             if not told:
-                self._waiting.tell(_waits(realm, self._waiting.seconds))
+                self._waiting.notify(_waits(realm, self._waiting.seconds))
                 told = True
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _places(self, realm: str, transport: Transport) -> list[Place]:
+    async def _servers(self, realm: str, transport: Transport) -> list[ServerAddress]:
         try:
             found = await asyncio.to_thread(look_up, realm, transport.value, self._resolver, self._seconds)
         except NotOffered as no:
             raise Undecided(no.message) from None
         except NotFound:  # DNS is sure of it
-            return [Place(realm, _PORTS[transport])]
+            return [ServerAddress(realm, _PORTS[transport])]
         except (SiprosterError, OSError, UnicodeError) as error:
             raise Undecided(str(error)) from None
-        return [Place(one.host, one.port) for one in found]
+        return [ServerAddress(one.host, one.port) for one in found]
 
 
 def _waits(realm: str, seconds: float) -> str:
@@ -108,7 +108,7 @@ def _waits(realm: str, seconds: float) -> str:
     )
 
 
-async def _of_host(place: Place, transport: Transport) -> list[Address]:
+async def _of_host(place: ServerAddress, transport: Transport) -> list[Address]:
     kind = socket.SOCK_DGRAM if transport is Transport.UDP else socket.SOCK_STREAM
     try:
         found = await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=kind)

@@ -1,7 +1,7 @@
-"""Variables of other programs that would change, or break, what the libraries below this one do.
+"""Foreign environment variables that would change, or break, the behaviour of the libraries in use.
 
-siproster has settings of its own; what somebody exported for a Celery application of theirs is not meant for
-it. Loads nothing, since it runs before everything else.
+siproster has settings of its own; variables exported for another Celery application are not meant for it.
+This module loads nothing, since it runs before everything else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FOREIGN = re.compile(
 )
 
 _COMPLETION = re.compile("(bash|zsh|fish)_(source|complete)")
-"""What click's completion may be asked for; for any other value it ends in silence, with exit code 1."""
+"""The values that click's completion accepts; for any other one click exits silently with code 1."""
 
 _SIZE = re.compile("[1-9][0-9]{0,3}")
 

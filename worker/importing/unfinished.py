@@ -1,4 +1,4 @@
-"""Whether a job is over for certain: what ``undo`` and ``jobs purge`` must know before they act on it."""
+"""A check that a job is over for certain, which ``undo`` and ``jobs purge`` need before they act on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.ledger import Ledger, shown
 def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
     """Raise Conflict or JobBusy for a job that may still write, or that is being undone.
 
-    ``why``: what would become of requests that are still in flight.
+    ``why``: the consequence for requests that are still in flight.
     """
     job = ledger.jobs.get(job_id)
     holder = ledger.jobs.holder_of(job)

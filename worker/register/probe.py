@@ -1,4 +1,4 @@
-"""Whether a realm's registrar can be believed: tried on one row, before the others come."""
+"""Probes a realm's registrar with one row, before the others: its answers may prove nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import logging
 import secrets
 from dataclasses import replace
 
-from worker.register.asking import Asking
 from worker.register.dialog import Dialog
-from worker.register.finding import Entry, Finding, Verdict
+from worker.register.options import RegisterOptions
 from worker.register.registrar import Registrar
+from worker.register.result import Entry, RegisterResult, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -18,42 +18,42 @@ _TRIES = 3
 """Rows that may be refused before the registrar is taken to refuse everybody."""
 
 _SILENT = 20
-"""Rows one after the other without an answer, after which nobody else is tried."""
+"""Consecutive rows without an answer after which no more are tried."""
 
 
 _NO_REGISTRAR = "; an account of type BRIDGE has no registrar: ask Bandwidth which type yours is"
-"""No source promises it, nor says that such an account takes a REGISTER: docs/bandwidth-api.md#realms."""
+"""No source documents it, nor that such an account accepts a REGISTER: docs/bandwidth-api.md#realms."""
 
 _AS_A_PHONE = "; --with-contact asks as a phone does"
 
 
-class Door:
-    """One realm. The first row that gets in is tried with a wrong password, too: it has to stay out.
+class RegistrarProbe:
+    """A probe of one realm. The first row that registers is tried with a wrong password, too.
 
-    Not every registrar answers a REGISTER without a contact by the password, and one that lets
-    everybody in proves nothing. Where the right password is refused a wrong one would show nothing and
-    count towards a lockout, so the next row is tried instead.
+    The registrar must refuse that. Not every registrar checks the password of a REGISTER without a contact,
+    and one that accepts every password proves nothing. If the right password is refused, a wrong one would
+    show nothing and count towards a lockout, so the next row is tried instead.
     """
 
-    def __init__(self, host: str, asking: Asking) -> None:
-        self._asking = asking
-        self._registrar = Registrar(host, asking)
+    def __init__(self, host: str, options: RegisterOptions) -> None:
+        self._options = options
+        self._registrar = Registrar(host, options)
         self._host = host
         self._proving = asyncio.Lock()
         self._proven = False
         self._refused = 0
         self._silent = 0
         self.given_up = ""
-        """Why the other rows are not tried; empty: they are."""
+        """The reason why the other rows are not tried; empty if they are."""
 
-    async def finding(self, entry: Entry) -> Finding:
-        """What comes of a row of this realm."""
+    async def result(self, entry: Entry) -> RegisterResult:
+        """Return the result for a row of this realm."""
         if not self._settled():
             async with self._proving:
                 if not self._settled():
                     return await self._first(entry)
         if self.given_up:
-            return Finding(Verdict.CANNOT_TELL, f"not tried: {self.given_up}")
+            return RegisterResult(Verdict.CANNOT_TELL, f"not tried: {self.given_up}")
         found = await self._try(entry)
         self._silent = self._silent + 1 if found.verdict is Verdict.NO_ANSWER else 0
         if self._silent >= _SILENT:
@@ -67,7 +67,7 @@ class Door:
     def _settled(self) -> bool:
         return self._proven or bool(self.given_up)
 
-    async def _first(self, entry: Entry) -> Finding:
+    async def _first(self, entry: Entry) -> RegisterResult:
         right = await self._try(entry)
         if right.verdict is Verdict.REGISTERS:
             made_up = replace(entry, password=secrets.token_urlsafe(12), digests=None)
@@ -79,20 +79,20 @@ class Door:
             self._everybody_refused(right)
         return right
 
-    def _compared(self, right: Finding, wrong: Finding) -> Finding:
+    def _compared(self, right: RegisterResult, wrong: RegisterResult) -> RegisterResult:
         if wrong.verdict in (Verdict.WRONG_PASSWORD, Verdict.REFUSED):
             self._proven = True
             return right
         if wrong.verdict is Verdict.REGISTERS:
             self.given_up = f"the registrar of {self._host} answers a right and a wrong password alike"
-            self.given_up += "" if self._asking.with_contact else _AS_A_PHONE
+            self.given_up += "" if self._options.with_contact else _AS_A_PHONE
         else:
             self.given_up = f"the registrar of {self._host} did not refuse a wrong password: {wrong.error}"
         return replace(right, verdict=Verdict.CANNOT_TELL, error=self.given_up)
 
-    def _everybody_refused(self, last: Finding) -> None:
+    def _everybody_refused(self, last: RegisterResult) -> None:
         refusals = (Verdict.WRONG_PASSWORD, Verdict.REFUSED)
-        if self._asking.with_contact and last.verdict in refusals:
+        if self._options.with_contact and last.verdict in refusals:
             self._proven = True  # this is what a phone does, so this is what a phone gets
         elif last.verdict in refusals:
             self.given_up = (
@@ -102,10 +102,10 @@ class Door:
         else:
             self.given_up = f"the registrar of {self._host} proves nothing: {last.error}"
 
-    async def _try(self, entry: Entry) -> Finding:
+    async def _try(self, entry: Entry) -> RegisterResult:
         try:
-            found = await Dialog(self._registrar, entry, self._asking).finding()
+            found = await Dialog(self._registrar, entry, self._options).result()
         except ValueError as error:
-            return Finding(Verdict.CANNOT_TELL, str(error))
+            return RegisterResult(Verdict.CANNOT_TELL, str(error))
         log.debug("%s at %s: %s %s", entry.user, entry.host, found.verdict, found.error)
         return found
