@@ -18,7 +18,7 @@ from tests.benchmarks.shape import ROWS, calls_a_row, inserts
 
 SMALL = Sizes(rows=(200,), rounds=1, latency_seconds=0.2, plan=200, stored=1_200, again=600, pace_seconds=1)
 
-CALLS_A_ROW = 110
+CALLS_A_ROW = 42
 """Calls of the program's own functions that an imported row may cost; lower it when a change saves some."""
 
 
@@ -84,7 +84,9 @@ def test_counts_of_an_import_do_not_grow(rig: Rig) -> None:
     small = calls.of_import(rig, ROWS)
     large = calls.of_import(rig, 2 * ROWS)
     assert small["requests"] == {"token": 1, "realms": 1, "post": 10}
-    tables = ("pages", "chunks", "deeds", "outcomes")
+    tables = ("pages", "chunks", "outcomes")
     found = inserts(small)
-    assert [found[f"INSERT INTO {table}"] for table in tables] == [1, 2, 10, ROWS]
+    assert [found[f"INSERT INTO {table}"] for table in tables] == [1, 2, ROWS]
+    # One for each transaction: batches that are answered together share one, and each chunk has its own.
+    assert 2 <= found["INSERT INTO deeds"] <= 10
     assert calls_a_row(small, large) <= CALLS_A_ROW

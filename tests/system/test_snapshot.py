@@ -146,7 +146,7 @@ def test_a_file_that_is_there_is_kept(held: Program, sandbox: Sandbox) -> None:
     before = (held.work / "before").read_bytes()
     again = held.run("snapshot", "before")
     assert again.code == 6
-    assert "exists already" in again.stderr
+    assert "already exists" in again.stderr
     assert (held.work / "before").read_bytes() == before
 
 
