@@ -155,11 +155,12 @@ def test_a_user_is_shown(held: Program, sandbox: Sandbox, api: str, words: list[
     assert truth["realm"] in held.run("credential", "show", *words, "--api", api).stdout
 
 
-def test_a_user_who_is_not_there(held: Program, sandbox: Sandbox) -> None:
+@FAMILIES
+def test_a_user_who_is_not_there(held: Program, sandbox: Sandbox, api: str) -> None:
     """Exit code 3, for a name that nobody has and for one on another realm."""
     add_realm(sandbox, "sales")
-    assert held.run("credential", "show", "nobody").code == 3
-    shown = held.run("credential", "show", "alice", "--realm", "sales")
+    assert held.run("credential", "show", "nobody", "--api", api).code == 3
+    shown = held.run("credential", "show", "alice", "--api", api, "--realm", "sales")
     assert shown.code == 3
     assert "alice is not on realm sales-" in shown.stderr
 

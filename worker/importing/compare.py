@@ -33,8 +33,10 @@ def fill_digests(rows: Iterable[Row]) -> None:
     Other rows brought their own digests. Raises ValueError if a name or password is not valid Unicode.
     """
     for row in rows:
+        if row.hash1:
+            continue
         hit("row", row.user)
-        if row.password and not row.hash1:
+        if row.password:
             row.hash1, row.hash1b = digests(row.composite, row.host, row.password)
 
 
