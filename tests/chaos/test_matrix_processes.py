@@ -143,7 +143,7 @@ def test_a_frozen_worker_wakes_after_its_lease(fleet: Fleet) -> None:
 def test_a_row_that_kills_its_worker(fleet: Fleet) -> None:
     """That row alone ends as ``crashed``, after three deaths of its own; its batch-mates are created.
 
-    Guard: deliver._split, and CRASHES, counted by ``deaths = deaths + 1`` of the claim.
+    Guard: poison.isolate_poison, and CRASHES, counted by ``deaths = deaths + 1`` of the claim.
     """
     fleet.worker(SIPROSTER_FAILPOINTS="row/ext2=kill")
     job = fleet.begin(users(4))

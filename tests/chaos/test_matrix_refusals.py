@@ -128,7 +128,7 @@ REFUSALS: Mapping[str, tuple[Mapping[str, Any], int]] = {
 def test_a_refusal_that_no_row_can_help(office: Program, sandbox: Sandbox, how: str) -> None:
     """The job stops with its exit code, fails no row for it, sends nothing more, and can be resumed.
 
-    Guard: api.faults.stop, and the StopJob of deliver._ChunkDelivery.
+    Guard: api.faults.stop, and StopJob in ChunkWorker._carry_out.
     """
     refusal, code = REFUSALS[how]
     sandbox.knobs(refuse={**POSTS, **refusal, "probability": 1, "skip": 2})
