@@ -1,13 +1,13 @@
-"""What can go wrong, split by what the caller must do about it.
+"""Exceptions, arranged by what the caller must do about them.
 
 ::
 
     SiprosterError
     ├── UsageError            exit 6   correct the command line, the settings or the roster
     │   └── JobBusy           exit 6   another job writes to this account
-    ├── NotConfirmed          exit 130 somebody was asked, and said no
+    ├── NotConfirmed          exit 130 the user was asked to confirm, and declined
     ├── NotFound              exit 3   account, realm or job
-    ├── Conflict              exit 4   it is there already, or may not be done now
+    ├── Conflict              exit 4   it exists already, or can't be done now
     ├── StopJob                        no row can succeed: stop the job, don't retry
     │   ├── AuthenticationRefused   exit 2
     │   ├── AccountNotFound         exit 3
@@ -15,11 +15,11 @@
     ├── TryLater                       nothing is wrong with the rows: wait, pause
     │   ├── Unavailable             exit 5
     │   ├── Throttled               exit 7
-    │   └── Stopping                exit 130 this process is asked to end; nothing is said of the service
-    ├── AnswerLost                     it may have been done: ask before doing it again
-    │   └── ForeignAnswer              so too: what answered are not the service's own words
+    │   └── Stopping                exit 130 this process was asked to end; says nothing about the service
+    ├── AnswerLost                     it may have been carried out: look it up before sending it again
+    │   └── ForeignAnswer              the same: the answer is not the service's own
     ├── Refused                        the service refused this one request; carries its code
-    │   └── ListRefused                the list as a whole: split it
+    │   └── ListRefused                the service refused the whole list: split it
     └── LedgerError           exit 1   the ledger can't be used; says why
         ├── LedgerAway                 its database does not answer now; it may come back
         └── SealBroken                 rows in it don't open, now or later
