@@ -295,6 +295,9 @@ class Answer:
     """Whether it was requested more than once: a delayed request (429, 503) may have been executed."""
     contradicted: frozenset[str] = frozenset()
     """Names, in lower case, that it calls stored while it contradicts itself or the request."""
+    ids: tuple[str, ...] | None = None
+    """The ids of all entries, if the answer repeats the list that was sent, letter by letter and in order;
+    then its entries are not listed."""
 
 
 @dataclass(slots=True)

@@ -57,7 +57,8 @@ class Runtime:
         self._given_ledger = ledger
         self.stopping = threading.Event()
         self.ledger_outage = Outage(log, "the ledger", "its chunks wait, and come back with a sweep")
-        self._workers: dict[str, ChunkWorker] = {}
+        self._workers: dict[str, tuple[str, ChunkWorker]] = {}
+        """By job: its options as they are stored, and its worker."""
         self._job = ""
         self._teller: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -76,16 +77,17 @@ class Runtime:
 
     def chunk_worker(self, job_id: str) -> ChunkWorker:
         """Return the worker for the job's chunks in this process. Raises UsageError as ``check``."""
-        job = self.ledger.jobs.get(job_id)
+        options = self.ledger.jobs.options_text(job_id)
         with self._lock:
             self._tell_waits(job_id)
-            known = self._workers.get(job_id)
+            known, worker = self._workers.get(job_id, ("", None))
             # `resume` may have changed the job's bounds since.
-            if known is None or known.job.options != job.options:
+            if worker is None or known != options:
+                job = self.ledger.jobs.get(job_id)
                 self.check(job)
-                self._workers.clear()  # one writing job at a time per account
-                known = self._workers[job_id] = self._open(job)
-            return known
+                worker = self._open(job)
+                self._workers = {job_id: (options, worker)}  # one writing job at a time per account
+            return worker
 
     def _tell_waits(self, job_id: str) -> None:
         """Start telling the ledger what this process waits for while it works on the job."""

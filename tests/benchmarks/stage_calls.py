@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.benchmarks import users
 from tests.unit.sessions import Session
-from worker import report, roster, throttle, wire
-from worker.api import Api
+from worker import report, roster, throttle
+from worker.api import Api, request_xml, response_xml
 from worker.importing.change_log import change_of
 from worker.importing.compare import fill_digests, wanted
 from worker.importing.create import BatchCreator
@@ -201,18 +201,21 @@ class Way:
 
     def _xml(self, _: object) -> None:
         for batch in self._cut(self._credentials):
-            wire.credentials_xml(batch, FAMILY)
+            request_xml.credentials_xml(batch, FAMILY)
 
     def _request(self, _: object) -> None:
         for batch in self._cut(self._credentials):
             self._api.create(FAMILY, REALM, batch, lambda _seconds: None)
 
     def _answer(self, _: object) -> None:
-        for body in self._bodies:
-            wire.read_answer(body)
+        for body, batch in zip(self._bodies, self._cut(self._credentials), strict=True):
+            response_xml.read_answer(body, batch)
 
     def _answers(self) -> list[Answer]:
-        return [wire.read_answer(body) for body in self._bodies]
+        batches = self._cut(self._credentials)
+        return [
+            response_xml.read_answer(body, batch) for body, batch in zip(self._bodies, batches, strict=True)
+        ]
 
     def _match(self, answers: list[Answer]) -> list[Outcome]:
         session = Session(realms={0: JobRealm(0, REALM.id, REALM.host, looked=True)})

@@ -18,7 +18,7 @@ import pytest
 from tests.integration.api_client import Naps, Permits, credential
 from tests.integration.test_api_hostile import ALICE, REALM, always, entries, response, served, with_token
 from tests.scripted import Asked, Told, scripted, spoken
-from worker import wire
+from worker.api import response_xml
 from worker.api.deadline import Backend, Deadline
 from worker.api.transport import LONGEST_PIECE, Interrupted, Transport, unpacked
 from worker.errors import (
@@ -494,11 +494,11 @@ def test_a_broken_gzip_is_no_answer(body: bytes, reason: str) -> None:
 
 def test_a_bomb_is_unpacked_in_small_pieces() -> None:
     """However much the network brought at once, it grows to no more than a piece before it is looked at."""
-    bomb = gzip.compress(b"\0" * (4 * wire.SIZE_LIMIT))
+    bomb = gzip.compress(b"\0" * (4 * response_xml.SIZE_LIMIT))
     assert len(bomb) < 80_000  # so it may well arrive at once
     sizes = [len(piece) for piece in unpacked([bomb], "gzip")]
     assert max(sizes) <= LONGEST_PIECE
-    assert sum(sizes) == 4 * wire.SIZE_LIMIT
+    assert sum(sizes) == 4 * response_xml.SIZE_LIMIT
     with pytest.raises(Interrupted, match="larger than 16 MB"):
         body_of(lambda _: Told(200, bomb, {"Content-Encoding": "gzip"}))
 

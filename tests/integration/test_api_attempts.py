@@ -81,7 +81,7 @@ def test_a_throttled_write_waits_as_asked(
     """However the service says when to come back, it is waited for, by all, and the list is stored once."""
     realm = api.default_realm()
     sandbox.knobs(too_many_requests={"next": 1, "method": "POST", "answer": answer, "seconds": 20})
-    assert api.create(Family.ACCOUNT, realm, [credential(realm, "alice")], permits).accepted
+    assert api.create(Family.ACCOUNT, realm, [credential(realm, "alice")], permits).ids
     assert 18 <= sum(naps.taken) < 23
     assert posts(sandbox) == [429, 201]
     assert len(permits.deadlines) == 2
@@ -109,7 +109,7 @@ def test_an_unavailable_service_is_asked_again(
     """503 was no attempt at the work, whatever its body says: even a write is repeated."""
     realm = api.default_realm()
     sandbox.knobs(unavailable={"next": 3, "method": "POST", "answer": answer})
-    assert api.create(Family.ACCOUNT, realm, [credential(realm, "alice")], permits).accepted
+    assert api.create(Family.ACCOUNT, realm, [credential(realm, "alice")], permits).ids
     assert posts(sandbox) == [503, 503, 503, 201]
     assert len(naps.taken) == 3
 

@@ -27,7 +27,7 @@ LOST: list[dict[str, dict[str, object]]] = [
 
 def stored(api: Api, permits: Permits, family: Family, wanted: Credential, realm: Realm) -> Stored:
     """The credential, created and read back."""
-    assert api.create(family, realm, [wanted], permits).accepted
+    assert api.create(family, realm, [wanted], permits).ids
     found = api.find(family, realm, wanted.composite)
     assert found is not None
     return found

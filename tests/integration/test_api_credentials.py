@@ -16,21 +16,25 @@ from worker.errors import (
     NotAllowed,
     StopJob,
 )
-from worker.model import Family
+from worker.model import Answer, Family
 
 
 @pytest.mark.parametrize("family", Family)
 def test_a_list_is_created(sandbox: Sandbox, api: Api, permits: Permits, family: Family) -> None:
     """Each entry is stored with its digests and named in the answer; the permit got the deadline."""
     realm = api.default_realm()
-    batch = [credential(realm, "alice"), credential(realm, "bob", "example.com"), credential(realm, "+1919")]
-    answer = api.create(family, realm, batch, permits)
-    assert [echo.composite for echo in answer.accepted] == ["alice", "bob@example.com", "+1919"]
-    assert [echo.hash1 for echo in answer.accepted] == [one.hash1 for one in batch]
-    assert answer.refused == ()
+    batch = [credential(realm, "alice"), credential(realm, "+1919")]
+    bob = credential(realm, "bob", "example.com")
+    answers = [api.create(family, realm, some, permits) for some in (batch, [bob])]
+    stored = {held["composite"]: held["id"] for held in sandbox.credentials()}
+    assert answers == [
+        Answer(ids=(stored["alice"], stored["+1919"])),
+        Answer(ids=(stored["bob@example.com"],)),
+    ]
+    batch.append(bob)
     assert sandbox.digests() == {one.composite: (one.hash1, one.hash1b) for one in batch}
     assert {held["application"] for held in sandbox.credentials()} == {APPLICATION}
-    assert permits.deadlines == [DEADLINE]
+    assert permits.deadlines == [DEADLINE, DEADLINE]
 
 
 @pytest.mark.parametrize("family", Family)

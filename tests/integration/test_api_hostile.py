@@ -23,8 +23,8 @@ from cryptography.x509.oid import NameOID
 
 from tests.integration.api_client import Naps, Permits, credential
 from tests.scripted import Asked, Scripted, Told, scripted
-from worker import __version__, throttle, wire
-from worker.api import Api
+from worker import __version__, throttle
+from worker.api import Api, request_xml, response_xml
 from worker.errors import (
     AnswerLost,
     ForeignAnswer,
@@ -167,7 +167,7 @@ def test_a_dripping_answer_ends_at_the_deadline(naps: Naps, permits: Permits) ->
 
 def test_a_huge_answer_is_not_kept(naps: Naps) -> None:
     """A body above the limit is dropped before it is parsed."""
-    huge = Told(body=b"<R>" + b" " * wire.SIZE_LIMIT + b"</R>")
+    huge = Told(body=b"<R>" + b" " * response_xml.SIZE_LIMIT + b"</R>")
     with (
         served(always(huge), naps, budget=0) as (_, api),
         pytest.raises(Unavailable, match="larger than 16 MB"),
@@ -326,7 +326,7 @@ def test_what_every_request_carries(naps: Naps, permits: Permits) -> None:
     assert post.headers["authorization"] == f"Bearer {TOKEN}"
     assert post.headers["content-type"] == "application/xml; charset=utf-8"
     assert post.headers["user-agent"] == f"siproster/{__version__}"
-    assert post.body == wire.credentials_xml([ALICE], Family.REALM)
+    assert post.body == request_xml.credentials_xml([ALICE], Family.REALM)
 
 
 def test_the_older_path(naps: Naps) -> None:
@@ -341,7 +341,7 @@ def test_the_older_path(naps: Naps) -> None:
 CHECK = """
 import sys
 from worker import throttle
-from worker.api import Api
+from worker.api import Api, request_xml, response_xml
 from worker.model import Endpoint
 Api(Endpoint("http://api.invalid", "1", username="u", password="p"), throttle.local(None)).check()
 """

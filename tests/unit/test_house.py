@@ -29,7 +29,6 @@ ROOMS: dict[str, set[str]] = {
     "temp_db": NOUNS,
     "roster": NOUNS | {"temp_db"},
     "snapshot": NOUNS | {"temp_db", "seal"},
-    "wire": NOUNS,
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
@@ -37,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "trust": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
-    "api": NOUNS | {"trust", "wire", "throttle", "waits"},
+    "api": NOUNS | {"trust", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
@@ -61,7 +60,7 @@ LIBRARIES: dict[str, set[str]] = {
     "httpcore": {"api"},
     "httpx": {"api"},
     "kombu": {"tasks"},
-    "lxml": {"wire"},
+    "lxml": {"api"},
     "platformdirs": {"settings"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
@@ -159,7 +158,7 @@ def allowed(path: Path) -> set[str]:
 
 
 def test_each_library_has_its_room() -> None:
-    """celery in tasks, lxml in wire, httpx in api: whoever else needs one asks that room."""
+    """celery in tasks, httpx and lxml in api: whoever else needs one asks that room."""
     found = {
         f"{name(path)}: {library}"
         for path in SOURCES

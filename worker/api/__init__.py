@@ -21,11 +21,11 @@ from worker.api.claims import ROLE, Claims
 from worker.api.client import Client
 from worker.api.credentials import Credentials, Written
 from worker.api.realms import Realms
+from worker.api.response_xml import PAGE_SIZE
 from worker.api.transport import Transport
 from worker.api.voice import JSON, VOICE_PATH, Calls, CallState, Order
 from worker.model import Answer, Credential, Endpoint, Family, Realm, Row, Stored
 from worker.throttle import Throttle
-from worker.wire import PAGE_SIZE
 
 __all__ = ["ROLE", "Api", "CallState", "Calls", "Claims", "Order"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
-from worker import wire
+from worker.api import response_xml
 from worker.api.attempts import Attempts, Permit, RetryableError, lost_or_retryable
 from worker.api.claims import Claims
 from worker.api.token import TOKEN_PATH, Auth, Bearer, Password, basic
@@ -85,7 +85,7 @@ class Client:
             except StopJob:
                 answered = True
                 raise
-            except wire.Malformed as error:
+            except response_xml.Malformed as error:
                 reason = f"its answer (HTTP {reply.status}) is malformed: {error}"
                 raise lost_or_retryable(reason, reply.status, writes) from None
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 
-from worker import wire
+from worker.api import request_xml, response_xml
 from worker.api.attempts import Permit
 from worker.api.client import Client
 from worker.api.faults import CHECK_URL, NO_CREDENTIALS, Asked, absent, failed, fault, read_done
@@ -47,7 +47,8 @@ class Credentials:
         self, family: Family, realm: Realm, batch: Sequence[Row | Credential], permit: Permit
     ) -> Answer:
         """Post one list."""
-        path, body = _list_path(family, realm), wire.credentials_xml(batch, family)
+        path, body = _list_path(family, realm), request_xml.credentials_xml(batch, family)
+        realm_id = realm.id if family is Family.REALM else ""
         attempts = 0
 
         def permitted(deadline: float) -> None:
@@ -55,8 +56,8 @@ class Credentials:
             attempts += 1
             permit(deadline)
 
-        answer = self._client.ask("POST", path, _read_created, body=body, permit=permitted)
-        realm_id = realm.id if family is Family.REALM else ""
+        read = partial(_read_created, batch, realm_id)
+        answer = self._client.ask("POST", path, read, body=body, permit=permitted)
         return replace(_believed(answer, batch, realm_id), repeated=attempts > 1)
 
     def find(self, family: Family, realm: Realm | None, composite: str, expected: bool) -> Stored | None:
@@ -119,7 +120,7 @@ class Credentials:
         had = "" if clear else stored.application
         wanted = replace(credential, application=credential.application or had)
         path = _one_path(family, realm, stored)
-        body = wire.update_xml(wanted, realm.id if realm and family is Family.REALM else "")
+        body = request_xml.update_xml(wanted, realm.id if realm and family is Family.REALM else "")
         self._client.ask("PUT", path, read_done, body=body, permit=permit)
 
     def delete(self, family: Family, realm: Realm | None, stored: Stored, permit: Permit) -> bool:
@@ -151,7 +152,7 @@ class Credentials:
         """Return the credential from the list, filtered by its user part unless that is too short."""
         wanted, host = composite.casefold(), realm.host if realm and family is Family.REALM else ""
         filters = _fragment("userNamefragment", composite.partition("@")[0])
-        for entry in self._all(_list_path(family, realm), filters, wire.PAGE_SIZE):
+        for entry in self._all(_list_path(family, realm), filters, response_xml.PAGE_SIZE):
             if entry.composite.casefold() == wanted and _may_be(entry.realm, host):
                 return entry
         return None
@@ -233,7 +234,7 @@ def _believed(answer: Answer, batch: Sequence[Row | Credential], realm_id: str) 
     An entry is contradictory if it disagrees with itself or with the list that was sent. ``realm_id``: the id
     of the realm in the path; empty if the path has none.
     """
-    if not answer.refused and _repeats(answer.accepted, batch, realm_id):
+    if answer.ids is not None:
         return answer
     sent = {credential.composite.casefold(): credential for credential in batch}
     by_hash = {credential.hash1: name for name, credential in sent.items()}
@@ -253,26 +254,6 @@ def _believed(answer: Answer, batch: Sequence[Row | Credential], realm_id: str) 
     accepted = tuple(filter(is_true, answer.accepted))
     contradicted = told.keys() & sent.keys() - {echo.composite.casefold() for echo in accepted}
     return Answer(accepted, tuple(filter(is_plain, answer.refused)), contradicted=frozenset(contradicted))
-
-
-def _repeats(accepted: Sequence[Echo], batch: Sequence[Row | Credential], realm_id: str) -> bool:
-    """Return whether an answer repeats the list that was sent, letter by letter and in its order.
-
-    Nearly every answer does, and then nothing of it can contradict itself: the names of a list differ.
-    """
-    if len(accepted) != len(batch):
-        return False
-    for echo, sent in zip(accepted, batch, strict=True):
-        if (
-            echo.composite != sent.composite
-            or echo.hash1 != sent.hash1
-            or echo.hash1b != sent.hash1b
-            or echo.realm != sent.host
-            or (echo.application or "") != sent.application
-            or (echo.realm_id is not None and realm_id and echo.realm_id != realm_id)
-        ):
-            return False
-    return True
 
 
 def _echoes(echo: Echo, sent: Row | Credential) -> bool:
@@ -335,10 +316,10 @@ def _one_path(family: Family, realm: Realm | None, stored: Stored) -> tuple[str,
     return (*_list_path(family, realm), address)
 
 
-def _read_created(reply: Reply) -> Answer:
+def _read_created(batch: Sequence[Row | Credential], realm_id: str, reply: Reply) -> Answer:
     """Return the entries stored and refused. Raises ListRefused if the answer is about none of them."""
     if not failed(reply):
-        return wire.read_answer(reply.body)
+        return response_xml.read_answer(reply.body, batch, realm_id)
     error = fault(reply, Asked.CREATE)
     if isinstance(error, StopJob):
         raise error
@@ -351,23 +332,23 @@ def _read_created(reply: Reply) -> Answer:
 def _entries(body: bytes) -> Answer:
     """Return what a refusal says about single entries; nothing if it is not the service's XML."""
     try:
-        return wire.read_answer(body)
-    except wire.Malformed:
+        return response_xml.read_answer(body)
+    except response_xml.Malformed:
         return Answer()
 
 
-def _read_page(reply: Reply) -> wire.Page:
+def _read_page(reply: Reply) -> response_xml.ListPage:
     if reply.status == 303:
         # The link may point to another origin, so only its page and size are used, on our own path.
-        where = wire.read_page(reply.headers.get("Location", ""))
+        where = response_xml.read_page(reply.headers.get("Location", ""))
         if where is None:  # a portal's, and no end of the list
             raise fault(reply, Asked.LIST)
-        return wire.Page((), where, moved=True)
+        return response_xml.ListPage((), where, moved=True)
     if not failed(reply):
-        return wire.read_credentials(reply.body)
+        return response_xml.read_credentials(reply.body)
     error = fault(reply, Asked.LIST)
     if isinstance(error, Refused) and error.code == NO_CREDENTIALS:
-        return wire.Page((), None)
+        return response_xml.ListPage((), None)
     raise error
 
 
@@ -388,12 +369,12 @@ def _read_this(id_: str, host: str, composite: str, reply: Reply) -> tuple[Store
     have the name.
     """
     if not failed(reply):
-        found = wire.read_credential(reply.body)
+        found = response_xml.read_credential(reply.body)
         known = bool(id_) and found.id == id_
         same = known or not (id_ and found.id)
         named = _may_be(found.composite, composite) if known else _same(found.composite, composite)
         if not (same and named and _may_be(found.realm, host)):
-            raise wire.Malformed("the answer is about another credential")
+            raise response_xml.Malformed("the answer is about another credential")
         return found, True
     error = fault(reply, Asked.ONE)
     if absent(reply, error):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from worker import wire
+from worker.api import response_xml
 from worker.api.transport import Reply
 from worker.errors import (
     AccountNotFound,
@@ -51,8 +51,8 @@ class Asked(Enum):
 def said(reply: Reply) -> tuple[str, str]:
     """Return an answer's code and redacted text; only its status if it is not the service's XML."""
     try:
-        code, text = wire.read_status(reply.body)
-    except wire.Malformed:
+        code, text = response_xml.read_status(reply.body)
+    except response_xml.Malformed:
         code, text = "", ""
     return code, text or f"HTTP {reply.status}"
 
@@ -109,7 +109,7 @@ def read_done(reply: Reply) -> None:
     if failed(reply):
         raise fault(reply, Asked.CHANGE)
     if reply.body.strip():
-        wire.read_done(reply.body)
+        response_xml.read_done(reply.body)
 
 
 def absent(reply: Reply, error: SiprosterError) -> bool:
@@ -121,15 +121,15 @@ def absent(reply: Reply, error: SiprosterError) -> bool:
     if reply.status != 404 or not isinstance(error, Refused):
         return False
     if reply.body.strip():
-        wire.read_refusal(reply.body)
+        response_xml.read_refusal(reply.body)
     return True
 
 
 def _own_words(reply: Reply) -> bool:
     """Return whether a refusal says something in the service's XML: a code, or a description."""
     try:
-        return any(wire.read_status(reply.body))
-    except wire.Malformed:
+        return any(response_xml.read_status(reply.body))
+    except response_xml.Malformed:
         return False
 
 

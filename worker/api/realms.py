@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from worker import wire
+from worker.api import request_xml, response_xml
 from worker.api.client import Client
 from worker.api.faults import (
     NO_REALM,
@@ -78,7 +78,7 @@ class Realms:
         """Make a realm and return it when it is ACTIVE, at most ``wait`` seconds later."""
         check_name(name)
         _check_description(description)
-        body = wire.realm_xml(name, description, default)
+        body = request_xml.realm_xml(name, description, default)
         try:
             read = partial(_read_made, name)
             realm = self._client.ask("POST", ("realms",), read, body=body, permit=lambda _: None)
@@ -97,7 +97,7 @@ class Realms:
         realm, text = self._exactly(self.find(ref))
         wanted = (text if description is None else description, realm.default or bool(default))
         # The service refuses the host name here (33005).
-        body = wire.realm_xml(
+        body = request_xml.realm_xml(
             short_name(realm.host, account_ending([one.host for one in self.list()])), *wanted
         )
         try:
@@ -240,7 +240,7 @@ def _check_description(text: str) -> None:
             "shorten it",
         )
     try:
-        wire.realm_xml("", text, default=False)
+        request_xml.realm_xml("", text, default=False)
     except ValueError:
         raise UsageError("a realm's description can't hold a control character", "correct it") from None
 
@@ -281,7 +281,7 @@ def _undeletable(realm: Realm, error: Refused) -> SiprosterError:
 
 def _read_list(reply: Reply) -> list[Realm]:
     if not failed(reply):
-        return wire.read_realms(reply.body)
+        return response_xml.read_realms(reply.body)
     error = fault(reply, Asked.LIST)
     if isinstance(error, Refused) and error.code == NO_REALM:
         return []
@@ -290,7 +290,7 @@ def _read_list(reply: Reply) -> list[Realm]:
 
 def _read_one(reply: Reply) -> Realm | None:
     if not failed(reply):
-        return wire.read_realm(reply.body)
+        return response_xml.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
     if absent(reply, error):
         return None
@@ -300,7 +300,7 @@ def _read_one(reply: Reply) -> Realm | None:
 def _read_found(reply: Reply) -> Realm | None:
     """Return the realm, or None if the service shows none by that name: the list decides then."""
     if not failed(reply):
-        return wire.read_realm(reply.body)
+        return response_xml.read_realm(reply.body)
     error = fault(reply, Asked.ONE)
     if isinstance(error, Refused):
         return None
@@ -313,15 +313,15 @@ def _read_exactly(realm: Realm, reply: Reply) -> tuple[Realm, str] | None:
     if found is None:
         return None
     if found.host.casefold() != realm.host.casefold() or (realm.id and found.id not in ("", realm.id)):
-        raise wire.Malformed("the answer is about another realm")
-    return found, wire.read_description(reply.body)
+        raise response_xml.Malformed("the answer is about another realm")
+    return found, response_xml.read_description(reply.body)
 
 
 def _read_made(name: str, reply: Reply) -> Realm:
     if not failed(reply):
-        made = wire.read_realm(reply.body)
+        made = response_xml.read_realm(reply.body)
         if not _answers_to(made, name):
-            raise wire.Malformed("the answer is about another realm")
+            raise response_xml.Malformed("the answer is about another realm")
         return made
     error = fault(reply, Asked.CHANGE)
     if isinstance(error, Refused) and error.code == REALM_EXISTS:

@@ -17,9 +17,9 @@ import httpx
 from worker import __version__, trust
 from worker.api.deadline import Deadline
 from worker.api.proxies import Client, Proxy, routes
+from worker.api.response_xml import SIZE_LIMIT
 from worker.errors import UsageError
 from worker.reasons import reason_of
-from worker.wire import SIZE_LIMIT
 
 CONNECT_SECONDS = 10.0
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from worker import wire
+from worker.api import response_xml
 from worker.api.client import Client
 from worker.api.faults import CHECK_URL, stop
 from worker.api.transport import Reply
@@ -112,7 +112,7 @@ def _read_id(reply: Reply) -> str:
         raise _fault(reply)
     call_id = _content(reply).get("callId")
     if not isinstance(call_id, str) or not 0 < len(call_id) <= _LONGEST_ID or not call_id.isprintable():
-        raise wire.Malformed("no callId")
+        raise response_xml.Malformed("no callId")
     return call_id
 
 
@@ -123,7 +123,7 @@ def _read_state(reply: Reply) -> CallState | None:
         raise _fault(reply)
     content = _content(reply)
     if not _text(content, "state"):
-        raise wire.Malformed("no state")
+        raise response_xml.Malformed("no state")
     names = ("state", "disconnectCause", "errorMessage", "answerTime", "endTime")
     return CallState(*(_text(content, name) for name in names))
 
@@ -132,7 +132,7 @@ def _fault(reply: Reply) -> SiprosterError:
     """Return the exception for an answer that refuses."""
     try:
         content = _content(reply)
-    except wire.Malformed:
+    except response_xml.Malformed:
         content = {}
     code, text = _text(content, "type"), _text(content, "description") or f"HTTP {reply.status}"
     if reply.status in (401, 403):
@@ -154,7 +154,7 @@ def _content(reply: Reply) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise wire.Malformed("not a JSON object")
+        raise response_xml.Malformed("not a JSON object")
     return content
 
 
@@ -164,4 +164,4 @@ def _text(content: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         return ""
     shown = "".join(character if character.isprintable() else " " for character in value)
-    return wire.redact(" ".join(shown.split()))[:_TEXT_LIMIT]
+    return response_xml.redact(" ".join(shown.split()))[:_TEXT_LIMIT]

@@ -6,7 +6,7 @@ For one that was updated, its previous digests and application are recorded.
 
 from __future__ import annotations
 
-import hashlib
+from hashlib import blake2b
 
 from worker.importing.compare import CASE, NOT_SET, NOT_TAKEN, ORIGIN_UNKNOWN
 from worker.ledger.codec import Change
@@ -38,4 +38,4 @@ def is_unproven(outcome: Outcome) -> bool:
 
 def mark(hash1: str | None, hash1b: str | None) -> str:
     """Return a mark that two pairs of digests share only if they are equal. Only safe inside a seal."""
-    return hashlib.blake2b(f"{hash1}/{hash1b}".encode(), digest_size=MARK_BYTES).hexdigest()
+    return blake2b(f"{hash1}/{hash1b}".encode(), digest_size=MARK_BYTES).hexdigest()

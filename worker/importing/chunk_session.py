@@ -6,6 +6,7 @@ chunk, so a worker that wakes up late changes nothing.
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -117,7 +118,7 @@ class Lease:
     def _commit(
         self, group: Sequence[_Recording], changes_of: Callable[[Sequence[Outcome]], Changes | None]
     ) -> None:
-        outcomes = [outcome for one in group for outcome in one.outcomes]
+        outcomes = list(itertools.chain.from_iterable(one.outcomes for one in group))
         began = self._clock()
         try:
             state = self._ledger.chunks.record(self._claim, outcomes, LEASE, changes_of(outcomes))
@@ -221,8 +222,9 @@ class ChunkSession:
             return
         self._state = self._lease.record(outcomes, self._changes_of)
         self._answered = self._process.clock()
-        self._statuses.update((outcome.line, outcome.status) for outcome in outcomes)
-        self.unconfirmed.difference_update(outcome.line for outcome in outcomes)
+        self._statuses.update([(outcome.line, outcome.status) for outcome in outcomes])
+        if self.unconfirmed:
+            self.unconfirmed.difference_update([outcome.line for outcome in outcomes])
         if troubled(outcomes) and stop_when_too_many_failed(self._ledger, self.job):
             self._state = JobState.STOPPED
         hit("recorded")
@@ -236,11 +238,11 @@ class ChunkSession:
         """Store with the job the most entries that the service accepts in one request (code 23003)."""
         self._ledger.jobs.learn_bound(self.job.id, limit)
 
-    @cached_property
+    @property
     def batch_size(self) -> int:
         """Return the number of rows in one request: the option's, or less if the service takes less."""
         size = self.job.options.batch_size
-        return min(size, self._ledger.jobs.get(self.job.id).batch_bound or size)
+        return min(size, self.claim.batch_limit or size)
 
     @cached_property
     def changes_begun(self) -> list[Change]:
@@ -281,20 +283,18 @@ class ChunkSession:
 
     def _changes_of(self, outcomes: Sequence[Outcome]) -> Changes | None:
         """Return the changes for what this job created, including wrong results, and may have created."""
+        by_line = self._by_line
         created = [
-            outcome
+            (by_line[outcome.line], outcome)
             for outcome in outcomes
-            if (is_confirmed(outcome) or is_unproven(outcome)) and not self._by_line[outcome.line].stored
+            if (outcome.status is Status.CREATED or is_confirmed(outcome) or is_unproven(outcome))
+            and not by_line[outcome.line].stored
         ]
         if not created:
             return None
-        rows = [self._by_line[outcome.line] for outcome in created]
-        fill_digests(rows)  # rows that were looked up and not sent have none yet
-        changes = [
-            change_of(row.line, row.realm_key, outcome.credential_id, row)
-            for row, outcome in zip(rows, created, strict=True)
-        ]
-        return self._sealed(changes, sum(map(is_confirmed, created)))
+        fill_digests([row for row, _ in created])  # rows that were looked up and not sent have none yet
+        changes = [change_of(row.line, row.realm_key, outcome.credential_id, row) for row, outcome in created]
+        return self._sealed(changes, sum([is_confirmed(outcome) for _, outcome in created]))
 
     def _sealed(self, changes: Sequence[Change], rows: int) -> Changes:
         """Return the changes, to be sealed for their place in the log; ``rows``: how many are done."""

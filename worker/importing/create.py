@@ -150,15 +150,16 @@ class BatchCreator:
         self.create(rows[half:])
 
     def _settle(self, rows: Sequence[Row], answer: Answer) -> None:
-        if not answer.refused and not answer.contradicted and _in_order(rows, answer.accepted):
-            self._session.record(
-                [
-                    self._outcome(row, Status.CREATED, credential_id=echo.id)
-                    for row, echo in zip(rows, answer.accepted, strict=True)
-                ]
-            )
-        else:
+        if answer.ids is None:
             self._match(rows, answer)
+            return
+        earlier, posted = self._session.earlier_attempts, self._posted
+        self._session.record(
+            [
+                Outcome(row.line, Status.CREATED, id_, "", "", earlier + posted[row.line])
+                for row, id_ in zip(rows, answer.ids, strict=True)
+            ]
+        )
 
     def _match(self, rows: Sequence[Row], answer: Answer) -> None:
         """Match each row with the entry of the answer that names it; look up the rest."""
@@ -281,10 +282,3 @@ class BatchCreator:
     ) -> Outcome:
         attempts = self._session.earlier_attempts + self._posted[row.line]
         return Outcome(row.line, status, credential_id, code, text, attempts)
-
-
-def _in_order(rows: Sequence[Row], accepted: Sequence[Echo]) -> bool:
-    """Return whether an answer names exactly these rows, with the same spelling and in the same order."""
-    return len(rows) == len(accepted) and all(
-        row.composite == echo.composite for row, echo in zip(rows, accepted, strict=True)
-    )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from worker.errors import SiprosterError
 from worker.ledger.jobs import PAUSED_SO_FAR, WRITER_LEASE
@@ -31,10 +32,10 @@ _CLAIM = text("""
             OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)))
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
         AND EXISTS (SELECT 1 FROM writers WHERE job = :job)
-    RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled""")
+    RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled,
+        (SELECT batch_bound FROM jobs WHERE id = :job) AS batch_bound""")
 # Working on a chunk renews the hold on the account, whether sweeps run meanwhile or not.
 _HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
-_NEXT_CHANGE = text("SELECT coalesce(max(nr) + 1, 0) FROM deeds WHERE job = :job AND chunk = :chunk")
 _ADD_CHANGES = text(
     "INSERT INTO deeds (job, chunk, nr, rows, sealed) VALUES (:job, :chunk, :nr, :rows, :sealed)"
 )
@@ -42,12 +43,17 @@ _SETTLED = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = 
 _RENEW = text("""
     UPDATE chunks SET lease_until = :until
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
+# Counted in the chunk's own row, which a transaction locks, so two changes never get the same number.
+_RENEW_FOR_CHANGE = text("""
+    UPDATE chunks SET lease_until = :until, changes = changes + 1
+    WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
+    RETURNING changes""")
 _PROGRESS = text("""
     UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0,
         unanswered = 0, waits_reason = '', waits_for = '',
-        settled = settled + :settled, troubled = troubled + :troubled
+        settled = settled + :settled, troubled = troubled + :troubled, changes = changes + :changes
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
-    RETURNING (SELECT state FROM jobs WHERE id = :job)""")
+    RETURNING changes, (SELECT state FROM jobs WHERE id = :job) AS state""")
 _AWAY = text("""
     UPDATE chunks SET away = :away
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
@@ -58,7 +64,8 @@ _KEEP_PART = text("""
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
     """)
 _LINES = text("SELECT lines FROM chunks WHERE job = :job AND seq = :seq")
-_MARK = text("UPDATE chunks SET suspect = 1, doubt = :all WHERE job = :job AND seq = :seq")
+_MARK = text("""
+    UPDATE chunks SET suspect = 1, doubt = :all, changes = :changes WHERE job = :job AND seq = :seq""")
 _END = text("""
     UPDATE chunks SET state = 'ended', owner = '', sealed = :sealed, kept_until = :kept_until,
         doubt = '', lines = '', requests = requests + :requests, retries = retries + :retries
@@ -126,6 +133,8 @@ class Changes:
     sealed: Seal
 
 
+_TAKEN_OVER = "the chunk was claimed by another worker since"
+
 EVERY_ROW = "*"
 """Value of ``doubt``: any row without an outcome may have been sent."""
 
@@ -154,6 +163,8 @@ class Claim:
     """Lines that an earlier claim may have sent without an answer; None: any without an outcome."""
     recorded: dict[int, Status]
     """Lines that have an outcome from an earlier claim."""
+    batch_limit: int | None = None
+    """Most entries that the service accepts in one request, if the job has learnt it."""
 
     def is_unconfirmed(self, line: int) -> bool:
         """Return whether an earlier claim that got no answer may have sent this row."""
@@ -223,6 +234,7 @@ class Chunks:
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
             bytes(row.sealed or b""), unconfirmed_lines(ChunkState.WAITING, row.doubt), settled,
+            row.batch_bound,
         )  # fmt: skip
 
     def renew(self, claim: Claim, lease: float) -> None:
@@ -241,13 +253,12 @@ class Chunks:
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
             values = {**_key(claim), "until": until, "settled": len(outcomes),
-                      "troubled": troubled(outcomes)}  # fmt: skip
-            states = connection.execute(_PROGRESS, values).scalars().all()
-            _fence(len(states))
+                      "troubled": troubled(outcomes), "changes": int(changes is not None)}  # fmt: skip
+            row = _fenced(connection.execute(_PROGRESS, values).one_or_none())
             record(connection, claim.job, claim.seq, outcomes)
-            if changes:
-                _add_changes(connection, claim, changes)
-            if (state := JobState(states[0])) is not JobState.PAUSED:
+            if changes is not None:
+                _add_changes(connection, claim, row.changes - 1, changes)
+            if (state := JobState(row.state)) is not JobState.PAUSED:
                 return state
             # The service answers again.
             connection.execute(_GO_ON, {"job": claim.job, "now": self._store.now(connection)})
@@ -257,8 +268,8 @@ class Chunks:
         """Commit the state of a credential before it is changed, and renew the lease. Raises Fenced."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + lease
-            _fence(connection.execute(_RENEW, {**_key(claim), "until": until}).rowcount)
-            _add_changes(connection, claim, changes)
+            row = connection.execute(_RENEW_FOR_CHANGE, {**_key(claim), "until": until}).one_or_none()
+            _add_changes(connection, claim, _fenced(row).changes - 1, changes)
 
     def set_waiting_on_service(self, claim: Claim, waits: bool) -> None:
         """Record whether the worker waits for the service now; only suspect chunks are watched so closely."""
@@ -283,7 +294,9 @@ class Chunks:
             values = {**_key(claim), "rows": len(lines), "sealed": kept, "lines": stay}
             _fence(connection.execute(_KEEP_PART, values).rowcount)
             enter(connection, self._store, job, NewChunk(seq, lines, moved(seq)))
-            connection.execute(_MARK, {"job": job, "seq": seq, "all": EVERY_ROW})
+            connection.execute(
+                _MARK, {"job": job, "seq": seq, "all": EVERY_ROW, "changes": int(begun is not None)}
+            )
             if begun:  # counts no rows: they were counted with the original chunk
                 values = {"job": job, "chunk": seq, "nr": 0, "rows": 0, "sealed": begun(seq)}
                 connection.execute(_ADD_CHANGES, values)
@@ -381,11 +394,9 @@ class Chunks:
         return shredded
 
 
-def _add_changes(connection: Connection, claim: Claim, changes: Changes) -> None:
-    # The previous statement locks the claim's row, so two changes of a chunk never get the same number.
-    key = {"job": claim.job, "chunk": claim.seq}
-    nr = int(connection.execute(_NEXT_CHANGE, key).scalar_one())
-    connection.execute(_ADD_CHANGES, {**key, "nr": nr, "rows": changes.rows, "sealed": changes.sealed(nr)})
+def _add_changes(connection: Connection, claim: Claim, nr: int, changes: Changes) -> None:
+    values = {"job": claim.job, "chunk": claim.seq, "nr": nr, "rows": changes.rows}
+    connection.execute(_ADD_CHANGES, {**values, "sealed": changes.sealed(nr)})
 
 
 def unconfirmed_lines(state: str, doubt: str) -> frozenset[int] | None:
@@ -400,4 +411,10 @@ def _key(claim: Claim) -> dict[str, object]:
 
 def _fence(rowcount: int) -> None:
     if rowcount != 1:
-        raise Fenced("the chunk was claimed by another worker since")
+        raise Fenced(_TAKEN_OVER)
+
+
+def _fenced(row: Row[Any] | None) -> Row[Any]:
+    if row is None:
+        raise Fenced(_TAKEN_OVER)
+    return row

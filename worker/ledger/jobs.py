@@ -175,8 +175,16 @@ class Jobs:
         with self._store.read() as connection:
             row = connection.execute(_SELECT, {"job": job}).mappings().one_or_none()
         if row is None:
-            raise NotFound(f"there is no job {job} in this ledger", "`siproster jobs` lists them")
+            raise _no_job(job)
         return job_of(dict(row))
+
+    def options_text(self, job: str) -> str:
+        """Return the job's options as they are stored, to see whether they have changed. Raises NotFound."""
+        with self._store.read() as connection:
+            found: str | None = connection.execute(_OPTIONS, {"job": job}).scalar_one_or_none()
+        if found is None:
+            raise _no_job(job)
+        return found
 
     def newest(self) -> list[str]:
         """Return the ids of all jobs, newest first."""
@@ -403,6 +411,10 @@ class Jobs:
             f"({shown(other.owner)}); its hold ends in {other.until - now:.0f} s, unless it goes on",
             f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
         )
+
+
+def _no_job(job: str) -> NotFound:
+    return NotFound(f"there is no job {job} in this ledger", "`siproster jobs` lists them")
 
 
 def _count_down(connection: Connection, job: str, now: float) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import Connection, text
 
@@ -18,16 +20,18 @@ _ADD = text("""
         sealed, kept_until, lines)
     VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
         :sealed, :kept_until, :lines)""")
-_OUTCOMES = {
-    # Tuples go straight to the driver: named parameters would take several times as long.
-    "sqlite": """
-        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-    "postgresql": """
-        INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
-        SELECT %s, %s, * FROM unnest(
-            %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])""",
-}
+# Values go straight to the driver, and many rows are one statement: SQLite's driver releases the
+# interpreter's lock for each, and named parameters would take several times as long.
+_OUTCOMES = """
+    INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
+    SELECT ?, ?, * FROM (VALUES {rows})"""
+_OUTCOMES_ON_POSTGRESQL = """
+    INSERT INTO outcomes (job, chunk, line, status, credential_id, code, error, attempts)
+    SELECT %s, %s, * FROM unnest(
+        %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])"""
+
+_ROWS_A_STATEMENT = 1000
+"""Rows in one statement: six parameters each, below SQLite's bound of 32,766 (sqlite.org/limits.html)."""
 
 
 _TROUBLED = tuple(status for status in Status if status.counts_as_failed)
@@ -65,12 +69,20 @@ def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> No
 def record(connection: Connection, job: str, seq: int, outcomes: Sequence[Outcome]) -> None:
     """Insert outcomes of a chunk's rows."""
     rows = [(o.line, o.status.value, o.credential_id, o.code, o.error, o.attempts) for o in outcomes]
-    statement = _OUTCOMES[connection.dialect.name]
     if connection.dialect.name == "postgresql":
         columns = [list(column) for column in zip(*rows, strict=True)]
-        connection.exec_driver_sql(statement, (job, seq, *columns))
-    else:
-        connection.exec_driver_sql(statement, [(job, seq, *row) for row in rows])
+        connection.exec_driver_sql(_OUTCOMES_ON_POSTGRESQL, (job, seq, *columns))
+        return
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        part = rows[start : start + _ROWS_A_STATEMENT]
+        values = (job, seq, *itertools.chain.from_iterable(part))
+        connection.exec_driver_sql(_inserting(len(part)), values)
+
+
+@lru_cache(maxsize=64)
+def _inserting(rows: int) -> str:
+    """Return SQLite's statement that inserts so many outcomes."""
+    return _OUTCOMES.format(rows=",".join(["(?,?,?,?,?,?)"] * rows))
 
 
 def troubled(outcomes: Sequence[Outcome]) -> int:

@@ -180,8 +180,17 @@ _REASONS = (
     "UPDATE jobs SET reason = 'stopped' WHERE reason = '' AND why <> ''",
 )  # fmt: skip
 
+# How many parts of the change log belong to a chunk, which is the number of the next one.
+_CHANGES = (
+    "ALTER TABLE chunks ADD COLUMN changes INTEGER NOT NULL DEFAULT 0",
+    """
+    UPDATE chunks SET changes = (
+        SELECT coalesce(max(nr) + 1, 0) FROM deeds d WHERE d.job = chunks.job AND d.chunk = chunks.seq)""",
+)
+
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
+    _CHANGES,
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 

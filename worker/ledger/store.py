@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -77,6 +78,9 @@ class Store:
     ) -> None:
         self._engine = _engine(url, lock_wait)
         self._clock = clock
+        self._lock_wait = lock_wait
+        self._turn = threading.Lock()
+        """Lock of the thread that writes to SQLite: SQLite's own lock is polled, which costs time."""
         kind = WaitKind.LEDGER if self.postgresql else None  # waits for SQLite's lock report themselves
         try:
             with (
@@ -94,8 +98,8 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Begin one writing transaction. Raises LedgerError if the database fails."""
-        with _explained(), self._engine.begin() as connection:
+        """Begin one writing transaction, the only one of its thread. Raises LedgerError if that fails."""
+        with self._my_turn(), _explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -104,6 +108,19 @@ class Store:
         reading = {"siproster_reads": True}
         with _explained(), self._engine.connect().execution_options(**reading) as connection:
             yield connection
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        """Let one thread of this process after the other write to SQLite."""
+        if self.postgresql:
+            yield
+            return
+        if not self._turn.acquire(timeout=self._lock_wait):
+            raise _locked()
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def now(self, connection: Connection) -> float:
         """Return epoch seconds, by the clock that all users of the ledger share."""
@@ -177,8 +194,9 @@ def _sqlite(path: Path, lock_wait: float) -> Engine:
     except OSError as error:
         raise LedgerError(f"the ledger {path} can't be opened: {reason_of(error)}") from None
     engine = create_engine(
-        URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=20, max_overflow=20
-    )
+        URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=20, max_overflow=20,
+        pool_use_lifo=True,  # the connection that wrote last still has its pages in memory
+    )  # fmt: skip
     in_turn = partial(_in_turn, lock_wait)
     event.listen(engine, "connect", lambda connection, _record: _prepare(connection, in_turn))
     event.listen(engine, "begin", lambda connection: _begin(connection, in_turn))
@@ -272,17 +290,21 @@ def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | Usa
     return LedgerError(error.message, hint) if away else UsageError(error.message, hint)
 
 
+def _locked() -> LedgerAway:
+    return LedgerAway(
+        "the ledger is locked by another process",
+        "find out which with `fuser -v LEDGER`, let it end, then run the command again; "
+        "a job that had begun goes on with `siproster resume JOB`",
+    )
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
         if _is_locked(error):
-            raise LedgerAway(
-                "the ledger is locked by another process",
-                "find out which with `fuser -v LEDGER`, let it end, then run the command again; "
-                "a job that had begun goes on with `siproster resume JOB`",
-            ) from None
+            raise _locked() from None
         kind = LedgerAway if _may_come_back(error) else LedgerError
         raise kind(
             f"the ledger failed: {reason_of(error.orig or error)}",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import wire
-from worker.model import Credential, Echo, EntryError, Family, Realm, Stored
+from worker.api import request_xml, response_xml
+from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Stored
 
 HASH1, HASH1B = "1be6abcaa8e9956021d30f33a3925b99", "e028e6577a0bb1b90a33d30a110dbdfe"
 REALM = "acme-0a1b2c.auth.bandwidth.com"
@@ -20,16 +21,16 @@ ALICE = Credential("alice", "", REALM, HASH1, HASH1B, APPLICATION)
 BOB = Credential("bob", "example.com", REALM, HASH1B, HASH1)
 
 READERS: list[Callable[[bytes], object]] = [
-    wire.read_answer,
-    wire.read_status,
-    wire.read_realms,
-    wire.read_realm,
-    wire.read_description,
-    wire.read_credentials,
-    wire.read_credential,
+    response_xml.read_answer,
+    response_xml.read_status,
+    response_xml.read_realms,
+    response_xml.read_realm,
+    response_xml.read_description,
+    response_xml.read_credentials,
+    response_xml.read_credential,
 ]
 
-ASKING = [*(reader for reader in READERS if reader is not wire.read_status), wire.read_done]
+ASKING = [*(reader for reader in READERS if reader is not response_xml.read_status), response_xml.read_done]
 """Those for which it counts whose answer it is: of a refusal, only what it says."""
 
 LEGAL = st.text(
@@ -64,7 +65,7 @@ def element(tag: str, inner: str) -> str:
 
 def test_account_family_sends_the_elements_in_the_published_order() -> None:
     """Name and domain apart, the realm with every entry, no element for what is not there."""
-    body = wire.credentials_xml([ALICE, BOB], Family.ACCOUNT)
+    body = request_xml.credentials_xml([ALICE, BOB], Family.ACCOUNT)
     assert body.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n<SipCredentials>')
     assert entries(body) == [
         [
@@ -86,7 +87,7 @@ def test_account_family_sends_the_elements_in_the_published_order() -> None:
 
 def test_realm_family_sends_the_composite_and_no_realm() -> None:
     """The composite goes into UserName; Domain and Realm are left out, since the path names the realm."""
-    assert entries(wire.credentials_xml([ALICE, BOB], Family.REALM)) == [
+    assert entries(request_xml.credentials_xml([ALICE, BOB], Family.REALM)) == [
         [
             ("UserName", "alice"),
             ("Hash1", HASH1),
@@ -101,7 +102,7 @@ def test_realm_family_sends_the_composite_and_no_realm() -> None:
 def test_every_legal_text_survives_writing(user: str, realm: str, application: str) -> None:
     """Whatever XML can hold is read back exactly, mark-up characters and line breaks included."""
     credential = Credential(user, "", realm, HASH1, HASH1B, application)
-    fields = dict(entries(wire.credentials_xml([credential], Family.ACCOUNT))[0])
+    fields = dict(entries(request_xml.credentials_xml([credential], Family.ACCOUNT))[0])
     assert (fields["UserName"], fields["Realm"]) == (user, realm)
     assert fields.get("HttpVoiceV2AppId", "") == application
 
@@ -111,27 +112,29 @@ def test_every_legal_text_survives_writing(user: str, realm: str, application: s
 def test_a_character_that_xml_cannot_hold_is_refused(character: str, family: Family) -> None:
     """No broken document is ever built, and the refusal does not repeat the value."""
     with pytest.raises(ValueError, match="XML can't hold") as caught:
-        wire.credentials_xml([ALICE, Credential(f"secret{character}", "", REALM, HASH1, HASH1B)], family)
+        request_xml.credentials_xml(
+            [ALICE, Credential(f"secret{character}", "", REALM, HASH1, HASH1B)], family
+        )
     assert "secret" not in str(caught.value)
     with pytest.raises(ValueError, match="XML can't hold"):
-        wire.realm_xml("acme", f"a{character}b", False)
+        request_xml.realm_xml("acme", f"a{character}b", False)
 
 
 def test_an_update_has_what_its_family_takes_and_no_name() -> None:
     """Account family: the realm's host name; realm family: its id first; UserName and Domain in neither."""
     digests = [("Hash1", HASH1B), ("Hash1b", HASH1)]
-    assert children(parsed(wire.update_xml(BOB))) == [*digests, ("Realm", REALM)]
-    assert children(parsed(wire.update_xml(BOB, "7"))) == [("RealmId", "7"), *digests]
+    assert children(parsed(request_xml.update_xml(BOB))) == [*digests, ("Realm", REALM)]
+    assert children(parsed(request_xml.update_xml(BOB, "7"))) == [("RealmId", "7"), *digests]
     application = ("HttpVoiceV2AppId", APPLICATION)
-    assert children(parsed(wire.update_xml(ALICE)))[-2:] == [("Realm", REALM), application]
-    assert children(parsed(wire.update_xml(ALICE, "7")))[-1] == application
+    assert children(parsed(request_xml.update_xml(ALICE)))[-2:] == [("Realm", REALM), application]
+    assert children(parsed(request_xml.update_xml(ALICE, "7")))[-1] == application
 
 
 def test_realm_is_written_with_its_default_always() -> None:
     """Default is sent even when false (1003 without it); an empty description is left out."""
-    plain = wire.realm_xml("acme", "", False)
+    plain = request_xml.realm_xml("acme", "", False)
     assert children(parsed(plain)) == [("Realm", "acme"), ("Default", "false")]
-    described = wire.realm_xml("acme", "<Sales> & more", True)
+    described = request_xml.realm_xml("acme", "<Sales> & more", True)
     assert children(parsed(described)) == [
         ("Realm", "acme"),
         ("Description", "<Sales> & more"),
@@ -158,12 +161,91 @@ def test_a_create_with_good_and_bad_entries() -> None:
           <Error><Description>no echo at all</Description></Error>
         </Errors>"""
     )
-    answer = wire.read_answer(body)
+    answer = response_xml.read_answer(body)
     assert answer.accepted == (Echo("17", "alice", REALM, HASH1, realm_id="3"),)
     assert answer.refused == (
         EntryError("23009", "exists on account", "bob@example.com", HASH1B),
         EntryError("", "no echo at all"),
     )
+
+
+CAROL = Credential("carol", "", REALM, HASH1B, HASH1, APPLICATION)
+BATCH = [ALICE, CAROL]
+
+
+def repeated(told: dict[str, str | None], batch: list[Credential] = BATCH, more: str = "") -> bytes:
+    """An answer that repeats a batch, but of its last entry ``told``; None: left out."""
+    whole = [
+        {"Id": f"{number}", "RealmId": "3", "UserName": one.user, "Domain": one.domain or None,
+         "Hash1": one.hash1, "Hash1b": one.hash1b, "Realm": one.host,
+         "HttpVoiceV2AppId": one.application or None}
+        for number, one in enumerate(batch, 17)
+    ]  # fmt: skip
+    whole[-1] |= told
+    listed = "\n  ".join(
+        element("SipCredential", "".join(element(tag, text) for tag, text in one.items() if text is not None))
+        for one in whole
+    )
+    return response(element("ValidSipCredentials", listed) + more)
+
+
+@pytest.mark.parametrize("realm_id", ["", "3"])
+def test_an_answer_that_repeats_the_batch(realm_id: str) -> None:
+    """Nothing of it but the ids is new; the same for names with a domain, and for what we don't know."""
+    assert response_xml.read_answer(repeated({}), BATCH, realm_id) == Answer(ids=("17", "18"))
+    bob = [replace(BOB, user="rob"), BOB]
+    assert response_xml.read_answer(repeated({}, bob), bob, realm_id) == Answer(ids=("17", "18"))
+    unknown = repeated({}).replace(b"<Id>", b"<New>x</New><Id>")
+    assert response_xml.read_answer(unknown, BATCH, realm_id) == Answer(ids=("17", "18"))
+    without = repeated({}).replace(b"<Id>17</Id>", b"").replace(b"<Id>18</Id>", b"")
+    assert response_xml.read_answer(without, BATCH, realm_id) == Answer(ids=("", ""))
+
+
+@pytest.mark.parametrize("invalid", [HASH1, "x" * 65, "\u202e"])
+def test_an_invalid_id_of_a_repeated_entry(invalid: str) -> None:
+    """The entry stays, and its id counts as missing."""
+    assert response_xml.read_answer(repeated({"Id": invalid}), BATCH).ids == ("17", "")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"UserName": "alice"}, {"UserName": "Carol"}, {"UserName": ""}, {"Domain": "example.com"},
+        {"Hash1": HASH1}, {"Hash1": HASH1B.upper()}, {"Hash1b": HASH1B}, {"Hash1b": None}, {"Hash1b": ""},
+        {"Realm": "other.example"}, {"Realm": ""}, {"HttpVoiceV2AppId": ""}, {"HttpVoiceV2AppId": REALM},
+        {"RealmId": "4"}, {"RealmId": ""}, {"Id": None}, {"Id": ""}, {"New": "x"},
+    ],
+)  # fmt: skip
+def test_an_answer_that_differs_from_the_batch(told: dict[str, str | None]) -> None:
+    """Each entry is listed by itself, to be compared with the row that it names."""
+    answer = response_xml.read_answer(repeated(told), BATCH, "3")
+    assert answer.ids is None
+    assert len(answer.accepted) == len(BATCH)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        repeated({}, more="<Errors><Error><ErrorCode>23009</ErrorCode></Error></Errors>"),
+        repeated({}, more="<ValidSipCredentials/>"),
+        repeated({}, [CAROL, ALICE]),
+        repeated({}, [ALICE, CAROL, replace(CAROL, user="dave")]),
+        repeated({}, [CAROL]),
+        repeated({}).replace(b"<Id>17", b"<UserName>alice</UserName><Id>17"),
+        repeated({}).replace(b"<Id>", b"<Hash1>x</Hash1><Id>"),
+        response("<ValidSipCredentials/>"),
+        response(""),
+    ],
+)
+def test_an_answer_of_another_shape(body: bytes) -> None:
+    """Refusals, a second list, another order or number of entries, an element twice: no repetition."""
+    assert response_xml.read_answer(body, BATCH).ids is None
+
+
+def test_a_name_that_could_hold_a_digest_is_no_repetition() -> None:
+    """Names of 32 characters and more are looked at one by one."""
+    batch = [ALICE, replace(CAROL, user="c" * 32)]
+    assert response_xml.read_answer(repeated({}, batch), batch).ids is None
 
 
 def test_namespaces_comments_and_order_make_no_difference() -> None:
@@ -173,7 +255,7 @@ def test_namespaces_comments_and_order_make_no_difference() -> None:
         b"<r:SipCredential><r:Id>1<!-- c -->7</r:Id>"
         b"<r:UserName><![CDATA[a&b]]></r:UserName></r:SipCredential></r:ValidSipCredentials></r:SipCredentialsResponse>"
     )
-    assert wire.read_answer(body).accepted == (Echo("17", "a&b"),)
+    assert response_xml.read_answer(body).accepted == (Echo("17", "a&b"),)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +270,7 @@ def test_namespaces_comments_and_order_make_no_difference() -> None:
 def test_one_identity_however_it_is_spelled(inner: str, composite: str) -> None:
     """UserName and Domain, or user@domain in UserName, give the same composite."""
     body = response(f"<SipCredential>{inner}</SipCredential>", "SipCredentialResponse")
-    assert wire.read_credential(body).composite == composite
+    assert response_xml.read_credential(body).composite == composite
 
 
 def test_a_digest_left_out_is_not_known() -> None:
@@ -198,7 +280,7 @@ def test_a_digest_left_out_is_not_known() -> None:
         f"<HttpVoiceV2AppId>{APPLICATION}</HttpVoiceV2AppId></SipCredential>",
         "SipCredentialResponse",
     )
-    assert wire.read_credential(body) == Stored("9", "alice", REALM, HASH1, None, APPLICATION)
+    assert response_xml.read_credential(body) == Stored("9", "alice", REALM, HASH1, None, APPLICATION)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +291,8 @@ def test_a_digest_left_out_is_not_known() -> None:
             ("bob@example.com", 200),
         ),
         ("http://elsewhere.example/?size=5000&amp;page=+19195551212", ("+19195551212", 5000)),
-        ("http://elsewhere.example/?page=%2B1919", ("+1919", wire.PAGE_SIZE)),
-        ("http://elsewhere.example/?page=501&amp;size=99999999999", ("501", wire.PAGE_SIZE)),
+        ("http://elsewhere.example/?page=%2B1919", ("+1919", response_xml.PAGE_SIZE)),
+        ("http://elsewhere.example/?page=501&amp;size=99999999999", ("501", response_xml.PAGE_SIZE)),
     ],
 )
 def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int]) -> None:
@@ -219,7 +301,7 @@ def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int
         f'<Links><first>Link=&lt;{link}&gt;;rel="first";</first><next>Link=&lt;{link}&gt;;rel="next";</next>'
         "</Links><SipCredentials><SipCredential><UserName>a</UserName></SipCredential></SipCredentials>"
     )
-    page = wire.read_credentials(body)
+    page = response_xml.read_credentials(body)
     assert page.next == expected
     assert [entry.composite for entry in page.entries] == ["a"]
 
@@ -229,14 +311,14 @@ def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int
 )
 def test_a_next_page_that_is_not_named_is_no_end(link: str) -> None:
     """A list that goes on, and doesn't say where, is not taken for one that ends: its rows would be lost."""
-    with pytest.raises(wire.Malformed, match="next page"):
-        wire.read_credentials(response(f"<Links><next>{link}</next></Links>"))
+    with pytest.raises(response_xml.Malformed, match="next page"):
+        response_xml.read_credentials(response(f"<Links><next>{link}</next></Links>"))
 
 
 def test_the_last_page_has_no_next() -> None:
     """A page with only a first link ends the list."""
     body = response('<Links><first>Link=&lt;http://x/?page=1&amp;size=5&gt;;rel="first";</first></Links>')
-    assert wire.read_credentials(body) == wire.Page((), None)
+    assert response_xml.read_credentials(body) == response_xml.ListPage((), None)
 
 
 def test_realms_and_their_host_names() -> None:
@@ -248,16 +330,19 @@ def test_realms_and_their_host_names() -> None:
     two = "<Realm><Id>4</Id><Realm>b.auth.bandwidth.com</Realm><Status>CREATE_PENDING</Status></Realm>"
     first = Realm("3", REALM, "ACTIVE", True, "Sales", 12)
     second = Realm("4", "b.auth.bandwidth.com", "CREATE_PENDING")
-    assert wire.read_realms(response(f"<Realms>{one}{two}</Realms>", "RealmsResponse")) == [first, second]
-    assert wire.read_realm(response(one, "RealmResponse")) == first
+    assert response_xml.read_realms(response(f"<Realms>{one}{two}</Realms>", "RealmsResponse")) == [
+        first,
+        second,
+    ]
+    assert response_xml.read_realm(response(one, "RealmResponse")) == first
 
 
 def test_a_description_is_read_letter_by_letter() -> None:
     """What is written back to the service is not what is shown: no redaction, no cut, no folded spaces."""
     text = f"Sales  {HASH1} & {'x' * 600}"
     realm = element("Realm", element("Realm", REALM) + element("Description", text.replace("&", "&amp;")))
-    assert wire.read_description(response(realm, "RealmResponse")) == text
-    assert wire.read_description(response(element("Realm", element("Realm", REALM)))) == ""
+    assert response_xml.read_description(response(realm, "RealmResponse")) == text
+    assert response_xml.read_description(response(element("Realm", element("Realm", REALM)))) == ""
 
 
 def test_status_with_and_without_a_code() -> None:
@@ -265,9 +350,9 @@ def test_status_with_and_without_a_code() -> None:
     status = (
         "<ResponseStatus><ErrorCode>33001</ErrorCode><Description>no realm</Description></ResponseStatus>"
     )
-    assert wire.read_status(response(status, "RealmResponse")) == ("33001", "no realm")
-    assert wire.read_status(response(status.replace("33001", ""))) == ("", "no realm")
-    assert wire.read_status(response("")) == ("", "")
+    assert response_xml.read_status(response(status, "RealmResponse")) == ("33001", "no realm")
+    assert response_xml.read_status(response(status.replace("33001", ""))) == ("", "no realm")
+    assert response_xml.read_status(response("")) == ("", "")
 
 
 # Hostile bodies
@@ -292,31 +377,31 @@ def test_status_with_and_without_a_code() -> None:
 )
 def test_only_malformed_comes_out(reader: Callable[[bytes], object], body: bytes) -> None:
     """A cut, foreign or dangerous body is dropped as Malformed, whoever reads it."""
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(response_xml.Malformed):
         reader(body)
 
 
 def test_a_body_above_the_limit_is_not_parsed() -> None:
     """A body over the limit is refused, even though it is well-formed."""
-    with pytest.raises(wire.Malformed, match="too large"):
-        wire.read_answer(b"<a>" + b" " * wire.SIZE_LIMIT + b"</a>")
+    with pytest.raises(response_xml.Malformed, match="too large"):
+        response_xml.read_answer(b"<a>" + b" " * response_xml.SIZE_LIMIT + b"</a>")
 
 
 def test_malformed_repeats_nothing_of_the_body() -> None:
     """Neither the message nor the exception behind it holds a piece of the body."""
-    with pytest.raises(wire.Malformed) as caught:
-        wire.read_answer(f"<canary{HASH1}>".encode())
+    with pytest.raises(response_xml.Malformed) as caught:
+        response_xml.read_answer(f"<canary{HASH1}>".encode())
     assert HASH1 not in str(caught.value)
     assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize(
     ("reader", "root"),
-    [(wire.read_realm, "RealmResponse"), (wire.read_credential, "SipCredentialResponse")],
+    [(response_xml.read_realm, "RealmResponse"), (response_xml.read_credential, "SipCredentialResponse")],
 )
 def test_an_answer_without_what_was_asked_for(reader: Callable[[bytes], object], root: str) -> None:
     """An answer about one thing that names none is malformed, not an empty thing."""
-    with pytest.raises(wire.Malformed, match="names no"):
+    with pytest.raises(response_xml.Malformed, match="names no"):
         reader(response("", root))
 
 
@@ -327,18 +412,18 @@ def test_an_answer_without_what_was_asked_for(reader: Callable[[bytes], object],
 )
 def test_an_answer_of_somebody_else_is_none(reader: Callable[[bytes], object], root: str) -> None:
     """A portal's page of XHTML, or an answer to another question, is never an empty list or a thing done."""
-    if root == "MyRealmResponse" and reader in (wire.read_answer, wire.read_done):
+    if root == "MyRealmResponse" and reader in (response_xml.read_answer, response_xml.read_done):
         return  # any …Response will do where its entries alone count
-    with pytest.raises(wire.Malformed, match="no answer"):
+    with pytest.raises(response_xml.Malformed, match="no answer"):
         reader(f"<{root}><body><p>Log in</p></body></{root.split()[0]}>".encode())
 
 
 def test_a_list_of_the_other_kind_is_none() -> None:
     """An answer about realms says nothing about credentials, and the other way round."""
-    with pytest.raises(wire.Malformed, match="no answer"):
-        wire.read_credentials(response("<Realms/>", "RealmsResponse"))
-    with pytest.raises(wire.Malformed, match="no answer"):
-        wire.read_realms(response("<SipCredentials/>"))
+    with pytest.raises(response_xml.Malformed, match="no answer"):
+        response_xml.read_credentials(response("<Realms/>", "RealmsResponse"))
+    with pytest.raises(response_xml.Malformed, match="no answer"):
+        response_xml.read_realms(response("<SipCredentials/>"))
 
 
 @pytest.mark.parametrize(
@@ -353,7 +438,7 @@ def test_a_list_of_the_other_kind_is_none() -> None:
 )
 def test_roots_that_a_list_may_have(root: str, inner: str) -> None:
     """The sources don't promise a root's name: what speaks of credentials, or holds one, is their list."""
-    names = [entry.composite for entry in wire.read_credentials(response(inner, root)).entries]
+    names = [entry.composite for entry in response_xml.read_credentials(response(inner, root)).entries]
     assert names == ["a"] * inner.count("UserName>a")
 
 
@@ -367,19 +452,19 @@ def test_roots_that_a_list_may_have(root: str, inner: str) -> None:
 )
 def test_a_refusal_without_a_code_is_no_list(inner: str) -> None:
     """A status in the place of entries is no empty list, and what an error echoes is stored nowhere."""
-    for reader in (wire.read_credentials, wire.read_credential):
-        with pytest.raises(wire.Malformed):
+    for reader in (response_xml.read_credentials, response_xml.read_credential):
+        with pytest.raises(response_xml.Malformed):
             reader(response(inner))
-    with pytest.raises(wire.Malformed):
-        wire.read_realms(response(inner, "RealmsResponse"))
+    with pytest.raises(response_xml.Malformed):
+        response_xml.read_realms(response(inner, "RealmsResponse"))
 
 
 def test_a_refusal_is_the_services_by_its_status() -> None:
     """A 404 counts where the service itself says it; any other XML is somebody else's."""
-    wire.read_refusal(response("<ResponseStatus><Description>no</Description></ResponseStatus>", "R"))
+    response_xml.read_refusal(response("<ResponseStatus><Description>no</Description></ResponseStatus>", "R"))
     for body in (b"<html><body>404</body></html>", b'{"message": "Not Found"}', response("")):
-        with pytest.raises(wire.Malformed):
-            wire.read_refusal(body)
+        with pytest.raises(response_xml.Malformed):
+            response_xml.read_refusal(body)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
@@ -387,8 +472,8 @@ def test_an_encoding_in_which_tags_look_otherwise(encoding: str) -> None:
     """A look into the bytes, for an ErrorCode or for the number of tags, must see what the parser sees."""
     text = f'<?xml version="1.0" encoding="{encoding}"?><SipCredentialsResponse>ä</SipCredentialsResponse>'
     for body in (text, "<SipCredentialsResponse/>"):  # with and without a word about it
-        with pytest.raises(wire.Malformed):
-            wire.read_done(body.encode(encoding))
+        with pytest.raises(response_xml.Malformed):
+            response_xml.read_done(body.encode(encoding))
 
 
 def test_an_encoding_that_hides_tags() -> None:
@@ -396,22 +481,22 @@ def test_an_encoding_that_hides_tags() -> None:
     body = (
         b'<?xml version="1.0" encoding="utf-7"?><SipCredentialsResponse>+ADw-a/+AD4-</SipCredentialsResponse>'
     )
-    with pytest.raises(wire.Malformed, match="encoding"):
-        wire.read_done(body)
+    with pytest.raises(response_xml.Malformed, match="encoding"):
+        response_xml.read_done(body)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "us-ascii", "iso-8859-1"])
 def test_encodings_that_are_read(encoding: str) -> None:
     """What a gateway may make of an answer without harm."""
     text = f'<?xml version="1.0" encoding="{encoding}"?><SipCredentialsResponse/>'
-    wire.read_done(text.encode(encoding))
+    response_xml.read_done(text.encode(encoding))
 
 
 def test_a_body_of_many_elements_is_not_parsed() -> None:
     """Four bytes of text become some hundred of memory: their number is bounded before they are read."""
-    assert wire.read_credentials(response("<a/>" * 900_000)).entries == ()
-    with pytest.raises(wire.Malformed, match="too large"):
-        wire.read_credentials(response("<a/>" * 1_000_000))
+    assert response_xml.read_credentials(response("<a/>" * 900_000)).entries == ()
+    with pytest.raises(response_xml.Malformed, match="too large"):
+        response_xml.read_credentials(response("<a/>" * 1_000_000))
 
 
 TAGS = st.sampled_from(
@@ -429,14 +514,14 @@ def test_any_arrangement_of_known_elements(tree: str, reader: Callable[[bytes], 
     """Known elements in the wrong places are read; only what was asked for and isn't there is Malformed."""
     try:
         assert reader(tree.encode()) is not None
-    except wire.Malformed:
-        assert reader is not wire.read_status
+    except response_xml.Malformed:
+        assert reader is not response_xml.read_status
 
 
 @given(st.binary(), st.sampled_from(READERS))
 def test_any_bytes(body: bytes, reader: Callable[[bytes], object]) -> None:
     """Whatever arrives is read or Malformed: no other exception ever comes out."""
-    with suppress(wire.Malformed):
+    with suppress(response_xml.Malformed):
         assert reader(body) is not None
 
 
@@ -450,7 +535,7 @@ def test_any_bytes(body: bytes, reader: Callable[[bytes], object]) -> None:
 )
 def test_redaction_leaves_no_digest(before: str, digest: str, after: str) -> None:
     """No run of 32 hex digits survives, in either case, alone or inside a longer run."""
-    clean = wire.redact(before + digest + after)
+    clean = response_xml.redact(before + digest + after)
     assert "<redacted>" in clean
     assert digest not in clean
 
@@ -458,21 +543,21 @@ def test_redaction_leaves_no_digest(before: str, digest: str, after: str) -> Non
 def test_redaction_leaves_the_rest() -> None:
     """Ids with hyphens, shorter runs and the words around a digest stay readable."""
     text = f"alice exists on realm with {HASH1}, application {APPLICATION}, id {HASH1[:31]}"
-    assert wire.redact(text) == text.replace(HASH1, "<redacted>", 1)
+    assert response_xml.redact(text) == text.replace(HASH1, "<redacted>", 1)
 
 
 def test_texts_of_the_service_come_out_redacted() -> None:
     """The digests that 23026 repeats are gone from the entry's text, the status and a realm's description."""
     said = f"<ErrorCode>23026</ErrorCode><Description>exists: {HASH1}/{HASH1B.upper()}</Description>"
-    assert wire.read_answer(response(f"<Errors><Error>{said}</Error></Errors>")).refused == (
+    assert response_xml.read_answer(response(f"<Errors><Error>{said}</Error></Errors>")).refused == (
         EntryError("23026", "exists: <redacted>/<redacted>"),
     )
-    assert wire.read_status(response(f"<ResponseStatus>{said}</ResponseStatus>")) == (
+    assert response_xml.read_status(response(f"<ResponseStatus>{said}</ResponseStatus>")) == (
         "23026",
         "exists: <redacted>/<redacted>",
     )
     realm = f"<Realm><Realm>r</Realm><Description>{HASH1}</Description></Realm>"
-    assert wire.read_realm(response(realm, "RealmResponse")).description == "<redacted>"
+    assert response_xml.read_realm(response(realm, "RealmResponse")).description == "<redacted>"
 
 
 def entry(inner: str) -> str:
@@ -490,32 +575,32 @@ UNFIT = ["x" * 256, f"a{HASH1B.upper()}0", "a\u009b31m", "a\u202eb", "a\u200bb"]
 @pytest.mark.parametrize("text", [*UNFIT, HASH1, "x" * 65])
 def test_an_id_that_can_not_be_one_counts_as_not_told(text: str) -> None:
     """Ids get into the ledger, the results and tables; the entry itself is not lost."""
-    page = wire.read_credentials(response(entry(element("Id", text))))
+    page = response_xml.read_credentials(response(entry(element("Id", text))))
     assert page.entries == (Stored("", "alice", REALM, HASH1, HASH1B),)
-    answer = wire.read_answer(response(element("ValidSipCredentials", entry(element("Id", text)))))
+    answer = response_xml.read_answer(response(element("ValidSipCredentials", entry(element("Id", text)))))
     assert answer.accepted == (Echo("", "alice", REALM, HASH1, HASH1B),)
     realm = element("Realm", element("Id", text) + element("Realm", REALM))
-    assert wire.read_realm(response(realm, "RealmResponse")) == Realm("", REALM, "")
+    assert response_xml.read_realm(response(realm, "RealmResponse")) == Realm("", REALM, "")
 
 
 @pytest.mark.parametrize("text", ["17", "0", APPLICATION, "a-b_c.d:e", "9" * 31])
 def test_ids_that_are_told(text: str) -> None:
     """Numbers, UUIDs and whatever else looks like an id."""
-    assert wire.read_credentials(response(entry(element("Id", text)))).entries[0].id == text
+    assert response_xml.read_credentials(response(entry(element("Id", text)))).entries[0].id == text
 
 
 @pytest.mark.parametrize("tag", ["Realm", "HttpVoiceV2AppId"])
 @pytest.mark.parametrize("text", [*UNFIT, HASH1])
 def test_a_realm_or_an_application_that_can_not_be_one(tag: str, text: str) -> None:
     """No host name or UUID looks so: a read is Malformed, an echo leaves it out."""
-    with pytest.raises(wire.Malformed, match="can't be one"):
-        wire.read_credentials(response(entry(element(tag, text))))
-    answer = wire.read_answer(response(element("ValidSipCredentials", entry(element(tag, text)))))
+    with pytest.raises(response_xml.Malformed, match="can't be one"):
+        response_xml.read_credentials(response(entry(element(tag, text))))
+    answer = response_xml.read_answer(response(element("ValidSipCredentials", entry(element(tag, text)))))
     shown = ("", None) if tag == "Realm" else (REALM, "")
     assert answer.accepted == (Echo("17", "alice", shown[0], HASH1, HASH1B, shown[1]),)
     if tag == "Realm":
-        with pytest.raises(wire.Malformed, match="can't be one"):
-            wire.read_realm(response(element("Realm", element(tag, text)), "RealmResponse"))
+        with pytest.raises(response_xml.Malformed, match="can't be one"):
+            response_xml.read_realm(response(element("Realm", element(tag, text)), "RealmResponse"))
 
 
 @pytest.mark.parametrize(
@@ -527,9 +612,9 @@ def test_a_realm_or_an_application_that_can_not_be_one(tag: str, text: str) -> N
 )
 def test_a_name_that_can_not_be_one(name: str) -> None:
     """A read is Malformed; the answer to a create leaves the name out, and the row is asked for."""
-    with pytest.raises(wire.Malformed, match="can't be one"):
-        wire.read_credentials(response(entry(name)))
-    answer = wire.read_answer(
+    with pytest.raises(response_xml.Malformed, match="can't be one"):
+        response_xml.read_credentials(response(entry(name)))
+    answer = response_xml.read_answer(
         response(
             element("ValidSipCredentials", entry(name)) + element("Errors", element("Error", entry(name)))
         )
@@ -542,24 +627,24 @@ def test_a_name_may_look_like_a_digest() -> None:
     """32 hex digits are a user name by the rules: told, where they are no digest of that entry."""
     name = "0123456789abcdef0123456789ABCDEF"
     for shown in (name, f"{name}@pbx.example"):
-        page = wire.read_credentials(response(entry(element("UserName", shown))))
+        page = response_xml.read_credentials(response(entry(element("UserName", shown))))
         assert page.entries[0].composite == shown
 
 
 def test_a_digest_has_its_length() -> None:
     """More than the 64 digits that the schema allows is no digest: not told, so it is asked for singly."""
-    stored = wire.read_credentials(response(entry(element("Hash1", "a" * 65)))).entries[0]
+    stored = response_xml.read_credentials(response(entry(element("Hash1", "a" * 65)))).entries[0]
     assert (stored.hash1, stored.hash1b) == (None, HASH1B)
 
 
 def test_what_can_not_be_seen_parts_no_digest() -> None:
     """Characters without a shape are gone from a text before digests are looked for in it."""
     said = f"<ErrorCode>1</ErrorCode><Description>no {HASH1[:9]}\u200b{HASH1[9:]}\u009bJ</Description>"
-    assert wire.read_status(response(element("ResponseStatus", said))) == ("1", "no <redacted>J")
+    assert response_xml.read_status(response(element("ResponseStatus", said))) == ("1", "no <redacted>J")
 
 
 def test_a_page_hides_its_digests() -> None:
     """The repr of a page of stored credentials shows no digest."""
-    page = wire.read_credentials(response(f"<SipCredential><Hash1>{HASH1}</Hash1></SipCredential>"))
+    page = response_xml.read_credentials(response(f"<SipCredential><Hash1>{HASH1}</Hash1></SipCredential>"))
     assert page.entries[0].hash1 == HASH1
     assert HASH1 not in repr(page)

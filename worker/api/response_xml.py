@@ -1,4 +1,4 @@
-"""Rows to XML, XML to answers: bytes in, bytes out. Elements and their order: docs/bandwidth-api.md.
+"""XML to plain data: the bodies of responses. Elements: docs/bandwidth-api.md.
 
 Input is hostile until proven otherwise: nothing is fetched or expanded, a DOCTYPE is refused, size and
 number of elements are bounded, and an answer with another root element than requested is refused, since
@@ -26,7 +26,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
-from worker.model import Answer, Credential, Echo, EntryError, Family, Realm, Row, Stored
+from worker.model import Answer, Credential, Echo, EntryError, Realm, Row, Stored
 
 T = TypeVar("T")
 
@@ -41,12 +41,11 @@ _MOST_TAGS = 1_000_000
 """Most tags of one body, closing ones included: an element takes far more memory than its text."""
 _LONGEST_VALUE = 255  # the longest host name there is (RFC 1035, section 2.3.4)
 _LONGEST_ID = _LONGEST_DIGEST = 64
+_PLAIN_NAME = 32  # a shorter one can't hold a digest
 _ENCODINGS = frozenset({"UTF-8", "UTF8", "US-ASCII", "ASCII", "ISO-8859-1"})
 """Accepted encodings; in all of them a tag's bytes are ASCII, on which the cheap look into a body relies."""
 _CREDENTIAL, _REALM = "SipCredential", "Realm"
-_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _DIGEST = re.compile(r"[0-9A-Fa-f]{32,}")
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 _PAGE = re.compile(r"[?&]page=([^&;>\"\s]+)")
 _SIZE = re.compile(r"[?&]size=(\d{1,6})(?!\d)")
 
@@ -56,7 +55,7 @@ class Malformed(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """One page of stored credentials; ``next``: the page and size to ask for, None on the last one."""
 
     entries: tuple[Stored, ...]
@@ -65,90 +64,24 @@ class Page:
     """No page at all: the service redirected to ``next``."""
 
 
-# Writing
+# Each reader raises Malformed.
 
 
-def credentials_xml(batch: Sequence[Row | Credential], family: Family) -> bytes:
-    """Return the body that creates a batch. Raises ValueError for a character that XML can't hold.
-
-    In the realm family the composite goes into ``UserName`` and the path names the realm. Built as text,
-    since this runs once for every row and a tree costs more than twice as much.
-    """
-    in_path = family is Family.REALM
-    entries, tails = [], dict[tuple[str, str], str]()
-    for one in batch:
-        user = one.composite if in_path else one.user
-        place = (one.host, one.application)
-        if place not in tails:
-            realm = "" if in_path else f"<Realm>{_escaped(one.host)}</Realm>"
-            tails[place] = f"{realm}{_optional('HttpVoiceV2AppId', one.application)}</SipCredential>"
-        domain = f"<Domain>{_escaped(one.domain)}</Domain>" if one.domain and not in_path else ""
-        entries.append(
-            f"<SipCredential><UserName>{user if user.isalnum() else _escaped(user)}</UserName>{domain}"
-            f"{_digests(one)}{tails[place]}"
-        )
-    return _document(f"<SipCredentials>{''.join(entries)}</SipCredentials>")
-
-
-def update_xml(credential: Credential, realm_id: str = "") -> bytes:
-    """Return the body that sets a credential's digests and application, without its name (23004, 23030).
-
-    The realm family wants ``realm_id`` although the path has it (23031); without it, this is the account
-    family's. Raises ValueError for a character that XML can't hold.
-    """
-    digests, application = _digests(credential), _optional("HttpVoiceV2AppId", credential.application)
-    if realm_id:
-        inner = f"<RealmId>{_escaped(realm_id)}</RealmId>{digests}{application}"
-    else:
-        inner = f"{digests}{_optional('Realm', credential.host)}{application}"
-    return _document(f"<SipCredential>{inner}</SipCredential>")
-
-
-def realm_xml(name: str, description: str, default: bool) -> bytes:
-    """Return the body that creates or replaces a realm; ``Default`` always, as the service demands (1003).
-
-    Raises ValueError for a character that XML can't hold.
-    """
-    return _document(
-        f"<Realm><Realm>{_escaped(name)}</Realm>{_optional('Description', description)}"
-        f"<Default>{'true' if default else 'false'}</Default></Realm>"
-    )
-
-
-def _digests(credential: Row | Credential) -> str:
-    hash1, hash1b = credential.hash1, credential.hash1b
-    if hash1.isalnum() and hash1b.isalnum():  # nearly always
-        return f"<Hash1>{hash1}</Hash1><Hash1b>{hash1b}</Hash1b>"
-    return f"<Hash1>{_escaped(hash1)}</Hash1>{_optional('Hash1b', hash1b)}"
-
-
-def _optional(tag: str, value: str) -> str:
-    return f"<{tag}>{_escaped(value)}</{tag}>" if value else ""
-
-
-def _escaped(value: str) -> str:
-    # A bare carriage return would be read back as a line feed (XML 1.0, section 2.11).
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
-
-
-def _document(text: str) -> bytes:
-    # Printable text holds no illegal character, and asking that is twice as fast as the search.
-    if not text.isprintable() and _ILLEGAL.search(text):
-        raise ValueError("a value holds a character that XML can't hold, such as a control character")
-    return (_HEAD + text).encode()
-
-
-# Reading; each raises Malformed
-
-
-def read_answer(body: bytes) -> Answer:
+def read_answer(body: bytes, batch: Sequence[Row | Credential] = (), realm_id: str = "") -> Answer:
     """Read the answer to a create: entries stored, entries refused. Both may be in one answer.
 
-    Invalid names and invalid ids of entries are left out.
+    ``batch``: the list that was sent; of an answer that repeats it, only the ids are returned. ``realm_id``:
+    the id of the realm in the path; empty if the path has none. Invalid names and invalid ids of entries are
+    left out.
     """
     root = _root(body)
-    valid = (entry for holder in root.iter("{*}ValidSipCredentials") for entry in holder)
-    return Answer(tuple(map(_echo, valid)), tuple(map(_entry_error, root.iter("{*}Error"))))
+    holders, errors = list(root.iter("{*}ValidSipCredentials")), list(root.iter("{*}Error"))
+    if len(holders) == 1 and batch and not errors:
+        ids = _repeated_ids(holders[0], batch, realm_id)
+        if ids is not None:
+            return Answer(ids=ids)
+    accepted = [_echo(entry) for holder in holders for entry in holder]
+    return Answer(tuple(accepted), tuple(map(_entry_error, errors)))
 
 
 def read_status(body: bytes) -> tuple[str, str]:
@@ -192,11 +125,11 @@ def read_description(body: bytes) -> str:
     return next((fields.get("Description", "") for fields in _realm_fields(_root(body, _REALM))), "")
 
 
-def read_credentials(body: bytes) -> Page:
+def read_credentials(body: bytes) -> ListPage:
     """Read one page of a list of credentials."""
     root = _root(body, _CREDENTIAL)
     entries = _some(root, [_stored(_fields(entry)) for entry in root.iter("{*}SipCredential")])
-    return Page(tuple(entries), _next_page(root))
+    return ListPage(tuple(entries), _next_page(root))
 
 
 def read_credential(body: bytes) -> Stored:
@@ -318,7 +251,10 @@ def _value(text: str) -> str:
 
 
 def _id(fields: dict[str, str]) -> str:
-    text = fields.get("Id", "")
+    return _valid_id(fields.get("Id", ""))
+
+
+def _valid_id(text: str) -> str:
     return text if (text.isdigit() and len(text) < 32) or _fits(text, _LONGEST_ID) else ""
 
 
@@ -329,7 +265,7 @@ def _digest(fields: dict[str, str], name: str) -> str:
 
 def _can_be_called(name: str, *digests: str) -> bool:
     """Return whether an entry with these digests can have this name: see the top of this file."""
-    if len(name) < 32:  # nearly every one
+    if len(name) < _PLAIN_NAME:  # nearly every one
         return name.isprintable()
     runs = _DIGEST.findall(name.lower())
     fits = len(name) <= _LONGEST_VALUE and name.isprintable()
@@ -354,7 +290,7 @@ def _echo(entry: etree._Element) -> Echo:
     fields = _fields(entry)
     hash1, hash1b = _digest(fields, "Hash1"), _digest(fields, "Hash1b")
     user = fields.get("UserName", "")
-    is_plain = len(user) < 32 and user.isprintable() and "Domain" not in fields  # nearly always
+    is_plain = len(user) < _PLAIN_NAME and user.isprintable() and "Domain" not in fields  # nearly always
     return Echo(
         _id(fields),
         user if is_plain else _name(fields, hash1, hash1b),
@@ -364,6 +300,38 @@ def _echo(entry: etree._Element) -> Echo:
         _told_value(fields, "HttpVoiceV2AppId"),
         _told_value(fields, "RealmId"),
     )
+
+
+def _repeated_ids(
+    holder: etree._Element, batch: Sequence[Row | Credential], realm_id: str
+) -> tuple[str, ...] | None:
+    """Return the ids of entries that repeat a batch letter by letter and in its order; None if they don't.
+
+    Nearly every answer does. Then nothing in it can contradict itself, since the names of a batch differ, and
+    whole columns are compared in place of entries.
+    """
+    tags, texts = zip(*[(element.tag, element.text) for element in holder.iter()], strict=True)
+    width = 1 + (len(holder[0]) if len(holder) else 0)
+    fields = tags[2 : 1 + width]
+    if tags[1:] != (_CREDENTIAL, *fields) * len(batch) or len(set(fields)) < len(fields):
+        return None
+    columns = {tag: texts[at::width] for at, tag in enumerate(fields, start=2)}
+    names = columns.get("UserName", ())
+    if "Domain" in columns:
+        names = tuple([f"{user}@{domain}" for user, domain in zip(names, columns["Domain"], strict=True)])
+    nothing = ("",) * len(batch)
+    ids = columns.get("Id", nothing)
+    is_repeated = (
+        names == tuple([one.composite for one in batch])
+        and columns.get("Hash1") == tuple([one.hash1 for one in batch])
+        and columns.get("Hash1b") == tuple([one.hash1b for one in batch])
+        and columns.get(_REALM) == tuple([one.host for one in batch])
+        and columns.get("HttpVoiceV2AppId", nothing) == tuple([one.application for one in batch])
+        and not (realm_id and set(columns.get("RealmId", ())) - {realm_id})
+        and None not in ids
+        and max(map(len, names)) < _PLAIN_NAME
+    )
+    return tuple([_valid_id(id_) for id_ in ids]) if is_repeated else None
 
 
 def _told_value(fields: dict[str, str], tag: str) -> str | None:
@@ -387,7 +355,7 @@ def _stored(fields: dict[str, str]) -> Stored:
     hash1, hash1b = get("Hash1", "").lower(), get("Hash1b", "").lower()
     name = _composite(fields) if "Domain" in fields else get("UserName", "")
     # Inline checks for the common case of a million entries; the functions handle the rare ones.
-    if not (len(name) < 32 and name.isprintable()) and not _can_be_called(name, hash1, hash1b):
+    if not (len(name) < _PLAIN_NAME and name.isprintable()) and not _can_be_called(name, hash1, hash1b):
         raise Malformed("the answer holds a name that can't be one")
     realm, application = _value(get("Realm", "")), _value(get("HttpVoiceV2AppId", ""))
     return Stored(_id(fields), name, realm, _shown_digest(hash1), _shown_digest(hash1b), application)
