@@ -20,6 +20,7 @@ from worker import files
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.codec import page_values
+from worker.ledger.rows import OutcomeValues, Page
 from worker.model import NO_REALM, Job, Status, Stored
 from worker.reasons import reason_of
 from worker.seal import Seal
@@ -110,7 +111,7 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
             rows = page_values(seal, job.id, page.seq, page.sealed) if results else iter(())
             for line, user, domain, key, _realm, _application, cells in rows:
                 if one := results.get(line):
-                    outcome = page.outcomes.get(line)
+                    outcome = page.recorded_outcome(line)
                     write([
                         job.id, str(line), one.result, user, domain, hosts.get(key, job.options.realm),
                         outcome.credential_id if outcome else "", one.code, one.error, *cells,
@@ -234,22 +235,28 @@ def _pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]
     """Yield the lines of each page of the roster, and those of them that are not in place."""
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
-        lines, not_in_place = [], []
+        lines = []
         for line, user, domain, key, realm, _application, cells in page_values(
             seal, job.id, page.seq, page.sealed
         ):
-            outcome = page.outcomes.get(line) or page.outcome(line)
+            status, id_, code, error, attempts = page.recorded.get(line) or _unrecorded(page, line)
             host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
-            cells = [
-                job.id, str(line), outcome.status.value, user, domain, host, outcome.credential_id,
-                outcome.code, outcome.error, str(outcome.attempts), *cells,
-            ]  # fmt: skip
-            if _may_be_formula("\n".join(cells)):
-                cells = list(map(neutral, cells))
-            lines.append(cells)
-            if not outcome.status.in_place:
-                not_in_place.append(cells)
-        yield lines, not_in_place
+            lines.append(
+                [job.id, str(line), status, user, domain, host, id_, code, error, str(attempts), *cells]
+            )
+        if _may_be_formula("\n".join(["\n".join(cells) for cells in lines])):
+            lines = [list(map(neutral, cells)) for cells in lines]
+        yield lines, [cells for cells in lines if cells[_STATUS] not in _IN_PLACE]
+
+
+_STATUS = OWN_COLUMNS.index("bw__status")
+_IN_PLACE = frozenset(status.value for status in Status if status.in_place)
+
+
+def _unrecorded(page: Page, line: int) -> OutcomeValues:
+    """Return the outcome of a row without a recorded one: not attempted, or sent without an answer."""
+    outcome = page.outcome(line)
+    return outcome.status.value, outcome.credential_id, outcome.code, outcome.error, outcome.attempts
 
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:

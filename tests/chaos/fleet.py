@@ -19,6 +19,7 @@ from tests.program import Finished, Program, kill_group
 from tests.sandbox import ACCOUNT, Sandbox
 from tests.system.rosters import User, roster_of, truth
 from tests.system.runs import until
+from tests.unit.jobs import LAST_LINE
 from worker.importing.sweep import sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint, JobState, Outcome
@@ -107,7 +108,7 @@ class Fleet:
 
     def outcomes(self, job: str) -> list[Outcome]:
         """What became of each row so far, in the roster's order."""
-        return [outcome for page in self.ledger.rows.pages(job) for outcome in page.outcomes.values()]
+        return list(self.ledger.rows.outcomes(job, 0, LAST_LINE).values())
 
     def query(self, statement: str, **values: object) -> list[Any]:
         """What this says of the ledger, or does to it: a test may let time pass for it."""

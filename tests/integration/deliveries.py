@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from tests.unit.jobs import KEY, Clock
+from tests.unit.jobs import KEY, LAST_LINE, Clock
 from worker.importing.chunk_session import WorkerProcess
 from worker.importing.chunk_worker import ChunkWorker
 from worker.importing.service import Source
@@ -45,7 +45,7 @@ def process(
 
 def outcomes_of(ledger: Ledger, job: Job) -> dict[int, Outcome]:
     """Every outcome of the job."""
-    return {line: o for page in ledger.rows.pages(job.id) for line, o in page.outcomes.items()}
+    return ledger.rows.outcomes(job.id, 0, LAST_LINE)
 
 
 def told(ledger: Ledger, job: Job) -> dict[int, tuple[Status, str]]:

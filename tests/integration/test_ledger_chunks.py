@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.jobs import AWAY, OVER, Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import AWAY, LAST_LINE, OVER, Clock, make_chunk_row, make_job, start_job
 from worker.errors import LedgerError
 from worker.ledger import Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
@@ -33,7 +33,7 @@ def claimed(ledger: Ledger, job: Job, seq: int = 0, owner: str = "desk:1") -> Cl
 
 def outcomes_of(ledger: Ledger, job: Job) -> dict[int, Outcome]:
     """Every outcome of the job."""
-    return {line: o for page in ledger.rows.pages(job.id) for line, o in page.outcomes.items()}
+    return ledger.rows.outcomes(job.id, 0, LAST_LINE)
 
 
 # Claims

@@ -22,6 +22,8 @@ from worker.seal import Seal
 from worker.states import JobState, Reason, Why
 
 KEY = bytes(range(32))
+LAST_LINE = 1_000_000_000
+"""Beyond the last line of every roster."""
 HOST = "office-0a1b2c.auth.bandwidth.com"
 OTHER_HOST = "branch-0a1b2c.auth.bandwidth.com"
 REALM = Realm("17", HOST, default=True)

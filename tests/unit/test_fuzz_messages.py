@@ -56,7 +56,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def untouched(desk: Desk) -> bool:
     """Whether the job's rows are as they were: sealed, without an outcome, never tried."""
     (page,) = desk.ledger.rows.pages(desk.job.id)
-    return (page.outcomes, desk.ledger.chunks.sealed(desk.job.id, 0) is None) == ({}, False)
+    return (page.recorded, desk.ledger.chunks.sealed(desk.job.id, 0) is None) == ({}, False)
 
 
 json = st.recursive(

@@ -13,7 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.jobs import HOST, KEY, OTHER_HOST, OVER, PASSWORD, Clock, RowsOf, make_job, make_row, plan_job
+from tests.unit.jobs import (
+    HOST,
+    KEY,
+    LAST_LINE,
+    OTHER_HOST,
+    OVER,
+    PASSWORD,
+    Clock,
+    RowsOf,
+    make_job,
+    make_row,
+    plan_job,
+)
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
@@ -81,7 +93,7 @@ def chunks_of(ledger: Ledger, job: Job) -> list[list[Row]]:
 
 def refusals(ledger: Ledger, job: Job) -> dict[int, Outcome]:
     """The outcomes of rows that will never be sent."""
-    return {line: outcome for page in ledger.rows.pages(job.id) for line, outcome in page.outcomes.items()}
+    return ledger.rows.outcomes(job.id, 0, LAST_LINE)
 
 
 def problems_of(rows: Iterable[Row], family: Family, source: Realms | None = None) -> dict[int, list[str]]:

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs import HOST, KEY, OVER, Clock, Facts, RowsOf, make_job, make_row, plan_job, rows_in
+from tests.unit.jobs import (
+    HOST,
+    KEY,
+    LAST_LINE,
+    OVER,
+    Clock,
+    Facts,
+    RowsOf,
+    make_job,
+    make_row,
+    plan_job,
+    rows_in,
+)
 from tests.unit.realms import BRANCH, OFFICE, Realms
 from tests.unit.registrar import Registrar
 from worker.errors import Conflict, LedgerError, UsageError
@@ -63,7 +75,7 @@ def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -
 
 def outcomes(ledger: Ledger, job: Job) -> dict[int, Outcome]:
     """Of rows that need no request."""
-    return {line: one for page in ledger.rows.pages(job.id) for line, one in page.outcomes.items()}
+    return ledger.rows.outcomes(job.id, 0, LAST_LINE)
 
 
 def to_do(ledger: Ledger, job: Job) -> dict[int, str]:

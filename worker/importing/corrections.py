@@ -61,7 +61,7 @@ def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
     hosts = ledger.jobs.hosts(job)
     for page in ledger.rows.pages(job):
         for row in open_page(earlier.seal, job, page.seq, page.sealed):
-            outcome = page.outcomes.get(row.line)
+            outcome = page.recorded_outcome(row.line)
             host = hosts.get(row.realm_key, row.realm)
             yield row, host, (outcome.status if outcome else Status.UNPROCESSED).in_place
 

@@ -73,7 +73,7 @@ class SavedRows:
             for row in rows:
                 if row.realm_key != NO_REALM:  # the plan's own key; the job will have another
                     row.realm, row.realm_key = hosts.get(row.realm_key, unmade), NO_REALM
-                _restore(row, kept.of(row.line), page.outcomes.get(row.line))
+                _restore(row, kept.of(row.line), page.recorded_outcome(row.line))
             yield rows
 
     def enforcer(self) -> Callable[[Page], None]:

@@ -42,6 +42,10 @@ _CODES = text("""
     GROUP BY status, code ORDER BY count(*) DESC, code""")
 
 
+OutcomeValues = tuple[str, str, str, str, int]
+"""Status, credential id, error code, error, attempts: an Outcome without its line, as the ledger has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some rows of the roster in its order, sealed, and their outcomes so far, by line."""
@@ -50,13 +54,18 @@ class Page:
     first_line: int
     last_line: int
     sealed: bytes
-    outcomes: dict[int, Outcome]
+    recorded: Mapping[int, OutcomeValues]
     unconfirmed: Mapping[int, int]
     """Lines of the job that were, or may have been, sent without an answer → how often."""
 
+    def recorded_outcome(self, line: int) -> Outcome | None:
+        """Return the row's outcome, or None if none is recorded."""
+        values = self.recorded.get(line)
+        return _outcome(line, *values) if values else None
+
     def outcome(self, line: int) -> Outcome:
         """Return the row's outcome, as far as it is known."""
-        if found := self.outcomes.get(line):
+        if found := self.recorded_outcome(line):
             return found
         if line in self.unconfirmed:
             text = "it was sent, or may have been, and the job ended before an answer to it"
@@ -135,8 +144,11 @@ class Rows:
     def _page(self, job: str, seq: int, unconfirmed: Mapping[int, int]) -> Page:
         with self._store.read() as connection:
             page = connection.execute(_PAGE, {"job": job, "seq": seq}).one()
-            outcomes = _outcomes(connection, job, page.first_line, page.last_line)
-        return Page(seq, page.first_line, page.last_line, bytes(page.sealed), outcomes, unconfirmed)
+            found: Sequence[Any] = connection.execute(
+                _OUTCOMES, {"job": job, "first": page.first_line, "last": page.last_line}
+            ).all()
+        recorded = {row[0]: row[1:] for row in found}
+        return Page(seq, page.first_line, page.last_line, bytes(page.sealed), recorded, unconfirmed)
 
 
 def unsettled_lines(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:
@@ -153,7 +165,8 @@ def _outcomes(connection: Connection, job: str, first: int, last: int) -> dict[i
 
 def _outcomes_of(rows: CursorResult[Any]) -> dict[int, Outcome]:
     found: Sequence[Sequence[Any]] = rows.all()  # each row in the order of an Outcome's fields
-    return {line: Outcome(line, _STATUSES[status], *rest) for line, status, *rest in found}
+    return {line: _outcome(line, *values) for line, *values in found}
 
 
-_STATUSES = {status.value: status for status in Status}
+def _outcome(line: int, status: str, *rest: Any) -> Outcome:
+    return Outcome(line, Status(status), *rest)
