@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ssl
 import sys
+import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,8 @@ LONGEST_PIECE = 64 * 1024
 """Bytes that are unpacked at once."""
 
 _HEADERS = (("User-Agent", f"siproster/{__version__}"), ("Accept-Encoding", "gzip"))
+
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 _GZIP = zlib.MAX_WBITS | 16  # zlib's way to say that the data has gzip's head and tail
 
@@ -77,8 +80,24 @@ class Reply:
         return 200 <= self.status < 300
 
 
+class _Connections(threading.local):
+    """The connections of the calling thread, opened by ``client``.
+
+    One pool for all threads would look at each idle connection, under a lock, for each request.
+    """
+
+    def __init__(self, client: Callable[[], Client]) -> None:
+        self._client = client()
+        self.destination = lru_cache(maxsize=64)(self._resolve)
+
+    def _resolve(self, url: str) -> tuple[httpx.URL, httpx.BaseTransport]:
+        """Return the URL, parsed, and the transport that leads there."""
+        where = httpx.URL(url)
+        return where, self._client._transport_for_url(where)
+
+
 class Transport:
-    """A pool of connections, shared by the threads of one process; never used across a fork.
+    """Connections, shared by the threads of one process, each with its own; never used across a fork.
 
     TLS is always verified; proxies and trusted certificates come from the environment. Requests go straight
     to httpx's transports, which follow no redirects and keep no cookies: ``httpx.Client`` would add two
@@ -99,24 +118,17 @@ class Transport:
         self.deadline = deadline
         timeout = httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline))
         self._extensions = {"timeout": timeout.as_dict()}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        tls = tls or trust.context(certifi.where())
-        proxies = routes() if proxies is None else proxies
+        self._tls = tls or trust.context(certifi.where())
+        self._routes = routes() if proxies is None else proxies
         self._proxies: dict[httpx.BaseTransport, Proxy] = {}
-        self._client = Client(
-            limits=limits,
-            verify=tls,
-            # Read here, since httpx fails on values that other programs accept (proxies.py).
-            trust_env=False,
-            mounts={pattern: self._through(proxy, tls, limits) for pattern, proxy in proxies.items()},
-        )
-        self._destination = lru_cache(maxsize=64)(self._resolve)
         self._ends = Deadline()
-        self._ends.hold(self._client)
+        self._clients: list[Client] = []
+        self._connections = _Connections(self._open)
 
     def close(self) -> None:
         """Close every connection."""
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one request and return its complete answer. Raises NotSent or Interrupted.
@@ -126,7 +138,7 @@ class Transport:
         """
         self._ends.begin(self.deadline)
         try:
-            where, through = self._destination(url)
+            where, through = self._connections.destination(url)
             request = httpx.Request(
                 method,
                 where,
@@ -148,22 +160,27 @@ class Transport:
     def _reason(self, error: Exception, url: str) -> str:
         if isinstance(error, httpx.TimeoutException) and self._ends.passed():
             return f"no whole answer within {self.deadline:g} s"
-        proxy = self._proxies.get(self._destination(url)[1])
+        proxy = self._proxies.get(self._connections.destination(url)[1])
         return f"through {proxy.variable}: {reason_of(error)}" if proxy else reason_of(error)
 
-    def _resolve(self, url: str) -> tuple[httpx.URL, httpx.BaseTransport]:
-        """Return the URL, parsed, and the transport that leads there."""
-        where = httpx.URL(url)
-        return where, self._client._transport_for_url(where)
+    def _open(self) -> Client:
+        client = Client(
+            limits=_LIMITS,
+            verify=self._tls,
+            # Read here, since httpx fails on values that other programs accept (proxies.py).
+            trust_env=False,
+            mounts={pattern: self._through(proxy) for pattern, proxy in self._routes.items()},
+        )
+        self._ends.hold(client)
+        self._clients.append(client)
+        return client
 
-    def _through(
-        self, proxy: Proxy | None, tls: ssl.SSLContext, limits: httpx.Limits
-    ) -> httpx.HTTPTransport | None:
+    def _through(self, proxy: Proxy | None) -> httpx.HTTPTransport | None:
         if proxy is None:
             return None
-        own = tls if proxy.url.startswith("https:") else None
+        own = self._tls if proxy.url.startswith("https:") else None
         way = httpx.HTTPTransport(
-            verify=tls, trust_env=False, limits=limits, proxy=httpx.Proxy(proxy.url, ssl_context=own)
+            verify=self._tls, trust_env=False, limits=_LIMITS, proxy=httpx.Proxy(proxy.url, ssl_context=own)
         )
         self._proxies[way] = proxy
         return way
