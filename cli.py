@@ -28,7 +28,7 @@ COMMANDS = {
     "undo": ("undo:undo", "Undo what a job did."),
     "jobs": ("jobs:jobs", "List jobs, and remove old ones."),
     "status": ("jobs:status", "Show the progress of a job."),
-    "report": ("jobs:report", "Write the result files of a job again."),
+    "report": ("jobs:report", "Rewrite the result files of a job."),
     "explain": ("explain:explain", "Explain a status, error code or reason."),
     "verify": ("verify:verify", "Check over SIP which users can register."),
     "realm": ("realms:realm", "Manage realms."),

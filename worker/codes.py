@@ -67,9 +67,9 @@ STATUSES = (
          Cure.CORRECT),
     Code("failed", "the service refused it", "`bw__error_code` says why", Cure.CORRECT),
     Code("unknown", "sent, or possibly sent, but the outcome could not be determined",
-         "`resume` settles it; if the job can't be resumed, `retry` does", Cure.RETRY),
+         "`resume` checks again; if the job can't be resumed, `retry` does", Cure.RETRY),
     Code("unprocessed", "not attempted: the job ended first",
-         "`resume` runs it; if the job can't be resumed, `retry` does", Cure.RETRY),
+         "`resume` attempts it; if the job can't be resumed, `retry` does", Cure.RETRY),
 )  # fmt: skip
 """In ``bw__status``."""
 
@@ -95,10 +95,10 @@ NOT_SENT = (
          "enough); digests for another realm can't be used, so give a password instead", Cure.CORRECT),
     Code("hash_name",
          "`--username`, `--domain` or a correction changes the user name that the digests were computed for",
-         "leave the option out for these rows, or give passwords", Cure.CORRECT),
+         "omit the option for these rows, or give passwords", Cure.CORRECT),
     Code("bad_characters",
          "a user name, domain or realm contains a character that is not allowed there, or the password "
-         "contains half of a surrogate pair, which UTF-8 can't represent",
+         "contains an unpaired surrogate, which UTF-8 can't represent",
          "correct it (`bw__error` names the field, character and position): user names and domains may "
          "contain letters, digits and `. _ - ! $ & * + = ~`, a user name without a domain also `@`, and a "
          "realm letters, digits and `. _ -`", Cure.CORRECT),
@@ -113,10 +113,10 @@ NOT_SENT = (
          "format the column as text in the spreadsheet and export it again", Cure.CORRECT),
     Code("weak_password",
          "with `--weak refuse`: the password is shorter than 8 characters, all digits, equal to the user "
-         "name, or shared by 5 rows or more",
+         "name, or shared by 5 or more rows",
          "choose another password, or leave out `--weak refuse`", Cure.CORRECT),
     Code("field_count", "the record has fewer or more fields than the header",
-         "put values that contain the delimiter in quotes", Cure.CORRECT),
+         "quote every value that contains the delimiter", Cure.CORRECT),
     Code("malformed", "the record is not well-formed CSV", "double each quote inside a value (`\"\"`)",
          Cure.CORRECT),
     Code("duplicate_in_file", "an earlier row is the same user, regardless of case",
@@ -128,7 +128,7 @@ NOT_SENT = (
     Code("corrected",
          "`verify JOB` only: the row's name or password was corrected for a retry, so the roster no longer "
          "matches the job",
-         "put the corrected row into a file of its own and run `siproster verify FILE`",
+         "put the corrected row in a file of its own and run `siproster verify FILE`",
          effect="`verify` does not try the row"),
     Code("realm_not_active", "the realm is being created or deleted",
          "wait until `siproster realm show REF` shows ACTIVE", Cure.RETRY),
@@ -161,15 +161,15 @@ SENT = (
          "retry the row", Cure.RETRY, _ASK,
          effect="the row is `unknown`"),
     Code("case_differs",
-         "the service has the name in different case (`Alice`, not `alice`); digests are computed for one "
-         "spelling, so this user can't register with the roster's; with `origin_unknown`, this job may "
-         "have created it",
+         "the service has the name in a different case (`Alice`, not `alice`); digests are computed for one "
+         "spelling, so the user can't register with the spelling in the roster; with `origin_unknown`, this "
+         "job may have created the user",
          "change the roster to the service's spelling, which `bw__error` gives",
          Cure.CORRECT,
          effect="the row is `exists` or `failed`"),
     Code("origin_unknown",
-         "the credential is there as wanted, but no response confirmed it, so nothing proves that this job "
-         "created or changed it, and `undo` keeps it",
+         "the credential exists as requested, but no response confirmed it, so nothing proves that this job "
+         "created or changed it, and `undo` leaves it as it is",
          "nothing; to undo it anyway, use `undo --include-unproven`",
          effect="the row is `unchanged`; with another code `exists` or `failed`"),
     Code("not_mentioned", "the service neither stored nor refused the row, even when it was sent alone",
@@ -183,16 +183,16 @@ SENT = (
          Cure.CORRECT,
          effect="the row is `failed` or `unknown`"),
     Code("crashed",
-         "siproster failed on this row, or workers died three times while processing it; `unknown`: it may "
-         "have been sent",
+         "siproster failed on this row, or workers died three times while processing it; `unknown`: the row "
+         "may have been sent",
          "report it with the output of `--debug`, which contains no secrets; other rows are not affected",
          Cure.RETRY,
          "report it with the output of `--debug`, which contains no secrets",
          effect="the row is `failed` or `unknown`"),
     Code("unconfirmed",
          "the row was or may have been sent, but the job stopped or its worker died before a response "
-         "settled it",
-         "`resume` looks it up; if the job can't be resumed, a retry does",
+         "confirmed the outcome",
+         "`resume` looks the user up; if the job can't be resumed, a retry does",
          Cure.RETRY,
          effect="the row is `unknown`"),
 )  # fmt: skip
@@ -200,14 +200,14 @@ SENT = (
 
 WARNINGS = (
     Code("weak_password",
-         "shorter than 8 characters, all digits, equal to the user name, or shared by 5 rows or more; "
+         "shorter than 8 characters, all digits, equal to the user name, or shared by 5 or more rows; "
          "sharing is always detected in rosters of up to 50,000 rows, and in a million rows if 25 or more "
          "share a password",
          "choose other passwords, or use `--weak refuse`"),
     Code("password_space", "the password begins or ends with white space, which is used as it is",
          "check that this is intended"),
     Code("password_control", "the password contains a line break or another control character",
-         "look for a quote that isn't closed: it swallows the rows that follow"),
+         "look for an unclosed quote, which swallows the rows that follow"),
     Code("password_typographic", "the password contains a curly quote, no-break space or invisible character",
          "check whether a word processor or chat program put it there"),
     Code("spreadsheet_damage",
@@ -220,8 +220,8 @@ WARNINGS = (
          "(exactly 32 consecutive hexadecimal digits), so it is `<hidden>` in the results; in an `invalid` "
          "row, so are the user name, domain and realm, and any error text that quotes them",
          "if the column is a copy of the password, remove it from the roster; passwords of fewer than "
-         "4 characters, and those that equal the user name or, in a row that can be sent, the domain, "
-         "hide nothing"),
+         "4 characters, and those that equal the user name or, in a row that can be sent, the domain, are "
+         "not hidden"),
     Code("several_at_signs", "the user name contains more than one `@`", "check that this is intended"),
     Code("column_ambiguous", "more than one column matches the field; the first one is used",
          "choose one with `--map FIELD=COLUMN`"),
@@ -234,7 +234,7 @@ WARNINGS = (
     Code("encoding_guessed", "the file is not UTF-8, so it was read as Windows-1252",
          "check a name with an accent in `results.csv`; if it is wrong, use `--encoding`"),
 )  # fmt: skip
-"""The row is sent all the same."""
+"""The row is sent anyway."""
 
 REASONS = (
     Code("authentication_refused",
@@ -256,12 +256,13 @@ REASONS = (
          "put the key back into `SIPROSTER_KEY` or restore a backup of the ledger, then `resume`; otherwise "
          "import the roster again"),
     Code("max_failed", "more rows than `--max-failed` allows were failed, unknown or invalid",
-         "see `failed.csv`; `resume` runs the remaining rows, `retry` also runs those in `failed.csv`"),
+         "see `failed.csv`; `resume` processes the remaining rows, and `retry` also those in `failed.csv`"),
     Code("not_after", "the time given by `--not-after` was reached", "`resume` in the next window"),
     Code("unavailable",
          "the service could not be reached, or answered with errors, for longer than `--patience`",
          "`resume`"),
-    Code("broker", "Redis did not respond for longer than `--patience`", "`siproster doctor`; then `resume`"),
+    Code("broker", "Redis did not respond for longer than `--patience`",
+         "run `siproster doctor`; then `resume`"),
     Code("no_worker",
          "no worker for the account responded for longer than `--patience`",
          "start `siproster worker`; then `resume`",
@@ -271,8 +272,8 @@ REASONS = (
          "wait for that job; then `resume`"),
     Code("throttled", "the service limits the request rate",
          "`resume`; use a lower `--rate` in the next import"),
-    Code("interrupted", "the job was interrupted with Ctrl-C, or its command was ended", "`resume`"),
-    Code("cancelled", "somebody cancelled the job with `cancel`", "`retry` runs the remaining rows",
+    Code("interrupted", "the job was interrupted with Ctrl-C, or its command was terminated", "`resume`"),
+    Code("cancelled", "somebody cancelled the job with `cancel`", "`retry` processes the remaining rows",
          command="siproster retry JOB"),
     Code("exists",
          "`--on-existing fail`: some users exist with another password or application, so nothing was sent",
@@ -284,7 +285,7 @@ REASONS = (
     Code("carried_out", "the job is a saved plan that was carried out by the job named here",
          "see that job",
          command="siproster status JOB"),
-    Code("undone", "`undo` is taking, or has taken, back what the stopped job did",
+    Code("undone", "`undo` is reverting, or has reverted, what the stopped job did",
          "import the roster again",
          command="siproster import ROSTER"),
 )  # fmt: skip
@@ -306,23 +307,23 @@ SERVICE = (
          "report it: siproster doesn't send such filters",
          effect="the list is not read"),
     Code("13566", "the service is temporarily unavailable", "nothing: siproster tries again", Cure.RETRY,
-         effect="the request is sent again; no row fails for it"),
+         effect="the request is sent again; no row fails because of it"),
     Code("23000", "a request contains the same entry twice", "report it"),
     Code("23002", "a field is too long", "shorten it", Cure.CORRECT),
     Code("23003", "the request contains more entries than the service accepts",
          "nothing: the batch is split, and the job remembers the limit; `--batch-size` sets a smaller size "
          "to begin with",
          Cure.RETRY,
-         effect="the list is split and sent again; no row fails for it"),
+         effect="the batch is split and sent again; no row fails because of it"),
     Code("23008", "the account has no credentials yet", "nothing", Cure.RETRY,
-         effect="the list is taken for empty"),
+         effect="the list is treated as empty"),
     Code("23009", "the name exists on the account",
-         "nothing: the user is looked up at once, and the row becomes `unchanged`, or `exists` with what "
-         "differs, or `unknown` with this code if the service doesn't show the user", Cure.RETRY,
+         "nothing: the user is looked up at once, and the row becomes `unchanged`, or `exists` with a code "
+         "for each difference, or `unknown` with this code if the service doesn't show the user", Cure.RETRY,
          effect="the row is `unchanged`, `exists` or `unknown`"),
     Code("23026", "the name exists on the realm",
-         "nothing: the user is looked up at once, and the row becomes `unchanged`, or `exists` with what "
-         "differs, or `unknown` with this code if the service doesn't show the user", Cure.RETRY,
+         "nothing: the user is looked up at once, and the row becomes `unchanged`, or `exists` with a code "
+         "for each difference, or `unknown` with this code if the service doesn't show the user", Cure.RETRY,
          effect="the row is `unchanged`, `exists` or `unknown`"),
     Code("23013", "the account is not set up for SIP credentials; the job stops", "ask Bandwidth",
          effect="the job is stopped; rows not attempted are `unprocessed`"),
@@ -344,9 +345,9 @@ SERVICE = (
     Code("23022", "the realm is not ACTIVE", "wait until `siproster realm show REF` shows ACTIVE",
          Cure.RETRY),
     Code("33002", "the realm already exists", "use the existing realm",
-         effect="`realm create` makes no realm"),
+         effect="`realm create` creates no realm"),
     Code("33003", "this realm name is not allowed", "use 1 to 30 letters, digits and inner hyphens",
-         effect="`realm create` makes no realm"),
+         effect="`realm create` creates no realm"),
     Code("33006", "the default realm can't be deleted or made a non-default realm",
          "make another realm the default first",
          effect="`realm delete` and `realm update` change nothing"),
@@ -368,7 +369,7 @@ UNDO = (
          command="siproster undo JOB --include-unproven"),
     Code("answer_lost",
          "a response never arrived, and the user doesn't show that the request was carried out",
-         "run it again", effect="the user is `failed`", command="siproster undo JOB"),
+         "run `undo` again", effect="the user is `failed`", command="siproster undo JOB"),
     Code("application_not_set", "the old password is set, but the old application is not",
          "set the application on Bandwidth's side, or ask Bandwidth", effect="the user is `failed`"),
     Code("realm_differs", "the service doesn't say that the user is on the job's realm", "ask Bandwidth",
@@ -390,7 +391,7 @@ TABLES = (
     Table("Statuses", "the row is not in place", STATUSES),
     Table("Rows that were not sent", "the row is `invalid`: it is not sent", NOT_SENT),
     Table("Rows that were sent", "", SENT),
-    Table("Warnings", "none: the row is sent all the same", WARNINGS),
+    Table("Warnings", "none: the row is sent anyway", WARNINGS),
     Table("Why a job stopped or waits", "", REASONS),
     Table("Codes of the service", "the row is `failed`", SERVICE),
     Table("Users that `undo` didn't restore", "the user is `kept`: left as it is", UNDO),

@@ -99,7 +99,7 @@ _NAMES = {
     "redis.MasterDownError": "this Redis replica has lost its primary",
     "redis.MaxConnectionsError": "Redis has too many connections",
     "redis.NoPermissionError": _DENIED,
-    "redis.OutOfMemoryError": "Redis has no memory left",
+    "redis.OutOfMemoryError": "Redis is out of memory",
     "redis.ReadOnlyError": "this Redis is a read-only replica",
     "redis.RedisError": "Redis gave no usable answer",
     "redis.TimeoutError": TIMED_OUT,

@@ -345,7 +345,7 @@ INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
 def test_no_head_outlasts_the_deadline(before: bytes) -> None:
     """Headers that come byte by byte, and interim answers one after another, end with the request's time."""
     speak = partial(dripping, before=before)
-    late = pytest.raises(Interrupted, match="no whole answer within")
+    late = pytest.raises(Interrupted, match="no complete answer within")
     with spoken(speak) as url, closing(Transport(1)) as transport, late:
         transport.send("GET", url, {}, b"")
 
@@ -362,7 +362,7 @@ def test_a_slow_reader_does_not_outlast_the_deadline() -> None:
         finally:
             over.set()
 
-    late = pytest.raises(Interrupted, match="no whole answer within")
+    late = pytest.raises(Interrupted, match="no complete answer within")
     with spoken(sip) as url:
         with closing(Transport(1)) as transport, late:
             transport.send("POST", url, {}, body)
@@ -375,7 +375,7 @@ def test_nothing_is_sent_after_the_deadline() -> None:
     with scripted(lambda asked: Told(200)) as server, closing(Transport(30)) as transport:
         transport.send("GET", server.url, {}, b"")
         transport.deadline = 0.0
-        with pytest.raises(Interrupted, match="no whole answer within"):
+        with pytest.raises(Interrupted, match="no complete answer within"):
             transport.send("POST", server.url, {}, b"x")
         assert [asked.method for asked in server.asked] == ["GET"]
 

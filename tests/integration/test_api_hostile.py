@@ -159,9 +159,9 @@ def test_a_dripping_answer_ends_at_the_deadline(naps: Naps, permits: Permits) ->
     """An answer that comes byte by byte never hits a read's own timeout, yet it is not waited for."""
     dripping = Told(201, b"<R>" + b" " * 10_000 + b"</R>", drip=0.02)
     with served(always(dripping), naps, deadline=0.3, budget=0) as (_, api):
-        with pytest.raises(AnswerLost, match=r"no whole answer within 0\.3 s"):
+        with pytest.raises(AnswerLost, match=r"no complete answer within 0\.3 s"):
             api.create(Family.ACCOUNT, REALM, [ALICE], permits)
-        with pytest.raises(Unavailable, match=r"no whole answer within 0\.3 s"):
+        with pytest.raises(Unavailable, match=r"no complete answer within 0\.3 s"):
             api.realms()
 
 

@@ -97,7 +97,7 @@ def test_a_proxy_that_speaks_something_else() -> None:
     with spoken(lambda connection: None) as url:
         assert failure(url.replace("http:", "socks5:")).startswith("through ALL_PROXY: the ")
     with spoken(stall) as url:
-        assert failure(url.replace("http:", "socks5:")) == "no whole answer within 0.5 s"
+        assert failure(url.replace("http:", "socks5:")) == "no complete answer within 0.5 s"
 
 
 def test_the_other_loopback_address_is_asked_directly() -> None:

@@ -55,7 +55,7 @@ def stall(connection: socket.socket) -> None:
         (reset, "the connection was cut"),
         (hang_up, "the connection was cut"),
         (speak_smtp, "the answer is not HTTP"),
-        (stall, "no whole answer within 0.5 s"),
+        (stall, "no complete answer within 0.5 s"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -95,7 +95,7 @@ LIBRARIES = [
     ),
     (httpx.RemoteProtocolError("illegal status line: bytearray(b'SSH-2.0')"), "the answer is not HTTP"),
     (redis.AuthenticationError("invalid password"), "the user name or password was refused"),
-    (redis.OutOfMemoryError("x"), "Redis has no memory left"),
+    (redis.OutOfMemoryError("x"), "Redis is out of memory"),
     (redis.ResponseError("MISCONF Redis is configured to save"), "Redis refused the command (MISCONF)"),
     (redis.BusyLoadingError("x"), "Redis is still loading its data"),
     (sqlite3.OperationalError("database is locked"), "database is locked"),

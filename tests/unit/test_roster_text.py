@@ -123,7 +123,7 @@ def test_a_named_encoding_overrides() -> None:
 def test_half_a_character_names_its_place(text: str, line: int, column: int) -> None:
     """No result file can hold one; some encodings bring it all the same."""
     said = refused(text.encode("utf-7", "surrogatepass"), encoding="utf-7")
-    assert f"line {line}, column {column}: half of a surrogate pair" in said
+    assert f"line {line}, column {column}: an unpaired surrogate" in said
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ class Transport:
 
     def _reason(self, error: Exception, url: str) -> str:
         if isinstance(error, httpx.TimeoutException) and self._ends.passed():
-            return f"no whole answer within {self.deadline:g} s"
+            return f"no complete answer within {self.deadline:g} s"
         proxy = self._proxies.get(self._connections.destination(url)[1])
         return f"through {proxy.variable}: {reason_of(error)}" if proxy else reason_of(error)
 

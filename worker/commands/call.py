@@ -62,10 +62,11 @@ _IN_FILE = {"from": "call-from", "wait": "call-wait"} | {
 @settings_options
 @click.pass_context
 def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
-    """ServerAddress a test call to USER (a name, or user@domain) and report its outcome.
+    """Place a test call to USER (a name, or user@domain) and report its outcome.
 
     A call costs money, so the user is looked up, and you are asked to confirm. Only a registered phone can
-    ring. Exit code 0: answered; 10: did not get through; 5: the outcome is not known; 3: no such user.
+    ring. Exit code 0: the call was answered; 10: it did not get through; 5: its outcome is not known; 3: no
+    such user.
     """
     session = Session(given)
     file = session.settings.options

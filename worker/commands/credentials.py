@@ -40,11 +40,11 @@ def credential() -> None:
 
 
 @credential.command("list")
-@click.option("--user", metavar="FRAGMENT", default="", help="Only users whose name contains this.")
-@click.option("--domain", metavar="FRAGMENT", default="", help="Only users whose domain contains this.")
+@click.option("--user", metavar="FRAGMENT", default="", help="List only users whose name contains this.")
+@click.option("--domain", metavar="FRAGMENT", default="", help="List only users whose domain contains this.")
 @click.option("--application", metavar="NAME|UUID", default="",
-              help="Only users whose application has this id, or a name containing this.")  # fmt: skip
-@click.option("--limit", metavar="N", type=count_type, help="Only the first N users.")
+              help="List only users whose application has this id, or a name with this in it.")  # fmt: skip
+@click.option("--limit", metavar="N", type=count_type, help="List only the first N users.")
 @digests_option
 @scope_options
 @csv_option
@@ -54,9 +54,9 @@ def list_(
     user: str, domain: str, application: str, limit: int | None, show_digests: bool, family: str, realm: str,
     as_csv: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """List the users on the account or a realm, across all pages.
+    """List all users on the account or on a realm.
 
-    The list is streamed: a million users take no more memory than ten.
+    The list is streamed page by page: a million users take no more memory than ten.
     """
     one_form(as_csv=as_csv, as_json=as_json)
     filters, wanted = _filters(user, domain, application)
@@ -101,7 +101,7 @@ def show(
 @click.option("--from", "file", metavar="FILE", default="",
               help="A CSV file with username, domain and realm, or a results.csv or failed.csv.")  # fmt: skip
 @click.option("--status", "statuses", multiple=True, type=click.Choice(list(_OUTCOMES)),
-              help="Only rows with this status; required for a result file (repeatable).")  # fmt: skip
+              help="Use only rows with this status; required for a result file (repeatable).")  # fmt: skip
 @domain_option
 @scope_options
 @yes_option
@@ -111,9 +111,10 @@ def delete(
     users: tuple[str, ...], file: str, statuses: tuple[str, ...], domain: str, family: str, realm: str,
     yes: bool, as_json: bool, **given: Any,
 ) -> int:  # fmt: skip
-    """Delete users, who can then no longer register.
+    """Delete users, so that they can no longer register.
 
-    Asks first. Exit code 0: all were deleted; 10: some were not found or could not be deleted.
+    You are asked to confirm first. Exit code 0: all were deleted; 10: some were not found or could not be
+    deleted.
     """
     if bool(users) == bool(file):
         raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")

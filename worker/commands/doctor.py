@@ -71,8 +71,8 @@ class CheckResult:
 def doctor(as_json: bool, **given: Any) -> int:
     """Check settings, broker, ledger, key, API, realm and clock.
 
-    Exits with 0, or with the code of the first problem: 2 authentication, 3 account or realm, 4 the account's
-    plan or role, 5 something does not respond, 6 a setting.
+    Exits with 0, or with the code of the first problem: 2 for authentication, 3 for the account or realm,
+    4 for the account's plan or role, 5 if something does not respond, 6 for a setting.
     """
     try:
         session = Session(given, warn=False)

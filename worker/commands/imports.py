@@ -58,7 +58,7 @@ _ALL = "all"
     is_flag=False,
     flag_value=_ALL,
     default="",
-    help="Afterwards, check that the users in place, or N of them, can register.",
+    help="After the import, check that the users in place, or N of them, can register.",
 )
 @click.option(
     "--registrar", metavar="HOST:PORT", default="", help="Registrar for --verify.  [default: from DNS]"

@@ -124,7 +124,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 @json_option
 @settings_options
 def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
-    """Show the progress of JOB: counts, rate, time left."""
+    """Show the progress of JOB: counts, rate and time left."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     waits = watch.waits_of(session, job)
@@ -167,9 +167,9 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @json_option
 @settings_options
 def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
-    """Write the result files of JOB again.
+    """Rewrite the result files of JOB.
 
-    Exits with the job's exit code, or with 10 if `undo` has taken rows back.
+    Exits with the job's exit code, or with 10 if `undo` has reverted rows.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)

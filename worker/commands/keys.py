@@ -22,7 +22,8 @@ from worker.seal import new_key
 def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
     """Print Hash1 and Hash1b of USER, whose password is read from stdin.
 
-    Only a line break at its end is removed. On a terminal, you are prompted for it without echo.
+    Only a line break at the end of the password is removed. On a terminal, you are prompted for the password,
+    which is not shown.
 
     \b
       printf %s "$PASSWORD" |

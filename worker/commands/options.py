@@ -58,8 +58,8 @@ _READING = (
     click.option(
         "--create-realm",
         is_flag=True,
-        help="Create the --realm if it doesn't exist and a row needs it, and wait until it is ACTIVE."
-        " `plan` only reports it.",
+        help="Create the realm given by --realm if it doesn't exist and a row needs it, and wait until it is"
+        " ACTIVE. `plan` only reports that it would be created.",
     ),
     click.option("--make-default", is_flag=True, help="Make the created realm the account's default."),
     click.option("--domain", metavar="NAME", default="", help="Domain for rows without one."),
@@ -105,9 +105,9 @@ _READING = (
         help="Build user names from columns, such as '{site}-{extension}' or '+1{did}'.",
     ),
     click.option(
-        "--where", metavar="COLUMN=VALUE", multiple=True, help="Only rows with this value (repeatable)."
+        "--where", metavar="COLUMN=VALUE", multiple=True, help="Use only rows with this value (repeatable)."
     ),
-    click.option("--limit", metavar="N", type=count_type, help="Only the first N rows."),
+    click.option("--limit", metavar="N", type=count_type, help="Use only the first N rows."),
     click.option(
         "--carry",
         metavar="COLUMN",
@@ -128,7 +128,8 @@ _READING = (
         type=click.Choice([w.value for w in Weak]),
         default=Weak.WARN.value,
         show_default=True,
-        help="What to do about passwords that are short, all digits, the user name, or widely shared.",
+        help="What to do about passwords that are short, all digits, equal to the user name, or shared by"
+        " many rows.",
     ),
 )
 
@@ -198,7 +199,7 @@ absent_option = click.option(
     help="List all stored users, however small the roster, to find those who are not in it.",
 )
 results_option = click.option(
-    "--results", metavar="DIR", default="", help="Folder for the results  [./siproster-JOB/]"
+    "--results", metavar="DIR", default="", help="Folder for the result files.  [default: ./siproster-JOB/]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")

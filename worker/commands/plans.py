@@ -23,7 +23,6 @@ from worker.commands.options import (
     posting_options,
     reading_options,
     refuse_said,
-    results_option,
 )
 from worker.commands.running import begin, draw, finish, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
@@ -55,7 +54,7 @@ _OF_THE_RUN = frozenset({
 @reading_options
 @posting_options
 @absent_option
-@results_option
+@click.option("--results", metavar="DIR", default="", help="Write plan.csv and absent.csv to this folder.")
 @click.option("--save", is_flag=True, help="Save the plan, sealed, to carry out with `import --plan JOB`.")
 @click.option("--exit-on-change", is_flag=True, help="Also exit with 10 if the import would change anything.")
 @json_option
@@ -65,8 +64,8 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     """Show what `import` would do with each row of a roster, without sending anything.
 
     With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in the
-    roster. Exit code 0: every row would be in place; 10: some would not or, with --exit-on-change, something
-    would change.
+    roster. Exit code 0: every row would be in place; 10: some would not be or, with --exit-on-change,
+    something would change.
     """
     session = Session(given)
     given = from_file(ctx, given, session.settings.options)

@@ -101,7 +101,7 @@ def update(ref: str, description: str | None, default: bool, as_json: bool, **gi
 @json_option
 @settings_options
 def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
-    """Delete a realm that has no credentials and is not the default. Asks first."""
+    """Delete a realm that has no credentials and is not the default. You are asked to confirm first."""
     session = Session(given)
     one = session.api.realm(ref)
     where = f"account {session.endpoint.account} on {session.endpoint.host}"

@@ -48,7 +48,7 @@ _NOT_AFTER = click.option(
     "roster_",
     metavar="FILE",
     default="",
-    help="The job's roster, needed once its passwords are no longer stored.",
+    help="The job's roster; required once the job's passwords are no longer stored.",
 )
 @click.option(
     "--on-existing",
@@ -150,7 +150,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
 @json_option
 @settings_options
 def cancel(job_id: str, as_json: bool, **given: Any) -> None:
-    """Cancel JOB: requests in flight finish, the remaining rows stay unprocessed."""
+    """Cancel JOB. Requests in flight finish; the remaining rows stay unprocessed."""
     session = Session(given)
     job = session.ledger.jobs.get(job_id)
     session.audit(job_id)

@@ -23,7 +23,8 @@ from worker.sandbox import Options, main
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8321, show_default=True,
               help="Port to listen on; 0 chooses a free one.")  # fmt: skip
 @click.option("--sip-port", metavar="N", type=click.IntRange(0, 65535),
-              help="Also run a SIP registrar on this port; 0 chooses one.  [default: none]")  # fmt: skip
+              help="Also run a SIP registrar on this port; 0 chooses a free one."
+                   "  [default: none]")  # fmt: skip
 @click.option("--account", "accounts", metavar="ID", multiple=True,
               help="Account to serve (repeatable).  [default: 9900001]")  # fmt: skip
 @click.option("--realm", "realms", metavar="NAME", multiple=True,

@@ -34,14 +34,15 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 @click.command("worker")
 @click.option("--processes", metavar="N", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
-              help="Processes; each works on one chunk at a time.  [default: one per core]")  # fmt: skip
+              help="Number of processes; each works on one chunk at a time."
+                   "  [default: one per core]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
               help="Log level on stderr. No level shows secrets.")  # fmt: skip
 @settings_options
 def worker(processes: int, log_level: str, **given: Any) -> int:
     """Run a Celery worker for one ledger and one account, until SIGTERM.
 
-    On SIGTERM or Ctrl-C it finishes the chunks it is working on. Nothing is lost if it dies.
+    On SIGTERM or Ctrl-C, the worker finishes the chunks it is working on. If it dies, nothing is lost.
     """
     session = Session(given)
     level = "debug" if given["debug"] else log_level
@@ -63,7 +64,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
 def scheduler(once: bool, **given: Any) -> None:
     """Run the scheduler, which requeues lost chunks and shreds expired passwords.
 
-    You can run any number of schedulers, on any host. It stops at once on SIGTERM or Ctrl-C.
+    You can run any number of schedulers, on any host. A scheduler stops at once on SIGTERM or Ctrl-C.
     """
     session = Session(given)
     log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)

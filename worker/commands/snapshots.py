@@ -36,7 +36,7 @@ file_path = click.Path(path_type=Path)
 @json_option
 @settings_options
 def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -> None:
-    """Save the users of the account, or of a realm, to FILE, sealed.
+    """Save the users of the account, or of a realm, to a sealed FILE.
 
     The file contains digests, so it can only be opened with the sealing key. `siproster diff FILE` shows what
     has changed since.
@@ -61,7 +61,7 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
 @json_option
 @settings_options
 def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: Any) -> int:
-    """Show what changed on the account since snapshot FILE, or between FILE and LATER.
+    """Show what has changed on the account since snapshot FILE, or between FILE and LATER.
 
     Exit code 0: nothing changed; 10: something did. Digests are never shown.
     """

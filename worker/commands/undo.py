@@ -58,9 +58,10 @@ def undo(
     """Undo what JOB did, except for users who have been changed since.
 
     Users that the job created are deleted; users that it changed get their old password and application back.
-    Users that somebody else has changed since, and users that no response proves to be this job's work
-    (origin_unknown), are kept and listed. Asks first. After an interruption, run it again to continue. Exit
-    code 0: everything was undone; 10: some users were kept or failed.
+    Users that somebody else has changed since, and users that can't be proven to be this job's
+    (origin_unknown), are left as they are and listed. You are asked to confirm first. After an interruption,
+    run the command again to continue. Exit code 0: everything was undone; 10: some users were kept, or could
+    not be restored.
     """
     session = Session(given)
     job = session.ledger.jobs.get(job_id)

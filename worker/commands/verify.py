@@ -61,10 +61,10 @@ _ASKING = (
         "--registrar",
         metavar="HOST:PORT",
         default="",
-        help="Registrar to ask.  [default: from DNS, per realm]",
+        help="Registrar to use.  [default: from DNS, per realm]",
     ),
     click.option(
-        "--resolver", metavar="ADDRESS", default="", help="DNS server to ask.  [default: the system's]"
+        "--resolver", metavar="ADDRESS", default="", help="DNS server to query.  [default: the system's]"
     ),
     click.option(
         "--dns-wait",
@@ -91,7 +91,7 @@ _ASKING = (
     click.option(
         "--with-contact",
         is_flag=True,
-        help="Register briefly, as a phone does, and remove that binding again.",
+        help="Register briefly, as a phone does, and then remove the binding.",
     ),
     click.option("--sample", metavar="N", type=count_type, help="Try only N rows, chosen at random."),
     click.option(
@@ -108,13 +108,13 @@ _ASKING = (
         type=click.IntRange(1, 256),
         default=GENTLE_FLIGHT,
         show_default=True,
-        help="Rows to try at once.",
+        help="Number of rows to try at the same time.",
     ),
     click.option(
         "--results",
         metavar="DIR",
         default="",
-        help="Folder for verify.csv.  [default: a new one, or JOB's]",
+        help="Folder for verify.csv.  [default: a new folder, or JOB's]",
     ),
 )
 

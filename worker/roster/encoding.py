@@ -171,7 +171,7 @@ def _undecodable_line(source: Source, encoding: str) -> int | None:
 
 def _unusable_character(source: Source, character: str, before: _LineEnds) -> UsageError:
     """Return the error for a NUL or a lone surrogate, neither of which text can hold."""
-    what = "a NUL" if character == "\0" else "half of a surrogate pair"
+    what = "a NUL" if character == "\0" else "an unpaired surrogate"
     return UsageError(
         f"{source.shown}, line {before.number}, column {before.column + 1}: {what}, which text can't contain",
         "correct it, or give another encoding with --encoding",
