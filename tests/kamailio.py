@@ -136,7 +136,7 @@ class Kamailio(Server):
 
 
 def needed(program: str) -> str:
-    """Where a program of Debian's lies; the test fails when it is missing."""
+    """Return the path of one of Debian's programs, or fail the test if it is missing."""
     found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if found is None:
         pytest.fail(f"{program or 'kamailio-sqlite-modules'} is not installed: run make ci-packages")

@@ -52,7 +52,7 @@ SCENARIO = """<?xml version="1.0" encoding="UTF-8"?>
 
 @dataclass(frozen=True)
 class Phone:
-    """What is typed into a phone."""
+    """Settings as they are typed into a phone."""
 
     name: str
     """The user name of its digests: ``alice``, ``bob@example.com``, ``alice@realm``."""

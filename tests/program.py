@@ -60,7 +60,7 @@ class Finished:
 
     @property
     def json(self) -> Any:
-        """What ``--json`` printed: stdout holds it and nothing else."""
+        """Return the JSON that ``--json`` printed: stdout holds it and nothing else."""
         return json.loads(self.stdout)
 
 

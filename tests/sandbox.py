@@ -42,7 +42,7 @@ class Sandbox(Server):
 
     @property
     def sip_port(self) -> int:
-        """Where its registrar listens, of one that was started with ``--sip-port``."""
+        """Return the port of its registrar, if it was started with ``--sip-port``."""
         return int(self.control.get("health").json()["sip_port"])
 
     def knobs(self, **knobs: Any) -> None:
@@ -74,6 +74,6 @@ class Sandbox(Server):
         self.stop()
 
     def lines(self, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """What one of its control paths tells in JSON lines: ``log``, ``calls``, ``bindings``, ``sip`` …"""
+        """Return the JSON lines of one of its control paths: ``log``, ``calls``, ``bindings``, ``sip`` …"""
         answer = self.control.get(what, params=query).raise_for_status()
         return [json.loads(line) for line in answer.text.splitlines()]

@@ -237,7 +237,7 @@ class Postgres(Server):
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop it, whoever is still connected."""
+        """Drop a database, even while others are connected to it."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
@@ -248,7 +248,7 @@ class Postgres(Server):
 
 
 def postgres_bindir() -> Path:
-    """Where initdb and postgres lie: the PATH, Debian's folders, else a wheel."""
+    """Return the folder of initdb and postgres: from the PATH, Debian's folders, else a wheel."""
     found = shutil.which("postgres")
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: path.parts[-3])
     wheels = [

@@ -41,7 +41,7 @@ class Asked:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """What answers a challenge; empty: nothing does."""
+        """Return the parameters that answer a challenge; empty if the request has none."""
         text = next((self.headers[name] for name in CREDENTIALS if name in self.headers), "")
         return {name: quoted or plain for name, quoted, plain in PARAMETER(text)}
 

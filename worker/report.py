@@ -50,7 +50,7 @@ ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""What a spreadsheet would run; behind leading quotes too, so that reading back takes off exactly one."""
+"""A cell that a spreadsheet would run; behind quotes, too, so that reading back takes off exactly one."""
 _may_be_formula = re.compile(r"\n['=+\-@\t\r]").search
 """Whether a cell of several, joined by line feeds, may be one; the first of a line is a job's id."""
 

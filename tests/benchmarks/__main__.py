@@ -5,7 +5,7 @@
     make bench ARGS="--only import,plan --rounds 1"
 
 Prints a table; writes it, the records as JSON and a plot into docs/benchmarks (``--out``). It asserts what
-the imports came to, and never a time.
+the imports did, and never a time.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _line(record: Record) -> str:
-    """Return what is told of a record while the run goes on."""
+    """Return the line that is printed for a record during the run."""
     batch = f", batch {record.batch}" if record.batch else ""
     speed = f", {record.rows_per_second:,.0f} rows/s" if record.rows_per_second else ""
     return f"{record.section}: {record.what}, {record.rows:,} rows{batch}: {record.seconds:.2f} s{speed}"

@@ -1,4 +1,4 @@
-"""What is measured: each section is a function that runs its cases and yields a record for each."""
+"""Benchmark cases: each section is a function that runs its cases and yields a record for each."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class Record:
     """The whole command, with its start-up."""
     rows_per_second: float | None = None
     cpu_us_per_row: float | None = None
-    """Of the command and its workers."""
+    """CPU time of the command and its workers."""
     stores_cpu_us_per_row: float | None = None
-    """Of Redis and PostgreSQL."""
+    """CPU time of Redis and PostgreSQL."""
     service_cpu_us_per_row: float | None = None
-    """Of the stand-in, so that it can be seen not to be the limit."""
+    """CPU time of the stand-in, which shows that it is not the limit."""
     command_mb: float | None = None
     worker_mb: float | None = None
     posts: int | None = None
@@ -158,7 +158,7 @@ def commands(rig: Rig, sizes: Sizes) -> Iterator[Record]:
 
 
 def pace(rig: Rig, sizes: Sizes) -> Iterator[Record]:
-    """Import against a service that takes 20 requests a second: told so with --rate, and not told."""
+    """Import with and without --rate against a service that takes 20 requests a second."""
     limit = 20.0
     rows = int(limit * sizes.pace_seconds) * 100
     for what, options in (("--rate 20", ["--rate", "20"]), ("no --rate", [])):

@@ -1,4 +1,4 @@
-"""How fast the service's stand-in is by itself: bare sockets, a body made once, answers not looked at."""
+"""Measure the service's stand-in by itself: bare sockets, a body made once, answers not parsed."""
 
 from __future__ import annotations
 

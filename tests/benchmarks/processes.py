@@ -124,7 +124,7 @@ def _sampled(pid: int, beside: list[Tree], began: float) -> Iterator[dict[float,
 def _memory(pid: int) -> tuple[float, float]:
     """Return peak and present resident megabytes; 0 for a process that is gone.
 
-    Not ``ru_maxrss``: Linux hands a child its parent's peak. Where the kernel tells no peak (macOS), the
+    Not ``ru_maxrss``: Linux hands a child its parent's peak. If the kernel has no peak (macOS), the
     present figure stands for both.
     """
     try:

@@ -1,4 +1,4 @@
-"""What a benchmark runs against and with: the servers, and the contestants, each as its users start it."""
+"""Servers and contestants of a benchmark; each contestant is started as its users start it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Measured:
     service_cpu: float
     """CPU seconds of the service's stand-in meanwhile."""
     service: dict[str, Any]
-    """What the stand-in has seen (server.Counts)."""
+    """Counts of the stand-in (server.Counts)."""
 
     @property
     def cpu(self) -> float:

@@ -79,7 +79,7 @@ async def import_all(base: str, roster: Path, size: int, in_flight: int) -> int:
 
 
 def main() -> None:
-    """Import, and print what it came to as JSON."""
+    """Import, and print the result as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("roster", type=Path)

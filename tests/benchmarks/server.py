@@ -52,7 +52,7 @@ class Case:
 
 @dataclass
 class Counts:
-    """What the server has seen since the case began. Times are the server's own clock, in seconds."""
+    """Counts since the case began. Times are the server's own clock, in seconds."""
 
     requests: Counter[str] = field(default_factory=Counter)
     """By kind: ``post``, ``list``, ``one``, ``realms``, ``token``, ``refused`` (429)."""

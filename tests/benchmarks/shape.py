@@ -70,7 +70,7 @@ def longest_chain(graph: dict[str, set[str]]) -> list[str]:
 
 
 def of_source() -> dict[str, Any]:
-    """Return the figures that the source tells."""
+    """Return the figures that are computed from the source."""
     every = [(path, function) for path in sources() for function in functions(path)]
     lengths = [length(function) for _, function in every]
     wide = [

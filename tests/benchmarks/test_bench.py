@@ -53,7 +53,7 @@ def test_an_account_that_is_full_is_listed_page_by_page(rig: Rig) -> None:
 
 
 def test_a_rate_limit_is_counted(rig: Rig) -> None:
-    """What is over the limit gets a 429, and the share of those is told."""
+    """Requests over the limit get a 429 and are counted as refused."""
     rig.service.begin(Case(limit=5.0))
     with pytest.raises(AssertionError):  # bare sockets take a 429 for the end
         ceiling.post(rig.service.port, 1, 1.0)

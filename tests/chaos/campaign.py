@@ -31,7 +31,7 @@ GOALS: Mapping[str, int] = {
     Fault.REDIS_FROZEN: 5,
     LOST_AFTER: 2000,
 }
-"""What 15 minutes must do at least: a run that did little proves little."""
+"""The least that 15 minutes must do: a run that did little proves little."""
 
 FULL = 900.0
 """Seconds from which on the goals hold."""
@@ -57,7 +57,7 @@ class Campaign:
             number += 1
 
     def run_round(self, number: int, rows: int, storm: float) -> None:
-        """One round, told in one line."""
+        """Run one round, and print its result in one line."""
         planned = plan(self.seed, number, rows=rows, storm=storm, broker_gaps=self._gaps)
         began = time.monotonic()
         broken = Round(self.world, self.tally, planned).run()
@@ -82,7 +82,7 @@ class Campaign:
 
 
 def told(campaign: Campaign, seconds: float) -> str:
-    """What a run did and what came of it."""
+    """Return a summary of the run: seed, duration, faults, and broken promises by kind."""
     kinds = dict.fromkeys(("lost", "doubled", "unknown", "wrong", "canary"), 0)
     for violation in campaign.violations:
         kinds[violation.kind] += 1

@@ -87,7 +87,7 @@ class Fleet:
         return self.program.run("import", roster, *options, SIPROSTER_FAILPOINTS=failpoints)
 
     def sweep(self) -> int:
-        """What the scheduler does every few seconds; how many chunks went on the queue."""
+        """Do what the scheduler does every few seconds; return how many chunks went on the queue."""
         return sweep_all(self.ledger, CeleryQueue(self.app(), self.ledger.identity))
 
     def finish(self, job: str) -> dict[str, int]:
@@ -107,11 +107,11 @@ class Fleet:
         return {status.value: rows for status, rows in found.items()}
 
     def outcomes(self, job: str) -> list[Outcome]:
-        """What became of each row so far, in the roster's order."""
+        """Return each row's outcome so far, in the roster's order."""
         return list(self.ledger.rows.outcomes(job, 0, LAST_LINE).values())
 
     def query(self, statement: str, **values: object) -> list[Any]:
-        """What this says of the ledger, or does to it: a test may let time pass for it."""
+        """Run a statement on the ledger and return its rows; a test may let time pass with it."""
         with self.ledger.store.begin() as connection:
             result = connection.execute(text(statement), values)
             return list(result.all()) if result.returns_rows else []

@@ -3,7 +3,7 @@
 The other, independent one is Python's csv over the whole decoded text; it knows encoding and delimiter, which
 siproster often has to find. Every record, its line and its fields must be the same, and every row must
 have that user and that password. Where siproster refuses, the file must be broken or ambiguous (``EXCUSES``).
-Exit code 1 when a promise broke; the roster's seed is told.
+Exit code 1 when a promise broke; the roster's seed is printed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Made:
 
     data: bytes
     text: str
-    """What the bytes say."""
+    """The bytes, decoded."""
     delimiter: str
     options: Options
     encoding: str
@@ -87,7 +87,7 @@ class Made:
 
 @dataclass
 class Reading:
-    """What the independent reader found."""
+    """Result of the independent reader."""
 
     records: list[tuple[int, list[str] | None]] = field(default_factory=list)
     """Line and fields; None: not well-formed, but on one line."""
@@ -259,7 +259,7 @@ EXCUSES: Final[Mapping[str, Callable[[Made, Reading], bool]]] = {
 
 
 def promises_broken(made: Made) -> tuple[list[str], str, int]:
-    """What siproster reads otherwise than it is; the reason of a refusal; the rows that were compared."""
+    """Return the differences from the independent reader, a refusal's reason, and the rows compared."""
     read = independent(made.text, made.delimiter)
     if made.damaged:
         return _refused_for_its_bytes(made)
@@ -353,7 +353,7 @@ def campaign(seed: int, rosters: int) -> tuple[list[str], Counter[str]]:
 
 
 def main() -> None:
-    """Run a campaign and tell what came of it."""
+    """Run a campaign and print its results."""
     arguments = argparse.ArgumentParser(description="Rosters against an independent reader.")
     arguments.add_argument("--seed", type=int, default=None)
     arguments.add_argument("--rosters", type=int, default=10_000)

@@ -50,7 +50,7 @@ from worker.seal import Seal
 REALMS = {REALM.id: HOST, OTHER_REALM.id: OTHER_HOST}
 APPLICATION = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
 ROUNDS = 40
-"""Of deliveries, or of undoing, before the faults end."""
+"""Rounds of deliveries, or of undo, before the faults end."""
 
 
 class Died(BaseException):
@@ -73,7 +73,7 @@ class MortalApi(Api):
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a scenario will be, all of it drawn from the seed."""
+    """Parameters of a scenario, all drawn from the seed."""
 
     number: int
     luck: random.Random
@@ -259,7 +259,7 @@ class Run:
 
 @dataclass
 class Campaign:
-    """What many scenarios came to."""
+    """Run many scenarios, and collect what went wrong and the rows' statuses."""
 
     seed: int
     wrong: list[str]

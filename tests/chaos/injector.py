@@ -72,7 +72,7 @@ class Injector:
         return number
 
     def _mend_in(self, seconds: float, deed: Change) -> None:
-        """``deed`` puts something right: then, or when everything is put right."""
+        """Call ``deed``, which repairs something, after ``seconds`` or as soon as everything is repaired."""
 
         def once() -> None:
             if self._mending.pop(number, None):

@@ -1,4 +1,4 @@
-"""What a job says, and what its undoing did, held against what the service knows to be true."""
+"""Compare a job's outcomes, and the results of its undo, with what the service knows to be true."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Judge:
                 pass
 
     def of_undo(self) -> list[str]:
-        """What an undoing left without a word, or took that wasn't the job's."""
+        """Return what an undo left without reporting it, and what it changed that wasn't the job's."""
         wrong = list(self.account.wrongs)
         results = self.ledger.undone.results(self.job.id, 0, 10_000)
         for row in self.rows:
@@ -87,7 +87,7 @@ class Judge:
         return wrong
 
     def of_all_undone(self) -> list[str]:
-        """Where nobody else was there, all that the job did can be taken back."""
+        """Return what is left of a job's changes after an undo; nothing may be if nobody else was there."""
         wrong = list(self.account.wrongs)
         for row in self.rows:
             held, outcome = self._held(row), self.outcomes[row.line]

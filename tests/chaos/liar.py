@@ -38,7 +38,7 @@ LIES = (
     "no echo",
     "twice",
 )
-"""What an echo may say that is not so; ``no id`` and ``no echo`` leave something out."""
+"""Ways in which an echo may lie; ``no id`` and ``no echo`` leave something out."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Held:
     hidden: int = 0
     """Looks that don't show it yet."""
     earlier: Held | None = None
-    """What such looks show; None: nothing."""
+    """The earlier state that such looks show; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Account:
         self.mangled: set[str] = set()
         """Names that it stores with another Hash1b or application, and says so."""
         self.wrongs: list[str] = []
-        """What nobody may ever do to it."""
+        """Violations that it has seen, such as the deletion of somebody else's credential."""
         self.others_do: Callable[[], None] = lambda: None
         self._by_realm = by_realm
         self._ids = itertools.count(1)

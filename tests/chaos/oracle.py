@@ -1,4 +1,4 @@
-"""What must have come of a job, judged by the service's own history."""
+"""Judge the result of a job by the service's own history."""
 
 from __future__ import annotations
 

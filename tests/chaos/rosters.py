@@ -17,7 +17,7 @@ CANARY = "Kanarienvogel7f3a"
 
 
 class Fate(StrEnum):
-    """What the service has of a row's user before the job, and so what its end must be."""
+    """A row's user as the service has it before the job, which decides the row's expected end."""
 
     NEW = "new"
     """Nothing: it must be made, once."""
@@ -26,7 +26,7 @@ class Fate(StrEnum):
     OTHER = "other"
     """One with another password: it must be left alone."""
     INVALID = "invalid"
-    """Whatever: the row can't be sent."""
+    """In any state: the row can't be sent."""
 
 
 _FATES = [Fate.NEW] * 92 + [Fate.INVALID] * 2 + [Fate.SAME, Fate.OTHER] * 3

@@ -23,7 +23,7 @@ _ALONE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a round will be, all of it drawn from the seed."""
+    """Parameters of a round, all drawn from the seed."""
 
     number: int
     broker: bool

@@ -1,4 +1,4 @@
-"""Which faults strike when: drawn from a seed before anything runs."""
+"""Draw from a seed, before anything runs, which faults strike and when."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """What a chaos run does to the program and its servers; the values are how a run reports them."""
+    """A fault that a chaos run injects into the program or its servers; its value names it in reports."""
 
     GROUP_KILLED = "worker groups killed"
     POOL_KILLED = "pool processes killed"

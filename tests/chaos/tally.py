@@ -1,4 +1,4 @@
-"""What a chaos run did, and what came of it, in numbers."""
+"""Count what a chaos run did, and its results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tally:
         self.done[what] += count
 
     def read_log(self, log: Iterable[Mapping[str, Any]]) -> None:
-        """Count what the sandbox's log of one job tells."""
+        """Count the requests, commits and faults in the sandbox's log of one job."""
         for line in log:
             self.done["requests"] += 1
             whole = line["sent"] == "whole" and line["answered"] == line["status"]

@@ -18,7 +18,7 @@ def test_rosters_are_read_as_they_are() -> None:
 
 
 def test_the_independent_reader_sees_what_is_broken() -> None:
-    """It tells well-formed text from text that swallows rows, and keeps physical lines."""
+    """The independent reader finds malformed records and unclosed quotes, and keeps physical line numbers."""
     read = fuzz_rosters.independent('a,b\r\n\r\n"x\ny",1\r"z"z,2\n ,\nc,"', ",")
     assert read.records == [(1, ["a", "b"]), (3, ["x\ny", "1"]), (5, None), (7, None)]
     assert read.broken
@@ -26,5 +26,5 @@ def test_the_independent_reader_sees_what_is_broken() -> None:
 
 
 def test_a_roster_depends_on_its_seed_alone() -> None:
-    """What a campaign tells of a broken promise can be made again."""
+    """The same seed makes the same roster, so that a broken promise can be reproduced."""
     assert fuzz_rosters.make(random.Random("7/3")) == fuzz_rosters.make(random.Random("7/3"))

@@ -51,7 +51,7 @@ def test_the_ledgers_disk_is_full(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_results_that_can_not_be_written(office: Program, sandbox: Sandbox) -> None:
-    """A results folder that went away under the job is told, and ``report`` writes the files from the ledger.
+    """A results folder that disappears during the job is reported; ``report`` writes the files afterwards.
 
     Guard: report._explained.
     """

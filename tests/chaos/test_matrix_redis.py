@@ -1,4 +1,4 @@
-"""The fault matrix, Redis: killed, wiped, frozen, full. The queue is only a way to tell; the ledger knows."""
+"""The fault matrix, Redis: killed, wiped, frozen, full. The queue only notifies; the ledger is the truth."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_redis_is_frozen(fleet: Fleet, redis: Redis) -> None:
 
 
 def test_redis_is_full(fleet: Fleet, redis: Redis) -> None:
-    """A queue that takes no more is told at once, exit 5; nothing is noted as queued, and ``resume`` goes on.
+    """A full broker is reported at once, exit 5; no chunk counts as queued, and ``resume`` goes on.
 
     Guard: CeleryQueue._explained; chunks.not_queued.
     """

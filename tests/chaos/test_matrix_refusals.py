@@ -61,7 +61,7 @@ def test_a_worker_of_another_account_or_ledger(fleet: Fleet, make_sandbox: Calla
 
 
 def test_a_second_writing_job(office: Program, sandbox: Sandbox) -> None:
-    """It is refused and told whose account it is, also after a death, until the dead one's claim has run out.
+    """A second writing job is refused and the first one named, until a dead job's claim has run out.
 
     Guard: ``writers.until < :now`` of jobs._TAKE.
     """
@@ -90,7 +90,7 @@ def test_a_second_writing_job(office: Program, sandbox: Sandbox) -> None:
 def test_a_list_that_was_stored_and_refused_all_the_same(
     office: Program, sandbox: Sandbox, status: int
 ) -> None:
-    """Whatever comes in place of the service's words: its rows are asked for, and nobody is left by undo.
+    """Rows that were stored although the answer was a refusal are found again, and undo removes them all.
 
     Guard: faults.fault, Client.ask, ChunkSession.unconfirmed.
     """
@@ -109,7 +109,7 @@ def test_a_list_that_was_stored_and_refused_all_the_same(
 
 
 def refused(office: Program, roster: Path) -> str:
-    """What somebody is told whose import is refused."""
+    """Return stderr of an import that is refused with exit code 6."""
     finished = office.run("import", roster)
     assert finished.code == 6, finished.stderr
     return finished.stderr

@@ -104,7 +104,7 @@ def test_a_row_that_is_stored_and_not_mentioned(office: Program, sandbox: Sandbo
 
 
 def test_an_echo_in_another_case(office: Program, sandbox: Sandbox) -> None:
-    """A user that the service respells can't register with digests made for the other, and that is told.
+    """A user that the service stored in another case can't register with the digests sent, so its row fails.
 
     Guard: BatchCreator._match.
     """
@@ -135,7 +135,7 @@ def test_one_asked_to_wait_is_all_asked_to_wait(fleet: Fleet) -> None:
 
 
 def test_storms(office: Program, sandbox: Sandbox) -> None:
-    """Half of all requests answered 429, 503 or a proxy's 502: nothing is lost, nothing is failed.
+    """With half of all requests answered 429, 503 or a proxy's 502, no row is lost and none fails.
 
     Guard: Attempts.retry, and AnswerLost for a 502 after a list was sent.
     """

@@ -1,4 +1,4 @@
-"""The fault matrix, users who exist: set anew and taken back, whatever dies or is lost on the way."""
+"""The fault matrix, existing users: updated and restored, whatever is killed or lost on the way."""
 
 from __future__ import annotations
 

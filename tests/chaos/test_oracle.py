@@ -31,7 +31,7 @@ def results(**changed: Any) -> list[dict[str, str]]:
 
 
 def history(**changed: Any) -> list[dict[str, Any]]:
-    """What a good job leaves on the service, but for some facts about the new user."""
+    """Return the credentials a job should leave on the service, with ``changed`` facts about the new user."""
     held = []
     for row in ROWS[:3]:
         digests = ("0" * 32, "1" * 32) if row.fate is Fate.OTHER else row.digests(REALM)

@@ -21,7 +21,7 @@ GAPS = {**schedule.BROKER, Fault.REDIS_KILLED: 8.0, Fault.REDIS_WIPED: 8.0, Faul
 
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_or_doubled_under_random_faults(tmp_path: Path) -> None:
-    """Every row of four jobs under kills, wipes, freezes and lost answers comes to its one true end.
+    """Each row of four jobs gets its one correct outcome despite kills, wipes, freezes and lost answers.
 
     Guards: the sweep (kills, wipes), claims and fencing (duplicates, frozen workers), asking after a lost
     answer (answers lost after the commit), ``resume`` (killed commands).

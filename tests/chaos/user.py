@@ -74,11 +74,11 @@ class User:
         self.command = self._next(-9)
 
     def summary(self) -> dict[str, Any]:
-        """What the job came to, its result files being written."""
+        """Resume the job until its result files are written, and return its summary."""
         return self._told("resume", self.job)
 
     def retry(self) -> dict[str, Any]:
-        """Run what is not in place once more; what that came to."""
+        """Retry the rows that are not in place, and return the new job's summary."""
         self._tally.add(RETRIED)
         return self._told("retry", self.job, "--yes")
 

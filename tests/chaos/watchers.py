@@ -1,4 +1,4 @@
-"""What others could see while the program runs: Redis's traffic and the process list."""
+"""Watch what others could see while the program runs: Redis's traffic and the process list."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Watch(ABC):
 
 
 class MonitorWatch(Watch):
-    """Every command that Redis gets, as MONITOR tells it, while Redis is there to tell it."""
+    """Record every command that Redis receives, as MONITOR reports it, whenever Redis is up."""
 
     def __init__(self, port: int, path: Path) -> None:
         self._port = port

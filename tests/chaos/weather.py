@@ -36,7 +36,7 @@ def _after_the_work(luck: Luck) -> Knobs:
 
 
 def _before_the_work(luck: Luck) -> Knobs:
-    """Nothing is done, and nobody can tell: of reads, too."""
+    """Return faults that drop a request before it has any effect; reads are dropped, too."""
     return {"drop": [{"probability": luck.uniform(0.05, 0.25)}, _dropped(luck)]}
 
 

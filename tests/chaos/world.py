@@ -25,7 +25,7 @@ from tests.servers import Postgres, Redis
 from worker.tasks import TASK, queue_name
 
 CLIENT_SECRET = "Kanarienschluessel2b9c"
-"""Of the API's client: a canary of its own."""
+"""The API client's secret: a canary of its own."""
 
 
 _OWNED: LiteralString = r"regexp_replace(owner, '\.[0-9]+$', '') = ANY(%s)"
@@ -61,7 +61,7 @@ class Service:
 
 
 class World:
-    """Sandbox, Redis, PostgreSQL, worker groups, a scheduler, and whoever runs commands.
+    """The servers and processes of a campaign: sandbox, Redis, PostgreSQL, worker groups, a scheduler, users.
 
     ``folder`` keeps all evidence: logs, results, Redis's files, what MONITOR and the process list showed.
     """

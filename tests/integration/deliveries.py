@@ -1,4 +1,4 @@
-"""What the tests of deliveries share: a process that works on a job's chunks."""
+"""Shared by the tests of deliveries: a process that works on a job's chunks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.seal import Seal
 
 
 class Process:
-    """One process of workers: its chunk worker, its own clock, and how it is told to end."""
+    """One process of workers: its chunk worker, its own clock, and the event that asks it to end."""
 
     def __init__(
         self, ledger: Ledger, job: Job, api: Source, executor: ThreadPoolExecutor, owner: str

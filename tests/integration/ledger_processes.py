@@ -1,4 +1,4 @@
-"""What a process of its own does to a ledger; run by the tests that need several of them."""
+"""Operations on a ledger in a process of their own, for the tests that need several processes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def options_for(registrar: ScriptedRegistrar, **options: Any) -> RegisterOptions
 def tried(
     how: RegisterOptions, entries: Iterable[Entry], in_flight: int = 1
 ) -> tuple[list[RegisterResult], list[str]]:
-    """What came of the rows, and why others were not tried any more."""
+    """Return the result of each row, and the reasons why the remaining rows were given up."""
     verifier = Verifier(how, Pace(1e9), in_flight)
 
     async def all_of_them() -> list[RegisterResult]:
@@ -45,6 +45,6 @@ def tried(
 
 
 def of_one(how: RegisterOptions, one: Entry | None = None) -> RegisterResult:
-    """What came of a single row."""
+    """Return the result of a single row."""
     ((found,), _) = tried(how, [one or entry()])
     return found

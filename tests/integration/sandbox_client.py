@@ -28,7 +28,7 @@ def client(sandbox: Sandbox) -> httpx.Client:
 
 
 def token(sandbox: Sandbox) -> httpx.Response:
-    """What the token endpoint answers to the right client."""
+    """Return the token endpoint's answer to a client with the right secret."""
     url = f"{sandbox.url}/api/v1/oauth2/token"
     return httpx.post(url, data=FORM, auth=(USER, SECRET), trust_env=False)
 

@@ -84,7 +84,7 @@ def test_a_404_of_somebody_else_makes_nobody_absent(naps: Naps, permits: Permits
 @pytest.mark.parametrize("status", [404, 400, 405, 418])
 @pytest.mark.parametrize("body", [PAGE, b"<html>Not found<br></html>", b"", b"\x01"])
 def test_what_is_said_about_one_realm_does_not_decide(naps: Naps, status: int, body: bytes) -> None:
-    """Whatever refuses the question for one, the list of all tells whether it is there, and at once."""
+    """If the look-up of one realm is refused, however that is worded, the list of all realms decides."""
     listed = realm_answer("acme-0a.auth.example", "1", "RealmsResponse")
 
     def answer(asked: Asked) -> Told:
@@ -179,7 +179,7 @@ def test_a_name_in_another_case_or_in_two_parts_is_the_same(naps: Naps) -> None:
     ],
 )
 def test_the_realm_family_reads_the_one_it_asked_for(naps: Naps, inner: str, same: bool) -> None:
-    """It asks by id, which must be that very one; nor may name and realm be others, where they are told."""
+    """A credential is read by id: the answer must have that id and, if it names them, that name and realm."""
     with served(always(Told(body=one(inner))), naps, budget=0) as (_, api):
         if same:
             assert api.read(Family.REALM, REALM, STORED) is not None
@@ -301,14 +301,14 @@ def test_an_echo_that_contradicts_what_was_sent(naps: Naps, permits: Permits, li
 
 @pytest.mark.parametrize("left_out", [tag for tag in WHOLE if tag != "UserName"])
 def test_an_echo_that_leaves_something_out(naps: Naps, permits: Permits, left_out: str) -> None:
-    """What an echo does not tell is not known, and contradicts nothing."""
+    """A field that an echo leaves out contradicts nothing: the entry still counts as accepted."""
     told = {tag: text for tag, text in WHOLE.items() if tag != left_out}
     assert [one.composite for one in told_of_alice(naps, permits, told).accepted] == ["alice"]
 
 
 @pytest.mark.parametrize("hash1", [ALICE.hash1, ""])
 def test_an_entry_that_is_told_twice(naps: Naps, permits: Permits, hash1: str) -> None:
-    """Stored twice, or stored and refused by its digest: such an entry is not told."""
+    """An entry reported as both stored and refused, or as stored twice, counts as neither."""
     echo = f"<SipCredential><UserName>alice</UserName><Hash1>{hash1}</Hash1></SipCredential>"
     refused = f"<Errors><Error><ErrorCode>23019</ErrorCode>{echo}</Error></Errors>"
     answer = told_of_alice(naps, permits, WHOLE, refused)
@@ -382,7 +382,7 @@ def test_nothing_is_sent_after_the_deadline() -> None:
 
 
 def test_a_host_with_several_addresses_is_reached_by_any() -> None:
-    """Where nobody listens under one of them, the next one is tried."""
+    """If no server listens at one of a host's addresses, the next address is tried."""
     tried = ["127.0.0.2", "127.0.0.1"]
     with scripted(lambda asked: Told(200)) as server:
         backend = Backend(httpcore.SyncBackend(), begun(10), lambda host, port: tried)
@@ -492,7 +492,7 @@ def test_gzip_is_asked_for_and_unpacked(coding: str, size: int) -> None:
 
 @pytest.mark.parametrize("coding", ["deflate", "br", "zstd", "gzip, gzip", "compress"])
 def test_a_coding_that_was_not_asked_for_is_refused(coding: str) -> None:
-    """What nobody here can unpack within bounds is no answer; without a body there is nothing to unpack."""
+    """An unrequested content coding is refused, unless the body is empty."""
     with pytest.raises(Interrupted, match="packed in a way"):
         body_of(lambda _: Told(200, zlib.compress(b"x"), {"Content-Encoding": coding}))
     assert body_of(lambda _: Told(200, b"", {"Content-Encoding": coding})) == b""
@@ -514,7 +514,7 @@ def test_a_broken_gzip_is_no_answer(body: bytes, reason: str) -> None:
 
 
 def test_a_bomb_is_unpacked_in_small_pieces() -> None:
-    """However much the network brought at once, it grows to no more than a piece before it is looked at."""
+    """A compressed bomb is unpacked in small pieces, so that the size limit stops it in time."""
     bomb = gzip.compress(b"\0" * (4 * response_xml.SIZE_LIMIT))
     assert len(bomb) < 80_000  # so it may well arrive at once
     sizes = [len(piece) for piece in unpacked([bomb], "gzip")]

@@ -1,4 +1,4 @@
-"""What is repeated and what is not, how long, and who we are, against a faulty sandbox."""
+"""Retries and authentication against a faulty sandbox: what is repeated, for how long, and who we are."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_nobody_there(naps: Naps, permits: Permits) -> None:
 
 
 def test_a_wait_can_be_given_up(sandbox: Sandbox) -> None:
-    """What the sleep raises comes out: a process that is to stop doesn't wait for its budget."""
+    """An exception raised by the sleep ends the wait: a process that stops doesn't wait for its budget."""
 
     class Stopping(Exception):
         pass
@@ -224,7 +224,7 @@ def test_a_token_that_never_helps_stops(sandbox: Sandbox, api: Api) -> None:
 
 
 def test_a_wrong_secret(sandbox: Sandbox, naps: Naps) -> None:
-    """The token endpoint's refusal is told, without the secret, and not repeated."""
+    """The token endpoint's refusal is reported without the secret, and not retried."""
     wrong = client(sandbox.url, naps, secret="canary-5c1e")
     with closing(wrong), pytest.raises(AuthenticationRefused, match="invalid_client") as caught:
         wrong.check()
@@ -240,7 +240,7 @@ def test_a_token_endpoint_that_is_away_is_waited_for(sandbox: Sandbox, api: Api)
 
 
 def test_a_page_in_the_place_of_a_token(sandbox: Sandbox, api: Api) -> None:
-    """HTML with a 200 is told as a proxy or a wrong host."""
+    """An HTML page with status 200 in the place of a token is reported as a proxy or a wrong host."""
     sandbox.knobs(html_success={"probability": 1, "path": "token"})
     with pytest.raises(AuthenticationRefused, match="proxy or a wrong host"):
         api.check()

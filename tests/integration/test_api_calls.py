@@ -52,7 +52,7 @@ def orders(sandbox: Sandbox) -> list[object]:
 
 
 def voice(answer: Callable[[Asked], Told]) -> Iterator[tuple[Calls, Scripted]]:
-    """Calls of a service that answers as told, behind a token."""
+    """Yield the calls API of a service that answers with ``answer`` behind a token, and its server."""
 
     def told(asked: Asked) -> Told:
         return TOKEN if "oauth2" in asked.path else answer(asked)

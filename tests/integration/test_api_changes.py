@@ -75,7 +75,7 @@ def test_the_application_survives_an_update_that_names_none(
 def test_nobody_is_moved_to_another_realm(
     sandbox: Sandbox, api: Api, permits: Permits, family: Family
 ) -> None:
-    """Digests of another realm are refused before anything goes out; so is a realm that nobody told."""
+    """An update to another realm, or of a credential of unknown realm, is refused before a PUT is sent."""
     sandbox.knobs(realm_pending=0)
     office, sales = api.default_realm(), api.create_realm("sales")
     before = stored(api, permits, family, credential(office, "alice"), office)
@@ -184,7 +184,7 @@ def test_what_stops_a_job_stops_a_change(
 def test_without_a_permit_nothing_changes(
     sandbox: Sandbox, api: Api, permits: Permits, family: Family
 ) -> None:
-    """What the permit raises comes out, and neither request leaves."""
+    """If the permit raises, its exception is passed on and neither request is sent."""
     realm = api.default_realm()
     before = stored(api, permits, family, credential(realm, "alice"), realm)
 

@@ -97,7 +97,7 @@ def test_a_list_that_is_too_long(sandbox: Sandbox, api: Api, permits: Permits, s
 def test_a_list_that_is_refused(
     sandbox: Sandbox, api: Api, permits: Permits, fault: dict[str, object], kind: type[Exception]
 ) -> None:
-    """What concerns the list can be split; what concerns the account stops the job."""
+    """A refusal of the list is ListRefused, which can be split; a refusal of the account stops the job."""
     realm = api.default_realm()
     sandbox.knobs(refuse={"next": 2, "method": "POST", "path": "sipcredentials", **fault})
     with pytest.raises(kind):
@@ -114,7 +114,7 @@ def test_a_character_that_xml_cannot_hold_is_not_sent(sandbox: Sandbox, api: Api
 
 
 def test_without_a_permit_nothing_is_written(sandbox: Sandbox, api: Api) -> None:
-    """What the permit raises comes out, and the request stays at home."""
+    """If the permit raises, its exception is passed on and nothing is posted."""
     realm = api.default_realm()
 
     def denied(deadline: float) -> None:
@@ -165,7 +165,7 @@ def test_nothing_is_found_where_nothing_is(
 
 
 def test_a_digest_that_is_nowhere_stays_unknown(sandbox: Sandbox, api: Api, permits: Permits) -> None:
-    """Neither the list nor the credential itself tells Hash1b: None, not a guess."""
+    """If neither the list nor the credential itself contains Hash1b, it is None, not a guess."""
     realm = api.default_realm()
     api.create(Family.REALM, realm, [credential(realm, "alice")], permits)
     sandbox.knobs(list_omits=["Hash1b"], get_omits=["Hash1b"])

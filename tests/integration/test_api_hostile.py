@@ -1,4 +1,4 @@
-"""What no honest service does: redirects elsewhere, endless answers, secrets in texts, strangers."""
+"""Answers that no honest service gives: redirects elsewhere, endless bodies, secrets in texts."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def entries(*names: str, following: str = "") -> bytes:
 
 
 def test_a_link_is_never_followed(naps: Naps) -> None:
-    """Of the next page's URL page and size are taken; its host, path and filters are never asked."""
+    """Only page and size are taken from the next page's URL; its host, path and filters are ignored."""
     with scripted(always(Told())) as elsewhere:
         link = f"{elsewhere.url}/iris/other?page=b%2B1&amp;size=9&amp;userNamefragment=evil"
         pages = {"1": entries("aaa-1", following=link), "b+1": entries("aaa")}
@@ -287,7 +287,7 @@ SAID = f"<ErrorCode>23026</ErrorCode><Description>exists: {ECHO}</Description>"
 def test_no_secret_gets_into_an_error_or_a_log(
     told: Told, naps: Naps, permits: Permits, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever the service repeats, no digest, token or client secret is in a message or a log line."""
+    """No error or log line contains a digest, token or client secret, even if the service repeats it."""
     caplog.set_level(logging.INFO)
     with served(always(told), naps) as (_, api):
         with pytest.raises(SiprosterError) as caught:
@@ -316,7 +316,7 @@ def test_a_repetition_is_logged_with_its_reason_alone(
 
 
 def test_what_every_request_carries(naps: Naps, permits: Permits) -> None:
-    """Who we are, what we send, and which token: on every request, in the form that the API wants."""
+    """Each request carries our user agent, content type and token in the form that the API wants."""
     with served(always(Told(201, response(""))), naps) as (server, api):
         api.create(Family.REALM, REALM, [ALICE], permits)
         token, post = server.asked
@@ -362,7 +362,7 @@ def test_a_proxy_of_the_environment_is_used() -> None:
 
 
 def strangers_certificate(folder: Path) -> ssl.SSLContext:
-    """What a server shows that no authority knows: a certificate for 127.0.0.1 signed by itself."""
+    """Return a server's TLS context with a self-signed certificate for 127.0.0.1 that no authority knows."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stranger")])
     now = dt.datetime.now(dt.UTC)
@@ -384,7 +384,7 @@ def strangers_certificate(folder: Path) -> ssl.SSLContext:
 
 
 def test_a_stranger_is_not_spoken_to(naps: Naps, permits: Permits, tmp_path: Path) -> None:
-    """TLS is verified: nobody without a trusted certificate sees a request, and the reason is told."""
+    """A server without a trusted certificate gets no request, and the reason is reported."""
     stranger = strangers_certificate(tmp_path)
     with served(always(Told(201, b"<R/>")), naps, budget=1, tls=stranger) as (server, api):
         with pytest.raises(Unavailable, match="the certificate isn't trusted: self-signed certificate"):

@@ -42,7 +42,7 @@ def names(found: Iterator[Stored]) -> list[str]:
 
 
 def scope(family: Family, realm: Realm) -> Realm | None:
-    """What to list: the whole account, or the realm where the family needs one."""
+    """Return the realm to list if the family needs one, or None for the whole account."""
     return realm if family is Family.REALM else None
 
 
@@ -196,7 +196,7 @@ def test_a_digest_that_a_list_leaves_out_is_read_singly(
 
 
 def test_an_entry_without_an_id(sandbox: Sandbox, api: Api, permits: Permits) -> None:
-    """Entries without ids are told apart by name; singly nobody can ask for them, nor hit the list."""
+    """Entries without ids are distinguished by name, and can't be read or deleted singly."""
     realm = api.default_realm()
     fill(api, permits, realm, ["alice", "bob", "carol"])
     sandbox.knobs(list_omits=["Id", "Hash1b"])
@@ -211,7 +211,7 @@ def test_an_entry_without_an_id(sandbox: Sandbox, api: Api, permits: Permits) ->
 
 
 def test_a_list_that_lags(sandbox: Sandbox, permits: Permits) -> None:
-    """What was written a moment ago is not listed yet; that is told as it is."""
+    """A credential written a moment ago may be missing from the list, which is returned as it is."""
     with closing(client(sandbox.url)) as api:
         realm = api.default_realm()
         fill(api, permits, realm, ["alice"])

@@ -16,7 +16,7 @@ from worker.api.transport import Interrupted, NotSent, Transport
 
 
 def failure(proxy: str, url: str = "https://api.example/") -> str:
-    """Why a request through this proxy came to nothing."""
+    """Return the reason why a request through this proxy failed."""
     with closing(Transport(0.5, None, {"all://": Proxy(proxy, "ALL_PROXY")})) as transport:
         with pytest.raises((NotSent, Interrupted)) as caught:
             transport.send("GET", url, {}, b"")
@@ -71,7 +71,7 @@ def test_a_proxy_that_is_not_there() -> None:
 
 
 def test_a_proxy_that_refuses() -> None:
-    """Its status is told and not its text, which is anybody's."""
+    """A proxy's refusal is reported with its status, but without its text, which can't be trusted."""
 
     def refuse(connection: socket.socket) -> None:
         connection.recv(65536)

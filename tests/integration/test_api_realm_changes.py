@@ -57,7 +57,7 @@ def test_a_description_that_the_service_does_not_take(sandbox: Sandbox, api: Api
 
 
 def test_the_default_realm_stays_the_default_one(sandbox: Sandbox, api: Api) -> None:
-    """It can't be unmade: told before anything is asked, with what to do instead."""
+    """Unsetting the default realm is refused before anything is sent; the hint says what to do instead."""
     with pytest.raises(UsageError) as caught:
         api.update_realm("office", default=False)
     assert "--default" in caught.value.hint
@@ -66,7 +66,7 @@ def test_the_default_realm_stays_the_default_one(sandbox: Sandbox, api: Api) -> 
 
 @pytest.mark.parametrize("commit", [True, False])
 def test_a_change_whose_answer_is_lost(sandbox: Sandbox, api: Api, commit: bool) -> None:
-    """Reading back tells whether it was done."""
+    """After a lost answer, the realm is read back to see whether the change was made."""
     made = api.create_realm("sales")
     sandbox.knobs(drop={"next": 1, "method": "PUT", "commit": commit})
     if commit:
@@ -86,7 +86,7 @@ def test_a_change_that_is_refused(sandbox: Sandbox, api: Api) -> None:
 
 
 def test_a_realm_is_deleted(sandbox: Sandbox, api: Api) -> None:
-    """202 is an order, not a deed: the realm is there for a moment, and then it is not."""
+    """A 202 only accepts the deletion: the call returns when the realm is gone."""
     made = api.create_realm("sales")
     assert api.delete_realm("sales") == made
     with pytest.raises(NotFound):
@@ -114,7 +114,7 @@ def test_a_realm_with_credentials_is_not_deleted(api: Api, permits: Permits) -> 
 def test_a_deletion_whose_answer_is_lost(
     make_sandbox: Callable[..., Sandbox], commit: bool, pending: float
 ) -> None:
-    """Looking tells whether it goes, or is gone; where it stays, that is told."""
+    """After a lost answer, a realm that is gone or going counts as deleted; else the error is raised."""
     sandbox = make_sandbox("--realm", "office", "--realm", "sales")
     sandbox.knobs(realm_pending=pending, drop={"next": 1, "method": "DELETE", "commit": commit})
     with closing(client(sandbox.url, Naps())) as api:

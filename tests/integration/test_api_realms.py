@@ -38,7 +38,7 @@ def test_realms_are_found_by_every_name(sandbox: Sandbox, api: Api) -> None:
 def test_a_short_name_that_does_not_resolve(
     sandbox: Sandbox, api: Api, style: str, omitted: list[str]
 ) -> None:
-    """Where GET doesn't know short names, with or without a code, all realms are listed and compared."""
+    """If GET doesn't know short names, with or without an error code, all realms are listed and compared."""
     sandbox.knobs(realm_host=style, short_names=False, omit_codes=omitted, realm_pending=0)
     made = api.create_realm("sales-bad")
     assert api.realm("Sales-Bad") == made
@@ -68,7 +68,7 @@ def test_an_empty_reference_names_no_realm(sandbox: Sandbox, api: Api) -> None:
 
 
 def test_no_default_realm(make_sandbox: Callable[..., Sandbox]) -> None:
-    """An account without a default realm is told to name one."""
+    """If an account has no default realm, the hint says to name one with --realm."""
     sandbox = make_sandbox("--default-realm", "")
     with closing(client(sandbox.url, Naps())) as api, pytest.raises(NotFound) as caught:
         api.default_realm()
@@ -91,7 +91,7 @@ def test_a_realm_that_exists_is_a_conflict(sandbox: Sandbox, api: Api) -> None:
 
 
 def test_a_realm_whose_making_fails_ends_the_wait(sandbox: Sandbox) -> None:
-    """CREATE_FAILED is told as soon as it is seen, not when the wait is over."""
+    """CREATE_FAILED is reported as soon as it is seen, not when the wait is over."""
     sandbox.knobs(realm_create_fails=True, realm_pending=0.05)
     with closing(client(sandbox.url)) as api, pytest.raises(Conflict, match="CREATE_FAILED"):
         api.create_realm("sales", wait=3600)
@@ -160,6 +160,6 @@ def test_an_account_that_cannot(
 
 
 def test_another_account_is_unknown(sandbox: Sandbox) -> None:
-    """A wrong account number is told as such."""
+    """A wrong account number raises AccountNotFound."""
     with closing(client(sandbox.url, Naps(), account="1")) as api, pytest.raises(AccountNotFound):
         api.check()

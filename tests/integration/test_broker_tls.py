@@ -28,7 +28,7 @@ def front(redis_server: Redis, redis_url: str, tmp_path: Path) -> Iterator[Front
 
 
 def check(url: str) -> None:
-    """What `doctor`, `import` and a starting worker ask the broker."""
+    """Check the broker as `doctor`, `import` and a starting worker do."""
     CeleryQueue(make_app(RuntimeConfig(broker(url), "", (), Endpoint("", ""))), "").check()
 
 

@@ -49,7 +49,7 @@ def raising(error: Exception, *, after: int = 0) -> Callable[[Batch], None]:
 
 
 def kept_rows(ledger: Ledger, job: Job, seq: int = 0) -> list[Row]:
-    """What is still sealed of a chunk."""
+    """Return the rows of a chunk that are still sealed in the ledger."""
     sealed = ledger.chunks.sealed(job.id, seq)
     return open_chunk(Seal([KEY]), job.id, seq, sealed) if sealed else []
 
@@ -128,7 +128,7 @@ def test_the_realm_family_posts_to_one_realm(ledger: Ledger) -> None:
 
 
 def test_a_learned_bound_is_used(ledger: Ledger) -> None:
-    """What one chunk learned of the service's bound spares the next one the refusal."""
+    """A batch bound that one chunk learned from a refusal is used by the next chunk."""
     api = Registrar(most_entries=4)
     job = start_job(ledger, rows_of(2, 10), rows_of(12, 10), batch_size=10)
     with process(ledger, job, api) as worker:
@@ -289,7 +289,7 @@ def test_giving_way_keeps_what_was_answered(ledger: Ledger) -> None:
 
 
 def test_a_process_told_to_end_ends_with_what_is_in_flight(ledger: Ledger) -> None:
-    """What is in flight keeps its outcome, nothing new starts, and the chunk is there for others."""
+    """After a stop, requests in flight keep their outcomes, no others start, and the chunk is due again."""
     api = Registrar()
     job = start_job(ledger, rows_of(2, 9), batch_size=3)
     with process(ledger, job, api) as worker:
@@ -418,7 +418,7 @@ def test_a_refusal_of_everything_stops_the_job(ledger: Ledger, error: SiprosterE
 
 
 def test_the_gravest_reason_counts(ledger: Ledger) -> None:
-    """Where one request is told to wait and another that nothing can succeed, the job stops."""
+    """If one request must wait and another shows that nothing can succeed, the job stops."""
     api, both = Registrar(), threading.Barrier(2)
 
     def refuse(batch: Batch) -> None:

@@ -44,7 +44,7 @@ def planned(ledger: Ledger, service: Api, rows: list[Row], **options: Any) -> Jo
 
 
 def delivered(ledger: Ledger, service: Api, job: Job) -> dict[int, tuple[Status, str]]:
-    """What became of each row after one delivery of each chunk that is due."""
+    """Deliver each chunk that is due once, and return each row's status and code."""
     with process(ledger, job, service, threads=4) as worker:
         for seq in ledger.chunks.due(job.id, idle=True):
             worker.deliver(seq)
@@ -84,7 +84,7 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[Status, str]]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("family", Family)
 def test_a_fault_settles_truly(sandbox: Sandbox, api: Api, store: Ledger, family: Family, fault: str) -> None:
-    """Whatever the service does to an answer, in an account that was empty each row has its true outcome."""
+    """In an account that was empty, each row has its true outcome, whatever fault strikes an answer."""
     knobs, expected = FAULTS[fault]
     job = planned(store, api, rows_of(8, application="7b2f8f6e-1111-2222-3333-abcdefabcdef"), api=family)
     sandbox.knobs(**knobs)
@@ -111,7 +111,7 @@ def test_a_list_that_lags(sandbox: Sandbox, store: Ledger, family: Family) -> No
 def test_a_list_that_lags_too_long(
     sandbox: Sandbox, api: Api, store: Ledger, family: Family, code: str
 ) -> None:
-    """What exists, they say, and is never shown is unknown, though it is there."""
+    """Rows that are refused as existing, but never show in the list, are unknown, though they are there."""
     job = planned(store, api, rows_of(3), api=family)
     sandbox.knobs(**{**LAGGING, "list_lag": 3600.0})
     assert set(delivered(store, api, job).values()) == {(Status.UNKNOWN, code)}

@@ -36,7 +36,7 @@ def held_rows(api: Registrar, number: int, first: int = 2) -> list[Row]:
 
 
 def changes_of(ledger: Ledger, job: Job) -> list[Change]:
-    """What is kept of what the job did, in the order in which it would be undone."""
+    """Return the changes recorded for the job, in the order in which they would be undone."""
     seal = Seal([KEY])
     return [
         change
@@ -69,7 +69,7 @@ def test_created_and_updated_side_by_side(ledger: Ledger) -> None:
 
 
 def test_what_was_not_made_is_no_change(ledger: Ledger) -> None:
-    """Who was there, was refused or turned up meanwhile is nothing to take back."""
+    """A user who was there before, was refused, or turned up meanwhile is no change to be undone."""
     api, rows = Registrar(), [make_chunk_row(line) for line in range(2, 7)]
     job = start_job(ledger, rows, looked=True)
     api.refuses = {"user2": "23019"}
@@ -86,7 +86,7 @@ def test_what_was_not_made_is_no_change(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_what_was_made_wrongly_is_a_change(ledger: Ledger, lost: int) -> None:
-    """A user whom the service spelt otherwise can't register: it is failed, and the job's to take back."""
+    """A user whose name the service respelt can't register: the row fails, and undo can revert the change."""
     api = Registrar()
     job = start_job(ledger, [make_chunk_row(2)], looked=True)
     respells(api)

@@ -66,14 +66,14 @@ def entries(draw: st.DrawFn) -> str:
 
 @st.composite
 def refusals(draw: st.DrawFn) -> str:
-    """What stands in Errors and in ResponseStatus."""
+    """Draw the content of an Error or of ResponseStatus."""
     said = f"<ErrorCode>{draw(st.sampled_from(CODES))}</ErrorCode>"
     return f"{said}<Description>{draw(st.sampled_from(TEXTS))}</Description>"
 
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """What the service might say, more or less."""
+    """Draw an answer's body, more or less as the service might send it."""
     errors = [element("Error", [draw(refusals()), *draw(st.lists(entries(), max_size=1))])
               for _ in range(draw(st.integers(0, 3)))]  # fmt: skip
     parts = [

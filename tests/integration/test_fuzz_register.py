@@ -17,7 +17,7 @@ from worker.register import Timers, Transport, Verdict
 BRIEF = Timers(t1=0.02, t2=0.02, total=0.02)
 
 Damage = tuple[int, int, bytes]
-"""Where in an answer, how many bytes are taken out there, and what is put in their place."""
+"""Offset in an answer, number of bytes removed there, and the bytes put in their place."""
 
 pieces = st.binary(max_size=8) | st.sampled_from(
     [b"\r\n", b"\r\n\r\n", b"SIP/2.0 200 OK\r\n", b"Content-Length: 9999\r\n", b"stale=true",
@@ -40,7 +40,7 @@ class Damaging:
 
 
 def damaged(answer: bytes, damages: list[Damage]) -> bytes:
-    """What is left of it."""
+    """Return the answer with these damages done to it."""
     for at, length, piece in damages:
         answer = answer[:at] + piece + answer[at + length :]
     return answer or b"\n"

@@ -123,7 +123,7 @@ def test_what_is_removed_leaves_the_log(tmp_path: Path, how: str) -> None:
 
 
 def test_a_reader_keeps_the_log_and_nobody_waits_for_it(tmp_path: Path) -> None:
-    """The removal is a best effort: what is removed is removed, whoever reads meanwhile."""
+    """A job is forgotten at once, even while another connection reads and so keeps the log."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     with closing(Ledger(url)) as ledger, closing(sqlite3.connect(tmp_path / "ledger.db")) as reader:
         job = start_job(ledger, [make_chunk_row(2)])
@@ -176,14 +176,14 @@ def test_a_place_that_cannot_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["", "ledger.db", "mysql://host/db", "sqlite://ledger.db"])
 def test_a_url_of_another_kind(url: str) -> None:
-    """What is neither SQLite nor PostgreSQL is a wrong setting, told with an example."""
+    """A URL of neither SQLite nor PostgreSQL is a usage error with an example."""
     with pytest.raises(UsageError, match="SIPROSTER_LEDGER") as refused:
         Ledger(url)
     assert "sqlite:///" in refused.value.hint
 
 
 def test_a_server_out_of_reach() -> None:
-    """A PostgreSQL that doesn't answer is a LedgerError which doesn't tell the password."""
+    """If PostgreSQL doesn't answer, the LedgerError doesn't contain the password."""
     with pytest.raises(LedgerError, match="the ledger failed") as failed:
         Ledger(f"postgresql://siproster:Zq8-canary-31f@127.0.0.1:{free_port()}/ledger")
     assert "canary" not in failed.value.message + failed.value.hint + repr(failed.value.__cause__)

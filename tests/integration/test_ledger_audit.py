@@ -1,4 +1,4 @@
-"""Who did what: added to, and never changed, by the database's own word on SQLite and on PostgreSQL."""
+"""The audit log: SQLite and PostgreSQL themselves let lines be added, but never changed or removed."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ OWN = {
         "UPDATE OR IGNORE audit SET operator = 'nobody'",
     ),
 }
-"""Of PostgreSQL, and of SQLite."""
+"""Statements of PostgreSQL's own (True) and of SQLite's own (False)."""
 
 
 def test_no_line_is_changed_or_removed(ledger: Ledger) -> None:
-    """Whatever is said to the database; what can still be done is to add."""
+    """No statement changes or removes a line of the audit log; adding lines still works."""
     ledger.audit.add(ACT)
     before = ledger.audit.newest(9)
     for statement in (*BOTH, *OWN[ledger.store.postgresql]):

@@ -1,4 +1,4 @@
-"""What a job did, what became of it, and plans that are kept: in the ledger, on both databases."""
+"""A job's changes, the results of its undo, and saved plans: in the ledger, on both databases."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_late_worker_leaves_no_change(ledger: Ledger, clock: Clock, how: str) 
 
 
 def test_outcomes_and_changes_are_kept_together(ledger: Ledger) -> None:
-    """Where the one can't be kept the other isn't either: one transaction."""
+    """If the changes can't be recorded, neither are the outcomes: they are one transaction."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
 
@@ -282,7 +282,7 @@ def test_who_is_absent(ledger: Ledger, other_ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("state", [JobState.STOPPED, JobState.CANCELLED])
 def test_a_stopped_job_is_closed(ledger: Ledger, state: JobState) -> None:
-    """What is undone is not resumed; one that is over keeps its reason."""
+    """A job that was undone is not resumed; one that was already over keeps its reason."""
     job = start_job(ledger, ROWS)
     ledger.jobs.stop(job.id, OVER[state])
     ledger.jobs.close(job.id, UNDONE)

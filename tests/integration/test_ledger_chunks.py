@@ -148,7 +148,7 @@ LATE: dict[str, Callable[[Ledger, Claim], object]] = {
 
 @pytest.mark.parametrize("how", LATE)
 def test_a_late_writer_is_fenced(ledger: Ledger, job: Job, clock: Clock, how: str) -> None:
-    """Who lost its claim to another can write nothing (guard: ``generation = :generation``)."""
+    """A worker that lost its claim to another can write nothing (guard: ``generation = :generation``)."""
     late = claimed(ledger, job)
     clock.advance(LEASE + 1)
     mine = claimed(ledger, job, owner="other:1")
@@ -191,7 +191,7 @@ def test_a_row_has_one_outcome(ledger: Ledger, job: Job) -> None:
 
 
 def test_an_error_tells_no_values(ledger: Ledger, job: Job) -> None:
-    """What the database complains of is told without the values that were to be written."""
+    """A database error is reported without the values that were to be written."""
     claim = claimed(ledger, job)
     outcome = Outcome(2, Status.FAILED, "id-canary", "code-canary", "text-canary")
     ledger.chunks.record(claim, [outcome], LEASE)
@@ -225,7 +225,7 @@ def test_a_release_names_the_rows_in_doubt(ledger: Ledger, job: Job) -> None:
 
 
 def test_a_crash_outdoes_a_release(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """Where some rows were in doubt and then the worker died, every row is."""
+    """If the worker of a chunk with some unconfirmed rows dies, all of its rows are unconfirmed."""
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     claimed(ledger, job)
     clock.advance(LEASE + 1)
@@ -256,7 +256,7 @@ def test_a_chunk_is_queued_once(ledger: Ledger, other_ledger: Ledger, job: Job, 
 
 
 def test_an_empty_queue_has_lost_its_messages(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """What was queued a while ago and waits although the queue is empty is queued again."""
+    """A chunk that was queued a while ago, and still waits although the queue is empty, is queued again."""
     ledger.chunks.due(job.id, idle=True)
     clock.advance(31)
     claimed(ledger, job, 1)
@@ -318,7 +318,7 @@ def test_deaths_are_counted_and_forgiven(ledger: Ledger, job: Job, clock: Clock)
 
 
 def test_a_death_while_away_is_no_rows_fault(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """Who dies waiting for the service was not killed by a row (guard: ``away = 0``)."""
+    """A worker that dies while it waits for the service was not killed by a row (guard: ``away = 0``)."""
     claimed(ledger, job)
     clock.advance(LEASE + 1)
     ledger.chunks.set_waiting_on_service(claimed(ledger, job), True)
@@ -344,7 +344,7 @@ def test_a_split_loses_no_row(ledger: Ledger, job: Job, clock: Clock) -> None:
 
 
 def unconfirmed(ledger: Ledger, job: Job) -> set[int]:
-    """Those lines; and the counts, and what is told of each row, say the same."""
+    """Return the unconfirmed lines; assert that the counts and the rows' outcomes agree."""
     found = set(ledger.rows.unconfirmed(job.id))
     page = next(ledger.rows.pages(job.id))
     codes = {line: page.outcome(line).code for line in range(page.first_line, page.last_line + 1)}
@@ -450,7 +450,7 @@ def test_a_cancelled_jobs_rows_are_shredded(ledger: Ledger, clock: Clock, state:
 
 
 def test_recalled_claims_are_good_for_nothing(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """One that holds is told and left alone; one that has run out is fenced, and all of its rows in doubt."""
+    """A recalled claim that still holds is reported; one that ran out is fenced, all its rows unconfirmed."""
     claim = claimed(ledger, job)
     clock.advance(1)
     claimed(ledger, job, 1, "desk:2")

@@ -22,14 +22,14 @@ SLOWED = Why(Reason.THROTTLED, "second")
 
 
 def run_query(ledger: Ledger, query: str) -> list[tuple[object, ...]]:
-    """What a query gives on the ledger's own database."""
+    """Run a query on the ledger's own database and return its rows."""
     with ledger.store.begin() as connection:
         result = connection.execute(text(query))
         return [tuple(row) for row in result] if result.returns_rows else []
 
 
 def test_identity_is_stable(ledger: Ledger, other_ledger: Ledger, ledger_url: str) -> None:
-    """Whoever opens a ledger, whenever, finds the same identity and the jobs that are in it."""
+    """Every connection to a ledger, whenever it is opened, finds the same identity and jobs."""
     job = start_job(ledger, ROWS)
     again = Ledger(ledger_url)
     assert ledger.identity == other_ledger.identity == again.identity
@@ -47,7 +47,7 @@ def test_a_newer_ledger_is_refused(ledger: Ledger, ledger_url: str) -> None:
 
 
 def test_a_job_keeps_everything(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """What a job was begun with is read back the same, every option and type included."""
+    """A job is read back exactly as it was begun, with every option and type."""
     job = make_job(
         realm="office", api=Family.REALM, map={"password": "PIN"}, where=(("site", "B"), ("floor", "2")),
         carry=("note",), weak=Weak.REFUSE, weak_given=True, limit=7, rate=2.5, max_failed="5%", keep_days=0.5,
@@ -90,7 +90,7 @@ def test_realms_stay_as_they_were(ledger: Ledger) -> None:
 
 
 def test_the_bound_only_falls(ledger: Ledger) -> None:
-    """Of the bounds that workers learn at the same time the smallest stays."""
+    """The smallest of the bounds that workers learn at the same time is kept."""
     job = start_job(ledger, ROWS)
     for bound in (50, 20, 80):
         ledger.jobs.learn_bound(job.id, bound)
@@ -169,7 +169,7 @@ def test_done_needs_every_chunk(ledger: Ledger) -> None:
 
 
 def test_two_that_end_at_once_finish_once(ledger: Ledger, other_ledger: Ledger) -> None:
-    """Of two workers that end the last two chunks at the same moment, exactly one finishes the job."""
+    """When two workers end the last two chunks at the same moment, exactly one finishes the job."""
     for _ in range(10):
         job = start_job(ledger, ROWS, [make_chunk_row(4)])
         gate = threading.Barrier(2)
@@ -269,7 +269,7 @@ ENDINGS: dict[str, Callable[[Ledger, str], object]] = {
 
 @pytest.mark.parametrize("how", ENDINGS)
 def test_an_ended_job_lets_others_write(ledger: Ledger, how: str) -> None:
-    """Whatever ends a job's work frees its account at once."""
+    """However a job's work ends, its account is free at once."""
     job = make_job()
     ledger.jobs.begin(job, "desk:41")
     ENDINGS[how](ledger, job.id)
@@ -277,7 +277,7 @@ def test_an_ended_job_lets_others_write(ledger: Ledger, how: str) -> None:
 
 
 def test_of_two_at_once_one_may_write(ledger: Ledger, other_ledger: Ledger) -> None:
-    """Of two jobs that begin on one account at the same moment exactly one gets it."""
+    """When two jobs begin on one account at the same moment, exactly one gets it."""
     gate = threading.Barrier(2)
 
     def begin(mine: Ledger) -> bool:

@@ -111,7 +111,7 @@ def test_an_earlier_ledger_goes_on(ledger_url: str) -> None:
 
 @pytest.mark.parametrize("empty", [True, False])
 def test_what_an_earlier_job_knew_of_its_realm(ledger_url: str, empty: bool) -> None:
-    """Only where a realm was empty may what is there later be taken back without a proof."""
+    """Users that an earlier version's job left unproven are removed only if their realm was empty before."""
     job, api = make_job(), Registrar()
     earlier_ledger(ledger_url, job, empty=empty)
     api.after = lose(1)
@@ -124,7 +124,7 @@ def test_what_an_earlier_job_knew_of_its_realm(ledger_url: str, empty: bool) -> 
 
 
 def test_reasons_of_an_earlier_ledger(ledger_url: str) -> None:
-    """The first word of ``why`` and of ``waits_for`` is a reason now, and is told as before."""
+    """The first word of an earlier ledger's ``why`` or ``waits_for`` is read and shown as a reason."""
     job = make_job()
     told = {f"j-{reason}": Why(reason, "stopped: it is so: see 3 rows") for reason in Reason}
     waits = ("throttled: HTTP 429", "unavailable: no connection", "no word")

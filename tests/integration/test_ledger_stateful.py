@@ -51,7 +51,7 @@ class Worker:
 
 @dataclass
 class Chunk:
-    """What the ledger must know of a chunk."""
+    """Model of what the ledger must know about a chunk."""
 
     lines: list[int]
     state: str = "waiting"
@@ -125,7 +125,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(idle=st.booleans())
     def sweep(self, idle: bool) -> None:
-        """What is due goes on the queue: never what has ended, or is in living hands."""
+        """Queue what is due: never a chunk that has ended, or whose worker holds a valid lease."""
         for seq in self.ledger.chunks.due(self.job.id, idle=idle):
             chunk = self.chunks[seq]
             assert chunk.state == "waiting" or chunk.lease_until < self.clock.now
@@ -251,7 +251,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(luck=st.integers(0, 99))
     def split(self, luck: int) -> None:
-        """A suspect chunk gives half of its open rows to a new one."""
+        """Split a suspect chunk: half of its open rows move to a new one."""
         worker = self._any_worker(luck)
         moved = worker.open[len(worker.open) // 2 :]
         if len(worker.open) < 2 or worker.sent:
@@ -407,7 +407,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def counters_are_sums(self) -> None:
-        """What is counted on the way is what is there."""
+        """Each counter that is kept equals a count of what is there."""
         progress, job = self.ledger.chunks.progress(self.job.id), self.ledger.jobs.get(self.job.id)
         troubled = sum(outcome.status.counts_as_failed for outcome in self.outcomes.values())
         settled = len(self.outcomes)

@@ -24,7 +24,7 @@ from worker.tasks import CeleryQueue, make_app
 
 
 def told(url: str) -> str:
-    """What the client says of a service there."""
+    """Return the client's error text for a service at this URL."""
     with closing(client(url, Naps(), budget=0, deadline=0.5)) as api, pytest.raises(Unavailable) as caught:
         api.realms()
     return caught.value.message.removeprefix("the service did not answer as it should in time: ")
@@ -60,13 +60,13 @@ def stall(connection: socket.socket) -> None:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_service_that_does_not_speak(speak: Callable[[socket.socket], None], reason: str) -> None:
-    """A reset, an end, another protocol and silence are told apart."""
+    """A reset, an early end, another protocol and silence are distinguished."""
     with spoken(speak) as url:
         assert told(url) == reason
 
 
 def test_a_service_that_is_not_there() -> None:
-    """Neither a port that is closed nor a name that nobody has is told as a class."""
+    """A closed port and an unknown host name are reported in words, not as an exception's class."""
     assert told(f"http://127.0.0.1:{free_port()}") == "connection refused"
     assert told("http://registrar.invalid").startswith("the host name can't be resolved")
     assert told(f"http://{'a' * 64}.example") == "the host name is not a valid DNS name"
@@ -86,7 +86,7 @@ YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
 def test_a_certificate_that_proves_nothing(
     tmp_path: Path, name: str, ends: dt.datetime | None, trusted: bool, reason: str
 ) -> None:
-    """Who is not trusted, whose time is over, and who is somebody else."""
+    """A certificate that is untrusted, expired, or for another host name is refused for that reason."""
     files = certificate(tmp_path, name, ends)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*files)

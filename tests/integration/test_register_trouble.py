@@ -160,7 +160,7 @@ def test_a_registrar_that_falls_silent(users: Users) -> None:
 
 
 def noise(asked: Asked) -> list[bytes]:
-    """What a client has to let pass: each of them with something that doesn't belong to this request."""
+    """Return messages that a client must ignore: each has something that doesn't belong to this request."""
     via = asked.headers["via"]
     number = int(asked.headers["cseq"].split()[0])
     return [
@@ -196,7 +196,7 @@ def test_answers_that_come_late_or_twice(users: Users) -> None:
 
 
 def test_answers_in_pieces_and_several_in_one(users: Users) -> None:
-    """On a stream Content-Length tells messages apart, whatever comes together; keep-alives are let pass."""
+    """On a stream, Content-Length separates messages, however they are cut; keep-alives are ignored."""
 
     def pieces(asked: Asked) -> Sequence[bytes]:
         early = asked.answered("100 Trying", body="SIP/2.0 200 OK\r\n\r\n")
@@ -460,7 +460,7 @@ def test_a_realm_that_has_no_such_service() -> None:
 
 
 def test_a_realm_that_is_no_name() -> None:
-    """What DNS can't be asked for is no crash."""
+    """A realm that is no valid DNS name gives CANNOT_TELL, and no crash."""
     with nameserver(rcode=dns.rcode.NXDOMAIN) as lookup:
         for realm in ("a" * 64, "a..b", "é" * 70):
             assert of_one(RegisterOptions(lookup=lookup), entry(realm=realm)).verdict is Verdict.CANNOT_TELL

@@ -250,7 +250,7 @@ def test_log_is_complete_and_without_digests(sandbox: Sandbox, http: httpx.Clien
 
 
 def test_reset(sandbox: Sandbox, http: httpx.Client) -> None:
-    """A reset takes back credentials, realms, knobs and the log."""
+    """A reset discards all changes to credentials, realms and knobs, and empties the log."""
     post(http, "bob")
     sandbox.knobs(latency=0.1, drop=ONCE)
     sandbox.reset()

@@ -219,7 +219,7 @@ def test_account_without_the_feature(sandbox: Sandbox, http: httpx.Client) -> No
 
 
 def test_without_a_default_realm(make_sandbox: Callable[..., Sandbox]) -> None:
-    """Where no realm is the default one, an entry that names none is 23021."""
+    """Without a default realm, an entry that names no realm is refused with 23021."""
     with client(make_sandbox("--default-realm", "")) as http:
         assert texts(post(http, "bob"), "Errors/Error/ErrorCode") == ["23021"]
 

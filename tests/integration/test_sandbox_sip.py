@@ -85,7 +85,7 @@ def store(sandbox: Sandbox, users: dict[str, str]) -> None:
 
 
 def bound(sandbox: Sandbox) -> dict[str, list[str]]:
-    """Contacts by user, as the sandbox itself tells."""
+    """Return contacts by user, as the sandbox itself reports them."""
     found: dict[str, list[str]] = {}
     for line in sandbox.lines("bindings"):
         found.setdefault(line["composite"], []).append(line["contact"])
@@ -197,7 +197,7 @@ def test_an_old_nonce_is_stale(registrar: Sandbox, phone: Phone) -> None:
 
 
 def test_an_old_nonce_does_not_excuse_a_wrong_password(registrar: Sandbox, phone: Phone) -> None:
-    """stale=true is said to whoever knows the password alone; a guess gets 403."""
+    """stale=true is only sent to a client that knows the password; a guess gets 403."""
     challenge = phone.ask().challenge()
     assert "stale" not in challenge
     registrar.knobs(sip_nonce_seconds=0)
@@ -316,7 +316,7 @@ def test_an_edge_that_wants_sessions(registrar: Sandbox, phone: Phone) -> None:
 def test_sessions_are_answered_from_the_stored_digests(
     registrar: Sandbox, realm: str, name: str, digest: str, with_contact: bool
 ) -> None:
-    """What verify does where MD5-sess is all that is offered; with a contact, the session goes on."""
+    """verify registers if the registrar offers MD5-sess alone; with a contact, the session goes on."""
     registrar.knobs(sip_md5_sess="only")
     place = ServerAddress("127.0.0.1", registrar.sip_port)
     found = of_one(
@@ -367,7 +367,7 @@ HOSTILE = [
 
 
 def statuses(wire: Wire) -> set[int]:
-    """Of everything that is answered until the connection ends."""
+    """Return the status of every answer until the connection ends."""
     found: set[int] = set()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
@@ -379,7 +379,7 @@ def statuses(wire: Wire) -> set[int]:
 def test_hostile_input_ends_nothing(
     registrar: Sandbox, wire: Callable[[str], Wire], phone: Phone, transport: str
 ) -> None:
-    """Whatever comes in is dropped, refused or answered; the registrar goes on, without a traceback."""
+    """Hostile input is dropped, refused or answered; the registrar goes on, without a traceback."""
     for data in HOSTILE:
         one = wire(transport)
         one.send(data)
@@ -444,7 +444,7 @@ def test_broken_contacts_and_answers(phone: Phone) -> None:
 
 
 def test_the_registrar_runs_only_when_asked_for(sandbox: Sandbox, registrar: Sandbox) -> None:
-    """/_sandbox/health tells its port, or that there is none."""
+    """/_sandbox/health reports the registrar's port, or null if it isn't running."""
     assert sandbox.control.get("health").json()["sip_port"] is None
     assert registrar.control.get("health").json()["sip_port"] == registrar.sip_port > 0
 

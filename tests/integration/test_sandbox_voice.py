@@ -70,7 +70,7 @@ def until_status(http: httpx.Client, method: str, path: str, status: int, body: 
 def test_a_call_from_its_order_to_its_end(
     sandbox: Sandbox, http: httpx.Client, order: dict[str, Any]
 ) -> None:
-    """201 with the id; then initiated, answered, disconnected, with their times; a control path tells too."""
+    """An order gets 201 with an id; the call's states have their times; a control path lists the call."""
     sandbox.knobs(call_rings=1, call_talks=1)
     answer = http.post(CALLS, json=order)
     receipt = answer.json()
@@ -126,7 +126,7 @@ def test_a_body_that_is_no_order(http: httpx.Client, body: bytes) -> None:
 def test_an_application_of_another_account(
     sandbox: Sandbox, http: httpx.Client, order: dict[str, Any]
 ) -> None:
-    """Where the account's applications are known, others are refused."""
+    """If the account's applications are known, all others are refused."""
     sandbox.knobs(applications=["0a6c3e91-d284-47b5-a1f0-5e8b7c2d9f36"])
     assert http.post(CALLS, json=order).json()["description"].startswith("Invalid applicationId")
 
@@ -213,7 +213,7 @@ def test_a_refusal_on_order(sandbox: Sandbox, http: httpx.Client, order: dict[st
 
 
 def test_only_a_registered_phone_rings(make_sandbox: Callable[..., Sandbox]) -> None:
-    """Where the registrar runs, a call rings while a phone is registered; else it fails and says so."""
+    """If the registrar runs, a call rings only while a phone is registered; else it fails and says so."""
     edge = make_sandbox("--sip-port", "0", "--knob", "call_rings=0", "--knob", "sip_accepts_anything=true")
     with xml_client(edge) as registrar:
         post(registrar, "alice")

@@ -31,7 +31,7 @@ def test_redis_keeps_its_data_over_a_kill(make_redis: Callable[[], Redis]) -> No
 
 
 def test_redis_refuses_to_evict(redis_server: Redis) -> None:
-    """The Redis of the tests is set up as operators are told to: append-only file, no eviction."""
+    """The Redis of the tests is configured as operators are advised: append-only file, no eviction."""
     with redis_server.client() as client:
         policy, log = client.config_get("maxmemory-policy"), client.config_get("appendonly")
     assert policy == {"maxmemory-policy": "noeviction"}

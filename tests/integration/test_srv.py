@@ -28,7 +28,7 @@ def test_the_records_in_their_order() -> None:
 
 
 def test_weight_decides_by_chance_in_proportion() -> None:
-    """Of two with one priority the heavier one is mostly, and not always, the first."""
+    """Of two records of equal priority, the heavier one mostly, but not always, comes first."""
     records = {NAME: ["10 90 5060 heavy.example.com.", "10 10 5060 light.example.com."]}
     with closing(Dns(records)) as server:
         first = Counter(look_up(REALM, resolver=server.address)[0].host for _ in range(200))
@@ -52,7 +52,7 @@ def test_no_record(records: dict[str, list[str]]) -> None:
 
 
 def test_a_resolver_that_says_nothing_is_no_record_missing() -> None:
-    """Silence, and a server that fails or refuses: Unavailable, since nobody told."""
+    """A resolver that is silent, fails or refuses raises Unavailable: the record may exist all the same."""
     with closing(Dns({}, silent=True)) as server:
         with pytest.raises(Unavailable, match="not known"):
             look_up(REALM, resolver=server.address, seconds=0.5)

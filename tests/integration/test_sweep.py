@@ -37,7 +37,7 @@ class Messages:
         return len([1 for name, _ in self.waiting if name == job.id])
 
     def take(self) -> list[int]:
-        """What the workers get, all at once."""
+        """Return the chunks on the queue, and empty it."""
         taken, self.waiting = [seq for _, seq in self.waiting], []
         return taken
 
@@ -101,7 +101,7 @@ def test_a_dead_process_is_seen(ledger: Ledger, queue: Messages, job: Job) -> No
 
 
 def test_a_sweep_finishes_what_nobody_finished(ledger: Ledger, queue: Messages, job: Job) -> None:
-    """Where the worker died between the end of the last chunk and the job's, the sweep ends the job."""
+    """If a worker dies after ending the last chunk and before ending the job, the sweep ends the job."""
     for seq in (0, 1):
         claim = ledger.chunks.claim(job.id, seq, "desk:1", 60)
         assert claim is not None

@@ -174,7 +174,7 @@ def test_two_throttles_of_one_process_are_two() -> None:
 
 
 def test_a_stopped_wait_lets_the_next_one_ask() -> None:
-    """What the sleep raises comes out, and nobody behind it is blocked for ever."""
+    """An exception raised by the sleep ends the wait, and nobody behind it is blocked for ever."""
     stop = Stop()
     one = throttle.local(None, stop)
     one.cool(60)
@@ -187,7 +187,7 @@ def test_a_stopped_wait_lets_the_next_one_ask() -> None:
 
 
 def test_workers_share_one_cool_down(redis_url: str) -> None:
-    """What one worker was told holds up the others; another account goes on."""
+    """A cool-down that one worker was given holds up the others, but no other account."""
     stop = Stop()
     first, second = (throttle.shared(redis_url, KEY, None, stop) for _ in range(2))
     other = throttle.shared(redis_url, "api.example:2", None, stop)
@@ -267,7 +267,7 @@ def test_processes_share_what_a_429_teaches(redis_url: str) -> None:
 
 
 class Doubles:
-    """Two throttles that are told the same at the same times: one in this process, one on Redis."""
+    """Two throttles that get the same calls at the same times: one in this process, one on Redis."""
 
     def __init__(self, redis_url: str, rate: float | None) -> None:
         self._clock = Clock()
@@ -278,7 +278,7 @@ class Doubles:
         )
 
     def wait(self) -> list[Ticket]:
-        """What both give when the time has come; both must have to wait for as long."""
+        """Return the tickets of both once the time has come; assert that both have to wait equally long."""
         while True:
             tickets, waits = [], []
             for one, stop in zip(self._pair, self._stops, strict=True):
@@ -294,7 +294,7 @@ class Doubles:
             self._clock.sleep(waits[0])
 
     def refused(self, tickets: list[Ticket]) -> None:
-        """Tell both that their request got a 429."""
+        """Report to both that their request got a 429."""
         for one, ticket in zip(self._pair, tickets, strict=True):
             one.refused(ticket)
 

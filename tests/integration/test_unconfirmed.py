@@ -26,7 +26,7 @@ def rows_of(number: int, first: int = 2) -> list[Row]:
 
 
 def store(api: Registrar, rows: Sequence[Row], family: Family = Family.ACCOUNT) -> None:
-    """The service has done what was asked for, and nobody was told."""
+    """Store these rows, as if the service had done what it was asked and its answers were lost."""
     realm = REALM.id if family is Family.REALM else ""
     for row in rows:
         api.holds(Credential(row.user, "", HOST, *digests_of(row)), family, realm)
@@ -76,7 +76,7 @@ def test_one_listing_for_all_chunks(ledger: Ledger, family: Family) -> None:
 
 
 def test_a_killed_process(ledger: Ledger) -> None:
-    """What its claims had stored is found by pages, and the rest is sent; halves of chunks list once more."""
+    """Rows that a killed process stored are found by pages, the rest is sent; split chunks list once more."""
     api = Registrar()
     chunks = [rows_of(400, first=2 + 400 * seq) for seq in range(4)]
     job = start_job(ledger, *chunks)
@@ -168,7 +168,7 @@ def test_what_a_list_shows_otherwise_is_asked_for(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("family", Family)
 def test_a_list_without_digests(ledger: Ledger, family: Family) -> None:
-    """What a list leaves out is read singly."""
+    """Digests that a list leaves out are read singly."""
     api, rows = Registrar(), rows_of(20)
     job = start_job(ledger, rows, api=family)
     given_back(ledger, job, 0, rows)
@@ -186,7 +186,7 @@ def test_a_list_without_digests(ledger: Ledger, family: Family) -> None:
 
 @pytest.mark.parametrize(("rows", "others"), [(4, 0), (10, 6000)])
 def test_few_rows_are_asked_for_singly(ledger: Ledger, rows: int, others: int) -> None:
-    """Where the account has more pages than there are rows, or hardly any row is unconfirmed."""
+    """Rows are looked up singly if the account has more pages than rows, or few rows are unconfirmed."""
     api, sent = Registrar(), rows_of(rows)
     crowd(api, others)
     job = start_job(ledger, sent)
@@ -275,7 +275,7 @@ def test_asked_to_end_meanwhile(ledger: Ledger) -> None:
 
 
 def test_single_look_ups_side_by_side(ledger: Ledger) -> None:
-    """As many are in flight as the process may have, and what it waits for is told."""
+    """Single look-ups run as many at a time as the process allows, and what they wait for is reported."""
     api, rows, said = Registrar(), rows_of(12), []
     crowd(api, 8000)
     job = start_job(ledger, rows)

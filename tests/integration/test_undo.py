@@ -1,4 +1,4 @@
-"""A job taken back: what is still as it left it, and nothing else, however often it is cut short."""
+"""An undo reverts what is still as the job left it, and nothing else, however often it is interrupted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def undo(ledger: Ledger, job: Job, api: Registrar, **more: Any) -> Results:
 
 
 def results_of(ledger: Ledger, job: Job) -> Results:
-    """What is kept of an undoing."""
+    """Return the recorded results of an undo."""
     found = ledger.undone.results(job.id, 0, 10_000)
     return {line: (one.result, one.code) for line, one in found.items()}
 
@@ -110,7 +110,7 @@ def test_more_than_a_window(ledger: Ledger) -> None:
 
 
 def test_a_second_undoing_asks_nothing(ledger: Ledger) -> None:
-    """What is over stays over, also where somebody has made a user of that name since."""
+    """A second undo requests nothing, even if somebody has created a user of that name since."""
     api = Registrar()
     job = done(ledger, api, rows_of(3))
     undo(ledger, job, api)
@@ -187,7 +187,7 @@ KEPT: dict[str, tuple[bool, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("what", KEPT)
 def test_what_somebody_changed_is_kept(ledger: Ledger, what: str) -> None:
-    """It is left exactly as somebody has left it, and the reason is told; the others are taken back."""
+    """An undo leaves a credential alone if somebody else changed it, says why, and reverts the others."""
     was_set, changes, code = KEPT[what]
     api = Registrar()
     rows = held_rows(api, 2) if was_set else rows_of(2)
@@ -293,7 +293,7 @@ def test_what_another_ledger_has_set_is_kept(ledger: Ledger) -> None:
 
 
 def test_a_made_one_without_an_id_that_is_gone(ledger: Ledger) -> None:
-    """The answer told no id; gone, it has its line all the same."""
+    """A user who was created without an id in the answer, and is gone since, has a result all the same."""
     api = Registrar()
     api.echo = lambda echo: replace(echo, id="")
     job = done(ledger, api, rows_of(1))
@@ -344,7 +344,7 @@ def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[Row], *, lo
 
 
 def test_lost_answers_of_a_killed_worker(ledger: Ledger) -> None:
-    """What is there with the job's digests is kept and named; asked for expressly, it is taken back."""
+    """Users with the job's digests after lost answers are kept and named, and removed only on request."""
     api, rows = Registrar(), rows_of(7)
     job = killed_after_its_work(ledger, api, rows, looked=True)
     assert len(api.stored) == 4
@@ -360,7 +360,7 @@ def test_lost_answers_of_a_killed_worker(ledger: Ledger) -> None:
 def test_lost_answers_whose_users_another_job_has_made(
     ledger: Ledger, clock: Clock, *, resumed: bool
 ) -> None:
-    """The same roster, imported again as a new job: what that one made is not taken back with the first."""
+    """Users that a second import of the same roster created are not removed when the first job is undone."""
     api, rows = Registrar(), rows_of(4)
     job = start_job(ledger, rows, looked=True)
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
@@ -393,7 +393,7 @@ def test_lost_answers_where_nobody_had_looked(ledger: Ledger) -> None:
 
 
 def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
-    """Of a chunk that was given back in order, those that were never sent are nobody's business."""
+    """Of a chunk that was released in order, only the unconfirmed rows are looked up."""
     api, rows = Registrar(), rows_of(4)
     job = start_job(ledger, rows, looked=True)
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
@@ -481,7 +481,7 @@ def test_reads_that_lag_behind(ledger: Ledger) -> None:
 
 
 def test_refusals(ledger: Ledger) -> None:
-    """Each row has its reason, and the others are taken back."""
+    """Rows that can't be reverted each have their reason, and the others are reverted."""
     api = Registrar()
     job = done(ledger, api, held_rows(api, 3), rows_of(1, first=5))
     api.refuses = {"user2": "23019"}

@@ -18,7 +18,7 @@ from worker.seal import Seal
 
 @pytest.mark.parametrize("at", [0, 1, 4])
 def test_interrupted_it_goes_on(ledger: Ledger, at: int) -> None:
-    """What is in flight ends and is kept, nothing new starts; the next one does the rest, each once."""
+    """An interrupted undo finishes and records what is in flight; the next undo does the rest, each once."""
     api = Registrar()
     job = done(ledger, api, held_rows(api, 3), rows_of(3, first=5))
     stopping = threading.Event()

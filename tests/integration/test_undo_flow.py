@@ -19,7 +19,7 @@ from worker.seal import Seal
 
 
 def test_a_slow_answer_holds_up_nobody(ledger: Ledger) -> None:
-    """All others are taken back while one is waited for, far beyond those that were begun with it."""
+    """While one answer is slow, all others are reverted, far beyond those that were begun with it."""
     api = Registrar()
     job = done(ledger, api, rows_of(250))
     others_are_gone = threading.Event()

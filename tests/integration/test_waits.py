@@ -181,7 +181,7 @@ SLOW, QUICK = make_chunk_row(2, "slow"), make_chunk_row(3, "quick")
 def test_a_chunk_that_is_put_off_is_bounded_by_patience(
     file_ledger: Ledger, clock: Clock, fault: TryLater, code: str
 ) -> None:
-    """One chunk is told to come back in an hour, another succeeds: patience of 5 s ends all the same."""
+    """If one chunk is put off for an hour while another succeeds, a patience of 5 s ends all the same."""
     job = start_job(file_ledger, [SLOW], [QUICK], patience=5)
     with process(file_ledger, job, Service(fault)) as worker:
         worker.deliver(0)
@@ -232,7 +232,7 @@ def job(ledger: Ledger) -> Job:
 
 
 def looked(ledger: Ledger, job: Job, workers: list[str] | None = None) -> str:
-    """What is told of a job that has made no progress; "" for nothing."""
+    """Return the wait that is reported for a job without progress, or "" if there is none."""
     patience = Patience(600)
     waits = JobWaits(ledger, job, patience, None if workers is None else lambda: workers)
     waits.look_once(0)
@@ -251,7 +251,7 @@ def test_nothing_is_told_of_a_job_that_is_worked_on(file_ledger: Ledger) -> None
 def test_what_processes_elsewhere_wait_for_is_told(
     ledger: Ledger, other_ledger: Ledger, job: Job, clock: Clock
 ) -> None:
-    """A worker tells its wait; whoever looks on sees it until it is over, or not told again."""
+    """The wait that a worker reports is seen by others until it is over, or no longer reported."""
     waits = looked_at = other_ledger.waits
     with HERE.entered(WaitKind.SLOWED, "HTTP 429", 12):
         wait = HERE.gravest()
@@ -275,7 +275,7 @@ def test_a_lease_of_a_worker_that_is_gone_is_told(ledger: Ledger, job: Job, cloc
 
 
 def test_an_account_that_another_job_took_is_told(file_ledger: Ledger, clock: Clock) -> None:
-    """Which job has it."""
+    """The message names the job that took the account."""
     job = start_job(file_ledger, [SLOW], [QUICK])
     clock.advance(WRITER_LEASE + 1)
     other = start_job(file_ledger, [QUICK])
@@ -300,7 +300,7 @@ def fail(waits: JobWaits, kind: WaitKind, error: TryLater | LedgerAway) -> None:
 
 
 def test_a_broker_or_ledger_that_is_away_is_waited_for(file_ledger: Ledger) -> None:
-    """What fails is told and not raised, until patience is over; a ledger's fault comes out then."""
+    """A failure of broker or ledger is reported until patience is over; then the ledger's is raised."""
     job = start_job(file_ledger, [SLOW], [QUICK])
     own = Clock(0.0)
     patience = Patience(5, own)
@@ -353,7 +353,7 @@ def test_a_hold_of_a_clock_that_was_set_back_is_over(ledger: Ledger, job: Job, c
 def test_a_message_lost_before_the_clock_was_set_back_comes_back(
     ledger: Ledger, job: Job, clock: Clock
 ) -> None:
-    """What was queued in the future was queued long enough ago."""
+    """A chunk queued before the clock was set back counts as queued long enough ago."""
     assert ledger.chunks.due(job.id, idle=True) == [0, 1]
     clock.advance(-DAY)
     assert ledger.chunks.due(job.id, idle=True) == [0, 1]
@@ -389,7 +389,7 @@ def test_pauses_are_no_working_time(ledger: Ledger, job: Job, clock: Clock) -> N
 
 
 def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> None:
-    """Of a paused job that is being resumed the process is named; one that died is not."""
+    """The refusal to purge a paused job names the process that resumes it, unless that process has died."""
     job = start_job(file_ledger, [SLOW])
     file_ledger.jobs.pause(job.id, AWAY)
     file_ledger.jobs.hand_over_account(job.id, process_id())
@@ -416,7 +416,7 @@ def test_a_plan_whose_process_died_holds_nobody_up(ledger: Ledger) -> None:
 
 
 def test_a_running_job_whose_process_died_comes_first(file_ledger: Ledger) -> None:
-    """What it sent may still arrive: it is to be resumed, and the message says how."""
+    """A running job whose process died must be resumed first, since what it sent may still arrive."""
     running = start_job(file_ledger, [SLOW])
     file_ledger.jobs.hand_over_account(running.id, DEAD)
     with pytest.raises(JobBusy, match=f"{running.id} was writing .* it keeps the account for 5:00") as busy:

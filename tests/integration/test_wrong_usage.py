@@ -1,4 +1,4 @@
-"""Whatever is typed or set, a command ends with a documented code, and never with a fault of its own."""
+"""Wrong usage and wrong settings end with a documented exit code, never with an internal error."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_wrong_usage_is_told(
 def test_a_ledgers_parameters_are_libpqs(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, ledger: str, said: str
 ) -> None:
-    """Another one is told before anybody is connected to."""
+    """A parameter that libpq doesn't accept is reported before any connection is made."""
     monkeypatch.setenv("SIPROSTER_LEDGER", f"postgresql://127.0.0.1:1/d{ledger}")
     code, told = outcome(["jobs"], capsys)
     assert (code, said in told, "SIPROSTER_LEDGER" in told) == (6, True, True), told
@@ -247,7 +247,7 @@ def test_a_setting_that_is_no_text_is_named(
 def test_no_settings_file_is_a_fault(
     place: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
 ) -> None:
-    """Whatever TOML can hold, a setting may not."""
+    """A settings file with invalid values, or invalid TOML, is a usage error and never an internal error."""
     (place / "siproster.toml").write_text(text)
     code, told = outcome(["plan", str(place / "staff.csv")], capsys)
     assert (code, said in told) == (6, True), told

@@ -1,4 +1,4 @@
-"""Where a secret must not be found, and how it would look there."""
+"""Places where a secret must not be found, and the forms that it could take there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from psycopg import sql
 from tests.system.rosters import User
 
 Places = dict[str, bytes]
-"""What was looked at, by a name for people."""
+"""Contents that were searched, by a name for people."""
 
 HEX = re.compile(rb"[0-9a-fA-F]{32,}")
 
@@ -73,7 +73,7 @@ def tables(url: str) -> Places:
 
 
 def command_lines_until_end(process: subprocess.Popen[str]) -> bytes:
-    """What ``ps`` shows of this program's processes while one of them runs."""
+    """Return the command lines of this program's processes, as ``ps`` shows them until ``process`` ends."""
     seen: set[str] = set()
     while process.poll() is None:
         lines = (" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"]))
@@ -83,7 +83,7 @@ def command_lines_until_end(process: subprocess.Popen[str]) -> bytes:
 
 
 class Monitor:
-    """What Redis is told by anybody, from now until ``stop`` (its MONITOR command)."""
+    """Record every command that Redis receives until ``stop``, by its MONITOR command."""
 
     def __init__(self, url: str) -> None:
         target = urlsplit(url)

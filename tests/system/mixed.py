@@ -28,7 +28,7 @@ class Case:
     stored: str = ""
     """The name as it is stored; empty: nobody is."""
     password: str = PASSWORD
-    """Whose digests are stored."""
+    """The password whose digests are stored."""
     application: str = MINE
     realm: str = "office"
     wants: str = MINE
@@ -59,7 +59,7 @@ ELSEWHERE = Case("elsewhere", "elsewhere", realm="branch")
 
 
 def action_of(case: Case, policy: str, family: str) -> str:
-    """What must be planned for a row."""
+    """Return the action that must be planned for a row."""
     if not case.stored or (family == "realm" and case.realm != "office"):
         return "create"
     if not case.differs:
@@ -93,14 +93,14 @@ def store(
 
 
 def host_of(sandbox: Sandbox, realm: str = "office") -> str:
-    """A realm's host name, as the service tells it."""
+    """Return a realm's host name, as the service reports it."""
     url = f"{sandbox.url}/api/v2/accounts/{ACCOUNT}/realms"
     answer = httpx.get(url, auth=(USER, SECRET), trust_env=False, timeout=30).raise_for_status()
     return str(re.findall(rf"<Realm>({realm}-[^<]+)</Realm>", answer.text)[0])
 
 
 def roster(path: Path) -> Path:
-    """The roster: every case is a row, half of the composites have a column of their own for the domain."""
+    """Write the roster, with a row for each case; every second row has its domain in a column of its own."""
     rows = []
     for at, case in enumerate(CASES):
         user, _, domain = case.name.partition("@")

@@ -75,14 +75,14 @@ def roster_of(path: Path, wanted: Iterable[User]) -> Path:
 
 
 def truth(sandbox: Sandbox) -> dict[tuple[str, str], Digests]:
-    """What the service holds: realm's short name and composite name to its digests."""
+    """Return the digests that the service holds, by the realm's short name and the composite name."""
     return {
         (_label(held), held["composite"]): (held["hash1"], held["hash1b"]) for held in sandbox.credentials()
     }
 
 
 def expected(sandbox: Sandbox, wanted: Iterable[User]) -> dict[tuple[str, str], Digests]:
-    """What the service must hold for these users, with the host names of its own realms."""
+    """Return the digests that the service must hold for these users, with its own realms' host names."""
     hosts = {_label(held): held["realm"] for held in sandbox.credentials()}
     return {
         (user.realm, user.name): user.digests(hosts.get(user.realm, f"no realm {user.realm}"))

@@ -28,7 +28,7 @@ def jobs(program: Program) -> list[dict[str, Any]]:
 
 
 def until(happened: Callable[[], T], process: subprocess.Popen[str] | None = None, seconds: float = 60) -> T:
-    """What ``happened`` returns as soon as that is true; fails when ``process`` ends before."""
+    """Return the result of ``happened`` as soon as it is true; fail if ``process`` ends before."""
     end = time.monotonic() + seconds
     while not (seen := happened()):
         ended = process is not None and process.poll() is not None

@@ -51,7 +51,7 @@ def test_a_call_that_is_answered(staff: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_new_call_that_can_not_be_read_is_waited_for(staff: Program, sandbox: Sandbox) -> None:
-    """An early 404 is pending: it is read again until it tells."""
+    """A new call that answers 404 is pending, and is read again until it can be read."""
     sandbox.knobs(call_hidden=3)
     called = staff.run("call", "alice", *ORDER, "--yes")
     assert called.code == 0, called.stderr
@@ -83,7 +83,7 @@ def test_a_user_who_is_not_stored(staff: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_name_on_two_realms_in_another_case(staff: Program, sandbox: Sandbox) -> None:
-    """The realm that is meant is asked where the account tells of another; the stored name is called."""
+    """With --realm the call goes to the user of that realm, under the name that is stored there."""
     add_realm(sandbox, "lab")
     hold(sandbox, ["Alice"], "lab")
     called = staff.run("call", "ALICE", *ORDER, "--realm", "lab", "--yes", "--json")
@@ -212,7 +212,7 @@ def test_a_lost_answer_is_never_called_again(staff: Program, sandbox: Sandbox) -
 
 
 def test_a_refusal(staff: Program, sandbox: Sandbox) -> None:
-    """What the service refuses keeps its words: 4 for the order, 2 for the credentials."""
+    """A refusal keeps the service's words: exit code 4 for the order, 2 for the credentials."""
     sandbox.knobs(applications=["0a6c3e91-d284-47b5-a1f0-5e8b7c2d9f36"])
     refused = staff.run("call", "alice", *ORDER, "--yes")
     assert refused.code == 4

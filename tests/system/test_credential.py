@@ -30,7 +30,7 @@ def held(office: Program, sandbox: Sandbox) -> Program:
 
 @FAMILIES
 def test_everybody_is_listed_in_every_form(held: Program, sandbox: Sandbox, api: str) -> None:
-    """Lines, CSV and JSON tell all pages alike; no digest is in any of them."""
+    """Lines, CSV and JSON list the same credentials, from all pages, and none contains a digest."""
     listed = {
         form: held.run("credential", "list", "--api", api, *form) for form in [(), ("--csv",), ("--json",)]
     }
@@ -55,7 +55,7 @@ def test_a_spreadsheet_runs_no_name(held: Program) -> None:
 
 
 def test_digests_are_told_to_whoever_insists(held: Program, sandbox: Sandbox) -> None:
-    """--show-digests tells them, also those that lists leave out, and warns beside them, not among them."""
+    """--show-digests prints all digests, even those that lists leave out, and warns on stderr."""
     sandbox.knobs(list_omits=["Hash1b"])
     listed = held.run("credential", "list", "--show-digests", "--json")
     assert {fact["username"]: (fact["hash1"], fact["hash1b"]) for fact in listed.json} == sandbox.digests()
@@ -112,7 +112,7 @@ def test_only_some_are_asked_for(held: Program, sandbox: Sandbox) -> None:
 
 
 def test_an_empty_account(office: Program) -> None:
-    """An empty list is told in every form, and is no failure."""
+    """An empty list is printed in every form, and is no failure."""
     assert office.run("credential", "list", "--json").json == []
     assert office.run("credential", "list", "--csv").stdout == "username,realm,id,application_id\n"
     listed = office.run("credential", "list")
@@ -143,7 +143,7 @@ def test_wrong_usage_of_list(held: Program, sandbox: Sandbox) -> None:
     ids=["account", "realm"],
 )
 def test_a_user_is_shown(held: Program, sandbox: Sandbox, api: str, words: list[str]) -> None:
-    """By the composite or its parts, in any case; what is told is the service's spelling."""
+    """A user is found by the composite name or its parts, in any case, and shown as the service spells it."""
     shown = held.run("credential", "show", *words, "--api", api, "--json")
     (truth,) = [one for one in sandbox.credentials() if one["composite"] == "bob@example.com"]
     assert shown.json == {
@@ -192,7 +192,7 @@ def test_nobody_is_deleted_unasked(held: Program, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", set(NAMES) - {"alice"}), ("n\n", set(NAMES))])
 def test_it_asks_on_a_terminal(held: Program, sandbox: Sandbox, answer: str, left: set[str]) -> None:
-    """The question tells how many and from where; only a yes deletes."""
+    """On a terminal, a question names the number of users and the account; only a yes deletes."""
     keyboard, terminal = os.openpty()
     os.write(keyboard, answer.encode())
     done = subprocess.run(
@@ -233,7 +233,7 @@ def test_results_of_an_import_can_be_deleted(held: Program, sandbox: Sandbox) ->
 
 
 def test_a_roster_with_domains_and_realms(held: Program, sandbox: Sandbox) -> None:
-    """Columns of a roster are used; a line that names nobody, or a realm that isn't there, is told."""
+    """The roster's columns are used; a line that names no user, or an unknown realm, is reported."""
     rows = [
         {"User Name": "bob", "Domain": "example.com", "Realm": "office", "secret": "canary"},
         {"User Name": "alice", "Domain": "", "Realm": "nowhere", "secret": "canary"},
@@ -309,7 +309,7 @@ def test_a_deletion_that_is_refused(held: Program, sandbox: Sandbox) -> None:
 
 
 def test_deleting_ends_where_nobody_can_be_deleted(held: Program, sandbox: Sandbox) -> None:
-    """What was done before is told, whole; the exit code says why it ended, and how many were left."""
+    """If a refusal ends the deleting, all earlier results are printed; the exit code says why it ended."""
     sandbox.knobs(refuse={"next": 9, "skip": 1, "method": "DELETE", "status": 403})
     deleted = held.run("credential", "delete", "alice", "1", "10", "--yes", "--json")
     assert deleted.code == 2

@@ -28,7 +28,7 @@ def check(facts: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def test_a_sound_set_up(office: Program) -> None:
-    """Every check is ok, exit code 0, and each setting is told with its value and source."""
+    """With a sound set-up, every check is ok, exit code 0, and each setting has its value and source."""
     finished = office.run("doctor", "--json")
     assert (finished.code, finished.stderr) == (0, "")
     facts = finished.json
@@ -64,7 +64,7 @@ def test_text_for_people(office: Program) -> None:
 
 
 def test_nothing_is_set(siproster: Program) -> None:
-    """A fresh machine: exit code 6, the missing settings by name, the API not looked at."""
+    """On a fresh machine: exit code 6, the missing settings by name, and the API is not checked."""
     finished = siproster.run("doctor", "--json")
     assert finished.code == 6
     facts = finished.json
@@ -109,7 +109,7 @@ def test_an_account_without_the_feature(office: Program, sandbox: Sandbox) -> No
 
 
 def test_one_family_alone(office: Program, sandbox: Sandbox) -> None:
-    """Where only one family of endpoints answers, doctor says which."""
+    """If only one family of endpoints answers, doctor says which."""
     sandbox.knobs(refuse={"probability": 1.0, "path": "/accounts/9900001/sipcredentials", "status": 403})
     finished = office.run("doctor", "--json")
     assert finished.code == 2
@@ -203,7 +203,7 @@ def test_what_is_known_to_end_is_warned_about(office: Program, sandbox: Sandbox)
 
 @pytest.mark.parametrize("content", ["BW_ACCOUNT = '1'", "not toml"])
 def test_a_file_that_can_not_be_read(office: Program, content: str) -> None:
-    """A mistake in siproster.toml is told with the file's name."""
+    """A mistake in siproster.toml is reported with the file's name."""
     Path(office.work, "siproster.toml").write_text(content)
     finished = office.run("doctor", "--json")
     assert finished.code == 6
@@ -211,7 +211,7 @@ def test_a_file_that_can_not_be_read(office: Program, content: str) -> None:
 
 
 def test_what_the_token_says_is_advice(office: Program, sandbox: Sandbox) -> None:
-    """Another account, a missing role and a voice-only account are told; the service alone decides."""
+    """Another account, a missing role or a voice-only account is a warning; only the service decides."""
     claims = {"accounts": ["5001234"], "roles": ["Voice", "Canary-role"], "express": True}
     sandbox.knobs(token_claims=claims)
     finished = office.run("doctor", "--json")
@@ -231,6 +231,6 @@ def test_what_the_token_says_is_advice(office: Program, sandbox: Sandbox) -> Non
 
 
 def test_a_token_that_says_what_it_should(office: Program, sandbox: Sandbox) -> None:
-    """Nothing to be told."""
+    """A token with the right account and role causes no warning."""
     sandbox.knobs(token_claims={"accounts": ["9900001"], "roles": ["sip credentials"], "express": False})
     assert states(office.run("doctor", "--json").json) == dict.fromkeys(CHECKS, "ok")

@@ -73,7 +73,7 @@ def test_plan_and_outcome_agree(
 
 
 def wanted(sandbox: Sandbox, planned: dict[str, str]) -> dict[tuple[str, str], tuple[str, str, str]]:
-    """What must be stored of the rows that are created or updated."""
+    """Return the credentials that must be stored for the rows that are created or updated."""
     host = host_of(sandbox)
     cases = [case for case in CASES if planned[case.name] in ("create", "update")]
     return {
@@ -86,7 +86,7 @@ def wanted(sandbox: Sandbox, planned: dict[str, str]) -> dict[tuple[str, str], t
 
 
 def test_leavers_are_told_and_left_alone(office: Program, sandbox: Sandbox) -> None:
-    """Who is stored on the roster's realm and isn't in the roster; a wrong row's user is no leaver."""
+    """Users on the roster's realm who are not in the roster are reported and kept; invalid rows are in it."""
     fill(sandbox)
     mine = roster(office.work / "mixed.csv")
     text = mine.read_text("utf-8").replace(f"same,,{PASSWORD}", "same,,")
@@ -126,7 +126,7 @@ def test_nothing_is_listed_where_nothing_is_stored(office: Program, sandbox: San
 
 
 def test_a_small_roster_is_looked_up_row_by_row(office: Program, sandbox: Sandbox) -> None:
-    """Where the lists have more pages than the roster has rows, a row costs one request; --absent lists."""
+    """If the lists have more pages than the roster has rows, each row is looked up; --absent lists."""
     run(office, "import", roster_of(office.work / "many.csv", users(2100)))
     few = roster_of(office.work / "few.csv", users(3))
     first = len(sandbox.log())
@@ -185,7 +185,7 @@ def test_nothing_that_exists_is_changed_unasked(office: Program, sandbox: Sandbo
 
 
 def test_new_users_are_not_asked_about(office: Program, sandbox: Sandbox) -> None:
-    """Where nobody who exists would be changed, it needs no word."""
+    """If no existing user would be changed, no confirmation is needed."""
     roster_of(office.work / "staff.csv", users(2))
     assert office.run("import", "staff.csv", "--on-existing", "update").code == 0
 
@@ -213,7 +213,7 @@ def test_an_application_that_does_not_take(office: Program, sandbox: Sandbox) ->
 def test_an_application_that_nobody_named_stays(
     office: Program, sandbox: Sandbox, behaviour: str, family: str
 ) -> None:
-    """Whatever a PUT without an application does: the one that is there is sent again."""
+    """A PUT without an application may clear it, so the application that is stored is sent again."""
     store(sandbox, "alice", "old password", host_of(sandbox), application=OTHERS)
     sandbox.knobs(put_without_application=behaviour)
     mine = roster_of(office.work / "staff.csv", [User("alice", PASSWORD)])
@@ -390,7 +390,7 @@ def test_a_retry_never_gives_somebody_anothers_password(office: Program, sandbox
 
 
 def test_a_correction_takes_nobodys_name(office: Program, sandbox: Sandbox) -> None:
-    """A slip in failed.csv that names a user who is in place is told, and changes nobody's password."""
+    """A correction that names a user who is in place fails as a duplicate, and changes no password."""
     rows = [User("k1", PASSWORD), User("k 2", "Pw-of-somebody-else")]
     first = run(
         office, "import", roster_of(office.work / "staff.csv", rows), "--on-existing", "update", code=10

@@ -51,7 +51,7 @@ def test_2_for_a_role_taken_away_in_the_middle(office: Program, sandbox: Sandbox
 
 
 def test_3_for_an_unknown_account(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """4022 is told as such, nothing is sent, no job is left and nothing is on stdout."""
+    """An unknown account (4022) is reported; nothing is sent, no job is left and stdout is empty."""
     finished = office.run("import", roster, "--json", BW_ACCOUNT_ID="1234567")
     assert (finished.code, finished.stdout, posts(sandbox)) == (3, "", 0), finished.stderr
     assert "4022" in finished.stderr
@@ -59,7 +59,7 @@ def test_3_for_an_unknown_account(office: Program, sandbox: Sandbox, roster: Pat
 
 
 def test_3_for_a_realm_or_job_that_does_not_exist(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """What is not there is named, nothing is sent, no job is left and nothing is on stdout."""
+    """A missing realm or job is named; nothing is sent, no job is left and stdout is empty."""
     commands = [
         ["import", str(roster), "--realm", "no-such-thing"],
         ["plan", str(roster), "--realm", "no-such-thing"],
@@ -200,7 +200,7 @@ def folder(tmp_path: Path, roster: Path) -> Path:
 
 
 def test_6_for_every_wrong_usage(office: Program, sandbox: Sandbox, roster: Path, folder: Path) -> None:
-    """Each mistake is told on stderr alone, nothing is sent, and the ledger never hears of a job."""
+    """Each mistake is reported on stderr alone; nothing is sent, and the ledger has no job."""
     commands = [
         [word.format(roster=roster, folder=folder) for word in words] for words in WRONG_USAGE.values()
     ]
@@ -252,7 +252,7 @@ def test_6_for_somebody_elses_job(office: Program, sandbox: Sandbox, tmp_path: P
 
 
 def test_10_when_rows_are_refused(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The job ends, every row has its outcome, and the line to go on with is told."""
+    """The job ends, every row has its outcome, and the command to continue with is printed."""
     sandbox.knobs(applications=[APPLICATION])
     finished = office.run("import", mixed(tmp_path, refused=4), "--json")
     assert (finished.code, finished.json["counts"]) == (10, {"created": 36, "failed": 4})
@@ -306,7 +306,7 @@ def test_11_at_the_end_of_the_window(office: Program, sandbox: Sandbox, roster: 
 
 
 def test_130_for_ctrl_c_while_posting(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """What is in flight ends, the resume line is told, and resume ends with every row once in place."""
+    """Requests in flight end, the resume command is printed, and resume puts every row in place once."""
     sandbox.knobs(latency=0.1)
     process = office.start("import", roster, "--batch-size", "1", "--concurrency", "2", "--json")
     job = job_of(process)
@@ -342,7 +342,7 @@ def test_130_for_a_signal_while_reading(
 
 
 def test_130_leaves_the_workers_at_it(hosts: Program, sandbox: Sandbox, roster: Path) -> None:
-    """With a broker Ctrl-C only stops watching: it is told how to follow and to cancel, workers go on."""
+    """With a broker, Ctrl-C only stops watching: workers go on, and stderr says how to follow or cancel."""
     process = hosts.start("import", roster, "--json")
     job = job_of(process)
     until(lambda: "running" in [one["state"] for one in jobs(hosts)], process)

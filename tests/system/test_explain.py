@@ -1,4 +1,4 @@
-"""`siproster explain`: a code from a result file or a message, told without any set-up."""
+"""`siproster explain`: explains a code from a result file or a message, without any set-up."""
 
 from __future__ import annotations
 

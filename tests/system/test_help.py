@@ -1,4 +1,4 @@
-"""Every command tells its usage, and the program's own help is quick since it loads next to nothing."""
+"""Every command prints its usage, and the program's own help is quick since it loads next to nothing."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ CORRECTIONS: dict[str, Row] = {
     "41": {"Username": "7022", "password": "retyped-7022!"},
     "63": {"Username": "hall"},
 }
-"""What a person makes of the failed rows, by line. Line 12 stays: it is line 10's user in capitals."""
+"""A person's corrections of the failed rows, by line. Line 12 stays: it is line 10's user in capitals."""
 
 
 def corrected(failed: str, folder: Path) -> Path:

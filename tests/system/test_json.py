@@ -1,4 +1,4 @@
-"""What scripts read: stdout holds the JSON and nothing else, in both modes."""
+"""JSON for scripts: stdout holds it and nothing else, in both modes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_plan_tells_its_counts_as_json(office: Program, sandbox: Sandbox) -> Non
 
 
 def test_a_queued_job_is_named_as_json(hosts: Program, roster: Path) -> None:
-    """`import --detach --json` returns at once with the job's id; cancel then tells the job's summary."""
+    """`import --detach --json` returns at once with the job's id; cancel then prints the job's summary."""
     queued = run(hosts, "import", roster, "--detach")
     assert list(queued) == ["job"]
     cancelled = run(hosts, "cancel", queued["job"])

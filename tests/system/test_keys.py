@@ -15,7 +15,7 @@ from tests.program import Program
 
 REALM = "custxx.auth.bandwidth.com"
 BOB = ("817d76e91aad032a8c272229f468bfb2", "39679d2a73c2e1ea719621bc0d8fdac8")
-"""Of bob, domain somewhere.com, password ``password``: printed in Bandwidth's guide."""
+"""The digests of bob at somewhere.com, password ``password``, as printed in Bandwidth's guide."""
 
 
 def digests(name: str, realm: str, password: str) -> tuple[str, str]:
@@ -51,7 +51,7 @@ def test_the_guides_digests_come_out(siproster: Program) -> None:
     ],
 )
 def test_one_line_break_comes_off_and_nothing_else(siproster: Program, typed: str, password: str) -> None:
-    """What is left is the password to the byte: white space, colons, further line breaks, UTF-8."""
+    """One final line break is removed; all else is the password to the byte: spaces, colons, UTF-8."""
     shown = siproster.run("hash", "alice", "--realm", REALM, "--json", stdin=typed)
     assert (shown.json["hash1"], shown.json["hash1b"]) == digests("alice", REALM, password)
 
@@ -132,7 +132,7 @@ def test_a_key_is_new_each_time(siproster: Program) -> None:
 
 
 def test_a_key_is_taken(siproster: Program) -> None:
-    """What `keygen` prints is what SIPROSTER_KEY takes, several of them too."""
+    """SIPROSTER_KEY takes the keys that `keygen` prints, several of them, too."""
     ring = ",".join(siproster.run("keygen").stdout.strip() for _ in range(2))
     checks = siproster.run("doctor", "--json", SIPROSTER_KEY=ring).json["checks"]
     (key,) = (check for check in checks if check["name"] == "key")

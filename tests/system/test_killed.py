@@ -1,4 +1,4 @@
-"""The importing command is killed, at any step: `resume` comes to the same end, and nothing is doubled."""
+"""The importing command is killed, at any step: `resume` gets the same result, and nothing is doubled."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def unread(either: Program, sandbox: Sandbox, tmp_path: Path) -> Path:
 
 
 def test_killed_while_reading(either: Program, sandbox: Sandbox, unread: Path) -> None:
-    """Killed with half of the roster in the ledger; before, no one else may begin or resume."""
+    """Killed with half of the roster in the ledger; until then nobody else may begin or resume."""
     process = either.start("import", unread, "--api", "realm", "--json")
     job = job_of(process)
     until(lambda: len(sandbox.log("GET", "/sipcredentials")) == 2, process)

@@ -1,4 +1,4 @@
-"""Streams that are closed or full, names that are no text, devices: each is told, and ends with its code."""
+"""Closed or full streams, names that are no text, devices: each is reported, with its exit code."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_results_can_not_go_into_a_file(office: Program, sandbox: Sandbox, roste
 def test_sealed_rows_that_were_changed_stop_the_job(
     office: Program, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Whoever changes the ledger's bytes gets an end that says so, not a command that waits for ever."""
+    """If somebody changes the ledger's bytes, the job stops and says so, and no command waits for ever."""
     roster = write(
         tmp_path / "staff.csv",
         [{"username": "bob", "password": "Tb7xQ2mK9rL4vN8s"}, {"username": "", "password": "pw"}],

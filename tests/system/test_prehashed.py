@@ -82,7 +82,7 @@ def test_another_accounts_realm_is_another(
 
 
 def test_a_realm_of_the_same_account_is_another(office: Program, sandbox: Sandbox, exported: Path) -> None:
-    """--realm names one for rows without; the digests were made for the other, and nobody could tell."""
+    """Digests made for one realm are refused if --realm names another for rows without a realm."""
     add_realm(sandbox, "branch")
     rows = result_rows(exported)
     unnamed = write(exported.with_name("unnamed.csv"), [{**row, "realm": ""} for row in rows])

@@ -56,11 +56,11 @@ class Reader:
     program: Program
     sandbox: Sandbox
     fixture: Callable[[str], Any]
-    """What a fixture gives, such as a URL: a server is started for those who need it."""
+    """Return a fixture's value, such as a URL: a server is started only for those who need it."""
     substitutions: dict[str, str] = field(default_factory=dict)
     """Printed to run, in every block."""
     jobs: list[str] = field(default_factory=list)
-    """What JOB stands for in each block; empty: no block has one."""
+    """The job that JOB stands for in each block; empty: no block has one."""
     codes: dict[str, int] = field(default_factory=dict)
     """Exit codes that are not 0, by the command as printed."""
     in_place: set[str] = field(default_factory=set)
@@ -68,7 +68,7 @@ class Reader:
 
     @property
     def folder(self) -> Path:
-        """Where the commands are typed."""
+        """Return the folder in which the commands are typed."""
         return self.program.work
 
     def follow(self, section: list[list[str]]) -> tuple[list[tuple[str, int]], str]:
@@ -145,7 +145,7 @@ def reader(office: Program, sandbox: Sandbox, request: pytest.FixtureRequest) ->
 
 
 def fresh_machine(reader: Reader) -> None:
-    """Nothing is installed here: make tells what it would do, and pip whether it could."""
+    """Replace the installation by dry runs of make and pip: nothing is installed here."""
     pip = "-m pip install --dry-run --no-deps --no-build-isolation --quiet --constraint"
     reader.substitutions = {
         "make ": f"make --dry-run --directory {ROOT} ",

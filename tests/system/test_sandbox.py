@@ -14,7 +14,7 @@ from tests.sandbox import Sandbox
 
 
 def announced(process: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
-    """Its URL, and the variables that it tells people to set."""
+    """Return the URL that the sandbox announces, and the variables that it says to set."""
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(3)]
     variables = dict(re.findall(r"(\w+)=(\S+)", lines[1] + lines[2]))

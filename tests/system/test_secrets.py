@@ -156,7 +156,7 @@ def test_nowhere_on_the_way_through_workers(
 
 
 def searched(places: Places, roster: Path, account: Sandbox, host: str) -> None:
-    """Asserts that the search would have found something: it looked at much, and sees what is there."""
+    """Assert that the search would find a secret: the places have content, and known secrets are found."""
     assert all(places[name] for name in ("ps", "MONITOR", "output", "table chunks", "table pages"))
     assert b"siproster.deliver" in places["MONITOR"]
     logged = [content for name, content in places.items() if name.endswith("worker.log")]
@@ -218,7 +218,7 @@ def old_and_new(host: str) -> set[bytes]:
 def test_old_digests_are_nowhere_when_users_are_set_anew(
     siproster: Program, account: Sandbox, tmp_path: Path
 ) -> None:
-    """What undo needs is in the ledger, and in clear nowhere: embedded, with a SQLite ledger."""
+    """Old digests, which undo needs, are nowhere in clear: embedded, with a SQLite ledger."""
     output, places = approved_done_and_undone(siproster, tmp_path)
     hidden = old_and_new(host_of(account))
     for found in places:
@@ -283,7 +283,7 @@ def test_nowhere_after_a_kill(siproster: Program, account: Sandbox, troubled: Pa
 
 
 def test_no_message_quotes_a_wrong_roster(siproster: Program, account: Sandbox, tmp_path: Path) -> None:
-    """What makes a roster unreadable is told by line and column; what stands there is not."""
+    """An unreadable roster is reported by line and column; its cells are not quoted."""
     contents = {
         "quote": f'username,password\nada,{canary(1)}\nbob,"{canary(2)}\ncyd,{canary(3)}\n',
         "bytes": f"username,password\nada,{canary(1)}\nbob,{canary(2)}\udcff{canary(3)}\n",
@@ -305,7 +305,7 @@ def test_no_message_quotes_a_wrong_roster(siproster: Program, account: Sandbox, 
 def test_no_message_quotes_a_correction(
     siproster: Program, account: Sandbox, tmp_path: Path, column: str
 ) -> None:
-    """Columns that were shifted have a password in ours: row and column are told, the cell is not."""
+    """Shifted columns put a password in one of ours: row and column are reported, the cell is not."""
     roster = tmp_path / "roster.csv"
     roster.write_text(f"username,password,realm\nada,{canary(1)},\nbob,,\n", "utf-8")
     job = run(siproster, "import", roster, code=10)

@@ -33,7 +33,7 @@ def fleet(office: Program, redis_url: str, postgres_url: str) -> Program:
 
 
 def told(process: subprocess.Popen[str], words: str) -> str:
-    """What a process has said on stderr up to the line with these words."""
+    """Return a process's stderr up to the line with these words."""
     lines = []
     assert process.stderr is not None
     for line in process.stderr:
@@ -94,7 +94,7 @@ def test_a_worker_says_what_it_works_on(fleet: Program, sandbox: Sandbox) -> Non
 
 
 def test_sigterm_lets_a_worker_finish_its_chunk(fleet: Program, sandbox: Sandbox) -> None:
-    """A worker told to end in the middle of a chunk ends the chunk first, takes no other, and exits 0."""
+    """On SIGTERM in the middle of a chunk, a worker ends that chunk, takes no other, and exits with 0."""
     sandbox.knobs(latency=0.3)
     worker = fleet.start("worker", "--processes", "1")
     told(worker, "key ")
@@ -199,7 +199,7 @@ def test_the_scheduler_outlives_a_redis_and_rebuilds_its_queue(
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_the_scheduler_ends_at_once(fleet: Program, how: signal.Signals) -> None:
-    """Told to end it exits with 0, in the middle of its rest."""
+    """On a signal the scheduler exits with 0 at once, even between two sweeps."""
     scheduler = fleet.start("scheduler")
     told(scheduler, "every 5 s")
     time.sleep(0.5)  # the sweep is over, the rest has begun

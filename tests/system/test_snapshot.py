@@ -49,7 +49,7 @@ def test_nothing_changed(held: Program, sandbox: Sandbox, api: str) -> None:
 
 @FAMILIES
 def test_what_changed_since(held: Program, sandbox: Sandbox, api: str) -> None:
-    """Each kind of change is told by name, exit code 10, and no digest is told."""
+    """Each kind of change is listed by name, with exit code 10 and without digests."""
     assert held.run("snapshot", "before", "--api", api).code == 0
     hold(sandbox, ["eve"])
     delete(sandbox, "bob@example.com")
@@ -85,7 +85,7 @@ def test_a_user_on_another_realm(held: Program, sandbox: Sandbox) -> None:
 
 
 def test_two_snapshots(held: Program, sandbox: Sandbox) -> None:
-    """They are compared without asking the service anything; lines and CSV tell the same."""
+    """Two snapshots are compared without asking the service anything; lines and CSV agree."""
     held.run("snapshot", "before")
     hold(sandbox, ["=eve"])
     delete(sandbox, "carol")

@@ -1,4 +1,4 @@
-"""Who gets credentials: never a server that only a file of the working folder names."""
+"""Credentials are never sent to a server that only a file in the working folder names."""
 
 from __future__ import annotations
 

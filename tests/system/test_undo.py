@@ -1,4 +1,4 @@
-"""A job taken back: the account is as it was before, but for what somebody has changed since."""
+"""An undo leaves the account as it was before the job, except for what somebody has changed since."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_account_is_as_before(either: Program, sandbox: Sandbox, family: str
 
 
 def differing(before: Held, after: Held) -> set[str]:
-    """Who is stored otherwise than before."""
+    """Return the names whose stored credentials differ."""
     return {
         name
         for realm, name in before.keys() | after.keys()
@@ -80,7 +80,7 @@ def changed_meanwhile(program: Program, sandbox: Sandbox) -> tuple[str, Held]:
 
 
 def test_what_somebody_changed_is_kept_and_named(office: Program, sandbox: Sandbox) -> None:
-    """Another password, another id: left alone, with the reason; the others are taken back."""
+    """A credential with another password or id is left alone, with the reason; the others are reverted."""
     job, after = changed_meanwhile(office, sandbox)
     results = undone(office, job, code=10)
     assert {name: (row["bw__undo"], row["bw__error_code"]) for name, row in results.items()} == {
@@ -111,7 +111,7 @@ def test_another_application_is_a_change(office: Program, sandbox: Sandbox) -> N
 
 
 def test_it_asks_first(office: Program, sandbox: Sandbox) -> None:
-    """Without a terminal and --yes nothing is taken back, and the exit code is 6."""
+    """Without a terminal and --yes nothing is reverted, and the exit code is 6."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(2)))["job"]
     refused = office.run("undo", job)
     assert (refused.code, "add --yes" in refused.stderr) == (6, True)
@@ -209,7 +209,7 @@ def test_answers_that_are_lost(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_cancelled_job_is_taken_back_with_its_lost_answers(office: Program, sandbox: Sandbox) -> None:
-    """Users whose answer was lost in a kill may be the job's: kept, named, and taken back on demand."""
+    """Users whose answer was lost in a kill are kept and named; --include-unproven removes them."""
     mine = roster_of(office.work / "staff.csv", users(40))
     arguments = ("import", mine, "--batch-size", "5", "--concurrency", "1")
     killed = office.run(*arguments, SIPROSTER_FAILPOINTS="answered=kill@3")
@@ -249,7 +249,7 @@ def test_a_cancelled_job_is_not_taken_back_before_its_last_answer(office: Progra
 
 
 def test_a_stopped_job_is_over_with_it(office: Program, sandbox: Sandbox) -> None:
-    """What was stopped by a bound and undone is not resumed."""
+    """A job that was stopped by --max-failed and then undone can't be resumed."""
     rows = [*users(10), User("no good", "x"), User("nor this", "y")]
     mine = roster_of(office.work / "staff.csv", rows)
     job = run(office, "import", mine, "--max-failed", "1", code=11)["job"]

@@ -25,7 +25,7 @@ def edge(make_sandbox: Callable[..., Sandbox], siproster: Program) -> Sandbox:
 
 
 def place(sandbox: Sandbox) -> str:
-    """Where its registrar is."""
+    """Return the address of the sandbox's registrar."""
     return f"127.0.0.1:{sandbox.control.get('health').json()['sip_port']}"
 
 
@@ -84,7 +84,7 @@ def test_what_can_not_be_said_with_it(siproster: Program, edge: Sandbox) -> None
 
 
 def test_a_job_with_its_roster(siproster: Program, edge: Sandbox) -> None:
-    """Later, as at the cut-over: somebody has set another password meanwhile, and one is told."""
+    """A finished job is verified with its roster: a password that somebody changed meanwhile is reported."""
     mine = roster_of(siproster.work / "staff.csv", users(6))
     job = run(siproster, "import", mine)["job"]
     change(edge, "ext4", realm="office")

@@ -1,4 +1,4 @@
-"""Whatever a command waits for it says: soon, again and again, and until when."""
+"""A command that waits says what it waits for: soon, repeatedly, and until when."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SAID = re.compile(
     r"|no answer from the service for [0-3] s; the request's deadline is 30 s"
     r"|slowed down by the service \(HTTP 429\), for [0-3] s; continues in [0-9]+ s"
 )
-"""What must be said within three seconds; a wait says itself how long it has lasted."""
+"""Texts of which one must appear within three seconds; each wait says how long it has lasted."""
 
 
 @dataclass
@@ -215,7 +215,7 @@ def is_interrupted(one: Run) -> None:
 
 
 def test_patience_ends_whatever_other_batches_do(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
-    """One batch is told to come back in an hour, the others succeed: the job pauses when patience is over."""
+    """If one batch is put off for an hour while others succeed, the job pauses when patience is over."""
     roster = write(tmp_path / "r.csv", [{"user": u.name, "pass": u.password} for u in users(6)])
 
     def answer(asked: Asked) -> Told:

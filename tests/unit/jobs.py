@@ -1,4 +1,4 @@
-"""What the tests of jobs share: a job, its rows, and its place in a ledger."""
+"""Shared by the tests of jobs: a job, its rows, and its place in a ledger."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a job keeps of a roster."""
+    """Facts that a job keeps about a roster."""
 
     name: str = "staff.csv"
     source: str = "/rosters/staff.csv"
@@ -72,7 +72,7 @@ def make_job(account: str = "9900001", host: str = "https://api.example.com", **
 
 
 def make_row(line: int, user: str = "", **fields: Any) -> Row:
-    """A row as the roster gives it, right unless told otherwise."""
+    """Return a row as the roster gives it, valid unless ``fields`` say otherwise."""
     given = {"domain": "", "realm": "", "application": "", "password": PASSWORD, "cells": ("", ""), **fields}
     return Row(line, user or f"user{line}", **given)
 
@@ -133,7 +133,7 @@ def make_realms(*, looked: bool = False) -> dict[int, JobRealm]:
 
 
 def digests_of(row: Row, host: str = HOST) -> tuple[str, str]:
-    """What the service must hold for a row."""
+    """Return the digests that the service must hold for a row."""
     return digests(row.composite, host, row.password)
 
 

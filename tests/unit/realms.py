@@ -52,5 +52,5 @@ class Realms:
         return self.stored.find(family, realm or OFFICE, composite)
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
-        """What a list left out, too."""
+        """Return the credential with the fields that a list left out."""
         return self.stored.find(family, realm or OFFICE, stored.composite) or stored

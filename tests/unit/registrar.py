@@ -80,7 +80,7 @@ class Registrar:
         )
 
     def find(self, family: Family, realm: Realm, composite: str, *, expected: bool = False) -> Stored | None:
-        """What is stored under the name, whatever its case."""
+        """Return the credential stored under the name, in any case, or None."""
         self.looks.append(composite)
         self.looking(composite)
         if self.lag and not expected:
@@ -189,7 +189,7 @@ class Registrar:
         self.stored[place] = self._made(credential)
 
     def digests(self) -> dict[str, tuple[str | None, str | None]]:
-        """What can register: both digests by composite."""
+        """Return both digests of each stored credential, by composite name."""
         return {held.composite: (held.hash1, held.hash1b) for held in self.stored.values()}
 
     def _take(self, family: Family, realm: Realm, credential: Row | Credential) -> Echo | EntryError:

@@ -1,4 +1,4 @@
-"""What the tests of rosters share: a file's bytes in, its rows or its refusal out."""
+"""Shared by the tests of rosters: read a file's bytes into rows, or return the refusal."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from worker.model import Family, Outcome, Row, Status, Stored
 
 
 class Session:
-    """What a test of creating and updating looks at afterwards.
+    """Everything that a test of creating and updating inspects afterwards.
 
     ``begun``: lines whose earlier state an earlier claim has recorded.
     """

@@ -1,4 +1,4 @@
-"""What can be done about rows and jobs: from their codes, and never what was just done."""
+"""Advice about rows and jobs follows from their codes, and never repeats what was just done."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ended(ledger: Ledger, *outcomes: tuple[Status, str], rows: int = 0, **option
 
 
 def summary(ledger: Ledger, job: Job, **changes: Any) -> dict[str, Any]:
-    """What is told of it, were the job otherwise in these facts."""
+    """Return the job's summary, as it would be with these facts changed."""
     now = replace(ledger.jobs.get(job.id), **changes)
     return report.summary(ledger, now, Path("/results"))
 
@@ -196,7 +196,7 @@ def test_an_undo_at_work_is_told(ledger: Ledger) -> None:
 
 
 def test_an_undo_that_could_not_take_all_back(ledger: Ledger) -> None:
-    """It came to its end and some rows failed: it is tried again. Without such rows it is over."""
+    """An undo in which some rows failed can be tried again; without such rows it is over."""
     job = ended(ledger, *[(Status.CREATED, "")] * 2)
     undone(ledger, job, "removed", "failed")
     ledger.jobs.set_undone(job.id)

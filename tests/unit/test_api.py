@@ -77,7 +77,7 @@ def test_what_the_service_asks_to_wait(headers: Mapping[str, str], seconds: floa
 
 @given(st.text(), st.text())
 def test_no_header_breaks_the_wait(after: str, reset: str) -> None:
-    """Whatever the headers hold, the wait is none or not negative."""
+    """With any text in the headers, the wait is None or not negative."""
     wait = asked_wait({"Retry-After": after, "X-RateLimit-Reset": reset}, NOW)
     assert wait is None or wait >= 0
 
@@ -265,7 +265,7 @@ def test_how_long_a_token_lives(content: Mapping[str, object], life: float) -> N
     ],
 )
 def test_an_answer_without_a_token_looks_like_a_wrong_host(answer: Reply) -> None:
-    """What is no token answer is told as a proxy or a wrong host, never as a parser's error."""
+    """A reply without a token is reported as a proxy or a wrong host, never as a parser's error."""
     with pytest.raises(AuthenticationRefused, match="proxy or a wrong host") as caught:
         read_token(answer)
     assert "BW_API_URL" in caught.value.hint

@@ -1,4 +1,4 @@
-"""What a call's states mean, and how long they are read."""
+"""The meaning of a call's states, and how long they are read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ANSWERED = state("answered", answered="2026-11-24T10:59:00Z")
 
 
 def followed(*states: CallState | None, wait: float = 100) -> tuple[CallOutcome, Told, Naps, list[str]]:
-    """What a call with these states comes to, and how it was waited for."""
+    """Return the outcome of a call with these states, and how it was waited for."""
     calls, naps, told = Told(*states), Naps(), list[str]()
     found = follow(calls, "c-1", wait, notify=told.append, sleep=naps.sleep, clock=naps.clock)
     return found, calls, naps, told
@@ -66,7 +66,7 @@ def test_what_a_state_means(seen: CallState | None, outcome: str, code: int) -> 
 
 
 def test_causes_are_told_in_words() -> None:
-    """The cause in words, itself, and the service's own text; a cause that is new is told as it is."""
+    """A cause is put into words, beside its code and the service's text; an unknown one is shown as it is."""
     text = judged(state("disconnected", "rejected", "480 Temporarily Unavailable"), 30).text
     assert "is the phone registered? (rejected): 480 Temporarily Unavailable" in text
     assert judged(state("disconnected", "brand-new"), 30).text == "it did not get through: brand-new"
@@ -75,7 +75,7 @@ def test_causes_are_told_in_words() -> None:
 
 
 def test_it_is_read_until_it_is_settled() -> None:
-    """Not readable, ringing, answered: three reads, each state told once, and no read after the answer."""
+    """A call is read until it is answered; each state is reported once, and nothing is read after that."""
     found, calls, naps, told = followed(None, None, RINGING, RINGING, ANSWERED)
     assert (found.outcome, calls.reads, len(naps.taken)) == ("answered", 5, 4)
     assert told == ["can't be queried yet, which is normal for a new call", "initiated", "answered"]
@@ -98,7 +98,7 @@ def test_no_time_at_all_is_one_look() -> None:
 
 
 def test_a_service_that_goes_away_is_no_failure_of_the_call() -> None:
-    """What can't be read is unknown, with the exit code of what stood in the way."""
+    """If the call can't be read, its outcome is unknown, with the exit code of the error."""
     naps = Naps()
     found = follow(Away(), "c-1", 30, notify=lambda _: None, sleep=naps.sleep, clock=naps.clock)
     assert (found.outcome, found.exit_code) == ("unknown", 5)
@@ -106,7 +106,7 @@ def test_a_service_that_goes_away_is_no_failure_of_the_call() -> None:
 
 
 def test_facts_have_null_for_what_nobody_told() -> None:
-    """Every fact has its place, told or not."""
+    """Every fact is present; one that was not reported is null."""
     facts = judged(ANSWERED, 30).facts()
     assert facts["disconnect_cause"] is None
     assert facts["answered"] == "2026-11-24T10:59:00Z"

@@ -1,4 +1,4 @@
-"""What a job did, sealed for its place: enough to take it back, and to see whether it was changed since."""
+"""A job's changes, sealed: enough to undo them, and to see whether somebody changed them since."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_they_come_back_as_they_were(done: list[Change], chunk: int, nr: int) ->
 
 
 def test_a_deed_tells_what_was_done() -> None:
-    """Who, where, with which digests (as a mark), and how it was."""
+    """A change names the user and the realm, has a mark of the digests, and the state before."""
     change = change_of(5, 1, "7", DONE, BEFORE)
     assert (change.line, change.realm_key, change.id, change.composite) == (5, 1, "7", "alice@example.com")
     assert (change.mark, change.application, change.before) == (mark("a1" * 16, "b1" * 16), "app", BEFORE)
@@ -61,7 +61,7 @@ def test_another_key_does_not_open_them() -> None:
 
 
 def test_nothing_shows() -> None:
-    """Neither sealed nor printed a change tells a digest or a mark."""
+    """Neither sealed nor printed does a change show a digest or a mark."""
     change = change_of(5, 1, "7", DONE, BEFORE)
     secrets = ["a1" * 16, "b1" * 16, "c1" * 16, "d1" * 16, change.mark]
     sealed = seal_changes(SEAL, "job", 3, 4, [change])
@@ -71,6 +71,6 @@ def test_nothing_shows() -> None:
 
 @given(digests, digests, digests, digests)
 def test_marks_are_equal_where_digests_are(one: str, one_b: str, other: str, other_b: str) -> None:
-    """And only there: a digest that isn't told is none."""
+    """Marks are equal if, and only if, both digests are; a missing digest equals only a missing one."""
     assert (mark(one, one_b) == mark(other, other_b)) is ((one, one_b) == (other, other_b))
     assert mark(one, one_b) == mark(one, one_b)

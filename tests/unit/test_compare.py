@@ -28,14 +28,14 @@ OTHERWISE: Mapping[str, tuple[str, Any]] = {
 
 
 def test_a_row_asks_for_its_digests() -> None:
-    """What a row wants has its names, its application and the digests of its password on that realm."""
+    """A row's credential has its names, its application, and its password's digests for that realm."""
     row = make_chunk_row(2, "alice", domain="example.com", application=APP)
     assert wanted(row, HOST) == Credential("alice", "example.com", HOST, *digests_of(row, HOST), APP)
 
 
 @given(st.sets(st.sampled_from(sorted(OTHERWISE))))
 def test_each_difference_has_its_code(codes: set[str]) -> None:
-    """Every difference is told and no other; the digests aren't where spelling or realm went into them."""
+    """Every difference is returned, and no other; digests aren't compared if spelling or realm differ."""
     stored = replace(HELD, **dict(OTHERWISE[code] for code in codes))
     if codes & {"case_differs", "realm_differs"}:
         codes = codes - {"digest_differs"}
@@ -46,14 +46,14 @@ def test_each_difference_has_its_code(codes: set[str]) -> None:
 @pytest.mark.parametrize("digest", ["hash1", "hash1b"])
 @pytest.mark.parametrize("told", ["c1" * 16, None, ""])
 def test_both_digests_count(digest: str, told: str | None) -> None:
-    """One digest that is another, or isn't told, is a difference: nobody is taken for in place unseen."""
+    """A digest that differs or is missing is a difference: no user counts as in place unseen."""
     stored = replace(HELD, **{digest: told})  # type: ignore[arg-type]
     assert differences(WANTED, stored) == ("digest_differs",)
 
 
 @given(st.sampled_from([str.upper, str.lower, str.title]), st.booleans())
 def test_hosts_and_ids_have_no_case(spell: Any, realm_told: bool) -> None:
-    """Realm and application are the same in any case, and a realm that isn't told is no other one."""
+    """Realm and application are compared in any case, and a realm that isn't reported is no difference."""
     stored = replace(HELD, realm=spell(HOST) if realm_told else "", application=spell(APP))
     assert differences(WANTED, stored) == ()
 

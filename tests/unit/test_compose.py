@@ -60,7 +60,7 @@ def test_an_unknown_option_would_be_seen() -> None:
 
 
 def test_commands_in_comments_exist() -> None:
-    """The lines that the file's head tells people to run name services, files and commands that exist."""
+    """The commands in the file's head comment name services, files and commands that exist."""
     told = [
         shlex.split(line.split("  ")[0])
         for line in re.findall(r"^# +docker compose (.*)$", TEXT, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Whatever the service answers, every row gets the one outcome that is true of it."""
+"""Every row gets the one outcome that is true of it, whatever the service answers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def rows_of(*users: str) -> list[Row]:
 
 
 def credential_of(row: Row, *, host: str = HOST, application: str = "") -> Credential:
-    """What is sent for a row."""
+    """Return the credential that is sent for a row."""
     return Credential(row.user, row.domain, host, *digests_of(row, host), application)
 
 
@@ -176,7 +176,7 @@ def test_an_echo_in_another_case_than_what_is_stored() -> None:
 
 
 def test_stored_otherwise_than_it_was_sent() -> None:
-    """The answer calls it stored, with another digest: told so, and that it may be this job's."""
+    """A user stored with another digest than was sent is reported, and may be this job's."""
     api = Registrar()
 
     def mangle(batch: Batch) -> None:
@@ -202,7 +202,7 @@ def test_exists_the_same(family: Family) -> None:
 
 
 def test_what_must_exist_is_looked_for_until_it_is_seen() -> None:
-    """A list that lags behind is told that the name must be there (guard: ``expected``)."""
+    """A name refused as existing is expected to show, even in a list that lags (guard: ``expected``)."""
     api, rows = Registrar(), rows_of("alice")
     api.holds(credential_of(rows[0]))
     api.lag = 1
@@ -223,7 +223,7 @@ DIFFERENT: dict[str, Callable[[Row], Credential]] = {
 
 @pytest.mark.parametrize("code", DIFFERENT)
 def test_exists_with_something_else(code: str) -> None:
-    """What is there with another digest, application, realm or spelling is left alone, and told."""
+    """A user with another digest, application, realm or spelling is left alone, and that is reported."""
     api, row = Registrar(), make_chunk_row(2, "alice", application=APPLICATION)
     held = DIFFERENT[code](row)
     api.holds(held)
@@ -241,7 +241,7 @@ def test_an_application_is_compared_only_where_one_is_wanted() -> None:
 
 
 def test_half_a_credential_is_not_ours() -> None:
-    """Where the service shows no second digest it differs: such a phone can't register."""
+    """A user whose second digest is missing differs: such a phone can't register."""
     api, row = Registrar(), make_chunk_row(2, "alice")
     api.holds(credential_of(row))
     api.stored = {place: replace(held, hash1b=None) for place, held in api.stored.items()}
@@ -283,7 +283,7 @@ def test_too_many_entries() -> None:
 
 
 def test_too_many_entries_without_a_figure() -> None:
-    """Where the text names no bound the list is halved until it is taken."""
+    """If the refusal names no bound, the list is halved until it is accepted."""
     api = Registrar()
 
     def refuse(batch: Batch) -> None:
@@ -314,7 +314,7 @@ def test_a_poison_row_is_found() -> None:
 
 @given(st.sets(st.integers(0, 15)), st.integers(1, 16), st.integers(1, 16))
 def test_any_poison_any_bound(poison: set[int], bound: int, size: int) -> None:
-    """Whichever rows poison a list and whatever its bound, each row has its own right outcome."""
+    """Any rows may poison a list, and its bound be any: each row has its own right outcome."""
     api = Registrar(most_entries=bound)
     bad = {f"user{number}" for number in poison}
 
@@ -361,7 +361,7 @@ def test_a_realm_that_is_gone_fails_its_own_rows_only() -> None:
 
 
 def test_lost_after_the_commit() -> None:
-    """What is there now with our digests may be another ledger's work: nothing proves who made it."""
+    """A user found with our digests after a lost answer is unproven: another ledger may have created it."""
     api = Registrar()
     api.after = lose(1)
     desk = posted(api, rows_of("alice", "bob"))
@@ -385,7 +385,7 @@ def test_another_ledgers_users_are_not_claimed() -> None:
 
 
 def test_lost_before_the_commit() -> None:
-    """What is not there after a lost answer is sent again, and then created: a 201 names it."""
+    """Rows that don't exist after a lost answer are sent again, and created."""
     api = Registrar()
     api.before = lose(1)
     desk = posted(api, rows_of("alice", "bob"))
@@ -422,7 +422,7 @@ def test_a_foreign_refusal_after_the_commit() -> None:
 
 
 def test_a_foreign_refusal_before_the_commit() -> None:
-    """What does not show then is sent alone; refused so alone, it is unknown, for a look proves little."""
+    """Rows that don't show after a foreign refusal are sent alone; a row refused again is unknown."""
     api = Registrar()
 
     def refuse(batch: Batch) -> None:
@@ -489,7 +489,7 @@ def test_two_lost_answers_fail_nothing() -> None:
 
 @pytest.mark.parametrize("error", [Throttled("slow down"), Unavailable("away"), AuthenticationRefused("no")])
 def test_waiting_and_stopping_are_the_callers_business(error: SiprosterError) -> None:
-    """What concerns the whole job comes out as it is, and settles nothing."""
+    """An error that concerns the whole job is raised as it is, and settles no row."""
     api = Registrar()
 
     def refuse(batch: Batch) -> None:
@@ -519,7 +519,7 @@ def test_an_outage_while_asking_keeps_the_doubt() -> None:
 
 
 def test_doubtful_rows_are_asked_for_first() -> None:
-    """What an earlier claim may have sent is posted only where it isn't there (guard: ask first)."""
+    """Rows that an earlier claim may have sent are posted only if they don't exist (guard: ask first)."""
     api, rows = Registrar(), rows_of("alice", "bob")
     api.holds(credential_of(rows[0]))
     desk = Desk(api, earlier=3)
@@ -560,7 +560,7 @@ def test_a_row_without_digests() -> None:
 
 
 def test_an_answer_that_crashes_the_code() -> None:
-    """Where the answer was too much for us the rows were sent: what exists then is in doubt, not theirs."""
+    """If reading an answer crashes, the rows were sent: users that exist then are unproven."""
     api = Registrar()
 
     def crash(batch: Batch) -> None:
@@ -591,7 +591,7 @@ def test_a_look_up_that_crashes_the_code() -> None:
 
 @given(st.data())
 def test_no_row_is_without_an_outcome(data: st.DataObject) -> None:
-    """Whatever is refused, left out of the answer or held by others: one outcome a row, and each is true."""
+    """Each row has exactly one outcome, and a true one, whatever is refused, unanswered or held by others."""
     size = data.draw(st.integers(1, 8))
     rows = rows_of(*(f"user{number}" for number in range(size)))
     users = st.sets(st.sampled_from([row.user for row in rows]))

@@ -1,4 +1,4 @@
-"""What is stored, on disk by place and name, and who of it was named."""
+"""An index on disk of stored credentials, by place and name, and of which were named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def index() -> Iterator[CredentialIndex]:
 
 
 def unnamed(index: CredentialIndex) -> list[str]:
-    """Who was not named, in the order in which they come."""
+    """Return the names of those who were not named, in the index's order."""
     return [one.composite for one in index.unnamed()]
 
 
@@ -81,7 +81,7 @@ def test_names_may_hold_anything(index: CredentialIndex) -> None:
 
 @given(st.dictionaries(st.text(max_size=8).map(str.casefold), st.booleans(), max_size=40))
 def test_everybody_is_named_or_not(held: dict[str, bool]) -> None:
-    """Whatever the names: each is found by its own, and is in exactly one of the two."""
+    """Each user is found by its own name, and is either named or unnamed, for any names."""
     held = {name: asked for name, asked in held.items() if name == name.casefold()}
     with closing(CredentialIndex()) as index:
         index.load("account", [Stored(str(at), name, HOST) for at, name in enumerate(held)])

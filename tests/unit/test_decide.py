@@ -1,4 +1,4 @@
-"""What is done with each row, by what is stored and ``--on-existing``."""
+"""The action for each row, by what is stored and ``--on-existing``."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_who_is_not_there_is_created(policy: OnExisting) -> None:
 
 
 def test_a_wrong_row_is_nothing_else() -> None:
-    """Each code once and every text, whoever is stored under its name, and never a comparison."""
+    """An invalid row has each code once and every text, and is never compared with what is stored."""
     wrong = replace(ROW, problems=WRONG)
     (planned,) = decided([wrong], holding(ROW), on_existing=OnExisting.UPDATE)
     assert (planned.action, planned.differs) == (Action.INVALID, ())
@@ -120,7 +120,7 @@ def test_nobody_has_looked() -> None:
 
 
 def test_no_secret_shows() -> None:
-    """A planned row tells neither password nor digest, however it is printed."""
+    """A planned row shows neither password nor digest, however it is printed."""
     (planned,) = decided([ROW], holding(ROW, hash1="c1" * 16), on_existing=OnExisting.UPDATE)
     shown = repr(planned) + str(planned)
     assert planned.stored is not None

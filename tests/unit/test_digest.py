@@ -53,7 +53,7 @@ def test_password_is_taken_as_utf8() -> None:
 
 @given(TEXT, TEXT, TEXT)
 def test_always_32_lower_case_hex_digits(composite: str, realm: str, password: str) -> None:
-    """Whatever the texts are, both digests have the form that the API takes."""
+    """For any texts, both digests have the form that the API takes."""
     for digest in digests(composite, realm, password):
         assert re.fullmatch(r"[0-9a-f]{32}", digest)
 

@@ -28,7 +28,7 @@ FOREIGN = {"--constraint", "--env-file", "--rm", "--scale", "--user", "--volume"
 """Options of other programs that the documentation names: pip, docker compose."""
 
 CODE_AT = {"Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3}
-"""Which argument of a call is a row's error code."""
+"""The position of a row's error code among a call's arguments."""
 
 DIFFERENCES = "';'.join(differs)"
 """How the codes of a comparison become one."""
@@ -131,7 +131,7 @@ CONSTANTS = {name: codes for path in SOURCES for name, codes in constants(path).
 
 
 def code_arguments(scope: ast.AST) -> Iterator[ast.expr]:
-    """What is given as an error code in a scope; a function's own parameter is its callers' business."""
+    """Yield the arguments given as error codes in a scope, without names of a function's own parameters."""
     parameters = {one.arg for one in ast.walk(scope) if isinstance(one, ast.arg)}
     for node in ast.walk(scope):
         at = CODE_AT.get(called(node))
@@ -182,7 +182,7 @@ def section(page: str, heading: str) -> str:
 
 
 def first_cells(text: str) -> list[str]:
-    """What is quoted as code in the first cell of each row of a text's tables."""
+    """Return the words quoted as code in the first cell of each row of a text's tables."""
     rows = (line for line in text.splitlines() if line.startswith("| `"))
     return [word for row in rows for word in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
 
@@ -234,7 +234,7 @@ def test_no_page_names_an_option_that_does_not_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_names_a_command_that_does_not_exist(page: str) -> None:
-    """Whatever follows the program's name in code is one of its commands."""
+    """Each word after the program's name in code is one of its commands."""
     code = re.findall(r"```(?:sh|ini)\n(.*?)```", PAGES[page], re.DOTALL)
     code += re.findall(r"`([^`\n]+)`", re.sub("```.*?```", "", PAGES[page], flags=re.DOTALL))
     called = re.findall(r"\bsiproster ([a-z]+)(?: ([a-z]+))?", "\n".join(code))
@@ -351,12 +351,12 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_the_changelog_has_this_version() -> None:
-    """What is released is told."""
+    """The changelog has a section for the current version."""
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def command_lines() -> list[list[str]]:
-    """What follows the program's name in code blocks, in systemd units and behind `docker compose run`."""
+    """Return the arguments of the commands in code blocks, systemd units and `docker compose run`."""
     code = "\n".join(
         code for page in PAGES.values() for code in re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)
     )

@@ -1,4 +1,4 @@
-"""What `siproster explain` finds in what people give it, and that it says enough of each code."""
+"""`siproster explain` finds the codes in what people give it, and says enough of each."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_is_no_code_is_refused(said: str, hint: str) -> None:
 
 @pytest.mark.parametrize("table", codes.TABLES, ids=lambda table: table.title)
 def test_each_code_has_an_effect_and_commands_that_exist(table: codes.Table) -> None:
-    """No code is told without what it does; a job's effect has its state, from the enum."""
+    """Each code has an effect; a job's effect names its state, from the enum."""
     for code in table.codes:
         assert codes.effect_of(table, code), code.name
         command = codes.command_of(table, code)
@@ -80,7 +80,7 @@ def test_each_code_has_an_effect_and_commands_that_exist(table: codes.Table) -> 
 
 
 def test_each_reason_and_status_is_explained() -> None:
-    """What the enums have, in their order; and whether a row is in place."""
+    """Each of the enums' reasons and statuses is explained, in order, and whether a row is in place."""
     assert [code.name for code in codes.REASONS] == list(Reason)
     assert [code.name for code in codes.STATUSES] == list(Status)
     statuses, *_ = codes.TABLES

@@ -78,7 +78,7 @@ def test_a_ledger_its_wal_and_its_key(tmp_path: Path, mask: int, linked: bool) -
 
 @UMASKS
 def test_results_and_snapshots(tmp_path: Path, mask: int) -> None:
-    """What a command leaves for people to read."""
+    """Files that a command leaves for people to read have private modes."""
     with umask(mask):
         report.make_folder(tmp_path / "out")
         with report.new_table(tmp_path / "out" / "plan.csv", ["a"]) as line:

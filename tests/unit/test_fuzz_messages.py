@@ -1,4 +1,4 @@
-"""Whatever comes off the queue is taken, dropped or refused: it crashes no task and costs no row."""
+"""Any message off the queue is taken, dropped or refused: it crashes no task and costs no row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STRANGER = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Desk:
-    """A worker's runtime, told to end so that nothing waits, and a stopped job of two rows in its ledger."""
+    """A worker's runtime, stopping so that nothing waits, and a stopped job of two rows in its ledger."""
 
     app: Celery
     ledger: Ledger

@@ -1,4 +1,4 @@
-"""Whatever a registrar sends is an answer, or none: nothing else comes of it."""
+"""Anything that a registrar sends is read as an answer, or as none, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_any_words_are_fit_to_show(text: str) -> None:
 
 
 def test_what_grows_is_bounded() -> None:
-    """The largest heads that can come, each built to be slow, end: pytest's time limit would tell."""
+    """The largest heads possible, each built to be slow, are read within pytest's time limit."""
     for filling in (
         b" \n",
         b"x: y\n",

@@ -24,7 +24,7 @@ delimiters = st.sampled_from([",", ";", "\t", "|"])
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """What spreadsheets and scripts write, in any encoding and with any number of cells in a line."""
+    """Draw a table as spreadsheets and scripts write it, in any encoding and with lines of any length."""
     file = io.StringIO()
     ends = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     writer = csv.writer(file, delimiter=draw(delimiters), lineterminator=ends)
@@ -61,7 +61,7 @@ def read(path: Path, content: bytes, options: Options) -> list[Row] | None:
 @given(content=st.binary(max_size=300) | tables() | torn())
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes(tmp_path: Path, weak_given: bool, content: bytes) -> None:
-    """A roster is refused, or each of its records has a row, in the file's order, right or told why not."""
+    """A roster is refused, or each of its records has a row, in the file's order, valid or with problems."""
     rows = read(tmp_path / "roster.csv", content, Options(weak_given=weak_given))
     for row in rows or ():
         assert row.problems or (row.user and row.password)
@@ -81,7 +81,7 @@ def test_any_bytes(tmp_path: Path, weak_given: bool, content: bytes) -> None:
 def test_any_way_to_read_it(
     tmp_path: Path, content: bytes, delimiter: str, encoding: str, template: str, field: str, column: str
 ) -> None:
-    """Whatever is said about delimiter, encoding, columns and template, the roster is read or refused."""
+    """With any delimiter, encoding, columns and template, the roster is read or refused."""
     options = Options(
         delimiter=delimiter, encoding=encoding, username=template, map={field: column},
         where=((column, template),),

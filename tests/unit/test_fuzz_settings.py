@@ -41,7 +41,7 @@ entries = st.tuples(
 
 
 def refusal(attempt: Callable[[], object]) -> str:
-    """What a user is told; empty where nothing is wrong. Anything but a UsageError fails the test."""
+    """Return the text of a UsageError, or "" if there is none; any other exception fails the test."""
     try:
         attempt()
     except UsageError as refused:
@@ -58,7 +58,7 @@ def test_any_environment(environ: dict[str, str]) -> None:
 
 @given(names, secret_urls)
 def test_a_password_in_a_url(name: str, value: str) -> None:
-    """Wherever a URL with a password is set, and however broken it is, no message repeats the password."""
+    """No message repeats the password of a URL, wherever it is set and however broken the URL is."""
     assert CANARY not in refusal(lambda: load({}, {name: value}, None, "").endpoint())
 
 
@@ -76,13 +76,13 @@ def test_any_settings_file(
 
 @given(texts | st.from_regex(r"\d{0,5}(\.\d{0,3})?%?", fullmatch=True), st.integers(0, 1_000_000))
 def test_any_bound(text: str, rows: int) -> None:
-    """What passes as --max-failed is a number of rows for whoever stops the job."""
+    """A text that passes as --max-failed gives a number of rows, at which the job is stopped."""
     if text and not refusal(lambda: max_failed(text)):
         assert failures_allowed(text, rows) >= 0
 
 
 @given(texts | st.datetimes().map(str) | st.datetimes().map(lambda moment: f"{moment.isoformat()}+23:59"))
 def test_any_time(text: str) -> None:
-    """What passes as --not-after is a time to come, which the workers can read."""
+    """A text that passes as --not-after is a time in the future, which the workers can read."""
     with suppress(UsageError):
         assert not is_past(not_after(text))

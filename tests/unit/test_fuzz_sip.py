@@ -1,4 +1,4 @@
-"""Whatever arrives at the sandbox's registrar is no request, or gets one answer that is well-formed."""
+"""Anything that arrives at the sandbox's registrar is no request, or gets one well-formed answer."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ KNOWN = [
 
 
 def request(method: str, uri: str, headers: list[tuple[str, str]]) -> bytes:
-    """What a client would send, line by line."""
+    """Return a request as a client would send it, line by line."""
     lines = [f"{method} {uri} SIP/2.0", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join(lines).encode()
 

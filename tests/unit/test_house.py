@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 NOUNS = {"model", "states", "errors", "files", "hosts", "reasons"}
-"""What every room may import, beside the rooms named for it."""
+"""Modules that every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
     "states": set(),
@@ -112,7 +112,7 @@ def imported(path: Path) -> set[str]:
 
 
 def dotted_names(node: ast.AST) -> Iterator[str]:
-    """What one statement imports; ``import_module("a.b")`` is one too."""
+    """Yield the modules that one statement imports; ``import_module("a.b")`` counts, too."""
     match node:
         case ast.Import(names=names):
             yield from (alias.name for alias in names)
@@ -158,7 +158,7 @@ def allowed(path: Path) -> set[str]:
 
 
 def test_each_library_has_its_room() -> None:
-    """celery in tasks, httpx and lxml in api: whoever else needs one asks that room."""
+    """celery is imported in tasks, httpx and lxml in api; other rooms must ask these."""
     found = {
         f"{name(path)}: {library}"
         for path in SOURCES
@@ -254,7 +254,7 @@ def test_the_top_level_holds_what_was_agreed() -> None:
 
 
 def test_no_file_names_a_registry() -> None:
-    """Where packages come from is the business of whoever installs them."""
+    """No file names a package registry: where packages come from is up to those who install them."""
     texts = {name(path): path.read_text("utf-8", errors="replace") for path in tracked()}
     assert [file for file, text in texts.items() if REGISTRY.search(text)] == []
 

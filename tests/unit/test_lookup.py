@@ -1,4 +1,4 @@
-"""What is stored under a roster's names, and what learning it costs."""
+"""Looking up what is stored under a roster's names, and the number of requests that it costs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Seen = tuple[list[str | None], list[str] | None]
 
 
 def looked(source: Realms, rows: Iterable[Row], *, whole: bool = True, **options: Any) -> Seen:
-    """Who was found under each row's name, as ``name/id``, and who is absent."""
+    """Return the user found under each row's name, as ``name/id``, and the users who are absent."""
     options_, rows = Options(**options), list(rows)
     realms = JobRealms(source, None, "", options_)
     roster = RowsOf(rows, len(rows), whole=whole)
@@ -155,7 +155,7 @@ def test_rows_of_unknown_realms_cost_nothing() -> None:
 
 
 def test_parts_are_read_singly() -> None:
-    """Of the roster's users only: an entry without its digests proves nothing."""
+    """Entries without digests prove nothing: they are read singly, if they are in the roster."""
     users = [(f"u{number}", OFFICE) for number in range(50)]
     source = account(*users, counts=(50, 0), family=Family.ACCOUNT)
     source.omits = True
@@ -270,7 +270,7 @@ def test_who_has_a_wrong_row_is_not_absent(family: Family) -> None:
 
 
 def test_a_part_of_a_roster_makes_nobody_absent() -> None:
-    """Who was left out by --where, --limit or a retry is not absent: it is not known."""
+    """Users left out by --where, --limit or a retry are not absent: nothing is known about them."""
     source = account(ALICE, BOB, counts=(2, 0), family=Family.ACCOUNT)
     assert looked(source, rows_of("alice"), absent=True, whole=False) == (["alice/1"], None)
 
@@ -285,7 +285,7 @@ def test_what_a_whole_roster_is(options: dict[str, Any], whole: bool) -> None:
 
 
 def test_other_places_than_the_rosters_are_not_listed() -> None:
-    """With the realm family only the realms that rows name are looked at."""
+    """With the realm family, only the realms that rows name are listed."""
     source = account(ALICE, ("bob", BRANCH), counts=(1, 1), family=Family.REALM)
     assert looked(source, rows_of("alice"), api=Family.REALM) == (["alice/1"], [])
     assert source.listed == [HOST]

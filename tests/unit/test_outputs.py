@@ -35,7 +35,7 @@ FOREIGN = [
 
 @pytest.fixture
 def roster(tmp_path: Path) -> Path:
-    """What is read."""
+    """Write the roster that is read, and return its path."""
     path = tmp_path / "results.csv"
     path.write_text("username,password\n")
     return path
@@ -106,7 +106,7 @@ def test_what_siproster_has_not_written_stays(roster: Path, what: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["file://", "local://", "simplecache::file://"])
 def test_a_url_names_its_file_in_both_readings(tmp_path: Path, scheme: str) -> None:
-    """What opens URLs takes the path as it is; what is percent-encoded for others names a file, too."""
+    """A file URL may stand for its path as it is, or for its path percent-decoded."""
     as_it_is, decoded = tmp_path / "a%41" / "results.csv", tmp_path / "aA" / "results.csv"
     assert local_paths(f"{scheme}{as_it_is}") == (as_it_is, decoded)
     assert local_paths(f"{scheme}{decoded}") == (decoded,)

@@ -88,7 +88,7 @@ class Run:
         return sum(start <= at < end for at in self.accepted) / (end - start) / self._service.rate
 
     def refusals(self, start: float, end: float) -> float:
-        """Which part of the requests was refused from one time to the other."""
+        """Return the share of the requests from ``start`` to ``end`` that was refused."""
         refused, accepted = (sum(start <= at < end for at in one) for one in (self.refused, self.accepted))
         return refused / (refused + accepted)
 
@@ -189,7 +189,7 @@ def test_a_burst_of_refusals_counts_once() -> None:
 
 
 def test_a_pause_instead_of_a_slower_rate() -> None:
-    """Where nothing was accepted since the last 429, the service's window is used up: the rate stays."""
+    """If nothing was accepted since the last 429, the service's window is used up: the rate stays."""
     pace, now = Pace(), 0.0
     changes, pauses = [], []
     for _ in range(9):

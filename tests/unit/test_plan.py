@@ -72,7 +72,7 @@ def begun(ledger: Ledger, account: str = "", **options: Any) -> Job:
 def planned(
     ledger: Ledger, rows: Iterable[Row], source: Realms | None = None, **options: Any
 ) -> tuple[Job, PlanSummary]:
-    """A job with these rows, and what reading them came to."""
+    """Return a job with these rows, and the summary of its plan."""
     job = begun(ledger, **options)
     draft = plan_job(ledger, source or Realms(), job, RowsOf(rows))
     start(ledger, job, draft)
@@ -80,7 +80,7 @@ def planned(
 
 
 def pages_of(ledger: Ledger, job: Job) -> list[Row]:
-    """What the results are written from, in their order."""
+    """Return the rows from which the results are written, in their order."""
     pages = ledger.rows.pages(job.id)
     return [row for page in pages for row in open_page(SEAL, job.id, page.seq, page.sealed)]
 
@@ -97,7 +97,7 @@ def refusals(ledger: Ledger, job: Job) -> dict[int, Outcome]:
 
 
 def problems_of(rows: Iterable[Row], family: Family, source: Realms | None = None) -> dict[int, list[str]]:
-    """The codes of each row's problems, once the whole roster and the account were looked at."""
+    """Return the codes of each row's problems, once the whole roster and the account were read."""
     realms = JobRealms(source or Realms(), None, "", make_job(api=family).options)
     return {
         row.line: [problem.code for problem in row.problems]
@@ -119,7 +119,7 @@ drawn_rows = st.lists(
 def test_every_row_is_in_exactly_one_chunk(
     ledger: Ledger, drawn: list[tuple[int, str, bool]], size: int, family: Family
 ) -> None:
-    """Whatever the rows: each is on a page, in its order, and in one chunk, with its outcome or without."""
+    """Each row is on a page, in its order, and in exactly one chunk, with or without an outcome."""
     rows = [
         make_row(line, f"user{number}", realm=realm, problems=() if right else WRONG)
         for line, (number, realm, right) in enumerate(drawn, 2)
@@ -258,7 +258,7 @@ def test_a_row_whose_realm_can_not_be_used(realms: tuple[Realm, ...], code: str)
 
 
 def test_no_default_realm(ledger: Ledger) -> None:
-    """Where a row names no realm and the account has none by default, nothing is planned at all."""
+    """If a row names no realm and the account has no default realm, nothing is planned at all."""
     job = begun(ledger)
     with pytest.raises(NotFound, match="no default realm"):
         plan_job(ledger, Realms(BRANCH), job, RowsOf([make_row(2, realm="branch"), make_row(3)]))
@@ -299,7 +299,7 @@ def test_a_realm_is_made_after_the_reading(ledger: Ledger, family: Family) -> No
 
 
 def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
-    """Where the reading fails nothing was made on the service, and no chunk can be had."""
+    """If reading the roster fails, no realm was created, and no chunk can be claimed."""
     source = Realms(OFFICE)
     job = begun(ledger, realm="branch", create_realm=True, chunk_size=1)
 
@@ -438,7 +438,7 @@ def test_what_reading_came_to() -> None:
 
 
 def test_without_an_account_the_file_alone_is_checked() -> None:
-    """Where no account is set, realms are not looked up; names on one realm are still unique."""
+    """Without an account, realms are not looked up, but names must still be unique."""
     rows = [make_row(2, "alice", realm="x"), make_row(3, "alice", realm="y"), make_row(4, "ALICE", realm="x")]
     for family, expected in ((Family.ACCOUNT, {3, 4}), (Family.REALM, {4})):
         pages = validated_pages(RowsOf(rows), None, family)
@@ -536,7 +536,7 @@ def test_who_is_absent_is_counted_and_kept(ledger: Ledger) -> None:
 def test_a_plan_ends_with_10_for_rows_that_stay_out_of_place(
     actions: list[Action], code: int, on_change: int
 ) -> None:
-    """What would change is no trouble, unless it is asked for; users who are not in the roster are none."""
+    """Changes to come count only with ``on_change``; users who are not in the roster never do."""
     summary = PlanSummary(absent=3)
     for line, action in enumerate(actions, 2):
         summary.add([make_row(line, action=action)])

@@ -109,7 +109,7 @@ def test_without_an_account_the_named_realm_is_believed() -> None:
      (GOOD, OTHER_HOST, ["hash_mismatch"]), ("another-Pw-9", "", [])],
 )  # fmt: skip
 def test_a_password_is_held_against_its_digests(password: str, realm: str, warnings: list[str]) -> None:
-    """Where the row's realm says for which they were made; a stale one is told."""
+    """A password is compared with digests if the row's realm is theirs; a stale digest causes a warning."""
     row = hashed(realm, password=password)
     assert checked(row)[:2] == ([], warnings)
     (kept,) = open_chunk(SEAL, "job", 0, seal_chunk(SEAL, "job", 0, [row]))

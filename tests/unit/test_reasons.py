@@ -76,7 +76,7 @@ SYSTEM = [
 
 @pytest.mark.parametrize(("error", "words"), SYSTEM, ids=repr)
 def test_the_systems_own_causes(error: BaseException, words: str) -> None:
-    """What the operating system, DNS and TLS say, in words; a fault's own text never shows."""
+    """Errors of the operating system, DNS and TLS are put into words; an error's own text never shows."""
     assert reason_of(error) == words
 
 
@@ -112,7 +112,7 @@ LIBRARIES = [
 
 @pytest.mark.parametrize(("error", "words"), LIBRARIES, ids=lambda value: str(value)[:30])
 def test_what_the_libraries_say(error: BaseException, words: str) -> None:
-    """Where there is no cause below it, the library's own class or text decides; of a text its first line."""
+    """Without a cause below it, a library's error is worded by its class or the first line of its text."""
     assert reason_of(error) == words
 
 

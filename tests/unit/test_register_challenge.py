@@ -1,4 +1,4 @@
-"""Which challenge is answered, how, and what is said where none can be."""
+"""Choosing a challenge and answering it, and the error if none can be answered."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_answer_of_a_session() -> None:
 
 
 def test_an_answer_without_qop() -> None:
-    """Where none was asked for nothing of it is sent, nor an algorithm that nobody named."""
+    """Without qop in the challenge, the answer has none of its fields, nor an algorithm that nobody named."""
     _, value = chosen(f'Digest realm="{REALM}", nonce="n1"').answer("alice", HA1, f"sip:{REALM}")
     given = parameters(value)
     assert given["response"] == response(HA1, f"sip:{REALM}", "n1")

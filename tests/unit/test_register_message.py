@@ -115,7 +115,7 @@ def test_counting_bindings(text: str, count: int) -> None:
 
 
 def test_values_keep_their_text() -> None:
-    """What stands between the commas comes out as it is."""
+    """Text between commas is kept as it is."""
     assert values_in('a "b,c" <d,e> , f') == ['a "b,c" <d,e>', "f"]
 
 

@@ -137,7 +137,7 @@ def test_no_file_tells_a_password(ledger: Ledger, tmp_path: Path) -> None:
 
 @given(CELLS | FORMULAS)
 def test_one_quote_on_one_quote_off(cell: str) -> None:
-    """Whatever a cell holds, no formula starts it in the file, and the reader gives it back exactly."""
+    """No cell starts a formula in the file, and the reader returns each cell exactly."""
     shown = neutral(cell)
     assert not shown.startswith(("=", "+", "-", "@", "\t", "\r"))
     assert restored(shown) == cell
@@ -210,7 +210,7 @@ def test_files_are_the_owners_alone(ledger: Ledger, job: Job) -> None:
 
 
 def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None:
-    """Where the files can't go, the error names the folder and how to write them again elsewhere."""
+    """If the files can't be written, the error names the folder and how to write them elsewhere."""
     (tmp_path / "file").touch()
     job = start_job(ledger, ROWS, results=str(tmp_path / "file" / "results"))
     with pytest.raises(UsageError, match="file/results: not a directory") as refused:

@@ -1,4 +1,4 @@
-"""What an earlier job left not in place comes again, row by row, with what somebody corrected."""
+"""A retry runs the rows of an earlier job that are not in place, with the corrections made to them."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_corrected_password_is_told_apart_from_the_rosters(ledger: Ledger) -> 
 
 
 def test_a_corrected_password_is_never_replaced_by_the_rosters(ledger: Ledger) -> None:
-    """What `verify JOB` tries: a row with another password than the roster's is told, and has none."""
+    """`verify JOB` reports a row whose password was corrected, and doesn't try the roster's password."""
     corrections = {3: {PASSWORD: "a new one, 12 long"}, 4: {"note": "corrected"}}
     rows = EarlierRows(ledger, SEAL, staff(ledger), Options(), corrections)
     job = retried(ledger, rows, dict.fromkeys((3, 4), Status.CREATED))
@@ -245,7 +245,7 @@ def test_every_row_comes_again_with_its_own_password(ledger: Ledger, data: st.Da
 
 
 def test_a_retry_makes_nobody_absent(ledger: Ledger) -> None:
-    """Who is in place is in the roster, though not among the rows that come again: no leaver."""
+    """A user in place is in the roster, though not among the rows of a retry, and so is not absent."""
     rows = EarlierRows(ledger, SEAL, staff(ledger), Options(), {})
     assert (rows.whole, rows.records) == (False, 2)
 
@@ -284,7 +284,7 @@ def test_the_roster_gives_shredded_passwords(ledger: Ledger, clock: Clock) -> No
 
 
 def test_a_sealed_password_is_taken_before_the_rosters(ledger: Ledger) -> None:
-    """What the job had is what it runs again."""
+    """A password that the job has sealed is used again, and not the roster's."""
     job = staff(ledger)
     assert [row.password for row in with_roster(ledger, job, STAFF.replace(GOOD, "x" * 16))] == [
         f"{GOOD}bob",
@@ -335,7 +335,7 @@ def checked(
 
 
 def as_written(user: str, **changes: str) -> dict[str, str]:
-    """What a correction says of a row, as the job wrote it but for some cells."""
+    """Return a correction of a row as the job wrote it, with some cells changed."""
     ours = {"bw__username": user, "bw__domain": "", "bw__realm": HOST}
     return {**ours, "username": user, "realm": "office", "note": f"about {user}", **changes}
 
@@ -412,7 +412,7 @@ def test_what_is_corrected_in_both_columns_is_fine(ledger: Ledger) -> None:
 
 
 def test_corrections_to_no_effect_are_told(ledger: Ledger) -> None:
-    """Of a row in place; a row that the job doesn't have is refused."""
+    """A correction of a row in place is reported as without effect; one of an unknown row is refused."""
     job = staff(ledger)
     said = {2: as_written("alice", note="changed"), 3: as_written("bob")}
     assert checked(ledger, job, said) == [2]

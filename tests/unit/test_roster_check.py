@@ -152,13 +152,13 @@ def test_a_name_with_its_own_at_takes_no_default_domain() -> None:
     ],
 )
 def test_oddities_are_warned_about(row: Row, expected: list[str]) -> None:
-    """They are told, and the row goes all the same."""
+    """Oddities are warnings, and the row stays valid."""
     assert (warned(row), codes(row)) == (expected, [])
 
 
 @given(st.text(min_size=1))
 def test_a_password_is_never_touched_nor_told(password: str) -> None:
-    """Whatever it is, it stays to the character, and neither a text nor a repr holds it."""
+    """Any password is kept to the character, and no text or repr contains it."""
     row = decided("zz", password=password)
     assert row.password == password
     assert not any(len(password) > 12 and password in one.text for one in row.problems + row.warnings)
@@ -174,7 +174,7 @@ def test_weak_passwords_are_refused_on_demand() -> None:
 
 
 def test_a_password_of_many_rows_is_weak() -> None:
-    """Five rows with one password are told, four are not."""
+    """A password shared by five rows is a warning; one shared by four is not."""
 
     def text(count: int) -> str:
         return "user,pass\n" + "".join(f"u{n},{GOOD}\n" for n in range(count)) + "other,Zk3vW8pQ5xN2\n"

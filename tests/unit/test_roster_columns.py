@@ -93,7 +93,7 @@ WAYS: dict[str, dict[str, Any]] = {
     ],
 )
 def test_a_missing_header_shows_no_cell(line: str, way: str) -> None:
-    """The first line of a file without header holds a password: nothing of it is told, however it is read."""
+    """If the header is missing, the first line may hold a password: no message shows any of it."""
     text = refused(f"{line}\n{line}x\n", **WAYS[way]).replace("--carry", "").replace("'Sunshine'", "")
     assert "unshine" not in text
     assert "ann" not in text.replace("cannot", "")
@@ -102,7 +102,7 @@ def test_a_missing_header_shows_no_cell(line: str, way: str) -> None:
 
 
 def test_only_words_of_headers_are_shown() -> None:
-    """Of a line that is a header by its look, but for sure only when it names user and password."""
+    """A line's unknown words are shown only if it is surely a header: if it names user and password."""
     text = refused(f"Extension,SIP Secret,Prénom,Quux\n1001,{GOOD},Ann,x\n")
     assert "did you mean 'SIP Secret'? The columns are: Extension, SIP Secret, Prénom, (column 4)" in text
     text = refused(f"Extension,Secret,Prénom,Quux\n1001,{GOOD},Ann,x\n", map={"realm": "nowhere"})
@@ -129,7 +129,7 @@ def test_empty_columns_are_no_columns() -> None:
 
 
 def test_the_better_name_wins() -> None:
-    """Of two columns for the user name the canonical one is taken, and that is told."""
+    """If two columns could be the user name, the canonical one is taken, with a warning."""
     with opened(f"extension,username,password\n1,bob,{GOOD}\n") as roster:
         assert roster.mapping["username"] == "username"
         assert [warning.code for warning in roster.warnings] == ["column_ambiguous"]
@@ -197,7 +197,7 @@ def test_a_template_with_an_empty_column_makes_no_name() -> None:
 
 
 def test_columns_of_a_name_are_carried() -> None:
-    """What a user name is built from is in the results, even when its header sounds secret."""
+    """Columns that build a user name are in the results, even when a header sounds secret."""
     with opened(f"pin,site,password\n1,A,{GOOD}\n", map={"username": "pin"}) as roster:
         assert roster.columns == ("pin", "site")
 

@@ -22,7 +22,7 @@ OWN = (
 
 @pytest.fixture
 def failed(tmp_path: Path) -> Path:
-    """Where the test puts its failed.csv."""
+    """Return the path of the test's failed.csv."""
     return tmp_path / "failed.csv"
 
 
@@ -32,7 +32,7 @@ def line(row: int, cells: str, job: str = JOB) -> str:
 
 
 def corrected(path: Path, header: str, *lines: str, **options: Any) -> dict[int, dict[str, str]]:
-    """What a failed.csv with these columns and lines says."""
+    """Return the corrections in a failed.csv with these columns and lines."""
     path.write_text("\n".join([f"{OWN},{header}", *lines]), "utf-8")
     return dict(read_corrections(str(path), JOB, Options(**options)))
 
@@ -68,7 +68,7 @@ def test_a_spreadsheet_may_have_saved_it(failed: Path) -> None:
 
 
 def test_the_jobs_own_password_column_counts_alone(failed: Path) -> None:
-    """Where --map named it, a carried decoy called password is an ordinary cell."""
+    """If --map named the password column, a carried column called password is an ordinary cell."""
     said = corrected(
         failed, "user,password,AuthPassword", line(7, f"bob,web,{GOOD}"), map={"password": "authpassword"}
     )
@@ -80,7 +80,7 @@ def test_the_jobs_own_password_column_counts_alone(failed: Path) -> None:
 
 
 def test_a_password_column_added_by_hand_counts(failed: Path) -> None:
-    """Where no column has the job's own name for it, one with a usual name that isn't carried is taken."""
+    """If no column has the job's own name for it, a usual name that isn't carried is the password."""
     options = Options(map={"password": "SIP Secret"})
     failed.write_text("\n".join([f"{OWN},user,password", line(7, f"bob,{GOOD}")]), "utf-8")
     assert dict(read_corrections(str(failed), JOB, options, ["user"]))[7][PASSWORD] == GOOD
@@ -145,7 +145,7 @@ def test_what_is_missing_is_empty() -> None:
 
 
 def test_the_choice_of_rows_is_not_made_again() -> None:
-    """Where and limit chose the rows already; a correction may even leave the choice."""
+    """``where`` and ``limit`` are not applied again, even if a correction changes what they chose by."""
     records = {line: {"user": f"u{line}", "site": "B", PASSWORD: GOOD} for line in (2, 3)}
     assert len(again(records, "user", "site", where=(("site", "A"),), limit=1)) == 2
 

@@ -29,7 +29,7 @@ def test_the_first_line_is_remembered(names: list[str], size: int) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files through /proc")
 def test_many_names_go_to_a_nameless_file_of_the_user() -> None:
-    """What the cache can't hold lies in a file that has no name and that nobody else may read."""
+    """Names that exceed the cache go to a file without a name, which nobody else may read."""
     before = nameless_files()
     with DuplicateIndex() as seen:
         for start in range(0, 200_000, 1000):

@@ -43,7 +43,7 @@ def in_base64(text: str) -> str:
     ],
 )
 def test_a_cell_that_gives_the_secret_away_is_hidden(cell: str) -> None:
-    """It contains the row's password or a digest; the cells beside it stay, and it is told."""
+    """A cell that contains the row's password or a digest is hidden, with a warning; other cells stay."""
     (row,) = rows_of(f'username,note,password,site\nbob,"{cell}",{GOOD},A\n')
     assert (row.cells, warned(row), codes(row)) == (("bob", "<hidden>", "A"), ["cell_hidden"], [])
     assert row.password == GOOD
@@ -78,7 +78,7 @@ def test_it_is_hidden_in_other_encodings(cell: str) -> None:
 
 @given(before=st.binary(max_size=5), password=st.text(min_size=6, max_size=20), after=st.binary(max_size=5))
 def test_base64_hides_no_password(before: bytes, password: str, after: bytes) -> None:
-    """Wherever it stands among other bytes, and whatever they are."""
+    """A base64 cell is hidden if it holds the password, at any offset and among any bytes."""
     cell = base64.b64encode(before + password.encode("utf-8", "replace") + after).decode()
     row = Row(2, "bob.jones", "", "", "", password, (cell,))
     assert not may_show(row, row.cells)
@@ -129,7 +129,7 @@ def test_a_roster_is_not_called_by_a_password(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("password", ["1", "yes"])
 def test_a_password_that_keeps_no_secret_hides_nothing(password: str) -> None:
-    """Of fewer than four characters: many columns say `1`."""
+    """A password of fewer than four characters hides no cell: many columns say `1`."""
     (row,) = rows_of(f"username,enabled,password\nbob,{password},{password}\n")
     assert row.cells == ("bob", password)
 
@@ -181,7 +181,7 @@ def test_the_same_holds_when_rows_come_again() -> None:
     ],
 )
 def test_what_only_the_account_finds_wrong_is_hidden_alike(line: str, code: str) -> None:
-    """Fields, cells and the words of the problem; it is told, and the code says what is wrong."""
+    """A row that the account shows to be wrong has fields, cells and texts hidden; its code stays."""
     roster = f"username,password,realm,domain\nann,{GOOD}2,,{GOOD}\n{line}\n"
     realms = Realms(OFFICE, Realm("19", f"x-{GOOD}.auth.bandwidth.com", "PENDING"))
     known = JobRealms(realms, None, "", Options())

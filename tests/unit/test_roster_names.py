@@ -1,4 +1,4 @@
-"""Who is named in a file of users."""
+"""Reading the users that a file names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def names(path: Path, text: str, encoding: str = "utf-8") -> list[Name]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the file is."""
+    """Return the path of the file."""
     return tmp_path / "users.csv"
 
 
@@ -48,14 +48,14 @@ def test_a_result_file(file: Path) -> None:
 
 
 def test_columns_that_are_used_are_told(file: Path) -> None:
-    """Whoever deletes users wants to know where their names came from."""
+    """The columns used are reported: users are deleted by the names in them."""
     file.write_text("login,realm\nalice,office\n")
     with closing(Names(str(file))) as found:
         assert found.columns == {"username": "login", "realm": "realm"}
 
 
 def test_a_line_that_names_nobody(file: Path) -> None:
-    """It is kept, so that it can be told; a domain alone is no name."""
+    """A line that names no user is kept, so that it can be reported; a domain alone is no name."""
     (name,) = names(file, "username,domain\n,example.com\n")
     assert name.composite == ""
 

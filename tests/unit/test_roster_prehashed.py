@@ -1,4 +1,4 @@
-"""Digests in place of passwords, as far as the roster alone tells."""
+"""Digests in place of passwords, as far as the roster alone shows."""
 
 from __future__ import annotations
 

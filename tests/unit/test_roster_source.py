@@ -1,4 +1,4 @@
-"""Where a roster comes from, and that it is the same file to the end."""
+"""Sources of a roster, and the check that it is the same file to the end."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def written(table: list[tuple[str, ...]], delimiter: str, end: str) -> tuple[str
 def test_what_was_written_is_read(
     table: list[tuple[str, str, str]], delimiter: str, end: str, encoding: str
 ) -> None:
-    """Whatever the encoding, delimiter and line end: the same passwords and cells, on their lines."""
+    """With any encoding, delimiter and line end, the same passwords and cells are read on their lines."""
     header = ("username", "password", "note")
     text, lines = written([header, *table], delimiter, end)
     named = encoding if encoding in ("utf-16-le", "utf-16-be") else ""  # not plain to see in every text
@@ -74,7 +74,7 @@ def test_the_encoding_is_found(data: bytes, encoding: str) -> None:
 
 
 def test_the_last_byte_decides() -> None:
-    """One byte far behind the first megabyte makes the whole file Windows-1252, and that is told."""
+    """One byte far behind the first megabyte makes the whole file Windows-1252, with a warning."""
     many = "".join(f"user{n},{GOOD},{'x' * 30}\n" for n in range(30_000))
     with opened(f"user,pass,note\n{many}last,{GOOD},caf".encode() + b"\xe9") as roster:
         assert roster.encoding == "cp1252"
@@ -91,7 +91,7 @@ def test_utf8_with_a_broken_spot_is_not_guessed() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "utf-16", "shift_jis"])
 def test_undecodable_bytes_name_their_line(encoding: str) -> None:
-    """With an encoding that was named, the first line that it can't decode is told."""
+    """If the encoding was named, the error names the first line that it can't decode."""
     data = "user,pass\r\nbob,".encode("utf-16" if encoding == "utf-16" else "ascii")
     broken = b"\x00\xdc" if encoding == "utf-16" else b"\xff\xff"
     assert "line 2" in refused(data + broken + data[2:], encoding=encoding)
@@ -136,7 +136,7 @@ def test_half_a_character_names_its_place(text: str, line: int, column: int) -> 
     ],
 )
 def test_a_nul_names_its_place(data: bytes, encoding: str, place: str) -> None:
-    """Also where it is a character of the encoding, and not the half of one."""
+    """A NUL is reported by line and column; in UTF-16, only a whole NUL character is one."""
     assert f"{place}: a NUL" in refused(data, encoding=encoding)
 
 
@@ -336,7 +336,7 @@ def test_trailing_columns_without_a_name_are_dropped() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_a_traceback(data: bytes) -> None:
-    """Whatever follows a header: rows, or a refusal in words."""
+    """Any bytes after a header give rows or a UsageError, and no other exception."""
     try:
         rows_of(b"user,pass\n" + data)
     except Exception as error:

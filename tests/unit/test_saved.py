@@ -63,7 +63,7 @@ def kept(ledger: Ledger, rows: list[Row], source: Realms, **options: Any) -> Job
 
 
 def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -> tuple[Job, PlanSummary]:
-    """The job that carries a plan out, and what reading it came to."""
+    """Return the job that carries a plan out, and the summary of its own plan."""
     rows = SavedRows(ledger, seal, saved)
     endpoint = Endpoint(saved.host, saved.account)
     job = new_job(endpoint, saved.options, rows, seal.fingerprint, parent=saved.id)
@@ -74,7 +74,7 @@ def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -
 
 
 def outcomes(ledger: Ledger, job: Job) -> dict[int, Outcome]:
-    """Of rows that need no request."""
+    """Return the outcomes of the rows that need no request."""
     return ledger.rows.outcomes(job.id, 0, LAST_LINE)
 
 
@@ -169,7 +169,7 @@ def test_somebody_made_again_is_somebody_else(ledger: Ledger) -> None:
 
 
 def test_a_user_of_another_realm_is_not_what_was_approved(ledger: Ledger) -> None:
-    """The list told no realm when it was planned: what would be done now is otherwise, so it isn't done."""
+    """A user of whom the plan knew no realm is not changed if it turns out to be on another one."""
     source = Realms()
     put(source.stored, ALICE, {"hash1": "c1" * 16, "host": ""})
     saved = kept(ledger, [ALICE], source)
@@ -191,7 +191,7 @@ def test_what_is_kept_as_the_update(ledger: Ledger) -> None:
 
 
 def test_wrong_rows_are_wrong_for_the_same_reasons(ledger: Ledger) -> None:
-    """Code and text are those of the plan, each told once."""
+    """Code and text are those of the plan, each reported once."""
     rows = [
         make_row(2, "alice"),
         make_row(3, "bob", realm="nowhere"),
@@ -246,7 +246,7 @@ def test_every_row_comes_again(ledger: Ledger, family: Family) -> None:
 
 
 def test_a_part_of_a_roster_stays_a_part(ledger: Ledger) -> None:
-    """Who was left out by --limit is not absent when the plan is carried out, either."""
+    """Users left out by --limit are not absent when the plan is carried out, either."""
     saved = kept(ledger, [ALICE], Realms(), limit=1)
     assert not SavedRows(ledger, SEAL, saved).whole
 

@@ -60,7 +60,7 @@ def test_moved_bytes_do_not_open(place: str) -> None:
 
 @given(st.data())
 def test_no_changed_byte_goes_unnoticed(data: st.DataObject) -> None:
-    """Whichever bit is turned, the version's too, or how much is cut off, it does not open."""
+    """A seal with any bit changed, even the version's, or with any bytes cut off doesn't open."""
     seal = Seal([NEW])
     sealed = bytearray(seal.close_over([CANARY], PLACE))
     if data.draw(st.booleans()):
@@ -72,7 +72,7 @@ def test_no_changed_byte_goes_unnoticed(data: st.DataObject) -> None:
 
 
 def test_the_same_value_never_looks_the_same() -> None:
-    """Two seals over one value differ, so that equal passwords can't be told from the ledger."""
+    """Two seals over one value differ, so that equal passwords can't be recognised in the ledger."""
     seal = Seal([NEW])
     assert seal.close_over([CANARY], PLACE) != seal.close_over([CANARY], PLACE)
 

@@ -152,7 +152,7 @@ def test_endpoint_names_all_that_is_missing() -> None:
 
 
 def test_an_api_user_works_and_is_warned_about() -> None:
-    """Basic authentication is told its last day."""
+    """With basic authentication, a warning names its last day."""
     loaded = settings(**BASIC)
     endpoint = loaded.endpoint()
     assert (endpoint.username, endpoint.password, endpoint.client_id) == ("api-user", CANARY, "")
@@ -160,7 +160,7 @@ def test_an_api_user_works_and_is_warned_about() -> None:
 
 
 def test_oauth_wins_over_an_api_user() -> None:
-    """With both kinds set, OAuth is used, the other isn't handed on, and the user is told."""
+    """With both kinds set, only OAuth is used, and a warning says so."""
     loaded = settings(**{**BASIC, **OAUTH})
     assert (loaded.endpoint().client_id, loaded.endpoint().username) == ("id", "")
     assert loaded.warnings == ("both kinds of credentials are set: BW_CLIENT_ID is used, BW_USERNAME is not",)
@@ -279,7 +279,7 @@ def test_a_brokers_database_is_a_number() -> None:
     ],
 )  # fmt: skip
 def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
-    """Below verify-full anybody on the way could be the ledger: the user is told, and what to write."""
+    """Below verify-full anybody on the way could pose as the ledger: a warning says what to write."""
     warnings = settings(SIPROSTER_LEDGER=url).warnings
     assert [f"sslmode={mode} does not verify" in one for one in warnings] == ([True] if mode else [])
     if mode == "prefer":
@@ -316,7 +316,7 @@ def test_libpqs_variables_lead_elsewhere(environ: dict[str, str], warned: bool) 
     ],
 )
 def test_a_ledger_that_reads_in_two_ways_is_refused(url: str) -> None:
-    """The server that is looked at must be the one that is connected to."""
+    """A URL is refused if the server that is checked may not be the one that is connected to."""
     assert "is not a URL" in refusal(SIPROSTER_LEDGER=url)
 
 
@@ -348,7 +348,7 @@ def test_a_host_that_dns_can_hold_is_taken(host: str) -> None:
 
 
 def test_nobody_listens_at_port_0() -> None:
-    """It is told at once, and not waited for."""
+    """Port 0 is refused at once, and not waited for."""
     for name, url in [
         ("BW_API_URL", "http://127.0.0.1:0"),
         ("SIPROSTER_BROKER", "redis://localhost:0"),
@@ -399,7 +399,7 @@ def test_keys_open_and_the_first_seals() -> None:
 
 
 def test_a_wrong_key_is_named_by_its_place() -> None:
-    """Which key is wrong, and never the key."""
+    """A wrong key is named by its position, and never quoted."""
     for wrong in ("short", KEY[:-2], KEY.replace("A", "+"), CANARY * 4, ""):
         said = refusal(SIPROSTER_KEY=f"{KEY},{wrong}")
         assert "SIPROSTER_KEY (environment): key 2 of 2 is not 32 bytes in URL-safe base64" in said
@@ -426,7 +426,7 @@ def test_the_key_file_is_made_once() -> None:
 
 
 def test_processes_that_start_together_agree_on_a_key() -> None:
-    """Whoever makes the key file first, all use its key, and nothing else is left in the folder."""
+    """Processes that start together all use the same key, and leave nothing else in the folder."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     with ThreadPoolExecutor(8) as pool:
         rings = list(pool.map(lambda _: loaded.sealing_keys(seal.new_key, list), range(32)))
@@ -597,7 +597,7 @@ def test_a_secret_in_an_open_file_is_warned_about(line: str) -> None:
 
 
 def test_a_ledger_needs_a_home() -> None:
-    """Where none is known, what can be set is said."""
+    """If no home folder is known, the hint names the setting to use."""
 
     def homeless(name: str) -> Path:
         raise RuntimeError(f"no home for {name}")
@@ -644,7 +644,7 @@ def test_a_found_file_is_a_regular_one(written: bool) -> None:
 
 
 def test_a_found_folder_or_device_is_refused() -> None:
-    """Whatever has the file's name, there is a sentence about it."""
+    """A folder or device with the file's name is refused with a message that says so."""
     Path("siproster.toml").mkdir()
     assert "siproster.toml can't be read: is a directory" in refusal()
     Path("siproster.toml").rmdir()

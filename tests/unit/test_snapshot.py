@@ -38,7 +38,7 @@ def many(count: int) -> list[Stored]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the snapshot goes."""
+    """Return the path of the snapshot."""
     return tmp_path / "before.snapshot"
 
 
@@ -64,7 +64,7 @@ def test_only_its_owner_may_read_it_and_only_with_the_key(file: Path) -> None:
 
 
 def test_a_snapshot_is_never_written_over(file: Path) -> None:
-    """What is there stays there: exit code 6."""
+    """A file that exists is never overwritten: exit code 6."""
     file.write_text("mine")
     with pytest.raises(UsageError, match="exists"):
         write(file, FACTS, SEAL, [ALICE])
@@ -84,7 +84,7 @@ def test_one_that_ends_midway_leaves_nothing(file: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """Told before anything is asked of the service."""
+    """A missing folder is reported before the service is asked anything."""
     entries = iter([ALICE])
     with pytest.raises(UsageError, match="can't be written"):
         write(tmp_path / "nowhere" / "x", FACTS, SEAL, entries)
@@ -193,7 +193,7 @@ def test_a_credential_that_changed(after: Stored, differs: tuple[str, ...]) -> N
 
 
 def test_added_and_removed() -> None:
-    """Whoever is at one moment alone is named once, in the order of the names."""
+    """A user who is in one snapshot alone is listed once, in the order of the names."""
     bob, carol = replace(ALICE, id="1", composite="bob"), replace(ALICE, id="2", composite="carol")
     assert differences([bob, ALICE], [carol, ALICE]) == [
         Change("removed", shown(bob)),
@@ -253,7 +253,7 @@ def test_every_difference_is_found(before: Users, after: Users) -> None:
 
 
 def test_no_change_holds_a_digest() -> None:
-    """Whatever is told of a change, no digest can be in it."""
+    """No change that is listed contains a digest."""
     found = differences([ALICE], [replace(ALICE, hash1=HASH1B), replace(ALICE, id="5", composite="bob")])
     assert len(found) == 2
     assert [one for one in found if one.stored.hash1 or one.stored.hash1b] == []

@@ -24,7 +24,7 @@ def test_every_transport_option_is_one_of_the_redis_transports() -> None:
 
 
 def test_the_settings_reach_the_application() -> None:
-    """What is written down is what the application runs with."""
+    """The application runs with the settings in the module's constants."""
     app = make_app(POSTS)
     assert {name: getattr(app.conf, name) for name in CONFIG} == CONFIG
     assert app.conf.broker_transport_options == TRANSPORT

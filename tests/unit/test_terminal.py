@@ -1,4 +1,4 @@
-"""What is shown steers no terminal, whatever names, paths and texts of others hold."""
+"""Names, paths and texts of others can't control the terminal on which they are shown."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_table_is_harmless_too_and_keeps_its_colours() -> None:
 
 
 def lines(print_some: Callable[[io.StringIO], object]) -> list[str]:
-    """What stands in a file afterwards."""
+    """Return the lines that are in a file after printing to it."""
     file = io.StringIO()
     print_some(file)
     return file.getvalue().splitlines()
@@ -85,7 +85,7 @@ def lines(print_some: Callable[[io.StringIO], object]) -> list[str]:
 
 @pytest.mark.parametrize("colour", ["", "1"])
 def test_a_file_gets_nothing_folded_cut_or_padded(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the width: a long cell is whole on one line, and no line ends with blanks, colours or not."""
+    """At any width, a long cell is whole on one line, and no line ends with blanks, colours or not."""
     monkeypatch.setenv("FORCE_COLOR", colour)
     monkeypatch.setenv("COLUMNS", "20")
     table = Table(box=None, padding=(0, 2, 0, 0))

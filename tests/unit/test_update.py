@@ -1,4 +1,4 @@
-"""Users who are there with others: set only as they were looked at, kept first, and read again."""
+"""Updates of existing users: only if unchanged since the look-up, recorded first, and read back."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_what_only_the_list_did_not_show_is_not_set() -> None:
 )
 @pytest.mark.parametrize("begun", [[], [2]])
 def test_who_was_changed_since_is_left_alone(changes: dict[str, str], begun: list[int]) -> None:
-    """Whatever it was: exists, not set, nothing kept (guard: ``same(before, now)``)."""
+    """A user whom somebody changed is not set, and nothing is recorded (guard: ``same(before, now)``)."""
     api = Registrar()
     before = held(api, application=APP)
     somebody_sets(api, **changes)
@@ -156,7 +156,7 @@ def test_who_was_deleted_since() -> None:
 
 
 def test_who_is_changed_while_it_is_set() -> None:
-    """What is read afterwards counts, not the answer: somebody else's is the last word."""
+    """If somebody changes the user during the update, the state read back counts, not the answer."""
     api = Registrar()
     row = row_of(held(api))
     api.after = lambda batch: somebody_sets(api, hash1="c1" * 16)
@@ -187,7 +187,7 @@ def test_an_answer_lost_after_the_work() -> None:
 
 @pytest.mark.parametrize(("done", "told"), [(True, UNPROVEN), (False, (Status.UNKNOWN, "refused"))])
 def test_a_foreign_refusal(done: bool, told: tuple[Status, str]) -> None:
-    """A proxy's 409 is looked at: it shows, or it is tried once more and is unknown then."""
+    """After a proxy's 409 the user is read back; if it isn't updated, it is tried once more, then unknown."""
     api = Registrar()
     rows = [row_of(held(api)), row_of(held(api, "bob"), 3)]
 
@@ -249,7 +249,7 @@ def test_answers_lost_again_and_again() -> None:
 
 
 def test_a_lost_answer_and_somebody_else() -> None:
-    """Where it shows neither the old nor the new digests, somebody else's are left alone."""
+    """If neither the old nor the new digests show after a lost answer, the user is left alone."""
     api = Registrar()
     lost = lose(1)
 
@@ -321,7 +321,7 @@ def test_a_refusal() -> None:
 
 
 def test_a_crash_of_our_own() -> None:
-    """The row is unknown, since it may have been set; its text tells nothing of what crashed."""
+    """After a crash of our own, the row is unknown, since it may have been set; no exception is quoted."""
     api = Registrar()
     rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob"), 2)]
 
@@ -398,7 +398,7 @@ def test_rows_of_other_realms() -> None:
 
 
 def hide_hash1b(api: Registrar) -> None:
-    """The service tells no Hash1b of anybody, neither before a change nor after it."""
+    """Make the service leave out everybody's Hash1b, before a change and after it."""
     for place, one in api.stored.items():
         api.stored[place] = replace(one, hash1b=None)
 

@@ -1,4 +1,4 @@
-"""What trying rows came to, in sum for people and in facts."""
+"""The results of verify, summed up for people and as facts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_summary_says_why() -> None:
 
 
 def test_reasons_are_bounded() -> None:
-    """Each row may have its own: a thousand are told apart, and all others are counted together."""
+    """A thousand different reasons are counted each by itself, and all others together."""
     errors = [*(f"404 {number}" for number in range(1000)), *["too late"] * 5]
     sheet = sheet_of(*(RegisterResult(Verdict.REFUSED, error) for error in errors))
     told = io.StringIO()

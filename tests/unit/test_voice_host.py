@@ -1,4 +1,4 @@
-"""Which host the token of a call may go to."""
+"""Hosts to which the token of a call may be sent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_host_that_may_not(environ: dict[str, str]) -> None:
 
 
 def test_a_voice_host_without_tls_is_warned_about() -> None:
-    """Where it is allowed at all; not on the loopback interface, which nobody listens to."""
+    """A voice host without TLS, if allowed, causes a warning, except on the loopback interface."""
     environ = {"BW_VOICE_URL": "http://voice.example.com", "SIPROSTER_ALLOW_HTTP": "1"}
     warnings = load({}, environ, None, "").warnings
     assert any("http://voice.example.com is not https" in one for one in warnings)

@@ -1,4 +1,4 @@
-"""What is waited for: kept in one place, put into words in one place, told now and then, and bounded."""
+"""Waits: collected in one place, worded in one place, reported now and then, and bounded."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_every_kind_has_words() -> None:
 
 
 def test_times_are_never_below_zero() -> None:
-    """A moment that has passed is not told as a time to come."""
+    """A moment that has passed is not shown as a time to come."""
     assert span(-5) == "0 s"
     assert (
         worded(Wait(WaitKind.SLOWED, "HTTP 429", 9, -3)) == "slowed down by the service (HTTP 429), for 9 s"
@@ -210,7 +210,7 @@ def test_a_slow_service_is_told_now_and_then() -> None:
 
 @pytest.mark.parametrize("kind", [WaitKind.PACED, WaitKind.REGISTRAR])
 def test_the_end_of_a_wait_that_comes_with_each_request_is_no_news(kind: WaitKind) -> None:
-    """Only what is waited for is told."""
+    """A wait that comes with each request is reported, but not its end."""
     scene = Scene()
     scene.begin(kind)
     assert len(scene.run(11)) == 1
@@ -297,7 +297,7 @@ def test_the_time_on_the_queue_is_not_the_services() -> None:
 
 
 def test_a_wait_says_what_is_left_of_patience() -> None:
-    """Whoever has none to lose is told no end."""
+    """A wait shows what is left of patience, or no end if patience is infinite."""
     clock = Clock(0.0)
     for seconds, left in ((60.0, 50.0), (float("inf"), None)):
         patience = Patience(seconds, clock)

@@ -100,7 +100,7 @@ def test_realm_family_sends_the_composite_and_no_realm() -> None:
 
 @given(LEGAL, LEGAL, LEGAL)
 def test_every_legal_text_survives_writing(user: str, realm: str, application: str) -> None:
-    """Whatever XML can hold is read back exactly, mark-up characters and line breaks included."""
+    """Any text that XML can hold is read back exactly, mark-up characters and line breaks included."""
     credential = Credential(user, "", realm, HASH1, HASH1B, application)
     fields = dict(entries(request_xml.credentials_xml([credential], Family.ACCOUNT))[0])
     assert (fields["UserName"], fields["Realm"]) == (user, realm)
@@ -174,7 +174,7 @@ BATCH = [ALICE, CAROL]
 
 
 def repeated(told: dict[str, str | None], batch: list[Credential] = BATCH, more: str = "") -> bytes:
-    """An answer that repeats a batch, but of its last entry ``told``; None: left out."""
+    """Return an answer that repeats a batch, with ``told`` changed in its last entry; None: left out."""
     whole = [
         {"Id": f"{number}", "RealmId": "3", "UserName": one.user, "Domain": one.domain or None,
          "Hash1": one.hash1, "Hash1b": one.hash1b, "Realm": one.host,
@@ -243,7 +243,7 @@ def test_an_answer_of_another_shape(body: bytes) -> None:
 
 
 def test_a_name_that_could_hold_a_digest_is_no_repetition() -> None:
-    """Names of 32 characters and more are looked at one by one."""
+    """An answer with a name of 32 characters or more is read entry by entry."""
     batch = [ALICE, replace(CAROL, user="c" * 32)]
     assert response_xml.read_answer(repeated({}, batch), batch).ids is None
 
@@ -296,7 +296,7 @@ def test_a_digest_left_out_is_not_known() -> None:
     ],
 )
 def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int]) -> None:
-    """Of the URL handed out, page and size alone are taken; a plus sign is one, never a space."""
+    """Only page and size are taken from the next page's URL; a plus sign stays one, and is never a space."""
     body = response(
         f'<Links><first>Link=&lt;{link}&gt;;rel="first";</first><next>Link=&lt;{link}&gt;;rel="next";</next>'
         "</Links><SipCredentials><SipCredential><UserName>a</UserName></SipCredential></SipCredentials>"
@@ -338,7 +338,7 @@ def test_realms_and_their_host_names() -> None:
 
 
 def test_a_description_is_read_letter_by_letter() -> None:
-    """What is written back to the service is not what is shown: no redaction, no cut, no folded spaces."""
+    """A description is read exactly, since it is written back: nothing is redacted, cut or folded."""
     text = f"Sales  {HASH1} & {'x' * 600}"
     realm = element("Realm", element("Realm", REALM) + element("Description", text.replace("&", "&amp;")))
     assert response_xml.read_description(response(realm, "RealmResponse")) == text
@@ -376,7 +376,7 @@ def test_status_with_and_without_a_code() -> None:
     ],
 )
 def test_only_malformed_comes_out(reader: Callable[[bytes], object], body: bytes) -> None:
-    """A cut, foreign or dangerous body is dropped as Malformed, whoever reads it."""
+    """Every reader raises Malformed for a cut, foreign or dangerous body."""
     with pytest.raises(response_xml.Malformed):
         reader(body)
 
@@ -487,7 +487,7 @@ def test_an_encoding_that_hides_tags() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "us-ascii", "iso-8859-1"])
 def test_encodings_that_are_read(encoding: str) -> None:
-    """What a gateway may make of an answer without harm."""
+    """Encodings that a gateway may reasonably use are read."""
     text = f'<?xml version="1.0" encoding="{encoding}"?><SipCredentialsResponse/>'
     response_xml.read_done(text.encode(encoding))
 
@@ -520,7 +520,7 @@ def test_any_arrangement_of_known_elements(tree: str, reader: Callable[[bytes], 
 
 @given(st.binary(), st.sampled_from(READERS))
 def test_any_bytes(body: bytes, reader: Callable[[bytes], object]) -> None:
-    """Whatever arrives is read or Malformed: no other exception ever comes out."""
+    """Any bytes are read or raise Malformed, and no other exception."""
     with suppress(response_xml.Malformed):
         assert reader(body) is not None
 
@@ -624,7 +624,7 @@ def test_a_name_that_can_not_be_one(name: str) -> None:
 
 
 def test_a_name_may_look_like_a_digest() -> None:
-    """32 hex digits are a user name by the rules: told, where they are no digest of that entry."""
+    """32 hex digits may be a user name, and are shown unless they are a digest of that entry."""
     name = "0123456789abcdef0123456789ABCDEF"
     for shown in (name, f"{name}@pbx.example"):
         page = response_xml.read_credentials(response(entry(element("UserName", shown))))
@@ -632,7 +632,7 @@ def test_a_name_may_look_like_a_digest() -> None:
 
 
 def test_a_digest_has_its_length() -> None:
-    """More than the 64 digits that the schema allows is no digest: not told, so it is asked for singly."""
+    """More than the 64 digits that the schema allows is no digest: it is missing, and read singly."""
     stored = response_xml.read_credentials(response(entry(element("Hash1", "a" * 65)))).entries[0]
     assert (stored.hash1, stored.hash1b) == (None, HASH1B)
 
