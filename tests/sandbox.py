@@ -65,7 +65,7 @@ class Sandbox(Server):
         return {held["composite"]: (held["hash1"], held["hash1b"]) for held in self.credentials()}
 
     def reset(self) -> None:
-        """Everything as it was at the start: knobs, log, tokens, realms, credentials."""
+        """Reset knobs, log, tokens, realms and credentials to the start."""
         self.control.post("reset").raise_for_status()
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ class Scripted:
                     self.wfile.write(bytes([byte]))
 
             def log_request(self, code: object = "-", size: object = "-") -> None:
-                """Nothing on stderr."""
+                """Print nothing on stderr."""
 
         return Handler
 

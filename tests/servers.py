@@ -116,7 +116,7 @@ class Server:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye, nothing flushed."""
+        """Send SIGKILL: nothing is flushed."""
         self.process.kill()
         self.process.wait()
 
@@ -214,7 +214,7 @@ class Postgres(Server):
 
     @staticmethod
     def options(folder: Path, port: int) -> list[str]:
-        """Loopback only; durable against the death of processes, not of the machine."""
+        """Return options: loopback only; durable against the death of processes, not of the machine."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": port,
@@ -227,7 +227,7 @@ class Postgres(Server):
         return ["-D", str(folder / "data"), *flags]
 
     def url(self, database: str) -> str:
-        """As a person writes it in SIPROSTER_LEDGER."""
+        """Return a database's URL as a person writes it in SIPROSTER_LEDGER."""
         return f"postgresql://{self.USER}:{self.PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, name: str) -> str:

@@ -135,7 +135,7 @@ class _Datagram(socketserver.DatagramRequestHandler):
             connection.sendto(answer, self.client_address)
 
     def finish(self) -> None:
-        """Nothing more than ``handle`` has sent."""
+        """Do nothing: ``handle`` has sent everything."""
 
 
 class _Stream(socketserver.BaseRequestHandler):
@@ -206,7 +206,7 @@ class Users:
         return md5(f"{ha1}:{given['nonce']}:{use}{md5(f'REGISTER:sip:{self.realm}')}")
 
     def bind(self, asked: Asked) -> list[str]:
-        """Do what Contact says; the headers that list what is bound now."""
+        """Bind or unbind as Contact says; return the headers that list what is bound now."""
         bound = self.bindings.setdefault(asked.headers["to"], set())
         if contact := asked.headers.get("contact"):
             uri = contact.partition(";expires=")[0]

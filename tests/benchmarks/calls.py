@@ -102,7 +102,7 @@ class Counting:
         }
 
     def _trace_connection(self, connection: Any, _record: object) -> None:
-        """Have a new connection to the ledger, which is SQLite's here, say what it runs."""
+        """Trace the statements of a new connection to the ledger, which is SQLite here."""
         connection.set_trace_callback(self._note_statement)
 
     def _note_statement(self, sql: str) -> None:

@@ -31,7 +31,7 @@ _ONCE_FROM = 1_000_000
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything."""
+    """Sizes of a run's cases."""
 
     rows: tuple[int, ...]
     """Rosters of the imports at zero latency."""
@@ -202,7 +202,7 @@ def _options(contestant: Contestant, batch: int, in_flight: int = IN_FLIGHT) -> 
 
 
 def _expect(measured: Measured, counts: dict[str, int]) -> None:
-    """A benchmark of something that went wrong is none."""
+    """Assert an import's counts: the benchmark of an import that went wrong has no value."""
     found = measured.summary["counts"]
     assert found == {name: rows for name, rows in counts.items() if rows}, found
 

@@ -46,7 +46,7 @@ REDIS_POSTGRES = Contestant("Redis, 2 workers, PostgreSQL", broker=True, ledger=
 
 @dataclass(frozen=True)
 class Measured:
-    """One command and all that it took."""
+    """One command, with the time and resources that it took."""
 
     finished: Finished
     worker_cpu: float

@@ -40,7 +40,7 @@ _STATUS = {200: b"OK", 201: b"Created", 303: b"See Other", 400: b"Bad Request", 
 
 @dataclass
 class Case:
-    """The service as one benchmark needs it."""
+    """Settings of the service for one benchmark."""
 
     latency: float = 0.0
     """Seconds from a whole request to its answer."""

@@ -91,7 +91,7 @@ class Service:
 
 
 class Way:
-    """The way of a roster's rows, and what lies between its stages."""
+    """The path of a roster's rows through the program, and the data between its stages."""
 
     def __init__(self, folder: Path, path: Path, batch: int, url: str) -> None:
         self._folder, self._path, self._batch = folder, path, batch
@@ -271,7 +271,7 @@ class Everybody:
 
 
 def _nothing() -> None:
-    """Most stages need nothing new."""
+    """Prepare nothing, as most stages need nothing new."""
 
 
 def _answer(batch: Sequence[Credential]) -> bytes:

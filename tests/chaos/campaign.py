@@ -49,7 +49,7 @@ class Campaign:
         self.world = World(folder, groups)
 
     def run(self, seconds: float, rows: int, storm: float) -> None:
-        """Begin rounds until the time is over; the last one ends, whatever it takes."""
+        """Start rounds until the time is over, and let the last one finish, however long it takes."""
         began = time.monotonic()
         number = 0
         while time.monotonic() - began < seconds:
@@ -72,7 +72,7 @@ class Campaign:
             print(f"    {violation}", flush=True)
 
     def look_for_canaries(self) -> None:
-        """Every secret that can be read in what the run left is a broken promise."""
+        """Count every secret that can be read in what the run left as a broken promise."""
         found = canaries.found(self.world, self._digests)
         self.violations += [Violation("canary", place) for place in found]
 
@@ -93,14 +93,14 @@ def told(campaign: Campaign, seconds: float) -> str:
 
 
 def missed(tally: Tally) -> list[str]:
-    """Goals that were not reached."""
+    """Return the goals that were not reached."""
     return [
         f"{what}: {tally.done[what]:,} of {goal:,}" for what, goal in GOALS.items() if tally.done[what] < goal
     ]
 
 
 def main() -> int:
-    """The long form."""
+    """Run a campaign as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.campaign", description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--seconds", type=float, default=FULL)

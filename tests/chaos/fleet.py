@@ -47,11 +47,11 @@ class Group:
         return words in self.log.read_text()
 
     def signal(self, number: signal.Signals) -> None:
-        """To every process of the group."""
+        """Send a signal to every process of the group."""
         os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to the whole group."""
+        """Send SIGKILL to the whole group."""
         kill_group(self.process)
         self.process.wait()
 
@@ -66,7 +66,7 @@ class Fleet:
     groups: list[Group] = field(default_factory=list)
 
     def worker(self, processes: int = 1, **more: str) -> Group:
-        """A worker group that is ready; ``more``: environment variables of its own."""
+        """Start a worker group and wait until it is ready; ``more``: environment variables of its own."""
         log = self.program.home / f"worker-{len(self.groups)}.log"
         process = self.program.start("worker", "--processes", str(processes), log=log, **more)
         group = Group(process, log)
@@ -81,7 +81,7 @@ class Fleet:
         return str(begun.json["job"])
 
     def begun(self, wanted: Iterable[User], *options: str, failpoints: str = "") -> Finished:
-        """How such an import ends, whatever it does."""
+        """Import these users with --detach, and return how the command ended."""
         roster = roster_of(self.program.work / "staff.csv", wanted)
         options = ("--yes", "--detach", "--json", *options)
         return self.program.run("import", roster, *options, SIPROSTER_FAILPOINTS=failpoints)
@@ -91,7 +91,7 @@ class Fleet:
         return sweep_all(self.ledger, CeleryQueue(self.app(), self.ledger.identity))
 
     def finish(self, job: str) -> dict[str, int]:
-        """Sweep until the job is over; its rows by their status."""
+        """Sweep until the job is over; return its rows' counts by status."""
 
         def over() -> bool:
             self.sweep()
@@ -102,7 +102,7 @@ class Fleet:
         return self.counts(job)
 
     def counts(self, job: str) -> dict[str, int]:
-        """The job's rows by their status."""
+        """Return the job's row counts by status."""
         found = self.ledger.rows.counts(job, self.ledger.jobs.get(job).rows)
         return {status.value: rows for status, rows in found.items()}
 
@@ -138,7 +138,7 @@ class Fleet:
 
     @property
     def queue(self) -> str:
-        """The one that carries the fleet's chunks."""
+        """The name of the queue that carries the fleet's chunks."""
         return queue_name(self.ledger.identity, self.sandbox.url, ACCOUNT)
 
     def app(self) -> Celery:

@@ -96,7 +96,7 @@ class Reading:
 
 
 def make(luck: random.Random) -> Made:
-    """One roster: mostly right, often odd, sometimes torn."""
+    """Make one roster: mostly valid, often odd, sometimes torn."""
     named = luck.random() < 0.3
     encoding = luck.choice(NAMED if named else GUESSED)
     odd = luck.random() < 0.1
@@ -188,7 +188,7 @@ class _Writer:
 
 
 def _torn(luck: random.Random, text: str, delimiter: str) -> str:
-    """Cut, doubled, or with something put in."""
+    """Return the text cut, doubled, or with something inserted."""
     at = luck.randrange(len(text) + 1)
     return luck.choice((
         text[:at],
@@ -296,7 +296,7 @@ def _refused_for_its_bytes(made: Made) -> tuple[list[str], str, int]:
 
 
 def _records(made: Made, read: Reading, how: tuple[str, str]) -> Iterator[str]:
-    """Every record, its line and its fields."""
+    """Yield each record that is not read as the independent reader reads it, by line and fields."""
     text = Text(find("-", io.BytesIO(made.data)), *how)
     with text.lines() as lines:
         ours = [
@@ -309,7 +309,7 @@ def _records(made: Made, read: Reading, how: tuple[str, str]) -> Iterator[str]:
 
 
 def _rows(read: Reading, rows: list[Row]) -> Iterator[str]:
-    """Every row: user and password to the letter, or a problem."""
+    """Yield each row that differs: in its line, user or password, or by having no problem."""
     header = _header(read)
     users = [name for name in ("username", "user") if name in header]  # torn, one name may be another
     passwords = [name for name in ("password", "pass") if name in header]

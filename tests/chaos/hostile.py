@@ -54,17 +54,17 @@ ROUNDS = 40
 
 
 class Died(BaseException):
-    """Stands for a killed worker: nothing of ours catches it."""
+    """Raised in place of a SIGKILL: the program catches no such exception."""
 
 
 class MortalApi(Api):
-    """The client of a worker that dies now and then, after a list was answered."""
+    """The client of a worker that sometimes dies after a list was answered."""
 
     luck = random.Random()
     dies = 0.0
 
     def create(self, family: Family, realm: Realm, batch: Sequence[Row | Credential], permit: Any) -> Answer:
-        """As the client's own, and then perhaps nothing more."""
+        """Create as the client does, and then perhaps die."""
         answer = super().create(family, realm, batch, permit)
         if self.luck.random() < self.dies:
             raise Died
@@ -88,12 +88,12 @@ class Scenario:
 
     @property
     def alone(self) -> bool:
-        """Whether nobody else works on the account."""
+        """Return whether nobody else works on the account."""
         return not (self.temper.others or self.temper.overtakes)
 
 
 def draw(seed: int, number: int) -> Scenario:
-    """The scenario with this number of the run with this seed."""
+    """Draw the scenario with this number from the run's seed."""
     luck = random.Random(f"{seed}/{number}")
     crowd = luck.random() < 0.5
     temper = Temper(
@@ -115,7 +115,7 @@ def draw(seed: int, number: int) -> Scenario:
 
 
 class Run:
-    """One scenario: the job, its end, its undoing, and what was not true of them."""
+    """One scenario: the job, its end, its undo, and everything untrue that was said of them."""
 
     def __init__(self, scenario: Scenario, liar: Liar, ledger: Ledger, clock: Clock) -> None:
         self.scenario = scenario
@@ -135,7 +135,7 @@ class Run:
         self.statuses: Counter[str] = Counter()
 
     def run(self) -> list[str]:
-        """Everything that was not true."""
+        """Run the scenario; return everything untrue that was said."""
         with self._api() as api:
             job = self._work(api)
             judge = Judge(self.account, self.ledger, job, self.rows, alone=self.scenario.alone)
@@ -155,7 +155,7 @@ class Run:
         return [f"scenario {self.scenario.number}: {one}" for one in wrong]
 
     def _settled_in(self, row: Row) -> Row:
-        """Some rows' users are there with another password, and are to be set."""
+        """Store some rows' users with another password, so that they are to be updated."""
         if self.luck.random() > 0.3:
             return row
         digests = f"{row.line:032x}", f"{row.line + 500:032x}"
@@ -170,7 +170,7 @@ class Run:
         return (HOST, OTHER_HOST)[row.realm_key]
 
     def _others_do(self) -> None:
-        """Another ledger's job makes, or sets, one of the same users, with the same password or another."""
+        """Let another ledger's job create or update one of the same users, with any password."""
         row = self.luck.choice(self.rows)
         same = digests_of(row, self._host(row))
         wanted = same if self.luck.random() < 0.7 else ("c1" * 16, "d1" * 16)
@@ -222,7 +222,7 @@ class Run:
         return [shelf[at : at + 5] for shelf in shelves[: 1 + by_realm] for at in range(0, len(shelf), 5)]
 
     def _one_round(self, api: MortalApi, job: Job) -> bool:
-        """Whether there is more to do."""
+        """Work on the due chunks once; return whether there is more to do."""
         state = self.ledger.jobs.state(job.id)
         if state in (JobState.DONE, JobState.CANCELLED):
             return False
@@ -237,7 +237,7 @@ class Run:
         return True
 
     def _undo(self, api: Api, job: Job, *, include_unproven: bool = False) -> None:
-        """Again and again, as a user does it, the last time without a fault."""
+        """Undo the job again and again, as a user would; the last time without a fault."""
         temper = self.account.temper
         for number in range(ROUNDS):
             if number == ROUNDS // 2:
@@ -266,7 +266,7 @@ class Campaign:
     statuses: Counter[str]
 
     def run(self, folder: Path, scenarios: int, first: int = 0) -> None:
-        """Each on an account of its own, in one ledger."""
+        """Run each scenario on an account of its own, in one ledger."""
         clock = Clock()
         with closing(Liar()) as liar, closing(Ledger(f"sqlite:///{folder}/ledger.db", clock)) as ledger:
             for number in range(first, first + scenarios):
@@ -276,7 +276,7 @@ class Campaign:
 
 
 def main() -> int:
-    """The long form."""
+    """Run a campaign as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.hostile", description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--scenarios", type=int, default=500)

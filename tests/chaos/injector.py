@@ -195,7 +195,7 @@ class Injector:
         self._mend_in(seconds, thaw)
 
     def deliver_again(self, luck: random.Random) -> bool:
-        """Three more messages for each of some chunks, in whatever state they are."""
+        """Queue three more messages for each of some chunks, in whatever state they are."""
         seqs = self._world.chunks(self._work.job) if self._work.job and not self._redis_away else []
         if not seqs:
             return False

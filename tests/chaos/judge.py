@@ -28,7 +28,7 @@ class Judge:
         self.outcomes: dict[int, Outcome] = {row.line: found[row.line].outcome(row.line) for row in rows}
 
     def of_outcomes(self) -> list[str]:
-        """Outcomes that aren't true."""
+        """Return the outcomes that aren't true."""
         counts = self.ledger.rows.counts(self.job.id, len(self.rows))
         wrong = [] if sum(counts.values()) == len(self.rows) else [f"{counts} of {len(self.rows)} rows"]
         for row in self.rows:

@@ -77,7 +77,7 @@ class Temper:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. ``lost``: it does not come so, but ``drop`` (not at all), ``cut``, or ``stall``."""
+    """An answer. ``lost``: how it gets lost: ``drop`` (nothing arrives), ``cut``, or ``stall``."""
 
     status: int
     body: bytes = b""
@@ -144,7 +144,7 @@ class Account:
         self.users = {place: one for place, one in self.users.items() if one is not held}
 
     def show_all(self) -> None:
-        """Time goes by: every look shows how it is."""
+        """Let every look show the current state, as after some time."""
         for held in self.users.values():
             held.hidden = 0
 
@@ -154,7 +154,7 @@ class Account:
     # -- requests
 
     def answer(self, method: str, path: list[str], query: dict[str, list[str]], body: bytes) -> Reply:
-        """One request: done or not, and answered so or otherwise."""
+        """Do the request or not, and answer truthfully or not."""
         if self.luck.random() < self.temper.others:
             self.others_do()
         if method == "GET":
@@ -291,7 +291,7 @@ class Account:
         return Reply(200, f"<SipCredentialsResponse>{listed}</SipCredentialsResponse>".encode())
 
     def _shown(self, held: Held) -> str:
-        """As a look shows it, which may lag; nothing where it doesn't show it yet."""
+        """Return the user as a look shows it, which may lag; empty if it isn't shown yet."""
         if held.hidden:
             held.hidden -= 1
             if held.earlier is None:
@@ -334,7 +334,7 @@ def credential(told: dict[str, str]) -> str:
 
 
 def refusal(status: int, code: str, text: str = "no") -> Reply:
-    """The service's own word."""
+    """Return a refusal in the service's own format."""
     said = f"<ErrorCode>{code}</ErrorCode><Description>{text}</Description>"
     return Reply(status, f"<R><ResponseStatus>{said}</ResponseStatus></R>".encode())
 
@@ -394,6 +394,6 @@ class Liar:
                 self.wfile.write(told.body[: len(told.body) // 2] if told.lost else told.body)
 
             def log_request(self, code: object = "-", size: object = "-") -> None:
-                """Nothing on stderr."""
+                """Print nothing on stderr."""
 
         return Handler

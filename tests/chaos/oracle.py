@@ -41,7 +41,7 @@ class Truth:
     """The job that began it: a new row of its that is unchanged must say that its origin is unknown."""
 
     def by_name(self) -> dict[str, list[Held]]:
-        """Every credential ever, by its name."""
+        """Return every credential that ever was, by its name."""
         names: dict[str, list[Held]] = {}
         for held in self.history:
             names.setdefault(held["composite"], []).append(held)
@@ -49,7 +49,7 @@ class Truth:
 
 
 def judge(rows: Sequence[Wanted], results: Sequence[Result], truth: Truth) -> list[Violation]:
-    """Every promise that the job's end breaks."""
+    """Return every promise that the job's end breaks."""
     by_name = truth.by_name()
     lines = Counter(int(result["bw__row"]) for result in results)
     by_line = {int(result["bw__row"]): result for result in results}

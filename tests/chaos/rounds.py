@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """For file names."""
+        """The round's part of a file name."""
         return f"round-{self.number:03d}"
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class Round:
         self._plan = plan
 
     def run(self) -> list[oracle.Violation]:
-        """Every promise that was broken."""
+        """Run the round; return every promise that was broken."""
         try:
             return self._run()
         except Unexpected as error:
@@ -108,7 +108,7 @@ class Round:
         return self._world.broker if self._plan.broker else {}
 
     def _comes_to_an_end(self, user: User) -> bool:
-        """Faults until the storm is over, then none; whether the job ends."""
+        """Let faults strike until the storm is over; return whether the job ends."""
         injector = Injector(self._world, self._tally, user, self._plan.events)
 
         def over() -> bool:

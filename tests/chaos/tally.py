@@ -23,7 +23,7 @@ class Tally:
         self.violations: list[str] = []
 
     def add(self, what: str, count: int = 1) -> None:
-        """It happened."""
+        """Count something that happened."""
         self.done[what] += count
 
     def read_log(self, log: Iterable[Mapping[str, Any]]) -> None:
@@ -41,7 +41,7 @@ class Tally:
             self.done[f"answers {line['answered']}"] += line["answered"] in (401, 429, 503)
 
     def shown(self) -> str:
-        """For reading."""
+        """Return the counts as text."""
         lines = [f"  {count:>8,}  {what}" for what, count in sorted(self.done.items()) if count]
         statuses = ", ".join(f"{status} {count:,}" for status, count in self.statuses.most_common())
         return "\n".join([*lines, f"  rows by their end: {statuses}"])

@@ -12,7 +12,7 @@ SCENARIOS = 10
 
 
 def test_outcomes_and_undo_are_true_whatever_is_answered(tmp_path: Path) -> None:
-    """No ``created`` that isn't the job's and whole; undo leaves nobody without a word, takes nobody else's.
+    """``created`` is always true; an undo reports all that it leaves, and removes nobody else's users.
 
     Guards: an answer that names the row (BatchCreator._match), what contradicts it (_believed), the
     service's own words (faults.fault), what was sent without them (Client.ask), change_log.is_confirmed.

@@ -68,7 +68,7 @@ def test_a_pool_process_is_killed(fleet: Fleet) -> None:
 
 @both
 def test_death_between_the_answer_and_the_ledger(fleet: Fleet) -> None:
-    """Each answered batch kills its worker before the commit: asking settles it, and proves nothing more.
+    """A worker dies after each answer, before the commit: the rows are looked up, in place but unproven.
 
     Guard: ``doubt = CASE WHEN state = 'claimed'`` of the claim.
     """

@@ -22,7 +22,7 @@ SMALL = ("--batch-size", "4", "--concurrency", "1")
 
 
 def test_a_worker_with_the_wrong_key(fleet: Fleet) -> None:
-    """It refuses, loudly, and gives the chunk back; the right one does it at the first attempt.
+    """A worker with the wrong key refuses loudly and releases the chunk, which the right one then does.
 
     Guard: Runtime.check, before the claim that counts an attempt.
     """
@@ -39,7 +39,7 @@ def test_a_worker_with_the_wrong_key(fleet: Fleet) -> None:
 
 
 def test_a_worker_of_another_account_or_ledger(fleet: Fleet, make_sandbox: Callable[..., Sandbox]) -> None:
-    """Chunks don't get to it; a message that does all the same is refused, and no attempt is counted.
+    """Chunks don't get to such a worker; a message that does is refused, and no attempt is counted.
 
     Guard: tasks.queue_name; the identity in tasks._delivery; the account in Runtime.check.
     """

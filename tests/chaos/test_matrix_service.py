@@ -33,13 +33,13 @@ LOST: Mapping[str, Any] = {
 
 
 def each(faults: Mapping[str, Any], **trigger: Any) -> dict[str, Any]:
-    """These faults, for lists of credentials, at this trigger."""
+    """Return these faults, for lists of credentials, with this trigger."""
     rules = {kind: given if isinstance(given, list) else [given] for kind, given in faults.items()}
     return {kind: [{**POSTS, **trigger, **rule} for rule in given] for kind, given in rules.items()}
 
 
 def test_answers_are_lost_after_the_work(office: Program, sandbox: Sandbox) -> None:
-    """Lost in every way there is, no row is failed, unknown or sent twice: each is asked for.
+    """However an answer is lost, no row fails, is unknown or is sent twice: each is looked up.
 
     Guard: BatchCreator._create_absent.
     """
@@ -54,7 +54,7 @@ def test_answers_are_lost_after_the_work(office: Program, sandbox: Sandbox) -> N
 
 
 def test_an_answer_that_never_comes(sandbox: Sandbox) -> None:
-    """The work is done and the answer stalls: its request ends at its deadline, and asking settles it.
+    """The work is done and the answer stalls: the request ends at its deadline, and a look-up settles it.
 
     Guard: Transport.deadline, which attempts.lost_or_retryable makes an AnswerLost.
     """
@@ -93,7 +93,7 @@ def test_a_strange_answer(office: Program, sandbox: Sandbox, how: str) -> None:
 
 
 def test_a_row_that_is_stored_and_not_mentioned(office: Program, sandbox: Sandbox) -> None:
-    """It is asked for, and in place; who made it, nobody can prove.
+    """A row that the answer leaves out is looked up, and found in place but unproven.
 
     Guard: BatchCreator._settle_unnamed.
     """

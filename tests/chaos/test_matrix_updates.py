@@ -58,7 +58,7 @@ def puts(sandbox: Sandbox) -> Counter[str]:
 
 
 def taken_back(program: Program, sandbox: Sandbox, job: str, before: Held) -> dict[str, int]:
-    """Undo it, also what nobody can prove; everything is as before then. Rows by what became of them."""
+    """Undo the job with its unproven rows; assert that all is as before, and return the counts by result."""
     facts = run(program, "undo", job, "--yes", "--include-unproven")
     assert held(sandbox) == before
     return dict(facts["counts"])
@@ -73,7 +73,7 @@ def taken_back(program: Program, sandbox: Sandbox, job: str, before: Held) -> di
     indirect=["fleet"],
 )
 def test_death_before_and_after_a_change(fleet: Fleet, point: str) -> None:
-    """Killed between keeping and PUT, or between PUT and ledger, row after row: all are set once.
+    """Killed before a PUT or after it, row after row: every user is updated once.
 
     Guard: ChunkSession.changes_begun; chunks.record_before_image before the PUT.
     """
@@ -112,7 +112,7 @@ def test_worker_groups_are_killed_at_random(fleet: Fleet) -> None:
 
 
 def changing(fleet: Fleet, seen: int) -> bool:
-    """Whether more than one user was set since; swept each time, as somebody who waits does."""
+    """Sweep, as a waiting command does; return whether more than one user was updated since."""
     fleet.sweep()
     return len(fleet.sandbox.log("PUT")) > seen + 1
 
@@ -183,7 +183,7 @@ def test_answers_to_changes_are_lost(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_an_answer_to_a_change_that_never_comes(sandbox: Sandbox) -> None:
-    """The work is done and the answer stalls: its request ends at its deadline, and a look settles it.
+    """The work is done and the answer stalls: the request ends at its deadline, and a read settles it.
 
     Guard: Transport.deadline, which attempts.lost_or_retryable makes an AnswerLost.
     """
@@ -226,7 +226,7 @@ def test_storms_of_429_on_changes(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_frozen_worker_wakes_before_its_change(fleet: Fleet) -> None:
-    """Its chunk being another's by then, it keeps nothing and sets nobody; the other one sets each once.
+    """A worker that lost its chunk while frozen records and changes nothing; the other updates each once.
 
     Guard: the fence of chunks.intend. (Of a row that was begun before, Lease.permit: test_deliver_updates.)
     """

@@ -53,7 +53,7 @@ class User:
         return self._job
 
     def look(self) -> bool:
-        """Whether the job is over; a command that ended before that is followed by the next one."""
+        """Return whether the job is over; follow a command that ended before that by the next one."""
         code = self.command.poll()
         if code is None:
             return False
@@ -67,7 +67,7 @@ class User:
         return False
 
     def insist(self) -> None:
-        """Don't wait for what waits: end the command, and resume the job at once, watching it."""
+        """End a command that waits, and resume the job at once, watching it."""
         self._world.end(self.command)
         self._job = self.job or self._unsaid()
         self._detached = False

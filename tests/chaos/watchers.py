@@ -22,7 +22,7 @@ class Watch(ABC):
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self.ended.set()
         self._thread.join()
 
@@ -33,7 +33,7 @@ class Watch(ABC):
 
     @abstractmethod
     def look(self) -> None:
-        """Once."""
+        """Look once."""
 
     def _run(self) -> None:
         while not self.ended.wait(self._every):

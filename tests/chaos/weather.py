@@ -60,7 +60,7 @@ def _short_tokens(luck: Luck) -> Knobs:
 
 
 def _slow_lists(luck: Luck) -> Knobs:
-    """At times for longer than the program looks, so that a row's end stays unknown."""
+    """Return lists that lag, at times for longer than the program looks, so that rows stay unknown."""
     return {"list_lag": luck.choice([0.2, 0.8, 6.0])}
 
 
@@ -87,7 +87,7 @@ _ALSO: Mapping[str, Callable[[Luck], Knobs]] = {
 
 
 def bad(luck: Luck) -> tuple[str, Knobs]:
-    """Lost answers and one thing more; its name, and every knob that it needs."""
+    """Draw lost answers and one fault more; return its name, and every knob that it needs."""
     name = luck.choice(list(_ALSO))
     base = {"latency": luck.choice([0.0, 0.02, 0.05]), **_after_the_work(luck)}
     return name, {**CALM, **base, **_ALSO[name](luck)}

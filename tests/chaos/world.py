@@ -119,7 +119,7 @@ class World:
         return self.start(log, "worker", "--processes", "2", **self.broker, **more)
 
     def add_worker(self) -> None:
-        """One more worker group."""
+        """Add one more worker group."""
         self.groups.append(Service(partial(self._start_worker, len(self.groups))))
 
     def supervise(self) -> int:

@@ -31,7 +31,7 @@ def open_at(url: str, moment: float) -> str:
 
 
 def record_at(url: str, moment: float, claim: Claim, lines: range) -> int:
-    """From that moment on record an outcome for each line, a transaction each; how many."""
+    """Record an outcome for each line from that moment on, a transaction each; return how many."""
     time.sleep(max(0.0, moment - time.time()))
     with closing(Ledger(url)) as ledger:
         for line in lines:
@@ -41,7 +41,7 @@ def record_at(url: str, moment: float, claim: Claim, lines: range) -> int:
 
 
 def count_at(url: str, moment: float, job: str, times: int) -> None:
-    """From that moment on raise a job's number of rows so often, by reading it first and writing it then."""
+    """Raise a job's number of rows again and again from that moment on: each time read it, then write it."""
     time.sleep(max(0.0, moment - time.time()))
     with closing(Ledger(url)) as ledger:
         for _ in range(times):

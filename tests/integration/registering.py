@@ -1,4 +1,4 @@
-"""Rows tried on a registrar, and what came of each."""
+"""Try rows on a registrar, and return the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def entry(user: str = "alice", password: str = "right", realm: str = REALM) -> E
 
 
 def options_for(registrar: ScriptedRegistrar, **options: Any) -> RegisterOptions:
-    """There, with RFC 3261's timers where the test doesn't say otherwise."""
+    """Return options for this registrar, with RFC 3261's timers unless the test says otherwise."""
     return RegisterOptions(place=ServerAddress("127.0.0.1", registrar.port), **options)
 
 

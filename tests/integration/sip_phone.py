@@ -58,7 +58,7 @@ class Wire:
         self._rest = b""
 
     def send(self, data: bytes) -> None:
-        """All of it; one datagram, or into the stream."""
+        """Send all of it, as one datagram or into the stream."""
         self.socket.sendall(data)
 
     def receive(self, seconds: float = 10) -> Answer:
@@ -110,7 +110,7 @@ class Phone:
         return "\r\n".join([*lines, "", ""]).encode()
 
     def ask(self, *headers: str, uri: str = "") -> Answer:
-        """One request and its answer."""
+        """Send one request and return its answer."""
         self.wire.send(self.request(*headers, uri=uri))
         return self.wire.receive()
 
@@ -133,7 +133,7 @@ class Phone:
         )
 
     def register(self, *headers: str, qop: bool = True) -> Answer:
-        """Ask, answer the challenge; what comes of it."""
+        """Register: ask, answer the challenge, and return the last answer."""
         asked = self.ask(*headers)
         assert asked.status == 401, asked
         return self.ask(self.authorization(asked.challenge(), qop=qop), *headers)

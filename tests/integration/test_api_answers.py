@@ -49,7 +49,7 @@ def realm_answer(host: str, id_: str = "7", root: str = "RealmResponse") -> byte
 
 
 def test_a_portal_is_no_empty_account(naps: Naps, permits: Permits) -> None:
-    """Well-formed XHTML with status 200: nothing is listed, found, changed, deleted or made."""
+    """A portal's well-formed XHTML with status 200 is never taken for the service's answer."""
     with served(always(Told(200, PAGE)), naps, budget=0) as (_, api):
         for family in Family:
             with pytest.raises(Unavailable, match="is malformed"):
@@ -69,7 +69,7 @@ def test_a_portal_is_no_empty_account(naps: Naps, permits: Permits) -> None:
 
 @pytest.mark.parametrize("body", [PAGE, b"<html>Not found<br></html>", b'{"message":"Not Found"}'])
 def test_a_404_of_somebody_else_makes_nobody_absent(naps: Naps, permits: Permits, body: bytes) -> None:
-    """Only the service's own word says that a credential or a realm is not there."""
+    """Only the service's own 404 means that a credential or a realm does not exist."""
     with served(always(Told(404, body)), naps, budget=0) as (_, api):
         with pytest.raises(Unavailable, match="is malformed"):
             api.find(Family.ACCOUNT, None, "alice")
@@ -98,7 +98,7 @@ def test_what_is_said_about_one_realm_does_not_decide(naps: Naps, status: int, b
 
 
 def test_a_404_of_the_service(naps: Naps, permits: Permits) -> None:
-    """It may lack its code: then the one that was asked for is not there."""
+    """The service's own 404, even without a code, means that what was asked for doesn't exist."""
     body = b"<R><ResponseStatus><Description>no</Description></ResponseStatus></R>"
     with served(always(Told(404, body)), naps, budget=0) as (_, api):
         assert api.find(Family.ACCOUNT, None, "alice") is None
@@ -110,7 +110,7 @@ def test_a_404_of_the_service(naps: Naps, permits: Permits) -> None:
 def test_a_404_without_a_word(
     naps: Naps, permits: Permits, family: Family, listed: tuple[str, ...], there: bool
 ) -> None:
-    """It may be anybody's: the list must not show the user, either; a change that it answers was lost."""
+    """An empty 404 may be anybody's: a read also needs the list, and a change counts as unanswered."""
     body = entries(*listed).replace(b"<UserName>1", b"<UserName>alice</UserName><x>1")
     body = body.replace(b"7</UserName>", b"7</x>").replace(b"8</UserName>", b"8</x>")
     there = there or (family is Family.ACCOUNT and listed == ("18",))
@@ -133,7 +133,7 @@ def test_a_404_without_a_word(
     ["http://portal.example/login", "http://portal.example/?for=http://x/y?page=1&size=500", ""],
 )
 def test_a_list_that_is_moved_to_a_portal_is_not_empty(naps: Naps, location: str) -> None:
-    """A 303 that names no page, or sends us round in a circle, stops the job: it is no end of a list."""
+    """A 303 that names no page, or leads in a circle, stops the job: it is not the end of a list."""
     moved = Told(303, headers={"Location": location})
     with served(always(moved), naps) as (server, api):
         with pytest.raises(StopJob):
@@ -146,7 +146,7 @@ def test_a_list_that_is_moved_to_a_portal_is_not_empty(naps: Naps, location: str
 
 @pytest.mark.parametrize("name", ["bob", "alice@pbx.example", ""])
 def test_another_credential_is_not_taken_for_it(naps: Naps, name: str) -> None:
-    """The account family asks by name: an answer about another one, or about none, is no answer."""
+    """The account family asks by name: an answer about another user, or about none, is no answer."""
     told = Told(body=one(f"<Id>17</Id><UserName>{name}</UserName><Hash1>{ALICE.hash1}</Hash1>"))
     with served(always(told), naps, budget=0) as (_, api):
         with pytest.raises(Unavailable, match="another credential"):
@@ -189,7 +189,7 @@ def test_the_realm_family_reads_the_one_it_asked_for(naps: Naps, inner: str, sam
 
 
 def test_the_same_name_on_another_realm_is_not_found(naps: Naps) -> None:
-    """A realm's list that shows somebody of another realm has not shown who was looked for."""
+    """A user that a realm's list shows on another realm is not the one that was looked for."""
     elsewhere = (
         "<SipCredential><Id>1</Id><UserName>alice</UserName><Realm>other.example</Realm></SipCredential>"
     )
@@ -198,7 +198,7 @@ def test_the_same_name_on_another_realm_is_not_found(naps: Naps) -> None:
 
 
 def test_another_realm_is_not_taken_for_it(naps: Naps) -> None:
-    """A realm under another name is looked for in the list; read again, it must be the same one."""
+    """An answer about another realm is never used: the list is searched instead, or an error raised."""
     other, own = "other-0a1b2c.auth.bandwidth.com", REALM.host
 
     def answer(asked: Asked) -> Told:
@@ -252,7 +252,7 @@ def error_of(name: str) -> str:
 def test_an_echo_of_something_else_tells_nothing(
     naps: Naps, permits: Permits, echo: str, errors: str
 ) -> None:
-    """Another digest, realm or name than was sent, or stored and refused at once: such a row is asked for."""
+    """An echo with another digest, realm or name than was sent is ignored; the other rows' echoes count."""
     good = echo_of("bob", BOB.hash1)
     body = response(f"<ValidSipCredentials>{echo}{good}</ValidSipCredentials><Errors>{errors}</Errors>")
     with served(always(Told(201, body)), naps) as (_, api):
@@ -293,7 +293,7 @@ def told_of_alice(naps: Naps, permits: Permits, told: dict[str, str], more: str 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_an_echo_that_contradicts_what_was_sent(naps: Naps, permits: Permits, lie: dict[str, str]) -> None:
-    """All that was sent is held against all that is echoed, and nothing is no digest."""
+    """Everything in an echo is compared with what was sent, and an empty digest contradicts it."""
     answer = told_of_alice(naps, permits, WHOLE | lie)
     assert answer.accepted == ()
     assert answer.contradicted == {"alice"}
@@ -372,7 +372,7 @@ def test_a_slow_reader_does_not_outlast_the_deadline() -> None:
 
 
 def test_nothing_is_sent_after_the_deadline() -> None:
-    """A connection that is kept is not written to once the time is over: a lease is reckoned with it."""
+    """A connection that is kept is not written to after the deadline, since leases rely on it."""
     with scripted(lambda asked: Told(200)) as server, closing(Transport(30)) as transport:
         transport.send("GET", server.url, {}, b"")
         transport.deadline = 0.0
@@ -478,7 +478,7 @@ def body_of(reply_to: Callable[[Asked], Told]) -> bytes:
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip"])
 @pytest.mark.parametrize("size", [0, 1, LONGEST_PIECE, 3 * LONGEST_PIECE + 7])
 def test_gzip_is_asked_for_and_unpacked(coding: str, size: int) -> None:
-    """It is the one coding that a request offers."""
+    """gzip is the only coding that a request offers."""
     text = b"<R>" + b"ab" * size
     told: list[str] = []
 
@@ -508,7 +508,7 @@ def test_a_coding_that_was_not_asked_for_is_refused(coding: str) -> None:
     ids=["cut", "none", "one byte"],
 )
 def test_a_broken_gzip_is_no_answer(body: bytes, reason: str) -> None:
-    """Cut or foreign, none of it is taken for the whole."""
+    """A gzip body that is cut or damaged is not taken for the whole."""
     with pytest.raises(Interrupted, match=reason):
         body_of(lambda _: Told(200, body, {"Content-Encoding": "gzip"}))
 

@@ -39,7 +39,7 @@ LOST: list[dict[str, object]] = [
 def test_a_write_whose_answer_is_lost_is_not_repeated(
     sandbox: Sandbox, permits: Permits, fault: dict[str, dict[str, object]]
 ) -> None:
-    """Whether it was done is not known, so it is sent once, and looking says what is there."""
+    """A write whose answer is lost is sent once; a look-up shows whether it was done."""
     with closing(client(sandbox.url, Naps(), deadline=0.5)) as api:
         realm = api.default_realm()
         alice = credential(realm, "alice")
@@ -118,7 +118,7 @@ def test_an_unavailable_service_is_asked_again(
 def test_a_wait_beyond_the_budget_is_told_at_once(
     sandbox: Sandbox, api: Api, naps: Naps, permits: Permits, fault: str, kind: type[TryLater]
 ) -> None:
-    """The caller learns how long was asked for; all workers cool down, but never longer than the cap."""
+    """A wait beyond the budget is raised at once, with its length; all workers cool down, up to the cap."""
     realm = api.default_realm()
     sandbox.knobs(**{fault: {"next": 1, "method": "POST", "seconds": 1000}})
     with pytest.raises(kind) as caught:
@@ -147,7 +147,7 @@ def test_the_budget_ends(
     fault: dict[str, object],
     kind: type[TryLater],
 ) -> None:
-    """A service that stays away is given up after about a minute, with what it was that kept it."""
+    """A service that stays away is given up after about a minute, and the error says why it failed."""
     realm = api.default_realm()
     sandbox.knobs(**fault)
     with pytest.raises(kind):
@@ -215,7 +215,7 @@ def test_a_refused_token_is_renewed_once(sandbox: Sandbox, api: Api, permits: Pe
 
 
 def test_a_token_that_never_helps_stops(sandbox: Sandbox, api: Api) -> None:
-    """401 with a fresh token is final, and the message says what it may also mean."""
+    """A 401 with a fresh token is final, and the message says what else it may mean."""
     sandbox.knobs(refuse={"probability": 1, "status": 401, "path": "accounts"})
     with pytest.raises(AuthenticationRefused) as caught:
         api.check()

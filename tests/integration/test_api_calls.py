@@ -75,7 +75,7 @@ def test_placed_and_read(sandbox: Sandbox, calls: Calls, order: Order) -> None:
 
 
 def test_a_new_call_that_can_not_be_read(sandbox: Sandbox, calls: Calls, order: Order) -> None:
-    """404 is None: pending, not an error."""
+    """A 404 for a new call is None: it is pending, not an error."""
     sandbox.knobs(call_hidden=60)
     assert calls.read(calls.place(order)) is None
     assert calls.read("c-never-was") is None

@@ -93,7 +93,7 @@ def test_nobody_is_moved_to_another_realm(
 def test_a_change_whose_answer_is_lost(
     sandbox: Sandbox, permits: Permits, family: Family, fault: dict[str, dict[str, object]]
 ) -> None:
-    """It is sent once, and reading back says whether it was done; doing it again is safe."""
+    """A change is sent once, and reading back shows whether it was done; repeating it is safe."""
     with closing(client(sandbox.url, Naps(), deadline=0.5)) as api:
         realm = api.default_realm()
         before = stored(api, permits, family, credential(realm, "alice"), realm)
@@ -114,7 +114,7 @@ def test_a_change_whose_answer_is_lost(
 def test_a_deletion_whose_answer_is_lost(
     sandbox: Sandbox, permits: Permits, family: Family, fault: dict[str, dict[str, object]]
 ) -> None:
-    """It is sent once; looking says whether it is gone, and deleting again ends with it gone."""
+    """A deletion is sent once; a look-up shows whether it was done, and repeating it is safe."""
     with closing(client(sandbox.url, Naps(), deadline=0.5)) as api:
         realm = api.default_realm()
         before = stored(api, permits, family, credential(realm, "alice"), realm)
@@ -133,7 +133,7 @@ def test_a_deletion_whose_answer_is_lost(
 def test_what_is_gone(
     sandbox: Sandbox, api: Api, permits: Permits, family: Family, omitted: list[str]
 ) -> None:
-    """Deleting says whether it was there, reading gives nothing, and a change is refused."""
+    """A deletion says whether the user existed, a read returns nothing, and a change is refused."""
     sandbox.knobs(omit_codes=omitted)
     realm = api.default_realm()
     before = stored(api, permits, family, credential(realm, "alice"), realm)
@@ -150,7 +150,7 @@ def test_what_is_gone(
 def test_a_change_that_is_refused(
     sandbox: Sandbox, api: Api, permits: Permits, family: Family, swallowed: bool
 ) -> None:
-    """The service's number comes out, even behind a 200, and nothing was changed."""
+    """The service's error number is reported, even behind a 200, and nothing was changed."""
     realm = api.default_realm()
     before = stored(api, permits, family, credential(realm, "alice"), realm)
     sandbox.knobs(applications=[APPLICATION], status_swallowed={"probability": 1} if swallowed else None)
@@ -168,7 +168,7 @@ def test_a_change_that_is_refused(
 def test_what_stops_a_job_stops_a_change(
     sandbox: Sandbox, api: Api, permits: Permits, method: str, fault: dict[str, object], kind: type[Exception]
 ) -> None:
-    """A refusal of ourselves, or a stranger's answer, is not one credential's business."""
+    """A refusal of our credentials, or somebody else's answer, concerns the whole job."""
     realm = api.default_realm()
     before = stored(api, permits, Family.ACCOUNT, credential(realm, "alice"), realm)
     sandbox.knobs(refuse={"next": 2, "method": method, **fault})
@@ -199,6 +199,6 @@ def test_without_a_permit_nothing_changes(
 
 
 def test_the_realm_family_is_asked_with_its_realm(api: Api) -> None:
-    """Without a realm there is no path: an error of the caller's, before anything goes out."""
+    """The realm family needs a realm: without one, an error is raised before anything is sent."""
     with pytest.raises(ValueError, match="realm"):
         api.read(Family.REALM, None, Stored("870001", "alice", ""))

@@ -58,7 +58,7 @@ def test_good_and_bad_entries_in_one_list(
 
 @pytest.mark.parametrize("status", [400, 201])
 def test_a_list_without_a_good_entry(sandbox: Sandbox, api: Api, permits: Permits, status: int) -> None:
-    """Both the 400 and the 201 that hold only errors are answers about entries, not about the list."""
+    """A 400 or a 201 that holds only errors is an answer about entries, not about the list."""
     sandbox.knobs(none_valid_status=status)
     realm = api.default_realm()
     answer = api.create(Family.ACCOUNT, realm, [credential(realm, "b d"), credential(realm, "é")], permits)
@@ -106,7 +106,7 @@ def test_a_list_that_is_refused(
 
 
 def test_a_character_that_xml_cannot_hold_is_not_sent(sandbox: Sandbox, api: Api, permits: Permits) -> None:
-    """A control character in a name is an error of the caller's: nothing goes out, nobody is asked."""
+    """A control character in a name is an error of the caller's: nothing is sent."""
     realm = api.default_realm()
     with pytest.raises(ValueError, match="XML can't hold"):
         api.create(Family.ACCOUNT, realm, [credential(realm, "a\x01b")], permits)

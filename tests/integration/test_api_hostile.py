@@ -215,7 +215,7 @@ def test_a_refusal_that_is_not_the_services(naps: Naps, permits: Permits, status
 
 
 def test_the_services_own_words_refuse_a_write(naps: Naps, permits: Permits) -> None:
-    """With a code or without one, whatever the status."""
+    """The service's own refusal of a write counts, with a code or without, whatever the status."""
     for said in ("<ErrorCode>23006</ErrorCode>", "<Description>no</Description>"):
         body = f"<R><ResponseStatus>{said}</ResponseStatus></R>".encode()
         with served(always(Told(409, body)), naps) as (_, api), pytest.raises(ListRefused):
@@ -228,7 +228,7 @@ STOPS = [Told(401), Told(403), Told(302), Told(407), Told(404),
 
 @pytest.mark.parametrize("told", STOPS, ids=lambda told: f"{told.status}{told.body[:1]!r}")
 def test_what_stops_a_job_does_not_settle_its_write(naps: Naps, permits: Permits, told: Told) -> None:
-    """The account is locked, they say, or somebody else answers: the list may have been stored."""
+    """A refusal that stops the job doesn't settle its write: the list may have been stored."""
     with served(always(told), naps) as (_, api):
         with pytest.raises(StopJob) as caught:
             api.create(Family.ACCOUNT, REALM, [ALICE], permits)
@@ -242,7 +242,7 @@ def test_what_stops_a_job_does_not_settle_its_write(naps: Naps, permits: Permits
 def test_what_was_put_off_until_patience_ended(
     naps: Naps, permits: Permits, statuses: tuple[int, ...], unconfirmed: bool
 ) -> None:
-    """A 429 did nothing; behind a 503 the list may have been stored."""
+    """A 429 did nothing; after a 503 the list may have been stored."""
     answers = iter(statuses)
     answer = with_token(lambda _: Told(next(answers, statuses[-1])))
     with served(answer, naps, budget=3) as (_, api), pytest.raises(TryLater) as caught:

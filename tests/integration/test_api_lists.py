@@ -100,7 +100,7 @@ def test_a_size_that_the_service_cuts(sandbox: Sandbox, api: Api, permits: Permi
 def test_entries_that_stand_right_under_the_root(
     sandbox: Sandbox, api: Api, permits: Permits, family: Family
 ) -> None:
-    """As the one SDK that knows lists expects them: they are read as well, page after page."""
+    """Entries right under the root, as one SDK expects them, are read as well, page after page."""
     realm = api.default_realm()
     fill(api, permits, realm, ODD)
     sandbox.knobs(list_entries="bare")
@@ -124,7 +124,7 @@ def test_nothing_is_stored(sandbox: Sandbox, api: Api, family: Family, empty: st
 def test_an_account_that_cannot_does_not_look_empty(
     sandbox: Sandbox, api: Api, family: Family, knobs: dict[str, object], kind: type[Exception]
 ) -> None:
-    """Locked or not set up: the list says so."""
+    """An account that is locked or not set up raises an error, and doesn't look empty."""
     realm = api.default_realm()
     sandbox.knobs(**knobs)
     with pytest.raises(kind):
@@ -178,7 +178,7 @@ def test_filters_go_out_as_they_are(sandbox: Sandbox, api: Api, permits: Permits
 def test_a_digest_that_a_list_leaves_out_is_read_singly(
     sandbox: Sandbox, api: Api, permits: Permits, family: Family
 ) -> None:
-    """The list says None; ``whole`` asks for that credential alone, and asks nothing where all is there."""
+    """A digest that the list leaves out is None; ``whole`` reads that credential, if anything is missing."""
     realm = api.default_realm()
     alice = credential(realm, "alice", "example.com")
     api.create(family, realm, [alice], permits)
@@ -260,7 +260,7 @@ def there_and_back(page: int) -> bytes:
 @pytest.mark.parametrize("page", [ever_new, there_and_back])
 @pytest.mark.parametrize("family", Family)
 def test_a_list_without_end(naps: Naps, family: Family, page: Callable[[int], bytes]) -> None:
-    """It is read as far as the realms' own counts say, with room, and then ends with what was seen."""
+    """The list is read as far as the realms' own counts say, with some room, and then ends."""
     with served(without_end(page, 3, 4), naps) as (server, api):
         with pytest.raises(
             StopJob, match="no end: 10,500 so far, and the account's realms hold 7 by"
@@ -272,7 +272,7 @@ def test_a_list_without_end(naps: Naps, family: Family, page: Callable[[int], by
 
 @pytest.mark.parametrize("held", [(9_000, 300), (None, 3)])
 def test_a_long_list_is_read_to_its_end(naps: Naps, held: tuple[int | None, ...]) -> None:
-    """With as many as the realms hold, or where they don't say it; they are asked once."""
+    """A list is read to its end if the realms hold as many, or don't say; they are asked once."""
 
     def page(number: int) -> bytes:
         return ever_new(number) if number < 24 else entries("last")
@@ -284,7 +284,7 @@ def test_a_long_list_is_read_to_its_end(naps: Naps, held: tuple[int | None, ...]
 
 @pytest.mark.parametrize("users", [("a", "b"), ()])
 def test_pages_that_bring_nothing_new_end_a_list(naps: Naps, users: tuple[str, ...]) -> None:
-    """The same page again under ever new names, and pages without entries."""
+    """The same page under new names, or pages without entries, end a list."""
 
     def page(number: int) -> bytes:
         return entries(*users, following=f"http://x/?page=p{number + 1}")

@@ -35,7 +35,7 @@ def test_through_socks(sandbox: Sandbox, scheme: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.0.0.2"])
 def test_this_machine_is_asked_directly(sandbox: Sandbox, host: str) -> None:
-    """Credentials go there unencrypted, which a proxy elsewhere could read."""
+    """This machine is asked directly: credentials go there in clear, which a proxy could read."""
     port = int(sandbox.url.rpartition(":")[2])
     with scripted(lambda _: Told(418, b"")) as proxy:
         ways: dict[str, Proxy | None] = {
@@ -63,7 +63,7 @@ def test_through_http() -> None:
 
 
 def test_a_proxy_that_is_not_there() -> None:
-    """The variable is named, since the service's own address is not what is wrong."""
+    """The error names the proxy's variable, since the service's own address is not what is wrong."""
     port = free_port()
     for scheme in ("http", "socks5"):
         assert failure(f"{scheme}://127.0.0.1:{port}") == "through ALL_PROXY: connection refused"
@@ -82,7 +82,7 @@ def test_a_proxy_that_refuses() -> None:
 
 
 def test_a_proxy_that_speaks_something_else() -> None:
-    """An HTTP server under a SOCKS address, and one that says nothing."""
+    """An HTTP server at a SOCKS address, or one that says nothing, is reported."""
 
     def speak_http(connection: socket.socket) -> None:
         connection.recv(65536)

@@ -36,7 +36,7 @@ def test_a_realm_is_changed_in_part(sandbox: Sandbox, api: Api, name: str, style
 
 
 def test_a_description_is_not_what_is_shown_of_it(sandbox: Sandbox, api: Api) -> None:
-    """32 hex digits and double spaces, which are never shown so, survive a change of something else."""
+    """A description with 32 hex digits and double spaces, which is never shown so, survives other changes."""
     text = f"key  {'ab' * 16}"
     made = api.create_realm("sales", text)
     assert made.description == "key <redacted>"
@@ -47,7 +47,7 @@ def test_a_description_is_not_what_is_shown_of_it(sandbox: Sandbox, api: Api) ->
 
 @pytest.mark.parametrize("text", ["x" * 256, "a\x01b", "\ud800"])
 def test_a_description_that_the_service_does_not_take(sandbox: Sandbox, api: Api, text: str) -> None:
-    """More than 255 characters, or what XML can't hold: nothing is sent."""
+    """A description of more than 255 characters, or that XML can't hold, is not sent."""
     with pytest.raises(UsageError, match="description"):
         api.create_realm("sales", text)
     with pytest.raises(UsageError, match="description"):
@@ -78,7 +78,7 @@ def test_a_change_whose_answer_is_lost(sandbox: Sandbox, api: Api, commit: bool)
 
 
 def test_a_change_that_is_refused(sandbox: Sandbox, api: Api) -> None:
-    """The service's number comes out."""
+    """The service's error number is reported."""
     sandbox.knobs(refuse={"next": 1, "method": "PUT", "code": "33005", "text": "The name can't change."})
     with pytest.raises(Refused) as caught:
         api.update_realm("office", "x")

@@ -62,7 +62,7 @@ def test_a_short_name_of_two_realms(sandbox: Sandbox, api: Api) -> None:
 
 
 def test_an_empty_reference_names_no_realm(sandbox: Sandbox, api: Api) -> None:
-    """Nothing is not a realm: the list is not mistaken for one."""
+    """An empty reference is no realm, and the list is not mistaken for one."""
     with pytest.raises(NotFound):
         api.realm("")
 
@@ -107,14 +107,14 @@ def test_a_realm_that_stays_pending_ends_the_wait(sandbox: Sandbox, api: Api, na
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "a" * 31, "a.b", "a b", "é", "a\n"])
 def test_a_name_that_cannot_be_is_not_sent(sandbox: Sandbox, api: Api, name: str) -> None:
-    """The rules of 33003 are checked before anything goes out."""
+    """A name that breaks the rules of 33003 is refused before anything is sent."""
     with pytest.raises(UsageError):
         api.create_realm(name)
     assert sandbox.log() == []
 
 
 def test_a_realm_whose_answer_was_lost_is_looked_for(sandbox: Sandbox) -> None:
-    """It was made, the answer never came: it is found, and made only once."""
+    """A realm whose answer was lost is found, and was made only once."""
     sandbox.knobs(drop={"next": 1, "method": "POST", "path": "realms", "commit": True})
     with closing(client(sandbox.url)) as api:
         assert api.create_realm("sales").status == "ACTIVE"
@@ -122,7 +122,7 @@ def test_a_realm_whose_answer_was_lost_is_looked_for(sandbox: Sandbox) -> None:
 
 
 def test_a_realm_that_was_not_made_after_all(sandbox: Sandbox, api: Api) -> None:
-    """The request was lost on its way: nobody claims that the realm is there."""
+    """If the request was lost on its way, the realm doesn't count as made."""
     sandbox.knobs(drop={"next": 1, "method": "POST", "path": "realms"})
     with pytest.raises(AnswerLost, match="sales"):
         api.create_realm("sales")

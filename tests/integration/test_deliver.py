@@ -1,4 +1,4 @@
-"""A chunk's way through a claim: what is kept, given back, stopped and asked for, on both databases."""
+"""Deliveries of a chunk, on both databases: its outcomes, its release, stops and look-ups."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def kept_rows(ledger: Ledger, job: Job, seq: int = 0) -> list[Row]:
 
 
 class Died(BaseException):
-    """Stands for a killed process: nothing of ours catches it, and the claim stays as it was."""
+    """Raised in place of a SIGKILL: the program doesn't catch it, and the claim stays as it was."""
 
 
 def raising_died(batch: Batch) -> None:
@@ -63,7 +63,7 @@ def raising_died(batch: Batch) -> None:
 
 
 def work_off(ledger: Ledger, clock: Clock, worker: Process) -> int:
-    """Deliver what is due, again and again, until the job is done; how often the worker died."""
+    """Deliver what is due until the job is done; return how often the worker died."""
     job, deaths = worker.worker.job.id, 0
     while ledger.jobs.state(job).active and deaths < 20:
         for seq in ledger.chunks.due(job, idle=True):
@@ -76,7 +76,7 @@ def work_off(ledger: Ledger, clock: Clock, worker: Process) -> int:
 
 
 def seconds_until_due(ledger: Ledger, job: Job, clock: Clock) -> int:
-    """How long a chunk that was given back waits, in steps of five seconds."""
+    """Return how long a released chunk waits, in steps of five seconds."""
     for seconds in range(0, 4000, 5):
         if ledger.chunks.due(job.id, idle=True):
             return seconds
@@ -199,7 +199,7 @@ def test_of_many_deliveries_at_once_one_works(ledger: Ledger, other_ledger: Ledg
 
 
 def test_after_a_death_the_service_is_asked_first(ledger: Ledger, clock: Clock) -> None:
-    """A worker died after a commit: what is there is not sent again, and nobody can prove who made it."""
+    """If a worker died after a commit, what is there is not sent again, and counts as unproven."""
     api = Registrar()
     job = start_job(ledger, rows_of(2, 6), looked=True, batch_size=3)
     with process(ledger, job, api, owner="dead:1") as dead:
@@ -217,7 +217,7 @@ def test_after_a_death_the_service_is_asked_first(ledger: Ledger, clock: Clock) 
 
 
 def test_a_late_worker_is_refused(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """A worker that slept through its lease changes nothing: the one after it has settled the rows."""
+    """A worker that slept through its lease changes nothing: its successor has settled the rows."""
     api = Registrar()
     job = start_job(ledger, rows_of(2, 3))
     with process(ledger, job, api) as late, process(other_ledger, job, api, owner="other:1") as other:
@@ -273,7 +273,7 @@ def test_a_request_has_more_lease_than_it_takes(ledger: Ledger, other_ledger: Le
 
 
 def test_giving_way_keeps_what_was_answered(ledger: Ledger) -> None:
-    """After its time a chunk is given back at once, with its outcomes; nothing of it is sent twice."""
+    """A chunk whose time is over is released at once, with its outcomes; none of it is sent twice."""
     api = Registrar()
     job = start_job(ledger, rows_of(2, 9), batch_size=3)
     with process(ledger, job, api) as worker:
@@ -300,7 +300,7 @@ def test_a_process_told_to_end_ends_with_what_is_in_flight(ledger: Ledger) -> No
 
 
 def test_doubt_survives_giving_way(ledger: Ledger, clock: Clock) -> None:
-    """Rows in doubt whose batch never got its turn stay in doubt (guard: in_doubt before the work)."""
+    """Unconfirmed rows whose batch never got its turn stay so (guard: in_doubt before the work)."""
     api = Registrar()
     job = start_job(ledger, rows_of(2, 4), batch_size=1)
     assert ledger.chunks.claim(job.id, 0, "dead:1", LEASE) is not None
@@ -327,7 +327,7 @@ def test_doubt_survives_giving_way(ledger: Ledger, clock: Clock) -> None:
 def test_an_outage_pauses_and_fails_nothing(
     ledger: Ledger, clock: Clock, error: SiprosterError, why: str
 ) -> None:
-    """An unavailable service: answered batches stay, the job pauses, the chunk waits, then all is done."""
+    """While the service is unavailable, answered batches stay and the job pauses; then all is done."""
     api = Registrar()
     api.before = raising(error, after=1)
     job = start_job(ledger, rows_of(2, 6), batch_size=2)
@@ -362,7 +362,7 @@ def test_a_chunk_waits_as_long_as_it_is_asked(
 
 
 def test_waits_grow_with_an_outage(ledger: Ledger, clock: Clock) -> None:
-    """Each barren claim of a chunk waits longer than the one before, up to five minutes."""
+    """Each claim of a chunk without progress waits longer than the one before, up to five minutes."""
     api = Registrar()
     api.before = raising(Unavailable("away"))
     job = start_job(ledger, rows_of(2, 1))
@@ -465,7 +465,7 @@ def test_too_many_failures_stop_the_job(ledger: Ledger, allowed: str, posts: int
 
 
 def test_what_may_fail() -> None:
-    """A number is a number of rows, a percentage one of the roster's."""
+    """A number allows so many failed rows, a percentage a share of the roster's."""
     assert [failures_allowed(text, 250) for text in ("0", "7", "10%", "0.4%")] == [0, 7, 25, 1]
 
 

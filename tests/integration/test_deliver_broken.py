@@ -1,4 +1,4 @@
-"""A chunk whose seal does not open: nobody waits for it."""
+"""A chunk whose seal doesn't open stops the job, and nobody waits for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def put(ledger: Ledger, job: Job, sealed: bytes | None) -> None:
 @pytest.mark.parametrize("sent", [False, True])
 @pytest.mark.parametrize("how", ["changed", "cut", "gone", "another key"])
 def test_a_broken_seal_stops_the_job(ledger: Ledger, how: str, sent: bool) -> None:
-    """It says why; with the right bytes back it goes on, and asks for what an earlier claim has sent."""
+    """A broken seal stops the job; with the right bytes back, it goes on and looks up what was sent."""
     api, job = Registrar(), start_job(ledger, [make_chunk_row(2), make_chunk_row(3)])
     if sent:
         claim = ledger.chunks.claim(job.id, 0, "desk:1", LEASE)

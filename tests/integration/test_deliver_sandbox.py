@@ -1,4 +1,4 @@
-"""Deliveries through the real client to the sandbox, whose own truth says what was done."""
+"""Deliveries through the real client to the sandbox, whose records say what was done."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_second_job_finds_the_first_ones_rows(
 
 
 def test_an_answer_lost_where_others_write(sandbox: Sandbox, api: Api, store: Ledger) -> None:
-    """Others have users on the account, too: whose ours are, nobody can prove."""
+    """After a lost answer on an account with other users, nobody can prove whose our rows are."""
     delivered(store, api, planned(store, api, [make_row(2, "somebody")]))
     job = planned(store, api, rows_of(5))
     sandbox.knobs(drop={"next": 1, "method": "POST", "commit": True})

@@ -1,4 +1,4 @@
-"""Users who are set anew, through a claim: kept before, theirs after a death, and never by a late worker."""
+"""Updates of existing users: recorded first, resumed after a death, never done by a late worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNPROVEN = (Status.UNCHANGED, "origin_unknown")
 
 
 class Died(BaseException):
-    """Stands for a killed process: nothing of ours catches it, and the claim stays as it was."""
+    """Raised in place of a SIGKILL: the program doesn't catch it, and the claim stays as it was."""
 
 
 def held_rows(api: Registrar, number: int, first: int = 2) -> list[Row]:
@@ -46,12 +46,12 @@ def changes_of(ledger: Ledger, job: Job) -> list[Change]:
 
 
 def stored_before(rows: list[Row]) -> dict[int, Stored | None]:
-    """How each row's user was."""
+    """Return each row's user as it was stored before."""
     return {row.line: row.stored for row in rows}
 
 
 def test_created_and_updated_side_by_side(ledger: Ledger) -> None:
-    """One chunk with both: each has its outcome, and its change with how it was, or with nothing."""
+    """In a chunk with both kinds, each row has its outcome and its change, with the earlier state if any."""
     api = Registrar()
     rows = [*held_rows(api, 5), *(make_chunk_row(line) for line in range(7, 12))]
     job = start_job(ledger, rows, looked=True, batch_size=2)
@@ -109,7 +109,7 @@ def test_what_was_made_wrongly_is_a_change(ledger: Ledger, lost: int) -> None:
 
 
 def work_off(ledger: Ledger, clock: Clock, job: Job, api: Registrar, threads: int = 1) -> int:
-    """Deliver what is due, by a new process after each death, until the job is done; how many deaths."""
+    """Deliver what is due, by a new process after each death, until the job is done; return the deaths."""
     deaths = 0
     while ledger.jobs.state(job.id).active and deaths < 20:
         for seq in ledger.chunks.due(job.id, idle=True):
@@ -139,7 +139,7 @@ def dying_at(*moments: int) -> Callable[[object], None]:
 def test_a_death_between_keeping_and_recording(
     ledger: Ledger, clock: Clock, when: str, family: Family
 ) -> None:
-    """Before the PUT or after it: the row is as wanted all the same, once, with one change of how it was."""
+    """Killed before or after a PUT, each user is updated once, with one change that has the earlier state."""
     api = Registrar()
     rows = held_rows(api, 4)
     job = start_job(ledger, rows, looked=True, api=family)
@@ -153,7 +153,7 @@ def test_a_death_between_keeping_and_recording(
 
 
 class AllDie:
-    """For ``after``: so many requests get done together, and their process dies before it hears of any."""
+    """For ``after``: let so many requests be done together, then kill their process before any answer."""
 
     def __init__(self, number: int) -> None:
         self._together = threading.Barrier(number)
@@ -167,7 +167,7 @@ class AllDie:
 
 
 def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None:
-    """The chunk is split then, and its parts still know what was begun of them (guard: split's changes)."""
+    """After a death the chunk is split; its parts keep the begun changes (guard: split's changes)."""
     api = Registrar()
     rows = held_rows(api, 4)
     job = start_job(ledger, rows, looked=True, batch_size=1)
@@ -180,7 +180,7 @@ def test_a_death_with_several_on_their_way(ledger: Ledger, clock: Clock) -> None
 
 
 def test_death_after_death(ledger: Ledger, clock: Clock) -> None:
-    """Split and split again, each row is as wanted, and what is kept is how it was at first."""
+    """Split again and again, each row is updated, and the recorded state is the first one."""
     api = Registrar()
     rows = held_rows(api, 8)
     job = start_job(ledger, rows, looked=True, batch_size=1)
@@ -212,7 +212,7 @@ def test_no_change_starts_without_the_lease(ledger: Ledger, other_ledger: Ledger
 
 
 def test_a_late_worker_keeps_nothing(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """Taken over between its look and the keeping, it neither keeps nor sets (guard: intend's fence)."""
+    """A worker that loses its claim between reading and recording changes nothing (guard: intend's fence)."""
     api = Registrar()
     job = start_job(ledger, held_rows(api, 2), looked=True)
     with process(ledger, job, api) as late:
@@ -243,7 +243,7 @@ def test_of_many_deliveries_at_once_one_sets(ledger: Ledger, other_ledger: Ledge
 
 
 def test_an_outage_fails_nothing(ledger: Ledger, clock: Clock) -> None:
-    """Two answers lost in a row: the job pauses, the row is set by the next claim, kept once."""
+    """After two lost answers the job pauses; the next claim updates the row, recorded once."""
     api = Registrar()
     rows = held_rows(api, 3)
     job = start_job(ledger, rows, looked=True)
@@ -259,7 +259,7 @@ def test_an_outage_fails_nothing(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_the_old_digests_are_in_no_table(ledger: Ledger) -> None:
-    """Neither those that were there before nor those that were set, while it runs and afterwards."""
+    """No table holds the digests that were there before or that were set, during the job or after it."""
     api = Registrar()
     rows = held_rows(api, 2)
     job = start_job(ledger, rows, looked=True)

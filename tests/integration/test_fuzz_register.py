@@ -63,7 +63,7 @@ def test_damaged_answers(
     before: list[Damage],
     after: list[Damage],
 ) -> None:
-    """One result, whose text can be shown; a wrong password never registers, whatever is damaged."""
+    """Each row has one result whose text can be shown; a wrong password never registers."""
     server, damaging = registrar
     damaging.damages = [before, after]
     rows = [entry(), entry(password="wrong")]

@@ -212,7 +212,7 @@ def test_the_database_has_the_clock(postgres_url: str) -> None:
 def test_a_variable_of_libpq_is_named(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
-    """It changes the connection beside SIPROSTER_LEDGER, and libpq's own words don't say so."""
+    """A variable of libpq is named: it changes the connection, and libpq's own message doesn't say so."""
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError) as caught:
         Ledger(postgres_url)
@@ -221,7 +221,7 @@ def test_a_variable_of_libpq_is_named(
 
 
 def test_a_server_that_is_away_is_no_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables of libpq are named all the same: one of them may lead there."""
+    """If the server is down, variables of libpq are still named, since one of them may lead there."""
     monkeypatch.setenv("PGSSLMODE", "prefer")
     with pytest.raises(LedgerError) as caught:
         Ledger(f"postgresql://u@127.0.0.1:{free_port()}/d")
@@ -238,7 +238,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def waited_for() -> Wait:
-    """The wait that this process is in, as soon as it is in one."""
+    """Return the wait that this process is in, as soon as it is in one."""
     end = time.monotonic() + 10
     while (wait := HERE.gravest()) is None and time.monotonic() < end:
         time.sleep(0.02)
@@ -247,7 +247,7 @@ def waited_for() -> Wait:
 
 
 def test_a_locked_ledger_is_waited_for_and_said(tmp_path: Path) -> None:
-    """The wait says what holds it up and until when; it ends with the lock."""
+    """A wait for a locked ledger says what holds it up and until when, and ends with the lock."""
     path = tmp_path / "ledger.db"
     with locked(path) as other, ThreadPoolExecutor(1) as threads:
         opened = threads.submit(Ledger, f"sqlite:///{path}")
@@ -262,7 +262,7 @@ def test_a_locked_ledger_is_waited_for_and_said(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_stays_locked_has_advice(tmp_path: Path) -> None:
-    """It may come back; no job is spoken of as though there were one."""
+    """The error says that the ledger may come back, and doesn't mention a job where there is none."""
     path = tmp_path / "ledger.db"
     with locked(path), pytest.raises(LedgerAway, match="locked by another process") as away:
         Store(f"sqlite:///{path}", lock_wait=0.1)
@@ -270,7 +270,7 @@ def test_a_ledger_that_stays_locked_has_advice(tmp_path: Path) -> None:
 
 
 def test_threads_of_one_process_take_turns_at_writing(tmp_path: Path) -> None:
-    """A transaction begins after the one of another thread has ended, and gives up as it does elsewhere."""
+    """A write transaction waits for another thread's to end, and gives up as between processes."""
     store = Store(f"sqlite:///{tmp_path / 'ledger.db'}", lock_wait=0.2)
     with closing(store), ThreadPoolExecutor(1) as other:
         with store.begin():
@@ -295,7 +295,7 @@ def test_reading_waits_for_a_lock_that_keeps_readers_out(tmp_path: Path) -> None
 
 
 def test_ctrl_c_ends_the_wait_for_a_lock(tmp_path: Path) -> None:
-    """Not only when the lock is given up."""
+    """Ctrl-C ends the wait at once, and not only when it gives up."""
     path = tmp_path / "ledger.db"
     opening = f"""
 import threading, time
@@ -321,7 +321,7 @@ Ledger("sqlite:///{path}")
 
 
 def test_a_postgresql_that_says_nothing_is_said() -> None:
-    """It takes the connection and never answers: that is a wait, with its end."""
+    """A PostgreSQL that accepts the connection and never answers is reported as a wait with its end."""
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
         port = server.getsockname()[1]
         opened = threads.submit(Ledger, f"postgresql://u@127.0.0.1:{port}/x")

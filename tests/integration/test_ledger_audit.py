@@ -21,7 +21,7 @@ OTHER = Act("bob", "desk", "", "0.1.0", "undo", {}, "https://api.example.com", "
 
 
 def test_what_was_added_is_told(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """Newest first, each with its moment and all that it says; no more than were asked for."""
+    """Acts are returned newest first, with their time and all fields, and no more than asked for."""
     ledger.audit.add(ACT)
     clock.advance(60)
     other_ledger.audit.add(OTHER)

@@ -39,7 +39,7 @@ def backwards(ledger: Ledger, job: Job) -> list[tuple[int, int, bytes]]:
 
 
 def test_changes_come_backwards(ledger: Ledger, other_ledger: Ledger) -> None:
-    """Numbered in their chunk, sealed for that number, the last ones first; each chunk has its own."""
+    """Changes are numbered in their chunk, sealed for that number, and read last first."""
     job = start_job(ledger, ROWS[:2], ROWS[2:])
     first, second = claimed(ledger, job), claimed(ledger, job, 1)
     ledger.chunks.record_before_image(first, 60, sealed_as("a"))
@@ -85,7 +85,7 @@ def test_outcomes_and_changes_are_kept_together(ledger: Ledger) -> None:
 
 
 def test_intending_keeps_the_lease(ledger: Ledger, clock: Clock) -> None:
-    """It counts as a sign of life, so that the change that follows has its time."""
+    """Recording a state renews the lease, so that the change that follows has its time."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     clock.advance(50)
@@ -95,7 +95,7 @@ def test_intending_keeps_the_lease(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_changes_of_one_chunk_at_once(ledger: Ledger) -> None:
-    """Threads of one claim keep theirs side by side: no two get one number, and none is lost."""
+    """Threads of one claim record changes side by side: no number is given twice, and none is lost."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     with ThreadPoolExecutor(6) as threads:
@@ -111,7 +111,7 @@ def test_changes_of_one_chunk_at_once(ledger: Ledger) -> None:
 
 
 def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
-    """Counted once, sealed for the new chunk; without any there is none."""
+    """A split moves begun changes to the new chunk, sealed for it, and counts them once."""
     job = start_job(ledger, ROWS)
     claim = claimed(ledger, job)
     ledger.chunks.record_before_image(claim, 60, sealed_as("a"))
@@ -128,7 +128,7 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
 
 
 def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger) -> None:
-    """The later word counts; what failed is not over, everything else is."""
+    """A later result replaces an earlier one."""
     job = start_job(ledger, ROWS)
     assert not ledger.undone.begun(job.id)
     ledger.undone.record(job.id, [Undone(2, "removed"), Undone(3, "failed", "answer_lost", "lost")])
@@ -145,7 +145,7 @@ def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger)
 
 
 def test_what_is_in_doubt(ledger: Ledger) -> None:
-    """Rows that a dead or interrupted worker may have sent, and unknown ones; no settled ones."""
+    """Unconfirmed are rows that a dead or interrupted worker may have sent, and unknown ones."""
     chunks = [[make_chunk_row(at * 10 + nr) for nr in range(3)] for at in range(1, 6)]
     job = start_job(ledger, *chunks)
     dead, given_back, ended, settled = (claimed(ledger, job, seq) for seq in range(4))
@@ -165,7 +165,7 @@ def test_what_is_in_doubt(ledger: Ledger) -> None:
 
 
 def test_what_can_not_be_proven(ledger: Ledger) -> None:
-    """Lines whose user may be the job's are kept at the end, but for those that have a result."""
+    """Rows that are unproven and have no result are recorded as kept at the end."""
     job = start_job(ledger, ROWS)
     codes = ["origin_unknown", "", "case_differs;origin_unknown", "digest_differs"]
     outcomes = [Outcome(line, Status.UNCHANGED, code=code) for line, code in enumerate(codes, 2)]
@@ -242,7 +242,7 @@ def test_a_plan_is_over_with_the_start_of_its_job(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("how", ["carried out", "cancelled"])
 def test_a_plan_that_is_over_starts_nothing(ledger: Ledger, how: str) -> None:
-    """The job stays where it was, and the plan is who carried it out first's (guard: the row count)."""
+    """A plan that is over starts no job, and names the job that carried it out (guard: the row count)."""
     plan = planned(ledger)
     ledger.jobs.save(plan.id, 1000.0)
     by = ""
@@ -261,7 +261,7 @@ def test_a_plan_that_is_over_starts_nothing(ledger: Ledger, how: str) -> None:
 
 
 def test_a_job_that_is_over_takes_no_plan_with_it(ledger: Ledger) -> None:
-    """Cancelled while it was planned, it doesn't start, and the plan can still be carried out."""
+    """A job that was cancelled while planning doesn't start, and its plan can still be carried out."""
     plan = planned(ledger)
     ledger.jobs.save(plan.id, 1000.0)
     job = planned(ledger)
@@ -272,7 +272,7 @@ def test_a_job_that_is_over_takes_no_plan_with_it(ledger: Ledger) -> None:
 
 
 def test_who_is_absent(ledger: Ledger, other_ledger: Ledger) -> None:
-    """Kept with the job; none is a number, and not known is none."""
+    """The number of absent users is kept with the job: none is 0, and unknown is None."""
     job = planned(ledger)
     assert other_ledger.jobs.get(job.id).absent is None
     for number in (0, 1_000_000):

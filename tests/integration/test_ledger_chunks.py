@@ -1,4 +1,4 @@
-"""Chunks in the ledger, on SQLite and on PostgreSQL: claims, fencing, doubt, and what is kept of them."""
+"""Chunks in the ledger, on SQLite and on PostgreSQL: claims, fencing, unconfirmed rows, sealed rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def outcomes_of(ledger: Ledger, job: Job) -> dict[int, Outcome]:
 
 
 def test_the_first_claim(ledger: Ledger, job: Job) -> None:
-    """A fresh chunk comes with its sealed rows, counted as tried once, nothing settled, nothing in doubt."""
+    """A fresh chunk comes with its sealed rows, one attempt, nothing settled and nothing unconfirmed."""
     claim = claimed(ledger, job)
     assert (claim.generation, claim.attempts, claim.claims_without_progress, claim.crashes) == (1, 1, 1, 0)
     assert (claim.recorded, claim.unconfirmed, claim.suspect) == ({}, frozenset(), False)
@@ -51,7 +51,7 @@ def test_the_first_claim(ledger: Ledger, job: Job) -> None:
 def test_a_claimed_chunk_is_not_to_be_had(
     ledger: Ledger, other_ledger: Ledger, job: Job, clock: Clock
 ) -> None:
-    """Until its lease is over nobody else gets a chunk, and the refused claim is not counted."""
+    """While a lease runs, nobody else gets the chunk, and a refused claim is not counted."""
     claimed(ledger, job)
     clock.advance(LEASE)
     assert other_ledger.chunks.claim(job.id, 0, "other:1", LEASE) is None
@@ -84,7 +84,7 @@ def test_what_is_settled_comes_with_the_claim(ledger: Ledger, job: Job, clock: C
 
 
 def test_progress_makes_a_claim_fruitful(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """Claims without an outcome are counted; one outcome sets that count back, not the attempts."""
+    """Claims without an outcome are counted; one outcome resets that count, but not the attempts."""
     for _ in range(3):
         claim = claimed(ledger, job)
         clock.advance(LEASE + 1)
@@ -207,7 +207,7 @@ def test_an_error_tells_no_values(ledger: Ledger, job: Job) -> None:
 
 
 def test_a_crash_puts_every_row_in_doubt(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """After a worker died nobody knows what it sent (guard: ``doubt`` in the claim)."""
+    """After a worker died, every row of its chunk is unconfirmed (guard: ``doubt`` in the claim)."""
     claimed(ledger, job)
     clock.advance(LEASE + 1)
     claim = claimed(ledger, job)
@@ -216,7 +216,7 @@ def test_a_crash_puts_every_row_in_doubt(ledger: Ledger, job: Job, clock: Clock)
 
 
 def test_a_release_names_the_rows_in_doubt(ledger: Ledger, job: Job) -> None:
-    """A chunk that was given back has the doubts that it was given back with, no others."""
+    """A released chunk has the unconfirmed rows that it was released with, and no others."""
     ledger.chunks.release(claimed(ledger, job), 0, [3, 5], 0, 0)
     claim = claimed(ledger, job)
     assert [row.line for row in ROWS if claim.is_unconfirmed(row.line)] == [3, 5]
@@ -291,7 +291,7 @@ def test_an_ended_chunk_is_never_due(ledger: Ledger, job: Job, clock: Clock) -> 
 
 
 def test_a_known_death_needs_no_patience(ledger: Ledger, job: Job) -> None:
-    """A worker known to be dead loses its leases at once, others keep theirs; its rows are in doubt."""
+    """A worker known to be dead loses its leases at once, its rows unconfirmed; others keep theirs."""
     claimed(ledger, job, 0, "dead:1")
     claimed(ledger, job, 1, "alive:1")
     assert sorted(lease.owner for lease in ledger.waits.leases(job.id)) == ["alive:1", "dead:1"]
@@ -305,7 +305,7 @@ def test_a_known_death_needs_no_patience(ledger: Ledger, job: Job) -> None:
 
 
 def test_deaths_are_counted_and_forgiven(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """A death makes a chunk suspect; one outcome clears it, and a chunk given back has no death."""
+    """A death makes a chunk suspect; one outcome clears it, and a released chunk has no death."""
     ledger.chunks.release(claimed(ledger, job), 0, [], 0, 0)
     assert claimed(ledger, job).crashes == 0
     clock.advance(LEASE + 1)
@@ -329,7 +329,7 @@ def test_a_death_while_away_is_no_rows_fault(ledger: Ledger, job: Job, clock: Cl
 
 
 def test_a_split_loses_no_row(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """Both halves of a suspect chunk are there, in doubt, under numbers of their own, and add up."""
+    """Both parts of a suspect chunk exist, unconfirmed, with numbers of their own, and lose no row."""
     claimed(ledger, job)
     clock.advance(LEASE + 1)
     ledger.chunks.split(claimed(ledger, job), b"kept", [3, 4], lambda seq: b"moved to %d" % seq)
@@ -356,7 +356,7 @@ def unconfirmed(ledger: Ledger, job: Job) -> set[int]:
 
 @pytest.mark.parametrize("state", [JobState.STOPPED, JobState.CANCELLED])
 def test_what_a_dead_worker_may_have_sent(ledger: Ledger, job: Job, state: JobState) -> None:
-    """Its rows without an outcome are unknown once the job has ended; before that they are at work."""
+    """A dead worker's rows without an outcome are unknown once the job has ended, and at work before."""
     claim = claimed(ledger, job)
     ledger.chunks.record(claim, [CREATED], LEASE)
     assert unconfirmed(ledger, job) == set()
@@ -367,7 +367,7 @@ def test_what_a_dead_worker_may_have_sent(ledger: Ledger, job: Job, state: JobSt
 
 
 def test_what_was_given_back_unanswered(ledger: Ledger, job: Job) -> None:
-    """Only the rows that were sent, as soon as the job waits; the others were not attempted."""
+    """Of a released chunk, only the rows that were sent are unknown; the others were not attempted."""
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     assert unconfirmed(ledger, job) == set()
     ledger.jobs.pause(job.id, AWAY)
@@ -375,14 +375,14 @@ def test_what_was_given_back_unanswered(ledger: Ledger, job: Job) -> None:
 
 
 def test_what_was_given_back_as_it_was_claimed(ledger: Ledger, job: Job) -> None:
-    """A claim that has sent nothing leaves in doubt what was so before."""
+    """A claim that has sent nothing leaves the unconfirmed rows as they were."""
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     ledger.chunks.release(claimed(ledger, job), 0, None, 0, 0)
     assert claimed(ledger, job).is_unconfirmed(3)
 
 
 def test_both_parts_of_a_split_know_their_lines(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """The part that was claimed when the job ended, and the one that waits."""
+    """Both parts of a split chunk have their unconfirmed rows, the claimed one and the waiting one."""
     claimed(ledger, job)
     clock.advance(LEASE + 1)
     ledger.chunks.split(claimed(ledger, job), b"kept", [5], lambda seq: b"moved")

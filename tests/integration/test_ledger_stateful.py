@@ -87,7 +87,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Lines of each change in the log."""
 
     def teardown(self) -> None:
-        """The files go."""
+        """Remove the files."""
         self.ledger.close()
         self.folder.cleanup()
 
@@ -134,7 +134,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.queue)
     @rule(luck=st.integers(0, 99), lost=st.booleans())
     def lose_or_double_a_message(self, luck: int, lost: bool) -> None:
-        """Redis forgot it, or delivers it again later."""
+        """Lose a message, as Redis may, or deliver it again later."""
         if lost:
             self.queue.pop(luck % len(self.queue))
         else:
@@ -174,13 +174,13 @@ class LedgerMachine(RuleBasedStateMachine):
             self._send(self.workers[-1], count)
 
     def _has_account(self) -> bool:
-        """Also when its time is over, as long as nobody has taken the account since."""
+        """Return whether the job has its account, even if its time is over and nobody has taken it."""
         return self.rival is None and self.held_until > 0
 
     # Workers, who may be late
 
     def _as_late(self, worker: Worker, write: Callable[[], Any]) -> bool:
-        """Whether the write was taken; it is refused exactly where the chunk is not the worker's any more."""
+        """Return whether the write was accepted; assert that it is refused exactly if the chunk is lost."""
         chunk = self.chunks[worker.claim.seq]
         mine = chunk.state == "claimed" and chunk.generation == worker.claim.generation
         if mine:
@@ -197,7 +197,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(luck=st.integers(0, 99), count=st.integers(1, 4))
     def send(self, luck: int, count: int) -> None:
-        """It sends a batch, having made sure of its lease."""
+        """Send a batch, after making sure of the lease."""
         self._send(self._any_worker(luck), count)
 
     def _send(self, worker: Worker, count: int) -> None:
@@ -209,7 +209,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(luck=st.integers(0, 99), status=st.sampled_from(ENDINGS))
     def hear(self, luck: int, status: Status) -> None:
-        """The answer comes, perhaps long after others have taken over."""
+        """Receive the answer, perhaps long after others have taken over."""
         worker = self._any_worker(luck)
         outcomes = [Outcome(line, status, attempts=worker.claim.attempts) for line in sorted(worker.sent)]
         if not outcomes:
@@ -224,7 +224,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(luck=st.integers(0, 99))
     def intend(self, luck: int) -> None:
-        """It keeps how a user was, before it changes it."""
+        """Record how a user was, before changing it."""
         worker = self._any_worker(luck)
         lines = worker.open[:1]
         if self._as_late(
@@ -272,7 +272,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(luck=st.integers(0, 99), delay=st.sampled_from([0.0, 60.0]))
     def give_back(self, luck: int, delay: float) -> None:
-        """It gives up for now, naming what it sent without hearing of it."""
+        """Release the chunk, naming the rows that were sent and not answered."""
         worker = self._any_worker(luck)
         doubt = sorted(worker.sent | {line for line in worker.open if worker.claim.is_unconfirmed(line)})
         if self._as_late(worker, lambda: self.ledger.chunks.release(worker.claim, delay, doubt, 1, 0)):
@@ -318,7 +318,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, 31.0, LEASE - 1, LEASE + 1, WRITER_LEASE + 1]))
     def pass_time(self, seconds: float) -> None:
-        """It passes."""
+        """Let time pass."""
         self.clock.advance(seconds)
 
     @rule(what=st.sampled_from(["pause", "stop", "stop", "cancel", "shred", *["resume", "another job"] * 2]))
@@ -366,7 +366,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return False
 
     def _another_job(self) -> None:
-        """It gets the account where nobody holds it; having it, it lets go."""
+        """Let another job acquire the account if nobody holds it, or release it."""
         self.clock.advance(WRITER_LEASE + 1)
         if self.rival:
             self.ledger.jobs.release_account(self.rival.id)
@@ -397,7 +397,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_deed_is_kept(self) -> None:
-        """Those of workers that held their chunk, sealed for their own place, and no others."""
+        """The changes are those of workers that held their chunk, sealed for their place, and no others."""
         kept = [(key, json.loads(sealed)) for key, sealed in self.ledger.changes.backwards(self.job.id)]
         assert all([key.chunk, key.nr] == place[:2] for key, place in kept)
         assert sorted(lines for _, (_, _, lines) in kept) == sorted(self.changes)

@@ -99,13 +99,13 @@ def test_a_certificate_that_proves_nothing(
 
 
 def test_a_service_without_tls() -> None:
-    """An https address of a port that speaks plain HTTP."""
+    """An https address of a port that speaks plain HTTP is reported in words."""
     with scripted(lambda _: Told()) as server:
         assert told(server.url.replace("http:", "https:")) == "the other side doesn't speak TLS there"
 
 
 def test_a_broker_and_a_ledger_that_are_not_there() -> None:
-    """Redis and PostgreSQL at a closed port: what happened, without a class of their libraries."""
+    """Redis and PostgreSQL at a closed port are reported in words, without a class of their libraries."""
     port = free_port()
     queue = CeleryQueue(make_app(RuntimeConfig(f"redis://127.0.0.1:{port}/0", "", (), Endpoint("", ""))), "")
     with pytest.raises(Unavailable, match=r"^the broker does not take messages: connection refused$"):

@@ -90,7 +90,7 @@ def challenged(more: str = "") -> str:
 
 @pytest.mark.parametrize(("stale", "attempts"), [(1, 2), (2, 2)])
 def test_a_stale_nonce_allows_one_attempt_more(users: Users, stale: int, attempts: int) -> None:
-    """One, and no third."""
+    """A stale nonce allows one more attempt, and no third."""
     users.stale = stale
     with scripted_registrar(users) as registrar:
         found, _ = tried(options_for(registrar), [entry(password="wrong")])
@@ -108,7 +108,7 @@ def test_a_stale_nonce_and_the_right_password(users: Users) -> None:
 
 
 def test_without_qop(users: Users) -> None:
-    """A registrar of RFC 2069's days."""
+    """A registrar of RFC 2069, without qop, is answered."""
     users.qop = ""
     with scripted_registrar(users) as registrar:
         assert of_one(options_for(registrar)).verdict is Verdict.REGISTERS
@@ -125,7 +125,7 @@ def test_the_other_name_and_passwords_in_utf8() -> None:
 
 
 def test_digests_in_place_of_a_password(users: Users) -> None:
-    """They answer a challenge by themselves, each under its name; the made-up password stays out."""
+    """A row's digests answer a challenge by themselves, each under its name; a wrong one is refused."""
     users.passwords[f"alice@{REALM}"] = "right"
     own = digests("alice", REALM, "right")
     with scripted_registrar(users) as registrar:
@@ -164,7 +164,7 @@ def test_with_contact_and_nonces_that_are_good_once(users: Users) -> None:
 
 
 def test_with_contact_that_can_not_be_taken_back(users: Users) -> None:
-    """It is said, and how long it lasts."""
+    """A binding that can't be removed is reported, with the time that it lasts."""
 
     def once(asked: Asked) -> Sequence[bytes]:
         return [] if asked.headers["expires"] == "0" else users(asked)
@@ -201,7 +201,7 @@ def test_ctrl_c_takes_a_binding_away_all_the_same(users: Users) -> None:
 
 @pytest.mark.parametrize("with_contact", [False, True])
 def test_a_registrar_that_takes_any_password(users: Users, with_contact: bool) -> None:
-    """It proves nothing: the row is not said to register, and nobody else is tried."""
+    """A registrar that takes any password proves nothing: no row counts as registering, the rest stops."""
 
     def anybody(asked: Asked) -> Sequence[bytes]:
         return [asked.answered("200 OK", *users.bind(asked))] if asked.credentials else users(asked)
@@ -233,7 +233,7 @@ def test_a_registrar_that_refuses_everybody(users: Users) -> None:
 
 
 def test_one_realm_is_given_up_and_another_is_not(users: Users) -> None:
-    """Each realm's registrar is proven by itself."""
+    """Each realm's registrar is proven by itself, so giving up one doesn't stop another."""
     other = Users("other.example", {"alice": "right"})
 
     def both(asked: Asked) -> Sequence[bytes]:
@@ -261,7 +261,7 @@ def test_streams_are_shared(users: Users, transport: Transport, tmp_path: Path) 
 
 
 def test_a_certificate_is_for_the_realm(users: Users, tmp_path: Path) -> None:
-    """One for another name is not talked to: no password travels."""
+    """A server whose certificate is for another name gets no password."""
     files = tuple(map(str, certificate(tmp_path, "other.example")))
     with scripted_registrar(users, (files[0], files[1])) as registrar:
         how = options_for(registrar, transport=Transport.TLS)

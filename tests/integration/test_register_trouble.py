@@ -48,7 +48,7 @@ def users() -> Users:
 
 
 def test_a_datagram_is_sent_eleven_times(users: Users) -> None:
-    """All of them the same, then it is over: nobody answers, and the next row is not tried."""
+    """A datagram is sent eleven times, always the same; then the row has no answer, and the rest stops."""
     with scripted_registrar(lambda _: []) as registrar:
         found, given_up = tried(options_for(registrar, timers=QUICK), [entry(), entry("bob")])
         arrived(registrar, 11)
@@ -59,7 +59,7 @@ def test_a_datagram_is_sent_eleven_times(users: Users) -> None:
 
 
 def arrived(registrar: ScriptedRegistrar, count: int) -> None:
-    """So many messages came, the last of them perhaps a moment ago."""
+    """Return whether so many messages came; the last of them may take a moment."""
     end = time.monotonic() + 10
     while len(registrar.messages) < count and time.monotonic() < end:
         time.sleep(0.01)
@@ -68,7 +68,7 @@ def arrived(registrar: ScriptedRegistrar, count: int) -> None:
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS])
 def test_a_silent_registrar_is_told(transport: Transport) -> None:
-    """The wait names the registrar, and ends with the transaction."""
+    """The wait for a silent registrar names it, and ends with the transaction."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         port = server.getsockname()[1]
         datagrams.bind(("127.0.0.1", port))
@@ -87,7 +87,7 @@ def test_a_silent_registrar_is_told(transport: Transport) -> None:
 
 
 def test_a_slow_rate_is_told(users: Users) -> None:
-    """The wait for the next row's turn is one that the user hears of."""
+    """The wait for the next row's turn is reported."""
     with scripted_registrar(users) as registrar, ThreadPoolExecutor(1) as threads:
         verifier = Verifier(options_for(registrar), Pace(0.6), 1)
         told = threads.submit(lambda: asyncio.run(all_of(verifier, [entry(), entry()])))
@@ -101,7 +101,7 @@ def test_a_slow_rate_is_told(users: Users) -> None:
 
 
 async def all_of(verifier: Verifier, entries: list[Entry]) -> int:
-    """How many rows came back."""
+    """Return how many rows came back."""
     async with aclosing(verifier.results(entries)) as results:
         count = len([result async for _, result in results])
     await verifier.close()
@@ -118,7 +118,7 @@ def test_a_provisional_answer_is_none(users: Users) -> None:
 
 
 def test_a_lost_datagram_is_sent_again(users: Users) -> None:
-    """A third copy that gets through is enough, also of the one with the password: it is the same attempt."""
+    """A third copy that arrives is enough; with the password, too, it counts as the same attempt."""
     copies = itertools.count(1)
     with scripted_registrar(lambda asked: users(asked) if next(copies) % 3 == 0 else []) as registrar:
         assert of_one(options_for(registrar)).verdict is Verdict.REGISTERS
@@ -126,14 +126,14 @@ def test_a_lost_datagram_is_sent_again(users: Users) -> None:
 
 
 def test_silence_after_the_password(users: Users) -> None:
-    """A registrar that stops answering there is not asked once more, nor is another one."""
+    """A registrar that is silent after the password is not asked again, nor is another one."""
     with scripted_registrar(lambda asked: [] if asked.credentials else users(asked)) as registrar:
         assert of_one(options_for(registrar, timers=SOON)).verdict is Verdict.NO_ANSWER
     assert len(registrar.asked) == 2
 
 
 def test_nobody_listens() -> None:
-    """The host says so at once; it takes no 32 seconds to believe it."""
+    """If nobody listens, the host says so at once, and the full 32 seconds are not waited."""
     for transport, said in ((Transport.UDP, "nothing listens on"), (Transport.TCP, "connection refused")):
         how = RegisterOptions(transport=transport, place=ServerAddress("127.0.0.1", free_port()), timers=ONCE)
         found = of_one(how)
@@ -142,7 +142,7 @@ def test_nobody_listens() -> None:
 
 
 def test_a_registrar_that_falls_silent(users: Users) -> None:
-    """Twenty rows without an answer, one after the other (408: somebody else's time-out), are enough."""
+    """Twenty rows in a row without an answer (408 counts as none) are enough to stop."""
     rows = [entry(), *(entry(f"user{number}") for number in range(25))]
 
     def some(asked: Asked) -> Sequence[bytes]:
@@ -219,7 +219,7 @@ def test_answers_in_pieces_and_several_in_one(users: Users) -> None:
     ],
 )
 def test_a_stream_that_can_not_be_read_on(users: Users, answer: bytes) -> None:
-    """It broke, or its next message can't be found, or its head has no end: nobody waits for an answer."""
+    """A stream that broke, or whose next message can't be found, ends the wait for an answer."""
     with scripted_registrar(lambda _: [answer, b""]) as registrar:
         found = of_one(options_for(registrar, transport=Transport.TCP, timers=ONCE))
     assert found.verdict is Verdict.NO_ANSWER
@@ -227,7 +227,7 @@ def test_a_stream_that_can_not_be_read_on(users: Users, answer: bytes) -> None:
 
 
 def test_a_connection_that_ends_is_opened_again(users: Users) -> None:
-    """A registrar that closes after each row is talked to all the same: a question may be asked twice."""
+    """A registrar that closes after each row still works: the first request may be sent twice."""
     users.passwords |= {f"user{number}": "right" for number in range(5)}
     ends = [b""]
     with scripted_registrar(lambda asked: [*users(asked), *(ends if asked.credentials else [])]) as registrar:
@@ -238,7 +238,7 @@ def test_a_connection_that_ends_is_opened_again(users: Users) -> None:
 
 
 def test_a_question_is_asked_again_over_a_new_connection(users: Users) -> None:
-    """Once, when the connection ended under it: an idle one may have been closed long ago."""
+    """A request is repeated once if its connection ended: an idle one may have been closed long ago."""
     copies = itertools.count(1)
 
     def breaking(asked: Asked) -> Sequence[bytes]:
@@ -251,7 +251,7 @@ def test_a_question_is_asked_again_over_a_new_connection(users: Users) -> None:
 
 
 def test_a_password_is_not_sent_twice_over_a_broken_connection(users: Users) -> None:
-    """Nobody knows whether it was seen: no answer."""
+    """Nobody knows whether a password on a broken connection was seen: the row has no answer."""
     with scripted_registrar(lambda asked: [b""] if asked.credentials else users(asked)) as registrar:
         found = of_one(options_for(registrar, transport=Transport.TCP, timers=ONCE))
     assert found.verdict is Verdict.NO_ANSWER
@@ -275,7 +275,7 @@ def test_a_password_is_not_sent_twice_over_a_broken_connection(users: Users) -> 
     ],
 )
 def test_before_a_password_was_asked_for(status: str, verdict: Verdict) -> None:
-    """No answer to a REGISTER without credentials says that a password is right, or wrong."""
+    """No answer to a REGISTER without credentials says whether a password is right or wrong."""
     with scripted_registrar(lambda asked: [asked.answered(status)]) as registrar:
         found = of_one(options_for(registrar))
     assert found.verdict is verdict
@@ -295,7 +295,7 @@ def test_before_a_password_was_asked_for(status: str, verdict: Verdict) -> None:
     ],
 )
 def test_after_the_password(users: Users, status: str, verdict: Verdict) -> None:
-    """Only a refusal of the credentials is one of the password; nothing is asked again, or elsewhere."""
+    """After the password, only a refusal of the credentials concerns it; nothing else is asked."""
     with scripted_registrar(
         lambda asked: [asked.answered(status)] if asked.credentials else users(asked)
     ) as registrar:
@@ -305,7 +305,7 @@ def test_after_the_password(users: Users, status: str, verdict: Verdict) -> None
 
 
 def test_sha_256_is_told_apart(users: Users) -> None:
-    """No attempt is made that could only be refused."""
+    """SHA-256 is reported, and no attempt is made that could only be refused."""
     sha = f'WWW-Authenticate: Digest realm="{REALM}", nonce="n", algorithm=SHA-256'
     with scripted_registrar(lambda asked: [asked.answered("401 Unauthorized", sha)]) as registrar:
         found = of_one(options_for(registrar))
@@ -338,7 +338,7 @@ def nameserver(
     [(Transport.UDP, "_sip._udp"), (Transport.TCP, "_sip._tcp"), (Transport.TLS, "_sips._tcp")],
 )
 def test_records_are_tried_by_priority(users: Users, transport: Transport, service: str) -> None:
-    """The lowest number first; a server where nobody listens is passed over, once for all rows."""
+    """The lowest priority number comes first; a server where nobody listens is skipped for all rows."""
     users.passwords["bob"] = "right"
     with scripted_registrar(users) as registrar:
         records = [f"20 0 {registrar.port} localhost.", f"10 0 {free_port()} localhost."]
@@ -355,7 +355,7 @@ def test_records_are_tried_by_priority(users: Users, transport: Transport, servi
 
 @pytest.mark.parametrize("status", ["403 Forbidden", ""])
 def test_an_answer_is_not_looked_for_elsewhere(users: Users, status: str) -> None:
-    """After 403 the second server is not asked, and neither when nothing comes back to a password."""
+    """After a 403, or silence after a password, the next server is not asked."""
 
     def unwilling(asked: Asked) -> Sequence[bytes]:
         return ([asked.answered(status)] if status else []) if asked.credentials else users(asked)
@@ -383,7 +383,7 @@ def test_a_silent_server_is_passed_over(users: Users) -> None:
 
 
 class Late(dict[str, Sequence[str]]):
-    """Records that come into being once they were asked for so many times."""
+    """Records that exist only after they were asked for so many times."""
 
     def __init__(self, times: int, *records: str) -> None:
         super().__init__({f"_sip._udp.{REALM}": records})
@@ -401,7 +401,7 @@ async def local_only(place: ServerAddress, transport: Transport) -> list[tuple[s
 
 @pytest.mark.parametrize("appears", [True, False])
 def test_a_realm_whose_name_does_not_exist_yet(users: Users, appears: bool) -> None:
-    """Just made, it is asked for again until it is there, or the time is over; once, that is said."""
+    """A new realm's name is looked up again until it exists or the time is over, with one message."""
     told: list[str] = []
     with scripted_registrar(users) as registrar:
         records = Late(1 if appears else 1000, f"1 0 {registrar.port} localhost.")
@@ -419,7 +419,7 @@ def test_a_realm_whose_name_does_not_exist_yet(users: Users, appears: bool) -> N
 
 
 def test_a_silent_resolver_is_not_a_name_that_does_not_exist() -> None:
-    """Nobody knows, so nothing is waited for."""
+    """If the resolver is silent, nobody knows whether the name exists, and nothing is waited for."""
     told: list[str] = []
     with closing(Dns({}, silent=True)) as server:
         lookup = Lookup(server.address, 0.3, Waiting(30, told.append), local_only)
@@ -429,7 +429,7 @@ def test_a_silent_resolver_is_not_a_name_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("rcode", [dns.rcode.NXDOMAIN, dns.rcode.NOERROR])
 def test_no_record_means_the_realms_own_host(rcode: dns.rcode.Rcode) -> None:
-    """DNS is sure that there is none: the host itself is asked, on port 5060 or 5061."""
+    """If DNS is sure that there is no record, the host itself is asked, on port 5060 or 5061."""
     for transport, service, port in (
         (Transport.TCP, "_sip._tcp", 5060),
         (Transport.TLS, "_sips._tcp", 5061),

@@ -53,7 +53,7 @@ def test_what_is_echoed_is_well_formed(http: httpx.Client, path: str, odd: str) 
 
 
 def test_elements_that_realms_leave_out(sandbox: Sandbox, http: httpx.Client) -> None:
-    """realm_omits: in lists and single reads, and nothing else goes with them."""
+    """realm_omits leaves elements out of lists and single reads, and nothing else."""
     sandbox.knobs(realm_omits=["SipCredentialCount"])
     assert texts(http.get(REALMS), "Realms/Realm/SipCredentialCount") == []
     shown = http.get(f"{REALMS}/office")
@@ -61,7 +61,7 @@ def test_elements_that_realms_leave_out(sandbox: Sandbox, http: httpx.Client) ->
 
 
 def test_a_page_that_is_not_named_is_elsewhere_whatever_the_path(http: httpx.Client) -> None:
-    """303 says where in ASCII, also where the realm is called otherwise."""
+    """A list without a page gets a 303 on the path that was asked, in ASCII, whatever the realm's name."""
     answer = http.get(f"{REALMS}/OFFICE/sipcredentials")
     assert (answer.status_code, answer.headers["Location"]) == (
         303, f"{REALMS}/OFFICE/sipcredentials?page=1&size=500",

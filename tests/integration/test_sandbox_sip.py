@@ -99,7 +99,7 @@ def bound(sandbox: Sandbox) -> dict[str, list[str]]:
 def test_each_digest_opens_with_its_name(
     registrar: Sandbox, wire: Callable[[str], Wire], realm: str, transport: str, user: str, digest: str
 ) -> None:
-    """user answers with Hash1, user@realm with Hash1b; a composite name as well, and non-ASCII passwords."""
+    """A user answers with Hash1, user@realm with Hash1b, for composite names and non-ASCII passwords, too."""
     composite = user.removesuffix("@{realm}")
     to = f"sip:{composite.replace('@', '%40')}@{realm}"
     phone = Phone(wire(transport), realm, user.format(realm=realm), USERS[composite], to)
@@ -131,7 +131,7 @@ def test_asking_changes_nothing_and_lists_who_is_there(registrar: Sandbox, phone
 
 
 def test_unbinding(registrar: Sandbox, phone: Phone) -> None:
-    """Expires: 0 takes one contact away, * takes all of them."""
+    """Expires: 0 removes one contact, * removes all of them."""
     phone.register(
         "Contact: <sip:one@192.0.2.1>, <sip:two@192.0.2.2>", "Contact: sip:three@192.0.2.3;expires=900"
     )
@@ -206,7 +206,7 @@ def test_an_old_nonce_does_not_excuse_a_wrong_password(registrar: Sandbox, phone
 
 
 def test_the_way_of_before_qop(phone: Phone) -> None:
-    """A phone that leaves qop out (RFC 2069) is let in by its password, too."""
+    """A phone that leaves qop out (RFC 2069) is accepted by its password, too."""
     assert phone.register(qop=False).status == 200
     phone.password = "guess"
     assert phone.register(qop=False).status == 403
@@ -418,7 +418,7 @@ def test_a_datagram_with_too_much_in_it_is_dropped(registrar: Sandbox, phone: Ph
 
 
 def test_a_realm_that_is_not_active(registrar: Sandbox, phone: Phone) -> None:
-    """404 while a realm is being made."""
+    """A realm that is still being created gets 404."""
     registrar.knobs(realm_pending=60)
     with client(registrar) as http:
         made = http.post(REALMS, content=realm_body("later"))

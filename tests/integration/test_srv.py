@@ -46,7 +46,7 @@ def test_each_transport_has_its_name(transport: str, service: str) -> None:
     "records", [{}, {NAME: []}, {NAME: ["0 0 0 ."]}], ids=["no name", "empty", "not offered"]
 )
 def test_no_record(records: dict[str, list[str]]) -> None:
-    """A name that isn't, one without such a record, and the record that says "not offered": NotFound."""
+    """A missing name, a name without such a record, and the record "not offered" raise NotFound."""
     with closing(Dns(records)) as server, pytest.raises(NotFound, match=NAME):
         look_up(REALM, resolver=server.address)
 
@@ -72,6 +72,6 @@ def test_a_name_that_dns_can_not_hold() -> None:
     "address", ["edge", "1.2.3", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000", "[::1]:x"]
 )
 def test_an_address_that_is_none(address: str) -> None:
-    """UsageError before anything is asked."""
+    """An invalid address is a UsageError before anything is asked."""
     with pytest.raises(UsageError, match="not the address of a resolver"):
         look_up(REALM, resolver=address)

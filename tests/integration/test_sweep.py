@@ -1,4 +1,4 @@
-"""The sweep brings back what has no end, whatever became of messages, workers and accounts."""
+"""The sweep queues every chunk without an end again, whatever became of messages, workers and accounts."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_wiped_queue_is_built_again(ledger: Ledger, queue: Messages, job: Job,
 
 
 def test_a_full_queue_is_told_and_tried_again(ledger: Ledger, queue: Messages, job: Job) -> None:
-    """A queue that takes nothing fails loudly, and the next sweep tries again at once."""
+    """A queue that takes nothing raises an error, and the next sweep tries again at once."""
     queue.full = True
     with pytest.raises(Unavailable):
         sweep(ledger, queue, job.id)
@@ -132,7 +132,7 @@ def test_a_sweep_is_a_sign_of_life(ledger: Ledger, queue: Messages, job: Job, cl
 
 
 def test_a_job_whose_account_was_taken_waits(ledger: Ledger, queue: Messages, job: Job, clock: Clock) -> None:
-    """A job that lost its account to another queues nothing until that one is over, then goes on."""
+    """A job that lost its account to another queues nothing until that one has ended, and then continues."""
     clock.advance(WRITER_LEASE + 1)
     other = start_job(ledger, ROWS)
     assert sweep_all(ledger, queue) == 1

@@ -49,7 +49,7 @@ class Woken(Exception):
 
 
 class Stop:
-    """A sleep that a stopping process interrupts at once; it keeps what was asked of it."""
+    """A sleep that a stopping process interrupts at once; it records what was asked of it."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
@@ -60,7 +60,7 @@ class Stop:
 
 
 def seconds_for(waits: int, one: Throttle, threads: int = 1) -> float:
-    """How long so many requests are kept waiting, shared by so many threads."""
+    """Return how long so many requests wait, shared by so many threads."""
     start = time.monotonic()
 
     def work() -> None:
@@ -76,7 +76,7 @@ def seconds_for(waits: int, one: Throttle, threads: int = 1) -> float:
 
 
 def asked_to_wait(one: Throttle, stop: Stop) -> float:
-    """The seconds that the throttle wants to sleep now; 0: none."""
+    """Return the seconds that the throttle wants to sleep now, or 0."""
     stop.asked.clear()
     try:
         one.wait()
@@ -122,7 +122,7 @@ def test_a_rate_is_not_exceeded(rate: float, waits: int, threads: int) -> None:
     ("rate", "told"), [(0.05, ["--rate 0.05"]), (2, [])], ids=["told", "too short to tell"]
 )
 def test_the_wait_for_a_slow_rate_is_told(rate: float, told: list[str]) -> None:
-    """From a second on the wait for our own rate is one that the user hears of, with its end."""
+    """A wait for our own rate of a second or more is reported, with its end."""
     waits = Waits()
     seen: list[Wait] = []
 
@@ -143,7 +143,7 @@ def test_the_wait_for_a_slow_rate_is_told(rate: float, told: list[str]) -> None:
 
 
 def test_a_slowed_pace_is_told() -> None:
-    """A thread that waits in the queue because of a 429 says so, at what rate."""
+    """A thread that waits its turn because of a 429 reports it, with the rate."""
     waits, released = Waits(), threading.Event()
 
     def sleep(_seconds: float) -> None:
@@ -165,7 +165,7 @@ def test_a_slowed_pace_is_told() -> None:
 
 
 def test_two_throttles_of_one_process_are_two() -> None:
-    """Each has its own rate: nothing is shared behind the caller's back."""
+    """Two throttles of one process have a rate each, and share nothing."""
     stop = Stop()
     first, second = throttle.local(0.001, stop), throttle.local(0.001, stop)
     for one in (first, second):
@@ -201,7 +201,7 @@ def test_workers_share_one_cool_down(redis_url: str) -> None:
 
 
 def test_a_shared_cool_down_ends(redis_url: str) -> None:
-    """It goes by itself: nobody has to lift it, and a cool-down of nothing is none."""
+    """A shared cool-down ends by itself, and one of 0 seconds is none."""
     first, second = (throttle.shared(redis_url, KEY, None) for _ in range(2))
     first.cool(0.0)
     start = time.monotonic()
@@ -255,7 +255,7 @@ def test_processes_share_one_rate(redis_url: str) -> None:
 
 
 def test_processes_share_what_a_429_teaches(redis_url: str) -> None:
-    """One is refused at 50 requests a second: another keeps to what the first one learned."""
+    """When one process is refused at 50 requests a second, another keeps to the rate that it learned."""
     one = throttle.shared(redis_url, KEY, None)
     tickets = [one.wait() for _ in range(50)]
     one.refused(tickets[-1])
@@ -323,7 +323,7 @@ def test_redis_keeps_the_pace_that_a_process_keeps(redis_url: str, rate: float |
 
 
 def test_a_wiped_redis_forgets_and_goes_on(redis_url: str, redis_server: Redis) -> None:
-    """FLUSHALL takes the cool-down and the scripts along; the throttle goes on without a word."""
+    """After FLUSHALL the cool-down and the scripts are gone, and the throttle goes on without an error."""
     stop = Stop()
     one = throttle.shared(redis_url, KEY, 100, stop)
     one.wait()

@@ -1,4 +1,4 @@
-"""Rows whose answer is missing are looked up by pages where that takes fewer requests, and as truly."""
+"""Unconfirmed rows are looked up by pages if that takes fewer requests, with the same results."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def claimed(ledger: Ledger, job: Job, seq: int) -> Claim:
 
 
 def given_back(ledger: Ledger, job: Job, seq: int, rows: Sequence[Row]) -> None:
-    """A claim of another process that has sent these rows, heard nothing, and is over."""
+    """Let another process's claim end after it sent these rows and heard nothing."""
     ledger.chunks.release(claimed(ledger, job, seq), 0, [row.line for row in rows], 0, 0)
 
 
 def work(ledger: Ledger, job: Job, api: Registrar, *seqs: int, threads: int = 4) -> None:
-    """Work on these chunks, or on all there are, until none is left."""
+    """Work on these chunks, or on all that exist, until none is left."""
     with process(ledger, job, api, threads=threads) as worker:
         for seq in seqs:
             worker.deliver(seq)
@@ -97,7 +97,7 @@ def test_a_killed_process(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("held", ["given back", "asleep"])
 def test_a_listing_older_than_the_doubt_does_not_serve(ledger: Ledger, clock: Clock, held: str) -> None:
-    """Sent after the listing, by a claim that came between or by one that woke up: looked up anew."""
+    """Rows sent after a listing began, by another claim or by one that woke up, are looked up anew."""
     api = Registrar()
     first, second = rows_of(20), rows_of(20, first=50)
     job = start_job(ledger, first, second)
@@ -121,7 +121,7 @@ def test_a_listing_older_than_the_doubt_does_not_serve(ledger: Ledger, clock: Cl
 
 
 def test_an_old_listing_puts_nobody_in_place(ledger: Ledger) -> None:
-    """Minutes later it is not known whether a user is still there: listed anew (guard: _SHOWN_FOR)."""
+    """A user that a listing showed minutes ago may be gone: the list is read again (guard: _SHOWN_FOR)."""
     api = Registrar()
     first, second = rows_of(20), rows_of(20, first=50)
     job = start_job(ledger, first, second)
@@ -138,7 +138,7 @@ def test_an_old_listing_puts_nobody_in_place(ledger: Ledger) -> None:
 
 
 def test_rows_that_show_up_late(ledger: Ledger) -> None:
-    """A list that is behind: sent, refused as existing, and neither doubled nor called created."""
+    """Rows that a lagging list doesn't show are sent, refused as existing, and don't count as created."""
     api, rows = Registrar(), rows_of(20)
     job = start_job(ledger, rows)
     given_back(ledger, job, 0, rows)
@@ -151,7 +151,7 @@ def test_rows_that_show_up_late(ledger: Ledger) -> None:
 
 
 def test_what_a_list_shows_otherwise_is_asked_for(ledger: Ledger) -> None:
-    """Another digest may be outdated, and another spelling or none of ours counts as a single read has it."""
+    """A user that a list shows with another digest or spelling is read singly, and that read counts."""
     api, rows = Registrar(), rows_of(20)
     job = start_job(ledger, rows)
     given_back(ledger, job, 0, rows)
@@ -199,7 +199,7 @@ def test_few_rows_are_asked_for_singly(ledger: Ledger, rows: int, others: int) -
 
 @pytest.mark.parametrize(("others", "pages", "looks"), [(0, 1, 0), (3000, 3, 60)])
 def test_a_count_that_is_not_told(ledger: Ledger, others: int, pages: int, looks: int) -> None:
-    """A tenth of the requests is tried, once; a list that is longer is not read on."""
+    """If the realms don't count users, a tenth of the requests is spent on listing, once."""
     api = Registrar()
     api.counts = False
     crowd(api, others)
@@ -216,7 +216,7 @@ def test_a_count_that_is_not_told(ledger: Ledger, others: int, pages: int, looks
 
 
 def test_a_list_that_is_refused(ledger: Ledger) -> None:
-    """Then each row is asked for singly, and no list is tried again."""
+    """If the list is refused, each row is looked up singly, and no list is tried again."""
     api, chunks = Registrar(), [rows_of(20), rows_of(20, first=50)]
     job = start_job(ledger, *chunks)
 
@@ -232,7 +232,7 @@ def test_a_list_that_is_refused(ledger: Ledger) -> None:
 
 
 def test_answers_that_are_lost_now(ledger: Ledger) -> None:
-    """Each of two batches takes a listing that begins after its own loss; a later one asks about no row."""
+    """Each batch whose answer was lost needs a listing begun after the loss; other rows need none."""
     api = Registrar()
     job = start_job(ledger, rows_of(60), batch_size=20)
     api.after = lose(2)
@@ -242,7 +242,7 @@ def test_answers_that_are_lost_now(ledger: Ledger) -> None:
 
 
 def test_a_service_that_goes_away_meanwhile(ledger: Ledger, clock: Clock) -> None:
-    """The chunk waits, every row is as unconfirmed as before, and the next claim lists anew."""
+    """If the service goes away meanwhile, all rows stay unconfirmed, and the next claim lists again."""
     api, rows = Registrar(), rows_of(20)
     job = start_job(ledger, rows)
     given_back(ledger, job, 0, rows)
@@ -262,7 +262,7 @@ def test_a_service_that_goes_away_meanwhile(ledger: Ledger, clock: Clock) -> Non
 
 
 def test_asked_to_end_meanwhile(ledger: Ledger) -> None:
-    """No page and no look-up begins then; the chunk is given back as it was."""
+    """After a stop no page and no look-up begins, and the chunk is released as it was."""
     api, rows = Registrar(), rows_of(20)
     crowd(api, 1000)
     job = start_job(ledger, rows)

@@ -27,7 +27,7 @@ UNPROVEN = ("kept", "origin_unknown")
 
 
 def done(ledger: Ledger, registrar: Registrar, *chunks: list[Row], **options: Any) -> Job:
-    """A job that has done these rows."""
+    """Return a job that has done these rows."""
     job = start_job(ledger, *chunks, looked=True, **options)
     with process(ledger, job, registrar) as worker:
         for seq in range(len(chunks)):
@@ -40,7 +40,7 @@ Results = dict[int, tuple[str, str]]
 
 
 def undo(ledger: Ledger, job: Job, api: Registrar, **more: Any) -> Results:
-    """Undo it, and what became of each line by then."""
+    """Undo the job, and return each line's result so far."""
     given = {"permit": lambda deadline: None, "stopping": threading.Event(), "concurrency": 1, **more}
     undoing = Undo(ledger, Seal([KEY]), api, job, **given)
     try:
@@ -57,12 +57,12 @@ def results_of(ledger: Ledger, job: Job) -> Results:
 
 
 def rows_of(number: int, first: int = 2, **fields: Any) -> list[Row]:
-    """Rows of users who aren't there."""
+    """Return rows of users who don't exist."""
     return [make_chunk_row(line, **fields) for line in range(first, first + number)]
 
 
 def somebody_sets(api: Registrar, user: str, **changes: Any) -> None:
-    """Past the program."""
+    """Change a user past the program."""
     (place,) = (place for place, one in api.stored.items() if one.composite == user)
     api.stored[place] = replace(api.stored[place], **changes)
 
@@ -72,7 +72,7 @@ def somebody_sets(api: Registrar, user: str, **changes: Any) -> None:
 
 @pytest.mark.parametrize("family", Family)
 def test_everything_is_as_before(ledger: Ledger, family: Family) -> None:
-    """Made users are deleted, set ones are as they were, the last ones first; each with a permit."""
+    """Created users are deleted and updated ones restored, last first, each with a permit."""
     api = Registrar()
     old = held_rows(api, 3)
     before = dict(api.stored)
@@ -89,7 +89,7 @@ def test_everything_is_as_before(ledger: Ledger, family: Family) -> None:
 
 @pytest.mark.parametrize("had", ["", OTHER_APP])
 def test_the_application_is_as_before(ledger: Ledger, had: str) -> None:
-    """Also where there was none: the job's must not stay (guard: ``clear=True``)."""
+    """The earlier application is restored, or the job's cleared if there was none (guard: ``clear=True``)."""
     api = Registrar()
     (row,) = held_rows(api, 1)
     somebody_sets(api, "user2", application=had)
@@ -101,7 +101,7 @@ def test_the_application_is_as_before(ledger: Ledger, had: str) -> None:
 
 
 def test_more_than_a_window(ledger: Ledger) -> None:
-    """Several hundred rows, side by side, each once."""
+    """Several hundred rows are undone side by side, each once."""
     api = Registrar()
     job = done(ledger, api, rows_of(250), rows_of(30, first=300))
     results = undo(ledger, job, api, concurrency=8)
@@ -121,7 +121,7 @@ def test_a_second_undoing_asks_nothing(ledger: Ledger) -> None:
 
 
 def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock) -> None:
-    """The changes of two claims of one row: the later one counts (guard: ``Undo._open``)."""
+    """Of the changes of two claims of one row, the later one counts (guard: ``Undo._open``)."""
     api = Registrar()
     (row,) = held_rows(api, 1)
     job = start_job(ledger, [row], looked=True)
@@ -141,7 +141,7 @@ def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock)
 
 
 def test_begun_and_never_done(ledger: Ledger) -> None:
-    """Kept, and killed before its PUT: it is as before, and isn't set."""
+    """A change that was recorded, but whose PUT was never sent, needs no PUT to be undone."""
     api = Registrar()
     rows = held_rows(api, 2)
     before = dict(api.stored)
@@ -160,7 +160,7 @@ def test_begun_and_never_done(ledger: Ledger) -> None:
 
 
 def test_what_was_made_wrongly_goes_too(ledger: Ledger) -> None:
-    """A user stored under another spelling is the job's own making."""
+    """A user stored under another spelling than was sent was made by the job, and is removed."""
     api = Registrar()
     respells(api)
     job = done(ledger, api, rows_of(1))
@@ -204,7 +204,7 @@ def test_what_somebody_changed_is_kept(ledger: Ledger, what: str) -> None:
 
 
 def test_a_made_one_that_is_gone(ledger: Ledger) -> None:
-    """Somebody has deleted it: that is what undo wants."""
+    """A created user whom somebody has deleted counts as removed."""
     api = Registrar()
     job = done(ledger, api, rows_of(1))
     api.stored.clear()
@@ -213,7 +213,7 @@ def test_a_made_one_that_is_gone(ledger: Ledger) -> None:
 
 
 def test_an_application_that_the_job_could_not_set(ledger: Ledger) -> None:
-    """The service kept the old one: that is nobody's change, and the password is restored."""
+    """If the service kept the old application, that is nobody's change, and the password is restored."""
     api = Registrar()
     (row,) = held_rows(api, 1)
     somebody_sets(api, "user2", application=OTHER_APP)
@@ -226,7 +226,7 @@ def test_an_application_that_the_job_could_not_set(ledger: Ledger) -> None:
 
 
 def test_an_application_that_nobody_asked_for(ledger: Ledger) -> None:
-    """A made user without one, whom somebody has given one since, still has the job's digests."""
+    """A created user to whom somebody gave an application still has the job's digests, and is removed."""
     api = Registrar()
     job = done(ledger, api, rows_of(1))
     somebody_sets(api, "user2", application=OTHER_APP)
@@ -238,7 +238,7 @@ def test_an_application_that_nobody_asked_for(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("looked", [False, True])
 def test_what_can_not_be_proven_is_kept(ledger: Ledger, *, looked: bool) -> None:
-    """Answers were lost: kept, without a look. Asked for expressly, it goes, where nobody was before."""
+    """Unproven users are kept without a look-up; on request they are removed, if nobody was there before."""
     api, rows = Registrar(), rows_of(2)
     job = start_job(ledger, rows, looked=looked)
     api.after = lose(1)
@@ -254,7 +254,7 @@ def test_what_can_not_be_proven_is_kept(ledger: Ledger, *, looked: bool) -> None
 
 
 def test_what_another_ledger_has_made_is_kept(ledger: Ledger) -> None:
-    """Two imports of one roster, and ours lost its list before it was stored: theirs stay, and are named."""
+    """If another ledger's job made the users after ours lost its list, they are kept and named."""
     api, rows = Registrar(), rows_of(3)
     job = start_job(ledger, rows, looked=True)
 
@@ -273,7 +273,7 @@ def test_what_another_ledger_has_made_is_kept(ledger: Ledger) -> None:
 
 
 def test_what_another_ledger_has_set_is_kept(ledger: Ledger) -> None:
-    """The same with a change of a password: theirs is not set back."""
+    """A password that another ledger's job set after ours lost its request is not set back."""
     api = Registrar()
     rows = held_rows(api, 2)
     job = start_job(ledger, rows, looked=True)
@@ -302,7 +302,7 @@ def test_a_made_one_without_an_id_that_is_gone(ledger: Ledger) -> None:
 
 
 def test_what_is_shredded_by_now_is_named(ledger: Ledger, clock: Clock) -> None:
-    """Rows in doubt, or unknown, of which nobody knows the digests any more: kept, and not passed over."""
+    """Unconfirmed and unknown rows whose digests are shredded are kept and named, not passed over."""
     api, rows = Registrar(), [rows_of(3), rows_of(2, first=5)]
     job = start_job(ledger, *rows, looked=True)
     claims = [ledger.chunks.claim(job.id, seq, "desk:1", 60) for seq in (0, 1)]
@@ -318,7 +318,7 @@ def test_what_is_shredded_by_now_is_named(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_a_deletion_that_was_not_done(ledger: Ledger) -> None:
-    """The service says that it is gone already, and still shows it: failed, and done the next time."""
+    """A deletion that was not done, though the service says so, fails, and is done the next time."""
     api = Registrar()
     job = done(ledger, api, rows_of(1))
     api.denies = 1
@@ -328,7 +328,7 @@ def test_a_deletion_that_was_not_done(ledger: Ledger) -> None:
 
 
 def killed_after_its_work(ledger: Ledger, api: Registrar, rows: list[Row], *, looked: bool) -> Job:
-    """A job cancelled after its worker died between the service's answer and the ledger."""
+    """Return a job cancelled after its worker died between the service's answer and the ledger."""
     job = start_job(ledger, rows, looked=looked, batch_size=2)
 
     def die(batch: Batch) -> None:
@@ -383,7 +383,7 @@ def test_lost_answers_whose_users_another_job_has_made(
 
 
 def test_lost_answers_where_nobody_had_looked(ledger: Ledger) -> None:
-    """Equal digests don't say who made them: kept, since they may have been there before the job."""
+    """Users with equal digests are kept if nobody looked before the job: they may have been there."""
     api, rows = Registrar(), rows_of(4)
     api.holds(Credential("user5", "", HOST, *digests_of(rows[3])))
     job = killed_after_its_work(ledger, api, rows, looked=False)
@@ -407,7 +407,7 @@ def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
 
 
 def test_an_unknown_row_that_is_there(ledger: Ledger) -> None:
-    """Sent, and never settled: found afterwards with the job's digests, it is named."""
+    """A row that was sent and never settled is named if a user with the job's digests exists."""
     api, rows = Registrar(), rows_of(3)
     job = start_job(ledger, rows, looked=True)
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
@@ -428,7 +428,7 @@ def test_an_unknown_row_that_is_there(ledger: Ledger) -> None:
 
 
 def test_lost_answers_are_looked_at(ledger: Ledger) -> None:
-    """Done, it is over; not done, it has failed, and the next undoing does it."""
+    """After a lost answer, a change that shows counts as undone; another fails, and the next undo does it."""
     api = Registrar()
     job = done(ledger, api, held_rows(api, 2), rows_of(2, first=4))
     lost_before, lost_after = lose(2), lose(4)
@@ -445,7 +445,7 @@ def test_lost_answers_are_looked_at(ledger: Ledger) -> None:
 
 
 def test_an_application_that_does_not_go_back(ledger: Ledger) -> None:
-    """The old password is set, the old application is not: failed, which says so."""
+    """If the old password is set but the old application is not, the row fails and says so."""
     api = Registrar()
     (row,) = held_rows(api, 1)
     job = done(ledger, api, [replace(row, application=APP)])
@@ -458,7 +458,7 @@ def test_an_application_that_does_not_go_back(ledger: Ledger) -> None:
 
 
 def test_an_application_that_somebody_set_where_the_job_had_left_it(ledger: Ledger) -> None:
-    """The job set the password alone: an application of somebody's since then is not written over."""
+    """If the job set only the password, an application that somebody has set since is not overwritten."""
     api = Registrar()
     rows = held_rows(api, 2)
     somebody_sets(api, "user3", application=APP)
@@ -471,7 +471,7 @@ def test_an_application_that_somebody_set_where_the_job_had_left_it(ledger: Ledg
 
 
 def test_reads_that_lag_behind(ledger: Ledger) -> None:
-    """A restored user is shown with the job's digests for a while: waited for, else failed, then done."""
+    """A restored user that still shows the job's digests is waited for, then fails, then is restored."""
     api = Registrar()
     job = done(ledger, api, held_rows(api, 1))
     api.behind = 3 + 1  # one of them is the read before
@@ -498,7 +498,7 @@ def test_refusals(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("error", [Unavailable("HTTP 503"), NotAllowed("403"), JobBusy("another job")])
 def test_what_ends_it_keeps_what_was_done(ledger: Ledger, error: SiprosterError) -> None:
-    """A service that stays away, an account that is another's: raised; the rest is for the next time."""
+    """A service that stays away, or another's account, ends the undo; what was done is kept."""
     api = Registrar()
     job = done(ledger, api, rows_of(5))
     permits = iter([None, None, error, error, error])

@@ -1,4 +1,4 @@
-"""An undoing that is cut short goes on, and one that has lost its account writes nothing."""
+"""An undo that is interrupted can go on, and one that has lost its account writes nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_interrupted_it_goes_on(ledger: Ledger, at: int) -> None:
 
 
 def test_killed_after_the_work_and_before_the_ledger(ledger: Ledger) -> None:
-    """The next one sees that it was done: restored without a PUT, removed without a deletion."""
+    """The next undo sees what a killed one did: restored without a PUT, removed without a deletion."""
     api = Registrar()
     job = done(ledger, api, held_rows(api, 1), rows_of(1, first=3))
 
@@ -58,7 +58,7 @@ def test_killed_after_the_work_and_before_the_ledger(ledger: Ledger) -> None:
 
 
 def test_the_hold_is_renewed_before_it_is_too_short(ledger: Ledger, clock: Clock) -> None:
-    """Each write has more of it left than it may take; nothing is asked of the ledger in between."""
+    """The hold on the account is renewed only if less is left than a write may take."""
     job, mine = make_job(), Clock(5.0)
     ledger.jobs.begin(job, "desk:1")
     hold = Hold(ledger, job, mine)
@@ -74,7 +74,7 @@ def test_the_hold_is_renewed_before_it_is_too_short(ledger: Ledger, clock: Clock
 
 
 def test_who_has_lost_the_account_writes_nothing(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """Asleep for longer than its hold, and another job has taken the account (guard: Hold.permit)."""
+    """An undo that slept until another job took its account writes nothing more (guard: Hold.permit)."""
     api = Registrar()
     job = done(ledger, api, rows_of(2))
     ledger.jobs.acquire_account(job, "desk:1")
@@ -93,7 +93,7 @@ def test_who_has_lost_the_account_writes_nothing(ledger: Ledger, other_ledger: L
 
 
 def test_another_key_opens_nothing(ledger: Ledger) -> None:
-    """Nothing is asked of the service then."""
+    """With another key, nothing is asked of the service."""
     api = Registrar()
     job = done(ledger, api, rows_of(2))
     undoing = Undo(

@@ -1,4 +1,4 @@
-"""How the rows of an undo follow each other: side by side, in no window, each once."""
+"""The order of an undo's rows: side by side, without windows, each once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_slow_answer_holds_up_nobody(ledger: Ledger) -> None:
 
 
 def test_as_many_in_flight_as_the_job_had(ledger: Ledger) -> None:
-    """Four at a time from the first row to the last, and never five; one read and one deletion each."""
+    """Four rows are in flight from first to last, never five, each with one read and one deletion."""
     api = Registrar()
     job = done(ledger, api, rows_of(120))
     together = threading.Barrier(4, timeout=20)
@@ -60,7 +60,7 @@ def test_as_many_in_flight_as_the_job_had(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("how", ["stopped", "away"])
 def test_nothing_new_is_begun(ledger: Ledger, how: str) -> None:
-    """After Ctrl-C, and after an answer that says that no row can be done; what was done is kept."""
+    """After Ctrl-C, or an error that concerns all rows, nothing new begins; what was done is kept."""
     api = Registrar()
     job = done(ledger, api, rows_of(150))
     stopping = threading.Event()
@@ -84,7 +84,7 @@ def test_nothing_new_is_begun(ledger: Ledger, how: str) -> None:
 
 
 def test_a_row_that_failed_is_not_begun_again(ledger: Ledger) -> None:
-    """An older change of it, read a hundred changes later, is not tried in the same run (guard: _taken)."""
+    """An older change of a row that failed is not tried in the same run (guard: _taken)."""
     api = Registrar()
     rows = held_rows(api, 151)
     job = start_job(ledger, rows, looked=True)

@@ -1,4 +1,4 @@
-"""Waits of the client, of chunks and of jobs, as they are entered, kept in the ledger, and bounded."""
+"""Waits of the client, of chunks and of jobs: how they begin, are kept in the ledger, and end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ DEAD = f"{platform.node()}:{2**22 + 1}"
 
 
 class Watcher:
-    """A sleep that takes no time and keeps what this process said that it waits for meanwhile."""
+    """A sleep that takes no time, and records the wait that this process reports meanwhile."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -89,7 +89,7 @@ def file_ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
 def test_a_request_that_is_tried_again_is_a_wait(
     sandbox: Sandbox, knobs: dict[str, object], words: str
 ) -> None:
-    """Between two attempts the process says what it waits for and until when; afterwards nothing."""
+    """Between two attempts the process reports what it waits for and until when; afterwards nothing."""
     watcher = Watcher()
     sandbox.knobs(**knobs)
     with closing(watched(sandbox.url, watcher)) as api:
@@ -101,13 +101,13 @@ def test_a_request_that_is_tried_again_is_a_wait(
 
 
 def failing(api: Api) -> None:
-    """A request that is refused in the end."""
+    """Make a request that is refused in the end."""
     with pytest.raises(StopJob):
         api.realms()
 
 
 def test_a_request_in_flight_says_its_deadline() -> None:
-    """While no answer comes, how long that has been and how long it may be."""
+    """While no answer comes, the wait says how long it has lasted and how long it may last."""
     asked, go_on = threading.Event(), threading.Event()
 
     def answer(_asked: Asked) -> Told:
@@ -128,7 +128,7 @@ def test_a_request_in_flight_says_its_deadline() -> None:
 
 
 def test_a_cool_down_that_is_too_long_is_not_waited_for() -> None:
-    """A request that may be waited for so long is not held up by a cool-down that is longer."""
+    """If a cool-down is longer than the request may wait, it raises Cooling at once."""
     slept: list[float] = []
     one = throttle.local(None, slept.append, lambda: 100.0)
     one.cool(60)
@@ -203,7 +203,7 @@ def test_a_chunk_that_is_put_off_is_bounded_by_patience(
 
 
 def test_a_process_that_is_asked_to_end_blames_no_service(file_ledger: Ledger) -> None:
-    """Ctrl-C during a pause gives the chunk back at once, and the job is not paused by it."""
+    """Ctrl-C during a pause releases the chunk at once, and doesn't pause the job."""
     job = start_job(file_ledger, [SLOW])
     with process(file_ledger, job, Service(Stopping("asked to end"))) as worker:
         worker.deliver()
@@ -213,7 +213,7 @@ def test_a_process_that_is_asked_to_end_blames_no_service(file_ledger: Ledger) -
 
 
 def test_progress_ends_a_chunks_wait(ledger: Ledger) -> None:
-    """Its time counts up over claims, and is forgotten with the first outcome."""
+    """A chunk's waiting time adds up over its claims, and is reset by the first outcome."""
     job = start_job(ledger, [SLOW])
     for seconds in (40, 50):
         claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
@@ -241,7 +241,7 @@ def looked(ledger: Ledger, job: Job, workers: list[str] | None = None) -> str:
 
 
 def test_nothing_is_told_of_a_job_that_is_worked_on(file_ledger: Ledger) -> None:
-    """A job whose worker is there waits for nothing."""
+    """A job with a living worker reports no wait."""
     job = start_job(file_ledger, [SLOW], [QUICK])
     file_ledger.jobs.hand_over_account(job.id, "sweep")
     file_ledger.chunks.claim(job.id, 0, "desk:7", 60)
@@ -266,7 +266,7 @@ def test_what_processes_elsewhere_wait_for_is_told(
 
 
 def test_a_lease_of_a_worker_that_is_gone_is_told(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """After a kill on another machine: whose lease it is and when it ends."""
+    """After a kill on another machine, the wait says whose lease it is and when it ends."""
     ledger.chunks.claim(job.id, 0, "elsewhere:7.1", 120)
     clock.advance(20)
     expected = "waiting for the lease of a worker on elsewhere to expire, in 1:40"
@@ -285,7 +285,7 @@ def test_an_account_that_another_job_took_is_told(file_ledger: Ledger, clock: Cl
 
 
 def test_that_no_worker_answers_is_told(file_ledger: Ledger) -> None:
-    """With the command to type, and until when it is waited for."""
+    """If no worker answers, the wait names the command to type and its own end."""
     job = start_job(file_ledger, [SLOW], [QUICK])
     assert looked(file_ledger, job, []) == (
         "no worker answers for account 9900001: start one with `siproster worker`; "
@@ -294,7 +294,7 @@ def test_that_no_worker_answers_is_told(file_ledger: Ledger) -> None:
 
 
 def fail(waits: JobWaits, kind: WaitKind, error: TryLater | LedgerAway) -> None:
-    """Something that is tried, and fails."""
+    """Run something that fails with this error."""
     with waits.trying(kind, type(error)):
         raise error
 
@@ -325,7 +325,7 @@ def test_a_broker_or_ledger_that_is_away_is_waited_for(file_ledger: Ledger) -> N
 
 
 def test_a_clock_that_is_set_back_freezes_no_job(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """By a day: leases, waits, messages and holds of before are over, and no pause is shorter than none."""
+    """After the clock was set back a day, earlier leases, waits, messages and holds are over."""
     claim = ledger.chunks.claim(job.id, 0, "elsewhere:7", 120)
     put_off = ledger.chunks.claim(job.id, 1, "desk:7", 120)
     assert claim is not None
@@ -344,7 +344,7 @@ def test_a_clock_that_is_set_back_freezes_no_job(ledger: Ledger, job: Job, clock
 
 
 def test_a_hold_of_a_clock_that_was_set_back_is_over(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """The account is free for the next job."""
+    """After the clock was set back, the account is free for the next job."""
     clock.advance(-DAY)
     assert ledger.jobs.writer(job.host, job.account) is None
     start_job(ledger, [QUICK])
@@ -363,7 +363,7 @@ def test_a_message_lost_before_the_clock_was_set_back_comes_back(
 
 
 def test_pauses_are_no_working_time(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """Neither a pause that the service ended, nor one of which the job was resumed, nor a stop."""
+    """Neither pauses, however they ended, nor a stop count as working time."""
     clock.advance(10)
     ledger.jobs.pause(job.id, AWAY)
     clock.advance(100)
@@ -405,7 +405,7 @@ def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> 
 
 
 def test_a_plan_whose_process_died_holds_nobody_up(ledger: Ledger) -> None:
-    """The next job has the account at once; a living one's plan keeps it."""
+    """If a plan's process died, the next job gets the account at once; a living one keeps it."""
     dead, mine, next_one = make_job(), make_job(), make_job()
     ledger.jobs.begin(dead, DEAD)
     free_dead_holder(ledger, mine)

@@ -82,7 +82,7 @@ def place(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def outcome(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Exit code and stderr of a command in this process."""
+    """Run a command in this process; return its exit code and stderr."""
     code = cli._run(words)
     return code, capsys.readouterr().err
 
@@ -97,14 +97,14 @@ def leaf(words: list[str]) -> click.Command:
 
 
 def options(words: list[str]) -> list[click.Option]:
-    """Those of its options that take a value."""
+    """Return those of its options that take a value."""
     found = [one for one in leaf(words).params if isinstance(one, click.Option)]
     return [one for one in found if not one.is_flag and "--config" not in one.opts]
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_no_value_is_a_fault(place: Path, capsys: pytest.CaptureFixture[str], seed: int) -> None:
-    """Arguments and options of any text, for every command that a person runs and that ends by itself."""
+    """Any text as argument or option gives a documented exit code, for every command that ends by itself."""
     rng = random.Random(seed)
     faults = []
     for name, forms in COMMANDS.items():
@@ -140,7 +140,7 @@ def test_no_value_is_a_fault(place: Path, capsys: pytest.CaptureFixture[str], se
 def test_wrong_usage_is_told(
     place: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
-    """Exit code 6, and what is wrong."""
+    """Wrong usage has exit code 6, and a message that says what is wrong."""
     code, told = outcome(words, capsys)
     assert (code, said in told) == (6, True), told[-500:]
     assert place.is_dir()
@@ -179,7 +179,7 @@ def test_a_ledgers_parameters_are_libpqs(
 def test_a_ledgers_parameter_beside_libpqs_variables(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, parameter: str
 ) -> None:
-    """The variables are named too, since the value may be theirs."""
+    """libpq's variables are named as well, since the wrong value may be theirs."""
     monkeypatch.setenv("SIPROSTER_LEDGER", f"postgresql://127.0.0.1:1/d?{parameter}")
     monkeypatch.setenv("PGAPPNAME", "x")
     code, told = outcome(["jobs"], capsys)
@@ -191,7 +191,7 @@ def test_a_ledgers_parameter_beside_libpqs_variables(
 def test_no_setting_is_a_fault(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Variables of any text: hosts, ledgers and brokers that can't be, credentials that are no text."""
+    """Any text in a variable gives a documented exit code: hosts, ledgers, brokers and credentials."""
     faults = []
     for value in [*random.Random(name).sample(VALUES, 20), *ADDRESSES]:
         monkeypatch.setenv(name, value)
@@ -208,7 +208,7 @@ def test_no_setting_is_a_fault(
 def test_a_host_that_can_not_be_is_told(
     place: Path, capsys: pytest.CaptureFixture[str], address: str
 ) -> None:
-    """The client of the API would find out in the middle of a request."""
+    """An invalid host is reported before the client finds out in the middle of a request."""
     words = ["realm", "list"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BW_API_URL", address)
@@ -222,7 +222,7 @@ def test_a_host_that_can_not_be_is_told(
 def test_a_setting_that_is_no_text_is_named(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Bytes that are no UTF-8."""
+    """A setting whose bytes are not UTF-8 is named."""
     monkeypatch.setenv(name, os.fsdecode(b"\xff"))
     code, said = outcome(["realm", "list"], capsys)
     assert (code, f"{name} (environment) is not UTF-8" in said) == (6, True), said

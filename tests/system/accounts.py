@@ -23,14 +23,14 @@ def hold(sandbox: Sandbox, names: Iterable[str], realm: str = "office", applicat
 
 
 def change(sandbox: Sandbox, name: str, *, application: str = "", realm: str = "", seed: str = "") -> None:
-    """Somebody else sets a user's digests (made from ``seed``), application or realm."""
+    """Change a user's digests (made from ``seed``), application or realm, as somebody else might."""
     named = f"<Realm>{realm}</Realm>" if realm else ""
     digests = body(seed or f"{name} at first", application)
     ask(sandbox, "PUT", f"sipcredentials/{name}", f"<SipCredential>{named}{digests}</SipCredential>")
 
 
 def delete(sandbox: Sandbox, name: str) -> None:
-    """Somebody else deletes a user."""
+    """Delete a user, as somebody else might."""
     ask(sandbox, "DELETE", f"sipcredentials/{name}")
 
 
@@ -59,7 +59,7 @@ def body(seed: str, application: str) -> str:
 
 
 def ask(sandbox: Sandbox, method: str, path: str, xml: str = "") -> None:
-    """One request of somebody else's, which succeeds."""
+    """Send one request that isn't the program's, and that succeeds."""
     answer = httpx.request(
         method, f"{sandbox.url}/api/v2/accounts/{ACCOUNT}/{path}", content=xml.encode(), auth=(USER, SECRET),
         headers={"Content-Type": "application/xml"}, trust_env=False, timeout=30,

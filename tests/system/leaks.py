@@ -94,7 +94,7 @@ class Monitor:
         self._thread.start()
 
     def stop(self) -> bytes:
-        """All of it."""
+        """Stop, and return everything that was received."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()

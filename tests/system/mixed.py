@@ -1,4 +1,4 @@
-"""An account on which somebody of every kind is stored already, and the roster that meets them."""
+"""An account with users of every kind, and a roster that names them."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def verified(
 
 
 def verdicts(rows: Sequence[Row]) -> dict[str, str]:
-    """Each row's user, as in the roster, to what came of it."""
+    """Return each row's user, as in the roster, with its verdict."""
     return {row["username"]: row["bw__verify"] for row in rows}
 
 

@@ -91,7 +91,7 @@ def expected(sandbox: Sandbox, wanted: Iterable[User]) -> dict[tuple[str, str], 
 
 
 def made_once(sandbox: Sandbox) -> bool:
-    """Whether every credential was created exactly once, and neither changed nor deleted since."""
+    """Return whether every credential was created exactly once, and neither changed nor deleted since."""
     histories = {
         (held["created"], held["updated"], held["deleted"]) for held in sandbox.credentials(deleted=True)
     }

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def run(program: Program, *arguments: str | Path, code: int | None = 0) -> dict[str, Any]:
-    """The summary of a run with --json that ends with this exit code; None: with whichever."""
+    """Return the summary of a run with --json that ends with this exit code; None: with any."""
     finished = program.run(*arguments, "--json")
     assert code in (None, finished.code), (finished.code, finished.stderr)
     summary: dict[str, Any] = finished.json
@@ -40,13 +40,13 @@ def until(happened: Callable[[], T], process: subprocess.Popen[str] | None = Non
 
 
 def end_of(process: subprocess.Popen[str], seconds: float = 120) -> Finished:
-    """How a started run ends."""
+    """Return how a started run ends."""
     stdout, stderr = process.communicate(timeout=seconds)
     return Finished(process.returncode, stdout, stderr)
 
 
 def job_of(process: subprocess.Popen[str]) -> str:
-    """The id that a started import says on stderr, as soon as it does."""
+    """Return the job's id as soon as a started import prints it on stderr."""
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("job "):
@@ -55,5 +55,5 @@ def job_of(process: subprocess.Popen[str]) -> str:
 
 
 def all_in_place(counts: Mapping[str, int], rows: int) -> bool:
-    """Whether all rows are in place; of those whose answer was lost nobody can prove who did them."""
+    """Return whether all rows are in place, including those whose answer was lost (unproven)."""
     return counts.keys() <= {"created", "updated", "unchanged"} and sum(counts.values()) == rows

@@ -71,7 +71,7 @@ def test_a_call_that_does_not_get_through(staff: Program, sandbox: Sandbox, caus
 
 
 def test_a_user_who_is_not_stored(staff: Program, sandbox: Sandbox) -> None:
-    """Looked up before anything is asked or paid for: exit code 3, also of a name on another realm only."""
+    """A user who isn't stored on the realm gives exit code 3, before anything is asked or paid for."""
     add_realm(sandbox, "lab")
     hold(sandbox, ["carol"], "lab")
     for user in ("nobody", "carol"):
@@ -92,7 +92,7 @@ def test_a_name_on_two_realms_in_another_case(staff: Program, sandbox: Sandbox) 
 
 
 def test_phones_that_are_registered(siproster: Program, make_sandbox: Callable[..., Sandbox]) -> None:
-    """--check-phone asks the sandbox's registrar with the stored digest: none is there, or nobody knows."""
+    """--check-phone asks the sandbox's registrar: no phone is registered, or it can't be told."""
     edge = make_sandbox("--sip-port", "0")
     siproster.environment |= edge.environment()
     roster = roster_of(siproster.work / "staff.csv", users(1))
@@ -117,7 +117,7 @@ def test_waiting_has_an_end(staff: Program, sandbox: Sandbox) -> None:
 
 
 def test_not_waiting(staff: Program, sandbox: Sandbox) -> None:
-    """--no-wait: the id, and not one look at what becomes of it."""
+    """--no-wait prints the id, and doesn't read the call's state once."""
     called = staff.run("call", "alice", *ORDER, "--yes", "--json", "--no-wait")
     assert (called.code, called.json["outcome"]) == (0, "placed")
     assert sandbox.log("GET", "/calls/") == []
@@ -190,7 +190,7 @@ def test_what_is_wrong_is_found_before_anything_is_sent(
 
 
 def test_options_from_the_file(staff: Program, sandbox: Sandbox) -> None:
-    """siproster.toml holds them, --from as call-from: its `from` is the format of a roster. A flag wins."""
+    """siproster.toml has the options, with --from as call-from (`from` is a roster's format). A flag wins."""
     (staff.work / "siproster.toml").write_text(
         f'from = "generic"\ncall-from = "+19195550001"\ncall-wait = 60\napplication = "{APPLICATION}"\n'
         'answer-url = "https://example.com/file"\n'
@@ -202,7 +202,7 @@ def test_options_from_the_file(staff: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_lost_answer_is_never_called_again(staff: Program, sandbox: Sandbox) -> None:
-    """Exit code 5: the call may ring, the service got one order, and the message says to look first."""
+    """After a lost answer: exit code 5, one order at the service, and advice to check before a new call."""
     sandbox.knobs(drop={"next": 1, "path": "/calls", "commit": True})
     lost = staff.run("call", "alice", *ORDER, "--yes", "--json")
     assert (lost.code, lost.stdout) == (5, "")
@@ -258,7 +258,7 @@ def test_another_platform_calls_in(staff: Program, sandbox: Sandbox) -> None:
 
 
 def test_no_record_and_no_answer_are_told_apart(staff: Program, sandbox: Sandbox) -> None:
-    """Without a record SIP's usual port holds, and the exit code is 0; a silent resolver says nothing: 5."""
+    """Without a record SIP's usual port is given, exit code 0; a silent resolver is exit code 5."""
     with closing(Dns({})) as server:
         told = staff.run("call", "alice", "--for", "generic", "--resolver", server.address, "--json")
     assert (told.code, told.json["dns"], told.json["port"]) == (0, "no_record", None)

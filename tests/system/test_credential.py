@@ -120,7 +120,7 @@ def test_an_empty_account(office: Program) -> None:
 
 
 def test_a_list_that_ends_midway_does_not_look_whole(held: Program, sandbox: Sandbox) -> None:
-    """The account is locked while it is read: the exit code says so, and what came is no JSON."""
+    """If the account is locked while it is listed, the exit code says so, and the output is no JSON."""
     sandbox.knobs(refuse={"next": 9, "skip": 1, "status": 404, "code": "4022", "path": "sipcredentials"})
     listed = held.run("credential", "list", "--json")
     assert listed.code == 3
@@ -167,7 +167,7 @@ def test_a_user_who_is_not_there(held: Program, sandbox: Sandbox, api: str) -> N
 
 @FAMILIES
 def test_users_are_deleted(held: Program, sandbox: Sandbox, api: str) -> None:
-    """Each has an outcome of its own; somebody who was not there makes it exit code 10."""
+    """Each user has an outcome; if one of them didn't exist, the exit code is 10."""
     deleted = held.run("credential", "delete", "ALICE", "nobody", "10", "--api", api, "--yes", "--json")
     assert deleted.code == 10
     assert [(fact["username"], fact["outcome"]) for fact in deleted.json] == [
@@ -217,7 +217,7 @@ def test_what_is_listed_can_be_deleted(held: Program, sandbox: Sandbox) -> None:
 
 
 def test_results_of_an_import_can_be_deleted(held: Program, sandbox: Sandbox) -> None:
-    """A results.csv says who was meant in the end; whose outcome isn't named is left alone."""
+    """A results.csv names the users to delete; rows whose outcome isn't named are left alone."""
     roster = roster_of(held.work / "x.csv", [User("x1", "Pw-1-xY-long"), User("x2", "Pw-2-xY-long")])
     held.run("import", roster, "--username", "{username}9", "--yes", "--results", held.work / "x")
     results = held.work / "x" / "results.csv"
@@ -253,7 +253,7 @@ def test_a_roster_with_domains_and_realms(held: Program, sandbox: Sandbox) -> No
 
 
 def test_a_user_on_another_realm_stays(held: Program, sandbox: Sandbox) -> None:
-    """A realm that is named is meant: with the account family, too, nobody else's user of that name goes."""
+    """A realm that is named counts with the account family, too: nobody else of that name is deleted."""
     add_realm(sandbox, "sales")
     deleted = held.run("credential", "delete", "alice", "--realm", "sales", "--yes")
     assert deleted.code == 10
@@ -289,7 +289,7 @@ def test_either_users_or_a_file(held: Program) -> None:
 def test_a_deletion_without_an_answer(
     held: Program, sandbox: Sandbox, commit: bool, outcome: tuple[str, str]
 ) -> None:
-    """Looking again settles what became of it."""
+    """A deletion without an answer is settled by looking again."""
     sandbox.knobs(drop={"next": 1, "method": "DELETE", "commit": commit})
     deleted = held.run("credential", "delete", "alice", "--yes", "--json")
     assert [(fact["outcome"], fact["code"]) for fact in deleted.json] == [outcome]

@@ -27,13 +27,13 @@ def sandboxes(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> list[
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them runs any more."""
+    """Return whether none of them runs any more."""
     return all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in processes)
 
 
 @pytest.fixture
 def elsewhere(siproster: Program) -> Program:
-    """The program of somebody with settings for a real account, in the environment and a file."""
+    """The program of a user who has settings for a real account, in the environment and a file."""
     Path(siproster.work, "siproster.toml").write_text('BW_ACCOUNT_ID = "5551234"\nlimit = 1\n')
     siproster.environment |= {
         "BW_ACCOUNT_ID": "5551234",
@@ -77,7 +77,7 @@ def test_the_whole_journey(elsewhere: Program) -> None:
 
 
 def nothing_is_told(shown: str, folder: Path) -> None:
-    """No password, digest or account of one's own on the screen; what is left is its owner's alone."""
+    """Assert that the output shows no password, digest or own account, and that files are private."""
     assert [row["password"] for row in result_rows(SAMPLE) if row["password"] in shown] == []
     assert re.search(r"\b[0-9a-f]{32}\b", shown) is None
     assert "5551234" not in shown
@@ -87,7 +87,7 @@ def nothing_is_told(shown: str, folder: Path) -> None:
 
 
 def progress_is_seen(program: Program) -> None:
-    """On a terminal the import's bar moves: several numbers between 0 and 250 are shown."""
+    """Assert that the import's bar moves on a terminal: several numbers between 0 and 250 are shown."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, str(program.cli), "demo"],

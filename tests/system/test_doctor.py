@@ -83,7 +83,7 @@ def test_a_setting_that_can_not_be(siproster: Program) -> None:
 
 
 def test_a_wrong_secret(office: Program) -> None:
-    """Exit code 2, what to check, and nothing asked of the API with credentials that it refuses."""
+    """Wrong credentials: exit code 2, what to check, and no API request with them."""
     finished = office.run("doctor", "--json", BW_CLIENT_SECRET="wrong-canary")
     assert finished.code == 2
     trouble = check(finished.json, "API")
@@ -145,7 +145,7 @@ def test_a_ledger_that_can_not_be_opened(office: Program) -> None:
 
 
 def test_the_first_trouble_is_the_exit_code(office: Program) -> None:
-    """Each trouble is found whatever else is in trouble; the first one's code is given."""
+    """Every trouble is found, whatever else is in trouble; the exit code is the first one's."""
     everything_wrong = {
         "SIPROSTER_LEDGER": "postgresql://u@127.0.0.1:1/x",
         "SIPROSTER_BROKER": "redis://127.0.0.1:1/0",
@@ -159,7 +159,7 @@ def test_the_first_trouble_is_the_exit_code(office: Program) -> None:
 
 
 def test_a_key_that_others_may_read(office: Program) -> None:
-    """A key file with loose permissions is trouble, with the command that mends it."""
+    """A key file that others may read is trouble, with the command that fixes it."""
     assert office.run("doctor").code == 0
     (key,) = office.home.rglob("*.key")
     key.chmod(0o644)
@@ -189,7 +189,7 @@ def test_no_default_realm(office: Program, make_sandbox: Any) -> None:
 
 
 def test_what_is_known_to_end_is_warned_about(office: Program, sandbox: Sandbox) -> None:
-    """HTTP Basic works and is warned about, with the date of its end."""
+    """HTTP Basic works with a warning that has the date of its end."""
     office.environment = {
         **{name: value for name, value in office.environment.items() if not name.startswith("BW_CLIENT")},
         "BW_USERNAME": "sandbox",

@@ -1,4 +1,4 @@
-"""Other people's shells: variables that a library below reads, in odd values.
+"""Odd values of other programs' variables, which a library might read.
 
 What can be ignored is, all at once; what can't ends with exit code 6 and names the variable.
 """
@@ -77,7 +77,7 @@ FOREIGN = {
 
 
 def test_variables_that_are_no_business_of_ours(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
-    """An import runs as ever; the one thing that is said is which entries of NO_PROXY are left out."""
+    """An import runs as ever, and only reports the entries of NO_PROXY that are ignored."""
     roster = roster_of(tmp_path / "staff.csv", users(3))
     office.environment |= FOREIGN
     done = office.run("import", roster, "--yes", "--json")
@@ -104,7 +104,7 @@ def test_variables_that_are_no_business_of_ours(office: Program, sandbox: Sandbo
     ],
 )
 def test_a_variable_that_can_not_be_used_is_named(office: Program, name: str, value: str) -> None:
-    """Exit code 6, the variable and not what may be a password in it; doctor finds it, too."""
+    """Exit code 6 names the variable, but not its value, which may hold a password; doctor finds it, too."""
     office.environment[name] = value
     refused = office.run("doctor")
     assert refused.code == 6
@@ -114,7 +114,7 @@ def test_a_variable_that_can_not_be_used_is_named(office: Program, name: str, va
 
 
 def test_nothing_is_begun_with_such_a_variable(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
-    """An import says it and sends nothing, and no job is left behind."""
+    """An import with such a variable says so, sends nothing, and leaves no job."""
     roster = roster_of(tmp_path / "staff.csv", users(1))
     refused = office.run("import", roster, "--yes", SSL_CERT_FILE=NOWHERE)
     assert refused.code == 6

@@ -1,4 +1,4 @@
-"""Accounts that have users already: what is planned for each row is what becomes of it."""
+"""Accounts that have users already: each row's outcome is the one that was planned."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_the_same_roster_twice(office: Program, sandbox: Sandbox, family: str) -
 
 
 def test_nothing_is_listed_where_nothing_is_stored(office: Program, sandbox: Sandbox) -> None:
-    """An empty account, by its realms' counts, isn't asked about its users."""
+    """If the realms' counts say that an account is empty, its users are not listed."""
     run(office, "import", roster_of(office.work / "staff.csv", users(20)))
     assert sandbox.log("GET", "sipcredentials") == []
 
@@ -141,7 +141,7 @@ def test_a_small_roster_is_looked_up_row_by_row(office: Program, sandbox: Sandbo
 
 @pytest.mark.parametrize("family", ["account", "realm"])
 def test_what_a_list_leaves_out_is_read_singly(office: Program, sandbox: Sandbox, family: str) -> None:
-    """A list without Hash1b proves nothing: those of the roster are read one by one, the others aren't."""
+    """A list without Hash1b proves nothing: the roster's users are read one by one, the others are not."""
     run(office, "import", roster_of(office.work / "staff.csv", users(30)))
     sandbox.knobs(list_omits=["Hash1b"])
     first = len(sandbox.log())
@@ -168,7 +168,7 @@ def on_a_terminal(program: Program, answer: str, *arguments: str) -> subprocess.
 
 
 def test_nothing_that_exists_is_changed_unasked(office: Program, sandbox: Sandbox) -> None:
-    """Without a terminal and --yes it ends with 6 and forgets the job; on one, a no does the same."""
+    """Without a terminal and --yes, exit code 6 and no job; on a terminal, a no does the same."""
     store(sandbox, "alice", "old password", host_of(sandbox))
     roster_of(office.work / "staff.csv", [User("alice", PASSWORD), User("bob", PASSWORD)])
     before = held(sandbox)
@@ -194,7 +194,7 @@ def test_new_users_are_not_asked_about(office: Program, sandbox: Sandbox) -> Non
 
 
 def test_an_application_that_does_not_take(office: Program, sandbox: Sandbox) -> None:
-    """The service keeps the old application: the row has failed, and undo brings the password back."""
+    """If the service keeps the old application, the row fails, and undo restores the password."""
     store(sandbox, "alice", "old password", host_of(sandbox), application=OTHERS)
     before = held(sandbox)
     sandbox.knobs(put_application="ignore")
@@ -222,7 +222,7 @@ def test_an_application_that_nobody_named_stays(
 
 
 def test_a_lagging_read_is_waited_for(either: Program, sandbox: Sandbox) -> None:
-    """Reads that show a write a second later don't make it look undone."""
+    """A read that shows a write a second late doesn't make it look undone."""
     store(sandbox, "alice", "old password", host_of(sandbox))
     sandbox.knobs(list_lag=1.0)
     mine = roster_of(either.work / "staff.csv", [User("alice", PASSWORD)])
@@ -231,7 +231,7 @@ def test_a_lagging_read_is_waited_for(either: Program, sandbox: Sandbox) -> None
 
 
 def test_a_plan_lets_the_import_follow(office: Program, sandbox: Sandbox) -> None:
-    """`plan && import`: 0 while every row would be in place afterwards; 10 for a change only if asked for."""
+    """`plan && import`: exit code 0 if every row would be in place; 10 for changes only on request."""
     mine = roster_of(office.work / "staff.csv", users(2))
     assert office.run("plan", mine).code == 0
     assert office.run("plan", mine, "--exit-on-change").code == 10
@@ -248,7 +248,7 @@ def test_a_plan_lets_the_import_follow(office: Program, sandbox: Sandbox) -> Non
 
 
 def saved(program: Program, *arguments: str | Path, code: int = 0) -> str:
-    """Keep a plan; its id. ``code``: 10 where some rows would not be in place afterwards."""
+    """Save a plan and return its id. ``code``: 10 if some rows would not be in place afterwards."""
     plan: dict[str, Any] = run(program, "plan", *arguments, "--save", code=code)
     return str(plan["plan"])
 
@@ -258,7 +258,7 @@ def saved(program: Program, *arguments: str | Path, code: int = 0) -> str:
     indirect=["either"],
 )  # fmt: skip
 def test_a_plan_is_carried_out(either: Program, sandbox: Sandbox, family: str) -> None:
-    """Approved, it does what it said, without the roster, and once."""
+    """An approved plan is carried out as it said, once, and without the roster."""
     fill(sandbox)
     before = held(sandbox)
     mine = roster(either.work / "mixed.csv")
@@ -277,7 +277,7 @@ def test_a_plan_is_carried_out(either: Program, sandbox: Sandbox, family: str) -
 
 
 def test_what_changed_since_the_plan_is_refused(office: Program, sandbox: Sandbox) -> None:
-    """Made, changed and deleted users are refused row by row; the others are done as approved."""
+    """Users created, changed or deleted since the plan are refused; the others are done as approved."""
     host = host_of(sandbox)
     for name in ("set", "changed", "deleted", "kept", "lost", "agrees"):
         store(sandbox, name, PASSWORD if name in ("kept", "lost") else "old password", host)
@@ -304,7 +304,7 @@ def test_what_changed_since_the_plan_is_refused(office: Program, sandbox: Sandbo
 
 
 def test_what_was_approved_can_not_be_changed_on_the_way(office: Program, sandbox: Sandbox) -> None:
-    """Options that say how rows are read or sent are refused with --plan; so is what is no plan."""
+    """With --plan, options that decide how rows are read or sent are refused; so is what is no plan."""
     mine = roster_of(office.work / "staff.csv", users(2))
     plan = saved(office, mine)
     for more in (("--realm", "x"), ("--on-existing", "update"), ("--batch-size", "3"), ("staff.csv",)):
@@ -317,14 +317,14 @@ def test_what_was_approved_can_not_be_changed_on_the_way(office: Program, sandbo
 
 
 def test_a_plan_does_not_hold_the_account(office: Program, sandbox: Sandbox) -> None:
-    """While it waits for its word, others may import."""
+    """While a plan waits for approval, others may import."""
     plan = saved(office, roster_of(office.work / "staff.csv", users(2)))
     run(office, "import", roster_of(office.work / "others.csv", users(2, first=10)))
     assert run(office, "import", "--plan", plan)["counts"] == {"created": 2}
 
 
 def test_a_plan_whose_carrying_out_was_killed_is_carried_out_again(office: Program, sandbox: Sandbox) -> None:
-    """Nothing was sent: what says so names the commands that go on, and they do."""
+    """A plan whose command was killed before it sent anything is carried out again, as the message says."""
     plan = saved(office, roster_of(office.work / "staff.csv", users(2)))
     office.run("import", "--plan", plan, SIPROSTER_FAILPOINTS="planned=kill")
     job = jobs(office)[0]["job"]
@@ -350,7 +350,7 @@ def test_a_retry_with_another_policy(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_the_roster_again(office: Program, sandbox: Sandbox) -> None:
-    """When the passwords are shredded the roster gives them, by line and name; another file is refused."""
+    """If the passwords are shredded, the roster gives them by line and name; another file is refused."""
     store(sandbox, "bob", "old password", host_of(sandbox))
     mine = roster_of(office.work / "staff.csv", [User(name, PASSWORD) for name in ("alice", "bob")])
     job = run(office, "import", mine, "--keep-days", "0", code=10)["job"]
@@ -367,7 +367,7 @@ def test_the_roster_again(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_every_kind_of_row_is_in_the_mixed_account() -> None:
-    """The cases are what the tests above think they are: each action under each policy."""
+    """The mixed account has a case for each action under each policy."""
     for policy in ("skip", "update"):
         actions = {action_of(case, policy, "account") for case in CASES}
         assert actions == {"create", "unchanged", "exists"} | ({"update"} if policy == "update" else set())
@@ -406,7 +406,7 @@ def test_a_correction_takes_nobodys_name(office: Program, sandbox: Sandbox) -> N
 
 @pytest.mark.parametrize("row", ['"u3",Passw0rd-aa3,extra', ",Passw0rd-aa3", "u 3,Passw0rd-aa3", '"u"3,x'])
 def test_nobody_is_a_leaver_while_a_row_can_not_be_read(office: Program, sandbox: Sandbox, row: str) -> None:
-    """A row that names nobody readable may mean any of the stored users, so none is listed to be deleted."""
+    """If a row's name can't be read, it may be any stored user's, so nobody is listed as absent."""
     for name in ("u1", "u3"):
         store(sandbox, name, PASSWORD, host_of(sandbox))
     mine = office.work / "staff.csv"
@@ -417,7 +417,7 @@ def test_nobody_is_a_leaver_while_a_row_can_not_be_read(office: Program, sandbox
 
 
 def test_a_list_of_leavers_is_this_jobs_own(office: Program, sandbox: Sandbox) -> None:
-    """In a folder that is used again, an earlier job's list doesn't stand for one that knows of none."""
+    """In a folder that is used again, an earlier job's absent.csv doesn't remain."""
     for name in ("u1", "u2", "u3"):
         store(sandbox, name, PASSWORD, host_of(sandbox))
     mine = roster_of(office.work / "staff.csv", [User("u1", PASSWORD), User("u2", PASSWORD)])

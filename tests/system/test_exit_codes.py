@@ -1,4 +1,4 @@
-"""Each exit code of the program, from a run that earns it, and what can be done after it."""
+"""Each exit code of the program, from a run that ends with it, and what can be done next."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_2_for_a_wrong_secret(office: Program, sandbox: Sandbox, roster: Path) -
 
 
 def test_2_for_a_role_taken_away_in_the_middle(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """403 while posting stops the job: what was sent is unknown, the rest unprocessed; resume goes on."""
+    """A 403 while posting stops the job: what was sent is unknown, the rest unprocessed; resume continues."""
     sandbox.knobs(refuse={"probability": 1, "skip": 2, "status": 403, **POSTS})
     stopped = run(office, "import", roster, "--batch-size", "5", "--concurrency", "1", code=2)
     assert stopped["state"] == "stopped"
@@ -108,7 +108,7 @@ def test_5_when_the_service_is_killed_and_resumed_when_it_is_back(
 
 
 def test_5_when_nobody_answers_at_all(office: Program, roster: Path) -> None:
-    """With nobody at the service's address --patience is all that is waited, and no half job is left."""
+    """If nobody answers, the command waits no longer than --patience and leaves no job."""
     office.environment["BW_API_URL"] = f"http://127.0.0.1:{free_port()}"
     finished = office.run("import", roster, "--patience", "0.1")
     assert finished.code == 5, finished.stderr
@@ -235,7 +235,7 @@ def test_6_for_wrong_settings(office: Program, sandbox: Sandbox, roster: Path, n
 
 @pytest.mark.parametrize("name", ["BW_ACCOUNT_ID", "BW_API_URL", "SIPROSTER_KEY"])
 def test_6_for_somebody_elses_job(office: Program, sandbox: Sandbox, tmp_path: Path, name: str) -> None:
-    """A job goes on with its own account, host and key only; what differs is named."""
+    """A job continues only with its own account, host and key; the error names what differs."""
     sandbox.knobs(applications=[APPLICATION])
     first = run(office, "import", mixed(tmp_path, refused=2), code=10)
     others = {
@@ -260,7 +260,7 @@ def test_10_when_rows_are_refused(office: Program, sandbox: Sandbox, tmp_path: P
 
 
 def test_6_for_corrections_to_no_effect(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A bw__ column corrected in place of the roster's own: nothing is sent, and the column is named."""
+    """A correction in a bw__ column, where the roster's own counts, is refused; the column is named."""
     sandbox.knobs(applications=[APPLICATION])
     first = run(office, "import", mixed(tmp_path, refused=2), code=10)
     failed = Path(first["files"]["failed"])

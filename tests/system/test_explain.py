@@ -15,7 +15,7 @@ HEAVY = {"celery", "redis", "lxml", "sqlalchemy", "httpx", "tenacity", "rich", "
 
 
 def test_a_code_is_told_with_all_that_helps(siproster: Program) -> None:
-    """Meaning, effect, advice, the command and the table; no setting is read, not even a broken one."""
+    """A code is printed with meaning, effect, advice, command and table; no setting is read, even broken."""
     told = siproster.run("explain", " Digest_Differs ", BW_API_URL="no url", SIPROSTER_KEY="none")
     assert (told.code, told.stderr) == (0, "")
     first, *_ = told.stdout.split("\n\n")
@@ -31,7 +31,7 @@ def test_a_code_is_told_with_all_that_helps(siproster: Program) -> None:
 
 
 def test_scripts_read_the_same(siproster: Program) -> None:
-    """An array with an object for each code and table; without CODE, of all."""
+    """JSON is an array with an object for each code and table; without CODE, for all codes."""
     (found,) = siproster.run("explain", "23026", "--json").json
     assert found.keys() == {"code", "table", "meaning", "effect", "advice", "command"}
     assert (found["code"], found["table"]) == ("23026", "Codes of the service")
@@ -60,7 +60,7 @@ def test_an_unknown_code_is_wrong_usage(siproster: Program) -> None:
 
 
 def test_what_an_import_prints_is_explained(office: Program, sandbox: Sandbox) -> None:
-    """Each cell of failed.csv and each warning; and the commands that the output itself advises."""
+    """Each cell of failed.csv, each warning, and the commands that the output advises can be explained."""
     sandbox.knobs(applications=["3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"])
     finished = office.run("import", SAMPLES / "dirty.csv", "--weak", "warn")
     assert finished.code == 10
@@ -79,14 +79,14 @@ def test_what_an_import_prints_is_explained(office: Program, sandbox: Sandbox) -
 
 
 def test_a_summary_says_why_in_words_that_are_explained(office: Program) -> None:
-    """`why` as it stands in summary.json."""
+    """`why` is understood as it stands in summary.json."""
     stopped = run(office, "import", SAMPLES / "dirty.csv", "--max-failed", "0", code=11)
     (told,) = office.run("explain", stopped["why"], "--json").json
     assert (told["code"], told["effect"]) == ("max_failed", "the job is stopped; exit code 11")
 
 
 def test_it_starts_at_once() -> None:
-    """It loads nothing of weight."""
+    """`explain` loads no heavy library."""
     traced = subprocess.run(
         [sys.executable, "-X", "importtime", str(CLI), "explain", "23026"],
         capture_output=True, text=True, check=True,

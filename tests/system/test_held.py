@@ -1,4 +1,4 @@
-"""A command that can't begin holds nothing: the account is free for the next one at once."""
+"""A command that can't begin leaves the account free for the next one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def roster(tmp_path: Path) -> Path:
 
 
 def sql(program: Program, statement: str) -> None:
-    """Say something to the ledger past the program."""
+    """Run a statement on the ledger past the program."""
     with closing(sqlite3.connect(next(program.home.rglob("ledger.sqlite")))) as database, database:
         database.execute(statement)
 
 
 def test_an_audit_that_fails_holds_no_account(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """Neither a new job, nor a plan, nor an undo: 5 minutes later would be late."""
+    """If the audit fails, a new job, a plan or an undo leaves the account free at once."""
     first = run(office, "import", roster, "--max-failed", "0")["job"]
     sql(office, "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     for command in (["import", roster], ["plan", roster, "--save"], ["undo", first, "--yes"]):
@@ -42,7 +42,7 @@ def test_an_audit_that_fails_holds_no_account(office: Program, sandbox: Sandbox,
 
 
 def test_a_lost_key_is_not_replaced_in_silence(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """The ledger's rows would stay closed for ever; without jobs a new key does no harm."""
+    """A lost key is not replaced while jobs need it; without jobs a new key does no harm."""
     job = run(office, "import", roster)["job"]
     key = next(office.home.rglob("ledger.sqlite.key"))
     kept = key.read_text()
@@ -60,7 +60,7 @@ def test_a_lost_key_is_not_replaced_in_silence(office: Program, sandbox: Sandbox
 
 
 def test_an_operator_who_is_no_text_is_recorded(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """Variables hold any bytes; the audit says who it was all the same."""
+    """An operator's name that isn't UTF-8 is recorded in the audit all the same."""
     odd = os.fsdecode(b"u\xff")
     done = office.run("import", roster, SUDO_USER=odd, SSH_CONNECTION=f"{odd} 1 2 3")
     assert done.code == 0, done.stderr

@@ -109,7 +109,7 @@ CORRECTIONS: dict[str, Row] = {
 
 
 def corrected(failed: str, folder: Path) -> Path:
-    """failed.csv as a person gives it back: with a password column, filled where there was none."""
+    """Return failed.csv as a person gives it back: with a password column, filled if there was none."""
     rows = [row | {"password": ""} | CORRECTIONS.get(row["bw__row"], {}) for row in result_rows(failed)]
     return write(folder / "corrected.csv", rows)
 

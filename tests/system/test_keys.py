@@ -57,7 +57,7 @@ def test_one_line_break_comes_off_and_nothing_else(siproster: Program, typed: st
 
 
 def test_the_realm_is_taken_as_it_is(siproster: Program) -> None:
-    """Another case of the host name makes other digests: nothing is put right in silence."""
+    """The host name's case changes the digests, and is not corrected."""
     shown = siproster.run("hash", "alice", "--realm", "Acme-0A.Auth.example", "--json", stdin="x").json
     assert (shown["hash1"], shown["hash1b"]) == digests("alice", "Acme-0A.Auth.example", "x")
 
@@ -72,7 +72,7 @@ def test_the_realm_is_taken_as_it_is(siproster: Program) -> None:
     ],
 )
 def test_what_makes_no_digest(siproster: Program, arguments: list[str], says: str) -> None:
-    """Exit code 6 with what to do, and nothing on stdout."""
+    """If no digest can be made: exit code 6 with advice, and nothing on stdout."""
     refused = siproster.run("hash", *arguments, stdin="password")
     assert (refused.code, refused.stdout) == (6, "")
     assert says in refused.stderr
@@ -86,14 +86,14 @@ def test_no_password_is_no_digest(siproster: Program) -> None:
 
 
 def test_a_password_is_never_an_argument(siproster: Program) -> None:
-    """There is no option for it, since arguments show in the process list."""
+    """No option takes the password, since arguments show in the process list."""
     refused = siproster.run("hash", "alice", "--realm", REALM, "--password", "x")
     assert refused.code == 6
     assert "No such option" in refused.stderr
 
 
 def test_bytes_that_are_no_text_are_refused(siproster: Program) -> None:
-    """A password in another encoding would make dead digests."""
+    """A password that isn't UTF-8 is refused, since its digests would be useless."""
     run = subprocess.run(
         [sys.executable, str(siproster.cli), "hash", "alice", "--realm", REALM],
         env=siproster.environment, cwd=siproster.work, input=b"p\xe4ss\n", capture_output=True, check=False,

@@ -30,7 +30,7 @@ SPREAD = [*users(2500), *(User(one.name, one.password, "factory") for one in use
 
 
 def complete(summary: dict[str, object], wanted: Sequence[User], sandbox: Sandbox) -> None:
-    """Asserts that every row is in place, made once, and in the results in the roster's order."""
+    """Assert that every row is in place, created once, and in the results in the roster's order."""
     counts = summary["counts"]
     assert isinstance(counts, dict)
     assert summary["state"] == "done"
@@ -44,7 +44,7 @@ def complete(summary: dict[str, object], wanted: Sequence[User], sandbox: Sandbo
 
 @pytest.fixture
 def unread(either: Program, sandbox: Sandbox, tmp_path: Path) -> Path:
-    """A roster whose reading stops in the middle: the service doesn't say who is on the realm of row 2501."""
+    """A roster that can't be read to its end: the service doesn't list the realm of row 2501."""
     made = either.run("realm", "create", "factory", "--json")
     stall = {"probability": 1, "path": f"/realms/{made.json['id']}/sipcredentials", "seconds": 300}
     sandbox.knobs(realm_omits=["SipCredentialCount"], stall=stall)
@@ -104,7 +104,7 @@ def test_killed_with_the_worker(hosts: Program, sandbox: Sandbox, tmp_path: Path
 
 
 def test_killed_after_the_service_stored_a_list(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A list that was stored but never answered before the kill is asked for, not sent again."""
+    """A list that was stored but never answered before the kill is looked up, not sent again."""
     wanted = users(40)
     sandbox.knobs(stall={"next": 1, "method": "POST", "path": "sipcredentials", "commit": True})
     process = office.start("import", roster_of(tmp_path / "staff.csv", wanted), "--batch-size", "20")
@@ -118,7 +118,7 @@ def test_killed_after_the_service_stored_a_list(office: Program, sandbox: Sandbo
 def test_thousands_of_unconfirmed_rows_are_looked_up_by_pages(
     office: Program, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Killed with no answer yet, each request stored: asked for by pages, not by rows, and sent once."""
+    """Killed before any answer, with every request stored: rows are looked up by pages, and sent once."""
     wanted = users(4000)
     sandbox.knobs(stall={"probability": 1, "method": "POST", "path": "sipcredentials", "commit": True})
     process = office.start("import", roster_of(tmp_path / "staff.csv", wanted), "--batch-size", "200")
@@ -136,7 +136,7 @@ def test_thousands_of_unconfirmed_rows_are_looked_up_by_pages(
 def test_a_dead_job_makes_room_once_it_is_cancelled(
     office: Program, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """The job of a killed command still holds its account, by name; cancelled, it lets another one in."""
+    """A killed command's job keeps its account until it is cancelled."""
     sandbox.knobs(latency=0.2)
     wanted = users(60)
     roster = roster_of(tmp_path / "staff.csv", wanted)

@@ -65,7 +65,7 @@ def roster(siproster: Program) -> Path:
     ],
 )
 def test_an_odd_place_is_told(siproster: Program, roster: Path, line: bytes, code: int, said: str) -> None:
-    """A clear message and the fitting code; never a traceback, nor word that the program itself failed."""
+    """A clear message and the right code, never a traceback or a claim that the program itself failed."""
     assert roster.is_file()
     found, stdout, stderr = shell(siproster, line)
     assert (found, said in stdout + stderr) == (code, True), (found, stdout, stderr)
@@ -76,7 +76,7 @@ def test_an_odd_place_is_told(siproster: Program, roster: Path, line: bytes, cod
 
 
 def test_a_stdin_that_is_closed_has_ended(siproster: Program) -> None:
-    """The sandbox ends with it, as it does when the process at its other end dies."""
+    """The sandbox ends if its stdin is closed, as when the process at its other end dies."""
     _, _, stderr = shell(siproster, b"exec SIPROSTER sandbox --port 0 --with-stdin <&-")
     assert "Errno" not in stderr
 
@@ -92,7 +92,7 @@ def test_a_full_stdout_loses_no_job(office: Program, sandbox: Sandbox, roster: P
 
 @pytest.mark.parametrize("lost", [b">&- 2>&-", b"2>/dev/full", b"<&-"])
 def test_lost_streams_end_no_job(office: Program, sandbox: Sandbox, roster: Path, lost: bytes) -> None:
-    """The ledger doesn't take the number of a closed stream, and nothing is printed into it."""
+    """The ledger doesn't get the number of a closed stream, and nothing is printed into it."""
     shell(office, b"SIPROSTER import staff.csv --results out " + lost)
     assert on_account(sandbox) == {"bob"}
     assert [row["bw__status"] for row in result_rows(office.work / "out" / "results.csv")] == ["created"]
@@ -115,7 +115,7 @@ def test_a_name_that_is_no_text_gets_into_the_ledger(office: Program, sandbox: S
 
 
 def test_results_can_not_go_into_a_file(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """Before the import it is wrong usage and nothing is sent; afterwards nothing is lost."""
+    """A results folder that can't be made is wrong usage before the import; afterwards nothing is lost."""
     Path(office.work, "out").touch()
     refused = office.run("import", roster, "--results", "out")
     assert (refused.code, "out: it is a file" in refused.stderr) == (6, True), refused.stderr

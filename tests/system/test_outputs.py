@@ -1,4 +1,4 @@
-"""Results never destroy what was read for them: exit code 6 before anything is done, with both names."""
+"""Results never overwrite the files they are made from: exit code 6 before any work, with both names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROSTER = "username,password\nbob,Tb7xQ2mK9rL4vN8s\nann,Zk3vW8pQ5xN2\n"
     ],
 )
 def test_what_is_read_is_spared(siproster: Program, line: bytes, read: str) -> None:
-    """Named as a file or a URL, or as standard input, and with standard output going there."""
+    """A result is refused if it would overwrite an input, named as a file, a URL or a standard stream."""
     path = siproster.work / read
     path.write_text(ROSTER)
     code, _, said = shell(siproster, line)
@@ -33,7 +33,7 @@ def test_what_is_read_is_spared(siproster: Program, line: bytes, read: str) -> N
 
 
 def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sandbox) -> None:
-    """Roster, corrections, settings and ledger; nothing is sent, and every file stays as it was."""
+    """Roster, corrections, settings and ledger are refused as outputs; nothing is sent, no file changes."""
     roster = office.work / "results.csv"
     roster.write_text(ROSTER)
     refused = office.run("import", roster, "--results", ".")

@@ -35,7 +35,7 @@ def phones(wanted: Sequence[User], realm: str, *, at_realm: bool = False) -> lis
 
 
 def otherwise(wanted: Sequence[User]) -> list[User]:
-    """The same users, every fifth with a password that is not theirs."""
+    """The same users, with every fifth password wrong."""
     return [
         User(user.name, f"{user.password}?") if number % 5 == 0 else user
         for number, user in enumerate(wanted)

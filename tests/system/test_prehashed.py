@@ -1,4 +1,4 @@
-"""Digests in place of passwords: moved from roster to roster, and only where they are good."""
+"""Digests in place of passwords: exported, imported again, and accepted only for their own realm."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_what_was_exported_is_put_back(office: Program, sandbox: Sandbox, export
 
 
 def test_nothing_shows_them(office: Program, sandbox: Sandbox, exported: Path) -> None:
-    """No message, log, result file, nor the ledger, whether a row is in place, refused or wrong."""
+    """No message, log, result file or ledger shows a digest, whatever the row's outcome."""
     known = secrets(sandbox)
     delete(sandbox, "ext1")
     wrong = exported.with_name("wrong.csv")
@@ -67,7 +67,7 @@ def test_nothing_shows_them(office: Program, sandbox: Sandbox, exported: Path) -
 def test_another_accounts_realm_is_another(
     office: Program, exported: Path, make_sandbox: Callable[..., Sandbox]
 ) -> None:
-    """The same short name has another host name there, for which the digests are of no use."""
+    """Another account's realm of the same short name has another host name, so the digests are refused."""
     elsewhere = make_sandbox("--account", OTHER)
     office.environment |= {"BW_API_URL": elsewhere.url, "BW_ACCOUNT_ID": OTHER}
     refused = run(office, "import", exported, code=10)
@@ -110,7 +110,7 @@ def test_the_sample_ends_as_its_page_says(office: Program, sandbox: Sandbox) -> 
 
 
 def test_a_refused_row_is_retried_with_its_digests(office: Program, sandbox: Sandbox, exported: Path) -> None:
-    """Sealed digests are sent again; one row has got a password meanwhile, which wins."""
+    """A refused row is retried with its sealed digests, unless it has got a password meanwhile."""
     before = sandbox.digests()
     for name in ("ext1", "ext2"):
         delete(sandbox, name)
@@ -133,7 +133,7 @@ def test_a_refused_row_is_retried_with_its_digests(office: Program, sandbox: San
 def test_a_corrected_name_is_not_given_the_digests_of_another(
     office: Program, sandbox: Sandbox, exported: Path
 ) -> None:
-    """Nobody could register with them: refused, by a retry of that retry, too; with a password it goes."""
+    """Digests don't fit a corrected name: refused, also by a later retry; with a password it is accepted."""
     delete(sandbox, "ext1")
     rows = [row for row in result_rows(exported) if row["username"] == "ext1"]
     sandbox.knobs(refuse={"next": 1, "method": "POST", "status": 400, "code": "23015"})

@@ -51,7 +51,7 @@ SECTIONS = {
 
 @dataclass
 class Reader:
-    """Somebody who follows the README, with a sandbox for Bandwidth."""
+    """A user who follows the README, with a sandbox in place of Bandwidth."""
 
     program: Program
     sandbox: Sandbox
@@ -72,7 +72,7 @@ class Reader:
         return self.program.work
 
     def follow(self, section: list[list[str]]) -> tuple[list[tuple[str, int]], str]:
-        """Type a section's commands into one shell; each with its exit code, and all that was printed."""
+        """Type a section's commands into one shell; return each with its exit code and output."""
         printed = [command for block in section for command in block if not command.startswith(ELSEWHERE)]
         jobs = self.jobs or [""] * len(section)
         typed = [
@@ -88,7 +88,7 @@ class Reader:
         return list(zip(printed, map(int, codes), strict=True)), shown
 
     def typed(self, command: str, job: str) -> str:
-        """The command with this machine's names for the example's."""
+        """Return the command with this machine's names in place of the example's."""
         for printed, real in {**self.substitutions, "JOB": job}.items():
             command = command.replace(printed, real)
         return command
@@ -115,7 +115,7 @@ class Reader:
         return log.read_text("utf-8")
 
     def interrupted_job(self, roster: str) -> str:
-        """The id of a job that somebody ended with Ctrl-C."""
+        """Return the id of a job that was interrupted with Ctrl-C."""
         self.sandbox.knobs(latency=0.2)
         posted = len(self.sandbox.log("POST", "sipcredentials"))
         process = self.program.start("import", roster, "--batch-size", "1", "--concurrency", "1")
@@ -212,14 +212,14 @@ def troubled_jobs(reader: Reader) -> None:
 
 
 def a_call(reader: Reader) -> None:
-    """Somebody to be called. No terminal is here to be asked on."""
+    """Store a user to be called; --yes replaces the question, since there is no terminal."""
     hold(reader.sandbox, ["alice"])
     reader.substitutions = {"siproster call alice": "siproster call alice --yes"}
     reader.in_place = {"alice"}
 
 
 def several_hosts(reader: Reader) -> None:
-    """A PostgreSQL, and a Redis with the user that docs/scaling.md makes. What doesn't end goes on beside."""
+    """Use a PostgreSQL, and a Redis with the user of docs/scaling.md; servers run in the background."""
     more = users(20, first=400)
     url = reader.fixture("redis_url")
     with redis.Redis.from_url(url) as client:
@@ -266,12 +266,12 @@ def test_every_command_does_what_it_is_there_for(heading: str, reader: Reader) -
 
 
 def test_no_section_is_forgotten() -> None:
-    """Each section with commands has what they need, and nothing is kept for a section that is gone."""
+    """Each section with commands has its set-up, and no set-up is left for a section that is gone."""
     assert SECTIONS.keys() == NEEDS.keys()
 
 
 def test_the_first_import_takes_five_lines() -> None:
-    """The shortest way from nothing to a roster on the registrar."""
+    """The first import takes five lines, from nothing to a roster on the registrar."""
     commands, *_ = SECTIONS["Your first import"]
     assert len(commands) == 5
     assert commands[-1] == "siproster import staff.csv"

@@ -137,7 +137,7 @@ def test_a_realm_that_can_not_be_deleted(office: Program, sandbox: Sandbox) -> N
 
 
 def test_what_the_refusal_says_works(office: Program, sandbox: Sandbox) -> None:
-    """The commands that 12666 is answered with empty the realm, which can be deleted then."""
+    """The commands that the refusal of 12666 advises empty the realm, so that it can be deleted."""
     add_realm(sandbox, "sales")
     hold(sandbox, ["alice", "+1919"], "sales")
     hold(sandbox, ["carol"])

@@ -1,4 +1,4 @@
-"""Nothing that lets anybody register is found anywhere but where it belongs: canaries, and a search."""
+"""Secrets are nowhere but where they belong: canaries, and a search for them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ RETRIED = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO .*HTTP 503", re.MU
 
 @pytest.fixture(autouse=True)
 def no_mask() -> Iterator[None]:
-    """Modes are the program's own doing, not a mask's."""
+    """Clear the umask, so that file modes are the program's own."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -101,14 +101,14 @@ def account(siproster: Program, make_sandbox: Callable[..., Sandbox]) -> Sandbox
 
 @pytest.fixture
 def troubled(tmp_path: Path) -> Path:
-    """A roster in which much is wrong, and every password a canary."""
+    """Write a roster in which much is wrong, and every password is a canary."""
     path = tmp_path / "roster.csv"
     path.write_text(TROUBLED, "utf-8")
     return path
 
 
 def secrets(host: str) -> set[bytes]:
-    """All that must not be found."""
+    """Return everything that must not be found."""
     plain = [form for number in NUMBERS for form in forms(canary(number))]
     return {*plain, *digest_forms(SENT, host), *forms(CLIENT_SECRET)}
 
@@ -126,7 +126,7 @@ def test_nowhere_on_the_way_through_workers(
     postgres_server: Postgres,
     postgres_url: str,
 ) -> None:
-    """Not in Redis (MONITOR, append-only file), PostgreSQL (rows, raw files), logs, ps, results or output."""
+    """No secret in Redis (MONITOR, append-only file), PostgreSQL (rows, raw files), logs, ps or output."""
     broker, key = make_redis(), siproster.run("keygen").stdout.strip()
     siproster.environment |= {"SIPROSTER_BROKER": broker.url, "SIPROSTER_LEDGER": postgres_url}
     siproster.environment |= {"SIPROSTER_KEY": key}
@@ -167,7 +167,7 @@ def searched(places: Places, roster: Path, account: Sandbox, host: str) -> None:
 
 
 def test_nowhere_after_an_embedded_import(siproster: Program, account: Sandbox, troubled: Path) -> None:
-    """Not in the SQLite ledger and its log, the results, the output or what is left in TMPDIR."""
+    """No secret in the SQLite ledger and its log, the results, the output or TMPDIR."""
     run(siproster, "import", roster_of(troubled.with_name("first.csv"), EARLIER), "--api", "realm")
     account.knobs(applications=[APPLICATION], **FAULTS)
     options = ("--api", "realm", "--batch-size", "3", "--concurrency", "2", "--debug", "--json")
@@ -190,7 +190,7 @@ SET_ANEW = [User(user.name, canary(920 + at)) for at, user in enumerate(EARLIER[
 
 
 def approved_done_and_undone(program: Program, folder: Path) -> tuple[str, list[Places]]:
-    """Plan, carry out and undo an import that sets users anew: what was said, what lay there meanwhile."""
+    """Plan, carry out and undo an import with updates; return its output, and the places meanwhile."""
     run(program, "import", roster_of(folder / "first.csv", EARLIER), "--api", "realm")
     roster = roster_of(folder / "second.csv", [*SET_ANEW, User("fine1", canary(1))])
     options = ("--api", "realm", "--on-existing", "update", "--results", "planned", "--debug")
@@ -209,7 +209,7 @@ def approved_done_and_undone(program: Program, folder: Path) -> tuple[str, list[
 
 
 def old_and_new(host: str) -> set[bytes]:
-    """Digests that were there before, digests that were set, and the passwords behind them."""
+    """Return digests that were there before, digests that were set, and their passwords."""
     everybody = [*EARLIER, *SET_ANEW]
     plain = {form for user in everybody for form in forms(user.password)}
     return plain | digest_forms(everybody, host) | {b"cAnArY"}
@@ -236,7 +236,7 @@ def test_old_digests_are_nowhere_on_the_way_through_workers(
     postgres_server: Postgres,
     postgres_url: str,
 ) -> None:
-    """Nor in Redis (MONITOR, append-only file), PostgreSQL (rows, raw files) or a worker's log."""
+    """No old digest in Redis (MONITOR, append-only file), PostgreSQL (rows, raw files) or a worker's log."""
     broker, key = make_redis(), siproster.run("keygen").stdout.strip()
     siproster.environment |= {"SIPROSTER_BROKER": broker.url, "SIPROSTER_LEDGER": postgres_url}
     siproster.environment |= {"SIPROSTER_KEY": key}

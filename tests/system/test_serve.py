@@ -73,7 +73,7 @@ def test_two_workers_and_a_scheduler_import_a_roster(fleet: Program, sandbox: Sa
 
 
 def test_both_modes_of_watching_see_the_same_end(fleet: Program, sandbox: Sandbox) -> None:
-    """A command that waits for workers ends like one that does the work: summary, files, exit code."""
+    """A command that waits for workers ends like one that works itself: summary, files, exit code."""
     worker = fleet.start("worker", "--processes", "1")
     told(worker, "key ")
     wanted = users(60)
@@ -83,7 +83,7 @@ def test_both_modes_of_watching_see_the_same_end(fleet: Program, sandbox: Sandbo
 
 
 def test_a_worker_says_what_it_works_on(fleet: Program, sandbox: Sandbox) -> None:
-    """Queue, broker, ledger without its password, account, key without telling it."""
+    """A worker prints queue, broker, account, its key's name, and the ledger without its password."""
     worker = fleet.start("worker", "--processes", "1")
     said = told(worker, "key ")
     assert "worker: 1 process, queue siproster." in said
@@ -136,7 +136,7 @@ def test_a_broker_that_does_not_answer(fleet: Program, command: str) -> None:
 
 
 def test_a_wrong_key_does_not_start(fleet: Program) -> None:
-    """While a job waits for its workers, one that can't open its rows refuses, and names job and setting."""
+    """A worker whose key can't open a waiting job's rows refuses to start, and names job and setting."""
     roster = roster_of(fleet.work / "staff.csv", users(3))
     job = fleet.run("import", roster, "--yes", "--detach", "--json").json["job"]
     refused = fleet.run("worker", SIPROSTER_KEY=fleet.run("keygen").stdout.strip())
@@ -153,7 +153,7 @@ def test_a_postgresql_ledger_needs_a_key(fleet: Program) -> None:
 
 
 def test_refused_credentials_do_not_start(fleet: Program) -> None:
-    """A worker whose token is refused would only stop jobs: exit code 2, before it takes a chunk."""
+    """A worker whose token is refused ends with exit code 2, before it takes a chunk."""
     refused = fleet.run("worker", BW_CLIENT_SECRET="wrong-canary")
     assert refused.code == 2
     assert "wrong-canary" not in refused.stderr
@@ -168,7 +168,7 @@ def test_a_ledger_that_can_not_be_opened(fleet: Program) -> None:
 
 
 def test_a_worker_waits_for_a_service_that_is_away(fleet: Program, sandbox: Sandbox) -> None:
-    """It starts with a warning: a deployment comes up in any order."""
+    """A worker starts with a warning if the service is down, so that a deployment comes up in any order."""
     sandbox.knobs(unavailable={"probability": 1.0})
     worker = fleet.start("worker", "--processes", "1")
     said = told(worker, "key ")
@@ -178,7 +178,7 @@ def test_a_worker_waits_for_a_service_that_is_away(fleet: Program, sandbox: Sand
 def test_the_scheduler_outlives_a_redis_and_rebuilds_its_queue(
     fleet: Program, sandbox: Sandbox, make_redis: Callable[[], Redis]
 ) -> None:
-    """A Redis that dies costs a log line; what it forgot is put on the queue again, and the job ends."""
+    """The scheduler outlives a Redis that dies, queues again what was lost, and the job ends."""
     redis = make_redis()
     fleet.environment["SIPROSTER_BROKER"] = redis.url
     wanted = users(30)

@@ -38,7 +38,7 @@ def test_a_snapshot_gives_nothing_away(held: Program, sandbox: Sandbox, api: str
 
 @FAMILIES
 def test_nothing_changed(held: Program, sandbox: Sandbox, api: str) -> None:
-    """Exit code 0, an empty answer in every form; digests that lists leave out are read singly."""
+    """Without changes: exit code 0, an empty answer in every form; digests not in lists are read singly."""
     sandbox.knobs(list_omits=["Hash1b"])
     assert held.run("snapshot", "before", "--api", api).code == 0
     sandbox.knobs(list_omits=[], spelling="joined")
@@ -73,7 +73,7 @@ def test_what_changed_since(held: Program, sandbox: Sandbox, api: str) -> None:
 
 
 def test_a_user_on_another_realm(held: Program, sandbox: Sandbox) -> None:
-    """Somebody moved a user: that is one change, not one user less and one more."""
+    """A user who was moved to another realm is one change, not one removed and one added."""
     add_realm(sandbox, "sales")
     assert held.run("snapshot", "before").code == 0
     change(sandbox, "alice", realm="sales")
@@ -141,7 +141,7 @@ def test_another_key(held: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_file_that_is_there_is_kept(held: Program, sandbox: Sandbox) -> None:
-    """A snapshot is never written over, and the service isn't asked for a second one in vain."""
+    """An existing file is never overwritten, and the service isn't asked in vain."""
     held.run("snapshot", "before")
     before = (held.work / "before").read_bytes()
     again = held.run("snapshot", "before")
@@ -151,7 +151,7 @@ def test_a_file_that_is_there_is_kept(held: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_damaged_file(held: Program, sandbox: Sandbox) -> None:
-    """One that was cut off, and one that is none: exit code 6 and a sentence, no half answer."""
+    """A snapshot that was cut off, or a file that is none: exit code 6 and a message, no partial result."""
     held.run("snapshot", "before")
     file = held.work / "before"
     file.write_bytes(file.read_bytes()[:-1])
@@ -163,7 +163,7 @@ def test_a_damaged_file(held: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_service_that_goes_away_leaves_no_file(held: Program, sandbox: Sandbox) -> None:
-    """A part of the account is no snapshot: nothing takes the file's name."""
+    """If the service goes away, no file is left: a part of the account is no snapshot."""
     sandbox.knobs(refuse={"next": 9, "skip": 1, "status": 403, "path": "sipcredentials"})
     assert held.run("snapshot", "before").code == 2
     assert [file.name for file in held.work.iterdir()] == []

@@ -48,7 +48,7 @@ def core_limits(pid: int) -> set[tuple[int, int]]:
 
 
 def test_a_found_file_leads_no_credentials_astray(office: Program) -> None:
-    """Neither a regular file nor a FIFO, which would be read and waited for; named, it is the user's word."""
+    """A server named by a found file gets no credentials, and a FIFO isn't read; --config takes either."""
     path = office.work / "siproster.toml"
     del office.environment["BW_API_URL"], office.environment["BW_VOICE_URL"]
     with stranger() as (url, asked):
@@ -70,7 +70,7 @@ def test_a_found_file_leads_no_credentials_astray(office: Program) -> None:
 def test_workers_and_commands_share_a_redis_behind_tls(
     hosts: Program, sandbox: Sandbox, redis_server: Redis, tmp_path: Path
 ) -> None:
-    """With SSL_CERT_FILE a whole import goes through it; without, doctor says what is missing, and code 5.
+    """With SSL_CERT_FILE an import works over TLS; without it, doctor says what is missing, and exit code 5.
 
     The worker and its pool's processes, which open the seal, leave no core dump.
     """
@@ -92,7 +92,7 @@ def test_workers_and_commands_share_a_redis_behind_tls(
 def test_a_host_that_is_not_bandwidths_is_told_once(
     office: Program, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """By a command that signs in; one that only looks into the ledger doesn't."""
+    """Another host than Bandwidth's is reported by commands that sign in, and by no others."""
     (tmp_path / "staff.csv").write_text("username,password\nbob,Tb7xQ2mK9rL4vN8s\n")
     line = f"signing in at {sandbox.url} (BW_API_URL, from environment)"
     assert office.run("import", tmp_path / "staff.csv").stderr.count(line) == 1

@@ -18,7 +18,7 @@ Held = dict[tuple[str, str], tuple[str, str, str]]
 
 
 def undone(program: Program, job: str, *more: str, code: int | None = 0) -> dict[str, dict[str, str]]:
-    """Undo a job; what became of each user, by name."""
+    """Undo a job; return each user's result, by name."""
     facts = run(program, "undo", job, "--yes", *more, code=code)
     return {row["bw__username"]: row for row in result_rows(facts["files"]["undo"])}
 
@@ -37,7 +37,7 @@ def undone(program: Program, job: str, *more: str, code: int | None = 0) -> dict
     indirect=["either"],
 )
 def test_the_account_is_as_before(either: Program, sandbox: Sandbox, family: str, behaviour: str) -> None:
-    """Updates of every kind and new users, undone: digest by digest and application by application."""
+    """After an undo of updates and new users, all digests and applications are as before."""
     fill(sandbox)
     sandbox.knobs(put_without_application=behaviour)
     before = held(sandbox)
@@ -64,7 +64,7 @@ def differing(before: Held, after: Held) -> set[str]:
 
 
 def changed_meanwhile(program: Program, sandbox: Sandbox) -> tuple[str, Held]:
-    """Six users made, two set; then somebody changes some of them. The job, and what somebody left."""
+    """Create six users and update two, then change some of them; return the job and what is stored."""
     host = host_of(sandbox)
     for name in ("set", "set2"):
         store(sandbox, name, "old password", host)
@@ -96,7 +96,7 @@ def test_what_somebody_changed_is_kept_and_named(office: Program, sandbox: Sandb
 
 
 def test_another_application_is_a_change(office: Program, sandbox: Sandbox) -> None:
-    """Whom the job gave an application, and somebody another one since, is kept."""
+    """A user with another application than the job's is kept, if somebody changed it since."""
     mine = write(
         office.work / "staff.csv",
         [{"username": name, "password": PASSWORD, "application_id": OTHERS} for name in ("alice", "bob")],
@@ -120,13 +120,13 @@ def test_it_asks_first(office: Program, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("rate", ["nan", "inf"])
 def test_a_rate_that_is_none(office: Program, rate: str) -> None:
-    """Refused as wrong usage, before anything is looked for."""
+    """A wrong --rate is refused before anything is looked up."""
     refused = office.run("undo", "20261122-224612-staff-7f3a", "--rate", rate, "--yes")
     assert (refused.code, f"{rate}: must be a finite number" in refused.stderr) == (6, True)
 
 
 def test_twice_is_once(office: Program, sandbox: Sandbox) -> None:
-    """A second undo asks the service nothing, and the job is neither retried nor resumed any more."""
+    """A second undo asks the service nothing, and the job can be neither retried nor resumed."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(3)))["job"]
     undone(office, job)
     store(sandbox, "ext1", "somebody's own", host_of(sandbox))
@@ -139,7 +139,7 @@ def test_twice_is_once(office: Program, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("point", ["taken_back", "undone"])
 def test_killed_in_the_middle_it_goes_on(office: Program, sandbox: Sandbox, point: str) -> None:
-    """SIGKILL after a deletion that nobody recorded, or after some were: the next one ends it."""
+    """After a SIGKILL, with or without a recorded deletion, the next undo finishes."""
     host = host_of(sandbox)
     for user in users(150):
         store(sandbox, user.name, "old password", host)
@@ -156,7 +156,7 @@ def test_killed_in_the_middle_it_goes_on(office: Program, sandbox: Sandbox, poin
 
 
 def test_ctrl_c_ends_it_cleanly_and_it_goes_on(office: Program, sandbox: Sandbox) -> None:
-    """Exit 130, with the line that goes on; what was begun is recorded."""
+    """Ctrl-C: exit code 130, the command to continue with, and everything begun is recorded."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(60)), "--concurrency", "2")["job"]
     sandbox.knobs(latency=0.05)
     process = office.start("undo", job, "--yes")
@@ -182,7 +182,7 @@ def test_ctrl_c_ends_it_cleanly_and_it_goes_on(office: Program, sandbox: Sandbox
 
 
 def test_a_service_that_stays_away(office: Program, sandbox: Sandbox) -> None:
-    """Exit 5; what was done is kept, and the next one ends it."""
+    """If the service stays away: exit code 5; finished changes are kept, and the next undo does the rest."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(40)), "--patience", "2")["job"]
     sandbox.knobs(unavailable={"probability": 1, "method": "DELETE", "skip": 10})
     assert office.run("undo", job, "--yes").code == 5
@@ -193,7 +193,7 @@ def test_a_service_that_stays_away(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_answers_that_are_lost(office: Program, sandbox: Sandbox) -> None:
-    """Deletions and changes that the service did without saying so are seen to be done."""
+    """Deletions and changes that were done without an answer are found to be done."""
     host = host_of(sandbox)
     for user in users(5):
         store(sandbox, user.name, "old password", host)
@@ -229,7 +229,7 @@ def test_a_cancelled_job_is_taken_back_with_its_lost_answers(office: Program, sa
 
 
 def test_a_cancelled_job_is_not_taken_back_before_its_last_answer(office: Program, sandbox: Sandbox) -> None:
-    """A request that is in flight would set the user after undo has found nothing to do."""
+    """A cancelled job can't be undone while a request is in flight, which might arrive after the undo."""
     store(sandbox, "alice", "old password", host_of(sandbox))
     before = held(sandbox)
     mine = roster_of(office.work / "staff.csv", [User("alice", PASSWORD)])
@@ -259,7 +259,7 @@ def test_a_stopped_job_is_over_with_it(office: Program, sandbox: Sandbox) -> Non
 
 
 def test_one_undoing_at_a_time(office: Program, sandbox: Sandbox) -> None:
-    """While one runs, another one of the same job, its purge, and an import to the account are refused."""
+    """While an undo runs, another undo or a purge of the job, and an import to the account, are refused."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(60)), "--concurrency", "1")["job"]
     sandbox.knobs(latency=0.2)
     process = office.start("undo", job, "--yes")
@@ -278,14 +278,14 @@ def test_one_undoing_at_a_time(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_an_expired_hold_lets_others_in(office: Program, sandbox: Sandbox) -> None:
-    """A job that is over doesn't keep the account: after an undo the next import begins at once."""
+    """After an undo the next import begins at once."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(2)))["job"]
     undone(office, job)
     assert run(office, "import", "staff.csv")["counts"] == {"created": 2}
 
 
 def test_the_audit_tells_who_did_what(office: Program, sandbox: Sandbox) -> None:
-    """Every command that changes something is there, with its options, and no secret; purge leaves it."""
+    """Every command that changes something is in the audit, with its options, without secrets, for good."""
     store(sandbox, "alice", "old password", host_of(sandbox))
     mine = roster_of(office.work / "staff.csv", [User("alice", PASSWORD), User("bob", PASSWORD)])
     job = run(office, "import", mine, "--on-existing", "update", "--yes")["job"]
@@ -307,7 +307,7 @@ def test_the_audit_tells_who_did_what(office: Program, sandbox: Sandbox) -> None
 
 
 def test_an_address_in_the_audit_lets_nobody_in(office: Program, sandbox: Sandbox) -> None:
-    """A file may be named by a URL with user, password and a signed query: none of them is recorded."""
+    """A file's URL in the audit has no user, password or signed query."""
     url = "https://someone:CANARY-1@files.example.com/staff.csv?sig=CANARY-2"
     job = run(office, "import", roster_of(office.work / "staff.csv", users(1)), "--results", url)["job"]
     undone(office, job)

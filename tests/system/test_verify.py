@@ -33,7 +33,7 @@ def host(sandbox: Sandbox) -> str:
 
 
 def test_what_was_imported_registers(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
-    """Every row, with the realm's host name from the API; a file for the user alone, nothing left out."""
+    """Every row registers, with the realm's host name from the API; the result file is private and whole."""
     wanted = [*users(5), User("bob@example.com", "pässwörd€-1"), User("+19195550100", "Pw-4711-plus")]
     roster = imported(office, sandbox, kamailio, wanted)
     facts, rows = verified(office, roster, kamailio.place)
@@ -52,7 +52,7 @@ def test_what_was_imported_registers(office: Program, sandbox: Sandbox, kamailio
 def test_wrong_passwords_and_invalid_rows_are_told(
     office: Program, sandbox: Sandbox, kamailio: Kamailio
 ) -> None:
-    """10, and each row by itself; one that is invalid has its reason and is not tried."""
+    """Exit code 10, and each row by itself; an invalid row has its reason and is not tried."""
     imported(office, sandbox, kamailio, users(4))
     roster = roster_of(
         office.work / "tried.csv",
@@ -80,7 +80,7 @@ def test_wrong_passwords_and_invalid_rows_are_told(
 def test_each_name_proves_its_own_digest(
     office: Program, sandbox: Sandbox, kamailio: Kamailio, name: str, column: str
 ) -> None:
-    """With one of the two digests spoilt only the name that it belongs to stays out."""
+    """With one of the two digests wrong, only the name that it belongs to is refused."""
     roster = imported(office, sandbox, kamailio, [*users(2), User("bob@example.com", "Pw-4711-bob")])
     kamailio.hold({**held, column: "0" * 32} for held in sandbox.credentials())
     (other,) = {"user", "user@realm"} - {name}
@@ -91,7 +91,7 @@ def test_each_name_proves_its_own_digest(
 
 
 def test_over_tcp(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
-    """The same over a connection."""
+    """Rows register over TCP as well."""
     imported(office, sandbox, kamailio, users(30))
     roster = roster_of(office.work / "tried.csv", [*users(29), User("ext29", "Pw-of-somebody")])
     facts, rows = verified(
@@ -104,7 +104,7 @@ def test_over_tcp(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None
 def test_over_tls(
     office: Program, sandbox: Sandbox, make_kamailio: Callable[..., Kamailio], tmp_path: Path
 ) -> None:
-    """The certificate has to be for the realm, and of an authority that is trusted."""
+    """Over TLS, the certificate must be for the realm and from a trusted authority."""
     run(office, "import", roster_of(office.work / "first.csv", users(1)))
     own = certificate(tmp_path, host(sandbox))
     kamailio = make_kamailio(certificate=own)
@@ -128,7 +128,7 @@ def imported_too(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> Path:
 def test_phones_that_are_registered_are_counted(
     office: Program, sandbox: Sandbox, kamailio: Kamailio, tmp_path: Path
 ) -> None:
-    """The figure that everybody asks for; neither way of asking changes it."""
+    """The number of registered phones is reported, and neither way of asking changes it."""
     roster = imported(office, sandbox, kamailio, users(5))
     bound = [Phone(user.name, host(sandbox), user.password, user.name) for user in users(3)]
     assert all(sipp(tmp_path / "sipp", kamailio.place, bound).values())
@@ -143,7 +143,7 @@ def test_phones_that_are_registered_are_counted(
 
 
 def test_nobody_there(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
-    """5, one row asked and not all of them, and what is not known is not said to be none."""
+    """If nobody answers: exit code 5, one row asked, and unknown bindings are not reported as none."""
     roster = imported(office, sandbox, kamailio, users(5))
     dead = f"127.0.0.1:{free_port()}"
     finished = office.run("verify", roster, "--registrar", dead, "--results", "x")
@@ -158,7 +158,7 @@ def test_nobody_there(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> 
 def test_a_nonce_that_expired_on_the_way(
     office: Program, sandbox: Sandbox, make_kamailio: Callable[..., Kamailio]
 ) -> None:
-    """Kamailio calls it stale; the fresh one is answered, and the row registers."""
+    """A nonce that expired is stale for Kamailio; the new one is answered, and the row registers."""
     kamailio = make_kamailio(nonce_seconds=1)
     roster = imported(office, sandbox, kamailio, users(1))
     with relay(kamailio.place, seconds=3) as between:
@@ -168,7 +168,7 @@ def test_a_nonce_that_expired_on_the_way(
 
 
 def test_a_registrar_that_answers_every_password_alike(office: Program, sandbox: Sandbox) -> None:
-    """5, the row is not said to register, and --with-contact is named."""
+    """If every password gets the same answer: exit code 5, no row registers; --with-contact is advised."""
     roster = roster_of(office.work / "staff.csv", users(5))
     run(office, "import", roster)
     asks = f'WWW-Authenticate: Digest realm="{host(sandbox)}", nonce="n"'
@@ -182,7 +182,7 @@ def test_a_registrar_that_answers_every_password_alike(office: Program, sandbox:
 
 
 def test_only_a_sample(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
-    """So many rows at random, in the roster's order, and not always the same."""
+    """A sample has so many random rows, in the roster's order, and is not always the same."""
     roster = imported(office, sandbox, kamailio, users(200))
     lines = []
     for _ in range(2):
@@ -212,7 +212,7 @@ def test_realms_are_the_accounts(office: Program, sandbox: Sandbox, kamailio: Ka
 
 
 def test_ctrl_c_keeps_what_is_known(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
-    """130; the rows that were reached are in the file, the others are counted."""
+    """Ctrl-C: exit code 130, finished rows are in the file, and the others are counted."""
     roster = imported(office, sandbox, kamailio, users(500))
     with relay(kamailio.place) as between:
         process = office.start(
@@ -229,7 +229,7 @@ def test_ctrl_c_keeps_what_is_known(office: Program, sandbox: Sandbox, kamailio:
 
 
 def test_nothing_is_asked_when_the_roster_is_wrong(office: Program, sandbox: Sandbox) -> None:
-    """6 or 3, and no REGISTER was sent; a bad place is wrong usage, too."""
+    """A wrong roster or address gives exit code 6 or 3, and no REGISTER is sent."""
     good = roster_of(office.work / "staff.csv", users(3))
     bad = office.work / "bad.csv"
     bad.write_text("name,secret\nalice,Pw-4711-alice\n", "utf-8")
@@ -263,7 +263,7 @@ def test_no_secret_is_shown(office: Program, sandbox: Sandbox, kamailio: Kamaili
 
 
 def test_an_imports_pace_is_not_a_registrars(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
-    """The settings file's rate is meant for the API; how the roster is read counts here, too."""
+    """The settings file's rate is for the API and not used; the options for reading the roster are."""
     roster = write(office.work / "staff.csv", [{"phone": "ext0", "password": "Pw-4711-ext0"}])
     (office.work / "siproster.toml").write_text(
         'rate = 500\nconcurrency = 200\ncreate-realm = true\nrealm = "office"\n[map]\nusername = "phone"\n',
@@ -277,7 +277,7 @@ def test_an_imports_pace_is_not_a_registrars(office: Program, sandbox: Sandbox, 
 
 
 def test_a_registrar_in_trouble(office: Program, sandbox: Sandbox) -> None:
-    """5 where nothing is known of anybody; 10 where some can register and of one it is not known."""
+    """Exit code 5 if nothing is known of any row; 10 if some register and others are unknown."""
     roster = roster_of(office.work / "staff.csv", users(2))
     run(office, "import", roster)
     known = Users(host(sandbox), {user.name: user.password for user in users(2)})

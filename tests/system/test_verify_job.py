@@ -35,7 +35,7 @@ def verdicts(path: str) -> dict[str, str]:
 
 
 def test_an_import_ends_with_the_proof(siproster: Program, edge: Sandbox) -> None:
-    """Every row in place registers; verify.csv is beside the results, and the job keeps what came of it."""
+    """Every row in place registers; verify.csv is with the results, and the job keeps the counts."""
     mine = roster_of(siproster.work / "staff.csv", users(12))
     summary = run(siproster, "import", mine, "--verify", "--registrar", place(edge))
     assert summary["verify"]["counts"] == {"registers": 12}
@@ -57,7 +57,7 @@ def test_rows_that_are_not_in_place_are_not_tried(siproster: Program, edge: Sand
 
 
 def test_a_proof_that_fails_is_no_success(siproster: Program, edge: Sandbox) -> None:
-    """Every row is in place, and a registrar in trouble proves nothing: exit 5, never 0."""
+    """If every row is in place, but the registrar proves nothing, the exit code is 5, never 0."""
     mine = roster_of(siproster.work / "staff.csv", users(3))
     edge.knobs(sip_status=503)
     finished = siproster.run("import", mine, "--verify", "--registrar", place(edge), "--json")
@@ -74,7 +74,7 @@ def test_a_sample(siproster: Program, edge: Sandbox, words: tuple[str, ...]) -> 
 
 
 def test_what_can_not_be_said_with_it(siproster: Program, edge: Sandbox) -> None:
-    """A number that is none, a plan, a detached job: exit 6, and nothing was sent."""
+    """An invalid number, a plan or a detached job with --verify: exit code 6, and nothing was sent."""
     roster_of(siproster.work / "staff.csv", users(1))
     for words in (("--verify", "staff.csv"), ("staff.csv", "--verify=0"), ("staff.csv", "--verify=x"),
                   ("--plan", "20260101-000000-x-0000", "--verify=1"),
@@ -105,7 +105,7 @@ def test_a_job_with_its_roster(siproster: Program, edge: Sandbox) -> None:
 
 
 def test_a_row_that_was_corrected_is_told_apart(siproster: Program, edge: Sandbox) -> None:
-    """The roster has another name or password than the job: no REGISTER is sent for such a row."""
+    """If the roster has another name or password than the job, the row is not tried, and reported."""
     mine = roster_of(siproster.work / "staff.csv", [WRONG, User("ext9", "")])
     job = run(siproster, "import", mine, code=10)
     failed = Path(job["files"]["failed"])

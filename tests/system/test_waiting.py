@@ -134,7 +134,7 @@ class Run:
 
     @property
     def text(self) -> str:
-        """All that was said, without what steers a terminal, and without line breaks."""
+        """Return everything printed, without a terminal's escapes and line breaks."""
         return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._text).split())
 
     @property
@@ -187,7 +187,7 @@ def test_the_service_is_away_at_every_stage(sandbox: Sandbox, tmp_path: Path) ->
 
 
 def prepare_undo(made: list[Run]) -> None:
-    """There is something to undo, which was imported while the service was there."""
+    """Import something to undo, while the service is there."""
     for one in made:
         if one.stage.name == "undo":
             one.gate.open.set()
@@ -196,14 +196,14 @@ def prepare_undo(made: list[Run]) -> None:
 
 
 def goes_on(one: Run) -> None:
-    """The service is back: a line says so, and the job ends well."""
+    """Assert that, with the service back, a line says so, and the job ends well."""
     one.gate.open.set()
     assert one.process.wait(60) == 0, one.text
     assert re.search(r"the service (answers|takes requests) again after \d+ s", one.text), one.text
 
 
 def is_interrupted(one: Run) -> None:
-    """Ctrl-C while it waits: interrupted, and nothing is said of a service."""
+    """Assert that Ctrl-C during a wait is an interruption, and no service is blamed."""
     job = re.search(r"job (\S+)", one.text)
     assert job is not None
     one.process.send_signal(signal.SIGINT)
@@ -237,7 +237,7 @@ def test_patience_ends_whatever_other_batches_do(office: Program, sandbox: Sandb
 
 
 def test_that_there_is_no_worker_is_said(hosts: Program, tmp_path: Path) -> None:
-    """By --detach, status and doctor, by Ctrl-C; and no longer once one is there."""
+    """Without a worker, --detach, status, doctor and Ctrl-C say so; with one, they no longer do."""
     roster = write(tmp_path / "r.csv", [{"user": u.name, "pass": u.password} for u in users(4)])
     detached = hosts.run("import", roster, "--detach", "--json")
     assert detached.code == 0
@@ -264,7 +264,7 @@ def test_that_there_is_no_worker_is_said(hosts: Program, tmp_path: Path) -> None
 
 
 class Relay:
-    """A way to a server that can be cut: connections end, and new ones are refused."""
+    """A connection to a server that can be cut: connections end, and new ones are refused."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -295,7 +295,7 @@ class Relay:
                 one.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> None:
-        """It goes."""
+        """Cut the connection."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for one in self._pairs:
@@ -305,7 +305,7 @@ class Relay:
         self._pairs = []
 
     def mend(self) -> None:
-        """It is back, where it was."""
+        """Restore the connection, at the same address."""
         self._listening = socket.create_server(("127.0.0.1", self.port))
         self._accept()
 

@@ -33,7 +33,7 @@ PASSWORD = "Tb7xQ2mK9rL4vN8s"
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock whose seconds pass when a test says so."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now

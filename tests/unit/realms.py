@@ -48,7 +48,7 @@ class Realms:
                 yield Stored(held.id, held.composite, held.realm) if self.omits else held
 
     def find(self, family: Family, realm: Realm | None, composite: str) -> Stored | None:
-        """One name."""
+        """Return what is stored under one name."""
         return self.stored.find(family, realm or OFFICE, composite)
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:

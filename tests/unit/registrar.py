@@ -105,7 +105,7 @@ class Registrar:
             yield from filter(None, map(self.lists, shown))
 
     def whole(self, family: Family, realm: Realm | None, stored: Stored) -> Stored:
-        """An entry of a list with its digests."""
+        """Return an entry of a list with its digests."""
         if stored.hash1 and stored.hash1b:
             return stored
         return self.read(family, realm, stored) or stored
@@ -117,7 +117,7 @@ class Registrar:
         stored: Stored,
         written: Callable[[Stored | None], bool] | None = None,
     ) -> Stored | None:
-        """One, by what the family calls it; again while a write does not show."""
+        """Return one credential, by what the family calls it; look again while a write doesn't show."""
         self.reads.append(stored.composite)
         self.looking(stored.composite)
         found = self._shown(family, realm, stored)
@@ -163,7 +163,7 @@ class Registrar:
     def delete(
         self, family: Family, realm: Realm | None, stored: Stored, permit: Callable[[float], None]
     ) -> bool:
-        """Take it away; False: it was gone."""
+        """Delete it; False: it was gone."""
         self.waiting()
         permit(30.0)
         self.deletions.append(stored.composite)
@@ -184,7 +184,7 @@ class Registrar:
         return next((place for place, held in self.stored.items() if held.id == stored.id), None)
 
     def holds(self, credential: Credential, family: Family = Family.ACCOUNT, realm: str = "") -> None:
-        """Somebody else has stored this before."""
+        """Store this as somebody else's, before the job."""
         place = self._place(family, Realm(realm, credential.host), credential.composite)
         self.stored[place] = self._made(credential)
 
@@ -216,7 +216,7 @@ class Registrar:
 
 
 def lose(times: int) -> Callable[[Batch], None]:
-    """For ``before`` or ``after``: so many answers never come."""
+    """For ``before`` or ``after``: lose so many answers."""
     left = itertools.count(times, -1)
 
     def lost(batch: Batch) -> None:
@@ -227,12 +227,12 @@ def lose(times: int) -> Callable[[Batch], None]:
 
 
 def in_other_case(echo: Echo) -> Echo:
-    """For ``echo``: as a service does that stores names in another case."""
+    """For ``echo``: answer like a service that stores names in another case."""
     return replace(echo, composite=echo.composite.swapcase())
 
 
 def respells(api: Registrar) -> None:
-    """A service that stores names in another case, and says so."""
+    """Make the service store names in another case, and say so."""
 
     def respell(batch: Batch) -> None:
         api.stored = {

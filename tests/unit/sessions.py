@@ -51,7 +51,7 @@ class Session:
         self.limits.append(limit)
 
     def told(self) -> dict[int, tuple[Status, str]]:
-        """Status and code of each row."""
+        """Return status and code of each row."""
         return {line: (outcome.status, outcome.code) for line, outcome in sorted(self.outcomes.items())}
 
 

@@ -30,7 +30,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def ended(ledger: Ledger, *outcomes: tuple[Status, str], rows: int = 0, **options: Any) -> Job:
-    """A job of which some rows have these outcomes; ``rows``: others that have none."""
+    """Return a job of which some rows have these outcomes; ``rows``: others that have none."""
     lines = range(2, 2 + len(outcomes) + rows)
     job = start_job(ledger, [make_chunk_row(line) for line in lines], **options)
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
@@ -53,7 +53,7 @@ def summary(ledger: Ledger, job: Job, **changes: Any) -> dict[str, Any]:
 
 
 def commands(ledger: Ledger, job: Job, **changes: Any) -> list[str]:
-    """The commands that are advised for its rows, from their name on."""
+    """Return the commands that are advised for its rows, from the command's name on."""
     found = advice.commands(summary(ledger, job, **changes))
     return [command.partition("siproster ")[2].replace(job.id, "JOB") for command in found]
 
@@ -83,12 +83,12 @@ SET = "retry JOB --on-existing update"
 def test_the_command_follows_from_the_code(
     ledger: Ledger, status: Status, code: str, wanted: list[str]
 ) -> None:
-    """Only what --on-existing update can set is to be set with it (guard: codes.decisive)."""
+    """--on-existing update is advised only for rows that it can set (guard: codes.decisive)."""
     assert commands(ledger, ended(ledger, (Status.CREATED, ""), (status, code))) == wanted
 
 
 def test_what_was_just_done_is_not_advised_again(ledger: Ledger) -> None:
-    """A job with --on-existing update looks again; a second not_mentioned goes to Bandwidth."""
+    """After --on-existing update it is not advised again; a second not_mentioned goes to Bandwidth."""
     job = ended(ledger, (Status.EXISTS, "digest_differs"), on_existing=OnExisting.UPDATE)
     assert commands(ledger, job) == ["retry JOB"]
     job = ended(ledger, (Status.UNKNOWN, "not_mentioned"))
@@ -101,7 +101,7 @@ def test_what_was_just_done_is_not_advised_again(ledger: Ledger) -> None:
 
 
 def test_a_cancelled_jobs_rows_need_no_correction(ledger: Ledger) -> None:
-    """Nothing is wrong with what was not attempted; blocked by users who exist, the others can go without."""
+    """Rows that were not attempted need only a retry; if existing users blocked them, they can skip those."""
     job = ended(ledger, (Status.CREATED, ""), rows=2)
     ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert commands(ledger, job) == ["retry JOB"]
@@ -122,7 +122,7 @@ def test_a_cancelled_jobs_rows_need_no_correction(ledger: Ledger) -> None:
 def test_the_job_as_a_whole(
     ledger: Ledger, state: JobState, why: Why | None, step: str, wanted: list[str]
 ) -> None:
-    """A job that goes on is resumed or followed; only one that is over is retried, or stopped by its rows."""
+    """An active job is resumed or followed; only an ended one is retried, or judged by its rows."""
     job = ended(ledger, (Status.FAILED, "23019"), rows=1)
     told = summary(ledger, job, state=state, why=why)
     assert advice.next_step(told).replace(job.id, "JOB").endswith(step)
@@ -130,7 +130,7 @@ def test_the_job_as_a_whole(
 
 
 def test_codes_stand_under_their_status(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each code below the rows that it is about, with what to do and the command to type."""
+    """Each code is listed below its rows, with what to do and the command to type."""
     job = ended(ledger, (Status.INVALID, "too_long"), (Status.EXISTS, "digest_differs"), (Status.CREATED, ""))
     print_summary(summary(ledger, job), as_json=False)
     lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
@@ -141,7 +141,7 @@ def test_codes_stand_under_their_status(ledger: Ledger, capsys: pytest.CaptureFi
 
 
 def test_a_plans_codes_stand_under_their_action() -> None:
-    """Not in one list below them all; where the row stays out of place, with what to do about it."""
+    """Each code of a plan is listed below its action; if the row stays out of place, with what to do."""
     tally = PlanSummary()
     for line, (action, code) in enumerate([
         (Action.UPDATE, "digest_differs"), (Action.EXISTS, "realm_differs"), (Action.INVALID, "too_long"),
@@ -165,12 +165,12 @@ def test_a_plans_codes_stand_under_their_action() -> None:
 
 
 def undone(ledger: Ledger, job: Job, *results: str) -> None:
-    """Undoing has come so far."""
+    """Record this much of an undo."""
     ledger.undone.record(job.id, [Undone(line, result) for line, result in enumerate(results, 2)])
 
 
 def test_an_interrupted_undo_is_told(ledger: Ledger) -> None:
-    """It is neither done nor is everything in place: how far it is, and how it goes on."""
+    """An interrupted undo shows how far it is and how to continue, and not that all is in place."""
     job = ended(ledger, *[(Status.CREATED, "")] * 5, (Status.UNCHANGED, "origin_unknown"))
     assert (exit_code(job, summary(ledger, job)), advice.undo_word(summary(ledger, job))) == (0, "")
     undone(ledger, job, "removed", "removed", "kept")
@@ -184,7 +184,7 @@ def test_an_interrupted_undo_is_told(ledger: Ledger) -> None:
 
 
 def test_an_undo_at_work_is_told(ledger: Ledger) -> None:
-    """While its process lives it is not interrupted; the words name machine and process."""
+    """While its process lives, an undo is not interrupted; the words name machine and process."""
     job = ended(ledger, *[(Status.CREATED, "")] * 3)
     undone(ledger, job, "removed")
     ledger.jobs.acquire_account(job, process_id())
@@ -210,7 +210,7 @@ def test_an_undo_that_could_not_take_all_back(ledger: Ledger) -> None:
 
 
 def test_rows_that_never_were_in_place_are_counted_once(ledger: Ledger) -> None:
-    """Undo may delete the user of a row that is unknown."""
+    """A row counts as not in place once, even if undo deleted the user of an unknown row."""
     job = ended(ledger, (Status.UNKNOWN, "not_mentioned"), (Status.CREATED, ""))
     undone(ledger, job, "removed", "removed")
     assert summary(ledger, job)["not_in_place"] == 2
@@ -220,7 +220,7 @@ def test_rows_that_never_were_in_place_are_counted_once(ledger: Ledger) -> None:
 
 
 def test_a_kept_plan_says_how_it_is_carried_out(ledger: Ledger) -> None:
-    """It ends as `plan` did, and names what carries it out, or what did."""
+    """A saved plan ends as `plan` did, and names the command that carries it out, or the job that did."""
     job = ended(ledger, rows=2)
     plan: dict[str, Any] = {"state": JobState.PLANNING, "saved": job.created}
     told = summary(ledger, job, **plan)
@@ -235,7 +235,7 @@ def test_a_kept_plan_says_how_it_is_carried_out(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("reason", [one for one in Reason if one is not Reason.SAVED])
 def test_a_job_ends_with_the_exit_code_of_its_reason(ledger: Ledger, reason: Reason) -> None:
-    """As docs/errors.md has it for each; a job that is not over yet ends as one that waits does."""
+    """Exit codes follow the reasons as in docs/errors.md; a job that isn't over ends as a waiting one."""
     job = ended(ledger, rows=1)
     left = replace(job, state=reason.state, why=Why(reason, "for some time"))
     assert exit_code(left, summary(ledger, left)) == reason.exit_code
@@ -243,7 +243,7 @@ def test_a_job_ends_with_the_exit_code_of_its_reason(ledger: Ledger, reason: Rea
 
 
 def test_rows_in_doubt_have_their_code_and_are_resumed(ledger: Ledger) -> None:
-    """Rows whose answer is missing are `unknown` with their code; a stopped job is resumed for them."""
+    """Unconfirmed rows are `unknown` with their code; a stopped job is to be resumed for them."""
     job = start_job(ledger, [make_chunk_row(line) for line in (2, 3)])
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None

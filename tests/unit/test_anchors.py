@@ -47,13 +47,13 @@ def test_links_in_the_documentation_lead_to_a_heading(page: Path) -> None:
 
 
 def test_the_sections_that_comments_refer_to_are_there() -> None:
-    """These names are what the code calls the parts of the service's description by."""
+    """The sections that comments refer to exist in the documentation."""
     needed = {"hosts-and-authentication", "digests", "realms", "credentials", "after-the-import"}
     assert needed <= anchors(PAGES["docs/bandwidth-api.md"])
 
 
 def test_a_reference_to_nothing_is_found(tmp_path: Path) -> None:
-    """To a page or a section that isn't there; what looks like a heading in a code block is none."""
+    """A reference to a missing page or section is found; a heading within a code block is none."""
     page = tmp_path / "page.md"
     page.write_text("# A page\n\n## One, `two`\n\n```sh\n## three\n```\n")
     text = "docs/page.md#one-two docs/page.md#three docs/other.md#one-two"

@@ -144,7 +144,7 @@ def test_a_name_with_a_hyphen_stays_whole() -> None:
 
 
 def test_an_unknown_realm_is_told_with_those_there_are() -> None:
-    """The hint names the account's realms, or says that there is none."""
+    """The hint names the account's realms, or says that there are none."""
     with pytest.raises(NotFound) as caught:
         RealmIndex(GUIDE).one("nowhere")
     assert GUIDE[0].host in caught.value.hint
@@ -209,7 +209,7 @@ def test_each_refusal_has_its_exception(answer: Reply, asked: Asked, kind: type[
     ],
 )
 def test_the_bound_is_read_from_the_text(text: str, bound: int | None) -> None:
-    """23003 names the bound in its text alone."""
+    """The bound of 23003 is read from its text, which alone has it."""
     error = fault(refusal(400, "23003", text), Asked.CREATE)
     assert isinstance(error, ListRefused)
     assert error.bound == bound
@@ -219,7 +219,7 @@ def test_the_bound_is_read_from_the_text(text: str, bound: int | None) -> None:
 @pytest.mark.parametrize("code", ["", "23026", "23013", "4022"])
 @pytest.mark.parametrize("status", [400, 401, 404])
 def test_no_refusal_repeats_a_digest(asked: Asked, code: str, status: int) -> None:
-    """The texts of the service get into messages redacted, whatever they become."""
+    """The service's texts are redacted before they get into messages."""
     error = fault(refusal(status, code, f"exists with {DIGEST}"), asked)
     assert DIGEST not in f"{error} {error!r} {error.hint}"
     assert DIGEST not in str(vars(error))
@@ -248,7 +248,7 @@ def test_a_success_is_none_of_it() -> None:
     ],
 )
 def test_how_long_a_token_lives(content: Mapping[str, object], life: float) -> None:
-    """As long as the answer says, and an hour where it says nothing that makes sense."""
+    """A token lives as long as the answer says, or an hour if it says nothing valid."""
     assert read_token(token(access_token="abc", **content)).life == life
 
 
@@ -273,7 +273,7 @@ def test_an_answer_without_a_token_looks_like_a_wrong_host(answer: Reply) -> Non
 
 
 def test_a_refused_client_is_told_with_the_reason() -> None:
-    """A word of OAuth's is shown, any other text of the answer isn't."""
+    """An OAuth error code is shown, and no other text of the answer."""
     with pytest.raises(AuthenticationRefused, match=r"HTTP 401, invalid_client$"):
         read_token(token(401, error="invalid_client"))
     with pytest.raises(AuthenticationRefused, match=r"HTTP 400$"):
@@ -298,7 +298,7 @@ class Endpoint:
 
 @pytest.mark.parametrize(("life", "good_for"), [(3600.0, 3540.0), (120.0, 60.0), (60.0, 30.0), (2.0, 1.0)])
 def test_a_token_is_renewed_in_time(life: float, good_for: float) -> None:
-    """A minute before its end, or at half its life where that is later: never at every request."""
+    """A token is renewed a minute before its end, or at half its life, whichever is later."""
     endpoint = Endpoint(life)
     bearer = Bearer(endpoint.issue, endpoint.clock)
     assert bearer.header() == "Bearer token-1"
@@ -321,7 +321,7 @@ def test_a_refused_token_is_renewed_once_for_all() -> None:
 
 
 def test_threads_share_the_failure_they_waited_for() -> None:
-    """Eight threads behind one failing attempt don't each spend a budget of their own after it."""
+    """Eight threads that wait for one failing attempt share its failure, and don't each retry."""
     moment = iter(range(10_000))
     arrived = threading.Semaphore(0)
     attempts = []

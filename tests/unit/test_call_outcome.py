@@ -60,7 +60,7 @@ def followed(*states: CallState | None, wait: float = 100) -> tuple[CallOutcome,
     ],
 )  # fmt: skip
 def test_what_a_state_means(seen: CallState | None, outcome: str, code: int) -> None:
-    """Answered is 0 whatever comes later, ended unanswered is 10, and what nobody knows is 5."""
+    """Answered is 0 whatever comes later, ended unanswered is 10, and an unknown outcome is 5."""
     found = judged(seen, 30)
     assert (found.outcome, found.exit_code) == (outcome, code)
 
@@ -82,7 +82,7 @@ def test_it_is_read_until_it_is_settled() -> None:
 
 
 def test_waiting_has_an_end() -> None:
-    """A call that never settles is read until the seconds are over, ever more slowly, and at the very end."""
+    """A call that never settles is read ever more slowly until the time is over, and once at the end."""
     found, calls, naps, _ = followed(RINGING, wait=30)
     assert (found.outcome, found.exit_code) == ("pending", 5)
     assert "initiated after 30 s" in found.text
@@ -92,7 +92,7 @@ def test_waiting_has_an_end() -> None:
 
 
 def test_no_time_at_all_is_one_look() -> None:
-    """--wait 0 reads once."""
+    """--wait 0 reads the call's state once."""
     found, calls, naps, _ = followed(None, wait=0)
     assert (found.outcome, calls.reads, naps.taken) == ("pending", 1, [])
 

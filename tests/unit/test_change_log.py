@@ -34,7 +34,7 @@ changes = st.builds(
 
 @given(st.lists(changes, max_size=5), st.integers(0, 99), st.integers(0, 99))
 def test_they_come_back_as_they_were(done: list[Change], chunk: int, nr: int) -> None:
-    """Every value of each, also what was there before."""
+    """Changes are opened as they were sealed, with their earlier state."""
     assert open_changes(SEAL, "job", chunk, nr, seal_changes(SEAL, "job", chunk, nr, done)) == done
 
 
@@ -47,14 +47,14 @@ def test_a_deed_tells_what_was_done() -> None:
 
 @pytest.mark.parametrize("place", [("other", 3, 4), ("job", 4, 4), ("job", 3, 5)])
 def test_moved_elsewhere_they_do_not_open(place: tuple[str, int, int]) -> None:
-    """Changes of one job, chunk or number are no other's (guard: the seal's context)."""
+    """A change doesn't open for another job, chunk or number (guard: the seal's context)."""
     sealed = seal_changes(SEAL, "job", 3, 4, [change_of(5, 1, "7", DONE)])
     with pytest.raises(LedgerError, match="changed or moved"):
         open_changes(SEAL, *place, sealed)
 
 
 def test_another_key_does_not_open_them() -> None:
-    """The error names the key that is missing."""
+    """With another key the error names the key that is missing."""
     sealed = seal_changes(SEAL, "job", 3, 4, [change_of(5, 1, "7", DONE)])
     with pytest.raises(LedgerError, match=SEAL.fingerprint):
         open_changes(Seal([bytes(32)]), "job", 3, 4, sealed)

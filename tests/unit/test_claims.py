@@ -33,7 +33,7 @@ def jwt(content: object) -> str:
     ],
 )
 def test_claims_in_any_shape(content: object, claims: Claims) -> None:
-    """Lists, one alone, numbers and texts; what has another shape says nothing."""
+    """Lists, single values, numbers and texts are read as claims; any other shape is ignored."""
     assert read_claims(jwt(content)) == claims
 
 
@@ -41,7 +41,7 @@ def test_claims_in_any_shape(content: object, claims: Claims) -> None:
     "token", ["", "abc", "a.b.c", "..", "é.é.é", jwt([]), jwt("x"), jwt(7), "a" * 9000, "[." * 3]
 )
 def test_a_token_that_is_no_jwt(token: str) -> None:
-    """It has no claims, and that is no fault."""
+    """A token that is no JWT has no claims, and raises no error."""
     assert read_claims(token) is None
 
 
@@ -58,7 +58,7 @@ def test_no_token_is_a_fault(text: str) -> None:
 
 
 def test_what_a_token_lacks() -> None:
-    """Only what it names can lack something; a role is compared without regard to case and blanks."""
+    """Only what a token names can be found lacking; roles are compared without case and blanks."""
     assert not Claims().lacks_account("1")
     assert not Claims().lacks_role()
     assert Claims(accounts=()).lacks_account("1")

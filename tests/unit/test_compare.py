@@ -1,4 +1,4 @@
-"""The one place that says whether what is stored is what is wanted."""
+"""Comparison of what is stored with what is wanted, in one place."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def test_hosts_and_ids_have_no_case(spell: Any, realm_told: bool) -> None:
 
 @pytest.mark.parametrize("application", ["", APP, OTHER_APP])
 def test_who_wants_no_application_takes_the_one_that_is_there(application: str) -> None:
-    """A row without an application is as wanted with any."""
+    """A row without an application is satisfied with any."""
     assert differences(replace(WANTED, application=""), replace(HELD, application=application)) == ()
 
 
 def test_what_can_be_set() -> None:
-    """A PUT sets digests and application; nobody is moved or spelt anew."""
+    """A PUT can set digests and application, but not the realm or the name's spelling."""
     assert {code for code in OTHERWISE if code in SETTABLE} == {"digest_differs", "application_differs"}
 
 
 @given(st.sets(st.sampled_from(sorted(OTHERWISE)), min_size=1))
 def test_words_tell_no_digest(codes: set[str]) -> None:
-    """Each code has its words, with what is stored, but no digest."""
+    """Each code has a text that says what is stored, without digests."""
     stored = replace(HELD, **dict(OTHERWISE[code] for code in codes))
     text = explained(tuple(sorted(codes)), stored)
     assert text.count(";") == len(codes) - 1
@@ -87,14 +87,14 @@ CHANGES: Mapping[str, Any] = {
 
 @given(st.sets(st.sampled_from(sorted(CHANGES))))
 def test_whatever_was_changed_is_seen(fields: set[str]) -> None:
-    """Between a look and a read nothing may differ; who was deleted and made again is another one."""
+    """Any field that changed since the look-up is noticed, the id of a user created again, too."""
     now = replace(HELD, **{name: CHANGES[name] for name in fields})
     assert same(HELD, now) is (not fields)
 
 
 @pytest.mark.parametrize("name", ["realm", "application"])
 def test_what_the_look_did_not_show_is_not_compared(name: str) -> None:
-    """A list may leave realm and application out; but what it has shown must not be gone."""
+    """Realm and application may be missing in the look-up; if they were shown, they must not be gone."""
     assert same(replace(HELD, **{name: ""}), HELD)
     assert not same(HELD, replace(HELD, **{name: ""}))
     assert same(HELD, replace(HELD, **{name: str(getattr(HELD, name)).upper()}))

@@ -1,4 +1,4 @@
-"""Compose file and image against the program: whatever they name exists. No Docker engine is needed."""
+"""The compose file and the image name nothing that doesn't exist. No Docker engine is needed."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_parts_of_a_deployment_are_there() -> None:
 
 
 def test_secrets_come_from_outside() -> None:
-    """A missing secret stops Compose with a message; none stands in the file."""
+    """A missing secret stops Compose with a message, and the file holds none."""
     environment = SERVICES["worker"]["environment"]
     for name in (SECRETS & environment.keys()) | {"BW_ACCOUNT_ID", "BW_CLIENT_ID"}:
         assert re.fullmatch(rf"\$\{{{name}:\?.+\}}", environment[name])
@@ -108,7 +108,7 @@ def test_redis_keeps_what_it_is_told() -> None:
 
 
 def test_servers_are_waited_for() -> None:
-    """Nothing starts before the servers that it names answer; their data outlives the containers."""
+    """No service starts before the servers that it depends on answer; data outlives the containers."""
     for name, service in SERVICES.items():
         for needed, how in service.get("depends_on", {}).items():
             assert how == {"condition": "service_healthy"}, name
@@ -140,7 +140,7 @@ def test_the_image_is_built_from_files_that_exist() -> None:
 
 
 def test_the_image_runs_the_program_as_nobody_special() -> None:
-    """Not as root, with the program as its entry point, in a Python that the package supports."""
+    """The image runs the program as its entry point, not as root, in a Python that is supported."""
     last = dict(INSTRUCTIONS)
     assert last["USER"] == "siproster"
     assert last["ENTRYPOINT"] == '["siproster"]'

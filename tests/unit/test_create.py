@@ -54,7 +54,7 @@ def credential_of(row: Row, *, host: str = HOST, application: str = "") -> Crede
 
 
 def posted(api: Registrar, rows: Sequence[Row]) -> Desk:
-    """The desk after one batch."""
+    """Return the desk after one batch."""
     desk = Desk(api)
     desk.creator.create(rows)
     return desk
@@ -89,7 +89,7 @@ def test_valid_and_refused_together() -> None:
 
 
 def test_all_refused() -> None:
-    """An answer that refuses every entry fails every row, asking nobody."""
+    """An answer that refuses every entry fails every row, without a look-up."""
     api = Registrar()
     api.refuses = {"alice": "23019", "bob": "23014"}
     desk = posted(api, rows_of("alice", "bob"))
@@ -125,7 +125,7 @@ def test_an_echo_without_its_domain_means_no_other_row() -> None:
 
 
 def test_errors_without_an_echo_are_settled_one_by_one() -> None:
-    """A refusal that names nobody: what is not there is sent alone, so that the refusal means one row."""
+    """If refusals name no entry, rows that don't exist are sent alone, so that a refusal means one row."""
     api = Registrar()
     api.refuses, api.error = {"bob": "23014"}, without_echo
     desk = posted(api, rows_of("alice", "bob", "carol"))
@@ -143,7 +143,7 @@ def test_several_errors_without_an_echo() -> None:
 
 
 def test_a_stored_row_that_is_not_named() -> None:
-    """A 201 that leaves out a row it stored: the row is asked for, and found."""
+    """A row that a 201 leaves out, though it was stored, is looked up and found."""
     api = Registrar()
     api.echo = lambda echo: None if echo.composite == "bob" else echo
     desk = posted(api, rows_of("alice", "bob"))
@@ -169,7 +169,7 @@ def test_stored_in_another_case() -> None:
 
 
 def test_an_echo_in_another_case_than_what_is_stored() -> None:
-    """It is asked for, and what is stored counts; so strange an answer proves nothing."""
+    """If an echo's case differs from what is stored, the row is looked up and counts as unproven."""
     api = Registrar()
     api.echo = in_other_case
     assert posted(api, rows_of("alice")).told() == {2: UNPROVEN}
@@ -192,7 +192,7 @@ def test_stored_otherwise_than_it_was_sent() -> None:
 
 @pytest.mark.parametrize("family", Family)
 def test_exists_the_same(family: Family) -> None:
-    """23009 and 23026 are read back: with our digests it is unchanged, and not claimed as created."""
+    """After 23009 or 23026 a user with our digests is unchanged, and doesn't count as created."""
     api, rows = Registrar(), rows_of("alice", "bob")
     api.holds(credential_of(rows[0]), family, "17")
     desk = Desk(api, family)
@@ -249,7 +249,7 @@ def test_half_a_credential_is_not_ours() -> None:
 
 
 def test_exists_but_is_not_shown() -> None:
-    """A name that exists, they say, but that can't be seen, is unknown."""
+    """A name that exists, according to the refusal, but isn't shown, is unknown."""
     api = Registrar()
     api.refuses = {"alice": "23009"}
     desk = posted(api, rows_of("alice"))
@@ -258,7 +258,7 @@ def test_exists_but_is_not_shown() -> None:
 
 
 def test_a_look_up_that_is_refused() -> None:
-    """A name that exists and may not be asked for is unknown, and keeps no chunk from ending."""
+    """A row whose look-up is refused is unknown, and the chunk can end."""
     api = Registrar()
     api.refuses = {"alice": "23009"}
 
@@ -273,7 +273,7 @@ def test_a_look_up_that_is_refused() -> None:
 
 
 def test_too_many_entries() -> None:
-    """23003 names its bound: the list is cut to it at once, and the bound is learned."""
+    """A list is cut at once to the bound that 23003 names, and the bound is remembered."""
     api = Registrar(most_entries=4)
     rows = rows_of(*(f"user{number}" for number in range(10)))
     desk = posted(api, rows)
@@ -372,7 +372,7 @@ def test_lost_after_the_commit() -> None:
 
 
 def test_another_ledgers_users_are_not_claimed() -> None:
-    """Our list is lost before it is stored, and somebody makes the same users meanwhile."""
+    """If our list is lost and somebody creates the same users meanwhile, they don't count as created."""
     api, rows = Registrar(), rows_of("alice", "bob")
 
     def overtaken(batch: Batch) -> None:
@@ -394,7 +394,7 @@ def test_lost_before_the_commit() -> None:
 
 
 def test_lost_over_somebody_elses_credential() -> None:
-    """A lost answer over a name that others hold with another password is theirs: exists."""
+    """After a lost answer, a name that others hold with another password is exists."""
     api, rows = Registrar(), rows_of("alice", "bob")
     api.holds(other_password(rows[0]))
     api.after = lose(1)
@@ -402,7 +402,7 @@ def test_lost_over_somebody_elses_credential() -> None:
 
 
 def test_a_lagging_list_after_a_lost_answer() -> None:
-    """A look-up that lags behind the lost write: the second post says that it exists, and it is read back."""
+    """If a look-up lags behind a lost write, the second post is refused as existing and read back."""
     api = Registrar()
     api.after, api.lag = lose(1), 1
     assert posted(api, rows_of("alice")).told() == {2: UNPROVEN}
@@ -413,7 +413,7 @@ FOREIGN = ForeignAnswer("HTTP 409")
 
 
 def test_a_foreign_refusal_after_the_commit() -> None:
-    """A proxy's 409 to a list that was stored: its rows are asked for."""
+    """After a proxy's 409 to a list that was stored, its rows are looked up."""
     api = Registrar()
     api.after = raising(FOREIGN, 1)
     desk = posted(api, rows_of("alice", "bob"))
@@ -439,7 +439,7 @@ def test_a_foreign_refusal_before_the_commit() -> None:
 
 @pytest.mark.parametrize("code", ["23019", "23022"])
 def test_a_refusal_does_not_settle_what_was_sent_before(code: str) -> None:
-    """Stored by a first request whose answer was lost, not shown then, and refused the second time."""
+    """A row may be stored by a first request, not shown then, and refused in the second: unproven."""
     api = Registrar()
     api.after, api.lag = lose(1), 1
 
@@ -454,7 +454,7 @@ def test_a_refusal_does_not_settle_what_was_sent_before(code: str) -> None:
 @pytest.mark.parametrize("sent", [False, True])
 @pytest.mark.parametrize("error", [AuthenticationRefused("403"), Unavailable("503")])
 def test_a_stop_after_it_was_sent_leaves_rows_in_doubt(error: SiprosterError, sent: bool) -> None:
-    """A 403 to the list itself, or a 503 until patience ends: it may have been stored all the same."""
+    """A 403 to the list, or a 503 until patience ends, leaves rows unconfirmed: they may be stored."""
     api = Registrar()
     error.unconfirmed = sent
     api.after = raising(error, 1)
@@ -465,7 +465,7 @@ def test_a_stop_after_it_was_sent_leaves_rows_in_doubt(error: SiprosterError, se
 
 
 def raising(error: SiprosterError, times: int) -> Callable[[Batch], None]:
-    """For ``before`` or ``after``: so often this error."""
+    """For ``before`` or ``after``: raise this error so often."""
     left = iter(range(times))
 
     def fail(batch: Batch) -> None:
@@ -476,7 +476,7 @@ def raising(error: SiprosterError, times: int) -> Callable[[Batch], None]:
 
 
 def test_two_lost_answers_fail_nothing() -> None:
-    """After the second lost answer the service counts as unavailable: no row fails, each stays in doubt."""
+    """After two lost answers the service is unavailable: no row fails, each stays unconfirmed."""
     api = Registrar()
     api.before = lose(2)
     desk = Desk(api)
@@ -503,7 +503,7 @@ def test_waiting_and_stopping_are_the_callers_business(error: SiprosterError) ->
 
 
 def test_an_outage_while_asking_keeps_the_doubt() -> None:
-    """Rows that an answer left out stay in doubt when they can't be asked for (guard: in_doubt)."""
+    """Rows that an answer left out stay unconfirmed if they can't be looked up (guard: in_doubt)."""
     api = Registrar()
     api.echo = lambda echo: None if echo.composite == "bob" else echo
 

@@ -23,7 +23,7 @@ BOB = Stored("2", "bob", OTHER_HOST, None, "b2" * 16)
 
 @pytest.fixture
 def index() -> Iterator[CredentialIndex]:
-    """An empty one."""
+    """Return an empty index."""
     with closing(CredentialIndex()) as index:
         yield index
 
@@ -34,14 +34,14 @@ def unnamed(index: CredentialIndex) -> list[str]:
 
 
 def test_what_was_loaded_is_found_whole(index: CredentialIndex) -> None:
-    """Under its name in any case, with every element, also those that are not there; others aren't."""
+    """A loaded entry is found by its name in any case, with every element, also those that are empty."""
     index.load("account", [ALICE, BOB])
     names = ["ALICE@EXAMPLE.COM", "nobody", "bob", "alice"]
     assert index.named("account", names) == [ALICE, None, BOB, None]
 
 
 def test_a_place_is_its_own(index: CredentialIndex) -> None:
-    """The same name on two realms is two users; named on one of them, the other stays unnamed."""
+    """The same name on two realms is two users; naming one of them doesn't name the other."""
     there = Stored("9", "alice@EXAMPLE.com", OTHER_HOST)
     index.load("17", [ALICE])
     index.load("18", [there])
@@ -52,7 +52,7 @@ def test_a_place_is_its_own(index: CredentialIndex) -> None:
 
 
 def test_an_entry_that_comes_twice_counts_once(index: CredentialIndex) -> None:
-    """Pages of a list that moves may overlap: the later one counts."""
+    """Pages of a list that changes may overlap; of two entries the later one counts."""
     later = Stored("1", "alice@example.com", HOST, "c1" * 16, "d1" * 16)
     index.load("account", [ALICE, BOB, later])
     assert unnamed(index) == ["bob", "alice@example.com"]
@@ -60,7 +60,7 @@ def test_an_entry_that_comes_twice_counts_once(index: CredentialIndex) -> None:
 
 
 def test_who_was_not_named(index: CredentialIndex) -> None:
-    """By realm and name, without digests; looked for counts as named, also where nobody was found."""
+    """The unnamed are sorted by realm and name, without digests; a name that nobody has is no error."""
     names = [(host, name) for host in (HOST, OTHER_HOST) for name in ("carl", "Anna", "bert")]
     index.load("account", [Stored(name, f"{name}.{host[0]}", host, "a1" * 16) for host, name in names])
     index.named("account", ["BERT.O", "nobody"])
@@ -73,7 +73,7 @@ def test_who_was_not_named(index: CredentialIndex) -> None:
 
 
 def test_names_may_hold_anything(index: CredentialIndex) -> None:
-    """Also what a text of SQLite may not: NUL is kept; half a surrogate pair is looked for in vain."""
+    """Names may hold NUL; a name with half a surrogate pair is never found."""
     nul = Stored("3", "nul\0and more", HOST)
     index.load("account", [nul])
     assert index.named("account", ["NUL\0AND MORE", "half \ud800", "nul"]) == [nul, None, None]
@@ -91,7 +91,7 @@ def test_everybody_is_named_or_not(held: dict[str, bool]) -> None:
 
 
 def test_many_names_at_once(index: CredentialIndex) -> None:
-    """More than one statement takes, loaded and asked for, each in its place."""
+    """More names than one statement takes are loaded and found, each in its place."""
     everybody = [Stored(str(at), f"user{at}", HOST) for at in range(4500)]
     index.load("account", everybody)
     asked = [f"USER{at}" for at in range(0, 4500, 2)]

@@ -22,7 +22,7 @@ WRONG = (Problem("too_long", "a name of 33"), Problem("too_long", "a domain of 3
 
 
 def holding(row: Row, host: str = HOST, **otherwise: Any) -> Registrar:
-    """A registrar that holds the row's user as the row wants it, but for what is otherwise."""
+    """Return a registrar that holds the row's user as wanted, except for these fields."""
     stored = Registrar()
     credential = wanted(row, host)
     stored.holds(replace(credential, **otherwise))
@@ -54,7 +54,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("policy", OnExisting)
 @pytest.mark.parametrize("codes", OTHERWISE)
 def test_who_exists(codes: str, policy: OnExisting) -> None:
-    """As wanted: unchanged. Otherwise: set where the policy says so and a PUT can do it, else left alone."""
+    """An existing user is unchanged if as wanted, updated if policy and PUT allow it, else left alone."""
     (planned,) = decided([ROW], holding(ROW, **OTHERWISE[codes]), on_existing=policy)
     settable = set(codes.split(";")) <= {"digest_differs", "application_differs"}
     assert planned.stored is not None
@@ -76,7 +76,7 @@ def test_who_exists(codes: str, policy: OnExisting) -> None:
 
 @pytest.mark.parametrize("policy", OnExisting)
 def test_who_is_not_there_is_created(policy: OnExisting) -> None:
-    """Under every policy."""
+    """A user who doesn't exist is created, under every policy."""
     (planned,) = decided([make_row(2, "bob")], holding(ROW), on_existing=policy)
     assert (planned.action, planned.stored, planned.outcome) == (Action.CREATE, None, None)
 
@@ -92,7 +92,7 @@ def test_a_wrong_row_is_nothing_else() -> None:
 
 
 def test_a_realm_that_is_to_be_made_holds_nobody() -> None:
-    """On the account the name is taken by somebody of another realm, who isn't moved."""
+    """With a realm still to be made, an account-wide name of another realm's user counts as existing."""
     rows = [replace(ROW, realm="depot"), make_row(3, "bob", realm="depot")]
     options = {"realm": "depot", "create_realm": True, "on_existing": OnExisting.UPDATE}
     alice, bob = decided(rows, holding(ROW), **options)
@@ -103,13 +103,13 @@ def test_a_realm_that_is_to_be_made_holds_nobody() -> None:
 
 
 def test_a_realm_that_can_not_be_used_is_told_as_the_row_names_it() -> None:
-    """It has no host, so that plan.csv shows the row's own word, and not that of --realm."""
+    """A realm that can't be used has no host, so that plan.csv shows the row's own word for it."""
     (planned,) = decided([replace(ROW, realm="nowhere")], Registrar(), realm="office")
     assert (planned.action, planned.host, planned.realm) == (Action.INVALID, "", "nowhere")
 
 
 def test_nobody_has_looked() -> None:
-    """Without an account only what is wrong with a row itself is known."""
+    """Without an account, only a row's own problems are known."""
     rows = [ROW, replace(ROW, line=3, user="bob", problems=WRONG)]
     page: list[Row] = []
     summary = run_pipeline(RowsOf(rows), None, Options(), [page.extend])
@@ -128,7 +128,7 @@ def test_no_secret_shows() -> None:
 
 
 def test_what_it_comes_to() -> None:
-    """Every action is counted: what is sent, what is in trouble, and what is otherwise."""
+    """The summary counts every action: what is sent, what is in trouble, and what differs."""
     rows = {action: make_row(at, action.value) for at, action in enumerate(Action, 2)}
     stored = Registrar()
     held = {

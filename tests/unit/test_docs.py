@@ -90,7 +90,7 @@ def texts(node: ast.AST) -> set[str]:
 
 
 def words(node: ast.AST) -> set[str]:
-    """The codes among them."""
+    """Return the codes among the texts of an expression."""
     return {text for text in texts(node) if re.fullmatch(r"[a-z]+(_[a-z]+)*", text)}
 
 
@@ -109,7 +109,7 @@ def row_codes() -> set[str]:
 
 
 def constants(path: Path) -> dict[str, set[str]]:
-    """The names that a file gives to codes, each with its code; also in ``A, B = "a", "b"``."""
+    """Return a file's constants that hold codes, each with its code; also in ``A, B = "a", "b"``."""
     found: dict[str, set[str]] = {}
     for node in tree(path).body:
         match node:
@@ -227,7 +227,7 @@ def test_each_described_command_exists() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_names_an_option_that_does_not_exist(page: str) -> None:
-    """An option that the program has no more, or not yet, misleads."""
+    """An option that the program doesn't have would mislead."""
     known = {"--version", *FOREIGN}.union(*(options(command) for command in PROGRAM.values()))
     assert named_options(PAGES[page]) - known == set()
 
@@ -259,7 +259,7 @@ def test_each_row_code_is_described() -> None:
 
 
 def test_the_collection_of_codes_sees_each_kind_of_place() -> None:
-    """A code given outright, one behind `or`, one outside of functions, one that another function returns."""
+    """Codes are found as an argument, behind `or`, outside of functions, and as a function's result."""
     assert {"duplicate_in_file", "refused", "password_masked", "digest_differs"} <= row_codes()
 
 
@@ -279,7 +279,7 @@ def test_each_reason_of_a_job_is_described() -> None:
 
 
 def test_each_number_that_the_program_decides_by_is_described() -> None:
-    """Users meet these in bw__error_code, or in a message."""
+    """Each number of the service by which the program decides is described: users see it in results."""
     described = first_cells(section(ERRORS, "Codes of the service"))
     assert service_codes() - set(described) == set()
     assert sorted(described) == sorted(set(described))
@@ -322,7 +322,7 @@ def test_each_code_of_an_undone_row_is_described() -> None:
 
 
 def test_each_code_has_one_meaning() -> None:
-    """A code that stood in two tables of rows would be advised by one of them alone."""
+    """No code stands in two tables of rows, since its advice would come from one of them."""
     names = [one.name for one in (*codes.NOT_SENT, *codes.SENT, *codes.SERVICE)]
     assert sorted(names) == sorted(set(names))
 

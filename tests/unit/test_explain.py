@@ -28,7 +28,7 @@ SENTENCES = [
     ("said", "found"), SENTENCES, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_a_line_of_a_summary_is_understood(said: str, found: list[str]) -> None:
-    """The word before a colon or a bracket is meant, else a word that can be nothing but a code."""
+    """Of a summary's line, the word before a colon or bracket counts, else a word that can only be a code."""
     assert codes_in(said) == found
 
 
@@ -36,13 +36,13 @@ def test_a_line_of_a_summary_is_understood(said: str, found: list[str]) -> None:
     "said", ["23014;application_differs", "23014; application_differs ;", "23014 application_differs"]
 )
 def test_several_codes_are_taken_as_the_results_join_them(said: str) -> None:
-    """Each once, in their order."""
+    """Several codes, joined as in the results, are each explained once, in order."""
     assert codes_in(said) == ["23014", "application_differs"]
     assert codes_in(f"{said};23014") == ["23014", "application_differs"]
 
 
 def test_a_hyphen_is_as_good_as_an_underscore() -> None:
-    """Options have hyphens, so people type them."""
+    """Hyphens are accepted in place of underscores, since options have them."""
     assert codes_in("max-failed") == ["max_failed"]
 
 
@@ -59,7 +59,7 @@ def test_a_hyphen_is_as_good_as_an_underscore() -> None:
     ],
 )
 def test_what_is_no_code_is_refused(said: str, hint: str) -> None:
-    """With those that it may be; a known one beside it doesn't hide it."""
+    """An unknown code is refused with similar ones, even beside a known one."""
     with pytest.raises(UsageError) as caught:
         codes_in(said)
     assert hint in caught.value.hint

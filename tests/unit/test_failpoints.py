@@ -36,7 +36,7 @@ def test_a_subject_is_only_its_own() -> None:
 
 @pytest.mark.parametrize(("action", "code"), [("exit", 70), ("kill", -9)])
 def test_a_process_ends_at_a_point(action: str, code: int) -> None:
-    """`exit` and `kill` end the process where it stands."""
+    """`exit` and `kill` end the process at the point."""
     program = "from worker.failpoints import hit; hit('claimed'); print('still here')"
     ended = subprocess.run(
         [sys.executable, "-c", program],
@@ -49,6 +49,6 @@ def test_a_process_ends_at_a_point(action: str, code: int) -> None:
 
 @pytest.mark.parametrize("text", ["nowhere=exit", "claimed=dance", "claimed"])
 def test_a_text_that_means_nothing_is_refused(text: str) -> None:
-    """A misspelt failpoint must not make a test pass that tests nothing."""
+    """A misspelt failpoint is refused, so that no test passes without testing anything."""
     with pytest.raises(ValueError, match="no failpoint"):
         Failpoints(text)

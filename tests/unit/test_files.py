@@ -1,4 +1,4 @@
-"""Every file and folder is its owner's alone, whatever the umask, and none takes another's place."""
+"""Every file and folder is private to its owner, whatever the umask, and none replaces another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UMASKS = pytest.mark.parametrize("mask", [0o000, 0o022, 0o777], ids=oct)
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """With another umask."""
+    """Set another umask for the length of a block."""
     before = os.umask(mask)
     try:
         yield
@@ -35,13 +35,13 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """The permissions of all that is in it."""
+    """Return the modes of everything in a folder."""
     return {str(path.relative_to(folder)): stat.S_IMODE(path.lstat().st_mode) for path in folder.rglob("*")}
 
 
 @UMASKS
 def test_folders_and_files(tmp_path: Path, mask: int) -> None:
-    """0700 and 0600: the parents that had to be made, too; what was there stays as it is."""
+    """Folders are 0700 and files 0600, new parents included; what existed keeps its mode."""
     tmp_path.chmod(0o755)
     with umask(mask):
         make_folder(tmp_path / "a" / "b" / "c")
@@ -58,7 +58,7 @@ def test_folders_and_files(tmp_path: Path, mask: int) -> None:
 @UMASKS
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_ledger_its_wal_and_its_key(tmp_path: Path, mask: int, linked: bool) -> None:
-    """Also where the ledger is a link that leads to nothing yet."""
+    """A ledger, its WAL and its key are private, even if the ledger is a link to nothing yet."""
     path = tmp_path / "deep" / "ledger.sqlite"
     if linked:
         path.parent.mkdir(mode=0o700)
@@ -89,7 +89,7 @@ def test_results_and_snapshots(tmp_path: Path, mask: int) -> None:
 
 @UMASKS
 def test_what_is_put_aside_for_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int) -> None:
-    """Spools and temporary databases have no name, so that nobody opens them."""
+    """Spools and temporary databases have no name, so that nobody else opens them."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with umask(mask), open(os.devnull, "rb") as nothing:  # noqa: PTH123 (a device)
         spool, database = Spool(nothing), temp_db(10)
@@ -103,14 +103,14 @@ def test_what_is_put_aside_for_one_run(tmp_path: Path, monkeypatch: pytest.Monke
     "name", ["a%41b.sqlite", "jobs.sqlite?timeout=abc", "a#b", "a b", "%", "ü", "file:x"]
 )
 def test_a_ledger_is_the_file_that_was_written(tmp_path: Path, name: str) -> None:
-    """Its path is no URL: nothing in it is decoded, or taken for a parameter."""
+    """A ledger's path is no URL: nothing in it is decoded or taken for a parameter."""
     url = load({}, {"SIPROSTER_LEDGER": f"sqlite:///{tmp_path}/{name}"}, None, "").ledger
     Ledger(url).close()
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
-    """Somebody made it while a snapshot was being taken; nothing else is left behind."""
+    """A file that somebody made during a snapshot is kept, and nothing else is left behind."""
     path = tmp_path / "now.snapshot"
 
     def entries() -> Iterator[Stored]:
@@ -124,7 +124,7 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
 
 
 def test_a_link_that_leads_nowhere_is_there(tmp_path: Path) -> None:
-    """A snapshot is not written to where it leads."""
+    """A link that leads nowhere counts as existing: a snapshot is not written to its target."""
     (tmp_path / "now.snapshot").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="already exists"):
         write(tmp_path / "now.snapshot", FACTS, seal.Seal([bytes(32)]), [])
@@ -134,7 +134,7 @@ def test_a_link_that_leads_nowhere_is_there(tmp_path: Path) -> None:
 
 
 def test_a_whole_snapshot_can_be_read(tmp_path: Path) -> None:
-    """It takes its name at the end, with all that was written."""
+    """A snapshot gets its name at the end, with everything written."""
     key = seal.Seal([bytes(32)])
     facts = Facts(FACTS.family, FACTS.host, "1", "", FACTS.taken, key.fingerprint)
     assert write(tmp_path / "s", facts, key, [Stored("1", "bob", "office")]) == 1
@@ -142,7 +142,7 @@ def test_a_whole_snapshot_can_be_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """The name is taken, and by something else."""
+    """A folder can't be made in a file's place, nor below a file."""
     (tmp_path / "x").touch()
     with pytest.raises(FileExistsError):
         make_folder(tmp_path / "x")
@@ -151,14 +151,14 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    """Nobody will ever write to it."""
+    """A pipe without a writer is not waited for."""
     os.mkfifo(tmp_path / "pipe", 0o600)
     with open_found(tmp_path / "pipe") as file:
         assert stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
 
 
 def test_a_full_disk_is_told_as_such() -> None:
-    """SQLite's own word for it becomes one about the temporary folder."""
+    """SQLite's error for a full disk becomes one about the temporary folder."""
     with closing(temp_db(10)) as database:
         database.execute("CREATE TABLE t (x)")
         database.execute("PRAGMA max_page_count = 4")

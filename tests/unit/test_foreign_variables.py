@@ -8,7 +8,7 @@ from worker.commands import foreign_variables
 
 
 def test_what_others_exported_goes() -> None:
-    """Celery's, kombu's and their kind, by name or by prefix; everything else stays as it is."""
+    """Variables of Celery, kombu and their like are removed, by name or prefix; all others are kept."""
     foreign = {
         "CELERY_BROKER_URL", "C_FORCE_ROOT", "C_IMPDEBUG", "KOMBU_LOG_DEBUG", "PICKLE_PROTOCOL",
         "REMAP_SIGTERM", "DJANGO_SETTINGS_MODULE", "PSYCOPG_IMPL", "WEB_CONCURRENCY",
@@ -24,7 +24,7 @@ def test_what_others_exported_goes() -> None:
 
 
 def test_values_that_can_only_be_a_mistake_go() -> None:
-    """A screen's size that is none, and a completion that nobody knows."""
+    """Values that can only be a mistake are removed: an invalid screen size, an unknown completion."""
     for name, good, bad in (
         ("COLUMNS", ("1", "80", "9999"), ("", "0", "-5", "²", "x", "99999", "8 0")),
         ("LINES", ("24",), ("odd",)),
@@ -37,7 +37,7 @@ def test_values_that_can_only_be_a_mistake_go() -> None:
 
 
 def test_the_processes_own_environment_changes() -> None:
-    """It is what libraries read, and what child processes get."""
+    """The process's own environment is changed, which libraries read and child processes inherit."""
     os.environ["KOMBU_ODD"] = "1"
     foreign_variables.drop(os.environ)
     assert "KOMBU_ODD" not in os.environ

@@ -31,7 +31,7 @@ class Desk:
     job: Job
 
     def take(self, *message: object, **more: object) -> bool:
-        """Do what a worker does with a message; whether it was refused, for another worker to have."""
+        """Take a message as a worker does; return whether it was refused, for another worker to take."""
         try:
             self.app.tasks[TASK](*message, **more)
         except Reject:
@@ -41,7 +41,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """One for all examples: none of them may change anything."""
+    """A desk for all examples: none of them may change anything."""
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
     config = RuntimeConfig(
         "", url, [KEY], Endpoint("https://api.example.com", "9900001", username="u", password="p")
@@ -54,7 +54,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def untouched(desk: Desk) -> bool:
-    """Whether the job's rows are as they were: sealed, without an outcome, never tried."""
+    """Return whether the job's rows are as they were: sealed, without an outcome, never tried."""
     (page,) = desk.ledger.rows.pages(desk.job.id)
     return (page.recorded, desk.ledger.chunks.sealed(desk.job.id, 0) is None) == ({}, False)
 

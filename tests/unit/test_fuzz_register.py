@@ -39,7 +39,7 @@ headers = st.lists(st.tuples(names, texts).map(": ".join), max_size=8).map("\r\n
 
 
 def looked_at(reply: Reply) -> None:
-    """All that is done with an answer."""
+    """Use an answer in every way in which the program does."""
     assert "\n" not in str(reply)
     assert all(one for one in contacts(reply))
     for look in (challenge, stale):
@@ -55,14 +55,14 @@ def looked_at(reply: Reply) -> None:
 
 @given(st.binary(max_size=3000))
 def test_any_bytes(raw: bytes) -> None:
-    """Noise is dropped."""
+    """Bytes that are no answer are dropped."""
     reply = parse(raw)
     assert reply is None or 100 <= reply.status < 700
 
 
 @given(headers)
 def test_any_headers(text: str) -> None:
-    """An answer whose headers are of all kinds."""
+    """An answer with headers of any kind is read or dropped."""
     if reply := parse(HEAD + text.encode("utf-8", "surrogatepass") + b"\r\n\r\n"):
         looked_at(reply)
 
@@ -83,7 +83,7 @@ def test_any_length(text: str) -> None:
 
 @given(st.text())
 def test_any_words_are_fit_to_show(text: str) -> None:
-    """Short, on one line, printable."""
+    """The words of any answer are shown short, on one line, printable."""
     assert shown(text).isprintable()
     assert len(shown(text)) <= 80
 

@@ -93,7 +93,7 @@ def with_user() -> State:
 
 
 def answered(state: State, head: bytes) -> bytes | None:
-    """The answer, where it is a request at all."""
+    """Return the answer, or None if it is no request at all."""
     try:
         read = read_head(head)
         body_length(read)
@@ -104,7 +104,7 @@ def answered(state: State, head: bytes) -> bytes | None:
 
 @given(st.binary(max_size=2_000))
 def test_any_bytes(data: bytes) -> None:
-    """Nothing but Malformed comes out of the parser."""
+    """The parser raises Malformed, and nothing else."""
     answer = answered(State(Options()), data)
     assert answer is None or WELL_FORMED.fullmatch(answer)
 
@@ -131,7 +131,7 @@ def test_any_contacts(contacts: list[str], expires: str) -> None:
 
 
 def test_a_complete_request_is_answered() -> None:
-    """The requests above do get somewhere: with a To they are challenged."""
+    """The requests of these tests are complete: with a To they are challenged."""
     answer = answered(State(Options()), request("REGISTER", f"sip:{HOST}", [*COMPLETE, ("To", "<sip:a@b>")]))
     assert answer is not None
     assert answer.startswith(b"SIP/2.0 401 ")

@@ -1,4 +1,4 @@
-"""The house's own rules, read off the source: who imports whom, what lies where, what tests never do."""
+"""The house's rules, checked in the source: imports, where things are, and what tests never do."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def name(path: Path) -> str:
-    """For reading: the path in the repository."""
+    """Return the path in the repository, for messages."""
     return str(path.relative_to(ROOT))
 
 
 def room(path: Path) -> str:
-    """``worker/ledger/jobs.py`` and ``worker/ledger.py`` are the room ``ledger``."""
+    """Return the file's room: ``worker/ledger/jobs.py`` and ``worker/ledger.py`` are in ``ledger``."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return parts[0] if parts == ("cli",) else parts[1]
 
@@ -169,7 +169,7 @@ def test_each_library_has_its_room() -> None:
 
 
 def test_the_package_itself_imports_nothing() -> None:
-    """Its version is read before anything is installed."""
+    """The package itself imports nothing: its version is read before anything is installed."""
     assert imported(ROOT / "worker/__init__.py") == set()
 
 
@@ -180,7 +180,7 @@ def test_files_stay_readable() -> None:
 
 
 def test_names_say_what_things_are() -> None:
-    """Nothing is called after having been useful to somebody."""
+    """No file, class or function is named helper, utils or manager."""
     names = {
         word
         for path in SOURCES
@@ -231,7 +231,7 @@ def test_the_process_is_left_in_one_place() -> None:
 
 
 def test_a_process_is_cut_off_only_where_somebody_insists() -> None:
-    """``os._exit`` runs no ``finally``: at a second signal, and where a test has a process die."""
+    """``os._exit`` runs no ``finally``: only a second signal and tests that let a process die may use it."""
     calls = {
         name(path)
         for path in SOURCES
@@ -242,13 +242,13 @@ def test_a_process_is_cut_off_only_where_somebody_insists() -> None:
 
 
 def test_system_tests_stay_outside() -> None:
-    """They see the program as users do: none of them, nor what they share, imports it."""
+    """System tests see the program as users do: neither they nor their helpers import it."""
     outside = [path for path in TESTS if path.parent.name == "system" or path.parent == ROOT / "tests"]
     assert [name(path) for path in outside if any(word.startswith("worker") for word in imported(path))] == []
 
 
 def test_the_top_level_holds_what_was_agreed() -> None:
-    """A newcomer finds the same few entries as ever."""
+    """The top level holds the entries that were agreed, and no others."""
     entries = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert {entry for entry in entries if not entry.startswith(".")} - TOP == set()
 

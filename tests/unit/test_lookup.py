@@ -60,7 +60,7 @@ def looked(source: Realms, rows: Iterable[Row], *, whole: bool = True, **options
 
 
 def rows_of(*users: str, **fields: Any) -> list[Row]:
-    """A row for each."""
+    """Return a row for each user."""
     return [make_row(line, user, **fields) for line, user in enumerate(users, 2)]
 
 
@@ -71,7 +71,7 @@ ALICE, BOB = ("alice", OFFICE), ("bob", OFFICE)
 
 @pytest.mark.parametrize("family", Family)
 def test_nothing_is_asked_where_nothing_is_stored(family: Family) -> None:
-    """By the realms' own counts (guard: ``stored == 0``); nobody is absent then."""
+    """If the realms' counts are 0, nothing is asked (guard: ``stored == 0``), and nobody is absent."""
     source = account(counts=(0, 0), family=family)
     assert looked(source, rows_of("alice", "bob"), api=family) == ([None, None], [])
     assert (source.listed, source.stored.looks) == ([], [])
@@ -90,7 +90,7 @@ def test_nothing_is_asked_where_nothing_is_stored(family: Family) -> None:
     ],
 )
 def test_the_cheaper_way(family: Family, rows: int, count: int | None, everybody: bool, lists: int) -> None:
-    """A row costs a request, or a page of 500 does; --absent lists, and so does not knowing."""
+    """Rows cost a request each, pages of 500 one; --absent and unknown counts need the list."""
     source = account(ALICE, BOB, counts=(count, 0), family=family)
     wanted = rows_of(*("alice", "carol", "dave", "erin")[:rows])
     found, absent = looked(source, wanted, api=family, absent=everybody)
@@ -101,14 +101,14 @@ def test_the_cheaper_way(family: Family, rows: int, count: int | None, everybody
 
 
 def test_the_accounts_count_is_the_sum_of_its_realms() -> None:
-    """A name is unique on the account, so all of its realms' users may be in the way."""
+    """The account's count is the sum of its realms, since a name is unique on the account."""
     source = account(ALICE, ("bob", BRANCH), counts=(400, 700), family=Family.ACCOUNT)
     assert looked(source, rows_of("alice", "bob"))[0] == ["alice/1", "bob/2"]
     assert source.stored.looks == ["alice", "bob"]
 
 
 def test_each_realm_is_looked_at_in_its_own_way() -> None:
-    """With the realm family: listed where many rows go, asked where few do, nothing where it is empty."""
+    """Realm family: a realm is listed for many rows, asked for few, and skipped if it is empty."""
     users = [(f"u{number}", OFFICE) for number in range(5)]
     source = account(*users, ("v0", BRANCH), counts=(MANY, MANY), family=Family.REALM)
     source.known.append(Realm("19", "depot-0a1b2c.auth.bandwidth.com", credentials=0))
@@ -124,7 +124,7 @@ def test_each_realm_is_looked_at_in_its_own_way() -> None:
 
 
 def test_a_realm_is_named_in_many_ways() -> None:
-    """Rows that call one realm differently are counted together (guard: ``_key``)."""
+    """Rows that name one realm differently are counted together (guard: ``_key``)."""
     source = account(ALICE, counts=(MANY, 0), family=Family.REALM)
     refs = ("office", HOST, "17", "")
     rows = [make_row(line, f"user{line}", realm=ref) for line, ref in enumerate(refs, 2)]
@@ -133,7 +133,7 @@ def test_a_realm_is_named_in_many_ways() -> None:
 
 
 def test_a_realm_that_is_still_to_be_made_holds_nobody() -> None:
-    """--create-realm: nothing is asked about it."""
+    """--create-realm: nothing is asked about a realm that doesn't exist yet."""
     source = account(ALICE, counts=(1, 0), family=Family.REALM)
     rows = rows_of("alice", realm="depot")
     assert looked(source, rows, api=Family.REALM, realm="depot", create_realm=True) == ([None], [])
@@ -141,7 +141,7 @@ def test_a_realm_that_is_still_to_be_made_holds_nobody() -> None:
 
 
 def test_rows_of_unknown_realms_cost_nothing() -> None:
-    """A realm that is not there, or no default one, is the row's own trouble and not the look's."""
+    """A missing realm, or no default one, is the row's own problem and costs no request."""
     source = account(ALICE, counts=(MANY, 0), family=Family.REALM)
     rows = [make_row(2, "alice", realm="office"), make_row(3, "bob", realm="nowhere")]
     assert looked(source, rows, api=Family.REALM)[0] == ["alice/1", None]
@@ -184,7 +184,7 @@ def test_rows_are_asked_for_side_by_side() -> None:
 
 
 def test_a_name_that_can_not_be_asked_for() -> None:
-    """The answer to its POST will say why; the other rows are looked up."""
+    """A name that can't be looked up is left to its POST; the other rows are looked up."""
     source = account(ALICE, BOB, counts=(MANY, 0), family=Family.ACCOUNT)
 
     def refuse(composite: str) -> None:
@@ -196,7 +196,7 @@ def test_a_name_that_can_not_be_asked_for() -> None:
 
 
 def test_a_row_that_is_not_sent_is_not_asked_for() -> None:
-    """Its name may be one that no path can hold, and nothing depends on what is stored."""
+    """A row that is not sent is not looked up, since nothing depends on what is stored."""
     source = account(ALICE, BOB, counts=(10_000, 0), family=Family.ACCOUNT)
     rows = [make_row(2, "alice"), make_row(3, "b\ud800<", problems=WRONG), make_row(4, "bob", problems=WRONG)]
     assert looked(source, rows)[0] == ["alice/1", None, None]
@@ -204,7 +204,7 @@ def test_a_row_that_is_not_sent_is_not_asked_for() -> None:
 
 
 def test_what_ends_the_look_is_raised() -> None:
-    """A service that stays away is the command's trouble: no row is taken for absent."""
+    """A service that stays away raises an error, and no row is taken for absent."""
     source = account(ALICE, counts=(MANY, 0), family=Family.ACCOUNT)
 
     def away(composite: str) -> None:
@@ -216,7 +216,7 @@ def test_what_ends_the_look_is_raised() -> None:
 
 
 def test_lists_tell_how_far_they_are() -> None:
-    """Every entry passes the watcher."""
+    """The watcher gets every entry of a list."""
     source = account(ALICE, BOB, counts=(2, 0), family=Family.ACCOUNT)
     passed: list[Stored] = []
 
@@ -238,7 +238,7 @@ def test_lists_tell_how_far_they_are() -> None:
 
 
 def test_who_is_stored_and_not_in_the_roster() -> None:
-    """On the roster's realms, whatever the case of the names; users of other realms are nobody's leavers."""
+    """Users on the roster's realms are absent if no row names them, in any case; other realms don't count."""
     source = account(
         ("Alice", OFFICE), ("bob", OFFICE), ("carol", BRANCH), counts=(2, 1), family=Family.ACCOUNT
     )
@@ -248,14 +248,14 @@ def test_who_is_stored_and_not_in_the_roster() -> None:
 
 
 def test_a_user_whose_realm_is_not_told_may_be_a_leaver() -> None:
-    """Nobody who could be one is left out."""
+    """A user whose realm is not reported may be absent, and is listed."""
     source = account(ALICE, ("bob", Realm("", "")), counts=(2, 0), family=Family.ACCOUNT)
     assert looked(source, rows_of("alice"))[1] == ["bob"]
 
 
 @pytest.mark.parametrize("family", Family)
 def test_who_has_a_wrong_row_is_not_absent(family: Family) -> None:
-    """Somebody in the roster is no leaver, whatever is wrong with the row; guard: ``_place_of``."""
+    """A user whose row is invalid is in the roster, and so not absent (guard: ``_place_of``)."""
     source = account(ALICE, BOB, ("carol", OFFICE), counts=(3, 0), family=family)
     rows = [
         make_row(2, "alice"),
@@ -279,7 +279,7 @@ def test_a_part_of_a_roster_makes_nobody_absent() -> None:
     ("options", "whole"), [({}, True), ({"where": (("site", "bos"),)}, False), ({"limit": 1}, False)]
 )
 def test_what_a_whole_roster_is(options: dict[str, Any], whole: bool) -> None:
-    """One of which no row is left out."""
+    """A whole roster is one of which no row is left out."""
     with opened("username,password,site\nalice,x,bos\n", **options) as roster:
         assert roster.whole is Options(**options).whole_roster is whole
 

@@ -1,4 +1,4 @@
-"""Files that a command would write: none that it reads, none of somebody else's."""
+"""Files that a command would write must be neither its inputs nor somebody else's."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def roster(tmp_path: Path) -> Path:
     "way", ["the name", "another spelling", "a link", "a hard link", "a link to it is read"]
 )
 def test_what_is_read_is_not_written(roster: Path, way: str) -> None:
-    """By device and inode, however both are named; the message has both names."""
+    """Inputs are recognised by device and inode, however they are named; the message has both names."""
     read, written = roster, roster
     if way == "another spelling":
         read = roster.parent / "x" / ".." / roster.name
@@ -72,7 +72,7 @@ def test_a_folder_of_the_files_name_is_no_input(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "content"), WRITTEN)
 def test_a_result_file_may_be_written_again(tmp_path: Path, name: str, content: bytes) -> None:
-    """Any job's, also saved by a spreadsheet, and one that is empty."""
+    """Result files of any job are overwritten, even if empty or saved by a spreadsheet."""
     path = tmp_path / name
     path.write_bytes(content)
     refuse_foreign([path, tmp_path / "none.csv"])
@@ -80,7 +80,7 @@ def test_a_result_file_may_be_written_again(tmp_path: Path, name: str, content: 
 
 @pytest.mark.parametrize(("name", "content"), FOREIGN)
 def test_a_mark_counts_in_its_own_file_and_place_alone(tmp_path: Path, name: str, content: bytes) -> None:
-    """Words of ours somewhere in another table, or in a file of another name, say nothing."""
+    """siproster's own words elsewhere in a table, or in a file of another name, don't mark it as ours."""
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UsageError, match="was not written by siproster"):
@@ -89,7 +89,7 @@ def test_a_mark_counts_in_its_own_file_and_place_alone(tmp_path: Path, name: str
 
 @pytest.mark.parametrize("what", ["a table", "a folder", "a pipe", "a link to nothing", "a link to a table"])
 def test_what_siproster_has_not_written_stays(roster: Path, what: str) -> None:
-    """Somebody's own results.csv, and whatever else has that name."""
+    """Somebody's own results.csv, and anything else of that name, is kept."""
     path = roster.with_name("failed.csv")
     if what == "a table":
         path = roster
@@ -113,7 +113,7 @@ def test_a_url_names_its_file_in_both_readings(tmp_path: Path, scheme: str) -> N
 
 
 def test_what_lies_elsewhere_has_no_path() -> None:
-    """Standard input and the service of others; a home is looked up in a URL as in a path."""
+    """Standard input and remote services have no local path; ``~`` is expanded in a URL, too."""
     assert (local_paths("-"), local_paths("https://example.com/a.csv")) == ((), ())
     assert local_paths("file://~/a%41") == (Path.home() / "a%41", Path.home() / "aA")
     assert local_paths("~/a%41") == (Path.home() / "a%41",)

@@ -58,7 +58,7 @@ SERVICES: dict[str, Callable[[float], Service]] = {
 
 
 class Run:
-    """So many threads that send one request after the other at a pace; what came of it, by its time."""
+    """Threads that send requests one after the other at a pace; keeps the results by time."""
 
     def __init__(self, service: Service, latency: float, bound: float = math.inf) -> None:
         self.pace = Pace()
@@ -84,7 +84,7 @@ class Run:
                 self._start()
 
     def share(self, start: float, end: float) -> float:
-        """How much of the service's limit was used from one time to the other."""
+        """Return the share of the service's limit that was used between two times."""
         return sum(start <= at < end for at in self.accepted) / (end - start) / self._service.rate
 
     def refusals(self, start: float, end: float) -> float:
@@ -115,7 +115,7 @@ class Run:
 @pytest.mark.parametrize("kind", SERVICES)
 @pytest.mark.parametrize("limit", [2, 20, 200, 500])
 def test_a_limit_is_found_within_ten_seconds(kind: str, limit: int) -> None:
-    """From then on at least nine tenths of it are used, and fewer than one request in fifty is refused."""
+    """After ten seconds at least 90% of the limit is used, and less than 2% of requests are refused."""
     run = Run(SERVICES[kind](limit), latency=min(0.05, 2 / limit))
     end = 10 + max(60, 400 / limit)
     run.until(end)
@@ -127,7 +127,7 @@ def test_a_limit_is_found_within_ten_seconds(kind: str, limit: int) -> None:
 @pytest.mark.parametrize("kind", SERVICES)
 @pytest.mark.parametrize(("limit", "to"), [(20, 10), (20, 40), (200, 100), (200, 400)])
 def test_a_limit_that_moves_is_found_again(kind: str, limit: int, to: int) -> None:
-    """Halved or doubled: ten seconds later nine tenths of the new one are used."""
+    """Ten seconds after a limit was halved or doubled, 90% of the new one is used."""
     service = SERVICES[kind](limit)
     run = Run(service, latency=min(0.05, 2 / max(limit, to)))
     run.until(40)
@@ -140,7 +140,7 @@ def test_a_limit_that_moves_is_found_again(kind: str, limit: int, to: int) -> No
 
 @pytest.mark.parametrize(("limit", "to"), [(2, 1), (2, 4)])
 def test_a_low_limit_that_moves_is_found_again(limit: int, to: int) -> None:
-    """A hundred requests later, since it is not tried more often than one request in fifty allows."""
+    """A low limit that moves is found again within a hundred requests, as few tries may be refused."""
     service = Bucket(limit, 1)
     run = Run(service, latency=0.05)
     run.until(100)
@@ -150,7 +150,7 @@ def test_a_low_limit_that_moves_is_found_again(limit: int, to: int) -> None:
 
 
 def test_without_a_429_nothing_waits() -> None:
-    """A service that refuses nothing is asked as fast as its answers come."""
+    """Without a 429 requests are sent as fast as answers come."""
     run = Run(Bucket(1e6, 1), latency=0.1)
     run.until(10)
     assert len(run.accepted) >= 0.97 * IN_FLIGHT * 10 / 0.1
@@ -159,7 +159,7 @@ def test_without_a_429_nothing_waits() -> None:
 
 @pytest.mark.parametrize("rate", [2, 20, 200])
 def test_a_bound_is_reached_and_not_exceeded(rate: float) -> None:
-    """``--rate``: 98% of it though threads wake late, and a service with that limit refuses none."""
+    """``--rate`` is reached to 98%, though threads wake late, and never exceeded."""
     run = Run(Bucket(rate, 1), latency=0.002, bound=rate)
     run.until(60)
     assert run.share(1, 60) >= 0.98
@@ -169,7 +169,7 @@ def test_a_bound_is_reached_and_not_exceeded(rate: float) -> None:
 
 @pytest.mark.parametrize("kind", SERVICES)
 def test_a_limit_below_the_bound_is_found(kind: str) -> None:
-    """``--rate 40`` where the service takes 20: as without it."""
+    """With ``--rate 40`` a limit of 20 is found as without it."""
     run = Run(SERVICES[kind](20), latency=0.05, bound=40)
     run.until(70)
     assert run.share(10, 70) >= 0.9
@@ -178,7 +178,7 @@ def test_a_limit_below_the_bound_is_found(kind: str) -> None:
 
 
 def test_a_burst_of_refusals_counts_once() -> None:
-    """Eight in flight are refused together: the rate is lowered once."""
+    """Eight requests refused together lower the rate once."""
     pace = Pace()
     for _ in range(30):
         assert next_slot(pace, math.inf, 100.0) == 0
@@ -202,7 +202,7 @@ def test_a_pause_instead_of_a_slower_rate() -> None:
 
 
 def test_an_idle_time_teaches_nothing() -> None:
-    """An hour without a request neither raises the rate nor counts as an hour of few requests."""
+    """An hour without a request neither raises the rate nor counts as slow."""
     run = Run(Bucket(20, 0.25), latency=0.05)
     run.until(30)
     before = run.pace.rate

@@ -1,4 +1,4 @@
-"""A roster on its way into the ledger: every row once, each with all its problems, nothing sent."""
+"""Planning a roster into the ledger: every row once, with all its problems, and nothing sent."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 
 
 def begun(ledger: Ledger, account: str = "", **options: Any) -> Job:
-    """A job that may be planned."""
+    """Return a job that can be planned."""
     job = make_job(account or f"account of job {len(ledger.jobs.newest())}", **options)
     ledger.jobs.begin(job, "desk:1")
     return job
@@ -161,7 +161,7 @@ def test_what_a_row_needs_is_in_its_place(ledger: Ledger) -> None:
 
 
 def test_many_realms_wait_for_no_full_chunk(ledger: Ledger) -> None:
-    """Rows of many realms that fill no chunk are not all held in memory: the fullest goes first."""
+    """Rows of many realms that fill no chunk are not all kept in memory: the fullest is written first."""
     rows = [make_row(line, realm=("office", "branch", "branch")[line % 3]) for line in range(2, 50_012)]
     job, _ = planned(ledger, rows, api=Family.REALM, chunk_size=60_000)
     chunks = chunks_of(ledger, job)
@@ -174,7 +174,7 @@ def test_many_realms_wait_for_no_full_chunk(ledger: Ledger) -> None:
 
 
 def test_a_name_is_unique_on_the_account() -> None:
-    """With the account family the first row of a name goes; case, realm or how it is split don't matter."""
+    """Account family: the first row of a name is sent, whatever its case, realm or spelling."""
     rows = [
         make_row(2, "alice", realm="office"),
         make_row(3, "Alice", realm="office"),
@@ -188,7 +188,7 @@ def test_a_name_is_unique_on_the_account() -> None:
 
 
 def test_a_name_is_unique_on_its_realm() -> None:
-    """With the realm family the same name may be on two realms, however a realm is called."""
+    """Realm family: one name may be on two realms, whatever a realm is called."""
     rows = [
         make_row(2, "alice", realm="office"),
         make_row(3, "alice", realm="branch"),
@@ -203,7 +203,7 @@ def test_a_name_is_unique_on_its_realm() -> None:
 
 
 def test_a_row_that_is_not_sent_takes_no_name() -> None:
-    """The first row that can be sent goes, also where a wrong one of that name came before it."""
+    """A row that can't be sent doesn't take its name from a later one that can."""
     rows = [make_row(2, "alice", problems=WRONG), make_row(3, "alice"), make_row(4, "alice", realm="nowhere")]
     codes = problems_of(rows, Family.ACCOUNT)
     assert codes == {2: ["password_missing"], 3: [], 4: ["realm_unknown", "duplicate_in_file"]}
@@ -220,7 +220,7 @@ def test_all_problems_of_a_row_are_told(ledger: Ledger) -> None:
 
 
 def test_a_name_is_told_with_the_line_it_was_first_on(ledger: Ledger) -> None:
-    """A duplicate names the line of the row that goes, not of another duplicate."""
+    """A duplicate names the line of the row that is sent, not of another duplicate."""
     job, _ = planned(ledger, [make_row(2), make_row(5, "alice"), make_row(9, "alice"), make_row(12, "alice")])
     assert {line: outcome.error[:6] for line, outcome in refusals(ledger, job).items()} == {
         9: "line 5", 12: "line 5",
@@ -232,7 +232,7 @@ def test_a_name_is_told_with_the_line_it_was_first_on(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("family", Family)
 def test_realms_are_listed_once(ledger: Ledger, family: Family) -> None:
-    """However many realms the rows name, the service is asked for them once; names are kept exactly."""
+    """Realms are listed once, however many the rows name; names are kept exactly."""
     source = Realms()
     rows = [make_row(line, realm=("office", "branch", "", "nowhere")[line % 4]) for line in range(2, 42)]
     job, _ = planned(ledger, rows, source, api=family)
@@ -252,7 +252,7 @@ TWIN = replace(BRANCH, id="19", host="branch.0a1b2c.auth.bandwidth.com")
     ],
 )
 def test_a_row_whose_realm_can_not_be_used(realms: tuple[Realm, ...], code: str) -> None:
-    """A realm that isn't there, is one of several or isn't ACTIVE makes its own rows wrong, no others."""
+    """A realm that is missing, ambiguous or not ACTIVE makes only its own rows invalid."""
     rows = [make_row(2, realm="branch"), make_row(3, realm="office")]
     assert problems_of(rows, Family.ACCOUNT, Realms(*realms)) == {2: [code], 3: []}
 
@@ -273,7 +273,7 @@ def test_no_default_realm(ledger: Ledger) -> None:
 def test_the_realm_of_the_option_must_be_right(
     ledger: Ledger, source: Realms, error: type[Exception]
 ) -> None:
-    """A wrong --realm is the command's fault, not that of each of its rows: nothing is read."""
+    """A wrong --realm is the command's error, not the rows': nothing is read."""
     job = begun(ledger, realm="branch")
 
     rows: Iterator[Row] = (pytest.fail("the roster was read") for _ in range(1))
@@ -283,7 +283,7 @@ def test_the_realm_of_the_option_must_be_right(
 
 @pytest.mark.parametrize("family", Family)
 def test_a_realm_is_made_after_the_reading(ledger: Ledger, family: Family) -> None:
-    """--create-realm makes the realm when the whole roster is in, and its rows go there."""
+    """--create-realm creates the realm after the whole roster was read, and its rows are sent there."""
     source = Realms(OFFICE)
 
     def rows() -> Iterator[Row]:
@@ -314,7 +314,7 @@ def test_an_unreadable_roster_leaves_no_realm_behind(ledger: Ledger) -> None:
 
 
 def test_a_realm_that_no_row_needs_is_not_made(ledger: Ledger) -> None:
-    """--create-realm where every row is wrong, names another realm, or has a user who is there already."""
+    """--create-realm creates nothing if every row is invalid, on another realm, or has an existing user."""
     source = Realms(OFFICE)
     source.stored.holds(wanted(make_row(2, "alice"), HOST))
     rows = [
@@ -332,7 +332,7 @@ def test_a_realm_that_no_row_needs_is_not_made(ledger: Ledger) -> None:
 )
 @pytest.mark.parametrize("family", Family)
 def test_what_can_be_no_realm_is_asked_of_nobody(family: Family, ref: str) -> None:
-    """It makes its own row wrong, and no other, whatever the service would say of it."""
+    """Text that can be no realm's name makes its own row invalid, and the service isn't asked."""
     source = Realms()
     rows = [make_row(2, realm=ref), make_row(3, realm="office"), make_row(4, "d", realm=ref)]
     code = "too_long" if len(ref) > 64 else "bad_characters"
@@ -350,7 +350,7 @@ def test_what_can_be_no_realm_is_asked_of_nobody(family: Family, ref: str) -> No
     ],
 )
 def test_an_option_that_can_be_no_realm(options: dict[str, Any], kind: type[Exception]) -> None:
-    """--realm is held to the same rules, before anything is read; with --create-realm to those of a name."""
+    """--realm must follow the same rules before anything is read; with --create-realm, those of a name."""
     with pytest.raises(kind):
         JobRealms(Realms(), None, "", Options(**options))
 
@@ -367,7 +367,7 @@ def test_a_realm_that_is_there_is_not_made(ledger: Ledger) -> None:
 
 
 def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
-    """While the roster is read no worker gets a chunk that is in the ledger already."""
+    """While the roster is read, no worker gets a chunk that is in the ledger already."""
     job = begun(ledger, chunk_size=1)
     seen = []
 
@@ -383,7 +383,7 @@ def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
 
 
 def test_the_account_is_held_while_the_roster_is_read(tmp_path: Path) -> None:
-    """The hold is renewed when a page is in, however long reading took (guard: ``keep``)."""
+    """The account's hold is renewed with each page, however long reading takes (guard: ``keep``)."""
     clock = Clock()
     with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db", clock)) as ledger:
         job = begun(ledger)
@@ -399,14 +399,14 @@ def test_the_account_is_held_while_the_roster_is_read(tmp_path: Path) -> None:
 
 
 def test_nothing_but_wrong_rows(ledger: Ledger) -> None:
-    """A roster without a row to send is done at once."""
+    """A roster with only invalid rows is done at once."""
     job, summary = planned(ledger, [make_row(2, problems=WRONG), make_row(3, realm="nowhere")])
     assert (job.state, summary.to_send, summary.invalid) == (JobState.DONE, 0, 2)
     assert ledger.rows.counts(job.id, job.rows) == {Status.INVALID: 2}
 
 
 def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
-    """A job cancelled during the reading makes no realm and stays cancelled; each row is unprocessed."""
+    """A job cancelled while reading creates no realm and stays cancelled; each row is unprocessed."""
     source = Realms(OFFICE)
     job = begun(ledger, realm="branch", create_realm=True)
 
@@ -422,7 +422,7 @@ def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
 
 
 def test_what_reading_came_to() -> None:
-    """Rows, problems and warnings are counted, the first lines of each warning kept."""
+    """The summary counts rows, problems and warnings, with each warning's first lines."""
     summary = PlanSummary()
     weak = (Problem("weak_password", "password: short"),)
     for line in range(2, 12):
@@ -460,7 +460,7 @@ def settled_account() -> tuple[list[Row], Realms]:
 
 @pytest.mark.parametrize("policy", [OnExisting.SKIP, OnExisting.UPDATE])
 def test_no_password_is_kept_of_a_row_in_place(ledger: Ledger, policy: OnExisting) -> None:
-    """Rows that may be run again keep theirs; how a user was is kept only where it is to be set anew."""
+    """Only rows that may be run again keep their password, and only updates the user's earlier state."""
     rows, source = settled_account()
     job, summary = planned(ledger, rows, source, on_existing=policy)
     kept = {row.line: row for chunk in chunks_of(ledger, job) for row in chunk}
@@ -475,7 +475,7 @@ def test_no_password_is_kept_of_a_row_in_place(ledger: Ledger, policy: OnExistin
 
 
 def test_a_saved_plan_keeps_every_row(ledger: Ledger) -> None:
-    """With how its user is stored, so that it can be held to it."""
+    """A saved plan keeps every row with the user as stored, so that changes are noticed later."""
     rows, source = settled_account()
     job = begun(ledger)
     plan_job(ledger, source, job, RowsOf(rows), saved=True)
@@ -490,7 +490,7 @@ def test_a_saved_plan_keeps_every_row(ledger: Ledger) -> None:
 
 
 def test_rows_in_place_alone_are_a_job_that_is_done(ledger: Ledger) -> None:
-    """Nothing is sent, and nothing stays sealed."""
+    """If all rows are in place, the job is done, nothing is sent and nothing stays sealed."""
     rows, source = settled_account()
     job, summary = planned(ledger, rows[1:2], source)
     assert (job.state, summary.to_send, ledger.chunks.kept(job.id)) == (JobState.DONE, 0, [])
@@ -498,7 +498,7 @@ def test_rows_in_place_alone_are_a_job_that_is_done(ledger: Ledger) -> None:
 
 
 def test_fail_sends_nothing_where_somebody_exists(ledger: Ledger) -> None:
-    """--on-existing fail: the job is cancelled before a realm is made; without such a row it goes on."""
+    """--on-existing fail cancels the job before a realm is created, if any user exists."""
     rows, source = settled_account()
     source.known = [OFFICE]
     options: dict[str, Any] = {"on_existing": OnExisting.FAIL, "realm": "depot", "create_realm": True}
@@ -510,7 +510,7 @@ def test_fail_sends_nothing_where_somebody_exists(ledger: Ledger) -> None:
 
 
 def test_who_is_absent_is_counted_and_kept(ledger: Ledger) -> None:
-    """With the job; None where it is not known."""
+    """The number of absent users is kept with the job, or None if it is not known."""
     rows, source = settled_account()
     job, summary = planned(ledger, rows[:2], source)
     assert job.absent == summary.absent == 2

@@ -1,4 +1,4 @@
-"""Digests in place of passwords on their way: the realm they were made for, sealed, sent, and tried again."""
+"""Digests in place of passwords: their realm, how they are sealed, sent and retried."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def hashed(realm: str = HOST, *, user: str = "bob", **fields: Any) -> Row:
 
 
 def checked(row: Row, **options: Any) -> tuple[list[str], list[str], str]:
-    """Codes of problems and of warnings that the account adds to a row, and the problems' texts."""
+    """Return the codes of problems and warnings that the account adds to a row, and the problems' texts."""
     realms = JobRealms(Realms(*KNOWN), None, "", Options(**options))
     ((row,),) = validated_pages(RowsOf([row]), realms, Family.ACCOUNT)
     text = " ".join(problem.text for problem in row.problems)
@@ -62,7 +62,7 @@ def checked(row: Row, **options: Any) -> tuple[list[str], list[str], str]:
 
 
 def test_the_realm_that_they_were_made_for() -> None:
-    """Its full host name, in the row or with --realm, makes them good."""
+    """Digests are accepted if the row or --realm has their realm's full host name."""
     assert checked(hashed())[:2] == ([], [])
 
 
@@ -77,7 +77,7 @@ def test_the_realm_that_they_were_made_for() -> None:
     ],
 )
 def test_any_other_name_of_a_realm_is_refused(realm: str, said: str) -> None:
-    """An id, a short name or the account's default realm doesn't say what the digests were made for."""
+    """An id, a short name or the default realm doesn't show what the digests were made for."""
     codes, _, text = checked(hashed(realm))
     assert codes == ["hash_realm"]
     assert said in text
@@ -86,19 +86,19 @@ def test_any_other_name_of_a_realm_is_refused(realm: str, said: str) -> None:
 
 
 def test_a_host_name_is_held_to_the_byte() -> None:
-    """Digests are made over bytes: another spelling of the same host makes others."""
+    """Another spelling of the host name is refused, since digests are made over its bytes."""
     assert checked(hashed(HOST.capitalize()))[0] == ["hash_realm"]
 
 
 def test_a_realm_that_is_not_there_is_refused() -> None:
-    """One that the account hasn't, and one that --create-realm has still to make."""
+    """A realm that doesn't exist, or that --create-realm has still to create, is refused."""
     assert checked(hashed("other-ffffff.auth.bandwidth.com"))[0] == ["realm_unknown"]
     codes, _, text = checked(hashed("new"), realm="new", create_realm=True)
     assert (codes, "--create-realm has still to make" in text) == (["hash_realm"], True)
 
 
 def test_without_an_account_the_named_realm_is_believed() -> None:
-    """`plan` without an account looks nothing up; a row that names none is wrong all the same."""
+    """`plan` without an account accepts any realm that is named, but not a row without one."""
     ((named, silent),) = validated_pages(RowsOf([hashed(), hashed("", user="al")]), None, Family.ACCOUNT)
     assert (named.problems, [problem.code for problem in silent.problems]) == ((), ["hash_realm"])
 
@@ -117,13 +117,13 @@ def test_a_password_is_held_against_its_digests(password: str, realm: str, warni
 
 
 def test_a_password_that_is_no_text_is_not_compared() -> None:
-    """The row is wrong already; it must not end the reading."""
+    """A password that isn't valid text is a problem already; comparing it must not raise."""
     wrong = Problem("bad_characters", "password: a broken character, which UTF-8 can't represent")
     assert checked(hashed(password="\ud800", problems=(wrong,)))[:2] == (["bad_characters"], [])
 
 
 def test_digests_are_sent_as_they_are() -> None:
-    """A row without a password is stored with its own digests, and found again by them."""
+    """Digests without a password are stored as they are, and found again by them."""
     api, rows = (
         Registrar(),
         [make_chunk_row(2, "bob", password="", hash1=ONE, hash1b=TWO), make_chunk_row(3)],
@@ -137,7 +137,7 @@ def test_digests_are_sent_as_they_are() -> None:
 
 
 def test_a_chunk_keeps_them_sealed() -> None:
-    """They come out of a chunk as they went in, hidden; a chunk of an earlier version opens, too."""
+    """A chunk keeps digests sealed and hidden; a chunk of an earlier version can be opened, too."""
     rows = [replace(hashed(), realm="", cells=(), realm_key=0), make_chunk_row(3, host="")]
     sealed = seal_chunk(SEAL, "job", 0, rows)
     assert open_chunk(SEAL, "job", 0, sealed) == rows
@@ -153,7 +153,7 @@ def test_a_chunk_keeps_them_sealed() -> None:
 def test_a_retry_has_them_again(
     ledger: Ledger, said: Mapping[str, str], secrets: tuple[str, str, str]
 ) -> None:
-    """The sealed digests come back with the row; a password that somebody adds wins."""
+    """A retry has the sealed digests again; a password that somebody adds wins."""
     job = make_job(realm=HOST)
     ledger.jobs.begin(job, "desk:1")
     row = hashed(cells=("bob", ""))

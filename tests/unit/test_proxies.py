@@ -1,4 +1,4 @@
-"""Proxies from the environment: what httpx gets, and what is left out or refused."""
+"""Proxies from the environment: what httpx gets, and what is ignored or refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KNOWN = {"https": "http://proxy.example:3128"}
 
 
 def direct(no: str, host: str) -> bool:
-    """Whether httpx asks this host without the proxy; ``no``: what NO_PROXY holds."""
+    """Return whether httpx asks this host without the proxy; ``no``: the value of NO_PROXY."""
     found = routes(KNOWN | {"no": no}, {"HTTPS_PROXY": "x"})
     ways = {
         pattern: None if way is None else httpx.HTTPTransport(proxy=way.url) for pattern, way in found.items()
@@ -41,7 +41,7 @@ def direct(no: str, host: str) -> bool:
     ],
 )
 def test_hosts_that_are_asked_directly(no: str, host: str) -> None:
-    """Names, what is below them, addresses with and without brackets; the rest spoils nothing."""
+    """NO_PROXY matches names, their subdomains, and addresses with or without brackets."""
     assert direct(no, host)
 
 
@@ -56,7 +56,7 @@ def test_hosts_that_are_asked_directly(no: str, host: str) -> None:
     ],
 )
 def test_hosts_that_are_asked_through_the_proxy(no: str, host: str) -> None:
-    """Everybody else, also who only looks alike."""
+    """All other hosts use the proxy, even if their names look alike."""
     assert not direct(no, host)
 
 
@@ -75,7 +75,7 @@ def test_hosts_that_are_asked_through_the_proxy(no: str, host: str) -> None:
     ],
 )
 def test_an_entry_that_is_left_out_is_told(entry: str) -> None:
-    """The variable and the entry, and nothing of the others."""
+    """A warning has the variable and the entry that is ignored, and not the others."""
     given = KNOWN | {"no": f"localhost,{entry},::1"}
     (warning,) = warnings(given, {"no_proxy": "x", "NO_PROXY": "y"})
     assert warning.startswith(f"no_proxy: {entry!r} is left out")
@@ -83,7 +83,7 @@ def test_an_entry_that_is_left_out_is_told(entry: str) -> None:
 
 
 def test_what_is_taken_is_not_warned_about() -> None:
-    """Everything off, and an empty list."""
+    """An entry that matches everything, or an empty list, causes no warning."""
     assert warnings({"no": "*,localhost, ,.example.com"}, {}) == []
     assert warnings({}, {}) == []
     assert routes({}, {}) == {}
@@ -103,7 +103,7 @@ def test_what_is_taken_is_not_warned_about() -> None:
     ],
 )
 def test_proxies_that_are_known(url: str) -> None:
-    """HTTP, HTTPS and SOCKS, and a host without a scheme; a password shows in no repr."""
+    """HTTP, HTTPS and SOCKS proxies are accepted, and hosts without a scheme; no repr has a password."""
     (proxy,) = routes({"all": url}, {"ALL_PROXY": url}).values()
     assert proxy is not None
     assert proxy.variable == "ALL_PROXY"
@@ -129,7 +129,7 @@ def test_proxies_that_are_known(url: str) -> None:
     ],
 )
 def test_a_proxy_that_can_not_be_is_named(scheme: str, url: str) -> None:
-    """The variable as it is spelled, and never its value, which may hold a password."""
+    """An invalid proxy is named by its variable, and not by its value, which may hold a password."""
     name = f"{scheme.title()}_Proxy"
     with pytest.raises(UsageError) as caught:
         routes({scheme: url}, {name: url})

@@ -1,4 +1,4 @@
-"""Causes in plain words: every exception of the libraries that fail below us, and those of the system."""
+"""Causes in plain words: every exception of the libraries that we use, and of the system."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROOTS = (
 
 
 def family(kind: type[BaseException]) -> Iterator[type[BaseException]]:
-    """The class, and all that are made from it."""
+    """Return the class and all its subclasses."""
     yield kind
     for one in kind.__subclasses__():
         yield from family(one)
@@ -49,7 +49,7 @@ def test_no_class_of_a_library_is_without_words(root: type[BaseException]) -> No
 
 
 def after(outer: BaseException, inner: BaseException) -> BaseException:
-    """The outer one, as it is when the inner one led to it."""
+    """Return the outer exception, caused by the inner one."""
     outer.__cause__ = inner
     return outer
 
@@ -117,7 +117,7 @@ def test_what_the_libraries_say(error: BaseException, words: str) -> None:
 
 
 def test_the_deepest_known_cause_decides() -> None:
-    """A library wraps what happened, several times over, and something of its own may lie below that."""
+    """The deepest known cause decides, even if libraries wrap it, or something unknown lies below."""
     empty = IndexError("pop from empty list")
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     connection = after(redis.ConnectionError("Error 111"), after(refused, empty))
@@ -126,7 +126,7 @@ def test_the_deepest_known_cause_decides() -> None:
 
 
 def test_a_circle_of_causes_ends() -> None:
-    """Two exceptions that name each other hang nobody."""
+    """Two exceptions that name each other as cause don't cause an endless loop."""
     one, other = KeyError(), redis.ConnectionError()
     one.__cause__, other.__cause__ = other, one
     assert reason_of(one) == "no connection"

@@ -18,7 +18,7 @@ HA1, _ = digests("alice", REALM, "pw")
 
 
 def asking(*challenges: str, status: int = 401) -> Reply:
-    """An answer with these challenges, each in a header of its own."""
+    """Return an answer with these challenges, each in a header of its own."""
     name = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}[status]
     headers = "".join(f"{name}: {one}\r\n" for one in challenges)
     reply = parse(
@@ -29,7 +29,7 @@ def asking(*challenges: str, status: int = 401) -> Reply:
 
 
 def chosen(*challenges: str, status: int = 401) -> Challenge:
-    """The one that is answered."""
+    """Return the challenge that is answered."""
     return challenge(asking(*challenges, status=status), REALM)
 
 
@@ -39,7 +39,7 @@ def md5(text: str) -> str:
 
 
 def parameters(value: str) -> dict[str, str]:
-    """Those of a header that answers."""
+    """Return the parameters of an answering header."""
     assert value.startswith("Digest ")
     return {
         name: quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([\w-]+))', value)
@@ -47,7 +47,7 @@ def parameters(value: str) -> dict[str, str]:
 
 
 def test_an_answer_with_qop() -> None:
-    """The response is the one of RFC 2617 for what stands beside it; the algorithm is said back."""
+    """The response is RFC 2617's for its parameters, and names the algorithm."""
     name, value = chosen(GOOD + ', opaque="o"').answer("alice", HA1, f"sip:{REALM}")
     given = parameters(value)
     assert name == "Authorization"
@@ -85,18 +85,18 @@ def test_an_answer_without_qop() -> None:
 
 
 def test_a_proxys_challenge() -> None:
-    """407 is answered in the proxy's own header."""
+    """A 407 is answered in the proxy's own header."""
     assert chosen(GOOD, status=407).answer("alice", HA1, "sip:x")[0] == "Proxy-Authorization"
 
 
 def test_no_two_answers_are_alike() -> None:
-    """Each has a cnonce of its own."""
+    """Each answer has a cnonce of its own."""
     one = chosen(GOOD)
     assert one.answer("alice", HA1, "sip:x") != one.answer("alice", HA1, "sip:x")
 
 
 def test_an_empty_opaque_goes_back() -> None:
-    """Kamailio sends none, others an empty one; both come back as they were."""
+    """An opaque is sent back as it came, empty or missing."""
     assert chosen(GOOD + ', opaque=""').answer("a", HA1, "sip:x")[1].endswith(', opaque=""')
 
 
@@ -116,7 +116,7 @@ def test_an_empty_opaque_goes_back() -> None:
     ],
 )
 def test_the_first_that_can_be_answered(before: str) -> None:
-    """Those before it are passed over (RFC 8760, section 2.4), in headers of their own or in one."""
+    """Challenges that can't be answered are skipped, in headers of their own or in one (RFC 8760, 2.4)."""
     later = f'Digest realm="{REALM}", nonce="n2"'
     assert chosen(before, GOOD, later).nonce == "n1"
     if before and "\\" not in before:
@@ -138,7 +138,7 @@ def test_sessions_are_answered_in_their_turn() -> None:
     ],
 )
 def test_as_careless_servers_write_it(written: str) -> None:
-    """Case, spaces, quotes where none belong and none where they do; what stands twice counts once."""
+    """Case, spaces and quotes are read as careless servers write them; a repeated parameter counts once."""
     assert (chosen(written).nonce, chosen(written).realm) == ("n1", REALM)
 
 
@@ -160,7 +160,7 @@ def test_as_careless_servers_write_it(written: str) -> None:
     ],
 )
 def test_what_is_said_where_none_can_be_answered(offered: str, said: str) -> None:
-    """The obstacle by its name."""
+    """The error names what stands in the way."""
     with pytest.raises(Undecided, match=re.escape(said)) as caught:
         chosen(offered)
     assert "401 No" in str(caught.value)
@@ -176,5 +176,5 @@ def test_a_stale_nonce() -> None:
 
 
 def test_nothing_secret_is_in_a_repr() -> None:
-    """A nonce is nobody's business either."""
+    """No repr contains a nonce or anything secret."""
     assert "n1" not in repr(chosen(GOOD))

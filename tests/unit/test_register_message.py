@@ -1,4 +1,4 @@
-"""REGISTER on the wire: what is sent, and what is made of whatever comes back."""
+"""REGISTER on the wire: what is sent, and how answers are read."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_a_request_with_a_contact() -> None:
 
 
 def test_credentials_are_in_no_repr() -> None:
-    """Neither what is sent nor what came back shows them."""
+    """Neither a request's nor an answer's repr shows credentials."""
     request = Request("bob", "acme.example", "c", "t", 1, credentials=("Authorization", "Digest canary"))
     assert "canary" not in repr(request)
     assert "canary" not in repr(parsed(ANSWER.replace("Contact:", "X: canary\r\nContact:")))
 
 
 def test_an_answer() -> None:
-    """Status, branch and number are what it is matched by."""
+    """An answer has the status, branch and number by which it is matched."""
     reply = parsed(ANSWER)
     assert (reply.status, reply.reason, reply.branch, reply.cseq) == (
         200,
@@ -93,7 +93,7 @@ def test_short_names_folded_lines_and_bare_line_feeds() -> None:
     ],
 )
 def test_what_is_no_answer_of_ours(text: str) -> None:
-    """It is dropped: another method, no or two Vias, no branch, no or two numbers, headers without end."""
+    """Answers that don't match are dropped: another method, Via or branch, or headers without end."""
     assert parse(text.encode()) is None
 
 
@@ -110,7 +110,7 @@ def test_what_is_no_answer_of_ours(text: str) -> None:
     ],
 )
 def test_counting_bindings(text: str, count: int) -> None:
-    """Commas in quotes and in angle brackets part nothing."""
+    """Commas in quotes or angle brackets separate nothing."""
     assert len(contacts(parsed(ANSWER.replace("<sip:a@1.2.3.4>;expires=60", text)))) == count
 
 
@@ -124,7 +124,7 @@ def test_values_keep_their_text() -> None:
     [("Content-Length: 12", 12), ("l: 0", 0), ("X: y", 0), ("Content-Length: 7\r\nl: 7", 7)],
 )
 def test_the_length_of_a_body(header: str, length: int) -> None:
-    """Its header may be short, or missing."""
+    """Content-Length may have its short name, or be missing."""
     assert body_length(f"SIP/2.0 200 OK\r\n{header}\r\n\r\n".encode()) == length
 
 
@@ -141,12 +141,12 @@ def test_the_length_of_a_body(header: str, length: int) -> None:
     ],
 )
 def test_lengths_that_no_body_can_have(header: str) -> None:
-    """A stream whose next message can't be found is not read on."""
+    """A stream with an invalid Content-Length is not read on."""
     with pytest.raises(ValueError, match=r"."):
         body_length(f"SIP/2.0 200 OK\r\n{header}\r\n\r\n".encode())
 
 
 def test_a_registrars_words_are_made_fit_to_show() -> None:
-    """No escape sequences, no digest that it repeats, and no more than a line."""
+    """A registrar's text is shown without escape sequences and digests, on one line."""
     assert shown("\x1b[31mBad\r\nuser " + "ab" * 16 + " x") == "[31mBad  user … x"
     assert len(shown("long " * 1000)) <= 80

@@ -54,7 +54,7 @@ def job(ledger: Ledger, tmp_path: Path) -> Job:
 
 @pytest.fixture(scope="module")
 def one_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, Job, Path]]:
-    """A ledger, a job of one page, and a folder for its results."""
+    """Return a ledger, a job of one page, and a folder for its results."""
     folder = tmp_path_factory.mktemp("one_page")
     with closing(Ledger(f"sqlite:///{folder}/ledger.db")) as ledger:
         yield ledger, start_job(ledger, [make_chunk_row(2)]), folder / "results"
@@ -67,7 +67,7 @@ def put_page(ledger: Ledger, job: Job, seq: int, sealed: bytes) -> None:
 
 
 def written(ledger: Ledger, job: Job) -> Path:
-    """The folder with the job's files, just written."""
+    """Write the job's files, and return their folder."""
     folder = report.folder_of(job)
     report.write(ledger, SEAL, job, folder)
     return folder
@@ -90,7 +90,7 @@ def test_every_row_has_one_line_in_its_order(ledger: Ledger, job: Job) -> None:
 
 
 def test_a_line_tells_the_outcome(ledger: Ledger, job: Job) -> None:
-    """Name, realm, id, code, text and attempts of a row stand in its line."""
+    """A row's line has its name, realm, id, code, text and attempts."""
     first, _, third, _ = records(written(ledger, job) / RESULTS)
     assert (first["bw__username"], first["bw__realm"], first["bw__id"]) == ("user2", HOST, "4711")
     assert (third["bw__error_code"], third["bw__error"]) == ("23019", "application not found")
@@ -125,7 +125,7 @@ def test_the_summary(ledger: Ledger, job: Job) -> None:
 
 
 def test_no_file_tells_a_password(ledger: Ledger, tmp_path: Path) -> None:
-    """A password that only the chunk holds gets into none of the files."""
+    """A password that only the chunk has is in none of the files."""
     job = start_job(ledger, [make_chunk_row(2, password="Zq8-canary-31f")], results=str(tmp_path / "r"))
     folder = written(ledger, job)
     assert len(list(folder.iterdir())) == 3
@@ -161,7 +161,7 @@ def test_any_cell_survives(
 
 
 def test_half_a_character_is_written_as_a_number(ledger: Ledger, job: Job) -> None:
-    """Ledgers of earlier versions hold such cells and names; UTF-8 has no form for them."""
+    """Half a surrogate pair, as in cells and names of earlier ledgers, is written as a number."""
     job = replace(job, columns=("na\ud800me", "site"))
     folder = report.folder_of(job)
     row = Row(2, "bob\udfff", "", "", "", "", ("x\ud800", "Größe"))
@@ -175,7 +175,7 @@ def test_half_a_character_is_written_as_a_number(ledger: Ledger, job: Job) -> No
 
 
 def test_a_folder_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
-    """It can't be made, and is no file; one to a folder elsewhere is as good as that folder."""
+    """A results folder that is a link to nothing is refused; a link to a folder works like that folder."""
     link = tmp_path / "out"
     link.symlink_to(tmp_path / "there")
     with pytest.raises(UsageError, match=r"out: it is a link to nothing"):
@@ -185,7 +185,7 @@ def test_a_folder_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
 
 
 def test_no_column_name_runs_as_a_formula(ledger: Ledger, job: Job) -> None:
-    """A roster's header is anybody's, too; the file's readers know the columns by their own names."""
+    """Headers of the roster can't run as formulas; the files' readers know the columns by name."""
     columns = ("=cmd|' /C calc'!A0", "-note")
     folder = written(ledger, replace(job, columns=columns))
     header = (folder / FAILED).read_text("utf-8").splitlines()[0]
@@ -222,7 +222,7 @@ def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None
 
 
 def test_a_file_in_the_way(ledger: Ledger, job: Job) -> None:
-    """A folder called results.csv is a clear error, and no half file is left beside it."""
+    """A folder called results.csv is a clear error, and no partial file is left beside it."""
     folder = report.folder_of(job)
     (folder / RESULTS).mkdir(parents=True)
     with pytest.raises(SiprosterError, match="can't be written"):

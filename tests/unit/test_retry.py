@@ -44,7 +44,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[L
 
 
 def imported(ledger: Ledger, content: str, options: Options, statuses: Mapping[int, Status]) -> Job:
-    """A job that is over: these rows have these statuses, the others of ended chunks none."""
+    """Return an ended job: these rows have these statuses, the others of ended chunks none."""
     with opened(content, chunk_size=options.chunk_size) as roster:
         job = new_job(Endpoint("https://api.example.com", "9900001"), options, roster, SEAL.fingerprint)
         ledger.jobs.begin(job, "desk:1")
@@ -57,7 +57,7 @@ def imported(ledger: Ledger, content: str, options: Options, statuses: Mapping[i
 
 
 def retried(ledger: Ledger, rows: EarlierRows, statuses: Mapping[int, Status]) -> Job:
-    """A job that retries another and is over."""
+    """Return an ended job that retries another."""
     endpoint = Endpoint("https://api.example.com", "9900001")
     job = new_job(endpoint, rows.options, rows, SEAL.fingerprint, rows.parent.id)
     ledger.jobs.begin(job, "desk:1")
@@ -86,7 +86,7 @@ def settle(ledger: Ledger, job: Job, seq: int, statuses: Mapping[int, Status]) -
 
 
 def again(ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]] | None = None) -> list[Row]:
-    """The rows that a retry of the job would run."""
+    """Return the rows that a retry of the job would run."""
     return rows_in(EarlierRows(ledger, SEAL, job, job.options, corrections or {}))
 
 
@@ -120,7 +120,7 @@ def test_what_was_not_attempted_comes_again(ledger: Ledger) -> None:
 
 
 def test_corrections_are_laid_over(ledger: Ledger) -> None:
-    """A corrected cell wins over the earlier one, an added password over the sealed one, row by row."""
+    """A corrected cell replaces the earlier one, and an added password the sealed one, row by row."""
     corrections = {3: {"username": "robert", "note": ""}, 4: {PASSWORD: "a new one, 12 long"}}
     bob, carol = again(ledger, staff(ledger), corrections)
     assert (bob.user, bob.password, bob.cells) == ("robert", f"{GOOD}bob", ("robert", "office", ""))
@@ -128,7 +128,7 @@ def test_corrections_are_laid_over(ledger: Ledger) -> None:
 
 
 def test_a_corrected_password_is_told_apart_from_the_rosters(ledger: Ledger) -> None:
-    """Also by a retry of the retry, which takes it out of the ledger; a repeated one is no correction."""
+    """A corrected password is known as such in a later retry, too; a repeated one is no correction."""
     corrections = {3: {PASSWORD: "a new one, 12 long"}, 4: {PASSWORD: f"{GOOD}carol"}}
     first = EarlierRows(ledger, SEAL, staff(ledger), Options(), corrections)
     assert [row.corrected for row in rows_in(first)] == [True, False]
@@ -151,20 +151,20 @@ def test_a_corrected_password_is_never_replaced_by_the_rosters(ledger: Ledger) -
 
 
 def test_a_spreadsheet_that_took_the_zeros_off_is_found_out(ledger: Ledger) -> None:
-    """0103 came back as 103: another extension, so the row is refused and says why."""
+    """0103 that came back as 103 is another extension: the row is refused and says why."""
     job = imported(ledger, f"{HEADER}0103,{GOOD},office,x\n", Options(), {2: Status.FAILED})
     [row] = again(ledger, job, {2: {"username": "103"}})
     assert [problem.code for problem in row.problems] == ["spreadsheet_damage"]
 
 
 def test_corrections_of_other_rows_do_nothing(ledger: Ledger) -> None:
-    """A correction of a row that is in place, or of none, brings no row back."""
+    """A correction of a row that is in place, or of no row, runs no row again."""
     corrections = {2: {"username": "other"}, 99: {"username": "nobody"}}
     assert [row.user for row in again(ledger, staff(ledger), corrections)] == ["bob", "carol"]
 
 
 def test_a_wrong_row_is_wrong_until_it_is_corrected(ledger: Ledger) -> None:
-    """A row that was never sent is checked anew: wrong as it was, right once it is corrected."""
+    """A row that was never sent is validated again: invalid as before, valid once it is corrected."""
     job = imported(ledger, HEADER + f"alice,{GOOD},office,\nbob,,office,\n", Options(), {2: Status.CREATED})
     (bob,) = again(ledger, job)
     assert [problem.code for problem in bob.problems] == ["password_missing"]
@@ -173,7 +173,7 @@ def test_a_wrong_row_is_wrong_until_it_is_corrected(ledger: Ledger) -> None:
 
 
 def test_a_record_that_could_not_be_read(ledger: Ledger) -> None:
-    """A record with too many fields keeps that reason; corrected, it is a row like any other."""
+    """A record with too many fields keeps that problem; corrected, it is a row like any other."""
     job = imported(ledger, HEADER + f"alice,{GOOD},office,\nbob,x,y,z,1\n", Options(), {2: Status.CREATED})
     (bob,) = again(ledger, job)
     assert [problem.code for problem in bob.problems] == ["field_count"]
@@ -182,7 +182,7 @@ def test_a_record_that_could_not_be_read(ledger: Ledger) -> None:
 
 
 def test_shredded_passwords(ledger: Ledger, clock: Clock) -> None:
-    """When their time is over the rows need a password from the corrections; the refusal says which line."""
+    """Once passwords are shredded, rows need one from the corrections; the refusal names the lines."""
     job = staff(ledger)
     clock.advance(7 * DAY + 1)
     ledger.chunks.shred_expired()
@@ -225,7 +225,7 @@ def test_a_retry_of_a_retry(ledger: Ledger) -> None:
 
 @given(st.data())
 def test_every_row_comes_again_with_its_own_password(ledger: Ledger, data: st.DataObject) -> None:
-    """However rows of realms lie in chunks and whatever became of each, no password goes to another row."""
+    """However a job's rows lie in chunks, no password goes to another row."""
     size = data.draw(st.integers(1, 30))
     realms = data.draw(
         st.lists(st.sampled_from(["office", "branch", "nowhere"]), min_size=size, max_size=size)
@@ -254,7 +254,7 @@ def test_a_retry_makes_nobody_absent(ledger: Ledger) -> None:
 
 
 def shredded(ledger: Ledger, clock: Clock, content: str = STAFF) -> Job:
-    """A job whose sealed passwords are past their time; alice is in place."""
+    """Return a job whose sealed passwords are shredded; alice is in place."""
     job = imported(ledger, content, Options(), {2: Status.CREATED, 3: Status.FAILED, 4: Status.UNKNOWN})
     clock.advance(7 * DAY + 1)
     ledger.chunks.shred_expired()
@@ -270,7 +270,7 @@ def with_roster(
 
 
 def test_the_roster_gives_shredded_passwords(ledger: Ledger, clock: Clock) -> None:
-    """By line and name, as often as it is asked; corrections still win."""
+    """The roster gives passwords by line and name, as often as asked; corrections still win."""
     job = shredded(ledger, clock)
     rows = with_roster(ledger, job, STAFF, {4: {PASSWORD: "another one, 12 long", "note": "corrected"}})
     assert [(row.line, row.user, row.password) for row in rows] == [
@@ -293,7 +293,7 @@ def test_a_sealed_password_is_taken_before_the_rosters(ledger: Ledger) -> None:
 
 
 def test_another_name_on_the_line_is_refused(ledger: Ledger, clock: Clock) -> None:
-    """No password goes to another user: it names both, and says how to go on (guard: the names' compare)."""
+    """A line with another name is refused, and both are named: no password goes to another user."""
     job = shredded(ledger, clock)
     with pytest.raises(UsageError, match="line 3 of the roster is robert, and the job had bob") as refused:
         with_roster(ledger, job, STAFF.replace("\nbob,", "\nrobert,"))
@@ -302,14 +302,14 @@ def test_another_name_on_the_line_is_refused(ledger: Ledger, clock: Clock) -> No
 
 
 def test_a_roster_that_ends_before_the_line(ledger: Ledger, clock: Clock) -> None:
-    """Its password is missing still, and that is said."""
+    """A roster that ends before the line leaves the row without a password, which is reported."""
     job = shredded(ledger, clock)
     with pytest.raises(UsageError, match="line 4 is shredded"):
         with_roster(ledger, job, STAFF.rpartition("\ncarol")[0] + "\n")
 
 
 def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) -> None:
-    """Settled when it was planned, and in place no more than it was: its password was kept for this."""
+    """A planned row that wasn't in place, as its user existed, is retried with its sealed password."""
     source = Realms()
     source.stored.holds(Credential("bob", "", HOST, "c1" * 16, "d1" * 16))
     with opened(STAFF) as roster:
@@ -329,7 +329,7 @@ def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) 
 def checked(
     ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]], *, zeros_may_go: bool = False
 ) -> list[int]:
-    """The rows of the corrections that are in place; raises what a retry would be refused with."""
+    """Return the corrected rows that are in place; raise what a retry would be refused with."""
     rows = EarlierRows(ledger, SEAL, job, job.options, corrections, zeros_may_go=zeros_may_go)
     return check(rows, "failed.csv")
 
@@ -355,13 +355,13 @@ def as_written(user: str, **changes: str) -> dict[str, str]:
     ],
 )
 def test_lost_zeros(before: str, after: str, lost: bool) -> None:
-    """Zeros at the start of a number that are gone, whatever became of the blanks around it."""
+    """Zeros missing at the start of a number are found, whatever became of the blanks around it."""
     assert lost_zeros(before, after) is lost
 
 
 @pytest.mark.parametrize("name", ["0351", "0351 "])
 def test_a_file_that_a_spreadsheet_took_zeros_off_is_refused(ledger: Ledger, name: str) -> None:
-    """Row and column are named, no cell is; only an option takes 351 for another extension than 0351."""
+    """The refusal names row and column, but no cell; only an option accepts 351 for extension 0351."""
     job = imported(ledger, f"{HEADER}{name},{GOOD},office,x\n", Options(), {2: Status.FAILED})
     said = {2: as_written("351", note="x")}
     with pytest.raises(UsageError, match="off user names; bw__row 2, column 'username'") as refused:
@@ -374,7 +374,7 @@ def test_a_file_that_a_spreadsheet_took_zeros_off_is_refused(ledger: Ledger, nam
 
 
 def test_zeros_of_a_names_parts_count(ledger: Ledger) -> None:
-    """A template's columns make the user name: the name itself is no number, the damage is the same."""
+    """Zeros missing in a template's column count, though the user name itself is no number."""
     options = Options(username="{note}-{username}")
     job = imported(ledger, f"{HEADER}0351,{GOOD},office,bos\n", options, {2: Status.FAILED})
     with pytest.raises(UsageError, match="bw__row 2, column 'username'"):
@@ -393,7 +393,7 @@ def test_zeros_of_a_names_parts_count(ledger: Ledger) -> None:
 def test_a_correction_in_our_own_column_is_refused(
     ledger: Ledger, column: str, value: str, said: str
 ) -> None:
-    """It would have no effect: the row and the column that counts are named, no cell is."""
+    """A correction in a bw__ column has no effect: it is refused, naming the row and the right column."""
     correction = as_written("bob")
     correction.pop(column.casefold())
     with pytest.raises(UsageError, match=r"bw__(username|domain|realm) was changed.*; bw__row 3$") as refused:
@@ -403,7 +403,7 @@ def test_a_correction_in_our_own_column_is_refused(
 
 
 def test_what_is_corrected_in_both_columns_is_fine(ledger: Ledger) -> None:
-    """So is what was left as it was written, and a name of which only our column lost its zeros."""
+    """Corrections in both columns are accepted, and so are unchanged names and zeros lost in ours alone."""
     job = staff(ledger)
     both = as_written("robert")
     assert checked(ledger, job, {3: both, 4: as_written("carol")}) == []

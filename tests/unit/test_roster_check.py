@@ -1,4 +1,4 @@
-"""The service's field rules, and what is said about passwords."""
+"""The service's field rules, and warnings about passwords."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_name_is_sound_when_the_service_takes_it(user: str, domain: str, famil
     ],
 )  # fmt: skip
 def test_all_problems_of_a_row_are_told(row: Row, expected: list[str]) -> None:
-    """Each rule at its edge, and a row that breaks all of them."""
+    """Each rule at its limit, and a row that breaks all of them."""
     assert codes(row) == expected
 
 
@@ -124,7 +124,7 @@ def test_defaults_fill_what_a_row_leaves_open() -> None:
 
 
 def test_a_name_with_its_own_at_takes_no_default_domain() -> None:
-    """bob@x.example is complete as it is."""
+    """bob@x.example is complete, and gets no default domain."""
     row = decided("bob@x.example", options={"domain": "d.example"})
     assert (row.composite, row.problems) == ("bob@x.example", ())
 
@@ -184,7 +184,7 @@ def test_a_password_of_many_rows_is_weak() -> None:
 
 
 def test_sharing_is_found_among_any_number_of_rows() -> None:
-    """Among 200,000 passwords the one that every thousandth row has is found, and no other."""
+    """Of 200,000 passwords, the one that every thousandth row has is found, and no other."""
     survey = Survey()
     for start in range(0, 200_000, 1000):
         survey.add(1000, ["Shared-by-many", *(f"password {n}" for n in range(start, start + 999))])
@@ -192,7 +192,7 @@ def test_sharing_is_found_among_any_number_of_rows() -> None:
 
 
 def test_a_pin_column_is_not_taken_in_silence() -> None:
-    """Most values of 4 to 6 digits: refused, unless --weak warn is said expressly."""
+    """A column mostly of 4 to 6 digits is refused as PINs, unless --weak warn is given."""
     text = f"user,password\na,1234\nb,56789\nc,{GOOD}\n"
     said = refused(text)
     assert "column 'password' looks like a PIN column: 2 of its 3 values" in said
@@ -203,7 +203,7 @@ def test_a_pin_column_is_not_taken_in_silence() -> None:
 
 
 def test_the_same_rules_hold_for_rows_that_come_again() -> None:
-    """A row of a file and the same cells from an earlier job are decided alike, whatever is in them."""
+    """A row of a file and the same cells from an earlier job are decided alike, for any cells."""
     columns = "user,domain,realm,app_id,note"
     cells = [
         ("bob", "", "", "", "n"),

@@ -118,12 +118,12 @@ def test_only_words_of_headers_are_shown() -> None:
     ],
 )
 def test_a_header_has_a_bound(header: str, said: str) -> None:
-    """Its names stand in the job, in every page of it and in messages."""
+    """A header's length is limited, since its names are in the job, in each page and in messages."""
     assert said in refused(f"{header}\nbob,{GOOD}\n")
 
 
 def test_empty_columns_are_no_columns() -> None:
-    """A spreadsheet may export all of the 16,384 that it has."""
+    """Empty columns are dropped, since a spreadsheet may export all of its 16,384."""
     (row,) = rows_of(f"username,password{',' * 16_382}\nbob,{GOOD}{',' * 16_382}\n")
     assert (row.user, row.password, row.cells) == ("bob", GOOD, ("bob",))
 
@@ -171,7 +171,7 @@ def test_map_names_a_column() -> None:
     ],
 )
 def test_options_that_cannot_be_met_are_refused(options: dict[str, object], said: str) -> None:
-    """A column that isn't there, a secret that would be seen, a default that breaks the rules."""
+    """A column that doesn't exist, a secret that would show, or an invalid default is refused."""
     assert said in refused(f"extension,site,password,bw__id\n1,A,{GOOD},7\n", **options)
 
 
@@ -191,7 +191,7 @@ def test_a_template_builds_user_names(template: str, user: str) -> None:
 
 
 def test_a_template_with_an_empty_column_makes_no_name() -> None:
-    """A name with a piece missing is somebody else's: the row is invalid."""
+    """A template with an empty column would build somebody else's name: the row is invalid."""
     (row,) = rows_of(f"extension,site,password\n1,,{GOOD}\n", username="{site}-{extension}")
     assert codes(row) == ["username_missing"]
 
@@ -213,7 +213,7 @@ def test_where_and_limit_choose_rows() -> None:
 
 
 def test_a_record_that_cannot_be_attributed_is_never_filtered_out() -> None:
-    """Nobody can say that it was not meant, so it is reported."""
+    """A record whose columns can't be told apart is never filtered out, but reported."""
     rows = rows_of(f"user,pass,site\na,{GOOD},A\nb,{GOOD}\nc,{GOOD},B\n", where=(("site", "A"),))
     assert [(row.user, codes(row)) for row in rows] == [("a", []), ("", ["field_count"])]
 
@@ -252,12 +252,12 @@ def test_secret_columns_are_known_by_a_word(column: str) -> None:
     ],
 )
 def test_other_columns_are_not_secret(column: str) -> None:
-    """A word inside another one doesn't count."""
+    """A secret word inside another word doesn't make a column secret."""
     assert not may_be_secret(column)
 
 
 def test_secret_columns_are_dropped_unless_carried() -> None:
-    """--carry brings a possible secret back; the passwords and digests never come."""
+    """--carry includes a column that may be secret, but never passwords and digests."""
     text = f"user,password,pin,token,hash1,name\nbob,{GOOD},1234,t,h,Bob\n"
     with opened(text) as roster:
         assert (roster.columns, roster.dropped) == (("user", "name"), ("password", "pin", "token", "hash1"))
@@ -269,7 +269,7 @@ def test_secret_columns_are_dropped_unless_carried() -> None:
 
 
 def test_a_column_without_a_name_is_left_out_and_told() -> None:
-    """It may hold anything."""
+    """A column without a name may hold anything: it is left out, with a warning."""
     with opened(f"user,,password\nbob,x,{GOOD}\n") as roster:
         assert roster.columns == ("user",)
         assert [warning.code for warning in roster.warnings] == ["column_unnamed"]

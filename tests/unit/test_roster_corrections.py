@@ -43,7 +43,7 @@ def again(records: dict[int, dict[str, str]], *columns: str, **options: Any) -> 
 
 
 def test_corrections_are_the_rosters_own_cells(failed: Path) -> None:
-    """By line; one quote before a formula taken off; a filled password cell, and the names we wrote."""
+    """Corrections are found by line; a formula's quote is removed, passwords and our names are read."""
     said = corrected(failed, "user,note,password", line(7, "'+1919,x,"), line(12, f"bob,'=1,'={GOOD}"))
     assert said == {
         7: {"bw__username": "u7", "bw__domain": "", "bw__realm": "", "user": "+1919", "note": "x"},
@@ -87,7 +87,7 @@ def test_a_password_column_added_by_hand_counts(failed: Path) -> None:
 
 
 def test_a_column_that_the_job_has_not_is_refused(failed: Path) -> None:
-    """A renamed or misspelt column would be passed over in silence, and the old value sent."""
+    """A renamed or misspelt column is refused, since its old values would be sent."""
     failed.write_text("\n".join([f"{OWN},extension", line(7, "0801")]), "utf-8")
     with pytest.raises(UsageError, match="no column 'extension'"):
         dict(read_corrections(str(failed), JOB, Options(), ["user"]))
@@ -110,7 +110,7 @@ def test_a_column_that_the_job_has_not_is_refused(failed: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_trusted_is_refused(failed: Path, lines: list[str], said: str) -> None:
-    """Another job's, a row twice, or a line that can't be read: the line is named."""
+    """A file of another job, a repeated row or an unreadable line is refused, with the line."""
     with pytest.raises(UsageError, match=said):
         corrected(failed, "user", *lines)
 
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_trusted_is_refused(failed: Path, lines: list[str]
     [("user,password", "bw__job"), ("bw__job,user", "bw__row"), (f"{OWN},user,secret,pass", "could both be")],
 )
 def test_a_header_that_cannot_be_trusted_is_refused(failed: Path, header: str, said: str) -> None:
-    """Some other file, or two columns that may be the password: before anything is read."""
+    """Another file, or one with two possible password columns, is refused before any row is read."""
     failed.write_text(f"{header}\n{',' * header.count(',')}x\n", "utf-8")
     with pytest.raises(UsageError, match=said):
         read_corrections(str(failed), JOB)
@@ -138,7 +138,7 @@ def test_rows_come_again_with_corrections_laid_over() -> None:
 
 
 def test_what_is_missing_is_empty() -> None:
-    """A record that never had cells is as wrong as it was, and no other suffers."""
+    """A record that never had cells stays invalid, and harms no other."""
     first, second = again({3: {}, 4: {"user": "bob", PASSWORD: GOOD}}, "user", "domain")
     assert (codes(first), first.cells) == (["username_missing", "password_missing"], ("", ""))
     assert (codes(second), second.line) == ([], 4)
@@ -151,7 +151,7 @@ def test_the_choice_of_rows_is_not_made_again() -> None:
 
 
 def test_a_whole_roster_comes_again_as_it_was() -> None:
-    """Columns picked by doubtful names, templates and defaults are decided the same way twice."""
+    """Doubtful names, templates and defaults are decided the same way the second time."""
     text = (
         f"bw__row,login,extension,Domain,vm pin,app_id,password\n1,'+1919,x,,1234,,{GOOD}\n2,b b,y,d,9,z,pw\n"
     )
@@ -164,7 +164,7 @@ def test_a_whole_roster_comes_again_as_it_was() -> None:
 
 
 def test_the_columns_that_a_field_is_taken_from() -> None:
-    """A template's columns, a mapped one, one by its name, or none where an option gives the field."""
+    """A field's columns are a template's, a mapped one, or one by name; none if an option gives it."""
     columns = ("site", "extension", "did", "realm")
     assert fields_of(columns, Options()) == {"username": ("extension",), "domain": (), "realm": ("realm",)}
     options = Options(username="{site}-{did}", map={"domain": "extension", "password": "secret"})
@@ -174,6 +174,6 @@ def test_the_columns_that_a_field_is_taken_from() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and can't be read")
 def test_corrections_that_fail_to_be_read_are_told() -> None:
-    """A disk that fails in the middle gives a sentence, not a traceback."""
+    """A disk that fails while reading gives an error message, not a traceback."""
     with pytest.raises(UsageError, match="can't be read: input/output error"):
         list(read_corrections("/proc/self/mem", JOB))

@@ -15,7 +15,7 @@ from worker.roster import DuplicateIndex
 
 @given(st.lists(st.text(max_size=3)), st.integers(1, 7))
 def test_the_first_line_is_remembered(names: list[str], size: int) -> None:
-    """As a dict would, for any names at all, inside a group and across groups of any size."""
+    """The first line of each name is remembered, as a dict would, in and across groups of any size."""
     expected: dict[str, int] = {}
     lines = [expected.setdefault(name, line) for line, name in enumerate(names)]
     with DuplicateIndex() as seen:

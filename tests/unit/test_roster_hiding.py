@@ -1,4 +1,4 @@
-"""Cells that are a secret by their value, in columns whose names say nothing."""
+"""Cells that hold a secret, in columns whose names don't say so."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ODD = "Größe<&>100%+x"
 
 
 def in_base64(text: str) -> str:
-    """As Basic authentication and provisioning files have it."""
+    """Return the text in Base64, as Basic authentication and provisioning files have it."""
     return base64.b64encode(text.encode()).decode()
 
 
@@ -50,7 +50,7 @@ def test_a_cell_that_gives_the_secret_away_is_hidden(cell: str) -> None:
 
 
 def test_a_cell_may_be_shorter_than_the_secret_that_it_gives_away() -> None:
-    """ß is ss in another case (guard: ``isascii``)."""
+    """A cell may be shorter than the secret in it: ß is ss in another case (guard: ``isascii``)."""
     (row,) = rows_of("username,note,password\nbob,ßßßßßx,SSSSSSSSSSx\n")
     assert row.cells == ("bob", "<hidden>")
 
@@ -71,7 +71,7 @@ def test_a_cell_may_be_shorter_than_the_secret_that_it_gives_away() -> None:
     ],
 )
 def test_it_is_hidden_in_other_encodings(cell: str) -> None:
-    """Percent-encoded, with entities, in Base64 of either alphabet, wherever in it the password begins."""
+    """A password is hidden percent-encoded, with entities, or in either Base64, at any offset."""
     (row,) = rows_of(f'username,note,password\nbob,"{cell}",{ODD}\n')
     assert (row.cells, warned(row), row.password) == (("bob", "<hidden>"), ["cell_hidden"], ODD)
 
@@ -89,7 +89,7 @@ def test_base64_hides_no_password(before: bytes, password: str, after: bytes) ->
     "cell", [GOOD[:-1], GOOD[1:], DIGEST[1:], f"{DIGEST}0", f"{DIGEST}{DIGEST}", UUID, ""]
 )
 def test_other_cells_stay(cell: str) -> None:
-    """A part of the password, more or fewer hexadecimal digits than a digest has."""
+    """A part of a password, or hexadecimal digits of another length than a digest's, are not hidden."""
     (row,) = rows_of(f'username,note,password\nbob,"{cell}",{GOOD}\n')
     assert (row.cells, warned(row)) == (("bob", cell), [])
 
@@ -98,20 +98,20 @@ def test_other_cells_stay(cell: str) -> None:
     ("password", "cells"), [("boston", ("<hidden>", "<hidden>")), ("12345", ("<hidden>", "x12345"))]
 )
 def test_a_short_password_hides_equal_cells_only(password: str, cells: tuple[str, str]) -> None:
-    """Fewer than six characters stand in other words by chance."""
+    """A password of fewer than six characters hides only equal cells: it may be in words by chance."""
     (row,) = rows_of(f"username,a,b,password\nbob,{password},x{password},{password}\n", weak_given=True)
     assert row.cells == ("bob", *cells)
 
 
 def test_a_digest_of_the_row_is_hidden_inside_of_more_digits() -> None:
-    """Any 32 digits are; the row's own ones also where others stand beside them, or in Base64."""
+    """A row's digest is hidden inside of more digits, too, and in Base64."""
     one, two, both = DIGEST.lower(), DIGEST[::-1].lower(), in_base64(f"{DIGEST.lower()}:x")
     (row,) = rows_of(f"username,a,b,c,d,hash1,hash1b\nbob,{one}{two},{two}00,{both},{UUID},{one},{two}\n")
     assert row.cells == ("bob", "<hidden>", "<hidden>", "<hidden>", UUID)
 
 
 def test_a_row_that_can_not_be_sent_hides_it_in_its_fields() -> None:
-    """A user name or realm that contains the password is shown where the row is sent, and only there."""
+    """A row that can't be sent hides its password in user name and realm, too; a sent row shows them."""
     text = f"username,realm,note,password\nsip:bob:{GOOD}@pbx,x.{GOOD},ok,{GOOD}\nbob-{GOOD},,,{GOOD}\n"
     wrong, right = rows_of(text)
     assert (wrong.user, wrong.realm, wrong.cells) == ("<hidden>", "<hidden>", ("<hidden>", "<hidden>", "ok"))
@@ -120,7 +120,7 @@ def test_a_row_that_can_not_be_sent_hides_it_in_its_fields() -> None:
 
 
 def test_a_roster_is_not_called_by_a_password(tmp_path: Path) -> None:
-    """Its file's name stands in the job's id and in summary.json."""
+    """A password as a file name is hidden, since it would be in the job's id and in summary.json."""
     path = tmp_path / f"bob-{GOOD}.csv"
     path.write_text(f"username,password\nann,Zk3vW8pQ5xN2\nbob,{GOOD}\n")
     with open_roster(str(path), Options()) as roster:
@@ -135,7 +135,7 @@ def test_a_password_that_keeps_no_secret_hides_nothing(password: str) -> None:
 
 
 def test_the_name_stays_where_it_is_the_password() -> None:
-    """User name and domain are sent and shown anyway, whichever column repeats them; that is warned about."""
+    """A user name or domain that is the password is still shown, with a warning, as it is sent anyway."""
     (row,) = rows_of("username,number,password,domain\nbob.jones,bob.jones,bob.jones,d.example\n")
     assert (row.cells, warned(row)) == (("bob.jones", "bob.jones", "d.example"), ["weak_password"])
     (row,) = rows_of(
@@ -145,19 +145,19 @@ def test_the_name_stays_where_it_is_the_password() -> None:
 
 
 def test_a_column_that_is_carried_expressly_is_looked_at_too() -> None:
-    """--carry says that a column is no secret; a cell of it may be one all the same."""
+    """--carry declares a column no secret, but a cell of it may still be hidden."""
     (row,) = rows_of(f"username,token,password\nbob,{DIGEST},{GOOD}\n", carry=("token",))
     assert row.cells == ("bob", "<hidden>")
 
 
 def test_a_row_that_is_wrong_shows_nothing_either() -> None:
-    """A row that is never sent stands in the results, too."""
+    """A row that is never sent is in the results, too, and hides its password."""
     (row,) = rows_of(f"username,note,password\n,{GOOD},{GOOD}\n")
     assert (row.cells, codes(row)) == (("", "<hidden>"), ["username_missing"])
 
 
 def test_the_same_holds_when_rows_come_again() -> None:
-    """A correction may bring the password into a cell; what was hidden stays so."""
+    """Rows of an earlier job hide it as well: a correction may put the password into a cell."""
     records = [
         (2, {"username": "bob", "note": GOOD, PASSWORD: GOOD}),
         (3, {"username": "ann", "note": "<hidden>", PASSWORD: GOOD}),
@@ -194,7 +194,7 @@ def test_what_only_the_account_finds_wrong_is_hidden_alike(line: str, code: str)
 
 
 def test_the_other_row_of_a_duplicate_is_named_beside_what_is_hidden() -> None:
-    """Only what holds the password is taken out of the sentence."""
+    """Only the words that contain the password are removed from a duplicate's message."""
     roster = f"username,password,domain\nann,{GOOD}2,{GOOD}\nann,{GOOD},{GOOD}\n"
     ((_, found),) = validated_pages(RowsOf(rows_of(roster)), None, Family.ACCOUNT)
     assert [problem.text for problem in found.problems] == ["line 2 already has user ann@<hidden>"]

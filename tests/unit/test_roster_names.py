@@ -61,7 +61,7 @@ def test_a_line_that_names_nobody(file: Path) -> None:
 
 
 def test_a_file_that_changes_after_it_was_counted(file: Path) -> None:
-    """Nobody is named whom nobody was asked about: written over, put in its place, or taken away."""
+    """A file overwritten, replaced or removed after the question was asked names nobody."""
     file.write_text("username\nalice\nbob\n")
     with closing(Names(str(file))) as found:
         file.write_text("username\nadmin\nroot\nceo\n")
@@ -85,6 +85,6 @@ def test_a_file_that_changes_after_it_was_counted(file: Path) -> None:
     ],
 )
 def test_a_file_that_can_not_be_used(file: Path, text: str, told: str) -> None:
-    """It is read to its end first, and the line is named."""
+    """A file is read to its end before anything is done, and the error names the line."""
     with pytest.raises(UsageError, match=told):
         names(file, text)

@@ -36,7 +36,7 @@ def test_a_roster_without_passwords() -> None:
 
 
 def test_each_row_decides_for_itself() -> None:
-    """A password where there is one, digests where there is none, and a row with neither is wrong."""
+    """A row has a password, or digests without one; a row with neither is invalid."""
     text = (
         f"username,password,Hash_1,Hash 1b\na,{GOOD},{ONE},{TWO}\nb,,{ONE},{TWO}\nc,,,\nd,{GOOD},,\n"
         f"e,{GOOD},cut,\n"
@@ -64,7 +64,7 @@ def test_each_row_decides_for_itself() -> None:
     ],
 )
 def test_digests_that_are_not_whole_are_refused(one: str, two: str, code: str, said: str) -> None:
-    """The text says which of them and why, and shows none."""
+    """The problem says which digest is incomplete and why, and shows none."""
     row = row_of("username,hash1,hash1b", f"bob,{one},{two}")
     assert codes(row) == [code]
     assert said in row.problems[0].text
@@ -83,7 +83,7 @@ def test_digests_that_are_not_whole_are_refused(one: str, two: str, code: str, s
 def test_a_name_that_is_not_the_files_own_is_refused(
     header: str, cells: str, options: dict[str, Any], option: str
 ) -> None:
-    """The digests are made of the name as it was; with a password beside them there is nothing to compare."""
+    """A name that an option changes is refused, as digests are made of it; with a password it is fine."""
     row = row_of(header, cells, **options)
     assert codes(row) == ["hash_name"]
     assert option in row.problems[0].text
@@ -127,14 +127,14 @@ def test_a_list_of_the_programs_own_is_read_back() -> None:
 
 
 def test_one_column_beside_passwords_is_told() -> None:
-    """One digest alone is of no use."""
+    """A single digest column beside passwords causes a warning: one digest alone is of no use."""
     with opened(f"username,password,hash1b\nbob,{GOOD},{TWO}\n") as roster:
         assert [warning.code for warning in roster.warnings] == ["hash_not_used"]
         assert [row.hash1b for row in roster.rows()] == [""]
 
 
 def test_rows_of_digests_come_again() -> None:
-    """As they were, right or wrong; a password that is added wins."""
+    """Rows of digests are read from an earlier job as they were; a password that is added wins."""
     cells = {"username": "bob", "realm": HOST}
     records = [
         (2, {**cells, PASSWORD: "", HASH1: ONE, HASH1B: TWO}),

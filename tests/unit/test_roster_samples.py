@@ -39,7 +39,7 @@ def test_clean_samples_are_clean(name: str, options: dict[str, Any], records: in
 
 
 def test_two_sites_share_their_extensions() -> None:
-    """As it is, the extension alone names two people."""
+    """Without a template, two people have the same extension."""
     with open_roster(str(SAMPLES / "two-sites.csv"), Options()) as roster:
         assert len({row.composite for row in roster.rows()}) == 20
 

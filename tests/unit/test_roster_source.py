@@ -69,7 +69,7 @@ def test_a_pipe_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 5, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3_000_000])
 def test_a_spool_gives_back_what_it_took(size: int) -> None:
-    """To the byte, across its blocks, from the start each time, however little comes at once."""
+    """A spool returns what it took, to the byte, from the start each time, in blocks of any size."""
     data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
 
     class Trickle(io.BytesIO):
@@ -84,7 +84,7 @@ def test_a_spool_gives_back_what_it_took(size: int) -> None:
 
 
 def test_standard_input_that_fails_says_why() -> None:
-    """In the middle, after a block that was kept: it is the stream's fault, not the temporary file's."""
+    """If standard input fails in the middle, the error is the stream's, not the temporary file's."""
 
     class Torn(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -122,7 +122,7 @@ CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("limit", [None, 1])
 def test_a_file_that_changes_is_noticed(path: Path, change: str, limit: int | None) -> None:
-    """Between the two passes, behind the last row that is wanted, too: it ends in a refusal."""
+    """A file that changes between the passes, even behind the last wanted row, is refused."""
     with open_roster(str(path), Options(limit=limit)) as roster:
         CHANGES[change](path)
         with pytest.raises(UsageError, match="has changed, or vanished"):
@@ -156,7 +156,7 @@ def test_a_url_is_read() -> None:
     ],
 )
 def test_a_place_that_fails_says_why(place: str, said: str) -> None:
-    """Broken URLs and names without end, too: the kind of failure, in words of bearable length."""
+    """A URL that fails gives the kind of failure, in words of limited length."""
     with pytest.raises(UsageError, match=said) as caught:
         open_roster(place, Options())
     assert len(caught.value.message) < 400
@@ -181,12 +181,12 @@ def test_a_place_that_fails_says_why(place: str, said: str) -> None:
     ],
 )
 def test_what_of_a_url_is_shown(url: str, shown: str) -> None:
-    """Neither user nor password nor query, however broken it is, and wherever in a chain."""
+    """A URL is shown without user, password and query, even a broken or chained one."""
     assert without_secrets(url) == shown
 
 
 def test_a_working_folder_that_is_gone_is_told(tmp_path: Path) -> None:
-    """Nothing is found there, and nothing can be said of what is near."""
+    """If the working folder is gone, the file isn't found, and no similar name is suggested."""
     program = (
         "import os, sys; from worker.errors import UsageError; from worker.model import Options;"
         "from worker.roster import open_roster\n"
@@ -217,13 +217,13 @@ def test_a_url_shows_no_secret() -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    """It says that it is one."""
+    """A folder in place of a roster is named as such."""
     with pytest.raises(UsageError, match="is a folder"):
         open_roster(str(tmp_path), Options())
 
 
 def test_a_missing_file_names_the_nearest(path: Path) -> None:
-    """A typing error is answered with what is there."""
+    """A misspelt file name is answered with the nearest one in the folder."""
     with pytest.raises(UsageError, match="there is no file") as caught:
         open_roster(str(path.with_name("stafff.csv")), Options())
     assert str(path) in caught.value.hint
@@ -231,14 +231,14 @@ def test_a_missing_file_names_the_nearest(path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_refused(path: Path) -> None:
-    """It says that this user may not read it."""
+    """A file that the user may not read is refused with that reason."""
     path.chmod(0)
     with pytest.raises(UsageError, match="can't be read by this user"):
         open_roster(str(path), Options())
 
 
 def test_no_url_no_fsspec() -> None:
-    """A local roster doesn't pay for fsspec."""
+    """A local roster doesn't load fsspec."""
     program = (
         "import sys; from worker.model import Options; from worker.roster import open_roster;"
         "open_roster('samples/roster.csv', Options()); print('fsspec' in sys.modules)"
@@ -249,13 +249,13 @@ def test_no_url_no_fsspec() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and can't be read")
 def test_a_reading_that_fails_says_why() -> None:
-    """A disk that fails in the middle gives a sentence, not a traceback."""
+    """A disk that fails while reading gives an error message, not a traceback."""
     with pytest.raises(UsageError, match="can't be read: input/output error"):
         open_roster("/proc/self/mem", Options())
 
 
 def test_settings_of_fsspec_that_can_not_be_read(tmp_path: Path) -> None:
-    """It reads them as it is loaded; the variable that leads there is named."""
+    """If fsspec can't read its settings, the variable that names them is reported."""
     (tmp_path / "conf.json").write_text("{")
     program = (
         "from worker.errors import UsageError; from worker.model import Options\n"

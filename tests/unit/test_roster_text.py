@@ -98,7 +98,7 @@ def test_undecodable_bytes_name_their_line(encoding: str) -> None:
 
 
 def test_bytes_that_windows_1252_lacks_are_refused() -> None:
-    """The file is neither UTF-8 nor Windows-1252: the line is named, and the option that helps."""
+    """Bytes that are neither UTF-8 nor Windows-1252 are refused, with the line and the option to use."""
     text = refused(b"user,pass\nbob,x\xe9x\nal,x\x81x\n")
     assert "line 3" in text
     assert "--encoding" in text
@@ -121,7 +121,7 @@ def test_a_named_encoding_overrides() -> None:
     ],
 )
 def test_half_a_character_names_its_place(text: str, line: int, column: int) -> None:
-    """No result file can hold one; some encodings bring it all the same."""
+    """Half a surrogate pair is reported by line and column, since no result file can hold it."""
     said = refused(text.encode("utf-7", "surrogatepass"), encoding="utf-7")
     assert f"line {line}, column {column}: an unpaired surrogate" in said
 
@@ -141,7 +141,7 @@ def test_a_nul_names_its_place(data: bytes, encoding: str, place: str) -> None:
 
 
 def test_utf_7_is_read() -> None:
-    """It is an encoding of text, if an old one."""
+    """UTF-7 is read, since it is an encoding of text, if an old one."""
     (row,) = rows_of("user,pass\nbob,Größe-Straße".encode("utf-7"), encoding="utf-7")
     assert row.password == "Größe-Straße"
 
@@ -181,7 +181,7 @@ def test_an_unknown_encoding_is_refused(encoding: str) -> None:
     ],
 )
 def test_what_is_no_roster_is_refused(data: bytes, said: str) -> None:
-    """Empty, without rows, or binary: a sentence says so."""
+    """An empty, binary or headless file is refused with a message that says so."""
     assert said in refused(data)
 
 
@@ -212,7 +212,7 @@ def test_a_named_delimiter_overrides(said: str, delimiter: str) -> None:
 
 @pytest.mark.parametrize("said", ["::", '"', "\n", "nothing"])
 def test_an_impossible_delimiter_is_refused(said: str) -> None:
-    """Only one character can part fields, and no quote or line end."""
+    """A delimiter must be one character, and no quote or line end."""
     assert "delimiter" in refused("user,pass\nbob,x", delimiter=said)
 
 
@@ -225,12 +225,12 @@ def test_lines_are_physical() -> None:
 
 
 def test_a_lone_carriage_return_ends_a_line() -> None:
-    """Files of an old Mac read like all others."""
+    """A lone carriage return ends a line, as in files of an old Mac."""
     assert [(row.line, row.user) for row in rows_of("user,pass\ra,x\r\rb,y")] == [(2, "a"), (4, "b")]
 
 
 def test_a_malformed_record_harms_no_other() -> None:
-    """Text behind a closing quote costs that row alone; nothing of it is shown."""
+    """Text behind a closing quote makes that row alone invalid, and isn't shown."""
     rows = rows_of(f'user,pass\na,{GOOD}\nb,"{GOOD}"x\nc,{GOOD}\n')
     assert [(row.line, codes(row)) for row in rows] == [(2, []), (3, ["malformed"]), (4, [])]
     assert (rows[1].user, rows[1].cells, rows[1].password) == ("", ("",), "")
@@ -253,7 +253,7 @@ def test_a_malformed_record_harms_no_other() -> None:
     ],
 )
 def test_an_open_quote_names_its_line(text: str, line: int) -> None:
-    """A quote that swallows rows ends the reading, whether the file ends in it or another quote closes it."""
+    """A quote that swallows rows is an error with its line, whether or not another quote closes it."""
     assert f"line {line}: a quote opens here" in refused(text)
 
 
@@ -267,7 +267,7 @@ def test_an_open_quote_names_its_line(text: str, line: int) -> None:
     ],
 )
 def test_a_record_without_end_names_the_line_of_its_quote(text: str, line: int, how: str) -> None:
-    """Whether one quote swallows all, or each new line ends inside of another one."""
+    """A record without end is an error with the line of its quote, whichever quote swallows the rows."""
     said = refused(f"user,pass,note\n\n{text}")
     assert (
         f"line {line}: a quote opens here that is not closed properly, or its record is longer than {how}"
@@ -277,7 +277,7 @@ def test_a_record_without_end_names_the_line_of_its_quote(text: str, line: int, 
 
 @pytest.mark.parametrize("cells", ["x" * 131_072, "," * 131_072, ",".join(["x" * 50_000] * 3)])
 def test_one_line_that_is_too_long_harms_no_other(cells: str) -> None:
-    """It is a row with a problem; the same holds for a row, and a line, of the greatest length."""
+    """A line that is too long is an invalid row; lines and rows of the greatest length are read."""
     rows = rows_of(f"user,pass,note\na,{GOOD},{cells}\nb,{GOOD},{'x' * 131_052}\n")
     assert [(row.line, codes(row)) for row in rows] == [(2, ["malformed"]), (3, [])]
     assert "longer than 131,072 characters" in rows[0].problems[0].text
@@ -293,7 +293,7 @@ def test_one_line_that_is_too_long_harms_no_other(cells: str) -> None:
     ],
 )
 def test_memory_stays_flat(tmp_path: Path, endless: bytes) -> None:
-    """A record, or a line, of 20 MB is given up long before it is whole."""
+    """A record or a line of 20 MB is given up long before it is in memory."""
     path = tmp_path / "roster.csv"
     path.write_bytes(b"user,pass\nbob," + endless)
     text = b"\xff\xfe" + "user,pass\n".encode("utf-16-le") + endless
@@ -319,7 +319,7 @@ def test_quotes_inside_a_field_are_text() -> None:
 
 @pytest.mark.parametrize("record", ["a", "a,x", "a,x,1,2", "a,x,1,"])
 def test_the_number_of_fields_must_fit(record: str) -> None:
-    """Nothing is shifted: too few, or too many, even empty ones, make the row invalid and its cells empty."""
+    """Too few or too many fields make the row invalid and its cells empty; nothing is shifted."""
     rows = rows_of(f"user,pass,note\n{record}\nb,{GOOD},ok\n")
     assert [codes(row) for row in rows] == [["field_count"], []]
     assert rows[0].cells == ("", "")
@@ -328,7 +328,7 @@ def test_the_number_of_fields_must_fit(record: str) -> None:
 
 
 def test_trailing_columns_without_a_name_are_dropped() -> None:
-    """A spreadsheet's empty columns may be there or not; but a value in one means that cells are shifted."""
+    """Empty columns without a name may be missing; a value in one means that cells are shifted."""
     rows = rows_of(f"user,pass,,\na,{GOOD},,\nb,{GOOD}\nc,{GOOD},x,\nd,{GOOD},\n")
     assert [codes(row) for row in rows] == [[], [], ["field_count"], []]
     assert [row.cells for row in rows] == [("a",), ("b",), ("",), ("d",)]

@@ -1,4 +1,4 @@
-"""A plan that was kept: carried out as it was approved, once, and refused row by row where things moved."""
+"""A saved plan is carried out as approved, once; rows that changed since are refused."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def outcomes(ledger: Ledger, job: Job) -> dict[int, Outcome]:
 
 
 def to_do(ledger: Ledger, job: Job) -> dict[int, str]:
-    """Lines that wait for a worker, and whether they are to be created or updated."""
+    """Return the lines that wait for a worker, each with the action create or update."""
     settled = outcomes(ledger, job)
     found = {}
     for chunk in ledger.chunks.kept(job.id):
@@ -140,7 +140,7 @@ def put(stored: Registrar, row: Row, how: Mapping[str, Any] | None) -> None:
 
 @pytest.mark.parametrize(("action", "since"), BECOMES)
 def test_what_has_happened_since(ledger: Ledger, action: str, since: str) -> None:
-    """As approved, or nothing at all (guard: ``enforcer``); who is as wanted by then is in place."""
+    """A row is done as approved, or not at all (guard: ``enforcer``); if as wanted by now, it is in place."""
     source = Realms(replace(OFFICE, credentials=3), BRANCH)
     put(source.stored, ALICE, PLANNED[action])
     saved = kept(ledger, [ALICE], source)
@@ -159,7 +159,7 @@ def test_what_has_happened_since(ledger: Ledger, action: str, since: str) -> Non
 
 
 def test_somebody_made_again_is_somebody_else(ledger: Ledger) -> None:
-    """The same digests under another id: not the one that was approved."""
+    """A user with the same digests and another id is not the one that was approved."""
     source = Realms()
     put(source.stored, ALICE, PLANNED["update"])
     saved = kept(ledger, [ALICE], source)
@@ -180,7 +180,7 @@ def test_a_user_of_another_realm_is_not_what_was_approved(ledger: Ledger) -> Non
 
 
 def test_what_is_kept_as_the_update(ledger: Ledger) -> None:
-    """The chunk has how the user is now, which is as it was planned."""
+    """The chunk has the user's earlier state, as planned, and the row's password."""
     source = Realms()
     put(source.stored, ALICE, PLANNED["update"])
     (stored,) = source.stored.stored.values()
@@ -212,7 +212,7 @@ def test_wrong_rows_are_wrong_for_the_same_reasons(ledger: Ledger) -> None:
 
 
 def test_a_realm_that_is_there_by_now_makes_no_row_right(ledger: Ledger) -> None:
-    """It was approved as not sent, so it isn't."""
+    """A row approved as not sent isn't sent, even if its realm exists by now."""
     source = Realms(OFFICE)
     saved = kept(ledger, [make_row(2, "alice", realm="branch"), make_row(3, "bob")], source)
     source.known.append(BRANCH)
@@ -226,7 +226,7 @@ def test_a_realm_that_is_there_by_now_makes_no_row_right(ledger: Ledger) -> None
 
 @pytest.mark.parametrize("family", Family)
 def test_every_row_comes_again(ledger: Ledger, family: Family) -> None:
-    """With its line, names, realm, application, password and cells, over many pages and chunks."""
+    """Every row is opened with its line, names, realm, application, password and cells."""
     refs = ("office", "branch", "")
     rows = [
         make_row(
@@ -253,7 +253,7 @@ def test_a_part_of_a_roster_stays_a_part(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("family", Family)
 def test_a_realm_is_made_when_it_is_carried_out(ledger: Ledger, family: Family) -> None:
-    """The plan makes none; its rows go to the one that is made then."""
+    """A plan creates no realm; it is created when the plan is carried out, and its rows go there."""
     source = Realms(OFFICE)
     saved = kept(
         ledger, [make_row(2, "alice", realm="depot")], source, api=family, realm="depot", create_realm=True
@@ -269,7 +269,7 @@ def test_a_realm_is_made_when_it_is_carried_out(ledger: Ledger, family: Family) 
 
 
 def test_it_is_over_with_its_job(ledger: Ledger) -> None:
-    """Carried out it is cancelled, names the job, and none of its passwords is kept."""
+    """A plan that was carried out is cancelled, names the job, and keeps no password."""
     saved = kept(ledger, [ALICE, make_row(3, "bob", problems=WRONG)], Realms())
     assert (saved.state, saved.saved is not None) == (JobState.PLANNING, True)
     job, _ = carried_out(ledger, saved, Realms())
@@ -281,7 +281,7 @@ def test_it_is_over_with_its_job(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("meanwhile", ["carried out", "cancelled"])
 def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) -> None:
-    """While one waits for its word another one did, or somebody threw it away: the first one never starts."""
+    """If a plan was carried out or cancelled while another job waited for approval, that job never starts."""
     source = Realms()
     saved = kept(ledger, [ALICE], source)
     rows = SavedRows(ledger, SEAL, saved)
@@ -302,7 +302,7 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
 
 
 def test_expired(ledger: Ledger, clock: Clock) -> None:
-    """After --keep-days its rows are shredded, those that are in place, too, and it says so."""
+    """After --keep-days a plan's rows are shredded, rows in place, too, and the error says so."""
     source = Realms()
     put(source.stored, ALICE, PLANNED["unchanged"])
     saved = kept(ledger, [ALICE, make_row(3, "bob")], source, keep_days=2.5)
@@ -316,14 +316,14 @@ def test_expired(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_another_key(ledger: Ledger) -> None:
-    """Its rows don't open, and the error names the key that is missing."""
+    """With another key the rows don't open, and the error names the key that is missing."""
     saved = kept(ledger, [ALICE], Realms())
     with pytest.raises(LedgerError, match=SEAL.fingerprint):
         carried_out(ledger, saved, Realms(), Seal([bytes(32)]))
 
 
 def test_it_does_not_hold_the_account(ledger: Ledger) -> None:
-    """While it waits for its word others may write, and no worker gets its chunks."""
+    """While a plan waits for approval others may write, and no worker gets its chunks."""
     saved = kept(ledger, [ALICE], Realms())
     assert ledger.jobs.writer(saved.host, saved.account) is None
     assert ledger.chunks.claim(saved.id, 0, "desk:1", 60) is None

@@ -1,4 +1,4 @@
-"""Secrets at rest: who opens what, and where."""
+"""Sealing of secrets in the ledger: with which key, and for which place."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ values = st.recursive(
 
 @given(values, st.text(st.characters(codec="utf-8")))
 def test_what_was_sealed_comes_back(value: object, context: str) -> None:
-    """Any JSON value opens in its place as it was, any text included."""
+    """Any JSON value, with any text, opens in its place as it was."""
     seal = Seal([NEW])
     assert seal.open(seal.close_over(value, context), context) == value
 
 
 def test_keys_rotate() -> None:
-    """The first key seals and names itself; every key of the ring opens, the others don't."""
+    """The first key seals and is named in the seal; every key of the ring opens, and no other."""
     before, both, after = Seal([OLD]), Seal([NEW, OLD]), Seal([NEW])
     old, new = before.close_over([CANARY], PLACE), both.close_over([CANARY], PLACE)
     assert both.open(old, PLACE) == both.open(new, PLACE) == after.open(new, PLACE) == [CANARY]
@@ -52,7 +52,7 @@ def test_another_key_is_named_and_not_told() -> None:
 
 @pytest.mark.parametrize("place", ["job/chunk/8", "job/page/7", "other/chunk/7", ""])
 def test_moved_bytes_do_not_open(place: str) -> None:
-    """Sealed bytes open in their own place only: another chunk, page or job refuses them."""
+    """Sealed bytes open in their own place only, and not in another chunk, page or job."""
     seal = Seal([NEW])
     with pytest.raises(LedgerError, match="changed or moved"):
         seal.open(seal.close_over([CANARY], PLACE), place)
@@ -78,7 +78,7 @@ def test_the_same_value_never_looks_the_same() -> None:
 
 
 def test_nothing_is_told_in_clear(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither key nor value is in sealed bytes, in a repr, in a traceback or in a log."""
+    """Neither key nor value is in sealed bytes, a repr, a traceback or a log."""
     caplog.set_level(logging.DEBUG)
     seal = Seal([NEW])
     sealed = seal.close_over([CANARY], PLACE)
@@ -131,7 +131,7 @@ def test_rows_survive_the_ledger(chunk: list[Row], page: list[Row]) -> None:
 
 
 def test_a_chunk_is_no_page() -> None:
-    """Sealed passwords put where a page belongs don't open: they can't get into the results."""
+    """A sealed chunk in a page's place doesn't open, so that passwords can't get into the results."""
     seal = Seal([NEW])
     sealed = seal_chunk(seal, "job", 3, [Row(2, "alice", "", "", "", CANARY)])
     with pytest.raises(LedgerError):
