@@ -44,7 +44,7 @@ def test_the_ledgers_disk_is_full(office: Program, sandbox: Sandbox) -> None:
     sandbox.knobs(latency=0)
     (job,) = (found["job"] for found in office.run("jobs", "--json").json)
     counts = run(office, "resume", job)["counts"]
-    # What was answered and could not be kept was found again, and no answer names it any more.
+    # Rows that were answered and could not be recorded were found again, and no answer names them any more.
     assert counts["created"] + counts.get("unchanged", 0) == 30
     assert holds(sandbox, users(30))
     assert made_once(sandbox)

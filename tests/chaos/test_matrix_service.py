@@ -128,7 +128,7 @@ def test_one_asked_to_wait_is_all_asked_to_wait(fleet: Fleet) -> None:
     assert fleet.finish(job) == {"created": 64}
     log = fleet.sandbox.log(path="/accounts/")
     (asked,) = (line["time"] + line["seconds"] for line in log if line["faults"])
-    # What was on its way, or in its turn, when the answer came may still arrive.
+    # Requests that were sent, or had their turn, when the answer came may still arrive.
     assert not [line for line in log if asked + 0.5 < line["time"] < asked + 2.9]
     assert len([line for line in log if line["time"] > asked + 2.9]) > 32
     assert made_once(fleet.sandbox)

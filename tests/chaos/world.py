@@ -148,7 +148,7 @@ class World:
         if process in self.program.started:
             self.program.started.remove(process)
 
-    # -- the ledger of the workers, looked at from outside
+    # -- the ledger of the workers, read from outside
 
     def query(self, statement: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         """Rows of the workers' ledger."""

@@ -312,7 +312,7 @@ def test_a_repetition_is_logged_with_its_reason_alone(
     ]
 
 
-# What we say
+# Contents of our requests
 
 
 def test_what_every_request_carries(naps: Naps, permits: Permits) -> None:

@@ -124,7 +124,7 @@ def test_a_split_takes_what_was_begun_along(ledger: Ledger) -> None:
     assert backwards(ledger, job)[0] == (1, 1, b"b/1")
 
 
-# What became of them
+# Results of an undo
 
 
 def test_results_are_kept_and_written_over(ledger: Ledger, other_ledger: Ledger) -> None:

@@ -340,7 +340,7 @@ def test_a_split_loses_no_row(ledger: Ledger, job: Job, clock: Clock) -> None:
     assert [kept.first_line for kept in ledger.chunks.kept(job.id)] == [2, 3, 7]
 
 
-# What was sent, and nobody has heard of
+# Unconfirmed rows
 
 
 def unconfirmed(ledger: Ledger, job: Job) -> set[int]:
@@ -390,7 +390,7 @@ def test_both_parts_of_a_split_know_their_lines(ledger: Ledger, job: Job, clock:
     assert unconfirmed(ledger, job) == {2, 3, 5}
 
 
-# What is kept
+# Sealed rows
 
 
 def test_rows_by_status(ledger: Ledger, job: Job) -> None:

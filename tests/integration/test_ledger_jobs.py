@@ -209,7 +209,7 @@ def test_what_was_read_is_forgotten_alone(ledger: Ledger) -> None:
     assert (ledger.chunks.kept(job.id), ledger.jobs.realms(job.id)) == ([], {})
 
 
-# Who may write
+# Access to the account
 
 
 def test_a_second_job_is_refused_and_told(ledger: Ledger, other_ledger: Ledger) -> None:

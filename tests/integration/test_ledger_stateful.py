@@ -383,7 +383,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if finished:
             self.state, self.held_until = JobState.DONE, 0.0
 
-    # What always holds
+    # Invariants
 
     @invariant()
     def each_row_has_its_one_outcome(self) -> None:

@@ -120,7 +120,7 @@ def test_the_window_ends_without_a_worker(ledger: Ledger, queue: Messages) -> No
     assert str(ledger.jobs.get(job.id).why).startswith("not_after: ")
 
 
-# Whose account it is
+# The account
 
 
 def test_a_sweep_is_a_sign_of_life(ledger: Ledger, queue: Messages, job: Job, clock: Clock) -> None:

@@ -169,7 +169,7 @@ def test_what_was_made_wrongly_goes_too(ledger: Ledger) -> None:
     assert api.stored == {}
 
 
-# What is kept
+# Changes that are kept
 
 MADE, SET = False, True
 KEPT: dict[str, tuple[bool, dict[str, Any], str]] = {

@@ -222,7 +222,7 @@ def test_progress_ends_a_chunks_wait(ledger: Ledger) -> None:
     assert [away.unanswered for away in ledger.waits.away(job.id)] == [90]
 
 
-# What a job waits for
+# Waits of a job
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_new_users_are_not_asked_about(office: Program, sandbox: Sandbox) -> Non
     assert office.run("import", "staff.csv", "--on-existing", "update").code == 0
 
 
-# What a PUT may not do
+# Limits of a PUT
 
 
 def test_an_application_that_does_not_take(office: Program, sandbox: Sandbox) -> None:

@@ -84,7 +84,7 @@ def test_a_thousand_rows_on_which_phones_and_verify_agree(
     facts, rows = verified(office, roster_of(office.work / "tried.csv", tried), kamailio.place, code=10)
     assert facts["counts"] == {"registers": 800, "wrong_password": 200}
     assert {name: verdict == "registers" for name, verdict in verdicts(rows).items()} == got_in
-    # Who got in is registered now, and nobody else.
+    # Phones that got in are registered now, and no others.
     assert {row["username"]: row["bw__bindings"] for row in rows} == {
         name: "1" if inside else "" for name, inside in got_in.items()
     }

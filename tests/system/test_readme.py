@@ -141,7 +141,7 @@ def reader(office: Program, sandbox: Sandbox, request: pytest.FixtureRequest) ->
     return Reader(office, sandbox, request.getfixturevalue)
 
 
-# What each section needs
+# Set-up of each section
 
 
 def fresh_machine(reader: Reader) -> None:

@@ -161,7 +161,7 @@ def test_a_plans_codes_stand_under_their_action() -> None:
     assert ":" not in told[3]  # it will be set: nothing is to be done about it
 
 
-# Jobs that are taken back
+# Jobs that are undone
 
 
 def undone(ledger: Ledger, job: Job, *results: str) -> None:

@@ -171,7 +171,7 @@ def service_codes() -> set[str]:
     return {text for text in constants if re.fullmatch(r"1003|4022|1[23]\d{3}|23\d{3}|33\d{3}", text)}
 
 
-# What the documentation says
+# Contents of the documentation
 
 
 def section(page: str, heading: str) -> str:

@@ -69,7 +69,7 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"sandbox"},
     "tenacity": {"api"},
     "uvicorn": {"sandbox"},
-    # Of the standard library: only these open sockets or databases themselves; reasons knows their errors.
+    # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "trust"},

@@ -64,7 +64,7 @@ def rows_of(*users: str, **fields: Any) -> list[Row]:
     return [make_row(line, user, **fields) for line, user in enumerate(users, 2)]
 
 
-# What it costs
+# Number of requests
 
 ALICE, BOB = ("alice", OFFICE), ("bob", OFFICE)
 
@@ -151,7 +151,7 @@ def test_rows_of_unknown_realms_cost_nothing() -> None:
         looked(source, roster, api=Family.REALM)
 
 
-# What a list leaves out
+# Lists that leave something out
 
 
 def test_parts_are_read_singly() -> None:
@@ -234,7 +234,7 @@ def test_lists_tell_how_far_they_are() -> None:
     assert [one.composite for one in passed] == ["alice", "bob"]
 
 
-# Who is absent
+# Absent users
 
 
 def test_who_is_stored_and_not_in_the_roster() -> None:

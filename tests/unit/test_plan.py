@@ -445,7 +445,7 @@ def test_without_an_account_the_file_alone_is_checked() -> None:
         assert {row.line for page in pages for row in page if row.problems} == expected
 
 
-# What is kept of rows that need no request
+# Rows that need no request
 
 
 def settled_account() -> tuple[list[Row], Realms]:

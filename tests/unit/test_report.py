@@ -132,7 +132,7 @@ def test_no_file_tells_a_password(ledger: Ledger, tmp_path: Path) -> None:
     assert not any(b"canary" in path.read_bytes() for path in folder.iterdir())
 
 
-# What spreadsheets do
+# Spreadsheets
 
 
 @given(CELLS | FORMULAS)

@@ -323,7 +323,7 @@ def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) 
     assert (bob.line, bob.user, bob.password) == (3, "bob", f"{GOOD}bob")
 
 
-# What somebody seems to have corrected
+# Corrections without effect
 
 
 def checked(

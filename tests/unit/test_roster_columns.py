@@ -213,7 +213,7 @@ def test_where_and_limit_choose_rows() -> None:
 
 
 def test_a_record_that_cannot_be_attributed_is_never_filtered_out() -> None:
-    """A record whose columns can't be told apart is never filtered out, but reported."""
+    """A record with the wrong number of fields can't be filtered out by ``where``, and is reported."""
     rows = rows_of(f"user,pass,site\na,{GOOD},A\nb,{GOOD}\nc,{GOOD},B\n", where=(("site", "A"),))
     assert [(row.user, codes(row)) for row in rows] == [("a", []), ("", ["field_count"])]
 

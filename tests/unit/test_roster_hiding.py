@@ -120,7 +120,7 @@ def test_a_row_that_can_not_be_sent_hides_it_in_its_fields() -> None:
 
 
 def test_a_roster_is_not_called_by_a_password(tmp_path: Path) -> None:
-    """A password as a file name is hidden, since it would be in the job's id and in summary.json."""
+    """A roster named after a password is called `roster` in the job's id and in summary.json."""
     path = tmp_path / f"bob-{GOOD}.csv"
     path.write_text(f"username,password\nann,Zk3vW8pQ5xN2\nbob,{GOOD}\n")
     with open_roster(str(path), Options()) as roster:

@@ -61,7 +61,7 @@ def test_a_line_that_names_nobody(file: Path) -> None:
 
 
 def test_a_file_that_changes_after_it_was_counted(file: Path) -> None:
-    """A file overwritten, replaced or removed after the question was asked names nobody."""
+    """A file overwritten or removed after it was counted still names the users who were counted."""
     file.write_text("username\nalice\nbob\n")
     with closing(Names(str(file))) as found:
         file.write_text("username\nadmin\nroot\nceo\n")

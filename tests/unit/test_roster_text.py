@@ -181,7 +181,7 @@ def test_an_unknown_encoding_is_refused(encoding: str) -> None:
     ],
 )
 def test_what_is_no_roster_is_refused(data: bytes, said: str) -> None:
-    """An empty, binary or headless file is refused with a message that says so."""
+    """A file that is empty, binary or without rows is refused with a message that says so."""
     assert said in refused(data)
 
 

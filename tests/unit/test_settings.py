@@ -25,14 +25,14 @@ BASIC = {"BW_ACCOUNT_ID": "5001234", "BW_USERNAME": "api-user", "BW_PASSWORD": C
 
 @pytest.fixture(autouse=True)
 def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test in an empty working folder, with a home of its own."""
+    """Run each test in an empty working folder, with a home of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def settings(profile: str = "", account: str | None = None, **environ: str) -> Settings:
-    """Loaded as a command does it, from the working folder's file."""
+    """Return the settings as a command loads them, with the working folder's file."""
     return load({"account": account}, environ, None, profile)
 
 
@@ -62,7 +62,7 @@ def test_flag_beats_environment_beats_file() -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    """Compose hands on variables that its host doesn't have as empty ones: the file still counts."""
+    """An empty variable counts as not set, as Compose sends those that its host lacks."""
     toml('BW_ACCOUNT_ID = "1"')
     assert settings(BW_ACCOUNT_ID="").values["BW_ACCOUNT_ID"] == "1"
 
@@ -93,7 +93,7 @@ def test_production_is_the_default() -> None:
 
 
 def test_an_unknown_environment_needs_a_host() -> None:
-    """A misspelt environment must not reach production; with a host of its own it may be anything."""
+    """A misspelt environment is refused, unless a host is given, so that it can't reach production."""
     assert "BW_ENVIRONMENT (environment): 'prdo' is not known" in refusal(BW_ENVIRONMENT="prdo")
     own = settings(**OAUTH, BW_ENVIRONMENT="lab", BW_API_URL="https://lab.example.com")
     assert (own.endpoint().host, own.voice_url) == ("https://lab.example.com", "")
@@ -133,12 +133,12 @@ def test_the_guides_older_path_can_be_set() -> None:
 
 
 def test_an_account_id_stays_one_path_segment() -> None:
-    """An id with a slash would ask for something else."""
+    """An account id with a slash is refused, since it would address another resource."""
     assert "is not an account id" in refusal(BW_ACCOUNT_ID="5001234/realms")
 
 
 def test_endpoint_names_all_that_is_missing() -> None:
-    """One message for everything that has to be set, not one after the other."""
+    """Everything that is missing is named in one message."""
     for given, missing in [
         ({}, "not set: BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET"),
         ({"BW_ACCOUNT_ID": "1", "BW_CLIENT_ID": "id"}, "not set: BW_CLIENT_SECRET"),
@@ -167,7 +167,7 @@ def test_oauth_wins_over_an_api_user() -> None:
 
 
 def test_credentials_in_clear_are_refused() -> None:
-    """http is for the loopback interface; anywhere else somebody has to allow it, and is warned."""
+    """http is accepted for the loopback interface; elsewhere it must be allowed, and causes a warning."""
     for loopback in ("http://127.0.0.1:8080", "http://127.8.0.1", "http://localhost", "http://[::1]:1"):
         assert settings(**OAUTH, BW_API_URL=loopback).warnings == ()
     for host in ("http://api.example.com", "http://localhost.example.com", "http://127.0.0.1.example.com"):
@@ -182,7 +182,7 @@ def test_credentials_in_clear_are_refused() -> None:
 
 
 def test_default_ledger_is_private(tmp_path: Path) -> None:
-    """SQLite in the user's state folder, which nobody else may enter."""
+    """The default ledger is SQLite in the user's state folder, which nobody else can enter."""
     loaded = settings()
     folder = tmp_path / "state" / "siproster"
     assert loaded.ledger == f"sqlite:///{folder}/ledger.sqlite"
@@ -211,7 +211,7 @@ def test_a_ledger_file_means_the_same_file_everywhere(tmp_path: Path) -> None:
     "value", ["/srv/jobs.sqlite", "mysql://h/d", "sqlite:///", "sqlite:///:memory:", "postgresql://h:x/d"]
 )
 def test_other_ledgers_are_refused(value: str) -> None:
-    """Only a file or a PostgreSQL can hold what must outlive the process."""
+    """Other ledgers are refused: only a file or a PostgreSQL outlives the process."""
     assert refusal(SIPROSTER_LEDGER=value).startswith("SIPROSTER_LEDGER (environment): ")
 
 
@@ -238,13 +238,13 @@ def test_only_redis_is_a_broker() -> None:
     ],
 )
 def test_a_broker_is_verified(query: str, complaint: str) -> None:
-    """No parameter of its URL verifies less, or is anything but TLS's own."""
+    """No parameter of a broker's URL may weaken verification, or be anything but TLS's own."""
     assert complaint in refusal(SIPROSTER_BROKER=f"rediss://redis.example.com/0?{query}")
     assert "is not a parameter" in refusal(SIPROSTER_BROKER=f"redis://redis.example.com/0?{query}")
 
 
 def test_a_brokers_database_is_a_number() -> None:
-    """Anything else is no database of Redis's; the password stays hidden."""
+    """A database of Redis is a number; anything else is refused, with the password hidden."""
     for path in ("/abc", "/0/1", "/-1", "/٣"):
         said = refusal(SIPROSTER_BROKER=f"redis://:{CANARY}@localhost{path}")
         assert f"{path} is not a Redis database" in said
@@ -299,7 +299,7 @@ def test_a_database_elsewhere_is_to_be_verified(url: str, mode: str) -> None:
     ],
 )
 def test_libpqs_variables_lead_elsewhere(environ: dict[str, str], warned: bool) -> None:
-    """They hold where the URL names no server; a service may say anything, and beats the others."""
+    """libpq's variables may lead elsewhere: PGHOST if the URL names no server, the others in any case."""
     warnings = settings(SIPROSTER_LEDGER="postgresql://me:x@/d", **environ).warnings
     assert ["does not verify" in one for one in warnings] == [True] * warned
     near = settings(SIPROSTER_LEDGER="postgresql://me:x@localhost/d", **environ).warnings
@@ -339,7 +339,7 @@ def test_a_host_that_dns_can_not_hold_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["a" * 63, "example.com.", ".".join(["abcdefg"] * 31), "é.example", "a_b"])
 def test_a_host_that_dns_can_hold_is_taken(host: str) -> None:
-    """The longest label, a full stop at the end, and what is no host's name but may be in DNS."""
+    """The longest label, a final full stop, and other names that DNS can hold are accepted."""
     taken = settings(SIPROSTER_BROKER=f"redis://{host}", BW_API_URL=f"https://{host}")
     assert (taken.broker, taken.values["BW_API_URL"]) == (f"redis://{host}", f"https://{host}")
     many = f"postgresql://{','.join(['localhost'] * 40)}/d"
@@ -359,7 +359,7 @@ def test_nobody_listens_at_port_0() -> None:
 
 @pytest.mark.parametrize("name", ["sslmode", "hostaddr", "connect_timeout"])
 def test_a_ledgers_parameter_is_given_once(name: str) -> None:
-    """libpq would get both in one."""
+    """A parameter that is given twice is refused, since libpq would get both in one."""
     url = f"postgresql://me:{CANARY}@localhost/d?{name}=require&{name}=require"
     said = refusal(SIPROSTER_LEDGER=url)
     assert f"{name} is given twice" in said
@@ -387,7 +387,7 @@ def test_sqlite_with_a_broker_is_one_host() -> None:
     ],
 )  # fmt: skip
 def test_passwords_in_urls_are_hidden(url: str, shown: str) -> None:
-    """Also a password that forgot to escape its / or @."""
+    """Passwords in URLs are hidden, even with an unescaped / or @."""
     assert hidden(url) == shown
 
 
@@ -409,7 +409,7 @@ def test_a_wrong_key_is_named_by_its_place() -> None:
 
 
 def test_postgresql_needs_a_key() -> None:
-    """A key made on one host would open nothing on another."""
+    """A PostgreSQL ledger needs a key, since one made on this host would open nothing on another."""
     loaded = settings(SIPROSTER_LEDGER="postgresql://h/d")
     with pytest.raises(UsageError, match="SIPROSTER_KEY is not set"):
         loaded.sealing_keys(seal.new_key, list)
@@ -437,7 +437,7 @@ def test_processes_that_start_together_agree_on_a_key() -> None:
 
 
 def test_a_lost_key_is_not_replaced() -> None:
-    """Rows are sealed with it: a new one would not open them, and nobody would know why."""
+    """A lost key isn't replaced, since a new one wouldn't open the sealed rows."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     with pytest.raises(UsageError, match=r"jobs\.sqlite\.key is missing.*key 0123abcd") as caught:
         loaded.sealing_keys(seal.new_key, lambda: ["0123abcd"])
@@ -448,7 +448,7 @@ def test_a_lost_key_is_not_replaced() -> None:
 
 
 def test_a_key_that_is_no_file_of_ones_own_is_refused() -> None:
-    """A FIFO would be waited for; a link that leads nowhere is not followed to make a file there."""
+    """A FIFO in the key's place isn't waited for, and a link that leads nowhere isn't followed."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     os.mkfifo("jobs.sqlite.key", 0o600)
     with pytest.raises(UsageError, match="is not your own file"):
@@ -462,7 +462,7 @@ def test_a_key_that_is_no_file_of_ones_own_is_refused() -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_an_open_key_file_is_refused(mode: int) -> None:
-    """A key that others can read is no key; the command that mends it is printed."""
+    """A key file that others can read is refused, with the command that fixes it."""
     loaded = settings(SIPROSTER_LEDGER="sqlite:///jobs.sqlite")
     loaded.sealing_keys(seal.new_key, list)
     Path("jobs.sqlite.key").chmod(mode)
@@ -473,7 +473,7 @@ def test_an_open_key_file_is_refused(mode: int) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no key", b"\xff\xfe"])
 def test_a_damaged_key_file_is_not_replaced(content: bytes) -> None:
-    """A new key would leave sealed rows closed for ever: it is an error, and the file stays."""
+    """A damaged key file is an error and stays, since a new key wouldn't open the sealed rows."""
     path = Path("jobs.sqlite.key")
     path.write_bytes(content)
     path.chmod(0o600)
@@ -573,7 +573,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_a_variable_that_beats_the_profile_is_told() -> None:
-    """Rows would go to another account than the profile's: the user hears of it."""
+    """A warning names a variable that overrides the profile: rows would go to another account."""
     toml('[profile.acme]\nBW_ACCOUNT_ID = "2"')
     (warning,) = settings("acme", BW_ACCOUNT_ID="1").warnings
     assert warning == (
@@ -610,7 +610,7 @@ def test_a_ledger_needs_a_home() -> None:
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o664])
 def test_a_file_that_others_may_write_is_not_obeyed(mode: int) -> None:
-    """They could have credentials sent elsewhere; named expressly it is not obeyed, either."""
+    """A file that others may write is not used, even if named: they could redirect credentials."""
     toml('BW_API_URL = "https://evil.example"', mode)
     assert "siproster.toml can be written by others" in refusal()
     assert refusal().endswith("run: chmod go-w siproster.toml")
@@ -619,7 +619,7 @@ def test_a_file_that_others_may_write_is_not_obeyed(mode: int) -> None:
 
 
 def test_a_file_of_somebody_else_is_not_obeyed_because_it_is_there() -> None:
-    """In a shared folder anybody may have put it there, or a link to another; --config takes it."""
+    """A found file of another owner is not used, nor a link to one; --config accepts it."""
     toml("rate = 2")
     if os.geteuid() == 0:  # root is trusted by all, so for root the file must be somebody else's
         os.chown("siproster.toml", 65534, -1)
@@ -633,7 +633,7 @@ def test_a_file_of_somebody_else_is_not_obeyed_because_it_is_there() -> None:
 
 @pytest.mark.parametrize("written", [False, True])
 def test_a_found_file_is_a_regular_one(written: bool) -> None:
-    """A FIFO is anybody's words, and one without a writer would be waited for."""
+    """A FIFO is not used as a found settings file, and not waited for."""
     os.mkfifo("siproster.toml", 0o600)
     writer = os.open("siproster.toml", os.O_RDWR) if written else -1
     if written:
@@ -653,7 +653,7 @@ def test_a_found_folder_or_device_is_refused() -> None:
 
 
 def test_a_link_of_ones_own_is_obeyed(tmp_path: Path) -> None:
-    """Settings may lie somewhere else; a link that leads nowhere is no file."""
+    """One's own link to a settings file is followed; one that leads nowhere counts as no file."""
     Path("siproster.toml").symlink_to(tmp_path / "elsewhere.toml")
     assert settings().options == {}
     (tmp_path / "elsewhere.toml").write_text("rate = 3")
@@ -661,7 +661,7 @@ def test_a_link_of_ones_own_is_obeyed(tmp_path: Path) -> None:
 
 
 def test_a_named_file_may_be_a_pipe() -> None:
-    """As bash's <(...) makes one: /dev/fd/63. What the user names is the user's own choice."""
+    """--config accepts a pipe, as of bash's <(...), since the user has named it."""
     reading, writing = os.pipe()
     os.write(writing, b"rate = 4")
     os.close(writing)
@@ -670,7 +670,7 @@ def test_a_named_file_may_be_a_pipe() -> None:
 
 
 def test_a_named_device_is_not_read_for_ever() -> None:
-    """It ends after a size that no settings file has."""
+    """A device named with --config is read only up to a size that no settings file has."""
     with pytest.raises(UsageError, match="/dev/zero is larger than"):
         load({}, {}, Path("/dev/zero"), "")
 
@@ -690,7 +690,7 @@ SERVERS = {
 def test_a_found_file_names_no_server_for_others_credentials(
     server: str, secrets: dict[str, str], profile: str
 ) -> None:
-    """It could be anybody's: who has it named, or has put both in one place, knows where they go."""
+    """A found file may not name the server for other credentials; a named one, or one with both, may."""
     toml((f"[profile.{profile}]\n" if profile else "") + f'{server} = "{SERVERS[server]}"')
     said = refusal(profile, **secrets)
     assert f"{server} comes from siproster.toml" in said
@@ -707,7 +707,7 @@ def test_a_found_file_names_no_server_for_others_credentials(
 
 
 def test_credentials_of_a_found_file_go_where_the_environment_says() -> None:
-    """Variables are the user's own; and a file without a server may leave the secrets to them."""
+    """A found file's credentials may go to the environment's server; without them it may name the server."""
     toml(f'BW_CLIENT_ID = "id"\nBW_CLIENT_SECRET = "{CANARY}"')
     assert settings(BW_ACCOUNT_ID="1", BW_API_URL="https://lab.example").endpoint().client_secret == CANARY
     toml('BW_ENVIRONMENT = "test"\nrate = 2\nSIPROSTER_LEDGER = "sqlite:///jobs.sqlite"')
@@ -715,20 +715,20 @@ def test_credentials_of_a_found_file_go_where_the_environment_says() -> None:
 
 
 def test_a_secret_that_is_not_used_is_not_in_the_way() -> None:
-    """An API user's old password beside OAuth credentials that lie with their host."""
+    """An API user's unused old password doesn't matter beside OAuth credentials and their host."""
     toml(f'BW_API_URL = "https://lab.example"\nBW_CLIENT_ID = "id"\nBW_CLIENT_SECRET = "{CANARY}"')
     assert settings(BW_USERNAME="me", BW_PASSWORD="old").values["BW_API_URL"] == "https://lab.example"
 
 
 def test_a_found_ledger_does_not_get_the_environments_database_password() -> None:
-    """libpq sends PGPASSWORD to any server that asks for one."""
+    """A found ledger doesn't get the environment's PGPASSWORD, which libpq sends to any server."""
     toml('SIPROSTER_LEDGER = "postgresql://me@elsewhere.example/d?sslmode=verify-full"')
     assert "PGPASSWORD from the environment" in refusal(PGPASSWORD=CANARY)
     assert settings().ledger.startswith("postgresql://me@elsewhere")
 
 
 def test_a_found_file_allows_no_clear_text() -> None:
-    """Nor does it where the host is the environment's."""
+    """A found file can't allow clear text, even for the environment's host."""
     toml("SIPROSTER_ALLOW_HTTP = 1")
     assert "siproster.toml sets SIPROSTER_ALLOW_HTTP" in refusal(BW_API_URL="http://lab.example")
     allowed = load({}, {"BW_API_URL": "http://lab.example"}, Path("siproster.toml"), "")
@@ -736,7 +736,7 @@ def test_a_found_file_allows_no_clear_text() -> None:
 
 
 def test_no_secret_shows() -> None:
-    """Neither the settings' repr, nor the endpoint's, nor what doctor prints holds a secret."""
+    """Neither the repr of settings or endpoint nor doctor's output has a secret."""
     loaded = settings(
         **OAUTH,
         BW_PASSWORD=f"{CANARY}-password",

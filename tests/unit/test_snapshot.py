@@ -1,4 +1,4 @@
-"""Snapshots: what the file gives away and what it withstands, and what two moments differ in."""
+"""Snapshots: what a file reveals, which damage is noticed, and the differences of two."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])
 def test_what_is_written_is_read(file: Path, count: int) -> None:
-    """All of it, in order, whatever the number of chunks; None stays None."""
+    """Everything written is read, in order, for any number of chunks; None stays None."""
     entries = [*many(count), Stored("x", "n", "")]
     assert write(file, FACTS, SEAL, iter(entries)) == count + 1
     read = Snapshot(file)
@@ -72,7 +72,7 @@ def test_a_snapshot_is_never_written_over(file: Path) -> None:
 
 
 def test_one_that_ends_midway_leaves_nothing(file: Path) -> None:
-    """The name is taken when the file is whole, so that a part is never mistaken for all."""
+    """A file gets its name when it is whole, so that a part never looks like all."""
 
     def broken() -> Iterator[Stored]:
         yield from many(1500)
@@ -92,7 +92,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_any_byte_that_was_changed_is_seen(file: Path) -> None:
-    """Facts, lengths, seals: a snapshot in which one bit differs is read as no snapshot, or as damaged."""
+    """A snapshot with one bit changed in facts, lengths or seals is refused or reported as damaged."""
     write(file, FACTS, SEAL, many(3))
     whole = file.read_bytes()
     for at in range(len(whole)):
@@ -130,7 +130,7 @@ def test_chunks_keep_their_number_and_order(file: Path, harm: Callable[[list[byt
 
 @given(st.binary(max_size=200))
 def test_no_other_file_is_taken_for_one(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    """Any bytes end in a word to the user, not in a fault."""
+    """Any bytes give an error message for the user, not an internal error."""
     file = tmp_path_factory.mktemp("other") / "file"
     file.write_bytes(content)
     with pytest.raises(UsageError, match="not a snapshot"):
@@ -141,14 +141,14 @@ def test_no_other_file_is_taken_for_one(tmp_path_factory: pytest.TempPathFactory
     "text", ["[]", "{}", '"x"', "1", '{"format": "siproster snapshot 1", "key": 5}', "[" * 4000]
 )
 def test_json_that_is_no_header(file: Path, text: str) -> None:
-    """JSON of another kind is no snapshot, either."""
+    """JSON of another kind is refused as no snapshot."""
     file.write_text(text + "\n")
     with pytest.raises(UsageError, match="not a snapshot"):
         Snapshot(file)
 
 
 def test_a_file_that_is_not_there(file: Path) -> None:
-    """Said in a sentence."""
+    """A missing file is reported in a sentence."""
     with pytest.raises(UsageError, match="no such file"):
         Snapshot(file)
 
@@ -164,7 +164,7 @@ def differences(before: Iterable[Stored], after: Iterable[Stored]) -> list[Chang
 
 
 def shown(stored: Stored) -> Stored:
-    """Without its digests, as a change has it."""
+    """Return the credential without its digests, as a change has it."""
     return replace(stored, hash1=None, hash1b=None)
 
 
@@ -188,7 +188,7 @@ def test_nothing_changed() -> None:
     ],
 )
 def test_a_credential_that_changed(after: Stored, differs: tuple[str, ...]) -> None:
-    """It is named with all in which it differs, also where it was deleted and made again, or has no id."""
+    """A changed credential is listed with all its differences, even if created again or without an id."""
     assert differences([ALICE], [after]) == [Change("changed", shown(after), shown(ALICE), differs)]
 
 
@@ -202,12 +202,12 @@ def test_added_and_removed() -> None:
 
 
 def test_made_again_with_the_same_digests() -> None:
-    """Another id alone makes no difference for anybody who registers."""
+    """A user created again with the same digests is no change: only the id differs."""
     assert differences([ALICE], [replace(ALICE, id="99")]) == []
 
 
 def test_moved_and_replaced() -> None:
-    """Ids come first: the one that moved is changed, the one that took its old place is added."""
+    """Ids are compared first: a user who moved is changed, and the one in the old place is added."""
     moved, new = replace(ALICE, realm=SALES), replace(ALICE, id="99", hash1=HASH1B)
     assert differences([ALICE], [moved, new]) == [
         Change("added", shown(new)),
@@ -216,7 +216,7 @@ def test_moved_and_replaced() -> None:
 
 
 def test_one_name_on_two_realms() -> None:
-    """Deleted on one realm and made anew: the other realm's user of that name has nothing to do with it."""
+    """A user created again on one realm isn't confused with the other realm's user of that name."""
     other = replace(ALICE, id="18", realm=SALES)
     again = replace(ALICE, id="99")
     assert differences([ALICE, other], [again, other]) == []
@@ -234,7 +234,7 @@ USERS: st.SearchStrategy[Users] = st.dictionaries(
 
 @given(USERS, USERS)
 def test_every_difference_is_found(before: Users, after: Users) -> None:
-    """Against a comparison in memory: who was added, removed, changed, and nobody else."""
+    """All users added, removed or changed are found, and no others, as by a comparison in memory."""
 
     def stored(users: Users) -> list[Stored]:
         return [

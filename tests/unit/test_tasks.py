@@ -31,7 +31,7 @@ def test_the_settings_reach_the_application() -> None:
 
 
 def test_a_chunk_gives_way_long_before_its_message_is_delivered_again() -> None:
-    """The times are in the order that the design needs: request, lease, give way, limits, redelivery."""
+    """The times are ordered as the design needs: request, lease, yield, limits, redelivery."""
     from worker.importing.chunk_session import LEASE, TURN
 
     deadline = 30

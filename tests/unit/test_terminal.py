@@ -26,7 +26,7 @@ SUMMARY = {
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """Handlers and levels are the process's own; other tests need them as they were."""
+    """Restore the process's logging handlers and levels, which other tests need."""
     logs = (logging.getLogger(), logging.getLogger("worker"))
     before = [(log, log.level, log.handlers[:]) for log in logs]
     yield
@@ -36,7 +36,7 @@ def logging_as_it_was() -> Iterator[None]:
 
 
 def harmless(text: str) -> bool:
-    """Whether nothing in it but line ends is beyond print."""
+    """Return whether the text is printable, apart from line ends."""
     return all(c.isprintable() or c == "\n" for c in text) and "pwned" in text
 
 
@@ -65,7 +65,7 @@ def test_no_control_character_is_shown(
 
 
 def test_a_table_is_harmless_too_and_keeps_its_colours() -> None:
-    """rich's own escapes stay, those of a cell don't."""
+    """rich's own escape sequences stay, those in a cell don't."""
     shown = io.StringIO()
     console = HarmlessConsole(file=shown, force_terminal=True, color_system="standard", width=200)
     table = Table(box=None, show_header=False)
@@ -104,7 +104,7 @@ def test_a_file_gets_nothing_folded_cut_or_padded(colour: str, monkeypatch: pyte
 
 
 def test_the_findings_of_doctor_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """Settings and checks with texts that are longer than any screen."""
+    """In a file, doctor's settings and checks keep texts that are longer than any screen."""
     print_results(
         [("NAME", "v" * 1200, "environment"), ("OTHER", "", "not set")],
         [CheckResult("ledger", State.WARNING, "t" * 1200, "h" * 1200), CheckResult("key", State.OK, "short")],

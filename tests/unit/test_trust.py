@@ -1,4 +1,4 @@
-"""Certificates that the environment names: what works, and what is refused by the variable's name."""
+"""Certificates named by the environment: those that work, and the variable named if they don't."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.errors import UsageError
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
-    """A folder with a certificate, under the name that OpenSSL looks for."""
+    """Make a folder with a certificate, under the name that OpenSSL looks for."""
     folder = tmp_path / "certificates"
     folder.mkdir()
     file, _ = certificate(tmp_path, "localhost")
@@ -23,7 +23,7 @@ def authority(tmp_path: Path) -> Path:
 
 
 def test_nothing_is_set(tmp_path: Path) -> None:
-    """The usual file counts, and without one the system's; an empty variable is not set."""
+    """The usual file is used, or else the system's; an empty variable counts as not set."""
     file, _ = certificate(tmp_path, "localhost")
     unset = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "", "SSLKEYLOGFILE": ""}
     assert trust.context(str(file), unset).cert_store_stats()["x509"] == 1
@@ -32,7 +32,7 @@ def test_nothing_is_set(tmp_path: Path) -> None:
 
 
 def test_what_is_named_counts_alone(authority: Path, tmp_path: Path) -> None:
-    """A file beats a folder, and both beat the usual file; several folders may be named."""
+    """A file is preferred to a folder, and both to the usual file; several folders may be named."""
     file, _ = certificate(tmp_path, "localhost")
     for environ in (
         {"SSL_CERT_FILE": str(file)},
@@ -47,7 +47,7 @@ def test_what_is_named_counts_alone(authority: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"])
 @pytest.mark.parametrize("value", ["/nonexistent/x", "/proc", "nul\0", "no certificate", "\udcff"])
 def test_what_leads_nowhere_is_named(tmp_path: Path, name: str, value: str) -> None:
-    """The variable, what it says and what is wrong, whatever it points at."""
+    """An unusable path is reported with the variable, its value and what is wrong."""
     if value == "no certificate":
         path = tmp_path / "file"
         path.write_text(value)
@@ -62,7 +62,7 @@ def test_what_leads_nowhere_is_named(tmp_path: Path, name: str, value: str) -> N
 
 
 def test_a_folder_without_hashed_names(tmp_path: Path) -> None:
-    """OpenSSL would find none of its certificates, and say nothing."""
+    """A folder without hashed names is refused, since OpenSSL would find no certificate in it."""
     certificate(tmp_path, "localhost")
     with pytest.raises(UsageError, match="SSL_CERT_DIR: no certificate is found in") as caught:
         trust.check({"SSL_CERT_DIR": str(tmp_path)})
@@ -70,7 +70,7 @@ def test_a_folder_without_hashed_names(tmp_path: Path) -> None:
 
 
 def test_a_log_of_keys_is_warned_about(tmp_path: Path) -> None:
-    """It works, for those who debug TLS; who reads the file reads the passwords."""
+    """A key log works, with a warning: its readers can read the passwords."""
     environ = {"SSLKEYLOGFILE": str(tmp_path / "keys")}
     trust.check(environ)
     (warning,) = trust.warnings(environ)

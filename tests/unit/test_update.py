@@ -32,29 +32,29 @@ class Desk(Session):
 def held(
     api: Registrar, user: str = "alice", application: str = "", family: Family = Family.ACCOUNT
 ) -> Stored:
-    """Somebody who is there with another password."""
+    """Store somebody with another password, and return what is stored."""
     api.holds(Credential(user, "", HOST, "a1" * 16, "b1" * 16, application), family, "17")
     return current(api, user)
 
 
 def current(api: Registrar, user: str = "alice") -> Stored:
-    """How it is now."""
+    """Return the user as stored now."""
     return next(one for one in api.stored.values() if one.composite == user)
 
 
 def somebody_sets(api: Registrar, user: str = "alice", **changes: Any) -> None:
-    """Past the program."""
+    """Change a user past the program."""
     (place,) = (place for place, one in api.stored.items() if one.composite == user)
     api.stored[place] = replace(api.stored[place], **changes)
 
 
 def row_of(before: Stored, line: int = 2, **fields: Any) -> Row:
-    """The row that was planned as an update of it."""
+    """Return a row that is planned as an update of this user."""
     return make_chunk_row(line, before.composite, before=before, **fields)
 
 
 def updated(api: Registrar, *rows: Row, **desk: Any) -> Desk:
-    """The desk after one batch."""
+    """Return the desk after one batch."""
     made = Desk(api, **desk)
     made.updater.update(rows)
     return made
@@ -65,7 +65,7 @@ def updated(api: Registrar, *rows: Row, **desk: Any) -> Desk:
 
 @pytest.mark.parametrize("family", Family)
 def test_digests_are_set(family: Family) -> None:
-    """Read, kept, set with a permit, read again: the old digests first, then the new ones are there."""
+    """A user is read, recorded, set with a permit, and read back with the new digests."""
     api = Registrar()
     before = held(api, family=family)
     row = row_of(before)
@@ -87,7 +87,7 @@ def test_digests_are_set(family: Family) -> None:
 
 @pytest.mark.parametrize(("asked", "sent"), [(OTHER_APP, OTHER_APP), ("", APP)])
 def test_the_application(asked: str, sent: str) -> None:
-    """The row's; where it names none, the one that is there is sent again (guard: ``_target``)."""
+    """The row's application is set; without one, the stored one is sent again (guard: ``_target``)."""
     api = Registrar()
     before = held(api, application=APP)
     puts: list[str] = []
@@ -97,7 +97,7 @@ def test_the_application(asked: str, sent: str) -> None:
 
 
 def test_an_application_that_the_look_did_not_show() -> None:
-    """A list leaves it out: the read shows it, and it is sent again."""
+    """An application that the list left out is read, and sent again."""
     api = Registrar()
     before = replace(held(api, application=APP), application="", realm="")
     sent: list[str] = []
@@ -108,7 +108,7 @@ def test_an_application_that_the_look_did_not_show() -> None:
 
 
 def test_what_is_as_wanted_is_not_set() -> None:
-    """Somebody has set it meanwhile: unchanged, no PUT, nothing kept; begun by this job, it may be its."""
+    """A user already as wanted is unchanged, without a PUT; if this job had begun it, it is unproven."""
     api = Registrar()
     row = row_of(held(api))
     somebody_sets(api, hash1=digests_of(row)[0], hash1b=digests_of(row)[1])
@@ -119,7 +119,7 @@ def test_what_is_as_wanted_is_not_set() -> None:
 
 
 def test_what_only_the_list_did_not_show_is_not_set() -> None:
-    """The application is the wanted one already: unchanged, without a PUT (guard: ``differences`` first)."""
+    """If only the list left out the wanted application, there is no PUT (guard: ``differences`` first)."""
     api = Registrar()
     row = make_chunk_row(2, "alice", application=APP)
     api.holds(wanted(row, HOST))
@@ -146,7 +146,7 @@ def test_who_was_changed_since_is_left_alone(changes: dict[str, str], begun: lis
 
 
 def test_who_was_deleted_since() -> None:
-    """Before it is set, or while it is: failed, and never made anew."""
+    """A user deleted before or during the update fails, and is never created again."""
     api = Registrar()
     row = row_of(held(api))
     api.after = lambda batch: api.stored.clear()
@@ -167,7 +167,7 @@ def test_who_is_changed_while_it_is_set() -> None:
 
 
 def test_an_answer_lost_before_the_work() -> None:
-    """It is read, seen unchanged, and set once more; how it was is kept once (guard: ``begun.add``)."""
+    """After an answer lost before the work, it is set once more, recorded once (guard: ``begun.add``)."""
     api = Registrar()
     before = held(api)
     api.before = lose(1)
@@ -176,7 +176,7 @@ def test_an_answer_lost_before_the_work() -> None:
 
 
 def test_an_answer_lost_after_the_work() -> None:
-    """It is seen to be done, with one PUT; that this job did it, and no other ledger's, nobody can prove."""
+    """After an answer lost after the work, one PUT is enough, and the update counts as unproven."""
     api = Registrar()
     row = row_of(held(api))
     api.after = lose(1)
@@ -207,7 +207,7 @@ def test_a_foreign_refusal(done: bool, told: tuple[Status, str]) -> None:
 
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_stop_after_it_was_sent_leaves_the_row_in_doubt(sent: bool) -> None:
-    """A 403 to the change itself: it may have been done all the same."""
+    """A 403 to the change itself leaves the row unconfirmed: it may have been done."""
     api = Registrar()
     error = NotAllowed("no")
     error.unconfirmed = sent
@@ -237,7 +237,7 @@ def test_a_refusal_does_not_settle_what_was_sent_before() -> None:
 
 
 def test_answers_lost_again_and_again() -> None:
-    """The service stays away, which fails no row: it has no outcome, those before it have theirs."""
+    """If answers are lost again and again, the service is away: the row has no outcome, earlier ones do."""
     api = Registrar()
     rows = [row_of(held(api, "bob"), 2), row_of(held(api), 3), row_of(held(api, "carol"), 4)]
     seen = lose(9)
@@ -263,7 +263,7 @@ def test_a_lost_answer_and_somebody_else() -> None:
 
 
 def test_an_earlier_claim_has_begun() -> None:
-    """It may have been set already or not: here it was not, so it is, and how it was isn't kept twice."""
+    """A row that an earlier claim began is set if it wasn't, and recorded only once."""
     api = Registrar()
     desk = updated(api, row_of(held(api)), begun=[2])
     assert (desk.told(), desk.before_images, api.puts) == ({2: UPDATED}, [], ["alice"])
@@ -271,7 +271,7 @@ def test_an_earlier_claim_has_begun() -> None:
 
 @pytest.mark.parametrize(("behind", "told"), [(3, UPDATED), (4, (Status.UNKNOWN, "not_taken"))])
 def test_reads_that_lag_behind(behind: int, told: tuple[Status, str]) -> None:
-    """They are waited for; what never shows is unknown, not updated (guard: ``written`` of the read)."""
+    """Reads that lag are waited for; a change that never shows is unknown (guard: ``written``)."""
     api = Registrar()
     row = row_of(held(api))
     api.behind = behind
@@ -279,7 +279,7 @@ def test_reads_that_lag_behind(behind: int, told: tuple[Status, str]) -> None:
 
 
 def test_a_lost_answer_and_a_read_that_lags() -> None:
-    """The old digests are still shown: setting them once more does no harm."""
+    """If a read lags after a lost answer, setting the digests once more does no harm."""
     api = Registrar()
     row = row_of(held(api))
     api.after, api.behind = lose(1), 1
@@ -293,7 +293,7 @@ def test_a_lost_answer_and_a_read_that_lags() -> None:
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("had", [APP, ""])
 def test_an_application_that_is_kept(had: str, lost: int) -> None:
-    """The password is set, the application is not: failed, with the id, also where the answer was lost."""
+    """If the service keeps the old application, the row fails, with its id, after a lost answer, too."""
     api = Registrar()
     before = held(api, application=had)
     api.keeps_applications, api.after = True, lose(lost)
@@ -305,7 +305,7 @@ def test_an_application_that_is_kept(had: str, lost: int) -> None:
 
 
 def test_a_refusal() -> None:
-    """The row has the service's code, or ours where there is none, and the others go on."""
+    """A refused row has the service's code, or one of ours, and the others go on."""
     api = Registrar()
     rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob", "carol"), 2)]
     api.refuses = {"alice": "23019"}
@@ -346,7 +346,7 @@ def test_a_row_without_digests() -> None:
 
 @pytest.mark.parametrize("error", [Unavailable("HTTP 503"), NotAllowed("403"), Fenced("taken over")])
 def test_what_is_not_the_rows_fault_ends_the_batch(error: SiprosterError) -> None:
-    """No row has an outcome by it, and none after it is asked for."""
+    """An error that isn't the row's settles no row, and no later row is read."""
     api = Registrar()
     rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob"), 2)]
 
@@ -361,7 +361,7 @@ def test_what_is_not_the_rows_fault_ends_the_batch(error: SiprosterError) -> Non
 
 
 def test_nothing_new_starts_when_it_must_give_way() -> None:
-    """Before each row it is asked whether to go on (guard: ``_go_on``)."""
+    """Before each row it is asked whether to continue (guard: ``_go_on``)."""
     api = Registrar()
     rows = [row_of(held(api, user), line) for line, user in enumerate(("alice", "bob"), 2)]
     asked = iter([None, Unavailable("giving way")])
@@ -377,7 +377,7 @@ def test_nothing_new_starts_when_it_must_give_way() -> None:
 
 
 def test_a_row_that_is_to_be_created_has_nothing_to_set() -> None:
-    """It would be a fault of ours: no request is made."""
+    """A row that is to be created is an internal error here: no request is made."""
     api = Registrar()
     assert updated(api, make_chunk_row(2, "alice")).told() == {2: (Status.UNKNOWN, "crashed")}
     assert (api.puts, api.reads) == ([], [])
@@ -405,7 +405,7 @@ def hide_hash1b(api: Registrar) -> None:
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_hash1b_that_nobody_is_told(*, killed: bool) -> None:
-    """The new Hash1 shows that it was set: nobody may read that the user was left alone."""
+    """If Hash1b is never listed, the new Hash1 shows that the user was updated."""
     api = Registrar()
     held(api)
     hide_hash1b(api)

@@ -11,7 +11,7 @@ from worker.register import RegisterResult, Verdict
 
 
 def sheet_of(*results: RegisterResult) -> VerifyWriter:
-    """A sheet with what came of some rows."""
+    """Return a sheet with some rows' results."""
     sheet = VerifyWriter(lambda cells: None)
     rows = [make_row(line, f"u{line}", host=HOST) for line in range(2, 2 + len(results))]
     for entry, result in zip(sheet.entries(rows), results, strict=True):
@@ -20,7 +20,7 @@ def sheet_of(*results: RegisterResult) -> VerifyWriter:
 
 
 def facts_of(sheet: VerifyWriter) -> dict[str, Any]:
-    """As ``--json`` has them."""
+    """Return the facts as ``--json`` has them."""
     counts = {str(verdict): rows for verdict, rows in sheet.counts.items()}
     shown = {"counts": counts, "reasons": sheet.reasons, "tried": sheet.tried}
     return {**shown, "registered_now": 0, "files": {"verify": "verify.csv"}}

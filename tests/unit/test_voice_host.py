@@ -16,7 +16,7 @@ PROD, TEST = "https://voice.bandwidth.com", "https://test.voice.bandwidth.com"
 
 @pytest.fixture(autouse=True)
 def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test in an empty working folder, with a state folder of its own."""
+    """Run each test in an empty working folder, with a state folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
@@ -32,7 +32,7 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_host_that_may_have_it(environ: dict[str, str], host: str) -> None:
-    """Bandwidth's own with Bandwidth's own, and whatever somebody has set."""
+    """The host is Bandwidth's own with Bandwidth's API, or else the one that somebody has set."""
     assert load({}, environ, None, "").voice_host() == host
 
 
@@ -47,7 +47,7 @@ def test_a_host_that_may_have_it(environ: dict[str, str], host: str) -> None:
     ],
 )
 def test_a_host_that_may_not(environ: dict[str, str]) -> None:
-    """The token of an API of one's own doesn't go to Bandwidth, nor a call of a try to a real phone."""
+    """A token of one's own API doesn't go to Bandwidth, and a test's call doesn't reach a real phone."""
     with pytest.raises(UsageError, match="BW_VOICE_URL is not set"):
         load({}, environ, None, "").voice_host()
 

@@ -31,7 +31,7 @@ class Said:
         self.lines.append(line)
 
     def take(self) -> list[str]:
-        """The lines since the last time."""
+        """Return the lines since the last call."""
         taken, self.lines = self.lines, []
         return taken
 
@@ -40,7 +40,7 @@ class Said:
 
 
 def test_a_wait_lasts_as_long_as_its_block() -> None:
-    """It is there from its beginning to its end, also where it ends with an exception."""
+    """A wait lasts exactly as long as its block, even if that ends with an exception."""
     clock = Clock(100.0)
     waits = Waits(clock)
     with suppress(ValueError), waits.entered(WaitKind.ANSWER, seconds=30):
@@ -62,7 +62,7 @@ def test_what_turns_out_to_be_a_wait_began_with_its_block() -> None:
 
 
 def test_of_several_waits_the_gravest_is_told_and_of_one_kind_the_longest() -> None:
-    """A service that is away says more than the request in flight that finds it out."""
+    """The gravest kind of wait is reported, and of one kind the longest."""
     clock = Clock(100.0)
     waits = Waits(clock)
     with waits.entered(WaitKind.ANSWER), waits.entered(WaitKind.SERVICE, "first"):
@@ -116,7 +116,7 @@ def test_a_wait_says_what_for_and_until_when(wait: Wait, words: str) -> None:
 
 
 def test_every_kind_has_words() -> None:
-    """Also where nobody knows how long, and when it is over."""
+    """Every kind has words, also if nobody knows how long it takes, and for its end."""
     for kind in WaitKind:
         wait = Wait(kind, "something", 2, None)
         assert "gives up" not in worded(wait)
@@ -135,7 +135,7 @@ def test_times_are_never_below_zero() -> None:
 
 
 class Scene:
-    """A wait reporter with a clock, and what it looks at."""
+    """A wait reporter with a clock, and the waits that it reports."""
 
     def __init__(self) -> None:
         self.clock = Clock(100.0)
@@ -154,7 +154,7 @@ class Scene:
         self.kind, self.since = kind, self.clock()
 
     def run(self, seconds: float) -> list[str]:
-        """Look four times a second; what was said."""
+        """Look four times a second, and return what was said."""
         for _ in range(round(seconds * 4)):
             self.clock.advance(0.25)
             self.wait_reporter.look()
@@ -175,7 +175,7 @@ def test_a_wait_is_told_within_three_seconds_and_again_now_and_then() -> None:
 
 
 def test_a_gap_between_two_attempts_is_no_end() -> None:
-    """For a moment nothing is waited for: nothing is said of it."""
+    """A moment between two attempts, in which nothing is waited for, is not reported as an end."""
     scene = Scene()
     scene.begin(WaitKind.SERVICE)
     scene.run(3)
@@ -186,7 +186,7 @@ def test_a_gap_between_two_attempts_is_no_end() -> None:
 
 
 def test_short_waits_are_no_news() -> None:
-    """Cool-downs and answers of a second say nothing, however many they are."""
+    """Any number of cool-downs and answers of a second is not reported."""
     scene = Scene()
     for _ in range(20):
         scene.begin(WaitKind.SLOWED)
@@ -196,7 +196,7 @@ def test_short_waits_are_no_news() -> None:
 
 
 def test_a_slow_service_is_told_now_and_then() -> None:
-    """Each answer takes four seconds: a line in twelve seconds, and no word for each answer that came."""
+    """Answers that take four seconds each are reported once in twelve seconds, and not at each end."""
     scene = Scene()
     lines = []
     for _ in range(12):
@@ -219,7 +219,7 @@ def test_the_end_of_a_wait_that_comes_with_each_request_is_no_news(kind: WaitKin
 
 
 def test_another_wait_is_told_soon() -> None:
-    """The service is away, then the ledger is: a second line doesn't wait for its turn of twelve seconds."""
+    """Another wait is reported soon, and not only after twelve seconds."""
     scene = Scene()
     scene.begin(WaitKind.SERVICE)
     scene.run(3)
@@ -228,7 +228,7 @@ def test_another_wait_is_told_soon() -> None:
 
 
 def test_a_bar_shows_it_in_place_of_lines() -> None:
-    """Beside a progress bar nothing is printed; its text says what is waited for, and nothing afterwards."""
+    """Beside a progress bar nothing is printed: its text shows the wait while it lasts."""
     scene = Scene()
     scene.begin(WaitKind.SERVICE)
     with scene.wait_reporter.on_a_bar():
@@ -240,7 +240,7 @@ def test_a_bar_shows_it_in_place_of_lines() -> None:
 
 
 def test_what_is_given_up_is_not_called_back() -> None:
-    """A command that stops following a wait says nothing of its end."""
+    """A command that stops following a wait doesn't report its end."""
     scene = Scene()
     scene.begin(WaitKind.SERVICE)
     with scene.wait_reporter.following(scene.wait):
@@ -253,12 +253,12 @@ def test_what_is_given_up_is_not_called_back() -> None:
 
 
 def cause(key: object, **more: object) -> Cause:
-    """A cause that is of no further interest."""
+    """Return a cause that is of no further interest."""
     return Cause(key, WaitKind.SERVICE, "why", Why(Reason.UNAVAILABLE, str(key)), **more)  # type: ignore[arg-type]
 
 
 def test_patience_is_of_each_cause_whatever_others_do() -> None:
-    """One chunk waits on while another is put off and goes on, again and again."""
+    """Each cause has its own patience, whatever happens to the others."""
     clock = Clock(0.0)
     patience = Patience(5, clock)
     for second in range(6):
@@ -270,7 +270,7 @@ def test_patience_is_of_each_cause_whatever_others_do() -> None:
 
 
 def test_what_made_progress_begins_anew() -> None:
-    """A cause that was gone for a look has its whole time again."""
+    """A cause that was absent once has its whole patience again."""
     clock = Clock(0.0)
     patience = Patience(5, clock)
     for causes in ([cause(1)], [], [cause(1)]):
@@ -282,7 +282,7 @@ def test_what_made_progress_begins_anew() -> None:
 
 
 def test_the_time_on_the_queue_is_not_the_services() -> None:
-    """A chunk that waits for its turn only doesn't wait for the service; what it had waited stays."""
+    """Time on the queue doesn't count as waiting for the service; earlier waiting is kept."""
     clock = Clock(0.0)
     patience = Patience(5, clock)
     patience.look([cause(1, already=3.0)])
@@ -309,7 +309,7 @@ def test_a_wait_says_what_is_left_of_patience() -> None:
 
 
 def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """One when it goes, one when it is back; none where it never went."""
+    """An outage is two lines, one when it begins and one when it ends; without one there is none."""
     clock, log = Clock(0.0), logging.getLogger("worker.test")
     outage = Outage(log, "Redis", "the worker waits", clock)
     outage.back()
@@ -324,11 +324,11 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-# Who is there
+# Processes
 
 
 def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
-    """A process number that was given away again is not taken for the one that had it."""
+    """A process isn't confused with a later one of the same number."""
     assert is_alive(process_id())
     assert is_alive(f"{platform.node()}:{os.getpid()}")
     assert not is_alive(f"{platform.node()}:{os.getpid()}.1")
@@ -338,7 +338,7 @@ def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
 
 
 def test_people_are_shown_machine_and_process() -> None:
-    """Without the start, also of a machine whose name has dots."""
+    """Machine and process are shown without the start time, even if the machine's name has dots."""
     assert shown("desk.example:17.998877") == "process 17 on desk.example"
     assert shown("desk:17") == "process 17 on desk"
     assert shown("sweep") == "sweep"

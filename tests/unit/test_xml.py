@@ -40,7 +40,7 @@ LEGAL = st.text(
 
 
 def entries(body: bytes) -> list[list[tuple[str, str]]]:
-    """The body as another parser reads it: for each entry its elements, in order."""
+    """Return the body as another parser reads it: for each entry its elements, in order."""
     return [children(entry) for entry in parsed(body)]
 
 
@@ -191,7 +191,7 @@ def repeated(told: dict[str, str | None], batch: list[Credential] = BATCH, more:
 
 @pytest.mark.parametrize("realm_id", ["", "3"])
 def test_an_answer_that_repeats_the_batch(realm_id: str) -> None:
-    """Nothing of it but the ids is new; the same for names with a domain, and for what we don't know."""
+    """If an answer repeats the batch only its ids are returned, with domains and unknown elements, too."""
     assert response_xml.read_answer(repeated({}), BATCH, realm_id) == Answer(ids=("17", "18"))
     bob = [replace(BOB, user="rob"), BOB]
     assert response_xml.read_answer(repeated({}, bob), bob, realm_id) == Answer(ids=("17", "18"))
@@ -203,7 +203,7 @@ def test_an_answer_that_repeats_the_batch(realm_id: str) -> None:
 
 @pytest.mark.parametrize("invalid", [HASH1, "x" * 65, "\u202e"])
 def test_an_invalid_id_of_a_repeated_entry(invalid: str) -> None:
-    """The entry stays, and its id counts as missing."""
+    """An entry with an invalid id stays, and its id counts as missing."""
     assert response_xml.read_answer(repeated({"Id": invalid}), BATCH).ids == ("17", "")
 
 
@@ -217,7 +217,7 @@ def test_an_invalid_id_of_a_repeated_entry(invalid: str) -> None:
     ],
 )  # fmt: skip
 def test_an_answer_that_differs_from_the_batch(told: dict[str, str | None]) -> None:
-    """Each entry is listed by itself, to be compared with the row that it names."""
+    """Entries of an answer that differs are returned one by one, to be compared with their rows."""
     answer = response_xml.read_answer(repeated(told), BATCH, "3")
     assert answer.ids is None
     assert len(answer.accepted) == len(BATCH)
@@ -238,7 +238,7 @@ def test_an_answer_that_differs_from_the_batch(told: dict[str, str | None]) -> N
     ],
 )
 def test_an_answer_of_another_shape(body: bytes) -> None:
-    """Refusals, a second list, another order or number of entries, an element twice: no repetition."""
+    """Refusals, a second list, another order or number, or a repeated element make it no repetition."""
     assert response_xml.read_answer(body, BATCH).ids is None
 
 
@@ -274,7 +274,7 @@ def test_one_identity_however_it_is_spelled(inner: str, composite: str) -> None:
 
 
 def test_a_digest_left_out_is_not_known() -> None:
-    """A list that leaves Hash1b out says nothing about it: None, not an empty digest."""
+    """A digest that a list leaves out is None, and not empty."""
     body = response(
         f"<SipCredential><Id>9</Id><UserName>alice</UserName><Realm>{REALM}</Realm><Hash1>{HASH1}</Hash1>"
         f"<HttpVoiceV2AppId>{APPLICATION}</HttpVoiceV2AppId></SipCredential>",
@@ -310,7 +310,7 @@ def test_next_page_is_only_a_page_and_a_size(link: str, expected: tuple[str, int
     "link", ["http://elsewhere.example/nothing", f"?page={'x' * 256}&amp;size=5", "?page="]
 )
 def test_a_next_page_that_is_not_named_is_no_end(link: str) -> None:
-    """A list that goes on, and doesn't say where, is not taken for one that ends: its rows would be lost."""
+    """A list that goes on without naming the next page raises an error, so that no rows are lost."""
     with pytest.raises(response_xml.Malformed, match="next page"):
         response_xml.read_credentials(response(f"<Links><next>{link}</next></Links>"))
 
@@ -400,7 +400,7 @@ def test_malformed_repeats_nothing_of_the_body() -> None:
     [(response_xml.read_realm, "RealmResponse"), (response_xml.read_credential, "SipCredentialResponse")],
 )
 def test_an_answer_without_what_was_asked_for(reader: Callable[[bytes], object], root: str) -> None:
-    """An answer about one thing that names none is malformed, not an empty thing."""
+    """An answer that lacks what was asked for is Malformed, not empty."""
     with pytest.raises(response_xml.Malformed, match="names no"):
         reader(response("", root))
 
@@ -411,7 +411,7 @@ def test_an_answer_without_what_was_asked_for(reader: Callable[[bytes], object],
     ["html", 'html xmlns="http://www.w3.org/1999/xhtml"', "R", "SipcredentialsResponses", "MyRealmResponse"],
 )
 def test_an_answer_of_somebody_else_is_none(reader: Callable[[bytes], object], root: str) -> None:
-    """A portal's page of XHTML, or an answer to another question, is never an empty list or a thing done."""
+    """A portal's XHTML, or the answer to another request, is never an empty list or a success."""
     if root == "MyRealmResponse" and reader in (response_xml.read_answer, response_xml.read_done):
         return  # any …Response will do where its entries alone count
     with pytest.raises(response_xml.Malformed, match="no answer"):
@@ -419,7 +419,7 @@ def test_an_answer_of_somebody_else_is_none(reader: Callable[[bytes], object], r
 
 
 def test_a_list_of_the_other_kind_is_none() -> None:
-    """An answer about realms says nothing about credentials, and the other way round."""
+    """An answer about realms is no answer about credentials, nor the other way round."""
     with pytest.raises(response_xml.Malformed, match="no answer"):
         response_xml.read_credentials(response("<Realms/>", "RealmsResponse"))
     with pytest.raises(response_xml.Malformed, match="no answer"):
@@ -437,7 +437,7 @@ def test_a_list_of_the_other_kind_is_none() -> None:
     ],
 )
 def test_roots_that_a_list_may_have(root: str, inner: str) -> None:
-    """The sources don't promise a root's name: what speaks of credentials, or holds one, is their list."""
+    """Any root is accepted for a list if it names credentials or holds one."""
     names = [entry.composite for entry in response_xml.read_credentials(response(inner, root)).entries]
     assert names == ["a"] * inner.count("UserName>a")
 
@@ -451,7 +451,7 @@ def test_roots_that_a_list_may_have(root: str, inner: str) -> None:
     ],
 )
 def test_a_refusal_without_a_code_is_no_list(inner: str) -> None:
-    """A status in the place of entries is no empty list, and what an error echoes is stored nowhere."""
+    """A status in place of entries is no empty list, and an echo within an error is not stored."""
     for reader in (response_xml.read_credentials, response_xml.read_credential):
         with pytest.raises(response_xml.Malformed):
             reader(response(inner))
@@ -460,7 +460,7 @@ def test_a_refusal_without_a_code_is_no_list(inner: str) -> None:
 
 
 def test_a_refusal_is_the_services_by_its_status() -> None:
-    """A 404 counts where the service itself says it; any other XML is somebody else's."""
+    """A 404 counts if the service's own XML says it; any other XML is somebody else's."""
     response_xml.read_refusal(response("<ResponseStatus><Description>no</Description></ResponseStatus>", "R"))
     for body in (b"<html><body>404</body></html>", b'{"message": "Not Found"}', response("")):
         with pytest.raises(response_xml.Malformed):
@@ -469,7 +469,7 @@ def test_a_refusal_is_the_services_by_its_status() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
 def test_an_encoding_in_which_tags_look_otherwise(encoding: str) -> None:
-    """A look into the bytes, for an ErrorCode or for the number of tags, must see what the parser sees."""
+    """A search of the bytes for ErrorCode, or for tags, sees the same text as the parser."""
     text = f'<?xml version="1.0" encoding="{encoding}"?><SipCredentialsResponse>ä</SipCredentialsResponse>'
     for body in (text, "<SipCredentialsResponse/>"):  # with and without a word about it
         with pytest.raises(response_xml.Malformed):
@@ -477,7 +477,7 @@ def test_an_encoding_in_which_tags_look_otherwise(encoding: str) -> None:
 
 
 def test_an_encoding_that_hides_tags() -> None:
-    """UTF-7 may write a tag without its brackets."""
+    """UTF-7 is refused, since it may hide a tag's brackets."""
     body = (
         b'<?xml version="1.0" encoding="utf-7"?><SipCredentialsResponse>+ADw-a/+AD4-</SipCredentialsResponse>'
     )
@@ -493,7 +493,7 @@ def test_encodings_that_are_read(encoding: str) -> None:
 
 
 def test_a_body_of_many_elements_is_not_parsed() -> None:
-    """Four bytes of text become some hundred of memory: their number is bounded before they are read."""
+    """The number of elements is limited before parsing, since each takes hundreds of bytes of memory."""
     assert response_xml.read_credentials(response("<a/>" * 900_000)).entries == ()
     with pytest.raises(response_xml.Malformed, match="too large"):
         response_xml.read_credentials(response("<a/>" * 1_000_000))
@@ -511,7 +511,7 @@ TREES = st.recursive(LEAVES, lambda inner: st.builds(element, TAGS, st.lists(inn
 
 @given(TREES, st.sampled_from(READERS))
 def test_any_arrangement_of_known_elements(tree: str, reader: Callable[[bytes], object]) -> None:
-    """Known elements in the wrong places are read; only what was asked for and isn't there is Malformed."""
+    """Known elements in wrong places are read; Malformed is raised only if what was asked for is missing."""
     try:
         assert reader(tree.encode()) is not None
     except response_xml.Malformed:
@@ -561,7 +561,7 @@ def test_texts_of_the_service_come_out_redacted() -> None:
 
 
 def entry(inner: str) -> str:
-    """A credential that is in order but for ``inner``, which comes last and counts."""
+    """Return a valid credential with ``inner`` as its last elements, which count."""
     return (
         f"<SipCredential><Id>17</Id><UserName>alice</UserName><Realm>{REALM}</Realm><Hash1>{HASH1}</Hash1>"
         f"<Hash1b>{HASH1B}</Hash1b>{inner}</SipCredential>"
@@ -574,7 +574,7 @@ UNFIT = ["x" * 256, f"a{HASH1B.upper()}0", "a\u009b31m", "a\u202eb", "a\u200bb"]
 
 @pytest.mark.parametrize("text", [*UNFIT, HASH1, "x" * 65])
 def test_an_id_that_can_not_be_one_counts_as_not_told(text: str) -> None:
-    """Ids get into the ledger, the results and tables; the entry itself is not lost."""
+    """An invalid id counts as missing, and the entry is kept."""
     page = response_xml.read_credentials(response(entry(element("Id", text))))
     assert page.entries == (Stored("", "alice", REALM, HASH1, HASH1B),)
     answer = response_xml.read_answer(response(element("ValidSipCredentials", entry(element("Id", text)))))
@@ -585,14 +585,14 @@ def test_an_id_that_can_not_be_one_counts_as_not_told(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["17", "0", APPLICATION, "a-b_c.d:e", "9" * 31])
 def test_ids_that_are_told(text: str) -> None:
-    """Numbers, UUIDs and whatever else looks like an id."""
+    """Numbers, UUIDs and anything else that looks like an id are returned."""
     assert response_xml.read_credentials(response(entry(element("Id", text)))).entries[0].id == text
 
 
 @pytest.mark.parametrize("tag", ["Realm", "HttpVoiceV2AppId"])
 @pytest.mark.parametrize("text", [*UNFIT, HASH1])
 def test_a_realm_or_an_application_that_can_not_be_one(tag: str, text: str) -> None:
-    """No host name or UUID looks so: a read is Malformed, an echo leaves it out."""
+    """An invalid realm or application makes a read Malformed, and is left out of an echo."""
     with pytest.raises(response_xml.Malformed, match="can't be one"):
         response_xml.read_credentials(response(entry(element(tag, text))))
     answer = response_xml.read_answer(response(element("ValidSipCredentials", entry(element(tag, text)))))
@@ -611,7 +611,7 @@ def test_a_realm_or_an_application_that_can_not_be_one(tag: str, text: str) -> N
     ],
 )
 def test_a_name_that_can_not_be_one(name: str) -> None:
-    """A read is Malformed; the answer to a create leaves the name out, and the row is asked for."""
+    """An invalid name makes a read Malformed; in the answer to a create, the row is looked up."""
     with pytest.raises(response_xml.Malformed, match="can't be one"):
         response_xml.read_credentials(response(entry(name)))
     answer = response_xml.read_answer(
@@ -638,7 +638,7 @@ def test_a_digest_has_its_length() -> None:
 
 
 def test_what_can_not_be_seen_parts_no_digest() -> None:
-    """Characters without a shape are gone from a text before digests are looked for in it."""
+    """Invisible characters are removed from a text before it is searched for digests."""
     said = f"<ErrorCode>1</ErrorCode><Description>no {HASH1[:9]}\u200b{HASH1[9:]}\u009bJ</Description>"
     assert response_xml.read_status(response(element("ResponseStatus", said))) == ("1", "no <redacted>J")
 
