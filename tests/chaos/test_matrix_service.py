@@ -77,7 +77,7 @@ STRANGE: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.mark.parametrize("how", STRANGE)
 def test_a_strange_answer(office: Program, sandbox: Sandbox, how: str) -> None:
-    """Errors inside a 201, with half an echo or none: every row gets its own outcome, and nobody else's.
+    """Errors inside a 201, with half an echo or none: every row gets its own outcome, and no other.
 
     Guard: BatchCreator._settle_unnamed.
     """
@@ -153,7 +153,7 @@ def test_storms(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_the_token_ends_in_the_middle(office: Program, sandbox: Sandbox) -> None:
-    """A token that lives shorter than anybody said is renewed after its 401, and no row notices.
+    """A token that expires earlier than announced is renewed after its 401, and no row is affected.
 
     Guard: the second attempt of Client._send.
     """

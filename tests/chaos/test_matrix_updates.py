@@ -254,7 +254,7 @@ def test_a_frozen_worker_wakes_before_its_change(fleet: Fleet) -> None:
 
 @both
 def test_a_chunk_of_changes_is_delivered_three_times(fleet: Fleet) -> None:
-    """Three more messages for each chunk, at work and when all is done, set nobody more.
+    """Three more messages for each chunk, at work and when all is done, update nobody again.
 
     Guard: the claim's ``state = 'waiting'``.
     """

@@ -24,7 +24,7 @@ def sandbox(sandbox: Sandbox) -> Sandbox:
 @pytest.mark.parametrize("style", ["live", "guide"])
 @pytest.mark.parametrize("name", ["sales", "sales-bad", "Sales-Team"])
 def test_a_realm_is_changed_in_part(sandbox: Sandbox, api: Api, name: str, style: str) -> None:
-    """The short name is sent, whatever hyphens it has of its own; what was not asked for stays."""
+    """The short name is sent, even one with hyphens; fields that aren't given stay as they were."""
     sandbox.knobs(realm_host=style)
     made = api.create_realm(name, "Sales & <more>")
     assert api.update_realm(made.host, default=True) == api.default_realm()

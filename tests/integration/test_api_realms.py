@@ -76,7 +76,7 @@ def test_no_default_realm(make_sandbox: Callable[..., Sandbox]) -> None:
 
 
 def test_a_realm_is_made_and_waited_for(sandbox: Sandbox) -> None:
-    """It is ACTIVE when it is returned, and never the default one unless that was asked for."""
+    """A new realm is ACTIVE when it is returned, and is the default one only on request."""
     with closing(client(sandbox.url)) as api:
         made = api.create_realm("sales", "Sales & <more>")
         assert (made.status, made.default, made.description) == ("ACTIVE", False, "Sales & <more>")
@@ -98,7 +98,7 @@ def test_a_realm_whose_making_fails_ends_the_wait(sandbox: Sandbox) -> None:
 
 
 def test_a_realm_that_stays_pending_ends_the_wait(sandbox: Sandbox, api: Api, naps: Naps) -> None:
-    """The wait is bounded; what was asked for is slept, a little at a time, and no more."""
+    """The wait for a realm is bounded; it sleeps a little at a time, and no longer than asked."""
     sandbox.knobs(realm_pending=3600)
     with pytest.raises(Unavailable, match="CREATE_PENDING"):
         api.create_realm("sales", wait=20)
@@ -129,7 +129,7 @@ def test_a_realm_that_was_not_made_after_all(sandbox: Sandbox, api: Api) -> None
 
 
 def test_a_check_is_one_cheap_request(sandbox: Sandbox, api: Api) -> None:
-    """One entry of the list is asked for, and an empty account is no fault."""
+    """A check reads one entry of the list, and an empty account is no fault."""
     api.check()
     assert [line["query"] for line in sandbox.log("GET")] == ["page=1&size=1"]
 

@@ -100,7 +100,7 @@ def test_shredded_rows_leave_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["purge", "shred", "done"])
 def test_what_is_removed_leaves_the_log(tmp_path: Path, how: str) -> None:
-    """A purge, a shred and a job's end begin the WAL anew, though others have the ledger open."""
+    """A purge, a shred and a job's end restart the WAL, though others have the ledger open."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     with closing(Ledger(url, clock := Clock())) as ledger, closing(Ledger(url)) as other:
         job = start_job(ledger, [make_chunk_row(line) for line in range(2, 500)])

@@ -209,7 +209,7 @@ def planned(ledger: Ledger) -> Job:
 
 
 def test_a_saved_plan(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """It waits without the account, its rows as long as was said, and nobody works on it."""
+    """A saved plan doesn't hold the account, keeps its rows for the time given, and has no work."""
     job = planned(ledger)
     ledger.jobs.save(job.id, 1000.0)
     kept = other_ledger.jobs.get(job.id)

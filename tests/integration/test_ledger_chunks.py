@@ -166,7 +166,7 @@ def test_a_late_writer_is_fenced(ledger: Ledger, job: Job, clock: Clock, how: st
 @pytest.mark.parametrize("how", LATE)
 @pytest.mark.parametrize("after", ["released", "ended"])
 def test_nobody_writes_without_a_claim(ledger: Ledger, job: Job, how: str, after: str) -> None:
-    """A chunk that was given back, or has ended, takes nothing from its last holder either."""
+    """A chunk that was released or has ended accepts nothing from its last holder, either."""
     claim = claimed(ledger, job)
     if after == "released":
         ledger.chunks.release(claim, 0, [], 1, 0)
@@ -236,7 +236,7 @@ def test_a_crash_outdoes_a_release(ledger: Ledger, job: Job, clock: Clock) -> No
 
 
 def test_a_release_waits_its_time(ledger: Ledger, job: Job, clock: Clock) -> None:
-    """A chunk given back for later is neither claimed nor queued before; ``wake`` calls it at once."""
+    """A chunk released for later is neither claimed nor queued before; ``wake`` queues it at once."""
     ledger.chunks.release(claimed(ledger, job), 90, [], 4, 2)
     clock.advance(89)
     assert ledger.chunks.claim(job.id, 0, "desk:1", LEASE) is None
@@ -367,7 +367,7 @@ def test_what_a_dead_worker_may_have_sent(ledger: Ledger, job: Job, state: JobSt
 
 
 def test_what_was_given_back_unanswered(ledger: Ledger, job: Job) -> None:
-    """Of a released chunk, only the rows that were sent are unknown; the others were not attempted."""
+    """Only the rows of a released chunk that were sent are unknown; the others were not attempted."""
     ledger.chunks.release(claimed(ledger, job), 0, [3], 0, 0)
     assert unconfirmed(ledger, job) == set()
     ledger.jobs.pause(job.id, AWAY)
@@ -416,7 +416,7 @@ def test_refused_rows_have_ended_from_the_start(ledger: Ledger, job: Job, clock:
 
 
 def test_an_end_shreds_what_is_in_place(ledger: Ledger, job: Job) -> None:
-    """When a chunk ends its rows are shredded; the others, sealed anew, stay where they began."""
+    """When a chunk ends, its rows in place are shredded; the others are sealed again in the same chunk."""
     ledger.chunks.end(claimed(ledger, job), b"the others", 60, 0, 0)
     ledger.chunks.end(claimed(ledger, job, 1), None, 60, 0, 0)
     assert ledger.chunks.sealed(job.id, 0) == b"the others"

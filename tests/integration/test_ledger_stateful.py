@@ -148,7 +148,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(luck=st.integers(0, 99), count=st.integers(0, 4))
     def deliver_anything(self, luck: int, count: int) -> None:
-        """A message that nobody expected."""
+        """Deliver a message that nobody expected."""
         self._claim(luck % len(self.chunks), count)
 
     def _claim(self, seq: int, count: int) -> None:

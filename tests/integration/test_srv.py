@@ -28,7 +28,7 @@ def test_the_records_in_their_order() -> None:
 
 
 def test_weight_decides_by_chance_in_proportion() -> None:
-    """Of two records of equal priority, the heavier one mostly, but not always, comes first."""
+    """The heavier of two records with one priority mostly comes first, but not always."""
     records = {NAME: ["10 90 5060 heavy.example.com.", "10 10 5060 light.example.com."]}
     with closing(Dns(records)) as server:
         first = Counter(look_up(REALM, resolver=server.address)[0].host for _ in range(200))

@@ -33,7 +33,7 @@ class Messages:
         self.waiting += [(job.id, seq) for seq in seqs]
 
     def backlog(self, job: Job) -> int:
-        """Messages that nobody has taken."""
+        """Return the number of messages that nobody has taken."""
         return len([1 for name, _ in self.waiting if name == job.id])
 
     def take(self) -> list[int]:

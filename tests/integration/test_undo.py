@@ -121,7 +121,7 @@ def test_a_second_undoing_asks_nothing(ledger: Ledger) -> None:
 
 
 def test_a_row_that_was_begun_twice_is_undone_once(ledger: Ledger, clock: Clock) -> None:
-    """Of the changes of two claims of one row, the later one counts (guard: ``Undo._open``)."""
+    """If two claims recorded changes of one row, the later one counts (guard: ``Undo._open``)."""
     api = Registrar()
     (row,) = held_rows(api, 1)
     job = start_job(ledger, [row], looked=True)
@@ -393,7 +393,7 @@ def test_lost_answers_where_nobody_had_looked(ledger: Ledger) -> None:
 
 
 def test_only_rows_in_doubt_are_asked_for(ledger: Ledger) -> None:
-    """Of a chunk that was released in order, only the unconfirmed rows are looked up."""
+    """Only the unconfirmed rows of a chunk that was released in order are looked up."""
     api, rows = Registrar(), rows_of(4)
     job = start_job(ledger, rows, looked=True)
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)

@@ -157,7 +157,7 @@ def test_a_user_is_shown(held: Program, sandbox: Sandbox, api: str, words: list[
 
 @FAMILIES
 def test_a_user_who_is_not_there(held: Program, sandbox: Sandbox, api: str) -> None:
-    """Exit code 3, for a name that nobody has and for one on another realm."""
+    """A name that nobody has, or that is on another realm, gives exit code 3."""
     add_realm(sandbox, "sales")
     assert held.run("credential", "show", "nobody", "--api", api).code == 3
     shown = held.run("credential", "show", "alice", "--api", api, "--realm", "sales")
@@ -270,7 +270,7 @@ def test_a_user_on_another_realm_stays(held: Program, sandbox: Sandbox) -> None:
     ],
 )
 def test_a_file_that_can_not_be_read(held: Program, sandbox: Sandbox, text: str, told: str) -> None:
-    """All of it is read before anybody is deleted: exit code 6, and everybody is there."""
+    """The file is read to its end before anybody is deleted: exit code 6, and nobody was."""
     file = held.work / "gone.csv"
     file.write_text(text)
     deleted = held.run("credential", "delete", "--from", file, "--yes")

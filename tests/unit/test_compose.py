@@ -159,7 +159,7 @@ def test_images_are_pinned() -> None:
 
 
 def test_the_file_knows_every_option_of_import() -> None:
-    """siproster.toml takes what import takes, less what is said anew each time."""
+    """siproster.toml takes import's options, except those that are given anew each time."""
     each_time = {"account", "config", "debug", "detach", "help", "json", "plan", "profile", "yes"}
     each_time |= {"registrar", "transport", "verify"}
     command = cli.get_command(click.Context(cli), "import")

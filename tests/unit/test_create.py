@@ -115,7 +115,7 @@ def test_errors_without_a_name_are_matched_by_digest() -> None:
 
 
 def test_an_echo_without_its_domain_means_no_other_row() -> None:
-    """An echo that lost its domain is not taken for the row which has none (guard: digest first)."""
+    """An echo that lost its domain doesn't match the row without one (guard: digest first)."""
     api = Registrar()
     api.refuses = {"bob@example.com": "23016", "bob": "23019"}
     api.error = lambda error: replace(error, composite="bob")
@@ -135,7 +135,7 @@ def test_errors_without_an_echo_are_settled_one_by_one() -> None:
 
 
 def test_several_errors_without_an_echo() -> None:
-    """Each of several refusals that name nobody ends at its own row."""
+    """Several refusals that name no entry each end at their own row."""
     api = Registrar()
     api.refuses, api.error = {"alice": "23014", "carol": "23019"}, without_echo
     desk = posted(api, rows_of("alice", "bob", "carol"))
@@ -535,7 +535,7 @@ def test_doubtful_rows_are_asked_for_first() -> None:
 
 
 def test_a_row_that_crashes_the_code() -> None:
-    """A row that raises what nobody expected fails as crashed; its batch-mates are created."""
+    """A row that raises an unexpected exception is unknown as crashed; its batch-mates are created."""
     api = Registrar()
 
     def crash(batch: Batch) -> None:

@@ -28,7 +28,7 @@ SENTENCES = [
     ("said", "found"), SENTENCES, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_a_line_of_a_summary_is_understood(said: str, found: list[str]) -> None:
-    """Of a summary's line, the word before a colon or bracket counts, else a word that can only be a code."""
+    """In a summary's line, the word before a colon or bracket counts, else one that can only be a code."""
     assert codes_in(said) == found
 
 

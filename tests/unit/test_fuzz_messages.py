@@ -90,5 +90,5 @@ def test_almost_a_message(desk: Desk, parts: tuple[str, str, str]) -> None:
 
 
 def test_a_job_that_was_removed(desk: Desk) -> None:
-    """A message of a job that its ledger doesn't have any more ends: nobody could ever take it."""
+    """A message of a removed job is dropped, since nobody could ever take it."""
     assert not desk.take(desk.ledger.identity, "20260101-000000-none-0000/0")

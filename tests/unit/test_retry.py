@@ -69,7 +69,7 @@ def retried(ledger: Ledger, rows: EarlierRows, statuses: Mapping[int, Status]) -
 
 
 def settle(ledger: Ledger, job: Job, seq: int, statuses: Mapping[int, Status]) -> None:
-    """Give a chunk's rows their statuses, as a delivery does; where some have none it is given back."""
+    """Give a chunk's rows their statuses, as a delivery does; a chunk with rows left is released."""
     claim = ledger.chunks.claim(job.id, seq, "desk:1", 60)
     if claim is None:
         return

@@ -40,7 +40,7 @@ def decided(
 
 @given(user=NAMES, domain=NAMES, family=st.sampled_from(Family))
 def test_a_name_is_sound_when_the_service_takes_it(user: str, domain: str, family: Family) -> None:
-    """The rules as the API description words them, held against every decision."""
+    """Names are accepted exactly by the rules of the API description."""
     row = decided(user, domain, api=family)
     composite = f"{user}@{domain}" if domain else user
     bare = user if domain else user.replace("@", "")
@@ -184,7 +184,7 @@ def test_a_password_of_many_rows_is_weak() -> None:
 
 
 def test_sharing_is_found_among_any_number_of_rows() -> None:
-    """Of 200,000 passwords, the one that every thousandth row has is found, and no other."""
+    """Among 200,000 passwords, the one that every thousandth row has is found, and no other."""
     survey = Survey()
     for start in range(0, 200_000, 1000):
         survey.add(1000, ["Shared-by-many", *(f"password {n}" for n in range(start, start + 999))])

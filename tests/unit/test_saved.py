@@ -132,7 +132,7 @@ BECOMES: Mapping[tuple[str, str], Any] = {
 
 
 def put(stored: Registrar, row: Row, how: Mapping[str, Any] | None) -> None:
-    """Store the row's user so, and nobody else."""
+    """Store the row's user with these fields, and nobody else."""
     stored.stored.clear()
     if how is not None:
         stored.holds(replace(wanted(row, HOST), **how))

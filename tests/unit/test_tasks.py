@@ -1,4 +1,4 @@
-"""Celery ignores a setting that it doesn't know in silence: ours are held against its own lists."""
+"""Celery silently ignores unknown settings: ours are compared with its own lists."""
 
 from __future__ import annotations
 
