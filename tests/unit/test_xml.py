@@ -246,7 +246,8 @@ def test_an_answer_of_another_shape(body: bytes) -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        {}, {"Id": ""}, {"Id": HASH1}, {"Id": None}, {"Id": "x"}, {"Id": "9" * 32}, {"Id": " 7 "}, {"UserName": " carol "},
+        {}, {"Id": ""}, {"Id": HASH1}, {"Id": None}, {"Id": "x"}, {"Id": "9" * 32}, {"Id": " 7 "},
+        {"UserName": " carol "},
         {"UserName": "a b"}, {"UserName": "c" * 32}, {"UserName": HASH1}, {"UserName": "f" * 33},
         {"UserName": "a\u202eb"}, {"UserName": " carol\n"}, {"UserName": None}, {"UserName": ""},
         {"Domain": "example.com"}, {"Domain": ""}, {"Hash1": HASH1.upper()}, {"Hash1": ""}, {"Hash1": None},
