@@ -49,7 +49,7 @@ def settings_options(command: F) -> F:
     return command
 
 
-class Session:
+class Context:
     """One run of a command. ``warn``: print warnings about the settings on stderr."""
 
     def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
@@ -116,18 +116,18 @@ class Session:
 
     def audit(self, subject: str = "") -> None:
         """Record the running command before it acts; ``subject``: the job, realm or users it is about."""
-        context = click.get_current_context()
+        ctx = click.get_current_context()
         said = {
-            option.opts[0]: context.params[option.name]
-            for option in context.command.params
+            option.opts[0]: ctx.params[option.name]
+            for option in ctx.command.params
             if isinstance(option, click.Option)
-            and option.name in context.params
-            and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+            and option.name in ctx.params
+            and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
         }
         act = Act(
             operator=_who(), machine=platform.node(),
             origin=os.environ.get("SSH_CONNECTION", "").partition(" ")[0], version=__version__,
-            command=context.command_path.partition(" ")[2],
+            command=ctx.command_path.partition(" ")[2],
             options={name: _plain(value) for name, value in said.items()},
             host=self.settings.values["BW_API_URL"], account=self.settings.values["BW_ACCOUNT_ID"],
             subject=subject,
