@@ -1,4 +1,4 @@
-"""A chunk's session in memory (importing.chunk_session.Session): takes one outcome a row, and keeps state."""
+"""A chunk's session in memory (importing.chunk_session.RowSession): takes one outcome a row, and keeps state."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from worker.errors import (
     place_of,
 )
 from worker.failpoints import hit
-from worker.importing.chunk_session import Session
+from worker.importing.api_protocols import CredentialSource
+from worker.importing.chunk_session import RowSession
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, fill_digests, wanted
-from worker.importing.service import CredentialSource
 from worker.importing.unconfirmed import Found, Lookup, SingleLookup
 from worker.model import Answer, Echo, EntryError, Outcome, Realm, Row, Status, Stored, WaitKind
 from worker.waits import HERE
@@ -43,7 +43,7 @@ _LOST_IN_A_ROW = 2
 class BatchCreator:
     """Creator of the rows of one claimed chunk. Shared by threads."""
 
-    def __init__(self, session: Session, api: CredentialSource, lookup: Lookup | None = None) -> None:
+    def __init__(self, session: RowSession, api: CredentialSource, lookup: Lookup | None = None) -> None:
         """Take ``lookup``, which finds unconfirmed rows; by default one after the other."""
         self._singly = SingleLookup(session, api)
         self._lookup = lookup or self._singly

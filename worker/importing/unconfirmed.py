@@ -30,10 +30,10 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from worker.errors import Refused, SiprosterError, UsageError
-from worker.importing.chunk_session import ChunkSession, Session, WorkerProcess
+from worker.importing.api_protocols import CredentialSource
+from worker.importing.chunk_session import ChunkSession, RowSession, WorkerProcess
 from worker.importing.compare import differences, wanted
 from worker.importing.credential_index import CredentialIndex
-from worker.importing.service import CredentialSource
 from worker.model import NO_REALM, Family, Job, Realm, Row, Stored
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Lookup(Protocol):
 class SingleLookup:
     """A look-up that asks for rows one by one."""
 
-    def __init__(self, session: Session, api: CredentialSource) -> None:
+    def __init__(self, session: RowSession, api: CredentialSource) -> None:
         self._session = session
         self._api = api
 
