@@ -96,7 +96,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         if context.settings.broker:
             watch.broker_queue(context)
         names = (*outputs.OF_JOB, report.ABSENT, *((VERIFY,) if trial else ()))
-        outputs.claim(context, report.folder_of(job), names, str(source))
+        outputs.prepare_folder(context, report.folder_of(job), names, str(source))
         begin(context, job)
         run(context, job, opened, yes=given["yes"])
         then = partial(_verify, context, trial, opened, _sample(given["verify"])) if trial else _nothing

@@ -38,7 +38,7 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _STREAMS: Mapping[_File, str] = {_STDOUT: "standard output", _STDERR: "standard error"}
 
 
-def claim(context: Context, folder: Path, names: Sequence[str], *places: str) -> None:
+def prepare_folder(context: Context, folder: Path, names: Sequence[str], *places: str) -> None:
     """Make the folder for result files, once nothing that matters is in their place. Raises UsageError."""
     refuse_overwriting(context, folder, names, *places)
     report.make_folder(folder)

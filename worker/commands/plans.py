@@ -74,7 +74,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
         if options.results:
-            outputs.claim(context, Path(options.results), (report.PLAN, report.ABSENT), source)
+            outputs.prepare_folder(context, Path(options.results), (report.PLAN, report.ABSENT), source)
         else:
             outputs.refuse_streams(context, source)
         if save:
@@ -110,7 +110,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
         watch.broker_queue(context)
-    outputs.claim(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
+    outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
     begin(context, job)
     run(context, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])

@@ -91,7 +91,7 @@ def retry(job_id: str, **given: Any) -> int:
         _check_corrections(rows, given["corrections"])
         job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=parent.id)
         read = (parent.source, given["roster_"], given["corrections"] or "")
-        outputs.claim(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
+        outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
