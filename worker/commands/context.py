@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from worker import __version__, throttle, trust
+from worker import __version__, ca_certificates, throttle
 from worker.api import Api, proxies
 from worker.commands.terminal import echo, visible
 from worker.commands.waiting import wait_reporter
@@ -63,7 +63,7 @@ class Context:
     @property
     def warnings(self) -> list[str]:
         """Return warnings about settings and environment: they work, but the user should know."""
-        return [*self.settings.warnings, *proxies.warnings(), *trust.warnings()]
+        return [*self.settings.warnings, *proxies.warnings(), *ca_certificates.warnings()]
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -73,7 +73,7 @@ class Context:
         """
         endpoint = self.settings.endpoint()
         proxies.routes()
-        trust.check()
+        ca_certificates.check()
         self._print_host("BW_API_URL", "signing in at")
         return endpoint
 

@@ -29,8 +29,8 @@ from worker.commands.running import begin, draw, finish, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
 from worker.errors import Conflict, UsageError
 from worker.importing.job import new_job
+from worker.importing.job_start import needs_making
 from worker.importing.pipeline import Account, Sink, run_pipeline
-from worker.importing.plan import needs_making
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter

@@ -11,8 +11,8 @@ from worker.commands import watch
 from worker.commands.context import Context
 from worker.commands.listing import asked, counted
 from worker.commands.screen import echo, print_json, print_reading
+from worker.importing.job_start import Draft, enter_roster, release_chunks
 from worker.importing.pipeline import Account, Sink
-from worker.importing.plan import Draft, plan, start
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
@@ -68,7 +68,7 @@ def run(
         )  # its hold on the account may have run out at the question
         if draft.makes_realm:
             echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
-        start(context.ledger, job, draft, carries_out)
+        release_chunks(context.ledger, job, draft, carries_out)
     except (Exception, KeyboardInterrupt):
         if context.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
@@ -92,7 +92,7 @@ def draw(
     api = context.runtime.api(job.options)
     realms = JobRealms(api, context.ledger.jobs, job.id, job.options)
     account = Account(api, realms, counted, report.absent_to(folder), context.runtime.count)
-    return plan(writer, account, roster, sinks, enforce)
+    return enter_roster(writer, account, roster, sinks, enforce)
 
 
 def finish(

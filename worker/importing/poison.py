@@ -44,7 +44,7 @@ def isolate_poison(session: ChunkSession, process: WorkerProcess) -> None:
 
 
 class WatchedSource:
-    """Wrapper of the service that tells the ledger whenever the worker waits for it (api_protocols.Source)."""
+    """A Source that tells the ledger whenever the worker waits for the service."""
 
     def __init__(self, api: Source, set_waiting: Callable[[bool], None]) -> None:
         self._api = api

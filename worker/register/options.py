@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker import trust
+from worker import ca_certificates
 from worker.register.addresses import Lookup, ServerAddress
 from worker.register.timers import Timers
 from worker.register.transaction import Transport
@@ -32,4 +32,4 @@ class RegisterOptions:
     place: ServerAddress | None = None
     timers: Timers = field(default_factory=Timers)
     lookup: Lookup = field(default_factory=Lookup)
-    tls: ssl.SSLContext = field(default_factory=trust.context)
+    tls: ssl.SSLContext = field(default_factory=ca_certificates.context)
