@@ -35,7 +35,7 @@ from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.roster_writer import LedgerWriter
 from worker.importing.saved import SavedRows
-from worker.importing.validation import Page
+from worker.importing.validation import RosterPage
 from worker.model import Action, Job, JobState, Options, Row
 from worker.roster import Roster
 
@@ -174,7 +174,7 @@ class _Problems:
         if kind is None and self._found > _TOLD:
             echo(f"  … and {self._found - _TOLD} more")
 
-    def print_page(self, page: Page) -> None:
+    def print_page(self, page: RosterPage) -> None:
         """Print the problems of a page."""
         for row in page:
             for problem in row.problems:
@@ -196,7 +196,7 @@ def _plan_file(folder: Path | None, columns: tuple[str, ...], job: str = "") -> 
         return
     with report.new_table(folder / report.PLAN, [*report.PLAN_COLUMNS, *columns]) as write:
 
-        def write_page(page: Page) -> None:
+        def write_page(page: RosterPage) -> None:
             for row in page:
                 write(_line(row, job))
 

@@ -236,7 +236,7 @@ class ChunkSession:
 
     def learn_batch_limit(self, limit: int) -> None:
         """Store with the job the most entries that the service accepts in one request (code 23003)."""
-        self._ledger.jobs.learn_bound(self.job.id, limit)
+        self._ledger.jobs.learn_batch_limit(self.job.id, limit)
 
     @property
     def batch_size(self) -> int:

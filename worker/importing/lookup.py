@@ -16,7 +16,7 @@ from typing import Protocol
 from worker.errors import NotFound, Refused
 from worker.importing.credential_index import CredentialIndex
 from worker.importing.realms import JobRealms
-from worker.importing.validation import Page, RosterPages
+from worker.importing.validation import RosterPage, RosterPages
 from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
 
 _PAGE = 500
@@ -81,7 +81,7 @@ class CredentialLookup:
         self._threads.shutdown(cancel_futures=True)
         self._index.close()
 
-    def look_up(self, page: Page) -> None:
+    def look_up(self, page: RosterPage) -> None:
         """Set the stored credential under the name of each row; places without any cost no request.
 
         Raises the errors of the service's answers if they leave any row unknown.
@@ -112,12 +112,12 @@ class CredentialLookup:
     def _is_unidentified(self, row: Row) -> bool:
         return self._place_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
 
-    def _by_place(self, page: Page) -> dict[int, Page]:
+    def _by_place(self, page: RosterPage) -> dict[int, RosterPage]:
         """Return the rows that name a user, by place, including rows that can't be sent."""
         if self._family is Family.ACCOUNT:
             named = [row for row in page if row.user]
             return {NO_REALM: named} if named else {}
-        by_place: dict[int, Page] = {}
+        by_place: dict[int, RosterPage] = {}
         for row in page:
             place = self._place_of(row)
             if place is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from worker.errors import NotFound, UsageError
-from worker.importing.validation import Page, RosterPages
+from worker.importing.validation import RosterPage, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
 from worker.model import NO_REALM, Job, Options, Problem, Row
@@ -76,7 +76,7 @@ class EarlierRows:
         """Return False: rows in place belong to the roster, but are not read here."""
         return False
 
-    def taken(self) -> Iterator[Page]:
+    def taken(self) -> Iterator[RosterPage]:
         """Yield the rows of this roster that are in place, since the parent or a job before it."""
         job: Job | None = self.parent
         while job:
@@ -96,7 +96,7 @@ class EarlierRows:
         except NotFound:  # purged
             return None
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[RosterPage]:
         """Yield the rows in the roster's order, validated as a file's rows are; can be called again.
 
         Raises UsageError when passwords were shredded since, and neither corrections nor roster have them.

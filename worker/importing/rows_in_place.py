@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from worker.importing.validation import Page, RosterPages
+from worker.importing.validation import RosterPage, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_page
 from worker.model import Job, Problem, Row
@@ -20,7 +20,7 @@ def count_in_place(ledger: Ledger, job: Job) -> int:
     return sum(rows for status, rows in counts.items() if status.in_place)
 
 
-def rows_in_place(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterator[Page]:
+def rows_in_place(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterator[RosterPage]:
     """Yield the rows in place in the roster's order, matched by line and name, with their realms' hosts.
 
     ``roster`` is the one that the job was made from. A row whose name or password differs in the job (it was

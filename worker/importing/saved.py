@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.errors import UsageError
 from worker.importing.compare import same
 from worker.importing.update import CHANGED
-from worker.importing.validation import Page
+from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
 from worker.model import NO_REALM, Action, Job, Outcome, Problem, Row, Status, Stored
@@ -57,11 +57,11 @@ class SavedRows:
         """Return whether the plan covers the whole roster, as when it was planned."""
         return self.plan.options.whole_roster
 
-    def taken(self) -> Iterator[Page]:
+    def taken(self) -> Iterator[RosterPage]:
         """Return no rows: a plan has put no user in place."""
         return iter(())
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[RosterPage]:
         """Yield every row as it was planned, in the roster's order.
 
         Raises UsageError when the rows were shredded.
@@ -76,11 +76,11 @@ class SavedRows:
                 _restore(row, kept.of(row.line), page.recorded_outcome(row.line))
             yield rows
 
-    def enforcer(self) -> Callable[[Page], None]:
+    def enforcer(self) -> Callable[[RosterPage], None]:
         """Return a function that refuses decisions that differ from the plan's, page after page."""
         kept = _Kept(self.ledger, self.seal, self.plan)
 
-        def enforce_saved_plan(page: Page) -> None:
+        def enforce_saved_plan(page: RosterPage) -> None:
             outcomes = self.ledger.rows.outcomes(self.plan.id, page[0].line, page[-1].line)
             for row in page:
                 _enforce(row, outcomes.get(row.line), kept.of(row.line).stored)

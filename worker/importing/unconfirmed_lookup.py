@@ -180,7 +180,7 @@ class ChunkLookup:
     ) -> None:
         self._job = job
         self._session = session
-        self._singly = SingleLookup(session, api)
+        self._single_lookup = SingleLookup(session, api)
         self._waiting = waiting
 
     def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
@@ -221,7 +221,7 @@ class ChunkLookup:
 
     def _asked(self, row: Row) -> Found:
         self._keep()
-        return self._singly.one(row)
+        return self._single_lookup.one(row)
 
     def _confirmed(self, listed: tuple[Row, Stored | None]) -> Found:
         """Return the listed credential, looked up singly if the listing may be outdated or incomplete."""
