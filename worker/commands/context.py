@@ -117,7 +117,7 @@ class Context:
     def audit(self, subject: str = "") -> None:
         """Record the running command before it acts; ``subject``: the job, realm or users it is about."""
         ctx = click.get_current_context()
-        said = {
+        options = {
             option.opts[0]: ctx.params[option.name]
             for option in ctx.command.params
             if isinstance(option, click.Option)
@@ -128,7 +128,7 @@ class Context:
             operator=_who(), machine=platform.node(),
             origin=os.environ.get("SSH_CONNECTION", "").partition(" ")[0], version=__version__,
             command=ctx.command_path.partition(" ")[2],
-            options={name: _plain(value) for name, value in said.items()},
+            options={name: _plain(value) for name, value in options.items()},
             host=self.settings.values["BW_API_URL"], account=self.settings.values["BW_ACCOUNT_ID"],
             subject=subject,
         )  # fmt: skip

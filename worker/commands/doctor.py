@@ -151,13 +151,13 @@ def _workers(context: Context) -> CheckResult:
     """Check which workers serve the queue of this ledger and account."""
     if not _is_set(context):
         return CheckResult("workers", State.SKIPPED, "not checked: no account is set")
-    place = Endpoint(context.endpoint.host, context.endpoint.account)
+    endpoint = Endpoint(context.endpoint.host, context.endpoint.account)
     queue = CeleryQueue(
-        make_app(RuntimeConfig(context.settings.broker, "", (), place)), context.ledger.identity
+        make_app(RuntimeConfig(context.settings.broker, "", (), endpoint)), context.ledger.identity
     )
-    found = queue.workers(place.host, place.account)
+    found = queue.workers(endpoint.host, endpoint.account)
     if not found:
-        return CheckResult("workers", State.WARNING, nobody(place.account))
+        return CheckResult("workers", State.WARNING, nobody(endpoint.account))
     return CheckResult(
         "workers", State.OK, f"{len(found)} answer{'s' if len(found) == 1 else ''}: {', '.join(found)}"
     )

@@ -116,16 +116,16 @@ def _trial(given: Mapping[str, Any]) -> Trial | None:
     return Trial(options, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
 
 
-def _sample(said: str) -> int | None:
+def _sample(text: str) -> int | None:
     """Return ``N`` of ``--verify=N``; None for all rows."""
-    if said in ("", _ALL):
+    if text in ("", _ALL):
         return None
-    if not (said.isdecimal() and int(said)):
+    if not (text.isdecimal() and int(text)):
         raise UsageError(
-            f"--verify {said}: must be a number of rows",
+            f"--verify {text}: must be a number of rows",
             "write it as `import ROSTER --verify`, or `import --verify=N ROSTER`",
         )
-    return int(said)
+    return int(text)
 
 
 def _verify(context: Context, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:

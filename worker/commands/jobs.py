@@ -188,10 +188,10 @@ def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
     for heading in ("when", "by", "from", "command", "about", "account", "options"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("when", "by"))
     for at, act in acts:
-        said = shlex.join(word for name, value in act.options.items() for word in _words(name, value))
+        options = shlex.join(word for name, value in act.options.items() for word in _words(name, value))
         by, origin = f"{act.operator}@{act.machine}", act.origin or "-"
         when = at.strftime("%Y-%m-%d %H:%MZ")
-        table.add_row(*map(Text, (when, by, origin, act.command, act.subject, act.account, said)))
+        table.add_row(*map(Text, (when, by, origin, act.command, act.subject, act.account, options)))
     on_stdout().print(table)
 
 

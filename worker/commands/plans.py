@@ -23,7 +23,7 @@ from worker.commands.options import (
     parsed,
     posting_options,
     reading_options,
-    refuse_said,
+    refuse_given,
 )
 from worker.commands.running import begin, draw, finish, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
@@ -80,7 +80,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
         if save:
             job, summary = _saved(context, opened, options)
         else:
-            job, summary = None, _looked_at(context, opened, options)
+            job, summary = None, _planned_without_ledger(context, opened, options)
     print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
     if job:
         echo(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
@@ -96,21 +96,23 @@ def exit_code(summary: PlanSummary, *, on_change: bool) -> int:
 
 def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[str, Any]) -> int:
     """Run ``import --plan``: exactly what was planned. Rows that have changed since are refused."""
-    refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
-    kept = context.ledger.jobs.get(plan_id)
-    _refuse_no_plan(kept)
-    context.runtime.check(kept)
-    rows = SavedRows(context.ledger, context.seal, kept)
+    refuse_given(
+        ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed"
+    )
+    plan = context.ledger.jobs.get(plan_id)
+    _refuse_unusable_plan(plan)
+    context.runtime.check(plan)
+    rows = SavedRows(context.ledger, context.seal, plan)
     options = replace(
-        kept.options,
-        max_failed=max_failed(given["max_failed"]) or kept.options.max_failed,
-        not_after=not_after(given["not_after"]) or kept.options.not_after,
-        results=str(Path(given["results"]).absolute()) if given["results"] else kept.options.results,
+        plan.options,
+        max_failed=max_failed(given["max_failed"]) or plan.options.max_failed,
+        not_after=not_after(given["not_after"]) or plan.options.not_after,
+        results=str(Path(given["results"]).absolute()) if given["results"] else plan.options.results,
     )
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
         watch.broker_queue(context)
-    outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
+    outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), plan.source)
     begin(context, job)
     run(context, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -133,7 +135,7 @@ def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, Pla
     return job, draft.summary
 
 
-def _looked_at(context: Context, opened: Roster, options: Options) -> PlanSummary:
+def _planned_without_ledger(context: Context, opened: Roster, options: Options) -> PlanSummary:
     """Make the plan without a ledger."""
     folder = _folder(options)
     report.forget_absent(folder)
@@ -237,13 +239,13 @@ def _refuse_unseen_change(context: Context, *, on_change: bool) -> None:
         )
 
 
-def _refuse_no_plan(kept: Job) -> None:
-    if kept.carried_out_by:
+def _refuse_unusable_plan(plan: Job) -> None:
+    if plan.carried_out_by:
         raise Conflict(
-            f"plan {kept.id} was carried out by job {kept.carried_out_by}",
-            f"see it with: siproster status {kept.carried_out_by}",
+            f"plan {plan.id} was carried out by job {plan.carried_out_by}",
+            f"see it with: siproster status {plan.carried_out_by}",
         )
-    if kept.saved is None:
-        raise UsageError(f"job {kept.id} is not a plan", "save one with: siproster plan ROSTER --save")
-    if kept.state is not JobState.PLANNING:
-        raise Conflict(f"plan {kept.id} is {kept.state}", "plan the roster again")
+    if plan.saved is None:
+        raise UsageError(f"job {plan.id} is not a plan", "save one with: siproster plan ROSTER --save")
+    if plan.state is not JobState.PLANNING:
+        raise Conflict(f"plan {plan.id} is {plan.state}", "plan the roster again")

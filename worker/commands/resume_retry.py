@@ -204,12 +204,12 @@ def _refuse_plan_or_undone(context: Context, job: Job) -> None:
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     """Return the job's options with new bounds, since the one that stopped it would do so again."""
     stopped_by = job.why.reason if job.why else ""
-    kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
-    said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
+    old = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
+    new = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
     return replace(
         job.options,
-        max_failed=said["max_failed"] or kept.get("max_failed", ""),
-        not_after=said["not_after"] or kept.get("not_after", ""),
+        max_failed=new["max_failed"] or old.get("max_failed", ""),
+        not_after=new["not_after"] or old.get("not_after", ""),
         results=str(Path(results).absolute()) if results else job.options.results,
     )
 

@@ -74,8 +74,8 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
         after = difference.load("after", _later(context, earlier, later))
         counts: Counter[str] = Counter()
         print_all(_told(difference, counts), _COLUMNS, _line, as_csv=as_csv, as_json=as_json)
-    said = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no differences"
-    echo(f"{said}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
+    summary = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no differences"
+    echo(f"{summary}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
     return 10 if counts else 0
 
 

@@ -21,7 +21,7 @@ from worker.commands.options import (
     parsed,
     rate_type,
     reading_options,
-    refuse_said,
+    refuse_given,
 )
 from worker.commands.resume_retry import roster_of
 from worker.commands.running import print_roster
@@ -151,7 +151,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     context = Context(given)
     trial = Trial(register_options(given), given["registrar"], given["rate"], given["concurrency"])
     if _JOB(source) and not Path(source).exists():
-        refuse_said(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
+        refuse_given(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
         proof = _of_job(context, trial, source, given)
     elif given["roster_"]:
         raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")

@@ -206,7 +206,7 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     return Proof(facts, _end(writer, verifier.given_up, tried.to_try, interrupted=interrupted))
 
 
-def place(text: str, transport: Transport) -> ServerAddress | None:
+def server_address(text: str, transport: Transport) -> ServerAddress | None:
     """Return ``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None for an empty text. Raises UsageError."""
     if not text:
         return None
@@ -232,7 +232,7 @@ def register_options(given: Mapping[str, Any]) -> RegisterOptions:
         lookup=Lookup(
             resolver, waiting=Waiting(given.get("dns_wait", DNS_WAIT), partial(echo, colour="yellow"))
         ),
-        place=place(given["registrar"], transport),
+        server=server_address(given["registrar"], transport),
     )
 
 

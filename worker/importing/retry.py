@@ -140,26 +140,28 @@ class EarlierRows:
                 yield row.line, self._record(row, passwords)
 
     def _record(self, row: Row, passwords: _Passwords) -> Mapping[str, str]:
-        said = self.corrections.get(row.line, {})
-        kept = passwords.of(row)
-        if kept is None and not said.get(PASSWORD):
+        corrected = self.corrections.get(row.line, {})
+        former = passwords.of(row)
+        if former is None and not corrected.get(PASSWORD):
             raise UsageError(
                 f"the password of line {row.line} is shredded; it was kept for "
                 f"{self.parent.options.keep_days:g} days",
                 "give the roster again with --roster, or --corrections with a password column",
             )
-        if row.corrected or (said.get(PASSWORD) and (kept is None or said[PASSWORD] != kept.password)):
+        other = corrected.get(PASSWORD)
+        if row.corrected or (other and (former is None or other != former.password)):
             self._other_passwords.add(row.line)
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
-            if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
+            if not self.zeros_may_go and lost_zeros(cell, corrected.get(column, cell)):
                 text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
-        if kept is None or said.get(PASSWORD):  # an added password takes precedence over digests, too
-            return {**cells, **said}
-        if kept.hash1 or kept.hash1b:
-            self._made_of.setdefault(row.line, kept.composite)
-        return {**cells, **said, PASSWORD: kept.password, HASH1: kept.hash1, HASH1B: kept.hash1b}
+        if former is None or corrected.get(PASSWORD):  # an added password takes precedence over digests
+            return {**cells, **corrected}
+        if former.hash1 or former.hash1b:
+            self._made_of.setdefault(row.line, former.composite)
+        secrets = {PASSWORD: former.password, HASH1: former.hash1, HASH1B: former.hash1b}
+        return {**cells, **corrected, **secrets}
 
 
 class _Passwords:
