@@ -31,8 +31,8 @@ _OUTCOMES_ON_POSTGRESQL = """
     SELECT %s, %s, * FROM unnest(
         %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])"""
 
-_ROWS_A_STATEMENT = 1000
-"""Rows in one statement: six parameters each, below SQLite's bound of 32,766 (sqlite.org/limits.html)."""
+_ROWS_A_STATEMENT = 100
+"""Rows in one statement: each connection keeps its statements, and longer ones would take megabytes."""
 
 
 _TROUBLED = tuple(status for status in Status if status.counts_as_failed)
