@@ -95,7 +95,7 @@ def read_status(body: bytes) -> tuple[str, str]:
     if status is None:
         return "", ""
     fields = _fields(status)
-    return _said(fields, "ErrorCode"), _said(fields, "Description")
+    return _redacted_text(fields, "ErrorCode"), _redacted_text(fields, "Description")
 
 
 def read_done(body: bytes) -> None:
@@ -229,7 +229,7 @@ def _fields(element: etree._Element) -> dict[str, str]:
     return fields
 
 
-def _said(fields: dict[str, str], name: str) -> str:
+def _redacted_text(fields: dict[str, str], name: str) -> str:
     text = " ".join(fields.get(name, "").split())
     # Before the redaction: an invisible character must not split a digest, nor control a terminal.
     return redact(text if text.isprintable() else "".join(filter(str.isprintable, text)))[:_TEXT_LIMIT]
@@ -299,11 +299,11 @@ def _echo(entry: etree._Element) -> Echo:
     return Echo(
         _id(fields),
         user if is_plain else _name(fields, hash1, hash1b),
-        _told_value(fields, "Realm"),
+        _valid_value(fields, "Realm"),
         hash1 if "Hash1" in fields else None,
         hash1b if "Hash1b" in fields else None,
-        _told_value(fields, "HttpVoiceV2AppId"),
-        _told_value(fields, "RealmId"),
+        _valid_value(fields, "HttpVoiceV2AppId"),
+        _valid_value(fields, "RealmId"),
     )
 
 
@@ -377,7 +377,7 @@ def _repeated_ids(
     return tuple([_valid_id(id_) for id_ in ids]) if is_repeated else None
 
 
-def _told_value(fields: dict[str, str], tag: str) -> str | None:
+def _valid_value(fields: dict[str, str], tag: str) -> str | None:
     """Return the element's value, empty if it is not valid; None if it was left out."""
     text = fields.get(tag)
     if not text or (len(text) <= _LONGEST_VALUE and _is_short_value(text)):
@@ -390,7 +390,7 @@ def _entry_error(error: etree._Element) -> EntryError:
     echoed = next((_fields(entry) for entry in error.iter("{*}SipCredential")), {})
     hash1 = _digest(echoed, "Hash1")
     name = _name(echoed, hash1, _digest(echoed, "Hash1b"))
-    return EntryError(_said(fields, "ErrorCode"), _said(fields, "Description"), name, hash1)
+    return EntryError(_redacted_text(fields, "ErrorCode"), _redacted_text(fields, "Description"), name, hash1)
 
 
 def _stored(fields: dict[str, str]) -> Stored:
@@ -420,9 +420,9 @@ def _realm(fields: dict[str, str]) -> Realm:
     return Realm(
         _id(fields),
         _value(fields["Realm"]),
-        _said(fields, "Status"),
+        _redacted_text(fields, "Status"),
         fields.get("Default", "").lower() == "true",
-        _said(fields, "Description"),
+        _redacted_text(fields, "Description"),
         int(count) if count.isascii() and count.isdigit() and len(count) < 10 else None,
     )
 
