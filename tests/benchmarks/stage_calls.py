@@ -22,7 +22,7 @@ from worker.importing.job import new_job
 from worker.importing.lookup import CredentialLookup
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.roster_writer import LedgerWriter
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.validation import validated_pages
 from worker.ledger import Claim, JobRealm, Ledger
 from worker.ledger.codec import open_chunk, seal_changes, seal_chunk

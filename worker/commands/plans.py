@@ -33,7 +33,7 @@ from worker.importing.job_start import needs_making
 from worker.importing.pipeline import Account, Sink, run_pipeline
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.roster_writer import LedgerWriter
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
 from worker.model import Action, Job, JobState, Options, Row

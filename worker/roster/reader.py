@@ -1,4 +1,4 @@
-"""A roster, read twice: first to survey the file, then for its rows."""
+"""A roster: opening it surveys the file, and its pages are read after that."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 ::
 
     PacedThrottle ── LocalPace                    a pace (pace.py) in this process
-                  └─ Fallback ── RedisPace        the same in Redis (script.py)
+                  └─ Fallback ── RedisPace        the same in Redis (pace_lua.py)
                               └─ LocalPace        while Redis is away
 """
 

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.reasons import reason_of
-from worker.throttle import script
+from worker.throttle import pace_lua
 from worker.throttle.pace_keepers import Hold, LocalPace, Ticket
 from worker.waits import Outage
 
@@ -40,9 +40,9 @@ class RedisPace:
         client = redis.Redis.from_url(
             url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=retry
         )
-        self._next_slot = client.register_script(script.NEXT_SLOT)
-        self._slow_down = client.register_script(script.SLOW_DOWN)
-        self._lengthen = client.register_script(script.LENGTHEN)
+        self._next_slot = client.register_script(pace_lua.NEXT_SLOT)
+        self._slow_down = client.register_script(pace_lua.SLOW_DOWN)
+        self._lengthen = client.register_script(pace_lua.LENGTHEN)
         self._keys = [f"siproster:pace:{key}", f"siproster:cool:{key}"]
         self._bound = bound
         self._clock = clock
