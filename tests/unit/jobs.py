@@ -10,9 +10,9 @@ from typing import Any
 from worker.digest import digests
 from worker.importing.job import new_job
 from worker.importing.job_start import Draft, enter_roster
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, AccountSource, Sink
 from worker.importing.realms import JobRealms
-from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.validation import RosterPages
 from worker.ledger import JobRealm, Ledger
 from worker.ledger.codec import seal_chunk, seal_page

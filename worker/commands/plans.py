@@ -30,10 +30,10 @@ from worker.commands.screen import echo, print_json, print_on_stdout, print_read
 from worker.errors import Conflict, UsageError
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink, run_pipeline
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
 from worker.model import Action, Job, JobState, Options, Row

@@ -12,10 +12,10 @@ from worker.commands.context import Context
 from worker.commands.listing import asked, counted
 from worker.commands.screen import echo, print_json, print_reading
 from worker.importing.job_start import Draft, enter_roster, release_chunks
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
-from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.stop_rules import stop_when_too_many_failed
 from worker.importing.validation import RosterPages
 from worker.model import Action, Job, JobState

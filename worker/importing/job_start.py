@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.failpoints import hit
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink, run_pipeline
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.validation import RosterPages
 from worker.ledger import Ledger
 from worker.model import Action, Job, JobState, OnExisting
