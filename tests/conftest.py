@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,11 +68,9 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Postgres) -> Iterator[str]:
-    """The URL of a new, empty database."""
-    name = f"test_{uuid.uuid4().hex}"
-    yield postgres_server.create_database(name)
-    postgres_server.drop_database(name)
+def postgres_url(postgres_server: Postgres) -> str:
+    """The URL of an empty database that nobody is connected to."""
+    return postgres_server.empty_database()
 
 
 @pytest.fixture(scope="session")
