@@ -1,4 +1,4 @@
-"""The program as its users run it: an own process, an own home, nothing inherited."""
+"""The program as its users run it: an own process, an own home, an environment of its own."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.forkserver import ForkServer
-from worker import failpoints
 
 CLI = Path(__file__).parents[1] / "cli.py"
 INHERITED = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
 
 SETTINGS = ("BW_", "SIPROSTER_")
-"""How those variables begin that only the program reads, and only when it runs a command."""
+"""How those variables begin that only the program reads, and only when it runs a command, but for one:"""
+
+READ_ON_IMPORT = "SIPROSTER_FAILPOINTS"
 
 
 @functools.cache
@@ -89,7 +90,7 @@ class Program:
     def only_settings(self, given: Mapping[str, str]) -> bool:
         """Whether this environment differs in no more than settings from the usual one."""
         changed = dict(given.items() ^ self._usual.items())
-        return all(name.startswith(SETTINGS) for name in changed) and failpoints.VARIABLE not in changed
+        return all(name.startswith(SETTINGS) for name in changed) and READ_ON_IMPORT not in changed
 
     def start(self, *arguments: str | Path, log: Path | None = None, **more: str) -> subprocess.Popen[str]:
         """Start it in a process group of its own, with pipes.
