@@ -90,7 +90,7 @@ class Program:
     def only_settings(self, given: Mapping[str, str]) -> bool:
         """Whether this environment differs in no more than settings from the usual one."""
         changed = dict(given.items() ^ self._usual.items())
-        return all(name.startswith(SETTINGS) for name in changed) and READ_ON_IMPORT not in changed
+        return all(name.startswith(SETTINGS) for name in changed) and not given.get(READ_ON_IMPORT)
 
     def start(self, *arguments: str | Path, log: Path | None = None, **more: str) -> subprocess.Popen[str]:
         """Start it in a process group of its own, with pipes.

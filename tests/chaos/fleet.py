@@ -84,8 +84,7 @@ class Fleet:
         """How such an import ends, whatever it does."""
         roster = roster_of(self.program.work / "staff.csv", wanted)
         options = ("--yes", "--detach", "--json", *options)
-        more = {"SIPROSTER_FAILPOINTS": failpoints} if failpoints else {}
-        return self.program.run("import", roster, *options, **more)
+        return self.program.run("import", roster, *options, SIPROSTER_FAILPOINTS=failpoints)
 
     def sweep(self) -> int:
         """What the scheduler does every few seconds; how many chunks went on the queue."""
