@@ -1,7 +1,7 @@
 """``make bench``: speed, CPU and memory beside a hand-written script, in one run.
 
     make bench                          some ten minutes
-    make bench ARGS=--full              up to 1,000,000 rows, some hours
+    make bench ARGS=--full              up to 1,000,000 rows, half an hour
     make bench ARGS="--only import,plan --rounds 1"
 
 Prints a table; writes it, the records as JSON and a plot into docs/benchmarks (``--out``). It asserts what

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
@@ -444,6 +445,26 @@ def begun(seconds: float) -> Deadline:
     deadline = Deadline()
     deadline.begin(seconds)
     return deadline
+
+
+def test_each_thread_keeps_a_connection_of_its_own() -> None:
+    """Requests of one thread share a connection, and no other thread's requests use it."""
+    served_by: list[int] = []  # the server has a thread for each connection
+
+    def answer(_: Asked) -> Told:
+        served_by.append(threading.get_ident())
+        return Told(200)
+
+    with scripted(answer) as server, closing(Transport(5, None, {})) as transport:
+        for _ in range(2):
+            transport.send("GET", server.url, {}, b"")
+        with ThreadPoolExecutor(1) as other:
+            for _ in range(3):
+                other.submit(transport.send, "GET", server.url, {}, b"").result()
+            transport.send("GET", server.url, {}, b"")
+    mine, others = served_by[0], served_by[2]
+    assert served_by == [mine, mine, others, others, others, mine]
+    assert mine != others
 
 
 # Packed answers

@@ -14,13 +14,16 @@ from worker.model import Job, JobState, Status
 from worker.seal import Seal
 
 UNKNOWN, UNPROCESSED = Status.UNKNOWN, Status.UNPROCESSED
-SET = text("UPDATE chunks SET sealed = :sealed WHERE job = :job AND seq = 0")
+SET = text("INSERT INTO chunk_rows (job, seq, sealed) VALUES (:job, 0, :sealed)")
+LOSE = text("DELETE FROM chunk_rows WHERE job = :job AND seq = 0")
 
 
 def put(ledger: Ledger, job: Job, sealed: bytes | None) -> None:
     """Other bytes in the place of the chunk's."""
     with ledger.store.begin() as connection:
-        connection.execute(SET, {"sealed": sealed, "job": job.id})
+        connection.execute(LOSE, {"job": job.id})
+        if sealed is not None:
+            connection.execute(SET, {"sealed": sealed, "job": job.id})
 
 
 @pytest.mark.parametrize("sent", [False, True])

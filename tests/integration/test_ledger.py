@@ -269,6 +269,19 @@ def test_a_ledger_that_stays_locked_has_advice(tmp_path: Path) -> None:
     assert "run the command again" in away.value.hint
 
 
+def test_threads_of_one_process_take_turns_at_writing(tmp_path: Path) -> None:
+    """A transaction begins after the one of another thread has ended, and gives up as it does elsewhere."""
+    store = Store(f"sqlite:///{tmp_path / 'ledger.db'}", lock_wait=0.2)
+    with closing(store), ThreadPoolExecutor(1) as other:
+        with store.begin():
+            with pytest.raises(LedgerAway, match="locked by another process"):
+                other.submit(store.check).result()
+            waiting = other.submit(store.check)
+            time.sleep(0.05)
+            assert not waiting.done()
+        assert waiting.result() > 0
+
+
 def test_reading_waits_for_a_lock_that_keeps_readers_out(tmp_path: Path) -> None:
     """A program with SQLite's exclusive locking mode keeps readers out, too."""
     path = tmp_path / "ledger.db"

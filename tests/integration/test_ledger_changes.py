@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.test_ledger_jobs import run_query
-from tests.unit.jobs import OVER, Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import OVER, Clock, add_settled, make_chunk_row, make_job, start_job
 from worker.errors import Conflict
 from worker.ledger import Changes, Claim, Fenced, Ledger, Undone
 from worker.model import Job, JobState, Outcome, Realm, Status
@@ -203,7 +203,7 @@ def planned(ledger: Ledger) -> Job:
     ledger.jobs.begin(job, "desk:1")
     ledger.jobs.add_realm(job.id, 0, "", Realm("17", "office.example"))
     ledger.chunks.add(job.id, 0, [2, 3], b"sealed")
-    ledger.chunks.add_settled(job.id, 1, [Outcome(4, Status.UNCHANGED)], b"sealed too", 5.0)
+    add_settled(ledger, job, 1, [Outcome(4, Status.UNCHANGED)], b"sealed too", 5.0)
     ledger.jobs.has_read(job.id, 3, {}, requests=4, retries=1)
     return job
 

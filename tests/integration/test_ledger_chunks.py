@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.jobs import AWAY, LAST_LINE, OVER, Clock, make_chunk_row, make_job, start_job
+from tests.unit.jobs import AWAY, LAST_LINE, OVER, Clock, add_settled, make_chunk_row, make_job, start_job
 from worker.errors import LedgerError
 from worker.ledger import Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
@@ -405,7 +405,7 @@ def test_rows_by_status(ledger: Ledger, job: Job) -> None:
 def test_refused_rows_have_ended_from_the_start(ledger: Ledger, job: Job, clock: Clock) -> None:
     """Rows that are never sent have their outcome, count as trouble, and keep their passwords a while."""
     refused = [Outcome(4, Status.INVALID, code="too_long", error="username: 40 characters")]
-    ledger.chunks.add_settled(job.id, 2, refused, b"sealed", 60)
+    add_settled(ledger, job, 2, refused, b"sealed")
     assert ledger.chunks.due(job.id, idle=True) == [0, 1]
     assert ledger.chunks.claim(job.id, 2, "desk:1", LEASE) is None
     assert ledger.chunks.progress(job.id).troubled == 1

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.jobs import AWAY, OVER, Clock, make_job
+from tests.unit.jobs import AWAY, OVER, Clock, add_settled, make_job
 from worker.errors import JobBusy
 from worker.ledger import Changes, Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
@@ -113,7 +113,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _refuse(self, lines: list[int]) -> None:
         outcomes = [Outcome(line, Status.INVALID, code="too_long") for line in lines]
         seq = len(self.chunks)
-        self.ledger.chunks.add_settled(self.job.id, seq, outcomes, sealed(lines), KEPT_FOR)
+        add_settled(self.ledger, self.job, seq, outcomes, sealed(lines), KEPT_FOR)
         kept_until = self.clock.now + KEPT_FOR
         self.chunks[seq] = Chunk(lines, state="ended", kept_until=kept_until)
         self.outcomes.update({outcome.line: outcome for outcome in outcomes})

@@ -136,7 +136,8 @@ def test_sealed_rows_that_were_changed_stop_the_job(
     job = run(office, "import", roster, "--max-failed", "0", code=11)["job"]
     ledger = next(office.home.rglob("ledger.sqlite"))
     with closing(sqlite3.connect(ledger)) as database, database:
-        database.execute("UPDATE chunks SET sealed = zeroblob(60) WHERE state = 'waiting'")
+        waiting = "(SELECT seq FROM chunks WHERE state = 'waiting')"
+        database.execute(f"UPDATE chunk_rows SET sealed = zeroblob(60) WHERE seq IN {waiting}")  # noqa: S608
     summary = run(office, "resume", job, code=1)
     assert (summary["state"], summary["why"].split(":")[0]) == ("stopped", "seal_broken")
     assert summary["counts"] == {"invalid": 1, "unprocessed": 1}

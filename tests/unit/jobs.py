@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -16,7 +16,8 @@ from worker.importing.roster_writer import LedgerWriter
 from worker.importing.validation import RosterPages
 from worker.ledger import JobRealm, Ledger
 from worker.ledger.codec import seal_chunk, seal_page
-from worker.model import Endpoint, Job, Options, Realm, Row, Stored
+from worker.ledger.new_chunks import NewChunk, enter
+from worker.model import Endpoint, Job, Options, Outcome, Realm, Row, Stored
 from worker.roster import PAGE
 from worker.seal import Seal
 from worker.states import JobState, Reason, Why
@@ -150,3 +151,10 @@ def start_job(ledger: Ledger, *chunks: list[Row], looked: bool = False, **option
     ledger.jobs.has_read(job.id, sum(map(len, chunks)), {})
     ledger.jobs.start(job.id)
     return ledger.jobs.get(job.id)
+
+
+def add_settled(ledger: Ledger, job: Job, seq: int, outcomes: Sequence[Outcome], sealed: bytes | None,
+                kept_for: float = 60.0) -> None:  # fmt: skip
+    """Add a chunk of rows that need no request, of which ``sealed`` are kept."""
+    with ledger.store.begin() as connection:
+        enter(connection, ledger.store, job.id, NewChunk(seq, [], sealed, outcomes, kept_for))

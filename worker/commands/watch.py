@@ -29,7 +29,7 @@ from worker.waits import HERE
 if TYPE_CHECKING:  # Celery takes a third of a second to load, and `plan`, `status` and `jobs` do without
     from worker.tasks import CeleryQueue
 
-_LOOK_EVERY = 0.2
+_LOOK_EVERY = 0.1
 """Seconds between two looks at the ledger."""
 
 _SWEEP_EVERY = 1.0

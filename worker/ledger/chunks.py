@@ -32,7 +32,7 @@ _CLAIM = text("""
             OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)))
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
         AND EXISTS (SELECT 1 FROM writers WHERE job = :job)
-    RETURNING generation, attempts, barren, deaths, suspect, sealed, doubt, settled,
+    RETURNING generation, attempts, barren, deaths, suspect, doubt, settled,
         (SELECT batch_bound FROM jobs WHERE id = :job) AS batch_bound""")
 # Working on a chunk renews the hold on the account, whether sweeps run meanwhile or not.
 _HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
@@ -60,14 +60,14 @@ _AWAY = text("""
 _LOCK = text("UPDATE jobs SET state = state WHERE id = :job")
 _NEXT = text("SELECT max(seq) + 1 FROM chunks WHERE job = :job")
 _KEEP_PART = text("""
-    UPDATE chunks SET rows = rows - :rows, sealed = :sealed, lines = :lines, deaths = 0, suspect = 1
+    UPDATE chunks SET rows = rows - :rows, lines = :lines, deaths = 0, suspect = 1
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
     """)
 _LINES = text("SELECT lines FROM chunks WHERE job = :job AND seq = :seq")
 _MARK = text("""
     UPDATE chunks SET suspect = 1, doubt = :all, changes = :changes WHERE job = :job AND seq = :seq""")
 _END = text("""
-    UPDATE chunks SET state = 'ended', owner = '', sealed = :sealed, kept_until = :kept_until,
+    UPDATE chunks SET state = 'ended', owner = '', kept_until = :kept_until,
         doubt = '', lines = '', requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _RELEASE = text("""
@@ -110,12 +110,15 @@ _WAKE = text("""
         waits_reason = '', waits_for = ''
     WHERE job = :job AND state = 'waiting'""")
 _KEPT = text("""
-    SELECT seq, first_line FROM chunks
-    WHERE job = :job AND sealed IS NOT NULL ORDER BY first_line, seq""")
-_SEALED = text("SELECT sealed FROM chunks WHERE job = :job AND seq = :seq")
-_SHRED = text("""
-    UPDATE chunks SET sealed = NULL, kept_until = NULL
-    WHERE sealed IS NOT NULL AND kept_until < :now""")
+    SELECT seq, first_line FROM chunks JOIN chunk_rows USING (job, seq)
+    WHERE job = :job ORDER BY first_line, seq""")
+_SEALED = text("SELECT sealed FROM chunk_rows WHERE job = :job AND seq = :seq")
+_RESEAL = text("UPDATE chunk_rows SET sealed = :sealed WHERE job = :job AND seq = :seq")
+_SHRED = text("DELETE FROM chunk_rows WHERE job = :job AND seq = :seq")
+_SHRED_EXPIRED = text("""
+    DELETE FROM chunk_rows WHERE EXISTS (
+        SELECT 1 FROM chunks c
+        WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.kept_until < :now)""")
 
 LONGEST_AHEAD = 3700.0
 """Seconds: no lease and no wait of ours is longer. A time further ahead is of a clock that was set back
@@ -207,13 +210,6 @@ class Chunks:
         with self._store.begin() as connection:
             enter(connection, self._store, job, NewChunk(seq, lines, sealed))
 
-    def add_settled(
-        self, job: str, seq: int, outcomes: Sequence[Outcome], sealed: bytes | None, kept_for: float
-    ) -> None:
-        """Add rows that need no request, with their outcomes; ``sealed``: rows retained ``kept_for`` s."""
-        with self._store.begin() as connection:
-            enter(connection, self._store, job, NewChunk(seq, [], sealed, outcomes, kept_for))
-
     def claim(self, job: str, seq: int, owner: str, lease: float) -> Claim | None:
         """Claim a chunk for ``lease`` seconds, and hold the account for as long.
 
@@ -227,13 +223,15 @@ class Chunks:
             row = connection.execute(_CLAIM, values).one_or_none()
             if row is None:
                 return None
+            # By a statement of its own, which sees what a split has committed while this one waited for it.
+            sealed = connection.execute(_SEALED, key).scalar_one_or_none() or b""
             connection.execute(_HOLD, {"job": job, "until": now + WRITER_LEASE})
             # Only if there are some: this goes through all outcomes of the job.
             found = connection.execute(_SETTLED, key).all() if row.settled else []
             settled = {line: Status(status) for line, status in found}
         return Claim(
             job, seq, row.generation, row.attempts, row.barren, row.deaths, bool(row.suspect),
-            bytes(row.sealed or b""), unconfirmed_lines(ChunkState.WAITING, row.doubt), settled,
+            bytes(sealed), unconfirmed_lines(ChunkState.WAITING, row.doubt), settled,
             row.batch_bound,
         )  # fmt: skip
 
@@ -291,8 +289,9 @@ class Chunks:
             seq = int(connection.execute(_NEXT, {"job": job}).scalar_one())
             held = json.loads(connection.execute(_LINES, _key(claim)).scalar_one() or "[]")
             stay = json.dumps([line for line in held if line not in set(lines)])
-            values = {**_key(claim), "rows": len(lines), "sealed": kept, "lines": stay}
+            values = {**_key(claim), "rows": len(lines), "lines": stay}
             _fence(connection.execute(_KEEP_PART, values).rowcount)
+            connection.execute(_RESEAL, {"job": job, "seq": claim.seq, "sealed": kept})
             enter(connection, self._store, job, NewChunk(seq, lines, moved(seq)))
             connection.execute(
                 _MARK, {"job": job, "seq": seq, "all": EVERY_ROW, "changes": int(begun is not None)}
@@ -305,9 +304,13 @@ class Chunks:
         """End a chunk whose rows all have outcomes: shred the rows in place; ``sealed`` are the others."""
         with self._store.begin() as connection:
             until = self._store.now(connection) + kept_for if sealed else None
-            values = {**_key(claim), "sealed": sealed, "kept_until": until,
-                      "requests": requests, "retries": retries}  # fmt: skip
+            values = {**_key(claim), "kept_until": until, "requests": requests, "retries": retries}
             _fence(connection.execute(_END, values).rowcount)
+            key = {"job": claim.job, "seq": claim.seq}
+            if sealed:
+                connection.execute(_RESEAL, {**key, "sealed": sealed})
+            else:
+                connection.execute(_SHRED, key)
 
     def release(
         self, claim: Claim, delay: float, doubt: Sequence[int] | None, requests: int, retries: int,
@@ -382,13 +385,13 @@ class Chunks:
     def sealed(self, job: str, seq: int) -> bytes | None:
         """Return the sealed rows of one chunk; None if they are shredded."""
         with self._store.read() as connection:
-            sealed = connection.execute(_SEALED, {"job": job, "seq": seq}).scalar_one()
+            sealed = connection.execute(_SEALED, {"job": job, "seq": seq}).scalar_one_or_none()
         return None if sealed is None else bytes(sealed)
 
     def shred_expired(self) -> int:
         """Shred rows that are not in place and whose retention is over; return how many chunks."""
         with self._store.begin() as connection:
-            shredded = connection.execute(_SHRED, {"now": self._store.now(connection)}).rowcount
+            shredded = connection.execute(_SHRED_EXPIRED, {"now": self._store.now(connection)}).rowcount
         if shredded:
             self._store.clean()
         return shredded

@@ -43,7 +43,7 @@ _KEEP_ALL_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job")
 _CARRIED_OUT = text("""
     UPDATE jobs SET state = 'cancelled', carried_out_by = :by, finished = :now, reason = :reason, why = :why
     WHERE id = :job AND state = 'planning'""")
-_SHRED = text("UPDATE chunks SET sealed = NULL, kept_until = NULL WHERE job = :job")
+_SHRED = text("DELETE FROM chunk_rows WHERE job = :job")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
 # Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
@@ -85,6 +85,7 @@ _FORGET = (
     text("DELETE FROM deeds WHERE job = :job"),
     text("DELETE FROM undone WHERE job = :job"),
     text("DELETE FROM chunks WHERE job = :job"),
+    text("DELETE FROM chunk_rows WHERE job = :job"),
     text("DELETE FROM pages WHERE job = :job"),
     text("DELETE FROM realms WHERE job = :job"),
     text("DELETE FROM writers WHERE job = :job"),

@@ -17,9 +17,10 @@ from worker.states import ChunkState
 _ADD = text("""
     INSERT INTO chunks (job, seq, state, first_line, rows, settled, troubled, generation, owner,
         lease_until, attempts, barren, deaths, suspect, away, next_attempt_at, doubt, requests, retries,
-        sealed, kept_until, lines)
+        kept_until, lines)
     VALUES (:job, :seq, :state, :first_line, :rows, :settled, :troubled, 0, '', 0, 0, 0, 0, 0, 0, 0, '', 0, 0,
-        :sealed, :kept_until, :lines)""")
+        :kept_until, :lines)""")
+_ADD_ROWS = text("INSERT INTO chunk_rows (job, seq, sealed) VALUES (:job, :seq, :sealed)")
 # Values go straight to the driver, and many rows are one statement: SQLite's driver releases the
 # interpreter's lock for each, and named parameters would take several times as long.
 _OUTCOMES = """
@@ -30,8 +31,8 @@ _OUTCOMES_ON_POSTGRESQL = """
     SELECT %s, %s, * FROM unnest(
         %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[])"""
 
-_ROWS_A_STATEMENT = 1000
-"""Rows in one statement: six parameters each, below SQLite's bound of 32,766 (sqlite.org/limits.html)."""
+_ROWS_A_STATEMENT = 100
+"""Rows in one statement: each connection keeps its statements, and longer ones would take megabytes."""
 
 
 _TROUBLED = tuple(status for status in Status if status.counts_as_failed)
@@ -53,15 +54,17 @@ class NewChunk:
 
 def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> None:
     """Insert a new chunk; it has ended if its rows have their outcomes."""
+    if chunk.sealed is not None:
+        connection.execute(_ADD_ROWS, {"job": job, "seq": chunk.seq, "sealed": chunk.sealed})
     if not chunk.outcomes:
-        connection.execute(_ADD, _waiting(job, chunk.seq, chunk.lines, chunk.sealed or b""))
+        connection.execute(_ADD, _waiting(job, chunk))
         return
     outcomes = chunk.outcomes
     until = store.now(connection) + chunk.kept_for if chunk.sealed else None
     connection.execute(_ADD, {
         "job": job, "seq": chunk.seq, "state": ChunkState.ENDED, "first_line": outcomes[0].line,
         "rows": len(outcomes), "settled": len(outcomes), "troubled": troubled(outcomes),
-        "sealed": chunk.sealed, "kept_until": until, "lines": "",
+        "kept_until": until, "lines": "",
     })  # fmt: skip
     record(connection, job, chunk.seq, outcomes)
 
@@ -91,8 +94,9 @@ def troubled(outcomes: Sequence[Outcome]) -> int:
     return sum(statuses.count(status) for status in _TROUBLED)
 
 
-def _waiting(job: str, seq: int, lines: Sequence[int], sealed: bytes) -> dict[str, object]:
+def _waiting(job: str, chunk: NewChunk) -> dict[str, object]:
     return {
-        "job": job, "seq": seq, "state": ChunkState.WAITING, "first_line": lines[0], "rows": len(lines),
-        "settled": 0, "troubled": 0, "sealed": sealed, "kept_until": None, "lines": json.dumps(list(lines)),
+        "job": job, "seq": chunk.seq, "state": ChunkState.WAITING, "first_line": chunk.lines[0],
+        "rows": len(chunk.lines), "settled": 0, "troubled": 0, "kept_until": None,
+        "lines": json.dumps(list(chunk.lines)),
     }  # fmt: skip

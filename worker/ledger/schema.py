@@ -180,17 +180,25 @@ _REASONS = (
     "UPDATE jobs SET reason = 'stopped' WHERE reason = '' AND why <> ''",
 )  # fmt: skip
 
-# How many parts of the change log belong to a chunk, which is the number of the next one.
-_CHANGES = (
+_ROWS_OF_CHUNKS = (
+    # How many parts of the change log belong to a chunk, which is the number of the next one.
     "ALTER TABLE chunks ADD COLUMN changes INTEGER NOT NULL DEFAULT 0",
     """
     UPDATE chunks SET changes = (
         SELECT coalesce(max(nr) + 1, 0) FROM deeds d WHERE d.job = chunks.job AND d.chunk = chunks.seq)""",
+    # A chunk's sealed rows, apart from its state: SQLite would write them again with each answered batch.
+    """
+    CREATE TABLE chunk_rows (
+        job TEXT NOT NULL, seq INTEGER NOT NULL, sealed {blob} NOT NULL, PRIMARY KEY (job, seq)
+    )""",
+    "INSERT INTO chunk_rows (job, seq, sealed) SELECT job, seq, sealed FROM chunks WHERE sealed IS NOT NULL",
+    "UPDATE chunks SET sealed = NULL",  # overwritten (secure_delete), which dropping a column doesn't promise
+    "ALTER TABLE chunks DROP COLUMN sealed",
 )
 
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
-    _CHANGES,
+    _ROWS_OF_CHUNKS,
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 

@@ -32,7 +32,7 @@ _UNPROVEN = text(
 )
 # Chunks, still sealed, with rows that the job may have created: without an answer that settled them.
 _UNCONFIRMED = text("""
-    SELECT seq FROM chunks WHERE job = :job AND sealed IS NOT NULL AND (
+    SELECT seq FROM chunks JOIN chunk_rows USING (job, seq) WHERE job = :job AND (
         (state <> 'ended' AND (doubt <> '' OR state = 'claimed'))
         OR EXISTS (SELECT 1 FROM outcomes o
             WHERE o.job = :job AND o.chunk = seq AND o.status = 'unknown'))
@@ -42,12 +42,13 @@ _KEEP_REST = text("""
     INSERT INTO undone (job, line, result, code, error)
     SELECT o.job, o.line, 'kept', 'origin_unknown', :error FROM outcomes o
     WHERE o.job = :job AND (o.code LIKE '%origin_unknown%'
-            OR (o.status = 'unknown' AND EXISTS (
-                SELECT 1 FROM chunks c WHERE c.job = o.job AND c.seq = o.chunk AND c.sealed IS NULL)))
+            OR (o.status = 'unknown' AND NOT EXISTS (
+                SELECT 1 FROM chunk_rows r WHERE r.job = o.job AND r.seq = o.chunk)))
         AND NOT EXISTS (SELECT 1 FROM undone u WHERE u.job = o.job AND u.line = o.line)""")
 _SHREDDED = text("""
-    SELECT seq, state, doubt, lines FROM chunks
-    WHERE job = :job AND sealed IS NULL AND state <> 'ended' AND (doubt <> '' OR state = 'claimed')""")
+    SELECT seq, state, doubt, lines FROM chunks c
+    WHERE job = :job AND state <> 'ended' AND (doubt <> '' OR state = 'claimed')
+        AND NOT EXISTS (SELECT 1 FROM chunk_rows r WHERE r.job = c.job AND r.seq = c.seq)""")
 _KEEP_LINE = text("""
     INSERT INTO undone (job, line, result, code, error)
     VALUES (:job, :line, 'kept', 'origin_unknown', :error) ON CONFLICT (job, line) DO NOTHING""")
@@ -55,7 +56,9 @@ _REVERSED = text("""
     SELECT count(*) FROM undone u JOIN outcomes o ON o.job = u.job AND o.line = u.line
     WHERE u.job = :job AND u.result IN ('removed', 'restored')
         AND o.status IN ('created', 'updated', 'unchanged')""")
-_CHUNK = text("SELECT state, doubt, sealed FROM chunks WHERE job = :job AND seq = :seq")
+_CHUNK = text("""
+    SELECT state, doubt, sealed FROM chunks JOIN chunk_rows USING (job, seq)
+    WHERE job = :job AND seq = :seq""")
 _STATUSES = text("SELECT line, status FROM outcomes WHERE job = :job AND chunk = :seq")
 
 
