@@ -29,6 +29,11 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("siproster")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that have a time limit of their own, the longest: no process ends long after all."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """One Redis for the whole run; don't kill it. ``redis_url`` gives it empty."""
