@@ -30,7 +30,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that have a time limit of their own, the longest: no process ends long after all."""
+    """Begin with the longest, which have a time limit of their own: no process ends long after the others."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
