@@ -26,7 +26,7 @@ def entry(user: str = "alice", password: str = "right", realm: str = REALM) -> E
 
 def options_for(registrar: ScriptedRegistrar, **options: Any) -> RegisterOptions:
     """There, with RFC 3261's timers where the test doesn't say otherwise."""
-    return RegisterOptions(place=ServerAddress("127.0.0.1", registrar.port), **options)
+    return RegisterOptions(server=ServerAddress("127.0.0.1", registrar.port), **options)
 
 
 def tried(

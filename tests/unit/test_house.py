@@ -33,14 +33,14 @@ ROOMS: dict[str, set[str]] = {
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
     "settings": NOUNS,
-    "trust": NOUNS,
+    "ca_certificates": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
-    "api": NOUNS | {"trust", "throttle", "waits"},
+    "api": NOUNS | {"ca_certificates", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
-    "register": NOUNS | {"digest", "srv", "trust", "waits"},
+    "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
     "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
     "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
@@ -72,7 +72,7 @@ LIBRARIES: dict[str, set[str]] = {
     # Of the standard library: only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
-    "ssl": {"api", "reasons", "register", "trust"},
+    "ssl": {"api", "reasons", "register", "ca_certificates"},
     "sqlite3": {"ledger", "temp_db"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

@@ -339,7 +339,7 @@ class Jobs:
                 connection.execute(_FORGET_JOB, {"job": job})
         self._store.clean()
 
-    def learn_bound(self, job: str, bound: int) -> None:
+    def learn_batch_limit(self, job: str, bound: int) -> None:
         """Store the most entries that the service accepts in one request (code 23003)."""
         with self._store.begin() as connection:
             connection.execute(_BOUND, {"job": job, "bound": bound})

@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from worker.reasons import reason_of
 from worker.throttle import script
-from worker.throttle.paces import Hold, Process, Ticket
+from worker.throttle.pace_keepers import Hold, LocalPace, Ticket
 from worker.waits import Outage
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ REDIS_PAUSE = 5.0
 """Seconds that a Redis which didn't answer is left alone: not every request may wait for its timeout."""
 
 
-class Redis:
+class RedisPace:
     """The pace of all processes on one Redis."""
 
     def __init__(self, url: str, key: str, bound: float, clock: Callable[[], float] | None) -> None:
@@ -71,7 +71,7 @@ class Redis:
 class Fallback:
     """The shared pace while Redis answers, else this process's own, which learns of all cool-downs."""
 
-    def __init__(self, common: Redis, own: Process) -> None:
+    def __init__(self, common: RedisPace, own: LocalPace) -> None:
         self._common = common
         self._own = own
         self._ask_again = 0.0
