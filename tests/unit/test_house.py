@@ -173,6 +173,21 @@ def test_the_package_itself_imports_nothing() -> None:
     assert imported(ROOT / "worker/__init__.py") == set()
 
 
+def test_docstrings_are_text() -> None:
+    """Python 3.13 and later refuse to compile a docstring that holds a lone surrogate, such as an escape."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = {
+        f"{path}:{node.body[0].lineno}"
+        for path in (*SOURCES, *ROOT.glob("tests/**/*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, documented) and _surrogate.search(ast.get_docstring(node) or "")
+    }
+    assert found == set()
+
+
+_surrogate = re.compile("[\ud800-\udfff]")
+
+
 def test_files_stay_readable() -> None:
     """A file that outgrows its job becomes a folder with a room for each."""
     lengths = {name(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
