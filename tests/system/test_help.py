@@ -17,7 +17,7 @@ def commands(help_text: str) -> list[str]:
 
 
 def test_every_command_tells_its_usage(siproster: Program) -> None:
-    """Each command that the help lists answers --help, in an interpreter in which nothing else was imported."""
+    """Each command that the help lists answers --help, in an interpreter that has imported nothing else."""
     listed = commands(siproster.run("--help").stdout)
     assert {"import", "plan", "retry", "realm", "worker", "demo", "doctor"} <= set(listed)
     for name in listed:
