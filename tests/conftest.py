@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     hypothesis.settings.register_profile("siproster", hypothesis.settings(deadline=None))
     hypothesis.settings.load_profile("siproster")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, which have a time limit of their own: no process ends long after the others."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")
@@ -69,11 +73,9 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Postgres) -> Iterator[str]:
-    """The URL of a new, empty database."""
-    name = f"test_{uuid.uuid4().hex}"
-    yield postgres_server.create_database(name)
-    postgres_server.drop_database(name)
+def postgres_url(postgres_server: Postgres) -> str:
+    """The URL of an empty database that nobody is connected to."""
+    return postgres_server.empty_database()
 
 
 @pytest.fixture(scope="session")

@@ -169,7 +169,7 @@ def redis_program() -> Path:
 
 
 class Postgres(Server):
-    """A PostgreSQL cluster on a free port; every test makes databases of its own in it."""
+    """A PostgreSQL cluster on a free port; its databases are for tests to use one after the other."""
 
     USER = "siproster"
     PASSWORD = "postgres-canary-7d1f"
@@ -235,6 +235,17 @@ class Postgres(Server):
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return self.url(name)
+
+    def empty_database(self) -> str:
+        """The same database each time, as new: making one takes ten times as long. Its URL."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            )
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return self.url("postgres")
 
     def drop_database(self, name: str) -> None:
         """Drop a database, even while others are connected to it."""

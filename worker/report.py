@@ -20,7 +20,7 @@ from worker import files
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.codec import page_values
-from worker.ledger.rows import OutcomeValues, Page
+from worker.ledger.rows import OutcomeValues, SealedPage
 from worker.model import NO_REALM, Job, Status, Stored
 from worker.reasons import reason_of
 from worker.seal import Seal
@@ -92,7 +92,7 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
             every, troubled = csv.writer(results), csv.writer(failed)
             every.writerow(header)
             troubled.writerow(header)
-            for lines, not_in_place in _pages(ledger, seal, job):
+            for lines, not_in_place in _lines_of_pages(ledger, seal, job):
                 every.writerows(lines)
                 troubled.writerows(not_in_place)
         found = summary(ledger, job, folder)
@@ -178,7 +178,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "account": job.account,
         "operator": job.operator,
         "version": job.version,
-        "options": _shown(asdict(job.options)),
+        "options": _options_shown(asdict(job.options)),
         "roster": {"name": job.roster, "sha256": job.sha256, "rows": job.rows},
         "realms": list(ledger.jobs.hosts(job.id).values()),
         "counts": {status.value: rows for status, rows in counts.items()},
@@ -231,7 +231,7 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
 Lines = list[list[str]]
 
 
-def _pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
+def _lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
     """Yield the lines of each page of the roster, and those of them that are not in place."""
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
@@ -253,13 +253,13 @@ _STATUS = OWN_COLUMNS.index("bw__status")
 _IN_PLACE = frozenset(status.value for status in Status if status.in_place)
 
 
-def _unrecorded(page: Page, line: int) -> OutcomeValues:
+def _unrecorded(page: SealedPage, line: int) -> OutcomeValues:
     """Return the outcome of a row without a recorded one: not attempted, or sent without an answer."""
     outcome = page.outcome(line)
     return outcome.status.value, outcome.credential_id, outcome.code, outcome.error, outcome.attempts
 
 
-def _shown(options: dict[str, Any]) -> dict[str, Any]:
+def _options_shown(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options in the words of the command line, without unset ones."""
     return {name: value for name, value in options.items() if value not in ("", None, {}, (), False)}
 

@@ -101,8 +101,8 @@ CONFIG: dict[str, Any] = {
 
 def queue_name(identity: str, host: str, account: str) -> str:
     """Return the queue of one ledger and one account, so that workers of others never see its messages."""
-    place = hashlib.sha256(f"{host}\0{account}".encode()).hexdigest()[:10]
-    return f"siproster.{identity[:8]}.{place}"
+    account_hash = hashlib.sha256(f"{host}\0{account}".encode()).hexdigest()[:10]
+    return f"siproster.{identity[:8]}.{account_hash}"
 
 
 def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:

@@ -19,10 +19,10 @@ from worker.importing.compare import fill_digests, wanted
 from worker.importing.create import BatchCreator
 from worker.importing.decide import decide
 from worker.importing.job import new_job
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.lookup import CredentialLookup
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.roster_writer import LedgerWriter
 from worker.importing.validation import validated_pages
 from worker.ledger import Claim, JobRealm, Ledger
 from worker.ledger.codec import open_chunk, seal_changes, seal_chunk

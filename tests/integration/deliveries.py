@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tests.unit.jobs import KEY, LAST_LINE, Clock
+from worker.importing.api_protocols import Source
 from worker.importing.chunk_session import WorkerProcess
 from worker.importing.chunk_worker import ChunkWorker
-from worker.importing.service import Source
 from worker.ledger import Ledger
 from worker.model import Job, Outcome, Status
 from worker.seal import Seal

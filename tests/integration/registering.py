@@ -26,7 +26,7 @@ def entry(user: str = "alice", password: str = "right", realm: str = REALM) -> E
 
 def options_for(registrar: ScriptedRegistrar, **options: Any) -> RegisterOptions:
     """Return options for this registrar, with RFC 3261's timers unless the test says otherwise."""
-    return RegisterOptions(place=ServerAddress("127.0.0.1", registrar.port), **options)
+    return RegisterOptions(server=ServerAddress("127.0.0.1", registrar.port), **options)
 
 
 def tried(

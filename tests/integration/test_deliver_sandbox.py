@@ -15,7 +15,7 @@ from tests.sandbox import Sandbox
 from tests.unit.jobs import Clock, RowsOf, make_job, make_row, plan_job
 from worker.api import Api
 from worker.digest import digests
-from worker.importing.plan import start
+from worker.importing.job_start import release_chunks
 from worker.ledger import Ledger
 from worker.model import Family, Job, JobState, Row, Status
 
@@ -39,7 +39,7 @@ def planned(ledger: Ledger, service: Api, rows: list[Row], **options: Any) -> Jo
     """A job of these rows, its realms looked up."""
     job = make_job(**options)
     ledger.jobs.begin(job, "desk:1")
-    start(ledger, job, plan_job(ledger, service, job, RowsOf(rows)))
+    release_chunks(ledger, job, plan_job(ledger, service, job, RowsOf(rows)))
     return ledger.jobs.get(job.id)
 
 

@@ -12,6 +12,7 @@ from worker.errors import LedgerError
 from worker.ledger import Claim, Fenced, Ledger
 from worker.ledger.jobs import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Status
+from worker.states import Reason, Why
 
 LEASE = 120.0
 ROWS = [make_chunk_row(line) for line in (2, 3, 5)]
@@ -447,6 +448,19 @@ def test_a_cancelled_jobs_rows_are_shredded(ledger: Ledger, clock: Clock, state:
     clock.advance(1)
     ledger.chunks.shred_expired()
     assert len(ledger.chunks.kept(job.id)) == left
+
+
+def test_rows_of_a_stopped_job_that_is_undone_are_shredded(ledger: Ledger, clock: Clock) -> None:
+    """It can't be resumed any more, so its rows' retention begins."""
+    job = start_job(ledger, ROWS, [make_chunk_row(7)], keep_days=2.0)
+    ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
+    clock.advance(86_400)
+    ledger.jobs.close(job.id, Why(Reason.UNDONE, "it was undone"))
+    clock.advance(2 * 86_400)
+    assert ledger.chunks.shred_expired() == 0
+    clock.advance(1)
+    assert ledger.chunks.shred_expired() == 2
+    assert ledger.chunks.kept(job.id) == []
 
 
 def test_recalled_claims_are_good_for_nothing(ledger: Ledger, job: Job, clock: Clock) -> None:

@@ -93,7 +93,7 @@ def test_the_bound_only_falls(ledger: Ledger) -> None:
     """The smallest of the bounds that workers learn at the same time is kept."""
     job = start_job(ledger, ROWS)
     for bound in (50, 20, 80):
-        ledger.jobs.learn_bound(job.id, bound)
+        ledger.jobs.learn_batch_limit(job.id, bound)
     assert ledger.jobs.get(job.id).batch_bound == 20
 
 

@@ -73,7 +73,7 @@ def test_a_silent_registrar_is_told(transport: Transport) -> None:
         port = server.getsockname()[1]
         datagrams.bind(("127.0.0.1", port))
         how = RegisterOptions(
-            transport, place=ServerAddress("127.0.0.1", port), timers=Timers(t1=1, t2=1, total=1)
+            transport, server=ServerAddress("127.0.0.1", port), timers=Timers(t1=1, t2=1, total=1)
         )
         with ThreadPoolExecutor(1) as threads:
             found = threads.submit(of_one, how)
@@ -135,7 +135,9 @@ def test_silence_after_the_password(users: Users) -> None:
 def test_nobody_listens() -> None:
     """If nobody listens, the host says so at once, and the full 32 seconds are not waited."""
     for transport, said in ((Transport.UDP, "nothing listens on"), (Transport.TCP, "connection refused")):
-        how = RegisterOptions(transport=transport, place=ServerAddress("127.0.0.1", free_port()), timers=ONCE)
+        how = RegisterOptions(
+            transport=transport, server=ServerAddress("127.0.0.1", free_port()), timers=ONCE
+        )
         found = of_one(how)
         assert found.verdict is Verdict.NO_ANSWER
         assert said in found.error
@@ -316,7 +318,7 @@ def test_sha_256_is_told_apart(users: Users) -> None:
 
 def test_a_broken_character_is_no_crash() -> None:
     """A password that has no UTF-8 form can't be tried."""
-    found = of_one(RegisterOptions(place=ServerAddress("127.0.0.1", free_port())), entry(password="\ud800"))
+    found = of_one(RegisterOptions(server=ServerAddress("127.0.0.1", free_port())), entry(password="\ud800"))
     assert found == RegisterResult(Verdict.CANNOT_TELL, "a user name, realm or password is not valid Unicode")
 
 

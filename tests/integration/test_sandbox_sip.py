@@ -320,7 +320,7 @@ def test_sessions_are_answered_from_the_stored_digests(
     registrar.knobs(sip_md5_sess="only")
     place = ServerAddress("127.0.0.1", registrar.sip_port)
     found = of_one(
-        RegisterOptions(place=place, auth_name=AuthName(name), with_contact=with_contact),
+        RegisterOptions(server=place, auth_name=AuthName(name), with_contact=with_contact),
         entry("clitest", PASSWORD, realm),
     )
     assert found == RegisterResult(Verdict.REGISTERS, bindings=0)

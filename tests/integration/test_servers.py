@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.kamailio import needed
+from tests.program import Program
 from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
 from tests.servers import Redis, missing
 
@@ -95,6 +96,30 @@ def test_a_terminated_run_leaves_no_server(tmp_path: Path) -> None:
         run.communicate(timeout=30)
     assert len(pids) == 2
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+
+
+def test_a_command_that_inherits_its_modules_is_as_any_other(siproster: Program) -> None:
+    """The same exit code and output as of one that is started alone, and nothing of the command before it."""
+    for words in (["--version"], ["jobs", "--json"], ["improt"], ["status", "no-such-job"]):
+        assert siproster.run(*words) == siproster.run(*words, stdin="\n"), words
+    assert "77" in siproster.run("doctor", BW_ACCOUNT_ID="77").stdout
+    assert siproster.run("doctor") == siproster.run("doctor", stdin="\n")
+
+
+@pytest.mark.parametrize("name", ["LC_ALL", "PYTHONWARNINGS", "CELERY_APP", "SIPROSTER_FAILPOINTS", "HOME"])
+def test_a_command_imports_its_modules_where_they_may_read_its_environment(
+    siproster: Program, name: str
+) -> None:
+    """It inherits none if it is given another variable than settings, or another value."""
+    usual = siproster.environment
+    assert siproster.only_settings(usual | {"BW_API_URL": "http://127.0.0.1", "SIPROSTER_BROKER": ""})
+    assert not siproster.only_settings(usual | {name: "odd"})
+
+
+def test_a_command_that_runs_too_long_is_killed(siproster: Program) -> None:
+    """What it said until then is told."""
+    with pytest.raises(AssertionError, match=r"still ran after 1\.5 s:\n.*http://127\.0\.0\.1"):
+        siproster.run("sandbox", "--port", "0", seconds=1.5)
 
 
 def test_a_missing_program_says_how_to_get_it() -> None:

@@ -79,7 +79,7 @@ def test_a_part_of_the_account(held: Program, sandbox: Sandbox, api: str, spelli
     """Filters work for fragments of any length, any case and either spelling of a composite."""
     sandbox.knobs(spelling=spelling)
     words = ["credential", "list", "--api", api, "--json"]
-    listed = held.run_each([[*words, *filters.split()] for filters in FILTERS])
+    listed = [held.run(*words, *filters.split()) for filters in FILTERS]
     found = [{fact["username"] for fact in one.json} for one in listed]
     assert dict(zip(FILTERS, found, strict=True)) == FILTERS
 
@@ -132,7 +132,7 @@ def test_wrong_usage_of_list(held: Program, sandbox: Sandbox) -> None:
     """Exit code 6 before anything is asked."""
     wrong = ["--csv --json", "--user a@b", "--application x", "--limit 0", "--api x"]
     before = len(sandbox.log())
-    ends = held.run_each([["credential", "list", *words.split()] for words in wrong])
+    ends = [held.run("credential", "list", *words.split()) for words in wrong]
     assert [end.code for end in ends] == [6] * len(wrong)
     assert len(sandbox.log()) == before
 
@@ -282,7 +282,8 @@ def test_a_file_that_can_not_be_read(held: Program, sandbox: Sandbox, text: str,
 def test_either_users_or_a_file(held: Program) -> None:
     """Exit code 6 for neither and for both."""
     words = ["credential", "delete", "--yes"]
-    assert [end.code for end in held.run_each([words, [*words, "alice", "--from", "x.csv"]])] == [6, 6]
+    for more in ([], ["alice", "--from", "x.csv"]):
+        assert held.run(*words, *more).code == 6
 
 
 @pytest.mark.parametrize(("commit", "outcome"), [(True, ("deleted", "")), (False, ("failed", "answer_lost"))])

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.program import Program
+from tests.program import CLI, Program
 from tests.system.rosters import SAMPLES, result_rows
 from tests.system.runs import until
 
@@ -45,11 +45,13 @@ def elsewhere(siproster: Program) -> Program:
     return siproster
 
 
-def test_the_whole_journey(elsewhere: Program) -> None:
+def test_the_whole_journey(elsewhere: Program, installed: Path) -> None:
     """Every row is in place, proven, and a user is called, with results and no secret shown; then again.
 
-    The settings of one's own are neither used nor shown. The second time is on a terminal.
+    The settings of one's own are neither used nor shown. First it is the installed package, which needs no
+    checkout for its sample; the second time it is on a terminal.
     """
+    elsewhere.cli = installed / "cli.py"
     finished = elsewhere.run("demo")
     assert finished.code == 0, finished.stderr
     steps = re.findall(r"^\d  (.*)$", finished.stdout, re.MULTILINE)
@@ -73,6 +75,7 @@ def test_the_whole_journey(elsewhere: Program) -> None:
     shown = finished.stdout + finished.stderr
     nothing_is_told(shown, folder)
     assert list(elsewhere.home.rglob(".local")) == []
+    elsewhere.cli = CLI
     progress_is_seen(elsewhere)
 
 

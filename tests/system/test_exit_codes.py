@@ -66,7 +66,7 @@ def test_3_for_a_realm_or_job_that_does_not_exist(office: Program, sandbox: Sand
         ["realm", "show", "no-such-thing"],
         *([command, "no-such-thing"] for command in ("retry", "resume", "cancel", "status", "report")),
     ]
-    ends = office.run_each([[*words, "--json"] for words in commands])
+    ends = [office.run(*words, "--json") for words in commands]
     assert [(end.code, end.stdout) for end in ends] == [(3, "")] * len(commands)
     assert [end.stderr for end in ends if "no-such-thing" not in end.stderr] == []
     assert jobs(office) == []
@@ -204,7 +204,7 @@ def test_6_for_every_wrong_usage(office: Program, sandbox: Sandbox, roster: Path
     commands = [
         [word.format(roster=roster, folder=folder) for word in words] for words in WRONG_USAGE.values()
     ]
-    ends = dict(zip(WRONG_USAGE, office.run_each(commands), strict=True))
+    ends = {wrong: office.run(*words) for wrong, words in zip(WRONG_USAGE, commands, strict=True)}
     assert {what: end.stderr for what, end in ends.items() if end.code != 6} == {}
     assert {what: end.stdout for what, end in ends.items() if end.stdout} == {}
     assert {what for what, end in ends.items() if not end.stderr or "Traceback" in end.stderr} == set()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import psutil
+import psycopg
 import pytest
 
 from tests.program import Program
@@ -191,6 +192,8 @@ def test_the_scheduler_outlives_a_redis_and_rebuilds_its_queue(
     redis.restart()
     with redis.client() as client:
         client.flushall()  # its append-only file kept the messages
+    with psycopg.connect(fleet.environment["SIPROSTER_LEDGER"]) as ledger:
+        ledger.execute("UPDATE chunks SET enqueued_at = enqueued_at - 60")  # as time would
     told(scheduler, "chunks requeued")
     fleet.start("worker", "--processes", "1")
     until(lambda: fleet.run("status", job, "--json").json["state"] == "done")

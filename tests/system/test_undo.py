@@ -233,7 +233,7 @@ def test_a_cancelled_job_is_not_taken_back_before_its_last_answer(office: Progra
     store(sandbox, "alice", "old password", host_of(sandbox))
     before = held(sandbox)
     mine = roster_of(office.work / "staff.csv", [User("alice", PASSWORD)])
-    sandbox.knobs(stall={"next": 1, "method": "PUT", "seconds": 20.0})
+    sandbox.knobs(stall={"next": 1, "method": "PUT", "seconds": 8.0})
     process = office.start("import", mine, "--on-existing", "update", "--yes")
     until(lambda: sandbox.log("PUT"), process)
     job = office.run("jobs", "--json").json[0]["job"]

@@ -9,10 +9,10 @@ from typing import Any
 
 from worker.digest import digests
 from worker.importing.job import new_job
+from worker.importing.job_start import Draft, enter_roster
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, AccountSource, Sink
-from worker.importing.plan import Draft, plan
 from worker.importing.realms import JobRealms
-from worker.importing.roster_writer import LedgerWriter
 from worker.importing.validation import RosterPages
 from worker.ledger import JobRealm, Ledger
 from worker.ledger.codec import seal_chunk, seal_page
@@ -114,7 +114,7 @@ def plan_job(
     """Read a roster into the ledger for a job that has begun."""
     writer = LedgerWriter(ledger, seal or Seal([KEY]), job, saved=saved)
     account = Account(source, JobRealms(source, ledger.jobs, job.id, job.options))
-    return plan(writer, account, roster, enforce=enforce)
+    return enter_roster(writer, account, roster, enforce=enforce)
 
 
 def make_chunk_row(

@@ -16,7 +16,7 @@ Batch = Sequence[Row | Credential]
 
 
 class Registrar:
-    """The service, for one account, in memory (importing.service.Source). Shared by threads.
+    """The service, for one account, in memory (importing.api_protocols.Source). Shared by threads.
 
     What a test wants to go wrong it sets: ``refuses`` are codes by composite, ``before`` and ``after``
     are called with each batch before and after it is stored, and may raise; ``echo`` and ``error``

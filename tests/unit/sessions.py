@@ -1,4 +1,4 @@
-"""A chunk's session in memory (importing.chunk_session.Session): takes one outcome a row, and keeps state."""
+"""A double of a chunk's session (importing.chunk_session.RowSession) that keeps state: one outcome a row."""
 
 from __future__ import annotations
 

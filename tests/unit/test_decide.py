@@ -116,7 +116,7 @@ def test_nobody_has_looked() -> None:
     right, wrong = page
     assert (right.action, right.host, right.outcome) == (None, "", None)
     assert (wrong.action, wrong.outcome and wrong.outcome.code) == (Action.INVALID, "too_long;mask")
-    assert (summary.looked, summary.to_send, summary.invalid, summary.in_trouble) == (False, 1, 1, 1)
+    assert (summary.looked_up, summary.to_send, summary.invalid, summary.in_trouble) == (False, 1, 1, 1)
 
 
 def test_no_secret_shows() -> None:
@@ -143,8 +143,8 @@ def test_what_it_comes_to() -> None:
     assert [one.action for one in planned] == list(rows)
     summary = PlanSummary()
     summary.add(planned)
-    assert (summary.rows, summary.looked, summary.invalid) == (5, True, 1)
+    assert (summary.rows, summary.looked_up, summary.invalid) == (5, True, 1)
     assert (summary.to_send, summary.in_trouble) == (2, 2)
     assert dict(summary.differs) == {"digest_differs": 1, "case_differs": 1}
     assert dict(summary.problems) == {"too_long": 2, "mask": 1}
-    assert PlanSummary().looked
+    assert PlanSummary().looked_up

@@ -33,14 +33,14 @@ ROOMS: dict[str, set[str]] = {
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
     "settings": NOUNS,
-    "trust": NOUNS,
+    "ca_certificates": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
-    "api": NOUNS | {"trust", "throttle", "waits"},
+    "api": NOUNS | {"ca_certificates", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
-    "register": NOUNS | {"digest", "srv", "trust", "waits"},
+    "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
     "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
     "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
@@ -72,7 +72,7 @@ LIBRARIES: dict[str, set[str]] = {
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
-    "ssl": {"api", "reasons", "register", "trust"},
+    "ssl": {"api", "reasons", "register", "ca_certificates"},
     "sqlite3": {"ledger", "temp_db"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""
@@ -171,6 +171,21 @@ def test_each_library_has_its_room() -> None:
 def test_the_package_itself_imports_nothing() -> None:
     """The package itself imports nothing: its version is read before anything is installed."""
     assert imported(ROOT / "worker/__init__.py") == set()
+
+
+def test_docstrings_are_text() -> None:
+    """Python 3.13 and later refuse to compile a docstring that holds a lone surrogate, such as an escape."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = {
+        f"{path}:{node.body[0].lineno}"
+        for path in (*SOURCES, *ROOT.glob("tests/**/*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, documented) and _surrogate.search(ast.get_docstring(node) or "")
+    }
+    assert found == set()
+
+
+_surrogate = re.compile("[\ud800-\udfff]")
 
 
 def test_files_stay_readable() -> None:

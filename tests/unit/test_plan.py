@@ -30,7 +30,7 @@ from tests.unit.realms import BRANCH, OFFICE, Realms
 from worker.commands.plans import exit_code
 from worker.errors import Conflict, NotFound, UsageError
 from worker.importing.compare import wanted
-from worker.importing.plan import start
+from worker.importing.job_start import release_chunks
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.validation import validated_pages
@@ -75,7 +75,7 @@ def planned(
     """Return a job with these rows, and the summary of its plan."""
     job = begun(ledger, **options)
     draft = plan_job(ledger, source or Realms(), job, RowsOf(rows))
-    start(ledger, job, draft)
+    release_chunks(ledger, job, draft)
     return ledger.jobs.get(job.id), draft.summary
 
 
@@ -377,7 +377,7 @@ def test_no_chunk_is_to_be_had_before_the_end(ledger: Ledger) -> None:
         seen.append(ledger.chunks.progress(job.id).rows)
         assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
 
-    start(ledger, job, plan_job(ledger, Realms(), job, RowsOf(rows)))
+    release_chunks(ledger, job, plan_job(ledger, Realms(), job, RowsOf(rows)))
     assert seen == [2000]
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is not None
 
@@ -415,7 +415,7 @@ def test_cancelled_while_it_is_read(ledger: Ledger) -> None:
         ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
         yield make_row(3, realm="branch")
 
-    start(ledger, job, plan_job(ledger, source, job, RowsOf(rows)))
+    release_chunks(ledger, job, plan_job(ledger, source, job, RowsOf(rows)))
     cancelled = ledger.jobs.get(job.id)
     assert (source.made, cancelled.state, cancelled.rows) == ([], JobState.CANCELLED, 2)
     assert ledger.rows.counts(job.id, cancelled.rows) == {Status.UNPROCESSED: 2}

@@ -147,6 +147,17 @@ def test_a_chunk_keeps_them_sealed() -> None:
     assert open_chunk(SEAL, "job", 0, before) == [Row(2, "bob", "", "", "", GOOD, realm_key=0)]
 
 
+def test_digests_beside_a_password_are_never_sent() -> None:
+    """Whatever an earlier program may have sealed: what is sent is made of the password."""
+    names = ("line", "user", "domain", "realm_key", "application", "password", "hash1", "hash1b")
+    row = [2, "bob", "", 0, "", "another-Pw-9", ONE, TWO]
+    for sealed in ({"version": 2, "rows": 1, **dict(zip(names, row, strict=True))}, [row]):
+        rows = open_chunk(SEAL, "job", 0, SEAL.close_over(sealed, "job/chunk/0"))
+        rows[0].host, api = HOST, Registrar()
+        BatchCreator(Session(), api).create(rows)
+        assert api.digests() == {"bob": digests("bob", HOST, "another-Pw-9")}
+
+
 @pytest.mark.parametrize(
     ("said", "secrets"), [({}, ("", ONE, TWO)), ({PASSWORD: "Another-Pw-77x"}, ("Another-Pw-77x", "", ""))]
 )

@@ -15,7 +15,7 @@ from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.plan import start
+from worker.importing.job_start import release_chunks
 from worker.importing.retry import EarlierRows, lost_zeros
 from worker.importing.rows_in_place import rows_in_place
 from worker.ledger import Ledger
@@ -48,7 +48,7 @@ def imported(ledger: Ledger, content: str, options: Options, statuses: Mapping[i
     with opened(content, chunk_size=options.chunk_size) as roster:
         job = new_job(Endpoint("https://api.example.com", "9900001"), options, roster, SEAL.fingerprint)
         ledger.jobs.begin(job, "desk:1")
-        start(ledger, job, plan_job(ledger, Realms(), job, roster))
+        release_chunks(ledger, job, plan_job(ledger, Realms(), job, roster))
     for chunk in ledger.chunks.kept(job.id):
         settle(ledger, job, chunk.seq, statuses)
     if not ledger.jobs.finish(job.id):
@@ -61,7 +61,7 @@ def retried(ledger: Ledger, rows: EarlierRows, statuses: Mapping[int, Status]) -
     endpoint = Endpoint("https://api.example.com", "9900001")
     job = new_job(endpoint, rows.options, rows, SEAL.fingerprint, rows.parent.id)
     ledger.jobs.begin(job, "desk:1")
-    start(ledger, job, plan_job(ledger, Realms(), job, rows))
+    release_chunks(ledger, job, plan_job(ledger, Realms(), job, rows))
     for chunk in ledger.chunks.kept(job.id):
         settle(ledger, job, chunk.seq, statuses)
     ledger.jobs.finish(job.id)
@@ -216,7 +216,7 @@ def test_a_retry_of_a_retry(ledger: Ledger) -> None:
     rows = EarlierRows(ledger, SEAL, job, Options(), {4: {"note": "corrected"}})
     second = new_job(Endpoint("https://api.example.com", "9900001"), Options(), rows, SEAL.fingerprint)
     ledger.jobs.begin(second, "desk:1")
-    start(ledger, second, plan_job(ledger, Realms(), second, rows))
+    release_chunks(ledger, second, plan_job(ledger, Realms(), second, rows))
     settle(ledger, second, 0, {3: Status.CREATED, 4: Status.FAILED})
     ledger.jobs.finish(second.id)
     (carol,) = again(ledger, ledger.jobs.get(second.id))
@@ -315,7 +315,7 @@ def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) 
     with opened(STAFF) as roster:
         job = new_job(Endpoint("https://api.example.com", "9900001"), Options(), roster, SEAL.fingerprint)
         ledger.jobs.begin(job, "desk:1")
-        start(ledger, job, plan_job(ledger, source, job, roster))
+        release_chunks(ledger, job, plan_job(ledger, source, job, roster))
     for chunk in ledger.chunks.kept(job.id):
         settle(ledger, job, chunk.seq, dict.fromkeys((2, 4), Status.CREATED))
     assert ledger.jobs.finish(job.id)

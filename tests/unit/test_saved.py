@@ -27,7 +27,7 @@ from tests.unit.registrar import Registrar
 from worker.errors import Conflict, LedgerError, UsageError
 from worker.importing.compare import wanted
 from worker.importing.job import new_job
-from worker.importing.plan import start
+from worker.importing.job_start import release_chunks
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.saved import SavedRows
 from worker.ledger import Ledger
@@ -69,7 +69,7 @@ def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -
     job = new_job(endpoint, saved.options, rows, seal.fingerprint, parent=saved.id)
     ledger.jobs.begin(job, "desk:1")
     draft = plan_job(ledger, source, job, rows, seal=seal, enforce=rows.enforcer())
-    start(ledger, job, draft, saved.id)
+    release_chunks(ledger, job, draft, saved.id)
     return ledger.jobs.get(job.id), draft.summary
 
 
@@ -296,7 +296,7 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
         ledger.jobs.stop(saved.id, OVER[JobState.CANCELLED])
     ledger.jobs.acquire_account(first, "desk:1")
     with pytest.raises(Conflict, match=saved.id):
-        start(ledger, first, draft, saved.id)
+        release_chunks(ledger, first, draft, saved.id)
     assert ledger.jobs.state(first.id) is JobState.PLANNING
     assert ledger.chunks.claim(first.id, 0, "desk:1", 60) is None
 

@@ -12,10 +12,10 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands.context import log_to_stderr
 from worker.commands.doctor import CheckResult, State
 from worker.commands.doctor import _print as print_results
 from worker.commands.screen import HarmlessConsole, echo, on_stdout, print_summary
-from worker.commands.session import log_to_stderr
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"
 SUMMARY = {

@@ -242,6 +242,42 @@ def test_an_answer_of_another_shape(body: bytes) -> None:
     assert response_xml.read_answer(body, BATCH).ids is None
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {}, {"Id": ""}, {"Id": HASH1}, {"Id": None}, {"Id": "x"}, {"Id": "9" * 32}, {"Id": " 7 "},
+        {"UserName": " carol "},
+        {"UserName": "a b"}, {"UserName": "c" * 32}, {"UserName": HASH1}, {"UserName": "f" * 33},
+        {"UserName": "a\u202eb"}, {"UserName": " carol\n"}, {"UserName": None}, {"UserName": ""},
+        {"Domain": "example.com"}, {"Domain": ""}, {"Hash1": HASH1.upper()}, {"Hash1": ""}, {"Hash1": None},
+        {"Hash1": "x" * 65}, {"Hash1b": "x" * 64}, {"Hash1b": None}, {"Realm": HASH1}, {"Realm": "r" * 256},
+        {"Realm": None}, {"HttpVoiceV2AppId": HASH1}, {"HttpVoiceV2AppId": ""}, {"New": "x"},
+    ],
+)  # fmt: skip
+def test_a_page_of_equal_entries_reads_as_others_do(told: dict[str, str | None], number: int) -> None:
+    """Pages whose entries have the same elements are read by columns, which changes nothing."""
+    batch = [replace(CAROL, user=f"carol{at}") for at in range(number)]
+
+    def page(first: str = "") -> tuple[Stored, ...] | None:
+        body = repeated(told, batch).replace(b"ValidSipCredentials", b"SipCredentials")
+        with suppress(response_xml.Malformed):
+            body = body.replace(b"<SipCredential>", f"<SipCredential>{first}".encode(), 1)
+            return response_xml.read_credentials(body).entries
+        return None
+
+    assert page() == page("<Other>x</Other>" * 2)
+
+
+def test_entries_of_a_second_list_belong_to_the_page() -> None:
+    """A page may hold them in more than one list."""
+    one = repeated({}).replace(b"ValidSipCredentials", b"SipCredentials")
+    inner = one[one.index(b"<SipCredentials>") : one.rindex(b"</SipCredentialsResponse>")]
+    both = one.replace(inner, inner + inner.replace(b"carol", b"dave"))
+    names = [entry.composite for entry in response_xml.read_credentials(both).entries]
+    assert names == ["alice", "carol", "alice", "dave"]
+
+
 def test_a_name_that_could_hold_a_digest_is_no_repetition() -> None:
     """An answer with a name of 32 characters or more is read entry by entry."""
     batch = [ALICE, replace(CAROL, user="c" * 32)]

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from worker.api.attempts import Attempts, Permit
-from worker.api.claims import ROLE, Claims
 from worker.api.client import Client
 from worker.api.credentials import Credentials, Written
 from worker.api.realms import Realms
 from worker.api.response_xml import PAGE_SIZE
+from worker.api.token_claims import ROLE, Claims
 from worker.api.transport import Transport
 from worker.api.voice import JSON, VOICE_PATH, Calls, CallState, Order
 from worker.model import Answer, Credential, Endpoint, Family, Realm, Row, Stored

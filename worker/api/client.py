@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from worker.api import response_xml
 from worker.api.attempts import Attempts, Permit, RetryableError, lost_or_retryable
-from worker.api.claims import Claims
 from worker.api.token import TOKEN_PATH, Auth, Bearer, Password, basic
+from worker.api.token_claims import Claims
 from worker.api.transport import Reply, check_host
 from worker.errors import SiprosterError, StopJob
 from worker.model import Endpoint

@@ -58,7 +58,7 @@ class Credentials:
 
         read = partial(_read_created, batch, realm_id)
         answer = self._client.ask("POST", path, read, body=body, permit=permitted)
-        return replace(_believed(answer, batch, realm_id), repeated=attempts > 1)
+        return replace(_without_contradictions(answer, batch, realm_id), repeated=attempts > 1)
 
     def find(self, family: Family, realm: Realm | None, composite: str, expected: bool) -> Stored | None:
         """Look for one name, more than once where it must exist."""
@@ -228,7 +228,7 @@ def _may_be(told: str, wanted: str) -> bool:
     return not told or not wanted or _same(told, wanted)
 
 
-def _believed(answer: Answer, batch: Sequence[Row | Credential], realm_id: str) -> Answer:
+def _without_contradictions(answer: Answer, batch: Sequence[Row | Credential], realm_id: str) -> Answer:
     """Return the answer with contradictory entries reduced to their names.
 
     An entry is contradictory if it disagrees with itself or with the list that was sent. ``realm_id``: the id

@@ -48,7 +48,7 @@ class Asked(Enum):
         return self in (Asked.CREATE, Asked.CHANGE)
 
 
-def said(reply: Reply) -> tuple[str, str]:
+def code_and_text(reply: Reply) -> tuple[str, str]:
     """Return an answer's code and redacted text; only its status if it is not the service's XML."""
     try:
         code, text = response_xml.read_status(reply.body)
@@ -82,7 +82,7 @@ def fault(reply: Reply, asked: Asked) -> SiprosterError:
 
     Only the service's own words refuse a write: for anything else it is a ForeignAnswer.
     """
-    code, text = said(reply)
+    code, text = code_and_text(reply)
     if reason := stop(reply, code, text):
         return reason
     if reply.status == 404 and not code and asked in (Asked.LIST, Asked.CREATE):
@@ -98,7 +98,7 @@ def fault(reply: Reply, asked: Asked) -> SiprosterError:
 def failed(reply: Reply) -> bool:
     """Return whether an answer refuses, by its status or by an ErrorCode inside a 2xx."""
     # The cheap check comes first, so that an answer with 500 accepted entries isn't parsed twice.
-    return not reply.ok or (b"ResponseStatus" in reply.body and bool(said(reply)[0]))
+    return not reply.ok or (b"ResponseStatus" in reply.body and bool(code_and_text(reply)[0]))
 
 
 def read_done(reply: Reply) -> None:

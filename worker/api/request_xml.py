@@ -21,14 +21,14 @@ def credentials_xml(batch: Sequence[Row | Credential], family: Family) -> bytes:
     entries, tails = [], dict[tuple[str, str], str]()
     for one in batch:
         user = one.composite if in_path else one.user
-        place = (one.host, one.application)
-        if place not in tails:
+        tail_key = (one.host, one.application)
+        if tail_key not in tails:
             realm = "" if in_path else f"<Realm>{_escaped(one.host)}</Realm>"
-            tails[place] = f"{realm}{_optional('HttpVoiceV2AppId', one.application)}</SipCredential>"
+            tails[tail_key] = f"{realm}{_optional('HttpVoiceV2AppId', one.application)}</SipCredential>"
         domain = f"<Domain>{_escaped(one.domain)}</Domain>" if one.domain and not in_path else ""
         entries.append(
             f"<SipCredential><UserName>{user if user.isalnum() else _escaped(user)}</UserName>{domain}"
-            f"{_digests(one)}{tails[place]}"
+            f"{_digests(one)}{tails[tail_key]}"
         )
     return _document(f"<SipCredentials>{''.join(entries)}</SipCredentials>")
 

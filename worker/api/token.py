@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.api.claims import Claims, read_claims
 from worker.api.faults import CHECK_URL
+from worker.api.token_claims import Claims, read_claims
 from worker.api.transport import Reply
 from worker.errors import AuthenticationRefused, SiprosterError
 

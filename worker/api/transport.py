@@ -15,7 +15,7 @@ from typing import Any
 import certifi
 import httpx
 
-from worker import __version__, trust
+from worker import __version__, ca_certificates
 from worker.api.deadline import Deadline
 from worker.api.proxies import Client, Proxy, routes
 from worker.api.response_xml import SIZE_LIMIT
@@ -118,7 +118,7 @@ class Transport:
         self.deadline = deadline
         timeout = httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline))
         self._extensions = {"timeout": timeout.as_dict()}
-        self._tls = tls or trust.context(certifi.where())
+        self._tls = tls or ca_certificates.context(certifi.where())
         self._routes = routes() if proxies is None else proxies
         self._proxies: dict[httpx.BaseTransport, Proxy] = {}
         self._ends = Deadline()

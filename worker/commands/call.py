@@ -14,10 +14,10 @@ from rich.text import Text
 from worker.api import Api, Order
 from worker.commands import platforms
 from worker.commands.call_outcome import CallOutcome, follow, placed
+from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
 from worker.commands.options import Finite, application_id, from_file, json_option, yes_option
 from worker.commands.screen import echo, on_stdout, print_json
-from worker.commands.session import Session, settings_options
 from worker.commands.terminal import visible
 from worker.commands.verify_runner import GENTLE_RATE, register_options
 from worker.errors import NotFound, UsageError
@@ -68,35 +68,35 @@ def call(ctx: click.Context, /, as_json: bool, yes: bool, **given: Any) -> int:
     ring. Exit code 0: the call was answered; 10: it did not get through; 5: its outcome is not known; 3: no
     such user.
     """
-    session = Session(given)
-    file = session.settings.options
+    context = Context(given)
+    file = context.settings.options
     given = from_file(ctx, given, {name: file[known] for name, known in _IN_FILE.items() if known in file})
     _check_user(given["user"])
     if given["platform"]:
-        return _print_platform(session, given, as_json=as_json)
+        return _print_platform(context, given, as_json=as_json)
     if given["resolver"] and not given["check_phone"]:
         raise UsageError("--resolver requires --for or --check-phone", "a call makes no DNS look-ups")
     if given["registrar"] and not given["check_phone"]:
         raise UsageError("--registrar requires --check-phone", "Bandwidth routes the call itself")
-    return _call(session, given, yes=yes, as_json=as_json)
+    return _call(context, given, yes=yes, as_json=as_json)
 
 
-def _call(session: Session, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> int:
+def _call(context: Context, given: Mapping[str, Any], *, yes: bool, as_json: bool) -> int:
     """Check everything that can be checked beforehand, place the call, and return the exit code."""
     _check_given(given)
     number, answer_url = _number(given["number"]), _url(given["answer_url"])
     application = application_id(given["application"])
-    host = session.voice_host
+    host = context.voice_host
     options = register_options({"transport": Transport.UDP, "dns_wait": 0, **given})
-    realm = _realm(session, given["realm"])
-    stored = _stored(session.api, realm, given["user"])
+    realm = _realm(context, given["realm"])
+    stored = _stored(context.api, realm, given["user"])
     if given["check_phone"]:
         _print_phones(options, realm, stored)
     order = Order(number, _sip_uri(stored.composite, realm.host), application, answer_url)
-    where = f"account {session.endpoint.account} on {host}"
+    where = f"account {context.endpoint.account} on {host}"
     question = f"Call {order.to} from {number}, {where}? A call costs money."
     asked(question, yes=yes)
-    calls = session.api.calls(host)
+    calls = context.api.calls(host)
     call_id = calls.place(order)
     echo(f"call {call_id} to {order.to} was accepted by the service")
     if given["no_wait"]:
@@ -116,11 +116,11 @@ def _print(call_id: str, order: Order, outcome: CallOutcome, *, as_json: bool) -
     on_stdout().print(Text(f"Call {call_id}: {visible(outcome.text)}"), soft_wrap=True)
 
 
-def _print_platform(session: Session, given: Mapping[str, Any], *, as_json: bool) -> int:
+def _print_platform(context: Context, given: Mapping[str, Any], *, as_json: bool) -> int:
     number = _number(given["number"]) if given["number"] else ""
     answer_url = _url(given["answer_url"]) if given["answer_url"] else ""
     check_address(given["resolver"])
-    host = _realm(session, given["realm"]).host
+    host = _realm(context, given["realm"]).host
     edge = platforms.edge_of(host, given["resolver"])
     told = platforms.parameters(given["platform"], given["user"], host, number, answer_url, edge)
     if as_json:
@@ -135,9 +135,9 @@ def _print_platform(session: Session, given: Mapping[str, Any], *, as_json: bool
     return edge.exit_code
 
 
-def _realm(session: Session, ref: str) -> Realm:
+def _realm(context: Context, ref: str) -> Realm:
     """Return the named realm, or the default one; only the service knows its host name."""
-    return session.api.realm(ref) if ref else session.api.default_realm()
+    return context.api.realm(ref) if ref else context.api.default_realm()
 
 
 def _stored(api: Api, realm: Realm, user: str) -> Stored:

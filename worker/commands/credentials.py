@@ -12,13 +12,13 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands.context import Context, settings_options
 from worker.commands.listing import Fact, asked, csv_option, one_form, print_all
 from worker.commands.options import count_type, json_option, yes_option
 from worker.commands.outputs import refuse_streams
 from worker.commands.removal import Removal, Targets
 from worker.commands.scope import Held, Scope, scope_options
 from worker.commands.screen import echo, on_stdout, print_json
-from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
 from worker.model import Family, Stored
 
@@ -60,7 +60,7 @@ def list_(
     """
     one_form(as_csv=as_csv, as_json=as_json)
     filters, wanted = _filters(user, domain, application)
-    scope = Scope(Session(given).api, Family(family), realm)
+    scope = Scope(Context(given).api, Family(family), realm)
     _warn_of_digests(show_digests)
     columns = COLUMNS + DIGESTS if show_digests else COLUMNS
     chosen = itertools.islice((held for held in scope.entries(filters) if wanted(held.stored)), limit)
@@ -82,7 +82,7 @@ def show(
     user: str, domain: str, show_digests: bool, family: str, realm: str, as_json: bool, **given: Any
 ) -> None:
     """Show one user; USER is the name, or user@domain."""
-    scope = Scope(Session(given).api, Family(family), realm)
+    scope = Scope(Context(given).api, Family(family), realm)
     held = scope.find(_composite(user, domain))
     _warn_of_digests(show_digests)
     (fact,) = _facts(scope, iter([held]), digests=show_digests)
@@ -118,15 +118,15 @@ def delete(
     """
     if bool(users) == bool(file):
         raise UsageError("name users, or a file with --from", "siproster credential delete alice bob")
-    session = Session(given)
-    refuse_streams(session, file)
+    context = Context(given)
+    refuse_streams(context, file)
     with closing(Targets(users, file, domain, realm, statuses)) as targets:
         echo(targets.told)
-        removal = Removal(session.api, Family(family), targets)
+        removal = Removal(context.api, Family(family), targets)
         number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"
-        where = f"account {session.endpoint.account} on {session.endpoint.host}"
+        where = f"account {context.endpoint.account} on {context.endpoint.host}"
         asked(f"Delete {number} from {where}? They will no longer be able to register.", yes=yes)
-        session.audit(", ".join(users) or f"{number} of a file")
+        context.audit(", ".join(users) or f"{number} of a file")
         print_all(removal.facts(), (), removal.line, as_csv=False, as_json=as_json)
     echo(removal.summary)
     if removal.ended_by:

@@ -141,8 +141,8 @@ class Journey:
     def register(self) -> None:
         """Register some of the roster's users, each with the roster's password."""
         self._head("The phones", "ask over SIP who can register, without disturbing anyone's phone")
-        place = f"127.0.0.1:{_asked_for(self._url, 'health')[0]['sip_port']}"
-        self._run("verify", _ROSTER, "--realm", _REALM, "--registrar", place, *_TRIED)
+        registrar = f"127.0.0.1:{_asked_for(self._url, 'health')[0]['sip_port']}"
+        self._run("verify", _ROSTER, "--realm", _REALM, "--registrar", registrar, *_TRIED)
 
     def call(self) -> None:
         """Call the roster's first user, whose phone is registered, and wait for the answer."""
@@ -150,9 +150,9 @@ class Journey:
         with open_roster(str(self._folder / _ROSTER), Options()) as roster:
             first = next(roster.rows())
         host = next(one["realm"] for one in _asked(self._url) if one["composite"] == first.composite)
-        place = ServerAddress("127.0.0.1", int(_asked_for(self._url, "health")[0]["sip_port"]))
+        server = ServerAddress("127.0.0.1", int(_asked_for(self._url, "health")[0]["sip_port"]))
         phone = Entry(first.line, first.composite, host, first.password)
-        with registered(phone, RegisterOptions(place=place)) as found:
+        with registered(phone, RegisterOptions(server=server)) as found:
             self._say(f"a phone registers as {first.composite}: {found.verdict}", "green")
             self._run("call", first.composite, "--realm", _REALM, *_ORDER, "--yes")
 
@@ -188,7 +188,7 @@ class Journey:
 
 def _lay_out(folder: Path) -> None:
     """Create the demo's folder with the roster, for its owner alone, since it holds passwords."""
-    found = next((place / _ROSTER for place in _SAMPLES if (place / _ROSTER).exists()), None)
+    found = next((folder / _ROSTER for folder in _SAMPLES if (folder / _ROSTER).exists()), None)
     if found is None:
         raise SiprosterError(f"the sample {_ROSTER} is missing", "install siproster again")
     roster = folder / _ROSTER

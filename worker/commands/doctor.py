@@ -15,10 +15,10 @@ from rich.text import Text
 
 from worker import throttle
 from worker.api import ROLE, Api, Claims
+from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import nobody
 from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, print_json
-from worker.commands.session import Session, settings_options
 from worker.errors import SiprosterError
 from worker.model import Endpoint, Family, Realm
 from worker.runtime import RuntimeConfig
@@ -75,13 +75,13 @@ def doctor(as_json: bool, **given: Any) -> int:
     4 for the account's plan or role, 5 if something does not respond, 6 for a setting.
     """
     try:
-        session = Session(given, warn=False)
+        context = Context(given, warn=False)
     except SiprosterError as error:
         shown: list[tuple[str, str, str]] = []
         results = [_trouble("settings", error)]
     else:
-        shown = session.settings.shown()
-        results = [*_settings(session), *_own(session), *_service(session)]
+        shown = context.settings.shown()
+        results = [*_settings(context), *_own(context), *_service(context)]
     if as_json:
         print_json(_facts(shown, results))
     else:
@@ -89,40 +89,40 @@ def doctor(as_json: bool, **given: Any) -> int:
     return next((one.exit_code for one in results if one.state is State.TROUBLE), 0)
 
 
-def _settings(session: Session) -> Iterator[CheckResult]:
-    for warning in session.warnings:
+def _settings(context: Context) -> Iterator[CheckResult]:
+    for warning in context.warnings:
         yield CheckResult("settings", State.WARNING, warning)
     try:
-        endpoint = session.endpoint
+        endpoint = context.endpoint
     except SiprosterError as error:
         yield _trouble("settings", error)
     else:
         yield CheckResult("settings", State.OK, f"account {endpoint.account} at {endpoint.host}")
 
 
-def _own(session: Session) -> Iterator[CheckResult]:
+def _own(context: Context) -> Iterator[CheckResult]:
     """Check what belongs to the user: broker, ledger, key."""
-    ledger = _found("ledger", lambda: _ledger(session))
+    ledger = _found("ledger", lambda: _ledger(context))
     yield ledger
-    yield _found("key", lambda: _key(session, ledger))
-    yield _found("broker", lambda: _broker(session.settings.broker))
-    if session.settings.broker and ledger.state is State.OK:
-        yield _found("workers", lambda: _workers(session))
+    yield _found("key", lambda: _key(context, ledger))
+    yield _found("broker", lambda: _broker(context.settings.broker))
+    if context.settings.broker and ledger.state is State.OK:
+        yield _found("workers", lambda: _workers(context))
 
 
-def _ledger(session: Session) -> CheckResult:
-    version = session.ledger.store.check()
-    text = f"can be written; schema {version}, identity {session.ledger.identity[:8]}"
+def _ledger(context: Context) -> CheckResult:
+    version = context.ledger.store.check()
+    text = f"can be written; schema {version}, identity {context.ledger.identity[:8]}"
     return CheckResult("ledger", State.OK, text)
 
 
-def _key(session: Session, ledger: CheckResult) -> CheckResult:
-    text = f"seals as {session.seal.fingerprint}, {len(session.keys)} in the ring"
+def _key(context: Context, ledger: CheckResult) -> CheckResult:
+    text = f"seals as {context.seal.fingerprint}, {len(context.keys)} in the ring"
     if ledger.state is not State.OK:
         return CheckResult("key", State.OK, text)
-    if older := [key for key in session.ledger.jobs.sealed_with() if key != session.seal.fingerprint]:
+    if older := [key for key in context.ledger.jobs.sealed_with() if key != context.seal.fingerprint]:
         text += f"; jobs in the ledger also need {', '.join(older)}"
-    unreadable = _jobs_with_another_key(session)
+    unreadable = _jobs_with_another_key(context)
     if not unreadable:
         return CheckResult("key", State.OK, text)
     return CheckResult(
@@ -134,9 +134,9 @@ def _key(session: Session, ledger: CheckResult) -> CheckResult:
     )
 
 
-def _jobs_with_another_key(session: Session) -> list[str]:
-    jobs = session.ledger.jobs
-    return [job.id for job in map(jobs.get, jobs.running()) if not session.seal.can_open(job.key)]
+def _jobs_with_another_key(context: Context) -> list[str]:
+    jobs = context.ledger.jobs
+    return [job.id for job in map(jobs.get, jobs.running()) if not context.seal.can_open(job.key)]
 
 
 def _broker(url: str) -> CheckResult:
@@ -147,30 +147,30 @@ def _broker(url: str) -> CheckResult:
     return CheckResult("broker", State.OK, "answers")
 
 
-def _workers(session: Session) -> CheckResult:
+def _workers(context: Context) -> CheckResult:
     """Check which workers serve the queue of this ledger and account."""
-    if not _is_set(session):
+    if not _is_set(context):
         return CheckResult("workers", State.SKIPPED, "not checked: no account is set")
-    place = Endpoint(session.endpoint.host, session.endpoint.account)
+    endpoint = Endpoint(context.endpoint.host, context.endpoint.account)
     queue = CeleryQueue(
-        make_app(RuntimeConfig(session.settings.broker, "", (), place)), session.ledger.identity
+        make_app(RuntimeConfig(context.settings.broker, "", (), endpoint)), context.ledger.identity
     )
-    found = queue.workers(place.host, place.account)
+    found = queue.workers(endpoint.host, endpoint.account)
     if not found:
-        return CheckResult("workers", State.WARNING, nobody(place.account))
+        return CheckResult("workers", State.WARNING, nobody(endpoint.account))
     return CheckResult(
         "workers", State.OK, f"{len(found)} answer{'s' if len(found) == 1 else ''}: {', '.join(found)}"
     )
 
 
-def _service(session: Session) -> Iterator[CheckResult]:
+def _service(context: Context) -> Iterator[CheckResult]:
     """Check what belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
-    if not _is_set(session):
+    if not _is_set(context):
         yield CheckResult("API", State.SKIPPED, "not checked: the settings come first")
         return
     limit = throttle.local(None)
-    with closing(Api(session.endpoint, limit, budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
-        yield from _Service(session.endpoint, api).results()
+    with closing(Api(context.endpoint, limit, budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
+        yield from _Service(context.endpoint, api).results()
 
 
 class _Service:
@@ -254,9 +254,9 @@ def _clock(ahead: float | None) -> CheckResult:
     return CheckResult("clock", State.WARNING, text, "set it with NTP: waits and --not-after depend on it")
 
 
-def _is_set(session: Session) -> bool:
+def _is_set(context: Context) -> bool:
     try:
-        return bool(session.endpoint)
+        return bool(context.endpoint)
     except SiprosterError:
         return False
 

@@ -39,26 +39,26 @@ def explain(words: tuple[str, ...], as_json: bool) -> None:
       siproster explain '23014;application_differs'
       siproster explain 'max_failed: 12 rows are failed, unknown or invalid'
     """
-    said = " ".join(words).strip().casefold()
-    found = [entry for code in codes_in(said) for entry in named(code)] if said else _all()
+    text = " ".join(words).strip().casefold()
+    found = [entry for code in codes_in(text) for entry in named(code)] if text else _all()
     if as_json:
         click.echo(json.dumps([_facts(*entry) for entry in found], indent=2))
     else:
-        click.echo("\n".join(_described(*entry) for entry in found) if said else _listed())
+        click.echo("\n".join(_described(*entry) for entry in found) if text else _listed())
 
 
-def codes_in(said: str) -> list[str]:
+def codes_in(text: str) -> list[str]:
     """Return the codes that a text in lower case names, each once. Raises UsageError if there are none."""
-    if _LIST.fullmatch(said):
-        codes = list(dict.fromkeys(_TOKEN.findall(said.replace("-", "_"))))
+    if _LIST.fullmatch(text):
+        codes = list(dict.fromkeys(_TOKEN.findall(text.replace("-", "_"))))
         for code in codes:
             if not named(code):
                 raise _unknown(code)
         return codes
     # In a sentence, words such as "stopped" or "exists" are codes only in certain places.
-    known = [word for word in _LEADING.findall(said) if named(word)]
+    known = [word for word in _LEADING.findall(text) if named(word)]
     known = known or [
-        word for word in _TOKEN.findall(said) if (word.isdigit() or "_" in word) and named(word)
+        word for word in _TOKEN.findall(text) if (word.isdigit() or "_" in word) and named(word)
     ]
     if not known:
         raise UsageError("no code is named there", "`siproster explain` lists all codes")

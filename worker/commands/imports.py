@@ -11,6 +11,7 @@ import click
 
 from worker import report, roster
 from worker.commands import outputs, watch
+from worker.commands.context import Context, settings_options
 from worker.commands.options import (
     absent_option,
     from_file,
@@ -23,7 +24,6 @@ from worker.commands.options import (
 )
 from worker.commands.plans import carry_out
 from worker.commands.running import begin, finish, print_roster, run
-from worker.commands.session import Session, settings_options
 from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     GENTLE_FLIGHT,
@@ -81,26 +81,26 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
     that nothing was sent. results.csv has a line for every row. Rows that are not in place are also in
     failed.csv, which you can correct and pass to `siproster retry`.
     """
-    session = Session(given)
-    given = from_file(ctx, given, session.settings.options)
+    context = Context(given)
+    given = from_file(ctx, given, context.settings.options)
     if bool(source) == bool(plan_):
         raise UsageError("give a ROSTER, or a plan with --plan JOB", "siproster import staff.csv")
-    if given["detach"] and not session.settings.broker:
+    if given["detach"] and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     if plan_:
-        return carry_out(ctx, session, plan_, given)
+        return carry_out(ctx, context, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
     with roster.open_roster(str(source), options) as opened:
         print_roster(opened)
-        job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
-        if session.settings.broker:
-            watch.broker_queue(session)
+        job = new_job(context.endpoint, options, opened, context.seal.fingerprint)
+        if context.settings.broker:
+            watch.broker_queue(context)
         names = (*outputs.OF_JOB, report.ABSENT, *((VERIFY,) if trial else ()))
-        outputs.claim(session, report.folder_of(job), names, str(source))
-        begin(session, job)
-        run(session, job, opened, yes=given["yes"])
-        then = partial(_verify, session, trial, opened, _sample(given["verify"])) if trial else _nothing
-        return finish(session, job.id, detach=given["detach"], as_json=given["as_json"], then=then)
+        outputs.prepare_folder(context, report.folder_of(job), names, str(source))
+        begin(context, job)
+        run(context, job, opened, yes=given["yes"])
+        then = partial(_verify, context, trial, opened, _sample(given["verify"])) if trial else _nothing
+        return finish(context, job.id, detach=given["detach"], as_json=given["as_json"], then=then)
 
 
 def _trial(given: Mapping[str, Any]) -> Trial | None:
@@ -116,22 +116,22 @@ def _trial(given: Mapping[str, Any]) -> Trial | None:
     return Trial(options, given["registrar"], GENTLE_RATE, GENTLE_FLIGHT)
 
 
-def _sample(said: str) -> int | None:
+def _sample(text: str) -> int | None:
     """Return ``N`` of ``--verify=N``; None for all rows."""
-    if said in ("", _ALL):
+    if text in ("", _ALL):
         return None
-    if not (said.isdecimal() and int(said)):
+    if not (text.isdecimal() and int(text)):
         raise UsageError(
-            f"--verify {said}: must be a number of rows",
+            f"--verify {text}: must be a number of rows",
             "write it as `import ROSTER --verify`, or `import --verify=N ROSTER`",
         )
-    return int(said)
+    return int(text)
 
 
-def _verify(session: Session, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:
+def _verify(context: Context, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:
     """Verify the rows in place, as ``verify JOB`` does. Return the exit code."""
-    proof = prove(trial, RowsOfJob(session, job, opened, sample), report.folder_of(job))
-    session.ledger.jobs.set_verified(job.id, proof.facts)
+    proof = prove(trial, RowsOfJob(context, job, opened, sample), report.folder_of(job))
+    context.ledger.jobs.set_verified(job.id, proof.facts)
     print_report(proof.facts, sys.stderr)
     return proof.code
 

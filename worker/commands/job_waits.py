@@ -44,14 +44,14 @@ class Patience:
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
         self._clock = clock
-        self._looked = clock()
+        self._last_look = clock()
         self._waited: dict[object, float] = {}
         self._causes: list[Cause] = []
 
     def look(self, causes: Sequence[Cause]) -> None:
         """Record the present waits; a cause that disappears starts from zero when it comes back."""
-        passed = self._clock() - self._looked
-        self._looked += passed
+        passed = self._clock() - self._last_look
+        self._last_look += passed
         self._causes = list(causes)
         self._waited = {one.key: self._next(one, passed) for one in causes}
 

@@ -15,11 +15,11 @@ from rich.text import Text
 from worker import report as results
 from worker.commands import outputs, watch
 from worker.commands.advice import undo_word
+from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.options import Finite, count_type, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, echo, on_stdout, print_json, print_summary
-from worker.commands.session import Session, settings_options
 from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError
 from worker.importing.unfinished import refuse_unfinished
@@ -53,8 +53,8 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     """List the newest jobs in this ledger; `jobs purge` removes old ones."""
     if ctx.invoked_subcommand:
         return
-    session = Session(given)
-    ledger = session.ledger
+    context = Context(given)
+    ledger = context.ledger
     if audit:
         _print_audit(ledger, limit, as_json=as_json)
         return
@@ -63,7 +63,7 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
         print_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
         return
     if not found:
-        echo(f"no jobs yet in {hidden(session.settings.ledger)}: siproster import ROSTER")
+        echo(f"no jobs yet in {hidden(context.settings.ledger)}: siproster import ROSTER")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("job", "state", "account", "rows", "not in place", "began", "by"):
@@ -90,8 +90,8 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
 
     Removes their rows, outcomes and sealed passwords; result files are not deleted.
     """
-    session = Session(given)
-    ledger = session.ledger
+    context = Context(given)
+    ledger = context.ledger
     if bool(job_ids) == (older_than is not None):
         raise UsageError("name the jobs, or use --older-than DAYS", "list them with: siproster jobs")
     found = [ledger.jobs.get(job) for job in job_ids]
@@ -104,7 +104,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
         what = found[0].id if len(found) == 1 else f"{len(found)} jobs, {found[-1].id} to {found[0].id},"
         asked(f"Remove {what} from the ledger permanently? They can no longer be undone or retried.", yes=yes)
         _refuse_busy(ledger, found)  # somebody may have begun to undo one at the question
-        session.audit(", ".join(job.id for job in found))
+        context.audit(", ".join(job.id for job in found))
     for job in found:
         ledger.jobs.forget(job.id)
     echo(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
@@ -125,30 +125,30 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 @settings_options
 def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     """Show the progress of JOB: counts, rate and time left."""
-    session = Session(given)
-    job = session.ledger.jobs.get(job_id)
-    waits = watch.waits_of(session, job)
+    context = Context(given)
+    job = context.ledger.jobs.get(job_id)
+    waits = watch.waits_of(context, job)
     with watch.interruptible() as interrupt:
         screen = ProgressScreen()
         with wait_reporter.following(waits.current), screen.running():
-            while follow and session.ledger.jobs.state(job_id).active:
-                progress = session.ledger.chunks.progress(job_id)
+            while follow and context.ledger.jobs.state(job_id).active:
+                progress = context.ledger.chunks.progress(job_id)
                 screen.show(progress)
                 waits.look_once(progress.settled)
                 if interrupt.wait(_LOOK_EVERY):
                     return 130
-    _print_status(session, job_id, waits, as_json=as_json)
+    _print_status(context, job_id, waits, as_json=as_json)
     return 0
 
 
-def _print_status(session: Session, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
-    job = session.ledger.jobs.get(job_id)
-    progress = session.ledger.chunks.progress(job_id)
+def _print_status(context: Context, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
+    job = context.ledger.jobs.get(job_id)
+    progress = context.ledger.chunks.progress(job_id)
     wait = None
-    if job.state is JobState.RUNNING or (job.state is JobState.PAUSED and _is_held(session.ledger, job)):
+    if job.state is JobState.RUNNING or (job.state is JobState.PAUSED and _is_held(context.ledger, job)):
         waits.look_once(progress.settled)
         wait = waits.current()
-    summary = results.summary(session.ledger, job, results.folder_of(job))
+    summary = results.summary(context.ledger, job, results.folder_of(job))
     print_summary({**summary, **({"waits": worded(wait)} if wait else {})}, as_json=as_json)
     if wait:  # then the pace so far says nothing about the time left
         echo(worded(wait), "yellow")
@@ -171,11 +171,11 @@ def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
 
     Exits with the job's exit code, or with 10 if `undo` has reverted rows.
     """
-    session = Session(given)
-    job = session.ledger.jobs.get(job_id)
+    context = Context(given)
+    job = context.ledger.jobs.get(job_id)
     folder = folder_of(job, results)
-    outputs.refuse_overwriting(session, folder, outputs.OF_JOB, job.source)
-    return watch.print_end(session, job_id, results, as_json=as_json)
+    outputs.refuse_overwriting(context, folder, outputs.OF_JOB, job.source)
+    return watch.print_end(context, job_id, results, as_json=as_json)
 
 
 def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
@@ -188,10 +188,10 @@ def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
     for heading in ("when", "by", "from", "command", "about", "account", "options"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("when", "by"))
     for at, act in acts:
-        said = shlex.join(word for name, value in act.options.items() for word in _words(name, value))
+        options = shlex.join(word for name, value in act.options.items() for word in _words(name, value))
         by, origin = f"{act.operator}@{act.machine}", act.origin or "-"
         when = at.strftime("%Y-%m-%d %H:%MZ")
-        table.add_row(*map(Text, (when, by, origin, act.command, act.subject, act.account, said)))
+        table.add_row(*map(Text, (when, by, origin, act.command, act.subject, act.account, options)))
     on_stdout().print(table)
 
 

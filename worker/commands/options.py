@@ -222,25 +222,25 @@ def from_file(
     merged = dict(given)
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        said = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+        is_set = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         words = [word.removeprefix("--") for word in parameter.opts]
         found = [word for word in words if word in file_options]
-        if found and not said:
+        if found and not is_set:
             merged[name] = parameter.type_cast_value(ctx, file_options[found[0]])
             merged[f"{name}_given"] = True
     return merged
 
 
-def refuse_said(ctx: click.Context, allowed: frozenset[str], where: str, why: str) -> None:
+def refuse_given(ctx: click.Context, allowed: frozenset[str], where: str, why: str) -> None:
     """Raise UsageError if the command line sets options that have no meaning there."""
-    said = [
+    refused = [
         parameter.opts[0]
         for parameter in ctx.command.params
         if parameter.name not in allowed
         and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     ]
-    if said:
-        raise UsageError(f"{', '.join(said)} can't be used {where}", why)
+    if refused:
+        raise UsageError(f"{', '.join(refused)} can't be used {where}", why)
 
 
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from worker import report
-from worker.commands.session import Session
+from worker.commands.context import Context
 from worker.errors import UsageError
 from worker.roster import local_paths
 from worker.settings.addresses import sqlite_path
@@ -38,27 +38,27 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _STREAMS: Mapping[_File, str] = {_STDOUT: "standard output", _STDERR: "standard error"}
 
 
-def claim(session: Session, folder: Path, names: Sequence[str], *places: str) -> None:
+def prepare_folder(context: Context, folder: Path, names: Sequence[str], *sources: str) -> None:
     """Make the folder for result files, once nothing that matters is in their place. Raises UsageError."""
-    refuse_overwriting(session, folder, names, *places)
+    refuse_overwriting(context, folder, names, *sources)
     report.make_folder(folder)
 
 
-def refuse_overwriting(session: Session, folder: Path, names: Sequence[str], *places: str) -> None:
+def refuse_overwriting(context: Context, folder: Path, names: Sequence[str], *sources: str) -> None:
     """Raise UsageError if a file that will be written, or removed, is an input or a foreign file.
 
-    ``names``: the files in the folder. ``places``: what the command, or its job, reads besides its settings,
+    ``names``: the files in the folder. ``sources``: what the command, or its job, reads besides its settings,
     ledger and key; empty ones and those that are no files here are ignored.
     """
-    refuse_streams(session, *places)
+    refuse_streams(context, *sources)
     paths = [folder / name for name in names]
-    refuse_inputs(paths, _inputs(session, places))
+    refuse_inputs(paths, _inputs(context, sources))
     refuse_foreign(paths)
 
 
-def refuse_streams(session: Session, *places: str) -> None:
+def refuse_streams(context: Context, *sources: str) -> None:
     """Raise UsageError if standard output or error goes to a file that is read."""
-    refuse_inputs((_STDOUT, _STDERR), _inputs(session, places))
+    refuse_inputs((_STDOUT, _STDERR), _inputs(context, sources))
 
 
 def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -> None:
@@ -82,16 +82,16 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
             )
 
 
-def _inputs(session: Session, places: Sequence[str]) -> Iterator[tuple[_File, str]]:
+def _inputs(context: Context, sources: Sequence[str]) -> Iterator[tuple[_File, str]]:
     """Yield each input with its name for people."""
     config = click.get_current_context().params.get("config") or Path(NAME)
     yield config, f"the settings file {config}"
-    for place in places:
-        if place == "-":
+    for source in sources:
+        if source == "-":
             yield _STDIN, "standard input"
-        elif place:
-            yield from ((path, place) for path in local_paths(place))
-    if ledger := sqlite_path(session.settings.ledger):
+        elif source:
+            yield from ((path, source) for path in local_paths(source))
+    if ledger := sqlite_path(context.settings.ledger):
         for end in ("", "-wal", "-shm", ".key"):
             path = ledger.with_name(f"{ledger.name}{end}")
             yield path, f"the ledger's file {path}"

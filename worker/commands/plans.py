@@ -12,6 +12,7 @@ import click
 
 from worker import report, roster
 from worker.commands import outputs, watch
+from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
 from worker.commands.options import (
     absent_option,
@@ -22,20 +23,19 @@ from worker.commands.options import (
     parsed,
     posting_options,
     reading_options,
-    refuse_said,
+    refuse_given,
 )
 from worker.commands.running import begin, draw, finish, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
-from worker.commands.session import Session, settings_options
 from worker.errors import Conflict, UsageError
 from worker.importing.job import new_job
+from worker.importing.job_start import needs_making
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink, run_pipeline
-from worker.importing.plan import needs_making
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.roster_writer import LedgerWriter
 from worker.importing.saved import SavedRows
-from worker.importing.validation import Page
+from worker.importing.validation import RosterPage
 from worker.model import Action, Job, JobState, Options, Row
 from worker.roster import Roster
 
@@ -67,20 +67,20 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     roster. Exit code 0: every row would be in place; 10: some would not be or, with --exit-on-change,
     something would change.
     """
-    session = Session(given)
-    given = from_file(ctx, given, session.settings.options)
+    context = Context(given)
+    given = from_file(ctx, given, context.settings.options)
     options, on_change = parsed(ctx, given), given["exit_on_change"]
-    _refuse_unseen_change(session, on_change=on_change)
+    _refuse_unseen_change(context, on_change=on_change)
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
         if options.results:
-            outputs.claim(session, Path(options.results), (report.PLAN, report.ABSENT), source)
+            outputs.prepare_folder(context, Path(options.results), (report.PLAN, report.ABSENT), source)
         else:
-            outputs.refuse_streams(session, source)
+            outputs.refuse_streams(context, source)
         if save:
-            job, summary = _saved(session, opened, options)
+            job, summary = _saved(context, opened, options)
         else:
-            job, summary = None, _looked_at(session, opened, options)
+            job, summary = None, _planned_without_ledger(context, opened, options)
     print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
     if job:
         echo(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
@@ -94,50 +94,52 @@ def exit_code(summary: PlanSummary, *, on_change: bool) -> int:
     return 10 if summary.in_trouble or (on_change and summary.to_send) else 0
 
 
-def carry_out(ctx: click.Context, session: Session, plan_id: str, given: dict[str, Any]) -> int:
+def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[str, Any]) -> int:
     """Run ``import --plan``: exactly what was planned. Rows that have changed since are refused."""
-    refuse_said(ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed")
-    kept = session.ledger.jobs.get(plan_id)
-    _refuse_no_plan(kept)
-    session.runtime.check(kept)
-    rows = SavedRows(session.ledger, session.seal, kept)
-    options = replace(
-        kept.options,
-        max_failed=max_failed(given["max_failed"]) or kept.options.max_failed,
-        not_after=not_after(given["not_after"]) or kept.options.not_after,
-        results=str(Path(given["results"]).absolute()) if given["results"] else kept.options.results,
+    refuse_given(
+        ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed"
     )
-    job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=plan_id)
-    if session.settings.broker:
-        watch.broker_queue(session)
-    outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), kept.source)
-    begin(session, job)
-    run(session, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
-    return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+    plan = context.ledger.jobs.get(plan_id)
+    _refuse_unusable_plan(plan)
+    context.runtime.check(plan)
+    rows = SavedRows(context.ledger, context.seal, plan)
+    options = replace(
+        plan.options,
+        max_failed=max_failed(given["max_failed"]) or plan.options.max_failed,
+        not_after=not_after(given["not_after"]) or plan.options.not_after,
+        results=str(Path(given["results"]).absolute()) if given["results"] else plan.options.results,
+    )
+    job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
+    if context.settings.broker:
+        watch.broker_queue(context)
+    outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), plan.source)
+    begin(context, job)
+    run(context, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
+    return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
-def _saved(session: Session, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
+def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
     """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
-    job = new_job(session.endpoint, options, opened, session.seal.fingerprint)
+    job = new_job(context.endpoint, options, opened, context.seal.fingerprint)
     folder = _folder(options)
-    begin(session, job)
+    begin(context, job)
     try:
         with _plan_file(folder, opened.columns, job.id) as write:
-            writer = LedgerWriter(session.ledger, session.seal, job, saved=True)
-            draft = draw(session, writer, opened, folder, sinks=write)
+            writer = LedgerWriter(context.ledger, context.seal, job, saved=True)
+            draft = draw(context, writer, opened, folder, sinks=write)
     except (Exception, KeyboardInterrupt):
-        session.ledger.jobs.forget(job.id)
+        context.ledger.jobs.forget(job.id)
         echo(f"plan {job.id} was not saved")
         raise
     _print_realm(draft.realms, draft.summary, options)
     return job, draft.summary
 
 
-def _looked_at(session: Session, opened: Roster, options: Options) -> PlanSummary:
+def _planned_without_ledger(context: Context, opened: Roster, options: Options) -> PlanSummary:
     """Make the plan without a ledger."""
     folder = _folder(options)
     report.forget_absent(folder)
-    account = _account(session, options, folder)
+    account = _account(context, options, folder)
     with _plan_file(folder, opened.columns) as write, _Problems() as problems:
         summary = run_pipeline(opened, account, options, [*write, problems.print_page])
     if account:
@@ -145,11 +147,11 @@ def _looked_at(session: Session, opened: Roster, options: Options) -> PlanSummar
     return summary
 
 
-def _account(session: Session, options: Options, folder: Path | None) -> Account | None:
-    if not session.settings.values["BW_ACCOUNT_ID"]:
+def _account(context: Context, options: Options, folder: Path | None) -> Account | None:
+    if not context.settings.values["BW_ACCOUNT_ID"]:
         echo("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
         return None
-    api = session.client(options)
+    api = context.client(options)
     return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder))
 
 
@@ -174,7 +176,7 @@ class _Problems:
         if kind is None and self._found > _TOLD:
             echo(f"  … and {self._found - _TOLD} more")
 
-    def print_page(self, page: Page) -> None:
+    def print_page(self, page: RosterPage) -> None:
         """Print the problems of a page."""
         for row in page:
             for problem in row.problems:
@@ -196,7 +198,7 @@ def _plan_file(folder: Path | None, columns: tuple[str, ...], job: str = "") -> 
         return
     with report.new_table(folder / report.PLAN, [*report.PLAN_COLUMNS, *columns]) as write:
 
-        def write_page(page: Page) -> None:
+        def write_page(page: RosterPage) -> None:
             for row in page:
                 write(_line(row, job))
 
@@ -228,22 +230,22 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
     return {"plan": job.id, **facts} if job else facts
 
 
-def _refuse_unseen_change(session: Session, *, on_change: bool) -> None:
+def _refuse_unseen_change(context: Context, *, on_change: bool) -> None:
     """Raise UsageError without an account: then nobody can tell whether an import would change anything."""
-    if on_change and not session.settings.values["BW_ACCOUNT_ID"]:
+    if on_change and not context.settings.values["BW_ACCOUNT_ID"]:
         raise UsageError(
             "--exit-on-change compares the roster with the account, and no account is set",
             "set BW_ACCOUNT_ID and its credentials, or leave out --exit-on-change",
         )
 
 
-def _refuse_no_plan(kept: Job) -> None:
-    if kept.carried_out_by:
+def _refuse_unusable_plan(plan: Job) -> None:
+    if plan.carried_out_by:
         raise Conflict(
-            f"plan {kept.id} was carried out by job {kept.carried_out_by}",
-            f"see it with: siproster status {kept.carried_out_by}",
+            f"plan {plan.id} was carried out by job {plan.carried_out_by}",
+            f"see it with: siproster status {plan.carried_out_by}",
         )
-    if kept.saved is None:
-        raise UsageError(f"job {kept.id} is not a plan", "save one with: siproster plan ROSTER --save")
-    if kept.state is not JobState.PLANNING:
-        raise Conflict(f"plan {kept.id} is {kept.state}", "plan the roster again")
+    if plan.saved is None:
+        raise UsageError(f"job {plan.id} is not a plan", "save one with: siproster plan ROSTER --save")
+    if plan.state is not JobState.PLANNING:
+        raise Conflict(f"plan {plan.id} is {plan.state}", "plan the roster again")

@@ -8,10 +8,10 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, yes_option
 from worker.commands.screen import echo, on_stdout, print_json
-from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
 from worker.model import Realm
 
@@ -32,7 +32,7 @@ def realm() -> None:
 @settings_options
 def list_(as_json: bool, **given: Any) -> None:
     """List the account's realms."""
-    found = Session(given).api.realms()
+    found = Context(given).api.realms()
     if as_json:
         print_json([_facts(one) for one in found])
         return
@@ -53,7 +53,7 @@ def list_(as_json: bool, **given: Any) -> None:
 @settings_options
 def show(ref: str, as_json: bool, **given: Any) -> None:
     """Show one realm; REF is its id, host name or short name."""
-    _print(Session(given).api.realm(ref), as_json=as_json)
+    _print(Context(given).api.realm(ref), as_json=as_json)
 
 
 @realm.command("create")
@@ -70,10 +70,10 @@ def create(name: str, description: str, default: bool, wait: float, as_json: boo
 
     NAME is its short name: 1 to 30 letters, digits and inner hyphens.
     """
-    session = Session(given)
-    session.audit(name)
+    context = Context(given)
+    context.audit(name)
     echo(f"creating realm {name}; waiting up to {wait:g} s until it is ACTIVE")
-    _print(session.api.create_realm(name, description, default, wait), as_json=as_json)
+    _print(context.api.create_realm(name, description, default, wait), as_json=as_json)
 
 
 @realm.command("update")
@@ -90,9 +90,9 @@ def update(ref: str, description: str | None, default: bool, as_json: bool, **gi
     """
     if description is None and not default:
         raise UsageError("nothing to change", "use --description TEXT, --default, or both")
-    session = Session(given)
-    session.audit(ref)
-    _print(session.api.update_realm(ref, description, default or None), as_json=as_json)
+    context = Context(given)
+    context.audit(ref)
+    _print(context.api.update_realm(ref, description, default or None), as_json=as_json)
 
 
 @realm.command("delete")
@@ -102,12 +102,12 @@ def update(ref: str, description: str | None, default: bool, as_json: bool, **gi
 @settings_options
 def delete(ref: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Delete a realm that has no credentials and is not the default. You are asked to confirm first."""
-    session = Session(given)
-    one = session.api.realm(ref)
-    where = f"account {session.endpoint.account} on {session.endpoint.host}"
+    context = Context(given)
+    one = context.api.realm(ref)
+    where = f"account {context.endpoint.account} on {context.endpoint.host}"
     asked(f"Delete the realm {one.host} from {where}?", yes=yes)
-    session.audit(one.host)
-    deleted = session.api.delete_realm(one.id)
+    context.audit(one.host)
+    deleted = context.api.delete_realm(one.id)
     echo(f"accepted: {one.host} is being deleted; check with: siproster realm list")
     if as_json:
         print_json({"deleted": _facts(deleted)})

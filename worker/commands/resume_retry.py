@@ -11,10 +11,10 @@ import click
 
 from worker import report, roster
 from worker.commands import outputs, watch
+from worker.commands.context import Context, person, settings_options
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
 from worker.commands.running import begin, finish, freed_on_failure, run
 from worker.commands.screen import echo, print_json
-from worker.commands.session import Session, person, settings_options
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
@@ -73,28 +73,28 @@ def retry(job_id: str, **given: Any) -> int:
     Rows that are in place are never sent again. Corrections are read from the roster's own columns of
     failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
-    session = Session(given)
-    parent = session.ledger.jobs.get(job_id)
-    if parent.state.active and _somebody_works_on(session, parent):
+    context = Context(given)
+    parent = context.ledger.jobs.get(job_id)
+    if parent.state.active and _somebody_works_on(context, parent):
         raise Conflict(f"job {job_id} is still {parent.state}", f"wait for it, or: siproster cancel {job_id}")
-    _refuse_plan_or_undone(session, parent)
-    session.runtime.check(parent)
-    if given["detach"] and not session.settings.broker:
+    _refuse_plan_or_undone(context, parent)
+    context.runtime.check(parent)
+    if given["detach"] and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
     options = _again(parent.options, given)
     with roster_of(given["roster_"], parent) as again:
         rows = EarlierRows(
-            session.ledger, session.seal, parent, options, corrections, again,
+            context.ledger, context.seal, parent, options, corrections, again,
             zeros_may_go=given["allow_lost_zeros"],
         )  # fmt: skip
         _check_corrections(rows, given["corrections"])
-        job = new_job(session.endpoint, options, rows, session.seal.fingerprint, parent=parent.id)
+        job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=parent.id)
         read = (parent.source, given["roster_"], given["corrections"] or "")
-        outputs.claim(session, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
-        begin(session, job)
-        run(session, job, rows, yes=given["yes"])
-    return finish(session, job.id, detach=given["detach"], as_json=given["as_json"])
+        outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
+        begin(context, job)
+        run(context, job, rows, yes=given["yes"])
+    return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
 @click.command("resume")
@@ -111,38 +111,38 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
 
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
-    session = Session(given)
-    job = session.ledger.jobs.get(job_id)
-    _refuse_plan_or_undone(session, job)
+    context = Context(given)
+    job = context.ledger.jobs.get(job_id)
+    _refuse_plan_or_undone(context, job)
     folder = report.folder_of(job, results)
-    outputs.refuse_overwriting(session, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
+    outputs.refuse_overwriting(context, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
     if job.state is JobState.DONE:
         echo(f"job {job_id} is done; there is nothing left to resume")
-        return watch.print_end(session, job_id, results, as_json=as_json)
+        return watch.print_end(context, job_id, results, as_json=as_json)
     if job.state is JobState.CANCELLED:
         raise Conflict(
             f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
         )
-    session.runtime.check(job)
+    context.runtime.check(job)
     # With a broker, a running job may be resumed to watch it; but only one command may read a roster.
-    mine_alone = job.state is JobState.PLANNING or not session.settings.broker
-    if mine_alone and _somebody_works_on(session, job):
+    mine_alone = job.state is JobState.PLANNING or not context.settings.broker
+    if mine_alone and _somebody_works_on(context, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {shown(session.ledger.jobs.holder_of(job))}",
+            f"job {job_id} is being worked on by {shown(context.ledger.jobs.holder_of(job))}",
             f"wait for it to end, or cancel the job: siproster cancel {job_id}",
         )
-    if detach and not session.settings.broker:
+    if detach and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
-    with freed_on_failure(session, job_id):
-        _take_over(session, job)
-        session.audit(job_id)
-        session.ledger.jobs.set_options(job_id, _with_bounds(job, given, results))
+    with freed_on_failure(context, job_id):
+        _take_over(context, job)
+        context.audit(job_id)
+        context.ledger.jobs.set_options(job_id, _with_bounds(job, given, results))
     if job.state is JobState.PLANNING:
-        _plan_again(session, job, yes=yes)
+        _plan_again(context, job, yes=yes)
     else:
-        session.ledger.chunks.wake(job_id)
-        session.ledger.jobs.start(job_id)
-    return finish(session, job_id, detach=detach, as_json=as_json)
+        context.ledger.chunks.wake(job_id)
+        context.ledger.jobs.start(job_id)
+    return finish(context, job_id, detach=detach, as_json=as_json)
 
 
 @click.command("cancel")
@@ -151,15 +151,15 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
 @settings_options
 def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     """Cancel JOB. Requests in flight finish; the remaining rows stay unprocessed."""
-    session = Session(given)
-    job = session.ledger.jobs.get(job_id)
-    session.audit(job_id)
-    if not session.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
+    context = Context(given)
+    job = context.ledger.jobs.get(job_id)
+    context.audit(job_id)
+    if not context.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
         raise Conflict(f"job {job_id} is already {job.state}", f"see it with: siproster report {job_id}")
     what = "nothing was sent" if job.saved else f"run the remaining rows with: siproster retry {job_id}"
     echo(f"job {job_id} is cancelled; {what}")
     if as_json:
-        print_json(report.summary(session.ledger, session.ledger.jobs.get(job_id), report.folder_of(job)))
+        print_json(report.summary(context.ledger, context.ledger.jobs.get(job_id), report.folder_of(job)))
 
 
 def _corrections(path: str | None, parent: Job) -> Corrections:
@@ -188,7 +188,7 @@ def _again(options: Options, given: dict[str, Any]) -> Options:
     )
 
 
-def _refuse_plan_or_undone(session: Session, job: Job) -> None:
+def _refuse_plan_or_undone(context: Context, job: Job) -> None:
     """Refuse a plan, which is never resumed, and an undone job, whose rows are no longer in place."""
     if job.carried_out_by:
         by = job.carried_out_by
@@ -197,33 +197,33 @@ def _refuse_plan_or_undone(session: Session, job: Job) -> None:
         raise Conflict(f"plan {job.id} was cancelled; nothing was sent", "plan the roster again")
     if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
-    if session.ledger.undone.begun(job.id):
+    if context.ledger.undone.begun(job.id):
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
 
 
 def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
     """Return the job's options with new bounds, since the one that stopped it would do so again."""
     stopped_by = job.why.reason if job.why else ""
-    kept = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
-    said = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
+    old = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
+    new = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
     return replace(
         job.options,
-        max_failed=said["max_failed"] or kept.get("max_failed", ""),
-        not_after=said["not_after"] or kept.get("not_after", ""),
+        max_failed=new["max_failed"] or old.get("max_failed", ""),
+        not_after=new["not_after"] or old.get("not_after", ""),
         results=str(Path(results).absolute()) if results else job.options.results,
     )
 
 
-def _somebody_works_on(session: Session, job: Job) -> bool:
+def _somebody_works_on(context: Context, job: Job) -> bool:
     """Return whether the process that writes for this job may still be running."""
-    return is_alive(session.ledger.jobs.holder_of(job))
+    return is_alive(context.ledger.jobs.holder_of(job))
 
 
-def _take_over(session: Session, job: Job) -> None:
+def _take_over(context: Context, job: Job) -> None:
     """Acquire the account, and end the leases of processes that died on this machine."""
-    free_dead_holder(session.ledger, job)
-    session.ledger.jobs.acquire_account(job, process_id())
-    free_the_dead(session.ledger, job.id)
+    free_dead_holder(context.ledger, job)
+    context.ledger.jobs.acquire_account(job, process_id())
+    free_the_dead(context.ledger, job.id)
 
 
 def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
@@ -240,13 +240,13 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
     return opened
 
 
-def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
+def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
     """Read the roster again for a command that died while it read it: nothing had been sent."""
     if job.parent:
         # End it, so that its account is free for the job that replaces it.
         why = Why(Reason.CANCELLED, "its roster was never read to the end")
-        session.ledger.jobs.stop(job.id, why)
-        saved = session.ledger.jobs.get(job.parent).saved
+        context.ledger.jobs.stop(job.id, why)
+        saved = context.ledger.jobs.get(job.parent).saved
         again = f"import --plan {job.parent}" if saved else f"retry {job.parent}"
         raise Conflict(
             f"the rows of job {job.id} were never read to the end, so it was cancelled; nothing was sent",
@@ -262,6 +262,6 @@ def _plan_again(session: Session, job: Job, *, yes: bool) -> None:
                 f"{job.source} has changed since job {job.id} began to read it; nothing was sent",
                 f"import it as a new job: siproster import {job.source}",
             )
-        session.ledger.jobs.forget(job.id, keep_job=True)
-        session.ledger.jobs.acquire_account(job, process_id())
-        run(session, job, opened, yes=yes)
+        context.ledger.jobs.forget(job.id, keep_job=True)
+        context.ledger.jobs.acquire_account(job, process_id())
+        run(context, job, opened, yes=yes)

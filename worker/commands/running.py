@@ -8,45 +8,45 @@ from pathlib import Path
 
 from worker import report
 from worker.commands import watch
+from worker.commands.context import Context
 from worker.commands.listing import asked, counted
 from worker.commands.screen import echo, print_json, print_reading
-from worker.commands.session import Session
+from worker.importing.job_start import Draft, enter_roster, release_chunks
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink
-from worker.importing.plan import Draft, plan, start
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
-from worker.importing.roster_writer import LedgerWriter
 from worker.importing.stop_rules import stop_when_too_many_failed
 from worker.importing.validation import RosterPages
 from worker.model import Action, Job, JobState
 from worker.roster import Roster
 
 
-def begin(session: Session, job: Job) -> None:
+def begin(context: Context, job: Job) -> None:
     """Enter the job in the ledger and print its id, so that it can be resumed whatever happens next."""
-    free_dead_holder(session.ledger, job)
-    session.ledger.jobs.begin(job, process_id())
+    free_dead_holder(context.ledger, job)
+    context.ledger.jobs.begin(job, process_id())
     try:
-        session.audit(job.id)
+        context.audit(job.id)
     except BaseException:  # nothing was read yet, and its account must not stay held
-        session.ledger.jobs.forget(job.id)
+        context.ledger.jobs.forget(job.id)
         raise
     echo(f"job {job.id}")
     echo(f"  account {job.account} at {job.host}")
 
 
 @contextmanager
-def freed_on_failure(session: Session, job_id: str) -> Iterator[None]:
+def freed_on_failure(context: Context, job_id: str) -> Iterator[None]:
     """Release the account of a resumed job if its start fails: nobody works on it then."""
     try:
         yield
     except BaseException:
-        session.ledger.jobs.release_account(job_id)
+        context.ledger.jobs.release_account(job_id)
         raise
 
 
 def run(
-    session: Session,
+    context: Context,
     job: Job,
     roster: RosterPages,
     *,
@@ -59,26 +59,26 @@ def run(
     If any of it fails, or the answer is no, the job is removed.
     """
     try:
-        writer = LedgerWriter(session.ledger, session.seal, job)
-        draft = draw(session, writer, roster, report.folder_of(job), enforce=enforce)
+        writer = LedgerWriter(context.ledger, context.seal, job)
+        draft = draw(context, writer, roster, report.folder_of(job), enforce=enforce)
         print_reading(job.roster, draft.summary, advise=False)
         _ask(job, draft, yes=yes)
-        session.ledger.jobs.acquire_account(
+        context.ledger.jobs.acquire_account(
             job, process_id()
         )  # its hold on the account may have run out at the question
         if draft.makes_realm:
             echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
-        start(session.ledger, job, draft, carries_out)
+        release_chunks(context.ledger, job, draft, carries_out)
     except (Exception, KeyboardInterrupt):
-        if session.ledger.jobs.state(job.id) is not JobState.PLANNING:
+        if context.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
-        session.ledger.jobs.forget(job.id)
+        context.ledger.jobs.forget(job.id)
         echo(f"job {job.id} was discarded; nothing was sent")
         raise
 
 
 def draw(
-    session: Session,
+    context: Context,
     writer: LedgerWriter,
     roster: RosterPages,
     folder: Path | None,
@@ -89,14 +89,14 @@ def draw(
     """Plan the writer's job. ``folder``: where absent.csv goes, if anywhere."""
     job = writer.job
     report.forget_absent(folder)
-    api = session.runtime.api(job.options)
-    realms = JobRealms(api, session.ledger.jobs, job.id, job.options)
-    account = Account(api, realms, counted, report.absent_to(folder), session.runtime.count)
-    return plan(writer, account, roster, sinks, enforce)
+    api = context.runtime.api(job.options)
+    realms = JobRealms(api, context.ledger.jobs, job.id, job.options)
+    account = Account(api, realms, counted, report.absent_to(folder), context.runtime.count)
+    return enter_roster(writer, account, roster, sinks, enforce)
 
 
 def finish(
-    session: Session,
+    context: Context,
     job_id: str,
     *,
     detach: bool,
@@ -104,15 +104,15 @@ def finish(
     then: Callable[[Job], int] = lambda job: 0,
 ) -> int:
     """Run a planned job to its end, and ``then`` do the rest; or leave it to the workers. The exit code."""
-    stop_when_too_many_failed(session.ledger, session.ledger.jobs.get(job_id))
-    if detach and session.ledger.jobs.state(job_id).active:
-        watch.put_on_queue(session, job_id)
+    stop_when_too_many_failed(context.ledger, context.ledger.jobs.get(job_id))
+    if detach and context.ledger.jobs.state(job_id).active:
+        watch.put_on_queue(context, job_id)
         echo(f"queued; follow it with: siproster status {job_id} --follow")
         if as_json:
             print_json({"job": job_id})
         return 0
-    results = session.ledger.jobs.get(job_id).options.results
-    return watch.run(session, job_id, results, as_json=as_json, then=then)
+    results = context.ledger.jobs.get(job_id).options.results
+    return watch.run(context, job_id, results, as_json=as_json, then=then)
 
 
 def print_roster(opened: Roster) -> None:

@@ -89,7 +89,7 @@ def print_reading(
         + (f", {summary.invalid} invalid" if summary.invalid else "")
     )
     for action in Action:
-        if summary.actions[action] and (summary.looked or action is Action.INVALID):
+        if summary.actions[action] and (summary.looked_up or action is Action.INVALID):
             write(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _print_codes(summary.codes.get(action, {}), write, advise=advise and not action.leads_in_place)
     if summary.unidentified_rows:

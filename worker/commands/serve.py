@@ -13,8 +13,8 @@ import click
 
 from worker import throttle
 from worker.api import Api
+from worker.commands.context import Context, log_to_stderr, settings_options
 from worker.commands.screen import echo
-from worker.commands.session import Session, log_to_stderr, settings_options
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
@@ -44,18 +44,18 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
 
     On SIGTERM or Ctrl-C, the worker finishes the chunks it is working on. If it dies, nothing is lost.
     """
-    session = Session(given)
+    context = Context(given)
     level = "debug" if given["debug"] else log_level
     log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
-    _need_broker(session)
-    queue = _checked_queue(session)
+    _need_broker(context)
+    queue = _checked_queue(context)
     echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
-    echo(f"  broker   {hidden(session.settings.broker)}")
-    echo(f"  ledger   {hidden(session.settings.ledger)}")
-    echo(f"  account  {session.endpoint.account} at {session.endpoint.host}")
-    echo(f"  key      {session.seal.fingerprint}")
+    echo(f"  broker   {hidden(context.settings.broker)}")
+    echo(f"  ledger   {hidden(context.settings.ledger)}")
+    echo(f"  account  {context.endpoint.account} at {context.endpoint.host}")
+    echo(f"  key      {context.seal.fingerprint}")
     wait_reporter.stop()  # no thread survives the fork of the pool's processes
-    return run_worker(make_app(session.runtime_config), queue, processes, level)
+    return run_worker(make_app(context.runtime_config), queue, processes, level)
 
 
 @click.command("scheduler")
@@ -66,19 +66,19 @@ def scheduler(once: bool, **given: Any) -> None:
 
     You can run any number of schedulers, on any host. A scheduler stops at once on SIGTERM or Ctrl-C.
     """
-    session = Session(given)
+    context = Context(given)
     log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)
-    _need_broker(session)
-    queue = CeleryQueue(make_app(session.runtime_config), session.ledger.identity)
+    _need_broker(context)
+    queue = CeleryQueue(make_app(context.runtime_config), context.ledger.identity)
     queue.check()
     if once:
-        echo(f"{sweep_all(session.ledger, queue)} chunks requeued")
+        echo(f"{sweep_all(context.ledger, queue)} chunks requeued")
         return
-    echo(f"scheduler: sweeps {hidden(session.settings.ledger)} every {SWEEP_EVERY:g} s")
+    echo(f"scheduler: sweeps {hidden(context.settings.ledger)} every {SWEEP_EVERY:g} s")
     # A sweep may be cut off anywhere: the next one queues the rest.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        _sweep_for_ever(session.ledger, queue)
+        _sweep_for_ever(context.ledger, queue)
 
 
 def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
@@ -95,8 +95,8 @@ def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
         rest.wait(SWEEP_EVERY)
 
 
-def _need_broker(session: Session) -> None:
-    if not session.settings.broker:
+def _need_broker(context: Context) -> None:
+    if not context.settings.broker:
         raise UsageError(
             "SIPROSTER_BROKER is not set: there is no queue to work on",
             "set it to the URL of a Redis that all processes share; without one `siproster import` "
@@ -104,19 +104,19 @@ def _need_broker(session: Session) -> None:
         )
 
 
-def _checked_queue(session: Session) -> str:
+def _checked_queue(context: Context) -> str:
     """Check all that a worker needs, and return the name of its queue.
 
     Raises the first problem. Leaves nothing open: no connection to a database or a server survives the fork
     of the pool's processes.
     """
-    endpoint = session.endpoint
+    endpoint = context.endpoint
     _check_account(endpoint)
-    with closing(Ledger(session.settings.ledger)) as ledger:
+    with closing(Ledger(context.settings.ledger)) as ledger:
         for job in map(ledger.jobs.get, ledger.jobs.running()):
             if (job.host, job.account) == (endpoint.host, endpoint.account):
-                session.runtime.check(job)
-        CeleryQueue(make_app(session.runtime_config), ledger.identity).check()
+                context.runtime.check(job)
+        CeleryQueue(make_app(context.runtime_config), ledger.identity).check()
         return queue_name(ledger.identity, endpoint.host, endpoint.account)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
+from worker.commands.context import Context, settings_options
 from worker.commands.listing import Fact, counted, csv_option, one_form, print_all
 from worker.commands.options import json_option
 from worker.commands.outputs import refuse_streams
 from worker.commands.scope import Scope, scope_options
 from worker.commands.screen import echo, print_json
-from worker.commands.session import Session, settings_options
 from worker.errors import UsageError
 from worker.model import Family, Stored, utc_now
 from worker.snapshot import Change, Difference, Facts, Snapshot, write
@@ -41,14 +41,14 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
     The file contains digests, so it can only be opened with the sealing key. `siproster diff FILE` shows what
     has changed since.
     """
-    session = Session(given)
-    scope = Scope(session.api, Family(family), realm)
+    context = Context(given)
+    scope = Scope(context.api, Family(family), realm)
     facts = Facts(
-        family=scope.family, host=session.endpoint.host, account=session.endpoint.account,
+        family=scope.family, host=context.endpoint.host, account=context.endpoint.account,
         realm=scope.realm.host if scope.realm else "", taken=utc_now().isoformat(timespec="seconds"),
-        key=session.seal.fingerprint,
+        key=context.seal.fingerprint,
     )  # fmt: skip
-    number = write(file, facts, session.seal, counted(_now(scope)))
+    number = write(file, facts, context.seal, counted(_now(scope)))
     echo(f"{number:,} credentials of account {facts.account} are in {file}, sealed with key {facts.key}")
     if as_json:
         print_json({"file": str(file.absolute()), **asdict(facts), "credentials": number})
@@ -66,28 +66,28 @@ def diff(file: Path, later: Path | None, as_csv: bool, as_json: bool, **given: A
     Exit code 0: nothing changed; 10: something did. Digests are never shown.
     """
     one_form(as_csv=as_csv, as_json=as_json)
-    session = Session(given)
-    refuse_streams(session, str(file), str(later or ""))
+    context = Context(given)
+    refuse_streams(context, str(file), str(later or ""))
     earlier = Snapshot(file)
     with closing(Difference()) as difference:
-        before = difference.load("before", earlier.entries(session.seal))
-        after = difference.load("after", _later(session, earlier, later))
+        before = difference.load("before", earlier.entries(context.seal))
+        after = difference.load("after", _later(context, earlier, later))
         counts: Counter[str] = Counter()
         print_all(_told(difference, counts), _COLUMNS, _line, as_csv=as_csv, as_json=as_json)
-    said = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no differences"
-    echo(f"{said}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
+    summary = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no differences"
+    echo(f"{summary}; {before:,} credentials at {earlier.facts.taken}, {after:,} afterwards")
     return 10 if counts else 0
 
 
-def _later(session: Session, earlier: Snapshot, later: Path | None) -> Iterator[Stored]:
+def _later(context: Context, earlier: Snapshot, later: Path | None) -> Iterator[Stored]:
     """Yield the credentials of the later moment: a second file's, or those that are stored now."""
     facts = earlier.facts
     if later is not None:
         other = Snapshot(later)
         _same(earlier, (other.facts.host, other.facts.account, other.facts.realm), str(later))
-        return other.entries(session.seal)
-    _same(earlier, (session.endpoint.host, session.endpoint.account, facts.realm), "the settings")
-    return counted(_now(Scope(session.api, facts.family, facts.realm)))
+        return other.entries(context.seal)
+    _same(earlier, (context.endpoint.host, context.endpoint.account, facts.realm), "the settings")
+    return counted(_now(Scope(context.api, facts.family, facts.realm)))
 
 
 def _same(earlier: Snapshot, others: tuple[str, str, str], whose: str) -> None:

@@ -10,11 +10,11 @@ import click
 
 from worker import report
 from worker.commands import outputs, watch
+from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
 from worker.commands.options import json_option, rate_type, results_option, yes_option
 from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, echo, print_json
-from worker.commands.session import Session, settings_options
 from worker.errors import TryLater
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
@@ -63,34 +63,34 @@ def undo(
     run the command again to continue. Exit code 0: everything was undone; 10: some users were kept, or could
     not be restored.
     """
-    session = Session(given)
-    job = session.ledger.jobs.get(job_id)
-    refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)
-    session.runtime.check(job)
+    context = Context(given)
+    job = context.ledger.jobs.get(job_id)
+    refuse_unfinished(context.ledger, job_id, _IN_FLIGHT)
+    context.runtime.check(job)
     folder = report.folder_of(job, results)
-    outputs.refuse_overwriting(session, folder, (report.UNDO,), job.source)
-    number = session.ledger.changes.rows(job_id)
-    unproven = session.ledger.undone.unproven(job_id) if include_unproven else 0
-    if _all_undone(session, job) and not unproven:
+    outputs.refuse_overwriting(context, folder, (report.UNDO,), job.source)
+    number = context.ledger.changes.rows(job_id)
+    unproven = context.ledger.undone.unproven(job_id) if include_unproven else 0
+    if _all_undone(context, job) and not unproven:
         echo(f"job {job_id} has already been undone; there is nothing left to undo")
-        facts = _print(session, job, folder, as_json=as_json)
+        facts = _print(context, job, folder, as_json=as_json)
         return _code(facts)
-    _ask(session, job, number, include_unproven=include_unproven, yes=yes)
-    refuse_unfinished(session.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
+    _ask(context, job, number, include_unproven=include_unproven, yes=yes)
+    refuse_unfinished(context.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
-    free_dead_holder(session.ledger, job)
-    session.ledger.jobs.acquire_account(job, process_id())
-    with freed_on_failure(session, job_id):
-        session.audit(job_id)
+    free_dead_holder(context.ledger, job)
+    context.ledger.jobs.acquire_account(job, process_id())
+    with freed_on_failure(context, job_id):
+        context.audit(job_id)
         why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
-        session.ledger.jobs.close(job_id, why)
+        context.ledger.jobs.close(job_id, why)
     try:
-        interrupted = _run(session, job, number, rate, include_unproven=include_unproven)
+        interrupted = _run(context, job, number, rate, include_unproven=include_unproven)
         if not interrupted:
-            session.ledger.jobs.set_undone(job_id)
+            context.ledger.jobs.set_undone(job_id)
     finally:
-        session.ledger.jobs.release_account(job_id)
-        facts = _print(session, job, folder, as_json=as_json)
+        context.ledger.jobs.release_account(job_id)
+        facts = _print(context, job, folder, as_json=as_json)
     if interrupted:
         echo(f"interrupted; continue with: siproster undo {job_id}")
         return 130
@@ -103,11 +103,11 @@ def undo(
     return _code(facts)
 
 
-def _ask(session: Session, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
+def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
     """Print what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
     users = "1 user" if number == 1 else f"{number:,} users"
     echo(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
-    _print_others(session, job)
+    _print_others(context, job)
     if include_unproven:
         echo("  including users that no response proves to be its work: only safe if nobody", "yellow")
         echo("  else has written to the account since it began", "yellow")
@@ -122,21 +122,21 @@ def _code(facts: dict[str, Any]) -> int:
     return 10 if facts["counts"].get(KEPT) or facts["counts"].get(FAILED) else 0
 
 
-def _all_undone(session: Session, job: Job) -> bool:
+def _all_undone(context: Context, job: Job) -> bool:
     """Return whether an earlier undo came to its end, and nothing of it failed."""
-    return job.undone is not None and not session.ledger.undone.counts(job.id).get(FAILED)
+    return job.undone is not None and not context.ledger.undone.counts(job.id).get(FAILED)
 
 
-def _run(session: Session, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
+def _run(context: Context, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
     """Undo what is left. Return whether it was interrupted."""
     options = replace(job.options, rate=rate or job.options.rate)
     screen = ProgressScreen()
-    done = sum(session.ledger.undone.counts(job.id).values())
+    done = sum(context.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
-        session.runtime.stopping = interrupt
+        context.runtime.stopping = interrupt
         work = Undo(
-            session.ledger, session.seal, session.runtime.api(options), job,
-            permit=Hold(session.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
+            context.ledger, context.seal, context.runtime.api(options), job,
+            permit=Hold(context.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
             include_unproven=include_unproven,
         )  # fmt: skip
         try:
@@ -149,13 +149,13 @@ def _run(session: Session, job: Job, number: int, rate: float | None, *, include
         return interrupt.is_set()
 
 
-def _print(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
+def _print(context: Context, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
     """Write the outcome of each row, and print the totals."""
-    path = report.write_undone(session.ledger, session.seal, job, folder)
-    counts = session.ledger.undone.counts(job.id)
+    path = report.write_undone(context.ledger, context.seal, job, folder)
+    counts = context.ledger.undone.counts(job.id)
     facts = {
         "job": job.id, "account": job.account, "counts": counts,
-        "unproven": session.ledger.undone.unproven(job.id), "files": {"undo": str(path)},
+        "unproven": context.ledger.undone.unproven(job.id), "files": {"undo": str(path)},
     }  # fmt: skip
     if as_json:
         print_json(facts)
@@ -166,10 +166,10 @@ def _print(session: Session, job: Job, folder: Path, *, as_json: bool) -> dict[s
     return facts
 
 
-def _print_others(session: Session, job: Job) -> None:
+def _print_others(context: Context, job: Job) -> None:
     """Print what is not undone with the job: other jobs that ran its rows again, and its realm."""
-    for child in session.ledger.jobs.children(job.id):
-        if session.ledger.changes.rows(child):
+    for child in context.ledger.jobs.children(job.id):
+        if context.ledger.changes.rows(child):
             echo(f"  job {child} ran some of its rows again; undo that one first:", "yellow")
             echo(f"    siproster undo {child}", "yellow")
     if job.options.create_realm:

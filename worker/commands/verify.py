@@ -12,6 +12,7 @@ import click
 
 from worker import report, roster
 from worker.commands import outputs
+from worker.commands.context import Context, settings_options
 from worker.commands.options import (
     Finite,
     count_type,
@@ -20,12 +21,11 @@ from worker.commands.options import (
     parsed,
     rate_type,
     reading_options,
-    refuse_said,
+    refuse_given,
 )
 from worker.commands.resume_retry import roster_of
 from worker.commands.running import print_roster
 from worker.commands.screen import print_json
-from worker.commands.session import Session, settings_options
 from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     DNS_WAIT,
@@ -148,37 +148,37 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
 
     Exit code 0: all users can register; 10: some can't; 5: the registrar's answers prove nothing.
     """
-    session = Session(given)
+    context = Context(given)
     trial = Trial(register_options(given), given["registrar"], given["rate"], given["concurrency"])
     if _JOB(source) and not Path(source).exists():
-        refuse_said(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
-        proof = _of_job(session, trial, source, given)
+        refuse_given(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
+        proof = _of_job(context, trial, source, given)
     elif given["roster_"]:
         raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     else:
-        proof = _of_roster(ctx, session, trial, source, given)
+        proof = _of_roster(ctx, context, trial, source, given)
     print_json(proof.facts) if given["as_json"] else print_report(proof.facts)
     return proof.code
 
 
 def _of_roster(
-    ctx: click.Context, session: Session, trial: Trial, source: str, given: dict[str, Any]
+    ctx: click.Context, context: Context, trial: Trial, source: str, given: dict[str, Any]
 ) -> Proof:
-    options = _options(ctx, given, session)
+    options = _options(ctx, given, context)
     name = f"siproster-verify-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
         folder = Path(given["results"] or name).absolute()
-        outputs.refuse_overwriting(session, folder, (VERIFY,), source)
-        tried = RowsOfRoster(opened, session, options, given["sample"])
+        outputs.refuse_overwriting(context, folder, (VERIFY,), source)
+        tried = RowsOfRoster(opened, context, options, given["sample"])
         return prove(trial, tried, folder)
 
 
-def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
+def _of_job(context: Context, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
     """Verify the rows that the job put in place, or found there; the result is kept with the job."""
-    job = session.ledger.jobs.get(job_id)
-    session.runtime.check(job)
-    if job.undone or session.ledger.undone.begun(job_id):
+    job = context.ledger.jobs.get(job_id)
+    context.runtime.check(job)
+    if job.undone or context.ledger.undone.begun(job_id):
         raise Conflict(
             f"job {job_id} was undone, at least in part, so its passwords are not tried",
             f"what was undone: siproster status {job_id}; to try a roster: siproster verify FILE",
@@ -190,14 +190,14 @@ def _of_job(session: Session, trial: Trial, job_id: str, given: dict[str, Any]) 
                 f"give its roster: siproster verify {job_id} --roster FILE",
             )
         folder = report.folder_of(job, given["results"])
-        outputs.refuse_overwriting(session, folder, (VERIFY,), job.source, given["roster_"])
-        proof = prove(trial, RowsOfJob(session, job, again, given["sample"]), folder)
-    session.ledger.jobs.set_verified(job_id, proof.facts)
+        outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"])
+        proof = prove(trial, RowsOfJob(context, job, again, given["sample"]), folder)
+    context.ledger.jobs.set_verified(job_id, proof.facts)
     return Proof({"job": job_id, **proof.facts}, proof.code)
 
 
-def _options(ctx: click.Context, given: dict[str, Any], session: Session) -> Options:
+def _options(ctx: click.Context, given: dict[str, Any], context: Context) -> Options:
     """Return how the roster is read; the settings file's pace and folders of imports do not apply here."""
     same_names = {name: _USUAL[name] for name in ("concurrency", "rate", "results")}
-    options = parsed(ctx, {**_USUAL, **from_file(ctx, given, session.settings.options), **same_names})
+    options = parsed(ctx, {**_USUAL, **from_file(ctx, given, context.settings.options), **same_names})
     return replace(options, create_realm=False, make_default=False)  # users are tried, realms are not made

@@ -121,10 +121,10 @@ def print_report(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
     for line in _reasons(facts):
         console.print(Text(line), soft_wrap=True)
     unknown = facts["tried"] - facts["counts"].get(Verdict.REGISTERS, 0)
-    said = f"{facts['registered_now']:,} of {facts['tried']:,} phones are registered now"
-    said += f"; of {unknown:,} it is not known" if unknown else ""
-    said = said if unknown < facts["tried"] else "how many phones are registered now is not known"
-    console.print(Text(said, style="bold"))
+    sentence = f"{facts['registered_now']:,} of {facts['tried']:,} phones are registered now"
+    sentence += f"; of {unknown:,} it is not known" if unknown else ""
+    sentence = sentence if unknown < facts["tried"] else "how many phones are registered now is not known"
+    console.print(Text(sentence, style="bold"))
     console.print(Text(f"  {facts['files']['verify']}"), soft_wrap=True)
 
 

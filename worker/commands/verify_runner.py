@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worker import report
+from worker.commands.context import Context
 from worker.commands.screen import ProgressScreen, echo
-from worker.commands.session import Session
 from worker.commands.verify_report import OWN_COLUMNS, VerifyWriter
 from worker.errors import UsageError
 from worker.importing.realms import JobRealms
@@ -87,9 +87,9 @@ class RowsToVerify(Protocol):
 class RowsOfRoster:
     """A roster's rows. The roster is read once beforehand, so that nothing is asked for a bad roster."""
 
-    def __init__(self, opened: Roster, session: Session, options: Options, sample: int | None) -> None:
+    def __init__(self, opened: Roster, context: Context, options: Options, sample: int | None) -> None:
         self._opened, self._options = opened, options
-        self._realms = JobRealms(session.client(options), None, "", options)
+        self._realms = JobRealms(context.client(options), None, "", options)
         self.name, self.sha256, self.columns = opened.name, opened.sha256, opened.columns
         self._sample = _Sample(sample)
         self.rows = self._invalid = 0
@@ -125,10 +125,10 @@ class RowsOfRoster:
 class RowsOfJob:
     """The rows of a job that are in place, with the passwords of its roster."""
 
-    def __init__(self, session: Session, job: Job, roster: RosterPages, sample: int | None) -> None:
-        self._session, self._job, self._roster = session, job, roster
+    def __init__(self, context: Context, job: Job, roster: RosterPages, sample: int | None) -> None:
+        self._context, self._job, self._roster = context, job, roster
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
-        self.rows = count_in_place(session.ledger, job)
+        self.rows = count_in_place(context.ledger, job)
         self._sample = _Sample(sample)
         if sample:
             for row in self._placed():
@@ -142,8 +142,8 @@ class RowsOfJob:
         return self._sample.of(self._placed())
 
     def _placed(self) -> Iterator[Row]:
-        session = self._session
-        return chain.from_iterable(rows_in_place(session.ledger, session.seal, self._job, self._roster))
+        context = self._context
+        return chain.from_iterable(rows_in_place(context.ledger, context.seal, self._job, self._roster))
 
 
 class _Sample:
@@ -206,7 +206,7 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     return Proof(facts, _end(writer, verifier.given_up, tried.to_try, interrupted=interrupted))
 
 
-def place(text: str, transport: Transport) -> ServerAddress | None:
+def server_address(text: str, transport: Transport) -> ServerAddress | None:
     """Return ``HOST:PORT``, ``[IPv6]:PORT``, or a host alone; None for an empty text. Raises UsageError."""
     if not text:
         return None
@@ -232,7 +232,7 @@ def register_options(given: Mapping[str, Any]) -> RegisterOptions:
         lookup=Lookup(
             resolver, waiting=Waiting(given.get("dns_wait", DNS_WAIT), partial(echo, colour="yellow"))
         ),
-        place=place(given["registrar"], transport),
+        server=server_address(given["registrar"], transport),
     )
 
 

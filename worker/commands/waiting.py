@@ -48,10 +48,10 @@ class WaitReporter:
         self._source = source
         self._echo = echo_line
         self._clock = clock
-        self._told: Wait | None = None
+        self._reported: Wait | None = None
         """The present wait, if it was reported."""
         self._began = self._seen = 0.0
-        self._said: dict[WaitKind | None, float] = {}
+        self._printed_at: dict[WaitKind | None, float] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._on_bar = False
@@ -77,7 +77,7 @@ class WaitReporter:
         try:
             yield
         finally:
-            self._source, self._told, self.text = before, None, ""
+            self._source, self._reported, self.text = before, None, ""
 
     @contextmanager
     def on_a_bar(self) -> Iterator[None]:
@@ -86,12 +86,12 @@ class WaitReporter:
         try:
             yield
         finally:
-            self._on_bar, self._told = False, None
+            self._on_bar, self._reported = False, None
 
     def end(self) -> None:
         """Report at once that a wait is over."""
-        if self._told:
-            self._print_over(self._told)
+        if self._reported:
+            self._print_over(self._reported)
 
     def look(self) -> None:
         """Look once, and print what is due."""
@@ -100,34 +100,34 @@ class WaitReporter:
             self.text = ""
             # A request in flight is not a wait yet; any other wait has just replaced another one.
             quiet = wait is None or wait.kind is WaitKind.ANSWER
-            if self._told and quiet and now - self._seen >= _GONE:
-                self._print_over(self._told)
+            if self._reported and quiet and now - self._seen >= _GONE:
+                self._print_over(self._reported)
             return
         self.text = worded(wait)
         self._seen = now
-        if self._told is None:
+        if self._reported is None:
             self._began = now - wait.waited
-        if now - self._said.get(self._rhythm(wait), float("-inf")) >= self._pause(wait):
+        if now - self._printed_at.get(self._rhythm(wait), float("-inf")) >= self._pause(wait):
             self._line(self.text)
-            self._said[wait.kind] = self._said[None] = now
-            self._told = wait
+            self._printed_at[wait.kind] = self._printed_at[None] = now
+            self._reported = wait
 
     def _rhythm(self, wait: Wait) -> WaitKind | None:
         """Return the kind whose interval applies to this line, or None for the shorter one of all lines."""
-        going_on = self._told is not None and self._told.kind is wait.kind
+        going_on = self._reported is not None and self._reported.kind is wait.kind
         return wait.kind if going_on or wait.kind is WaitKind.ANSWER else None
 
     def _pause(self, wait: Wait) -> float:
         if self._rhythm(wait):
             return _SAY_EVERY
-        return 0.0 if self._told is None else _CHANGED
+        return 0.0 if self._reported is None else _CHANGED
 
-    def _print_over(self, told: Wait) -> None:
+    def _print_over(self, wait: Wait) -> None:
         seconds = self._seen - self._began
-        slow = told.kind is not WaitKind.ANSWER or seconds >= _SLOW  # a slow service is no news each time
-        if slow and told.kind not in _NO_NEWS:
-            self._line(over(told, seconds))
-        self._told = None
+        slow = wait.kind is not WaitKind.ANSWER or seconds >= _SLOW  # a slow service is no news each time
+        if slow and wait.kind not in _NO_NEWS:
+            self._line(over(wait, seconds))
+        self._reported = None
 
     def _line(self, text: str) -> None:
         if not self._on_bar:

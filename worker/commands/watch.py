@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from worker import report
 from worker.commands import advice
+from worker.commands.context import Context
 from worker.commands.job_waits import JobWaits, Patience, nobody
 from worker.commands.screen import ProgressScreen, echo, print_summary
-from worker.commands.session import Session
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
@@ -46,32 +46,32 @@ class Interrupted(Exception):
     """The user asked the command to end."""
 
 
-def broker_queue(session: Session) -> CeleryQueue:
+def broker_queue(context: Context) -> CeleryQueue:
     """Return the queue of the broker. Raises Unavailable when it does not answer."""
-    queue = _queue(session, session.runtime_config)
+    queue = _queue(context, context.runtime_config)
     with HERE.entered(WaitKind.BROKER, "no answer yet"):
         queue.check()
     return queue
 
 
-def _queue(session: Session, config: RuntimeConfig) -> CeleryQueue:
+def _queue(context: Context, config: RuntimeConfig) -> CeleryQueue:
     from worker.tasks import CeleryQueue, make_app
 
-    return CeleryQueue(make_app(config), session.ledger.identity)
+    return CeleryQueue(make_app(config), context.ledger.identity)
 
 
-def put_on_queue(session: Session, job_id: str) -> None:
+def put_on_queue(context: Context, job_id: str) -> None:
     """Leave a started job to the workers, and warn if there is none."""
-    queue = broker_queue(session)
-    session.ledger.jobs.hand_over_account(job_id, SWEEPER)
-    sweep(session.ledger, queue, job_id)
-    job = session.ledger.jobs.get(job_id)
+    queue = broker_queue(context)
+    context.ledger.jobs.hand_over_account(job_id, SWEEPER)
+    sweep(context.ledger, queue, job_id)
+    job = context.ledger.jobs.get(job_id)
     if not queue.workers(job.host, job.account):
         echo(f"warning: {nobody(job.account)}", "yellow")
 
 
 def run(
-    session: Session,
+    context: Context,
     job_id: str,
     results: str,
     *,
@@ -82,24 +82,24 @@ def run(
 
     ``then`` is what remains to be done with a finished job; its exit code counts if the job's is 0.
     """
-    session.ledger.chunks.shred_expired()
+    context.ledger.chunks.shred_expired()
     with interruptible() as interrupt:
         try:
-            if session.settings.broker:
-                _run_with_workers(session, job_id, interrupt)
+            if context.settings.broker:
+                _run_with_workers(context, job_id, interrupt)
             else:
-                _run_embedded(session, job_id, interrupt)
+                _run_embedded(context, job_id, interrupt)
         except Interrupted:
-            return _print_interrupted(session, job_id)
-    job = session.ledger.jobs.get(job_id)
+            return _print_interrupted(context, job_id)
+    job = context.ledger.jobs.get(job_id)
     code = then(job) if job.state is JobState.DONE else 0
-    return print_end(session, job_id, results, as_json=as_json) or code
+    return print_end(context, job_id, results, as_json=as_json) or code
 
 
-def print_end(session: Session, job_id: str, results: str, *, as_json: bool) -> int:
+def print_end(context: Context, job_id: str, results: str, *, as_json: bool) -> int:
     """Write the result files of a job as it stands and print its summary. Return the exit code."""
-    job = session.ledger.jobs.get(job_id)
-    summary = write_results(session.ledger, session.seal, job, results)
+    job = context.ledger.jobs.get(job_id)
+    summary = write_results(context.ledger, context.seal, job, results)
     print_summary(summary, as_json=as_json)
     if as_json:  # people have it on stdout, beside the rows that it is about
         for hint in (advice.next_step(summary), *advice.commands(summary)):
@@ -142,47 +142,47 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _run_with_workers(session: Session, job_id: str, interrupt: threading.Event) -> None:
-    queue = broker_queue(session)
-    session.ledger.jobs.hand_over_account(job_id, SWEEPER)
-    if why := _watch(session, job_id, queue, interrupt):
-        session.ledger.jobs.pause(job_id, why)
+def _run_with_workers(context: Context, job_id: str, interrupt: threading.Event) -> None:
+    queue = broker_queue(context)
+    context.ledger.jobs.hand_over_account(job_id, SWEEPER)
+    if why := _watch(context, job_id, queue, interrupt):
+        context.ledger.jobs.pause(job_id, why)
 
 
-def _run_embedded(session: Session, job_id: str, interrupt: threading.Event) -> None:
+def _run_embedded(context: Context, job_id: str, interrupt: threading.Event) -> None:
     from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
 
-    runtime = session.runtime
-    job = session.ledger.jobs.get(job_id)
-    app = make_app(session.runtime_config, runtime)
-    name = queue_name(session.ledger.identity, job.host, job.account)
+    runtime = context.runtime
+    job = context.ledger.jobs.get(job_id)
+    app = make_app(context.runtime_config, runtime)
+    name = queue_name(context.ledger.identity, job.host, job.account)
     why = Why(Reason.INTERRUPTED, "the command that ran it was ended")
     try:
         with embedded_worker(app, name):
             try:
-                why = _watch(session, job_id, CeleryQueue(app, session.ledger.identity), interrupt) or why
+                why = _watch(context, job_id, CeleryQueue(app, context.ledger.identity), interrupt) or why
             finally:
                 runtime.stopping.set()  # what is in flight ends, nothing new starts
     finally:
-        _leave(session, job_id, why)
+        _leave(context, job_id, why)
 
 
-def _leave(session: Session, job_id: str, why: Why) -> None:
+def _leave(context: Context, job_id: str, why: Why) -> None:
     """Release the job: others may then write to the account, and it can be resumed."""
-    if session.ledger.jobs.state(job_id).active:
-        session.ledger.jobs.pause(job_id, why)
-        session.ledger.jobs.release_account(job_id)
+    if context.ledger.jobs.state(job_id).active:
+        context.ledger.jobs.pause(job_id, why)
+        context.ledger.jobs.release_account(job_id)
 
 
-def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:
+def _watch(context: Context, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:
     """Show progress and sweep until the job is over (returns None) or its patience ends (returns why).
 
     Raises Interrupted when asked to end, and LedgerAway if the ledger stays away longer than patience.
     """
-    jobs, chunks = session.ledger.jobs, session.ledger.chunks
+    jobs, chunks = context.ledger.jobs, context.ledger.chunks
     job = jobs.get(job_id)
     patience = Patience(job.options.patience)
-    waits = JobWaits(session.ledger, job, patience, _workers_of(session, queue, job))
+    waits = JobWaits(context.ledger, job, patience, _workers_of(context, queue, job))
     screen, sweeps, looks, asks = ProgressScreen(), _Rhythm(), _Rhythm(), _Rhythm()
     with wait_reporter.following(waits.current), screen.running():
         while True:
@@ -194,7 +194,7 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
                     return None
                 with waits.trying(WaitKind.BROKER, TryLater):
                     if sweeps.beat(_SWEEP_EVERY):
-                        sweep(session.ledger, queue, job_id)
+                        sweep(context.ledger, queue, job_id)
                     if asks.beat(_ASK_FOR_WORKERS_EVERY):
                         waits.ask_for_workers()
                 progress = chunks.progress(job_id)
@@ -208,19 +208,19 @@ def _watch(session: Session, job_id: str, queue: CeleryQueue, interrupt: threadi
                 raise Interrupted
 
 
-def waits_of(session: Session, job: Job) -> JobWaits:
+def waits_of(context: Context, job: Job) -> JobWaits:
     """Return a job's waits for an observer, who gives nothing up."""
     workers = None
-    if broker := session.settings.broker:
+    if broker := context.settings.broker:
         # Needs only the broker: an observer has neither the key nor the service's credentials.
         config = RuntimeConfig(broker, "", (), Endpoint(job.host, job.account))
-        queue = _queue(session, config)
-        workers = _workers_of(session, queue, job)
-    return JobWaits(session.ledger, job, Patience(math.inf), workers)
+        queue = _queue(context, config)
+        workers = _workers_of(context, queue, job)
+    return JobWaits(context.ledger, job, Patience(math.inf), workers)
 
 
-def _workers_of(session: Session, queue: CeleryQueue, job: Job) -> Callable[[], list[str]] | None:
-    return (lambda: queue.workers(job.host, job.account)) if session.settings.broker else None
+def _workers_of(context: Context, queue: CeleryQueue, job: Job) -> Callable[[], list[str]] | None:
+    return (lambda: queue.workers(job.host, job.account)) if context.settings.broker else None
 
 
 class _Rhythm:
@@ -237,12 +237,12 @@ class _Rhythm:
         return True
 
 
-def _print_interrupted(session: Session, job_id: str) -> int:
-    if not session.settings.broker:
+def _print_interrupted(context: Context, job_id: str) -> int:
+    if not context.settings.broker:
         echo("interrupted; requests in flight have finished, and nothing is lost")
         echo(f"  continue with: siproster resume {job_id}")
         return 130
-    if _nobody_works(session, job_id):
+    if _nobody_works(context, job_id):
         echo(
             f"no longer watching; job {job_id} is waiting for a worker: start one with `siproster worker`",
             "yellow",
@@ -254,11 +254,11 @@ def _print_interrupted(session: Session, job_id: str) -> int:
     return 130
 
 
-def _nobody_works(session: Session, job_id: str) -> bool:
+def _nobody_works(context: Context, job_id: str) -> bool:
     """Return whether the broker says that no worker is there; False if it does not answer."""
     try:
-        job = session.ledger.jobs.get(job_id)
-        queue = _queue(session, session.runtime_config)
+        job = context.ledger.jobs.get(job_id)
+        queue = _queue(context, context.runtime_config)
         return not queue.workers(job.host, job.account)
     except SiprosterError:
         return False

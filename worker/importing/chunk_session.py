@@ -19,9 +19,9 @@ from typing import Protocol
 
 from worker.errors import Throttled, TryLater
 from worker.failpoints import hit
+from worker.importing.api_protocols import Source
 from worker.importing.change_log import change_of, is_confirmed, is_unproven
 from worker.importing.compare import fill_digests, wanted
-from worker.importing.service import Source
 from worker.importing.stop_rules import (
     is_past,
     retention,
@@ -138,7 +138,7 @@ class Lease:
             self._until = began + LEASE
 
 
-class Session(Protocol):
+class RowSession(Protocol):
     """The part of a chunk's session that creating and updating rows need."""
 
     unconfirmed: set[int]
@@ -236,7 +236,7 @@ class ChunkSession:
 
     def learn_batch_limit(self, limit: int) -> None:
         """Store with the job the most entries that the service accepts in one request (code 23003)."""
-        self._ledger.jobs.learn_bound(self.job.id, limit)
+        self._ledger.jobs.learn_batch_limit(self.job.id, limit)
 
     @property
     def batch_size(self) -> int:

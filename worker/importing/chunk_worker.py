@@ -16,7 +16,7 @@ from worker.failpoints import hit
 from worker.importing.chunk_session import LEASE, ChunkSession, ChunkYield, WorkerProcess, why_later
 from worker.importing.create import BatchCreator
 from worker.importing.poison import WatchedSource, isolate_poison
-from worker.importing.unconfirmed import UnconfirmedLookup
+from worker.importing.unconfirmed_lookup import UnconfirmedLookup
 from worker.importing.update import RowUpdater
 from worker.ledger import Claim, Fenced
 from worker.ledger.codec import open_chunk
@@ -115,9 +115,9 @@ class ChunkWorker:
         unconfirmed = [row for row in creates if row.line in session.unconfirmed]
         fresh = [row for row in creates if row.line not in session.unconfirmed]
         size = session.batch_size
-        yield from ((creator.look_up_and_create, cut) for cut in self._cut(unconfirmed, size))
-        yield from ((creator.create, cut) for cut in self._cut(fresh, size))
-        yield from ((updater.update, cut) for cut in self._cut(updates, size))
+        yield from ((creator.look_up_and_create, batch) for batch in self._batches_of(unconfirmed, size))
+        yield from ((creator.create, batch) for batch in self._batches_of(fresh, size))
+        yield from ((updater.update, batch) for batch in self._batches_of(updates, size))
 
     def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater]:
         """Return the creator and the updater of rows; for a suspect chunk, the ledger hears of each wait."""
@@ -128,7 +128,7 @@ class ChunkWorker:
         lookup = self._lookup.of(session, watched, watched.waiting)
         return BatchCreator(session, watched, lookup), RowUpdater(session, watched)
 
-    def _cut(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    def _batches_of(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         """Cut rows into batches; in the realm family each batch goes to one realm only."""
         if self.job.options.api is Family.ACCOUNT:
             by_realm = [rows]

@@ -30,7 +30,9 @@ def wanted(row: Row, host: str) -> Credential:
 def fill_digests(rows: Iterable[Row]) -> None:
     """Set ``hash1`` and ``hash1b`` of every row that has a password and no digests yet.
 
-    Other rows brought their own digests. Raises ValueError if a name or password is not valid Unicode.
+    ``rows`` are those of an opened chunk: beside a password, digests can only be from an earlier call
+    (codec.open_chunk); other rows brought their own. Raises ValueError if a name or password is not valid
+    Unicode.
     """
     for row in rows:
         if row.hash1:

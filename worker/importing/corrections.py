@@ -39,17 +39,17 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
     own = fields_of(earlier.columns, earlier.options)
     found = _Found()
     for row, host, in_place in _rows(earlier):
-        said = earlier.corrections.get(row.line)
-        if said is None:
+        corrected = earlier.corrections.get(row.line)
+        if corrected is None:
             continue
         found.known.add(row.line)
         cells = dict(zip(earlier.columns, row.cells, strict=True))
-        if in_place and any(said.get(column, cell) != cell for column, cell in cells.items()):
+        if in_place and any(corrected.get(column, cell) != cell for column, cell in cells.items()):
             found.unused.append(row.line)
         if not earlier.zeros_may_go:
-            found.damaged += _damaged(row.line, cells, said, own["username"])
+            found.damaged += _damaged(row.line, cells, corrected, own["username"])
         for name, written in zip(_OWN, (row.user, row.domain, host), strict=True):
-            if _is_misplaced(_OWN[name], written, said, cells, own[name]):
+            if _is_misplaced(_OWN[name], written, corrected, cells, own[name]):
                 found.misplaced.setdefault(name, []).append(str(row.line))
     _refuse(path, earlier, found, own)
     return found.unused
@@ -67,26 +67,26 @@ def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
 
 
 def _damaged(
-    line: int, cells: Mapping[str, str], said: Mapping[str, str], columns: Sequence[str]
+    line: int, cells: Mapping[str, str], corrected: Mapping[str, str], columns: Sequence[str]
 ) -> list[str]:
     return [
         f"bw__row {line}, column {column!r}"
         for column in columns
-        if column in said and lost_zeros(cells[column], said[column])
+        if column in corrected and lost_zeros(cells[column], corrected[column])
     ]
 
 
 def _is_misplaced(
-    ours: str, written: str, said: Mapping[str, str], cells: Mapping[str, str], columns: Sequence[str]
+    ours: str, written: str, corrected: Mapping[str, str], cells: Mapping[str, str], columns: Sequence[str]
 ) -> bool:
     """Return whether one of our columns was changed, and the roster's own column wasn't.
 
     A number that a spreadsheet reformatted is not a correction.
     """
-    after = next((value for name, value in said.items() if name.casefold() == ours), written)
+    after = next((value for name, value in corrected.items() if name.casefold() == ours), written)
     if after.strip().lstrip("0") == written.strip().lstrip("0"):
         return False
-    return all(said.get(column, cells[column]) == cells[column] for column in columns)
+    return all(corrected.get(column, cells[column]) == cells[column] for column in columns)
 
 
 def _refuse(path: str, earlier: EarlierRows, found: _Found, own: Mapping[str, Sequence[str]]) -> None:

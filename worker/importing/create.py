@@ -21,10 +21,10 @@ from worker.errors import (
     place_of,
 )
 from worker.failpoints import hit
-from worker.importing.chunk_session import Session
+from worker.importing.api_protocols import CredentialSource
+from worker.importing.chunk_session import RowSession
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, fill_digests, wanted
-from worker.importing.service import CredentialSource
-from worker.importing.unconfirmed import Found, Lookup, SingleLookup
+from worker.importing.unconfirmed_lookup import Found, Lookup, SingleLookup
 from worker.model import Answer, Echo, EntryError, Outcome, Realm, Row, Status, Stored, WaitKind
 from worker.waits import HERE
 
@@ -43,10 +43,10 @@ _LOST_IN_A_ROW = 2
 class BatchCreator:
     """Creator of the rows of one claimed chunk. Shared by threads."""
 
-    def __init__(self, session: Session, api: CredentialSource, lookup: Lookup | None = None) -> None:
+    def __init__(self, session: RowSession, api: CredentialSource, lookup: Lookup | None = None) -> None:
         """Take ``lookup``, which finds unconfirmed rows; by default one after the other."""
-        self._singly = SingleLookup(session, api)
-        self._lookup = lookup or self._singly
+        self._single_lookup = SingleLookup(session, api)
+        self._lookup = lookup or self._single_lookup
         self._session = session
         self._api = api
         self._family = session.family
@@ -115,7 +115,7 @@ class BatchCreator:
         with HERE.entered(WaitKind.ASKING, f"{asked} whose answer was lost"):
             try:
                 for row, stored in self._lookup.find(rows, earlier=earlier):
-                    outcome = self._shown(row, stored, sent=True)
+                    outcome = self._outcome_of_lookup(row, stored, sent=True)
                     if outcome is None:
                         absent.add(row.line)
                     else:
@@ -250,9 +250,9 @@ class BatchCreator:
 
     def _look_up(self, row: Row, *, sent: bool, expected: bool = False) -> Outcome | None:
         """Look up the row and return its outcome, or None if nothing is stored under its name."""
-        return self._shown(row, self._singly.one(row, expected=expected), sent=sent)
+        return self._outcome_of_lookup(row, self._single_lookup.one(row, expected=expected), sent=sent)
 
-    def _shown(self, row: Row, found: Found, *, sent: bool) -> Outcome | None:
+    def _outcome_of_lookup(self, row: Row, found: Found, *, sent: bool) -> Outcome | None:
         """Return the row's outcome by what a look-up found, or None if nothing is stored.
 
         For a row whose look-up failed, that error is the outcome: it must not keep its chunk from ending.

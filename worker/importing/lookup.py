@@ -1,6 +1,6 @@
 """Look up the stored credentials under a roster's names, with as few requests as possible.
 
-A place is the scope in which a name is unique: the account, or one realm of it. For each place either all
+A name is unique within a scope: the account, or one realm of it. For each scope either all
 credentials are listed, page by page, or each row is looked up singly, or no request is made because
 nothing is stored there.
 """
@@ -16,7 +16,7 @@ from typing import Protocol
 from worker.errors import NotFound, Refused
 from worker.importing.credential_index import CredentialIndex
 from worker.importing.realms import JobRealms
-from worker.importing.validation import Page, RosterPages
+from worker.importing.validation import RosterPage, RosterPages
 from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
 
 _PAGE = 500
@@ -81,14 +81,14 @@ class CredentialLookup:
         self._threads.shutdown(cancel_futures=True)
         self._index.close()
 
-    def look_up(self, page: Page) -> None:
+    def look_up(self, page: RosterPage) -> None:
         """Set the stored credential under the name of each row; places without any cost no request.
 
         Raises the errors of the service's answers if they leave any row unknown.
         """
         self._unidentified_rows += sum(self._is_unidentified(row) for row in page if row.problems)
-        for place, rows in self._by_place(page).items():
-            find = self._finder(place)
+        for scope, rows in self._by_scope(page).items():
+            find = self._finder(scope)
             if find is not None:
                 for row, stored in zip(rows, find(rows), strict=True):
                     row.stored = stored
@@ -110,48 +110,48 @@ class CredentialLookup:
         return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
 
     def _is_unidentified(self, row: Row) -> bool:
-        return self._place_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
+        return self._scope_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
 
-    def _by_place(self, page: Page) -> dict[int, Page]:
-        """Return the rows that name a user, by place, including rows that can't be sent."""
+    def _by_scope(self, page: RosterPage) -> dict[int, RosterPage]:
+        """Return the rows that name a user, by scope, including rows that can't be sent."""
         if self._family is Family.ACCOUNT:
             named = [row for row in page if row.user]
             return {NO_REALM: named} if named else {}
-        by_place: dict[int, Page] = {}
+        by_scope: dict[int, RosterPage] = {}
         for row in page:
-            place = self._place_of(row)
-            if place is not None:
-                by_place.setdefault(place, []).append(row)
-        return by_place
+            scope = self._scope_of(row)
+            if scope is not None:
+                by_scope.setdefault(scope, []).append(row)
+        return by_scope
 
-    def _place_of(self, row: Row) -> int | None:
-        """Return the account's place, or the realm's key; None for a row that names no user there."""
+    def _scope_of(self, row: Row) -> int | None:
+        """Return the account's scope, or the realm's key; None for a row that names no user there."""
         if not row.user:
             return None
         if self._family is Family.ACCOUNT:
             return NO_REALM
         return self._realms.known(row.realm) if row.realm_key == NO_REALM else row.realm_key
 
-    def _finder(self, place: int) -> Find | None:
-        if place not in self._finders:
-            self._finders[place] = self._cheapest(place)
-        return self._finders[place]
+    def _finder(self, scope: int) -> Find | None:
+        if scope not in self._finders:
+            self._finders[scope] = self._cheapest(scope)
+        return self._finders[scope]
 
-    def _cheapest(self, place: int) -> Find | None:
-        """Return the cheapest way to look up the roster's names in a place; None: nothing is stored there."""
-        realm = self._realms.realm(place) if self._family is Family.REALM else None
+    def _cheapest(self, scope: int) -> Find | None:
+        """Return the cheapest way to look up the roster's names in a scope; None: nothing is stored there."""
+        realm = self._realms.realm(scope) if self._family is Family.REALM else None
         stored = self._realms.stored if self._family is Family.ACCOUNT else realm.credentials if realm else 0
         if stored == 0:
             return None
         pages = None if stored is None else -(-stored // _PAGE)
-        if not self._everybody and pages is not None and self._rows_of(place) < pages:
+        if not self._everybody and pages is not None and self._rows_of(scope) < pages:
             self._complete = False
             return partial(self._asked, realm)
-        self._index.load(str(place), self._watch(self._source.credentials(self._family, realm)))
-        return partial(self._listed, realm, str(place))
+        self._index.load(str(scope), self._watch(self._source.credentials(self._family, realm)))
+        return partial(self._listed, realm, str(scope))
 
-    def _listed(self, realm: Realm | None, place: str, rows: Rows) -> Found:
-        found = self._index.named(place, [row.composite for row in rows])
+    def _listed(self, realm: Realm | None, scope: str, rows: Rows) -> Found:
+        found = self._index.named(scope, [row.composite for row in rows])
         parts = [at for at, one in enumerate(found) if one and not (one.hash1 and one.hash1b)]
         wholes = self._threads.map(partial(self._whole, realm), [found[at] for at in parts])
         for at, whole in zip(parts, wholes, strict=True):
@@ -173,8 +173,8 @@ class CredentialLookup:
         except Refused:  # a name that can't be looked up: the answer to its POST will say why
             return None
 
-    def _rows_of(self, place: int) -> int:
-        """Return the upper bound of the roster's rows in a place."""
+    def _rows_of(self, scope: int) -> int:
+        """Return the upper bound of the roster's rows in a scope."""
         if self._family is Family.ACCOUNT:
             return self._roster.records
         if self._expected is None:
@@ -182,7 +182,7 @@ class CredentialLookup:
             refs = Counter(row.realm for page in self._roster.pages() for row in page)
             for ref, rows in refs.items():
                 self._expected[self._key(ref)] += rows
-        return self._expected[place]
+        return self._expected[scope]
 
     def _key(self, ref: str) -> int:
         try:

@@ -15,10 +15,10 @@ from worker.importing.decide import decide, refuse_invalid
 from worker.importing.lookup import CredentialLookup, StoredSource, Watch, unwatched
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms, RealmSource
-from worker.importing.validation import Page, RosterPages, validated_pages
+from worker.importing.validation import RosterPage, RosterPages, validated_pages
 from worker.model import Options, Stored
 
-Sink = Callable[[Page], None]
+Sink = Callable[[RosterPage], None]
 """A function that takes every page, decided, in the roster's order; an exception ends the reading."""
 
 

@@ -69,14 +69,14 @@ class PlanSummary:
         return self.actions[Action.INVALID]
 
     @property
-    def looked(self) -> bool:
+    def looked_up(self) -> bool:
         """Return whether the stored credentials were looked up."""
         return self.actions.total() == self.rows
 
     @property
     def to_send(self) -> int:
         """Return how many rows need a writing request; without a look-up, every row that may be sent."""
-        if not self.looked:
+        if not self.looked_up:
             return self.rows - self.invalid
         return sum(rows for action, rows in self.actions.items() if action.writes)
 

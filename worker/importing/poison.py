@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from worker.importing.api_protocols import Permit, Source
 from worker.importing.chunk_session import ChunkSession, WorkerProcess
-from worker.importing.service import Permit, Source
 from worker.ledger.codec import seal_changes, seal_chunk
 from worker.model import Answer, Credential, Family, Outcome, Realm, Row, Status, Stored
 
@@ -44,7 +44,7 @@ def isolate_poison(session: ChunkSession, process: WorkerProcess) -> None:
 
 
 class WatchedSource:
-    """Wrapper of the service that tells the ledger whenever the worker waits for it (service.Source)."""
+    """A Source that tells the ledger whenever the worker waits for the service."""
 
     def __init__(self, api: Source, set_waiting: Callable[[bool], None]) -> None:
         self._api = api

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from worker.errors import NotFound, UsageError
-from worker.importing.validation import Page, RosterPages
+from worker.importing.validation import RosterPage, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
 from worker.model import NO_REALM, Job, Options, Problem, Row
@@ -76,7 +76,7 @@ class EarlierRows:
         """Return False: rows in place belong to the roster, but are not read here."""
         return False
 
-    def taken(self) -> Iterator[Page]:
+    def taken(self) -> Iterator[RosterPage]:
         """Yield the rows of this roster that are in place, since the parent or a job before it."""
         job: Job | None = self.parent
         while job:
@@ -96,7 +96,7 @@ class EarlierRows:
         except NotFound:  # purged
             return None
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[RosterPage]:
         """Yield the rows in the roster's order, validated as a file's rows are; can be called again.
 
         Raises UsageError when passwords were shredded since, and neither corrections nor roster have them.
@@ -140,26 +140,28 @@ class EarlierRows:
                 yield row.line, self._record(row, passwords)
 
     def _record(self, row: Row, passwords: _Passwords) -> Mapping[str, str]:
-        said = self.corrections.get(row.line, {})
-        kept = passwords.of(row)
-        if kept is None and not said.get(PASSWORD):
+        corrected = self.corrections.get(row.line, {})
+        former = passwords.of(row)
+        if former is None and not corrected.get(PASSWORD):
             raise UsageError(
                 f"the password of line {row.line} is shredded; it was kept for "
                 f"{self.parent.options.keep_days:g} days",
                 "give the roster again with --roster, or --corrections with a password column",
             )
-        if row.corrected or (said.get(PASSWORD) and (kept is None or said[PASSWORD] != kept.password)):
+        other = corrected.get(PASSWORD)
+        if row.corrected or (other and (former is None or other != former.password)):
             self._other_passwords.add(row.line)
         cells = dict(zip(self.columns, row.cells, strict=True))
         for column, cell in cells.items():
-            if not self.zeros_may_go and lost_zeros(cell, said.get(column, cell)):
+            if not self.zeros_may_go and lost_zeros(cell, corrected.get(column, cell)):
                 text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem("spreadsheet_damage", text)
-        if kept is None or said.get(PASSWORD):  # an added password takes precedence over digests, too
-            return {**cells, **said}
-        if kept.hash1 or kept.hash1b:
-            self._made_of.setdefault(row.line, kept.composite)
-        return {**cells, **said, PASSWORD: kept.password, HASH1: kept.hash1, HASH1B: kept.hash1b}
+        if former is None or corrected.get(PASSWORD):  # an added password takes precedence over digests
+            return {**cells, **corrected}
+        if former.hash1 or former.hash1b:
+            self._made_of.setdefault(row.line, former.composite)
+        secrets = {PASSWORD: former.password, HASH1: former.hash1, HASH1B: former.hash1b}
+        return {**cells, **corrected, **secrets}
 
 
 class _Passwords:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.errors import UsageError
 from worker.importing.compare import same
 from worker.importing.update import CHANGED
-from worker.importing.validation import Page
+from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
 from worker.model import NO_REALM, Action, Job, Outcome, Problem, Row, Status, Stored
@@ -57,33 +57,33 @@ class SavedRows:
         """Return whether the plan covers the whole roster, as when it was planned."""
         return self.plan.options.whole_roster
 
-    def taken(self) -> Iterator[Page]:
+    def taken(self) -> Iterator[RosterPage]:
         """Return no rows: a plan has put no user in place."""
         return iter(())
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[RosterPage]:
         """Yield every row as it was planned, in the roster's order.
 
         Raises UsageError when the rows were shredded.
         """
         hosts, unmade = self.ledger.jobs.hosts(self.plan.id), self.plan.options.realm
-        kept = _Kept(self.ledger, self.seal, self.plan)
+        planned = _PlannedRows(self.ledger, self.seal, self.plan)
         for page in self.ledger.rows.pages(self.plan.id):
             rows = open_page(self.seal, self.plan.id, page.seq, page.sealed)
             for row in rows:
                 if row.realm_key != NO_REALM:  # the plan's own key; the job will have another
                     row.realm, row.realm_key = hosts.get(row.realm_key, unmade), NO_REALM
-                _restore(row, kept.of(row.line), page.recorded_outcome(row.line))
+                _restore(row, planned.of(row.line), page.recorded_outcome(row.line))
             yield rows
 
-    def enforcer(self) -> Callable[[Page], None]:
+    def enforcer(self) -> Callable[[RosterPage], None]:
         """Return a function that refuses decisions that differ from the plan's, page after page."""
-        kept = _Kept(self.ledger, self.seal, self.plan)
+        planned = _PlannedRows(self.ledger, self.seal, self.plan)
 
-        def enforce_saved_plan(page: Page) -> None:
+        def enforce_saved_plan(page: RosterPage) -> None:
             outcomes = self.ledger.rows.outcomes(self.plan.id, page[0].line, page[-1].line)
             for row in page:
-                _enforce(row, outcomes.get(row.line), kept.of(row.line).stored)
+                _enforce(row, outcomes.get(row.line), planned.of(row.line).stored)
 
         return enforce_saved_plan
 
@@ -103,7 +103,7 @@ def _enforce(row: Row, was: Outcome | None, before: Stored | None) -> None:
         _refuse_changed(row, action)
 
 
-class _Kept:
+class _PlannedRows:
     """The sealed rows of a plan, for lines requested in rising order."""
 
     def __init__(self, ledger: Ledger, seal: Seal, plan: Job) -> None:
@@ -131,9 +131,9 @@ class _Kept:
         return self._open.pop(line)
 
 
-def _restore(row: Row, kept: Row, outcome: Outcome | None) -> None:
+def _restore(row: Row, planned: Row, outcome: Outcome | None) -> None:
     """Restore a row's secrets, and the problems that it was planned with."""
-    row.password, row.hash1, row.hash1b = kept.password, kept.hash1, kept.hash1b
+    row.password, row.hash1, row.hash1b = planned.password, planned.hash1, planned.hash1b
     if outcome and outcome.status is Status.INVALID:
         row.problems = _problems(outcome)
 

@@ -18,10 +18,10 @@ from typing import Protocol
 
 from worker.errors import AnswerLost, Conflict, JobBusy, Refused
 from worker.failpoints import hit
+from worker.importing.api_protocols import UpdateSource
 from worker.importing.change_log import change_of, is_confirmed, mark
 from worker.importing.chunk_session import LEASE
 from worker.importing.compare import APPLICATION, DIGEST, NOT_SET, ORIGIN_UNKNOWN, REALM, wanted
-from worker.importing.service import UpdateSource
 from worker.ledger import WRITER_LEASE, Ledger, Undone
 from worker.ledger.codec import Change, open_changes, open_chunk
 from worker.model import Credential, Family, Job, Realm, Stored

@@ -21,7 +21,8 @@ from worker.errors import (
     place_of,
 )
 from worker.failpoints import hit
-from worker.importing.chunk_session import Session
+from worker.importing.api_protocols import UpdateSource
+from worker.importing.chunk_session import RowSession
 from worker.importing.compare import (
     APPLICATION,
     NOT_SET,
@@ -33,7 +34,6 @@ from worker.importing.compare import (
     same,
     wanted,
 )
-from worker.importing.service import UpdateSource
 from worker.model import Credential, Outcome, Realm, Row, Status, Stored
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ _TRIES = 2
 class RowUpdater:
     """Updater of the rows of one claimed chunk, one after the other. Shared by threads."""
 
-    def __init__(self, session: Session, api: UpdateSource) -> None:
+    def __init__(self, session: RowSession, api: UpdateSource) -> None:
         self._session = session
         self._api = api
         self._family = session.family

@@ -10,7 +10,7 @@ from worker.importing.realms import JobRealms
 from worker.model import NO_REALM, Family, Problem, Row
 from worker.roster import HIDDEN, DuplicateIndex, never_sent
 
-Page = list[Row]
+RosterPage = list[Row]
 """Up to 1,000 rows (roster.PAGE), in the roster's order."""
 
 
@@ -21,14 +21,14 @@ class RosterPages(Protocol):
     def records(self) -> int: ...
     @property
     def whole(self) -> bool: ...
-    def taken(self) -> Iterator[Page]:
+    def taken(self) -> Iterator[RosterPage]:
         """Yield the rows that are in place since an earlier job; no other row may have their names."""
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[RosterPage]:
         """Yield the rows, made anew for each reading, since readers fill them in."""
 
 
-def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Family) -> Iterator[Page]:
+def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Family) -> Iterator[RosterPage]:
     """Yield a roster's pages: each row with all its problems, and the realm that it goes to.
 
     Without ``realms`` (no account is set) realms are not looked up. Raises what reading raises, and
@@ -45,7 +45,7 @@ def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Famil
             yield [never_sent(row) if row.problems else row for row in page]
 
 
-def resolve_realms(page: Page, realms: JobRealms | None) -> None:
+def resolve_realms(page: RosterPage, realms: JobRealms | None) -> None:
     """Set key and host of the realm that each row goes to, or add the problem why it has none."""
     found: dict[str, tuple[int, str] | Problem] = {}
     for row in page:
@@ -67,7 +67,7 @@ def resolve_realms(page: Page, realms: JobRealms | None) -> None:
             check_realm_of_digests(row)
 
 
-def _mark_duplicates(page: Page, index: DuplicateIndex, family: Family) -> None:
+def _mark_duplicates(page: RosterPage, index: DuplicateIndex, family: Family) -> None:
     """Add a problem to every row whose name an earlier row has that can be sent: only the first is sent."""
     sound = [row for row in page if not row.problems]
     wrong = [row for row in page if row.problems and row.user] if len(sound) < len(page) else []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
-from worker.ledger.rows import UNCONFIRMED, Page, Rows
+from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
@@ -32,10 +32,10 @@ __all__ = [
     "Ledger",
     "LedgerWaits",
     "OverClaim",
-    "Page",
     "Pause",
     "Progress",
     "Rows",
+    "SealedPage",
     "Store",
     "Unanswered",
     "Unconfirmed",

@@ -45,7 +45,7 @@ class Audit:
         self._store = store
 
     def add(self, act: Act) -> None:
-        """Record a command before it runs. Bytes that are no text are written out: ``\udcff``."""
+        """Record a command before it runs. Bytes that are no text are written out: ``\\udcff``."""
         values = {
             "operator": act.operator, "machine": act.machine, "origin": act.origin, "version": act.version,
             "command": act.command, "options": json.dumps(act.options), "host": act.host,

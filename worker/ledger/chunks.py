@@ -124,7 +124,7 @@ LONGEST_AHEAD = 3700.0
 """Seconds: no lease and no wait of ours is longer. A time further ahead is of a clock that was set back
 since, which would else hold a chunk for as long; it counts as over."""
 
-Seal = Callable[[int], bytes]
+SealFor = Callable[[int], bytes]
 """Seal rows for the chunk of that number."""
 
 
@@ -133,7 +133,7 @@ class Changes:
     """Changes that were, or are about to be, made to so many rows; ``sealed`` seals them for a number."""
 
     rows: int
-    sealed: Seal
+    sealed: SealFor
 
 
 _TAKEN_OVER = "the chunk was claimed by another worker since"
@@ -275,7 +275,7 @@ class Chunks:
             _fence(connection.execute(_AWAY, {**_key(claim), "away": int(waits)}).rowcount)
 
     def split(
-        self, claim: Claim, kept: bytes, lines: Sequence[int], moved: Seal, begun: Seal | None = None
+        self, claim: Claim, kept: bytes, lines: Sequence[int], moved: SealFor, begun: SealFor | None = None
     ) -> None:
         """Move the rows of these lines, in rising order, into a chunk of their own.
 

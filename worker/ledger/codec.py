@@ -109,13 +109,17 @@ def seal_chunk(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
 
 
 def open_chunk(seal: Seal, job: str, seq: int, sealed: bytes) -> list[Row]:
-    """Open a chunk. Raises SealBroken, LedgerError."""
+    """Open a chunk. Raises SealBroken, LedgerError.
+
+    A row with a password comes without digests, whatever was sealed: those that are sent are made of it.
+    """
     value = seal.open(sealed, f"{job}/chunk/{seq}")
     if isinstance(value, list):
         return [_first_chunk_row(one) for one in value]
     return [
         Row(
-            line, user, domain, "", application, password, (), (), (), hash1, hash1b,
+            line, user, domain, "", application, password, (), (), (),
+            "" if password else hash1, "" if password else hash1b,
             realm_key=key, stored=stored and _stored(stored),
         )
         for line, user, domain, key, application, password, hash1, hash1b, stored in zip(
@@ -187,7 +191,7 @@ def _first_page_values(packed: Sequence[Any]) -> PageValues:
 
 def _first_chunk_row(packed: Sequence[Any]) -> Row:
     line, user, domain, key, application, password, *rest = packed
-    hash1, hash1b = (*rest[:2], "", "")[:2]  # the earliest chunks have no digests
+    hash1, hash1b = ("", "") if password else (*rest[:2], "", "")[:2]  # the earliest chunks have no digests
     return Row(
         line, user, domain, "", application, password, (), (), (), hash1, hash1b,
         realm_key=key, stored=_first_stored(rest[2:]),

@@ -129,8 +129,7 @@ class Writer:
 class JobRealm:
     """A realm as the job resolved it once.
 
-    ``looked``: the credentials stored there were looked up before the job began. So if a row that was to be
-    created is found afterwards, it is the job's own work.
+    ``looked``: the credentials stored there were looked up before the job began.
     """
 
     key: int
@@ -312,9 +311,10 @@ class Jobs:
             return stopped
 
     def close(self, job: str, why: Why) -> None:
-        """Close a stopped job, so that it can't be resumed any more."""
+        """Close a stopped job, so that it can't be resumed any more, and start its rows' retention."""
         with self._store.begin() as connection:
-            connection.execute(_CLOSE, {"job": job, **columns_of_why(why)})
+            if connection.execute(_CLOSE, {"job": job, **columns_of_why(why)}).rowcount == 1:
+                _count_down(connection, job, self._store.now(connection))
 
     def finish(self, job: str) -> bool:
         """Mark the job as done if each of its chunks has ended.
@@ -339,7 +339,7 @@ class Jobs:
                 connection.execute(_FORGET_JOB, {"job": job})
         self._store.clean()
 
-    def learn_bound(self, job: str, bound: int) -> None:
+    def learn_batch_limit(self, job: str, bound: int) -> None:
         """Store the most entries that the service accepts in one request (code 23003)."""
         with self._store.begin() as connection:
             connection.execute(_BOUND, {"job": job, "bound": bound})

@@ -47,7 +47,7 @@ OutcomeValues = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SealedPage:
     """Some rows of the roster in its order, sealed, and their outcomes so far, by line."""
 
     seq: int
@@ -89,7 +89,7 @@ class Rows:
             for chunk in chunks:
                 enter(connection, self._store, job, chunk)
 
-    def pages(self, job: str) -> Iterator[Page]:
+    def pages(self, job: str) -> Iterator[SealedPage]:
         """Yield every row of the job in the roster's order, a page at a time."""
         with self._store.read() as connection:
             seqs = list(connection.execute(_SEQS, {"job": job}).scalars())
@@ -98,7 +98,7 @@ class Rows:
             yield self._page(job, seq, unconfirmed)
 
     def counts(self, job: str, rows: int) -> dict[Status, int]:
-        """Return the number of rows by status, each counted once; without an outcome: ``Page.outcome``."""
+        """Return the number of rows by status, each once; without an outcome: ``SealedPage.outcome``."""
         with self._store.read() as connection:
             found = {Status(row.status): int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
         unconfirmed = len(self.unconfirmed(job))
@@ -141,14 +141,14 @@ class Rows:
                 found.update((line, row.attempts) for line in unsettled_lines(connection, job, row))
         return found
 
-    def _page(self, job: str, seq: int, unconfirmed: Mapping[int, int]) -> Page:
+    def _page(self, job: str, seq: int, unconfirmed: Mapping[int, int]) -> SealedPage:
         with self._store.read() as connection:
             page = connection.execute(_PAGE, {"job": job, "seq": seq}).one()
             found: Sequence[Any] = connection.execute(
                 _OUTCOMES, {"job": job, "first": page.first_line, "last": page.last_line}
             ).all()
         recorded = {row[0]: row[1:] for row in found}
-        return Page(seq, page.first_line, page.last_line, bytes(page.sealed), recorded, unconfirmed)
+        return SealedPage(seq, page.first_line, page.last_line, bytes(page.sealed), recorded, unconfirmed)
 
 
 def unsettled_lines(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:

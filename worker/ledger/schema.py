@@ -67,8 +67,7 @@ _JOBS_AND_ROWS = (
 )
 
 _WHAT_EXISTS = (
-    # looked: what was stored there was looked at before the job began, so what the job was to create was not
-    # there, and is its own work when it is found later.
+    # looked: the credentials stored there were looked up before the job began.
     "ALTER TABLE realms RENAME COLUMN empty TO looked",
     # Requests of the look-up; users who are stored and not in the roster; when a plan was saved, and
     # the job that has carried it out.

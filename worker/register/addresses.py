@@ -65,21 +65,24 @@ class Lookup:
         self._waiting = waiting or Waiting()
         self._of_host = of_host or _of_host
 
-    async def addresses(self, realm: str, transport: Transport, place: ServerAddress | None) -> list[Address]:
-        """Return the servers to try, in order. A ``place`` is used in place of the realm's DNS records.
+    async def addresses(
+        self, realm: str, transport: Transport, server: ServerAddress | None
+    ) -> list[Address]:
+        """Return the servers to try, in order. A ``server`` is used in place of the realm's DNS records.
 
         If DNS is certain that the realm does not exist, it is asked again for a while. Raises Undecided if
         the servers can't be found, or there is none.
         """
         end, pause, told = time.monotonic() + self._waiting.seconds, _FIRST_PAUSE, False
         while True:
-            servers = [place] if place else await self._servers(realm, transport)
+            servers = [server] if server else await self._servers(realm, transport)
             found = [address for one in servers for address in await self._of_host(one, transport)]
             if found:
                 log.debug("registrar of %s: %s", realm, ", ".join(map(written, found)))
                 return list(dict.fromkeys(found))
             names = ", ".join(written((one.host, one.port)) for one in servers)
-            unknown, left = not place and names == written((realm, _PORTS[transport])), end - time.monotonic()
+            unknown = not server and names == written((realm, _PORTS[transport]))
+            left = end - time.monotonic()
             if not unknown or left <= 0:
                 raise Undecided(f"DNS knows no address of {names}" + (_LAG if unknown else ""))
             if not told:
@@ -108,13 +111,13 @@ def _waits(realm: str, seconds: float) -> str:
     )
 
 
-async def _of_host(place: ServerAddress, transport: Transport) -> list[Address]:
+async def _of_host(server: ServerAddress, transport: Transport) -> list[Address]:
     kind = socket.SOCK_DGRAM if transport is Transport.UDP else socket.SOCK_STREAM
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=kind)
+        found = await asyncio.get_running_loop().getaddrinfo(server.host, server.port, type=kind)
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            raise Undecided(f"DNS did not answer for {place.host}") from None
+            raise Undecided(f"DNS did not answer for {server.host}") from None
         return []
     except (OSError, UnicodeError):
         return []

@@ -40,7 +40,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         """Fail at once, without a time-out, if nothing listens there (RFC 3261, section 18.4)."""
         refused = isinstance(exc, ConnectionRefusedError)
-        why = f"nothing listens on {self.place}" if refused else f"no way to {self.place}: {reason_of(exc)}"
+        why = f"nothing listens on {self.peer}" if refused else f"no way to {self.peer}: {reason_of(exc)}"
         self._fail(NoAnswer(why))
 
     @property
@@ -48,7 +48,7 @@ class Datagrams(Link, asyncio.DatagramProtocol):
         return written(self._socket.get_extra_info("sockname")[:2])
 
     @property
-    def place(self) -> str:
+    def peer(self) -> str:
         return f"{written(self._socket.get_extra_info('peername')[:2])} (udp)"
 
     def close(self) -> None:

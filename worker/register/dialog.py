@@ -32,7 +32,7 @@ class Dialog:
         self._call_id, self._tag = f"{token}@siproster", token[:10]
         self._contact = f"siproster-{token}" if options.with_contact else ""
         self._cseq = 0
-        self._kept: tuple[Address, Challenge] | None = None
+        self._binding: tuple[Address, Challenge] | None = None
 
     async def bind(self) -> RegisterResult:
         """Register the contact and keep it, until ``unbind`` or its time ends."""
@@ -43,12 +43,12 @@ class Dialog:
             found, asked = await self._attempt(address, challenge(reply, self._host))
         except Undecided as undecided:
             return undecided.result
-        self._kept = (address, asked) if found.verdict is Verdict.REGISTERS else None
+        self._binding = (address, asked) if found.verdict is Verdict.REGISTERS else None
         return found
 
     async def unbind(self) -> bool:
         """Take the contact away that ``bind`` has left; whether that was confirmed."""
-        return self._kept is not None and await self._unbind(*self._kept)
+        return self._binding is not None and await self._unbind(*self._binding)
 
     async def result(self) -> RegisterResult:
         """Return whether the user registers. Tries the password once, and again only after a stale nonce."""

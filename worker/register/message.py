@@ -70,8 +70,8 @@ class Request:
             f"User-Agent: siproster/{__version__}",
         ]
         if self.contact:
-            place = f"<sip:{self.contact}@{local};transport={transport}>"
-            lines += [f"Contact: {place};expires={self.expires}", f"Expires: {self.expires}"]
+            uri = f"<sip:{self.contact}@{local};transport={transport}>"
+            lines += [f"Contact: {uri};expires={self.expires}", f"Expires: {self.expires}"]
         if self.credentials[0]:
             lines.append(": ".join(self.credentials))
         return "\r\n".join([*lines, "Content-Length: 0", "", ""]).encode()

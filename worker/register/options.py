@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker import trust
+from worker import ca_certificates
 from worker.register.addresses import Lookup, ServerAddress
 from worker.register.timers import Timers
 from worker.register.transaction import Transport
@@ -23,13 +23,13 @@ class AuthName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegisterOptions:
-    """Options of a verification. ``place``: the registrar of every realm, used in place of DNS."""
+    """Options of a verification. ``server``: the registrar of every realm, used in place of DNS."""
 
     transport: Transport = Transport.UDP
     auth_name: AuthName = AuthName.USER
     with_contact: bool = False
     """Bind a contact for a moment and take it away again; else only ask for the bindings."""
-    place: ServerAddress | None = None
+    server: ServerAddress | None = None
     timers: Timers = field(default_factory=Timers)
     lookup: Lookup = field(default_factory=Lookup)
-    tls: ssl.SSLContext = field(default_factory=trust.context)
+    tls: ssl.SSLContext = field(default_factory=ca_certificates.context)

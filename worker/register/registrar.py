@@ -77,8 +77,8 @@ class Registrar:
 
     async def _addresses(self) -> list[Address]:
         if self._found is None:  # asked once for all rows, also where DNS has no good answer
-            lookup, place = self._options.lookup, self._options.place
-            self._found = asyncio.create_task(lookup.addresses(self._host, self._options.transport, place))
+            lookup, server = self._options.lookup, self._options.server
+            self._found = asyncio.create_task(lookup.addresses(self._host, self._options.transport, server))
         return await asyncio.shield(self._found)
 
     async def _link(self, address: Address) -> Link:

@@ -66,7 +66,7 @@ class Stream(Link):
         return self._own
 
     @property
-    def place(self) -> str:
+    def peer(self) -> str:
         return f"{self._peer} ({self.transport})"
 
     def close(self) -> None:
@@ -90,4 +90,4 @@ class Stream(Link):
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             self.closed = True
             self._writer.close()
-            self._fail(Broke(f"the connection to {self.place} broke"))
+            self._fail(Broke(f"the connection to {self.peer} broke"))

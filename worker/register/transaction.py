@@ -76,14 +76,14 @@ class Link(ABC):
         branch = _COOKIE + secrets.token_hex(12)
         raw = request.encoded(self.transport, self.local, branch)
         if self.closed:
-            raise Broke(f"the connection to {self.place} broke")
-        told = HERE.entered(WaitKind.REGISTRAR, f"{self.place}: no answer yet", self._timers.total)
+            raise Broke(f"the connection to {self.peer} broke")
+        told = HERE.entered(WaitKind.REGISTRAR, f"{self.peer}: no answer yet", self._timers.total)
         with told, self._transaction(branch, request.cseq) as transaction:
             for wait in self._waits(transaction):
                 self._send(raw)
                 if reply := await transaction.within(wait):
                     return reply
-        raise NoAnswer(f"{self.place} did not answer in {self._timers.total:g} s")
+        raise NoAnswer(f"{self.peer} did not answer in {self._timers.total:g} s")
 
     @property
     @abstractmethod
@@ -92,7 +92,7 @@ class Link(ABC):
 
     @property
     @abstractmethod
-    def place(self) -> str:
+    def peer(self) -> str:
         """Return the server's address, for people."""
 
     @abstractmethod

@@ -12,8 +12,7 @@ from typing import Final
 from worker.errors import UsageError
 from worker.model import Options, Row
 from worker.roster.duplicates import DuplicateIndex
-from worker.roster.formulas import restored
-from worker.roster.layout import OWN, Header, lay_out, plain
+from worker.roster.layout import OWN, Header, lay_out, plain, restored
 from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.table import open_table
 from worker.roster.template import Template

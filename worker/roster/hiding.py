@@ -79,7 +79,7 @@ def never_sent(row: Row) -> Row:
     user, domain, realm, application, *cells = (HIDDEN if secrets.held_by(one) else one for one in fields)
     quoted = {repr(one) for one in fields if one and secrets.held_by(one)}
     problems = tuple(
-        _unsaid(one) if secrets.inside(one.text) or any(cell in one.text for cell in quoted) else one
+        _without_text(one) if secrets.inside(one.text) or any(cell in one.text for cell in quoted) else one
         for one in row.problems
     )
     if (user, domain, realm, application, *cells) == fields and problems == row.problems:
@@ -90,7 +90,7 @@ def never_sent(row: Row) -> Row:
     )  # fmt: skip
 
 
-def _unsaid(problem: Problem) -> Problem:
+def _without_text(problem: Problem) -> Problem:
     """Return the problem without its text. Cutting out only the password would reveal it."""
     text = f"the reason is {HIDDEN}, because it quotes a cell that contains the password; see docs/errors.md"
     return replace(problem, text=f"{text} {problem.code}")

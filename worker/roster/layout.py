@@ -11,7 +11,6 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Problem
-from worker.roster.formulas import restored
 from worker.roster.secret import may_be_secret
 from worker.roster.template import Template
 
@@ -90,8 +89,14 @@ class Layout:
         return frozenset([*user, *(at for at in rest if at is not None)])
 
 
+_neutralised = re.compile(r"'+[=+\-@\t\r]").match
 _word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
 """Match a cell that may be a column's name: letters, perhaps with a number at the end."""
+
+
+def restored(cell: str) -> str:
+    """Return a result file's cell without the ``'`` that keeps a spreadsheet from running it; removes one."""
+    return cell[1:] if _neutralised(cell) else cell
 
 
 def plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A roster, read twice: first to survey the file, then for its rows."""
+"""A roster: opening it surveys the file, and its pages are read after that."""
 
 from __future__ import annotations
 
@@ -106,20 +106,20 @@ class Roster:
     def _refuse_none(self, found: Survey) -> None:
         if found.records:
             return
-        place = self._source.shown
+        source = self._source.shown
         if self._options.where:
             asked = " and ".join(f"{column}={value}" for column, value in self._options.where)
             raise UsageError(
-                f"{place} has no row with {asked}", "--where compares the whole cell and is case-sensitive"
+                f"{source} has no row with {asked}", "--where compares the whole cell and is case-sensitive"
             )
-        raise UsageError(f"{place} has a header, but no rows", "nothing to do")
+        raise UsageError(f"{source} has a header, but no rows", "nothing to do")
 
     def _refuse_pins(self, found: Survey) -> None:
-        place = self._source.shown
+        source = self._source.shown
         expressly = self._options.weak_given and self._options.weak is Weak.WARN
         if found.looks_like_pins and not expressly:
             raise UsageError(
-                f"{place}: column {self._layout.mapping['password']!r} looks like a PIN column: "
+                f"{source}: column {self._layout.mapping['password']!r} looks like a PIN column: "
                 f"{found.pins} of its {found.filled} values are 4 to 6 digits",
                 "choose the column of SIP passwords with --map password=COLUMN, or use --weak warn",
             )

@@ -33,11 +33,11 @@ class Spool:
     def __init__(self, stream: BinaryIO) -> None:
         self._cipher = AESGCM(AESGCM.generate_key(_KEY_BITS))
         self._blocks = 0
-        with _kept():
+        with _disk_errors():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         try:
             while block := _full_block(stream):
-                with _kept():
+                with _disk_errors():
                     self._file.write(self._cipher.encrypt(_nonce(self._blocks), block, None))
                     self._file.flush()
                 self._blocks += 1
@@ -84,7 +84,7 @@ class _Reading(io.RawIOBase):
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

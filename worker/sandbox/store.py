@@ -100,7 +100,7 @@ class Account:
             credential.remember(before)
         credential.created += 1
         self._made.append(credential)
-        self._place(credential)
+        self._add_to_indexes(credential)
         self._hide(credential, None, lag)
         return credential
 
@@ -110,16 +110,16 @@ class Account:
         """Set everything but the name; reads show it after ``lag`` seconds."""
         self._hide(credential, copy.copy(credential), lag)
         if realm is not credential.realm:
-            self._displace(credential)
+            self._remove_from_indexes(credential)
             credential.realm = realm
-            self._place(credential)
+            self._add_to_indexes(credential)
         credential.hash1, credential.hash1b = digests
         credential.application = application
         credential.updated += 1
 
     def delete(self, credential: Credential) -> None:
         """Take it away; its history stays."""
-        self._displace(credential)
+        self._remove_from_indexes(credential)
         self._made[credential.id - FIRST_CREDENTIAL] = None
         self._lagging.pop(credential.id, None)
         credential.deleted += 1
@@ -161,12 +161,12 @@ class Account:
             shown = earlier if until > time.monotonic() else former
             self._lagging[credential.id] = (time.monotonic() + lag, shown)
 
-    def _place(self, credential: Credential) -> None:
+    def _add_to_indexes(self, credential: Credential) -> None:
         credential.realm.names[credential.key] = credential
         self.order.add(credential)
         self._realm_orders[credential.realm.id].add(credential)
 
-    def _displace(self, credential: Credential) -> None:
+    def _remove_from_indexes(self, credential: Credential) -> None:
         del credential.realm.names[credential.key]
         self.order.discard(credential)
         self._realm_orders[credential.realm.id].discard(credential)

@@ -16,7 +16,7 @@ from worker.errors import UsageError
 from worker.files import make_folder
 from worker.model import Endpoint
 from worker.reasons import reason_of
-from worker.settings import addresses, file, keys, trust
+from worker.settings import addresses, credential_hosts, file, keys
 from worker.settings.names import DEFAULTS, FLAGS, SECRETS
 
 HOSTS = {
@@ -153,7 +153,7 @@ def load(
         if values[name]:
             values[name] = _checked(name, values[name], sources[name])
     _fill_in(values, sources)
-    trust.check(values, sources, content.name if content.found else "", environ)
+    credential_hosts.check(values, sources, content.name if content.found else "", environ)
     warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values, environ))
     return Settings(values, sources, content.options, warnings)
 

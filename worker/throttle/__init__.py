@@ -2,8 +2,9 @@
 
 ::
 
-    Turns ── Process                       a pace (pace.py) in this process
-          └─ Fallback ── Redis, Process    the same in Redis (script.py); in the process while Redis is away
+    PacedThrottle ── LocalPace                    a pace (pace.py) in this process
+                  └─ Fallback ── RedisPace        the same in Redis (pace_lua.py)
+                              └─ LocalPace        while Redis is away
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from worker.model import WaitKind
-from worker.throttle.paces import Hold, PaceKeeper, Process, Ticket
+from worker.throttle.pace_keepers import Hold, LocalPace, PaceKeeper, Ticket
 from worker.waits import HERE, Waits
 
 __all__ = ["SLOWEST_RATE", "Cooling", "Throttle", "Ticket", "local", "shared"]
@@ -69,7 +70,7 @@ def local(
     raises, ``wait`` gives up and the exception propagates.
     """
     bound = math.inf if rate is None else rate
-    return _Turns(Process(bound, clock), bound, sleep, waits)
+    return PacedThrottle(LocalPace(bound, clock), bound, sleep, waits)
 
 
 def shared(
@@ -84,14 +85,14 @@ def shared(
     ``clock``: in place of Redis's own. While Redis can't be reached each process keeps the pace and the
     cool-downs that it knows of by itself.
     """
-    from worker.throttle.redis_pace import Fallback, Redis
+    from worker.throttle.redis_pace import Fallback, RedisPace
 
     bound = math.inf if rate is None else rate
-    common = Redis(redis_url, key, bound, clock)
-    return _Turns(Fallback(common, Process(bound, clock or time.monotonic)), bound, sleep, HERE)
+    common = RedisPace(redis_url, key, bound, clock)
+    return PacedThrottle(Fallback(common, LocalPace(bound, clock or time.monotonic)), bound, sleep, HERE)
 
 
-class _Turns:
+class PacedThrottle:
     """A throttle on top of a pace: one thread asks, the others queue behind it."""
 
     def __init__(self, pace: PaceKeeper, bound: float, sleep: Callable[[float], None], waits: Waits) -> None:

@@ -19,7 +19,7 @@ increase and multiplicative decrease as TCP does it, with three changes that mak
 Requests are spaced by GCRA. Only time in which requests waited for their turn counts, as growth and as
 measured: an idle process learns nothing.
 
-``script.py`` is the same in Lua, for processes that share a Redis. A test drives both side by side.
+``pace_lua.py`` is the same in Lua, for processes that share a Redis. A test drives both side by side.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.reasons import reason_of
-from worker.throttle import script
-from worker.throttle.paces import Hold, Process, Ticket
+from worker.throttle import pace_lua
+from worker.throttle.pace_keepers import Hold, LocalPace, Ticket
 from worker.waits import Outage
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ REDIS_PAUSE = 5.0
 """Seconds that a Redis which didn't answer is left alone: not every request may wait for its timeout."""
 
 
-class Redis:
+class RedisPace:
     """The pace of all processes on one Redis."""
 
     def __init__(self, url: str, key: str, bound: float, clock: Callable[[], float] | None) -> None:
@@ -40,9 +40,9 @@ class Redis:
         client = redis.Redis.from_url(
             url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=retry
         )
-        self._next_slot = client.register_script(script.NEXT_SLOT)
-        self._slow_down = client.register_script(script.SLOW_DOWN)
-        self._lengthen = client.register_script(script.LENGTHEN)
+        self._next_slot = client.register_script(pace_lua.NEXT_SLOT)
+        self._slow_down = client.register_script(pace_lua.SLOW_DOWN)
+        self._lengthen = client.register_script(pace_lua.LENGTHEN)
         self._keys = [f"siproster:pace:{key}", f"siproster:cool:{key}"]
         self._bound = bound
         self._clock = clock
@@ -71,7 +71,7 @@ class Redis:
 class Fallback:
     """The shared pace while Redis answers, else this process's own, which learns of all cool-downs."""
 
-    def __init__(self, common: Redis, own: Process) -> None:
+    def __init__(self, common: RedisPace, own: LocalPace) -> None:
         self._common = common
         self._own = own
         self._ask_again = 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import certificate
-from worker import trust
+from worker import ca_certificates
 from worker.errors import UsageError
 
 
@@ -26,9 +26,9 @@ def test_nothing_is_set(tmp_path: Path) -> None:
     """The usual file is used, or else the system's; an empty variable counts as not set."""
     file, _ = certificate(tmp_path, "localhost")
     unset = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "", "SSLKEYLOGFILE": ""}
-    assert trust.context(str(file), unset).cert_store_stats()["x509"] == 1
-    assert trust.context(None, {}).verify_mode is ssl.CERT_REQUIRED
-    assert trust.warnings(unset) == []
+    assert ca_certificates.context(str(file), unset).cert_store_stats()["x509"] == 1
+    assert ca_certificates.context(None, {}).verify_mode is ssl.CERT_REQUIRED
+    assert ca_certificates.warnings(unset) == []
 
 
 def test_what_is_named_counts_alone(authority: Path, tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_what_is_named_counts_alone(authority: Path, tmp_path: Path) -> None:
         {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": "/nonexistent"},
         {"SSL_CERT_DIR": f"/nonexistent:{authority}"},
     ):
-        context = trust.context("/nonexistent", environ)
+        context = ca_certificates.context("/nonexistent", environ)
         assert context.check_hostname
         assert context.verify_mode is ssl.CERT_REQUIRED
 
@@ -55,7 +55,7 @@ def test_what_leads_nowhere_is_named(tmp_path: Path, name: str, value: str) -> N
     if (name, value) == ("SSLKEYLOGFILE", "\udcff"):
         value = f"{tmp_path}/\udcff/x"
     with pytest.raises(UsageError) as caught:
-        trust.context(None, {name: value})
+        ca_certificates.context(None, {name: value})
     assert caught.value.message.startswith(f"{name}: ")
     assert value in caught.value.message
     assert "unset it" in caught.value.hint
@@ -65,13 +65,13 @@ def test_a_folder_without_hashed_names(tmp_path: Path) -> None:
     """A folder without hashed names is refused, since OpenSSL would find no certificate in it."""
     certificate(tmp_path, "localhost")
     with pytest.raises(UsageError, match="SSL_CERT_DIR: no certificate is found in") as caught:
-        trust.check({"SSL_CERT_DIR": str(tmp_path)})
+        ca_certificates.check({"SSL_CERT_DIR": str(tmp_path)})
     assert "openssl rehash" in caught.value.hint
 
 
 def test_a_log_of_keys_is_warned_about(tmp_path: Path) -> None:
     """A key log works, with a warning: its readers can read the passwords."""
     environ = {"SSLKEYLOGFILE": str(tmp_path / "keys")}
-    trust.check(environ)
-    (warning,) = trust.warnings(environ)
+    ca_certificates.check(environ)
+    (warning,) = ca_certificates.warnings(environ)
     assert str(tmp_path / "keys") in warning

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from worker import __version__, throttle, trust
+from worker import __version__, ca_certificates, throttle
 from worker.api import Api, proxies
 from worker.commands.terminal import echo, visible
 from worker.commands.waiting import wait_reporter
@@ -49,7 +49,7 @@ def settings_options(command: F) -> F:
     return command
 
 
-class Session:
+class Context:
     """One run of a command. ``warn``: print warnings about the settings on stderr."""
 
     def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
@@ -63,7 +63,7 @@ class Session:
     @property
     def warnings(self) -> list[str]:
         """Return warnings about settings and environment: they work, but the user should know."""
-        return [*self.settings.warnings, *proxies.warnings(), *trust.warnings()]
+        return [*self.settings.warnings, *proxies.warnings(), *ca_certificates.warnings()]
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -73,7 +73,7 @@ class Session:
         """
         endpoint = self.settings.endpoint()
         proxies.routes()
-        trust.check()
+        ca_certificates.check()
         self._print_host("BW_API_URL", "signing in at")
         return endpoint
 
@@ -116,19 +116,19 @@ class Session:
 
     def audit(self, subject: str = "") -> None:
         """Record the running command before it acts; ``subject``: the job, realm or users it is about."""
-        context = click.get_current_context()
-        said = {
-            option.opts[0]: context.params[option.name]
-            for option in context.command.params
+        ctx = click.get_current_context()
+        options = {
+            option.opts[0]: ctx.params[option.name]
+            for option in ctx.command.params
             if isinstance(option, click.Option)
-            and option.name in context.params
-            and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+            and option.name in ctx.params
+            and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
         }
         act = Act(
             operator=_who(), machine=platform.node(),
             origin=os.environ.get("SSH_CONNECTION", "").partition(" ")[0], version=__version__,
-            command=context.command_path.partition(" ")[2],
-            options={name: _plain(value) for name, value in said.items()},
+            command=ctx.command_path.partition(" ")[2],
+            options={name: _plain(value) for name, value in options.items()},
             host=self.settings.values["BW_API_URL"], account=self.settings.values["BW_ACCOUNT_ID"],
             subject=subject,
         )  # fmt: skip

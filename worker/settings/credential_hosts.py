@@ -1,4 +1,4 @@
-"""Trust in servers: which may be given credentials, depending on the source of their address and of these."""
+"""Servers that may be given credentials, depending on the source of their address and of these."""
 
 from __future__ import annotations
 

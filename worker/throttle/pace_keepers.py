@@ -44,7 +44,7 @@ class PaceKeeper(Protocol):
         """Give no ticket for so many seconds."""
 
 
-class Process:
+class LocalPace:
     """The pace of this process. Threads may share it."""
 
     def __init__(self, bound: float, clock: Callable[[], float]) -> None:

@@ -1,6 +1,6 @@
 """Read a job's roster into the ledger, and release its chunks to the workers.
 
-Workers see chunks only after the whole roster is in the ledger and ``start`` was called.
+Workers see chunks only after the whole roster is in the ledger and ``release_chunks`` was called.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.failpoints import hit
+from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink, run_pipeline
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
-from worker.importing.roster_writer import LedgerWriter
 from worker.importing.validation import RosterPages
 from worker.ledger import Ledger
 from worker.model import Action, Job, JobState, OnExisting
@@ -37,14 +37,14 @@ def needs_making(realms: JobRealms, summary: PlanSummary) -> bool:
     return realms.to_make is not None and summary.realms[realms.to_make] > 0
 
 
-def plan(
+def enter_roster(
     writer: LedgerWriter,
     account: Account,
     roster: RosterPages,
     sinks: Sequence[Sink] = (),
     enforce: Sink | None = None,
 ) -> Draft:
-    """Read a whole roster into the ledger; ``start`` then releases the job's chunks to workers.
+    """Read a whole roster into the ledger; ``release_chunks`` then releases the job's chunks to workers.
 
     ``sinks`` see every page, too; ``enforce`` holds the roster to a saved plan. If this raises, nothing was
     sent, and the job can be planned again or forgotten.
@@ -54,7 +54,7 @@ def plan(
     return Draft(summary, account.realms)
 
 
-def start(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None:
+def release_chunks(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None:
     """Release the job's chunks to workers, unless it was cancelled meanwhile.
 
     ``carries_out``: the saved plan that the job executes.

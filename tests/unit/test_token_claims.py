@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.api.claims import Claims, read_claims
+from worker.api.token_claims import Claims, read_claims
 
 
 def jwt(content: object) -> str:

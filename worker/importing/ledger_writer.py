@@ -9,7 +9,7 @@ from dataclasses import replace
 from worker.failpoints import hit
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.stop_rules import retention
-from worker.importing.validation import Page
+from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
 from worker.ledger.codec import seal_chunk, seal_page
 from worker.ledger.new_chunks import NewChunk
@@ -40,7 +40,7 @@ class LedgerWriter:
         self._unfinished: dict[int, list[Row]] = {}
         self._waiting = 0
 
-    def write(self, page: Page) -> None:
+    def write(self, page: RosterPage) -> None:
         """Enter the next page: rows to be sent go into chunks; the outcomes of all others are known."""
         job, seq = self.job.id, next(self._pages)
         if seq % _RENEW_EVERY == 0:
@@ -72,9 +72,9 @@ class LedgerWriter:
             shelf.extend(here)
             self._waiting += len(here)
             while len(shelf) >= self._size:
-                yield self._cut(shelf)
+                yield self._new_chunk(shelf)
         while self._waiting >= _BUFFERED:
-            yield self._cut(max(self._unfinished.values(), key=len))
+            yield self._new_chunk(max(self._unfinished.values(), key=len))
 
     def _shelves(self, rows: list[Row]) -> dict[int, list[Row]]:
         """Group the rows by realm in the realm family: a request goes to one realm, so its chunks do too."""
@@ -85,7 +85,7 @@ class LedgerWriter:
             shelves.setdefault(row.realm_key, []).append(row)
         return shelves
 
-    def _cut(self, shelf: list[Row]) -> NewChunk:
+    def _new_chunk(self, shelf: list[Row]) -> NewChunk:
         rows = shelf[: self._size]
         del shelf[: self._size]
         self._waiting -= len(rows)

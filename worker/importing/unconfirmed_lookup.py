@@ -1,6 +1,6 @@
 """Look up unconfirmed rows: rows that were, or may have been, sent and whose answer is missing.
 
-A list's page shows 500 credentials with one request. So if a place (the account, or one realm of it) has
+A list's page shows 500 credentials with one request. So if a scope (the account, or one realm of it) has
 fewer pages than there are rows to look up, it is listed once, for all chunks of the job in this process;
 otherwise each row is looked up singly, several at a time.
 
@@ -30,10 +30,10 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from worker.errors import Refused, SiprosterError, UsageError
-from worker.importing.chunk_session import ChunkSession, Session, WorkerProcess
+from worker.importing.api_protocols import CredentialSource
+from worker.importing.chunk_session import ChunkSession, RowSession, WorkerProcess
 from worker.importing.compare import differences, wanted
 from worker.importing.credential_index import CredentialIndex
-from worker.importing.service import CredentialSource
 from worker.model import NO_REALM, Family, Job, Realm, Row, Stored
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Lookup(Protocol):
 class SingleLookup:
     """A look-up that asks for rows one by one."""
 
-    def __init__(self, session: Session, api: CredentialSource) -> None:
+    def __init__(self, session: RowSession, api: CredentialSource) -> None:
         self._session = session
         self._api = api
 
@@ -111,7 +111,7 @@ class UnconfirmedLookup:
         self._job = job
         self._ledger = process.ledger
         self._executor = process.executor
-        self._places: dict[int, _Place] = {}
+        self._scopes: dict[int, _Scope] = {}
         self._claims: dict[int, int] = {}
         self._counts: tuple[float, list[Realm]] | None = None
         self._lock = threading.Lock()
@@ -129,13 +129,13 @@ class UnconfirmedLookup:
         self._claims[session.claim.seq] = session.claim.generation - 1
         return ChunkLookup(self, session, api, waiting)
 
-    def place(self, key: int) -> _Place:
-        """Return a place that can be listed: the account (NO_REALM), or one realm."""
+    def scope(self, key: int) -> _Scope:
+        """Return a scope that can be listed: the account (NO_REALM), or one realm."""
         with self._lock:
-            if key not in self._places:
+            if key not in self._scopes:
                 realm = None if key == NO_REALM else self.realms[key].realm
-                self._places[key] = _Place(self, realm)
-            return self._places[key]
+                self._scopes[key] = _Scope(self, realm)
+            return self._scopes[key]
 
     def claims_over(self) -> set[tuple[int, int]]:
         """Return chunk and generation of the claims that are known to be over."""
@@ -144,12 +144,12 @@ class UnconfirmedLookup:
         return followed | {(over.seq, over.generation) for over in found}
 
     def rows_waiting(self) -> int:
-        """Return roughly how many unconfirmed rows of the job wait to be looked up in one place."""
+        """Return roughly how many unconfirmed rows of the job wait to be looked up in one scope."""
         rows = sum(over.rows for over in self._ledger.unconfirmed.claims_over(self._job.id))
         return rows if self.family is Family.ACCOUNT else rows // max(1, len(self.realms))
 
     def stored(self, realm: Realm | None) -> int | None:
-        """Return how many credentials a place holds by the realms' count; None if that isn't known."""
+        """Return how many credentials a scope holds by the realms' count; None if that isn't known."""
         with self._lock:
             if self._counts is None or self.clock() - self._counts[0] > _COUNTED_FOR:
                 self._counts = (self.clock(), self._asked_realms())
@@ -180,7 +180,7 @@ class ChunkLookup:
     ) -> None:
         self._job = job
         self._session = session
-        self._singly = SingleLookup(session, api)
+        self._single_lookup = SingleLookup(session, api)
         self._waiting = waiting
 
     def find(self, rows: Sequence[Row], *, earlier: bool) -> Iterator[tuple[Row, Found]]:
@@ -196,7 +196,7 @@ class ChunkLookup:
         for key, here in by_place.items():
             with self._waiting():
                 expected = partial(self._rows, here, earlier)
-                listed = self._job.place(key).named(here, self._over(earlier), expected, self._keep)
+                listed = self._job.scope(key).named(here, self._over(earlier), expected, self._keep)
             if listed is None:
                 yield from self._job.side_by_side(self._asked, here)
             else:
@@ -221,7 +221,7 @@ class ChunkLookup:
 
     def _asked(self, row: Row) -> Found:
         self._keep()
-        return self._singly.one(row)
+        return self._single_lookup.one(row)
 
     def _confirmed(self, listed: tuple[Row, Stored | None]) -> Found:
         """Return the listed credential, looked up singly if the listing may be outdated or incomplete."""
@@ -244,7 +244,7 @@ class ChunkLookup:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """The list of all credentials in a place at one time."""
+    """The list of all credentials in a scope at one time."""
 
     number: int
     over: set[tuple[int, int]]
@@ -253,7 +253,7 @@ class _Listing:
     ended: float
 
 
-class _Place:
+class _Scope:
     """The account, or one realm of it, listed if that takes fewer requests. Shared by threads."""
 
     def __init__(self, job: UnconfirmedLookup, realm: Realm | None) -> None:
