@@ -2,7 +2,7 @@
 
 ``python forkserver.py ROOT SOCKET`` imports the program in ROOT once. A request on the socket is a length and
 a JSON object with ``words``, ``folder`` and ``environment``; with it come the descriptors of stdin, stdout,
-stderr and of a pipe, which is told the process's id and, at its end, its exit code.
+stderr and of a pipe, to which the process's id is written and, at its end, its exit code.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class ForkServer:
 
 
 def number_of(told: int) -> int:
-    """The next number that a process tells."""
+    """Return the next number that a process has written."""
     number: int = NUMBER.unpack(os.read(told, NUMBER.size))[0]
     return number
 
@@ -123,7 +123,7 @@ def serve(requests: socket.socket) -> dict[str, Any] | None:
 
 
 def tell_end(child: int, telling: int) -> NoReturn:
-    """Wait for the end of this child, tell its exit code, and be gone."""
+    """Wait for the end of this child, write its exit code, and exit."""
     _, status = os.waitpid(child, 0)
     os.write(telling, NUMBER.pack(os.waitstatus_to_exitcode(status)))
     os._exit(0)

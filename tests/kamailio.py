@@ -94,12 +94,12 @@ class Kamailio(Server):
 
     @property
     def place(self) -> str:
-        """For ``--registrar``: UDP and TCP."""
+        """Return the address for ``--registrar`` over UDP and TCP."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def tls_place(self) -> str:
-        """For ``--registrar`` with TLS."""
+        """Return the address for ``--registrar`` over TLS."""
         return f"127.0.0.1:{self.tls_port}"
 
     def hold(self, credentials: Iterable[Mapping[str, Any]]) -> None:

@@ -33,7 +33,7 @@ def fork_server() -> ForkServer:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run of the program ended."""
+    """The end of a run of the program: exit code and output."""
 
     code: int
     stdout: str

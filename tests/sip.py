@@ -33,7 +33,7 @@ class Asked:
 
     @property
     def headers(self) -> dict[str, str]:
-        """By name in lower case; none is sent twice."""
+        """Return the headers by name in lower case; none is sent twice."""
         head = self.raw.decode().partition("\r\n\r\n")[0]
         pairs = [line.split(": ", 1) for line in head.split("\r\n")[1:]]
         assert len({name.lower() for name, _ in pairs}) == len(pairs), head
@@ -93,7 +93,7 @@ class ScriptedRegistrar:
 
     @property
     def place(self) -> str:
-        """For ``--registrar``."""
+        """Return the address for ``--registrar``."""
         return f"127.0.0.1:{self.port}"
 
     def answers(self, raw: bytes) -> Sequence[bytes]:

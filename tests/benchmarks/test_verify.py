@@ -1,4 +1,4 @@
-"""How long `siproster verify` takes for a large roster (`pytest -s` shows it). Only counts are asserted."""
+"""Measure how long `siproster verify` takes for a large roster (`pytest -s` shows it); assert only counts."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Temper:
-    """How bad a service is. Each figure is the probability of it at one request, or one entry."""
+    """The faults of a service. Each figure is a fault's probability at one request, or one entry."""
 
     faults: float = 0.0
     lies: float = 0.0

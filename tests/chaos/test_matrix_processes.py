@@ -26,7 +26,7 @@ def kill_pool(group: Group) -> None:
 
 
 def asked(fleet: Fleet) -> int:
-    """How many requests about credentials the service has had."""
+    """Return how many requests about credentials the service has had."""
     return len(fleet.sandbox.log(path="sipcredentials"))
 
 
@@ -117,7 +117,7 @@ def test_a_chunk_is_delivered_three_times(fleet: Fleet) -> None:
 
 
 def test_a_frozen_worker_wakes_after_its_lease(fleet: Fleet) -> None:
-    """Its chunk being another's by then, its late outcome is refused, and the other's is the one that counts.
+    """A worker that wakes after losing its chunk has its outcome refused; the new worker's counts.
 
     Guard: ``generation = :generation`` of every statement that writes for a claim.
     """

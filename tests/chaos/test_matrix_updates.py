@@ -52,7 +52,7 @@ def all_set(sandbox: Sandbox, wanted: list[User]) -> bool:
 
 
 def puts(sandbox: Sandbox) -> Counter[str]:
-    """How often each user was set so that it had an effect."""
+    """Return how often each user was updated with effect."""
     lines = sandbox.log("PUT", "sipcredentials")
     return Counter(line["path"].rpartition("/")[2] for line in lines if line["committed"])
 

@@ -1,4 +1,4 @@
-"""How the service behaves while a job runs: knobs of the sandbox, drawn at random."""
+"""The service's behaviour while a job runs: knobs of the sandbox, drawn at random."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Service:
             return []
 
     def signal(self, number: signal.Signals) -> None:
-        """To every process of the group."""
+        """Send a signal to every process of the group."""
         os.killpg(self.process.pid, number)
         self.frozen = number is signal.SIGSTOP
 
@@ -164,9 +164,9 @@ class World:
         return int(self.query(held, self.owners(group))[0][0])
 
     def end_leases(self, group: Service) -> int:
-        """As if the time of a frozen group's leases were over; how many it had.
+        """End the leases of a frozen group as if their time were over; return how many it had.
 
-        None, should it be frozen in the middle of a transaction: the ledger still holds its locks.
+        It had 0 if it was frozen in the middle of a transaction: the ledger still holds its locks.
         """
         ended = "UPDATE chunks SET lease_until = 0 WHERE state = 'claimed' AND " + _OWNED + " RETURNING seq"  # noqa: S608
         with contextlib.suppress(psycopg.errors.LockNotAvailable):

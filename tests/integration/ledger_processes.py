@@ -14,7 +14,7 @@ from worker.model import Outcome, Status
 
 
 def processes(number: int) -> ProcessPoolExecutor:
-    """So many fresh interpreters: a fork would share what only one process may use."""
+    """Start so many fresh interpreters: a fork would share what only one process may use."""
     return ProcessPoolExecutor(number, mp_context=get_context("spawn"))
 
 

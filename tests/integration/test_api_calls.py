@@ -151,7 +151,7 @@ def test_odd_answers_to_an_order(told: Told, error: type[Exception]) -> None:
 
 
 def test_nobody_at_the_voice_host(sandbox: Sandbox, api: Api, naps: Naps, order: Order) -> None:
-    """It is tried again for as long as a request may take, then it is said that no call was placed."""
+    """A missing voice host is tried for as long as a request may take; the error says no call was placed."""
     with pytest.raises(Unavailable) as away:
         api.calls(f"http://127.0.0.1:{free_port()}").place(order)
     assert (away.value.exit_code, away.value.hint.startswith("no call was placed")) == (5, True)

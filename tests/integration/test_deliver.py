@@ -33,12 +33,12 @@ ORIGIN_UNKNOWN = (Status.UNCHANGED, "origin_unknown")
 
 
 def rows_of(first: int, number: int) -> list[Row]:
-    """So many rows from a line on."""
+    """Return so many rows, from a line on."""
     return [make_chunk_row(line) for line in range(first, first + number)]
 
 
 def raising(error: Exception, *, after: int = 0) -> Callable[[Batch], None]:
-    """For a registrar's ``before``: every list but the first few raises."""
+    """For a registrar's ``before``: raise at every list but the first few."""
     arrived = iter(range(1_000_000))
 
     def refuse(batch: Batch) -> None:

@@ -52,7 +52,7 @@ def delivered(ledger: Ledger, service: Api, job: Job) -> dict[int, tuple[Status,
 
 
 def rows_of(number: int, **fields: Any) -> list[Row]:
-    """So many right rows, from line 2 on."""
+    """Return so many valid rows, from line 2 on."""
     return [make_row(line, **fields) for line in range(2, 2 + number)]
 
 

@@ -124,7 +124,7 @@ def service() -> Service:
 
 @pytest.fixture(scope="module")
 def patient_api(service: Service) -> Iterator[Api]:
-    """Its client, which never really sleeps."""
+    """A client of the service that never really sleeps."""
     naps = Naps()
     pace = throttle.local(None, naps.sleep, naps.clock)
     with scripted(service) as server:

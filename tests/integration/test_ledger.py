@@ -39,7 +39,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 
 def soon() -> list[float]:
-    """For each process the same moment, at which it begins."""
+    """Return the moment at which all processes begin."""
     return [time.time() + 0.2] * WRITERS
 
 

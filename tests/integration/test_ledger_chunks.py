@@ -451,7 +451,7 @@ def test_a_cancelled_jobs_rows_are_shredded(ledger: Ledger, clock: Clock, state:
 
 
 def test_rows_of_a_stopped_job_that_is_undone_are_shredded(ledger: Ledger, clock: Clock) -> None:
-    """It can't be resumed any more, so its rows' retention begins."""
+    """A stopped job that was undone can't be resumed, so its rows' retention begins."""
     job = start_job(ledger, ROWS, [make_chunk_row(7)], keep_days=2.0)
     ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     clock.advance(86_400)

@@ -89,7 +89,7 @@ def fill(connection: Connection, job: Job, *, empty: bool, version: int, others:
 
 
 def test_an_earlier_ledger_goes_on(ledger_url: str) -> None:
-    """Its job is found as it was, worked off and undone; the audit is there, and it is the same ledger."""
+    """An earlier ledger's job is found as it was, finished and undone, with the audit."""
     job, api = make_job(), Registrar()
     earlier_ledger(ledger_url, job, empty=True)
     with closing(Ledger(ledger_url)) as ledger:

@@ -310,7 +310,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(luck=st.integers(0, 99), count=st.integers(0, 4))
     def overtake(self, luck: int, count: int) -> None:
-        """Its lease ends while it sleeps, and another one gets its chunk."""
+        """Let a lease end while its worker sleeps, and another worker get the chunk."""
         self.clock.advance(LEASE + 1)
         self._claim(self._any_worker(luck).claim.seq, count)
 

@@ -110,14 +110,14 @@ def test_a_command_that_inherits_its_modules_is_as_any_other(siproster: Program)
 def test_a_command_imports_its_modules_where_they_may_read_its_environment(
     siproster: Program, name: str
 ) -> None:
-    """It inherits none if it is given another variable than settings, or another value."""
+    """A command inherits no modules if it is given variables other than settings, or odd values."""
     usual = siproster.environment
     assert siproster.only_settings(usual | {"BW_API_URL": "http://127.0.0.1", "SIPROSTER_BROKER": ""})
     assert not siproster.only_settings(usual | {name: "odd"})
 
 
 def test_a_command_that_runs_too_long_is_killed(siproster: Program) -> None:
-    """What it said until then is told."""
+    """The error of a command that ran too long contains everything that it printed."""
     with pytest.raises(AssertionError, match=r"still ran after 1\.5 s:\n.*http://127\.0\.0\.1"):
         siproster.run("sandbox", "--port", "0", seconds=1.5)
 

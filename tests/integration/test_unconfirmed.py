@@ -21,7 +21,7 @@ EXISTS = (Status.EXISTS, "digest_differs")
 
 
 def rows_of(number: int, first: int = 2) -> list[Row]:
-    """So many rows, from a line on."""
+    """Return so many rows, from a line on."""
     return [make_chunk_row(line) for line in range(first, first + number)]
 
 

@@ -48,7 +48,7 @@ def leaks(places: Mapping[str, bytes], secrets: Iterable[bytes]) -> list[tuple[s
 
 
 def digests_in(content: bytes, known: set[bytes]) -> set[bytes]:
-    """Those of the known digests (32 hex digits in lower case) that stand anywhere in the content."""
+    """Return the known digests (32 hex digits in lower case) that are anywhere in the content."""
     runs = (found[0].lower() for found in HEX.finditer(content))
     return {run[at : at + 32] for run in runs for at in range(len(run) - 31)} & known
 

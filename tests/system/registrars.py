@@ -61,12 +61,12 @@ class Relay:
 
     @property
     def place(self) -> str:
-        """For ``--registrar``."""
+        """Return the address for ``--registrar``."""
         return f"127.0.0.1:{self._port}"
 
     @property
     def passed(self) -> int:
-        """How many requests were let through; one that was sent again is one."""
+        """Return how many requests were let through; one that was sent again counts once."""
         return len(self._passed)
 
     def close(self) -> None:

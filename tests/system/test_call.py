@@ -233,7 +233,7 @@ def test_a_token_never_goes_to_another_service(staff: Program, sandbox: Sandbox)
 
 
 def test_another_platform_calls_in(staff: Program, sandbox: Sandbox) -> None:
-    """--for twilio: To with the account's own port from DNS, the user's name, and where the password goes."""
+    """--for twilio: To with the account's own port from DNS, the user name, and where the password goes."""
     records = {
         f"_sip._udp.{host(sandbox)}": ["20 0 5082 second.example.com.", "10 0 5081 first.example.com."]
     }

@@ -85,7 +85,7 @@ def test_a_part_of_the_account(held: Program, sandbox: Sandbox, api: str, spelli
 
 
 def test_users_of_an_application(held: Program, sandbox: Sandbox) -> None:
-    """By the id, which is compared here, or by a part of the name, which the service compares."""
+    """Users are filtered by an application's id, or by part of its name, which the service compares."""
     hold(sandbox, ["dora"], application=APPLICATION)
     for wanted in (APPLICATION.upper(), "7b2f"):
         listed = held.run("credential", "list", "--application", wanted, "--json")

@@ -27,7 +27,7 @@ def roster(tmp_path: Path) -> Path:
 
 
 def posts(sandbox: Sandbox) -> int:
-    """How many lists of credentials the service was sent."""
+    """Return how many lists of credentials the service was sent."""
     return len(sandbox.log("POST", "sipcredentials"))
 
 

@@ -26,7 +26,7 @@ def held(office: Program, sandbox: Sandbox) -> Program:
 
 @FAMILIES
 def test_a_snapshot_gives_nothing_away(held: Program, sandbox: Sandbox, api: str) -> None:
-    """It says whose it is and how many; its file is the owner's alone and has no name and no digest in it."""
+    """A snapshot prints its account and count; its file is private, without a readable name or digest."""
     taken = held.run("snapshot", "before", "--api", api, "--json")
     assert taken.code == 0, taken.stderr
     file = held.work / "before"

@@ -40,7 +40,7 @@ def stranger() -> Iterator[tuple[str, list[str]]]:
 
 
 def core_limits(pid: int) -> set[tuple[int, int]]:
-    """How large core dumps of a process and of all its children may be: soft and hard limit, in bytes."""
+    """Return the core dump limits of a process and of all its children: soft and hard limit, in bytes."""
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
     assert len(family) > 1

@@ -243,10 +243,10 @@ def respells(api: Registrar) -> None:
 
 
 def nameless(error: EntryError) -> EntryError:
-    """For ``error``: an echo that has only the digest."""
+    """For ``error``: return an echo that has only the digest."""
     return replace(error, composite="")
 
 
 def without_echo(error: EntryError) -> EntryError:
-    """For ``error``: no echo at all."""
+    """For ``error``: return no echo at all."""
     return replace(error, composite="", hash1="")

@@ -23,7 +23,7 @@ def opened(content: str | bytes, **options: Any) -> Roster:
 
 
 def rows_of(content: str | bytes, **options: Any) -> list[Row]:
-    """Its rows."""
+    """Return a roster's rows."""
     with opened(content, **options) as roster:
         return list(roster.rows())
 

@@ -41,7 +41,7 @@ def test_references_in_the_code_lead_to_a_heading() -> None:
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=lambda path: path.name)
 def test_links_in_the_documentation_lead_to_a_heading(page: Path) -> None:
-    """Those that name a section, of the same page or another."""
+    """Links that name a section, of the same page or another, lead to a heading."""
     links = [(page.parent / name if name else page, at) for name, at in LINK.findall(page.read_text("utf-8"))]
     assert [f"{path}#{at}" for path, at in links if at not in anchors(path)] == []
 

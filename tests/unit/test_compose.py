@@ -150,7 +150,7 @@ def test_the_image_runs_the_program_as_nobody_special() -> None:
 
 
 def test_images_are_pinned() -> None:
-    """To a release, not to whatever is the newest of a series when somebody starts it."""
+    """Images are pinned to a release, not to the newest of a series."""
     bases = {rest.split()[0] for word, rest in INSTRUCTIONS if word == "FROM"}
     images = bases | {service["image"] for service in SERVICES.values()} - {"siproster"}
     assert len(images) == 3

@@ -213,7 +213,7 @@ CALLABLE = [
 def test_each_command_is_described_with_its_options(
     called_by: tuple[str, ...], command: click.Command
 ) -> None:
-    """Its section in docs/commands.md names its options, all of them and no others."""
+    """A command's section in docs/commands.md names all of its options and no others."""
     told = named_options(section(COMMANDS, headed(called_by, command)))
     assert options(command) - told - COMMON == set()
     assert told - options(command) == set()

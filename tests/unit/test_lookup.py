@@ -174,7 +174,7 @@ def test_parts_are_read_singly() -> None:
 
 
 def test_rows_are_asked_for_side_by_side() -> None:
-    """As many at once as --concurrency says, each with its own answer; afterwards no thread is left."""
+    """As many rows are looked up at once as --concurrency says; afterwards no thread is left."""
     source = account(*((f"u{n}", OFFICE) for n in range(8)), counts=(10_000, 0), family=Family.ACCOUNT)
     together = threading.Barrier(4)
     source.stored.looking = lambda composite: together.wait(timeout=30)

@@ -148,7 +148,7 @@ def test_a_chunk_keeps_them_sealed() -> None:
 
 
 def test_digests_beside_a_password_are_never_sent() -> None:
-    """Whatever an earlier program may have sealed: what is sent is made of the password."""
+    """Even if an earlier version sealed both, the digests sent are made of the password."""
     names = ("line", "user", "domain", "realm_key", "application", "password", "hash1", "hash1b")
     row = [2, "bob", "", 0, "", "another-Pw-9", ONE, TWO]
     for sealed in ({"version": 2, "rows": 1, **dict(zip(names, row, strict=True))}, [row]):

@@ -42,7 +42,7 @@ def test_a_roster(file: Path, encoding: str) -> None:
 
 
 def test_a_result_file(file: Path) -> None:
-    """Its own columns win over the roster's, and the quote before a formula is taken off."""
+    """A result file's own columns win over the roster's, and the quote before a formula is removed."""
     text = "bw__job,bw__username,bw__domain,bw__realm,username,realm\nj,'+1919,,office-x,x,y\n"
     assert names(file, text) == [Name(2, "+1919", "", "office-x")]
 

@@ -205,7 +205,7 @@ def test_the_delimiter_is_found(text: str, delimiter: str) -> None:
     ("said", "delimiter"), [("tab", "\t"), ("\\t", "\t"), (":", ":"), ("Semicolon", ";")]
 )
 def test_a_named_delimiter_overrides(said: str, delimiter: str) -> None:
-    """As a character, as a word, or as an escape."""
+    """A delimiter can be named as a character, a word or an escape."""
     text = f"user{delimiter}pass\nbob{delimiter}a,b,c"
     assert rows_of(text, delimiter=said)[0].password == "a,b,c"
 
