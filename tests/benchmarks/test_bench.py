@@ -18,7 +18,7 @@ from tests.benchmarks.shape import ROWS, calls_a_row, inserts
 
 SMALL = Sizes(rows=(200,), rounds=1, latency_seconds=0.2, plan=200, stored=1_200, again=600, pace_seconds=1)
 
-CALLS_A_ROW = 42
+CALLS_A_ROW = 24
 """Calls of the program's own functions that an imported row may cost; lower it when a change saves some."""
 
 
@@ -88,5 +88,6 @@ def test_counts_of_an_import_do_not_grow(rig: Rig) -> None:
     assert [found[f"INSERT INTO {table}"] for table in ("pages", "chunks")] == [1, 2]
     assert found["INSERT INTO chunk_rows"] == 2 + 1  # the last one is of the new ledger's migrations
     # One for each transaction: batches that are answered together share one, and each chunk has its own.
-    assert 2 <= found["INSERT INTO deeds"] == found["INSERT INTO outcomes"] <= 10
+    assert 2 <= found["INSERT INTO deeds"] <= 10
+    assert found["INSERT INTO outcomes"] == ROWS / 100  # a hundred in each statement
     assert calls_a_row(small, large) <= CALLS_A_ROW
