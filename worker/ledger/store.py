@@ -40,6 +40,9 @@ _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 _CONNECT_SECONDS = 10
 """Seconds that libpq waits for a server to answer."""
 
+_CACHE_KB = 500
+"""Kilobytes of pages that a connection keeps: there is one for each thread, and SQLite's default is 2,000."""
+
 _CLEAN_MS = 500
 """Milliseconds that truncating the WAL waits for readers."""
 
@@ -230,6 +233,7 @@ def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> 
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     in_turn(lambda: _use_wal(cursor))
     cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
     # Shredded data must not stay in free pages of the file.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
