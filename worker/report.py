@@ -37,6 +37,9 @@ OWN_COLUMNS = (
     "bw__error_code", "bw__error", "bw__attempts",
 )  # fmt: skip
 
+_STATUS = OWN_COLUMNS.index("bw__status")
+_IN_PLACE = frozenset(status.value for status in Status if status.in_place)
+
 PLAN_COLUMNS = (
     "bw__job", "bw__row", "bw__action", "bw__differs", "bw__username", "bw__domain", "bw__realm", "bw__id",
     "bw__error_code", "bw__error",
@@ -247,10 +250,6 @@ def _lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Line
         if _may_be_formula("\n".join(["\n".join(cells) for cells in lines])):
             lines = [list(map(neutral, cells)) for cells in lines]
         yield lines, [cells for cells in lines if cells[_STATUS] not in _IN_PLACE]
-
-
-_STATUS = OWN_COLUMNS.index("bw__status")
-_IN_PLACE = frozenset(status.value for status in Status if status.in_place)
 
 
 def _unrecorded(page: SealedPage, line: int) -> OutcomeValues:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import httpcore
 import pytest
@@ -465,6 +466,25 @@ def test_each_thread_keeps_a_connection_of_its_own() -> None:
     mine, others = served_by[0], served_by[2]
     assert served_by == [mine, mine, others, others, others, mine]
     assert mine != others
+
+
+def open_descriptors() -> int:
+    """Return how many files and sockets this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_connections_end_with_their_thread() -> None:
+    """A worker lives through the threads of many jobs, and must not hold a socket for each."""
+    with scripted(lambda _: Told(200)) as server, closing(Transport(5, None, {})) as transport:
+        before = open_descriptors()
+        for _ in range(20):
+            thread = threading.Thread(target=transport.send, args=("GET", server.url, {}, b""))
+            thread.start()
+            thread.join()
+        deadline = time.monotonic() + 5
+        while open_descriptors() > before + 2 and time.monotonic() < deadline:
+            time.sleep(0.01)  # the server, in this process too, closes its side a moment later
+        assert open_descriptors() <= before + 2
 
 
 # Packed answers

@@ -17,6 +17,7 @@ from tests.integration.test_undo import undo
 from tests.unit.jobs import HOST, KEY, digests_of, make_chunk_row, make_job
 from tests.unit.registrar import Registrar, lose
 from worker.ledger import Act, Ledger
+from worker.ledger.codec import seal_changes
 from worker.ledger.schema import MIGRATIONS
 from worker.model import Job, JobState, Status
 from worker.seal import Seal
@@ -82,7 +83,7 @@ def fill(connection: Connection, job: Job, *, empty: bool, version: int, others:
     connection.execute(
         meta, [{"name": "version", "value": str(version)}, {"name": "identity", "value": "the-same"}]
     )
-    more = [(table, {**tables[table], **differing}) for table, differing in others]
+    more = [(table, {**tables.get(table, {}), **differing}) for table, differing in others]
     for table, row in (*tables.items(), *more):
         names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), row)  # noqa: S608
@@ -107,6 +108,24 @@ def test_an_earlier_ledger_goes_on(ledger_url: str) -> None:
     with closing(Ledger(ledger_url)) as again:
         assert [act.command for _, act in again.audit.newest(9)] == ["undo"]
         assert (again.identity, again.store.check()) == ("the-same", len(MIGRATIONS))
+
+
+def test_the_change_log_of_an_earlier_ledger_goes_on(ledger_url: str) -> None:
+    """Changes of a chunk that an earlier program began are numbered after those that it recorded."""
+    job, api = make_job(), Registrar()
+    change = {
+        "job": job.id,
+        "chunk": 0,
+        "nr": 0,
+        "rows": 0,
+        "sealed": seal_changes(Seal([KEY]), job.id, 0, 0, []),
+    }
+    earlier_ledger(ledger_url, job, empty=True, version=4, others=[("deeds", change)])
+    with closing(Ledger(ledger_url)) as ledger:
+        with process(ledger, ledger.jobs.get(job.id), api) as worker:
+            worker.deliver()
+        assert told(ledger, job) == dict.fromkeys((2, 3, 4), (Status.CREATED, ""))
+        assert [key.nr for key, _ in ledger.changes.of_chunk(job.id, 0)] == [0, 1]
 
 
 @pytest.mark.parametrize("empty", [True, False])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ssl
 import sys
 import threading
+import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import certifi
@@ -80,20 +81,18 @@ class Reply:
         return 200 <= self.status < 300
 
 
+Destination = Callable[[str], tuple[httpx.URL, httpx.BaseTransport]]
+"""A function that returns a URL, parsed, and the transport that leads there."""
+
+
 class _Connections(threading.local):
-    """The connections of the calling thread, opened by ``client``.
+    """The connections of the calling thread, which ``connect`` opens.
 
     One pool for all threads would look at each idle connection, under a lock, for each request.
     """
 
-    def __init__(self, client: Callable[[], Client]) -> None:
-        self._client = client()
-        self.destination = lru_cache(maxsize=64)(self._resolve)
-
-    def _resolve(self, url: str) -> tuple[httpx.URL, httpx.BaseTransport]:
-        """Return the URL, parsed, and the transport that leads there."""
-        where = httpx.URL(url)
-        return where, self._client._transport_for_url(where)
+    def __init__(self, connect: Callable[[], Destination]) -> None:
+        self.destination = connect()
 
 
 class Transport:
@@ -120,15 +119,17 @@ class Transport:
         self._extensions = {"timeout": timeout.as_dict()}
         self._tls = tls or ca_certificates.context(certifi.where())
         self._routes = routes() if proxies is None else proxies
-        self._proxies: dict[httpx.BaseTransport, Proxy] = {}
+        self._proxies = weakref.WeakKeyDictionary[httpx.BaseTransport, Proxy]()
         self._ends = Deadline()
-        self._clients: list[Client] = []
-        self._connections = _Connections(self._open)
+        self._closers: list[weakref.finalize[[], Any]] = []
+        self._lock = threading.Lock()
+        self._connections = _Connections(self._connect)
 
     def close(self) -> None:
         """Close every connection."""
-        for client in self._clients:
-            client.close()
+        with self._lock:
+            for close in self._closers:
+                close()
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one request and return its complete answer. Raises NotSent or Interrupted.
@@ -163,7 +164,8 @@ class Transport:
         proxy = self._proxies.get(self._connections.destination(url)[1])
         return f"through {proxy.variable}: {reason_of(error)}" if proxy else reason_of(error)
 
-    def _open(self) -> Client:
+    def _connect(self) -> Destination:
+        """Open connections for the calling thread. They are closed when it ends: a worker outlives many."""
         client = Client(
             limits=_LIMITS,
             verify=self._tls,
@@ -172,8 +174,12 @@ class Transport:
             mounts={pattern: self._through(proxy) for pattern, proxy in self._routes.items()},
         )
         self._ends.hold(client)
-        self._clients.append(client)
-        return client
+        destination = lru_cache(maxsize=64)(partial(_destination, client))
+        close = weakref.finalize(destination, client.close)
+        close.atexit = False  # the process's end closes them, and a forked process must not
+        with self._lock:
+            self._closers = [*(one for one in self._closers if one.alive), close]
+        return destination
 
     def _through(self, proxy: Proxy | None) -> httpx.HTTPTransport | None:
         if proxy is None:
@@ -184,6 +190,11 @@ class Transport:
         )
         self._proxies[way] = proxy
         return way
+
+
+def _destination(client: Client, url: str) -> tuple[httpx.URL, httpx.BaseTransport]:
+    where = httpx.URL(url)
+    return where, client._transport_for_url(where)
 
 
 def check_host(host: str) -> None:

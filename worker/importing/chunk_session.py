@@ -287,8 +287,7 @@ class ChunkSession:
         created = [
             (by_line[outcome.line], outcome)
             for outcome in outcomes
-            if (outcome.status is Status.CREATED or is_confirmed(outcome) or is_unproven(outcome))
-            and not by_line[outcome.line].stored
+            if (is_confirmed(outcome) or is_unproven(outcome)) and not by_line[outcome.line].stored
         ]
         if not created:
             return None

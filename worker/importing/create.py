@@ -153,13 +153,8 @@ class BatchCreator:
         if answer.ids is None:
             self._match(rows, answer)
             return
-        earlier, posted = self._session.earlier_attempts, self._posted
-        self._session.record(
-            [
-                Outcome(row.line, Status.CREATED, id_, "", "", earlier + posted[row.line])
-                for row, id_ in zip(rows, answer.ids, strict=True)
-            ]
-        )
+        entries = zip(rows, answer.ids, strict=True)
+        self._session.record([self._outcome(row, Status.CREATED, credential_id=id_) for row, id_ in entries])
 
     def _match(self, rows: Sequence[Row], answer: Answer) -> None:
         """Match each row with the entry of the answer that names it; look up the rest."""
