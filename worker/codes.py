@@ -225,6 +225,8 @@ WARNINGS = (
     Code("several_at_signs", "the user name contains more than one `@`", "check that this is intended"),
     Code("column_ambiguous", "more than one column matches the field; the first one is used",
          "choose one with `--map FIELD=COLUMN`"),
+    Code("header_found", "the column names are not on the first line; the lines before them are not read",
+         "if another line has the names, use `--header-line N`"),
     Code("column_unnamed", "a column without a name is ignored", "name it in the header"),
     Code("hash_mismatch",
          "the row has a password and digests for this realm, but the digests don't match the password; the"

@@ -53,6 +53,20 @@ class Weak(StrEnum):
     REFUSE = "refuse"
 
 
+class Blanks(StrEnum):
+    """The treatment of blanks around cells."""
+
+    STRIP = "strip"
+    KEEP = "keep"
+
+
+class Normalize(StrEnum):
+    """The treatment of letters that are written as a letter and an accent (Unicode NFD)."""
+
+    NFC = "nfc"
+    NONE = "none"
+
+
 class Status(StrEnum):
     """The result for a row; the values of ``bw__status``."""
 
@@ -348,6 +362,12 @@ class Options:
     carry: tuple[str, ...] = ()
     delimiter: str = ""
     encoding: str = ""
+    header_line: int | None = None
+    """The physical line (or the sheet's row) with the column names, from 1; None: it is found."""
+    blanks: Blanks | None = None
+    """What to do about blanks around all cells; None: a roster full of them is refused."""
+    normalize: Normalize | None = None
+    """None: decomposed letters in passwords stay, with a warning."""
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""
