@@ -9,6 +9,7 @@ from typing import BinaryIO, Self
 
 from worker.errors import UsageError
 from worker.model import Options, Problem, Row, Weak
+from worker.roster.check import RosterFacts
 from worker.roster.encoding import survey
 from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout, known, lay_out, plain
@@ -32,7 +33,7 @@ class Roster:
         self._layout = header_of(self._text, options)
         self.name = source.name
         found = self._look_through()
-        self._rules = rules_for(self._layout, options, found.shared())
+        self._rules = rules_for(self._layout, options, RosterFacts(found.shared()))
         self.source = source.place
         self.columns = self._layout.columns
         self.dropped = self._layout.dropped
