@@ -374,7 +374,6 @@ class Options:
     delimiter: str = ""
     encoding: str = ""
     header_line: int | None = None
-    """The physical line (or the sheet's row) with the column names, from 1."""
     blanks: Blanks | None = None
     normalize: Normalize | None = None
     weak: Weak = Weak.WARN

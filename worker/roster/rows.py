@@ -10,8 +10,9 @@ from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
 from worker.roster.check import RosterFacts, Rules, plain_name, plain_password
+from worker.roster.header import restored
 from worker.roster.hiding import may_show, never_sent, without_secrets
-from worker.roster.layout import Layout, restored
+from worker.roster.layout import Layout
 from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
