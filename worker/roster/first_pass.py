@@ -58,6 +58,7 @@ class FirstPass:
         self._users = 0
         self._numbers = 0
         self._spaced = 0
+        self._misfits = 0
         self._too_wide = 0
         self._escaped = False
         self._beyond_ascii: list[int] = []
@@ -100,6 +101,8 @@ class FirstPass:
         self._refuse_pins()
 
     def _misfit(self, line: int, row: list[str]) -> tuple[int, str, str]:
+        """Count a record whose cells can't be attributed to columns."""
+        self._misfits += 1
         if len(row) > self._layout.width:
             self._too_wide += 1
         return line, "", ""
@@ -140,7 +143,7 @@ class FirstPass:
         )
 
     def _refuse_no_passwords(self) -> None:
-        layout = self._layout
+        layout, fitting = self._layout, self.survey.records - self._misfits
         digests = layout.hash1 is not None and layout.hash1b is not None
         if (
             self.survey.filled

@@ -35,6 +35,10 @@ class Roster:
         self.options = replace(options, source_format=self.format)
         """The options, with the format that was found: ``retry`` reads the rows by the same."""
         self._layout = _layout(table, self.options)
+        if self.format == GENERIC and isinstance(self._layout.user, int):
+            # An earlier job's cells don't show which other candidates were empty in every row.
+            mapped = {**options.map, "username": self._layout.mapping["username"]}
+            self.options = replace(self.options, map=mapped)
         guessed = GUESSED if any(one.code == "encoding_guessed" for one in opened.warnings) else ""
         found = FirstPass(table, self._layout, options, guessed)
         with table.read() as records:
