@@ -86,7 +86,7 @@ def export(name: str, rows: int) -> Iterator[str]:
     )
     pattern = line.getvalue()
     if name == SLASHED:
-        pattern = pattern.replace("Ann Hill", r'"Ann \"Bee\", Hill"')
+        pattern = pattern.replace("Ann Hill", r'"Ann \"Bee\" Hill"')
     yield header + "\n"
     for at in range(rows):
         yield pattern.replace("@@", str(at))

@@ -61,9 +61,9 @@ class PhpText(Text):
         """
         line, widths = 1, range(0)
         while some := lines.readlines(_BATCH):
-            table = None if '\\"' in "".join(some) else self._one_a_line(some)
+            table = self._split(some)
             if table is None:
-                slow = _OneByOne(self, self._one_a_line, some, lines, line, widths)
+                slow = _OneByOne(self, self._split, some, lines, line, widths)
                 yield from slow
                 line, widths = slow.line, slow.widths
                 continue
@@ -73,6 +73,20 @@ class PhpText(Text):
                     widths = widths or _widths(fields)
                     yield at, fields
             line += len(some)
+
+    def _split(self, lines: list[str]) -> list[Fields] | None:
+        """Return a record for each line; None where that needs a closer look.
+
+        A backslash-quote that no delimiter follows can't end a value: doubled, it is what other CSV has.
+        """
+        text = "".join(lines)
+        if '\\"' not in text:
+            return self._one_a_line(lines)
+        if re.search(rf'\\"(?:[{re.escape(self.delimiter)}\r\n]|\Z)', text):
+            return None
+        table = self._one_a_line([line.replace('\\"', '\\""') for line in lines])
+        # Still doubled: it stood in a value without quotes, or before another quote.
+        return None if table is None or any('\\""' in field for one in table for field in one) else table
 
 
 class _OneByOne:
@@ -103,7 +117,7 @@ class _OneByOne:
     def _record(self, at: int) -> tuple[int, Fields]:
         """Return how many lines a record takes that begins at a line, and its fields."""
         line = self._lines[at]
-        if '\\"' not in line and (table := self._split([line])):
+        if table := self._split([line]):
             return 1, table[0]
         try:
             return self._found(at)
