@@ -1,7 +1,7 @@
 """The text files of Kamailio's and OpenSIPS' db_text module, as a table.
 
-The first line names the columns with their types, ``username(string) password(string,null)``; each other line is a
-row, with ``:`` between its values. Source: modules/db_text/dbt_file.c of Kamailio.
+The first line names the columns with their types, ``username(string) password(string,null)``; each other line
+is a row, with ``:`` between its values. Source: modules/db_text/dbt_file.c of Kamailio.
 """
 
 from __future__ import annotations

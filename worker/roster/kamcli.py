@@ -1,6 +1,6 @@
 """The JSON that ``kamcli db show -F json TABLE`` prints, as a table: a list of objects, one a row.
 
-Source: kamcli/ioutils.py of kamcli (``json.dumps`` of a list of dictionaries). It is read an object at a time.
+It is read an object at a time. Source: kamcli/ioutils.py (``json.dumps`` of a list of dictionaries).
 """
 
 from __future__ import annotations

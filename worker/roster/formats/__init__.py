@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from worker.roster.format import RosterFormat
+from worker.roster.formats.asterisk import Asterisk
+from worker.roster.formats.freeswitch import FreeSwitch
 from worker.roster.layout import Assignment
 
 AUTO: Final = "auto"
@@ -13,7 +15,7 @@ AUTO: Final = "auto"
 GENERIC: Final = "generic"
 """A plain table with column names of ours."""
 
-_ALL: Final[tuple[RosterFormat, ...]] = ()
+_ALL: Final[tuple[RosterFormat, ...]] = (Asterisk(), FreeSwitch())
 
 FORMATS: Final[Mapping[str, RosterFormat]] = {one.name: one for one in _ALL}
 

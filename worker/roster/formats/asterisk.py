@@ -1,4 +1,4 @@
-"""The configuration of Asterisk: sip.conf, users.conf, pjsip.conf and pjsip_wizard.conf, also as FreePBX writes them."""
+"""The configuration of Asterisk: sip.conf, users.conf, pjsip.conf and pjsip_wizard.conf, also FreePBX's."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options
-from worker.roster.format import About, Assignment, Start, Table
+from worker.roster.format import About, Start, Table
 from worker.roster.formats.asterisk_entries import HEADER, records
-from worker.roster.formats.asterisk_links import Links
 from worker.roster.formats.asterisk_lines import Lines
+from worker.roster.formats.asterisk_links import Links
 from worker.roster.formats.asterisk_sections import Loose, Outline, Section, packed, sections, unpacked
 from worker.roster.formats.includes import Includes
 from worker.roster.formats.verdict import judge_by
 from worker.roster.kept import KeptTable, keep
+from worker.roster.layout import Assignment
 from worker.roster.text import Text, changed
 
 _NAMES: Final = re.compile(r"(?:sip|users|pjsip)(?:[._-]\w+)*\.conf", re.IGNORECASE).fullmatch
@@ -55,8 +56,8 @@ class Asterisk:
         ),
         decoys=("defaultuser", "remotesecret", "auth", "vmsecret", "outbound_auth/*", "register =>"),
         notes=(
-            "Templates, additions [x](+), #include and comments are read as Asterisk reads them; #exec is never run.",
-            "#include is followed into the folder of the file; what is not read is a row, include_not_read.",
+            "Templates, additions [x](+) and comments are read as Asterisk reads them; #exec is never run.",
+            "#include is followed into the folder of the file; a file that isn't read is an invalid row.",
             "Trunks, registrations, IAX2 users and the auths that outbound_auth names are skipped.",
             "FreePBX: import /etc/asterisk/pjsip.conf with its includes, so that trunks are known.",
         ),
@@ -71,19 +72,19 @@ class Asterisk:
         return f"sections with {' '.join(found[1].split())}" if found else ""
 
     def open(self, text: Text, start: Start, options: Options) -> Table:
-        """Return the entries, read as Asterisk reads them. Raises UsageError, with the line, for a broken file."""
+        """Return the entries as Asterisk reads them. Raises UsageError, with the line, for a broken file."""
         if _IAX(start.name):
             raise UsageError(
                 f"{text.shown} is for IAX2, which is no SIP", "import sip.conf or pjsip.conf of the same PBX"
             )
         files = Includes(text, options.encoding)
-        with closing(Links()) as links:
+        with closing(text.source), closing(Links()) as links:
             return (None if _linked(start.text) else _read_once(files, links)) or _read(files, links)
 
     def assign(self, header: Sequence[str]) -> Assignment:
         """Return the assignment of the columns that ``open`` makes."""
         judge = judge_by(HEADER.index("verdict"))
-        return Assignment(username=("username",), password="secret", secrets=("md5", "verdict"), judge=judge)
+        return Assignment(("username",), "secret", secrets=("md5", "verdict"), judge=judge)
 
 
 def _read_once(files: Includes, links: Links) -> Table | None:

@@ -17,7 +17,7 @@ from worker.roster.formats.asterisk_lines import NOT_READ
 from worker.roster.formats.asterisk_links import Links, Use, registrar_of
 from worker.roster.formats.asterisk_sections import OF_GENERAL, Loose, Section, Settings
 from worker.roster.formats.includes import Includes
-from worker.roster.formats.verdict import REFUSE, SKIP, WARN, verdict
+from worker.roster.formats.verdict import REFUSE, SKIP, UNREAD, WARN, verdict
 from worker.roster.text import Fields, Record
 
 HEADER: Final = (
@@ -84,12 +84,13 @@ def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Re
     freepbx = bool(links.pairs)
     rest = iter(entries)
     while group := list(islice(rest, _GROUP)):
-        auths = [one.name for one in group if isinstance(one, Section) and _kind(one) == "auth"]
+        kinds = [one.settings.get("type", "").lower() if isinstance(one, Section) else "" for one in group]
+        auths = [one.name for one, kind in zip(group, kinds, strict=True) if kind == "auth"]
         uses = iter(links.uses(auths) if auths else ())
-        for entry in group:
+        for entry, kind in zip(group, kinds, strict=True):
             if isinstance(entry, Loose):
                 yield entry.number, _loose(entry)
-            elif (kind := _kind(entry)) == "auth":
+            elif kind == "auth":
                 yield entry.number, _clear(entry, _auth(entry, next(uses), freepbx))
             elif fields := _section(entry, kind, links):
                 yield entry.number, _clear(entry, fields)
@@ -106,10 +107,6 @@ def _clear(section: Section, fields: Fields) -> Fields:
     if section.problem:
         fields[-1] = verdict(REFUSE, "section_unclear", section.problem)
     return fields
-
-
-def _kind(section: Section) -> str:
-    return section.settings.get("type", "").lower()
 
 
 def _section(section: Section, kind: str, links: Links) -> Fields | None:
@@ -135,7 +132,7 @@ def _section(section: Section, kind: str, links: Links) -> Fields | None:
 
 def _loose(line: Loose) -> Fields:
     if line.kind == NOT_READ:
-        found = verdict(REFUSE, "include_not_read", f"not read, so its users are missing: {line.value}")
+        found = verdict(UNREAD, "include_not_read", f"its users are missing: {line.value}")
         return _fields("", "", "", "", "include", {}, found)
     found = _REGISTER if line.kind == "register" else _AUTHENTICATION
     return _fields("", "", "", "", line.kind, {"host": registrar_of(line.value)}, found)
@@ -244,8 +241,7 @@ def _fields(
     if caller and not name and (quoted := _caller(caller)):
         name = quoted[1] or quoted[2] or ""
     mailbox = get("mailbox", "") or get("mailboxes", "")
-    mac = get("macaddress", "") or get("mac", "")
+    mac, host, context = get("macaddress", "") or get("mac", ""), get("host", ""), get("context", "")
     return [
-        user, secret, md5, section, kind, name, caller, get("context", ""), mailbox, mac, get("host", ""), realm,
-        "", found,
+        user, secret, md5, section, kind, name, caller, context, mailbox, mac, host, realm, "", found
     ]  # fmt: skip

@@ -157,7 +157,7 @@ class _Cleaner:
 def _uncommented(line: str, depth: int) -> tuple[str, int]:
     """Return the line without comments, and the number of block comments that are open behind it.
 
-    ``depth``: the number of those before it. A ``;`` after a backslash is no comment, and loses the backslash.
+    ``depth``: the number of those before it. A ``;`` behind a backslash is no comment.
     """
     kept: list[str] = []
     start = at = 0

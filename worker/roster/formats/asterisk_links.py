@@ -1,6 +1,6 @@
-"""How the sections of an Asterisk configuration use each other: which auth is for calls in, which for calls out.
+"""How the sections of an Asterisk configuration use each other: which auth is for calls in, which for out.
 
-Only names and settings that are no secrets are kept, in a private database on disk, so that memory stays flat.
+Only names and settings that are no secrets are kept, in a private database on disk: memory stays flat.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TABLES: Final = {
     "phone": "mac",
     "registered": "",
 }
-"""Tables and their columns beside the key: the hash of a name. Of several rows with one key, the first counts."""
+"""Tables and their columns beside the key, the hash of a name. The first row of a key counts."""
 _USES: Final = """
     SELECT e.key IS NOT NULL, e.callerid, e.context, e.mailbox, p.mac, o.user,
         i.key IS NOT NULL AND (f.key IS NOT NULL OR e.aor = 0)
@@ -41,10 +41,11 @@ _WITHOUT: Final = """
     SELECT number, label, callerid, context, mailbox FROM endpoint
     WHERE key NOT IN (SELECT key FROM auth) ORDER BY number
     """
-_HELPERS: Final = frozenset(
-    "acl asterisk-publication contact domain_alias global inbound-publication resource_list "
-    "subscription_persistence system transport".split()
-)
+_NO_ENTRIES = """
+    acl asterisk-publication contact domain_alias global inbound-publication resource_list
+    subscription_persistence system transport
+    """
+_HELPERS: Final = frozenset(_NO_ENTRIES.split())
 """Sections of pjsip.conf that are neither users nor trunks."""
 _host = re.compile(r".*@\[?([^@:/~\]]+)", re.DOTALL).match
 
@@ -168,7 +169,8 @@ class Links:
             settings.get("aors", "").partition(",")[0].strip(BLANKS),
         )
         shown = (settings.get(key, "") for key in ("callerid", "context", "mailboxes"))
-        rest = (section.number, text_key(name), hash(name), hash(aor) if aor else 0, *map(text_key, shown))
+        names: tuple[int | str, ...] = (text_key(name), hash(name), hash(aor) if aor else 0)
+        rest = (section.number, *names, *map(text_key, shown))
         for auth in auths:
             self._note("endpoint", auth, *rest)
         return not auths
@@ -191,7 +193,7 @@ class Links:
         for table, rows in self._rows.items():
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
-                self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+                self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608
                 rows.clear()
         self._db.execute("COMMIT")
 
@@ -202,9 +204,9 @@ def listed(value: str) -> Iterator[str]:
 
 
 def registrar_of(value: str) -> str:
-    """Return the host of a ``register`` line, ``user[:secret[:authuser]]@host[:port][/extension]``; else empty.
+    """Return the host of a ``register`` line, ``user[:secret[:authuser]]@host[:port][/extension]``.
 
-    The host follows the last ``@``: a secret may contain others, and must not be shown.
+    The host follows the last ``@``: a secret may contain others, and must not be shown. Empty: there is none.
     """
     found = _host(value)
     return found[1].strip(BLANKS) if found else ""

@@ -1,10 +1,10 @@
 """The sections of Asterisk's configuration files, with what they inherit from templates and get by additions.
 
-A section inherits the settings that another one has at this point of the file; of a setting's values the last one
-wins. ``[x](+)`` adds to an earlier section. Source: Asterisk's configuration parser (main/config.c).
+A section inherits the settings that another one has at this point of the file; of a setting's values the last
+one wins. ``[x](+)`` adds to an earlier section. Source: Asterisk's configuration parser (main/config.c).
 
-Sections are read as a stream. Kept are only templates, sections that others inherit from or that are added to,
-and the additions: an ``Outline`` is filled by a pass of its own.
+Sections are read as a stream. Kept in memory are only templates, sections that others inherit from or that
+get additions, and these additions, with a bound for all of them together.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from typing import Final
 from worker.roster.formats.asterisk_lines import BEGIN_FILE, BLANKS, END_FILE, NOT_READ, Lines
 from worker.roster.text import Record
 
-SETTINGS: Final = frozenset(
-    "type secret md5secret remotesecret username defaultuser authuser auth host insecure fromuser fromdomain callerid "
-    "cid_number fullname context mailbox mailboxes hassip hasiax registersip trunkname macaddress mac description "
-    "requirecalltoken password md5_cred password_digest auth_type realm outbound_auth aors endpoint contact max_contacts "
-    "accepts_auth sends_auth accepts_registrations sends_registrations remote_hosts "
-    "inbound_auth/username inbound_auth/password inbound_auth/auth_type inbound_auth/md5_cred "
-    "inbound_auth/password_digest inbound_auth/realm endpoint/callerid endpoint/context "
-    "aor/mailboxes endpoint/mailboxes phoneprov/mac".split()
-)
+_SETTINGS = """
+    type secret md5secret remotesecret username defaultuser auth host insecure fromuser fromdomain
+    callerid fullname context mailbox mailboxes hassip registersip trunkname macaddress mac requirecalltoken
+    password md5_cred password_digest auth_type realm outbound_auth aors endpoint contact max_contacts
+    accepts_auth sends_auth accepts_registrations sends_registrations remote_hosts
+    inbound_auth/username inbound_auth/password inbound_auth/auth_type inbound_auth/md5_cred
+    inbound_auth/password_digest inbound_auth/realm
+    endpoint/callerid endpoint/context aor/mailboxes endpoint/mailboxes phoneprov/mac
+    """
+SETTINGS: Final = frozenset(_SETTINGS.split())
 """The settings that are kept, in lower case; others make no difference here."""
 _ENTRIES: Final = frozenset({"register", "auth"})
 """Settings that are entries of their own: anywhere, and in ``[authentication]``."""
@@ -125,8 +126,8 @@ class Outline:
 def sections(lines: Lines, outline: Outline, *, survey: bool = False) -> Iterator[Section | Loose]:
     """Yield every section that is no template, with all its settings, by the line where it starts.
 
-    ``survey``: fill the outline; the sections lack what is added to them later. Raises UsageError, with the line,
-    for a file that Asterisk can't read either.
+    ``survey``: fill the outline; the sections lack what is added to them later. Raises UsageError, with the
+    line, for a file that Asterisk can't read either.
     """
     return _Reading(lines, outline, survey).sections()
 
@@ -213,7 +214,9 @@ class _Reading:
             raise self._files.error(number, "the section's header has no end", "close it: [NAME](TEMPLATE)")
         name, options, rest = found.groups()
         section = self._open = Section(number, name)
-        if options is None:
+        if options in self._known:  # the usual template
+            self._inherit(number, self._known[options][0])
+        elif options is None:
             if rest.lstrip(BLANKS).startswith("("):
                 section.problem = "Asterisk ignores the template, because of the blank before its parenthesis"
         else:
@@ -242,7 +245,7 @@ class _Reading:
             self._doubt(f"it inherits from [{option}], which is not in the file before it")
 
     def _target(self, section: Section, condition: str) -> Section:
-        """Return the earlier section that ``(+)`` adds to; the first one of its name, which meets the condition."""
+        """Return the section that ``(+)`` adds to: the first one of its name that meets the condition."""
         name, _, value = condition.lower().partition("=")
         for known in self._known.get(section.name.lower(), ()):
             if not condition or known.settings.get(name, "").lower() == value:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker.model import Options
-from worker.roster.format import About, Assignment, Start, Table
+from worker.roster.format import About, Start, Table
 from worker.roster.formats.freeswitch_xml import (
     BROKEN,
     CLOSE,
@@ -23,8 +24,9 @@ from worker.roster.formats.freeswitch_xml import (
     shown,
 )
 from worker.roster.formats.includes import Includes
-from worker.roster.formats.verdict import REFUSE, SKIP, WARN, judge_by, verdict
+from worker.roster.formats.verdict import REFUSE, SKIP, UNREAD, WARN, judge_by, verdict
 from worker.roster.kept import keep
+from worker.roster.layout import Assignment
 from worker.roster.text import Fields, Record, Text
 
 _SHOWN: Final = {
@@ -39,6 +41,7 @@ HEADER: Final = (
     "username", "password", "domain", "a1_hash", "group", "kind", "number_alias", *_SHOWN.values(), "mailbox",
     "place", "verdict",
 )  # fmt: skip
+_PLACE: Final = HEADER.index("place")
 _SECRETS: Final = ("password", "a1-hash")
 _AROUND: Final = frozenset({"user", "users", "group", "groups", "domain", "section", "document", "include"})
 _MOST_NESTED: Final = 50
@@ -100,14 +103,14 @@ class FreeSwitch:
         """Return the users. Raises UsageError, with the line, for XML that may hide users or domains."""
         files = Includes(text, options.encoding)
         users = records(Tags(files), take_domains=not (options.domain or "domain" in options.map))
-        table = keep(users, text.shown, "", text.encoding)
-        return table
+        with closing(text.source):
+            return replace(keep(users, text.shown, "", text.encoding), sha256=files.sha256)
 
     def assign(self, header: Sequence[str]) -> Assignment:
         """Return the assignment of the columns that ``open`` makes."""
         judge = judge_by(HEADER.index("verdict"))
         secrets = ("a1_hash", "verdict")
-        return Assignment(("username",), password="password", domain="domain", secrets=secrets, judge=judge)
+        return Assignment(("username",), "password", "domain", secrets=secrets, judge=judge)
 
 
 @dataclass(slots=True)
@@ -129,6 +132,8 @@ class _User:
     params: dict[str, str] = field(default_factory=dict, repr=False)
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     gateways: list[Tag] = field(default_factory=list)
+    whole: bool = False
+    """Whether it was read at once, so that nothing in it has to be decoded."""
     place: str = ""
     """The place of its password, or digest."""
     problem: str = ""
@@ -138,7 +143,7 @@ class _User:
 def records(tags: Tags, *, take_domains: bool) -> Iterator[Record]:
     """Yield a record for every user, the header first.
 
-    ``take_domains``: refuse a domain whose name is a variable; else it is left out, since the options give one.
+    ``take_domains``: refuse a domain whose name is a variable; else leave it out, as the options say.
     """
     yield 1, list(HEADER)
     yield from _Directory(tags, take_domains).records()
@@ -255,6 +260,7 @@ class _Directory:
         if self._section != "directory":
             return
         user = _User(tag.line, self._tags.attributes(tag), self._domain, self._group)
+        user.whole = "$${" not in tag.text and "$${" not in tag.params  # a variable may hold anything
         params = self._tags.pairs(tag.params)
         user.params, user.variables = dict(params), dict(self._tags.pairs(tag.variables))
         if len(user.params) != len(params) and any(
@@ -317,63 +323,72 @@ class _Directory:
         return verdict(REFUSE, "malformed", f"{self._files.place(tag.line)}: {text}")
 
     def _not_read(self, tag: Tag) -> Iterator[Record]:
-        found = verdict(REFUSE, "include_not_read", f"not read, so its users are missing: {tag.name}")
+        found = verdict(UNREAD, "include_not_read", f"its users are missing: {tag.name}")
         if self._user is None:
-            yield tag.line, self._fields(tag.line, {"kind": "include", "verdict": found})
+            yield tag.line, self._placed(tag.line, _line_of("include", "", found))
         else:
             self._user.problem = self._user.problem or found
 
     def _end(self, user: _User) -> Iterator[Record]:
         self._user = None
         self._inside.clear()
-        yield user.line, self._fields(user.line, _cells(user))
+        yield user.line, self._placed(user.line, _fields(user))
         for gateway in user.gateways:
             name = shown(self._tags.attributes(gateway).get("name", ""))
-            yield (
-                gateway.line,
-                self._fields(gateway.line, {"kind": "gateway", "group": name, "verdict": _GATEWAY}),
-            )
+            yield gateway.line, self._placed(gateway.line, _line_of("gateway", name, _GATEWAY))
 
-    def _fields(self, line: int, cells: dict[str, str]) -> Fields:
+    def _placed(self, line: int, fields: Fields) -> Fields:
         if self._files.several:
-            cells["place"] = self._files.place(line)
-        return [cells.get(column, "") for column in HEADER]
+            fields[_PLACE] = self._files.place(line)
+        return fields
 
 
-def _cells(user: _User) -> dict[str, str]:
-    """Return the cells of a user, with the verdict on it."""
-    params = user.params
+def _line_of(kind: str, name: str, found: str) -> Fields:
+    """Return the fields of an entry that is no user."""
+    cells = {"kind": kind, "name": name, "verdict": found}
+    return [cells.get(column, "") for column in HEADER]
+
+
+def _fields(user: _User) -> Fields:
+    """Return the fields of a user, with the verdict on it."""
+    params, variables, attributes = user.params, user.variables, user.attributes
     if user.group.params or user.domain.params:
         params = user.domain.params | user.group.params | params
-    attributes, variables = user.attributes, user.variables
-    name, password, digest = attributes.get("id", ""), params.get("password", ""), params.get("a1-hash", "")
-    cells = {
-        "username": decoded(name) or "", "password": decoded(password) or "", "a1_hash": decoded(digest) or "",
-        "domain": user.domain.name, "group": user.group.name, "kind": attributes.get("type", "user"),
-        "number_alias": shown(attributes.get("number-alias", "")), "mailbox": shown(params.get("mailbox", "")),
-        "verdict": user.problem,
-    }  # fmt: skip
-    for variable, column in _SHOWN.items():
-        if variable in variables:
-            cells[column] = shown(variables[variable])
-    if cells["kind"] == "pointer":
-        cells["verdict"] = _POINTER
-    elif not user.problem:
-        cells["verdict"] = _judged(cells)
-        if decoded(name) is None or decoded(password) is None or decoded(digest) is None:
-            what = f"{user.place}: the password" if decoded(name) is not None else "the id"
-            cells["verdict"] = verdict(REFUSE, "malformed", f"{what} {_UNESCAPED}")
-    return cells
+    raw = attributes.get("id", ""), params.get("password", ""), params.get("a1-hash", "")
+    kind, domain, found = attributes.get("type", "user"), user.domain.name, user.problem
+    alias, mailbox = attributes.get("number-alias", ""), params.get("mailbox", "")
+    texts = [variables.get(variable, "") for variable in _SHOWN]
+    if user.whole:
+        name, password, digest = raw
+    else:
+        name, password, digest = (decoded(one) or "" for one in raw)
+        alias, mailbox, *texts = map(shown, (alias, mailbox, *texts))
+        found = found or _unescaped(user, *raw)
+    if kind == "pointer":
+        found = _POINTER
+    found = found or _judged(name, domain, password, digest)
+    return [name, password, domain, digest, user.group.name, kind, alias, *texts, mailbox, "", found]
 
 
-def _judged(cells: dict[str, str]) -> str:
-    password, digest = cells["password"], cells["a1_hash"]
+def _unescaped(user: _User, *values: str) -> str:
+    """Return the verdict on an id, password or digest that may be read in two ways; empty: none may."""
+    wrong = [
+        what
+        for what, value in zip(("id", "password", "a1-hash"), values, strict=True)
+        if decoded(value) is None
+    ]
+    place = f"{user.place}: " if user.place and "id" not in wrong else ""
+    return verdict(REFUSE, "malformed", f"{place}the {wrong[0]} {_UNESCAPED}") if wrong else ""
+
+
+def _judged(name: str, domain: str, password: str, digest: str) -> str:
+    """Return the verdict on a password and a digest."""
     if "${" in password or ("${" in digest and not password):
         return _PLACEHOLDER
     if not digest:
         return ""
     if not password:
         return _DIGEST_ONLY
-    text = f"{cells['username']}:{cells['domain']}:{password}".encode("utf-8", "surrogatepass")
+    text = f"{name}:{domain}:{password}".encode("utf-8", "surrogatepass")
     same = hashlib.md5(text, usedforsecurity=False).hexdigest() == digest.lower()
     return "" if same else _DIFFERS

@@ -1,9 +1,9 @@
 """The tags of FreeSWITCH's XML, as a stream, with what the preprocessor includes and sets.
 
-FreeSWITCH doesn't read XML by the book: FusionPBX writes ``&`` and ``<`` in values as they are, and a library either
-stops there or changes the values in silence. So this reader takes tags whose values are in quotes, and leaves their
-text to ``decoded``. It knows the five entities and characters by number, and refuses a DTD, so that nothing is
-expanded. Sources: switch_xml.c of FreeSWITCH, and the files that FreeSWITCH and FusionPBX write.
+FreeSWITCH doesn't read XML by the book: FusionPBX writes ``&`` and ``<`` in values as they are, and a library
+either stops there or changes the values in silence. So this reader takes tags whose values are in quotes, and
+leaves their text to ``decoded``. It knows the five entities and characters by number, and refuses a DTD:
+nothing is expanded. Sources: switch_xml.c of FreeSWITCH, and the files that FreeSWITCH and FusionPBX write.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class _Reading:
         return tag
 
     def _skipped(self, begin: str, end: str) -> Iterator[Tag]:
-        """Go to the end of a comment, CDATA or instruction; yield a comment that sets or includes something."""
+        """Go behind a comment, CDATA or instruction; yield a comment that sets or includes something."""
         line = self.before + self.line
         at = self._at + len(begin)
         while (found := self._text.find(end, at)) < 0:

@@ -77,7 +77,8 @@ class Includes:
         if not path.is_relative_to(self._folder):
             return [], f"outside of the folder {self._folder}"
         try:
-            found = sorted(map(Path, glob.glob(str(path)))) if glob.has_magic(name) else [path]
+            magic = glob.has_magic(name)
+            found = sorted(map(Path, glob.glob(str(path)))) if magic else [path]  # noqa: PTH207
             found = [one for one in found if one.exists()]
         except (OSError, ValueError) as error:
             return [], reason_of(error) if isinstance(error, OSError) else "no file can have this name"
@@ -86,11 +87,10 @@ class Includes:
     def open(self, path: Path, above: tuple[str, ...], number: int) -> Text | str:
         """Return the text of a file, or the reason why it is not read; empty: it has no content.
 
-        ``above``: the places of the files that are open; ``number``: that of the line that includes it. Raises
-        UsageError for a file that includes itself, and for too many.
+        ``above``: the places of the files that are open; ``number``: that of the line that includes it.
+        Raises UsageError for a file that includes itself, and for too many.
         """
-        assert self._folder is not None
-        source, real = LocalFile(path), path.resolve()
+        source, real, folder = LocalFile(path), path.resolve(), Path(self.text.source.place).parent
         if source.place in above or str(real) in above:
             raise self.error(number, f"{path.name} includes itself", "remove this line")
         if len(above) > _MOST_NESTED or len(self._starts) > _MOST_FILES:
@@ -98,8 +98,8 @@ class Includes:
                 f"too many files are included; {_MOST_NESTED} levels and {_MOST_FILES:,} files are the limit"
             )
             raise self.error(number, text, "import the files one by one")
-        if not real.is_relative_to(self._folder.resolve()):
-            return f"a link out of the folder {self._folder}"
+        if not real.is_relative_to(folder.resolve()):
+            return f"a link out of the folder {folder}"
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 return "not a regular file"
