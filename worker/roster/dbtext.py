@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TextIO
 
+from worker.errors import UsageError
 from worker.model import Options
 from worker.roster.text import LONGEST, Fields, Malformed, Record, Text, named_delimiter
 
@@ -29,8 +30,13 @@ def columns_of(text: str) -> tuple[str, ...]:
 
 
 def open_dbtext(text: Text, start: str, options: Options) -> Text:
-    """Return the table in a text that begins with ``start``, whose ``columns_of`` are known."""
-    delimiter = named_delimiter(options.delimiter) if options.delimiter else _header(start)[1]
+    """Return the table in a text that begins with ``start``. Raises UsageError if that names no columns."""
+    names, delimiter = _header(start)
+    if not names:
+        hint = "such as username(string) password(string,null)"
+        raise UsageError(f"{text.shown}, line 1: no db_text file, which begins with columns and types", hint)
+    if options.delimiter:
+        delimiter = named_delimiter(options.delimiter)
     return DbText(text.source, text.encoding, delimiter, text.sha256)
 
 
@@ -48,10 +54,7 @@ class DbText(Text):
             if len(line) > LONGEST:
                 yield number, Malformed(f"longer than {LONGEST:,} characters")
             elif line:
-                fields = _fields(line, delimiter) if "\\" in line else line.split(delimiter)
-                if len(fields) == len(names) + 1 and not fields[-1]:
-                    fields.pop()  # a delimiter behind the last value, which db_text reads, too
-                yield number, fields
+                yield number, _fields(line, delimiter) if "\\" in line else line.split(delimiter)
 
 
 def _header(text: str) -> tuple[list[str], str]:

@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 from worker.errors import UsageError
 from worker.model import Options
 from worker.roster.encoding import line_ends
-from worker.roster.text import LONGEST, Fields, Malformed, Record, Text
+from worker.roster.text import LONGEST, Fields, Malformed, Record, Text, apart
 
 _CHUNK: Final = 1 << 16
 _between = re.compile(r"[\s,]*+")
@@ -48,6 +48,9 @@ class KamcliText(Text):
 
         Raises UsageError for text that is no such list, or ends too early.
         """
+        yield from apart(self._rows(lines), after=0)
+
+    def _rows(self, lines: TextIO) -> Iterator[Record]:
         names: list[str] = []
         for line, text in _objects(lines, self.shown):
             row = _parsed(text)

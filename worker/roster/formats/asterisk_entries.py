@@ -18,7 +18,7 @@ from worker.roster.formats.asterisk_links import Links, Use, registrar_of
 from worker.roster.formats.asterisk_sections import OF_GENERAL, Loose, Section, Settings
 from worker.roster.formats.includes import Includes
 from worker.roster.formats.verdict import REFUSE, SKIP, UNREAD, WARN, verdict
-from worker.roster.text import Fields, Record
+from worker.roster.text import Fields, Record, apart
 
 HEADER: Final = (
     "username", "secret", "md5", "section", "kind", "name", "callerid", "context", "mailbox", "mac", "host",
@@ -72,10 +72,11 @@ def records(entries: Iterable[Section | Loose], links: Links, files: Includes) -
     """
     yield 1, list(HEADER)
     found = merge(_of_entries(entries, links), _of_endpoints(links), key=lambda record: record[0])
-    if not files.several:
-        yield from found
-        return
-    for number, fields in found:
+    yield from apart(_placed(found, files) if files.several else found)
+
+
+def _placed(records: Iterable[Record], files: Includes) -> Iterator[Record]:
+    for number, fields in records:
         fields[_PLACE] = files.place(number)
         yield number, fields
 
@@ -85,7 +86,8 @@ def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Re
     rest = iter(entries)
     while group := list(islice(rest, _GROUP)):
         kinds = [one.settings.get("type", "").lower() if isinstance(one, Section) else "" for one in group]
-        auths = [one.name for one, kind in zip(group, kinds, strict=True) if kind == "auth"]
+        pairs = zip(group, kinds, strict=True)
+        auths = [one.name for one, kind in pairs if kind == "auth" and isinstance(one, Section)]
         uses = iter(links.uses(auths) if auths else ())
         for entry, kind in zip(group, kinds, strict=True):
             if isinstance(entry, Loose):

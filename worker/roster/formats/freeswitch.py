@@ -27,7 +27,7 @@ from worker.roster.formats.includes import Includes
 from worker.roster.formats.verdict import REFUSE, SKIP, UNREAD, WARN, judge_by, verdict
 from worker.roster.kept import keep
 from worker.roster.layout import Assignment
-from worker.roster.text import Fields, Record, Text
+from worker.roster.text import Fields, Record, Text, apart
 
 _SHOWN: Final = {
     "effective_caller_id_name": "name",
@@ -146,7 +146,7 @@ def records(tags: Tags, *, take_domains: bool) -> Iterator[Record]:
     ``take_domains``: refuse a domain whose name is a variable; else leave it out, as the options say.
     """
     yield 1, list(HEADER)
-    yield from _Directory(tags, take_domains).records()
+    yield from apart(_Directory(tags, take_domains).records())
 
 
 class _Directory:

@@ -164,9 +164,11 @@ class _Reading:
         while True:
             start = self._text.find("<", self._at)
             self._go_to(start if start >= 0 else len(self._text))
-            if start < 0 or (len(self._text) - self._at < _LONGEST_MARK and not self._ended):
+            if start < 0:
                 if not self._more():
                     return
+            elif len(self._text) - self._at < _LONGEST_MARK and not self._ended:
+                self._more()
             elif found := _user(self._text, self._at):
                 yield Tag(self.before + self.line, USER, "user", *found.groups(""))
                 self._go_to(found.end())
