@@ -169,14 +169,14 @@ class _Task:
 
 def _task(given: Mapping[str, Any]) -> _Task:
     """Return the files that the options ask for. Raises UsageError."""
+    if given["template"] and given["out"] in ("", _STDOUT):
+        raise UsageError("--template needs a folder", "name a new one: --out DIR")
     if not (given["out"] or given["cards"]):
         raise UsageError(
             "say what to write",
             "a CSV file: --out phones.csv; configuration files: --template yealink --out DIR; "
             "cards to print: --cards cards.html",
         )  # fmt: skip
-    if given["template"] and given["out"] in ("", _STDOUT):
-        raise UsageError("--template needs a folder", "name a new one: --out DIR")
     if given["out"] == _STDOUT and given["as_json"]:
         raise UsageError(
             "--json and --out - both write to stdout", "write the CSV into a file: --out phones.csv"
