@@ -96,7 +96,8 @@ def test_a_csv_file_has_every_row_exactly(office: Program, sandbox: Sandbox, sta
     assert lines_of(path) == [
         {
             "site": row["site"], "name": f"'{row['name']}" if at == 2 else row["name"],
-            "extension": row["ext"], "old_user": "", "mac": mac, "did": row["did"], "auth_user": f"{row['site']}-{row['ext']}",
+            "extension": row["ext"], "old_user": "", "mac": mac, "did": row["did"],
+            "auth_user": f"{row['site']}-{row['ext']}",
             "password": row["secret"], "realm": REALM, "registrar": "127.0.0.1", "port": "5060",
             "transport": "udp", "line": str(at + 2), "note": "",
         }
