@@ -29,8 +29,10 @@ JOBS = {"./rehearsal": "REHEARSAL", "./plan": "PLAN", "./wave1": "WAVE1", "./wav
 ASKING = ("siproster undo ", "siproster realm delete ", "siproster credential delete ")
 """Commands that ask on a terminal, which there is none here."""
 WRONG, RIGHT = "bos front desk", "bos-front-desk"
-CODES = {"plan staff.csv": 10, "import --plan": 11, "resume": 10, "report": 10, "import staff.csv --realm": 10, "diff": 10,
-         "phones staff.csv": 10, "phones REHEARSAL": 10}  # fmt: skip
+CODES = {
+    "plan staff.csv": 10, "import --plan": 11, "resume": 10, "report": 10, "import staff.csv --realm": 10,
+    "diff": 10, "phones staff.csv": 10, "phones REHEARSAL": 10,
+}  # fmt: skip
 """Commands that report something on the way: one user's name is wrong until it is corrected."""
 
 

@@ -69,14 +69,18 @@ class PhoneEntries:
     ) -> None:
         """Read all rows once, to find phones that share a MAC address or a file."""
         self._rows, self._columns, self._servers, self._twins = rows, columns, servers, twins
+        self.total = self.skipped = 0
+        """Users, and the roster's entries that are none, such as trunks, which are in no file."""
         for page in rows.pages():
-            entries = [self._entry(row) for row in page]
+            entries = [self._entry(row) for row in page if not row.skipped]
+            self.total += len(entries)
+            self.skipped += len(page) - len(entries)
             twins.add([key for entry in entries for key in _keys(entry, templates)])
 
     def all(self) -> Iterator[Entry]:
         """Yield the entries in the roster's order."""
         for page in self._rows.pages():
-            yield from map(self._entry, page)
+            yield from (self._entry(row) for row in page if not row.skipped)
 
     def twin(self, phone: Phone) -> str:
         """Return a note if another row has the phone's MAC address; empty if none has."""

@@ -16,7 +16,7 @@ from worker.commands.screen import echo
 from worker.commands.verify import options_of_reading, reopened
 from worker.errors import Unavailable
 from worker.importing.realms import JobRealms
-from worker.importing.rows_in_place import count_in_place, rows_in_place
+from worker.importing.rows_in_place import rows_in_place
 from worker.importing.validation import RosterPage, validated_pages
 from worker.model import Job
 from worker.phones import Server
@@ -56,8 +56,10 @@ def rows_of_roster(
 def rows_of_job(context: Context, job: Job, path: str) -> Iterator[PhoneRows]:
     """Open the rows of a job that are in place, with the passwords of its roster."""
     with reopened(context, job, path, "phones") as again:
-        left_out = job.rows - count_in_place(context.ledger, job)
-        echo(f"{job.roster}: {job.rows - left_out} of {job.rows} rows are in place")
+        counts = context.ledger.rows.counts(job.id, job.rows)
+        left_out = sum(rows for status, rows in counts.items() if status.in_trouble)
+        in_place = sum(rows for status, rows in counts.items() if status.in_place)
+        echo(f"{job.roster}: {in_place} of {in_place + left_out} rows are in place")
 
         def pages() -> Iterator[RosterPage]:
             return rows_in_place(context.ledger, context.seal, job, again)

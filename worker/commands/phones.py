@@ -148,7 +148,6 @@ class _Task:
                      or "no column about phones; name them with --column FIELD=COLUMN"))  # fmt: skip
         index = stack.enter_context(DuplicateIndex())
         entries = PhoneEntries(rows, columns, self.servers, Twins(index), self.templates)
-        total = sum(1 for _ in entries.all())
         files: dict[str, str] = {}
         left_out: Counter[int] = Counter()
         if self.templates:
@@ -160,10 +159,12 @@ class _Task:
         if self.cards:
             left_out.update(write_cards(self.cards, entries, self.qr, self.qr_url))
             files["cards"] = str(self.cards)
-        _print_end(total, len(left_out), rows.not_in_place, files)
+        total, written = entries.total, entries.total - len(left_out)
+        _print_end(entries, written, rows.not_in_place, files)
         return {
-            "roster": rows.name, "rows": total, "written": total - len(left_out), "left_out": len(left_out),
-            "not_in_place": rows.not_in_place, "columns": columns.found, "files": files,
+            "roster": rows.name, "rows": total, "written": written, "left_out": len(left_out),
+            "skipped": entries.skipped, "not_in_place": rows.not_in_place, "columns": columns.found,
+            "files": files,
         }  # fmt: skip
 
 
@@ -207,9 +208,11 @@ def _columns(pairs: Sequence[str]) -> Mapping[str, Sequence[str]]:
     return named
 
 
-def _print_end(total: int, left_out: int, not_in_place: int, files: Mapping[str, str]) -> None:
+def _print_end(entries: PhoneEntries, written: int, not_in_place: int, files: Mapping[str, str]) -> None:
     """Print how many rows are in the files, and where these are."""
-    echo(f"{total - left_out:,} of {total:,} rows written", "green" if not left_out else "yellow")
+    echo(f"{written:,} of {entries.total:,} rows written", "green" if written == entries.total else "yellow")
+    if entries.skipped:
+        echo(f"{entries.skipped:,} entries of the roster are no users; `siproster plan` says what they are")
     if not_in_place:
         echo(
             f"{not_in_place:,} rows of the job are not in place and left out; they are in its failed.csv",
