@@ -43,8 +43,9 @@ def cards(phones: Iterable[Phone], qr: QrFormat, url: str = "") -> Iterator[str]
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     page = environment.get_template("_cards.html.j2")
+    blank = Markup('<span class="blank"> </span>')
     code = None if qr is QrFormat.NONE else _QrCodes(qr, url)
-    return page.generate(cards=phones, style=Markup(style), style_hash=digest, qr=code)  # noqa: S704 (ours)
+    return page.generate(cards=phones, style=Markup(style), style_hash=digest, blank=blank, qr=code)  # noqa: S704 (ours)
 
 
 class _QrCodes:
