@@ -134,6 +134,8 @@ class WaitKind(StrEnum):
     """The next request has to wait for its time: ``--rate``."""
     REGISTRAR = "registrar"
     """A registrar has not answered yet."""
+    DATABASE = "database"
+    """The database that holds the roster has not answered yet."""
     ANSWER = "answer"
     """A request is in flight."""
 
@@ -348,6 +350,8 @@ class Options:
     carry: tuple[str, ...] = ()
     delimiter: str = ""
     encoding: str = ""
+    query: str = ""
+    """File with the SELECT that reads the roster from a database; empty: the format's own query."""
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""
