@@ -78,7 +78,7 @@ NOT_SENT = (
          "choose another password, or leave out `--weak refuse`", Cure.CORRECT),
     Code("field_count", "the record has fewer or more fields than the header",
          "quote every value that contains the delimiter", Cure.CORRECT),
-    Code("malformed", "the record is not well-formed CSV", "double each quote inside a value (`\"\"`)",
+    Code("malformed", "the record can't be read, such as CSV that is not well-formed", "double each quote inside a value (`\"\"`)",
          Cure.CORRECT),
     Code("duplicate_in_file", "an earlier row is the same user, regardless of case",
          "keep only one of them (`bw__error` gives the other row's line), or make the names unique with "
@@ -209,5 +209,7 @@ WARNINGS = (
          "nothing: the digests are computed from the passwords"),
     Code("encoding_guessed", "the file is not UTF-8, so it was read as Windows-1252",
          "check a name with an accent in `results.csv`; if it is wrong, use `--encoding`"),
+    Code("files_left_out", "hidden files and subfolders of a folder are not read",
+         "import them as rosters of their own, if they are meant"),
 )  # fmt: skip
 """The row is sent anyway."""

@@ -125,6 +125,12 @@ _READING = (
         help="Encoding, such as utf-8 or cp1252.  [default: detected]",
     ),
     click.option(
+        "--query",
+        metavar="FILE",
+        default="",
+        help="File with the SELECT that reads the roster from a database.  [default: the format's own]",
+    ),
+    click.option(
         "--weak",
         type=click.Choice([w.value for w in Weak]),
         default=Weak.WARN.value,
@@ -263,6 +269,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         carry=tuple(given["carry"]),
         delimiter=given["delimiter"],
         encoding=given["encoding"],
+        query=str(Path(given["query"]).expanduser().absolute()) if given.get("query") else "",
         weak=Weak(given["weak"]),
         weak_given=given.get("weak_given", False)
         or ctx.get_parameter_source("weak") is ParameterSource.COMMANDLINE,

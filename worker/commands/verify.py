@@ -40,7 +40,7 @@ from worker.commands.verify_runner import (
     register_options,
 )
 from worker.errors import Conflict, UsageError
-from worker.model import Options, utc_now
+from worker.model import Job, Options, utc_now
 from worker.register import AuthName, Transport
 
 _JOB = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
@@ -187,13 +187,18 @@ def _of_job(context: Context, trial: Trial, job_id: str, given: dict[str, Any]) 
         if again is None:
             raise UsageError(
                 f"job {job_id} doesn't keep the passwords of rows that are in place",
-                f"give its roster: siproster verify {job_id} --roster FILE",
+                f"give its roster: siproster verify {job_id} --roster {_as_given(job)}",
             )
         folder = report.folder_of(job, given["results"])
         outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"])
         proof = prove(trial, RowsOfJob(context, job, again, given["sample"]), folder)
     context.ledger.jobs.set_verified(job_id, proof.facts)
     return Proof({"job": job_id, **proof.facts}, proof.code)
+
+
+def _as_given(job: Job) -> str:
+    """Return how a job's roster is given: a database by its URL, which is kept without the user."""
+    return job.source.replace("://", "://USER@", 1) if roster.is_database(job.source) else "FILE"
 
 
 def _options(ctx: click.Context, given: dict[str, Any], context: Context) -> Options:

@@ -16,9 +16,9 @@ from worker.roster.formats import GENERIC, assignment_of
 from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout, lay_out
 from worker.roster.passwords import Survey
-from worker.roster.recognise import Opened, open_source
+from worker.roster.recognise import Opened, find_roster, open_source
 from worker.roster.rows import chosen, fits, pages_of, rules_for
-from worker.roster.source import Source, find, unreadable
+from worker.roster.source import Source, unreadable
 from worker.roster.text import Malformed, Record, changed
 
 _GROUP = 1000
@@ -124,13 +124,15 @@ class Roster:
 
 
 def open_roster(place: str, options: Options, stdin: BinaryIO | None = None) -> Roster:
-    """Open a roster and survey it: a path, ``-`` (standard input), or a URL that fsspec opens.
+    """Open a roster and survey it: a path, ``-`` (standard input), or a URL.
+
+    A URL is one that fsspec opens, or a database's. A folder or a pattern is one roster of all its files.
 
     Raises:
         UsageError: it can't be read, or its columns can't be told apart.
     """
     with ExitStack() as stack:
-        source = find(place, stdin)
+        source = find_roster(place, stdin)
         stack.callback(source.close)
         try:
             opened = open_source(source, options)
@@ -149,5 +151,5 @@ def _layout(table: Table, options: Options) -> Layout:
     with table.read() as records:
         line, cells = next(records, (1, []))
     if isinstance(cells, Malformed):
-        raise UsageError(f"{table.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
+        raise UsageError(f"{table.shown}, line {line}: the header can't be read: {cells.reason}")
     return lay_out(cells, table.shown, options, assignment_of(options.source_format, cells))

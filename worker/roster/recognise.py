@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import BinaryIO
 
 from worker.errors import UsageError
 from worker.model import Options, Problem
+from worker.roster.database import Database, database_at
+from worker.roster.database_address import is_database
 from worker.roster.encoding import survey
+from worker.roster.folder import Folder, Part, folder_at
 from worker.roster.format import RosterFormat, Start, Table
 from worker.roster.formats import AUTO, FORMATS, GENERIC
+from worker.roster.kept import keep
 from worker.roster.layout import known, plain
-from worker.roster.source import Source
+from worker.roster.source import Source, find
 from worker.roster.text import Malformed, Text, find_delimiter, named_delimiter
 
 _START = 1 << 16
@@ -30,17 +35,54 @@ class Opened:
     warnings: tuple[Problem, ...] = ()
 
 
+def find_roster(place: str, stdin: BinaryIO | None = None) -> Source:
+    """Return what ``place`` names: a database, a folder or pattern, else one file.
+
+    Raises:
+        UsageError: it is missing, can't be read, or its URL holds a password.
+    """
+    if is_database(place):
+        return database_at(place)
+    return folder_at(place) or find(place, stdin)
+
+
 def open_source(source: Source, options: Options) -> Opened:
     """Open a source as a table of the format that it has.
 
     Raises:
         UsageError: it can't be read, is of several formats, or not of the one that ``--from`` names.
     """
+    if isinstance(source, Database):
+        return _open_database(source, options)
+    if options.query:
+        raise UsageError(f"--query reads a database, and {source.shown} is none", "leave it out")
+    if isinstance(source, Folder):
+        return _open_folder(source, options)
     facts = survey(source, options.encoding)
     text = Text(source, facts.encoding, _delimiter(source, facts.encoding, options), facts.sha256)
     start = _start_of(text)
     found, why = choose(start, source.shown, options.source_format)
     return Opened(found.open(text, start, options) if found else text, found, why, facts.warnings)
+
+
+def _open_database(source: Database, options: Options) -> Opened:
+    table = keep(source.records(options), source.shown)
+    with table.read() as records:
+        _, header = next(records)
+    found, why = choose(Start(source.name, tuple(header), ""), source.shown, options.source_format)
+    return Opened(table, found, why)
+
+
+def _open_folder(folder: Folder, options: Options) -> Opened:
+    reasons: list[str] = []
+
+    def open_part(source: Source) -> Part:
+        opened = open_source(source, options)
+        reasons.append(opened.why)
+        return Part(opened.table, opened.format, opened.warnings)
+
+    table = keep(folder.records(open_part), folder.shown)
+    return Opened(table, folder.format, reasons[0], tuple(folder.warnings))
 
 
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:

@@ -33,10 +33,15 @@ _SHOWN = 300
 class Source(Protocol):
     """A source of bytes that can be read from its start as often as needed."""
 
-    name: str
-    """Base name, for people and for the job's id."""
-    place: str
-    """Absolute path, URL without user, password and query, or ``-``."""
+    @property
+    def name(self) -> str:
+        """Return the base name, for people and for the job's id."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Return the absolute path, the URL without user, password and query, or ``-``."""
+        ...
 
     @property
     def shown(self) -> str:
@@ -129,6 +134,11 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
     if _url(place):
         return _from_url(place)
     return _from_path(_at_home(place))
+
+
+def is_url(place: str) -> bool:
+    """Return whether a place is a URL, or a chain of them, rather than a path."""
+    return bool(_url(place))
 
 
 def local_paths(place: str) -> tuple[Path, ...]:

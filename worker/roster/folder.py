@@ -1,0 +1,244 @@
+"""Folders and patterns as rosters: each file is a part, and all parts are one table."""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worker.errors import UsageError
+from worker.model import Problem
+from worker.reasons import reason_of
+from worker.roster.format import RosterFormat, Table
+from worker.roster.source import Source, find, is_url, local_paths, without_secrets
+from worker.roster.text import Fields, Malformed, Record
+
+FILE = "file"
+FILE_LINE = "file_line"
+"""Columns that are added to every row: the name of its file, and the line in it."""
+
+_is_pattern = re.compile(r"[*?\[]").search
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An opened file of a folder: its table, its format, and the warnings about it."""
+
+    table: Table
+    format: RosterFormat | None
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(slots=True)
+class Folder:
+    """The files of a folder or of a pattern, sorted by name (worker.roster.source.Source)."""
+
+    place: str
+    parts: Sequence[str]
+    left_out: Sequence[str] = ()
+    """Names of hidden files and subfolders, which are not read."""
+    format: RosterFormat | None = None
+    """The format of the parts, once they are read; None: a plain table."""
+    warnings: list[Problem] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Return the folder's name, of a pattern that of the folder where it begins."""
+        names = [one for one in re.split("[/\\\\]", without_secrets(self.place)) if one]
+        return next((one for one in reversed(names) if not _is_pattern(one)), "roster")
+
+    @property
+    def shown(self) -> str:
+        """Return the place, as messages name it."""
+        return self.place
+
+    def open(self) -> io.RawIOBase:
+        """Raise UsageError: several files are not one."""
+        raise UsageError(f"{self.place} is a folder, and a file is needed here", "give a file in it")
+
+    def close(self) -> None:
+        """Close nothing: each part is closed when it has been read."""
+
+    def records(self, open_part: Callable[[Source], Part]) -> Iterator[Record]:
+        """Yield the header, with our two columns added, and the records of all parts.
+
+        A record's line is its line in its file, plus the lines of the files before it: a running number.
+
+        Raises:
+            UsageError: a part can't be read, is empty, or of another format or other columns than the first.
+        """
+        self._tell_left_out()
+        first: _Header | None = None
+        offset = 0
+        for place in self.parts:
+            with closing(find(place)) as source:
+                part = open_part(source)
+                with closing(part.table), part.table.read() as records:
+                    header = _Header(source.name, _header(part.table, records), part.format)
+                    if first is None:
+                        first, self.format = header, part.format
+                        yield 1, header.with_file()
+                    order = first.order_of(header, self.place)
+                    self.warnings += (
+                        Problem(one.code, f"{source.name}: {one.text}") for one in part.warnings
+                    )
+                    last = 1
+                    for line, fields in records:
+                        last = line + sum(cell.count("\n") for cell in fields if "\n" in cell)
+                        yield offset + line, _ordered(header, order, line, fields)
+            offset += last
+
+    def _tell_left_out(self) -> None:
+        if self.left_out:
+            names = ", ".join(self.left_out[:5]) + ("…" if len(self.left_out) > 5 else "")
+            text = f"hidden files and subfolders of {self.place} are not read: {names}"
+            self.warnings.append(Problem("files_left_out", text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The columns of one part."""
+
+    file: str
+    columns: Fields
+    format: RosterFormat | None
+
+    def with_file(self) -> Fields:
+        """Return the columns and our two."""
+        taken = {name.strip().casefold() for name in self.columns}
+        return [*self.columns, *(f"roster_{own}" if own in taken else own for own in (FILE, FILE_LINE))]
+
+    def order_of(self, other: _Header, place: str) -> list[int]:
+        """Return where the other part has each of this one's columns. Raises UsageError if they differ."""
+        if self.format != other.format:
+            mine, others = (one.format.name if one.format else "a plain table" for one in (self, other))
+            raise UsageError(
+                f"{place}: {self.file} is {mine}, but {other.file} is {others}; one roster has one format",
+                "import them one by one, or choose files with a pattern, or say --from",
+            )
+        if self.columns == other.columns:
+            return list(range(len(self.columns)))
+        if sorted(self.columns) != sorted(other.columns) or len(set(self.columns)) < len(self.columns):
+            raise UsageError(
+                f"{place}: {self.file} and {other.file} have other columns: {_difference(self, other)}",
+                "one roster has one set of columns: choose files with a pattern, or import them one by one",
+            )
+        return [other.columns.index(name) for name in self.columns]
+
+
+def _difference(one: _Header, other: _Header) -> str:
+    """Return the first columns that only one of two parts has."""
+    missing = [name for name in one.columns if name not in other.columns][:3]
+    added = [name for name in other.columns if name not in one.columns][:3]
+    told = [f"{name!r} only in {one.file}" for name in missing] + [
+        f"{name!r} only in {other.file}" for name in added
+    ]
+    return ", ".join(told) or "a name stands twice, in another place"
+
+
+def _header(table: Table, records: Iterator[Record]) -> Fields:
+    """Return the names of the columns, without trailing ones that have none."""
+    line, cells = next(records, (1, []))
+    if isinstance(cells, Malformed):
+        raise UsageError(f"{table.shown}, line {line}: the header can't be read: {cells.reason}")
+    while cells and not cells[-1].strip():
+        cells = cells[:-1]
+    if not cells:
+        raise UsageError(f"{table.shown} is empty", "move it away, or choose the files with a pattern")
+    return cells
+
+
+def _ordered(header: _Header, order: Sequence[int], line: int, fields: Fields) -> Fields:
+    """Return a record in the order of the first part, with the file and line that it comes from."""
+    if isinstance(fields, Malformed):
+        return Malformed(f"{fields.reason} ({header.file}, line {line})")
+    width = len(header.columns)
+    if len(fields) < width or any(fields[width:]):
+        return Malformed(f"{len(fields)} fields, but {width} columns ({header.file}, line {line})")
+    return [*(fields[at] for at in order), header.file, str(line)]
+
+
+def folder_at(place: str) -> Folder | None:
+    """Return the folder or the pattern that a place names; None if it names one file.
+
+    Raises:
+        UsageError: nothing is there that could be read.
+    """
+    if is_url(place):
+        return _remote(place)
+    path = Path(place).expanduser()
+    if path.is_dir():
+        found, shown = sorted(path.iterdir()), str(path.absolute())
+    elif _is_pattern(place) and not path.exists():
+        found, shown = _matches(path), str(path.absolute())
+        if not found:
+            raise UsageError(
+                f"no file matches {place}", "quote the pattern, so that the shell leaves it alone"
+            )
+    else:
+        return None
+    files = [one for one in found if _is_read(one)]
+    return _checked(Folder(shown, [*map(str, files)], [one.name for one in found if one not in set(files)]))
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """Return what matches as in a shell, so no hidden files; sorted."""
+    return sorted(map(Path, glob.glob(str(pattern))))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+
+
+def _is_read(path: Path) -> bool:
+    return not path.name.startswith(".") and not path.is_dir()
+
+
+def _remote(url: str) -> Folder | None:
+    """Return the folder that ends in ``/``, or the pattern with ``*``, of a remote place."""
+    bare = url.partition("?")[0]
+    if "::" in url or url.startswith(("http://", "https://")) or not (bare.endswith("/") or "*" in bare):
+        return None
+    shown = without_secrets(url)
+    try:
+        core: Any = importlib.import_module("fsspec.core")
+        system, path = core.url_to_fs(url)
+        listed = system.glob(f"{path.rstrip('/')}/*" if bare.endswith("/") else path, detail=True)
+        found = {name: facts["type"] for name, facts in listed.items()}
+        place_of: Callable[[str], str] = system.unstrip_protocol
+    except ImportError:
+        return None  # opening it as a file names the package that is missing
+    except Exception as error:  # back ends raise their own; their texts may hold the URL
+        raise UsageError(
+            f"{shown} can't be listed: {reason_of(error)}", "check the address and your access to it"
+        ) from None
+    files = [one for one in sorted(found) if found[one] == "file" and not _base(one).startswith(".")]
+    left_out = [_base(one) for one in sorted(found) if one not in set(files) and _base(one)]
+    return _checked(Folder(shown, [place_of(one) for one in files], left_out))
+
+
+def _base(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _checked(folder: Folder) -> Folder:
+    if not folder.parts:
+        raise UsageError(
+            f"{folder.place} holds no file that could be a roster", "give a file, or another folder"
+        )
+    return folder
+
+
+def local_files(place: str) -> tuple[Path, ...]:
+    """Return the local files that are read for a place, those of a folder or pattern included."""
+    found: list[Path] = []
+    for path in local_paths(place):
+        if path.is_dir():
+            found += (one for one in path.iterdir() if _is_read(one))
+        elif _is_pattern(str(path)) and not path.exists():
+            found += _matches(path)
+        else:
+            found.append(path)
+    return tuple(found)
