@@ -78,8 +78,8 @@ NOT_SENT = (
          "choose another password, or leave out `--weak refuse`", Cure.CORRECT),
     Code("field_count", "the record has fewer or more fields than the header",
          "quote every value that contains the delimiter", Cure.CORRECT),
-    Code("malformed", "the record can't be read, such as CSV that is not well-formed", "double each quote inside a value (`\"\"`)",
-         Cure.CORRECT),
+    Code("malformed", "the record can't be read, such as CSV that is not well-formed",
+         "double each quote inside a value (`\"\"`)", Cure.CORRECT),
     Code("duplicate_in_file", "an earlier row is the same user, regardless of case",
          "keep only one of them (`bw__error` gives the other row's line), or make the names unique with "
          "`--username`, `--domain` or `--api realm`", Cure.CORRECT),

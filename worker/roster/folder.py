@@ -6,9 +6,10 @@ import glob
 import importlib
 import io
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from worker.errors import UsageError
 from worker.model import Problem
 from worker.reasons import reason_of
 from worker.roster.format import RosterFormat, Table
-from worker.roster.source import Source, find, is_url, local_paths, without_secrets
+from worker.roster.source import Source, at_home, find, is_url, local_paths, without_secrets
 from worker.roster.text import Fields, Malformed, Record
 
 FILE = "file"
 FILE_LINE = "file_line"
 """Columns that are added to every row: the name of its file, and the line in it."""
 
+_ONE_FILE = ("http://", "https://", "file://", "local://")
+"""Beginnings of URLs that name one file, whatever characters they have."""
 _is_pattern = re.compile(r"[*?\[]").search
 
 
@@ -46,6 +49,8 @@ class Folder:
     format: RosterFormat | None = None
     """The format of the parts, once they are read; None: a plain table."""
     warnings: list[Problem] = field(default_factory=list)
+    starts: list[tuple[int, str]] = field(default_factory=list)
+    """The number of lines before each part, and the part's name."""
 
     @property
     def name(self) -> str:
@@ -64,6 +69,11 @@ class Folder:
 
     def close(self) -> None:
         """Close nothing: each part is closed when it has been read."""
+
+    def name_line(self, line: int) -> str:
+        """Return a line of the roster as its file and the line in it."""
+        before, file = self.starts[bisect(self.starts, (line,)) - 1]
+        return f"{file}, line {line - before},"
 
     def records(self, open_part: Callable[[Source], Part]) -> Iterator[Record]:
         """Yield the header, with our two columns added, and the records of all parts.
@@ -84,9 +94,10 @@ class Folder:
                     if first is None:
                         first, self.format = header, part.format
                         yield 1, header.with_file()
+                    self.starts.append((offset, source.name))
                     order = first.order_of(header, self.place)
                     self.warnings += (
-                        Problem(one.code, f"{source.name}: {one.text}") for one in part.warnings
+                        replace(one, text=f"{source.name}: {one.text}") for one in part.warnings
                     )
                     last = 1
                     for line, fields in records:
@@ -172,19 +183,28 @@ def folder_at(place: str) -> Folder | None:
     """
     if is_url(place):
         return _remote(place)
-    path = Path(place).expanduser()
-    if path.is_dir():
-        found, shown = sorted(path.iterdir()), str(path.absolute())
-    elif _is_pattern(place) and not path.exists():
-        found, shown = _matches(path), str(path.absolute())
-        if not found:
-            raise UsageError(
-                f"no file matches {place}", "quote the pattern, so that the shell leaves it alone"
-            )
-    else:
+    path = at_home(place)
+    try:
+        found = _listed(path)
+    except OSError:  # opening it as a file says why
+        return None
+    if found is None:
         return None
     files = [one for one in found if _is_read(one)]
-    return _checked(Folder(shown, [*map(str, files)], [one.name for one in found if one not in set(files)]))
+    return _checked(
+        Folder(str(path.absolute()), [*map(str, files)], [one.name for one in found if one not in set(files)])
+    )
+
+
+def _listed(path: Path) -> list[Path] | None:
+    """Return the entries of a folder, or the matches of a pattern; None for anything else."""
+    if path.is_dir():
+        return sorted(path.iterdir())
+    if not _is_pattern(str(path)) or path.exists():
+        return None
+    if found := _matches(path):
+        return found
+    raise UsageError(f"no file matches {path}", "quote the pattern, so that the shell leaves it alone")
 
 
 def _matches(pattern: Path) -> list[Path]:
@@ -199,7 +219,7 @@ def _is_read(path: Path) -> bool:
 def _remote(url: str) -> Folder | None:
     """Return the folder that ends in ``/``, or the pattern with ``*``, of a remote place."""
     bare = url.partition("?")[0]
-    if "::" in url or url.startswith(("http://", "https://")) or not (bare.endswith("/") or "*" in bare):
+    if "::" in url or url.startswith(_ONE_FILE) or not (bare.endswith("/") or "*" in bare):
         return None
     shown = without_secrets(url)
     try:
@@ -235,10 +255,8 @@ def local_files(place: str) -> tuple[Path, ...]:
     """Return the local files that are read for a place, those of a folder or pattern included."""
     found: list[Path] = []
     for path in local_paths(place):
-        if path.is_dir():
-            found += (one for one in path.iterdir() if _is_read(one))
-        elif _is_pattern(str(path)) and not path.exists():
-            found += _matches(path)
-        else:
+        try:
+            found += [path] if (listed := _listed(path)) is None else filter(_is_read, listed)
+        except (OSError, UsageError):
             found.append(path)
     return tuple(found)

@@ -35,6 +35,7 @@ class Roster:
         self.recognised = opened.why
         self.options = replace(options, source_format=self.format)
         """The options, with the format that was found: ``retry`` reads the rows by the same."""
+        self.name_line = opened.name_line
         self._layout = _layout(table, self.options)
         self.name = source.name
         found = self._look_through()

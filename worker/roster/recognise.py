@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
@@ -33,6 +34,8 @@ class Opened:
     why: str = ""
     """The reason why it was recognised; empty if ``--from`` names the format."""
     warnings: tuple[Problem, ...] = ()
+    name_line: Callable[[int], str] = "line {}".format
+    """Say where a row's line is: in a folder, with its file."""
 
 
 def find_roster(place: str, stdin: BinaryIO | None = None) -> Source:
@@ -69,7 +72,15 @@ def _open_database(source: Database, options: Options) -> Opened:
     table = keep(source.records(options), source.shown)
     with table.read() as records:
         _, header = next(records)
-    found, why = choose(Start(source.name, tuple(header), ""), source.shown, options.source_format)
+    start = Start(source.name, tuple(header), "")
+    found, why = choose(start, source.shown, options.source_format)
+    if options.query and found and not (why or found.recognise(start)):
+        table.close()
+        raise UsageError(
+            f"the columns of --query are not those of {found.name}: {', '.join(header)}"[:300],
+            "name them username and password (AS …) and leave --from out, "
+            f"or as its export does: siproster formats show {found.name}",
+        )
     return Opened(table, found, why)
 
 
@@ -82,7 +93,7 @@ def _open_folder(folder: Folder, options: Options) -> Opened:
         return Part(opened.table, opened.format, opened.warnings)
 
     table = keep(folder.records(open_part), folder.shown)
-    return Opened(table, folder.format, reasons[0], tuple(folder.warnings))
+    return Opened(table, folder.format, reasons[0], tuple(folder.warnings), folder.name_line)
 
 
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:
