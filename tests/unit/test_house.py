@@ -61,6 +61,7 @@ LIBRARIES: dict[str, set[str]] = {
     "httpx": {"api"},
     "kombu": {"tasks"},
     "lxml": {"api"},
+    "paramiko": {"roster"},
     "platformdirs": {"settings"},
     "psycopg": {"roster"},
     "pymysql": {"roster"},

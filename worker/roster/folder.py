@@ -17,7 +17,16 @@ from worker.errors import UsageError
 from worker.model import Problem
 from worker.reasons import reason_of
 from worker.roster.format import RosterFormat, Table
-from worker.roster.source import Source, at_home, find, is_url, local_paths, without_secrets
+from worker.roster.remote import access_to, refuse_password, storage_options
+from worker.roster.source import (
+    Source,
+    at_home,
+    find,
+    is_url,
+    local_paths,
+    package_for,
+    without_secrets,
+)
 from worker.roster.text import Fields, Malformed, Record
 
 FILE = "file"
@@ -218,25 +227,31 @@ def _is_read(path: Path) -> bool:
 
 def _remote(url: str) -> Folder | None:
     """Return the folder that ends in ``/``, or the pattern with ``*``, of a remote place."""
-    bare = url.partition("?")[0]
-    if "::" in url or url.startswith(_ONE_FILE) or not (bare.endswith("/") or "*" in bare):
+    if "::" in url or "?" in url or url.startswith(_ONE_FILE) or not (url.endswith("/") or "*" in url):
         return None
+    refuse_password(url)
     shown = without_secrets(url)
+    base, _, pattern = url.rpartition("/")
+    if "*" in base:
+        raise UsageError(
+            f"{shown}: only the last part of a URL may have a *", "read one folder after the other"
+        )
     try:
         core: Any = importlib.import_module("fsspec.core")
-        system, path = core.url_to_fs(url)
-        listed = system.glob(f"{path.rstrip('/')}/*" if bare.endswith("/") else path, detail=True)
-        found = {name: facts["type"] for name, facts in listed.items()}
-        place_of: Callable[[str], str] = system.unstrip_protocol
+        system, path = core.url_to_fs(url, **storage_options(url))
+        listed = system.glob(f"{path.rstrip('/')}/*" if not pattern else path, detail=True)
+    except UsageError:
+        raise
     except ImportError:
-        return None  # opening it as a file names the package that is missing
+        raise UsageError(f"{shown}: reading it requires another package", package_for(url)) from None
     except Exception as error:  # back ends raise their own; their texts may hold the URL
         raise UsageError(
-            f"{shown} can't be listed: {reason_of(error)}", "check the address and your access to it"
+            f"{shown} can't be listed: {reason_of(error)}", access_to(url.partition("://")[0])
         ) from None
-    files = [one for one in sorted(found) if found[one] == "file" and not _base(one).startswith(".")]
-    left_out = [_base(one) for one in sorted(found) if one not in set(files) and _base(one)]
-    return _checked(Folder(shown, [place_of(one) for one in files], left_out))
+    kinds = sorted((_base(name), facts["type"]) for name, facts in listed.items())
+    files = [name for name, kind in kinds if kind == "file" and not name.startswith(".")]
+    left_out = [name for name, _ in kinds if name and name not in files]
+    return _checked(Folder(shown, [f"{base}/{name}" for name in files], left_out))
 
 
 def _base(path: str) -> str:

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from worker.errors import UsageError
 from worker.reasons import reason_of
+from worker.roster.remote import access_to, refuse_password, storage_options
 from worker.roster.spool import NotKept, Spool
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*"
 _url = re.compile(f"{_SCHEME}(?:://|::)").match
 MOST_UNPACKED = 4 << 30
 """Bytes that a compressed roster may unpack to."""
+_EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp", "http": "https", "https": "https"}
+"""Protocol to the extra of ours that installs its packages."""
 _SHOWN = 300
 """Most characters of a path or URL in a message."""
 
@@ -244,6 +247,7 @@ def _text(path: str) -> str:
 
 
 def _from_url(url: str) -> Source:
+    refuse_password(url)
     shown = without_secrets(url)
     name = shown.rpartition("://")[2].partition("/")[2].rstrip("/").rpartition("/")[2] or "roster"
     try:
@@ -252,10 +256,10 @@ def _from_url(url: str) -> Source:
     except UsageError:
         raise
     except ImportError:
-        raise UsageError(f"{_short(shown)}: reading it requires another package", _package(url)) from None
+        raise UsageError(f"{_short(shown)}: reading it requires another package", package_for(url)) from None
     except Exception as error:  # fsspec's back ends raise their own errors; their texts may hold the URL
         raise UsageError(
-            f"{_short(shown)} can't be read: {reason_of(error)}", "check the address and your access to it"
+            f"{_short(shown)} can't be read: {reason_of(error)}", access_to(_protocol(url))
         ) from None
 
 
@@ -272,17 +276,22 @@ def _opened(url: str) -> AbstractContextManager[BinaryIO]:
         raise UsageError(
             f"{_short(protocol)} is not a protocol that fsspec knows", "https, s3, gs, sftp … are"
         )
-    return cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb", compression="infer"))
+    return cast(
+        AbstractContextManager[BinaryIO], fsspec.open(url, "rb", compression="infer", **storage_options(url))
+    )
 
 
-def _package(url: str) -> str:
-    """Return fsspec's own advice on what to install for the URL's protocol."""
+def package_for(url: str) -> str:
+    """Return the command that installs what a URL's protocol needs, or fsspec's own advice."""
+    protocol = _protocol(url.rpartition("::")[2])
+    if extra := _EXTRAS.get(protocol):
+        return f"pip install 'siproster[{extra}]'"
     try:
         registry: Any = importlib.import_module("fsspec.registry")
     except ImportError:
         return "pip install fsspec"
     known: dict[str, dict[str, str]] = registry.known_implementations
-    return known.get(_protocol(url), {}).get("err") or "see fsspec's documentation for its package"
+    return known.get(protocol, {}).get("err") or "see fsspec's documentation for its package"
 
 
 def _protocol(url: str) -> str:
