@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.mariadb import MariaDb
 from tests.program import Program
+from tests.sandbox import Sandbox
+from tests.servers import Postgres
 from tests.system.leaks import files
-from tests.system.rosters import SAMPLES
+from tests.system.rosters import SAMPLES, result_rows
 from tests.system.runs import run
 
 
@@ -21,6 +25,57 @@ def asterisk(mariadb_server: MariaDb) -> Iterator[MariaDb]:
     mariadb_server.run((SAMPLES / "pbx/freepbx-database.sql").read_bytes(), "asterisk")
     yield mariadb_server
     mariadb_server.run("DROP DATABASE asterisk")
+
+
+@pytest.fixture
+def kamailio_database(postgres_server: Postgres) -> Iterator[str]:
+    """The URL, without its password, of a PostgreSQL database like Kamailio's."""
+    owner = postgres_server.create_database("kamailio")
+    with psycopg.connect(owner) as connection:
+        connection.execute((SAMPLES / "pbx/kamailio-database.sql").read_bytes())
+    yield f"postgresql://{Postgres.USER}@127.0.0.1:{postgres_server.port}/kamailio"
+    postgres_server.drop_database("kamailio")
+
+
+def digests(user: str, realm: str, password: str) -> tuple[str, str]:
+    """Return Hash1 and Hash1b of a user, as RFC 2617 and the service define them."""
+
+    def md5(name: str) -> str:
+        return hashlib.md5(f"{name}:{realm}:{password}".encode()).hexdigest()  # noqa: S324 (SIP's digest)
+
+    return md5(user), md5(f"{user}@{realm}")
+
+
+def test_freepbx_by_its_database(office: Program, sandbox: Sandbox, asterisk: MariaDb) -> None:
+    """Every device is a line in the results; the digests are those of its own secret."""
+    office.environment["MYSQL_PWD"] = MariaDb.PASSWORD
+    summary = run(office, "import", "--from", "freepbx", asterisk.url("asterisk"), code=10)
+    rows = {row["extension"]: row for row in result_rows(Path(summary["files"]["results"]))}
+    assert {one: (row["bw__status"], row["bw__error_code"]) for one, row in rows.items()} == {
+        "0104": ("created", ""), "1001": ("created", ""), "1002": ("created", ""),
+        "1003": ("skipped", "not_sip"), "1004": ("invalid", "password_missing"), "1005": ("created", ""),
+    }  # fmt: skip
+    realm = sandbox.credentials()[0]["realm"]
+    assert {name: held[0] for name, held in sandbox.digests().items()} == {
+        user: digests(user, realm, password)[0]
+        for user, password in {
+            "0104": "Grün-Pässe-0104", "1001": 'pa"ss,\\1 x;', "1002": "5f4dcc3b5aa765d61d8327deb882cf99",
+            "1005": "Pjsip-Secret-1005",
+        }.items()
+    }  # fmt: skip
+    assert "trunk-secret" not in Path(summary["files"]["results"]).read_text()
+
+
+def test_kamailio_by_its_database(office: Program, sandbox: Sandbox, kamailio_database: str) -> None:
+    """The same from PostgreSQL; `--map domain=` leaves the domains out."""
+    office.environment["PGPASSWORD"] = Postgres.PASSWORD
+    run(office, "import", "--from", "kamailio", kamailio_database, "--map", "domain=")
+    realm = sandbox.credentials()[0]["realm"]
+    assert {name: held[0] for name, held in sandbox.digests().items()} == {
+        "0301": digests("0301", realm, "Kam-Secret-0301")[0],
+        "1302": digests("1302", realm, 'with "quote", comma; and \\ back')[0],
+        "1303": digests("1303", realm, "Schlüssel-1303")[0],
+    }
 
 
 def query_of(program: Program) -> Path:
