@@ -269,3 +269,33 @@ def test_sqlite_is_read_and_never_written(tmp_path: Path) -> None:
         read(f"sqlite:///{tmp_path / 'text.db'}", source_format="kamailio")
     with pytest.raises(UsageError, match="no table 'v_extensions'"):
         read(f"sqlite:///{path}", source_format="fusionpbx")
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("mysql://u@db.example/x", True), ("mysql://u@db.example/x?ssl-mode=verify_identity", False),
+        ("mysql://u@db.example/x?ssl-mode=REQUIRED", True), ("mysql://u@127.0.0.1/x", False),
+        ("postgresql://u@db.example/x?sslmode=require", True), ("postgresql://[::1]/x", False),
+        ("postgresql://u@db.example/x?sslmode=verify-full", False),
+    ],
+)  # fmt: skip
+def test_a_connection_that_others_may_read_is_warned_about(url: str, warned: bool) -> None:
+    """On another host only TLS with a verified name is silent."""
+    assert [one.code for one in database_at(url).warnings] == ["tls_not_verified"] * warned
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("mysql://h", "names no database"), ("mysql://h:port/x", "can't be understood"),
+        ("mysql://h/x?sslmode=require", "not a parameter of a mysql URL"), ("sqlite://x.db", "names no file"),
+        ("sqlite:///nowhere.db", "there is no file nowhere.db"), ("postgres://h/", "names no database"),
+        ("mysql://h/x?ssl-mode=maybe", "'MAYBE' is unknown"), ("mysql://h/x?option-file=no", "no file no"),
+    ],
+)  # fmt: skip
+def test_an_address_that_is_wrong_is_told(url: str, told: str) -> None:
+    """Each with what a right one looks like."""
+    with pytest.raises(UsageError, match=told) as refused:
+        read(url, source_format="kamailio")
+    assert refused.value.hint

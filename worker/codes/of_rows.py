@@ -237,5 +237,7 @@ WARNINGS = (
          "check a name with an accent in `results.csv`; if it is wrong, use `--encoding`"),
     Code("files_left_out", "hidden files and subfolders of a folder are not read",
          "import them as rosters of their own, if they are meant"),
+    Code("tls_not_verified", "a database on another host is read without checking who it is",
+         "add `ssl-mode=VERIFY_IDENTITY` or `sslmode=verify-full` to its URL"),
 )  # fmt: skip
 """The row is sent anyway."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Options, WaitKind
-from worker.roster.database_address import Address, address_of
+from worker.model import Options, Problem, WaitKind
+from worker.roster.database_address import MYSQL, Address, address_of
 from worker.roster.database_drivers import CONNECT_SECONDS, STEP_SECONDS, Result, TwoReadings, run_query
 from worker.roster.database_errors import refused
 from worker.roster.database_queries import QUERIES
@@ -42,6 +42,15 @@ class Database:
     def open(self) -> io.RawIOBase:
         """Raise UsageError: a database has no bytes to be read as a file."""
         raise UsageError(f"{self.place} is a database, and a file is needed here", "give a file")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Return the warning about a connection on which others may read passwords."""
+        if self.address.is_verified:
+            return ()
+        verified = "ssl-mode=VERIFY_IDENTITY" if self.address.kind == MYSQL else "sslmode=verify-full"
+        text = f"the identity of {self.address.host} is not verified; add ?{verified}"
+        return (Problem("tls_not_verified", text),)
 
     def close(self) -> None:
         """Close nothing: the connection ends with the query."""

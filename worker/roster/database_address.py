@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from worker.errors import UsageError
+from worker.hosts import is_loopback
 
 MYSQL: Final = "mysql"
 POSTGRESQL: Final = "postgresql"
@@ -56,6 +58,15 @@ class Address:
         port = f":{self.port}" if self.port else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.kind}://{host}{port}/{self.database}"
+
+    @property
+    def is_verified(self) -> bool:
+        """Return whether nobody in between can read passwords: a local database, or TLS that is checked."""
+        if self.kind == SQLITE or "socket" in self.parameters or not self.host or is_loopback(self.host):
+            return True
+        if self.kind == MYSQL:
+            return self.parameters.get("ssl-mode", "").upper() == "VERIFY_IDENTITY"
+        return self.parameters.get("sslmode", os.environ.get("PGSSLMODE", "")) == "verify-full"
 
     @property
     def name(self) -> str:

@@ -85,7 +85,7 @@ def _open_database(source: Database, options: Options) -> Opened:
             "name them username and password (AS …) and leave --from out, "
             f"or as its export does: siproster formats show {found.name}",
         )
-    return Opened(table, found, why)
+    return Opened(table, found, why, source.warnings)
 
 
 def _open_folder(folder: Folder, options: Options) -> Opened:
