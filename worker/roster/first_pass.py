@@ -147,7 +147,8 @@ class FirstPass:
         if self.survey.filled or fitting < 2 or layout.password is None:
             return
         # Formats judge their entries themselves; with digests, or generated passwords, none need be given.
-        if layout.hash1b is not None or layout.judge or getattr(self._options, "generate_passwords", ""):
+        generated = getattr(self._options, "generate_passwords", "")
+        if layout.hash1b is not None or layout.judge is not None or generated:
             return
         raise UsageError(
             f"{self._table.shown}: the column of the passwords, {layout.mapping['password']!r}, is empty in "
