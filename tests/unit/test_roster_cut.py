@@ -178,7 +178,8 @@ def test_other_kinds_are_refused_by_name(text: str, said: str) -> None:
 )
 def test_tables_that_only_resemble_them_are_read(text: str) -> None:
     """One sign alone is no other kind."""
-    assert len(rows_of(text, map={"username": text.split(",")[0]} if text.startswith("[") else {})) == 1
+    mapped = {"username": text.split(",")[0]} if text.startswith("[") else {}
+    assert len(rows_of(text, map=mapped, source_format="generic")) == 1
 
 
 def test_a_quick_look_at_a_hostile_beginning() -> None:

@@ -31,6 +31,8 @@ class Assignment:
     domain: str = ""
     hash1: str = ""
     hash1b: str = ""
+    is_domain: Callable[[str], bool] | None = None
+    """Tells whether a value of the domain's column is a domain; None: each one is."""
     secrets: tuple[str, ...] = ()
     """Columns with other secrets (voicemail, web login), which the results never show."""
     judge: Callable[[Row, Sequence[str]], None] | None = None
@@ -63,6 +65,8 @@ class Layout:
     warnings: tuple[Problem, ...]
     hash1: int | None = None
     hash1b: int | None = None
+    is_domain: Callable[[str], bool] | None = None
+    """Tells whether a value of the domain's column is a domain; None: each one is."""
     judge: Callable[[Row, Sequence[str]], None] | None = None
     """Judges a row by all fields of its record; the roster's format knows how."""
 
@@ -139,6 +143,9 @@ class _Deciding:
             warnings=tuple(self.warnings),
             hash1=chosen.get("hash1"),
             hash1b=chosen.get("hash1b"),
+            is_domain=self.assignment.is_domain
+            if self.assignment and "domain" not in self.options.map
+            else None,
             judge=self.assignment.judge if self.assignment else None,
         )
 

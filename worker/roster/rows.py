@@ -43,6 +43,7 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
     loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
     open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     shared, usual_realm = rules.shared, rules.realm
+    is_domain = layout.is_domain
     lay_digests_over, judge = digests_from(layout), layout.judge
 
     def read_page(records: Iterable[Record]) -> list[Row]:
@@ -52,9 +53,9 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
                 page.append(_unattributed(line, fields, layout))
                 continue
             user = fields[at_user] if build is None else build(fields)
-            domain = (fields[at_domain] if at_domain is not None else "") or (
-                "" if "@" in user else rules.domain
-            )
+            domain = fields[at_domain] if at_domain is not None else ""
+            if not domain or (is_domain is not None and not is_domain(domain)):
+                domain = "" if "@" in user else rules.domain
             realm = (fields[at_realm] if at_realm is not None else "") or usual_realm
             application = (fields[at_application] if at_application is not None else "") or rules.application
             password = fields[at_password] if at_password is not None else ""
@@ -142,7 +143,7 @@ def _picked(positions: tuple[int, ...]) -> Callable[[Fields], tuple[str, ...]]:
 
 def _unattributed(line: int, fields: Fields, layout: Layout) -> Row:
     if isinstance(fields, Malformed):
-        problem = Problem("malformed", f"the record is not well-formed CSV: {fields.reason}")
+        problem = Problem("malformed", f"the record is not well-formed: {fields.reason}")
     else:
         text = f"{len(fields)} fields, but the header has {layout.named} columns"
         problem = Problem("field_count", f"{text}; does an unquoted value contain the delimiter?")
