@@ -10,13 +10,14 @@ import pytest
 from worker.errors import UsageError
 from worker.model import Options
 from worker.roster.dbtext import columns_of, open_dbtext
+from worker.roster.format import Table
 from worker.roster.kamcli import columns_of as json_columns
 from worker.roster.kamcli import open_kamcli
 from worker.roster.source import LocalFile
 from worker.roster.text import Malformed, Record, Text
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "pbx" / "kamailio"
-Opened = Callable[[Text, str, Options], Text]
+Opened = Callable[[Text, str, Options], Table]
 
 
 def records(path: Path, opened: Opened, options: Options | None = None) -> list[Record]:
