@@ -204,9 +204,14 @@ def reopened(context: Context, job: Job, path: str, command: str) -> Iterator[Ro
         if again is None:
             raise UsageError(
                 f"job {job.id} doesn't keep the passwords of rows that are in place",
-                f"give its roster: siproster {command} {job.id} --roster FILE",
+                f"give its roster: siproster {command} {job.id} --roster {_as_given(job)}",
             )
         yield again
+
+
+def _as_given(job: Job) -> str:
+    """Return how a job's roster is given: a database by its URL, which is kept without the user."""
+    return job.source.replace("://", "://USER@", 1) if roster.is_database(job.source) else "FILE"
 
 
 def options_of_reading(ctx: click.Context, given: dict[str, Any], context: Context) -> Options:
