@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "files": set(),
     "hosts": set(),
     "temp_db": NOUNS,
-    "roster": NOUNS | {"temp_db"},
+    "roster": NOUNS | {"temp_db", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
@@ -64,7 +64,10 @@ LIBRARIES: dict[str, set[str]] = {
     "kombu": {"tasks"},
     "lxml": {"api"},
     "markupsafe": {"phones"},
+    "paramiko": {"roster"},
     "platformdirs": {"settings"},
+    "psycopg": {"roster"},
+    "pymysql": {"roster"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
     "segno": {"phones"},
@@ -77,7 +80,7 @@ LIBRARIES: dict[str, set[str]] = {
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "ca_certificates"},
-    "sqlite3": {"ledger", "temp_db"},
+    "sqlite3": {"ledger", "roster", "temp_db"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""
 

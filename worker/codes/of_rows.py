@@ -250,5 +250,9 @@ WARNINGS = (
          "nothing: the digests are computed from the passwords"),
     Code("encoding_guessed", "the file is not UTF-8, so it was read as Windows-1252",
          "check a name with an accent in `results.csv`; if it is wrong, use `--encoding`"),
+    Code("files_left_out", "hidden files and subfolders of a folder are not read",
+         "import them as rosters of their own, if they are meant"),
+    Code("tls_not_verified", "a database on another host is read without checking who it is",
+         "add `ssl-mode=VERIFY_IDENTITY` or `sslmode=verify-full` to its URL"),
 )  # fmt: skip
 """The row is sent anyway."""

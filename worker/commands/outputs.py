@@ -13,7 +13,7 @@ import click
 from worker import report
 from worker.commands.context import Context
 from worker.errors import UsageError
-from worker.roster import local_paths
+from worker.roster import local_files
 from worker.settings.addresses import sqlite_path
 from worker.settings.file import NAME
 
@@ -96,7 +96,7 @@ def _inputs(context: Context, sources: Sequence[str]) -> Iterator[tuple[_File, s
         if source == "-":
             yield _STDIN, "standard input"
         elif source:
-            yield from ((path, source) for path in local_paths(source))
+            yield from ((path, source) for path in local_files(source))
     if ledger := sqlite_path(context.settings.ledger):
         for end in ("", "-wal", "-shm", ".key"):
             path = ledger.with_name(f"{ledger.name}{end}")
