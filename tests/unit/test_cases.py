@@ -162,6 +162,32 @@ def test_a_bulk_handler_export_as_a_plain_table(case: str) -> None:
     assert "none" not in users(rows)
 
 
+@pytest.mark.parametrize(
+    ("case", "name", "sent"),
+    [
+        ("c13-freepbx-bulkhandler/in.csv", "freepbx", TWO),
+        ("c13-freepbx-bulkhandler/in2.csv", "freepbx", TWO),
+        ("c50-bare-decoys/bulkext.csv", "freepbx", ANN),
+        ("c15-3cx/in.csv", "3cx", {"aX3kq91Tzz": "Kestrel-7731", "bQ8mn27Rtt": "Osprey-4410"}),
+        ("c27-yeastar/in.csv", "yeastar", {"r8K2mmQ1": "Kestrel-7731"}),
+    ],
+)
+def test_its_format_is_recognised(case: str, name: str, sent: dict[str, str]) -> None:
+    """The format knows which columns are meant; entries that are no users are skipped."""
+    with open_roster(str(CASES / case), Options()) as roster:
+        rows = list(roster.rows())
+        assert (roster.format, users(rows)) == (name, sent)
+    assert [row.line for row in rows if row.user not in sent and not row.skipped] == []
+
+
+def test_an_old_export_without_quotes_is_refused_by_its_format() -> None:
+    """FreePBX's old exporter is named, with the lines that have shifted."""
+    with pytest.raises(UsageError) as caught:
+        read("c12-old-freepbx-unquoted/in.csv")
+    assert "line 3, 4, 5" in caught.value.message
+    assert "no quotes" in caught.value.message
+
+
 def test_all_cases_are_here() -> None:
     """Every folder of inputs is named by a test of this file."""
     text = Path(__file__).read_text()
