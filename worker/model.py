@@ -157,6 +157,8 @@ class WaitKind(StrEnum):
     """The next request has to wait for its time: ``--rate``."""
     REGISTRAR = "registrar"
     """A registrar has not answered yet."""
+    DATABASE = "database"
+    """The database that holds the roster has not answered yet."""
     ANSWER = "answer"
     """A request is in flight."""
 
@@ -373,6 +375,7 @@ class Options:
     carry: tuple[str, ...] = ()
     delimiter: str = ""
     encoding: str = ""
+    query: str = ""
     header_line: int | None = None
     blanks: Blanks | None = None
     normalize: Normalize | None = None
@@ -383,9 +386,7 @@ class Options:
     chunk_size: int = 800
     concurrency: int = 8
     rate: float | None = None
-    """Requests a second, all workers together."""
     max_failed: str = ""
-    """``N`` or ``N%``; empty: no bound."""
     not_after: str = ""
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
@@ -395,7 +396,6 @@ class Options:
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
-    """Folder of the result files; empty: ``./siproster-JOB/``."""
 
     @property
     def whole_roster(self) -> bool:

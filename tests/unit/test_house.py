@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "files": set(),
     "hosts": set(),
     "temp_db": NOUNS,
-    "roster": NOUNS | {"temp_db"},
+    "roster": NOUNS | {"temp_db", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "srv": NOUNS,
     "api": NOUNS | {"ca_certificates", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal"},
+    "phones": NOUNS | {"roster"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
@@ -59,11 +60,17 @@ LIBRARIES: dict[str, set[str]] = {
     "fsspec": {"roster"},
     "httpcore": {"api"},
     "httpx": {"api"},
+    "jinja2": {"phones"},
     "kombu": {"tasks"},
     "lxml": {"api"},
+    "markupsafe": {"phones"},
+    "paramiko": {"roster"},
     "platformdirs": {"settings"},
+    "psycopg": {"roster"},
+    "pymysql": {"roster"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
+    "segno": {"phones"},
     "socksio": {"api"},
     "sqlalchemy": {"ledger"},
     "starlette": {"sandbox"},
@@ -73,7 +80,7 @@ LIBRARIES: dict[str, set[str]] = {
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "ca_certificates"},
-    "sqlite3": {"ledger", "temp_db"},
+    "sqlite3": {"ledger", "roster", "temp_db"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""
 

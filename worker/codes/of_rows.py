@@ -205,6 +205,11 @@ WARNINGS = (
          "compare it with the source"),
     Code("username_trimmed", "blanks or invisible characters around the user name were removed",
          "nothing, if they are a slip"),
+    Code("zeros_differ",
+         "no user of that name is stored, but one that differs from it only by zeros in front (known where "
+         "the stored users were listed, as with `--absent`)",
+         "if a spreadsheet cut the zeros, format the column as text and export it again; else another user "
+         "is created"),
     Code("password_mojibake",
          "the password looks like UTF-8 that was read in another encoding and saved again, such as `Ã¶` "
          "for `ö`",
@@ -245,5 +250,9 @@ WARNINGS = (
          "nothing: the digests are computed from the passwords"),
     Code("encoding_guessed", "the file is not UTF-8, so it was read as Windows-1252",
          "check a name with an accent in `results.csv`; if it is wrong, use `--encoding`"),
+    Code("files_left_out", "hidden files and subfolders of a folder are not read",
+         "import them as rosters of their own, if they are meant"),
+    Code("tls_not_verified", "a database on another host is read without checking who it is",
+         "add `ssl-mode=VERIFY_IDENTITY` or `sslmode=verify-full` to its URL"),
 )  # fmt: skip
 """The row is sent anyway."""

@@ -125,6 +125,12 @@ _READING = (
         help="Encoding, such as utf-8 or cp1252.  [default: detected]",
     ),
     click.option(
+        "--query",
+        metavar="FILE",
+        default="",
+        help="File with the SELECT that reads the roster from a database.  [default: the format's own]",
+    ),
+    click.option(
         "--header-line",
         metavar="N",
         type=click.IntRange(1, 1_000_000),
@@ -281,6 +287,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         carry=tuple(given["carry"]),
         delimiter=given["delimiter"],
         encoding=given["encoding"],
+        query=str(Path(given["query"]).expanduser().absolute()) if given.get("query") else "",
         header_line=given["header_line"],
         blanks=Blanks(given["blanks"]) if given["blanks"] else None,
         normalize=Normalize(given["normalize"]) if given["normalize"] else None,

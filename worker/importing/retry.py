@@ -79,6 +79,10 @@ class EarlierRows:
         """Return False: rows in place belong to the roster, but are not read here."""
         return False
 
+    def name_line(self, line: int) -> str:
+        """Return a row's line in words."""
+        return f"line {line}"
+
     def taken(self) -> Iterator[RosterPage]:
         """Yield the rows of this roster that are in place, since the parent or a job before it."""
         job: Job | None = self.parent

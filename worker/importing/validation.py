@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from worker.importing.prehashed import check_realm_of_digests, refuse_digests_without_realm
@@ -21,6 +21,9 @@ class RosterPages(Protocol):
     def records(self) -> int: ...
     @property
     def whole(self) -> bool: ...
+    def name_line(self, line: int) -> str:
+        """Return a row's line in words: ``line 7``, in a folder with its file."""
+
     def taken(self) -> Iterator[RosterPage]:
         """Yield the rows that are in place since an earlier job; no other row may have their names."""
 
@@ -40,7 +43,7 @@ def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Famil
             index.first_lines(_names(page, family), [row.line for row in page])
         for page in roster.pages():
             resolve_realms(page, realms)
-            _mark_duplicates(page, index, family)
+            _mark_duplicates(page, index, family, roster.name_line)
             # Here, since no row becomes invalid later, and reading hides secrets only in invalid rows.
             yield [never_sent(row) if row.problems else row for row in page]
 
@@ -67,7 +70,9 @@ def resolve_realms(page: RosterPage, realms: JobRealms | None) -> None:
             check_realm_of_digests(row)
 
 
-def _mark_duplicates(page: RosterPage, index: DuplicateIndex, family: Family) -> None:
+def _mark_duplicates(
+    page: RosterPage, index: DuplicateIndex, family: Family, name_line: Callable[[int], str]
+) -> None:
     """Add a problem to every row whose name an earlier row has that can be sent: only the first is sent."""
     sound = [row for row in page if not row.problems]
     wrong = (
@@ -80,11 +85,11 @@ def _mark_duplicates(page: RosterPage, index: DuplicateIndex, family: Family) ->
     if firsts is not lines:
         for row, first in zip(sound, firsts, strict=True):
             if first != row.line:
-                _tell_duplicate(row, first)
+                _tell_duplicate(row, name_line(first))
     if wrong:
         for row, found in zip(wrong, index.look(_names(wrong, family)), strict=True):
             if found is not None and found < row.line:
-                _tell_duplicate(row, found)
+                _tell_duplicate(row, name_line(found))
 
 
 def _names(rows: Sequence[Row], family: Family) -> list[str]:
@@ -96,6 +101,6 @@ def _names(rows: Sequence[Row], family: Family) -> list[str]:
     return [f"{realm} {name}" for realm, name in zip(realms, names, strict=True)]
 
 
-def _tell_duplicate(row: Row, first: int) -> None:
-    text = f"line {first} already has user {never_sent(row).composite}"
+def _tell_duplicate(row: Row, first: str) -> None:
+    text = f"{first} already has user {never_sent(row).composite}"
     row.problems += (Problem("duplicate_in_file", text),)

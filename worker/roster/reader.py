@@ -17,9 +17,9 @@ from worker.roster.first_pass import FirstPass, filled_columns
 from worker.roster.format import Table
 from worker.roster.formats import GENERIC, assignment_of
 from worker.roster.layout import Layout, lay_out
-from worker.roster.recognise import Opened, open_source
+from worker.roster.recognise import Opened, find_roster, open_source
 from worker.roster.rows import chosen, pages_of, rules_for
-from worker.roster.source import Source, find, unreadable
+from worker.roster.source import Source, unreadable
 from worker.roster.text import Malformed, Record, changed
 
 
@@ -34,6 +34,7 @@ class Roster:
         self.recognised = opened.why
         self.options = replace(options, source_format=self.format)
         """The options, with the format that was found: ``retry`` reads the rows by the same."""
+        self.name_line = opened.name_line
         self._layout = _layout(table, self.options)
         if self.format == GENERIC and isinstance(self._layout.user, int):
             # An earlier job's cells don't show which other candidates were empty in every row.
@@ -91,13 +92,15 @@ class Roster:
 
 
 def open_roster(place: str, options: Options, stdin: BinaryIO | None = None) -> Roster:
-    """Open a roster and survey it: a path, ``-`` (standard input), or a URL that fsspec opens.
+    """Open a roster and survey it: a path, ``-`` (standard input), or a URL.
+
+    A URL is one that fsspec opens, or a database's. A folder or a pattern is one roster of all its files.
 
     Raises:
         UsageError: it can't be read, or its columns can't be told apart.
     """
     with ExitStack() as stack:
-        source = find(place, stdin)
+        source = find_roster(place, stdin)
         stack.callback(source.close)
         try:
             opened = open_source(source, options)
@@ -116,6 +119,6 @@ def _layout(table: Table, options: Options) -> Layout:
     with table.read() as records:
         line, cells = next(records, (1, []))
     if isinstance(cells, Malformed):
-        raise UsageError(f"{table.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
+        raise UsageError(f"{table.shown}, line {line}: the header can't be read: {cells.reason}")
     assignment = assignment_of(options.source_format, cells)
     return lay_out(cells, table.shown, options, assignment, partial(filled_columns, table))

@@ -104,6 +104,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "not-after": _time,
     "on-existing": _text,
     "patience": _number,
+    "query": _text,
     "rate": _number,
     "realm": _text,
     "results": _text,
