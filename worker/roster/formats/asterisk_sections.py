@@ -141,7 +141,7 @@ class _Reading:
         self._outline = outline
         self._survey = survey
         self._known: dict[str, list[Section]] = {}
-        self._names = {name: name for name in SETTINGS - _ENTRIES}
+        self._names = {name: name for name in SETTINGS}
         """The settings by the names as they are written; empty for one that makes no difference."""
         self._above: list[Section] = []
         """The sections in which files are included."""
@@ -214,6 +214,8 @@ class _Reading:
             raise self._files.error(number, "the section's header has no end", "close it: [NAME](TEMPLATE)")
         name, options, rest = found.groups()
         section = self._open = Section(number, name)
+        if name.lower() == "authentication":
+            self._names.pop("auth", None)  # from now on, look at each of them
         if options in self._known:  # the usual template
             self._inherit(number, self._known[options][0])
         elif options is None:

@@ -263,17 +263,15 @@ class _Directory:
     def _whole(self, tag: Tag) -> Fields:
         """Return the fields of a usual user, who was read at once: nothing in it has to be decoded."""
         pairs, attributes = self._tags.pairs(tag.params), self._tags.attributes(tag)
-        user = _User(tag.line, attributes, self._domain, self._group, dict(pairs))
-        user.variables = dict(self._tags.pairs(tag.variables))
-        if len(user.params) != len(pairs) and any(
-            name in _SECRETS and user.params[name] != value for name, value in pairs
-        ):
+        params, variables = dict(pairs), dict(self._tags.pairs(tag.variables))
+        domain, group = self._domain, self._group
+        variable = "$${" in tag.text or "$${" in tag.params  # it may hold anything
+        if len(params) == len(pairs) and not (variable or domain.params or group.params):
+            return _fields(attributes, params, variables, domain.name, group.name, "")
+        user = _User(tag.line, attributes, domain, group, params, variables)
+        if any(name in _SECRETS and params[name] != value for name, value in pairs):
             user.problem = _TWICE
-        if "$${" in tag.text or "$${" in tag.params:  # a variable may hold anything
-            return _fields_of(user)
-        return _fields(
-            attributes, user.all_params(), user.variables, self._domain.name, self._group.name, user.problem
-        )
+        return _fields_of(user)
 
     def _unended(self, user: _User, tag: Tag) -> Iterator[Record]:
         user.problem = user.problem or self._refused(tag, "another user begins before this one ends")
