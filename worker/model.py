@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from worker.states import JobState as JobState
 from worker.states import Why
+from worker.table_form import TableForm as TableForm
 
 LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
@@ -368,6 +369,8 @@ class Options:
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
     """Folder of the result files; empty: ``./siproster-JOB/``."""
+    tables: TableForm = field(default_factory=TableForm)
+    """How the result files are written; known once the roster was read."""
 
     @property
     def whole_roster(self) -> bool:

@@ -17,7 +17,8 @@ NOUNS = {"model", "states", "errors", "files", "hosts", "reasons"}
 
 ROOMS: dict[str, set[str]] = {
     "states": set(),
-    "model": {"states"},
+    "model": {"states", "table_form"},
+    "table_form": set(),
     "errors": {"states"},
     "reasons": set(),
     "codes": {"states"},
@@ -27,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "files": set(),
     "hosts": set(),
     "temp_db": NOUNS,
-    "roster": NOUNS | {"temp_db"},
+    "roster": NOUNS | {"temp_db", "text_workbook"},
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
@@ -37,7 +38,8 @@ ROOMS: dict[str, set[str]] = {
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
     "api": NOUNS | {"ca_certificates", "throttle", "waits"},
-    "report": NOUNS | {"ledger", "seal"},
+    "report": NOUNS | {"ledger", "seal", "text_workbook"},
+    "text_workbook": set(),
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},

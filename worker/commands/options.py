@@ -7,6 +7,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from worker.errors import UsageError
-from worker.model import Family, OnExisting, Options, Weak
+from worker.model import Family, OnExisting, Options, TableForm, Weak
 from worker.throttle import SLOWEST_RATE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -201,6 +202,13 @@ absent_option = click.option(
 results_option = click.option(
     "--results", metavar="DIR", default="", help="Folder for the result files.  [default: ./siproster-JOB/]"
 )
+excel_option = click.option(
+    "--excel/--no-excel",
+    "excel",
+    default=None,
+    help="Write result files for a spreadsheet: with a BOM, and results.xlsx with text cells."
+    "  [default: if the roster is a workbook, has semicolons, or is UTF-16]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
@@ -275,6 +283,17 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         absent=given["absent"],
         keep_days=given["keep_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
+        tables=TableForm(excel=given.get("excel")),
+    )
+
+
+def with_outputs(options: Options, given: Mapping[str, Any]) -> Options:
+    """Return an earlier job's options with the folder and the form of result files that are given now."""
+    folder, excel = given["results"], given["excel"]
+    return replace(
+        options,
+        results=str(Path(folder).absolute()) if folder else options.results,
+        tables=options.tables if excel is None else replace(options.tables, excel=excel),
     )
 
 

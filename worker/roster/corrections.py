@@ -17,6 +17,7 @@ from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.table import open_table
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Text
+from worker.text_workbook import CUT
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
 HASH1: Final = "bw__hash1"
@@ -84,9 +85,10 @@ def read_corrections(
         UsageError: it is not a job's result file, is another job's, or a row of it can't be read; also
             while it is being read.
     """
-    text, header = open_table(path, lambda name: name.startswith(OWN), keep=True)
+    options = options or Options()
+    text, header = open_table(path, lambda name: name.startswith(OWN), keep=True, form=options.tables)
     try:
-        found = _Corrections(text, header, job, options or Options(), columns or ())
+        found = _Corrections(text, header, job, options, columns or ())
         if columns is not None:
             found.refuse_strangers(columns)
     except UsageError:
@@ -155,7 +157,7 @@ class _Corrections:
         return line, fields
 
     def _correction(self, fields: Fields) -> dict[str, str]:
-        cells = {name: restored(fields[at]) for at, name in self._kept}
+        cells = {name: restored(fields[at]) for at, name in self._kept if fields[at] != CUT}
         if self._password is not None and fields[self._password]:
             cells[PASSWORD] = fields[self._password]
         return cells

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain, islice
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -38,6 +39,7 @@ class Roster:
         self.dropped = self._layout.dropped
         self.encoding = facts.encoding
         self.delimiter = self._text.delimiter
+        self.found_options = _found(options, self._text)
         self.records = found.records
         self.whole = options.whole_roster
         self.sha256 = facts.sha256
@@ -158,6 +160,12 @@ def header_of(text: Text, options: Options) -> Layout:
             f"{text.source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}"
         )
     return lay_out(cells, text.source.shown, options)
+
+
+def _found(options: Options, text: Text) -> Options:
+    """Return the options with what was found out about the roster, as a job keeps them."""
+    tables = replace(options.tables, delimiter=text.delimiter, encoding=text.encoding)
+    return replace(options, tables=tables)
 
 
 def _changed(source: Source) -> UsageError:

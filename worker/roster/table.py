@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.errors import UsageError
-from worker.roster.encoding import survey
+from worker.model import TableForm
+from worker.roster.encoding import FALLBACK, survey
 from worker.roster.layout import Header
 from worker.roster.source import find, find_and_keep
 from worker.roster.text import Malformed, Text, find_delimiter
 
 
-def open_table(place: str, known: Callable[[str], bool], *, keep: bool = False) -> tuple[Text, Header]:
+def open_table(
+    place: str, known: Callable[[str], bool], *, keep: bool = False, form: TableForm | None = None
+) -> tuple[Text, Header]:
     """Return the text of a path, ``-`` or URL, whose ``source`` the caller closes, and its header.
 
     ``known``: tells whether a cell is a column's name, which helps to find the delimiter. ``keep``: every
-    reading returns the same, whatever is written to the file meanwhile. Raises UsageError.
+    reading returns the same, whatever is written to the file meanwhile. ``form``: how the file was written,
+    though it may have been saved in another form since. Raises UsageError.
     """
     source = find_and_keep(place) if keep else find(place)
-    encoding = survey(source).encoding
-    text = Text(source, encoding, find_delimiter(source, encoding, known))
+    form = form or TableForm()
+    written = FALLBACK if form.encoding.startswith("utf-") else form.encoding
+    encoding = survey(source, fallback=written).encoding
+    text = Text(source, encoding, find_delimiter(source, encoding, known, form.delimiter))
     with text.lines() as lines:
         line, cells = next(text.records(lines), (1, []))
     if isinstance(cells, Malformed):

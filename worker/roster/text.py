@@ -173,10 +173,11 @@ def named_delimiter(wanted: str) -> str:
     return delimiter
 
 
-def find_delimiter(source: Source, encoding: str, known: Callable[[str], bool]) -> str:
+def find_delimiter(source: Source, encoding: str, known: Callable[[str], bool], usual: str = ",") -> str:
     """Return the delimiter that makes the best table of the file's start.
 
     First by the number of known column names, then by records as wide as the header, then by columns.
+    ``usual``: a delimiter that is tried, too, and preferred.
     """
     with Text(source, encoding, ",").lines() as stream:
         sample = stream.read(_SAMPLE)
@@ -189,7 +190,7 @@ def find_delimiter(source: Source, encoding: str, known: Callable[[str], bool]) 
         alike = sum(len(record) == width for record in table) / len(table) if table else 0.0
         return sum(map(known, table[0] if table else ())), alike if width > 1 else 0.0, width
 
-    return max(DELIMITERS.values(), key=score)
+    return max(usual, *DELIMITERS.values(), key=score)
 
 
 def _sampled(sample: str, delimiter: str) -> Iterator[Sequence[str]]:

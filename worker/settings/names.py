@@ -91,6 +91,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "delimiter": _text,
     "domain": _text,
     "encoding": _text,
+    "excel": _flag,
     "exit-on-change": _flag,
     "from": _text,
     "keep-days": _number,
