@@ -349,6 +349,8 @@ class Options:
     carry: tuple[str, ...] = ()
     delimiter: str = ""
     encoding: str = ""
+    sheet: str = ""
+    """Name or number of a workbook's sheet; empty: the one with column names of a roster."""
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""

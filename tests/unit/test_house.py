@@ -62,7 +62,7 @@ LIBRARIES: dict[str, set[str]] = {
     "httpcore": {"api"},
     "httpx": {"api"},
     "kombu": {"tasks"},
-    "lxml": {"api"},
+    "lxml": {"api", "roster"},
     "platformdirs": {"settings"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
@@ -71,6 +71,7 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"sandbox"},
     "tenacity": {"api"},
     "uvicorn": {"sandbox"},
+    "xlrd": {"roster"},
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},
