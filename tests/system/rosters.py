@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -52,7 +53,8 @@ def records(path: Path, encoding: str = "utf-8-sig", delimiter: str = ",") -> It
 
 def result_rows(path: str | Path) -> list[Row]:
     """The lines of a result file, as they stand there; its delimiter is the roster's."""
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+    codec = "utf-16" if Path(path).read_bytes().startswith(codecs.BOM_UTF16_LE) else "utf-8-sig"
+    with Path(path).open(encoding=codec, newline="") as file:
         (delimiter,) = re.findall(r"\A\w+(\W)", file.readline())
         file.seek(0)
         return list(csv.DictReader(file, delimiter=delimiter))
