@@ -76,7 +76,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     _refuse_unseen_change(context, on_change=on_change)
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
-        options = opened.found_options
+        options = opened.options
         if options.results:
             outputs.prepare_folder(context, Path(options.results), (report.PLAN, report.ABSENT), source)
         else:
@@ -123,7 +123,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
 
 def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
     """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
-    job = new_job(context.endpoint, options, opened, context.seal.fingerprint)
+    job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
     folder = _folder(options)
     begin(context, job)
     try:

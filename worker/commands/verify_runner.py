@@ -93,7 +93,7 @@ class RowsOfRoster:
         self._opened, self._options = opened, options
         self._realms = JobRealms(context.client(options), None, "", options)
         self.name, self.sha256, self.columns = opened.name, opened.sha256, opened.columns
-        self.tables = opened.found_options.tables
+        self.tables = opened.options.tables
         self._sample = _Sample(sample)
         self.rows = self._invalid = 0
         for row in self._validated():
@@ -114,7 +114,8 @@ class RowsOfRoster:
         for page in validated_pages(self._opened, self._realms, self._options.api):
             for row in page:
                 row.host = row.host or row.realm  # what the row says, where there is no such realm
-                yield row
+                if not row.skipped:
+                    yield row
 
     def _print_invalid(self, row: Row) -> None:
         self._invalid += 1

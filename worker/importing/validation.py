@@ -53,7 +53,7 @@ def resolve_realms(page: RosterPage, realms: JobRealms | None) -> None:
         if digests:
             refuse_digests_without_realm(row)
         ref = row.realm
-        if realms is None or (row.problems and ref in ("", HIDDEN)):
+        if realms is None or row.skipped or (row.problems and ref in ("", HIDDEN)):
             continue
         if ref not in found:
             found[ref] = realms.resolve(ref)
@@ -70,7 +70,11 @@ def resolve_realms(page: RosterPage, realms: JobRealms | None) -> None:
 def _mark_duplicates(page: RosterPage, index: DuplicateIndex, family: Family) -> None:
     """Add a problem to every row whose name an earlier row has that can be sent: only the first is sent."""
     sound = [row for row in page if not row.problems]
-    wrong = [row for row in page if row.problems and row.user] if len(sound) < len(page) else []
+    wrong = (
+        [row for row in page if row.problems and row.user and not row.skipped]
+        if len(sound) < len(page)
+        else []
+    )
     lines = [row.line for row in sound]
     firsts = index.first_lines(_names(sound, family), lines)
     if firsts is not lines:

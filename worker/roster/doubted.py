@@ -35,6 +35,7 @@ class DoubtedCells:
     """The cells of a layout that must be trusted: those of the user, the domain and the secrets."""
 
     def __init__(self, layout: Layout) -> None:
+        self._user = layout.user
         users = (layout.user,) if isinstance(layout.user, int) else layout.user.positions
         self._names = dict.fromkeys(users, "username")
         self._secrets = {
@@ -50,8 +51,15 @@ class DoubtedCells:
             self._names[layout.domain] = "domain"
 
     def found(self, fields: Doubted) -> list[int]:
-        """Return the positions of cells that must be trusted, but can't be."""
-        return [at for at in fields.doubts if at in self._names or at in self._secrets]
+        """Return the positions of cells that are used and must be trusted, but can't be."""
+        user = fields[self._user] if isinstance(self._user, int) else self._user(fields)
+        return [
+            at
+            for at in fields.doubts
+            if at in self._secrets
+            or self._names.get(at) == "domain"
+            or (at in self._names and fields[at] in user)
+        ]
 
     def marked(self, line: int, fields: Doubted) -> Fields:
         """Return the record with these cells marked, and without the secrets among them."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from operator import itemgetter
 from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
 from worker.roster.check import Rules, plain_name, plain_password
+from worker.roster.doubted import DoubtedCells
 from worker.roster.hiding import may_show, never_sent, without_secrets
 from worker.roster.layout import Layout, restored
 from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
+from worker.roster.workbook_cells import Doubted
 
 PAGE: Final = 1000
 """Rows in a page, which are read, looked up, decided and sealed together."""
@@ -33,7 +36,7 @@ def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterato
 def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], list[Row]]:
     """Return the function that makes a page of rows from records."""
     exact = layout.exact
-    at_user, template = (0, layout.user) if isinstance(layout.user, Template) else (layout.user, None)
+    at_user, build = (layout.user, None) if isinstance(layout.user, int) else (0, layout.user)
     at_password, at_domain, at_realm, at_application = (
         layout.password, layout.domain, layout.realm, layout.application
     )  # fmt: skip
@@ -41,7 +44,8 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
     loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
     open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     shared, usual_realm = rules.shared, rules.realm
-    lay_digests_over = digests_from(layout)
+    lay_digests_over, judge = digests_from(layout), layout.judge
+    doubted = DoubtedCells(layout)
 
     def read_page(records: Iterable[Record]) -> list[Row]:
         page: list[Row] = []
@@ -49,7 +53,11 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
             if len(fields) != exact and not fits(fields, layout):
                 page.append(_unattributed(line, fields, layout))
                 continue
-            user = fields[at_user] if template is None else template(fields)
+            if fields.__class__ is Doubted and doubted.found(fields):
+                (row,) = read_page([(line, doubted.marked(line, fields))])
+                page.append(doubted.refuse(row, fields))
+                continue
+            user = fields[at_user] if build is None else build(fields)
             domain = (fields[at_domain] if at_domain is not None else "") or (
                 "" if "@" in user else rules.domain
             )
@@ -70,8 +78,12 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
                 rules.judge(row)
             if lay_digests_over is not None:
                 lay_digests_over(row, fields)
+            if judge is not None:
+                judge(row, fields)
             if loose and not may_show(row, open_to_hide(fields)):
                 row = without_secrets(row, loose)
+            if row.skipped:
+                row = _skipped(row, row.skipped)
             page.append(never_sent(row) if row.problems else row)
         return page
 
@@ -112,10 +124,17 @@ def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozens
     return Rules(options, shared)
 
 
+def _skipped(row: Row, reason: Problem) -> Row:
+    """Return the row of an entry that is no user, without secrets: only its reason is of interest."""
+    shown = never_sent(replace(row, problems=(reason,), warnings=()))
+    return replace(shown, password="", hash1="", hash1b="")
+
+
 def _restored(fields: Fields, layout: Layout) -> Fields:
-    if fits(fields, layout):
-        return [restored(cell) if at in layout.neutralised else cell for at, cell in enumerate(fields)]
-    return fields
+    if not fits(fields, layout):
+        return fields
+    cells = [restored(cell) if at in layout.neutralised else cell for at, cell in enumerate(fields)]
+    return Doubted(cells, fields.doubts) if isinstance(fields, Doubted) else cells
 
 
 def _meant(fields: Fields, layout: Layout) -> bool:
