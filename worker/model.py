@@ -54,6 +54,20 @@ class Weak(StrEnum):
     REFUSE = "refuse"
 
 
+class Blanks(StrEnum):
+    """The treatment of blanks around cells."""
+
+    STRIP = "strip"
+    KEEP = "keep"
+
+
+class Normalize(StrEnum):
+    """The treatment of letters that are written as a letter and an accent (Unicode NFD)."""
+
+    NFC = "nfc"
+    NONE = "none"
+
+
 class Status(StrEnum):
     """The result for a row; the values of ``bw__status``."""
 
@@ -362,6 +376,10 @@ class Options:
     encoding: str = ""
     sheet: str = ""
     """Name or number of a workbook's sheet; empty: the one with column names of a roster."""
+    header_line: int | None = None
+    """The physical line (or the sheet's row) with the column names, from 1."""
+    blanks: Blanks | None = None
+    normalize: Normalize | None = None
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""

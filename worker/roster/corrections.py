@@ -11,12 +11,14 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
+from worker.roster.doubted import refuse_doubts
 from worker.roster.duplicates import DuplicateIndex
+from worker.roster.format import Table
 from worker.roster.formats import assignment_of
 from worker.roster.layout import OWN, Header, Layout, lay_out, plain, restored
 from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.table import open_table
-from worker.roster.text import Fields, Malformed, Text
+from worker.roster.text import Fields, Malformed
 from worker.text_workbook import CUT
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
@@ -95,13 +97,13 @@ def read_corrections(
             while it is being read.
     """
     options = options or Options()
-    text, header = open_table(path, lambda name: name.startswith(OWN), keep=True, form=options.tables)
+    table, header = open_table(path, lambda name: name.startswith(OWN), keep=True, form=options.tables)
     try:
-        found = _Corrections(text, header, job, options, columns or ())
+        found = _Corrections(table, header, job, options, columns or ())
         if columns is not None:
             found.refuse_strangers(columns)
     except UsageError:
-        text.source.close()
+        table.close()
         raise
     return found.read()
 
@@ -110,7 +112,7 @@ class _Corrections:
     """A result file with corrections."""
 
     def __init__(
-        self, text: Text, header: Header, job: str, options: Options, carried: Sequence[str]
+        self, table: Table, header: Header, job: str, options: Options, carried: Sequence[str]
     ) -> None:
         names = [name.casefold() for name in header.names]
         for name in ("bw__job", "bw__row"):
@@ -119,12 +121,14 @@ class _Corrections:
                     f"{header.place} has no column {name}",
                     f"give the failed.csv of job {job}, with its first columns",
                 )
-        self._text = text
+        self._table = table
         self._header = header
         self._expected = job
         self._job = names.index("bw__job")
         self._row = names.index("bw__row")
         self._password = _password_column(header, options, carried)
+        users = fields_of(carried, options).get("username", ()) if carried else ()
+        self._needed = [at for at, name in enumerate(header.names) if at == self._password or name in users]
         self._kept = [
             (at, name)
             for at, name in enumerate(header.names)
@@ -142,8 +146,8 @@ class _Corrections:
             )
 
     def read(self) -> Iterator[tuple[int, dict[str, str]]]:
-        with closing(self._text.source), DuplicateIndex() as seen, self._text.lines() as lines:
-            records = islice(self._text.records(lines), 1, None)
+        with closing(self._table), DuplicateIndex() as seen, self._table.read() as read:
+            records = islice(read, 1, None)
             while group := [self._sound(line, fields) for line, fields in islice(records, _GROUP)]:
                 rows = [fields[self._row] for _, fields in group]
                 firsts = seen.first_lines(rows, [line for line, _ in group])
@@ -153,6 +157,7 @@ class _Corrections:
                     yield int(fields[self._row]), self._correction(fields)
 
     def _sound(self, line: int, fields: Fields) -> tuple[int, Fields]:
+        refuse_doubts(fields, line, self._needed, self._header.place)
         if isinstance(fields, Malformed):
             raise self._wrong(line, f"not well-formed CSV: {fields.reason}")
         if not fits(fields, self._header):

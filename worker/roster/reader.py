@@ -11,6 +11,7 @@ from typing import BinaryIO, Self
 
 from worker.errors import UsageError
 from worker.model import Options, Problem, Row, TableForm, Weak
+from worker.roster.check import RosterFacts
 from worker.roster.format import Table
 from worker.roster.formats import GENERIC, assignment_of
 from worker.roster.hiding import name_without_secrets
@@ -38,7 +39,7 @@ class Roster:
         self._layout = _layout(table, self.options)
         self.name = source.name
         found = self._look_through()
-        self._rules = rules_for(self._layout, options, found.shared())
+        self._rules = rules_for(self._layout, options, RosterFacts(found.shared()))
         self.source = source.place
         self.columns = self._layout.columns
         self.dropped = self._layout.dropped

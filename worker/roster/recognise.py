@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,9 +11,12 @@ from worker.model import Options, Problem
 from worker.roster.encoding import survey
 from worker.roster.format import RosterFormat, Start, Table
 from worker.roster.formats import AUTO, FORMATS, GENERIC
+from worker.roster.header_line import HeaderTest
+from worker.roster.kept import keep
 from worker.roster.layout import known, plain
 from worker.roster.source import Source
 from worker.roster.text import Malformed, Text, find_delimiter, named_delimiter
+from worker.roster.workbook import OpenBook, format_of, open_sheet
 
 _START = 1 << 16
 """Characters by which a format is recognised."""
@@ -38,11 +42,26 @@ def open_source(source: Source, options: Options) -> Opened:
     Raises:
         UsageError: it can't be read, is of several formats, or not of the one that ``--from`` names.
     """
+    if open_book := format_of(source):
+        return _open_workbook(source, open_book, options)
     facts = survey(source, options.encoding)
     text = Text(source, facts.encoding, _delimiter(source, facts.encoding, options), facts.sha256)
     start = _start_of(text)
     found, why = choose(start, source.shown, options.source_format)
     return Opened(found.open(text, start, options) if found else text, found, why, facts.warnings)
+
+
+def _open_workbook(source: Source, open_book: OpenBook, options: Options) -> Opened:
+    """Open a workbook; the formats are recognised by the column names of its sheets."""
+    names_users = HeaderTest(options)
+
+    def is_header(cells: Sequence[str]) -> bool:
+        return names_users(cells) or any(_reasons(Start(source.name, tuple(cells), "")))
+
+    with open_sheet(source, open_book, options, is_header) as sheet:
+        found, why = choose(Start(source.name, sheet.header, ""), source.shown, options.source_format)
+        table = keep(sheet.records, source.shown, sheet.sha256)
+    return Opened(table, found, why, sheet.warnings(), sheet.said)
 
 
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:
@@ -53,7 +72,7 @@ def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, 
     """
     if wanted != AUTO:
         return FORMATS.get(wanted), ""
-    found = [(one, why) for one in FORMATS.values() if (why := one.recognise(start))]
+    found = list(_reasons(start))
     if len(found) > 1:
         told = "; ".join(f"{one.name} ({why})" for one, why in found)
         raise UsageError(
@@ -61,6 +80,11 @@ def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, 
             f"say which one it is: --from {found[0][0].name}, or --from {GENERIC} for a plain table",
         )
     return found[0] if found else (None, "")
+
+
+def _reasons(start: Start) -> Iterator[tuple[RosterFormat, str]]:
+    """Yield the formats that recognise a beginning, each with its reason."""
+    return ((one, why) for one in FORMATS.values() if (why := one.recognise(start)))
 
 
 def _start_of(text: Text) -> Start:
