@@ -377,7 +377,6 @@ class Options:
     sheet: str = ""
     """Name or number of a workbook's sheet; empty: the one with column names of a roster."""
     header_line: int | None = None
-    """The physical line (or the sheet's row) with the column names, from 1."""
     blanks: Blanks | None = None
     normalize: Normalize | None = None
     weak: Weak = Weak.WARN

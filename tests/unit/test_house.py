@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "states", "errors", "files", "hosts", "reasons"}
+NOUNS = {"model", "states", "errors", "files", "hosts", "reasons", "table_form"}
 """Modules that every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
@@ -40,6 +40,7 @@ ROOMS: dict[str, set[str]] = {
     "api": NOUNS | {"ca_certificates", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal", "text_workbook"},
     "text_workbook": set(),
+    "phones": NOUNS | {"roster"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
@@ -61,11 +62,14 @@ LIBRARIES: dict[str, set[str]] = {
     "fsspec": {"roster"},
     "httpcore": {"api"},
     "httpx": {"api"},
+    "jinja2": {"phones"},
     "kombu": {"tasks"},
     "lxml": {"api", "roster"},
+    "markupsafe": {"phones"},
     "platformdirs": {"settings"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
+    "segno": {"phones"},
     "socksio": {"api"},
     "sqlalchemy": {"ledger"},
     "starlette": {"sandbox"},

@@ -59,7 +59,8 @@ LAST_CHOICE: Final = len(_GENERAL_USERS)
 _decoy = re.compile(
     "voicemail|voicebox|^vm|^mb|mailbox|mail|messagerie|buzon|casella|correiodevoz|poczta|anrufbeantworter|"
     "pin(?:code|no|nr|number)?[0-9]*$|^pin|puk|web|portal|admin|manager|login|logon|srvc|service|access|trunk|"
-    "remote|outbound|provision|meeting|conf|ldap|windows|cloud|microsoft|office365|initial|feature|"
+    "remote|outbound|provision|meeting|conf|ldap|windows|cloud|microsoft|office365|initial|feature|expir|"
+    "changed|policy|strength|reset|question|"
     "^(?:user|benutzer|utilisateur|usuario|utente|gebruiker|uzytkownik|account|konto)(?:s|er)?"
     f"(?:{_WORDS}|pw|code)|(?:{_WORDS}){_AFTER}(?:user|utilisateur|usuario|utente|gebruiker|uzytkownika)"
 ).search

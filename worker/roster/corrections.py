@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -15,7 +15,8 @@ from worker.roster.doubted import refuse_doubts
 from worker.roster.duplicates import DuplicateIndex
 from worker.roster.format import Table
 from worker.roster.formats import assignment_of
-from worker.roster.layout import OWN, Header, Layout, lay_out, plain, restored
+from worker.roster.header import OWN, Header, plain, restored
+from worker.roster.layout import Layout, lay_out
 from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed
@@ -127,7 +128,10 @@ class _Corrections:
         self._job = names.index("bw__job")
         self._row = names.index("bw__row")
         self._password = _password_column(header, options, carried)
-        users = fields_of(carried, options).get("username", ()) if carried else ()
+        users: Sequence[str] = ()
+        if carried:
+            with suppress(UsageError):  # the caller says so, with the job's own columns
+                users = fields_of(carried, options)["username"]
         self._needed = [at for at, name in enumerate(header.names) if at == self._password or name in users]
         self._kept = [
             (at, name)

@@ -20,6 +20,8 @@ from worker.model import Problem
 from worker.roster.source import Source, blocks
 
 FALLBACK = "cp1252"
+GUESSED: Final = "Windows-1252"
+"""The name of FALLBACK for people."""
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _BINARY = {
     b"PK\x03\x04": "an Excel workbook or ZIP archive",
@@ -130,7 +132,7 @@ def _refuse_undecodable(source: Source, encoding: str) -> None:
 
 
 def _shown(encoding: str) -> str:
-    return "Windows-1252" if encoding == FALLBACK else encoding
+    return GUESSED if encoding == FALLBACK else encoding
 
 
 def _refuse_mixed(source: Source, broken: int) -> None:

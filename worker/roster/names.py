@@ -8,7 +8,7 @@ from itertools import islice
 
 from worker.errors import UsageError
 from worker.roster.doubted import refuse_doubts
-from worker.roster.layout import OWN, Header, known, restored
+from worker.roster.header import OWN, Header, known, restored
 from worker.roster.rows import fits
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed

@@ -11,8 +11,9 @@ from typing import Final, Protocol
 from worker.model import Options, Problem, Row
 from worker.roster.check import RosterFacts, Rules, plain_name, plain_password
 from worker.roster.doubted import DoubtedCells
+from worker.roster.header import restored
 from worker.roster.hiding import may_show, never_sent, without_secrets
-from worker.roster.layout import Layout, restored
+from worker.roster.layout import Layout
 from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
@@ -44,6 +45,7 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
     loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
     open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     shared, usual_realm = rules.shared, rules.realm
+    is_domain = layout.is_domain
     lay_digests_over, judge = digests_from(layout), layout.judge
     doubted = DoubtedCells(layout)
 
@@ -58,9 +60,9 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
                 page.append(doubted.refuse(row, fields))
                 continue
             user = fields[at_user] if build is None else build(fields)
-            domain = (fields[at_domain] if at_domain is not None else "") or (
-                "" if "@" in user else rules.domain
-            )
+            domain = fields[at_domain] if at_domain is not None else ""
+            if not domain or (is_domain is not None and not is_domain(domain)):
+                domain = "" if "@" in user else rules.domain
             realm = (fields[at_realm] if at_realm is not None else "") or usual_realm
             application = (fields[at_application] if at_application is not None else "") or rules.application
             password = fields[at_password] if at_password is not None else ""
@@ -149,7 +151,7 @@ def _picked(positions: tuple[int, ...]) -> Callable[[Fields], tuple[str, ...]]:
 
 def _unattributed(line: int, fields: Fields, layout: Layout) -> Row:
     if isinstance(fields, Malformed):
-        problem = Problem("malformed", f"the record is not well-formed CSV: {fields.reason}")
+        problem = Problem("malformed", f"the record is not well-formed: {fields.reason}")
     else:
         text = f"{len(fields)} fields, but the header has {layout.named} columns"
         problem = Problem("field_count", f"{text}; does an unquoted value contain the delimiter?")

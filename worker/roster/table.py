@@ -7,12 +7,13 @@ from contextlib import closing
 
 from worker.errors import UsageError
 from worker.model import Options, TableForm
+from worker.roster.cut import cut_simply
 from worker.roster.encoding import FALLBACK, survey
 from worker.roster.format import Table
+from worker.roster.header import Header
 from worker.roster.kept import keep as keep_records
-from worker.roster.layout import Header
 from worker.roster.source import Source, find, find_and_keep
-from worker.roster.text import Malformed, Text, find_delimiter
+from worker.roster.text import Malformed, Text
 from worker.roster.workbook import format_of, open_sheet
 
 
@@ -49,4 +50,4 @@ def _sheet_of(source: Source, known: Callable[[str], bool]) -> Table | None:
 def _text_of(source: Source, known: Callable[[str], bool], form: TableForm) -> Text:
     written = FALLBACK if form.encoding.startswith("utf-") else form.encoding
     encoding = survey(source, fallback=written).encoding
-    return Text(source, encoding, find_delimiter(source, encoding, known, form.delimiter))
+    return cut_simply(source, encoding, known, form.delimiter)

@@ -70,7 +70,10 @@ def format_of(source: Source) -> OpenBook | None:
                 names = frozenset(archive.namelist())
                 kind = archive.open("mimetype").read(len(_ODS)) if "mimetype" in names else b""
         except (BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, OverflowError):
-            raise _unreadable(source.shown, Damaged("it is incomplete, or damaged")) from None
+            raise UsageError(
+                f"{source.shown} is an Excel workbook or ZIP archive that is incomplete or damaged",
+                "copy it once more, or save it again in the spreadsheet",
+            ) from None
     if kind == _ODS:
         return OdsBook
     if "xl/workbook.bin" in names:

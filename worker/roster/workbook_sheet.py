@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from worker.model import Problem
-from worker.roster.layout import MOST_COLUMNS
+from worker.roster.header import MOST_COLUMNS
 from worker.roster.text import Record
 from worker.roster.workbook_cells import reference
 
