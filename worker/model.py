@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from worker.states import JobState as JobState
 from worker.states import Why
+from worker.table_form import Blanks as Blanks
+from worker.table_form import Normalize as Normalize
 from worker.table_form import TableForm as TableForm
 
 LONGEST_REALM: Final = 64
@@ -52,20 +54,6 @@ class Weak(StrEnum):
 
     WARN = "warn"
     REFUSE = "refuse"
-
-
-class Blanks(StrEnum):
-    """The treatment of blanks around cells."""
-
-    STRIP = "strip"
-    KEEP = "keep"
-
-
-class Normalize(StrEnum):
-    """The treatment of letters that are written as a letter and an accent (Unicode NFD)."""
-
-    NFC = "nfc"
-    NONE = "none"
 
 
 class Status(StrEnum):

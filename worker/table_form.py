@@ -1,8 +1,23 @@
-"""The form of the tables that a job writes."""
+"""The form of tables: what is done about blanks and letters when they are read, and how they are written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Blanks(StrEnum):
+    """The treatment of blanks around cells."""
+
+    STRIP = "strip"
+    KEEP = "keep"
+
+
+class Normalize(StrEnum):
+    """The treatment of letters that are written as a letter and an accent (Unicode NFD)."""
+
+    NFC = "nfc"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
