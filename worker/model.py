@@ -14,6 +14,9 @@ from typing import Any, Final
 
 from worker.states import JobState as JobState
 from worker.states import Why
+from worker.table_form import Blanks as Blanks
+from worker.table_form import Normalize as Normalize
+from worker.table_form import TableForm as TableForm
 
 LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
@@ -51,20 +54,6 @@ class Weak(StrEnum):
 
     WARN = "warn"
     REFUSE = "refuse"
-
-
-class Blanks(StrEnum):
-    """The treatment of blanks around cells."""
-
-    STRIP = "strip"
-    KEEP = "keep"
-
-
-class Normalize(StrEnum):
-    """The treatment of letters that are written as a letter and an accent (Unicode NFD)."""
-
-    NFC = "nfc"
-    NONE = "none"
 
 
 class Status(StrEnum):
@@ -376,6 +365,8 @@ class Options:
     delimiter: str = ""
     encoding: str = ""
     query: str = ""
+    sheet: str = ""
+    """Name or number of a workbook's sheet; empty: the one with column names of a roster."""
     header_line: int | None = None
     blanks: Blanks | None = None
     normalize: Normalize | None = None
@@ -396,6 +387,9 @@ class Options:
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
+    """Folder of the result files; empty: ``./siproster-JOB/``."""
+    tables: TableForm = field(default_factory=TableForm)
+    """How the result files are written; known once the roster was read."""
 
     @property
     def whole_roster(self) -> bool:

@@ -6,26 +6,30 @@ Every row of the roster gets exactly one line. No password and no digest is in a
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from worker import files
 from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.codec import page_values
 from worker.ledger.rows import OutcomeValues, SealedPage
-from worker.model import NO_REALM, Job, Status, Stored
+from worker.model import NO_REALM, Job, Status, Stored, TableForm
 from worker.reasons import reason_of
 from worker.seal import Seal
+from worker.text_workbook import TextWorkbook
 
 RESULTS = "results.csv"
+WORKBOOK = "results.xlsx"
 FAILED = "failed.csv"
 SUMMARY = "summary.json"
 PLAN = "plan.csv"
@@ -88,15 +92,20 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
     new one is complete.
     """
+    header = [*OWN_COLUMNS, *map(neutral, job.columns)]
+    form = job.options.tables
     with _explained(folder):
         files.make_folder(folder)
-        header = [*OWN_COLUMNS, *map(neutral, job.columns)]
-        with _new_file(folder / RESULTS) as results, _new_file(folder / FAILED) as failed:
-            every, troubled = csv.writer(results), csv.writer(failed)
+        with (
+            _new_table(folder / RESULTS, form) as every,
+            _new_table(folder / FAILED, form) as troubled,
+            _new_workbook(folder / WORKBOOK, header, form) as add_to_workbook,
+        ):
             every.writerow(header)
             troubled.writerow(header)
             for lines, not_in_place in _lines_of_pages(ledger, seal, job):
                 every.writerows(lines)
+                add_to_workbook(lines)
                 troubled.writerows(not_in_place)
         found = summary(ledger, job, folder)
         with _new_file(folder / SUMMARY) as file:
@@ -108,7 +117,7 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
 def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
     """Write ``undo.csv``: a line for each row that the undo has processed, in the roster's order."""
     hosts = ledger.jobs.hosts(job.id)
-    with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns]) as write:
+    with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns], job.options.tables) as write:
         for page in ledger.rows.pages(job.id):
             results = ledger.undone.results(job.id, page.first_line, page.last_line)
             rows = page_values(seal, job.id, page.seq, page.sealed) if results else iter(())
@@ -124,14 +133,13 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
 
 @contextmanager
 def new_table(
-    path: Path, header: Sequence[str], hint: str = _REPORT
+    path: Path, header: Sequence[str], form: TableForm, hint: str = _REPORT
 ) -> Iterator[Callable[[Sequence[str]], None]]:
     """Open a new CSV file and yield a function that writes one line, with its cells neutralised.
 
     Raises SiprosterError, with the hint, if it can't be written; it gets its name when it is complete.
     """
-    with _explained(path.parent, hint), _new_file(path) as file:
-        writer = csv.writer(file)
+    with _explained(path.parent, hint), _new_table(path, form) as writer:
         writer.writerow(map(neutral, header))
         yield lambda cells: writer.writerow(map(neutral, cells))
 
@@ -143,14 +151,14 @@ def forget_absent(folder: Path | None) -> None:
             (folder / ABSENT).unlink(missing_ok=True)
 
 
-def absent_to(folder: Path | None) -> Callable[[Iterable[Stored]], int]:
+def absent_to(folder: Path | None, form: TableForm) -> Callable[[Iterable[Stored]], int]:
     """Return a function that counts absent users and, if a folder is given, lists them in it."""
 
     def counted(absent: Iterable[Stored]) -> int:
         if folder is None:
             return sum(1 for _ in absent)
         number = 0
-        with new_table(folder / ABSENT, ABSENT_COLUMNS) as write:
+        with new_table(folder / ABSENT, ABSENT_COLUMNS, form) as write:
             for one in absent:
                 number += 1
                 write([one.composite, one.realm, one.id, one.application])
@@ -203,6 +211,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         **_undo(ledger, job),
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
+            **({"workbook": str(folder / WORKBOOK)} if job.options.tables.spreadsheet else {}),
             **(existing(folder, ABSENT) if job.absent else {}),
         },
     }
@@ -260,7 +269,9 @@ def _unrecorded(page: SealedPage, line: int) -> OutcomeValues:
 
 def _options_shown(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options in the words of the command line, without unset ones."""
-    return {name: value for name, value in options.items() if value not in ("", None, {}, (), False)}
+    shown = {**options, "excel": options["tables"]["excel"]}
+    del shown["tables"]
+    return {name: value for name, value in shown.items() if value not in ("", None, {}, (), False)}
 
 
 def _iso(moment: Any) -> str:
@@ -268,17 +279,60 @@ def _iso(moment: Any) -> str:
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[TextIO]:
-    """Open a file of mode 0600 that gets its name when it is complete."""
+def _new_table(path: Path, form: TableForm) -> Iterator[Any]:
+    """Open a new CSV file and yield its ``csv.writer``. A text that its encoding lacks makes it UTF-8."""
+    with _new_file(path, form.codec) as file:
+        yield csv.writer(file, delimiter=form.delimiter)
+
+
+@contextmanager
+def _new_workbook(path: Path, header: Sequence[str], form: TableForm) -> Iterator[Callable[[Lines], None]]:
+    """Open a new workbook and yield a function that adds lines to it; without one, they go nowhere."""
+    if not form.spreadsheet:
+        yield lambda lines: None
+        return
+    with _new_part(path) as (file, _), TextWorkbook(file, "results", header) as book:
+        yield book.add
+
+
+@contextmanager
+def _new_file(path: Path, codec: str = "utf-8") -> Iterator[TextIO]:
+    """Open a text file of mode 0600 that gets its name when it is complete.
+
+    The codec of a roster may lack a character of a message, or of a correction: then it is UTF-8 with a BOM.
+    """
+    unicode = codec.startswith("utf-")
+    with _new_part(path) as (raw, part):
+        # A ledger may hold rows of earlier versions with a lone surrogate, which UTF-8 can't encode.
+        written = codec if unicode else "utf-8-sig"
+        with io.TextIOWrapper(raw, written, "backslashreplace", newline="") as file:
+            yield file
+        if not unicode:
+            _encode_again(part, codec)
+
+
+@contextmanager
+def _new_part(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a file of mode 0600 under another name, and rename it at the end."""
     descriptor, part = files.new_part(path)
     try:
-        # A ledger may hold rows of earlier versions with a lone surrogate, which UTF-8 can't encode.
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            yield file
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, part
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _encode_again(part: Path, codec: str) -> None:
+    """Encode a complete UTF-8 file in another codec, unless that lacks one of its characters."""
+    with (
+        suppress(UnicodeEncodeError),
+        _new_part(part) as (raw, _),
+        io.TextIOWrapper(raw, codec, newline="") as file,
+        part.open(encoding="utf-8-sig", newline="") as text,
+    ):
+        shutil.copyfileobj(text, file)
 
 
 @contextmanager

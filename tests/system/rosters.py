@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +52,12 @@ def records(path: Path, encoding: str = "utf-8-sig", delimiter: str = ",") -> It
 
 
 def result_rows(path: str | Path) -> list[Row]:
-    """The lines of a result file, as they stand there."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """The lines of a result file, as they stand there; its delimiter is the roster's."""
+    codec = "utf-16" if Path(path).read_bytes().startswith(codecs.BOM_UTF16_LE) else "utf-8-sig"
+    with Path(path).open(encoding=codec, newline="") as file:
+        (delimiter,) = re.findall(r"\A\w+(\W)", file.readline())
+        file.seek(0)
+        return list(csv.DictReader(file, delimiter=delimiter))
 
 
 def write(path: Path, rows: Sequence[Mapping[str, str]]) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 
 from tests.program import CLI, Program
 from tests.sandbox import Sandbox
-from tests.system.rosters import SAMPLES
+from tests.system.rosters import SAMPLES, result_rows
 from tests.system.runs import run
 
 HEAVY = {"celery", "redis", "lxml", "sqlalchemy", "httpx", "tenacity", "rich", "cryptography", "yaml"}
@@ -65,8 +64,7 @@ def test_what_an_import_prints_is_explained(office: Program, sandbox: Sandbox) -
     finished = office.run("import", SAMPLES / "dirty.csv", "--weak", "warn")
     assert finished.code == 10
     (folder,) = office.work.glob("siproster-*")
-    with (folder / "failed.csv").open(encoding="utf-8", newline="") as file:
-        cells = {row["bw__error_code"] for row in csv.DictReader(file)} - {""}
+    cells = {row["bw__error_code"] for row in result_rows(folder / "failed.csv")} - {""}
     assert len(cells) > 5
     for advised in [
         line for line in (finished.stdout + finished.stderr).splitlines() if "siproster explain" in line

@@ -56,7 +56,7 @@ PROGRAM = dict(below(cli))
 def options(command: click.Command) -> set[str]:
     """The long names of a command's options."""
     parameters = command.get_params(click.Context(command))
-    return {word for option in parameters for word in option.opts if word.startswith("--")}
+    return {word for one in parameters for word in (*one.opts, *one.secondary_opts) if word.startswith("--")}
 
 
 def arguments(command: click.Command) -> list[str]:

@@ -14,7 +14,7 @@ from worker import report, seal
 from worker.errors import UsageError
 from worker.files import make_folder, new_file, open_found, whole_file
 from worker.ledger import Ledger
-from worker.model import Family, Stored
+from worker.model import Family, Stored, TableForm
 from worker.roster.spool import Spool
 from worker.settings import load
 from worker.snapshot import Facts, Snapshot, write
@@ -81,7 +81,7 @@ def test_results_and_snapshots(tmp_path: Path, mask: int) -> None:
     """Files that a command leaves for people to read have private modes."""
     with umask(mask):
         report.make_folder(tmp_path / "out")
-        with report.new_table(tmp_path / "out" / "plan.csv", ["a"]) as line:
+        with report.new_table(tmp_path / "out" / "plan.csv", ["a"], TableForm()) as line:
             line(["1"])
         write(tmp_path / "out" / "snapshot", FACTS, seal.Seal([bytes(32)]), [])
     assert modes(tmp_path) == {"out": 0o700, "out/plan.csv": 0o600, "out/snapshot": 0o600}

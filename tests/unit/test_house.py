@@ -12,12 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "states", "errors", "files", "hosts", "reasons"}
+NOUNS = {"model", "states", "errors", "files", "hosts", "reasons", "table_form"}
 """Modules that every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
     "states": set(),
-    "model": {"states"},
+    "model": {"states", "table_form"},
+    "table_form": set(),
     "errors": {"states"},
     "reasons": set(),
     "codes": {"states"},
@@ -27,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "files": set(),
     "hosts": set(),
     "temp_db": NOUNS,
-    "roster": NOUNS | {"temp_db", "waits"},
+    "roster": NOUNS | {"temp_db", "text_workbook", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": NOUNS,
     "throttle": NOUNS | {"waits"},
@@ -37,7 +38,8 @@ ROOMS: dict[str, set[str]] = {
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
     "api": NOUNS | {"ca_certificates", "throttle", "waits"},
-    "report": NOUNS | {"ledger", "seal"},
+    "report": NOUNS | {"ledger", "seal", "text_workbook"},
+    "text_workbook": set(),
     "phones": NOUNS | {"roster"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
@@ -62,7 +64,7 @@ LIBRARIES: dict[str, set[str]] = {
     "httpx": {"api"},
     "jinja2": {"phones"},
     "kombu": {"tasks"},
-    "lxml": {"api"},
+    "lxml": {"api", "roster"},
     "markupsafe": {"phones"},
     "paramiko": {"roster"},
     "platformdirs": {"settings"},
@@ -76,6 +78,7 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"sandbox"},
     "tenacity": {"api"},
     "uvicorn": {"sandbox"},
+    "xlrd": {"roster"},
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},

@@ -20,8 +20,8 @@ from worker import report
 from worker.errors import LedgerError, SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.codec import seal_page
-from worker.model import Job, JobState, Options, Outcome, Row, Status
-from worker.report import FAILED, RESULTS, SUMMARY, neutral
+from worker.model import Job, JobState, Options, Outcome, Row, Status, TableForm
+from worker.report import FAILED, RESULTS, SUMMARY, WORKBOOK, neutral
 from worker.roster import read_corrections
 from worker.roster.layout import restored
 from worker.seal import Seal
@@ -160,6 +160,58 @@ def test_any_cell_survives(
     assert read == expected
 
 
+FORMS = [
+    (TableForm(), "utf-8", ","),
+    (TableForm("\t", "utf-8"), "utf-8", "\t"),
+    (TableForm(",", "utf-8-sig"), "utf-8-sig", ","),
+    (TableForm("|", "cp1252"), "cp1252", "|"),
+    (TableForm("|", "cp850"), "cp850", "|"),
+    (TableForm("^", "utf-8"), "utf-8", "^"),
+    (TableForm(";", "utf-8"), "utf-8-sig", ";"),
+    (TableForm(";", "cp1252"), "utf-8-sig", ";"),
+    (TableForm("\t", "utf-16-le"), "utf-16", "\t"),
+    (TableForm(",", "utf-8", workbook=True), "utf-8-sig", ","),
+    (TableForm(",", "cp1252", excel=True), "utf-8-sig", ","),
+    (TableForm(";", "cp1252", excel=False), "cp1252", ";"),
+]
+
+
+@pytest.mark.parametrize(("form", "codec", "delimiter"), FORMS)
+def test_results_go_back_as_the_roster_came(
+    ledger: Ledger, job: Job, form: TableForm, codec: str, delimiter: str
+) -> None:
+    """Delimiter and encoding are the roster's; a spreadsheet gets a BOM and a workbook; all is read back."""
+    job = replace(job, options=replace(job.options, tables=form))
+    row = Row(2, "+1919", "", "", "", "", ("Größe", "00;|\t,^"))
+    put_page(ledger, job, 0, seal_page(SEAL, job.id, 0, [row]))
+    folder = report.folder_of(job)
+    found = report.write(ledger, SEAL, job, folder)
+    for name in (RESULTS, FAILED):
+        assert read_as(folder / name, codec).startswith(f"bw__job{delimiter}bw__row{delimiter}")
+    with report.new_table(folder / "undo.csv", ["größe"], form) as write:
+        write(["ä"])
+    assert read_as(folder / "undo.csv", codec) == "größe\r\nä\r\n"
+    assert (folder / WORKBOOK).exists() == form.spreadsheet == ("workbook" in found["files"])
+    (back, *_) = dict(read_corrections(str(folder / RESULTS), job.id, job.options)).values()
+    assert (back["bw__username"], back["name"], back["site"]) == ("+1919", *row.cells)
+
+
+def test_a_text_that_the_rosters_encoding_lacks(ledger: Ledger, job: Job) -> None:
+    """A correction, or the service's answer, may have such a text: the file is UTF-8 then, with a BOM."""
+    job = replace(job, options=replace(job.options, tables=TableForm("|", "cp1252")))
+    put_page(ledger, job, 0, seal_page(SEAL, job.id, 0, [Row(2, "bob", "", "", "", "", ("Ł", "Größe"))]))
+    folder = written(ledger, job)
+    assert "|Ł|Größe" in read_as(folder / RESULTS, "utf-8-sig")
+    assert not list(folder.glob(".*"))
+
+
+def read_as(path: Path, codec: str) -> str:
+    """The file's text; it must be encoded as the codec writes it, BOM included."""
+    text = path.read_bytes().decode(codec)
+    assert text.encode(codec) == path.read_bytes()
+    return text
+
+
 def test_half_a_character_is_written_as_a_number(ledger: Ledger, job: Job) -> None:
     """Half a surrogate pair, as in cells and names of earlier ledgers, is written as a number."""
     job = replace(job, columns=("na\ud800me", "site"))
@@ -169,7 +221,7 @@ def test_half_a_character_is_written_as_a_number(ledger: Ledger, job: Job) -> No
     report.write(ledger, SEAL, job, folder)
     (line, *_) = records(folder / RESULTS)
     assert (line["bw__username"], line["na\\ud800me"], line["site"]) == ("bob\\udfff", "x\\ud800", "Größe")
-    with report.new_table(folder / "undo.csv", ["na\ud800me"]) as write:
+    with report.new_table(folder / "undo.csv", ["na\ud800me"], TableForm()) as write:
         write(["x\ud800"])
     assert (folder / "undo.csv").read_text("utf-8").split() == ["na\\ud800me", "x\\ud800"]
 

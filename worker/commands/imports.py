@@ -14,6 +14,7 @@ from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.options import (
     absent_option,
+    excel_option,
     from_file,
     json_option,
     parsed,
@@ -51,6 +52,7 @@ _ALL = "all"
 @posting_options
 @absent_option
 @results_option
+@excel_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @click.option(
     "--verify",
@@ -95,7 +97,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
         if context.settings.broker:
             watch.broker_queue(context)
-        names = (*outputs.OF_JOB, report.ABSENT, *((VERIFY,) if trial else ()))
+        names = (*outputs.of_job(job), report.ABSENT, *((VERIFY,) if trial else ()))
         outputs.prepare_folder(context, report.folder_of(job), names, str(source))
         begin(context, job)
         run(context, job, opened, yes=given["yes"])

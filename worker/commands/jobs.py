@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -18,7 +18,15 @@ from worker.commands.advice import undo_word
 from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
-from worker.commands.options import Finite, count_type, json_option, results_option, yes_option
+from worker.commands.options import (
+    Finite,
+    count_type,
+    excel_option,
+    json_option,
+    results_option,
+    with_outputs,
+    yes_option,
+)
 from worker.commands.screen import ProgressScreen, echo, on_stdout, print_json, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError
@@ -164,18 +172,19 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @click.command("report")
 @click.argument("job_id", metavar="JOB")
 @results_option
+@excel_option
 @json_option
 @settings_options
-def report(job_id: str, results: str, as_json: bool, **given: Any) -> int:
+def report(job_id: str, as_json: bool, **given: Any) -> int:
     """Rewrite the result files of JOB.
 
     Exits with the job's exit code, or with 10 if `undo` has reverted rows.
     """
     context = Context(given)
     job = context.ledger.jobs.get(job_id)
-    folder = folder_of(job, results)
-    outputs.refuse_overwriting(context, folder, outputs.OF_JOB, job.source)
-    return watch.print_end(context, job_id, results, as_json=as_json)
+    job = replace(job, options=with_outputs(job.options, given))
+    outputs.refuse_overwriting(context, folder_of(job), outputs.of_job(job), job.source)
+    return watch.print_end(context, job, as_json=as_json)
 
 
 def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from worker.errors import UsageError
-from worker.model import Blanks, Family, Normalize, OnExisting, Options, Weak
+from worker.model import Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.throttle import SLOWEST_RATE
 
@@ -131,6 +132,12 @@ _READING = (
         help="File with the SELECT that reads the roster from a database.  [default: the format's own]",
     ),
     click.option(
+        "--sheet",
+        metavar="NAME|N",
+        default="",
+        help="Sheet of a workbook.  [default: the only one with the column names of a roster]",
+    ),
+    click.option(
         "--header-line",
         metavar="N",
         type=click.IntRange(1, 1_000_000),
@@ -226,6 +233,13 @@ absent_option = click.option(
 results_option = click.option(
     "--results", metavar="DIR", default="", help="Folder for the result files.  [default: ./siproster-JOB/]"
 )
+excel_option = click.option(
+    "--excel/--no-excel",
+    "excel",
+    default=None,
+    help="Write result files for a spreadsheet: with a BOM, and results.xlsx with text cells."
+    "  [default: if the roster is a workbook, has semicolons, or is UTF-16]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
@@ -288,6 +302,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         delimiter=given["delimiter"],
         encoding=given["encoding"],
         query=str(Path(given["query"]).expanduser().absolute()) if given.get("query") else "",
+        sheet=given["sheet"],
         header_line=given["header_line"],
         blanks=Blanks(given["blanks"]) if given["blanks"] else None,
         normalize=Normalize(given["normalize"]) if given["normalize"] else None,
@@ -304,6 +319,17 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         absent=given["absent"],
         keep_days=given["keep_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
+        tables=TableForm(excel=given.get("excel")),
+    )
+
+
+def with_outputs(options: Options, given: Mapping[str, Any]) -> Options:
+    """Return an earlier job's options with the folder and the form of result files that are given now."""
+    folder, excel = given["results"], given["excel"]
+    return replace(
+        options,
+        results=str(Path(folder).absolute()) if folder else options.results,
+        tables=options.tables if excel is None else replace(options.tables, excel=excel),
     )
 
 

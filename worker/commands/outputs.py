@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,14 +15,13 @@ import click
 from worker import report
 from worker.commands.context import Context
 from worker.errors import UsageError
+from worker.model import Job
 from worker.roster import local_files
 from worker.settings.addresses import sqlite_path
 from worker.settings.file import NAME
 
-OF_JOB = (report.RESULTS, report.FAILED, report.SUMMARY)
-"""The result files of every job."""
-
 _HEAD = 4096
+_FIRST_SHEET = "xl/worksheets/sheet1.xml"
 _BOM = rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?"
 _of_a_table = re.compile(_BOM + rb'("?)bw__job\1[,;\t\r\n]').match
 _MARKS = {
@@ -36,6 +37,12 @@ _File = Path | int
 """A path, or the descriptor of an open stream."""
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _STREAMS: Mapping[_File, str] = {_STDOUT: "standard output", _STDERR: "standard error"}
+
+
+def of_job(job: Job) -> tuple[str, ...]:
+    """Return the names of a job's result files."""
+    workbook = (report.WORKBOOK,) if job.options.tables.spreadsheet else ()
+    return (report.RESULTS, report.FAILED, report.SUMMARY, *workbook)
 
 
 def prepare_folder(context: Context, folder: Path, names: Sequence[str], *sources: str) -> None:
@@ -114,6 +121,8 @@ def _identity(file: _File) -> tuple[int, int] | None:
 
 def _is_ours(path: Path, mark: Callable[[bytes], object]) -> bool:
     """Return whether siproster wrote the file, so that its job may replace it; empty files prove nothing."""
+    if path.name == report.WORKBOOK:
+        return _is_result_workbook(path)
     try:
         if not path.is_file():
             return False
@@ -122,3 +131,15 @@ def _is_ours(path: Path, mark: Callable[[bytes], object]) -> bool:
     except OSError:
         return False
     return not head or bool(mark(head))
+
+
+def _is_result_workbook(path: Path) -> bool:
+    """Return whether siproster wrote the workbook, perhaps saved again by a spreadsheet."""
+    try:
+        if not path.stat().st_size:
+            return True
+        with zipfile.ZipFile(path) as book:
+            texts = [one for one in ("xl/sharedStrings.xml", _FIRST_SHEET) if one in book.namelist()]
+            return any(b">bw__job<" in book.open(name).read(_HEAD) for name in texts)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, ValueError):
+        return False

@@ -31,6 +31,7 @@ from worker.phones import (
 )
 from worker.reasons import reason_of
 from worker.report import neutral, new_table
+from worker.table_form import TableForm
 
 COLUMNS: Final = (
     "site", "name", "extension", "old_user", "mac", "did", "auth_user", "password", "realm", "registrar",
@@ -179,7 +180,8 @@ def write_files(folder: Path, entries: PhoneEntries, templates: TemplateSet) -> 
     """Write each phone's files, and what became of every row. Return the lines of rows without files."""
     left_out = _LeftOut("files")
     header = ("line", "auth_user", "outcome", "files", "reason")
-    with new_table(folder / OUTCOMES, header, "free some space, and name a new folder with --out") as write:
+    hint = "free some space, and name a new folder with --out"
+    with new_table(folder / OUTCOMES, header, TableForm(), hint) as write:
         for entry in entries.all():
             phone = entry.phone
             try:

@@ -16,6 +16,7 @@ from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
 from worker.commands.options import (
     absent_option,
+    excel_option,
     from_file,
     json_option,
     max_failed,
@@ -24,6 +25,7 @@ from worker.commands.options import (
     posting_options,
     reading_options,
     refuse_given,
+    with_outputs,
 )
 from worker.commands.running import begin, draw, finish, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
@@ -43,8 +45,8 @@ _TOLD = 50
 """Problems that `plan` tells one by one."""
 
 _OF_THE_RUN = frozenset({
-    "source", "plan_", "max_failed", "not_after", "results", "detach", "yes", "as_json", "account", "profile",
-    "config", "debug",
+    "source", "plan_", "max_failed", "not_after", "results", "excel", "detach", "yes", "as_json", "account",
+    "profile", "config", "debug",
 })  # fmt: skip
 """Options of ``import`` that say how a plan is run; all the others were approved with it."""
 
@@ -55,6 +57,7 @@ _OF_THE_RUN = frozenset({
 @posting_options
 @absent_option
 @click.option("--results", metavar="DIR", default="", help="Write plan.csv and absent.csv to this folder.")
+@excel_option
 @click.option("--save", is_flag=True, help="Save the plan, sealed, to carry out with `import --plan JOB`.")
 @click.option("--exit-on-change", is_flag=True, help="Also exit with 10 if the import would change anything.")
 @json_option
@@ -73,6 +76,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     _refuse_unseen_change(context, on_change=on_change)
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
+        options = opened.options
         if options.results:
             outputs.prepare_folder(context, Path(options.results), (report.PLAN, report.ABSENT), source)
         else:
@@ -104,15 +108,14 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
     options = replace(
-        plan.options,
+        with_outputs(plan.options, given),
         max_failed=max_failed(given["max_failed"]) or plan.options.max_failed,
         not_after=not_after(given["not_after"]) or plan.options.not_after,
-        results=str(Path(given["results"]).absolute()) if given["results"] else plan.options.results,
     )
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
         watch.broker_queue(context)
-    outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), plan.source)
+    outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source)
     begin(context, job)
     run(context, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -124,7 +127,7 @@ def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, Pla
     folder = _folder(options)
     begin(context, job)
     try:
-        with _plan_file(folder, opened.columns, job.id) as write:
+        with _plan_file(options, opened.columns, job.id) as write:
             writer = LedgerWriter(context.ledger, context.seal, job, saved=True)
             draft = draw(context, writer, opened, folder, sinks=write)
     except (Exception, KeyboardInterrupt):
@@ -140,7 +143,7 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
     folder = _folder(options)
     report.forget_absent(folder)
     account = _account(context, options, folder)
-    with _plan_file(folder, opened.columns) as write, _Problems() as problems:
+    with _plan_file(options, opened.columns) as write, _Problems() as problems:
         summary = run_pipeline(opened, account, options, [*write, problems.print_page])
     if account:
         _print_realm(account.realms, summary, options)
@@ -152,7 +155,7 @@ def _account(context: Context, options: Options, folder: Path | None) -> Account
         echo("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
         return None
     api = context.client(options)
-    return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder))
+    return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder, options.tables))
 
 
 def _print_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
@@ -191,12 +194,13 @@ def _folder(options: Options) -> Path | None:
 
 
 @contextmanager
-def _plan_file(folder: Path | None, columns: tuple[str, ...], job: str = "") -> Iterator[list[Sink]]:
+def _plan_file(options: Options, columns: tuple[str, ...], job: str = "") -> Iterator[list[Sink]]:
     """Open plan.csv as a sink of the pipeline, if there is a folder for it."""
+    folder = _folder(options)
     if folder is None:
         yield []
         return
-    with report.new_table(folder / report.PLAN, [*report.PLAN_COLUMNS, *columns]) as write:
+    with report.new_table(folder / report.PLAN, [*report.PLAN_COLUMNS, *columns], options.tables) as write:
 
         def write_page(page: RosterPage) -> None:
             for row in page:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +11,15 @@ import click
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
-from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
+from worker.commands.options import (
+    excel_option,
+    json_option,
+    max_failed,
+    not_after,
+    results_option,
+    with_outputs,
+    yes_option,
+)
 from worker.commands.running import begin, finish, freed_on_failure, run
 from worker.commands.screen import echo, print_json
 from worker.errors import Conflict, JobBusy, UsageError
@@ -63,6 +70,7 @@ _NOT_AFTER = click.option(
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
+@excel_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @yes_option
 @json_option
@@ -91,7 +99,7 @@ def retry(job_id: str, **given: Any) -> int:
         _check_corrections(rows, given["corrections"])
         job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=parent.id)
         read = (parent.source, given["roster_"], given["corrections"] or "")
-        outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
+        outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read)
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -103,10 +111,11 @@ def retry(job_id: str, **given: Any) -> int:
 @_NOT_AFTER
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @results_option
+@excel_option
 @yes_option
 @json_option
 @settings_options
-def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> int:
+def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) -> int:
     """Resume JOB, which was interrupted, paused or stopped.
 
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
@@ -114,11 +123,12 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     context = Context(given)
     job = context.ledger.jobs.get(job_id)
     _refuse_plan_or_undone(context, job)
-    folder = report.folder_of(job, results)
-    outputs.refuse_overwriting(context, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
+    job = replace(job, options=with_outputs(job.options, given))
+    folder = report.folder_of(job)
+    outputs.refuse_overwriting(context, folder, (*outputs.of_job(job), report.ABSENT), job.source)
     if job.state is JobState.DONE:
         echo(f"job {job_id} is done; there is nothing left to resume")
-        return watch.print_end(context, job_id, results, as_json=as_json)
+        return watch.print_end(context, job, as_json=as_json)
     if job.state is JobState.CANCELLED:
         raise Conflict(
             f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
@@ -136,7 +146,7 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     with freed_on_failure(context, job_id):
         _take_over(context, job)
         context.audit(job_id)
-        context.ledger.jobs.set_options(job_id, _with_bounds(job, given, results))
+        context.ledger.jobs.set_options(job_id, _with_bounds(job, given))
     if job.state is JobState.PLANNING:
         _plan_again(context, job, yes=yes)
     else:
@@ -179,10 +189,9 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
 def _again(options: Options, given: dict[str, Any]) -> Options:
     """Return the earlier job's options, with the new job's own bounds and output paths."""
     return replace(
-        options,
+        with_outputs(replace(options, results=""), given),
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
-        results=str(Path(given["results"]).absolute()) if given["results"] else "",
         on_existing=OnExisting(given["on_existing"] or options.on_existing),
         absent=False,
     )
@@ -201,7 +210,7 @@ def _refuse_plan_or_undone(context: Context, job: Job) -> None:
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
 
 
-def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
+def _with_bounds(job: Job, given: dict[str, Any]) -> Options:
     """Return the job's options with new bounds, since the one that stopped it would do so again."""
     stopped_by = job.why.reason if job.why else ""
     old = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
@@ -210,7 +219,6 @@ def _with_bounds(job: Job, given: dict[str, Any], results: str) -> Options:
         job.options,
         max_failed=new["max_failed"] or old.get("max_failed", ""),
         not_after=new["not_after"] or old.get("not_after", ""),
-        results=str(Path(results).absolute()) if results else job.options.results,
     )
 
 

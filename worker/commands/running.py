@@ -91,7 +91,9 @@ def draw(
     report.forget_absent(folder)
     api = context.runtime.api(job.options)
     realms = JobRealms(api, context.ledger.jobs, job.id, job.options)
-    account = Account(api, realms, counted, report.absent_to(folder), context.runtime.count)
+    account = Account(
+        api, realms, counted, report.absent_to(folder, job.options.tables), context.runtime.count
+    )
     return enter_roster(writer, account, roster, sinks, enforce)
 
 
@@ -111,8 +113,7 @@ def finish(
         if as_json:
             print_json({"job": job_id})
         return 0
-    results = context.ledger.jobs.get(job_id).options.results
-    return watch.run(context, job_id, results, as_json=as_json, then=then)
+    return watch.run(context, job_id, as_json=as_json, then=then)
 
 
 def print_roster(opened: Roster) -> None:
@@ -128,9 +129,13 @@ def print_roster(opened: Roster) -> None:
 
 
 def _form(opened: Roster) -> list[str]:
-    """Return encoding and delimiter, where the source has them."""
+    """Return sheet, encoding and delimiter, as far as the source has them."""
     delimiter = {"\t": "tab"}.get(opened.delimiter, opened.delimiter)
-    return [opened.encoding] * bool(opened.encoding) + [f"delimiter {delimiter}"] * bool(delimiter)
+    return (
+        [opened.sheet] * bool(opened.sheet)
+        + [opened.encoding] * bool(opened.encoding)
+        + [f"delimiter {delimiter}"] * bool(delimiter)
+    )
 
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:

@@ -12,7 +12,14 @@ from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
-from worker.commands.options import json_option, rate_type, results_option, yes_option
+from worker.commands.options import (
+    excel_option,
+    json_option,
+    rate_type,
+    results_option,
+    with_outputs,
+    yes_option,
+)
 from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, echo, print_json
 from worker.errors import TryLater
@@ -48,11 +55,12 @@ _IN_FLIGHT = "what they still change would not be undone"
     " else has written to the account since the job began.",
 )
 @results_option
+@excel_option
 @yes_option
 @json_option
 @settings_options
 def undo(
-    job_id: str, rate: float | None, include_unproven: bool, results: str, yes: bool, as_json: bool,
+    job_id: str, rate: float | None, include_unproven: bool, yes: bool, as_json: bool,
     **given: Any,
 ) -> int:  # fmt: skip
     """Undo what JOB did, except for users who have been changed since.
@@ -67,7 +75,8 @@ def undo(
     job = context.ledger.jobs.get(job_id)
     refuse_unfinished(context.ledger, job_id, _IN_FLIGHT)
     context.runtime.check(job)
-    folder = report.folder_of(job, results)
+    job = replace(job, options=with_outputs(job.options, given))
+    folder = report.folder_of(job)
     outputs.refuse_overwriting(context, folder, (report.UNDO,), job.source)
     number = context.ledger.changes.rows(job_id)
     unproven = context.ledger.undone.unproven(job_id) if include_unproven else 0

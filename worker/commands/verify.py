@@ -18,12 +18,14 @@ from worker.commands.context import Context, settings_options
 from worker.commands.options import (
     Finite,
     count_type,
+    excel_option,
     from_file,
     json_option,
     parsed,
     rate_type,
     reading_options,
     refuse_given,
+    with_outputs,
 )
 from worker.commands.resume_retry import roster_of
 from worker.commands.running import print_roster
@@ -119,11 +121,12 @@ _ASKING = (
         default="",
         help="Folder for verify.csv.  [default: a new folder, or JOB's]",
     ),
+    excel_option,
 )
 
 _OF_THE_RUN = frozenset({
     "source", "roster_", "registrar", "resolver", "dns_wait", "transport", "auth_name", "with_contact",
-    "sample", "rate", "concurrency", "results", "as_json", "account", "profile", "config", "debug",
+    "sample", "rate", "concurrency", "results", "excel", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
 """Options that mean something with a job, too; the job determines how its roster is read."""
 
@@ -181,7 +184,8 @@ def _of_job(context: Context, trial: Trial, job_id: str, given: dict[str, Any]) 
     """Verify the rows that the job put in place, or found there; the result is kept with the job."""
     job = context.ledger.jobs.get(job_id)
     with reopened(context, job, given["roster_"], "verify") as again:
-        folder = report.folder_of(job, given["results"])
+        job = replace(job, options=with_outputs(job.options, given))
+        folder = report.folder_of(job)
         outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"])
         proof = prove(trial, RowsOfJob(context, job, again, given["sample"]), folder)
     context.ledger.jobs.set_verified(job_id, proof.facts)

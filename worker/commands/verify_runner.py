@@ -23,7 +23,7 @@ from worker.importing.realms import JobRealms
 from worker.importing.rows_in_place import count_in_place, rows_in_place
 from worker.importing.validation import RosterPages, validated_pages
 from worker.ledger import Progress
-from worker.model import Job, Options, Row, utc_now
+from worker.model import Job, Options, Row, TableForm, utc_now
 from worker.register import (
     AuthName,
     Entry,
@@ -76,6 +76,8 @@ class RowsToVerify(Protocol):
     @property
     def columns(self) -> Sequence[str]: ...
     @property
+    def tables(self) -> TableForm: ...
+    @property
     def rows(self) -> int: ...
     @property
     def to_try(self) -> int: ...
@@ -91,6 +93,7 @@ class RowsOfRoster:
         self._opened, self._options = opened, options
         self._realms = JobRealms(context.client(options), None, "", options)
         self.name, self.sha256, self.columns = opened.name, opened.sha256, opened.columns
+        self.tables = opened.options.tables
         self._sample = _Sample(sample)
         self.rows = self._invalid = 0
         for row in self._validated():
@@ -129,6 +132,7 @@ class RowsOfJob:
     def __init__(self, context: Context, job: Job, roster: RosterPages, sample: int | None) -> None:
         self._context, self._job, self._roster = context, job, roster
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
+        self.tables = job.options.tables
         self.rows = count_in_place(context.ledger, job)
         self._sample = _Sample(sample)
         if sample:
@@ -196,9 +200,8 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     verifier = Verifier(trial.options, Pace(trial.rate), trial.in_flight)
     header = [*OWN_COLUMNS, *tried.columns]
     began = time.monotonic()
-    with report.new_table(
-        folder / VERIFY, header, "choose a folder that you can write to with --results"
-    ) as write:
+    hint = "choose a folder that you can write to with --results"
+    with report.new_table(folder / VERIFY, header, tried.tables, hint) as write:
         writer = VerifyWriter(write)
         interrupted = _go(verifier, writer, tried)
     facts = _facts(trial, tried, writer, verifier)

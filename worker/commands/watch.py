@@ -19,10 +19,8 @@ from worker.commands.screen import ProgressScreen, echo, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
-from worker.ledger import Ledger
 from worker.model import Endpoint, Job, JobState, Status, WaitKind
 from worker.runtime import RuntimeConfig
-from worker.seal import Seal
 from worker.states import Reason, Why
 from worker.waits import HERE
 
@@ -73,7 +71,6 @@ def put_on_queue(context: Context, job_id: str) -> None:
 def run(
     context: Context,
     job_id: str,
-    results: str,
     *,
     as_json: bool,
     then: Callable[[Job], int] = lambda job: 0,
@@ -93,24 +90,17 @@ def run(
             return _print_interrupted(context, job_id)
     job = context.ledger.jobs.get(job_id)
     code = then(job) if job.state is JobState.DONE else 0
-    return print_end(context, job_id, results, as_json=as_json) or code
+    return print_end(context, context.ledger.jobs.get(job_id), as_json=as_json) or code
 
 
-def print_end(context: Context, job_id: str, results: str, *, as_json: bool) -> int:
+def print_end(context: Context, job: Job, *, as_json: bool) -> int:
     """Write the result files of a job as it stands and print its summary. Return the exit code."""
-    job = context.ledger.jobs.get(job_id)
-    summary = write_results(context.ledger, context.seal, job, results)
+    summary = report.write(context.ledger, context.seal, job, report.folder_of(job))
     print_summary(summary, as_json=as_json)
     if as_json:  # people have it on stdout, beside the rows that it is about
         for hint in (advice.next_step(summary), *advice.commands(summary)):
             echo(hint, "yellow") if hint else None
     return exit_code(job, summary)
-
-
-def write_results(ledger: Ledger, seal: Seal, job: Job, results: str) -> dict[str, Any]:
-    """Write the result files to ``results`` or the job's own folder, and return the summary."""
-    folder = report.folder_of(job, results)
-    return report.write(ledger, seal, job, folder)
 
 
 def exit_code(job: Job, summary: Mapping[str, Any]) -> int:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
+from worker.roster.doubted import refuse_doubts
 from worker.roster.duplicates import DuplicateIndex
+from worker.roster.format import Table
 from worker.roster.formats import assignment_of
 from worker.roster.header import OWN, Header, plain, restored
 from worker.roster.layout import Layout, lay_out
 from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.table import open_table
-from worker.roster.text import Fields, Malformed, Text
+from worker.roster.text import Fields, Malformed
+from worker.text_workbook import CUT
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
 HASH1: Final = "bw__hash1"
@@ -94,13 +97,14 @@ def read_corrections(
         UsageError: it is not a job's result file, is another job's, or a row of it can't be read; also
             while it is being read.
     """
-    text, header = open_table(path, lambda name: name.startswith(OWN), keep=True)
+    options = options or Options()
+    table, header = open_table(path, lambda name: name.startswith(OWN), keep=True, form=options.tables)
     try:
-        found = _Corrections(text, header, job, options or Options(), columns or ())
+        found = _Corrections(table, header, job, options, columns or ())
         if columns is not None:
             found.refuse_strangers(columns)
     except UsageError:
-        text.source.close()
+        table.close()
         raise
     return found.read()
 
@@ -109,7 +113,7 @@ class _Corrections:
     """A result file with corrections."""
 
     def __init__(
-        self, text: Text, header: Header, job: str, options: Options, carried: Sequence[str]
+        self, table: Table, header: Header, job: str, options: Options, carried: Sequence[str]
     ) -> None:
         names = [name.casefold() for name in header.names]
         for name in ("bw__job", "bw__row"):
@@ -118,12 +122,17 @@ class _Corrections:
                     f"{header.place} has no column {name}",
                     f"give the failed.csv of job {job}, with its first columns",
                 )
-        self._text = text
+        self._table = table
         self._header = header
         self._expected = job
         self._job = names.index("bw__job")
         self._row = names.index("bw__row")
         self._password = _password_column(header, options, carried)
+        users: Sequence[str] = ()
+        if carried:
+            with suppress(UsageError):  # the caller says so, with the job's own columns
+                users = fields_of(carried, options)["username"]
+        self._needed = [at for at, name in enumerate(header.names) if at == self._password or name in users]
         self._kept = [
             (at, name)
             for at, name in enumerate(header.names)
@@ -141,8 +150,8 @@ class _Corrections:
             )
 
     def read(self) -> Iterator[tuple[int, dict[str, str]]]:
-        with closing(self._text.source), DuplicateIndex() as seen, self._text.lines() as lines:
-            records = islice(self._text.records(lines), 1, None)
+        with closing(self._table), DuplicateIndex() as seen, self._table.read() as read:
+            records = islice(read, 1, None)
             while group := [self._sound(line, fields) for line, fields in islice(records, _GROUP)]:
                 rows = [fields[self._row] for _, fields in group]
                 firsts = seen.first_lines(rows, [line for line, _ in group])
@@ -152,6 +161,7 @@ class _Corrections:
                     yield int(fields[self._row]), self._correction(fields)
 
     def _sound(self, line: int, fields: Fields) -> tuple[int, Fields]:
+        refuse_doubts(fields, line, self._needed, self._header.place)
         if isinstance(fields, Malformed):
             raise self._wrong(line, f"not well-formed CSV: {fields.reason}")
         if not fits(fields, self._header):
@@ -165,7 +175,7 @@ class _Corrections:
         return line, fields
 
     def _correction(self, fields: Fields) -> dict[str, str]:
-        cells = {name: restored(fields[at]) for at, name in self._kept}
+        cells = {name: restored(fields[at]) for at, name in self._kept if fields[at] != CUT}
         if self._password is not None and fields[self._password]:
             cells[PASSWORD] = fields[self._password]
         return cells

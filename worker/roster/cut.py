@@ -50,12 +50,15 @@ def cut(source: Source, encoding: str, options: Options, sha256: str) -> tuple[T
     return text, warnings
 
 
-def cut_simply(source: Source, encoding: str, known: Callable[[str], bool]) -> Text:
-    """Return the text of a list or a result file, whose first line is the header, or a ``sep=`` line."""
+def cut_simply(source: Source, encoding: str, known: Callable[[str], bool], usual: str = ",") -> Text:
+    """Return the text of a list or a result file, whose first line is the header, or a ``sep=`` line.
+
+    ``usual``: a delimiter that is tried, too, and preferred.
+    """
     sample, whole = _beginning(source, encoding)
     if sep := _sep_line(sample):
         return Text(source, encoding, named_delimiter(sep[1]), first_line=2)
-    return Text(source, encoding, _best(sample, whole, known, lambda cells: False))
+    return Text(source, encoding, _best(sample, whole, known, lambda cells: False, usual))
 
 
 def _beginning(source: Source, encoding: str) -> tuple[str, bool]:
@@ -70,7 +73,11 @@ def _known(options: Options) -> Callable[[str], bool]:
 
 
 def _best(
-    sample: str, whole: bool, known: Callable[[str], bool], can_be: Callable[[Sequence[str]], bool]
+    sample: str,
+    whole: bool,
+    known: Callable[[str], bool],
+    can_be: Callable[[Sequence[str]], bool],
+    usual: str = ",",
 ) -> str:
     """Return the delimiter that makes the best table of the beginning.
 
@@ -88,7 +95,7 @@ def _best(
         names = sum(map(known, table[0] if table else ()))
         return found is not None, names, alike if width > 1 else 0.0, width
 
-    return max(DELIMITERS.values(), key=score)
+    return max(usual, *DELIMITERS.values(), key=score)
 
 
 def _records(sample: str, delimiter: str, first: int) -> list[Record]:

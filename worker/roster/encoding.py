@@ -54,8 +54,10 @@ class Bytes:
     warnings: tuple[Problem, ...] = ()
 
 
-def survey(source: Source, wanted: str = "") -> Bytes:
+def survey(source: Source, wanted: str = "", fallback: str = FALLBACK) -> Bytes:
     """Read all bytes and return their hash and encoding (``wanted`` overrides it).
+
+    ``fallback``: the encoding of a text that is no Unicode.
 
     Raises:
         UsageError: empty, binary, not decodable, a line without end, or an invalid character; the
@@ -69,11 +71,13 @@ def survey(source: Source, wanted: str = "") -> Bytes:
         sha256.update(block)
         nul = nul or b"\0" in block
     _refuse_no_text(source, first)
-    encoding, warnings = _decide(source, first, nul, wanted)
+    encoding, warnings = _decide(source, first, nul, wanted, fallback)
     return Bytes(sha256.hexdigest(), encoding, warnings)
 
 
-def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, tuple[Problem, ...]]:
+def _decide(
+    source: Source, first: bytes, nul: bool, wanted: str, fallback: str
+) -> tuple[str, tuple[Problem, ...]]:
     sure = _text_codec(wanted, first) if wanted else _by_its_start(first)
     if sure == _UTF32 and not wanted:
         raise UsageError(f"{source.shown} is UTF-32, which no application reads by itself", _SAVE_AS)
@@ -86,9 +90,9 @@ def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, 
     if broken is None:
         return "utf-8", ()
     _refuse_mixed(source, broken)
-    _refuse_undecodable(source, FALLBACK)
-    text = f"read as {GUESSED}, since line {broken} is not UTF-8; if that is wrong, use --encoding"
-    return FALLBACK, (Problem("encoding_guessed", text),)
+    _refuse_undecodable(source, fallback)
+    text = f"read as {_shown(fallback)}, since line {broken} is not UTF-8; if that is wrong, use --encoding"
+    return fallback, (Problem("encoding_guessed", text),)
 
 
 def _text_codec(wanted: str, first: bytes) -> str:
@@ -131,8 +135,11 @@ def _refuse_no_text(source: Source, first: bytes) -> None:
 def _refuse_undecodable(source: Source, encoding: str) -> None:
     line = _undecodable_line(source, encoding)
     if line is not None:
-        shown = GUESSED if encoding == FALLBACK else encoding
-        raise UsageError(f"{source.shown}, line {line}: these bytes are not {shown}", _NAME_IT)
+        raise UsageError(f"{source.shown}, line {line}: these bytes are not {_shown(encoding)}", _NAME_IT)
+
+
+def _shown(encoding: str) -> str:
+    return GUESSED if encoding == FALLBACK else encoding
 
 
 def _refuse_mixed(source: Source, broken: int) -> None:

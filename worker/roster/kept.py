@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from worker.roster.source import BLOCK, spooled
 from worker.roster.spool import Spool
 from worker.roster.text import Malformed, Record
+from worker.roster.workbook_cells import Doubted
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -91,17 +92,19 @@ class _Lines(io.RawIOBase):
         return count
 
 
-_Packed = tuple[int, list[str] | None, str]
-"""A record's line and fields; None, with the reason, if it could not be read."""
+_Packed = tuple[int, list[str] | None, str | dict[int, str] | None]
+"""A record's line and fields, with its doubts; instead of fields None and the reason, if it can't be read."""
 
 
 def _groups(records: Iterator[Record]) -> Iterator[list[_Packed]]:
     group: list[_Packed] = []
     size = 0
     for line, fields in records:
-        malformed = isinstance(fields, Malformed)
-        group.append((line, None, fields.reason) if isinstance(fields, Malformed) else (line, fields, ""))
-        size += 0 if malformed else sum(map(len, fields))
+        if isinstance(fields, Malformed):
+            group.append((line, None, fields.reason))
+        else:
+            group.append((line, fields, fields.doubts if isinstance(fields, Doubted) else None))
+            size += sum(map(len, fields))
         if len(group) == _GROUP or size > _LARGE:
             yield group
             group, size = [], 0
@@ -111,5 +114,11 @@ def _groups(records: Iterator[Record]) -> Iterator[list[_Packed]]:
 
 def _records(stream: Iterable[bytes]) -> Iterator[Record]:
     for text in stream:
-        for line, fields, reason in json.loads(text):
-            yield line, (Malformed(reason) if fields is None else fields)
+        for line, fields, more in json.loads(text):
+            if more is not None:
+                fields = Malformed(more) if fields is None else Doubted(fields, _by_position(more))
+            yield line, fields
+
+
+def _by_position(doubts: Mapping[str, str]) -> dict[int, str]:
+    return {int(at): doubt for at, doubt in doubts.items()}

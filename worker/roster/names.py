@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from worker.errors import UsageError
+from worker.roster.doubted import refuse_doubts
 from worker.roster.header import OWN, Header, known, restored
 from worker.roster.rows import fits
 from worker.roster.table import open_table
@@ -46,7 +47,7 @@ class Names:
         ``statuses``: of a result file only the rows with these outcomes; it is refused without any, since
         it names users who were there before the job as well.
         """
-        self._text, self._header = open_table(place, known, keep=True)
+        self._table, self._header = open_table(place, known, keep=True)
         self._statuses = frozenset(statuses)
         try:
             self._at = {field: at for field in FIELDS if (at := _column(self._header, field)) is not None}
@@ -66,8 +67,8 @@ class Names:
         return {field: self._header.names[at] for field, at in self._at.items()}
 
     def __iter__(self) -> Iterator[Name]:
-        with self._text.lines() as lines:
-            for line, fields in islice(self._text.records(lines), 1, None):
+        with self._table.read() as records:
+            for line, fields in islice(records, 1, None):
                 self._check(line, fields)
                 if self._status is not None and fields[self._status] not in self._statuses:
                     continue
@@ -75,7 +76,7 @@ class Names:
 
     def close(self) -> None:
         """Release the copy of a file that can be read only once."""
-        self._text.source.close()
+        self._table.close()
 
     def _status_column(self) -> int | None:
         names = [name.casefold() for name in self._header.names]
@@ -91,6 +92,7 @@ class Names:
         return restored(fields[self._at[field]]).strip() if field in self._at else ""
 
     def _check(self, line: int, fields: Fields) -> None:
+        refuse_doubts(fields, line, self._at.values(), self._header.place)
         if isinstance(fields, Malformed):
             reason = f"not well-formed CSV: {fields.reason}"
         elif not fits(fields, self._header):

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from worker.errors import UsageError
-from worker.model import Options, Problem, Row
+from worker.model import Options, Problem, Row, TableForm
 from worker.roster.encoding import GUESSED
 from worker.roster.first_pass import FirstPass, filled_columns
 from worker.roster.format import Table
@@ -26,13 +26,16 @@ from worker.roster.text import Malformed, Record, changed
 class Roster:
     """A surveyed roster; ``pages`` yields its rows. A context manager."""
 
+    options: Options
+    """The options, with what was found out: ``retry`` reads the rows by the same."""
+
     def __init__(self, source: Source, opened: Opened, options: Options) -> None:
         """Survey the records. Raises UsageError if they can't be read, which says where and what to do."""
         self._source = source
         self._table = table = opened.table
         self.format = opened.format.name if opened.format else GENERIC
         self.recognised = opened.why
-        self.options = replace(options, source_format=self.format)
+        self.options = replace(options, source_format=self.format, tables=_form(table, opened, options))
         """The options, with the format that was found: ``retry`` reads the rows by the same."""
         self.name_line = opened.name_line
         self._layout = _layout(table, self.options)
@@ -51,6 +54,7 @@ class Roster:
         self.dropped = self._layout.dropped
         self.encoding = table.encoding
         self.delimiter = table.delimiter
+        self.sheet = opened.sheet
         self.records = found.survey.records
         self.whole = options.whole_roster
         self.sha256 = table.sha256
@@ -112,6 +116,14 @@ def open_roster(place: str, options: Options, stdin: BinaryIO | None = None) -> 
             raise unreadable(source.shown, error) from None
         stack.pop_all()
         return roster
+
+
+def _form(table: Table, opened: Opened, options: Options) -> TableForm:
+    """Return how result files are written: as the roster came."""
+    return replace(
+        options.tables, delimiter=table.delimiter or ",", encoding=table.encoding or "utf-8",
+        workbook=bool(opened.sheet),
+    )  # fmt: skip
 
 
 def _layout(table: Table, options: Options) -> Layout:

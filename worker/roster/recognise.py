@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
@@ -16,10 +16,12 @@ from worker.roster.encoding import survey
 from worker.roster.folder import Folder, Part, folder_at
 from worker.roster.format import RosterFormat, Start, Table
 from worker.roster.formats import AUTO, FORMATS, GENERIC
+from worker.roster.header_line import HeaderTest
 from worker.roster.kept import keep
 from worker.roster.other_kinds import refuse_other_kinds
 from worker.roster.source import Source, find
 from worker.roster.text import Malformed, Text
+from worker.roster.workbook import OpenBook, format_of, open_sheet
 
 _START = 1 << 16
 """Characters by which a format is recognised."""
@@ -37,6 +39,8 @@ class Opened:
     warnings: tuple[Problem, ...] = ()
     name_line: Callable[[int], str] = "line {}".format
     """Say where a row's line is: in a folder, with its file."""
+    sheet: str = ""
+    """The sheet of a workbook, and the row of its header, for people; empty for anything else."""
 
 
 def find_roster(place: str, stdin: BinaryIO | None = None) -> Source:
@@ -62,6 +66,8 @@ def open_source(source: Source, options: Options) -> Opened:
         raise UsageError(f"--query reads a database, and {source.shown} is none", "leave it out")
     if isinstance(source, Folder):
         return _open_folder(source, options)
+    if open_book := format_of(source):
+        return _open_workbook(source, open_book, options)
     facts = survey(source, options.encoding)
     text, warnings = cut(source, facts.encoding, options, facts.sha256)
     start = _start_of(text)
@@ -100,6 +106,19 @@ def _open_folder(folder: Folder, options: Options) -> Opened:
     return Opened(table, folder.format, reasons[0], tuple(folder.warnings), folder.name_line)
 
 
+def _open_workbook(source: Source, open_book: OpenBook, options: Options) -> Opened:
+    """Open a workbook; the formats are recognised by the column names of its sheets."""
+    names_users = HeaderTest(options)
+
+    def is_header(cells: Sequence[str]) -> bool:
+        return names_users(cells) or any(_reasons(Start(source.name, tuple(cells), "")))
+
+    with open_sheet(source, open_book, options, is_header) as sheet:
+        found, why = choose(Start(source.name, sheet.header, ""), source.shown, options.source_format)
+        table = keep(sheet.records, source.shown, sheet.sha256)
+    return Opened(table, found, why, sheet.warnings(), sheet=sheet.said)
+
+
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:
     """Return the format of a source and the reason; None for a plain table.
 
@@ -108,7 +127,7 @@ def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, 
     """
     if wanted != AUTO:
         return FORMATS.get(wanted), ""
-    found = [(one, why) for one in FORMATS.values() if (why := one.recognise(start))]
+    found = list(_reasons(start))
     if len(found) > 1:
         told = "; ".join(f"{one.name} ({why})" for one, why in found)
         raise UsageError(
@@ -116,6 +135,11 @@ def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, 
             f"say which one it is: --from {found[0][0].name}, or --from {GENERIC} for a plain table",
         )
     return found[0] if found else (None, "")
+
+
+def _reasons(start: Start) -> Iterator[tuple[RosterFormat, str]]:
+    """Yield the formats that recognise a beginning, each with its reason."""
+    return ((one, why) for one in FORMATS.values() if (why := one.recognise(start)))
 
 
 def _start_of(text: Text) -> Start:

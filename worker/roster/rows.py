@@ -10,12 +10,14 @@ from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
 from worker.roster.check import RosterFacts, Rules, plain_name, plain_password
+from worker.roster.doubted import DoubtedCells
 from worker.roster.header import restored
 from worker.roster.hiding import may_show, never_sent, without_secrets
 from worker.roster.layout import Layout
 from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
+from worker.roster.workbook_cells import Doubted
 
 PAGE: Final = 1000
 """Rows in a page, which are read, looked up, decided and sealed together."""
@@ -45,12 +47,17 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
     shared, usual_realm = rules.shared, rules.realm
     is_domain = layout.is_domain
     lay_digests_over, judge = digests_from(layout), layout.judge
+    doubted = DoubtedCells(layout)
 
     def read_page(records: Iterable[Record]) -> list[Row]:
         page: list[Row] = []
         for line, fields in records:
             if len(fields) != exact and not fits(fields, layout):
                 page.append(_unattributed(line, fields, layout))
+                continue
+            if fields.__class__ is Doubted and doubted.found(fields):
+                (row,) = read_page([(line, doubted.marked(line, fields))])
+                page.append(doubted.refuse(row, fields))
                 continue
             user = fields[at_user] if build is None else build(fields)
             domain = fields[at_domain] if at_domain is not None else ""
@@ -126,9 +133,10 @@ def _skipped(row: Row, reason: Problem) -> Row:
 
 
 def _restored(fields: Fields, layout: Layout) -> Fields:
-    if fits(fields, layout):
-        return [restored(cell) if at in layout.neutralised else cell for at, cell in enumerate(fields)]
-    return fields
+    if not fits(fields, layout):
+        return fields
+    cells = [restored(cell) if at in layout.neutralised else cell for at, cell in enumerate(fields)]
+    return Doubted(cells, fields.doubts) if isinstance(fields, Doubted) else cells
 
 
 def _meant(fields: Fields, layout: Layout) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -33,6 +34,8 @@ class Spool:
     def __init__(self, stream: BinaryIO) -> None:
         self._cipher = AESGCM(AESGCM.generate_key(_KEY_BITS))
         self._blocks = 0
+        self.size = 0
+        """Bytes that are kept."""
         with _disk_errors():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         try:
@@ -41,6 +44,7 @@ class Spool:
                     self._file.write(self._cipher.encrypt(_nonce(self._blocks), block, None))
                     self._file.flush()
                 self._blocks += 1
+                self.size += len(block)
         except BaseException:
             with suppress(OSError):  # closing tries the failed write once more
                 self._file.close()
@@ -62,15 +66,32 @@ class Spool:
 
 
 class _Reading(io.RawIOBase):
-    """One pass over a spool."""
+    """A reading of a spool, from its start unless it is moved."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._number = 0
         self._rest = memoryview(b"")
+        self._position = 0
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._spool.size}[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        number, inside = divmod(start + offset, _BLOCK)
+        self._rest = memoryview(self._spool.block(number))[inside:]
+        self._number = number + 1
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         if not self._rest:
@@ -80,6 +101,7 @@ class _Reading(io.RawIOBase):
         count = min(len(target), len(self._rest))
         target[:count] = self._rest[:count]
         self._rest = self._rest[count:]
+        self._position += count
         return count
 
 

@@ -1,28 +1,53 @@
-"""A file with a header row: its text and its columns' names."""
+"""A file with a header row: its records and its columns' names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 from worker.errors import UsageError
+from worker.model import Options, TableForm
 from worker.roster.cut import cut_simply
-from worker.roster.encoding import survey
+from worker.roster.encoding import FALLBACK, survey
+from worker.roster.format import Table
 from worker.roster.header import Header
-from worker.roster.source import find, find_and_keep
+from worker.roster.kept import keep as keep_records
+from worker.roster.source import Source, find, find_and_keep
 from worker.roster.text import Malformed, Text
+from worker.roster.workbook import format_of, open_sheet
 
 
-def open_table(place: str, known: Callable[[str], bool], *, keep: bool = False) -> tuple[Text, Header]:
-    """Return the text of a path, ``-`` or URL, whose ``source`` the caller closes, and its header.
+def open_table(
+    place: str, known: Callable[[str], bool], *, keep: bool = False, form: TableForm | None = None
+) -> tuple[Table, Header]:
+    """Return the table of a path, ``-`` or URL, which the caller closes, and its header.
 
     ``known``: tells whether a cell is a column's name, which helps to find the delimiter. ``keep``: every
-    reading returns the same, whatever is written to the file meanwhile. Raises UsageError.
+    reading returns the same, whatever is written to the file meanwhile. ``form``: how the file was written,
+    though it may have been saved in another form since. Raises UsageError.
     """
     source = find_and_keep(place) if keep else find(place)
-    encoding = survey(source).encoding
-    text = cut_simply(source, encoding, known)
-    with text.lines() as lines:
-        line, cells = next(text.records(lines), (1, []))
+    table = _sheet_of(source, known) or _text_of(source, known, form or TableForm())
+    with table.read() as records:
+        line, cells = next(records, (1, []))
     if isinstance(cells, Malformed):
         raise UsageError(f"{source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
-    return text, Header(cells, source.shown)
+    return table, Header(cells, source.shown)
+
+
+def _sheet_of(source: Source, known: Callable[[str], bool]) -> Table | None:
+    """Return the records of a workbook's sheet; None for anything but a workbook."""
+    open_book = format_of(source)
+    if open_book is None:
+        return None
+    with (
+        closing(source),
+        open_sheet(source, open_book, Options(), lambda cells: any(map(known, cells))) as sheet,
+    ):
+        return keep_records(sheet.records, source.shown, sheet.sha256)
+
+
+def _text_of(source: Source, known: Callable[[str], bool], form: TableForm) -> Text:
+    written = FALLBACK if form.encoding.startswith("utf-") else form.encoding
+    encoding = survey(source, fallback=written).encoding
+    return cut_simply(source, encoding, known, form.delimiter)

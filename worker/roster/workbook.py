@@ -1,0 +1,229 @@
+"""Workbooks as rosters: which file is one, which sheet has the roster, and the sheet's rows as records.
+
+The formats: ``workbook_xlsx``, ``workbook_ods`` and ``workbook_xls``; ``workbook_cells`` says which cells can
+be trusted, ``workbook_parts`` keeps a hostile file within bounds. See docs/workbooks.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final, cast
+from zipfile import BadZipFile, ZipFile
+
+from worker.errors import UsageError
+from worker.model import Options, Problem
+from worker.roster.header_line import SEARCHED, header_index
+from worker.roster.source import BLOCK, Source, blocks
+from worker.roster.text import LONGEST, Fields, Malformed, Record
+from worker.roster.workbook_cells import Doubted
+from worker.roster.workbook_ods import OdsBook
+from worker.roster.workbook_parts import Damaged, Protected
+from worker.roster.workbook_sheet import Book, Notes, Sheet
+from worker.roster.workbook_xls import XlsBook
+from worker.roster.workbook_xlsx import XlsxBook
+
+_ZIP: Final = b"PK\x03\x04"
+_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ODS: Final = b"application/vnd.oasis.opendocument.spreadsheet"
+_MOST_TEXT: Final = 1 << 30
+"""Characters of a sheet: a few bytes of a hostile file can stand for any number of them."""
+
+OpenBook = Callable[[BinaryIO], Book]
+IsHeader = Callable[[Sequence[str]], bool]
+"""Whether the cells of a row are the column names of a roster."""
+
+
+@dataclass(slots=True)
+class SheetRecords:
+    """The sheet with the roster. ``records`` is read once; after that, ``warnings`` is complete."""
+
+    sha256: str
+    header: tuple[str, ...]
+    said: str
+    """The sheet and the row of the header, for people."""
+    records: Iterator[Record]
+    """The header and the rows under it, by their numbers in the sheet."""
+    _notes: Notes = field(default_factory=Notes)
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """Return what a person who looks at the sheet may not know."""
+        return tuple(self._notes.warnings(len(self.header)))
+
+
+def format_of(source: Source) -> OpenBook | None:
+    """Return the reader of the workbook's format; None for anything but a workbook.
+
+    Raises UsageError for a workbook of another format, and for a document.
+    """
+    with _stream(source) as file:
+        start = file.read(len(_OLE))
+        if start == _OLE:
+            return XlsBook
+        if not start.startswith(_ZIP):
+            return None
+        try:
+            with ZipFile(file) as archive:
+                names = frozenset(archive.namelist())
+                kind = archive.open("mimetype").read(len(_ODS)) if "mimetype" in names else b""
+        except (BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, OverflowError):
+            raise UsageError(
+                f"{source.shown} is an Excel workbook or ZIP archive that is incomplete or damaged",
+                "copy it once more, or save it again in the spreadsheet",
+            ) from None
+    if kind == _ODS:
+        return OdsBook
+    if "xl/workbook.bin" in names:
+        raise UsageError(
+            f"{source.shown} is a binary Excel workbook (.xlsb), which is not read", "save it as .xlsx"
+        )
+    if any(name.startswith("xl/") for name in names):
+        return XlsxBook
+    return None
+
+
+@contextmanager
+def open_sheet(
+    source: Source, open_book: OpenBook, options: Options, is_header: IsHeader
+) -> Iterator[SheetRecords]:
+    """Open the sheet that ``--sheet`` names, else the only one with column names of a roster.
+
+    Raises:
+        UsageError: the workbook can't be read, has no such sheet, or several may be meant; also while its
+            records are read.
+    """
+    place = source.shown
+    sha256 = hashlib.sha256()
+    for block in blocks(source):
+        sha256.update(block)
+    with _stream(source) as file, _explained(place), closing(open_book(file)) as book:
+        sheet = _sheet(book, options, is_header, place)
+        first = list(_first(book, sheet, options.header_line or 0))
+        if not first:
+            raise UsageError(f"{place}: sheet {sheet.name!r} is empty", _which(book))
+        line, cells = first[header_index(first, options, f"{place}, sheet {sheet.name!r}")]
+        header = _names(cells)
+        notes = Notes()
+        records = _records(book.rows(sheet, notes), line, header, notes, place)
+        said = f"sheet {sheet.name!r}, column names in row {line}"
+        yield SheetRecords(sha256.hexdigest(), tuple(header), said, records, notes)
+
+
+def _sheet(book: Book, options: Options, is_header: IsHeader, place: str) -> Sheet:
+    """Return the sheet that is meant."""
+    if options.sheet:
+        return _named(book, options.sheet, place)
+    visible = [sheet for sheet in book.sheets if not sheet.hidden] or book.sheets
+    if not visible:
+        raise UsageError(f"{place} has no sheet with cells", "give another file")
+    firsts = {at: list(_first(book, sheet)) for at, sheet in enumerate(visible)}
+    fit = [visible[at] for at, rows in firsts.items() if any(is_header(cells) for _, cells in rows)]
+    if len(fit) > 1:
+        names = " and ".join(repr(sheet.name) for sheet in fit)
+        raise UsageError(
+            f"{place}: the sheets {names} could each be the roster",
+            f"choose one: --sheet {_quoted(fit[0].name)}",
+        )
+    filled = [visible[at] for at, rows in firsts.items() if rows]
+    return (fit or filled or visible)[0]
+
+
+def _named(book: Book, wanted: str, place: str) -> Sheet:
+    for sheet in book.sheets:
+        if sheet.name == wanted:
+            return sheet
+    if wanted.isdecimal() and 1 <= int(wanted[:9]) <= len(book.sheets):
+        return book.sheets[int(wanted) - 1]
+    alike = [sheet for sheet in book.sheets if sheet.name.casefold().strip() == wanted.casefold().strip()]
+    if len(alike) == 1:
+        return alike[0]
+    raise UsageError(f"{place} has no sheet {wanted!r}", _which(book))
+
+
+def _which(book: Book) -> str:
+    names = ", ".join(repr(sheet.name) for sheet in book.sheets[:20])
+    return f"--sheet NAME or --sheet N chooses one; the sheets are: {names}"
+
+
+def _quoted(name: str) -> str:
+    return name if name.isalnum() else f"'{name}'"
+
+
+def _names(cells: Fields) -> Fields:
+    """Return the header without empty cells at its end."""
+    names = list(cells)
+    while names and not names[-1].strip():
+        names.pop()
+    return names
+
+
+def _first(book: Book, sheet: Sheet, up_to: int = 0) -> Iterator[Record]:
+    """Yield the rows among which the header is, at least up to that row."""
+    for count, (line, cells) in enumerate(_filled(book.rows(sheet, Notes()))):
+        if count >= SEARCHED and line > up_to:
+            return
+        yield line, cells
+
+
+def _filled(rows: Iterator[Record]) -> Iterator[Record]:
+    return ((line, cells) for line, cells in rows if any(cell and not cell.isspace() for cell in cells))
+
+
+def _records(
+    rows: Iterator[Record], header_line: int, header: Fields, notes: Notes, place: str
+) -> Iterator[Record]:
+    """Yield the header, and each row under it with as many cells."""
+    width, total = len(header), 0
+    yield header_line, header
+    with _explained(place):
+        for line, cells in _filled(rows):
+            if line <= header_line:
+                continue
+            size = sum(map(len, cells))
+            total += size
+            if total > _MOST_TEXT:
+                raise Damaged("it has more text than a roster can have")
+            if size > LONGEST:
+                yield line, Malformed(f"longer than {LONGEST:,} characters")
+                continue
+            fields = _fitted(cells, width)
+            notes.beside += any(cells[width:])
+            yield line, fields
+
+
+def _fitted(cells: Fields, width: int) -> Fields:
+    """Return exactly as many cells as there are columns."""
+    fields = cells[:width] if len(cells) > width else cells + [""] * (width - len(cells))
+    if isinstance(cells, Doubted) and (doubts := {at: why for at, why in cells.doubts.items() if at < width}):
+        return Doubted(fields, doubts)
+    return fields
+
+
+@contextmanager
+def _stream(source: Source) -> Iterator[BinaryIO]:
+    with io.BufferedReader(source.open(), BLOCK) as file:
+        yield cast(BinaryIO, file)
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (Damaged, MemoryError) as error:
+        raise _unreadable(place, error) from None
+
+
+def _unreadable(place: str, error: Exception) -> UsageError:
+    if isinstance(error, Protected):
+        return UsageError(
+            f"{place} is protected with a password, so it can't be read",
+            "open it in the spreadsheet and save a copy without a password",
+        )
+    why = str(error) or "it takes too much memory"
+    return UsageError(
+        f"{place}: this workbook can't be read: {why}",
+        "open it in a spreadsheet, save it again, and try that file",
+    )

@@ -1,0 +1,249 @@
+"""Office Open XML workbooks (.xlsx, .xlsm): ECMA-376, SpreadsheetML, both of its namespaces."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator, Mapping
+from posixpath import join, normpath
+from typing import Any, BinaryIO, Final
+
+from worker.roster.text import Fields, Record
+from worker.roster.workbook_cells import (
+    BOOLEAN,
+    BUILT_IN,
+    DATE,
+    ERROR,
+    FORMULA,
+    NUMBER,
+    Doubted,
+    NumberFormat,
+    epoch,
+    number_cell,
+    number_format,
+)
+from worker.roster.workbook_parts import Damaged, Parts, let_go, local
+from worker.roster.workbook_sheet import MOST_CELLS, Notes, Sheet
+
+_NAMESPACES: Final = (
+    "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+    "http://purl.oclc.org/ooxml/spreadsheetml/main",
+)
+_escaped = re.compile("_x([0-9A-Fa-f]{4})_").sub
+_LONGEST_TABLE: Final = 1 << 30
+"""Bytes of all shared strings."""
+
+
+class XlsxBook:
+    """A workbook whose rows are read as a stream; its shared strings are in memory, packed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Read everything but the rows. Raises Damaged."""
+        self._parts = Parts(file)
+        main = self._main()
+        book = self._parts.small(main)
+        if book is None:
+            raise Damaged(f"it has no part {main}")
+        paths = self._related(main)
+        self.sheets = [
+            Sheet(found.get("name", ""), hidden=found.get("state", "visible") != "visible", key=path)
+            for found in book.iter("{*}sheet")
+            if (path := _of_sheet(found, paths))
+        ]
+        properties = next(book.iter("{*}workbookPr"), None)
+        dates = properties.get("date1904", "0") if properties is not None else "0"
+        self._epoch = epoch(since_1904=dates in ("1", "true"))
+        folder = main.rpartition("/")[0]
+        self._formats = self._number_formats(join(folder, "styles.xml"))
+        self._shared = _Shared(self._parts, join(folder, "sharedStrings.xml"))
+
+    def close(self) -> None:
+        """Release the directory."""
+        self._parts.close()
+
+    def rows(self, sheet: Sheet, notes: Notes) -> Iterator[Record]:
+        """Yield the sheet's rows that have a cell, by their numbers. Raises Damaged."""
+        tags = tuple(f"{{{space}}}{name}" for space in _NAMESPACES for name in ("row", "col", "sheetData"))
+        last = 0
+        for event, element in self._parts.elements(sheet.key, tags):
+            name = local(element)
+            if event == "start":
+                continue
+            if name == "sheetData":
+                return
+            if name == "col":
+                if element.get("hidden") in ("1", "true"):
+                    notes.hide_columns(element.get("min"), element.get("max"))
+                continue
+            number = _number(element.get("r")) or last + 1
+            if number <= last:
+                raise Damaged(f"its rows are out of order at row {number}")
+            last = number
+            if element.get("hidden") in ("1", "true"):
+                notes.hidden_rows += 1
+            yield number, self._cells(element)
+            let_go(element)
+
+    def _cells(self, row: Any) -> Fields:
+        cells: Fields = []
+        doubts: dict[int, str] = {}
+        for cell in row:
+            reference = cell.get("r")
+            at = _column(reference) if reference else len(cells)
+            if at < len(cells):
+                raise Damaged(f"the cells of its row {row.get('r')} are out of order")
+            if at >= MOST_CELLS:
+                break
+            kind = cell.get("t")
+            if kind == "s":
+                text, doubt = self._shared[_first_text(cell)], ""
+            else:
+                text, doubt = self._other(cell, kind)
+            if at > len(cells):
+                cells.extend([""] * (at - len(cells)))
+            cells.append(text)
+            if doubt:
+                doubts[at] = doubt
+        return Doubted(cells, doubts) if doubts else cells
+
+    def _other(self, cell: Any, kind: str | None) -> tuple[str, str]:
+        """Return the text and the doubt of a cell that refers to no shared string."""
+        if kind == "inlineStr":
+            return _rich_text(cell), ""
+        value = _first_text(cell)
+        if not value and len(cell) and any(local(one) == "f" for one in cell) and kind != "str":
+            return "", FORMULA
+        if kind == "str":
+            return _unescaped(value), ""
+        if kind == "e":
+            return value, ERROR
+        if not value:
+            return "", ""
+        if kind == "b":
+            return ("FALSE" if value.strip() == "0" else "TRUE"), BOOLEAN
+        if kind == "d":
+            return value, DATE
+        try:
+            number = float(value)
+            return number_cell(number, self._formats.get(cell.get("s") or "0", _GENERAL), self._epoch)
+        except (ValueError, OverflowError):
+            return value, NUMBER
+
+    def _number_formats(self, name: str) -> Mapping[str, NumberFormat]:
+        """Return the number format of each cell style, by its number in the ``s`` attribute."""
+        styles = self._parts.small(name)
+        if styles is None:
+            return {}
+        codes = dict(BUILT_IN)
+        for found in styles.iter("{*}numFmt"):
+            if found.get("numFmtId", "").isdecimal():
+                codes[int(found.get("numFmtId"))] = found.get("formatCode", "")
+        used = next(styles.iter("{*}cellXfs"), None)
+        ids = [] if used is None else [one.get("numFmtId", "0") for one in used if local(one) == "xf"]
+        return {
+            str(at): number_format(codes.get(int(key), "") if key.isdecimal() else "")
+            for at, key in enumerate(ids)
+        }
+
+    def _main(self) -> str:
+        """Return the name of the part that lists the sheets."""
+        return next(
+            (path for key, path in self._targets("").items() if key == "officeDocument"), "xl/workbook.xml"
+        )
+
+    def _targets(self, part: str) -> dict[str, str]:
+        """Return the parts that a part refers to, by the last word of their type."""
+        return {kind: path for _, kind, path in self._relations(part)}
+
+    def _related(self, part: str) -> dict[str, str]:
+        """Return the sheets that a part refers to, by their ids."""
+        return {key: path for key, kind, path in self._relations(part) if kind == "worksheet"}
+
+    def _relations(self, part: str) -> Iterator[tuple[str, str, str]]:
+        folder, _, name = part.rpartition("/")
+        found = self._parts.small(join(folder, "_rels", f"{name}.rels"))
+        for one in found if found is not None else ():
+            if one.get("TargetMode") != "External" and one.get("Target"):
+                target = one.get("Target")
+                path = target.lstrip("/") if target.startswith("/") else normpath(join(folder, target))
+                yield one.get("Id", ""), one.get("Type", "").rpartition("/")[2], path
+
+
+_GENERAL: Final = NumberFormat()
+
+
+class _Shared:
+    """The shared strings, as UTF-8 in one piece: a list of texts would take four times the memory."""
+
+    def __init__(self, parts: Parts, name: str) -> None:
+        packed, ends = bytearray(), array("Q", [0])
+        if name in parts.names:
+            for event, element in parts.elements(name, tuple(f"{{{space}}}si" for space in _NAMESPACES)):
+                if event == "end":
+                    packed += _rich_text(element).encode("utf-8", "surrogatepass")
+                    ends.append(len(packed))
+                    let_go(element)
+                    if len(packed) > _LONGEST_TABLE:
+                        raise Damaged("it has too much text")
+        self._packed, self._ends = packed, ends
+
+    def __getitem__(self, key: str) -> str:
+        try:
+            at = int(key)
+            if at < 0:
+                raise IndexError
+            piece = self._packed[self._ends[at] : self._ends[at + 1]]
+        except (ValueError, IndexError):
+            raise Damaged("a cell refers to a text that is missing") from None
+        return piece.decode("utf-8", "surrogatepass")
+
+
+def _first_text(cell: Any) -> str:
+    """Return the text of the cell's value."""
+    for one in cell:
+        if local(one) == "v":
+            return one.text or ""
+    return ""
+
+
+def _rich_text(element: Any) -> str:
+    """Return a text, of several runs perhaps, without its phonetic reading."""
+    texts = [
+        one.text
+        for one in element.iter("{*}t")
+        if one.text and not any(local(above) == "rPh" for above in one.iterancestors())
+    ]
+    return _unescaped("".join(texts))
+
+
+def _unescaped(text: str) -> str:
+    """Return the text with ``_xHHHH_`` decoded (ST_Xstring)."""
+    return _escaped(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
+
+
+def _of_sheet(found: Any, paths: Mapping[str, str]) -> str:
+    """Return the part of a sheet; empty for a chart or a dialog."""
+    keys = [value for name, value in found.attrib.items() if name.rpartition("}")[2] == "id"]
+    return next((paths[key] for key in keys if key in paths), "")
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and len(text) < 10 else 0
+
+
+_columns: dict[str, int] = {}
+
+
+def _column(reference: str) -> int:
+    """Return the position of a cell such as ``B17``, counted from 0."""
+    letters = reference.rstrip("0123456789")
+    at = _columns.get(letters)
+    if at is None:
+        if not re.fullmatch("[A-Z]{1,3}", letters):
+            raise Damaged("a cell has no valid reference")
+        at = 0
+        for letter in letters:
+            at = at * 26 + ord(letter) - ord("A") + 1
+        at -= 1
+        _columns[letters] = at
+    return at
