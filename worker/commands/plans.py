@@ -14,6 +14,7 @@ from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
+from worker.commands.named_job import named_job
 from worker.commands.options import (
     absent_option,
     from_file,
@@ -99,7 +100,8 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     refuse_given(
         ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed"
     )
-    plan = context.ledger.jobs.get(plan_id)
+    plan = named_job(context, plan_id)
+    plan_id = plan.id
     _refuse_unusable_plan(plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)

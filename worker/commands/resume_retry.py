@@ -12,6 +12,7 @@ import click
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
+from worker.commands.named_job import named_job
 from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
 from worker.commands.running import begin, finish, freed_on_failure, run
 from worker.commands.screen import echo, print_json
@@ -74,7 +75,8 @@ def retry(job_id: str, **given: Any) -> int:
     failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
     context = Context(given)
-    parent = context.ledger.jobs.get(job_id)
+    parent = named_job(context, job_id)
+    job_id = parent.id
     if parent.state.active and _somebody_works_on(context, parent):
         raise Conflict(f"job {job_id} is still {parent.state}", f"wait for it, or: siproster cancel {job_id}")
     _refuse_plan_or_undone(context, parent)
@@ -112,7 +114,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
+    job_id = job.id
     _refuse_plan_or_undone(context, job)
     folder = report.folder_of(job, results)
     outputs.refuse_overwriting(context, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
@@ -152,7 +155,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
 def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     """Cancel JOB. Requests in flight finish; the remaining rows stay unprocessed."""
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
+    job_id = job.id
     context.audit(job_id)
     if not context.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
         raise Conflict(f"job {job_id} is already {job.state}", f"see it with: siproster report {job_id}")

@@ -12,6 +12,7 @@ from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
+from worker.commands.named_job import named_job
 from worker.commands.options import json_option, rate_type, results_option, yes_option
 from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, echo, print_json
@@ -64,7 +65,8 @@ def undo(
     not be restored.
     """
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
+    job_id = job.id
     refuse_unfinished(context.ledger, job_id, _IN_FLIGHT)
     context.runtime.check(job)
     folder = report.folder_of(job, results)

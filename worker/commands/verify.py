@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from worker import report, roster
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
+from worker.commands.named_job import job_unless_file
 from worker.commands.options import (
     Finite,
     count_type,
@@ -40,11 +40,8 @@ from worker.commands.verify_runner import (
     register_options,
 )
 from worker.errors import Conflict, UsageError
-from worker.model import Options, utc_now
+from worker.model import Job, Options, utc_now
 from worker.register import AuthName, Transport
-
-_JOB = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
-"""The pattern of a job's id; a file with such a name must be written with its folder, ``./``."""
 
 _USUAL = {one.name: getattr(Options(), one.name) for one in fields(Options)}
 """The defaults of an import's options: those that say how rows are sent mean nothing here."""
@@ -150,9 +147,9 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     """
     context = Context(given)
     trial = Trial(register_options(given), given["registrar"], given["rate"], given["concurrency"])
-    if _JOB(source) and not Path(source).exists():
+    if job := job_unless_file(context, source):
         refuse_given(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
-        proof = _of_job(context, trial, source, given)
+        proof = _of_job(context, trial, job, given)
     elif given["roster_"]:
         raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     else:
@@ -174,9 +171,9 @@ def _of_roster(
         return prove(trial, tried, folder)
 
 
-def _of_job(context: Context, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
+def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> Proof:
     """Verify the rows that the job put in place, or found there; the result is kept with the job."""
-    job = context.ledger.jobs.get(job_id)
+    job_id = job.id
     context.runtime.check(job)
     if job.undone or context.ledger.undone.begun(job_id):
         raise Conflict(
