@@ -69,6 +69,7 @@ LIBRARIES: dict[str, set[str]] = {
     "starlette": {"sandbox"},
     "tenacity": {"api"},
     "uvicorn": {"sandbox"},
+    "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},

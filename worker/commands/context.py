@@ -52,8 +52,11 @@ def settings_options(command: F) -> F:
 class Context:
     """One run of a command. ``warn``: print warnings about the settings on stderr."""
 
-    def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
-        self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
+    def __init__(
+        self, given: Mapping[str, Any], *, warn: bool = True, settings: Settings | None = None
+    ) -> None:
+        """Read the settings as ``given`` says, unless they are given themselves."""
+        self.settings = settings or load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         self._warn = warn
         self.ledger_is_new = False
