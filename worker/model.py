@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from worker.states import JobState as JobState
 from worker.states import Why
@@ -327,6 +327,15 @@ class Endpoint:
     password: str = field(default="", repr=False)
 
 
+class Condition(NamedTuple):
+    """A condition of ``--where`` that a row has to meet."""
+
+    column: str
+    value: str
+    operator: str = "="
+    """``=``, ``!=``, or ``~`` for a regular expression that matches anywhere in the cell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options of ``import``, stored with the job. Names and defaults: the command line's."""
@@ -343,7 +352,8 @@ class Options:
     """Our field (username, password, domain, realm, application_id) to the roster's column."""
     username: str = ""
     """Template, such as ``{site}-{extension}``; empty: the column as it is."""
-    where: tuple[tuple[str, str], ...] = ()
+    where: tuple[Condition, ...] = ()
+    skip: int = 0
     limit: int | None = None
     carry: tuple[str, ...] = ()
     delimiter: str = ""
@@ -372,7 +382,7 @@ class Options:
     @property
     def whole_roster(self) -> bool:
         """Return whether the options leave out no row of the roster."""
-        return not (self.where or self.limit)
+        return not (self.where or self.skip or self.limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ LIBRARIES: dict[str, set[str]] = {
     "kombu": {"tasks"},
     "lxml": {"api"},
     "platformdirs": {"settings"},
+    "re2": {"roster"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
     "socksio": {"api"},

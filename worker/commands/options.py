@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from worker.errors import UsageError
 from worker.model import Family, OnExisting, Options, Weak
+from worker.roster import parse_condition
 from worker.throttle import SLOWEST_RATE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,7 +106,18 @@ _READING = (
         help="Build user names from columns, such as '{site}-{extension}' or '+1{did}'.",
     ),
     click.option(
-        "--where", metavar="COLUMN=VALUE", multiple=True, help="Use only rows with this value (repeatable)."
+        "--where",
+        metavar="COLUMN=VALUE",
+        multiple=True,
+        help="Use only rows with this value (repeatable). COLUMN!=VALUE: without it; COLUMN~REGEX: that match"
+        " a regular expression.",
+    ),
+    click.option(
+        "--skip",
+        metavar="N",
+        type=click.IntRange(0, 1_000_000_000),
+        default=0,
+        help="Leave out the first N of these rows.",
     ),
     click.option("--limit", metavar="N", type=count_type, help="Use only the first N rows."),
     click.option(
@@ -257,7 +269,8 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         source_format=given["source_format"],
         map=dict(_map(pair) for pair in given["map_"]),
         username=given["username"],
-        where=tuple(_pair("--where", pair) for pair in given["where"]),
+        where=tuple(map(parse_condition, given["where"])),
+        skip=given["skip"],
         limit=given["limit"],
         carry=tuple(given["carry"]),
         delimiter=given["delimiter"],

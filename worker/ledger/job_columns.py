@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.model import Family, Job, JobState, OnExisting, Options, Weak
+from worker.model import Condition, Family, Job, JobState, OnExisting, Options, Weak
 from worker.states import Reason, Why
 
 
@@ -55,7 +55,7 @@ def options_of(kept: dict[str, Any]) -> Options:
         "api": Family(kept["api"]),
         "on_existing": OnExisting(kept["on_existing"]),
         "weak": Weak(kept["weak"]),
-        "where": tuple((column, value) for column, value in kept["where"]),
+        "where": tuple(Condition(*one) for one in kept["where"]),
         "carry": tuple(kept["carry"]),
     }
     return Options(**{**kept, **typed})

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Options, Problem
+from worker.model import Condition, Options, Problem
 from worker.roster.secret import may_be_secret
+from worker.roster.selection import Test, cell_test
 from worker.roster.template import Template
 
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -73,7 +74,8 @@ class Layout:
     carried: tuple[int, ...]
     neutralised: tuple[int, ...]
     """Positions whose cells may have our ``'`` before a formula's first character."""
-    where: tuple[tuple[int, str], ...]
+    where: tuple[tuple[int, Test], ...]
+    """Positions, and the test that the cell there has to pass for the row to be selected."""
     columns: tuple[str, ...]
     dropped: tuple[str, ...]
     mapping: Mapping[str, str]
@@ -257,7 +259,7 @@ class _Deciding:
             application=chosen.get("application_id"),
             carried=tuple(carried),
             neutralised=tuple(at for at in range(header.width) if own and at != chosen.get("password")),
-            where=tuple((self._public(name, "--where"), value) for name, value in self.options.where),
+            where=tuple((self._selecting(one), cell_test(one)) for one in self.options.where),
             columns=tuple(header.names[at] for at in carried),
             dropped=tuple(dropped),
             mapping=self._mapping(),
@@ -352,6 +354,18 @@ class _Deciding:
                 f"if it is not a secret, use --carry {name}",
             )
         return position
+
+    def _selecting(self, condition: Condition) -> int:
+        """Return the position of a condition's column, whose name may have been cut off at an operator."""
+        names, column = self.header.names, condition.column
+        typed = f"{column}{condition.operator}{condition.value}"
+        longer = [one for one in names if one.startswith(column) and typed.startswith(one)]
+        if longer and column not in names:
+            raise UsageError(
+                f"--where: {column!r} is not a column of {self.header.place}, but {longer[0]!r} is",
+                f"put the name in double quotes: --where '\"{longer[0]}\"=VALUE'",
+            )
+        return self._public(column, "--where")
 
     def _user(self) -> int | Template:
         if self.options.username:

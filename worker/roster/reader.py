@@ -14,6 +14,7 @@ from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout, known, lay_out, plain
 from worker.roster.passwords import Survey
 from worker.roster.rows import chosen, fits, pages_of, rules_for
+from worker.roster.selection import shown
 from worker.roster.source import Hashed, Source, find, unreadable
 from worker.roster.text import Malformed, Record, Text, find_delimiter, named_delimiter
 
@@ -108,9 +109,15 @@ class Roster:
             return
         source = self._source.shown
         if self._options.where:
-            asked = " and ".join(f"{column}={value}" for column, value in self._options.where)
+            asked = " and ".join(map(shown, self._options.where))
+            beyond = f" beyond the first {self._options.skip}" if self._options.skip else ""
             raise UsageError(
-                f"{source} has no row with {asked}", "--where compares the whole cell and is case-sensitive"
+                f"{source} has no row with {asked}{beyond}",
+                "= and != compare the whole cell, ~ finds the expression anywhere in it; case counts",
+            )
+        if self._options.skip:
+            raise UsageError(
+                f"{source} has no row beyond the first {self._options.skip}", "use a smaller --skip"
             )
         raise UsageError(f"{source} has a header, but no rows", "nothing to do")
 

@@ -104,6 +104,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "rate": _number,
     "realm": _text,
     "results": _text,
+    "skip": _whole,
     "username": _text,
     "weak": _text,
     "where": _pairs,
