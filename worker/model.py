@@ -51,6 +51,16 @@ class Weak(StrEnum):
 
     WARN = "warn"
     REFUSE = "refuse"
+    GENERATE = "generate"
+
+
+class Alphabet(StrEnum):
+    """The characters of generated passwords."""
+
+    SAFE = "safe"
+    """Letters and digits without those that look alike: 0 O 1 l I."""
+    LETTERS_DIGITS = "letters-digits"
+    DIGITS_SYMBOLS_LETTERS = "digits-symbols-letters"
 
 
 class Status(StrEnum):
@@ -188,6 +198,8 @@ class Row:
     hash1b: str = field(default="", repr=False)
     corrected: bool = False
     """Whether its password was corrected for a retry, and so differs from the roster's."""
+    generated: bool = False
+    """Whether its password is one of the file of ``--generate-passwords``; while empty, may become one."""
     realm_key: int = NO_REALM
     """The job's own number of the realm that the row goes to (ledger.JobRealm)."""
     host: str = ""
@@ -361,6 +373,12 @@ class Options:
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""
+    generate_passwords: str = ""
+    """Absolute path of the file of generated passwords; empty: none are generated."""
+    rotate: bool = False
+    """Whether existing users are given generated passwords, too."""
+    password_length: int = 22
+    password_alphabet: Alphabet = Alphabet.LETTERS_DIGITS
     batch_size: int = 100
     chunk_size: int = 800
     concurrency: int = 8

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from worker.errors import UsageError
-from worker.model import Family, OnExisting, Options, Weak
+from worker.model import Alphabet, Family, OnExisting, Options, Weak
 from worker.roster import parse_condition
 from worker.throttle import SLOWEST_RATE
 
@@ -145,6 +145,31 @@ _READING = (
     ),
 )
 
+_GENERATING = (
+    click.option(
+        "--generate-passwords",
+        metavar="FILE",
+        default="",
+        help="Generate passwords for rows without one. FILE keeps them, and a later run reads it again.",
+    ),
+    click.option("--rotate", is_flag=True, help="Also set generated passwords of users who exist."),
+    click.option(
+        "--password-length",
+        metavar="N",
+        type=click.IntRange(12, 64),
+        default=22,
+        show_default=True,
+        help="Characters of generated passwords.",
+    ),
+    click.option(
+        "--password-alphabet",
+        type=click.Choice([one.value for one in Alphabet]),
+        default=Alphabet.LETTERS_DIGITS.value,
+        show_default=True,
+        help="Characters of generated passwords; safe leaves out 0 O 1 l I.",
+    ),
+)
+
 _POSTING = (
     click.option(
         "--batch-size",
@@ -219,7 +244,12 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmatio
 
 def reading_options(command: F) -> F:
     """Add the options that say how a roster is read."""
-    return _all(_READING, command)
+    return _all((*_READING, *_GENERATING), command)
+
+
+def generating_options(command: F) -> F:
+    """Add the options that say how passwords are generated."""
+    return _all(_GENERATING, command)
 
 
 def posting_options(command: F) -> F:
@@ -278,6 +308,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         weak=Weak(given["weak"]),
         weak_given=given.get("weak_given", False)
         or ctx.get_parameter_source("weak") is ParameterSource.COMMANDLINE,
+        **generating(given, Weak(given["weak"]), OnExisting(given["on_existing"])),
         batch_size=batch,
         chunk_size=given.get("chunk_size") or max(500, 8 * batch),
         concurrency=given["concurrency"],
@@ -289,6 +320,27 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         keep_days=given["keep_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
     )
+
+
+def generating(given: Mapping[str, Any], weak: Weak, on_existing: OnExisting) -> dict[str, Any]:
+    """Return the options that say how passwords are generated, checked. Raises UsageError."""
+    file = given["generate_passwords"]
+    if file == "-" or "://" in file:
+        raise UsageError(f"--generate-passwords {file}: must be a file on this machine")
+    if not file and (given["rotate"] or weak is Weak.GENERATE):
+        option = "--rotate" if given["rotate"] else "--weak generate"
+        raise UsageError(f"{option} needs --generate-passwords FILE", "FILE is where the passwords are kept")
+    if given["rotate"] and on_existing is OnExisting.FAIL:
+        raise UsageError(
+            "--rotate changes users who exist, and --on-existing fail sends nothing if there are any",
+            "use one of them",
+        )
+    return {
+        "generate_passwords": str(Path(file).absolute()) if file else "",
+        "rotate": given["rotate"],
+        "password_length": given["password_length"],
+        "password_alphabet": Alphabet(given["password_alphabet"]),
+    }
 
 
 def max_failed(value: str) -> str:

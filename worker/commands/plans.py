@@ -26,9 +26,10 @@ from worker.commands.options import (
     reading_options,
     refuse_given,
 )
-from worker.commands.running import begin, draw, finish, print_roster, run
+from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
 from worker.errors import Conflict, UsageError
+from worker.importing.generate import generated_passwords
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
 from worker.importing.ledger_writer import LedgerWriter
@@ -72,12 +73,15 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     given = from_file(ctx, given, context.settings.options)
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(context, on_change=on_change)
+    keeps = options.generate_passwords
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
         if options.results:
-            outputs.prepare_folder(context, Path(options.results), (report.PLAN, report.ABSENT), source)
+            names = (report.PLAN, report.ABSENT)
+            outputs.prepare_folder(context, Path(options.results), names, source, passwords=keeps)
         else:
-            outputs.refuse_streams(context, source)
+            outputs.refuse_streams(context, source, keeps)
+            outputs.refuse_password_file(context, keeps, source)
         if save:
             job, summary = _saved(context, opened, options)
         else:
@@ -114,7 +118,10 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
         watch.broker_queue(context)
-    outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), plan.source)
+    outputs.prepare_folder(
+        context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), plan.source,
+        passwords=options.generate_passwords,
+    )  # fmt: skip
     begin(context, job)
     run(context, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -126,9 +133,13 @@ def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, Pla
     folder = _folder(options)
     begin(context, job)
     try:
-        with _plan_file(folder, opened.columns, job.id) as write:
-            writer = LedgerWriter(context.ledger, context.seal, job, saved=True)
+        with (
+            _plan_file(folder, opened.columns, job.id) as write,
+            generated_passwords(options, opened.name, writable=True) as passwords,
+        ):
+            writer = LedgerWriter(context.ledger, context.seal, job, saved=True, passwords=passwords)
             draft = draw(context, writer, opened, folder, sinks=write)
+            keep_passwords(passwords)
     except (Exception, KeyboardInterrupt):
         context.ledger.jobs.forget(job.id)
         echo(f"plan {job.id} was not saved")
@@ -142,8 +153,12 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
     folder = _folder(options)
     report.forget_absent(folder)
     account = _account(context, options, folder)
-    with _plan_file(folder, opened.columns) as write, _Problems() as problems:
-        summary = run_pipeline(opened, account, options, [*write, problems.print_page])
+    with (
+        _plan_file(folder, opened.columns) as write,
+        _Problems() as problems,
+        generated_passwords(options, opened.name) as passwords,
+    ):
+        summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)
     return summary

@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
 from worker.commands.named_job import named_job
-from worker.commands.options import json_option, max_failed, not_after, results_option, yes_option
+from worker.commands.options import (
+    generating,
+    generating_options,
+    json_option,
+    max_failed,
+    not_after,
+    results_option,
+    yes_option,
+)
 from worker.commands.running import begin, finish, freed_on_failure, run
 from worker.commands.screen import echo, print_json
 from worker.errors import Conflict, JobBusy, UsageError
@@ -41,6 +50,10 @@ _NOT_AFTER = click.option(
 )
 
 
+_GENERATING = ("generate_passwords", "rotate", "password_length", "password_alphabet")
+_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
 @click.command("retry")
 @click.argument("job_id", metavar="JOB")
 @click.option("--corrections", metavar="FILE", help="The job's failed.csv, corrected.")
@@ -61,6 +74,7 @@ _NOT_AFTER = click.option(
     is_flag=True,
     help="Accept corrections that have lost leading zeros (0351 became 351).",
 )
+@generating_options
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
@@ -68,7 +82,8 @@ _NOT_AFTER = click.option(
 @yes_option
 @json_option
 @settings_options
-def retry(job_id: str, **given: Any) -> int:
+@click.pass_context
+def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
     """Retry the rows of JOB that are not in place, as a new job.
 
     Rows that are in place are never sent again. Corrections are read from the roster's own columns of
@@ -84,7 +99,7 @@ def retry(job_id: str, **given: Any) -> int:
     if given["detach"] and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
-    options = _again(parent.options, given)
+    options = _again(ctx, parent.options, given)
     with roster_of(given["roster_"], parent) as again:
         rows = EarlierRows(
             context.ledger, context.seal, parent, options, corrections, again,
@@ -93,7 +108,8 @@ def retry(job_id: str, **given: Any) -> int:
         _check_corrections(rows, given["corrections"])
         job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=parent.id)
         read = (parent.source, given["roster_"], given["corrections"] or "")
-        outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read)
+        outputs.prepare_folder(context, report.folder_of(job), (*outputs.OF_JOB, report.ABSENT), *read,
+                               passwords=options.generate_passwords)  # fmt: skip
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -118,7 +134,8 @@ def resume(job_id: str, results: str, detach: bool, yes: bool, as_json: bool, **
     job_id = job.id
     _refuse_plan_or_undone(context, job)
     folder = report.folder_of(job, results)
-    outputs.refuse_overwriting(context, folder, (*outputs.OF_JOB, report.ABSENT), job.source)
+    read = (job.source, job.options.generate_passwords)
+    outputs.refuse_overwriting(context, folder, (*outputs.OF_JOB, report.ABSENT), *read)
     if job.state is JobState.DONE:
         echo(f"job {job_id} is done; there is nothing left to resume")
         return watch.print_end(context, job_id, results, as_json=as_json)
@@ -180,14 +197,18 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
         echo(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
 
 
-def _again(options: Options, given: dict[str, Any]) -> Options:
+def _again(ctx: click.Context, options: Options, given: dict[str, Any]) -> Options:
     """Return the earlier job's options, with the new job's own bounds and output paths."""
+    on_existing = OnExisting(given["on_existing"] or options.on_existing)
+    kept = {name: getattr(options, name) for name in _GENERATING}
+    new = {name: given[name] for name in _GENERATING if ctx.get_parameter_source(name) in _GIVEN}
     return replace(
         options,
+        **generating({**kept, **new}, options.weak, on_existing),
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
         results=str(Path(given["results"]).absolute()) if given["results"] else "",
-        on_existing=OnExisting(given["on_existing"] or options.on_existing),
+        on_existing=on_existing,
         absent=False,
     )
 

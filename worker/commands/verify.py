@@ -40,6 +40,7 @@ from worker.commands.verify_runner import (
     register_options,
 )
 from worker.errors import Conflict, UsageError
+from worker.importing.generate import generated_passwords
 from worker.model import Job, Options, utc_now
 from worker.register import AuthName, Transport
 
@@ -116,8 +117,9 @@ _ASKING = (
 )
 
 _OF_THE_RUN = frozenset({
-    "source", "roster_", "registrar", "resolver", "dns_wait", "transport", "auth_name", "with_contact",
-    "sample", "rate", "concurrency", "results", "as_json", "account", "profile", "config", "debug",
+    "source", "roster_", "generate_passwords", "registrar", "resolver", "dns_wait", "transport",
+    "auth_name", "with_contact", "sample", "rate", "concurrency", "results", "as_json", "account", "profile",
+    "config", "debug",
 })  # fmt: skip
 """Options that mean something with a job, too; the job determines how its roster is read."""
 
@@ -166,9 +168,10 @@ def _of_roster(
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
         folder = Path(given["results"] or name).absolute()
-        outputs.refuse_overwriting(context, folder, (VERIFY,), source)
-        tried = RowsOfRoster(opened, context, options, given["sample"])
-        return prove(trial, tried, folder)
+        outputs.refuse_overwriting(context, folder, (VERIFY,), source, options.generate_passwords)
+        with generated_passwords(options, new=False) as passwords:
+            tried = RowsOfRoster(opened, context, options, given["sample"], passwords)
+            return prove(trial, tried, folder)
 
 
 def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> Proof:
@@ -187,8 +190,10 @@ def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> 
                 f"give its roster: siproster verify {job_id} --roster FILE",
             )
         folder = report.folder_of(job, given["results"])
-        outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"])
-        proof = prove(trial, RowsOfJob(context, job, again, given["sample"]), folder)
+        file = given["generate_passwords"] or job.options.generate_passwords
+        outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"], file)
+        with generated_passwords(replace(job.options, generate_passwords=file), new=False) as passwords:
+            proof = prove(trial, RowsOfJob(context, job, again, given["sample"], passwords), folder)
     context.ledger.jobs.set_verified(job_id, proof.facts)
     return Proof({"job": job_id, **proof.facts}, proof.code)
 

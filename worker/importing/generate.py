@@ -1,8 +1,8 @@
 """Passwords for rows that have none: read from the file of generated ones, or generated into it.
 
-``claim`` runs before duplicates are marked, since it makes rows valid; ``fill`` runs after the look-up: a user
-who exists keeps the password that is set, unless ``--rotate`` says otherwise. ``record`` and ``commit`` put new
-passwords on the disk before anything is sent.
+``claim`` runs before duplicates are marked, since it makes rows valid; ``fill`` runs after the look-up: a
+user who exists keeps the password that is set, unless ``--rotate`` says otherwise. ``record`` and ``commit``
+put new passwords on the disk before anything is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from worker.errors import UsageError
 from worker.importing.compare import SETTABLE, differences
 from worker.importing.generate_file import Entry, PasswordFile
-from worker.model import Alphabet, Options, Problem, Row
+from worker.model import NO_REALM, Alphabet, Options, Problem, Row
 from worker.roster import HIDDEN
 
 _UPPER, _LOWER, _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
@@ -46,6 +46,9 @@ class Passwords:
         self._roster = roster
         self._new = new
         self._indexed = False
+        self.path = file.path
+        self.recorded = 0
+        """Passwords that were added to the file."""
         self._draw = generator(options.password_alphabet, options.password_length)
 
     def claim(self, page: Sequence[Row], host_of: Callable[[str], str] = str) -> None:
@@ -81,6 +84,7 @@ class Passwords:
         """Add the passwords of rows that will be sent to the file, unless it has them."""
         rows = [row for row in page if row.generated and row.password and row.action and row.action.writes]
         new = [row for row, password in zip(rows, self._find(rows), strict=True) if password is None]
+        self.recorded += len(new)
         if new:
             self._file.add([
                 Entry(row.user, row.domain, self._realm(row), row.password, self._roster, str(row.line))
@@ -138,9 +142,9 @@ def generator(alphabet: Alphabet, length: int) -> Callable[[], str]:
     def draw() -> str:
         while True:
             password = secrets.token_bytes(2 * length).translate(table, uneven).decode("ascii")[:length]
-            if len(password) == length and password[0].isalpha():
-                if all(map(frozenset(password).intersection, classes)):
-                    return password
+            whole = len(password) == length and password[0].isalpha()
+            if whole and all(map(frozenset(password).intersection, classes)):
+                return password
 
     return draw
 
@@ -149,7 +153,8 @@ def _is_replaceable(row: Row) -> bool:
     """Return whether nothing is wrong with a row but its password, and its user is known for sure."""
     codes = {problem.code for problem in row.problems}
     # A digest for a realm that --create-realm has still to create can't be of any use either.
-    unusable = _REPLACED | {"hash_realm"} if row.is_on_new_realm else _REPLACED
+    new_realm = row.realm_key != NO_REALM and not row.host
+    unusable = _REPLACED | {"hash_realm"} if new_realm else _REPLACED
     return codes <= unusable and HIDDEN not in (row.user, row.domain, row.realm, row.application)
 
 

@@ -1,8 +1,8 @@
 """The file of generated passwords: a private CSV that later runs read again, and that only ever grows.
 
-Each record is one line. The file is replaced as a whole by a copy with the new lines, once that is on the disk,
-so nobody ever finds half of it. Until then the copy is ``.NAME.part`` beside it, and locked: of two runs at once,
-the second one is refused.
+Each record is one line. The file is replaced as a whole by a copy with the new lines, once that is on the
+disk, so nobody ever finds half of it. Until then the copy is ``.NAME.part`` beside it, and locked: of two
+runs at once, the second one is refused.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -30,7 +31,7 @@ HEADER: Final = ("username", "domain", "realm", "password", "roster", "line")
 
 _CACHE_KIB = 16_384
 _GROUP = 2000
-_LONGEST = 65_536
+_LONGEST = 4096
 """Bytes of a line."""
 _TABLE = "CREATE TABLE entries (name TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID"
 _INSERT = "INSERT OR IGNORE INTO entries VALUES (?, ?)"
@@ -181,15 +182,12 @@ class PasswordFile:
             return
         self._file.seek(0)
         at = 0
-        for number, raw in enumerate(iter(lambda: self._readline(0), b""), 1):
+        for number, raw in enumerate(iter(partial(self._file.readline, _LONGEST), b""), 1):
             if number == 1:
                 self._check_header(raw)
             elif raw.strip():
                 yield at, number, self._entry(raw, number)
             at += len(raw)
-
-    def _readline(self, _: int) -> bytes:
-        return self._file.readline(_LONGEST) if self._file else b""
 
     def _check_header(self, raw: bytes) -> None:
         header = tuple(_split(raw.removeprefix(b"\xef\xbb\xbf")) or ())
@@ -264,7 +262,8 @@ def _locked_part(path: Path) -> BinaryIO:
         except BlockingIOError:
             file.close()
             raise UsageError(
-                f"{path} is in use by another siproster", "wait until it has begun to send, or use another file"
+                f"{path} is in use by another siproster",
+                "wait until that one has begun to send, or use another file",
             ) from None
         except BaseException:
             file.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from worker.importing.generate import Passwords
 from worker.importing.prehashed import check_realm_of_digests, refuse_digests_without_realm
 from worker.importing.realms import JobRealms
 from worker.model import NO_REALM, Family, Problem, Row
@@ -28,7 +29,9 @@ class RosterPages(Protocol):
         """Yield the rows, made anew for each reading, since readers fill them in."""
 
 
-def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Family) -> Iterator[RosterPage]:
+def validated_pages(
+    roster: RosterPages, realms: JobRealms | None, family: Family, passwords: Passwords | None = None
+) -> Iterator[RosterPage]:
     """Yield a roster's pages: each row with all its problems, and the realm that it goes to.
 
     Without ``realms`` (no account is set) realms are not looked up. Raises what reading raises, and
@@ -40,6 +43,8 @@ def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Famil
             index.first_lines(_names(page, family), [row.line for row in page])
         for page in roster.pages():
             resolve_realms(page, realms)
+            if passwords:  # now that the realms are known, and before rows count as invalid
+                passwords.claim(page, realms.find_host if realms else str)
             _mark_duplicates(page, index, family)
             # Here, since no row becomes invalid later, and reading hides secrets only in invalid rows.
             yield [never_sent(row) if row.problems else row for row in page]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.model import Condition, Family, Job, JobState, OnExisting, Options, Weak
+from worker.model import Alphabet, Condition, Family, Job, JobState, OnExisting, Options, Weak
 from worker.states import Reason, Why
 
 
@@ -51,13 +51,15 @@ def job_of(row: Mapping[str, Any]) -> Job:
 
 def options_of(kept: dict[str, Any]) -> Options:
     """Return options from their stored JSON."""
-    typed = {
+    typed: dict[str, Any] = {
         "api": Family(kept["api"]),
         "on_existing": OnExisting(kept["on_existing"]),
         "weak": Weak(kept["weak"]),
         "where": tuple(Condition(*one) for one in kept["where"]),
         "carry": tuple(kept["carry"]),
     }
+    if "password_alphabet" in kept:  # a job of an earlier program has none
+        typed["password_alphabet"] = Alphabet(kept["password_alphabet"])
     return Options(**{**kept, **typed})
 
 

@@ -50,7 +50,7 @@ class Rules:
         self.realm = options.realm
         self.application = options.application
         self.shared = shared
-        self._refuse_weak = options.weak is Weak.REFUSE
+        self._refuse_weak = options.weak is not Weak.WARN
         self._in_all = options.api is Family.REALM
         self._missing_user = missing_user or "username: empty, but every row needs one"
         wrong = [

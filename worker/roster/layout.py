@@ -310,6 +310,8 @@ class _Deciding:
         if len(given) == 2 or (not given and "password" in self.chosen):
             return
         if not given:
+            if self.options.generate_passwords:  # for every row
+                return
             raise self._missing("password")
         other = "hash1b" if given == ["hash1"] else "hash1"
         if "password" not in self.chosen:

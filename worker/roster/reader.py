@@ -123,7 +123,7 @@ class Roster:
 
     def _refuse_pins(self, found: Survey) -> None:
         source = self._source.shown
-        expressly = self._options.weak_given and self._options.weak is Weak.WARN
+        expressly = self._options.weak_given and self._options.weak is not Weak.REFUSE
         if found.looks_like_pins and not expressly:
             raise UsageError(
                 f"{source}: column {self._layout.mapping['password']!r} looks like a PIN column: "
