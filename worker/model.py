@@ -76,6 +76,8 @@ class Status(StrEnum):
     """It exists with other digests and was left alone."""
     INVALID = "invalid"
     """Never sent: the row itself is wrong."""
+    SKIPPED = "skipped"
+    """Never sent: the entry is no user of a phone, such as a trunk of a PBX export."""
     FAILED = "failed"
     """The service refused it."""
     UNKNOWN = "unknown"
@@ -87,6 +89,11 @@ class Status(StrEnum):
     def in_place(self) -> bool:
         """Return whether the row's user can register with the row's password."""
         return self is Status.CREATED or self is Status.UNCHANGED or self is Status.UPDATED
+
+    @property
+    def in_trouble(self) -> bool:
+        """Return whether the row should be in place, and is not."""
+        return not (self.in_place or self is Status.SKIPPED)
 
     @property
     def counts_as_failed(self) -> bool:
@@ -107,6 +114,8 @@ class Action(StrEnum):
     """It exists with other digests, and is left alone."""
     INVALID = "invalid"
     """Not sent: the row itself is wrong."""
+    SKIP = "skip"
+    """Not sent: the entry is no user of a phone."""
 
     @property
     def writes(self) -> bool:
@@ -114,9 +123,9 @@ class Action(StrEnum):
         return self in (Action.CREATE, Action.UPDATE)
 
     @property
-    def leads_in_place(self) -> bool:
-        """Return whether the row's user can register afterwards, if nothing goes wrong."""
-        return self not in (Action.EXISTS, Action.INVALID)
+    def leads_to_trouble(self) -> bool:
+        """Return whether the row should be in place, and would not be afterwards."""
+        return self in (Action.EXISTS, Action.INVALID)
 
 
 class WaitKind(StrEnum):
@@ -196,6 +205,8 @@ class Row:
     hash1: str = field(default="", repr=False)
     """The digest to be sent; before that, the roster's own, which is used if there is no password."""
     hash1b: str = field(default="", repr=False)
+    skipped: Problem | None = None
+    """The reason why the entry is no user of a phone; then it is the only one of ``problems``."""
     corrected: bool = False
     """Whether its password was corrected for a retry, and so differs from the roster's."""
     generated: bool = False

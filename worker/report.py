@@ -38,7 +38,7 @@ OWN_COLUMNS = (
 )  # fmt: skip
 
 _STATUS = OWN_COLUMNS.index("bw__status")
-_IN_PLACE = frozenset(status.value for status in Status if status.in_place)
+_FINE = frozenset(status.value for status in Status if not status.in_trouble)
 
 PLAN_COLUMNS = (
     "bw__job", "bw__row", "bw__action", "bw__differs", "bw__username", "bw__domain", "bw__realm", "bw__id",
@@ -210,7 +210,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
 
 def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
     """Return how many rows are not in place now; rows that ``undo`` reversed are in place no more."""
-    never = sum(rows for status, rows in counts.items() if not status.in_place)
+    never = sum(rows for status, rows in counts.items() if status.in_trouble)
     return never + ledger.undone.reversed(job.id)
 
 
@@ -249,7 +249,7 @@ def _lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Line
             )
         if _may_be_formula("\n".join(["\n".join(cells) for cells in lines])):
             lines = [list(map(neutral, cells)) for cells in lines]
-        yield lines, [cells for cells in lines if cells[_STATUS] not in _IN_PLACE]
+        yield lines, [cells for cells in lines if cells[_STATUS] not in _FINE]
 
 
 def _unrecorded(page: SealedPage, line: int) -> OutcomeValues:

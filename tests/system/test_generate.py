@@ -1,10 +1,9 @@
-"""Generated passwords: on the disk before they are sent, the same in every later run, and never in silence."""
+"""Generated passwords: on the disk before they are sent, the same in each later run, never in silence."""
 
 from __future__ import annotations
 
 import csv
 import fcntl
-import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,7 +58,7 @@ def test_rows_without_a_password_get_one(office: Program, sandbox: Sandbox) -> N
     assert list(passwords) == ["a1", "a3"]
     assert all(len(one) == 22 and one.isalnum() for one in passwords.values())
     assert in_place(sandbox, [*passwords.items(), ("a2", OWN)])
-    assert [one for one in os.listdir(office.work) if one.endswith(".part")] == []
+    assert list(office.work.glob(".*.part")) == []
 
 
 def test_no_password_is_anywhere_else(office: Program) -> None:
@@ -81,7 +80,8 @@ def test_a_later_run_reads_the_file(office: Program, sandbox: Sandbox) -> None:
     assert again["counts"] == {"created": 1, "unchanged": 1, "exists": 1}
     assert codes(again)["A1"] == "case_differs"
     after = (office.work / "new.csv").read_bytes()
-    assert after.startswith(before) and after.count(b"\n") == before.count(b"\n") + 1
+    assert after.startswith(before)
+    assert after.count(b"\n") == before.count(b"\n") + 1
     assert in_place(sandbox, generated(office).items())
     unchanged = (office.work / "new.csv").stat()
     run(office, "import", staff(office, "a1", "a2", "b1"), "--generate-passwords", "new.csv")
@@ -94,7 +94,7 @@ def test_a_user_who_exists_keeps_the_password(office: Program, sandbox: Sandbox)
     summary = run(office, "import", staff(office, "a1", "a2"), "--generate-passwords", "new.csv", code=10)
     assert summary["counts"] == {"created": 1, "exists": 1}
     assert codes(summary) == {"a1": "password_kept", "a2": ""}
-    (row,) = [row for row in result_rows(summary["files"]["failed"])]
+    (row,) = result_rows(summary["files"]["failed"])
     assert "keeps the present one; --rotate generates another" in row["bw__error"]
     assert list(generated(office)) == ["a2"]
     assert in_place(sandbox, [("a1", OWN), *generated(office).items()])
@@ -111,11 +111,11 @@ def test_a_kept_password_even_with_on_existing_update(office: Program, sandbox: 
 
 
 def test_rotate(office: Program, sandbox: Sandbox) -> None:
-    """`--rotate` gives users who exist a generated password, once; those with one in the roster keep theirs."""
+    """Users who exist get a generated password, once; `--rotate` changes none that the roster has."""
     path = staff(office, "a1", "a2", a1=OWN, a2=OWN + "2")
     run(office, "import", path)
     blank = staff(office, "a1", "a2", a2=OWN + "3")
-    words = ["import", blank, "--generate-passwords", "new.csv", "--rotate"]
+    words: list[str | Path] = ["import", blank, "--generate-passwords", "new.csv", "--rotate"]
     refused = office.run(*words)
     assert (refused.code, (office.work / "new.csv").exists()) == (6, False)  # nobody has confirmed it
     summary = run(office, *words, "--yes", code=10)
@@ -163,6 +163,17 @@ def test_a_roster_without_a_password_column(office: Program, sandbox: Sandbox) -
     assert in_place(sandbox, generated(office).items())
 
 
+def test_a_column_that_may_have_the_passwords(office: Program, sandbox: Sandbox) -> None:
+    """The roster's own passwords are not replaced because their column has an unusual name."""
+    path = write(office.work / "names.csv", [{"extension": "0103", "Kennwort (SIP)": OWN}])
+    words = ["import", str(path), "--generate-passwords", "new.csv"]
+    finished = office.run(*words)
+    assert (finished.code, sandbox.credentials()) == (6, [])
+    assert "--map password=" in finished.stderr
+    run(office, *words, "--map", "password=")
+    assert in_place(sandbox, generated(office).items())
+
+
 def test_rows_that_are_wrong_otherwise_get_none(office: Program, sandbox: Sandbox) -> None:
     """A row that can't be sent, or names a user a second time, stays invalid and gets no password."""
     summary = run(
@@ -174,9 +185,7 @@ def test_rows_that_are_wrong_otherwise_get_none(office: Program, sandbox: Sandbo
 
 def test_digests(office: Program, sandbox: Sandbox) -> None:
     """Digests that are valid on the realm are used; damaged ones are left to be corrected."""
-    host = (
-        sandbox.lines("realms")[0]["host"] if False else office.run("realm", "list", "--json").json[0]["host"]
-    )
+    host = office.run("realm", "list", "--json").json[0]["host"]
     good, bad = User("a1", OWN).digests(host), ("1.2E+31", "x")
     rows: list[Row] = [
         {"username": name, "password": "", "hash1": one, "hash1b": two}
@@ -193,7 +202,15 @@ def test_digests_for_a_new_realm(office: Program, sandbox: Sandbox) -> None:
     """No digest can have been made for a realm that doesn't exist yet: said, and replaced; by its name."""
     rows: list[Row] = [{"username": "a1", "hash1": "0" * 32, "hash1b": "1" * 32}]
     path = write(office.work / "digests.csv", rows)
-    words = ["import", path, "--realm", "annex", "--create-realm", "--generate-passwords", "new.csv"]
+    words: list[str | Path] = [
+        "import",
+        path,
+        "--realm",
+        "annex",
+        "--create-realm",
+        "--generate-passwords",
+        "new.csv",
+    ]
     summary = run(office, *words)
     assert summary["warnings"] == {"password_generated": 1, "hash_realm": 1}
     (password,) = generated(office).values()
@@ -286,7 +303,8 @@ def test_a_broken_file_is_refused(office: Program, sandbox: Sandbox, case: str) 
     before = path.read_bytes()
     finished = office.run("import", staff(office, "a1"), "--generate-passwords", "new.csv")
     assert (finished.code, path.read_bytes()) == (6, before)
-    assert told in finished.stderr and "Abc" not in finished.stderr
+    assert told in finished.stderr
+    assert "Abc" not in finished.stderr
     assert sandbox.credentials() == []
 
 
@@ -315,13 +333,13 @@ def test_two_runs_at_once(office: Program, sandbox: Sandbox) -> None:
 def test_a_kill_loses_nothing(office: Program, sandbox: Sandbox, point: str) -> None:
     """However far an import came, the next one ends with the passwords of the file on the registrar."""
     path = staff(office, *(f"u{number}" for number in range(20)))
-    words = ["import", path, "--generate-passwords", "new.csv"]
+    words: list[str | Path] = ["import", path, "--generate-passwords", "new.csv"]
     killed = end_of(office.start(*words, SIPROSTER_FAILPOINTS=f"{point}=kill"))
     assert killed.code == -9
     kept = generated(office) if (office.work / "new.csv").exists() else {}
     assert bool(kept) is (point not in ("planned_page", "passwords_written"))
     assert bool(sandbox.credentials()) is (point == "answered")
-    job = run(office, "jobs", code=0)[0]["job"] if False else office.run("jobs", "--json").json[0]["job"]
+    job = office.run("jobs", "--json").json[0]["job"]
     resumed = run(office, "resume", job)
     assert resumed["not_in_place"] == 0
     assert kept.items() <= generated(office).items()
@@ -359,7 +377,7 @@ def test_a_plan_writes_nothing(office: Program, sandbox: Sandbox) -> None:
 
 
 def test_a_saved_plan(office: Program, sandbox: Sandbox) -> None:
-    """Its passwords are in the file when it is saved, and are the ones that are sent when it is carried out."""
+    """Its passwords are in the file when it is saved, and are those that are sent when it is carried out."""
     path = staff(office, "a1", "a2")
     plan = run(office, "plan", path, "--generate-passwords", "new.csv", "--save")["plan"]
     kept = generated(office)

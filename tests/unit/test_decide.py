@@ -139,11 +139,14 @@ def test_what_it_comes_to() -> None:
     for action, otherwise in held.items():
         stored.holds(replace(wanted(rows[action], HOST), **otherwise))
     rows[Action.INVALID] = replace(rows[Action.INVALID], problems=WRONG)
+    trunk = Problem("trunk", "a provider's account")
+    rows[Action.SKIP] = replace(rows[Action.SKIP], problems=(trunk,), skipped=trunk)
     planned = decided(rows.values(), stored, on_existing=OnExisting.UPDATE)
     assert [one.action for one in planned] == list(rows)
+    assert (planned[-1].outcome and planned[-1].outcome.status) is Status.SKIPPED
     summary = PlanSummary()
     summary.add(planned)
-    assert (summary.rows, summary.looked_up, summary.invalid) == (5, True, 1)
+    assert (summary.rows, summary.looked_up, summary.invalid, summary.skipped) == (6, True, 1, 1)
     assert (summary.to_send, summary.in_trouble) == (2, 2)
     assert dict(summary.differs) == {"digest_differs": 1, "case_differs": 1}
     assert dict(summary.problems) == {"too_long": 2, "mask": 1}

@@ -27,7 +27,7 @@ SOURCES = [path for path in (ROOT / "worker").rglob("*.py") if "sandbox" not in 
 FOREIGN = {"--constraint", "--env-file", "--rm", "--scale", "--user", "--volume", "--workdir"}
 """Options of other programs that the documentation names: pip, docker compose."""
 
-CODE_AT = {"Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3}
+CODE_AT = {"skip": 1, "refuse": 1, "warn": 1, "Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3}
 """The position of a row's error code among a call's arguments."""
 
 DIFFERENCES = "';'.join(differs)"
@@ -252,6 +252,7 @@ def test_each_row_code_is_described() -> None:
     """docs/errors.md has every error code and warning of the program, and no other."""
     described = [
         *first_cells(section(ERRORS, "Rows that were not sent")),
+        *first_cells(section(ERRORS, "Entries that were skipped")),
         *first_cells(section(ERRORS, "Rows that were sent")),
         *first_cells(section(ERRORS, "Warnings")),
     ]

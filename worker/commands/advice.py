@@ -30,7 +30,7 @@ class Advice:
 def of_status(summary: Mapping[str, Any], status: Status) -> tuple[list[Advice], list[str]]:
     """Return what is wrong with the rows of a status, the most frequent code first, and commands to type."""
     joined = summary["codes"].get(status, {})
-    if status.in_place or summary["undo_state"]:
+    if not status.in_trouble or summary["undo_state"]:
         return [], []
     retried = _is_retry(summary)
     found = [
@@ -87,7 +87,7 @@ def a_code(summary: Mapping[str, Any]) -> str:
     """Return the most frequent code of the rows that are not in place; empty: they have none."""
     joined: Counter[str] = Counter()
     for status, rows in summary["codes"].items():
-        if not Status(status).in_place:
+        if Status(status).in_trouble:
             joined.update(rows)
     return next(iter(counted(joined)), "")
 

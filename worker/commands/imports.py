@@ -94,7 +94,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
     keeps = options.generate_passwords
     with roster.open_roster(str(source), options) as opened:
         print_roster(opened)
-        job = new_job(context.endpoint, options, opened, context.seal.fingerprint)
+        job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
         if context.settings.broker:
             watch.broker_queue(context)
         names = (*outputs.OF_JOB, report.ABSENT, *((VERIFY,) if trial else ()))

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from worker.errors import UsageError
 from worker.model import Alphabet, Family, OnExisting, Options, Weak
 from worker.roster import parse_condition
+from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.throttle import SLOWEST_RATE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,10 +88,10 @@ _READING = (
     click.option(
         "--from",
         "source_format",
-        type=click.Choice(["auto", "generic"]),
-        default="auto",
+        type=click.Choice([AUTO, GENERIC, *FORMATS]),
+        default=AUTO,
         show_default=True,
-        help="Roster format.",
+        help="Format of the roster; `siproster formats` lists them.",
     ),
     click.option(
         "--map",

@@ -129,7 +129,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
 
 def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
     """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
-    job = new_job(context.endpoint, options, opened, context.seal.fingerprint)
+    job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
     folder = _folder(options)
     begin(context, job)
     try:

@@ -128,13 +128,20 @@ def finish(
 
 def print_roster(opened: Roster) -> None:
     """Print how the file was understood, before anything is done with it."""
-    delimiter = {"\t": "tab"}.get(opened.delimiter, opened.delimiter)
-    echo(f"{opened.name}: {opened.records} records, {opened.encoding}, delimiter {delimiter}")
+    echo(f"{opened.name}: {', '.join([f'{opened.records} records', *_form(opened)])}")
+    if opened.recognised:
+        echo(f"  recognised as {opened.format}: {opened.recognised}; --from names another format")
     echo("  " + ", ".join(f"{field} from {column!r}" for field, column in opened.mapping.items()))
     if opened.dropped:
         echo(f"  not carried into the results: {', '.join(opened.dropped)}")
     for warning in opened.warnings:
         echo(f"  warning: {warning.text}", "yellow")
+
+
+def _form(opened: Roster) -> list[str]:
+    """Return encoding and delimiter, where the source has them."""
+    delimiter = {"\t": "tab"}.get(opened.delimiter, opened.delimiter)
+    return [opened.encoding] * bool(opened.encoding) + [f"delimiter {delimiter}"] * bool(delimiter)
 
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:

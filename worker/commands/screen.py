@@ -45,7 +45,8 @@ _TRAILING = re.compile(r"(?:\x1b\[[0-9;]*m| )+$", re.MULTILINE)
 
 _COLOURS = {
     Status.CREATED: "green", Status.UPDATED: "green", Status.UNCHANGED: "green", Status.EXISTS: "yellow",
-    Status.INVALID: "red", Status.FAILED: "red", Status.UNKNOWN: "magenta", Status.UNPROCESSED: "yellow",
+    Status.INVALID: "red", Status.SKIPPED: "dim", Status.FAILED: "red", Status.UNKNOWN: "magenta",
+    Status.UNPROCESSED: "yellow",
 }  # fmt: skip
 
 _MEANINGS = {
@@ -54,6 +55,7 @@ _MEANINGS = {
     Status.UNCHANGED: "already there with this password",
     Status.EXISTS: "exists with another password, application, realm or spelling; not changed",
     Status.INVALID: "not sent: the row itself is wrong",
+    Status.SKIPPED: "not sent: no user of a phone",
     Status.FAILED: "refused by the service",
     Status.UNKNOWN: "sent, but the outcome could not be determined",
     Status.UNPROCESSED: "not attempted",
@@ -68,7 +70,10 @@ _ACTIONS = {
     Action.UNCHANGED: "already there with this password",
     Action.EXISTS: "exists with another password, application, realm or spelling; not changed",
     Action.INVALID: "not sent: the row itself is wrong",
+    Action.SKIP: "not sent: no user of a phone",
 }
+_KNOWN_ALONE = (Action.INVALID, Action.SKIP)
+"""Actions that are known without the account."""
 
 
 def echo(text: str, colour: str = "") -> None:
@@ -87,11 +92,12 @@ def print_reading(
     write(
         f"{name}: {summary.rows} rows, {summary.to_send} to send"
         + (f", {summary.invalid} invalid" if summary.invalid else "")
+        + (f", {summary.skipped} skipped" if summary.skipped else "")
     )
     for action in Action:
-        if summary.actions[action] and (summary.looked_up or action is Action.INVALID):
+        if summary.actions[action] and (summary.looked_up or action in _KNOWN_ALONE):
             write(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
-            _print_codes(summary.codes.get(action, {}), write, advise=advise and not action.leads_in_place)
+            _print_codes(summary.codes.get(action, {}), write, advise=advise and action.leads_to_trouble)
     if summary.unidentified_rows:
         count = f"{summary.unidentified_rows} {_rows(summary.unidentified_rows)}"
         write(f"  leavers are not listed: {count} can't be read and could mean any user on the registrar; "

@@ -119,7 +119,8 @@ class RowsOfRoster:
         for page in validated_pages(self._opened, self._realms, self._options.api, self._passwords):
             for row in page:
                 row.host = row.host or row.realm  # what the row says, where there is no such realm
-                yield row
+                if not row.skipped:
+                    yield row
 
     def _print_invalid(self, row: Row) -> None:
         self._invalid += 1

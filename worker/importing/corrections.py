@@ -30,7 +30,7 @@ class _Found:
 
 
 def check(earlier: EarlierRows, path: str) -> list[int]:
-    """Return the rows in place that were changed in the file; those changes have no effect.
+    """Return the rows that were changed in the file and are not retried; those changes have no effect.
 
     Raises:
         UsageError: a user name lost its leading zeros, a ``bw__`` column was changed instead of the
@@ -38,13 +38,13 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
     """
     own = fields_of(earlier.columns, earlier.options)
     found = _Found()
-    for row, host, in_place in _rows(earlier):
+    for row, host, left_out in _rows(earlier):
         corrected = earlier.corrections.get(row.line)
         if corrected is None:
             continue
         found.known.add(row.line)
         cells = dict(zip(earlier.columns, row.cells, strict=True))
-        if in_place and any(corrected.get(column, cell) != cell for column, cell in cells.items()):
+        if left_out and any(corrected.get(column, cell) != cell for column, cell in cells.items()):
             found.unused.append(row.line)
         if not earlier.zeros_may_go:
             found.damaged += _damaged(row.line, cells, corrected, own["username"])
@@ -56,14 +56,14 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
 
 
 def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
-    """Yield every row of the job, with the realm as its results show it, and whether it is in place."""
+    """Yield every row of the job, with the realm as its results show it, and whether retry leaves it out."""
     ledger, job = earlier.ledger, earlier.parent.id
     hosts = ledger.jobs.hosts(job)
     for page in ledger.rows.pages(job):
         for row in open_page(earlier.seal, job, page.seq, page.sealed):
             outcome = page.recorded_outcome(row.line)
             host = hosts.get(row.realm_key, row.realm)
-            yield row, host, (outcome.status if outcome else Status.UNPROCESSED).in_place
+            yield row, host, not (outcome.status if outcome else Status.UNPROCESSED).in_trouble
 
 
 def _damaged(

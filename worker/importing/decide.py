@@ -22,7 +22,7 @@ def decide(page: Sequence[Row], options: Options) -> None:
 
 
 def refuse_invalid(page: Sequence[Row]) -> None:
-    """Set the action of rows that are invalid themselves; about the others nothing is known."""
+    """Set the action of rows that are never sent; about the others nothing is known."""
     for row in page:
         if row.problems:
             _refuse(row)
@@ -51,5 +51,9 @@ def _decide_existing(row: Row, stored: Stored, options: Options) -> None:
 def _refuse(row: Row) -> None:
     codes = ";".join(dict.fromkeys(problem.code for problem in row.problems))
     texts = "; ".join(problem.text for problem in row.problems)
-    row.action, row.stored = Action.INVALID, None
-    row.outcome = Outcome(row.line, Status.INVALID, code=codes, error=texts)
+    row.stored = None
+    if row.skipped:
+        row.action, status = Action.SKIP, Status.SKIPPED
+    else:
+        row.action, status = Action.INVALID, Status.INVALID
+    row.outcome = Outcome(row.line, status, code=codes, error=texts)

@@ -61,7 +61,7 @@ class Passwords:
         if not self._indexed:
             self._file.index(host_of)
             self._indexed = True
-        rows = [row for row in page if row.generated or (row.problems and _is_replaceable(row))]
+        rows = [row for row in page if row.generated or (row.problems and is_replaceable(row))]
         for row, password in zip(rows, self._find(rows), strict=True):
             if row.generated and row.password:
                 if password not in (None, row.password):
@@ -149,13 +149,17 @@ def generator(alphabet: Alphabet, length: int) -> Callable[[], str]:
     return draw
 
 
-def _is_replaceable(row: Row) -> bool:
+def is_replaceable(row: Row) -> bool:
     """Return whether nothing is wrong with a row but its password, and its user is known for sure."""
     codes = {problem.code for problem in row.problems}
     # A digest for a realm that --create-realm has still to create can't be of any use either.
     new_realm = row.realm_key != NO_REALM and not row.host
     unusable = _REPLACED | {"hash_realm"} if new_realm else _REPLACED
-    return codes <= unusable and HIDDEN not in (row.user, row.domain, row.realm, row.application)
+    return (
+        codes <= unusable
+        and not row.skipped
+        and HIDDEN not in (row.user, row.domain, row.realm, row.application)
+    )
 
 
 def _replace(row: Row, password: str) -> None:

@@ -112,16 +112,16 @@ class LedgerWriter:
         return NewChunk(seq, [row.line for row in rows], sealed)
 
     def _settled(self, rows: list[Row]) -> NewChunk:
-        """Return the chunk of rows that need no request; passwords of rows in place are not stored."""
+        """Return the chunk of rows that need no request; only passwords that a retry may need are stored."""
         seq = next(self._chunks)
         outcomes = [row.outcome for row in rows if row.outcome]
-        left = rows if self._saved else [_without_stored(row) for row in rows if not _in_place(row)]
+        left = rows if self._saved else [_without_stored(row) for row in rows if _in_trouble(row)]
         sealed = seal_chunk(self._seal, self.job.id, seq, left) if left else None
         return NewChunk(seq, [], sealed, outcomes, self._kept_for)
 
 
-def _in_place(row: Row) -> bool:
-    return row.outcome is not None and row.outcome.status.in_place
+def _in_trouble(row: Row) -> bool:
+    return row.outcome is not None and row.outcome.status.in_trouble
 
 
 def _without_stored(row: Row) -> Row:

@@ -86,7 +86,9 @@ class CredentialLookup:
 
         Raises the errors of the service's answers if they leave any row unknown.
         """
-        self._unidentified_rows += sum(self._is_unidentified(row) for row in page if row.problems)
+        self._unidentified_rows += sum(
+            self._is_unidentified(row) for row in page if row.problems and not row.skipped
+        )
         for scope, rows in self._by_scope(page).items():
             find = self._finder(scope)
             if find is not None:

@@ -46,7 +46,7 @@ class PlanSummary:
         for row in page:
             if row.outcome is not None or row.differs:
                 self._add_codes(row)
-            if row.problems:
+            if row.problems and not row.skipped:
                 self.problems.update([problem.code for problem in row.problems])
             for warning in row.warnings:
                 self._add_warning(warning.code, row.line)
@@ -69,6 +69,11 @@ class PlanSummary:
         return self.actions[Action.INVALID]
 
     @property
+    def skipped(self) -> int:
+        """Return how many entries are no users of phones."""
+        return self.actions[Action.SKIP]
+
+    @property
     def looked_up(self) -> bool:
         """Return whether the stored credentials were looked up."""
         return self.actions.total() == self.rows
@@ -77,10 +82,10 @@ class PlanSummary:
     def to_send(self) -> int:
         """Return how many rows need a writing request; without a look-up, every row that may be sent."""
         if not self.looked_up:
-            return self.rows - self.invalid
+            return self.rows - self.invalid - self.skipped
         return sum(rows for action, rows in self.actions.items() if action.writes)
 
     @property
     def in_trouble(self) -> int:
         """Return how many rows would not be in place afterwards."""
-        return self.actions[Action.EXISTS] + self.invalid
+        return sum(rows for action, rows in self.actions.items() if action.leads_to_trouble)

@@ -71,7 +71,7 @@ class EarlierRows:
     def records(self) -> int:
         """Return how many rows there are."""
         counts = self.ledger.rows.counts(self.parent.id, self.parent.rows)
-        return sum(rows for status, rows in counts.items() if not status.in_place)
+        return sum(rows for status, rows in counts.items() if status.in_trouble)
 
     @property
     def whole(self) -> bool:
@@ -138,7 +138,7 @@ class EarlierRows:
                 outcome = page.outcome(row.line)
                 if outcome.code in _UNREADABLE and row.line not in self.corrections:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
-                if outcome.status.in_place:
+                if not outcome.status.in_trouble:
                     continue
                 if _OTHER_NAME in outcome.code.split(";"):  # an earlier job alone has that name
                     self._made_of[row.line] = ""

@@ -16,7 +16,9 @@ from worker.seal import Seal
 
 _ACTIONS = {
     Status.UNCHANGED: Action.UNCHANGED, Status.EXISTS: Action.EXISTS, Status.INVALID: Action.INVALID,
+    Status.SKIPPED: Action.SKIP,
 }  # fmt: skip
+_NEVER_SENT = (Status.INVALID, Status.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def _enforce(row: Row, was: Outcome | None, before: Stored | None) -> None:
     """Compare the action that would be taken now with the approved one."""
     unsettled = Action.UPDATE if before else Action.CREATE
     action = _ACTIONS[was.status] if was else unsettled
-    if was and was.status is Status.INVALID:  # with the reported reasons, each once
+    if was and was.status in _NEVER_SENT:  # with the reported reasons, each once
         row.problems, row.outcome = _problems(was), was
         return
     if row.action in (Action.INVALID, Action.UNCHANGED):  # nothing is left to do, whatever was planned
@@ -135,8 +137,9 @@ def _restore(row: Row, planned: Row, outcome: Outcome | None) -> None:
     """Restore a row's secrets, and the problems that it was planned with."""
     row.password, row.hash1, row.hash1b = planned.password, planned.hash1, planned.hash1b
     row.generated = planned.generated
-    if outcome and outcome.status is Status.INVALID:
+    if outcome and outcome.status in _NEVER_SENT:
         row.problems = _problems(outcome)
+        row.skipped = row.problems[0] if outcome.status is Status.SKIPPED else None
 
 
 def _problems(outcome: Outcome) -> tuple[Problem, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from worker.importing.generate import Passwords
+from worker.importing.generate import Passwords, is_replaceable
 from worker.importing.prehashed import check_realm_of_digests, refuse_digests_without_realm
 from worker.importing.realms import JobRealms
 from worker.model import NO_REALM, Family, Problem, Row
@@ -42,7 +42,7 @@ def validated_pages(
             resolve_realms(page, realms)
             index.first_lines(_names(page, family), [row.line for row in page])
         for page in roster.pages():
-            resolve_realms(page, realms)
+            resolve_realms(page, realms, is_replaceable if passwords else _never)
             if passwords:  # now that the realms are known, and before rows count as invalid
                 passwords.claim(page, realms.find_host if realms else str)
             _mark_duplicates(page, index, family)
@@ -50,15 +50,26 @@ def validated_pages(
             yield [never_sent(row) if row.problems else row for row in page]
 
 
-def resolve_realms(page: RosterPage, realms: JobRealms | None) -> None:
-    """Set key and host of the realm that each row goes to, or add the problem why it has none."""
+def _never(row: Row) -> bool:
+    return False
+
+
+def resolve_realms(
+    page: RosterPage, realms: JobRealms | None, may_become_valid: Callable[[Row], bool] = _never
+) -> None:
+    """Set key and host of the realm that each row goes to, or add the problem why it has none.
+
+    For a row that can't be sent, the default realm is not looked for: there may be none.
+    """
     found: dict[str, tuple[int, str] | Problem] = {}
     for row in page:
         digests = row.hash1 or row.hash1b
         if digests:
             refuse_digests_without_realm(row)
         ref = row.realm
-        if realms is None or (row.problems and ref in ("", HIDDEN)):
+        if realms is None or row.skipped:
+            continue
+        if row.problems and ref in ("", HIDDEN) and not may_become_valid(row):
             continue
         if ref not in found:
             found[ref] = realms.resolve(ref)
@@ -75,7 +86,11 @@ def resolve_realms(page: RosterPage, realms: JobRealms | None) -> None:
 def _mark_duplicates(page: RosterPage, index: DuplicateIndex, family: Family) -> None:
     """Add a problem to every row whose name an earlier row has that can be sent: only the first is sent."""
     sound = [row for row in page if not row.problems]
-    wrong = [row for row in page if row.problems and row.user] if len(sound) < len(page) else []
+    wrong = (
+        [row for row in page if row.problems and row.user and not row.skipped]
+        if len(sound) < len(page)
+        else []
+    )
     lines = [row.line for row in sound]
     firsts = index.first_lines(_names(sound, family), lines)
     if firsts is not lines:

@@ -12,10 +12,10 @@ from typing import Final
 from worker.errors import UsageError
 from worker.model import Options, Row
 from worker.roster.duplicates import DuplicateIndex
-from worker.roster.layout import OWN, Header, lay_out, plain, restored
+from worker.roster.formats import assignment_of
+from worker.roster.layout import OWN, Header, Layout, lay_out, plain, restored
 from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.table import open_table
-from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Text
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
@@ -46,7 +46,7 @@ def read_earlier_rows(
         UsageError: the columns don't hold what the options need.
     """
     again = _options_again(columns, options)
-    layout = lay_out([*columns, *_SEALED.values()], "the earlier job", again)
+    layout = _laid_out(columns, again)
     keys = (*columns, PASSWORD, HASH1, HASH1B)
     fields = ((line, [cells.get(key, "") for key in keys]) for line, cells in records)
     return pages_of(fields, layout, rules_for(layout, again))
@@ -58,10 +58,19 @@ def fields_of(columns: Sequence[str], options: Options) -> dict[str, tuple[str, 
     ``columns``: the carried columns of the job. A field without a column is missing from the result.
     """
     names = [*columns, *_SEALED.values()]
-    layout = lay_out(names, "the earlier job", _options_again(columns, options))
-    user = layout.user.positions if isinstance(layout.user, Template) else (layout.user,)
+    layout = _laid_out(columns, _options_again(columns, options))
+    user = (layout.user,) if isinstance(layout.user, int) else layout.user.positions
     at = {"username": user, "domain": (layout.domain,), "realm": (layout.realm,)}
     return {field: tuple(names[one] for one in found if one is not None) for field, found in at.items()}
+
+
+def _laid_out(columns: Sequence[str], again: Options) -> Layout:
+    """Return the layout of an earlier job's cells, whose entries the format has judged then."""
+    names = [*columns, *_SEALED.values()]
+    assignment = assignment_of(again.source_format, names)
+    return lay_out(
+        names, "the earlier job", again, assignment and replace(assignment, judge=None, secrets=())
+    )
 
 
 def _options_again(columns: Sequence[str], options: Options) -> Options:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Condition, Options, Problem
+from worker.model import Condition, Options, Problem, Row
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import Test, cell_test
-from worker.roster.template import Template
+from worker.roster.template import FirstFilled, Template
 
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "username": ("username", "user", "login", "extension", "sipuser"),
@@ -56,6 +56,22 @@ _data_like = re.compile(r"[0-9]{3}|@|://|[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}").sear
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """The columns of a format, by the names that its header has; a column that is missing is left out."""
+
+    username: tuple[str, ...]
+    """The first of them that is filled in a record is its user name."""
+    password: str = ""
+    domain: str = ""
+    hash1: str = ""
+    hash1b: str = ""
+    secrets: tuple[str, ...] = ()
+    """Columns with other secrets (voicemail, web login), which the results never show."""
+    judge: Callable[[Row, Sequence[str]], None] | None = None
+    """Look at a record and its row: ``skip`` or ``refuse`` it, or add to its warnings."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The position of each field in a record. Positions count from 0; None: there is no such column."""
 
@@ -65,7 +81,7 @@ class Layout:
     """Fields up to the last named column: a record may end there."""
     exact: int
     """The number of fields that needs no closer look; -1: a surplus field may not be empty."""
-    user: int | Template
+    user: int | Template | FirstFilled
     password: int | None
     """None: a roster of digests."""
     domain: int | None
@@ -82,11 +98,13 @@ class Layout:
     warnings: tuple[Problem, ...]
     hash1: int | None = None
     hash1b: int | None = None
+    judge: Callable[[Row, Sequence[str]], None] | None = None
+    """Judges a row by all fields of its record; the roster's format knows how."""
 
     @property
     def fields(self) -> frozenset[int]:
         """Return the positions that a row's user name, domain, realm and application are taken from."""
-        user = self.user.positions if isinstance(self.user, Template) else (self.user,)
+        user = (self.user,) if isinstance(self.user, int) else self.user.positions
         rest = (self.domain, self.realm, self.application)
         return frozenset([*user, *(at for at in rest if at is not None)])
 
@@ -218,27 +236,37 @@ class Header:
                 )
 
 
-def lay_out(cells: Sequence[str], place: str, options: Options) -> Layout:
-    """Assign columns to fields.
+def lay_out(
+    cells: Sequence[str], place: str, options: Options, assignment: Assignment | None = None
+) -> Layout:
+    """Assign columns to fields: by ``assignment``, if the roster is of a format, else by their names.
+
+    ``--map`` overrides both.
 
     Raises:
         UsageError: a required column is missing, or an option names one that doesn't exist.
     """
     header = Header(cells, place)
-    return _Deciding(header, options).layout()
+    return _Deciding(header, options, assignment).layout()
 
 
 class _Deciding:
     """The decisions, in order: the fields first, then the carried columns."""
 
-    def __init__(self, header: Header, options: Options) -> None:
+    def __init__(self, header: Header, options: Options, assignment: Assignment | None) -> None:
         self.header = header
         self.options = options
+        self.assignment = assignment
         self.warnings: list[Problem] = []
+        self.users: list[int] = []
         self.chosen = self._mapped()
         for field in ALIASES:
-            if field not in self.chosen and not (field == "username" and options.username):
+            if field in options.map or (field == "username" and options.username):
+                continue
+            if assignment is None:
                 self._choose(field)
+            else:
+                self._take(field, assignment)
         self._require_password()
         self.secret = self._secret_positions()
         self.user = self._user()
@@ -266,12 +294,15 @@ class _Deciding:
             warnings=tuple(self.warnings),
             hash1=chosen.get("hash1"),
             hash1b=chosen.get("hash1b"),
+            judge=self.assignment.judge if self.assignment else None,
         )
 
     def _mapped(self) -> dict[str, int]:
         """Return the fields that ``--map`` assigns."""
         chosen: dict[str, int] = {}
         for field, column in self.options.map.items():
+            if not column and field in ALIASES:
+                continue
             if field not in ALIASES:
                 raise UsageError(
                     f"--map {field}={column}: there is no field {field!r}",
@@ -287,6 +318,17 @@ class _Deciding:
                 "a secret's column can't be used for another field, which the results show",
             )
         return chosen
+
+    def _take(self, field: str, assignment: Assignment) -> None:
+        """Take the field's column as the format has it; the first of several that may have the user name."""
+        if field == "username":
+            names: tuple[str, ...] = assignment.username
+        else:
+            names = (getattr(assignment, field, ""),)
+        found = [self.header.names.index(name) for name in names if name and name in self.header.names]
+        if found:
+            self.chosen[field] = found[0]
+        self.users = found if field == "username" else self.users
 
     def _choose(self, field: str) -> None:
         """Choose the field's column by its name; ambiguity gets a warning, for passwords a refusal."""
@@ -310,7 +352,8 @@ class _Deciding:
         if len(given) == 2 or (not given and "password" in self.chosen):
             return
         if not given:
-            if self.options.generate_passwords:  # for every row
+            if self.options.generate_passwords:
+                self._refuse_overlooked()
                 return
             raise self._missing("password")
         other = "hash1b" if given == ["hash1"] else "hash1"
@@ -321,6 +364,16 @@ class _Deciding:
             )
         text = f"{given[0]} is not used: the digests are computed from the passwords"
         self.warnings.append(Problem("hash_not_used", text))
+
+    def _refuse_overlooked(self) -> None:
+        """Refuse to generate passwords for all rows where an unknown column may have them."""
+        names = [name for at, name in enumerate(self.header.names) if not self.header.is_own(at)]
+        alike = [name for name in names if may_be_secret(name)]
+        if alike and "password" not in self.options.map:
+            raise UsageError(
+                f"{self.header.place} has no password column, but {alike[0]!r} may be one",
+                f"--map password={alike[0]!r} takes it; --map password= generates a password for every row",
+            )
 
     def _missing(self, field: str) -> UsageError:
         wanted = ALIASES[field]
@@ -339,7 +392,9 @@ class _Deciding:
             raise UsageError(
                 f"--carry {name}: a password or digest never goes into the results", "leave it out"
             )
-        used = set(self.chosen.values()) | expressly
+        if self.assignment:
+            sure |= {at for at, name in enumerate(self.header.names) if name in self.assignment.secrets}
+        used = set(self.chosen.values()) | set(self.users) | expressly
         by_name = {
             at
             for at, name in enumerate(self.header.names)
@@ -369,11 +424,13 @@ class _Deciding:
             )
         return self._public(column, "--where")
 
-    def _user(self) -> int | Template:
+    def _user(self) -> int | Template | FirstFilled:
         if self.options.username:
             return Template(self.options.username, lambda name: self._public(name, "--username"))
         if "username" not in self.chosen:
             raise self._missing("username")
+        if len(self.users) > 1:
+            return FirstFilled(tuple(self.users))
         return self.chosen["username"]
 
     def _is_carried(self, position: int, name: str) -> bool:
@@ -385,4 +442,8 @@ class _Deciding:
     def _mapping(self) -> dict[str, str]:
         fields = ("username", "password", "domain", "realm", "application_id", "hash1", "hash1b")
         mapping = {field: self.header.names[self.chosen[field]] for field in fields if field in self.chosen}
-        return {**mapping, "username": self.options.username} if self.options.username else mapping
+        if self.options.username:
+            return {**mapping, "username": self.options.username}
+        if len(self.users) > 1:
+            return {**mapping, "username": ", else ".join(self.header.names[at] for at in self.users)}
+        return mapping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from operator import itemgetter
 from typing import Final, Protocol
@@ -33,7 +34,7 @@ def pages_of(records: Iterable[Record], layout: Layout, rules: Rules) -> Iterato
 def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], list[Row]]:
     """Return the function that makes a page of rows from records."""
     exact = layout.exact
-    at_user, template = (0, layout.user) if isinstance(layout.user, Template) else (layout.user, None)
+    at_user, build = (layout.user, None) if isinstance(layout.user, int) else (0, layout.user)
     at_password, at_domain, at_realm, at_application = (
         layout.password, layout.domain, layout.realm, layout.application
     )  # fmt: skip
@@ -41,7 +42,7 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
     loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
     open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     shared, usual_realm = rules.shared, rules.realm
-    lay_digests_over = digests_from(layout)
+    lay_digests_over, judge = digests_from(layout), layout.judge
 
     def read_page(records: Iterable[Record]) -> list[Row]:
         page: list[Row] = []
@@ -49,7 +50,7 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
             if len(fields) != exact and not fits(fields, layout):
                 page.append(_unattributed(line, fields, layout))
                 continue
-            user = fields[at_user] if template is None else template(fields)
+            user = fields[at_user] if build is None else build(fields)
             domain = (fields[at_domain] if at_domain is not None else "") or (
                 "" if "@" in user else rules.domain
             )
@@ -70,8 +71,12 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
                 rules.judge(row)
             if lay_digests_over is not None:
                 lay_digests_over(row, fields)
+            if judge is not None:
+                judge(row, fields)
             if loose and not may_show(row, open_to_hide(fields)):
                 row = without_secrets(row, loose)
+            if row.skipped:
+                row = _skipped(row, row.skipped)
             page.append(never_sent(row) if row.problems else row)
         return page
 
@@ -111,6 +116,12 @@ def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozens
     if isinstance(layout.user, Template):
         return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
     return Rules(options, shared)
+
+
+def _skipped(row: Row, reason: Problem) -> Row:
+    """Return the row of an entry that is no user, without secrets: only its reason is of interest."""
+    shown = never_sent(replace(row, problems=(reason,), warnings=()))
+    return replace(shown, password="", hash1="", hash1b="")
 
 
 def _restored(fields: Fields, layout: Layout) -> Fields:

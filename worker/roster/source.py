@@ -76,7 +76,7 @@ class Spooled:
     def __init__(self, name: str, place: str, stream: BinaryIO) -> None:
         self.name = name
         self.place = place
-        self._spool = Spool(stream)
+        self._spool = spooled(place, stream)
 
     @property
     def shown(self) -> str:
@@ -123,7 +123,7 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
     """
     if place == "-":
         try:
-            return _spooled("stdin", "-", stdin or _standard_input())
+            return Spooled("stdin", "-", stdin or _standard_input())
         except OSError as error:
             raise UsageError(f"standard input can't be read: {reason_of(error)}", "give a file") from None
     if _url(place):
@@ -168,7 +168,7 @@ def find_and_keep(place: str) -> Source:
         return found
     try:
         with io.BufferedReader(found.open(), BLOCK) as stream:
-            return _spooled(found.name, found.place, stream)
+            return Spooled(found.name, found.place, stream)
     except OSError as error:
         raise unreadable(found.place, error) from None
 
@@ -190,7 +190,7 @@ def _from_path(path: Path) -> Source:
         if stat.S_ISREG(mode):
             return LocalFile(path)
         with path.open("rb") as stream:  # a pipe such as <(...): it can be read only once
-            return _spooled(_text(path.name), _text(str(path)), stream)
+            return Spooled(_text(path.name), _text(str(path)), stream)
     except OSError as error:
         raise unreadable(str(path), error) from None
 
@@ -205,7 +205,7 @@ def _from_url(url: str) -> Source:
     name = shown.rpartition("://")[2].partition("/")[2].rstrip("/").rpartition("/")[2] or "roster"
     try:
         with _opened(url) as stream:
-            return _spooled(name, shown, stream)
+            return Spooled(name, shown, stream)
     except UsageError:
         raise
     except ImportError:
@@ -246,9 +246,10 @@ def _protocol(url: str) -> str:
     return re.split("://|::", url)[0]
 
 
-def _spooled(name: str, place: str, stream: BinaryIO) -> Source:
+def spooled(place: str, stream: BinaryIO) -> Spool:
+    """Return a sealed copy of a stream. Raises UsageError if the temporary folder can't hold it."""
     try:
-        return Spooled(name, place, stream)
+        return Spool(stream)
     except NotKept as error:
         raise UsageError(
             f"{place}: can't be copied to a temporary file: {reason_of(error)}",

@@ -33,6 +33,17 @@ class Template:
         return "".join([fields[part] if isinstance(part, int) else part for part in self._parts])
 
 
+class FirstFilled:
+    """A user name in the first of several columns that is filled, as some exports have it."""
+
+    def __init__(self, positions: tuple[int, ...]) -> None:
+        self.positions = positions
+
+    def __call__(self, fields: Sequence[str]) -> str:
+        """Return the user name; empty if all columns are."""
+        return next((fields[position] for position in self.positions if fields[position]), "")
+
+
 def _part(text: str, match: re.Match[str], position: Callable[[str], int]) -> int | str:
     piece = match[0]
     if match[1] is not None:

@@ -6,13 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, TextIO
 
 from worker.errors import UsageError
 from worker.roster.encoding import line_ends
-from worker.roster.source import BLOCK, Source
+from worker.roster.source import BLOCK, Hashed, Source, unreadable
 
 DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 LONGEST: Final = 131_072
@@ -80,6 +81,38 @@ class Text:
     source: Source
     encoding: str
     delimiter: str
+    sha256: str = ""
+    """Hash of the source's bytes when it was surveyed; empty: ``read_again`` doesn't compare."""
+
+    @property
+    def shown(self) -> str:
+        """Return the source's place, as messages name it."""
+        return self.source.shown
+
+    @contextmanager
+    def read(self) -> Iterator[Iterator[Record]]:
+        """Open the records, the header first; raises what ``records`` raises."""
+        with self.lines() as lines:
+            yield self.records(lines)
+
+    @contextmanager
+    def read_again(self) -> Iterator[Iterator[Record]]:
+        """Open the records once more. Raises UsageError if the file has changed since it was surveyed."""
+        try:
+            raw = Hashed(self.source.open())
+            with self.lines(raw) as lines:
+                yield self.records(lines)
+                same = raw.hexdigest() == self.sha256
+        except (UnicodeError, UsageError):  # the first pass could read it to the end
+            same = False
+        except OSError as error:  # a disk or a network that fails in the middle
+            raise unreadable(self.shown, error) from None
+        if not same:
+            raise changed(self.source)
+
+    def close(self) -> None:
+        """Release the copy of a source that can be read only once."""
+        self.source.close()
 
     def lines(self, raw: io.RawIOBase | None = None) -> io.TextIOWrapper:
         """Open the source, or continue from ``raw``. LF, CR LF and a lone CR end a line and are kept."""
@@ -161,6 +194,14 @@ class Text:
             f"{self.source.shown}, line {line}: a quote opens here that is not closed properly{how}",
             'close it; double a quote that is part of the value ("")',
         )
+
+
+def changed(source: Source) -> UsageError:
+    """Return the error for a file that differs from the one that was surveyed."""
+    return UsageError(
+        f"{source.shown} has changed, or vanished, while it was being read",
+        "nothing was sent; run the command again when nothing is writing to the file",
+    )
 
 
 def named_delimiter(wanted: str) -> str:

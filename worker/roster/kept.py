@@ -1,0 +1,115 @@
+"""Records that are parsed only once: kept sealed in a temporary file, and read back as often as needed.
+
+So a format with sections, a workbook, a database or a folder of files takes the memory of one group of
+records, and all readings see the same, whatever happens to the source meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from worker.roster.source import BLOCK, spooled
+from worker.roster.spool import Spool
+from worker.roster.text import Malformed, Record
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_GROUP: Final = 1000
+"""Most records that are packed together."""
+_LARGE: Final = 1 << 20
+"""Characters after which a group ends, however few records it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTable:
+    """The records of a source, kept (worker.roster.format.Table). Close it after use."""
+
+    shown: str
+    sha256: str
+    spool: Spool
+    encoding: str = ""
+    delimiter: str = ""
+
+    @contextmanager
+    def read(self) -> Iterator[Iterator[Record]]:
+        """Open the records, the header first."""
+        with io.BufferedReader(self.spool.open(), BLOCK) as stream:
+            yield _records(stream)
+
+    read_again = read
+    """Kept records are always the same."""
+
+    def close(self) -> None:
+        """Delete the records."""
+        self.spool.close()
+
+
+def keep(
+    records: Iterable[Record], shown: str, sha256: str = "", encoding: str = "", delimiter: str = ""
+) -> KeptTable:
+    """Keep the records, the header first, of a source that messages name as ``shown``.
+
+    ``sha256``: the hash of the source, where its bytes were read; else that of the records. Raises what
+    reading the records raises, and UsageError if the temporary folder is full.
+    """
+    lines = _Lines(records)
+    spool = spooled(shown, cast(Any, io.BufferedReader(lines, BLOCK)))
+    return KeptTable(shown, sha256 or lines.sha256.hexdigest(), spool, encoding, delimiter)
+
+
+class _Lines(io.RawIOBase):
+    """Records as a stream of JSON lines, each with a group of them."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._groups = _groups(iter(records))
+        self._rest = memoryview(b"")
+        self.sha256 = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if not self._rest:
+            group = next(self._groups, None)
+            if group is None:
+                return 0
+            # Escaped, since a text may hold half a surrogate pair, which is refused later, with its line.
+            line = json.dumps(group).encode() + b"\n"
+            self.sha256.update(line)
+            self._rest = memoryview(line)
+        target = memoryview(buffer)
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+_Packed = tuple[int, list[str] | None, str]
+"""A record's line and fields; None, with the reason, if it could not be read."""
+
+
+def _groups(records: Iterator[Record]) -> Iterator[list[_Packed]]:
+    group: list[_Packed] = []
+    size = 0
+    for line, fields in records:
+        malformed = isinstance(fields, Malformed)
+        group.append((line, None, fields.reason) if isinstance(fields, Malformed) else (line, fields, ""))
+        size += 0 if malformed else sum(map(len, fields))
+        if len(group) == _GROUP or size > _LARGE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _records(stream: Iterable[bytes]) -> Iterator[Record]:
+    for text in stream:
+        for line, fields, reason in json.loads(text):
+            yield line, (Malformed(reason) if fields is None else fields)
