@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import fcntl
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.program import Finished, Program
+from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.system.rosters import Row, User, expected, result_rows, truth, write
 from tests.system.runs import end_of, run, until
 
 HEADER = ["username", "domain", "realm", "password", "roster", "line"]
+APPLICATION = "3f2b8c1e-7a64-4d0f-9b35-c1e8a2d47f60"
 OWN = "Tb7xQ2mK9rL4vN8s"
 
 
@@ -185,7 +186,7 @@ def test_rows_that_are_wrong_otherwise_get_none(office: Program, sandbox: Sandbo
 
 def test_digests(office: Program, sandbox: Sandbox) -> None:
     """Digests that are valid on the realm are used; damaged ones are left to be corrected."""
-    host = office.run("realm", "list", "--json").json[0]["host"]
+    host = office.run("realm", "list", "--json").json[0]["realm"]
     good, bad = User("a1", OWN).digests(host), ("1.2E+31", "x")
     rows: list[Row] = [
         {"username": name, "password": "", "hash1": one, "hash1b": two}
@@ -261,7 +262,7 @@ def test_length_and_alphabet(office: Program, alphabet: str, length: int, allowe
         (["--generate-passwords", "new.csv", "--password-length", "11"], "12<=x<=64"),
         (["--generate-passwords", "new.csv", "--rotate", "--on-existing", "fail"], "use one of them"),
         (["--generate-passwords", "staff.csv"], "staff.csv, which is read"),
-        (["--generate-passwords", "../home/../work/staff.csv"], "which is read"),
+        (["--generate-passwords", "../work/staff.csv"], "which is read"),
         (["--generate-passwords", "r/results.csv", "--results", "r"], "is the result file"),
         (["--generate-passwords", "no/new.csv"], "no such file or directory"),
         (["--generate-passwords", "."], "can't be used"),
@@ -289,7 +290,7 @@ BROKEN = {
         "line 3: A9 has another password",
     ),
     "no text": ("{header}\na9,,office,\udcff,s,2\n", "line 2 is not a whole record"),
-    "empty": ("", "is not a file of generated passwords"),
+    "an empty line": ("\n", "is not a file of generated passwords"),
 }
 
 
@@ -315,6 +316,14 @@ def test_a_file_that_others_may_read(office: Program, sandbox: Sandbox) -> None:
     finished = office.run("import", staff(office, "a2"), "--generate-passwords", "new.csv")
     assert (finished.code, "chmod 600" in finished.stderr) == (6, True)
     assert len(sandbox.credentials()) == 1
+
+
+def test_an_empty_file(office: Program, sandbox: Sandbox) -> None:
+    """An empty file of the right mode is a new one, also as the rest of a run that was killed."""
+    (office.work / "new.csv").touch(mode=0o600)
+    (office.work / ".new.csv.part").write_text("username,dom", encoding="utf-8")
+    run(office, "import", staff(office, "a1"), "--generate-passwords", "new.csv")
+    assert in_place(sandbox, generated(office).items())
 
 
 def test_two_runs_at_once(office: Program, sandbox: Sandbox) -> None:
@@ -403,11 +412,11 @@ def test_a_saved_plan_and_another_file(office: Program, sandbox: Sandbox) -> Non
 
 def test_retry(office: Program, sandbox: Sandbox) -> None:
     """Rows that failed are sent with the passwords of the file; rows without one get them, if asked for."""
-    sandbox.knobs(refuse={"probability": 1.0, "path": "/sipcredentials", "method": "POST", "status": 400,
-                          "code": "23013"})  # fmt: skip
-    first = run(office, "import", staff(office, "a1", "a2"), "--generate-passwords", "new.csv", code=10)
+    sandbox.knobs(applications=[APPLICATION.replace("3f", "4f")])
+    words = ["--generate-passwords", "new.csv", "--application", APPLICATION]
+    first = run(office, "import", staff(office, "a1", "a2"), *words, code=10)
     kept = generated(office)
-    sandbox.knobs(refuse=None)
+    sandbox.knobs(applications=[APPLICATION])
     (office.work / "new.csv").unlink()
     assert run(office, "retry", first["job"])["counts"] == {"created": 2}
     assert generated(office) == kept
@@ -434,21 +443,14 @@ def test_retry_rotates(office: Program, sandbox: Sandbox) -> None:
 
 def test_retry_when_the_sealed_passwords_are_gone(office: Program, sandbox: Sandbox) -> None:
     """The roster and the file together have all passwords."""
-    sandbox.knobs(refuse={"probability": 1.0, "path": "/sipcredentials", "method": "POST", "status": 400,
-                          "code": "23013"})  # fmt: skip
+    sandbox.knobs(applications=[APPLICATION.replace("3f", "4f")])
     path = staff(office, "a1", "a2", a2=OWN)
-    words = ["--generate-passwords", "new.csv", "--keep-days", "0"]
+    words = ["--generate-passwords", "new.csv", "--keep-days", "0", "--application", APPLICATION]
     first = run(office, "import", path, *words, code=10)
-    sandbox.knobs(refuse=None)
+    sandbox.knobs(applications=[APPLICATION])
     run(office, "import", staff(office, "z1", name="other.csv", z1=OWN))  # shreds what has expired
     assert run(office, "retry", first["job"], "--roster", path)["counts"] == {"created": 2}
     assert in_place(sandbox, [*generated(office).items(), ("a2", OWN), ("z1", OWN)])
-
-
-def tried(finished: Finished) -> dict[str, int]:
-    """The verdicts of a verification."""
-    counts: dict[str, int] = finished.json["counts"]
-    return counts
 
 
 def test_workers_send_them_too(hosts: Program, sandbox: Sandbox) -> None:
@@ -456,3 +458,22 @@ def test_workers_send_them_too(hosts: Program, sandbox: Sandbox) -> None:
     hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")
     run(hosts, "import", staff(hosts, "a1", "a2"), "--generate-passwords", "new.csv")
     assert in_place(sandbox, generated(hosts).items())
+
+
+def test_verify_reads_the_file(office: Program, make_sandbox: Callable[..., Sandbox]) -> None:
+    """`verify` tries the passwords of the file: for a roster, for a job, and where the file was moved to."""
+    sandbox = make_sandbox("--sip-port", "0")
+    office.environment |= sandbox.environment()
+    path = staff(office, "a1", "a2", a2=OWN)
+    registrar = ["--registrar", f"127.0.0.1:{sandbox.sip_port}", "--json"]
+    words = ["--generate-passwords", "new.csv"]
+    job = run(office, "import", path, *words)["job"]
+    for tried in (
+        ["verify", path, *words],
+        ["verify", job, "--roster", path],
+        ["verify", "latest", "--roster", path, *words],
+    ):
+        finished = office.run(*tried, *registrar)
+        assert finished.code == 0, (tried, finished.stdout, finished.stderr)
+    unknown = office.run("verify", path, *registrar)
+    assert (unknown.code, "password_missing" in unknown.stderr) == (10, True)

@@ -149,10 +149,10 @@ class PasswordFile:
         if self._added:
             return
         self._added = True
-        if self._file is None:
+        facts = os.fstat(self._file.fileno()) if self._file else None
+        if facts is None or self._file is None or not facts.st_size:
             part.write(_line(HEADER))
             return
-        facts = os.fstat(self._file.fileno())
         if facts.st_uid != os.geteuid():  # root's import leaves the file to its owner
             os.fchown(part.fileno(), facts.st_uid, facts.st_gid)
         self._file.seek(0)
