@@ -16,8 +16,10 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 # Without isolation, so that the build backend's version is a constraint's too.
 EDITABLE := $(PIP) --no-build-isolation --editable
-# Debian packages that the tests need and that no wheel brings: a SIP registrar, and phones to try it with.
-DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core
+# Debian packages that the tests need and that no wheel brings: a SIP registrar, phones to try it with, PHP,
+# a database, and an SSH server.
+DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core php-cli \
+    mariadb-server openssh-server
 # Twice the cores of a small machine: most tests of processes and servers wait rather than compute.
 PROCESSES ?= 4
 # redis-server comes in a wheel, but for Python 3.14 there is none.

@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests.kamailio import Kamailio
+from tests.mariadb import MariaDb
 from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.servers import Postgres, Redis
@@ -76,6 +77,28 @@ def postgres_server() -> Iterator[Postgres]:
 def postgres_url(postgres_server: Postgres) -> str:
     """The URL of an empty database that nobody is connected to."""
     return postgres_server.empty_database()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDb]:
+    """One MariaDB for the whole run; don't kill it."""
+    server = MariaDb()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def make_mariadb() -> Iterator[Callable[[], MariaDb]]:
+    """A MariaDB of the test's own, to kill."""
+    servers: list[MariaDb] = []
+
+    def make() -> MariaDb:
+        servers.append(MariaDb())
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,20 @@ class Alphabet(StrEnum):
     DIGITS_SYMBOLS_LETTERS = "digits-symbols-letters"
 
 
+class Blanks(StrEnum):
+    """The treatment of blanks around cells."""
+
+    STRIP = "strip"
+    KEEP = "keep"
+
+
+class Normalize(StrEnum):
+    """The treatment of letters that are written as a letter and an accent (Unicode NFD)."""
+
+    NFC = "nfc"
+    NONE = "none"
+
+
 class Status(StrEnum):
     """The result for a row; the values of ``bw__status``."""
 
@@ -153,6 +167,8 @@ class WaitKind(StrEnum):
     """The next request has to wait for its time: ``--rate``."""
     REGISTRAR = "registrar"
     """A registrar has not answered yet."""
+    DATABASE = "database"
+    """The database that holds the roster has not answered yet."""
     ANSWER = "answer"
     """A request is in flight."""
 
@@ -381,6 +397,10 @@ class Options:
     carry: tuple[str, ...] = ()
     delimiter: str = ""
     encoding: str = ""
+    query: str = ""
+    header_line: int | None = None
+    blanks: Blanks | None = None
+    normalize: Normalize | None = None
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""
@@ -394,9 +414,7 @@ class Options:
     chunk_size: int = 800
     concurrency: int = 8
     rate: float | None = None
-    """Requests a second, all workers together."""
     max_failed: str = ""
-    """``N`` or ``N%``; empty: no bound."""
     not_after: str = ""
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
@@ -406,7 +424,6 @@ class Options:
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
-    """Folder of the result files; empty: ``./siproster-JOB/``."""
 
     @property
     def whole_roster(self) -> bool:

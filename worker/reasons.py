@@ -89,6 +89,8 @@ _NAMES = {
     "kombu.KombuError": "the broker gave no usable answer",
     "kombu.LimitExceeded": "too many connections at once",
     "kombu.OperationalError": _NO_CONNECTION,
+    "paramiko.AuthenticationException": "the login was refused",
+    "paramiko.SSHException": "no usable SSH connection",
     "redis.AuthenticationError": _NO_LOGIN,
     "redis.AuthenticationWrongNumberOfArgsError": _NO_LOGIN,
     "redis.AuthorizationError": _DENIED,

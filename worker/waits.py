@@ -171,6 +171,7 @@ _SUBJECTS = {
     WaitKind.ACCOUNT: "the account: ",
     WaitKind.REALM: "realm ",
     WaitKind.REGISTRAR: "the registrar ",
+    WaitKind.DATABASE: "the roster's database ",
 }
 
 _OVER = {

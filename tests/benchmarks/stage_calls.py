@@ -263,6 +263,10 @@ class Everybody:
         self.records = sum(map(len, pages))
         self.whole = True
 
+    def name_line(self, line: int) -> str:
+        """Return a row's line in words."""
+        return f"line {line}"
+
     def taken(self) -> Iterator[list[Row]]:
         return iter(())
 

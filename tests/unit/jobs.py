@@ -87,6 +87,10 @@ class RowsOf:
         self.records = records
         self.whole = whole
 
+    def name_line(self, line: int) -> str:
+        """Return a row's line in words."""
+        return f"line {line}"
+
     def taken(self) -> Iterator[list[Row]]:
         return iter(())
 

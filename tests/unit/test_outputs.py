@@ -9,7 +9,7 @@ import pytest
 
 from worker.commands.outputs import refuse_foreign, refuse_inputs
 from worker.errors import UsageError
-from worker.roster import local_paths
+from worker.roster import local_files
 
 HEADER = b"bw__job,bw__row,bw__status\nx,2,created\n"
 ABSENT = b"username,realm,id,application_id\n"
@@ -108,12 +108,12 @@ def test_what_siproster_has_not_written_stays(roster: Path, what: str) -> None:
 def test_a_url_names_its_file_in_both_readings(tmp_path: Path, scheme: str) -> None:
     """A file URL may stand for its path as it is, or for its path percent-decoded."""
     as_it_is, decoded = tmp_path / "a%41" / "results.csv", tmp_path / "aA" / "results.csv"
-    assert local_paths(f"{scheme}{as_it_is}") == (as_it_is, decoded)
-    assert local_paths(f"{scheme}{decoded}") == (decoded,)
+    assert local_files(f"{scheme}{as_it_is}") == (as_it_is, decoded)
+    assert local_files(f"{scheme}{decoded}") == (decoded,)
 
 
 def test_what_lies_elsewhere_has_no_path() -> None:
     """Standard input and remote services have no local path; ``~`` is expanded in a URL, too."""
-    assert (local_paths("-"), local_paths("https://example.com/a.csv")) == ((), ())
-    assert local_paths("file://~/a%41") == (Path.home() / "a%41", Path.home() / "aA")
-    assert local_paths("~/a%41") == (Path.home() / "a%41",)
+    assert (local_files("-"), local_files("https://example.com/a.csv")) == ((), ())
+    assert local_files("file://~/a%41") == (Path.home() / "a%41", Path.home() / "aA")
+    assert local_files("~/a%41") == (Path.home() / "a%41",)

@@ -216,9 +216,9 @@ def test_a_url_shows_no_secret() -> None:
         assert secret not in caught.value.message + caught.value.hint
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    """A folder in place of a roster is named as such."""
-    with pytest.raises(UsageError, match="is a folder"):
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    """A folder is a roster of its files, if it has any."""
+    with pytest.raises(UsageError, match="holds no file"):
         open_roster(str(tmp_path), Options())
 
 

@@ -259,8 +259,10 @@ def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
     if opened.sha256 != parent.sha256:
         opened.close()
         raise UsageError(
-            f"{path} is not the roster of job {parent.id}: its contents differ",
-            "give the original file, or import this one as a new job",
+            f"{opened.source} is not the roster of job {parent.id}: its contents differ",
+            "a database's rows have changed since; import it as a new job"
+            if roster.is_database(path)
+            else "give the original file, or import this one as a new job",
         )
     return opened
 
@@ -280,6 +282,11 @@ def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
     if job.source == "-":
         raise Conflict(
             f"job {job.id} was reading stdin when it ended; nothing was sent", "import the roster again"
+        )
+    if roster.is_database(job.source):
+        raise Conflict(
+            f"job {job.id} was reading {job.source} when it ended; nothing was sent",
+            "import the roster again, with the user in its URL",
         )
     with roster.open_roster(job.source, job.options) as opened:
         if opened.sha256 != job.sha256:

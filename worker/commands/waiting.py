@@ -30,7 +30,7 @@ _GONE = 1.0
 _SLOW = 10.0
 """Seconds from which on an answer that came after all is worth a word."""
 
-_NO_NEWS = frozenset({WaitKind.PACED, WaitKind.REGISTRAR})
+_NO_NEWS = frozenset({WaitKind.PACED, WaitKind.REGISTRAR, WaitKind.DATABASE})
 """Kinds whose end is not reported: it comes with each request."""
 
 Source = Callable[[], Wait | None]

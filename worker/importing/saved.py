@@ -59,6 +59,10 @@ class SavedRows:
         """Return whether the plan covers the whole roster, as when it was planned."""
         return self.plan.options.whole_roster
 
+    def name_line(self, line: int) -> str:
+        """Return a row's line in words."""
+        return f"line {line}"
+
     def taken(self) -> Iterator[RosterPage]:
         """Return no rows: a plan has put no user in place."""
         return iter(())

@@ -22,6 +22,9 @@ class RosterPages(Protocol):
     def records(self) -> int: ...
     @property
     def whole(self) -> bool: ...
+    def name_line(self, line: int) -> str:
+        """Return a row's line in words: ``line 7``, in a folder with its file."""
+
     def taken(self) -> Iterator[RosterPage]:
         """Yield the rows that are in place since an earlier job; no other row may have their names."""
 
@@ -45,7 +48,7 @@ def validated_pages(
             resolve_realms(page, realms, is_replaceable if passwords else _never)
             if passwords:  # now that the realms are known, and before rows count as invalid
                 passwords.claim(page, realms.find_host if realms else str)
-            _mark_duplicates(page, index, family)
+            _mark_duplicates(page, index, family, roster.name_line)
             # Here, since no row becomes invalid later, and reading hides secrets only in invalid rows.
             yield [never_sent(row) if row.problems else row for row in page]
 
@@ -83,7 +86,9 @@ def resolve_realms(
             check_realm_of_digests(row)
 
 
-def _mark_duplicates(page: RosterPage, index: DuplicateIndex, family: Family) -> None:
+def _mark_duplicates(
+    page: RosterPage, index: DuplicateIndex, family: Family, name_line: Callable[[int], str]
+) -> None:
     """Add a problem to every row whose name an earlier row has that can be sent: only the first is sent."""
     sound = [row for row in page if not row.problems]
     wrong = (
@@ -96,11 +101,11 @@ def _mark_duplicates(page: RosterPage, index: DuplicateIndex, family: Family) ->
     if firsts is not lines:
         for row, first in zip(sound, firsts, strict=True):
             if first != row.line:
-                _tell_duplicate(row, first)
+                _tell_duplicate(row, name_line(first))
     if wrong:
         for row, found in zip(wrong, index.look(_names(wrong, family)), strict=True):
             if found is not None and found < row.line:
-                _tell_duplicate(row, found)
+                _tell_duplicate(row, name_line(found))
 
 
 def _names(rows: Sequence[Row], family: Family) -> list[str]:
@@ -112,6 +117,6 @@ def _names(rows: Sequence[Row], family: Family) -> list[str]:
     return [f"{realm} {name}" for realm, name in zip(realms, names, strict=True)]
 
 
-def _tell_duplicate(row: Row, first: int) -> None:
-    text = f"line {first} already has user {never_sent(row).composite}"
+def _tell_duplicate(row: Row, first: str) -> None:
+    text = f"{first} already has user {never_sent(row).composite}"
     row.problems += (Problem("duplicate_in_file", text),)

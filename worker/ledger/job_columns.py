@@ -8,7 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.model import Alphabet, Condition, Family, Job, JobState, OnExisting, Options, Weak
+from worker.model import (
+    Alphabet,
+    Blanks,
+    Condition,
+    Family,
+    Job,
+    JobState,
+    Normalize,
+    OnExisting,
+    Options,
+    Weak,
+)
 from worker.states import Reason, Why
 
 
@@ -57,6 +68,8 @@ def options_of(kept: dict[str, Any]) -> Options:
         "weak": Weak(kept["weak"]),
         "where": tuple(Condition(*one) for one in kept["where"]),
         "carry": tuple(kept["carry"]),
+        "blanks": Blanks(kept["blanks"]) if kept.get("blanks") else None,
+        "normalize": Normalize(kept["normalize"]) if kept.get("normalize") else None,
     }
     if "password_alphabet" in kept:  # a job of an earlier program has none
         typed["password_alphabet"] = Alphabet(kept["password_alphabet"])

@@ -11,14 +11,15 @@ For files that are not imported, ``table`` finds the header and ``names`` reads 
 
 from worker.roster.check import Rules, realm_problems
 from worker.roster.corrections import HASH1, HASH1B, PASSWORD, fields_of, read_corrections, read_earlier_rows
+from worker.roster.database_address import is_database
 from worker.roster.duplicates import DuplicateIndex
+from worker.roster.folder import local_files
 from worker.roster.hiding import HIDDEN, never_sent
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.rows import PAGE
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import parse_condition
-from worker.roster.source import local_paths
 
 __all__ = [
     "HASH1",
@@ -32,7 +33,8 @@ __all__ = [
     "Roster",
     "Rules",
     "fields_of",
-    "local_paths",
+    "is_database",
+    "local_files",
     "may_be_secret",
     "never_sent",
     "open_roster",

@@ -97,8 +97,11 @@ class RosterFormat(Protocol):
     def open(self, text: Text, start: Start, options: Options) -> Table:
         """Return the records of a text; ``text`` itself where it is plain CSV."""
 
-    def assign(self, header: Sequence[str]) -> Assignment:
-        """Return which of the header's columns are what. Raises UsageError if a needed one is missing."""
+    def assign(self, header: Sequence[str]) -> Assignment | None:
+        """Return which of the header's columns are what; None: as in a plain table.
+
+        For a retry, the header has no column with a secret.
+        """
 
 
 def skip(row: Row, code: str, text: str) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from typing import BinaryIO
 
 from worker.errors import UsageError
 from worker.model import Options, Problem
+from worker.roster.cut import cut
+from worker.roster.database import Database, database_at
+from worker.roster.database_address import is_database
 from worker.roster.encoding import survey
+from worker.roster.folder import Folder, Part, folder_at
 from worker.roster.format import RosterFormat, Start, Table
 from worker.roster.formats import AUTO, FORMATS, GENERIC
-from worker.roster.layout import known, plain
-from worker.roster.source import Source
-from worker.roster.text import Malformed, Text, find_delimiter, named_delimiter
+from worker.roster.kept import keep
+from worker.roster.other_kinds import refuse_other_kinds
+from worker.roster.source import Source, find
+from worker.roster.text import Malformed, Text
 
 _START = 1 << 16
 """Characters by which a format is recognised."""
@@ -28,6 +35,19 @@ class Opened:
     why: str = ""
     """The reason why it was recognised; empty if ``--from`` names the format."""
     warnings: tuple[Problem, ...] = ()
+    name_line: Callable[[int], str] = "line {}".format
+    """Say where a row's line is: in a folder, with its file."""
+
+
+def find_roster(place: str, stdin: BinaryIO | None = None) -> Source:
+    """Return what ``place`` names: a database, a folder or pattern, else one file.
+
+    Raises:
+        UsageError: it is missing, can't be read, or its URL holds a password.
+    """
+    if is_database(place):
+        return database_at(place)
+    return folder_at(place) or find(place, stdin)
 
 
 def open_source(source: Source, options: Options) -> Opened:
@@ -36,11 +56,48 @@ def open_source(source: Source, options: Options) -> Opened:
     Raises:
         UsageError: it can't be read, is of several formats, or not of the one that ``--from`` names.
     """
+    if isinstance(source, Database):
+        return _open_database(source, options)
+    if options.query:
+        raise UsageError(f"--query reads a database, and {source.shown} is none", "leave it out")
+    if isinstance(source, Folder):
+        return _open_folder(source, options)
     facts = survey(source, options.encoding)
-    text = Text(source, facts.encoding, _delimiter(source, facts.encoding, options), facts.sha256)
+    text, warnings = cut(source, facts.encoding, options, facts.sha256)
     start = _start_of(text)
     found, why = choose(start, source.shown, options.source_format)
-    return Opened(found.open(text, start, options) if found else text, found, why, facts.warnings)
+    if found is None:
+        refuse_other_kinds(start, source.shown, options)
+    table = found.open(text, start, options) if found else text
+    return Opened(table, found, why, facts.warnings + warnings)
+
+
+def _open_database(source: Database, options: Options) -> Opened:
+    table = keep(source.records(options), source.shown)
+    with table.read() as records:
+        _, header = next(records)
+    start = Start(source.name, tuple(header), "")
+    found, why = choose(start, source.shown, options.source_format)
+    if options.query and found and not (why or found.recognise(start)):
+        table.close()
+        raise UsageError(
+            f"the columns of --query are not those of {found.name}: {', '.join(header)}"[:300],
+            "name them username and password (AS …) and leave --from out, "
+            f"or as its export does: siproster formats show {found.name}",
+        )
+    return Opened(table, found, why, source.warnings)
+
+
+def _open_folder(folder: Folder, options: Options) -> Opened:
+    reasons: list[str] = []
+
+    def open_part(source: Source) -> Part:
+        opened = open_source(source, options)
+        reasons.append(opened.why)
+        return Part(opened.table, opened.format, opened.warnings)
+
+    table = keep(folder.records(open_part), folder.shown)
+    return Opened(table, folder.format, reasons[0], tuple(folder.warnings), folder.name_line)
 
 
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:
@@ -71,10 +128,3 @@ def _start_of(text: Text) -> Start:
         header = []
     cells = () if isinstance(header, Malformed) else tuple(header)
     return Start(text.source.name, cells, beginning)
-
-
-def _delimiter(source: Source, encoding: str, options: Options) -> str:
-    if options.delimiter:
-        return named_delimiter(options.delimiter)
-    mapped = {plain(column) for column in options.map.values()}
-    return find_delimiter(source, encoding, lambda name: known(name) or plain(name) in mapped)

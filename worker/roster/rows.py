@@ -9,9 +9,10 @@ from operator import itemgetter
 from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
-from worker.roster.check import Rules, plain_name, plain_password
+from worker.roster.check import RosterFacts, Rules, plain_name, plain_password
+from worker.roster.header import restored
 from worker.roster.hiding import may_show, never_sent, without_secrets
-from worker.roster.layout import Layout, restored
+from worker.roster.layout import Layout
 from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
@@ -42,6 +43,7 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
     loose = [at for at, position in enumerate(layout.carried) if position not in layout.fields]
     open_to_hide = _picked(tuple(layout.carried[at] for at in loose))
     shared, usual_realm = rules.shared, rules.realm
+    is_domain = layout.is_domain
     lay_digests_over, judge = digests_from(layout), layout.judge
 
     def read_page(records: Iterable[Record]) -> list[Row]:
@@ -51,9 +53,9 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
                 page.append(_unattributed(line, fields, layout))
                 continue
             user = fields[at_user] if build is None else build(fields)
-            domain = (fields[at_domain] if at_domain is not None else "") or (
-                "" if "@" in user else rules.domain
-            )
+            domain = fields[at_domain] if at_domain is not None else ""
+            if not domain or (is_domain is not None and not is_domain(domain)):
+                domain = "" if "@" in user else rules.domain
             realm = (fields[at_realm] if at_realm is not None else "") or usual_realm
             application = (fields[at_application] if at_application is not None else "") or rules.application
             password = fields[at_password] if at_password is not None else ""
@@ -111,11 +113,11 @@ def fits(fields: Fields, table: Table) -> bool:
     return table.named <= len(fields) <= table.width and not any(fields[table.named :])
 
 
-def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozenset()) -> Rules:
+def rules_for(layout: Layout, options: Options, facts: RosterFacts | None = None) -> Rules:
     """Return the rules that the layout's rows are validated by."""
     if isinstance(layout.user, Template):
-        return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
-    return Rules(options, shared)
+        return Rules(options, facts, f"username: a column of {layout.user.text!r} is empty")
+    return Rules(options, facts)
 
 
 def _skipped(row: Row, reason: Problem) -> Row:
@@ -142,7 +144,7 @@ def _picked(positions: tuple[int, ...]) -> Callable[[Fields], tuple[str, ...]]:
 
 def _unattributed(line: int, fields: Fields, layout: Layout) -> Row:
     if isinstance(fields, Malformed):
-        problem = Problem("malformed", f"the record is not well-formed CSV: {fields.reason}")
+        problem = Problem("malformed", f"the record is not well-formed: {fields.reason}")
     else:
         text = f"{len(fields)} fields, but the header has {layout.named} columns"
         problem = Problem("field_count", f"{text}; does an unquoted value contain the delimiter?")

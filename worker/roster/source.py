@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gzip
 import hashlib
 import importlib
 import io
@@ -10,6 +11,7 @@ import os
 import re
 import stat
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +20,7 @@ from urllib.parse import unquote
 
 from worker.errors import UsageError
 from worker.reasons import reason_of
+from worker.roster.remote import access_to, refuse_password, storage_options
 from worker.roster.spool import NotKept, Spool
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*"
 _url = re.compile(f"{_SCHEME}(?:://|::)").match
+MOST_UNPACKED = 4 << 30
+"""Bytes that a compressed roster may unpack to."""
+_EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp", "http": "https", "https": "https"}
+"""Protocol to the extra of ours that installs its packages."""
 _SHOWN = 300
 """Most characters of a path or URL in a message."""
 
@@ -33,10 +40,15 @@ _SHOWN = 300
 class Source(Protocol):
     """A source of bytes that can be read from its start as often as needed."""
 
-    name: str
-    """Base name, for people and for the job's id."""
-    place: str
-    """Absolute path, URL without user, password and query, or ``-``."""
+    @property
+    def name(self) -> str:
+        """Return the base name, for people and for the job's id."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Return the absolute path, the URL without user, password and query, or ``-``."""
+        ...
 
     @property
     def shown(self) -> str:
@@ -128,7 +140,12 @@ def find(place: str, stdin: BinaryIO | None = None) -> Source:
             raise UsageError(f"standard input can't be read: {reason_of(error)}", "give a file") from None
     if _url(place):
         return _from_url(place)
-    return _from_path(_at_home(place))
+    return _from_path(at_home(place))
+
+
+def is_url(place: str) -> bool:
+    """Return whether a place is a URL, or a chain of them, rather than a path."""
+    return bool(_url(place))
 
 
 def local_paths(place: str) -> tuple[Path, ...]:
@@ -139,11 +156,11 @@ def local_paths(place: str) -> tuple[Path, ...]:
     last = place.rpartition("::")[2]
     if found := re.match("(?:file|local)://", last):
         path = last[found.end() :]
-        return tuple(dict.fromkeys((_at_home(path), _at_home(unquote(path)))))
-    return () if place == "-" or _url(place) else (_at_home(place),)
+        return tuple(dict.fromkeys((at_home(path), at_home(unquote(path)))))
+    return () if place == "-" or _url(place) else (at_home(place),)
 
 
-def _at_home(path: str) -> Path:
+def at_home(path: str) -> Path:
     """Return the path with ``~`` expanded."""
     try:
         return Path(path).expanduser()
@@ -188,11 +205,40 @@ def _from_path(path: Path) -> Source:
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # some devices never end
             raise UsageError(f"{path} is a device, not a roster", "give a file, or - for standard input")
         if stat.S_ISREG(mode):
-            return LocalFile(path)
+            return _unpacked(path) if path.suffix == ".gz" else LocalFile(path)
         with path.open("rb") as stream:  # a pipe such as <(...): it can be read only once
             return Spooled(_text(path.name), _text(str(path)), stream)
     except OSError as error:
         raise unreadable(str(path), error) from None
+
+
+def _unpacked(path: Path) -> Source:
+    """Return the content of a compressed file."""
+    try:
+        with gzip.open(path) as stream:
+            return Spooled(_text(path.stem), _text(str(path.absolute())), cast(BinaryIO, Bounded(stream)))
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UsageError(
+            f"{path} can't be unpacked: it is damaged, or no gzip file", "try: gunzip -t"
+        ) from None
+
+
+class Bounded(io.RawIOBase):
+    """A stream that ends with an error at a size that no roster has: a small file may unpack to terabytes."""
+
+    def __init__(self, stream: io.BufferedIOBase, most: int = MOST_UNPACKED) -> None:
+        self._stream = stream
+        self._left = most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = self._stream.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise UsageError("a compressed roster unpacks to more than 4 GiB", "unpack it, and look at it")
+        return count
 
 
 def _text(path: str) -> str:
@@ -201,6 +247,7 @@ def _text(path: str) -> str:
 
 
 def _from_url(url: str) -> Source:
+    refuse_password(url)
     shown = without_secrets(url)
     name = shown.rpartition("://")[2].partition("/")[2].rstrip("/").rpartition("/")[2] or "roster"
     try:
@@ -209,10 +256,10 @@ def _from_url(url: str) -> Source:
     except UsageError:
         raise
     except ImportError:
-        raise UsageError(f"{_short(shown)}: reading it requires another package", _package(url)) from None
+        raise UsageError(f"{_short(shown)}: reading it requires another package", package_for(url)) from None
     except Exception as error:  # fsspec's back ends raise their own errors; their texts may hold the URL
         raise UsageError(
-            f"{_short(shown)} can't be read: {reason_of(error)}", "check the address and your access to it"
+            f"{_short(shown)} can't be read: {reason_of(error)}", access_to(_protocol(url))
         ) from None
 
 
@@ -229,17 +276,22 @@ def _opened(url: str) -> AbstractContextManager[BinaryIO]:
         raise UsageError(
             f"{_short(protocol)} is not a protocol that fsspec knows", "https, s3, gs, sftp … are"
         )
-    return cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb"))
+    return cast(
+        AbstractContextManager[BinaryIO], fsspec.open(url, "rb", compression="infer", **storage_options(url))
+    )
 
 
-def _package(url: str) -> str:
-    """Return fsspec's own advice on what to install for the URL's protocol."""
+def package_for(url: str) -> str:
+    """Return the command that installs what a URL's protocol needs, or fsspec's own advice."""
+    protocol = _protocol(url.rpartition("::")[2])
+    if extra := _EXTRAS.get(protocol):
+        return f"pip install 'siproster[{extra}]'"
     try:
         registry: Any = importlib.import_module("fsspec.registry")
     except ImportError:
         return "pip install fsspec"
     known: dict[str, dict[str, str]] = registry.known_implementations
-    return known.get(_protocol(url), {}).get("err") or "see fsspec's documentation for its package"
+    return known.get(protocol, {}).get("err") or "see fsspec's documentation for its package"
 
 
 def _protocol(url: str) -> str:

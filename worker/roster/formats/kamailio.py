@@ -1,0 +1,37 @@
+"""Kamailio: the table ``subscriber`` as CSV, from a workbook or a database."""
+
+from __future__ import annotations
+
+from worker.roster.format import About
+from worker.roster.formats.subscriber import Subscribers
+
+KAMAILIO = Subscribers(
+    name="kamailio",
+    title="Kamailio: the table subscriber",
+    about=About(
+        columns=(
+            ("username", "user name"),
+            ("password", "SIP password, in clear text; may be empty"),
+            ("domain", "domain; --map domain= leaves it out"),
+            (
+                "ha1, ha1b",
+                "digests: used only if there is no password, and domain is the Bandwidth realm itself",
+            ),
+        ),
+        decoys=("ha1", "ha1b", "vmpin"),
+        notes=(
+            "A password is compared with ha1: digest_differs warns of one that may be out of date.",
+            "Tables of old versions have a password column of 25 characters: password_cut warns.",
+        ),
+        example="id,username,domain,password,ha1,ha1b\n"
+        "1,1001,office.example,Kestrel-7731,7c6a180b36896a0a8c02787eeafb0e4c,6cb75f652a9b52798eb6cf2201057c73\n",
+    ),
+    needs=(("username", "ha1"),),
+    marks=("domain", "ha1b", "password"),
+    least=1,
+    username=("username",),
+    password=("password",),
+    domain="domain",
+    unlike=("ha1sha256", "ha1sha512t256"),
+    narrow=lambda columns: "emailaddress" in columns or "rpid" in columns,
+)
