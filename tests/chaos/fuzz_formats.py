@@ -1,7 +1,7 @@
 """``python -m tests.chaos.fuzz_formats``: exports of every format, damaged at random, are read or refused.
 
-The promises: no exception but UsageError, no input that takes longer than ``LONGEST`` seconds, no row with one
-user's name and another user's password, and bounded memory. The originals are the samples of PBX exports and
+The promises: no exception but UsageError, no input that takes longer than ``LONGEST`` seconds, no row with
+one user's name and another user's password, and bounded memory. The originals are the samples of exports and
 workbooks. Exit code 1 when a promise broke; the input's seed is printed.
 """
 
@@ -42,9 +42,12 @@ CODECS: Final = (
     "cp037",
 )
 ODD: Final = (
-    b'"', b"\\", b'\\"', b"\0", b"\x1a", b"\xff", b"\xc3", b"\r", b"\n", b"\n\n", b",", b";", b"\t", b"|", b":",
-    b"[", b"]", b"(", b")", b"(!)", b"(+)", b"=>", b"=", b";--", b"--;", b"#include x\n", b"{", b"}", b"<", b">",
-    b"&", b"&x;", b"<!--", b"]]>", b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"NULL", b"\\N", b"' or 1=1", b"\xef\xbb\xbf",
+    b'"', b"\\", b'\\"', b"\0", b"\x1a", b"\xff", b"\xc3", b"\r", b"\n", b"\n\n",
+    b",", b";", b"\t", b"|", b":",
+    b"[", b"]", b"(", b")", b"(!)", b"(+)", b"=>", b"=", b";--", b"--;", b"#include x\n",
+    b"{", b"}", b"<", b">",
+    b"&", b"&x;", b"<!--", b"]]>", b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"NULL", b"\\N", b"' or 1=1",
+    b"\xef\xbb\xbf",
 )  # fmt: skip
 _TABLES: Final = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")
 

@@ -80,6 +80,46 @@ def test_from_a_roster_to_registered_phones(office: Program, sandbox: Sandbox, k
     assert baresips(folders) == {**{row["username"]: True for row in wanted}, "b%40example.com": True}
 
 
+SIP_CONF = """[general]
+realm = asterisk
+register => 5550100:Trunk-Secret-1@sip.provider.example/5550100
+
+[phone](!)
+type = friend
+host = dynamic
+
+[6001](phone)
+secret = Kestrel-7731
+callerid = "Ann Hill" <6001>
+
+[6002](phone)
+secret => Sand\\;piper-88      ; a semicolon in the secret
+
+[0351](phone)
+secret = Zeros-in-front-1
+
+[provider]
+type = peer
+host = sip.provider.example
+defaultuser = 5550100
+remotesecret = Trunk-Secret-1
+"""
+
+
+def test_from_a_sip_conf_to_registered_phones(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
+    """Asterisk's file is imported, and baresip registers from what was written; the trunk is no phone."""
+    (office.work / "sip.conf").write_text(SIP_CONF)
+    job = run(office, "import", "sip.conf", code=None)["job"]
+    kamailio.hold(sandbox.credentials())
+    near = ("--registrar", kamailio.place)
+    facts = run(
+        office, "phones", job, "--roster", "sip.conf", "--template", "baresip", "--out", "phones", *near
+    )
+    assert (facts["written"], facts["left_out"], facts["not_in_place"]) == (3, 0, 0)
+    folders = [path.parent for path in (office.work / "phones").glob("*/accounts")]
+    assert baresips(folders) == {"6001": True, "6002": True, "0351": True}
+
+
 def test_a_csv_file_has_every_row_exactly(office: Program, sandbox: Sandbox, staff: str) -> None:
     """Passwords as they are, numbers as they are, and only other cells kept from running as formulas."""
     facts = run(office, "phones", staff, *SITED, "--out", "phones.csv", *NEAR)

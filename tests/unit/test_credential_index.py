@@ -118,3 +118,12 @@ def user(at: int) -> Stored:
     """Somebody whose digests are easily found."""
     name = f"user{at}@{'branch.' * 10}example.com"
     return Stored(f"id{at}", name, HOST, f"{at:08x}0000a1a1a1a1a1a1a1a1a1a1", "0000a1a1a1" * 3 + "00")
+
+
+def test_numbers_that_differ_by_zeros_are_found(index: CredentialIndex) -> None:
+    """Zeros that were cut or added in front of a number, in the same place and with the same domain."""
+    index.load("17", [Stored("1", "0351", HOST), Stored("2", "352@x", HOST), Stored("3", "0a", HOST)])
+    index.load("18", [Stored("4", "0999", OTHER_HOST), Stored("5", "000", OTHER_HOST)])
+    asked = ["351", "00351", "0352@x", "0352", "a", "999", "0"]
+    assert index.differing_by_zeros("17", asked) == {0: "0351", 1: "0351", 2: "352@x"}
+    assert index.differing_by_zeros("18", asked) == {5: "0999", 6: "000"}

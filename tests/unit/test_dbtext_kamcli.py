@@ -10,13 +10,14 @@ import pytest
 from worker.errors import UsageError
 from worker.model import Options
 from worker.roster.dbtext import columns_of, open_dbtext
+from worker.roster.format import Table
 from worker.roster.kamcli import columns_of as json_columns
 from worker.roster.kamcli import open_kamcli
 from worker.roster.source import LocalFile
 from worker.roster.text import Malformed, Record, Text
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "pbx" / "kamailio"
-Opened = Callable[[Text, str, Options], Text]
+Opened = Callable[[Text, str, Options], Table]
 
 
 def records(path: Path, opened: Opened, options: Options | None = None) -> list[Record]:
@@ -40,7 +41,7 @@ def written(path: Path, text: str) -> Path:
 
 def test_db_text_of_kamailio() -> None:
     """Escapes are undone, an empty value stays one, and a broken row is one by itself."""
-    header, *rows = records(SAMPLES / "subscriber", open_dbtext)
+    header, *rows = records(SAMPLES / "dbtext", open_dbtext)
     assert header[1][:4] == ["id", "username", "domain", "password"]
     assert [(line, fields[3] if len(fields) == 7 else len(fields)) for line, fields in rows] == [
         (2, "Kestrel-7731"), (3, "Colon:Back\\slash"), (4, "Tab\tin-it-3"), (6, ""), (7, 8), (8, 0), (9, 0),
@@ -73,7 +74,7 @@ def test_other_text_is_no_db_text(text: str) -> None:
 
 def test_json_of_kamcli() -> None:
     """An object is a row; one that can't be read for sure is refused by itself."""
-    header, *rows = records(SAMPLES / "subscriber.json", open_kamcli)
+    header, *rows = records(SAMPLES / "kamcli.json", open_kamcli)
     assert header[1] == ["id", "username", "domain", "password", "ha1", "ha1b"]
     assert [(line, fields[3] if fields else None) for line, fields in rows] == [
         (2, "Kestrel-7731"), (10, 'Quote"Back\\slash\u00e9-351'), (18, None), (26, ""), (34, None),

@@ -122,7 +122,7 @@ def records(path: Path, content: bytes) -> list[Record]:
         return []
 
 
-@pytest.mark.parametrize("name", ["subscriber", "subscriber.json"])
+@pytest.mark.parametrize("name", ["dbtext", "kamcli.json"])
 @given(at=st.floats(0, 1), until=st.floats(0, 1), between=st.binary(max_size=6))
 @quick
 def test_any_tear_in_a_table(tmp_path: Path, name: str, at: float, until: float, between: bytes) -> None:

@@ -294,3 +294,23 @@ def test_other_places_than_the_rosters_are_not_listed() -> None:
     source = account(ALICE, ("bob", BRANCH), counts=(1, 1), family=Family.REALM)
     assert looked(source, rows_of("alice"), api=Family.REALM) == (["alice/1"], [])
     assert source.listed == [HOST]
+
+
+def test_a_number_without_its_zeros_is_warned_about_before_anything_is_sent() -> None:
+    """351 would be created beside 0351, which a spreadsheet may have made of it; others are not in doubt."""
+    users = ("0351", OFFICE), ("352", OFFICE), ("353", OFFICE)
+    options = Options()
+    realms = JobRealms(account(*users, counts=(3, 0), family=Family.ACCOUNT), None, "", options)
+    roster = RowsOf(rows_of("351", "0352", "353", "ann"), 4)
+    with CredentialLookup(
+        account(*users, counts=(3, 0), family=Family.ACCOUNT), realms, options, roster
+    ) as look:
+        (page,) = validated_pages(roster, realms, Family.ACCOUNT)
+        look.look_up(page)
+    assert [[one.code for one in row.warnings] for row in page] == [
+        ["zeros_differ"],
+        ["zeros_differ"],
+        [],
+        [],
+    ]
+    assert "0351 is stored" in page[0].warnings[0].text

@@ -212,6 +212,11 @@ WARNINGS = (
          "compare it with the source"),
     Code("username_trimmed", "blanks or invisible characters around the user name were removed",
          "nothing, if they are a slip"),
+    Code("zeros_differ",
+         "no user of that name is stored, but one that differs from it only by zeros in front (known where "
+         "the stored users were listed, as with `--absent`)",
+         "if a spreadsheet cut the zeros, format the column as text and export it again; else another user "
+         "is created"),
     Code("password_mojibake",
          "the password looks like UTF-8 that was read in another encoding and saved again, such as `Ã¶` "
          "for `ö`",

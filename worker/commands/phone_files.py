@@ -41,6 +41,8 @@ CSV_BEGIN: Final = ",".join(COLUMNS[:6]).encode()
 OUTCOMES: Final = "phones-outcomes.csv"
 """The file in a folder of configuration files that says what became of each row."""
 
+_CARDS = 500
+"""Cards after which progress is printed."""
 _TOLD = 20
 """Rows that are printed one by one."""
 _number = re.compile(r"[+-]?[0-9]+").fullmatch
@@ -221,8 +223,10 @@ def write_cards(path: Path, entries: PhoneEntries, qr: QrFormat, url: str) -> li
     left_out = _LeftOut("card")
 
     def phones() -> Iterator[Phone]:
-        for entry in entries.all():
+        for number, entry in enumerate(entries.all()):
             reason = entry.reason
+            if number and number % _CARDS == 0:  # a QR code takes some hundredths of a second
+                echo(f"  {number:,} of {entries.total:,} cards")
             if not reason and not can_be_printed(entry.phone):
                 reason = "its password has a control character, which nobody can type from paper"
             if reason:

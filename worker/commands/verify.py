@@ -190,6 +190,11 @@ def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> 
     return Proof({"job": job_id, **proof.facts}, proof.code)
 
 
+def _as_given(job: Job) -> str:
+    """Return how a job's roster is given: a database by its URL, which is kept without the user."""
+    return job.source.replace("://", "://USER@", 1) if roster.is_database(job.source) else "FILE"
+
+
 @contextmanager
 def reopened(context: Context, job: Job, path: str, command: str) -> Iterator[Roster]:
     """Open a job's roster again, for the passwords of its rows in place.
@@ -209,11 +214,6 @@ def reopened(context: Context, job: Job, path: str, command: str) -> Iterator[Ro
                 f"give its roster: siproster {command} {job.id} --roster {_as_given(job)}",
             )
         yield again
-
-
-def _as_given(job: Job) -> str:
-    """Return how a job's roster is given: a database by its URL, which is kept without the user."""
-    return job.source.replace("://", "://USER@", 1) if roster.is_database(job.source) else "FILE"
 
 
 def options_of_reading(ctx: click.Context, given: dict[str, Any], context: Context) -> Options:

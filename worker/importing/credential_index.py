@@ -20,10 +20,19 @@ _GROUP = 2000
 _pair = re.compile("[0-9a-f]{64}").fullmatch
 """Hash1 and Hash1b in their usual form."""
 _PAIR_BYTES = 32
+_zeros = re.compile("0+(?=[0-9]+(?:@|$))").match
+"""Match the leading zeros of a number, which a domain may follow."""
 
 _TABLE = (
     "CREATE TABLE stored (name TEXT PRIMARY KEY, nr INTEGER, id TEXT, composite TEXT, realm TEXT, "
     "application TEXT, digests BLOB) WITHOUT ROWID"
+)
+_ZEROS_TABLE = "CREATE TABLE zeros (core TEXT PRIMARY KEY, composite TEXT) WITHOUT ROWID"
+"""Numbers with leading zeros, by their names without them."""
+_INSERT_ZEROS = "INSERT OR REPLACE INTO zeros VALUES (?, ?)"
+_WITH_ZEROS = "SELECT asked.key, composite FROM json_each(?) AS asked CROSS JOIN zeros ON core = asked.value"
+_WITHOUT_ZEROS = (
+    "SELECT asked.key, composite FROM json_each(?) AS asked CROSS JOIN stored ON name = asked.value"
 )
 _INSERT = "INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?, ?, ?, ?)"
 # CROSS JOIN tells SQLite to go through the requested names first.
@@ -47,6 +56,7 @@ class CredentialIndex:
         """One byte for each entry, by its number: whether a roster has named it."""
         self._db = temp_db(_CACHE_KIB)
         self._db.execute(_TABLE)
+        self._db.execute(_ZEROS_TABLE)
 
     def load(self, place: str, entries: Iterable[Stored]) -> None:
         """Add the entries of a place's list; an entry that comes twice counts once."""
@@ -60,6 +70,8 @@ class CredentialIndex:
             ]
             self._db.execute("BEGIN")
             self._db.executemany(_INSERT, rows)
+            with_zeros = [one.composite for one in group if one.composite.startswith("0")]
+            self._db.executemany(_INSERT_ZEROS, [(_name(place, _core(one)), one) for one in with_zeros])
             self._db.execute("COMMIT")
 
     def named(self, place: str, composites: Sequence[str]) -> list[Stored | None]:
@@ -72,6 +84,14 @@ class CredentialIndex:
             self._named[nr] = 1
             found[at] = Stored(id_, composite, realm, hash1, hash1b, application)
         return found
+
+    def differing_by_zeros(self, place: str, composites: Sequence[str]) -> dict[int, str]:
+        """Return the stored names that differ from these only by zeros in front, by the names' indices."""
+        cores = [_name(place, _core(composite)) for composite in composites]
+        asked = json.dumps(cores)
+        found = dict(self._db.execute(_WITH_ZEROS, (asked,)).fetchall())
+        # A core of its own is the name itself, which is known not to be stored.
+        return found | dict(self._db.execute(_WITHOUT_ZEROS, (asked,)).fetchall())
 
     def unnamed(self) -> Iterator[Stored]:
         """Yield the credentials that the roster has not named, by realm and name, without digests."""
@@ -108,6 +128,11 @@ class CredentialIndex:
             else:
                 hash1, hash1b = self._seal.open(one, "")
                 yield hash1, hash1b
+
+
+def _core(composite: str) -> str:
+    zeros = _zeros(composite)
+    return composite[zeros.end() :] if zeros else composite
 
 
 def _name(place: str, composite: str) -> str:

@@ -154,11 +154,21 @@ class CredentialLookup:
 
     def _listed(self, realm: Realm | None, scope: str, rows: Rows) -> Found:
         found = self._index.named(scope, [row.composite for row in rows])
+        numbers = [row for row, one in zip(rows, found, strict=True) if one is None and row.user.isdecimal()]
+        if numbers:
+            self._warn_about_zeros(scope, numbers)
         parts = [at for at, one in enumerate(found) if one and not (one.hash1 and one.hash1b)]
         wholes = self._threads.map(partial(self._whole, realm), [found[at] for at in parts])
         for at, whole in zip(parts, wholes, strict=True):
             found[at] = whole
         return found
+
+    def _warn_about_zeros(self, scope: str, numbers: Rows) -> None:
+        """Warn about names that are not stored, while the same number with other zeros in front is."""
+        found = self._index.differing_by_zeros(scope, [row.composite for row in numbers])
+        for at, stored in found.items():
+            text = f"username: {stored} is stored; did a spreadsheet cut or add zeros in front?"
+            numbers[at].warnings += (Problem("zeros_differ", text),)
 
     def _whole(self, realm: Realm | None, stored: Stored | None) -> Stored | None:
         """Return the entry, completed by a single read if the list left something out."""

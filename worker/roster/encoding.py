@@ -30,6 +30,7 @@ _BINARY = {
     b"%PDF": "a PDF",
     b"SQLite format 3": "a database",
 }
+_UTF32 = "utf-32"
 _SAVE_AS = "save it as CSV UTF-8, or as CSV, and try again"
 _NAME_IT = "give the encoding with --encoding, such as cp850 or mac-roman"
 _NOT_OF_FILES = frozenset({"unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"})
@@ -74,6 +75,8 @@ def survey(source: Source, wanted: str = "") -> Bytes:
 
 def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, tuple[Problem, ...]]:
     sure = _text_codec(wanted, first) if wanted else _by_its_start(first)
+    if sure == _UTF32 and not wanted:
+        raise UsageError(f"{source.shown} is UTF-32, which no application reads by itself", _SAVE_AS)
     if sure:
         _refuse_undecodable(source, sure)
         return sure, ()
@@ -103,10 +106,14 @@ def _text_codec(wanted: str, first: bytes) -> str:
 
 def _by_its_start(first: bytes) -> str:
     """Return the encoding by its BOM, or UTF-16 if every other byte of the start is NUL."""
+    if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # the former begins with UTF-16's
+        return _UTF32
     for bom, name in _BOMS.items():
         if first.startswith(bom):
             return name
     start = first[:4096]
+    if len(start) >= 16 and start.count(0) * 4 >= len(start) * 3 - 4:
+        return _UTF32
     even, odd = start[0::2].count(0), start[1::2].count(0)
     if max(even, odd) * 4 < len(start) or min(even, odd) * 16 > len(start):
         return ""

@@ -151,14 +151,11 @@ class FirstPass:
 
     def _refuse_no_passwords(self) -> None:
         layout, fitting = self._layout, self.survey.records - self._misfits
-        digests = layout.hash1 is not None and layout.hash1b is not None
-        if (
-            self.survey.filled
-            or self.survey.records < 2
-            or layout.password is None
-            or digests
-            or layout.judge
-        ):
+        if self.survey.filled or fitting < 2 or layout.password is None:
+            return
+        # Formats judge their entries themselves; with digests, or generated passwords, none need be given.
+        generated = getattr(self._options, "generate_passwords", "")
+        if layout.hash1b is not None or layout.judge is not None or generated:
             return
         raise UsageError(
             f"{self._table.shown}: the column of the passwords, {layout.mapping['password']!r}, is empty in "
@@ -167,7 +164,9 @@ class FirstPass:
         )
 
     def _refuse_blanks(self) -> None:
-        if self._options.blanks is not None or self._spaced < 2 or self._spaced * 2 <= self.survey.filled:
+        if self._options.blanks is not None or self._spaced * 2 <= self.survey.filled:
+            return
+        if self._spaced < 2 and not self._header_has_blanks():  # one password, which may have one
             return
         raise UsageError(
             f"{self._table.shown}: {self._spaced:,} of {self.survey.filled:,} passwords begin or end with a "
@@ -175,6 +174,11 @@ class FirstPass:
             f"say which: --blanks {Blanks.STRIP} removes the blanks around all cells, --blanks {Blanks.KEEP} "
             "keeps them",
         )
+
+    def _header_has_blanks(self) -> bool:
+        with self._table.read() as records:
+            _, header = next(records, (1, []))
+        return any(name[:1] == " " or name[-1:] == " " for name in header if name.strip())
 
     def _refuse_guess(self) -> None:
         """Refuse passwords whose digests depend on a guess of the encoding."""

@@ -111,7 +111,7 @@ def skip(row: Row, code: str, text: str) -> None:
 
 def refuse(row: Row, code: str, text: str) -> None:
     """Add a problem to the row, which says more than that its password is missing."""
-    row.problems = (*(one for one in row.problems if one.code != MISSING), Problem(code, text))
+    row.problems = (*(one for one in row.problems if one.code not in (MISSING, code)), Problem(code, text))
 
 
 def warn(row: Row, code: str, text: str) -> None:

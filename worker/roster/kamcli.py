@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from typing import Any, Final, TextIO
 
 from worker.errors import UsageError
 from worker.model import Options
 from worker.roster.encoding import line_ends
+from worker.roster.format import Table
+from worker.roster.kept import keep
 from worker.roster.text import LONGEST, Fields, Malformed, Record, Text, apart
 
 _CHUNK: Final = 1 << 16
@@ -34,32 +36,27 @@ def columns_of(text: str) -> tuple[str, ...]:
     return tuple(fields) if isinstance(fields, dict) else ()
 
 
-def open_kamcli(text: Text, start: str, options: Options) -> Text:
+def open_kamcli(text: Text, start: str, options: Options) -> Table:
     """Return the table in a text whose ``columns_of`` are known."""
-    return KamcliText(text.source, text.encoding, "", text.sha256)
+    with text.lines() as lines, closing(text.source):
+        found = apart(_rows(lines, text.shown), after=0)
+        return keep(found, text.shown, text.sha256, text.encoding)
 
 
-@dataclass(frozen=True, slots=True)
-class KamcliText(Text):
-    """A list of JSON objects, read each time from the source."""
+def _rows(lines: TextIO, shown: str) -> Iterator[Record]:
+    """Yield the names of the first object, and each object's values in their order, with its line.
 
-    def records(self, lines: TextIO) -> Iterator[Record]:
-        """Yield the names of the first object, and each object's values in their order, with its line.
-
-        Raises UsageError for text that is no such list, or ends too early.
-        """
-        yield from apart(self._rows(lines), after=0)
-
-    def _rows(self, lines: TextIO) -> Iterator[Record]:
-        names: list[str] = []
-        for line, text in _objects(lines, self.shown):
-            row = _parsed(text)
-            if not names:
-                if isinstance(row, Malformed):
-                    raise UsageError(f"{self.shown}, line {line}: {row.reason}", _AGAIN)
-                names = list(row)
-                yield 1, names
-            yield line, _fields(row, names)
+    Raises UsageError for text that is no such list, or ends too early.
+    """
+    names: list[str] = []
+    for line, text in _objects(lines, shown):
+        row = _parsed(text)
+        if not names:
+            if isinstance(row, Malformed):
+                raise UsageError(f"{shown}, line {line}: {row.reason}", _AGAIN)
+            names = list(row)
+            yield 1, names
+        yield line, _fields(row, names)
 
 
 def _objects(lines: TextIO, shown: str) -> Iterator[tuple[int, str]]:

@@ -209,8 +209,10 @@ class _Deciding:
         if kept[0] != found[0] and ranks[kept[0]] and rank_of(field, self.header.given[found[0]]) == 0:
             empty, used = self.header.names[found[0]], self.header.names[kept[0]]
             self._warn_about_columns(f"{empty} is empty in every row, so {used} is used for the {field}")
-        if ranks[kept[0]]:  # a number beside an extension is another one
-            kept = [at for at in kept if at == kept[0] or ranks[at] != LAST_CHOICE or field != "username"]
+        if field == "username" and 0 != ranks[kept[0]] != LAST_CHOICE:
+            return [
+                at for at in kept if ranks[at] != LAST_CHOICE
+            ]  # a number beside an extension is another one
         return kept
 
     def _is_ambiguous(self, field: str, found: list[int]) -> bool:

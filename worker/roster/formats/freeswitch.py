@@ -42,6 +42,7 @@ HEADER: Final = (
     "place", "verdict",
 )  # fmt: skip
 _PLACE: Final = HEADER.index("place")
+Texts = dict[str, str]
 _SECRETS: Final = ("password", "a1-hash")
 _AROUND: Final = frozenset({"user", "users", "group", "groups", "domain", "section", "document", "include"})
 _MOST_NESTED: Final = 50
@@ -132,12 +133,15 @@ class _User:
     params: dict[str, str] = field(default_factory=dict, repr=False)
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     gateways: list[Tag] = field(default_factory=list)
-    whole: bool = False
-    """Whether it was read at once, so that nothing in it has to be decoded."""
     place: str = ""
     """The place of its password, or digest."""
     problem: str = ""
     """The verdict that says why it is in doubt."""
+
+    def all_params(self) -> Texts:
+        """Return its params with those of its group and domain, which count less."""
+        above = self.domain.params or self.group.params
+        return self.domain.params | self.group.params | self.params if above else self.params
 
 
 def records(tags: Tags, *, take_domains: bool) -> Iterator[Record]:
@@ -166,7 +170,10 @@ class _Directory:
     def records(self) -> Iterator[Record]:
         for tag in self._tags:
             if tag.kind == USER:
-                yield from self._whole(tag)
+                if self._user is not None:
+                    yield from self._unended(self._user, tag)
+                if self._section == "directory":
+                    yield tag.line, self._placed(tag.line, self._whole(tag))
             elif tag.kind == NOT_READ:
                 yield from self._not_read(tag)
             elif self._user is not None:
@@ -253,21 +260,20 @@ class _Directory:
             scope = self._domain if owner == "domain" else self._group
             scope.params[name] = attributes.get("value", "")
 
-    def _whole(self, tag: Tag) -> Iterator[Record]:
-        """Yield the record of a usual user, who was read at once."""
-        if self._user is not None:
-            yield from self._unended(self._user, tag)
-        if self._section != "directory":
-            return
-        user = _User(tag.line, self._tags.attributes(tag), self._domain, self._group)
-        user.whole = "$${" not in tag.text and "$${" not in tag.params  # a variable may hold anything
-        params = self._tags.pairs(tag.params)
-        user.params, user.variables = dict(params), dict(self._tags.pairs(tag.variables))
-        if len(user.params) != len(params) and any(
-            name in _SECRETS and user.params[name] != value for name, value in params
+    def _whole(self, tag: Tag) -> Fields:
+        """Return the fields of a usual user, who was read at once: nothing in it has to be decoded."""
+        pairs, attributes = self._tags.pairs(tag.params), self._tags.attributes(tag)
+        user = _User(tag.line, attributes, self._domain, self._group, dict(pairs))
+        user.variables = dict(self._tags.pairs(tag.variables))
+        if len(user.params) != len(pairs) and any(
+            name in _SECRETS and user.params[name] != value for name, value in pairs
         ):
             user.problem = _TWICE
-        yield from self._end(user)
+        if "$${" in tag.text or "$${" in tag.params:  # a variable may hold anything
+            return _fields_of(user)
+        return _fields(
+            attributes, user.all_params(), user.variables, self._domain.name, self._group.name, user.problem
+        )
 
     def _unended(self, user: _User, tag: Tag) -> Iterator[Record]:
         user.problem = user.problem or self._refused(tag, "another user begins before this one ends")
@@ -332,7 +338,7 @@ class _Directory:
     def _end(self, user: _User) -> Iterator[Record]:
         self._user = None
         self._inside.clear()
-        yield user.line, self._placed(user.line, _fields(user))
+        yield user.line, self._placed(user.line, _fields_of(user))
         for gateway in user.gateways:
             name = shown(self._tags.attributes(gateway).get("name", ""))
             yield gateway.line, self._placed(gateway.line, _line_of("gateway", name, _GATEWAY))
@@ -349,33 +355,37 @@ def _line_of(kind: str, name: str, found: str) -> Fields:
     return [cells.get(column, "") for column in HEADER]
 
 
-def _fields(user: _User) -> Fields:
-    """Return the fields of a user, with the verdict on it."""
-    params, variables, attributes = user.params, user.variables, user.attributes
-    if user.group.params or user.domain.params:
-        params = user.domain.params | user.group.params | params
-    raw = attributes.get("id", ""), params.get("password", ""), params.get("a1-hash", "")
-    kind, domain, found = attributes.get("type", "user"), user.domain.name, user.problem
-    alias, mailbox = attributes.get("number-alias", ""), params.get("mailbox", "")
-    texts = [variables.get(variable, "") for variable in _SHOWN]
-    if user.whole:
-        name, password, digest = raw
-    else:
-        name, password, digest = (decoded(one) or "" for one in raw)
-        alias, mailbox, *texts = map(shown, (alias, mailbox, *texts))
-        found = found or _unescaped(user, *raw)
+def _fields_of(user: _User) -> Fields:
+    """Return the fields of a user whose values have to be decoded."""
+    attributes, params, variables = user.attributes, user.all_params(), user.variables
+    found = user.problem or _unescaped(user, attributes.get("id", ""), *map(params.get, _SECRETS))
+    texts = [{name: shown(value) for name, value in one.items()} for one in (attributes, params, variables)]
+    texts[0]["id"] = decoded(attributes.get("id", "")) or ""
+    texts[1] |= {name: decoded(params[name]) or "" for name in _SECRETS if name in params}
+    return _fields(texts[0], texts[1], texts[2], user.domain.name, user.group.name, found)
+
+
+def _fields(
+    attributes: Texts, params: Texts, variables: Texts, domain: str, group: str, found: str
+) -> Fields:
+    """Return the fields of a user, by decoded values; ``found``: the verdict on it, if there is one."""
+    name, password = attributes.get("id", ""), params.get("password", "")
+    digest = params.get("a1-hash", "")
+    kind, alias = attributes.get("type", "user"), attributes.get("number-alias", "")
     if kind == "pointer":
         found = _POINTER
-    found = found or _judged(name, domain, password, digest)
-    return [name, password, domain, digest, user.group.name, kind, alias, *texts, mailbox, "", found]
+    elif not found and (digest or "${" in password):
+        found = _judged(name, domain, password, digest)
+    texts = [variables.get(variable, "") for variable in _SHOWN]
+    return [name, password, domain, digest, group, kind, alias, *texts, params.get("mailbox", ""), "", found]
 
 
-def _unescaped(user: _User, *values: str) -> str:
+def _unescaped(user: _User, *values: str | None) -> str:
     """Return the verdict on an id, password or digest that may be read in two ways; empty: none may."""
     wrong = [
         what
         for what, value in zip(("id", "password", "a1-hash"), values, strict=True)
-        if decoded(value) is None
+        if decoded(value or "") is None
     ]
     place = f"{user.place}: " if user.place and "id" not in wrong else ""
     return verdict(REFUSE, "malformed", f"{place}the {wrong[0]} {_UNESCAPED}") if wrong else ""

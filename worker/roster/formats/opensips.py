@@ -17,6 +17,7 @@ OPENSIPS = Subscribers(
         ),
         decoys=("ha1", "ha1_sha256", "ha1_sha512t256"),
         notes=(
+            "The file subscriber of the db_text module is read as well.",
             "The password column has 25 characters: password_cut warns of a password of exactly that length.",
             "Tables of 3.1 and older have ha1b: they look like Kamailio's, and are read in the same way.",
         ),

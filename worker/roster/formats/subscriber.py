@@ -10,17 +10,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.model import Row
+from worker.model import Options, Row
+from worker.roster import dbtext, kamcli
 from worker.roster.batch_text import is_batch
-from worker.roster.format import MISSING, Start, refuse, warn
+from worker.roster.format import MISSING, Start, Table, refuse, warn
 from worker.roster.formats.columns import ColumnFormat, Columns, Judge
 from worker.roster.layout import Assignment
+from worker.roster.text import Text
 
 DIGESTS: Final = ("ha1", "ha1b", "ha1sha256", "ha1sha512t256")
 _CUT: Final = 25
 """Width of the password column in the schemas of OpenSIPS, and of old Kamailios."""
 _OF_ROWS: Final = frozenset({MISSING, "hash_incomplete", "bad_hash", "hash_name"})
 _NOTHING: Final = frozenset({"", "NULL", "\\N", "(null)", "<null>"})
+
+
+_CARRIERS: Final = ((dbtext.columns_of, dbtext.open_dbtext), (kamcli.columns_of, kamcli.open_kamcli))
+"""What a table is carried by, beside CSV: whose columns are these, and how it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,15 @@ class Subscribers(ColumnFormat):
 
     def recognise(self, start: Start) -> str:
         """Return the columns that tell the format; empty for the output of ``mysql -B``."""
-        return "" if is_batch(start) else self.reason(start.header)
+        if is_batch(start):
+            return ""
+        carried = next((found for columns, _ in _CARRIERS if (found := columns(start.text))), start.header)
+        return self.reason(carried)
+
+    def open(self, text: Text, start: Start, options: Options) -> Table:
+        """Return the table, which is CSV, a db_text file or kamcli's JSON."""
+        opened = next((opened for columns, opened in _CARRIERS if columns(start.text)), None)
+        return opened(text, start.text, options) if opened else text
 
     def fits(self, header: Sequence[str]) -> bool:
         """Return whether the columns tell the format, and none tells the other product's table."""
