@@ -114,7 +114,7 @@ def phones(ctx: click.Context, /, source: str, **given: Any) -> int:
             rows = stack.enter_context(rows_of_roster(ctx, context, source, given))
         facts = task.carry_out(rows, stack)
     if given["as_json"]:
-        print_json({"job": source if job else None, **facts})
+        print_json({"job": job.id if job else None, **facts})
     return 10 if facts["left_out"] or facts["not_in_place"] else 0
 
 
