@@ -29,6 +29,8 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "List jobs, and remove old ones."),
     "status": ("jobs:status", "Show the progress of a job."),
     "report": ("jobs:report", "Rewrite the result files of a job."),
+    "template": ("template:template", "Write an empty roster to fill in."),
+    "init": ("init:init", "Set up account, credentials and ledger."),
     "formats": ("formats:formats", "List the roster formats that are read."),
     "explain": ("explain:explain", "Explain a status, error code or reason."),
     "verify": ("verify:verify", "Check over SIP which users can register."),

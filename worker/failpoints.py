@@ -4,18 +4,19 @@
 (the first, when left out) that the point is reached (with that subject), the process exits (``exit``),
 kills itself (``kill``) or raises (``raise``); ``ACTION@*`` does so every time. The points:
 
-============== =================================================================
-planned_page   a page of the roster is in the ledger, more may follow
-planned        the whole roster is in the ledger, nothing is on the queue yet
-claimed        a chunk was claimed, nothing of it was sent by this claim
-row            a row's digests are about to be made; subject: its user name
-intended       how a credential was is in the ledger, it hasn't been changed yet
-answered       the service has answered a batch, the ledger doesn't know it yet
-recorded       a batch's outcomes are in the ledger
-taken_back     a credential is as it was before, the ledger doesn't know it yet
-undone         what was taken back is in the ledger, more may follow
-ending         every row of a chunk has its outcome, the chunk hasn't ended yet
-============== =================================================================
+================= ==============================================================
+planned_page      a page of the roster is in the ledger, more may follow
+passwords_written the generated passwords are on the disk, and their file does not have them yet
+planned           the whole roster is in the ledger, nothing is on the queue yet
+claimed           a chunk was claimed, nothing of it was sent by this claim
+row               a row's digests are about to be made; subject: its user name
+intended          how a credential was is in the ledger, it hasn't been changed yet
+answered          the service has answered a batch, the ledger doesn't know it yet
+recorded          a batch's outcomes are in the ledger
+taken_back        a credential is as it was before, the ledger doesn't know it yet
+undone            what was taken back is in the ledger, more may follow
+ending            every row of a chunk has its outcome, the chunk hasn't ended yet
+================= ==============================================================
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ VARIABLE: Final = "SIPROSTER_FAILPOINTS"
 POINTS: Final = frozenset(
     {
         "planned_page",
+        "passwords_written",
         "planned",
         "claimed",
         "row",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from worker.states import JobState as JobState
 from worker.states import Why
@@ -54,6 +54,16 @@ class Weak(StrEnum):
 
     WARN = "warn"
     REFUSE = "refuse"
+    GENERATE = "generate"
+
+
+class Alphabet(StrEnum):
+    """The characters of generated passwords."""
+
+    SAFE = "safe"
+    """Letters and digits without those that look alike: 0 O 1 l I."""
+    LETTERS_DIGITS = "letters-digits"
+    DIGITS_SYMBOLS_LETTERS = "digits-symbols-letters"
 
 
 class Status(StrEnum):
@@ -204,6 +214,8 @@ class Row:
     """The reason why the entry is no user of a phone; then it is the only one of ``problems``."""
     corrected: bool = False
     """Whether its password was corrected for a retry, and so differs from the roster's."""
+    generated: bool = False
+    """Whether its password is one of the file of ``--generate-passwords``; while empty, may become one."""
     realm_key: int = NO_REALM
     """The job's own number of the realm that the row goes to (ledger.JobRealm)."""
     host: str = ""
@@ -343,6 +355,15 @@ class Endpoint:
     password: str = field(default="", repr=False)
 
 
+class Condition(NamedTuple):
+    """A condition of ``--where`` that a row has to meet."""
+
+    column: str
+    value: str
+    operator: str = "="
+    """``=``, ``!=``, or ``~`` for a regular expression that matches anywhere in the cell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options of ``import``, stored with the job. Names and defaults: the command line's."""
@@ -359,7 +380,8 @@ class Options:
     """Our field (username, password, domain, realm, application_id) to the roster's column."""
     username: str = ""
     """Template, such as ``{site}-{extension}``; empty: the column as it is."""
-    where: tuple[tuple[str, str], ...] = ()
+    where: tuple[Condition, ...] = ()
+    skip: int = 0
     limit: int | None = None
     carry: tuple[str, ...] = ()
     delimiter: str = ""
@@ -373,6 +395,12 @@ class Options:
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""
+    generate_passwords: str = ""
+    """Absolute path of the file of generated passwords; empty: none are generated."""
+    rotate: bool = False
+    """Whether existing users are given generated passwords, too."""
+    password_length: int = 22
+    password_alphabet: Alphabet = Alphabet.LETTERS_DIGITS
     batch_size: int = 100
     chunk_size: int = 800
     concurrency: int = 8
@@ -394,7 +422,7 @@ class Options:
     @property
     def whole_roster(self) -> bool:
         """Return whether the options leave out no row of the roster."""
-        return not (self.where or self.limit)
+        return not (self.where or self.skip or self.limit)
 
 
 @dataclass(frozen=True, slots=True)

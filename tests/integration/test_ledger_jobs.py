@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from tests.unit.jobs import AWAY, HOST, OVER, Clock, make_chunk_row, make_job, s
 from worker.errors import JobBusy, LedgerError, NotFound
 from worker.ledger import Ledger
 from worker.ledger.jobs import WRITER_LEASE
-from worker.model import Family, JobState, Outcome, Realm, Status, Weak
+from worker.model import Condition, Family, JobState, Outcome, Realm, Status, Weak
 from worker.states import Reason, Why
 
 ROWS = [make_chunk_row(2), make_chunk_row(3)]
@@ -49,7 +50,8 @@ def test_a_newer_ledger_is_refused(ledger: Ledger, ledger_url: str) -> None:
 def test_a_job_keeps_everything(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
     """A job is read back exactly as it was begun, with every option and type."""
     job = make_job(
-        realm="office", api=Family.REALM, map={"password": "PIN"}, where=(("site", "B"), ("floor", "2")),
+        realm="office", api=Family.REALM, map={"password": "PIN"}, skip=3,
+        where=(Condition("site", "B"), Condition("floor", "^2", "~")),
         carry=("note",), weak=Weak.REFUSE, weak_given=True, limit=7, rate=2.5, max_failed="5%", keep_days=0.5,
     )  # fmt: skip
     ledger.jobs.begin(job, "host:1")
@@ -60,6 +62,18 @@ def test_a_job_keeps_everything(ledger: Ledger, other_ledger: Ledger, clock: Clo
     assert (kept.state, kept.created.timestamp(), kept.columns) == (JobState.PLANNING, clock.now, job.columns)
     assert (kept.host, kept.account, kept.key) == (job.host, job.account, job.key)
     assert (kept.started, kept.finished, kept.requests, kept.retries) == (None, None, 0, 0)
+
+
+def test_conditions_of_earlier_programs(ledger: Ledger) -> None:
+    """Jobs that were stored before ``!=`` and ``~`` have pairs, which mean ``=``, and no ``skip``."""
+    job = make_job(where=(Condition("site", "B"),))
+    ledger.jobs.begin(job, "host:1")
+    kept = json.loads(ledger.jobs.options_text(job.id))
+    kept["where"] = [["site", "B"]]
+    del kept["skip"]
+    with ledger.store.begin() as connection:
+        connection.execute(text("UPDATE jobs SET options = :options"), {"options": json.dumps(kept)})
+    assert ledger.jobs.get(job.id).options == job.options
 
 
 def test_a_job_that_is_not_there(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from worker import roster
 from worker.errors import UsageError
-from worker.model import Options, Row
+from worker.model import Condition, Options, Row
 
 HEADERS = ("username", "password", "Secret", "Ext.", "domain", "realm", "note", "", "bw__row", "hash1", "ü\0")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252", "utf-32")
@@ -84,6 +84,6 @@ def test_any_way_to_read_it(
     """With any delimiter, encoding, columns and template, the roster is read or refused."""
     options = Options(
         delimiter=delimiter, encoding=encoding, username=template, map={field: column},
-        where=((column, template),),
+        where=(Condition(column, template),),
     )  # fmt: skip
     read(tmp_path / "roster.csv", content, options)

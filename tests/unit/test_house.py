@@ -68,6 +68,7 @@ LIBRARIES: dict[str, set[str]] = {
     "markupsafe": {"phones"},
     "paramiko": {"roster"},
     "platformdirs": {"settings"},
+    "re2": {"roster"},
     "psycopg": {"roster"},
     "pymysql": {"roster"},
     "redis": {"tasks", "throttle"},
@@ -79,6 +80,7 @@ LIBRARIES: dict[str, set[str]] = {
     "tenacity": {"api"},
     "uvicorn": {"sandbox"},
     "xlrd": {"roster"},
+    "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
     "socket": {"api", "reasons", "register", "sandbox"},

@@ -17,7 +17,7 @@ from worker.errors import NotFound, Refused, Unavailable
 from worker.importing.lookup import CredentialLookup
 from worker.importing.realms import JobRealms
 from worker.importing.validation import validated_pages
-from worker.model import Credential, Family, Options, Problem, Realm, Row, Stored
+from worker.model import Condition, Credential, Family, Options, Problem, Realm, Row, Stored
 
 WRONG = (Problem("password_missing", "password: empty, but every row needs one"),)
 MANY = 1200
@@ -276,7 +276,12 @@ def test_a_part_of_a_roster_makes_nobody_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "whole"), [({}, True), ({"where": (("site", "bos"),)}, False), ({"limit": 1}, False)]
+    ("options", "whole"),
+    [
+        ({}, True),
+        ({"where": (Condition("site", "bos"),)}, False),
+        ({"limit": 1}, False),
+    ],
 )
 def test_what_a_whole_roster_is(options: dict[str, Any], whole: bool) -> None:
     """A whole roster is one of which no row is left out."""

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of
+from worker.errors import UsageError
+from worker.model import Condition
 from worker.roster import may_be_secret
+from worker.roster.selection import parse_condition, shown
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "nothing said": {},
     "a column": {"map": {"password": "Secret"}},
     "another column": {"map": {"username": "Extension"}},
-    "a condition": {"where": (("site", "A"),)},
+    "a condition": {"where": (Condition("site", "A"),)},
     "a column to carry": {"carry": ("Sunshine",)},
     "a template": {"username": "{Extension}"},
     "a delimiter": {"delimiter": ";"},
@@ -162,9 +165,9 @@ def test_map_names_a_column() -> None:
         ({"username": "{site.__class__}"}, "is not a column"),
         ({"username": "{site!r}"}, "is not a column"),
         ({"username": "{password}"}, "contains or may contain a secret"),
-        ({"where": (("town", "x"),)}, "is not a column"),
-        ({"where": (("password", "x"),)}, "contains or may contain a secret"),
-        ({"where": (("site", "Nowhere"),)}, "no row with site=Nowhere"),
+        ({"where": (Condition("town", "x"),)}, "is not a column"),
+        ({"where": (Condition("password", "x"),)}, "contains or may contain a secret"),
+        ({"where": (Condition("site", "Nowhere"),)}, "no row with site=Nowhere"),
         ({"carry": ("passwort",)}, "is not a column"),
         ({"carry": ("password",)}, "never goes into the results"),
         ({"domain": "not a domain"}, "domain: character 4"),
@@ -207,15 +210,93 @@ def test_where_and_limit_choose_rows() -> None:
     """All conditions hold for a chosen row, the first N of those are taken, and the count says so."""
     lines = [f"u{n},{GOOD},{'AB'[n % 2]},{n // 4}" for n in range(12)]
     text = "user,pass,site,floor\n" + "\n".join(lines)
-    with opened(text, where=(("Site", "B"), ("floor", "1"))) as roster:
+    with opened(text, where=(Condition("Site", "B"), Condition("floor", "1"))) as roster:
         assert (roster.records, [row.user for row in roster.rows()]) == (2, ["u5", "u7"])
-    with opened(text, where=(("site", "B"),), limit=4) as roster:
+    with opened(text, where=(Condition("site", "B"),), limit=4) as roster:
         assert (roster.records, [row.user for row in roster.rows()]) == (4, ["u1", "u3", "u5", "u7"])
+
+
+SITES = "user,pass,site,a=b\n" + "".join(f"u{n},{GOOD},{site},{n % 2}\n" for n, site in enumerate(
+    ["Bonn", "bonn", "Berlin", "", "Köln"]
+))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "users"),
+    [
+        ("site=Bonn", ["u0"]),
+        ("site!=Bonn", ["u1", "u2", "u3", "u4"]),
+        ("site!=", ["u0", "u1", "u2", "u4"]),
+        ("site~^B", ["u0", "u2"]),
+        ("site~(?i)^bonn$", ["u0", "u1"]),
+        ("site~ö", ["u4"]),
+        ("Site~=", []),
+        ("site=~", []),
+        ('"a=b"=1', ["u1", "u3"]),
+        ('"a=b"!=1', ["u0", "u2", "u4"]),
+        ('"site"=Bonn', ["u0"]),
+    ],
+)
+def test_conditions(typed: str, users: list[str]) -> None:
+    """``=`` and ``!=`` compare the whole cell, ``~`` searches; a quoted name may contain an operator."""
+    condition = parse_condition(typed)
+    if users:
+        assert [row.user for row in rows_of(SITES, where=(condition,))] == users
+    else:
+        assert f"has no row with {typed}".casefold() in refused(SITES, where=(condition,)).casefold()
+    assert parse_condition(shown(condition)) == condition
+
+
+@pytest.mark.parametrize("typed", ["site", "=x", "!=x", '"site', '""=x', ""])
+def test_no_condition(typed: str) -> None:
+    """Without a column or an operator, it is no condition."""
+    with pytest.raises(UsageError, match="is not a condition"):
+        parse_condition(typed)
+
+
+@pytest.mark.parametrize(
+    "expression", ["(", "a(?=b)", r"(a)\1", "x{9999999}", "(((a{1,1000}){1,1000}){1,1000})"]
+)
+def test_an_invalid_expression_names_the_column(expression: str) -> None:
+    """Syntax errors, look-around, back-references and expressions that are too large are refused at once."""
+    with pytest.raises(UsageError, match="for column 'site' is invalid"):
+        parse_condition(f"site~{expression}")
+
+
+def test_an_expression_takes_no_more_time_than_the_cell_is_long() -> None:
+    """Python's own expressions would never end on this one."""
+    text = f"user,pass,site\nu1,{GOOD},{'a' * 50_000}b\nu2,{GOOD},aa\n"
+    assert [row.user for row in rows_of(text, where=(parse_condition("site~^(a+)+$"),))] == ["u2"]
+
+
+@pytest.mark.parametrize("typed", ["a=b=1", "a=b!=1"])
+def test_a_name_with_an_operator_must_be_quoted(typed: str) -> None:
+    """The refusal shows how to write the column that was meant."""
+    assert "--where '\"a=b\"=VALUE'" in refused(SITES, where=(parse_condition(typed),))
+
+
+def test_a_condition_on_a_secret_is_refused() -> None:
+    """A regular expression would tell a password, letter by letter."""
+    assert "may contain a secret" in refused(SITES, where=(parse_condition("pass~^T"),))
+
+
+def test_skip_leaves_out_the_first_selected_rows() -> None:
+    """``skip`` counts after ``where``, and before ``limit``."""
+    rest: dict[str, Any] = {"where": (parse_condition("site!="),), "skip": 1}
+    assert [row.user for row in rows_of(SITES, **rest)] == ["u1", "u2", "u4"]
+    assert [row.user for row in rows_of(SITES, **rest, limit=2)] == ["u1", "u2"]
+    with opened(SITES, skip=3) as roster:
+        assert (roster.records, roster.whole) == (2, False)
+    assert "no row beyond the first 5" in refused(SITES, skip=5)
+
+    assert "no row with site=Bonn beyond the first 1" in refused(
+        SITES, where=(parse_condition("site=Bonn"),), skip=1
+    )
 
 
 def test_a_record_that_cannot_be_attributed_is_never_filtered_out() -> None:
     """A record with the wrong number of fields can't be filtered out by ``where``, and is reported."""
-    rows = rows_of(f"user,pass,site\na,{GOOD},A\nb,{GOOD}\nc,{GOOD},B\n", where=(("site", "A"),))
+    rows = rows_of(f"user,pass,site\na,{GOOD},A\nb,{GOOD}\nc,{GOOD},B\n", where=(Condition("site", "A"),))
     assert [(row.user, codes(row)) for row in rows] == [("a", []), ("", ["field_count"])]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.rosters import GOOD, codes, opened
 from worker.errors import UsageError
-from worker.model import Options, Row
+from worker.model import Condition, Options, Row
 from worker.roster import PASSWORD, fields_of, read_corrections, read_earlier_rows
 
 JOB = "20261122-224612-staff-7f3a"
@@ -147,7 +147,7 @@ def test_what_is_missing_is_empty() -> None:
 def test_the_choice_of_rows_is_not_made_again() -> None:
     """``where`` and ``limit`` are not applied again, even if a correction changes what they chose by."""
     records = {line: {"user": f"u{line}", "site": "B", PASSWORD: GOOD} for line in (2, 3)}
-    assert len(again(records, "user", "site", where=(("site", "A"),), limit=1)) == 2
+    assert len(again(records, "user", "site", where=(Condition("site", "A"),), limit=1)) == 2
 
 
 def test_a_whole_roster_comes_again_as_it_was() -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from worker.commands.context import log_to_stderr
 from worker.commands.doctor import CheckResult, State
-from worker.commands.doctor import _print as print_results
+from worker.commands.doctor import print_checks as print_results
 from worker.commands.screen import HarmlessConsole, echo, on_stdout, print_summary
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"

@@ -135,6 +135,11 @@ SENT = (
     Code("application_differs", "the user exists with another application",
          "if the roster is right, set its application with `--on-existing update`", Cure.UPDATE,
          effect="the row is `exists`"),
+    Code("password_kept",
+         "the user exists, has no password in the roster or the file of generated ones, and keeps the present"
+         " one",
+         "nothing if the phone has that password; otherwise give the user a generated one with `--rotate`",
+         effect="the row is `exists`", command="siproster retry JOB --rotate"),
     Code("realm_differs",
          "with `--api account`: the account has this user name on another realm, or doesn't say on which "
          "one; siproster doesn't move users between realms",
@@ -197,6 +202,8 @@ WARNINGS = (
          "sharing is always detected in rosters of up to 50,000 rows, and in a million rows if 25 or more "
          "share a password",
          "choose other passwords, or use `--weak refuse`"),
+    Code("password_generated", "the row had no usable password, so one was generated",
+         "keep the file: nothing else has it"),
     Code("password_space", "the password begins or ends with white space, which is used as it is",
          "check that this is intended"),
     Code("password_control", "the password contains a line break or another control character",

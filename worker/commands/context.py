@@ -27,7 +27,7 @@ from worker.roster.source import without_secrets
 from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
-from worker.settings.addresses import is_bandwidth
+from worker.settings.addresses import is_bandwidth, sqlite_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,10 +52,15 @@ def settings_options(command: F) -> F:
 class Context:
     """One run of a command. ``warn``: print warnings about the settings on stderr."""
 
-    def __init__(self, given: Mapping[str, Any], *, warn: bool = True) -> None:
-        self.settings: Settings = load(given, os.environ, given.get("config"), given.get("profile") or "")
+    def __init__(
+        self, given: Mapping[str, Any], *, warn: bool = True, settings: Settings | None = None
+    ) -> None:
+        """Read the settings as ``given`` says, unless they are given themselves."""
+        self.settings = settings or load(given, os.environ, given.get("config"), given.get("profile") or "")
         log_to_stderr(logging.DEBUG if given.get("debug") else logging.ERROR)
         self._warn = warn
+        self.ledger_is_new = False
+        """Whether ``ledger`` is SQLite and did not exist before this command opened it."""
         wait_reporter.start()
         for warning in self.warnings if warn else ():
             echo(f"warning: {warning}", "yellow")
@@ -112,6 +117,8 @@ class Context:
     @cached_property
     def ledger(self) -> Ledger:
         """Return the ledger, opened; shared with this process's runtime."""
+        path = sqlite_path(self.settings.ledger)
+        self.ledger_is_new = path is not None and not path.exists()
         return Ledger(self.settings.ledger)
 
     def audit(self, subject: str = "") -> None:

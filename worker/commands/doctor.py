@@ -81,15 +81,16 @@ def doctor(as_json: bool, **given: Any) -> int:
         results = [_trouble("settings", error)]
     else:
         shown = context.settings.shown()
-        results = [*_settings(context), *_own(context), *_service(context)]
+        results = [*settings_checks(context), *own_checks(context), *service_checks(context)]
     if as_json:
-        print_json(_facts(shown, results))
+        print_json(facts_of(shown, results))
     else:
-        _print(shown, results)
+        print_checks(shown, results)
     return next((one.exit_code for one in results if one.state is State.TROUBLE), 0)
 
 
-def _settings(context: Context) -> Iterator[CheckResult]:
+def settings_checks(context: Context) -> Iterator[CheckResult]:
+    """Check the settings themselves."""
     for warning in context.warnings:
         yield CheckResult("settings", State.WARNING, warning)
     try:
@@ -100,7 +101,7 @@ def _settings(context: Context) -> Iterator[CheckResult]:
         yield CheckResult("settings", State.OK, f"account {endpoint.account} at {endpoint.host}")
 
 
-def _own(context: Context) -> Iterator[CheckResult]:
+def own_checks(context: Context) -> Iterator[CheckResult]:
     """Check what belongs to the user: broker, ledger, key."""
     ledger = _found("ledger", lambda: _ledger(context))
     yield ledger
@@ -163,7 +164,7 @@ def _workers(context: Context) -> CheckResult:
     )
 
 
-def _service(context: Context) -> Iterator[CheckResult]:
+def service_checks(context: Context) -> Iterator[CheckResult]:
     """Check what belongs to Bandwidth: the API, its two families of endpoint, the realm, the clock."""
     if not _is_set(context):
         yield CheckResult("API", State.SKIPPED, "not checked: the settings come first")
@@ -272,7 +273,8 @@ def _trouble(name: str, error: SiprosterError) -> CheckResult:
     return CheckResult(name, State.TROUBLE, error.message, error.hint, error.exit_code)
 
 
-def _facts(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> Mapping[str, Any]:
+def facts_of(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> Mapping[str, Any]:
+    """Return settings and checks as ``--json`` prints them."""
     return {
         "ok": all(one.state is not State.TROUBLE for one in results),
         "settings": [{"name": name, "value": value, "source": source} for name, value, source in shown],
@@ -282,7 +284,8 @@ def _facts(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> Map
     }
 
 
-def _print(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> None:
+def print_checks(shown: list[tuple[str, str, str]], results: list[CheckResult]) -> None:
+    """Print settings, if there are any, and checks with their hints on stdout."""
     console = on_stdout()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     table.add_column(no_wrap=True)

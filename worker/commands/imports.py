@@ -36,6 +36,7 @@ from worker.commands.verify_runner import (
     register_options,
 )
 from worker.errors import UsageError
+from worker.importing.generate import generated_passwords
 from worker.importing.job import new_job
 from worker.model import Job
 from worker.register import Transport
@@ -92,13 +93,14 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
     if plan_:
         return carry_out(ctx, context, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
+    keeps = options.generate_passwords
     with roster.open_roster(str(source), options) as opened:
         print_roster(opened)
         job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
         if context.settings.broker:
             watch.broker_queue(context)
         names = (*outputs.of_job(job), report.ABSENT, *((VERIFY,) if trial else ()))
-        outputs.prepare_folder(context, report.folder_of(job), names, str(source))
+        outputs.prepare_folder(context, report.folder_of(job), names, str(source), passwords=keeps)
         begin(context, job)
         run(context, job, opened, yes=given["yes"])
         then = partial(_verify, context, trial, opened, _sample(given["verify"])) if trial else _nothing
@@ -132,7 +134,8 @@ def _sample(text: str) -> int | None:
 
 def _verify(context: Context, trial: Trial, opened: Roster, sample: int | None, job: Job) -> int:
     """Verify the rows in place, as ``verify JOB`` does. Return the exit code."""
-    proof = prove(trial, RowsOfJob(context, job, opened, sample), report.folder_of(job))
+    with generated_passwords(job.options, new=False) as passwords:
+        proof = prove(trial, RowsOfJob(context, job, opened, sample, passwords), report.folder_of(job))
     context.ledger.jobs.set_verified(job.id, proof.facts)
     print_report(proof.facts, sys.stderr)
     return proof.code

@@ -18,6 +18,7 @@ from worker.commands.advice import undo_word
 from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
+from worker.commands.named_job import named_job, no_jobs
 from worker.commands.options import (
     Finite,
     count_type,
@@ -67,11 +68,12 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
         _print_audit(ledger, limit, as_json=as_json)
         return
     found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])[:limit]
+    if not found:
+        _print_none(context, given["account"])
     if as_json:
         print_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
         return
     if not found:
-        echo(f"no jobs yet in {hidden(context.settings.ledger)}: siproster import ROSTER")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("job", "state", "account", "rows", "not in place", "began", "by"):
@@ -102,7 +104,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
     ledger = context.ledger
     if bool(job_ids) == (older_than is not None):
         raise UsageError("name the jobs, or use --older-than DAYS", "list them with: siproster jobs")
-    found = [ledger.jobs.get(job) for job in job_ids]
+    found = list({job.id: job for job in (named_job(context, name) for name in job_ids)}.values())
     if not job_ids:
         found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])
     if older_than is not None:
@@ -120,6 +122,14 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
         print_json({"removed": [job.id for job in found]})
 
 
+def _print_none(context: Context, account: str) -> None:
+    """Print that there are no jobs, and in which ledger: its path may be mistyped."""
+    if account and context.ledger.jobs.newest():
+        echo(f"no jobs of account {account} in {hidden(context.settings.ledger)}")
+    else:
+        echo(f"no jobs yet: {no_jobs(context)}; import a roster with: siproster import ROSTER")
+
+
 def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
     """Raise UsageError if the job may still write, or is being undone, and so needs its ledger entries."""
     for job in found:
@@ -134,7 +144,8 @@ def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
 def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     """Show the progress of JOB: counts, rate and time left."""
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
+    job_id = job.id
     waits = watch.waits_of(context, job)
     with watch.interruptible() as interrupt:
         screen = ProgressScreen()
@@ -181,7 +192,7 @@ def report(job_id: str, as_json: bool, **given: Any) -> int:
     Exits with the job's exit code, or with 10 if `undo` has reverted rows.
     """
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
     job = replace(job, options=with_outputs(job.options, given))
     outputs.refuse_overwriting(context, folder_of(job), outputs.of_job(job), job.source)
     return watch.print_end(context, job, as_json=as_json)

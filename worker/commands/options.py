@@ -15,7 +15,8 @@ import click
 from click.core import ParameterSource
 
 from worker.errors import UsageError
-from worker.model import Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
+from worker.model import Alphabet, Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
+from worker.roster import parse_condition
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.throttle import SLOWEST_RATE
 
@@ -107,7 +108,18 @@ _READING = (
         help="Build user names from columns, such as '{site}-{extension}' or '+1{did}'.",
     ),
     click.option(
-        "--where", metavar="COLUMN=VALUE", multiple=True, help="Use only rows with this value (repeatable)."
+        "--where",
+        metavar="COLUMN=VALUE",
+        multiple=True,
+        help="Use only rows with this value (repeatable). COLUMN!=VALUE: without it; COLUMN~REGEX: that match"
+        " a regular expression.",
+    ),
+    click.option(
+        "--skip",
+        metavar="N",
+        type=click.IntRange(0, 1_000_000_000),
+        default=0,
+        help="Leave out the first N of these rows.",
     ),
     click.option("--limit", metavar="N", type=count_type, help="Use only the first N rows."),
     click.option(
@@ -162,6 +174,31 @@ _READING = (
         show_default=True,
         help="What to do about passwords that are short, all digits, equal to the user name, or shared by"
         " many rows.",
+    ),
+)
+
+_GENERATING = (
+    click.option(
+        "--generate-passwords",
+        metavar="FILE",
+        default="",
+        help="Generate passwords for rows without one. FILE keeps them, and a later run reads it again.",
+    ),
+    click.option("--rotate", is_flag=True, help="Also set generated passwords of users who exist."),
+    click.option(
+        "--password-length",
+        metavar="N",
+        type=click.IntRange(12, 64),
+        default=22,
+        show_default=True,
+        help="Characters of generated passwords.",
+    ),
+    click.option(
+        "--password-alphabet",
+        type=click.Choice([one.value for one in Alphabet]),
+        default=Alphabet.LETTERS_DIGITS.value,
+        show_default=True,
+        help="Characters of generated passwords; safe leaves out 0 O 1 l I.",
     ),
 )
 
@@ -246,7 +283,12 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmatio
 
 def reading_options(command: F) -> F:
     """Add the options that say how a roster is read."""
-    return _all(_READING, command)
+    return _all((*_READING, *_GENERATING), command)
+
+
+def generating_options(command: F) -> F:
+    """Add the options that say how passwords are generated."""
+    return _all(_GENERATING, command)
 
 
 def posting_options(command: F) -> F:
@@ -296,7 +338,8 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         source_format=given["source_format"],
         map=dict(_map(pair) for pair in given["map_"]),
         username=given["username"],
-        where=tuple(_pair("--where", pair) for pair in given["where"]),
+        where=tuple(map(parse_condition, given["where"])),
+        skip=given["skip"],
         limit=given["limit"],
         carry=tuple(given["carry"]),
         delimiter=given["delimiter"],
@@ -309,6 +352,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         weak=Weak(given["weak"]),
         weak_given=given.get("weak_given", False)
         or ctx.get_parameter_source("weak") is ParameterSource.COMMANDLINE,
+        **generating(given, Weak(given["weak"]), OnExisting(given["on_existing"])),
         batch_size=batch,
         chunk_size=given.get("chunk_size") or max(500, 8 * batch),
         concurrency=given["concurrency"],
@@ -331,6 +375,27 @@ def with_outputs(options: Options, given: Mapping[str, Any]) -> Options:
         results=str(Path(folder).absolute()) if folder else options.results,
         tables=options.tables if excel is None else replace(options.tables, excel=excel),
     )
+
+
+def generating(given: Mapping[str, Any], weak: Weak, on_existing: OnExisting) -> dict[str, Any]:
+    """Return the options that say how passwords are generated, checked. Raises UsageError."""
+    file = given["generate_passwords"]
+    if file == "-" or "://" in file:
+        raise UsageError(f"--generate-passwords {file}: must be a file on this machine")
+    if not file and (given["rotate"] or weak is Weak.GENERATE):
+        option = "--rotate" if given["rotate"] else "--weak generate"
+        raise UsageError(f"{option} needs --generate-passwords FILE", "FILE is where the passwords are kept")
+    if given["rotate"] and on_existing is OnExisting.FAIL:
+        raise UsageError(
+            "--rotate changes users who exist, and --on-existing fail sends nothing if there are any",
+            "use one of them",
+        )
+    return {
+        "generate_passwords": str(Path(file).absolute()) if file else "",
+        "rotate": given["rotate"],
+        "password_length": given["password_length"],
+        "password_alphabet": Alphabet(given["password_alphabet"]),
+    }
 
 
 def max_failed(value: str) -> str:

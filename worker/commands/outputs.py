@@ -45,9 +45,15 @@ def of_job(job: Job) -> tuple[str, ...]:
     return (report.RESULTS, report.FAILED, report.SUMMARY, *workbook)
 
 
-def prepare_folder(context: Context, folder: Path, names: Sequence[str], *sources: str) -> None:
-    """Make the folder for result files, once nothing that matters is in their place. Raises UsageError."""
-    refuse_overwriting(context, folder, names, *sources)
+def prepare_folder(
+    context: Context, folder: Path, names: Sequence[str], *sources: str, passwords: str = ""
+) -> None:
+    """Make the folder for result files, once nothing that matters is in their place. Raises UsageError.
+
+    ``passwords``: the file of generated passwords, which is both read and written; empty: there is none.
+    """
+    refuse_overwriting(context, folder, names, *sources, passwords)
+    refuse_password_file(context, passwords, *sources, written=[folder / name for name in names])
     report.make_folder(folder)
 
 
@@ -61,6 +67,24 @@ def refuse_overwriting(context: Context, folder: Path, names: Sequence[str], *so
     paths = [folder / name for name in names]
     refuse_inputs(paths, _inputs(context, sources))
     refuse_foreign(paths)
+
+
+def refuse_password_file(
+    context: Context, passwords: str, *sources: str, written: Iterable[Path] = ()
+) -> None:
+    """Raise UsageError if the file of generated passwords is an input, or a result file; it may be new."""
+    if not passwords:
+        return
+    file = Path(passwords)
+    inputs = list(_inputs(context, sources))
+    refuse_inputs([file], inputs)
+    others = [(path, name) for path, name in inputs if isinstance(path, Path)]
+    others += [(path, f"the result file {path}") for path in written]
+    for path, name in others:
+        if path.resolve() == file.resolve():
+            raise UsageError(
+                f"--generate-passwords {file} is {name}", "nothing was done; name a file of its own"
+            )
 
 
 def refuse_file(context: Context, path: Path, begin: bytes, *sources: str) -> None:

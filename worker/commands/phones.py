@@ -15,6 +15,7 @@ import click
 
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
+from worker.commands.named_job import job_unless_file
 from worker.commands.options import json_option, reading_options, refuse_given
 from worker.commands.phone_files import (
     CSV_BEGIN,
@@ -26,7 +27,6 @@ from worker.commands.phone_files import (
 )
 from worker.commands.phone_rows import PhoneRows, Servers, rows_of_job, rows_of_roster
 from worker.commands.screen import echo, print_json
-from worker.commands.verify import JOB_ID
 from worker.commands.verify_runner import server_address
 from worker.errors import UsageError
 from worker.phones import CARDS_BEGIN, FIELDS, PhoneColumns, QrFormat, TemplateSet, Twins, built_in
@@ -101,13 +101,12 @@ def phones(ctx: click.Context, /, source: str, **given: Any) -> int:
     """
     context = Context(given)
     task = _task(given)
-    is_job = JOB_ID(source) and not Path(source).exists()
-    if given["roster_"] and not is_job:
+    job = job_unless_file(context, source)
+    if given["roster_"] and not job:
         raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     with ExitStack() as stack:
-        if is_job:
+        if job:
             refuse_given(ctx, _WITH_JOB, "with a job", "the job determines how its roster is read")
-            job = context.ledger.jobs.get(source)
             task.refuse_overwriting(context, job.source, given["roster_"])
             rows = stack.enter_context(rows_of_job(context, job, given["roster_"]))
         else:
@@ -115,7 +114,7 @@ def phones(ctx: click.Context, /, source: str, **given: Any) -> int:
             rows = stack.enter_context(rows_of_roster(ctx, context, source, given))
         facts = task.carry_out(rows, stack)
     if given["as_json"]:
-        print_json({"job": source if is_job else None, **facts})
+        print_json({"job": job.id if job else None, **facts})
     return 10 if facts["left_out"] or facts["not_in_place"] else 0
 
 

@@ -14,6 +14,7 @@ from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
+from worker.commands.named_job import named_job
 from worker.commands.options import (
     absent_option,
     excel_option,
@@ -27,9 +28,10 @@ from worker.commands.options import (
     refuse_given,
     with_outputs,
 )
-from worker.commands.running import begin, draw, finish, print_roster, run
+from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
 from worker.errors import Conflict, UsageError
+from worker.importing.generate import generated_passwords
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
 from worker.importing.ledger_writer import LedgerWriter
@@ -74,13 +76,16 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     given = from_file(ctx, given, context.settings.options)
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(context, on_change=on_change)
+    keeps = options.generate_passwords
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
         if options.results:
-            outputs.prepare_folder(context, Path(options.results), (report.PLAN, report.ABSENT), source)
+            names = (report.PLAN, report.ABSENT)
+            outputs.prepare_folder(context, Path(options.results), names, source, passwords=keeps)
         else:
-            outputs.refuse_streams(context, source)
+            outputs.refuse_streams(context, source, keeps)
+            outputs.refuse_password_file(context, keeps, source)
         if save:
             job, summary = _saved(context, opened, options)
         else:
@@ -103,7 +108,8 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     refuse_given(
         ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed"
     )
-    plan = context.ledger.jobs.get(plan_id)
+    plan = named_job(context, plan_id)
+    plan_id = plan.id
     _refuse_unusable_plan(plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
@@ -115,7 +121,10 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
         watch.broker_queue(context)
-    outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source)
+    outputs.prepare_folder(
+        context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
+        passwords=options.generate_passwords,
+    )  # fmt: skip
     begin(context, job)
     run(context, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -127,9 +136,13 @@ def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, Pla
     folder = _folder(options)
     begin(context, job)
     try:
-        with _plan_file(options, opened.columns, job.id) as write:
-            writer = LedgerWriter(context.ledger, context.seal, job, saved=True)
+        with (
+            _plan_file(options, opened.columns, job.id) as write,
+            generated_passwords(options, opened.name, writable=True) as passwords,
+        ):
+            writer = LedgerWriter(context.ledger, context.seal, job, saved=True, passwords=passwords)
             draft = draw(context, writer, opened, folder, sinks=write)
+            keep_passwords(passwords)
     except (Exception, KeyboardInterrupt):
         context.ledger.jobs.forget(job.id)
         echo(f"plan {job.id} was not saved")
@@ -143,8 +156,12 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
     folder = _folder(options)
     report.forget_absent(folder)
     account = _account(context, options, folder)
-    with _plan_file(options, opened.columns) as write, _Problems() as problems:
-        summary = run_pipeline(opened, account, options, [*write, problems.print_page])
+    with (
+        _plan_file(options, opened.columns) as write,
+        _Problems() as problems,
+        generated_passwords(options, opened.name) as passwords,
+    ):
+        summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)
     return summary

@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
+from worker.commands.named_job import named_job
 from worker.commands.options import (
     excel_option,
+    generating,
+    generating_options,
     json_option,
     max_failed,
     not_after,
@@ -47,6 +51,10 @@ _NOT_AFTER = click.option(
 )
 
 
+_GENERATING = ("generate_passwords", "rotate", "password_length", "password_alphabet")
+_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
 @click.command("retry")
 @click.argument("job_id", metavar="JOB")
 @click.option("--corrections", metavar="FILE", help="The job's failed.csv, corrected.")
@@ -67,6 +75,7 @@ _NOT_AFTER = click.option(
     is_flag=True,
     help="Accept corrections that have lost leading zeros (0351 became 351).",
 )
+@generating_options
 @_MAX_FAILED
 @_NOT_AFTER
 @results_option
@@ -75,14 +84,16 @@ _NOT_AFTER = click.option(
 @yes_option
 @json_option
 @settings_options
-def retry(job_id: str, **given: Any) -> int:
+@click.pass_context
+def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
     """Retry the rows of JOB that are not in place, as a new job.
 
     Rows that are in place are never sent again. Corrections are read from the roster's own columns of
     failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
     context = Context(given)
-    parent = context.ledger.jobs.get(job_id)
+    parent = named_job(context, job_id)
+    job_id = parent.id
     if parent.state.active and _somebody_works_on(context, parent):
         raise Conflict(f"job {job_id} is still {parent.state}", f"wait for it, or: siproster cancel {job_id}")
     _refuse_plan_or_undone(context, parent)
@@ -90,7 +101,7 @@ def retry(job_id: str, **given: Any) -> int:
     if given["detach"] and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
-    options = _again(parent.options, given)
+    options = _again(ctx, parent.options, given)
     with roster_of(given["roster_"], parent) as again:
         rows = EarlierRows(
             context.ledger, context.seal, parent, options, corrections, again,
@@ -99,7 +110,8 @@ def retry(job_id: str, **given: Any) -> int:
         _check_corrections(rows, given["corrections"])
         job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=parent.id)
         read = (parent.source, given["roster_"], given["corrections"] or "")
-        outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read)
+        outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read,
+                               passwords=options.generate_passwords)  # fmt: skip
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -121,11 +133,13 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
+    job_id = job.id
     _refuse_plan_or_undone(context, job)
     job = replace(job, options=with_outputs(job.options, given))
     folder = report.folder_of(job)
-    outputs.refuse_overwriting(context, folder, (*outputs.of_job(job), report.ABSENT), job.source)
+    read = (job.source, job.options.generate_passwords)
+    outputs.refuse_overwriting(context, folder, (*outputs.of_job(job), report.ABSENT), *read)
     if job.state is JobState.DONE:
         echo(f"job {job_id} is done; there is nothing left to resume")
         return watch.print_end(context, job, as_json=as_json)
@@ -162,7 +176,8 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
 def cancel(job_id: str, as_json: bool, **given: Any) -> None:
     """Cancel JOB. Requests in flight finish; the remaining rows stay unprocessed."""
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
+    job_id = job.id
     context.audit(job_id)
     if not context.ledger.jobs.stop(job_id, Why(Reason.CANCELLED, f"by {person()}")):
         raise Conflict(f"job {job_id} is already {job.state}", f"see it with: siproster report {job_id}")
@@ -186,13 +201,17 @@ def _check_corrections(rows: EarlierRows, path: str | None) -> None:
         echo(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
 
 
-def _again(options: Options, given: dict[str, Any]) -> Options:
+def _again(ctx: click.Context, options: Options, given: dict[str, Any]) -> Options:
     """Return the earlier job's options, with the new job's own bounds and output paths."""
+    on_existing = OnExisting(given["on_existing"] or options.on_existing)
+    kept = {name: getattr(options, name) for name in _GENERATING}
+    new = {name: given[name] for name in _GENERATING if ctx.get_parameter_source(name) in _GIVEN}
     return replace(
         with_outputs(replace(options, results=""), given),
+        **generating({**kept, **new}, options.weak, on_existing),
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
-        on_existing=OnExisting(given["on_existing"] or options.on_existing),
+        on_existing=on_existing,
         absent=False,
     )
 

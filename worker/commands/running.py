@@ -11,6 +11,7 @@ from worker.commands import watch
 from worker.commands.context import Context
 from worker.commands.listing import asked, counted
 from worker.commands.screen import echo, print_json, print_reading
+from worker.importing.generate import Passwords, generated_passwords
 from worker.importing.job_start import Draft, enter_roster, release_chunks
 from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink
@@ -59,22 +60,32 @@ def run(
     If any of it fails, or the answer is no, the job is removed.
     """
     try:
-        writer = LedgerWriter(context.ledger, context.seal, job)
-        draft = draw(context, writer, roster, report.folder_of(job), enforce=enforce)
-        print_reading(job.roster, draft.summary, advise=False)
-        _ask(job, draft, yes=yes)
-        context.ledger.jobs.acquire_account(
-            job, process_id()
-        )  # its hold on the account may have run out at the question
-        if draft.makes_realm:
-            echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
-        release_chunks(context.ledger, job, draft, carries_out)
+        with generated_passwords(job.options, job.roster, writable=True) as passwords:
+            writer = LedgerWriter(context.ledger, context.seal, job, passwords=passwords)
+            draft = draw(context, writer, roster, report.folder_of(job), enforce=enforce)
+            print_reading(job.roster, draft.summary, advise=False)
+            _ask(job, draft, yes=yes)
+            # Its hold on the account may have run out at the question.
+            context.ledger.jobs.acquire_account(job, process_id())
+            keep_passwords(passwords)
+            if draft.makes_realm:
+                echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
+            release_chunks(context.ledger, job, draft, carries_out)
     except (Exception, KeyboardInterrupt):
         if context.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
         context.ledger.jobs.forget(job.id)
         echo(f"job {job.id} was discarded; nothing was sent")
         raise
+
+
+def keep_passwords(passwords: Passwords | None) -> None:
+    """Put the generated passwords on the disk, before anything is sent. Raises UsageError."""
+    if passwords:
+        passwords.commit()
+        if passwords.recorded:
+            number = "1 password was" if passwords.recorded == 1 else f"{passwords.recorded:,} passwords were"
+            echo(f"{number} generated into {passwords.path}: keep it, since nothing else has them")
 
 
 def draw(

@@ -12,6 +12,7 @@ from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
+from worker.commands.named_job import named_job
 from worker.commands.options import (
     excel_option,
     json_option,
@@ -72,7 +73,8 @@ def undo(
     not be restored.
     """
     context = Context(given)
-    job = context.ledger.jobs.get(job_id)
+    job = named_job(context, job_id)
+    job_id = job.id
     refuse_unfinished(context.ledger, job_id, _IN_FLIGHT)
     context.runtime.check(job)
     job = replace(job, options=with_outputs(job.options, given))

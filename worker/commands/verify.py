@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import click
 from worker import report, roster
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
+from worker.commands.named_job import job_unless_file
 from worker.commands.options import (
     Finite,
     count_type,
@@ -44,12 +44,10 @@ from worker.commands.verify_runner import (
     register_options,
 )
 from worker.errors import Conflict, UsageError
+from worker.importing.generate import generated_passwords
 from worker.model import Job, Options, utc_now
 from worker.register import AuthName, Transport
 from worker.roster import Roster
-
-JOB_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
-"""The pattern of a job's id; a file with such a name must be written with its folder, ``./``."""
 
 _USUAL = {one.name: getattr(Options(), one.name) for one in fields(Options)}
 """The defaults of an import's options: those that say how rows are sent mean nothing here."""
@@ -125,8 +123,9 @@ _ASKING = (
 )
 
 _OF_THE_RUN = frozenset({
-    "source", "roster_", "registrar", "resolver", "dns_wait", "transport", "auth_name", "with_contact",
-    "sample", "rate", "concurrency", "results", "excel", "as_json", "account", "profile", "config", "debug",
+    "source", "roster_", "generate_passwords", "registrar", "resolver", "dns_wait", "transport",
+    "auth_name", "with_contact", "sample", "rate", "concurrency", "results", "excel", "as_json", "account",
+    "profile", "config", "debug",
 })  # fmt: skip
 """Options that mean something with a job, too; the job determines how its roster is read."""
 
@@ -156,9 +155,9 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     """
     context = Context(given)
     trial = Trial(register_options(given), given["registrar"], given["rate"], given["concurrency"])
-    if JOB_ID(source) and not Path(source).exists():
+    if job := job_unless_file(context, source):
         refuse_given(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
-        proof = _of_job(context, trial, source, given)
+        proof = _of_job(context, trial, job, given)
     elif given["roster_"]:
         raise UsageError("--roster requires a JOB", f"{source} is itself read as a roster")
     else:
@@ -175,19 +174,22 @@ def _of_roster(
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
         folder = Path(given["results"] or name).absolute()
-        outputs.refuse_overwriting(context, folder, (VERIFY,), source)
-        tried = RowsOfRoster(opened, context, options, given["sample"])
-        return prove(trial, tried, folder)
+        outputs.refuse_overwriting(context, folder, (VERIFY,), source, options.generate_passwords)
+        with generated_passwords(options, new=False) as passwords:
+            tried = RowsOfRoster(opened, context, options, given["sample"], passwords)
+            return prove(trial, tried, folder)
 
 
-def _of_job(context: Context, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
+def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> Proof:
     """Verify the rows that the job put in place, or found there; the result is kept with the job."""
-    job = context.ledger.jobs.get(job_id)
+    job_id = job.id
     with reopened(context, job, given["roster_"], "verify") as again:
         job = replace(job, options=with_outputs(job.options, given))
         folder = report.folder_of(job)
-        outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"])
-        proof = prove(trial, RowsOfJob(context, job, again, given["sample"]), folder)
+        file = given["generate_passwords"] or job.options.generate_passwords
+        outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"], file)
+        with generated_passwords(replace(job.options, generate_passwords=file), new=False) as passwords:
+            proof = prove(trial, RowsOfJob(context, job, again, given["sample"], passwords), folder)
     context.ledger.jobs.set_verified(job_id, proof.facts)
     return Proof({"job": job_id, **proof.facts}, proof.code)
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from worker.commands.context import Context
 from worker.commands.screen import ProgressScreen, echo
 from worker.commands.verify_report import OWN_COLUMNS, VerifyWriter
 from worker.errors import UsageError
+from worker.importing.generate import Passwords
 from worker.importing.realms import JobRealms
 from worker.importing.rows_in_place import count_in_place, rows_in_place
 from worker.importing.validation import RosterPages, validated_pages
@@ -89,8 +89,16 @@ class RowsToVerify(Protocol):
 class RowsOfRoster:
     """A roster's rows. The roster is read once beforehand, so that nothing is asked for a bad roster."""
 
-    def __init__(self, opened: Roster, context: Context, options: Options, sample: int | None) -> None:
-        self._opened, self._options = opened, options
+    def __init__(
+        self,
+        opened: Roster,
+        context: Context,
+        options: Options,
+        sample: int | None,
+        passwords: Passwords | None = None,
+    ) -> None:
+        """Take ``passwords``: the generated ones, for rows without a password of their own."""
+        self._opened, self._options, self._passwords = opened, options, passwords
         self._realms = JobRealms(context.client(options), None, "", options)
         self.name, self.sha256, self.columns = opened.name, opened.sha256, opened.columns
         self.tables = opened.options.tables
@@ -111,7 +119,7 @@ class RowsOfRoster:
         return self._sample.of(self._validated())
 
     def _validated(self) -> Iterable[Row]:
-        for page in validated_pages(self._opened, self._realms, self._options.api):
+        for page in validated_pages(self._opened, self._realms, self._options.api, self._passwords):
             for row in page:
                 row.host = row.host or row.realm  # what the row says, where there is no such realm
                 if not row.skipped:
@@ -129,8 +137,16 @@ class RowsOfRoster:
 class RowsOfJob:
     """The rows of a job that are in place, with the passwords of its roster."""
 
-    def __init__(self, context: Context, job: Job, roster: RosterPages, sample: int | None) -> None:
-        self._context, self._job, self._roster = context, job, roster
+    def __init__(
+        self,
+        context: Context,
+        job: Job,
+        roster: RosterPages,
+        sample: int | None,
+        passwords: Passwords | None = None,
+    ) -> None:
+        """Take ``passwords``: the generated ones, for rows without a password of their own."""
+        self._context, self._job, self._roster, self._passwords = context, job, roster, passwords
         self.name, self.sha256, self.columns = job.roster, job.sha256, job.columns
         self.tables = job.options.tables
         self.rows = count_in_place(context.ledger, job)
@@ -148,7 +164,10 @@ class RowsOfJob:
 
     def _placed(self) -> Iterator[Row]:
         context = self._context
-        return chain.from_iterable(rows_in_place(context.ledger, context.seal, self._job, self._roster))
+        for page in rows_in_place(context.ledger, context.seal, self._job, self._roster):
+            if self._passwords:
+                self._passwords.claim(page)
+            yield from page
 
 
 class _Sample:

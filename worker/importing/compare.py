@@ -13,6 +13,9 @@ CASE, REALM, DIGEST, APPLICATION = "case_differs", "realm_differs", "digest_diff
 NOT_SET, NOT_TAKEN = "application_not_set", "not_taken"
 """The password was updated and the application was not; an update was confirmed and doesn't show."""
 
+KEPT = "password_kept"
+"""The row has no password, and its user exists: the password that is set stays."""
+
 ORIGIN_UNKNOWN = "origin_unknown"
 """Code added to a row's others if no answer proves that its credential is this job's work."""
 
@@ -67,6 +70,8 @@ def explained(codes: tuple[str, ...], stored: Stored) -> str:
         REALM: f"the account has this user on realm {stored.realm}",
         DIGEST: "the account has this user with another password",
         APPLICATION: f"the account has this user with application {stored.application or 'none'}",
+        KEPT: "the roster has no password for this user, who exists and keeps the present one; "
+        "--rotate generates another one",
         ORIGIN_UNKNOWN: "whether this job made it can't be proven",
     }
     return "; ".join(texts[code] for code in codes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.digest import digests
-from worker.importing.compare import SETTABLE, differences, explained
+from worker.importing.compare import DIGEST, KEPT, SETTABLE, differences, explained
 from worker.model import Action, OnExisting, Options, Outcome, Row, Status, Stored
 
 
@@ -34,10 +34,13 @@ def _decide_existing(row: Row, stored: Stored, options: Options) -> None:
     if row.password:
         row.hash1, row.hash1b = digests(row.composite, row.host, row.password)
     row.differs = differences(row, stored)
+    rotates = options.rotate and row.generated
+    if row.generated and not row.password:
+        row.differs = (KEPT, *(code for code in row.differs if code != DIGEST))
     if not row.differs:
         row.action = Action.UNCHANGED
         row.outcome = Outcome(row.line, Status.UNCHANGED, stored.id)
-    elif options.on_existing is OnExisting.UPDATE and SETTABLE.issuperset(row.differs):
+    elif (rotates or options.on_existing is OnExisting.UPDATE) and SETTABLE.issuperset(row.differs):
         row.action = Action.UPDATE
     else:
         row.action = Action.EXISTS

@@ -49,7 +49,9 @@ def enter_roster(
     ``sinks`` see every page, too; ``enforce`` holds the roster to a saved plan. If this raises, nothing was
     sent, and the job can be planned again or forgotten.
     """
-    summary = run_pipeline(roster, account, writer.job.options, [writer.write, *sinks], enforce)
+    summary = run_pipeline(
+        roster, account, writer.job.options, [writer.write, *sinks], enforce, writer.passwords
+    )
     writer.finish(summary, *account.count())
     return Draft(summary, account.realms)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from worker.failpoints import hit
+from worker.importing.generate import Passwords
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.stop_rules import retention
 from worker.importing.validation import RosterPage
@@ -26,9 +27,21 @@ _RENEW_EVERY = 100
 class LedgerWriter:
     """Writer of a decided roster into the ledger: a page and the chunks that it fills, in one transaction."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, job: Job, *, saved: bool = False) -> None:
-        """Take ``saved``: seal every row, with what is stored now, for a plan that is carried out later."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        seal: Seal,
+        job: Job,
+        *,
+        saved: bool = False,
+        passwords: Passwords | None = None,
+    ) -> None:
+        """Take ``saved``: seal every row, with what is stored now, for a plan that is carried out later.
+
+        ``passwords``: the generated ones of this roster, which are recorded page by page.
+        """
         self.job = job
+        self.passwords = passwords
         self._ledger = ledger
         self._seal = seal
         self._saved = saved
@@ -45,6 +58,8 @@ class LedgerWriter:
         job, seq = self.job.id, next(self._pages)
         if seq % _RENEW_EVERY == 0:
             self._ledger.jobs.renew_account(job)
+        if self.passwords:
+            self.passwords.record(page)
         chunks = list(self._full_chunks([row for row in page if row.outcome is None]))
         if settled := [row for row in page if row.outcome is not None]:
             chunks.append(self._settled(settled))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.importing.decide import decide, refuse_invalid
+from worker.importing.generate import Passwords
 from worker.importing.lookup import CredentialLookup, StoredSource, Watch, unwatched
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms, RealmSource
@@ -51,11 +52,13 @@ def run_pipeline(
     options: Options,
     sinks: Sequence[Sink],
     enforce: Sink | None = None,
+    passwords: Passwords | None = None,
 ) -> PlanSummary:
     """Read a whole roster, decide on every row, and return the summary.
 
     Without an account, only the rows' own errors are known. ``enforce`` refuses rows that differ from a saved
-    plan. Raises what reading, the service and the sinks raise.
+    plan. ``passwords``: generated ones for rows without. Raises what reading, the service and the sinks
+    raise.
     """
     summary = PlanSummary()
     with ExitStack() as stack:
@@ -64,9 +67,11 @@ def run_pipeline(
             lookup = stack.enter_context(
                 CredentialLookup(account.source, account.realms, options, roster, account.watch)
             )
-        for page in validated_pages(roster, account.realms if account else None, options.api):
+        for page in validated_pages(roster, account.realms if account else None, options.api, passwords):
             if lookup:
                 lookup.look_up(page)
+                if passwords:
+                    passwords.fill(page)
                 decide(page, options)
             else:
                 refuse_invalid(page)

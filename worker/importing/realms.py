@@ -54,6 +54,16 @@ class JobRealms:
         found = self._resolved(ref) if key is None else key
         return found if isinstance(found, Problem) else (found, self.host(found))
 
+    def find_host(self, ref: str) -> str:
+        """Return the host name of the account's realm that ``ref`` names, or ``ref`` itself if there is none.
+
+        The realm does not become one of the job's.
+        """
+        try:
+            return self._index.one(ref).host
+        except (NotFound, Conflict):
+            return ref
+
     def known(self, ref: str) -> int | None:
         """Return the key of a realm that was resolved already and is usable; else None."""
         return self._keys.get(ref)

@@ -45,6 +45,8 @@ class EarlierRows:
     """Line of a row whose user name a spreadsheet rewrote → that name: only the whole roster showed it."""
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
     """Line of a row that has digests instead of a password → the user name that they are valid for."""
+    _generated: set[int] = field(default_factory=set, init=False)
+    """Lines of rows whose password was generated for the earlier job, or not even set: the user existed."""
     _other_passwords: set[int] = field(default_factory=set, init=False)
     """Lines of rows whose password comes from a correction and not from the roster."""
 
@@ -119,6 +121,9 @@ class EarlierRows:
         if row.line in self._other_passwords:
             self._other_passwords.discard(row.line)
             row.corrected = True
+        if row.line in self._generated:
+            self._generated.discard(row.line)
+            row.generated = True
         # A record that couldn't be split into cells stays invalid, unless it was corrected.
         if reason := self._unreadable.get(row.line):
             row.problems = (reason,)
@@ -171,6 +176,8 @@ class EarlierRows:
                 self._damaged[row.line] = Problem(_DAMAGE, text)
         if former is None or corrected.get(PASSWORD):  # an added password takes precedence over digests
             return {**cells, **corrected}
+        if former.generated:
+            self._generated.add(row.line)
         if former.hash1 or former.hash1b:
             self._made_of.setdefault(row.line, former.composite)
         secrets = {PASSWORD: former.password, HASH1: former.hash1, HASH1B: former.hash1b}

@@ -140,6 +140,7 @@ class _PlannedRows:
 def _restore(row: Row, planned: Row, outcome: Outcome | None) -> None:
     """Restore a row's secrets, and the problems that it was planned with."""
     row.password, row.hash1, row.hash1b = planned.password, planned.hash1, planned.hash1b
+    row.generated = planned.generated
     if outcome and outcome.status in _NEVER_SENT:
         row.problems = _problems(outcome)
         row.skipped = row.problems[0] if outcome.status is Status.SKIPPED else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from worker.importing.generate import Passwords, is_replaceable
 from worker.importing.prehashed import check_realm_of_digests, refuse_digests_without_realm
 from worker.importing.realms import JobRealms
 from worker.model import NO_REALM, Family, Problem, Row
@@ -31,7 +32,9 @@ class RosterPages(Protocol):
         """Yield the rows, made anew for each reading, since readers fill them in."""
 
 
-def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Family) -> Iterator[RosterPage]:
+def validated_pages(
+    roster: RosterPages, realms: JobRealms | None, family: Family, passwords: Passwords | None = None
+) -> Iterator[RosterPage]:
     """Yield a roster's pages: each row with all its problems, and the realm that it goes to.
 
     Without ``realms`` (no account is set) realms are not looked up. Raises what reading raises, and
@@ -42,21 +45,34 @@ def validated_pages(roster: RosterPages, realms: JobRealms | None, family: Famil
             resolve_realms(page, realms)
             index.first_lines(_names(page, family), [row.line for row in page])
         for page in roster.pages():
-            resolve_realms(page, realms)
+            resolve_realms(page, realms, is_replaceable if passwords else _never)
+            if passwords:  # now that the realms are known, and before rows count as invalid
+                passwords.claim(page, realms.find_host if realms else str)
             _mark_duplicates(page, index, family, roster.name_line)
             # Here, since no row becomes invalid later, and reading hides secrets only in invalid rows.
             yield [never_sent(row) if row.problems else row for row in page]
 
 
-def resolve_realms(page: RosterPage, realms: JobRealms | None) -> None:
-    """Set key and host of the realm that each row goes to, or add the problem why it has none."""
+def _never(row: Row) -> bool:
+    return False
+
+
+def resolve_realms(
+    page: RosterPage, realms: JobRealms | None, may_become_valid: Callable[[Row], bool] = _never
+) -> None:
+    """Set key and host of the realm that each row goes to, or add the problem why it has none.
+
+    For a row that can't be sent, the default realm is not looked for: there may be none.
+    """
     found: dict[str, tuple[int, str] | Problem] = {}
     for row in page:
         digests = row.hash1 or row.hash1b
         if digests:
             refuse_digests_without_realm(row)
         ref = row.realm
-        if realms is None or row.skipped or (row.problems and ref in ("", HIDDEN)):
+        if realms is None or row.skipped:
+            continue
+        if row.problems and ref in ("", HIDDEN) and not may_become_valid(row):
             continue
         if ref not in found:
             found[ref] = realms.resolve(ref)

@@ -27,6 +27,7 @@ _STORED: Final = ("id", "composite", "realm", "hash1", "hash1b", "application")
 _PAGE: Final = ("line", "user", "domain", "realm_key", "realm", "application", "cells")
 _CHUNK: Final = (
     "line", "user", "domain", "realm_key", "application", "password", "hash1", "hash1b", "stored",
+    "generated",
 )  # fmt: skip
 _CHANGE: Final = ("line", "realm_key", "id", "composite", "mark", "application", "before")
 _DEFAULTS: Final[dict[str, Any]] = {"realm_key": NO_REALM, "cells": (), "stored": None, "before": None}
@@ -105,6 +106,8 @@ def seal_chunk(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
         "hash1b": ["" if row.password else row.hash1b for row in rows],
         "stored": [row.stored and _packed_stored(row.stored) for row in rows],
     }
+    if any(row.generated for row in rows):
+        columns["generated"] = [row.generated for row in rows]
     return seal.close_over(_packed(columns), f"{job}/chunk/{seq}")
 
 
@@ -120,9 +123,9 @@ def open_chunk(seal: Seal, job: str, seq: int, sealed: bytes) -> list[Row]:
         Row(
             line, user, domain, "", application, password, (), (), (),
             "" if password else hash1, "" if password else hash1b,
-            realm_key=key, stored=stored and _stored(stored),
+            realm_key=key, stored=stored and _stored(stored), generated=bool(generated),
         )
-        for line, user, domain, key, application, password, hash1, hash1b, stored in zip(
+        for line, user, domain, key, application, password, hash1, hash1b, stored, generated in zip(
             *_columns(value, _CHUNK), strict=True
         )
     ]  # fmt: skip

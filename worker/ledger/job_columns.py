@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.model import Blanks, Family, Job, JobState, Normalize, OnExisting, Options, TableForm, Weak
+from worker.model import (
+    Alphabet,
+    Blanks,
+    Condition,
+    Family,
+    Job,
+    JobState,
+    Normalize,
+    OnExisting,
+    Options,
+    TableForm,
+    Weak,
+)
 from worker.states import Reason, Why
 
 
@@ -51,16 +63,18 @@ def job_of(row: Mapping[str, Any]) -> Job:
 
 def options_of(kept: dict[str, Any]) -> Options:
     """Return options from their stored JSON."""
-    typed = {
+    typed: dict[str, Any] = {
         "api": Family(kept["api"]),
         "on_existing": OnExisting(kept["on_existing"]),
         "weak": Weak(kept["weak"]),
-        "where": tuple((column, value) for column, value in kept["where"]),
+        "where": tuple(Condition(*one) for one in kept["where"]),
         "carry": tuple(kept["carry"]),
         "tables": TableForm(**kept.get("tables", {})),  # jobs of earlier versions have none
         "blanks": Blanks(kept["blanks"]) if kept.get("blanks") else None,
         "normalize": Normalize(kept["normalize"]) if kept.get("normalize") else None,
     }
+    if "password_alphabet" in kept:  # a job of an earlier program has none
+        typed["password_alphabet"] = Alphabet(kept["password_alphabet"])
     return Options(**{**kept, **typed})
 
 

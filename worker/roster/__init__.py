@@ -2,7 +2,8 @@
 
 ``source`` finds the bytes (``spool`` keeps those that come only once), ``encoding`` and ``text`` turn
 them into records, ``layout`` assigns columns to fields (``template`` builds user names, ``secret``
-recognises columns that are not shown), ``rows`` and ``check`` validate each row (``passwords``: weak ones;
+recognises columns that are not shown), ``selection`` leaves rows out, ``rows`` and ``check`` validate each
+row (``passwords``: weak ones;
 ``prehashed``: digests instead of passwords; ``hiding``: cells that reveal a secret), ``reader`` is the roster
 itself, ``corrections`` brings an earlier job's rows back, ``duplicates`` remembers names.
 For files that are not imported, ``table`` finds the header and ``names`` reads the users named in them.
@@ -18,6 +19,7 @@ from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
 from worker.roster.rows import PAGE
 from worker.roster.secret import may_be_secret
+from worker.roster.selection import parse_condition
 
 __all__ = [
     "HASH1",
@@ -36,6 +38,7 @@ __all__ = [
     "may_be_secret",
     "never_sent",
     "open_roster",
+    "parse_condition",
     "read_corrections",
     "read_earlier_rows",
     "realm_problems",

@@ -105,7 +105,7 @@ class Rules:
         self.shared = facts.shared
         self._facts = facts
         self._normalize = options.normalize
-        self._refuse_weak = options.weak is Weak.REFUSE
+        self._refuse_weak = options.weak is not Weak.WARN
         self._in_all = options.api is Family.REALM
         self._missing_user = missing_user or "username: empty, but every row needs one"
         wrong = [

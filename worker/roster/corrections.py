@@ -44,7 +44,7 @@ def read_earlier_rows(
     Each record is its line and {column: value}, the password under PASSWORD and the digests under
     HASH1 and HASH1B; missing columns are empty.
     ``columns``: the carried columns of the job, whose options are given too. Not checked again: the
-    rows of ``--where`` and ``--limit``, passwords shared by many, and PINs.
+    rows of ``--where``, ``--skip`` and ``--limit``, passwords shared by many, and PINs.
 
     Raises:
         UsageError: the columns don't hold what the options need.
@@ -80,7 +80,7 @@ def _laid_out(columns: Sequence[str], again: Options) -> Layout:
 def _options_again(columns: Sequence[str], options: Options) -> Options:
     """Return the job's options, adapted to cells whose secrets come separately from the carried columns."""
     mapped = {**options.map, **_SEALED}
-    return replace(options, map=mapped, where=(), limit=None, carry=tuple(columns))
+    return replace(options, map=mapped, where=(), skip=0, limit=None, carry=tuple(columns))
 
 
 def read_corrections(

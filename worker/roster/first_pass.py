@@ -18,6 +18,7 @@ from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout
 from worker.roster.passwords import Survey
 from worker.roster.rows import fits
+from worker.roster.selection import shown
 from worker.roster.text import Record
 
 _GROUP: Final = 1000
@@ -124,9 +125,15 @@ class FirstPass:
             return
         source = self._table.shown
         if self._options.where:
-            asked = " and ".join(f"{column}={value}" for column, value in self._options.where)
+            asked = " and ".join(map(shown, self._options.where))
+            beyond = f" beyond the first {self._options.skip}" if self._options.skip else ""
             raise UsageError(
-                f"{source} has no row with {asked}", "--where compares the whole cell and is case-sensitive"
+                f"{source} has no row with {asked}{beyond}",
+                "= and != compare the whole cell, ~ finds the expression anywhere in it; case counts",
+            )
+        if self._options.skip:
+            raise UsageError(
+                f"{source} has no row beyond the first {self._options.skip}", "use a smaller --skip"
             )
         raise UsageError(f"{source} has a header, but no rows", "nothing to do")
 
@@ -147,7 +154,7 @@ class FirstPass:
         if self.survey.filled or fitting < 2 or layout.password is None:
             return
         # Formats judge their entries themselves; with digests, or generated passwords, none need be given.
-        generated = getattr(self._options, "generate_passwords", "")
+        generated = self._options.generate_passwords
         if layout.hash1b is not None or layout.judge is not None or generated:
             return
         raise UsageError(
@@ -189,7 +196,7 @@ class FirstPass:
 
     def _refuse_pins(self) -> None:
         found = self.survey
-        expressly = self._options.weak_given and self._options.weak is Weak.WARN
+        expressly = self._options.weak_given and self._options.weak is not Weak.REFUSE
         if found.looks_like_pins and not expressly:
             raise UsageError(
                 f"{self._table.shown}: column {self._layout.mapping['password']!r} looks like a PIN column: "

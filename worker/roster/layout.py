@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.errors import UsageError
-from worker.model import Options, Problem, Row
+from worker.model import Condition, Options, Problem, Row
 from worker.roster.column_names import LAST_CHOICE, rank_of, sip_likeness
 from worker.roster.header import ALIASES, LISTED, RANKED, SECRETS, Header
 from worker.roster.header import OWN as OWN
@@ -15,6 +15,7 @@ from worker.roster.header import known as known
 from worker.roster.header import plain as plain
 from worker.roster.header import restored as restored
 from worker.roster.secret import may_be_secret
+from worker.roster.selection import Test, cell_test
 from worker.roster.template import FirstFilled, Template
 
 Filled = Callable[[Collection[int]], set[int]]
@@ -58,7 +59,8 @@ class Layout:
     carried: tuple[int, ...]
     neutralised: tuple[int, ...]
     """Positions whose cells may have our ``'`` before a formula's first character."""
-    where: tuple[tuple[int, str], ...]
+    where: tuple[tuple[int, Test], ...]
+    """Positions, and the test that the cell there has to pass for the row to be selected."""
     columns: tuple[str, ...]
     dropped: tuple[str, ...]
     mapping: Mapping[str, str]
@@ -136,7 +138,7 @@ class _Deciding:
             application=chosen.get("application_id"),
             carried=tuple(carried),
             neutralised=tuple(at for at in range(header.width) if own and at != chosen.get("password")),
-            where=tuple((self._public(name, "--where"), value) for name, value in self.options.where),
+            where=tuple((self._selecting(one), cell_test(one)) for one in self.options.where),
             columns=tuple(header.names[at] for at in carried),
             dropped=tuple(dropped),
             mapping=self._mapping(),
@@ -261,6 +263,9 @@ class _Deciding:
         if len(given) == 2 or (not given and "password" in self.chosen):
             return
         if not given:
+            if self.options.generate_passwords:
+                self._refuse_overlooked()
+                return
             raise self._missing("password")
         other = "hash1b" if given == ["hash1"] else "hash1"
         if "password" not in self.chosen:
@@ -270,6 +275,16 @@ class _Deciding:
             )
         text = f"{given[0]} is not used: the digests are computed from the passwords"
         self.warnings.append(Problem("hash_not_used", text))
+
+    def _refuse_overlooked(self) -> None:
+        """Refuse to generate passwords for all rows where an unknown column may have them."""
+        names = [name for at, name in enumerate(self.header.names) if not self.header.is_own(at)]
+        alike = [name for name in names if may_be_secret(name)]
+        if alike and "password" not in self.options.map:
+            raise UsageError(
+                f"{self.header.place} has no password column, but {alike[0]!r} may be one",
+                f"--map password={alike[0]!r} takes it; --map password= generates a password for every row",
+            )
 
     def _missing(self, field: str) -> UsageError:
         wanted = ALIASES[field]
@@ -310,6 +325,18 @@ class _Deciding:
                 f"if it is not a secret, use --carry {name}",
             )
         return position
+
+    def _selecting(self, condition: Condition) -> int:
+        """Return the position of a condition's column, whose name may have been cut off at an operator."""
+        names, column = self.header.names, condition.column
+        typed = f"{column}{condition.operator}{condition.value}"
+        longer = [one for one in names if one.startswith(column) and typed.startswith(one)]
+        if longer and column not in names:
+            raise UsageError(
+                f"--where: {column!r} is not a column of {self.header.place}, but {longer[0]!r} is",
+                f"put the name in double quotes: --where '\"{longer[0]}\"=VALUE'",
+            )
+        return self._public(column, "--where")
 
     def _user(self) -> int | Template | FirstFilled:
         if self.options.username:

@@ -93,15 +93,16 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
 
 
 def chosen(records: Iterable[Record], layout: Layout, options: Options) -> Iterator[Record]:
-    """Yield the records that ``--where`` and ``--limit`` select, without our ``'`` before formulas.
+    """Yield the records that ``--where``, ``--skip`` and ``--limit`` select.
 
-    A record whose cells can't be attributed stays in: it may have been meant.
+    They come without our ``'`` before formulas. A record whose cells can't be attributed stays in: it may
+    have been meant.
     """
     if layout.neutralised:
         records = ((line, _restored(fields, layout)) for line, fields in records)
     if layout.where:
         records = (record for record in records if _meant(record[1], layout))
-    return islice(records, options.limit)
+    return islice(records, options.skip, options.limit and options.skip + options.limit)
 
 
 class Table(Protocol):
@@ -140,7 +141,7 @@ def _restored(fields: Fields, layout: Layout) -> Fields:
 
 
 def _meant(fields: Fields, layout: Layout) -> bool:
-    return not fits(fields, layout) or all(fields[at] == value for at, value in layout.where)
+    return not fits(fields, layout) or all(test(fields[at]) for at, test in layout.where)
 
 
 def _picked(positions: tuple[int, ...]) -> Callable[[Fields], tuple[str, ...]]:

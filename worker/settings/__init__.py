@@ -145,7 +145,13 @@ def load(
     ``config``: a file that must exist, or None for ``siproster.toml`` in the working folder, if there is one.
     Raises UsageError for any problem, with the setting's name and source, never with a secret.
     """
-    content = file.read(config, profile)
+    return settled(flags, environ, file.read(config, profile), profile)
+
+
+def settled(
+    flags: Mapping[str, object], environ: Mapping[str, str], content: file.Content, profile: str = ""
+) -> Settings:
+    """Return all settings, checked, with ``content`` as the settings file's. Raises as ``load``."""
     values: dict[str, str] = {}
     sources: dict[str, str] = {}
     for name, default in DEFAULTS.items():

@@ -1,0 +1,70 @@
+"""``template``: an empty roster that can be imported as soon as it is filled in."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from tests.program import Program
+from tests.sandbox import Sandbox
+from tests.system.runs import run
+
+COLUMNS = ["username", "password", "domain", "realm", "application_id", "name"]
+
+
+def test_the_csv_goes_to_stdout(siproster: Program) -> None:
+    """Only the header, and a rule for each column on stderr; no settings are needed."""
+    finished = siproster.run("template")
+    assert (finished.code, finished.stdout) == (0, ",".join(COLUMNS) + "\n")
+    assert [line.split()[0] for line in finished.stderr.splitlines()] == COLUMNS
+
+
+def test_as_json(siproster: Program) -> None:
+    """The columns and rules are the facts."""
+    facts = siproster.run("template", "--json").json
+    assert [one["column"] for one in facts["columns"]] == COLUMNS
+
+
+def test_filled_in_and_imported(office: Program, sandbox: Sandbox) -> None:
+    """A template with rows is a roster: its columns are found by name, and the name is carried."""
+    path = office.work / "staff.csv"
+    assert office.run("template", "--out", path).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with path.open("a", encoding="utf-8") as file:
+        file.write("0103,Tb7xQ2mK9rL4vN8s,,,,Ann Lee\n0104,Hq8wE3nJ5tP6yB2d,,,,Bo\n")
+    summary = run(office, "import", path)
+    assert summary["counts"] == {"created": 2}
+    assert [held["composite"] for held in sandbox.credentials()] == ["0103", "0104"]
+    assert "Ann Lee" in Path(summary["files"]["results"]).read_text("utf-8")
+
+
+def test_the_workbook(siproster: Program) -> None:
+    """Its columns are text, so that a spreadsheet keeps leading zeros; the rules are on another sheet."""
+    path = siproster.work / "staff.xlsx"
+    assert siproster.run("template", "--xlsx", path).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    book = openpyxl.load_workbook(path)
+    roster, rules = book.worksheets
+    assert [cell.value for cell in roster[1]] == COLUMNS
+    assert roster.max_row == 1
+    assert {roster.column_dimensions[letter].number_format for letter in "A"} == {"@"}
+    assert [row[0].value for row in rules.iter_rows(min_row=2)] == COLUMNS
+
+
+@pytest.mark.parametrize("option", ["--out", "--xlsx"])
+def test_an_existing_file_stays(siproster: Program, option: str) -> None:
+    """A template replaces nothing: the file may be the roster that was filled in."""
+    path = siproster.work / "staff.csv"
+    path.write_text("mine", encoding="utf-8")
+    finished = siproster.run("template", option, path)
+    assert (finished.code, path.read_text("utf-8")) == (6, "mine")
+    assert "exists already" in finished.stderr
+
+
+def test_a_folder_that_is_missing(siproster: Program) -> None:
+    """A sentence, not a traceback."""
+    finished = siproster.run("template", "--out", siproster.work / "no" / "staff.csv")
+    assert (finished.code, "can't be written" in finished.stderr) == (6, True)

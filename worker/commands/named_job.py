@@ -1,0 +1,92 @@
+"""The job that a command line names: by its id, by a part of it that no other has, or as ``latest``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from worker.commands.context import Context
+from worker.commands.terminal import echo
+from worker.errors import NotFound, UsageError
+from worker.ledger import Jobs
+from worker.model import Job
+from worker.settings.addresses import hidden
+
+LATEST = "latest"
+
+_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
+_PART = re.compile(r"[a-z0-9-]+").fullmatch
+_SHOWN = 10
+"""Candidates listed for an ambiguous part."""
+
+
+def named_job(context: Context, name: str) -> Job:
+    """Return the job that ``name`` means, and print its id on stderr if that isn't the whole name.
+
+    ``latest`` is the newest job of the account in the settings, or of the ledger if no account is set.
+    Raises NotFound, and UsageError, which lists the candidates, if several ids begin or end with ``name``.
+    """
+    jobs = context.ledger.jobs
+    ids = jobs.newest()
+    if name in ids:
+        return jobs.get(name)
+    if not ids:
+        raise NotFound(f"there is no job {name}: {no_jobs(context)}", _check_ledger(context))
+    found = _latest(context, ids) if name == LATEST else _only_one(jobs, ids, name)
+    echo(f"{name} is job {found.id}")
+    return found
+
+
+def job_unless_file(context: Context, name: str) -> Job | None:
+    """Return the job that ``name`` means, or None if it means a roster, where either may be given.
+
+    A file of that name is meant; if it looks like a job's id, it has to be written with its folder, ``./``.
+    Raises as ``named_job``.
+    """
+    if not _PART(name) or Path(name).exists():
+        return None
+    if name == LATEST or _ID(name) or _matching(context.ledger.jobs.newest(), name):
+        return named_job(context, name)
+    return None
+
+
+def no_jobs(context: Context) -> str:
+    """Return, for a ledger without jobs, which one it is, and whether this command has just created it."""
+    ledger = hidden(context.settings.ledger)
+    if context.ledger_is_new:
+        return f"the ledger {ledger} did not exist and was just created"
+    return f"the ledger {ledger} has no jobs"
+
+
+def _check_ledger(context: Context) -> str:
+    source = context.settings.sources["SIPROSTER_LEDGER"]
+    return f"if it should have jobs, check SIPROSTER_LEDGER (now from: {source})"
+
+
+def _latest(context: Context, ids: Sequence[str]) -> Job:
+    """Return the newest job of this account and host."""
+    values = context.settings.values
+    account, host = values["BW_ACCOUNT_ID"], values["BW_API_URL"]
+    for job in map(context.ledger.jobs.get, ids):
+        if not account or (job.account, job.host) == (account, host):
+            return job
+    raise NotFound(
+        f"the ledger {hidden(context.settings.ledger)} has no job of account {account} at {host}",
+        "`siproster jobs` lists those of all accounts",
+    )
+
+
+def _only_one(jobs: Jobs, ids: Sequence[str], part: str) -> Job:
+    found = _matching(ids, part)
+    if len(found) > 1:
+        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise UsageError(
+            f"{part!r} could be {len(found)} jobs: {', '.join(found[:_SHOWN])}{more}",
+            "write more of the id; `siproster jobs` lists all jobs",
+        )
+    return jobs.get(found[0] if found else part)
+
+
+def _matching(ids: Sequence[str], part: str) -> list[str]:
+    return [one for one in ids if part and (one.startswith(part) or one.endswith(part))]

@@ -1,0 +1,100 @@
+"""``template``: an empty roster to fill in, and the rule for each of its columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from xlsxwriter import Workbook
+
+from worker.commands.options import json_option
+from worker.commands.screen import echo, print_json
+from worker.errors import UsageError
+from worker.files import whole_file
+from worker.reasons import reason_of
+
+RULES: Mapping[str, str] = {
+    "username": "Required: the name that the phone registers with. 1 to 32 letters, digits and"
+    " . _ - ! $ & * + = ~. Leading zeros count; names that differ only in case are the same user.",
+    "password": "The SIP password, used exactly as written, blanks included. 8 or more characters, not only"
+    " digits. Empty: import with --generate-passwords FILE.",
+    "domain": "Optional, up to 32 of the same characters. The user is then username@domain.",
+    "realm": "Optional: the realm's id, host name or short name. Empty: --realm, or the account's default.",
+    "application_id": "Optional: the id (a UUID) of the voice application that handles the user's calls.",
+    "name": "Optional: whose phone it is. This column, and any that you add, is copied to the results.",
+}
+"""Columns of the generic roster, each with its rule (docs/bandwidth-api.md#field-rules)."""
+
+_WIDTH = 24
+_ABOUT = ("column", "rule")
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("template")
+@click.argument("name", metavar="[FORMAT]", type=click.Choice(["generic"]), default="generic")
+@click.option("--out", metavar="FILE", type=_FILE, help="Write the CSV to FILE instead of stdout.")
+@click.option("--xlsx", metavar="FILE", type=_FILE, help="Write a workbook whose columns keep leading zeros.")
+@json_option
+def template(name: str, out: Path | None, xlsx: Path | None, as_json: bool) -> None:
+    """Write an empty roster in FORMAT to fill in, and print the rule for each column on stderr.
+
+    The CSV goes to stdout. In a spreadsheet, use --xlsx: its columns are formatted as text, so that 0103
+    stays 0103, and its second sheet has the rules. Existing files are not overwritten.
+
+    \b
+      siproster template --xlsx staff.xlsx
+      siproster template > staff.csv
+    """
+    if out and xlsx:
+        raise UsageError("--out and --xlsx can't be used together", "use only one of them")
+    if file := out or xlsx:
+        _write(file, _workbook() if xlsx else _csv().encode())
+    elif not as_json:
+        sys.stdout.write(_csv())
+    widest = max(map(len, RULES))
+    for column, rule in RULES.items():
+        echo(f"{column:<{widest}}  {rule}")
+    if file:
+        echo(f"written to {file}; fill it in, then check it with: siproster plan {file}")
+    if as_json:
+        columns = [dict(zip(_ABOUT, pair, strict=True)) for pair in RULES.items()]
+        print_json({"format": name, "columns": columns, "file": str(file.absolute()) if file else None})
+
+
+def _csv() -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(RULES)
+    return text.getvalue()
+
+
+def _workbook() -> bytes:
+    """Return a workbook with the empty roster, all of whose cells are text, and a sheet with the rules."""
+    content = io.BytesIO()
+    with Workbook(content, {"in_memory": True}) as book:
+        text = book.add_format({"num_format": "@"})
+        heading = book.add_format({"num_format": "@", "bold": True})
+        wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+        roster, rules = book.add_worksheet("roster"), book.add_worksheet("rules")
+        roster.set_column(0, len(RULES) - 1, _WIDTH, text)
+        roster.write_row(0, 0, RULES, heading)
+        roster.freeze_panes(1, 0)
+        rules.set_column(0, 0, _WIDTH, wrapped)
+        rules.set_column(1, 1, 4 * _WIDTH, wrapped)
+        for line, pair in enumerate([_ABOUT, *RULES.items()]):
+            rules.write_row(line, 0, pair, heading if line == 0 else None)
+    return content.getvalue()
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a new file of mode 0600, since it will hold passwords. Raises UsageError."""
+    try:
+        with whole_file(file) as opened:
+            opened.write(content)
+    except FileExistsError:
+        raise UsageError(f"{file} exists already", "nothing was written; choose another name") from None
+    except OSError as error:
+        raise UsageError(f"{file} can't be written: {reason_of(error)}") from None
