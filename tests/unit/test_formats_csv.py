@@ -11,7 +11,7 @@ import pytest
 
 from worker.errors import UsageError
 from worker.model import Options, Row
-from worker.roster import open_roster, read_earlier_rows
+from worker.roster import may_be_secret, open_roster, read_earlier_rows
 from worker.roster.corrections import PASSWORD
 from worker.roster.format import Start
 from worker.roster.formats import FORMATS
@@ -220,3 +220,29 @@ def test_a_retry_reads_the_same_users(export: Path) -> None:
     assert [(row.line, row.user, row.domain) for row in again] == [
         (row.line, row.user, row.domain) for row in rows
     ]
+
+
+@pytest.mark.parametrize("name", [*OWN, "mysql-batch"])
+def test_the_example_that_is_shown_is_read_by_the_format(tmp_path: Path, name: str) -> None:
+    """`formats show` prints an export that is recognised, and whose rows are sound."""
+    found, rows = read(tmp_path, FORMATS[name].about.example)
+    assert found == name
+    assert [(row.problems, row.warnings) for row in rows] == [((), ())]
+    assert [row.password for row in rows] in (["Kestrel-7731"], ["pa\\ss-7731"])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_no_decoy_is_shown_in_the_results(name: str) -> None:
+    """Columns that a format calls decoys are among its secrets, or have a secret's name."""
+    one = FORMATS[name]
+    assignment = one.assign(one.about.decoys)
+    assert assignment is not None
+    assert [
+        decoy for decoy in one.about.decoys if not (decoy in assignment.secrets or may_be_secret(decoy))
+    ] == []
+
+
+def test_a_named_format_without_its_columns_is_refused(tmp_path: Path) -> None:
+    """Naming a format makes no user names of other columns."""
+    with pytest.raises(UsageError, match="no password column"):
+        read(tmp_path, "extension,password\n1001,Kestrel-7731\n", Options(source_format="3cx"))

@@ -166,7 +166,7 @@ FREEPBX = FreePbx(
             ("tech", "rows other than sip and pjsip are skipped"),
             ("md5_cred", "a digest, which beats secret and can't move: the row needs a new password"),
         ),
-        decoys=("password", "voicemail_vmpwd", "vmpwd", "devinfo_secret beside secret", "user", "id"),
+        decoys=("password", "voicemail_vmpwd", "vmpwd"),
         notes=(
             "The header differs between PBXs: it has the columns of all modules.",
             "Rows without an extension (mailboxes alone) are skipped.",

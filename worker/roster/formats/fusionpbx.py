@@ -62,7 +62,6 @@ FUSIONPBX = FusionPbx(
             ("user_context", "domain, where it has a dot; --map domain= leaves it out"),
             ("enabled", "rows without 1, t or true are skipped"),
         ),
-        decoys=("auth_acl", "number_alias", "accountcode"),
         notes=(
             "The export is one file for each domain; it names the domain only in user_context.",
             "The columns are those that were ticked: tick extension, password, user_context and enabled.",
