@@ -53,6 +53,20 @@ class Weak(StrEnum):
     REFUSE = "refuse"
 
 
+class Blanks(StrEnum):
+    """The treatment of blanks around cells."""
+
+    STRIP = "strip"
+    KEEP = "keep"
+
+
+class Normalize(StrEnum):
+    """The treatment of letters that are written as a letter and an accent (Unicode NFD)."""
+
+    NFC = "nfc"
+    NONE = "none"
+
+
 class Status(StrEnum):
     """The result for a row; the values of ``bw__status``."""
 
@@ -359,6 +373,9 @@ class Options:
     carry: tuple[str, ...] = ()
     delimiter: str = ""
     encoding: str = ""
+    header_line: int | None = None
+    blanks: Blanks | None = None
+    normalize: Normalize | None = None
     weak: Weak = Weak.WARN
     weak_given: bool = False
     """Whether ``--weak`` was given explicitly: only then a PIN column is accepted as passwords."""

@@ -249,6 +249,12 @@ EXCUSES: Final[Mapping[str, Callable[[Made, Reading], bool]]] = {
     "could both be the": lambda made, read: sum(map(known, _header(read))) > 2,
     "the name of column": lambda made, read: max(map(len, _header(read))) > 1000,
     "but no rows": lambda made, read: len(read.records) < 2,
+    "is empty in every row": lambda made, read: not any(_passwords(read)),
+    "begin or end with a blank": lambda made, read: (
+        sum(one != one.strip(" ") for one in _passwords(read)) * 2 > sum(map(bool, _passwords(read)))
+    ),
+    "is a guess": lambda made, read: not "".join(_passwords(read)).isascii(),
+    "rows have more fields than the header": lambda made, read: '"' not in made.text,
     "is empty": lambda made, read: not made.text.strip(),
     "a NUL, which": lambda made, read: "\0" in made.text,
     "it contains NUL bytes": lambda made, read: "\0" in made.text,
@@ -256,6 +262,23 @@ EXCUSES: Final[Mapping[str, Callable[[Made, Reading], bool]]] = {
     "is UTF-8, but line": lambda made, read: made.encoding == "cp1252" and not made.options.encoding,
 }
 """Why a roster may be refused: words of the message, and what must be true then."""
+
+
+def _passwords(read: Reading) -> list[str]:
+    """The passwords of the records that have as many fields as the header, at least."""
+    header = _header(read)
+    at = header.index("password") if "password" in header else header.index("pass")
+    return [fields[at] for _, fields in read.records[1:] if fields and len(header) <= len(fields)]
+
+
+def _trimmed(user: str) -> str:
+    """A user name without blanks and invisible characters around it, one by one."""
+    invisible = "\u200b\u200c\u200d\u2060\ufeff"
+    while user and (user[0].isspace() or user[0] in invisible):
+        user = user[1:]
+    while user and (user[-1].isspace() or user[-1] in invisible):
+        user = user[:-1]
+    return user
 
 
 def promises_broken(made: Made) -> tuple[list[str], str, int]:
@@ -267,11 +290,14 @@ def promises_broken(made: Made) -> tuple[list[str], str, int]:
         with open_roster("-", made.options, io.BytesIO(made.data)) as opened:
             rows = list(opened.rows())
             how = (opened.encoding, opened.delimiter)
+            below = [one for one in opened.warnings if one.code == "header_found"]
     except UsageError as refusal:
         reason = next((words for words in EXCUSES if words in refusal.message), "")
         if reason and EXCUSES[reason](made, read):
             return [], reason, 0
         return [f"refused: {refusal.message}"], reason, 0
+    if below:
+        return [], "a header below a torn one", 0
     if how[1] != made.delimiter:
         return [f"delimiter {how[1]!r}, not {made.delimiter!r}"], "", 0
     if made.data.decode(how[0]).removeprefix("\ufeff" * (how[0][:5] == "utf-1")) != made.text:
@@ -327,9 +353,13 @@ def _rows(read: Reading, rows: list[Row]) -> Iterator[str]:
         elif fields is None or not len(header) <= len(fields) <= width or any(fields[len(header) :]):
             if not codes & {"malformed", "field_count"} or row.user or row.password:
                 yield f"line {line}: its fields can't be told apart, and it is a row"
-        elif row.password != fields[password] or row.user not in (fields[user], HIDDEN):
+        elif row.password != fields[password] or row.user not in (
+            fields[user],
+            _trimmed(fields[user]),
+            HIDDEN,
+        ):
             yield f"line {line}: {row.user!r} {row.password!r}, not {fields[user]!r} {fields[password]!r}"
-        elif row.user != fields[user] and not row.problems:
+        elif row.user not in (fields[user], _trimmed(fields[user])) and not row.problems:
             yield f"line {line}: sent as {row.user!r}"
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of, warned
-from worker.model import Family, Options, Row, Weak
+from worker.model import Family, Normalize, Options, Row, Weak
 from worker.roster import Rules, read_earlier_rows
+from worker.roster.check import trimmed_name
 from worker.roster.layout import lay_out
 from worker.roster.passwords import Survey
 from worker.roster.rows import pages_of
@@ -42,6 +43,7 @@ def decided(
 def test_a_name_is_sound_when_the_service_takes_it(user: str, domain: str, family: Family) -> None:
     """Names are accepted exactly by the rules of the API description."""
     row = decided(user, domain, api=family)
+    user = trimmed_name(user)
     composite = f"{user}@{domain}" if domain else user
     bare = user if domain else user.replace("@", "")
     sound = (
@@ -99,9 +101,9 @@ def test_all_problems_of_a_row_are_told(row: Row, expected: list[str]) -> None:
     ("user", "said"),
     [
         ("ab cd", "username: character 3 is SPACE (U+0020); only letters"),
-        ("bob ", "character 4 is SPACE"),
+        ("bob x ", "character 4 is SPACE"),
         ("o’neill", "character 2 is ’ (RIGHT SINGLE QUOTATION MARK, U+2019)"),
-        ("7012\u00a0", "character 5 is NO-BREAK SPACE (U+00A0)"),
+        ("7012\u00a03", "character 5 is NO-BREAK SPACE (U+00A0)"),
         ("“bob”", "character 1 is “ (LEFT DOUBLE QUOTATION MARK, U+201C) (and 1 more)"),
         ("a\nb", "character 2 is CONTROL CHARACTER (U+000A)"),
         ("a" * 33, "username: 33 characters, at most 32 are allowed"),
@@ -145,6 +147,31 @@ def test_a_name_with_its_own_at_takes_no_default_domain() -> None:
         (decided(password=f"it’s-{GOOD}"), ["password_typographic"]),
         (decided(password="1.23456E+10"), ["spreadsheet_damage"]),
         (decided(password='="03067031"'), ["spreadsheet_damage"]),
+        (decided(password="12345678.0"), ["spreadsheet_damage"]),
+        (decided(password="KÃ¶nig-7731"), ["password_mojibake"]),
+        (decided(password="MarÃ©e-4410"), ["password_mojibake"]),
+        (decided(password="Gr├╢├ƒe-77"), ["password_mojibake"]),
+        (decided(password="Õäöüß-7731x"), []),
+        (decided(password="Kes&amp;trel-7731"), ["password_entity"]),
+        (decided(password="Kes&#39;trel"), ["password_entity"]),
+        (decided(password="Kes&trel;77"), []),
+        (decided(password="Cafe\u0301-7731-x"), ["password_decomposed"]),
+        (decided(password="Cafe\u0301-7731-x", normalize=Normalize.NONE), []),
+        (decided(password="Cafe\u0301-7731-x", normalize=Normalize.NFC), []),
+        (decided(password="'=Kestrel-7731"), ["password_apostrophe"]),
+        (decided(password="'-Kestrel-7731"), ["password_apostrophe"]),
+        (decided(password="'Kestrel-7731"), []),
+        (decided(password="Kes\\trel-7731"), []),
+        (decided("1001 "), ["username_trimmed"]),
+        (decided("\u00a01001\u200b"), ["username_trimmed"]),
+        (decided("1001.0"), ["spreadsheet_damage"]),
+        (decided("12-Mar"), ["spreadsheet_damage"]),
+        (decided("Mar-26"), ["spreadsheet_damage"]),
+        (decided("2026-03-12"), ["spreadsheet_damage"]),
+        (decided("12.03.2026"), ["spreadsheet_damage"]),
+        (decided("1.001"), ["spreadsheet_damage"]),
+        (decided("March-hall"), []),
+        (decided("12-1"), []),
         (decided(password="pÄss-wörd-ñ-Ж7"), []),
         (decided(password='co:lon"quote,comma'), []),
         (decided("a@b@c"), ["several_at_signs"]),
@@ -223,7 +250,171 @@ def test_the_same_rules_hold_for_rows_that_come_again() -> None:
     assert len(rows) == 11  # the last record without a password is blank
 
 
-@pytest.mark.parametrize("password", ["********", "\u2022\u2022\u2022\u2022", "*"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *(
+            "********",
+            "\u2022\u2022\u2022\u2022",
+            "*",
+            "########",
+            "xxxxxxxxxxxx",
+            "XXXXXXXX",
+            "--------",
+            "________",
+        ),
+        *(
+            "........",
+            "????????",
+            "-",
+            "x",
+            "\u25cf\u25cf\u25cf",
+            "********1234",
+            "xxxxxxxx12",
+            "....7731",
+            "XXXX-XXXX-7731",
+        ),
+        *(
+            "K******1",
+            "\u2022\u2022\u2022\u2022\u202231",
+            "[redacted]",
+            "[REDACTED]",
+            "(hidden)",
+            "<hidden>",
+            "hidden",
+            "<masked>",
+        ),
+        *("[Filtered]", "(verborgen)", " ******** ", "(ausgeblendet)", "not shown", "{hidden}", '"hidden"'),
+    ],
+)
 def test_a_masked_password_is_not_sent(password: str) -> None:
     """Stars in place of a password would let anybody register; the row is invalid."""
     assert codes(decided(password=password)) == ["password_masked"]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *(
+            "NULL",
+            "null",
+            "\\N",
+            "None",
+            "nil",
+            "nan",
+            "NaN",
+            "N/A",
+            "n/a",
+            "#N/A",
+            "#REF!",
+            "#NAME?",
+            "(null)",
+        ),
+        *(
+            "<null>",
+            "[NULL]",
+            "REGEN",
+            "undefined",
+            "TBD",
+            "tbd",
+            "changeme",
+            "ChangeMe!",
+            "change_me",
+            "CHANGE-ME",
+        ),
+        *(
+            "#VALUE!",
+            "#DIV/0!",
+            "#NV",
+            "#WERT!",
+            "#BEZUG!",
+            "#NOM?",
+            "#\xa1REF!",
+            "#ARG!",
+            "(none)",
+            "<none>",
+            "NaT",
+        ),
+        *(
+            "unset",
+            "not set",
+            "placeholder",
+            "your_password_here",
+            "${password}",
+            "$${default_password}",
+            "{{ secret }}",
+        ),
+        *("%PASSWORD%", "<your password>", " NULL ", '"NULL"', "unknown", "TODO", "<NA>", "na"),
+    ],
+)
+def test_a_word_for_nothing_is_no_password(password: str) -> None:
+    """Words that databases and spreadsheets write for nothing would let anybody register."""
+    assert codes(decided(password=password)) == ["password_placeholder"]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *(
+            "Nullpunkt-77",
+            "nonesuch!7",
+            "xXxKestrel77",
+            "x-ray-7731-q",
+            "...Kestrel...",
+            "Changeme-7731",
+            "N/A-Kestrel",
+        ),
+        *(
+            "Kes***trel-7",
+            "#REF!kestrel",
+            "hidden-valley-7",
+            "--Kestrel-77",
+            "(Kestrel-7731)",
+            "%Kestrel%77x",
+        ),
+    ],
+)
+def test_passwords_with_such_parts_are_used(password: str) -> None:
+    """Only a whole cell is a placeholder or a mask."""
+    assert codes(decided(password=password)) == []
+
+
+@pytest.mark.parametrize(
+    "user", ["1,001", "1001,0", "12/03/2026", "12/03", "12 Mar", "2026-03-12 00:00:00", "10:30"]
+)
+def test_a_rewritten_number_is_no_name(user: str) -> None:
+    """Numbers and dates with characters that no name has are told as a spreadsheet's damage."""
+    assert codes(decided(user)) == ["spreadsheet_damage"]
+
+
+@pytest.mark.parametrize("user", ["none", "NULL", "(null)", "nan", "undefined", "\\N"])
+def test_a_word_for_nothing_is_no_user(user: str) -> None:
+    """A database's word for nothing names nobody."""
+    assert codes(decided(user)) == ["username_missing"]
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        *(
+            "sip:1001@pbx.example",
+            "sips:1001@pbx",
+            "<sip:1001@pbx>",
+            '"Ann" <1001>',
+            "Ann Hill <1001>",
+            "PJSIP/1001",
+        ),
+        *("SIP/1001", "tel:+19195550143", "1001@pbx:5060", "1001@pbx;transport=tcp"),
+    ],
+)
+def test_an_address_is_no_user(user: str) -> None:
+    """The message says what was expected instead."""
+    (problem,) = decided(user).problems
+    assert problem.code == "bad_characters"
+    assert "give only its user, such as 1001 for sip:1001@pbx.example" in problem.text
+
+
+def test_composed_letters_are_sent() -> None:
+    """--normalize nfc sends the letters that phones type, and only then."""
+    assert decided(password="Cafe\u0301-7731-x", normalize=Normalize.NFC).password == "Caf\xe9-7731-x"
+    assert decided(password="Cafe\u0301-7731-x").password == "Cafe\u0301-7731-x"

@@ -51,7 +51,7 @@ def test_each_column_ends_up_where_it_belongs() -> None:
     ("header", "said"),
     [
         ("username,passwrd", "did you mean 'passwrd'?"),
-        ("user,Kennwort", "did you mean 'Kennwort'?"),
+        ("user,Passcode", "did you mean 'Passcode'?"),
         ("usernam,password", "did you mean 'usernam'?"),
         ("extension,hash1", "has hash1, but neither hash1b nor passwords"),
         ("extension,hash1b", "has hash1b, but neither hash1 nor passwords"),
@@ -103,8 +103,9 @@ def test_a_missing_header_shows_no_cell(line: str, way: str) -> None:
 
 def test_only_words_of_headers_are_shown() -> None:
     """A line's unknown words are shown only if it is surely a header: if it names user and password."""
-    text = refused(f"Extension,SIP Secret,Prénom,Quux\n1001,{GOOD},Ann,x\n")
-    assert "did you mean 'SIP Secret'? The columns are: Extension, SIP Secret, Prénom, (column 4)" in text
+    text = refused(f"Extension,SIP Code,SIP Hash,Prénom,Quux\n1001,x,{GOOD},Ann,x\n")
+    listed = "Extension, SIP Code, SIP Hash, Prénom, (column 5)"
+    assert f"did you mean 'SIP Hash'? The columns are: {listed}" in text
     text = refused(f"Extension,Secret,Prénom,Quux\n1001,{GOOD},Ann,x\n", map={"realm": "nowhere"})
     assert "the columns are: Extension, Secret, Prénom, Quux" in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -74,6 +75,35 @@ def test_it_is_hidden_in_other_encodings(cell: str) -> None:
     """A password is hidden percent-encoded, with entities, or in either Base64, at any offset."""
     (row,) = rows_of(f'username,note,password\nbob,"{cell}",{ODD}\n')
     assert (row.cells, warned(row), row.password) == (("bob", "<hidden>"), ["cell_hidden"], ODD)
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "cp1252", "utf-16-le"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda raw: raw.hex(),
+        lambda raw: f"0x{raw.hex().upper()}",
+        lambda raw: raw.hex(":"),
+        lambda raw: raw.hex(" ", 2),
+        lambda raw: f"old {(b'x:' + raw + b'@').hex()}",
+        lambda raw: base64.b64encode(b"bob:" + raw).decode(),
+        lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
+        quote,
+    ],
+)
+def test_it_is_hidden_as_bytes(written: Callable[[bytes], str], codec: str) -> None:
+    """The bytes of a password are hidden in hex digits, Base64 and percent-encoded, in three encodings."""
+    for password in (ODD, GOOD):
+        if codec != "utf-16-le" or written is not quote:
+            (row,) = rows_of(f'username,note,password\nbob,"{written(password.encode(codec))}",{password}\n')
+            assert row.cells == ("bob", "<hidden>")
+
+
+def test_it_is_hidden_however_its_letters_are_composed() -> None:
+    """A cell with the same letters, composed or not, is hidden."""
+    for cell, password in (("Caf\xe9-7731-x", "Cafe\u0301-7731-x"), ("Cafe\u0301-7731-x", "Caf\xe9-7731-x")):
+        (row,) = rows_of(f"username,note,password\nbob,my {cell},{password}\n")
+        assert row.cells == ("bob", "<hidden>")
 
 
 @given(before=st.binary(max_size=5), password=st.text(min_size=6, max_size=20), after=st.binary(max_size=5))

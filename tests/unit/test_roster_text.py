@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of
 from worker.errors import UsageError
-from worker.model import Options
+from worker.model import Blanks, Options
 from worker.roster import open_roster
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=12)
-TABLES = st.lists(st.tuples(st.from_regex(r"[a-z0-9.]{1,12}", fullmatch=True), CELLS, CELLS), min_size=1)
+TABLES = st.lists(
+    st.tuples(st.from_regex(r"[a-z0-9.]{1,12}", fullmatch=True), CELLS, CELLS), min_size=1
+).filter(lambda table: any(password for _, password, _ in table))
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
 
 
@@ -46,7 +48,7 @@ def test_what_was_written_is_read(
     header = ("username", "password", "note")
     text, lines = written([header, *table], delimiter, end)
     named = encoding if encoding in ("utf-16-le", "utf-16-be") else ""  # not plain to see in every text
-    rows = rows_of(text.encode(encoding), weak_given=True, encoding=named)
+    rows = rows_of(text.encode(encoding), weak_given=True, encoding=named, blanks=Blanks.KEEP)
     assert [row.password for row in rows] == [password for _, password, _ in table]
     shown = [(user, "" if note == password else note) for user, password, note in table]
     assert [(user, "" if note in (row.password, "<hidden>") else note)
@@ -63,7 +65,6 @@ def test_what_was_written_is_read(
         (codecs.BOM_UTF16_BE + "user,pass\nbob,pässword".encode("utf-16-be"), "utf-16"),
         ("user,pass\nbob,pässword".encode("utf-16-le"), "utf-16-le"),
         ("user,pass\nbob,pässword".encode("utf-16-be"), "utf-16-be"),
-        ("user,pass\nbob,pässword".encode("cp1252"), "cp1252"),
     ],
 )
 def test_the_encoding_is_found(data: bytes, encoding: str) -> None:

@@ -27,13 +27,16 @@ STATUSES = (
 """In ``bw__status``."""
 
 NOT_SENT = (
-    Code("username_missing", "the user name, or a column that `--username` uses, is empty", "fill it in",
-         Cure.CORRECT),
-    Code("password_masked", "the password consists only of `*` or dots",
+    Code("username_missing",
+         "the user name, or a column that `--username` uses, is empty, or is a word that stands for nothing, "
+         "such as `none`", "fill it in", Cure.CORRECT),
+    Code("password_masked",
+         "the password is a mask, such as a run of `*`, `x` or dots, with or without its last characters, or "
+         "`[redacted]`",
          "the export hid the passwords: export them in clear text", Cure.CORRECT),
     Code("password_placeholder",
          "the password is a word that a database, a spreadsheet or a PBX writes for nothing, such as `NULL`, "
-         "`#N/A` or `REGEN`: anybody can guess it",
+         "`#N/A`, `REGEN` or `changeme`: anybody can guess it",
          "give the user a password of their own", Cure.CORRECT),
     Code("digest_only",
          "the PBX has stored only a digest of the password, made for another realm, which no other realm can "
@@ -70,8 +73,11 @@ NOT_SENT = (
          Cure.CORRECT),
     Code("bad_application_id", "the application is not a UUID", "use the application's id, not its name",
          Cure.CORRECT),
-    Code("spreadsheet_damage", "a spreadsheet rewrote the user name: `1.4E+10`, `=\"0306703\"`, `#N/A`",
-         "format the column as text in the spreadsheet and export it again", Cure.CORRECT),
+    Code("spreadsheet_damage",
+         "a spreadsheet or a script rewrote the user name: `1.4E+10`, `=\"0306703\"`, `#N/A`, `1,001`; or, "
+         "where most user names look so, `1001.0`, `12-Mar`, `2026-03-12`",
+         "format the column as text in the spreadsheet and export it again; where the names are right, "
+         "`--username '{COLUMN}'` takes them as they are", Cure.CORRECT),
     Code("weak_password",
          "with `--weak refuse`: the password is shorter than 8 characters, all digits, equal to the user "
          "name, or shared by 5 or more rows",
@@ -185,19 +191,39 @@ WARNINGS = (
          "check whether a word processor or chat program put it there"),
     Code("spreadsheet_damage",
          "a spreadsheet may have rewritten the password, or the user name has only zeros from its 16th digit "
-         "on",
+         "on, or looks like a number or date: `1001.0`, `1.001`, `12-Mar`",
          "compare it with the source"),
+    Code("username_trimmed", "blanks or invisible characters around the user name were removed",
+         "nothing, if they are a slip"),
+    Code("password_mojibake",
+         "the password looks like UTF-8 that was read in another encoding and saved again, such as `Ã¶` "
+         "for `ö`",
+         "export the roster again from its source, as UTF-8"),
+    Code("password_entity", "the password contains an HTML entity, such as `&amp;`",
+         "compare it with the source: `&amp;` is a web page's writing of `&`"),
+    Code("password_decomposed",
+         "the password has letters that are written as a letter and an accent, as macOS does and phones "
+         "don't",
+         "`--normalize nfc` composes them; `--normalize none` leaves them and doesn't warn"),
+    Code("password_apostrophe", "the password begins with `'` before `=`, `+`, `-` or `@`",
+         "compare it with the source: exports put a `'` there so that spreadsheets don't run a formula"),
+    Code("password_escaped",
+         "the password, in a file with tabs, contains `\\\\`, `\\t`, `\\n`, `\\r` or `\\0`, as a database "
+         "client writes special characters",
+         "if the file is such output, read it with `--from mysql-batch`"),
     Code("cell_hidden",
          "a carried cell contains the row's password (6 characters or more, in any case, "
-         "percent-encoded, with HTML entities or in Base64), equals a shorter password, or contains a digest "
-         "(exactly 32 consecutive hexadecimal digits), so it is `<hidden>` in the results; in an `invalid` "
-         "row, so are the user name, domain and realm, and any error text that quotes them",
+         "percent-encoded, with HTML entities, in hex digits or Base64), equals a shorter password, or "
+         "contains a digest (exactly 32 consecutive hexadecimal digits), so it is `<hidden>` in the results; "
+         "in an `invalid` row, so are the user name, domain and realm, and any error text that quotes them",
          "if the column is a copy of the password, remove it from the roster; passwords of fewer than "
          "4 characters, and those that equal the user name or, in a row that can be sent, the domain, are "
          "not hidden"),
     Code("several_at_signs", "the user name contains more than one `@`", "check that this is intended"),
     Code("column_ambiguous", "more than one column matches the field; the first one is used",
          "choose one with `--map FIELD=COLUMN`"),
+    Code("header_found", "the column names are not on the first line; the lines before them are not read",
+         "if another line has the names, use `--header-line N`"),
     Code("column_unnamed", "a column without a name is ignored", "name it in the header"),
     Code("password_cut",
          "the password is exactly as long as the database's column, which may have cut it",

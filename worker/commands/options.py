@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from worker.errors import UsageError
-from worker.model import Family, OnExisting, Options, Weak
+from worker.model import Blanks, Family, Normalize, OnExisting, Options, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.throttle import SLOWEST_RATE
 
@@ -123,6 +123,24 @@ _READING = (
         metavar="NAME",
         default="",
         help="Encoding, such as utf-8 or cp1252.  [default: detected]",
+    ),
+    click.option(
+        "--header-line",
+        metavar="N",
+        type=click.IntRange(1, 1_000_000),
+        help="Line with the column names, where others stand before it.  [default: detected]",
+    ),
+    click.option(
+        "--blanks",
+        type=click.Choice([b.value for b in Blanks]),
+        help="Strip or keep the blanks around all cells, passwords included. Without it, a roster with a"
+        " blank at most of its passwords is refused.",
+    ),
+    click.option(
+        "--normalize",
+        type=click.Choice([n.value for n in Normalize]),
+        help="Compose letters in passwords that are written as a letter and an accent, as phones type them;"
+        " none leaves them and doesn't warn.",
     ),
     click.option(
         "--weak",
@@ -263,6 +281,9 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         carry=tuple(given["carry"]),
         delimiter=given["delimiter"],
         encoding=given["encoding"],
+        header_line=given["header_line"],
+        blanks=Blanks(given["blanks"]) if given["blanks"] else None,
+        normalize=Normalize(given["normalize"]) if given["normalize"] else None,
         weak=Weak(given["weak"]),
         weak_given=given.get("weak_given", False)
         or ctx.get_parameter_source("weak") is ParameterSource.COMMANDLINE,

@@ -19,6 +19,7 @@ Corrections = Mapping[int, Mapping[str, str]]
 
 
 _OTHER_NAME = "hash_name"
+_DAMAGE = "spreadsheet_damage"
 
 _UNREADABLE = frozenset({"field_count", "malformed"})
 """Codes of records whose cells can't be attributed to columns, so that none is stored."""
@@ -40,6 +41,8 @@ class EarlierRows:
     """Whether a correction may remove leading zeros; otherwise a spreadsheet is assumed to have done it."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
+    _rewritten: dict[int, str] = field(default_factory=dict, init=False)
+    """Line of a row whose user name a spreadsheet rewrote → that name: only the whole roster showed it."""
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
     """Line of a row that has digests instead of a password → the user name that they are valid for."""
     _other_passwords: set[int] = field(default_factory=set, init=False)
@@ -115,6 +118,10 @@ class EarlierRows:
         # A record that couldn't be split into cells stays invalid, unless it was corrected.
         if reason := self._unreadable.get(row.line):
             row.problems = (reason,)
+        elif self._rewritten.pop(row.line, "") == row.user and _DAMAGE not in {
+            one.code for one in row.problems
+        }:
+            row.problems += (Problem(_DAMAGE, "username: a spreadsheet rewrote it, and it is not corrected"),)
         elif damage := self._damaged.get(row.line):
             row.problems += (damage,)
 
@@ -135,6 +142,8 @@ class EarlierRows:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
                 if not outcome.status.in_trouble:
                     continue
+                if row.user and _DAMAGE in outcome.code.split(";"):
+                    self._rewritten[row.line] = row.user
                 if _OTHER_NAME in outcome.code.split(";"):  # an earlier job alone has that name
                     self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
@@ -155,7 +164,7 @@ class EarlierRows:
         for column, cell in cells.items():
             if not self.zeros_may_go and lost_zeros(cell, corrected.get(column, cell)):
                 text = f"{column} lost its leading zeros; format the column as text"
-                self._damaged[row.line] = Problem("spreadsheet_damage", text)
+                self._damaged[row.line] = Problem(_DAMAGE, text)
         if former is None or corrected.get(PASSWORD):  # an added password takes precedence over digests
             return {**cells, **corrected}
         if former.hash1 or former.hash1b:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.model import Family, Job, JobState, OnExisting, Options, Weak
+from worker.model import Blanks, Family, Job, JobState, Normalize, OnExisting, Options, Weak
 from worker.states import Reason, Why
 
 
@@ -57,6 +57,8 @@ def options_of(kept: dict[str, Any]) -> Options:
         "weak": Weak(kept["weak"]),
         "where": tuple((column, value) for column, value in kept["where"]),
         "carry": tuple(kept["carry"]),
+        "blanks": Blanks(kept["blanks"]) if kept.get("blanks") else None,
+        "normalize": Normalize(kept["normalize"]) if kept.get("normalize") else None,
     }
     return Options(**{**kept, **typed})
 

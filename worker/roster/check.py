@@ -8,12 +8,35 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import LONGEST_REALM, Family, Options, Problem, Row, Weak, can_name_a_realm
-from worker.roster.damage import DAMAGED, ROUNDED, SCIENTIFIC, damaged, rounded
-from worker.roster.passwords import SHORT, is_masked, is_name, oddities, weaknesses
+from worker.model import LONGEST_REALM, Family, Normalize, Options, Problem, Row, Weak, can_name_a_realm
+from worker.roster.damage import (
+    DAMAGED,
+    DATES,
+    FLOAT,
+    GROUPED,
+    ROUNDED,
+    SCIENTIFIC,
+    grouped,
+    looks_like_number,
+    not_a_name,
+    rounded,
+)
+from worker.roster.passwords import (
+    DECOMPOSED,
+    ESCAPED,
+    SHORT,
+    has_escapes,
+    is_decomposed,
+    is_masked,
+    is_name,
+    is_placeholder,
+    oddities,
+    weaknesses,
+)
 
 LONGEST_NAME: Final = 32
 """UserName and Domain, each; in the realm family both together with their ``@``."""
@@ -21,27 +44,56 @@ _ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
 _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
 
 plain_name = re.compile(  # the first two alternatives spare most names the look-ahead
-    rf"[0-9]{{1,15}}|(?![0-9])[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
-    rf"|(?!(?:{SCIENTIFIC}|{ROUNDED})\Z)(?=.{{1,{LONGEST_NAME}}}\Z)[{_ALLOWED}]+(?:@[{_ALLOWED}]+)?"
+    rf"[0-9]{{1,15}}|(?![0-9]|[a-zA-Z]{{3,9}}-[0-9]{{2,4}}\Z|(?i:nul|nil|non|nan|unde))[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
+    rf"|(?!(?:{SCIENTIFIC}|{ROUNDED}|{FLOAT}|{GROUPED}|{DATES}|(?i:null|none|nil|nan|undefined))\Z)(?=.{{1,{LONGEST_NAME}}}\Z)"
+    rf"[{_ALLOWED}]+(?:@[{_ALLOWED}]+)?"
 ).fullmatch
 plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
+_CLEAR = r"!-%'-)+-\[\]-~"
+"""Printable ASCII without ``&`` and backslash, which may belong to an entity or an escape, and ``*``."""
+# A closer look at words in letters alone, and at what begins like a mask, a formula, or with a bracket.
+_ODD_START = r"[0-9=#*'\"(<\[{$%]|[a-zA-Z_%!?.-]+\Z|[xX._?-]{3}"
 plain_password = re.compile(
-    rf"(?![0-9=#*])[!-~]{{{SHORT},}}|(?!(?:[0-9]+|[*]+|{DAMAGED})\Z)[!-~]{{{SHORT},}}"
+    rf"(?!{_ODD_START})(?:[{_CLEAR}]{{{SHORT},}}|(?!.*[*]{{4}})[{_CLEAR}*]{{{SHORT},}})"
+    rf"|(?!(?:[0-9]+|{FLOAT}|{DAMAGED})\Z)[0-9][{_CLEAR}]{{{SHORT - 1},}}"
 ).fullmatch
-"""Match printable ASCII without white space, long enough, not only digits, undamaged: no remarks needed."""
+"""Match printable ASCII without white space, long enough, with nothing to remark on."""
 is_uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _forbidden_in_user = re.compile(rf"[^{_ALLOWED}@]")
 _forbidden = re.compile(rf"[^{_ALLOWED}]")
 _forbidden_in_realm = re.compile(r"[^A-Za-z0-9._-]")
 
 
+@dataclass(frozen=True, slots=True)
+class RosterFacts:
+    """What only the whole roster shows about each of its rows."""
+
+    shared: frozenset[int] = frozenset()
+    """Hashes of passwords that many rows have."""
+    numbers_for_names: bool = False
+    """Whether most user names are numbers or dates as a spreadsheet writes them."""
+    escapes: bool = False
+    """Whether the file may be a database client's batch output, which escapes by backslashes."""
+
+
+_TRIMMED = Problem("username_trimmed", "username: blanks around it were removed")
+_no_name = re.compile(r"[(<\[]?(?:null|nil|none|nan|undefined|n/a|\\n)[)>\]]?", re.IGNORECASE).fullmatch
+_address = re.compile(
+    r"(?i:<?(?:sips?|tel):.*|(?:SIP|PJSIP|IAX2|SCCP|Local)/.*|.*<[^<>]*>|[^@\s]+@[^@\s]+:[0-9]{2,5}|.*;transport=.*)"
+).fullmatch
+"""Match ``sip:1001@pbx``, ``"Ann" <1001>``, ``PJSIP/1001``, ``1001@pbx:5060``."""
+
+
+def trimmed_name(user: str) -> str:
+    """Return a user name without white space and invisible characters around it."""
+    return user.strip().strip("\u200b\u200c\u200d\u2060\ufeff").strip()
+
+
 class Rules:
     """The field rules of one family, with the options' defaults for rows without a value of their own."""
 
-    def __init__(
-        self, options: Options, shared: frozenset[int] = frozenset(), missing_user: str = ""
-    ) -> None:
-        """``shared``: hashes of passwords that many rows have. ``missing_user``: why a name may be empty.
+    def __init__(self, options: Options, facts: RosterFacts | None = None, missing_user: str = "") -> None:
+        """``missing_user``: why a name may be empty.
 
         Raises:
             UsageError: a default itself breaks the rules, so that no row could be sent.
@@ -49,7 +101,10 @@ class Rules:
         self.domain = options.domain
         self.realm = options.realm
         self.application = options.application
-        self.shared = shared
+        facts = facts or RosterFacts()
+        self.shared = facts.shared
+        self._facts = facts
+        self._normalize = options.normalize
         self._refuse_weak = options.weak is Weak.REFUSE
         self._in_all = options.api is Family.REALM
         self._missing_user = missing_user or "username: empty, but every row needs one"
@@ -62,7 +117,15 @@ class Rules:
             raise UsageError(f"the default for rows without their own: {wrong[0].text}", "correct the option")
 
     def judge(self, row: Row) -> None:
-        """Set the row's problems and warnings: everything wrong or suspicious about its fields."""
+        """Set the row's problems and warnings: everything wrong or suspicious about its fields.
+
+        Blanks around its user name are removed, and letters of its password composed if that is asked for.
+        """
+        if row.password and (trimmed := trimmed_name(row.user)) != row.user:
+            row.user = trimmed
+            row.warnings += (_TRIMMED,)
+        if self._normalize is Normalize.NFC and not row.password.isascii():
+            row.password = unicodedata.normalize("NFC", row.password)
         user, domain, password = row.user, row.domain, row.password
         sound = (
             plain_name(user)
@@ -77,11 +140,11 @@ class Rules:
         )
         if not sound:
             row.problems = self._field_problems(user, domain, row.realm, row.application)
-            row.warnings = _user_warnings(user)
+            row.warnings += _user_warnings(user)
         if not strong:
             weak = self._weakness(user, domain, password)
             row.problems += (*_password_problems(password), *(weak if self._refuse_weak else ()))
-            row.warnings += (*oddities(password), *(() if self._refuse_weak else weak))
+            row.warnings += (*self._oddities(password), *(() if self._refuse_weak else weak))
 
     def _field_problems(self, user: str, domain: str, realm: str, application: str) -> tuple[Problem, ...]:
         return (
@@ -97,15 +160,30 @@ class Rules:
     def _fits(self, user: str, domain: str) -> bool:
         return not self._in_all or len(user) + 1 + len(domain) <= LONGEST_NAME
 
+    def _oddities(self, password: str) -> list[Problem]:
+        found = oddities(password)
+        if self._normalize is None and is_decomposed(password):
+            found.append(DECOMPOSED)
+        if self._facts.escapes and has_escapes(password):
+            found.append(ESCAPED)
+        return found
+
     def _weakness(self, user: str, domain: str, password: str) -> tuple[Problem, ...]:
         return weaknesses(password, user, domain, hash(password) in self.shared) if password else ()
 
     def _user_problems(self, user: str, domain: str) -> list[Problem]:
         if not user:
             return [Problem("username_missing", self._missing_user)]
-        if damaged(user):
+        if not_a_name(user) or (self._facts.numbers_for_names and looks_like_number(user)):
             text = "username: a spreadsheet rewrote it; format the column as text there and export again"
             return [Problem("spreadsheet_damage", text)]
+        if _no_name(user):
+            return [Problem("username_missing", "username: a word that stands for no value")]
+        if _address(user):
+            text = (
+                "username: an address of a phone; give only its user, such as 1001 for sip:1001@pbx.example"
+            )
+            return [Problem("bad_characters", text)]
         problems = _bad_characters("username", user, _forbidden_in_user)
         if "@" in user and domain:
             at = user.index("@") + 1
@@ -151,6 +229,9 @@ def _id_problems(application: str) -> list[Problem]:
 def _password_problems(password: str) -> list[Problem]:
     if not password:
         return [Problem("password_missing", "password: empty, but every row needs one")]
+    if is_placeholder(password):
+        text = "password: a word that stands for no password; anybody could guess it"
+        return [Problem("password_placeholder", text)]
     if is_masked(password):
         return [Problem("password_masked", "password: masked; the export hid the real one")]
     try:
@@ -166,6 +247,9 @@ def _user_warnings(user: str) -> tuple[Problem, ...]:
         warnings.append(Problem("several_at_signs", "username: more than one @"))
     if rounded(user):
         text = "username: only zeros from the 16th digit on; a spreadsheet keeps only 15 digits"
+        warnings.append(Problem("spreadsheet_damage", text))
+    if looks_like_number(user) or grouped(user):
+        text = "username: looks like a number or a date that a spreadsheet or a script rewrote"
         warnings.append(Problem("spreadsheet_damage", text))
     return tuple(warnings)
 

@@ -13,7 +13,8 @@ from worker.errors import UsageError
 from worker.model import Options, Row
 from worker.roster.duplicates import DuplicateIndex
 from worker.roster.formats import assignment_of
-from worker.roster.layout import OWN, Header, Layout, lay_out, plain, restored
+from worker.roster.header import OWN, Header, plain, restored
+from worker.roster.layout import Layout, lay_out
 from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed, Text

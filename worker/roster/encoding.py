@@ -20,6 +20,8 @@ from worker.model import Problem
 from worker.roster.source import Source, blocks
 
 FALLBACK = "cp1252"
+GUESSED: Final = "Windows-1252"
+"""The name of FALLBACK for people."""
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _BINARY = {
     b"PK\x03\x04": "an Excel workbook or ZIP archive",
@@ -82,7 +84,7 @@ def _decide(source: Source, first: bytes, nul: bool, wanted: str) -> tuple[str, 
         return "utf-8", ()
     _refuse_mixed(source, broken)
     _refuse_undecodable(source, FALLBACK)
-    text = f"read as Windows-1252, since line {broken} is not UTF-8; if that is wrong, use --encoding"
+    text = f"read as {GUESSED}, since line {broken} is not UTF-8; if that is wrong, use --encoding"
     return FALLBACK, (Problem("encoding_guessed", text),)
 
 
@@ -122,7 +124,7 @@ def _refuse_no_text(source: Source, first: bytes) -> None:
 def _refuse_undecodable(source: Source, encoding: str) -> None:
     line = _undecodable_line(source, encoding)
     if line is not None:
-        shown = "Windows-1252" if encoding == FALLBACK else encoding
+        shown = GUESSED if encoding == FALLBACK else encoding
         raise UsageError(f"{source.shown}, line {line}: these bytes are not {shown}", _NAME_IT)
 
 

@@ -2,7 +2,8 @@
 
 A secret is the row's password and its digests. A cell reveals a secret that it equals, or that it
 contains and that has at least ``CONTAINED`` characters: as it is or in another case, percent-encoded (a URL),
-with HTML entities, or inside a Base64 text (Basic authentication, provisioning). So does any MD5 digest.
+with HTML entities, in hex digits, or inside a Base64 text (Basic authentication, provisioning); as UTF-8,
+Windows-1252 or UTF-16. So does any MD5 digest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -28,6 +30,7 @@ _EQUAL: Final = 4
 _digest_in: Final = re.compile(
     f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
 ).search
+_NO_DIGITS: Final = re.compile("[^0-9A-Fa-f]+")
 _TOLD: Final = (
     Problem("cell_hidden", f"a cell that contains the password or a digest is {HIDDEN} in the results"),
 )
@@ -36,6 +39,8 @@ _TOLD: Final = (
 def may_show(row: Row, cells: Sequence[str]) -> bool:
     """Return whether nothing in these cells needs a closer look. Fast, since it is called for every row."""
     text, longest = "\n".join(cells), max(map(len, cells))
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
     if "%" in text or "&" in text or (longest >= _DIGITS and _digest_in(text)):
         return False
     secrets = (row.password, row.hash1, row.hash1b) if row.hash1 or row.hash1b else (row.password,)
@@ -46,11 +51,16 @@ def may_show(row: Row, cells: Sequence[str]) -> bool:
         if len(secret) < CONTAINED:
             if secret and secret in cells:
                 return False
-        elif secret.casefold() in folded or (
-            longest >= len(secret) * 8 // 6 - 1 and _in_base64(secret, text)
+        elif (secret if secret.isascii() else _composed(secret)).casefold() in folded or (
+            longest >= len(secret) * 8 // 6 - 1 and _in_bytes(secret, text, longest)
         ):
             return False
     return True
+
+
+def _composed(text: str) -> str:
+    """Return the text with composed letters: whether it is in NFC or NFD makes no difference to a reader."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def without_secrets(row: Row, loose: Sequence[int]) -> Row:
@@ -124,21 +134,37 @@ class _Secrets:
 
     def inside(self, cell: str) -> bool:
         """Return whether the cell contains one of the secrets, in any form."""
-        forms = {form.casefold() for form in (cell, unquote_plus(cell), html.unescape(cell))}
+        forms = (cell, unquote_plus(cell), unquote_plus(cell, "cp1252", "replace"), html.unescape(cell))
+        folded = {_composed(form).casefold() for form in forms}
         return any(
-            _in_base64(secret, cell) or any(secret.casefold() in form for form in forms)
+            _in_bytes(secret, cell, len(cell)) or any(_composed(secret).casefold() in form for form in folded)
             for secret in self._contained
         )
 
 
-def _in_base64(secret: str, text: str) -> bool:
-    """Return whether the text holds the Base64 of bytes that contain the secret, in either alphabet.
+def _in_bytes(secret: str, text: str, longest: int) -> bool:
+    """Return whether the text holds the Base64 or the hex digits of bytes that contain the secret.
+
+    ``longest``: the most characters of a cell of it, which may be too short for hex digits and UTF-16.
+    """
+    raws = [secret.encode("utf-8", "replace")]
+    if not secret.isascii():
+        raws.append(secret.encode("cp1252", "replace"))
+    if longest >= 2 * len(secret):
+        raws.append(secret.encode("utf-16-le", "replace"))
+        digits = _NO_DIGITS.sub("", text).lower()
+        if any(raw.hex() in digits for raw in raws):
+            return True
+    standard = text.replace("-", "+").replace("_", "/")
+    return any(_in_base64(raw, standard) for raw in raws)
+
+
+def _in_base64(raw: bytes, standard: str) -> bool:
+    """Return whether the text, in the standard alphabet, holds the Base64 of bytes that contain these.
 
     The search is for the characters that depend on the secret alone, for each of the three positions in a
     group of three bytes at which it may begin.
     """
-    raw = secret.encode("utf-8", "replace")
-    standard = text.replace("-", "+").replace("_", "/")
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + raw).decode()
         if encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6] in standard:

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import unicodedata
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Problem, Row
+from worker.roster.column_names import LAST_CHOICE, rank_of, sip_likeness
+from worker.roster.header import ALIASES, LISTED, RANKED, SECRETS, Header
+from worker.roster.header import OWN as OWN
+from worker.roster.header import known as known
+from worker.roster.header import plain as plain
+from worker.roster.header import restored as restored
 from worker.roster.secret import may_be_secret
 from worker.roster.template import FirstFilled, Template
 
-ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
-    "username": ("username", "user", "login", "extension", "sipuser"),
-    "password": ("password", "secret", "pass", "sippassword"),
-    "domain": ("domain",),
-    "realm": ("realm",),
-    "application_id": ("applicationid", "appid", "httpvoicev2appid"),
-    "hash1": ("hash1",),
-    "hash1b": ("hash1b",),
-}
-"""Our fields and the column names, in plain form, that stand for them; the first one wins."""
-_FIELD_NAMES: Final = [name for names in ALIASES.values() for name in names]
-_CLOSE: Final = 0.85
-"""How alike a mistyped name is (difflib's ratio): ``usernam``; ``Sunshine`` is not."""
-SECRETS: Final = ("password", "hash1", "hash1b")
-OWN: Final = "bw__"
-"""Prefix of our own columns in result files."""
-LISTED: Final = ["username", "realm", "id", "application_id"]
-"""First columns in the header of ``credential list --csv``."""
-MOST_COLUMNS: Final = 1000
-LONGEST_COLUMN: Final = 1000
-"""Most characters of a column's name."""
-_header_words = re.compile(
-    "(?:"
-    "first|last|full|display|given|family|user|account|login|logon|auth|authorization|sip|voip|pbx|iax|line|device|web|"
-    "portal|admin|voicemail|vm|mailbox|registration|register|caller|call|id|no|nr|num|name|number|ext|extension|phone|"
-    "telephone|tel|did|mobile|cell|fax|e?mail|address|site|location|office|building|floor|room|city|country|street|zip|"
-    "department|dept|team|group|company|organi[sz]ation|title|role|mac|ip|host|port|domain|realm|model|vendor|type|serial|"
-    "description|comment|notes?|status|state|enabled|active|context|application|app|language|timezone|time|zone|date|"
-    "created|updated|password|passwd|pass|pwd|secret|pin|code|key|token|hash|"
-    "benutzer|kennung|kennwort|passwort|nebenstelle|durchwahl|rufnummer|nummer|vorname|nachname|standort|abteilung|"
-    "utilisateur|identifiant|motdepasse|mot|de|passe|poste|numero|nom|prenom|usuario|contrasena|clave|nombre|apellido|"
-    "utente|interno|nome|cognome|parola|senha|ramal|sobrenome|gebruiker|wachtwoord|toestel|naam|voornaam|achternaam|"
-    "uzytkownik|haslo|wewnetrzny|numer|nazwa|imie|nazwisko"
-    ")+"
-).fullmatch
-"""Match a column's plain name that is made of words which only stand in headers."""
-_data_like = re.compile(r"[0-9]{3}|@|://|[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}").search
-"""Match a cell that is hardly a column's name: an extension, a telephone number, an address."""
+Filled = Callable[[Collection[int]], set[int]]
+"""A function that returns those of the columns, by their positions, that are filled in some record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,152 +78,32 @@ class Layout:
         return frozenset([*user, *(at for at in rest if at is not None)])
 
 
-_neutralised = re.compile(r"'+[=+\-@\t\r]").match
-_word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
-"""Match a cell that may be a column's name: letters, perhaps with a number at the end."""
-
-
-def restored(cell: str) -> str:
-    """Return a result file's cell without the ``'`` that keeps a spreadsheet from running it; removes one."""
-    return cell[1:] if _neutralised(cell) else cell
-
-
-def plain(name: str) -> str:
-    """Return a column's name without insignificant differences: case, white space, ``_`` and ``-``."""
-    return re.sub(r"[\s_\-]+", "", name).casefold()
-
-
-def _is_header_name(name: str) -> bool:
-    """Return whether it looks like anybody's column name: ``SIP Secret``, ``Prénom``, ``passwrd``."""
-    bare = plain("".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)))
-    mistyped = bare.isalpha() and difflib.get_close_matches(bare, _FIELD_NAMES, 1, _CLOSE)
-    return bool(_header_words(bare) or mistyped) or known(name)
-
-
-def known(name: str) -> bool:
-    """Return whether a cell is one of our column names, so that its row is a header."""
-    return any(plain(name) in names for names in ALIASES.values()) or name.casefold().startswith(OWN)
-
-
-class Header:
-    """The column names of a file, and the search for one of them."""
-
-    def __init__(self, cells: Sequence[str], place: str) -> None:
-        """Read the names. Raises UsageError if two columns share a name, or the line can't be a header."""
-        self.place = place
-        self.width = len(cells)
-        self.names = [cell.strip().lstrip("\ufeff") for cell in cells]
-        while self.names and not self.names[-1]:
-            self.names.pop()
-        self.named = len(self.names)
-        self._refuse_endless()
-        if any(name.casefold().startswith(OWN) for name in self.names):  # a result file
-            self.names = [restored(name) for name in self.names]
-        self._refuse_twins()
-
-    def position(self, name: str, option: str) -> int:
-        """Return the position of the column that an option names: exactly, else the only similar one.
-
-        Raises:
-            UsageError: there is none, or more than one; the message names the nearest.
-        """
-        alike = [at for at, other in enumerate(self.names) if plain(other) == plain(name) and other]
-        exact = [at for at in alike if self.names[at] == name]
-        found = exact or alike
-        if len(found) != 1:
-            reason = "fits several columns" if found else "is not a column"
-            raise UsageError(f"{option}: {name!r} {reason} of {self.place}", self.guess([name]))
-        if self.is_own(found[0]):
-            raise UsageError(
-                f"{option}: {name!r} is a column of results, which is not read", self.guess([name])
-            )
-        return found[0]
-
-    def candidates(self, field: str) -> list[int]:
-        """Return the columns that may be the field, the best name first."""
-        names = ALIASES[field]
-        found = [at for at, name in enumerate(self.names) if plain(name) in names and not self.is_own(at)]
-        return sorted(found, key=lambda at: names.index(plain(self.names[at])))
-
-    def is_own(self, position: int) -> bool:
-        """Return whether it is one of the columns that our result files put before a roster's own."""
-        return self.names[position].casefold().startswith(OWN)
-
-    def guess(self, wanted: Sequence[str], taken: Collection[int] = ()) -> str:
-        """Return a hint with the columns that exist, and the one nearest to the wanted name.
-
-        A file without a header has a user's password in its first line: no cell of a line that may be a row
-        is shown, and of a line that looks like a header only names that usually stand in headers.
-        """
-        sure = self._is_sure()
-        shown = {
-            at for at, name in enumerate(self.names) if _is_header_name(name) or (sure and _word_like(name))
-        }
-        if not sure and (len(shown) < min(2, self.named) or any(map(_data_like, self.names))):
-            columns = "1 column" if self.named == 1 else f"{self.named} columns"
-            return (
-                f"its first line has {columns} and looks like data; "
-                "it must be a header with column names, such as username and password"
-            )
-        plains = {plain(self.names[at]): self.names[at] for at in sorted(shown - set(taken))}
-        near = [match for word in wanted for match in difflib.get_close_matches(plain(word), plains, 1)]
-        listed = ", ".join(
-            name if at in shown else f"(column {at + 1})" for at, name in enumerate(self.names) if name
-        )
-        did_you_mean = f"did you mean {plains[near[0]]!r}? The" if near else "the"
-        return f"{did_you_mean} columns are: {listed}"
-
-    def _is_sure(self) -> bool:
-        """Return whether the line can't be a row: it names required columns, or is a result file's."""
-        if any(name.casefold().startswith(OWN) for name in self.names):
-            return True
-        secrets = self.candidates("password") or (self.candidates("hash1") and self.candidates("hash1b"))
-        return bool(self.candidates("username") and secrets) and not any(map(str.isdecimal, self.names))
-
-    def _refuse_endless(self) -> None:
-        """Refuse names too long for a header; a message, a job and a line of the results contain them all."""
-        if self.named > MOST_COLUMNS:
-            raise UsageError(
-                f"{self.place} has {self.named:,} columns; {MOST_COLUMNS:,} is the limit",
-                "export fewer columns, or give the right --delimiter",
-            )
-        for at, name in enumerate(self.names, 1):
-            if len(name) > LONGEST_COLUMN:
-                raise UsageError(
-                    f"{self.place}: the name of column {at} has {len(name):,} characters; "
-                    f"{LONGEST_COLUMN:,} is the limit",
-                    "is a quote in the header not closed, or the header missing?",
-                )
-
-    def _refuse_twins(self) -> None:
-        first: dict[str, int] = {}
-        for at, name in enumerate(self.names):
-            if name and first.setdefault(name.casefold(), at) != at:
-                raise UsageError(
-                    f"{self.place}: columns {first[name.casefold()] + 1} and {at + 1} have the same name",
-                    "rename or remove one of them",
-                )
-
-
 def lay_out(
-    cells: Sequence[str], place: str, options: Options, assignment: Assignment | None = None
+    cells: Sequence[str],
+    place: str,
+    options: Options,
+    assignment: Assignment | None = None,
+    filled: Filled = set,
 ) -> Layout:
     """Assign columns to fields: by ``assignment``, if the roster is of a format, else by their names.
 
-    ``--map`` overrides both.
+    ``--map`` overrides both. ``filled`` is asked where several columns could be a field.
 
     Raises:
         UsageError: a required column is missing, or an option names one that doesn't exist.
     """
     header = Header(cells, place)
-    return _Deciding(header, options, assignment).layout()
+    return _Deciding(header, options, assignment, filled).layout()
 
 
 class _Deciding:
     """The decisions, in order: the fields first, then the carried columns."""
 
-    def __init__(self, header: Header, options: Options, assignment: Assignment | None) -> None:
+    def __init__(
+        self, header: Header, options: Options, assignment: Assignment | None, filled: Filled
+    ) -> None:
         self.header = header
+        self.filled = filled
         self.options = options
         self.assignment = assignment
         self.warnings: list[Problem] = []
@@ -317,6 +164,8 @@ class _Deciding:
         shared = [
             field for field in chosen if field in SECRETS and list(chosen.values()).count(chosen[field]) > 1
         ]
+        if "password" in chosen:
+            self._warn_about_unlikely_password(chosen["password"])
         if shared:
             raise UsageError(
                 f"--map takes one column for {shared[0]} and for another field",
@@ -338,18 +187,71 @@ class _Deciding:
     def _choose(self, field: str) -> None:
         """Choose the field's column by its name; ambiguity gets a warning, for passwords a refusal."""
         found = [at for at in self.header.candidates(field) if at not in self.chosen.values()]
+        if len(found) > 1 and field in RANKED:
+            found = self._filled_ones(field, found)
         if not found:
             return
-        names = [self.header.names[at] for at in found]
-        if len(found) > 1 and (field == "password" or plain(names[0]) == plain(names[1])):
-            raise UsageError(
-                f"{self.header.place}: {' and '.join(names)} could both be the {field}",
-                f"choose one: --map {field}={names[0]}",
-            )
+        if self._is_ambiguous(field, found):
+            raise self._ambiguous(field, found)
         if len(found) > 1:
+            names = [self.header.names[at] for at in found]
             text = f"{names[0]} is used for the {field}, not {', '.join(names[1:])}"
-            self.warnings.append(Problem("column_ambiguous", f"{text}; --map {field}=COLUMN chooses another"))
+            self._warn_about_columns(f"{text}; --map {field}=COLUMN chooses another")
         self.chosen[field] = found[0]
+
+    def _filled_ones(self, field: str, found: list[int]) -> list[int]:
+        """Return the candidates that are filled in some row, without the unlikely; the first if none is."""
+        filled = self.filled(found)
+        kept = [at for at in found if at in filled] or found[:1]
+        ranks = {at: rank_of(field, self.header.given[at]) for at in kept}
+        if kept[0] != found[0] and ranks[kept[0]] and rank_of(field, self.header.given[found[0]]) == 0:
+            empty, used = self.header.names[found[0]], self.header.names[kept[0]]
+            self._warn_about_columns(f"{empty} is empty in every row, so {used} is used for the {field}")
+        if ranks[kept[0]]:  # a number beside an extension is another one
+            kept = [at for at in kept if at == kept[0] or ranks[at] != LAST_CHOICE or field != "username"]
+        return kept
+
+    def _is_ambiguous(self, field: str, found: list[int]) -> bool:
+        """Return whether a wrong choice would be as likely as a right one."""
+        if len(found) < 2 or field == "password":
+            return len(found) > 1
+        first, second = (self.header.given[at] for at in found[:2])
+        if field == "username":
+            return rank_of(field, first) in (0, rank_of(field, second))
+        return plain(first) == plain(second)
+
+    def _ambiguous(self, field: str, found: list[int]) -> UsageError:
+        for at in found:
+            if twins := [other for other in self.header.twins(at) if other in found]:
+                return self.header.same_name(at, twins[0])
+        names = [self.header.names[at] for at in found]
+        ways = [f"--map {field}={shlex.quote(name)}" for name in names]
+        if rank_of(field, self.header.given[found[0]]) == 0:
+            ways[0] += " (the likely one: the name of the other may mean a web login or a mailbox)"
+        return UsageError(
+            f"{self.header.place}: {' and '.join(names)} could {'both' if len(names) == 2 else 'each'} be "
+            f"the {field}",
+            f"choose one: {' or '.join(ways)}",
+        )
+
+    def _warn_about_columns(self, text: str) -> None:
+        self.warnings.append(Problem("column_ambiguous", text))
+
+    def _warn_about_unlikely_password(self, chosen: int) -> None:
+        """Warn where ``--map`` names a column for the password while another's name says that it is it."""
+        given = self.header.given
+        rank = rank_of("password", given[chosen])
+        better = [
+            at
+            for at in self.header.candidates("password")
+            if at != chosen and (rank is None or (rank_of("password", given[at]) or 0) < rank)
+        ]
+        filled = self.filled(better) if better else set()
+        if names := [self.header.names[at] for at in better if at in filled]:
+            used = self.header.names[chosen]
+            self._warn_about_columns(
+                f"--map password={shlex.quote(used)} is used, although {names[0]!r} is the likelier column"
+            )
 
     def _require_password(self) -> None:
         """Require passwords, or both digests; a single digest column is of no use."""
@@ -369,9 +271,12 @@ class _Deciding:
 
     def _missing(self, field: str) -> UsageError:
         wanted = ALIASES[field]
+        every = range(len(self.header.names))
         if field == "password":
-            wanted = (*filter(may_be_secret, self.header.names), *wanted)
-        guess = self.header.guess(wanted, self.chosen.values())
+            secrets = filter(may_be_secret, self.header.names)
+            wanted = (*sorted(secrets, key=sip_likeness), *wanted)
+        empty = set(every) - self.filled(every)
+        guess = self.header.guess(wanted, empty.union(self.chosen.values()), field)
         hint = f"--map {field}=COLUMN names it; {guess}"
         return UsageError(f"{self.header.place} has no {field} column", hint)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from worker.errors import UsageError
-from worker.roster.layout import OWN, Header, known, restored
+from worker.roster.header import OWN, Header, known, restored
 from worker.roster.rows import fits
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed

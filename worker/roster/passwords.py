@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
+from html.entities import name2codepoint
 from typing import Final
 
 from worker.model import Problem
-from worker.roster.damage import damaged
+from worker.roster.damage import ERRORS, FLOAT, damaged
 
 SHORT: Final = 8
 """Passwords with fewer characters are short."""
@@ -18,6 +20,33 @@ MANY: Final = 5
 _BUCKET = 50_000
 _LONGEST_PIN = 6
 _pin = re.compile(f"[0-9]{{4,{_LONGEST_PIN}}}").fullmatch
+
+
+_entity = re.compile(f"&(?:{'|'.join(name2codepoint)}|apos|#[0-9]{{1,7}}|#[xX][0-9A-Fa-f]{{1,6}});").search
+_float = re.compile(FLOAT).fullmatch
+_escape = re.compile(r"\\[\\tnr0]").search
+_SINGLE_BYTE: Final = ("cp1252", "latin-1", "mac-roman", "cp850", "cp437")
+
+
+def _is_mojibake(password: str) -> bool:
+    """Return whether it looks like UTF-8 that was read in a single-byte encoding: ``Ã¶``."""
+    return not password.isascii() and any(_read_again(password, codec) for codec in _SINGLE_BYTE)
+
+
+def _read_again(password: str, codec: str) -> bool:
+    try:
+        # Windows-1252 has five gaps, which programs fill with the control characters of Latin-1.
+        raw = b"".join(
+            one.encode("latin-1" if "\x80" <= one <= "\x9f" else codec) for one in password if one > "\x7f"
+        )
+        return len(raw.decode()) < len(raw)
+    except UnicodeError:
+        return False
+
+
+def is_decomposed(password: str) -> bool:
+    """Return whether it has letters that are written as a letter and an accent (Unicode NFD)."""
+    return not password.isascii() and not unicodedata.is_normalized("NFC", password)
 
 
 _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
@@ -40,9 +69,42 @@ _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
             "password: contains a curly quote, a no-break space or an invisible character",
         ),
     ),
-    (damaged, Problem("spreadsheet_damage", "password: may have been rewritten by a spreadsheet")),
+    (
+        lambda password: damaged(password) or _float(password),
+        Problem("spreadsheet_damage", "password: may have been rewritten by a spreadsheet"),
+    ),
+    (
+        _is_mojibake,
+        Problem(
+            "password_mojibake",
+            "password: looks like UTF-8 that was read as Windows-1252 and saved again; export it once more",
+        ),
+    ),
+    (
+        _entity,
+        Problem(
+            "password_entity", "password: contains an HTML entity; is it meant, or a web page's writing?"
+        ),
+    ),
+    (
+        re.compile("'[=+@-]").match,
+        Problem(
+            "password_apostrophe",
+            "password: begins with ' before a formula's character; did a spreadsheet's export add it?",
+        ),
+    ),
 )
 """Possible slips of the file's author."""
+DECOMPOSED: Final = Problem(
+    "password_decomposed",
+    "password: has letters written as a letter and an accent, which phones don't type; "
+    "--normalize nfc composes them",
+)
+ESCAPED: Final = Problem(
+    "password_escaped",
+    "password: contains a backslash escape, as a database client's batch output has; "
+    "--from mysql-batch reads them",
+)
 
 
 def oddities(password: str) -> list[Problem]:
@@ -50,8 +112,52 @@ def oddities(password: str) -> list[Problem]:
     return [problem for test, problem in _ODDITIES if test(password)]
 
 
-is_masked = re.compile("[*\u2022\u25cf]+").fullmatch
-"""Match a password that an export has masked: if used, anybody who guesses so could register."""
+def has_escapes(password: str) -> bool:
+    """Return whether it contains a backslash and a character that a database client escapes so."""
+    return bool(_escape(password))
+
+
+MASK: Final = "*#xX.?_\\-\u2022\u25cf\u2219\u00b7\u25e6\u25cb\u25a0\u25aa\u2588\u26ab\u2b24\u2217\uff0a\u2026"
+"""Characters that exports put for those of a password."""
+_masked = re.compile(
+    # Possessive, so that a long run costs one pass.
+    rf"([{MASK}])\1*+|(?:([{MASK}])\2{{3,}}+[ -]?+)++[0-9A-Za-z]{{0,4}}|.*[*\u2022\u25cf]{{4}}.*",
+    re.DOTALL,
+).fullmatch
+_hidden = re.compile(
+    "redacted|hidden|masked|filtered|removed|protected|encrypted|obfuscated|not shown|not exported|"
+    "confidential|ausgeblendet|verborgen|versteckt|maskiert|gesch\xfctzt|masqu\xe9e?|cach\xe9e?|ocult[oa]|"
+    "nascost[oa]|ukryte",
+    re.IGNORECASE,
+).fullmatch
+_nothing = re.compile(
+    r"null|nil|none|nan|nat|na|n/a|n\.a\.?|k\.\s?a\.?|s/d|s/o|\\n|undef|undefined|unset|empty|blank|missing|"
+    r"unknown|void|not[ _-]?(?:set|available|applicable|specified|defined|assigned)|tb[dac]|todo|fixme|regen|"
+    r"placeholder|"
+    r"change[ _-]?(?:me|it|this)!?|to be (?:defined|determined|done)|(?:your|my|the)[ _-]?(?:password|secret)"
+    r"(?:[ _-]?here)?|(?:enter|insert|set)[ _-]?(?:password|secret)(?:[ _-]?here)?",
+    re.IGNORECASE,
+).fullmatch
+_variable = re.compile(r"\$+\{[^{}]*\}|\{\{[^{}]*\}\}|%\w+%|<[\w -]*(?:password|secret)[\w -]*>").fullmatch
+_error = re.compile(ERRORS, re.IGNORECASE).fullmatch
+
+
+def _bare(password: str) -> str:
+    """Return the text in brackets or quotes, ``(null)``; or the password itself."""
+    text = password.strip()
+    pairs = ("()", "[]", "<>", "{}", '""', "''")
+    return text[1:-1].strip() if len(text) > 2 and text[0] + text[-1] in pairs else text
+
+
+def is_masked(password: str) -> bool:
+    """Return whether an export has masked it: if used, anybody who guesses so could register."""
+    return bool(_masked(password.strip()) or _hidden(_bare(password)))
+
+
+def is_placeholder(password: str) -> bool:
+    """Return whether it is a word that stands for no password: ``NULL``, ``#N/A``, ``changeme``."""
+    text = _bare(password)
+    return bool(_nothing(text) or _error(text) or _variable(password.strip()))
 
 
 def weaknesses(password: str, user: str, domain: str, shared: bool) -> tuple[Problem, ...]:

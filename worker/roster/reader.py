@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from worker.errors import UsageError
-from worker.model import Options, Problem, Row, Weak
+from worker.model import Options, Problem, Row
+from worker.roster.encoding import GUESSED
+from worker.roster.first_pass import FirstPass, filled_columns
 from worker.roster.format import Table
 from worker.roster.formats import GENERIC, assignment_of
-from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout, lay_out
-from worker.roster.passwords import Survey
 from worker.roster.recognise import Opened, open_source
-from worker.roster.rows import chosen, fits, pages_of, rules_for
+from worker.roster.rows import chosen, pages_of, rules_for
 from worker.roster.source import Source, find, unreadable
 from worker.roster.text import Malformed, Record, changed
-
-_GROUP = 1000
 
 
 class Roster:
@@ -36,15 +35,22 @@ class Roster:
         self.options = replace(options, source_format=self.format)
         """The options, with the format that was found: ``retry`` reads the rows by the same."""
         self._layout = _layout(table, self.options)
-        self.name = source.name
-        found = self._look_through()
-        self._rules = rules_for(self._layout, options, found.shared())
+        if self.format == GENERIC and isinstance(self._layout.user, int):
+            # An earlier job's cells don't show which other candidates were empty in every row.
+            mapped = {**options.map, "username": self._layout.mapping["username"]}
+            self.options = replace(self.options, map=mapped)
+        guessed = GUESSED if any(one.code == "encoding_guessed" for one in opened.warnings) else ""
+        found = FirstPass(table, self._layout, options, guessed)
+        with table.read() as records:
+            self.name = found.read(self._chosen(records), source.name)
+        found.check()
+        self._rules = rules_for(self._layout, options, found.facts)
         self.source = source.place
         self.columns = self._layout.columns
         self.dropped = self._layout.dropped
         self.encoding = table.encoding
         self.delimiter = table.delimiter
-        self.records = found.records
+        self.records = found.survey.records
         self.whole = options.whole_roster
         self.sha256 = table.sha256
         self.mapping: Mapping[str, str] = self._layout.mapping
@@ -83,45 +89,6 @@ class Roster:
     def _chosen(self, records: Iterator[Record]) -> Iterator[Record]:
         return chosen(islice(records, 1, None), self._layout, self.options)
 
-    def _look_through(self) -> Survey:
-        """Make the first pass over the records: count them, and survey their passwords."""
-        found = Survey()
-        password, exact = self._layout.password, self._layout.exact
-        with self._table.read() as read:
-            records = self._chosen(read)
-            while group := [  # only passwords: a thousand whole records may take a hundred megabytes
-                row[password]
-                if password is not None and (len(row) == exact or fits(row, self._layout))
-                else ""
-                for _, row in islice(records, _GROUP)
-            ]:
-                found.add(len(group), group)
-                self.name = name_without_secrets(self.name, group)
-        self._refuse_none(found)
-        self._refuse_pins(found)
-        return found
-
-    def _refuse_none(self, found: Survey) -> None:
-        if found.records:
-            return
-        source = self._source.shown
-        if self.options.where:
-            asked = " and ".join(f"{column}={value}" for column, value in self.options.where)
-            raise UsageError(
-                f"{source} has no row with {asked}", "--where compares the whole cell and is case-sensitive"
-            )
-        raise UsageError(f"{source} has a header, but no rows", "nothing to do")
-
-    def _refuse_pins(self, found: Survey) -> None:
-        source = self._source.shown
-        expressly = self.options.weak_given and self.options.weak is Weak.WARN
-        if found.looks_like_pins and not expressly:
-            raise UsageError(
-                f"{source}: column {self._layout.mapping['password']!r} looks like a PIN column: "
-                f"{found.pins} of its {found.filled} values are 4 to 6 digits",
-                "choose the column of SIP passwords with --map password=COLUMN, or use --weak warn",
-            )
-
 
 def open_roster(place: str, options: Options, stdin: BinaryIO | None = None) -> Roster:
     """Open a roster and survey it: a path, ``-`` (standard input), or a URL that fsspec opens.
@@ -150,4 +117,5 @@ def _layout(table: Table, options: Options) -> Layout:
         line, cells = next(records, (1, []))
     if isinstance(cells, Malformed):
         raise UsageError(f"{table.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
-    return lay_out(cells, table.shown, options, assignment_of(options.source_format, cells))
+    assignment = assignment_of(options.source_format, cells)
+    return lay_out(cells, table.shown, options, assignment, partial(filled_columns, table))

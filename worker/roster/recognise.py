@@ -7,12 +7,13 @@ from itertools import islice
 
 from worker.errors import UsageError
 from worker.model import Options, Problem
+from worker.roster.cut import cut
 from worker.roster.encoding import survey
 from worker.roster.format import RosterFormat, Start, Table
 from worker.roster.formats import AUTO, FORMATS, GENERIC
-from worker.roster.layout import known, plain
+from worker.roster.other_kinds import refuse_other_kinds
 from worker.roster.source import Source
-from worker.roster.text import Malformed, Text, find_delimiter, named_delimiter
+from worker.roster.text import Malformed, Text
 
 _START = 1 << 16
 """Characters by which a format is recognised."""
@@ -37,10 +38,13 @@ def open_source(source: Source, options: Options) -> Opened:
         UsageError: it can't be read, is of several formats, or not of the one that ``--from`` names.
     """
     facts = survey(source, options.encoding)
-    text = Text(source, facts.encoding, _delimiter(source, facts.encoding, options), facts.sha256)
+    text, warnings = cut(source, facts.encoding, options, facts.sha256)
     start = _start_of(text)
     found, why = choose(start, source.shown, options.source_format)
-    return Opened(found.open(text, start, options) if found else text, found, why, facts.warnings)
+    if found is None:
+        refuse_other_kinds(start, source.shown, options)
+    table = found.open(text, start, options) if found else text
+    return Opened(table, found, why, facts.warnings + warnings)
 
 
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:
@@ -71,10 +75,3 @@ def _start_of(text: Text) -> Start:
         header = []
     cells = () if isinstance(header, Malformed) else tuple(header)
     return Start(text.source.name, cells, beginning)
-
-
-def _delimiter(source: Source, encoding: str, options: Options) -> str:
-    if options.delimiter:
-        return named_delimiter(options.delimiter)
-    mapped = {plain(column) for column in options.map.values()}
-    return find_delimiter(source, encoding, lambda name: known(name) or plain(name) in mapped)

@@ -9,9 +9,10 @@ from operator import itemgetter
 from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
-from worker.roster.check import Rules, plain_name, plain_password
+from worker.roster.check import RosterFacts, Rules, plain_name, plain_password
+from worker.roster.header import restored
 from worker.roster.hiding import may_show, never_sent, without_secrets
-from worker.roster.layout import Layout, restored
+from worker.roster.layout import Layout
 from worker.roster.prehashed import digests_from
 from worker.roster.template import Template
 from worker.roster.text import Fields, Malformed, Record
@@ -111,11 +112,11 @@ def fits(fields: Fields, table: Table) -> bool:
     return table.named <= len(fields) <= table.width and not any(fields[table.named :])
 
 
-def rules_for(layout: Layout, options: Options, shared: frozenset[int] = frozenset()) -> Rules:
+def rules_for(layout: Layout, options: Options, facts: RosterFacts | None = None) -> Rules:
     """Return the rules that the layout's rows are validated by."""
     if isinstance(layout.user, Template):
-        return Rules(options, shared, f"username: a column of {layout.user.text!r} is empty")
-    return Rules(options, shared)
+        return Rules(options, facts, f"username: a column of {layout.user.text!r} is empty")
+    return Rules(options, facts)
 
 
 def _skipped(row: Row, reason: Problem) -> Row:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.errors import UsageError
+from worker.roster.cut import cut_simply
 from worker.roster.encoding import survey
-from worker.roster.layout import Header
+from worker.roster.header import Header
 from worker.roster.source import find, find_and_keep
-from worker.roster.text import Malformed, Text, find_delimiter
+from worker.roster.text import Malformed, Text
 
 
 def open_table(place: str, known: Callable[[str], bool], *, keep: bool = False) -> tuple[Text, Header]:
@@ -19,7 +20,7 @@ def open_table(place: str, known: Callable[[str], bool], *, keep: bool = False) 
     """
     source = find_and_keep(place) if keep else find(place)
     encoding = survey(source).encoding
-    text = Text(source, encoding, find_delimiter(source, encoding, known))
+    text = cut_simply(source, encoding, known)
     with text.lines() as lines:
         line, cells = next(text.records(lines), (1, []))
     if isinstance(cells, Malformed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -22,8 +22,8 @@ MOST_LINES: Final = 1000
 """Most physical lines of a record: an open quote swallows all that follows."""
 _BATCH = 1 << 16
 """Characters, plus the rest of a line, that are split together."""
-_SAMPLE = 1 << 16
-_SAMPLE_RECORDS = 50
+_DOS_END: Final = "\x1a"
+"""The character by which DOS ends a file."""
 
 Fields = list[str]
 
@@ -60,7 +60,8 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        self.last = line = next(self._lines)
+        line = next(self._lines)
+        self.last = line = line.rstrip(_DOS_END) if line.endswith(_DOS_END) else line
         self.number += 1
         self._room -= len(line)
         if self._room < 0:
@@ -71,7 +72,7 @@ class _Lines:
 
 
 Record = tuple[int, Fields]
-"""A record and the physical line on which it starts; the header is on line 1."""
+"""A record and the physical line on which it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,10 @@ class Text:
     delimiter: str
     sha256: str = ""
     """Hash of the source's bytes when it was surveyed; empty: ``read_again`` doesn't compare."""
+    first_line: int = 1
+    """The physical line on which the header starts."""
+    strip: bool = False
+    """Whether blanks around each field belong to nobody."""
 
     @property
     def shown(self) -> str:
@@ -126,8 +131,12 @@ class Text:
             UsageError: a quote is not closed, or a record over several lines is too long; names the line
                 where the quote opens.
         """
-        line = 1
+        line, strip = self.first_line, self.strip
+        for _ in range(1, line):
+            lines.readline()
         while some := lines.readlines(_BATCH):
+            if some[-1].endswith(_DOS_END):  # without a line end: the last line of the file
+                some[-1] = some[-1].rstrip(_DOS_END)
             table = self._one_a_line(some)
             if table is None:
                 counted = _Lines(chain(some, lines), line - 1)
@@ -136,27 +145,30 @@ class Text:
                 continue
             for at, fields in enumerate(table, line):
                 # If the first field starts with an ASCII letter or sign, the rest need not be checked.
-                if (fields and "!" <= fields[0] < "\x7f") or not _blank(fields):
-                    yield at, fields
+                if (fields and "!" <= fields[0] < "\x7f") or not is_blank(fields):
+                    yield at, [*map(str.strip, fields)] if strip else fields
             line += len(some)
+
+    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=self.strip)
 
     def _one_a_line(self, lines: list[str]) -> list[Fields] | None:
         """Return a record for each line; None where one is malformed, too long, or has several lines."""
         try:
-            table = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
+            table = list(self._reader(lines))
         except csv.Error:
             return None
         return table if len(table) == len(lines) and max(map(len, lines)) <= LONGEST else None
 
     def _one_by_one(self, counted: _Lines, end: int) -> Iterator[Record]:
         """Yield the records that begin before the line ``end``, however many lines each has."""
-        reader = csv.reader(counted, delimiter=self.delimiter, strict=True)
+        reader = self._reader(counted)
         line = counted.number + 1
         while line < end:
             try:
                 for fields in reader:
-                    if not _blank(fields):
-                        yield line, fields
+                    if not is_blank(fields):
+                        yield line, [*map(str.strip, fields)] if self.strip else fields
                     line = counted.number + 1
                     counted.begin()
                     if line >= end:
@@ -214,36 +226,9 @@ def named_delimiter(wanted: str) -> str:
     return delimiter
 
 
-def find_delimiter(source: Source, encoding: str, known: Callable[[str], bool]) -> str:
-    """Return the delimiter that makes the best table of the file's start.
-
-    First by the number of known column names, then by records as wide as the header, then by columns.
-    """
-    with Text(source, encoding, ",").lines() as stream:
-        sample = stream.read(_SAMPLE)
-        whole = not stream.read(1)
-
-    def score(delimiter: str) -> tuple[int, float, int]:
-        records = list(_sampled(sample, delimiter))
-        table = records if whole or len(records) < 2 else records[:-1]
-        width = len(table[0]) if table else 0
-        alike = sum(len(record) == width for record in table) / len(table) if table else 0.0
-        return sum(map(known, table[0] if table else ())), alike if width > 1 else 0.0, width
-
-    return max(DELIMITERS.values(), key=score)
-
-
-def _sampled(sample: str, delimiter: str) -> Iterator[Sequence[str]]:
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
-    try:
-        yield from islice((record for record in reader if not _blank(record)), _SAMPLE_RECORDS)
-    except csv.Error:  # a field without end: the records before it still count
-        return
-
-
-def _blank(fields: Sequence[str]) -> bool:
-    """Return whether a record is only white space, as a spreadsheet's empty line (``,,,``) is."""
-    return not any(field and not field.isspace() for field in fields)
+def is_blank(fields: Sequence[str]) -> bool:
+    """Return whether a record has only white space, as a spreadsheet's empty line (``,,,``), or DOS's end."""
+    return not any(field and not field.isspace() and field.strip(_DOS_END) for field in fields)
 
 
 def _opening_quote(text: str, delimiter: str, *, cut: bool) -> int:
