@@ -246,3 +246,16 @@ def test_a_named_format_without_its_columns_is_refused(tmp_path: Path) -> None:
     """Naming a format makes no user names of other columns."""
     with pytest.raises(UsageError, match="no password column"):
         read(tmp_path, "extension,password\n1001,Kestrel-7731\n", Options(source_format="3cx"))
+
+
+@pytest.mark.parametrize("stem", ["fusionpbx-hostile", "mysql-batch-hostile", "kamailio"])
+def test_a_title_before_the_header_and_a_last_dos_mark_change_nothing(tmp_path: Path, stem: str) -> None:
+    """Lines before the header are left out, as told, and line numbers stay those of the file."""
+    (path,) = PBX.glob(f"{stem}.[ct]sv")
+    content = path.read_text("utf-8")
+    _, plain = read(tmp_path, content, Options(source_format=stem.removesuffix("-hostile")))
+    options = Options(source_format=stem.removesuffix("-hostile"), header_line=2)
+    _, rows = read(tmp_path, f"Export of 2026\n{content}\x1a", options)
+    assert [(row.line - 1, row.user, row.password) for row in rows] == [
+        (row.line, row.user, row.password) for row in plain
+    ]

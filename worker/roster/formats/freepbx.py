@@ -44,9 +44,7 @@ class FreePbx(ColumnFormat):
     def open(self, text: Text, start: Start, options: Options) -> Table:
         """Return the records, as PHP writes them. Raises UsageError for an old file whose rows shift."""
         _refuse_others(start)
-        if text.delimiter != ",":  # a spreadsheet saved it: no CSV of PHP's any more
-            return text
-        php = PhpText(text.source, text.encoding, text.delimiter, text.sha256)
+        php = PhpText.of(text)
         if _is_old(Columns(start.header)):
             with php.read() as records:
                 _refuse_shifted(php.shown, records)

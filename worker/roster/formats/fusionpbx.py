@@ -27,9 +27,7 @@ class FusionPbx(ColumnFormat):
 
     def open(self, text: Text, start: Start, options: Options) -> Table:
         """Return the records, as PHP writes them."""
-        if text.delimiter != ",":  # a spreadsheet or a database client saved it
-            return text
-        return PhpText(text.source, text.encoding, text.delimiter, text.sha256)
+        return PhpText.of(text)
 
     def assign(self, header: Sequence[str]) -> Assignment:
         """Return which of the header's columns are what; a context counts as a domain if it has a dot."""
