@@ -34,6 +34,7 @@ COMMANDS = {
     "verify": ("verify:verify", "Check over SIP which users can register."),
     "realm": ("realms:realm", "Manage realms."),
     "credential": ("credentials:credential", "List, show and delete users on the registrar."),
+    "phones": ("phones:phones", "Write phone configuration files, a CSV file, or cards to print."),
     "call": ("call:call", "Place a test call to a user."),
     "snapshot": ("snapshots:snapshot", "Save the users of an account to a sealed file."),
     "diff": ("snapshots:diff", "Show what has changed since a snapshot."),

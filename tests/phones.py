@@ -101,10 +101,37 @@ def baresip(folder: Path, place: str, phones: Sequence[Phone]) -> dict[str, bool
         for one in phones
     ]
     (folder / "accounts").write_text("".join(accounts), "utf-8")
-    process = subprocess.Popen(
+    seen, printed = _registrations(_started(folder), len(phones))
+    assert len(seen) == len(phones), printed
+    return seen
+
+
+def baresips(folders: Sequence[Path]) -> dict[str, bool]:
+    """Start a baresip for each configuration folder; the user of each one's address to whether it got in.
+
+    Only the place of its modules is set in addition, which its own packages know by another file.
+    """
+    for folder in folders:
+        with (folder / "config").open("a") as config:
+            config.write("module_path /usr/lib/baresip/modules\n")
+    processes = [_started(folder) for folder in folders]
+    seen: dict[str, bool] = {}
+    for process in processes:
+        got, printed = _registrations(process, 1)
+        assert len(got) == 1, printed
+        seen |= got
+    return seen
+
+
+def _started(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [needed("baresip"), "-f", str(folder), "-t", "60"], cwd=folder, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
+
+
+def _registrations(process: subprocess.Popen[str], wanted: int) -> tuple[dict[str, bool], str]:
+    """Return which users got in, as soon as so many know, and all that was printed; ends the process."""
     assert process.stdout is not None
     seen: dict[str, bool] = {}
     printed = ""
@@ -112,9 +139,8 @@ def baresip(folder: Path, place: str, phones: Sequence[Phone]) -> dict[str, bool
         printed += line
         if found := OUTCOME(COLOUR("", line)):
             seen[found[1]] = found[2] == "200 OK"
-        if len(seen) == len(phones):
+        if len(seen) == wanted:
             break
     process.kill()
     process.communicate()
-    assert len(seen) == len(phones), printed
-    return seen
+    return seen, printed

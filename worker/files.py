@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 
 def make_folder(folder: Path) -> None:
@@ -57,6 +57,23 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         _give_name(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[TextIO]:
+    """Write a text file of mode 0600 that replaces its namesake when it is complete and on the disk.
+
+    Raises OSError; UnicodeEncodeError for a lone surrogate.
+    """
+    descriptor, part = new_part(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -193,6 +193,13 @@ def registering(reader: Reader) -> None:
     reader.in_place = {user.name for user in users(20)}
 
 
+def setting_up(reader: Reader) -> None:
+    """The registrar is given, since DNS doesn't know the sandbox's realm."""
+    reader.substitutions = {
+        "siproster phones staff.csv": "siproster phones staff.csv --registrar 127.0.0.1:5060"
+    }
+
+
 def troubled_jobs(reader: Reader) -> None:
     """A job of which one row failed, corrected since; two that were interrupted."""
     wanted = [*users(3, first=200), User("front desk", "Pw-4711-front")]
@@ -247,6 +254,7 @@ NEEDS: dict[str, Callable[[Reader], None]] = {
     "Choosing an endpoint family": families,
     "The roster": roster,
     "Verifying registration": registering,
+    "Setting up phones": setting_up,
     "Failed rows and stopped jobs": troubled_jobs,
     "A test call": a_call,
     "Scaling out": several_hosts,

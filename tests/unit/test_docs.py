@@ -27,7 +27,9 @@ SOURCES = [path for path in (ROOT / "worker").rglob("*.py") if "sandbox" not in 
 FOREIGN = {"--constraint", "--env-file", "--rm", "--scale", "--user", "--volume", "--workdir"}
 """Options of other programs that the documentation names: pip, docker compose."""
 
-CODE_AT = {"skip": 1, "refuse": 1, "warn": 1, "Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3}
+CODE_AT = {
+    "skip": 1, "refuse": 1, "warn": 1, "verdict": 1, "Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3,
+}  # fmt: skip
 """The position of a row's error code among a call's arguments."""
 
 DIFFERENCES = "';'.join(differs)"

@@ -82,9 +82,19 @@ NOT_SENT = (
          "with `--weak refuse`: the password is shorter than 8 characters, all digits, equal to the user "
          "name, or shared by 5 or more rows",
          "choose another password, or leave out `--weak refuse`", Cure.CORRECT),
+    Code("section_unclear",
+         "the settings of a section of an Asterisk file are in doubt: it inherits from, or adds to, a "
+         "section that is not in the file before it, or Asterisk ignores its template",
+         "correct the section, or import the file that includes this one", Cure.CORRECT),
+    Code("include_not_read",
+         "a file that the roster includes was not read: it is missing, or outside of the roster's folder; "
+         "`#exec` is never run",
+         "copy the files into one folder, with the same names, and import it again; or import the missing "
+         "file by itself", Cure.CORRECT),
     Code("field_count", "the record has fewer or more fields than the header",
          "quote every value that contains the delimiter", Cure.CORRECT),
-    Code("malformed", "the record is not well-formed CSV", "double each quote inside a value (`\"\"`)",
+    Code("malformed", "the record is not well-formed",
+         "in CSV, double each quote inside a value (`\"\"`); in XML, write `&amp;`, `&lt;` and `&quot;`",
          Cure.CORRECT),
     Code("duplicate_in_file", "an earlier row is the same user, regardless of case",
          "keep only one of them (`bw__error` gives the other row's line), or make the names unique with "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -56,6 +56,12 @@ def refuse_overwriting(context: Context, folder: Path, names: Sequence[str], *so
     refuse_foreign(paths)
 
 
+def refuse_file(context: Context, path: Path, begin: bytes, *sources: str) -> None:
+    """Raise UsageError if a file is an input, or wasn't written by siproster: ours begin with ``begin``."""
+    refuse_inputs([path], _inputs(context, sources))
+    refuse_foreign([path], re.compile(_BOM + re.escape(begin)).match)
+
+
 def refuse_streams(context: Context, *sources: str) -> None:
     """Raise UsageError if standard output or error goes to a file that is read."""
     refuse_inputs((_STDOUT, _STDERR), _inputs(context, sources))
@@ -72,10 +78,10 @@ def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -
             )
 
 
-def refuse_foreign(paths: Iterable[Path]) -> None:
-    """Raise UsageError if there is a file that siproster has not written."""
+def refuse_foreign(paths: Iterable[Path], mark: Callable[[bytes], object] | None = None) -> None:
+    """Raise UsageError if there is a file that siproster has not written. ``mark`` matches how ours begin."""
     for path in paths:
-        if os.path.lexists(path) and not _is_result_file(path):
+        if os.path.lexists(path) and not _is_ours(path, mark or _MARKS.get(path.name, _of_a_table)):
             raise UsageError(
                 f"{path} would be overwritten, but was not written by siproster",
                 "nothing was done; move it, or choose another folder with --results",
@@ -106,7 +112,7 @@ def _identity(file: _File) -> tuple[int, int] | None:
     return (facts.st_dev, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
 
 
-def _is_result_file(path: Path) -> bool:
+def _is_ours(path: Path, mark: Callable[[bytes], object]) -> bool:
     """Return whether siproster wrote the file, so that its job may replace it; empty files prove nothing."""
     try:
         if not path.is_file():
@@ -115,4 +121,4 @@ def _is_result_file(path: Path) -> bool:
             head = file.read(_HEAD).replace(b"\0", b"")  # UTF-16, as a spreadsheet may save it
     except OSError:
         return False
-    return not head or bool(_MARKS.get(path.name, _of_a_table)(head))
+    return not head or bool(mark(head))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -40,10 +42,11 @@ from worker.commands.verify_runner import (
     register_options,
 )
 from worker.errors import Conflict, UsageError
-from worker.model import Options, utc_now
+from worker.model import Job, Options, utc_now
 from worker.register import AuthName, Transport
+from worker.roster import Roster
 
-_JOB = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
+JOB_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
 """The pattern of a job's id; a file with such a name must be written with its folder, ``./``."""
 
 _USUAL = {one.name: getattr(Options(), one.name) for one in fields(Options)}
@@ -150,7 +153,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
     """
     context = Context(given)
     trial = Trial(register_options(given), given["registrar"], given["rate"], given["concurrency"])
-    if _JOB(source) and not Path(source).exists():
+    if JOB_ID(source) and not Path(source).exists():
         refuse_given(ctx, _OF_THE_RUN, "with a job", "the job determines how its roster is read")
         proof = _of_job(context, trial, source, given)
     elif given["roster_"]:
@@ -164,7 +167,7 @@ def verify(ctx: click.Context, /, source: str, **given: Any) -> int:
 def _of_roster(
     ctx: click.Context, context: Context, trial: Trial, source: str, given: dict[str, Any]
 ) -> Proof:
-    options = _options(ctx, given, context)
+    options = options_of_reading(ctx, given, context)
     name = f"siproster-verify-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with roster.open_roster(source, options) as opened:
         print_roster(opened)
@@ -177,18 +180,7 @@ def _of_roster(
 def _of_job(context: Context, trial: Trial, job_id: str, given: dict[str, Any]) -> Proof:
     """Verify the rows that the job put in place, or found there; the result is kept with the job."""
     job = context.ledger.jobs.get(job_id)
-    context.runtime.check(job)
-    if job.undone or context.ledger.undone.begun(job_id):
-        raise Conflict(
-            f"job {job_id} was undone, at least in part, so its passwords are not tried",
-            f"what was undone: siproster status {job_id}; to try a roster: siproster verify FILE",
-        )
-    with roster_of(given["roster_"], job) as again:
-        if again is None:
-            raise UsageError(
-                f"job {job_id} doesn't keep the passwords of rows that are in place",
-                f"give its roster: siproster verify {job_id} --roster FILE",
-            )
+    with reopened(context, job, given["roster_"], "verify") as again:
         folder = report.folder_of(job, given["results"])
         outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"])
         proof = prove(trial, RowsOfJob(context, job, again, given["sample"]), folder)
@@ -196,7 +188,28 @@ def _of_job(context: Context, trial: Trial, job_id: str, given: dict[str, Any]) 
     return Proof({"job": job_id, **proof.facts}, proof.code)
 
 
-def _options(ctx: click.Context, given: dict[str, Any], context: Context) -> Options:
+@contextmanager
+def reopened(context: Context, job: Job, path: str, command: str) -> Iterator[Roster]:
+    """Open a job's roster again, for the passwords of its rows in place.
+
+    Raises Conflict if the job was undone, and UsageError if no roster, or another one, is given.
+    """
+    context.runtime.check(job)
+    if job.undone or context.ledger.undone.begun(job.id):
+        raise Conflict(
+            f"job {job.id} was undone, at least in part, so its passwords are not used",
+            f"what was undone: siproster status {job.id}; to use a roster: siproster {command} FILE",
+        )
+    with roster_of(path, job) as again:
+        if again is None:
+            raise UsageError(
+                f"job {job.id} doesn't keep the passwords of rows that are in place",
+                f"give its roster: siproster {command} {job.id} --roster FILE",
+            )
+        yield again
+
+
+def options_of_reading(ctx: click.Context, given: dict[str, Any], context: Context) -> Options:
     """Return how the roster is read; the settings file's pace and folders of imports do not apply here."""
     same_names = {name: _USUAL[name] for name in ("concurrency", "rate", "results")}
     options = parsed(ctx, {**_USUAL, **from_file(ctx, given, context.settings.options), **same_names})

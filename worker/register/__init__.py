@@ -8,10 +8,10 @@ connections (``datagrams``, ``streams``; ``transaction`` matches answers, ``mess
 ``phone`` stays registered for a while.
 """
 
-from worker.register.addresses import Lookup, ServerAddress, Waiting
+from worker.register.addresses import Lookup, ServerAddress, Waiting, servers_of, usual_server
 from worker.register.options import AuthName, RegisterOptions
 from worker.register.phone import registered
-from worker.register.result import Entry, RegisterResult, Verdict
+from worker.register.result import Entry, RegisterResult, Undecided, Verdict
 from worker.register.timers import Pace, Timers
 from worker.register.transaction import Transport
 from worker.register.verify import Verifier
@@ -26,8 +26,11 @@ __all__ = [
     "ServerAddress",
     "Timers",
     "Transport",
+    "Undecided",
     "Verdict",
     "Verifier",
     "Waiting",
     "registered",
+    "servers_of",
+    "usual_server",
 ]

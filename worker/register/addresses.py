@@ -92,15 +92,31 @@ class Lookup:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _servers(self, realm: str, transport: Transport) -> list[ServerAddress]:
-        try:
-            found = await asyncio.to_thread(look_up, realm, transport.value, self._resolver, self._seconds)
-        except NotOffered as no:
-            raise Undecided(no.message) from None
-        except NotFound:  # DNS is sure of it
-            return [ServerAddress(realm, _PORTS[transport])]
-        except (SiprosterError, OSError, UnicodeError) as error:
-            raise Undecided(str(error)) from None
-        return [ServerAddress(one.host, one.port) for one in found]
+        found = await asyncio.to_thread(servers_of, realm, transport, self._resolver, self._seconds)
+        return found or [usual_server(realm, transport)]
+
+
+def servers_of(
+    realm: str, transport: Transport, resolver: str = "", seconds: float = SECONDS
+) -> list[ServerAddress]:
+    """Return the servers of a realm's SRV records, in the order in which to try them; empty: it has none.
+
+    Raises Undecided if DNS can't tell, or says that the realm offers no such service.
+    """
+    try:
+        found = look_up(realm, transport.value, resolver, seconds)
+    except NotOffered as no:
+        raise Undecided(no.message) from None
+    except NotFound:  # DNS is sure of it
+        return []
+    except (SiprosterError, OSError, UnicodeError) as error:
+        raise Undecided(str(error)) from None
+    return [ServerAddress(one.host, one.port) for one in found]
+
+
+def usual_server(realm: str, transport: Transport) -> ServerAddress:
+    """Return the server of a realm without SRV records: its own host (RFC 3263, 4.2)."""
+    return ServerAddress(realm, _PORTS[transport])
 
 
 def _waits(realm: str, seconds: float) -> str:

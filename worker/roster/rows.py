@@ -143,7 +143,7 @@ def _picked(positions: tuple[int, ...]) -> Callable[[Fields], tuple[str, ...]]:
 
 def _unattributed(line: int, fields: Fields, layout: Layout) -> Row:
     if isinstance(fields, Malformed):
-        problem = Problem("malformed", f"the record is not well-formed CSV: {fields.reason}")
+        problem = Problem("malformed", f"the record is not well-formed: {fields.reason}")
     else:
         text = f"{len(fields)} fields, but the header has {layout.named} columns"
         problem = Problem("field_count", f"{text}; does an unquoted value contain the delimiter?")

@@ -75,6 +75,16 @@ Record = tuple[int, Fields]
 """A record and the physical line on which it starts."""
 
 
+def apart(records: Iterable[Record], after: int = 0) -> Iterator[Record]:
+    """Yield records with a line of their own each, the next free one: in some formats, several share a line.
+
+    ``after``: the last line that is taken.
+    """
+    for line, fields in records:
+        after = line if line > after else after + 1
+        yield after, fields
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A roster as text: its source, and how to decode and split it."""

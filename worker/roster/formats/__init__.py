@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from worker.roster.format import RosterFormat
+from worker.roster.formats.asterisk import Asterisk
 from worker.roster.formats.freepbx import FREEPBX
+from worker.roster.formats.freeswitch import FreeSwitch
 from worker.roster.formats.fusionpbx import FUSIONPBX
 from worker.roster.formats.grandstream import GRANDSTREAM
 from worker.roster.formats.kamailio import KAMAILIO
@@ -25,7 +27,7 @@ GENERIC: Final = "generic"
 """A plain table with column names of ours."""
 
 _ALL: Final[tuple[RosterFormat, ...]] = (
-    FREEPBX, FUSIONPBX, KAMAILIO, OPENSIPS, MYSQL_BATCH,
+    FREEPBX, Asterisk(), FUSIONPBX, FreeSwitch(), KAMAILIO, OPENSIPS, MYSQL_BATCH,
     THREECX, YEASTAR, WAZO, GRANDSTREAM, SWITCHVOX, VODIA,
 )  # fmt: skip
 

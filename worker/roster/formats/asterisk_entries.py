@@ -1,0 +1,249 @@
+"""The entries of Asterisk's sip.conf, users.conf, pjsip.conf and pjsip_wizard.conf, as records.
+
+Sources: chan_sip (build_peer, reload_config), res_pjsip (config_auth, pjsip_configuration) and
+res_pjsip_config_wizard of Asterisk, and the files that FreePBX writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
+from typing import Final
+
+from worker.roster.formats.asterisk_lines import NOT_READ
+from worker.roster.formats.asterisk_links import Links, Use, registrar_of
+from worker.roster.formats.asterisk_sections import OF_GENERAL, Loose, Section, Settings
+from worker.roster.formats.includes import Includes
+from worker.roster.formats.verdict import REFUSE, SKIP, UNREAD, WARN, verdict
+from worker.roster.text import Fields, Record, apart
+
+HEADER: Final = (
+    "username", "secret", "md5", "section", "kind", "name", "callerid", "context", "mailbox", "mac", "host",
+    "sip_realm", "place", "verdict",
+)  # fmt: skip
+"""The columns of the records; ``md5`` is the stored digest."""
+_SIP_TYPES: Final = frozenset({"peer", "user", "friend"})
+_USERS_DEFAULTS: Final = frozenset({"hassip", "registersip", "host"})
+"""Settings of ``[general]`` that hold for all sections of users.conf."""
+_PLACE: Final = HEADER.index("place")
+_GROUP = 1000
+_TRUNK_CONTEXTS = ("from-trunk", "from-pstn")
+"""The beginnings of the contexts that FreePBX gives to trunks."""
+_caller = re.compile(r'"([^"]*)"|([^<"]+?)\s*<').match
+_iax_methods = re.compile(r"[, ]*(?:(?:md5|plaintext|rsa)[, ]*)+", re.IGNORECASE).fullmatch
+_true = frozenset({"yes", "true", "y", "t", "1", "on"}).__contains__
+
+_TRUNK = verdict(SKIP, "trunk", "a trunk: its host is fixed, and it is no phone's")
+_REGISTERED = verdict(SKIP, "trunk", "a trunk: the PBX registers there")
+_FROM_TRUNK = verdict(SKIP, "trunk", "a trunk: FreePBX gives its context to calls from trunks")
+_NO_TYPE = verdict(
+    SKIP, "not_an_extension", "the section has no type that Asterisk knows, so it makes no user of it"
+)
+_REMOTE = verdict(
+    SKIP, "outbound", "its remotesecret is for calls that the PBX makes; it has no secret for a phone's"
+)
+_REGISTER = verdict(SKIP, "outbound", "the PBX itself registers at another server")
+_AUTHENTICATION = verdict(SKIP, "outbound", "a login of the PBX itself at another server")
+_IAX = verdict(SKIP, "not_sip", "an IAX2 user")
+_NOT_SIP = verdict(SKIP, "not_sip", "hassip is not yes, so it is no SIP user")
+_USERS_TRUNK = verdict(SKIP, "trunk", "a trunk: registersip or trunkname is set")
+_NO_ACCEPT = verdict(SKIP, "not_an_extension", "accepts_auth is not yes, so nobody can register with it")
+_SENDS = verdict(SKIP, "trunk", "a trunk: the PBX registers there (sends_registrations)")
+_SENDS_AUTH = verdict(SKIP, "outbound", "only the PBX authenticates with it, at another server (sends_auth)")
+_REMOTE_HOSTS = verdict(SKIP, "trunk", "a trunk: it has remote_hosts, and accepts no registrations")
+_IDENTIFIED = verdict(
+    SKIP, "trunk", "a trunk: its endpoint is identified by an address or registers elsewhere"
+)
+_FREEPBX_TRUNK = verdict(SKIP, "trunk", "a trunk: FreePBX calls the auth of an extension EXTENSION-auth")
+_SENDS_ALONE = verdict(SKIP, "trunk", "a trunk: only the PBX authenticates there (outbound_auth)")
+_NO_AUTH = verdict(SKIP, "not_an_extension", "the endpoint has no auth: it is known by its address")
+_AUTH_ELSEWHERE = verdict(REFUSE, "password_missing", "the auth that the endpoint names is not in the file")
+_DIGEST_ONLY = verdict(REFUSE, "digest_only", "only a digest is stored, which is of no use in another realm")
+_DIFFERS = verdict(WARN, "digest_differs", "the stored digest was not made from this password and the realm")
+
+
+def records(entries: Iterable[Section | Loose], links: Links, files: Includes) -> Iterator[Record]:
+    """Yield a record for every entry, the header first; the PBX's own settings are none.
+
+    ``links`` are complete: they know all sections.
+    """
+    yield 1, list(HEADER)
+    found = merge(_of_entries(entries, links), _of_endpoints(links), key=lambda record: record[0])
+    yield from apart(_placed(found, files) if files.several else found)
+
+
+def _placed(records: Iterable[Record], files: Includes) -> Iterator[Record]:
+    for number, fields in records:
+        fields[_PLACE] = files.place(number)
+        yield number, fields
+
+
+def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Record]:
+    freepbx = bool(links.pairs)
+    rest = iter(entries)
+    while group := list(islice(rest, _GROUP)):
+        kinds = [one.settings.get("type", "").lower() if isinstance(one, Section) else "" for one in group]
+        pairs = zip(group, kinds, strict=True)
+        auths = [one.name for one, kind in pairs if kind == "auth" and isinstance(one, Section)]
+        uses = iter(links.uses(auths) if auths else ())
+        for entry, kind in zip(group, kinds, strict=True):
+            if isinstance(entry, Loose):
+                yield entry.number, _loose(entry)
+            elif kind == "auth":
+                yield entry.number, _clear(entry, _auth(entry, next(uses), freepbx))
+            elif fields := _section(entry, kind, links):
+                yield entry.number, _clear(entry, fields)
+
+
+def _of_endpoints(links: Links) -> Iterator[Record]:
+    """Yield endpoints whose user and password are somewhere else."""
+    for number, name, shown in links.without_auth():
+        yield number, _fields(name, "", "", name, "endpoint", shown, _AUTH_ELSEWHERE)
+
+
+def _clear(section: Section, fields: Fields) -> Fields:
+    """Refuse a section whose settings are in doubt: even what it is isn't sure then."""
+    if section.problem:
+        fields[-1] = verdict(REFUSE, "section_unclear", section.problem)
+    return fields
+
+
+def _section(section: Section, kind: str, links: Links) -> Fields | None:
+    """Return the fields of a section other than an auth; None if it is no entry."""
+    settings, name = section.settings, section.name
+    if kind in _SIP_TYPES:
+        return _sip(name, kind, settings, links)
+    if name.lower() in OF_GENERAL:
+        return None
+    if kind == "wizard":
+        return _wizard(name, settings)
+    if kind == "endpoint":
+        return _fields(
+            name, "", "", name, kind, settings, _SENDS_ALONE if "outbound_auth" in settings else _NO_AUTH
+        )
+    if kind in ("registration", "outbound-publish"):
+        return _fields("", "", "", name, kind, {}, _REGISTER)
+    if not kind and ("hassip" in settings or "hassip" in links.general):
+        defaults = {key: value for key, value in links.general.items() if key in _USERS_DEFAULTS}
+        return _users_conf(name, defaults | settings)
+    return _fields(name, "", "", name, kind, settings, _NO_TYPE)
+
+
+def _loose(line: Loose) -> Fields:
+    if line.kind == NOT_READ:
+        found = verdict(UNREAD, "include_not_read", f"its users are missing: {line.value}")
+        return _fields("", "", "", "", "include", {}, found)
+    found = _REGISTER if line.kind == "register" else _AUTHENTICATION
+    return _fields("", "", "", "", line.kind, {"host": registrar_of(line.value)}, found)
+
+
+def _sip(name: str, kind: str, settings: Settings, links: Links) -> Fields:
+    secret, md5 = settings.get("secret", ""), settings.get("md5secret", "")
+    found = _sip_verdict(name, kind, settings, links) or _digest_verdict(
+        name, secret, md5, links.general.get("realm")
+    )
+    return _fields(name, secret, md5, name, kind, settings, found, links.general.get("realm", ""))
+
+
+def _sip_verdict(name: str, kind: str, settings: Settings, links: Links) -> str:
+    host = settings.get("host", "").lower()
+    if "requirecalltoken" in settings or _iax_methods(settings.get("auth", " ")):
+        return _IAX
+    if host and host != "dynamic":
+        calls_in = settings.get("insecure", "").lower()
+        if kind == "peer" or "invite" in calls_in or "very" in calls_in or _calls_out(settings):
+            return _TRUNK
+        if links.registers_at(host):
+            return _REGISTERED
+    if settings.get("remotesecret") and not (settings.get("secret") or settings.get("md5secret")):
+        return _REMOTE
+    if settings.get("context", "").startswith(_TRUNK_CONTEXTS):
+        return _FROM_TRUNK
+    return ""
+
+
+def _calls_out(settings: Settings) -> bool:
+    return any(map(settings.get, ("remotesecret", "fromuser", "fromdomain")))
+
+
+def _users_conf(name: str, settings: Settings) -> Fields:
+    found = ""
+    if _true(settings.get("registersip", "").lower()) or "trunkname" in settings:
+        found = _USERS_TRUNK
+    elif not _true(settings.get("hassip", "").lower()):
+        found = _NOT_SIP
+    secret, md5 = settings.get("secret", ""), settings.get("md5secret", "")
+    found = found or _digest_verdict(name, secret, md5, settings.get("realm"))
+    return _fields(name, secret, md5, name, "users.conf", settings, found, settings.get("realm", ""))
+
+
+def _wizard(name: str, settings: Settings) -> Fields:
+    own = {key.rpartition("/")[2]: value for key, value in settings.items() if "/" in key}
+    is_true = {key for key, value in settings.items() if _true(value.lower())}
+    found = ""
+    if "sends_registrations" in is_true:
+        found = _SENDS
+    elif "accepts_auth" not in is_true:
+        found = _SENDS_AUTH if "sends_auth" in is_true else _NO_ACCEPT
+    elif settings.get("remote_hosts") and "accepts_registrations" not in is_true:
+        found = _REMOTE_HOSTS
+    shown = own | {"host": settings.get("remote_hosts", "")}
+    return _auth_fields(name, "wizard", own, shown, found)
+
+
+def _auth(section: Section, use: Use, freepbx: bool) -> Fields:
+    found = ""
+    if use.outbound:
+        found = verdict(SKIP, "outbound", f"{use.outbound} authenticates with it at another server")
+    elif use.identified:
+        found = _IDENTIFIED
+    elif freepbx and not section.name.endswith("-auth"):
+        if not use.known:
+            found = _FREEPBX_TRUNK
+        elif use.context.startswith(_TRUNK_CONTEXTS):
+            found = _FROM_TRUNK
+    shown = {"callerid": use.callerid, "context": use.context, "mailbox": use.mailbox, "mac": use.mac}
+    return _auth_fields(section.name, "auth", section.settings, shown, found)
+
+
+def _auth_fields(section: str, kind: str, auth: Settings, shown: Settings, found: str) -> Fields:
+    """Return the fields of an auth of pjsip.conf, or that of a wizard."""
+    user, secret, realm = auth.get("username", ""), auth.get("password", ""), auth.get("realm", "")
+    method, _, digest = auth.get("password_digest", "").partition(":")
+    md5 = auth.get("md5_cred", "") or (digest if method.lower() == "md5" else "")
+    if not found and method and not secret and not md5:
+        found = _DIGEST_ONLY
+    return _fields(
+        user, secret, md5, section, kind, shown, found or _digest_verdict(user, secret, md5, realm), realm
+    )
+
+
+def _digest_verdict(user: str, secret: str, digest: str, realm: str | None) -> str:
+    """Return the verdict on a digest that is stored beside a password, or instead of one."""
+    if not digest:
+        return ""
+    if not secret:
+        return _DIGEST_ONLY
+    for one in {realm or "asterisk", "asterisk"}:
+        text = f"{user}:{one}:{secret}".encode("utf-8", "surrogatepass")
+        if hashlib.md5(text, usedforsecurity=False).hexdigest() == digest.lower():
+            return ""
+    return _DIFFERS
+
+
+def _fields(
+    user: str, secret: str, md5: str, section: str, kind: str, shown: Settings, found: str, realm: str = ""
+) -> Fields:
+    get = shown.get
+    caller = get("callerid", "")
+    name = get("fullname", "")
+    if caller and not name and (quoted := _caller(caller)):
+        name = quoted[1] or quoted[2] or ""
+    mailbox = get("mailbox", "") or get("mailboxes", "")
+    mac, host, context = get("macaddress", "") or get("mac", ""), get("host", ""), get("context", "")
+    return [
+        user, secret, md5, section, kind, name, caller, context, mailbox, mac, host, realm, "", found
+    ]  # fmt: skip

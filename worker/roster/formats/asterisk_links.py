@@ -1,0 +1,212 @@
+"""How the sections of an Asterisk configuration use each other: which auth is for calls in, which for out.
+
+Only names and settings that are no secrets are kept, in a private database on disk: memory stays flat.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from worker.roster.formats.asterisk_lines import BLANKS
+from worker.roster.formats.asterisk_sections import Loose, Section, Settings
+from worker.temp_db import temp_db, text_key
+
+_CACHE_KIB = 8192
+_GROUP = 1000
+_TABLES: Final = {
+    "auth": "",
+    "endpoint": "number, label, name, aor, callerid, context, mailbox",
+    "outbound": "user",
+    "identified": "",
+    "fixed": "",
+    "phone": "mac",
+    "registered": "",
+}
+"""Tables and their columns beside the key, the hash of a name. The first row of a key counts."""
+_USES: Final = """
+    SELECT e.key IS NOT NULL, e.callerid, e.context, e.mailbox, p.mac, o.user,
+        i.key IS NOT NULL AND (f.key IS NOT NULL OR e.aor = 0)
+    FROM json_each(?) asked
+    LEFT JOIN endpoint e ON e.key = asked.value
+    LEFT JOIN outbound o ON o.key = asked.value
+    LEFT JOIN identified i ON i.key = e.name
+    LEFT JOIN fixed f ON f.key = e.aor
+    LEFT JOIN phone p ON p.key = e.name
+    ORDER BY asked.key
+    """
+_WITHOUT: Final = """
+    SELECT number, label, callerid, context, mailbox FROM endpoint
+    WHERE key NOT IN (SELECT key FROM auth) ORDER BY number
+    """
+_NO_ENTRIES = """
+    acl asterisk-publication contact domain_alias global inbound-publication resource_list
+    subscription_persistence system transport
+    """
+_HELPERS: Final = frozenset(_NO_ENTRIES.split())
+"""Sections of pjsip.conf that are neither users nor trunks."""
+_host = re.compile(r".*@\[?([^@:/~\]]+)", re.DOTALL).match
+
+
+class Use(NamedTuple):
+    """The use of an ``auth`` section of pjsip.conf."""
+
+    known: bool = False
+    """Whether an endpoint of the file lets phones authenticate with it."""
+    callerid: str = ""
+    context: str = ""
+    mailbox: str = ""
+    mac: str = ""
+    outbound: str = ""
+    """The section that authenticates with it elsewhere, such as ``registration [provider]``; empty: none."""
+    identified: bool = False
+    """Whether its endpoint is one of a trunk: it is known by its address, and no phone can register there."""
+
+
+class Links:
+    """The uses of all sections, filled by one pass. Close it after use."""
+
+    def __init__(self) -> None:
+        self._db = temp_db(_CACHE_KIB)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.general: Settings = {}
+        """The settings of ``[general]``."""
+        self.in_order = True
+        """Whether no section depends on a later one."""
+        self._entries = False
+        self.pairs = 0
+        """The number of auths that are called as FreePBX calls those of extensions."""
+        self._rows: dict[str, list[tuple[int | str, ...]]] = {table: [] for table in _TABLES}
+        self._waiting = 0
+        for table, columns in _TABLES.items():
+            self._db.execute(f"DROP TABLE IF EXISTS {table}")
+            self._db.execute(f"CREATE TABLE {table} (key INTEGER PRIMARY KEY{columns and ', '}{columns})")
+
+    def add(self, entry: Section | Loose) -> bool:
+        """Note what a section or line uses; return whether it may be an entry."""
+        return self._line(entry) if isinstance(entry, Loose) else self._section(entry)
+
+    def _line(self, line: Loose) -> bool:
+        if line.kind == "register" and (host := registrar_of(line.value)):
+            self._note("registered", host.lower())
+            self.in_order = self.in_order and not self._entries
+        return True
+
+    def _section(self, section: Section) -> bool:
+        settings, name = section.settings, section.name
+        kind = settings.get("type", "").lower()
+        if kind == "auth":
+            self.in_order = False
+            self._note("auth", name)
+            self.pairs += name == f"{settings.get('username')}-auth"
+        elif kind == "endpoint":
+            self.in_order = False
+            return self._endpoint(section)
+        elif kind == "aor":
+            if settings.get("max_contacts", "0") in ("", "0"):  # no phone can register
+                self._note("fixed", name)
+            return False
+        elif kind in ("registration", "outbound-publish"):
+            self._outbound(f"{kind} [{name}]", settings)
+            self._note("identified", settings.get("endpoint", ""))
+        elif kind == "identify":
+            self._note("identified", settings.get("endpoint", ""))
+            return False
+        elif kind == "phoneprov":
+            self._note("phone", settings.get("endpoint", ""), text_key(settings.get("mac", "")))
+            return False
+        elif name.lower() == "general":
+            self.general = self.general | settings
+            self.in_order = self.in_order and not self._entries
+            return False
+        self._entries = True
+        return kind not in _HELPERS
+
+    def uses(self, auths: Iterable[str]) -> list[Use]:
+        """Return the uses of ``auth`` sections, in their order."""
+        self._write()
+        rows = self._db.execute(_USES, (json.dumps(list(map(hash, auths))),))
+        return [
+            Use(
+                bool(known),
+                callerid or "",
+                context or "",
+                mailbox or "",
+                mac or "",
+                user or "",
+                bool(identified),
+            )
+            for known, callerid, context, mailbox, mac, user, identified in rows
+        ]
+
+    def registers_at(self, host: str) -> bool:
+        """Return whether a ``register`` line names the host."""
+        self._write()
+        asked = self._db.execute("SELECT 1 FROM registered WHERE key = ?", (hash(host.lower()),))
+        return asked.fetchone() is not None
+
+    def without_auth(self) -> Iterator[tuple[int, str, Settings]]:
+        """Yield endpoints whose auth is not in the file, by their lines: number, name and what is shown."""
+        self._write()
+        for number, label, *shown in self._db.execute(_WITHOUT):
+            yield number, label, dict(zip(("callerid", "context", "mailbox"), shown, strict=True))
+
+    def close(self) -> None:
+        """Delete the database."""
+        self._db.close()
+
+    def _endpoint(self, section: Section) -> bool:
+        """Note an endpoint; return whether it has no auth, so that it is an entry."""
+        settings, name = section.settings, section.name
+        self._outbound(f"endpoint [{name}]", settings)
+        auths, aor = (
+            list(listed(settings.get("auth", ""))),
+            settings.get("aors", "").partition(",")[0].strip(BLANKS),
+        )
+        shown = (settings.get(key, "") for key in ("callerid", "context", "mailboxes"))
+        names: tuple[int | str, ...] = (text_key(name), hash(name), hash(aor) if aor else 0)
+        rest = (section.number, *names, *map(text_key, shown))
+        for auth in auths:
+            self._note("endpoint", auth, *rest)
+        return not auths
+
+    def _outbound(self, user: str, settings: Settings) -> None:
+        for auth in listed(settings.get("outbound_auth", "")):
+            self._note("outbound", auth, text_key(user))
+
+    def _note(self, table: str, name: str, *row: int | str) -> None:
+        self._rows[table].append((hash(name), *row))
+        self._waiting += 1
+        if self._waiting == _GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        self._waiting = 0
+        self._db.execute("BEGIN")
+        for table, rows in self._rows.items():
+            if rows:
+                marks = ", ".join("?" * len(rows[0]))
+                self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+                rows.clear()
+        self._db.execute("COMMIT")
+
+
+def listed(value: str) -> Iterator[str]:
+    """Yield the names of a list with commas, as ``auth`` and ``aors`` have them."""
+    return (name for one in value.split(",") if (name := one.strip(BLANKS)))
+
+
+def registrar_of(value: str) -> str:
+    """Return the host of a ``register`` line, ``user[:secret[:authuser]]@host[:port][/extension]``.
+
+    The host follows the last ``@``: a secret may contain others, and must not be shown. Empty: there is none.
+    """
+    found = _host(value)
+    return found[1].strip(BLANKS) if found else ""

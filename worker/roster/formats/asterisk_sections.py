@@ -1,0 +1,308 @@
+"""The sections of Asterisk's configuration files, with what they inherit from templates and get by additions.
+
+A section inherits the settings that another one has at this point of the file; of a setting's values the last
+one wins. ``[x](+)`` adds to an earlier section. Source: Asterisk's configuration parser (main/config.c).
+
+Sections are read as a stream. Kept in memory are only templates, sections that others inherit from or that
+get additions, and these additions, with a bound for all of them together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from worker.roster.formats.asterisk_lines import BEGIN_FILE, BLANKS, END_FILE, NOT_READ, Lines
+from worker.roster.text import Record
+
+_SETTINGS = """
+    type secret md5secret remotesecret username defaultuser auth host insecure fromuser fromdomain
+    callerid fullname context mailbox mailboxes hassip registersip trunkname macaddress mac requirecalltoken
+    password md5_cred password_digest auth_type realm outbound_auth aors endpoint contact max_contacts
+    accepts_auth sends_auth accepts_registrations sends_registrations remote_hosts
+    inbound_auth/username inbound_auth/password inbound_auth/auth_type inbound_auth/md5_cred
+    inbound_auth/password_digest inbound_auth/realm
+    endpoint/callerid endpoint/context aor/mailboxes endpoint/mailboxes phoneprov/mac
+    """
+SETTINGS: Final = frozenset(_SETTINGS.split())
+"""The settings that are kept, in lower case; others make no difference here."""
+_ENTRIES: Final = frozenset({"register", "auth"})
+"""Settings that are entries of their own: anywhere, and in ``[authentication]``."""
+_LEADING: Final = frozenset(BLANKS + ">")
+_MOST_NAMES = 10_000
+"""Spellings of settings that are remembered."""
+OF_GENERAL: Final = frozenset({"general", "authentication"})
+"""Sections of sip.conf and users.conf that are no entries."""
+_MOST_KEPT = 1 << 24
+"""Characters of templates and additions that are kept in memory."""
+_MOST_INHERITED = 1 << 30
+"""Characters that all sections together may inherit: a small file must not fill the disk."""
+_OVERHEAD = 200
+"""Bytes that count for a section or a setting, beside its characters."""
+_MOST_ALIKE = 100
+"""Sections of one name that others may add to: as in pjsip.conf, where an endpoint and its auth share one."""
+_header = re.compile(r"\[([^\]]*)\](?:\(([^)]*)\)|(?!\())(.*)", re.DOTALL).fullmatch
+
+Settings = dict[str, str]
+
+
+@dataclass(slots=True)
+class Section:
+    """A section with its settings: a name in lower case to its last value."""
+
+    number: int
+    """The line where it starts, by the numbers of ``Lines``."""
+    name: str
+    settings: Settings = field(default_factory=dict, repr=False)
+    template: bool = False
+    problem: str = ""
+    """Why its settings are in doubt; never a secret."""
+    ended: bool = False
+    """Whether it was yielded: more settings are additions to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A line that is an entry of its own."""
+
+    number: int
+    kind: str
+    """``register`` or ``auth``, or ``NOT_READ`` for an included file that was not read."""
+    value: str = field(repr=False)
+
+
+def packed(entry: Section | Loose) -> Record:
+    """Return a section or line as a record, which ``unpacked`` reads."""
+    if isinstance(entry, Loose):
+        return entry.number, [entry.kind, entry.value]
+    fields = ["", entry.name, entry.problem]
+    for pair in entry.settings.items():
+        fields += pair
+    return entry.number, fields
+
+
+def unpacked(record: Record) -> Section | Loose:
+    """Return the section or line that was packed."""
+    number, fields = record
+    if fields[0]:
+        return Loose(number, fields[0], fields[1])
+    settings = dict(zip(fields[3::2], fields[4::2], strict=True))
+    return Section(number, fields[1], settings, problem=fields[2])
+
+
+@dataclass(slots=True)
+class Outline:
+    """The sections that others take settings from, and what is added to sections later."""
+
+    wanted: set[str] = field(default_factory=set)
+    """The names, in lower case, of sections that others inherit from or add to."""
+    added: dict[int, Settings] = field(default_factory=dict, repr=False)
+    """The settings that are added to the section of that number."""
+    doubts: dict[int, str] = field(default_factory=dict)
+    """The problems of what is added to the section of that number."""
+    complete: bool = True
+    """Whether all of ``wanted`` was known when the pass began; else it has to be repeated."""
+
+    def begin(self) -> None:
+        """Begin a pass that fills it."""
+        self.complete = True
+        self.added.clear()
+        self.doubts.clear()
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no section gets anything from a later one, and none was looked for in vain."""
+        return self.complete and not self.added and not self.doubts
+
+    def want(self, name: str) -> None:
+        """Note the name of a section whose settings are needed later in the file."""
+        if name not in self.wanted:
+            self.wanted.add(name)
+            self.complete = False
+
+
+def sections(lines: Lines, outline: Outline, *, survey: bool = False) -> Iterator[Section | Loose]:
+    """Yield every section that is no template, with all its settings, by the line where it starts.
+
+    ``survey``: fill the outline; the sections lack what is added to them later. Raises UsageError, with the
+    line, for a file that Asterisk can't read either.
+    """
+    return _Reading(lines, outline, survey).sections()
+
+
+class _Reading:
+    """One pass over the lines."""
+
+    def __init__(self, lines: Lines, outline: Outline, survey: bool) -> None:
+        self._lines = lines
+        self._files = lines.files
+        self._outline = outline
+        self._survey = survey
+        self._known: dict[str, list[Section]] = {}
+        self._names = {name: name for name in SETTINGS - _ENTRIES}
+        """The settings by the names as they are written; empty for one that makes no difference."""
+        self._above: list[Section] = []
+        """The sections in which files are included."""
+        self._sizes: dict[int, int] = {}
+        self._kept = 0
+        self._inherited = 0
+        self._open = Section(0, "", ended=True)
+        """The section that settings belong to."""
+
+    def sections(self) -> Iterator[Section | Loose]:
+        names = self._names
+        for start, lines in self._lines:
+            opened = self._open
+            for number, line in enumerate(lines, start):
+                key, equals, value = line.partition("=")
+                name = names.get(key) if equals else None
+                if name is None:
+                    if line:
+                        yield from self._other(number, line)
+                        opened = self._open
+                elif name and not opened.ended and value and value[0] not in _LEADING:
+                    opened.settings[name] = value  # the usual line: the rest of its cost is the loop's
+                elif name:
+                    self._put(number, name, value)
+        if section := self._end():
+            yield section
+
+    def _other(self, number: int, line: str) -> Iterator[Section | Loose]:
+        """Take a line that is no setting, or one whose name isn't written as usual."""
+        if line[0] == "[":
+            if section := self._end():
+                yield section
+            self._header(number, line)
+        elif line == BEGIN_FILE:
+            self._above.append(self._open)
+        elif line == END_FILE:
+            if self._open is not self._above[-1] and (section := self._end()):
+                yield section
+            self._open = self._above.pop()
+        elif line.startswith(NOT_READ):
+            yield from self._loose(Loose(number, NOT_READ, line.removeprefix(NOT_READ).strip()))
+        elif "=" in line and (loose := self._setting(number, *line.split("=", 1))):
+            yield from self._loose(loose)
+
+    def _loose(self, loose: Loose) -> Iterator[Section | Loose]:
+        """Yield the line behind the section that it stands in: entries come by their lines."""
+        if self._open.name.lower() not in OF_GENERAL and (section := self._end()):
+            yield section
+        yield loose
+
+    def _end(self) -> Section | None:
+        """End the open section; return it, with what is added to it later, unless it is a template."""
+        section = self._open
+        if section.ended:
+            return None
+        section.ended = True
+        if section.template:
+            return None
+        outline, number = self._outline, section.number
+        if number in outline.added or number in outline.doubts:
+            settings = section.settings | outline.added.get(number, {})
+            return replace(
+                section, settings=settings, problem=section.problem or outline.doubts.get(number, "")
+            )
+        return section
+
+    def _header(self, number: int, line: str) -> None:
+        found = _header(line)
+        if found is None:
+            raise self._files.error(number, "the section's header has no end", "close it: [NAME](TEMPLATE)")
+        name, options, rest = found.groups()
+        section = self._open = Section(number, name)
+        if options in self._known:  # the usual template
+            self._inherit(number, self._known[options][0])
+        elif options is None:
+            if rest.lstrip(BLANKS).startswith("("):
+                section.problem = "Asterisk ignores the template, because of the blank before its parenthesis"
+        else:
+            for option in options.split(","):
+                self._option(number, section, option.strip(BLANKS))
+        opened, known = self._open, name.lower()
+        if opened is section and (section.template or known in self._outline.wanted):
+            self._outline.wanted.add(known)
+            alike = self._known.setdefault(known, [])
+            if len(alike) < _MOST_ALIKE:
+                alike.append(section)
+                self._keep(number, len(name) + _OVERHEAD)
+
+    def _option(self, number: int, section: Section, option: str) -> None:
+        """Apply ``!``, ``+``, ``+FILTER``, or the name of a section to inherit from."""
+        if option == "!":
+            self._open.template = section.template = True
+        elif option.startswith("+"):
+            self._open = self._target(section, option[1:])
+        elif option:
+            bases = self._known.get(option.lower())
+            if bases:
+                self._inherit(number, bases[0])
+                return
+            self._outline.want(option.lower())
+            self._doubt(f"it inherits from [{option}], which is not in the file before it")
+
+    def _target(self, section: Section, condition: str) -> Section:
+        """Return the section that ``(+)`` adds to: the first one of its name that meets the condition."""
+        name, _, value = condition.lower().partition("=")
+        for known in self._known.get(section.name.lower(), ()):
+            if not condition or known.settings.get(name, "").lower() == value:
+                return known
+        self._outline.want(section.name.lower())
+        section.problem = "it adds to a section of the same name, which is not in the file before it"
+        return section
+
+    def _inherit(self, number: int, base: Section) -> None:
+        size = self._sizes.get(base.number)
+        if size is None:
+            size = self._sizes[base.number] = sum(map(len, base.settings.values())) + _OVERHEAD
+        self._inherited += size
+        if self._inherited > _MOST_INHERITED:
+            hint = "the file is not what a PBX writes; check it"
+            raise self._files.error(number, "its sections inherit more than 1 GiB of settings", hint)
+        if base.problem:
+            self._doubt(base.problem)
+        if not self._open.ended:
+            self._open.settings |= base.settings
+            return
+        for key, value in base.settings.items():
+            self._put(number, key, value)
+
+    def _doubt(self, problem: str) -> None:
+        section = self._open
+        section.problem = section.problem or problem
+        if section.ended and self._survey:
+            self._outline.doubts.setdefault(section.number, problem)
+
+    def _setting(self, number: int, name: str, value: str) -> Loose | None:
+        """Note a setting whose name isn't written as usual; return a line that is an entry of its own."""
+        written, name = name, name.removeprefix("\\").strip(BLANKS).lower()
+        if name in _ENTRIES and (name == "register" or self._open.name.lower() == "authentication"):
+            return Loose(number, name, value.removeprefix(">").strip(BLANKS))
+        if name[-1:] == "+" and name[:-1].rstrip(BLANKS) in SETTINGS:
+            name = name[:-1].rstrip(BLANKS)
+            self._put(number, name, self._open.settings.get(name, "") + value)
+            return None
+        if name in SETTINGS:
+            self._put(number, name, value)
+        if name not in _ENTRIES and len(self._names) < _MOST_NAMES:
+            self._names[written] = name if name in SETTINGS else ""
+        return None
+
+    def _put(self, number: int, name: str, value: str) -> None:
+        if value[:1] == ">":
+            value = value[1:]
+        section = self._open
+        section.settings[name] = value = value.strip(BLANKS)
+        if section.ended and self._survey:
+            self._outline.added.setdefault(section.number, {})[name] = value
+            self._keep(number, len(value) + _OVERHEAD)
+
+    def _keep(self, number: int, size: int) -> None:
+        """Count what is kept in memory. Raises UsageError if it is too much."""
+        self._kept += size
+        if self._kept > _MOST_KEPT:
+            text = f"templates and additions have more than {_MOST_KEPT:,} characters up to here"
+            raise self._files.error(number, text, "split the file")
