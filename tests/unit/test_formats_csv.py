@@ -168,6 +168,18 @@ def test_digests_of_kamailio(
     assert bool(row.hash1) is (not problems and not cells[1])
 
 
+@pytest.mark.parametrize(
+    ("name", "carrier"), [("subscriber", "db_text"), ("subscriber.json", "kamcli's JSON")]
+)
+def test_other_carriers_of_the_table(name: str, carrier: str) -> None:
+    """A db_text file and kamcli's JSON are recognised as such, and have the same rules."""
+    with open_roster(str(PBX / "kamailio" / name), Options()) as roster:
+        assert roster.recognised.startswith(f"{carrier}, columns username")
+        found = [(row.user, [one.code for one in row.problems]) for row in roster.rows()]
+    assert roster.format == "kamailio"
+    assert ("1004", ["digest_only"]) in found
+
+
 @pytest.mark.parametrize(("length", "cut"), [(24, []), (25, ["password_cut"]), (26, [])])
 def test_a_password_as_wide_as_its_column_may_be_cut(tmp_path: Path, length: int, cut: list[str]) -> None:
     """OpenSIPS' column has 25 characters."""

@@ -7,7 +7,7 @@ from worker.roster.formats.subscriber import Subscribers
 
 KAMAILIO = Subscribers(
     name="kamailio",
-    title="Kamailio: the table subscriber",
+    title="Kamailio: the table subscriber, as CSV, db_text or kamcli's JSON",
     about=About(
         columns=(
             ("username", "user name"),

@@ -7,7 +7,7 @@ from worker.roster.formats.subscriber import Subscribers
 
 OPENSIPS = Subscribers(
     name="opensips",
-    title="OpenSIPS: the table subscriber",
+    title="OpenSIPS: the table subscriber, as CSV, db_text or kamcli's JSON",
     about=About(
         columns=(
             ("username", "user name"),

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from worker.model import Row
-from worker.roster.batch_text import is_batch
-from worker.roster.format import MISSING, Start, refuse, warn
+from worker.model import Options, Row
+from worker.roster import dbtext, kamcli
+from worker.roster.batch_text import is_batch, refuse_drawn
+from worker.roster.format import MISSING, Start, Table, refuse, warn
 from worker.roster.formats.columns import ColumnFormat, Columns, Judge
 from worker.roster.layout import Assignment
+from worker.roster.text import Text
 
 DIGESTS: Final = ("ha1", "ha1b", "ha1sha256", "ha1sha512t256")
 _CUT: Final = 25
@@ -33,8 +35,26 @@ class Subscribers(ColumnFormat):
     """Whether the password column has 25 characters, by the other columns."""
 
     def recognise(self, start: Start) -> str:
-        """Return the columns that tell the format; empty for the output of ``mysql -B``."""
+        """Return the carrier and the columns that tell the format; empty for the output of ``mysql -B``."""
+        if names := dbtext.columns_of(start.text):
+            why = self.reason(names)
+            return why and f"db_text, {why}"
+        if names := kamcli.columns_of(start.text):
+            why = self.reason(names)
+            return why and f"kamcli's JSON, {why}"
         return "" if is_batch(start) else self.reason(start.header)
+
+    def open(self, text: Text, start: Start, options: Options) -> Table:
+        """Return the records of a db_text file, of kamcli's JSON, or of CSV.
+
+        Raises UsageError for a table that was drawn for a terminal.
+        """
+        refuse_drawn(start)
+        if dbtext.columns_of(start.text):
+            return dbtext.open_dbtext(text, start.text, options)
+        if kamcli.columns_of(start.text):
+            return kamcli.open_kamcli(text, start.text, options)
+        return text
 
     def fits(self, header: Sequence[str]) -> bool:
         """Return whether the columns tell the format, and none tells the other product's table."""
