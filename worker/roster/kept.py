@@ -37,12 +37,15 @@ class KeptTable:
     spool: Spool
     encoding: str = ""
     delimiter: str = ""
+    strip: bool = False
+    """Whether blanks around all cells are stripped (``--blanks strip``)."""
 
     @contextmanager
     def read(self) -> Iterator[Iterator[Record]]:
         """Open the records, the header first."""
         with io.BufferedReader(self.spool.open(), BLOCK) as stream:
-            yield _records(stream)
+            records = _records(stream)
+            yield map(_stripped, records) if self.strip else records
 
     read_again = read
     """Kept records are always the same."""
@@ -50,6 +53,13 @@ class KeptTable:
     def close(self) -> None:
         """Delete the records."""
         self.spool.close()
+
+
+def _stripped(record: Record) -> Record:
+    """Return the record with its cells stripped in place, so that what is known about them stays."""
+    fields = record[1]
+    fields[:] = map(str.strip, fields)
+    return record
 
 
 def keep(

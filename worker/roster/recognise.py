@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import BinaryIO
 
 from worker.errors import UsageError
-from worker.model import Options, Problem
+from worker.model import Blanks, Options, Problem
 from worker.roster.cut import cut
 from worker.roster.database import Database, database_at
 from worker.roster.database_address import is_database
@@ -17,7 +17,7 @@ from worker.roster.folder import Folder, Part, folder_at
 from worker.roster.format import RosterFormat, Start, Table
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.roster.header_line import HeaderTest
-from worker.roster.kept import keep
+from worker.roster.kept import KeptTable, keep
 from worker.roster.other_kinds import refuse_other_kinds
 from worker.roster.source import Source, find
 from worker.roster.text import Malformed, Text
@@ -55,11 +55,18 @@ def find_roster(place: str, stdin: BinaryIO | None = None) -> Source:
 
 
 def open_source(source: Source, options: Options) -> Opened:
-    """Open a source as a table of the format that it has.
+    """Open a source as a table of the format that it has; ``--blanks strip`` holds for all of them.
 
     Raises:
         UsageError: it can't be read, is of several formats, or not of the one that ``--from`` names.
     """
+    opened = _open(source, options)
+    if options.blanks is Blanks.STRIP and isinstance(opened.table, KeptTable):
+        return replace(opened, table=replace(opened.table, strip=True))
+    return opened
+
+
+def _open(source: Source, options: Options) -> Opened:
     if isinstance(source, Database):
         return _open_database(source, options)
     if options.query:
