@@ -20,7 +20,8 @@ DECOYS = ("DECOY", "48217", "48218", "48219", "482190")
 
 def wanted(export: Path) -> list[dict[str, str]]:
     """Return the expected outcomes of an export: line, status, username, code, password."""
-    with export.with_name(f"{export.stem}.expected.csv").open(encoding="utf-8", newline="") as stream:
+    stem = export.name if export.parent != FOLDER else export.stem
+    with export.with_name(f"{stem}.expected.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
