@@ -81,11 +81,12 @@ def sample(path: Path) -> Path:
     notes.title = "Notes"
     notes["A1"] = "Type extensions as text, so that they keep their zeros."
     sheet["A1"] = "Extensions of the head office"
-    for row, cells in enumerate([[(name, "") for name in ("extension", "secret", "name")], *SAMPLE], 3):
+    header: list[tuple[object, str]] = [("extension", ""), ("secret", ""), ("name", "")]
+    for row, cells in enumerate([header, *SAMPLE], 3):
         for column, (value, code) in enumerate(cells, 1):
             put(sheet.cell(row, column), value, code)
-    for at, cells in enumerate([("extension", "secret"), ("0301", "left the company")], 1):
-        for column, value in enumerate(cells, 1):
+    for at, texts in enumerate([("extension", "secret"), ("0301", "left the company")], 1):
+        for column, value in enumerate(texts, 1):
             put(old.cell(at, column), value, TEXT)
     book.save(path)
     return path

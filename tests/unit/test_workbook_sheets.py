@@ -108,3 +108,10 @@ def test_doubted_cells(tmp_path: Path) -> None:
     assert [row.cells[-1] for row in found] == ["Ann", "<hidden>", "5", ""]
     assert [row.password for row in found][1:3] == ["", "Hq8wE3nJ5tP6yB2d"]
     assert "48151623" not in repr(found)
+
+
+def test_a_workbook_of_something_else(tmp_path: Path) -> None:
+    """FreePBX's trunks are refused by name in a workbook, too."""
+    rows = [["trunkname", "username", "password"], ["provider", "acme", "Tb7xQ2mK9rL4vN8s"]]
+    with pytest.raises(UsageError, match="export of trunks"):
+        read(workbook(tmp_path / "a.xlsx", {"Trunks": rows}))
