@@ -12,9 +12,10 @@ def convert(files: list[Path], to: str, folder: Path, *options: str) -> list[Pat
     ``to``: the extension, perhaps with a filter and its options. Starting takes a second: give all at once.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    profile = (folder.parent / ".profile").absolute().as_uri()  # made once: that takes longer than starting
     subprocess.run(
         [
-            "soffice", f"-env:UserInstallation={(folder / '.profile').absolute().as_uri()}", "--headless",
+            "soffice", f"-env:UserInstallation={profile}", "--headless",
             *options, "--convert-to", to, "--outdir", str(folder), *map(str, files),
         ],
         check=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL,

@@ -59,3 +59,34 @@ def every_type(path: Path) -> Path:
     sheet.column_dimensions["D"].hidden = True
     book.save(path)
     return path
+
+
+SAMPLE: list[list[tuple[object, str]]] = [
+    [("0351", TEXT), ("Tb7xQ2mK9rL4vN8s", TEXT), ("Ann Lee", "")],
+    [(352, "0000"), ("Hq8wE3nJ5tP6yB2d", TEXT), ("Bo, by a number format", "")],
+    [(353, ""), ("Wd5rC8zX2kM7qT4h", TEXT), ("Cy, a number", "")],
+    [("0354", TEXT), (48151623, ""), ("Di, whose password is a number", "")],
+    [("0355", TEXT), (dt.date(2026, 3, 12), "yyyy-mm-dd"), ("Ed, whose password became a date", "")],
+    [("0356", TEXT), ("#N/A", ""), ("Flo, from a lookup that failed", "")],
+    [("+19195550143", TEXT), ("0481-Grüße-Łódź", TEXT), ("Gus", "")],
+    [("0358", TEXT), ("  two blanks around  ", TEXT), ("Hal", "")],
+]
+"""Rows under the header, in row 3, of samples/workbook.xlsx."""
+
+
+def sample(path: Path) -> Path:
+    """Write samples/workbook.xlsx: ``python -c 'from tests.workbooks import *; sample(Path(…))'``."""
+    book = openpyxl.Workbook()
+    notes, sheet, old = book.worksheets[0], book.create_sheet("Extensions"), book.create_sheet("2025")
+    notes.title = "Notes"
+    notes["A1"] = "Type extensions as text, so that they keep their zeros."
+    sheet["A1"] = "Extensions of the head office"
+    header: list[tuple[object, str]] = [("extension", ""), ("secret", ""), ("name", "")]
+    for row, cells in enumerate([header, *SAMPLE], 3):
+        for column, (value, code) in enumerate(cells, 1):
+            put(sheet.cell(row, column), value, code)
+    for at, texts in enumerate([("extension", "secret"), ("0301", "left the company")], 1):
+        for column, value in enumerate(texts, 1):
+            put(old.cell(at, column), value, TEXT)
+    book.save(path)
+    return path

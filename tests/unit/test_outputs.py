@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from worker.commands.outputs import refuse_foreign, refuse_inputs
 from worker.errors import UsageError
 from worker.roster import local_files
+from worker.text_workbook import TextWorkbook
 
 HEADER = b"bw__job,bw__row,bw__status\nx,2,created\n"
 ABSENT = b"username,realm,id,application_id\n"
@@ -110,6 +113,34 @@ def test_a_url_names_its_file_in_both_readings(tmp_path: Path, scheme: str) -> N
     as_it_is, decoded = tmp_path / "a%41" / "results.csv", tmp_path / "aA" / "results.csv"
     assert local_files(f"{scheme}{as_it_is}") == (as_it_is, decoded)
     assert local_files(f"{scheme}{decoded}") == (decoded,)
+
+
+def book(rows: list[list[str]], *, saved_again: bool) -> bytes:
+    """A workbook with these rows, as siproster or a spreadsheet writes it."""
+    file = io.BytesIO()
+    if saved_again:
+        other = openpyxl.Workbook()
+        for row in rows:
+            other.worksheets[0].append(row)
+        other.save(file)
+    else:
+        with TextWorkbook(file, "results", rows[0]) as written:
+            written.add(rows[1:])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("saved_again", [False, True])
+def test_a_workbook_of_results_may_be_written_again(tmp_path: Path, *, saved_again: bool) -> None:
+    """It is known by its first cell, and other workbooks, text or damaged files of its name stay."""
+    path = tmp_path / "results.xlsx"
+    ours = book([["bw__job", "bw__row"], ["x", "2"]], saved_again=saved_again)
+    for content in (ours, b""):
+        path.write_bytes(content)
+        refuse_foreign([path])
+    for content in (book([["name", "job"], ["a bw__job", "2"]], saved_again=saved_again), ours[:-9], HEADER):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="was not written by siproster"):
+            refuse_foreign([path])
 
 
 def test_what_lies_elsewhere_has_no_path() -> None:

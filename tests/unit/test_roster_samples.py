@@ -58,6 +58,16 @@ def test_the_dirty_sample_is_dirty_as_told() -> None:
     assert found == ours
 
 
+def test_the_workbook_is_as_told() -> None:
+    """Each row of the sheet has the code of workbook.expected.csv; its dates and numbers are refused."""
+    with (SAMPLES / "workbook.expected.csv").open(encoding="utf-8", newline="") as stream:
+        expected = {int(row["line"]): row["code"] for row in csv.DictReader(stream)}
+    with open_roster(str(SAMPLES / "workbook.xlsx"), Options()) as roster:
+        found = {row.line: ";".join(problem.code for problem in row.problems) for row in roster.rows()}
+        assert [warning.code for warning in roster.warnings] == ["sheets_left_out"]
+    assert found == expected
+
+
 def test_the_sample_with_digests_is_as_told() -> None:
     """Each row has the codes that samples/README.md names, as far as they can be seen in the row."""
     with open_roster(str(SAMPLES / "prehashed.csv"), Options()) as roster:

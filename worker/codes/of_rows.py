@@ -250,6 +250,8 @@ WARNINGS = (
          "choose one with `--map FIELD=COLUMN`"),
     Code("hidden_cells", "the sheet has hidden rows or columns, which are read like the others",
          "check that they are meant"),
+    Code("sheets_left_out", "other sheets of the workbook have column names of a roster, and are not read",
+         "read each of them with `--sheet NAME`, if they are meant"),
     Code("header_found", "the column names are not on the first line; the lines before them are not read",
          "if another line has the names, use `--header-line N`"),
     Code("column_unnamed", "a column without a name is ignored", "name it in the header"),

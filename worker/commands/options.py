@@ -147,7 +147,7 @@ _READING = (
         "--sheet",
         metavar="NAME|N",
         default="",
-        help="Sheet of a workbook.  [default: the only one with the column names of a roster]",
+        help="Sheet of a workbook.  [default: the first with a roster's column names]",
     ),
     click.option(
         "--header-line",

@@ -121,7 +121,10 @@ def _open_workbook(source: Source, open_book: OpenBook, options: Options) -> Ope
         return names_users(cells) or any(_reasons(Start(source.name, tuple(cells), "")))
 
     with open_sheet(source, open_book, options, is_header) as sheet:
-        found, why = choose(Start(source.name, sheet.header, ""), source.shown, options.source_format)
+        start = Start(source.name, sheet.header, "")
+        found, why = choose(start, source.shown, options.source_format)
+        if found is None:
+            refuse_other_kinds(start, source.shown, options)
         table = keep(sheet.records, source.shown, sheet.sha256)
     return Opened(table, found, why, sheet.warnings(), sheet=sheet.said)
 

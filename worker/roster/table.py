@@ -44,6 +44,12 @@ def _sheet_of(source: Source, known: Callable[[str], bool]) -> Table | None:
         closing(source),
         open_sheet(source, open_book, Options(), lambda cells: any(map(known, cells))) as sheet,
     ):
+        if sheet.others:
+            raise UsageError(
+                f"{source.shown}: {sheet.said}, but other sheets have column names, too: "
+                + ", ".join(map(repr, sheet.others[:20])),
+                "keep the one sheet with the rows, or give the CSV file",
+            )
         return keep_records(sheet.records, source.shown, sheet.sha256)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import BinaryIO, Final, cast
 from zipfile import BadZipFile, ZipFile
 
@@ -47,11 +49,19 @@ class SheetRecords:
     """The sheet and the row of the header, for people."""
     records: Iterator[Record]
     """The header and the rows under it, by their numbers in the sheet."""
+    others: tuple[str, ...]
+    """Names of the other sheets with column names of a roster, unless ``--sheet`` chose this one."""
     _notes: Notes = field(default_factory=Notes)
 
     def warnings(self) -> tuple[Problem, ...]:
         """Return what a person who looks at the sheet may not know."""
-        return tuple(self._notes.warnings(len(self.header)))
+        return (*self._left_out(), *self._notes.warnings(len(self.header)))
+
+    def _left_out(self) -> Iterator[Problem]:
+        if self.others:
+            text = f"other sheets with column names of a roster are NOT read: {_listed(self.others)}"
+            text += f"; to read one of them: --sheet {shlex.quote(self.others[0])}"
+            yield Problem("sheets_left_out", text)
 
 
 def format_of(source: Source) -> OpenBook | None:
@@ -89,18 +99,17 @@ def format_of(source: Source) -> OpenBook | None:
 def open_sheet(
     source: Source, open_book: OpenBook, options: Options, is_header: IsHeader
 ) -> Iterator[SheetRecords]:
-    """Open the sheet that ``--sheet`` names, else the only one with column names of a roster.
+    """Open the sheet that ``--sheet`` names, else the first visible one with column names of a roster.
 
     Raises:
-        UsageError: the workbook can't be read, has no such sheet, or several may be meant; also while its
-            records are read.
+        UsageError: the workbook can't be read, or has no such sheet; also while its records are read.
     """
     place = source.shown
     sha256 = hashlib.sha256()
     for block in blocks(source):
         sha256.update(block)
     with _stream(source) as file, _explained(place), closing(open_book(file)) as book:
-        sheet = _sheet(book, options, is_header, place)
+        sheet, others = _sheet(book, options, is_header, place)
         first = list(_first(book, sheet, options.header_line or 0))
         if not first:
             raise UsageError(f"{place}: sheet {sheet.name!r} is empty", _which(book))
@@ -109,26 +118,24 @@ def open_sheet(
         notes = Notes()
         records = _records(book.rows(sheet, notes), line, header, notes, place)
         said = f"sheet {sheet.name!r}, column names in row {line}"
-        yield SheetRecords(sha256.hexdigest(), tuple(header), said, records, notes)
+        yield SheetRecords(sha256.hexdigest(), tuple(header), said, records, others, notes)
 
 
-def _sheet(book: Book, options: Options, is_header: IsHeader, place: str) -> Sheet:
-    """Return the sheet that is meant."""
+def _sheet(book: Book, options: Options, is_header: IsHeader, place: str) -> tuple[Sheet, tuple[str, ...]]:
+    """Return the sheet that is meant, and the names of others that may be."""
     if options.sheet:
-        return _named(book, options.sheet, place)
-    visible = [sheet for sheet in book.sheets if not sheet.hidden] or book.sheets
-    if not visible:
+        return _named(book, options.sheet, place), ()
+    if not book.sheets:
         raise UsageError(f"{place} has no sheet with cells", "give another file")
-    firsts = {at: list(_first(book, sheet)) for at, sheet in enumerate(visible)}
-    fit = [visible[at] for at, rows in firsts.items() if any(is_header(cells) for _, cells in rows)]
-    if len(fit) > 1:
-        names = " and ".join(repr(sheet.name) for sheet in fit)
-        raise UsageError(
-            f"{place}: the sheets {names} could each be the roster",
-            f"choose one: --sheet {_quoted(fit[0].name)}",
-        )
-    filled = [visible[at] for at, rows in firsts.items() if rows]
-    return (fit or filled or visible)[0]
+    firsts = [(sheet, [cells for _, cells in _first(book, sheet)]) for sheet in book.sheets]
+    fit = [sheet for sheet, rows in firsts if any(map(is_header, rows))]
+    filled = [sheet for sheet, rows in firsts if rows]
+    chosen = next(chain(_visible(fit), _visible(filled), fit, filled, book.sheets))
+    return chosen, tuple(sheet.name for sheet in fit if sheet is not chosen)
+
+
+def _visible(sheets: Iterable[Sheet]) -> Iterator[Sheet]:
+    return (sheet for sheet in sheets if not sheet.hidden)
 
 
 def _named(book: Book, wanted: str, place: str) -> Sheet:
@@ -144,12 +151,13 @@ def _named(book: Book, wanted: str, place: str) -> Sheet:
 
 
 def _which(book: Book) -> str:
-    names = ", ".join(repr(sheet.name) for sheet in book.sheets[:20])
+    names = _listed([sheet.name for sheet in book.sheets])
     return f"--sheet NAME or --sheet N chooses one; the sheets are: {names}"
 
 
-def _quoted(name: str) -> str:
-    return name if name.isalnum() else f"'{name}'"
+def _listed(names: Sequence[str]) -> str:
+    """Return names of sheets for a message, the first 20 of them."""
+    return ", ".join(map(repr, names[:20])) + (" …" if len(names) > 20 else "")
 
 
 def _names(cells: Fields) -> Fields:
