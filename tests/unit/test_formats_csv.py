@@ -11,7 +11,7 @@ import pytest
 
 from worker.errors import UsageError
 from worker.model import Options, Row
-from worker.roster import open_roster, read_earlier_rows
+from worker.roster import may_be_secret, open_roster, read_earlier_rows
 from worker.roster.corrections import PASSWORD
 from worker.roster.format import Start
 from worker.roster.formats import FORMATS
@@ -168,6 +168,16 @@ def test_digests_of_kamailio(
     assert bool(row.hash1) is (not problems and not cells[1])
 
 
+@pytest.mark.parametrize(("name", "carrier"), [("dbtext", "db_text"), ("kamcli.json", "kamcli's JSON")])
+def test_other_carriers_of_the_table(name: str, carrier: str) -> None:
+    """A db_text file and kamcli's JSON are recognised as such, and have the same rules."""
+    with open_roster(str(PBX / "kamailio" / name), Options()) as roster:
+        assert roster.recognised.startswith(f"{carrier}, columns username")
+        found = [(row.user, [one.code for one in row.problems]) for row in roster.rows()]
+    assert roster.format == "kamailio"
+    assert ("1004", ["digest_only"]) in found
+
+
 @pytest.mark.parametrize(("length", "cut"), [(24, []), (25, ["password_cut"]), (26, [])])
 def test_a_password_as_wide_as_its_column_may_be_cut(tmp_path: Path, length: int, cut: list[str]) -> None:
     """OpenSIPS' column has 25 characters."""
@@ -219,4 +229,43 @@ def test_a_retry_reads_the_same_users(export: Path) -> None:
         again = [row for page in read_earlier_rows(records, roster.columns, roster.options) for row in page]
     assert [(row.line, row.user, row.domain) for row in again] == [
         (row.line, row.user, row.domain) for row in rows
+    ]
+
+
+@pytest.mark.parametrize("name", [*OWN, "mysql-batch"])
+def test_the_example_that_is_shown_is_read_by_the_format(tmp_path: Path, name: str) -> None:
+    """`formats show` prints an export that is recognised, and whose rows are sound."""
+    found, rows = read(tmp_path, FORMATS[name].about.example)
+    assert found == name
+    assert [(row.problems, row.warnings) for row in rows] == [((), ())]
+    assert [row.password for row in rows] in (["Kestrel-7731"], ["pa\\ss-7731"])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_no_decoy_is_shown_in_the_results(name: str) -> None:
+    """Columns that a format calls decoys are among its secrets, or have a secret's name."""
+    one = FORMATS[name]
+    assignment = one.assign(one.about.decoys)
+    assert assignment is not None
+    assert [
+        decoy for decoy in one.about.decoys if not (decoy in assignment.secrets or may_be_secret(decoy))
+    ] == []
+
+
+def test_a_named_format_without_its_columns_is_refused(tmp_path: Path) -> None:
+    """Naming a format makes no user names of other columns."""
+    with pytest.raises(UsageError, match="no password column"):
+        read(tmp_path, "extension,password\n1001,Kestrel-7731\n", Options(source_format="3cx"))
+
+
+@pytest.mark.parametrize("stem", ["fusionpbx-hostile", "mysql-batch-hostile", "kamailio"])
+def test_a_title_before_the_header_and_a_last_dos_mark_change_nothing(tmp_path: Path, stem: str) -> None:
+    """Lines before the header are left out, as told, and line numbers stay those of the file."""
+    (path,) = PBX.glob(f"{stem}.[ct]sv")
+    content = path.read_text("utf-8")
+    _, plain = read(tmp_path, content, Options(source_format=stem.removesuffix("-hostile")))
+    options = Options(source_format=stem.removesuffix("-hostile"), header_line=2)
+    _, rows = read(tmp_path, f"Export of 2026\n{content}\x1a", options)
+    assert [(row.line - 1, row.user, row.password) for row in rows] == [
+        (row.line, row.user, row.password) for row in plain
     ]

@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from worker.errors import UsageError
 from worker.roster.format import Start
-from worker.roster.text import LONGEST, Fields, Malformed, Record, Text
+from worker.roster.text import LONGEST, Fields, Malformed, Record, Text, without_dos_end
 
 _BATCH: Final = 1 << 16
 """Characters, plus the rest of a line, that are split together."""
@@ -57,11 +57,15 @@ class BatchText(Text):
 
     def records(self, lines: TextIO) -> Iterator[Record]:
         """Yield every record that isn't blank, the header first. ``NULL`` is an empty cell."""
-        line = 1
+        line = self.first_line
+        for _ in range(1, line):
+            lines.readline()
         while some := lines.readlines(_BATCH):
+            without_dos_end(some)
             for at, one in enumerate(some, line):
-                if not one.isspace():
-                    yield at, _cells(one)
+                if one and not one.isspace():
+                    cells = _cells(one)
+                    yield at, [*map(str.strip, cells)] if self.strip and cells else cells
             line += len(some)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TextIO
 
 from worker.errors import UsageError
-from worker.roster.text import LONGEST, MOST_LINES, Fields, Malformed, Record, Text
+from worker.roster.text import LONGEST, MOST_LINES, Fields, Malformed, Record, Text, is_blank, without_dos_end
 
 _BATCH: Final = 1 << 16
 """Characters, plus the rest of a line, that are split together."""
@@ -53,14 +53,24 @@ class _Readings(NamedTuple):
 class PhpText(Text):
     """A file that ``fputcsv`` wrote. Where no backslash stands before a quote, it is CSV like any other."""
 
+    @classmethod
+    def of(cls, text: Text) -> Text:
+        """Return the text, cut as PHP writes it; as it is, if a spreadsheet or somebody else wrote it."""
+        if text.delimiter != "," or text.strip:
+            return text
+        return cls(text.source, text.encoding, text.delimiter, text.sha256, text.first_line)
+
     def records(self, lines: TextIO) -> Iterator[Record]:
         """Yield every record that isn't blank, with the physical line it starts on.
 
         Raises:
             UsageError: a quote is not closed, or it is in doubt where a record of several lines ends.
         """
-        line, widths = 1, range(0)
+        line, widths = self.first_line, range(0)
+        for _ in range(1, line):
+            lines.readline()
         while some := lines.readlines(_BATCH):
+            without_dos_end(some)
             table = self._split(some)
             if table is None:
                 slow = _OneByOne(self, self._split, some, lines, line, widths)
@@ -69,7 +79,7 @@ class PhpText(Text):
                 continue
             for at, fields in enumerate(table, line):
                 # If the first field starts with an ASCII letter or sign, the rest need not be checked.
-                if (fields and "!" <= fields[0] < "\x7f") or not _blank(fields):
+                if (fields and "!" <= fields[0] < "\x7f") or not is_blank(fields):
                     widths = widths or _widths(fields)
                     yield at, fields
             line += len(some)
@@ -108,7 +118,7 @@ class _OneByOne:
         at, end = 0, len(self._lines)
         while at < end:
             taken, fields = self._record(at)
-            if isinstance(fields, Malformed) or not _blank(fields):
+            if isinstance(fields, Malformed) or not is_blank(fields):
                 self.widths = self.widths or _widths(fields)
                 yield self.line, fields
             at += taken
@@ -248,7 +258,3 @@ def _widths(header: Fields) -> range:
     while named and not header[named - 1].strip():
         named -= 1
     return range(named, len(header) + 1)
-
-
-def _blank(fields: Fields) -> bool:
-    return not any(field and not field.isspace() for field in fields)

@@ -145,8 +145,7 @@ class Text:
         for _ in range(1, line):
             lines.readline()
         while some := lines.readlines(_BATCH):
-            if some[-1].endswith(_DOS_END):  # without a line end: the last line of the file
-                some[-1] = some[-1].rstrip(_DOS_END)
+            without_dos_end(some)
             table = self._one_a_line(some)
             if table is None:
                 counted = _Lines(chain(some, lines), line - 1)
@@ -234,6 +233,12 @@ def named_delimiter(wanted: str) -> str:
             f"{wanted!r} can't be a delimiter", f"one character, or one of {', '.join(DELIMITERS)}, can"
         )
     return delimiter
+
+
+def without_dos_end(lines: list[str]) -> None:
+    """Take DOS's end of file off the last line, in place: only the file's last one has no line end."""
+    if lines[-1].endswith(_DOS_END):
+        lines[-1] = lines[-1].rstrip(_DOS_END)
 
 
 def is_blank(fields: Sequence[str]) -> bool:

@@ -45,9 +45,7 @@ class FreePbx(ColumnFormat):
     def open(self, text: Text, start: Start, options: Options) -> Table:
         """Return the records, as PHP writes them. Raises UsageError for an old file whose rows shift."""
         _refuse_others(start)
-        if text.delimiter != ",":  # a spreadsheet saved it: no CSV of PHP's any more
-            return text
-        php = PhpText(text.source, text.encoding, text.delimiter, text.sha256)
+        php = PhpText.of(text)
         if _is_old(Columns(start.header)):
             with php.read() as records:
                 _refuse_shifted(php.shown, records)
@@ -178,7 +176,7 @@ FREEPBX = FreePbx(
             ("tech", "rows other than sip and pjsip are skipped"),
             ("md5_cred", "a digest, which beats secret: if it doesn't match, the row needs a new password"),
         ),
-        decoys=("password", "voicemail_vmpwd", "vmpwd", "devinfo_secret beside secret", "user", "id"),
+        decoys=("password", "voicemail_vmpwd", "vmpwd"),
         notes=(
             "The header differs between PBXs: it has the columns of all modules.",
             "Rows without an extension (mailboxes alone) are skipped.",

@@ -27,9 +27,7 @@ class FusionPbx(ColumnFormat):
 
     def open(self, text: Text, start: Start, options: Options) -> Table:
         """Return the records, as PHP writes them."""
-        if text.delimiter != ",":  # a spreadsheet or a database client saved it
-            return text
-        return PhpText(text.source, text.encoding, text.delimiter, text.sha256)
+        return PhpText.of(text)
 
     def assign(self, header: Sequence[str]) -> Assignment:
         """Return which of the header's columns are what; a context counts as a domain if it has a dot."""
@@ -62,7 +60,6 @@ FUSIONPBX = FusionPbx(
             ("user_context", "domain, where it has a dot; --map domain= leaves it out"),
             ("enabled", "rows without 1, t or true are skipped"),
         ),
-        decoys=("auth_acl", "number_alias", "accountcode"),
         notes=(
             "The export is one file for each domain; it names the domain only in user_context.",
             "The columns are those that were ticked: tick extension, password, user_context and enabled.",

@@ -7,7 +7,7 @@ from worker.roster.formats.subscriber import Subscribers
 
 KAMAILIO = Subscribers(
     name="kamailio",
-    title="Kamailio: the table subscriber",
+    title="Kamailio: the table subscriber, as CSV, db_text or kamcli's JSON",
     about=About(
         columns=(
             ("username", "user name"),
@@ -25,7 +25,7 @@ KAMAILIO = Subscribers(
             "Tables of old versions have a password column of 25 characters: password_cut warns.",
         ),
         example="id,username,domain,password,ha1,ha1b\n"
-        "1,1001,office.example,Kestrel-7731,7c6a180b36896a0a8c02787eeafb0e4c,6cb75f652a9b52798eb6cf2201057c73\n",
+        "1,1001,office.example,Kestrel-7731,69801f786b7734d8292a8db2d20206e9,2359fbfd22c5e29ed40ab6e98b24262b\n",
     ),
     needs=(("username", "ha1"),),
     marks=("domain", "ha1b", "password"),

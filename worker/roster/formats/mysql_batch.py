@@ -53,7 +53,7 @@ class MysqlBatch:
                 f"{text.shown} is not separated by tabs, as the output of mysql -B is",
                 "leave out --from mysql-batch, or make the file with mysql -B",
             )
-        return BatchText(text.source, text.encoding, text.delimiter, text.sha256)
+        return BatchText(text.source, text.encoding, text.delimiter, text.sha256, text.first_line, text.strip)
 
     def assign(self, header: Sequence[str]) -> Assignment | None:
         """Return which columns are what in the table that it shows; None: as in a plain table."""

@@ -7,7 +7,7 @@ from worker.roster.formats.subscriber import Subscribers
 
 OPENSIPS = Subscribers(
     name="opensips",
-    title="OpenSIPS: the table subscriber",
+    title="OpenSIPS: the table subscriber, as CSV, db_text or kamcli's JSON",
     about=About(
         columns=(
             ("username", "user name"),
@@ -22,7 +22,7 @@ OPENSIPS = Subscribers(
             "Tables of 3.1 and older have ha1b: they look like Kamailio's, and are read in the same way.",
         ),
         example="id,username,domain,password,email_address,ha1,ha1_sha256,ha1_sha512t256,rpid\n"
-        "1,1001,office.example,Kestrel-7731,,7c6a180b36896a0a8c02787eeafb0e4c,,,\n",
+        "1,1001,office.example,Kestrel-7731,,69801f786b7734d8292a8db2d20206e9,,,\n",
     ),
     needs=(("username", "ha1sha256"), ("username", "ha1sha512t256")),
     marks=("domain", "ha1", "password", "emailaddress", "rpid"),

@@ -12,7 +12,7 @@ from typing import Final
 
 from worker.model import Options, Row
 from worker.roster import dbtext, kamcli
-from worker.roster.batch_text import is_batch
+from worker.roster.batch_text import is_batch, refuse_drawn
 from worker.roster.format import MISSING, Start, Table, refuse, warn
 from worker.roster.formats.columns import ColumnFormat, Columns, Judge
 from worker.roster.layout import Assignment
@@ -25,10 +25,6 @@ _OF_ROWS: Final = frozenset({MISSING, "hash_incomplete", "bad_hash", "hash_name"
 _NOTHING: Final = frozenset({"", "NULL", "\\N", "(null)", "<null>"})
 
 
-_CARRIERS: Final = ((dbtext.columns_of, dbtext.open_dbtext), (kamcli.columns_of, kamcli.open_kamcli))
-"""What a table is carried by, beside CSV: whose columns are these, and how it is opened."""
-
-
 @dataclass(frozen=True, slots=True)
 class Subscribers(ColumnFormat):
     """A format of the table. Digests come over only for users of the realm that they were made for."""
@@ -39,16 +35,26 @@ class Subscribers(ColumnFormat):
     """Whether the password column has 25 characters, by the other columns."""
 
     def recognise(self, start: Start) -> str:
-        """Return the columns that tell the format; empty for the output of ``mysql -B``."""
-        if is_batch(start):
-            return ""
-        carried = next((found for columns, _ in _CARRIERS if (found := columns(start.text))), start.header)
-        return self.reason(carried)
+        """Return the carrier and the columns that tell the format; empty for the output of ``mysql -B``."""
+        if names := dbtext.columns_of(start.text):
+            why = self.reason(names)
+            return why and f"db_text, {why}"
+        if names := kamcli.columns_of(start.text):
+            why = self.reason(names)
+            return why and f"kamcli's JSON, {why}"
+        return "" if is_batch(start) else self.reason(start.header)
 
     def open(self, text: Text, start: Start, options: Options) -> Table:
-        """Return the table, which is CSV, a db_text file or kamcli's JSON."""
-        opened = next((opened for columns, opened in _CARRIERS if columns(start.text)), None)
-        return opened(text, start.text, options) if opened else text
+        """Return the records of a db_text file, of kamcli's JSON, or of CSV.
+
+        Raises UsageError for a table that was drawn for a terminal.
+        """
+        refuse_drawn(start)
+        if dbtext.columns_of(start.text):
+            return dbtext.open_dbtext(text, start.text, options)
+        if kamcli.columns_of(start.text):
+            return kamcli.open_kamcli(text, start.text, options)
+        return text
 
     def fits(self, header: Sequence[str]) -> bool:
         """Return whether the columns tell the format, and none tells the other product's table."""

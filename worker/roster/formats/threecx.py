@@ -17,7 +17,7 @@ THREECX = ColumnFormat(
             ("AuthPassword", "SIP password, in clear text"),
             ("Disabled", "1: the row is skipped"),
         ),
-        decoys=("PIN", "DeskphoneWebPass", "SrvcAccessPwd", "Number"),
+        decoys=("PIN", "DeskphoneWebPass", "SrvcAccessPwd"),
         notes=(
             "Columns are found by name: exports have 61 to 64 of them, in an order that changed.",
             "The headers of the newest version (20) are not verified.",

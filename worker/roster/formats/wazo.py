@@ -38,7 +38,7 @@ WAZO = ColumnFormat(
             ("line_protocol", "rows other than sip and webrtc are skipped"),
             ("enabled", "0: the row is skipped"),
         ),
-        decoys=("username", "password", "voicemail_password", "call_permission_password"),
+        decoys=("password", "voicemail_password", "call_permission_password", "provisioning_code"),
         notes=("username and password are the web login.", "Old exports are separated by pipes."),
         example="firstname,lastname,username,password,line_protocol,sip_username,sip_secret,exten,context\n"
         "Ann,Hill,ann,Web7731xx,sip,r8k2mmq1,Kestrel-7731,1001,default\n",

@@ -37,7 +37,7 @@ YEASTAR = ColumnFormat(
             ("Registration Password", "SIP password, in clear text; registerpassword in the S-Series"),
             ("type", "S-Series: rows other than SIP are skipped"),
         ),
-        decoys=("User Password", "Voicemail Access PIN", "Extension Number", "loginpassword", "username"),
+        decoys=("User Password", "Voicemail Access PIN", "loginpassword"),
         notes=(
             "A Registration Name may have 63 characters, but the service takes 32.",
             "It is random where the administrator left it empty: the phone, too, registers by that name.",
