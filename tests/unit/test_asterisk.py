@@ -166,7 +166,7 @@ def test_a_hostile_file_takes_bounded_time_and_memory(tmp_path: Path, text: str)
 def test_an_auth_for_both_directions_is_a_phones_if_phones_register(
     tmp_path: Path, aor: str, uses: str, sent: bool
 ) -> None:
-    """FreePBX's Outbound Auth of an extension makes no trunk of it; a registration or a fixed contact does."""
+    """FreePBX's Outbound Auth makes no trunk of an extension; a registration or a fixed contact does."""
     text = "[1]\ntype=endpoint\naors=1\nauth=1\noutbound_auth=1\n"
     text = uses + ("" if "endpoint" in uses else text) + f"[1]\ntype=aor\n{aor}\n"
     text += "[1]\ntype=auth\nusername=1\npassword=Kestrel-7731\n"

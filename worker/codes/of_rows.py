@@ -41,8 +41,8 @@ NOT_SENT = (
     Code("digest_only",
          "the PBX has stored only a digest of the password, made for another realm, which no other realm can "
          "use; or it uses a digest that doesn't match the password beside it",
-         "give the user a new password, such as with `--generate-passwords FILE`, and their phone, too; if the "
-         "password is right, remove the digest from the export", Cure.CORRECT),
+         "give the user a new password, such as with `--generate-passwords FILE`, and their phone, too; if "
+         "the password is right, remove the digest from the export", Cure.CORRECT),
     Code("password_missing", "the row has neither a password nor digests",
          "add a password; for `retry`, in a password column that you add to `failed.csv`", Cure.CORRECT),
     Code("hash_incomplete", "the row has no password and only one of the two digests",
@@ -261,8 +261,8 @@ WARNINGS = (
          "the password in Asterisk's configuration is in quotes, which are part of it there",
          "compare it with the phone's configuration, or verify it with `siproster verify`"),
     Code("password_twice",
-         "a section of Asterisk's configuration sets the password, or its digest, to two values; the last one "
-         "counts", "remove the other one"),
+         "a section of Asterisk's configuration sets the password, or its digest, to two values; the last "
+         "one counts", "remove the other one"),
     Code("also_outbound",
          "the PBX itself authenticates with the phone's password, too (`outbound_auth`)",
          "check that the entry is a phone and no trunk; leave it out if it isn't"),
