@@ -151,3 +151,42 @@ def test_a_hostile_file_takes_bounded_time_and_memory(tmp_path: Path, text: str)
         rows(tmp_path, text)
     assert time.monotonic() - started < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+@pytest.mark.parametrize(
+    ("aor", "uses", "sent"),
+    [
+        ("max_contacts=1", "", True),
+        ("", "", False),
+        ("max_contacts=1\ncontact=sip:carrier.example", "", False),
+        ("max_contacts=1", "[r]\ntype=registration\noutbound_auth=1\n", False),
+        ("max_contacts=1", "[1]\ntype=endpoint\ncontext=from-pstn\naors=1\nauth=1\noutbound_auth=1\n", False),
+    ],
+)
+def test_an_auth_for_both_directions_is_a_phones_if_phones_register(
+    tmp_path: Path, aor: str, uses: str, sent: bool
+) -> None:
+    """FreePBX's Outbound Auth makes no trunk of an extension; a registration or a fixed contact does."""
+    text = "[1]\ntype=endpoint\naors=1\nauth=1\noutbound_auth=1\n"
+    text = uses + ("" if "endpoint" in uses else text) + f"[1]\ntype=aor\n{aor}\n"
+    text += "[1]\ntype=auth\nusername=1\npassword=Kestrel-7731\n"
+    (row,) = (one for one in rows(tmp_path, text, "pjsip.conf") if one.user)
+    assert (not row.skipped, [one.code for one in row.warnings]) == (sent, ["also_outbound"] if sent else [])
+
+
+@pytest.mark.parametrize(
+    ("section", "password", "codes"),
+    [
+        ("secret=S3cret-1\nmd5secret=b94b79510b8bf7272631f2e0e2f63413", "S3cret-1", []),
+        ("secret=Stale-77\nmd5secret=b94b79510b8bf7272631f2e0e2f63413", "", ["digest_only"]),
+        ('secret="Kestrel-7731"', '"Kestrel-7731"', ["password_quoted"]),
+        ("secret=Kestrel-1\nsecret=Kestrel-2", "Kestrel-2", ["password_twice"]),
+        ("secret=Kestrel-2\nsecret=Kestrel-2", "Kestrel-2", []),
+    ],
+)
+def test_a_secret_in_doubt_is_refused_or_told(
+    tmp_path: Path, section: str, password: str, codes: list[str]
+) -> None:
+    """A digest that wins is not overruled; quotes and a second value are warnings."""
+    (row,) = rows(tmp_path, f"{HEADER}[6001](phone)\n{section}\n")
+    assert (row.password, [one.code for one in (*row.problems, *row.warnings)]) == (password, codes)

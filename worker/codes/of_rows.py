@@ -40,8 +40,9 @@ NOT_SENT = (
          "give the user a password of their own", Cure.CORRECT),
     Code("digest_only",
          "the PBX has stored only a digest of the password, made for another realm, which no other realm can "
-         "use",
-         "give the user a new password, and their phone, too", Cure.CORRECT),
+         "use; or it uses a digest that doesn't match the password beside it",
+         "give the user a new password, such as with `--generate-passwords FILE`, and their phone, too; if "
+         "the password is right, remove the digest from the export", Cure.CORRECT),
     Code("password_missing", "the row has neither a password nor digests",
          "add a password; for `retry`, in a password column that you add to `failed.csv`", Cure.CORRECT),
     Code("hash_incomplete", "the row has no password and only one of the two digests",
@@ -258,9 +259,18 @@ WARNINGS = (
     Code("password_cut",
          "the password is exactly as long as the database's column, which may have cut it",
          "compare it with the phone's configuration, or verify it with `siproster verify`"),
+    Code("password_quoted",
+         "the password in Asterisk's configuration is in quotes, which are part of it there",
+         "compare it with the phone's configuration, or verify it with `siproster verify`"),
+    Code("password_twice",
+         "a section of Asterisk's configuration sets the password, or its digest, to two values; the last "
+         "one counts", "remove the other one"),
+    Code("also_outbound",
+         "the PBX itself authenticates with the phone's password, too (`outbound_auth`)",
+         "check that the entry is a phone and no trunk; leave it out if it isn't"),
     Code("hash_mismatch",
-         "the row has a password and digests for this realm, but the digests don't match the password; the"
-         " password is used", "find out which of them is out of date"),
+         "the row has a password and digests for this realm or the PBX's, but the digests don't match the "
+         "password; the password is used", "find out which of them is out of date"),
     Code("hash_not_used", "the roster has only one of the two digest columns, which is not used",
          "nothing: the digests are computed from the passwords"),
     Code("encoding_guessed", "the file is not UTF-8, so it was read as Windows-1252",

@@ -36,6 +36,8 @@ class Assignment:
     """Tells whether a value of the domain's column is a domain; None: each one is."""
     secrets: tuple[str, ...] = ()
     """Columns with other secrets (voicemail, web login), which the results never show."""
+    internal: str = ""
+    """A column that the format adds for its judge: nobody is shown it."""
     judge: Callable[[Row, Sequence[str]], None] | None = None
     """Look at a record and its row: ``skip`` or ``refuse`` it, or add to its warnings."""
 
@@ -125,7 +127,8 @@ class _Deciding:
     def layout(self) -> Layout:
         header, chosen = self.header, self.chosen
         carried = [at for at, name in enumerate(header.names) if self._is_carried(at, name)]
-        dropped = [name for at, name in enumerate(header.names) if at in self.secret and at not in carried]
+        internal = self.assignment.internal if self.assignment else ""
+        dropped = [name for at, name in enumerate(header.names) if at in self.secret and name != internal]
         own = any(header.is_own(at) for at in range(len(header.names))) or header.names[:4] == LISTED
         return Layout(
             width=header.width,
@@ -327,7 +330,8 @@ class _Deciding:
                 f"--carry {name}: a password or digest never goes into the results", "leave it out"
             )
         if self.assignment:
-            sure |= {at for at, name in enumerate(self.header.names) if name in self.assignment.secrets}
+            names = {*self.assignment.secrets, self.assignment.internal}
+            sure |= {at for at, name in enumerate(self.header.names) if name in names}
         used = set(self.chosen.values()) | set(self.users) | expressly
         return sure | (set(self._named_alike()) - used)
 

@@ -84,7 +84,7 @@ class Asterisk:
     def assign(self, header: Sequence[str]) -> Assignment:
         """Return the assignment of the columns that ``open`` makes."""
         judge = judge_by(HEADER.index("verdict"))
-        return Assignment(("username",), "secret", secrets=("md5", "verdict"), judge=judge)
+        return Assignment(("username",), "secret", secrets=("md5",), internal="verdict", judge=judge)
 
 
 def _read_once(files: Includes, links: Links) -> Table | None:

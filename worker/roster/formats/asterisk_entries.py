@@ -6,9 +6,8 @@ res_pjsip_config_wizard of Asterisk, and the files that FreePBX writes.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Final
@@ -16,8 +15,9 @@ from typing import Final
 from worker.roster.formats.asterisk_lines import NOT_READ
 from worker.roster.formats.asterisk_links import Links, Use, registrar_of
 from worker.roster.formats.asterisk_sections import OF_GENERAL, Loose, Section, Settings
+from worker.roster.formats.digests import outdates, reason
 from worker.roster.formats.includes import Includes
-from worker.roster.formats.verdict import REFUSE, SKIP, UNREAD, WARN, verdict
+from worker.roster.formats.verdict import OUTDATED, REFUSE, SKIP, UNREAD, WARN, verdict
 from worker.roster.text import Fields, Record, apart
 
 HEADER: Final = (
@@ -28,7 +28,8 @@ HEADER: Final = (
 _SIP_TYPES: Final = frozenset({"peer", "user", "friend"})
 _USERS_DEFAULTS: Final = frozenset({"hassip", "registersip", "host"})
 """Settings of ``[general]`` that hold for all sections of users.conf."""
-_PLACE: Final = HEADER.index("place")
+_PLACE, _SECRET, _VERDICT = map(HEADER.index, ("place", "secret", "verdict"))
+_QUOTES: Final = "\"'"
 _GROUP = 1000
 _TRUNK_CONTEXTS = ("from-trunk", "from-pstn")
 """The beginnings of the contexts that FreePBX gives to trunks."""
@@ -62,7 +63,11 @@ _SENDS_ALONE = verdict(SKIP, "trunk", "a trunk: only the PBX authenticates there
 _NO_AUTH = verdict(SKIP, "not_an_extension", "the endpoint has no auth: it is known by its address")
 _AUTH_ELSEWHERE = verdict(REFUSE, "password_missing", "the auth that the endpoint names is not in the file")
 _DIGEST_ONLY = verdict(REFUSE, "digest_only", "only a digest is stored, which is of no use in another realm")
-_DIFFERS = verdict(WARN, "digest_differs", "the stored digest was not made from this password and the realm")
+_TWICE = verdict(WARN, "password_twice", "the section sets it twice; as in Asterisk, the last value counts")
+_QUOTED = verdict(
+    WARN, "password_quoted", "the quotes are part of the password: Asterisk leaves them"
+)
+_OUTDATED = verdict(OUTDATED, "digest_only", reason("Asterisk", "the stored digest", "the secret"))
 
 
 def records(entries: Iterable[Section | Loose], links: Links, files: Includes) -> Iterator[Record]:
@@ -82,7 +87,6 @@ def _placed(records: Iterable[Record], files: Includes) -> Iterator[Record]:
 
 
 def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Record]:
-    freepbx = bool(links.pairs)
     rest = iter(entries)
     while group := list(islice(rest, _GROUP)):
         kinds = [one.settings.get("type", "").lower() if isinstance(one, Section) else "" for one in group]
@@ -93,9 +97,9 @@ def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Re
             if isinstance(entry, Loose):
                 yield entry.number, _loose(entry)
             elif kind == "auth":
-                yield entry.number, _clear(entry, _auth(entry, next(uses), freepbx))
+                yield entry.number, _checked(entry, _auth(entry, next(uses), links))
             elif fields := _section(entry, kind, links):
-                yield entry.number, _clear(entry, fields)
+                yield entry.number, _checked(entry, fields)
 
 
 def _of_endpoints(links: Links) -> Iterator[Record]:
@@ -104,10 +108,16 @@ def _of_endpoints(links: Links) -> Iterator[Record]:
         yield number, _fields(name, "", "", name, "endpoint", shown, _AUTH_ELSEWHERE)
 
 
-def _clear(section: Section, fields: Fields) -> Fields:
-    """Refuse a section whose settings are in doubt: even what it is isn't sure then."""
+def _checked(section: Section, fields: Fields) -> Fields:
+    """Refuse a section whose settings are in doubt, even in what it is; warn of a secret that is odd."""
+    found, secret = fields[_VERDICT], fields[_SECRET]
     if section.problem:
-        fields[-1] = verdict(REFUSE, "section_unclear", section.problem)
+        fields[_VERDICT] = verdict(REFUSE, "section_unclear", section.problem)
+    elif secret and (not found or found.startswith(WARN)):
+        if section.doubled:
+            fields[_VERDICT] += _TWICE
+        if secret[0] in _QUOTES and len(secret) > 1 and secret[-1] == secret[0]:
+            fields[_VERDICT] += _QUOTED
     return fields
 
 
@@ -128,7 +138,7 @@ def _section(section: Section, kind: str, links: Links) -> Fields | None:
         return _fields("", "", "", name, kind, {}, _REGISTER)
     if not kind and ("hassip" in settings or "hassip" in links.general):
         defaults = {key: value for key, value in links.general.items() if key in _USERS_DEFAULTS}
-        return _users_conf(name, defaults | settings)
+        return _users_conf(name, defaults | settings, links)
     return _fields(name, "", "", name, kind, settings, _NO_TYPE)
 
 
@@ -142,10 +152,9 @@ def _loose(line: Loose) -> Fields:
 
 def _sip(name: str, kind: str, settings: Settings, links: Links) -> Fields:
     secret, md5 = settings.get("secret", ""), settings.get("md5secret", "")
-    found = _sip_verdict(name, kind, settings, links) or _digest_verdict(
-        name, secret, md5, links.general.get("realm")
-    )
-    return _fields(name, secret, md5, name, kind, settings, found, links.general.get("realm", ""))
+    realm = links.general.get("realm", "")
+    found = _sip_verdict(name, kind, settings, links) or _digest_verdict(name, secret, [md5], realm)
+    return _fields(name, secret, md5, name, kind, settings, found, realm)
 
 
 def _sip_verdict(name: str, kind: str, settings: Settings, links: Links) -> str:
@@ -169,15 +178,16 @@ def _calls_out(settings: Settings) -> bool:
     return any(map(settings.get, ("remotesecret", "fromuser", "fromdomain")))
 
 
-def _users_conf(name: str, settings: Settings) -> Fields:
+def _users_conf(name: str, settings: Settings, links: Links) -> Fields:
     found = ""
     if _true(settings.get("registersip", "").lower()) or "trunkname" in settings:
         found = _USERS_TRUNK
     elif not _true(settings.get("hassip", "").lower()):
         found = _NOT_SIP
     secret, md5 = settings.get("secret", ""), settings.get("md5secret", "")
-    found = found or _digest_verdict(name, secret, md5, settings.get("realm"))
-    return _fields(name, secret, md5, name, "users.conf", settings, found, settings.get("realm", ""))
+    realm = links.general.get("realm", "")
+    found = found or _digest_verdict(name, secret, [md5], realm)
+    return _fields(name, secret, md5, name, "users.conf", settings, found, realm)
 
 
 def _wizard(name: str, settings: Settings) -> Fields:
@@ -194,9 +204,9 @@ def _wizard(name: str, settings: Settings) -> Fields:
     return _auth_fields(name, "wizard", own, shown, found)
 
 
-def _auth(section: Section, use: Use, freepbx: bool) -> Fields:
-    found = ""
-    if use.outbound:
+def _auth(section: Section, use: Use, links: Links) -> Fields:
+    found, freepbx = "", bool(links.pairs)
+    if use.outbound and not (use.phones and not use.context.startswith(_TRUNK_CONTEXTS)):
         found = verdict(SKIP, "outbound", f"{use.outbound} authenticates with it at another server")
     elif use.identified:
         found = _IDENTIFIED
@@ -206,32 +216,31 @@ def _auth(section: Section, use: Use, freepbx: bool) -> Fields:
         elif use.context.startswith(_TRUNK_CONTEXTS):
             found = _FROM_TRUNK
     shown = {"callerid": use.callerid, "context": use.context, "mailbox": use.mailbox, "mac": use.mac}
-    return _auth_fields(section.name, "auth", section.settings, shown, found)
+    if use.outbound and not found:
+        found = verdict(
+            WARN, "also_outbound", f"{use.outbound} also authenticates with it in calls to the phone"
+        )
+    return _auth_fields(section.name, "auth", section.settings, shown, found, links.default_realm)
 
 
-def _auth_fields(section: str, kind: str, auth: Settings, shown: Settings, found: str) -> Fields:
-    """Return the fields of an auth of pjsip.conf, or that of a wizard."""
-    user, secret, realm = auth.get("username", ""), auth.get("password", ""), auth.get("realm", "")
-    method, _, digest = auth.get("password_digest", "").partition(":")
-    md5 = auth.get("md5_cred", "") or (digest if method.lower() == "md5" else "")
-    if not found and method and not secret and not md5:
-        found = _DIGEST_ONLY
-    return _fields(
-        user, secret, md5, section, kind, shown, found or _digest_verdict(user, secret, md5, realm), realm
-    )
+def _auth_fields(
+    section: str, kind: str, auth: Settings, shown: Settings, found: str, realm: str = ""
+) -> Fields:
+    """Return the fields of an auth of pjsip.conf, or of a wizard; ``realm``: if it has none of its own."""
+    user, secret, realm = auth.get("username", ""), auth.get("password", ""), auth.get("realm", "") or realm
+    digests = [auth.get("md5_cred", ""), auth.get("password_digest", "").rpartition(":")[2]]
+    found = found or _digest_verdict(user, secret, digests, realm)
+    return _fields(user, secret, digests[0] or digests[1], section, kind, shown, found, realm)
 
 
-def _digest_verdict(user: str, secret: str, digest: str, realm: str | None) -> str:
-    """Return the verdict on a digest that is stored beside a password, or instead of one."""
-    if not digest:
+def _digest_verdict(user: str, secret: str, digests: Sequence[str], realm: str) -> str:
+    """Return the verdict on digests that are stored beside a password, or instead of one."""
+    stored = list(filter(None, digests))
+    if not stored:
         return ""
     if not secret:
         return _DIGEST_ONLY
-    for one in {realm or "asterisk", "asterisk"}:
-        text = f"{user}:{one}:{secret}".encode("utf-8", "surrogatepass")
-        if hashlib.md5(text, usedforsecurity=False).hexdigest() == digest.lower():
-            return ""
-    return _DIFFERS
+    return _OUTDATED if any(outdates(one, user, secret, realm) for one in stored) else ""
 
 
 def _fields(

@@ -20,20 +20,22 @@ _TABLES: Final = {
     "auth": "",
     "endpoint": "number, label, name, aor, callerid, context, mailbox",
     "outbound": "user",
+    "registering": "user",
     "identified": "",
-    "fixed": "",
+    "aor": "registers, contact",
     "phone": "mac",
     "registered": "",
 }
 """Tables and their columns beside the key, the hash of a name. The first row of a key counts."""
 _USES: Final = """
-    SELECT e.key IS NOT NULL, e.callerid, e.context, e.mailbox, p.mac, o.user,
-        i.key IS NOT NULL AND (f.key IS NOT NULL OR e.aor = 0)
+    SELECT e.key IS NOT NULL, e.callerid, e.context, e.mailbox, p.mac, coalesce(r.user, o.user),
+        i.key IS NOT NULL AND (NOT a.registers OR e.aor = 0), r.key IS NULL AND a.registers AND NOT a.contact
     FROM json_each(?) asked
     LEFT JOIN endpoint e ON e.key = asked.value
     LEFT JOIN outbound o ON o.key = asked.value
+    LEFT JOIN registering r ON r.key = asked.value
     LEFT JOIN identified i ON i.key = e.name
-    LEFT JOIN fixed f ON f.key = e.aor
+    LEFT JOIN aor a ON a.key = e.aor
     LEFT JOIN phone p ON p.key = e.name
     ORDER BY asked.key
     """
@@ -63,6 +65,8 @@ class Use(NamedTuple):
     """The section that authenticates with it elsewhere, such as ``registration [provider]``; empty: none."""
     identified: bool = False
     """Whether its endpoint is one of a trunk: it is known by its address, and no phone can register there."""
+    phones: bool = False
+    """Whether phones register with its endpoint, and the PBX itself registers nowhere with it."""
 
 
 class Links:
@@ -76,6 +80,8 @@ class Links:
         """Begin anew."""
         self.general: Settings = {}
         """The settings of ``[general]``."""
+        self.default_realm = ""
+        """The realm of auths that name none, by ``type=global``."""
         self.in_order = True
         """Whether no section depends on a later one."""
         self._entries = False
@@ -108,11 +114,14 @@ class Links:
             self.in_order = False
             return self._endpoint(section)
         elif kind == "aor":
-            if settings.get("max_contacts", "0") in ("", "0"):  # no phone can register
-                self._note("fixed", name)
+            registers = settings.get("max_contacts", "0") not in ("", "0")  # else no phone can
+            self._note("aor", name, registers, "contact" in settings)
+            return False
+        elif kind == "global":
+            self.default_realm = settings.get("default_realm", "")
             return False
         elif kind in ("registration", "outbound-publish"):
-            self._outbound(f"{kind} [{name}]", settings)
+            self._outbound("registering", f"{kind} [{name}]", settings)
             self._note("identified", settings.get("endpoint", ""))
         elif kind == "identify":
             self._note("identified", settings.get("endpoint", ""))
@@ -140,8 +149,9 @@ class Links:
                 mac or "",
                 user or "",
                 bool(identified),
+                bool(phones),
             )
-            for known, callerid, context, mailbox, mac, user, identified in rows
+            for known, callerid, context, mailbox, mac, user, identified, phones in rows
         ]
 
     def registers_at(self, host: str) -> bool:
@@ -163,7 +173,7 @@ class Links:
     def _endpoint(self, section: Section) -> bool:
         """Note an endpoint; return whether it has no auth, so that it is an entry."""
         settings, name = section.settings, section.name
-        self._outbound(f"endpoint [{name}]", settings)
+        self._outbound("outbound", f"endpoint [{name}]", settings)
         auths, aor = (
             list(listed(settings.get("auth", ""))),
             settings.get("aors", "").partition(",")[0].strip(BLANKS),
@@ -175,9 +185,9 @@ class Links:
             self._note("endpoint", auth, *rest)
         return not auths
 
-    def _outbound(self, user: str, settings: Settings) -> None:
+    def _outbound(self, table: str, user: str, settings: Settings) -> None:
         for auth in listed(settings.get("outbound_auth", "")):
-            self._note("outbound", auth, text_key(user))
+            self._note(table, auth, text_key(user))
 
     def _note(self, table: str, name: str, *row: int | str) -> None:
         self._rows[table].append((hash(name), *row))

@@ -20,14 +20,18 @@ from worker.roster.text import Record
 _SETTINGS = """
     type secret md5secret remotesecret username defaultuser auth host insecure fromuser fromdomain
     callerid fullname context mailbox mailboxes hassip registersip trunkname macaddress mac requirecalltoken
-    password md5_cred password_digest auth_type realm outbound_auth aors endpoint contact max_contacts
-    accepts_auth sends_auth accepts_registrations sends_registrations remote_hosts
+    password md5_cred password_digest auth_type realm default_realm outbound_auth aors endpoint contact
+    max_contacts accepts_auth sends_auth accepts_registrations sends_registrations remote_hosts
     inbound_auth/username inbound_auth/password inbound_auth/auth_type inbound_auth/md5_cred
     inbound_auth/password_digest inbound_auth/realm
     endpoint/callerid endpoint/context aor/mailboxes endpoint/mailboxes phoneprov/mac
     """
 SETTINGS: Final = frozenset(_SETTINGS.split())
 """The settings that are kept, in lower case; others make no difference here."""
+_SECRETS: Final = frozenset(
+    {"secret", "md5secret", "password", "md5_cred", "inbound_auth/password", "inbound_auth/md5_cred"}
+)
+"""Settings that a section should have once."""
 _ENTRIES: Final = frozenset({"register", "auth"})
 """Settings that are entries of their own: anywhere, and in ``[authentication]``."""
 _LEADING: Final = frozenset(BLANKS + ">")
@@ -59,6 +63,8 @@ class Section:
     template: bool = False
     problem: str = ""
     """Why its settings are in doubt; never a secret."""
+    doubled: str = ""
+    """The secret setting that it has twice, with different values; the last one counts."""
     ended: bool = False
     """Whether it was yielded: more settings are additions to it."""
 
@@ -77,7 +83,7 @@ def packed(entry: Section | Loose) -> Record:
     """Return a section or line as a record, which ``unpacked`` reads."""
     if isinstance(entry, Loose):
         return entry.number, [entry.kind, entry.value]
-    fields = ["", entry.name, entry.problem]
+    fields = ["", entry.name, entry.problem, entry.doubled]
     for pair in entry.settings.items():
         fields += pair
     return entry.number, fields
@@ -88,8 +94,8 @@ def unpacked(record: Record) -> Section | Loose:
     number, fields = record
     if fields[0]:
         return Loose(number, fields[0], fields[1])
-    settings = dict(zip(fields[3::2], fields[4::2], strict=True))
-    return Section(number, fields[1], settings, problem=fields[2])
+    settings = dict(zip(fields[4::2], fields[5::2], strict=True))
+    return Section(number, fields[1], settings, problem=fields[2], doubled=fields[3])
 
 
 @dataclass(slots=True)
@@ -143,6 +149,8 @@ class _Reading:
         self._known: dict[str, list[Section]] = {}
         self._names = {name: name for name in SETTINGS}
         """The settings by the names as they are written; empty for one that makes no difference."""
+        self._own: set[str] = set()
+        """The secrets that were set since the last header."""
         self._above: list[Section] = []
         """The sections in which files are included."""
         self._sizes: dict[int, int] = {}
@@ -163,6 +171,8 @@ class _Reading:
                         yield from self._other(number, line)
                         opened = self._open
                 elif name and not opened.ended and value and value[0] not in _LEADING:
+                    if name in _SECRETS:
+                        self._note_secret(opened, name, value)
                     opened.settings[name] = value  # the usual line: the rest of its cost is the loop's
                 elif name:
                     self._put(number, name, value)
@@ -213,6 +223,7 @@ class _Reading:
         if found is None:
             raise self._files.error(number, "the section's header has no end", "close it: [NAME](TEMPLATE)")
         name, options, rest = found.groups()
+        self._own.clear()
         section = self._open = Section(number, name)
         if name.lower() == "authentication":
             self._names.pop("auth", None)  # from now on, look at each of them
@@ -285,6 +296,7 @@ class _Reading:
             return Loose(number, name, value.removeprefix(">").strip(BLANKS))
         if name[-1:] == "+" and name[:-1].rstrip(BLANKS) in SETTINGS:
             name = name[:-1].rstrip(BLANKS)
+            self._own.discard(name)
             self._put(number, name, self._open.settings.get(name, "") + value)
             return None
         if name in SETTINGS:
@@ -297,10 +309,18 @@ class _Reading:
         if value[:1] == ">":
             value = value[1:]
         section = self._open
-        section.settings[name] = value = value.strip(BLANKS)
+        value = value.strip(BLANKS)
+        if name in _SECRETS:
+            self._note_secret(section, name, value)
+        section.settings[name] = value
         if section.ended and self._survey:
             self._outline.added.setdefault(section.number, {})[name] = value
             self._keep(number, len(value) + _OVERHEAD)
+
+    def _note_secret(self, section: Section, name: str, value: str) -> None:
+        if name in self._own and section.settings.get(name, value) != value:
+            section.doubled = name
+        self._own.add(name)
 
     def _keep(self, number: int, size: int) -> None:
         """Count what is kept in memory. Raises UsageError if it is too much."""

@@ -13,6 +13,7 @@ from worker.errors import UsageError
 from worker.model import Options, Row
 from worker.roster.format import About, Start, Table, refuse, skip
 from worker.roster.formats.columns import ColumnFormat, Columns, Judge, all_of, only_sip
+from worker.roster.formats.digests import give_up_password, outdates, reason
 from worker.roster.layout import Assignment
 from worker.roster.php_csv import PhpText
 from worker.roster.text import Record, Text
@@ -71,7 +72,7 @@ class FreePbx(ColumnFormat):
                 only_sip(columns.at("tech"), _SIP),
                 _no_deleted(columns.at("action") if old else None),
                 _no_placeholder,
-                _no_digest(columns.at("devinfomd5cred" if old else "md5cred")),
+                _no_digest(columns, users, old),
             ),
         )
 
@@ -145,15 +146,26 @@ def _no_placeholder(row: Row, _: Sequence[str]) -> None:
         refuse(row, _PLACEHOLDER, "secret: REGEN asks FreePBX's import to make a new one; it is no password")
 
 
-def _no_digest(at: int | None) -> Judge | None:
+def _no_digest(columns: Columns, users: Sequence[str], old: bool) -> Judge | None:
+    """Refuse rows whose digest was not made from the secret; ``users``: the columns of the user name."""
+    digest, secret = ("devinfomd5cred", "devinfosecret") if old else ("md5cred", "secret")
+    at, (shown,) = columns.at(digest), columns.named((digest,)) or ("",)
+    at_secret = columns.at(secret)
+    at_users = [found for one in users if (found := columns.at(one)) is not None]
     if at is None:
         return None
+    only = f"{shown}: only a digest is stored, which is of no use in another realm"
+    outdated = reason("Asterisk", shown, "the secret")
 
     def judge(row: Row, fields: Sequence[str]) -> None:
-        if fields[at]:
-            row.password = ""  # stale: Asterisk uses the digest
-            text = "md5_cred: Asterisk uses this digest, not the secret; it is of no use in another realm"
-            refuse(row, "digest_only", text)
+        if not fields[at]:
+            return
+        password = fields[at_secret] if at_secret is not None else ""
+        user = next((fields[one] for one in at_users if fields[one]), "")
+        if not password:
+            give_up_password(row, "digest_only", only)
+        elif outdates(fields[at], user, password):
+            give_up_password(row, "digest_only", outdated)
 
     return judge
 
@@ -167,7 +179,7 @@ FREEPBX = FreePbx(
             ("secret", "SIP password, in clear text, also if it is 32 hex digits"),
             ("devinfo_secret", "SIP password in Bulk Extensions, where extension is the user name"),
             ("tech", "rows other than sip and pjsip are skipped"),
-            ("md5_cred", "a digest, which beats secret and can't move: the row needs a new password"),
+            ("md5_cred", "a digest, which beats secret: if it doesn't match, the row needs a new password"),
         ),
         decoys=("password", "voicemail_vmpwd", "vmpwd"),
         notes=(

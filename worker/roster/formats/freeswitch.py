@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -11,6 +10,7 @@ from typing import Final
 
 from worker.model import Options
 from worker.roster.format import About, Start, Table
+from worker.roster.formats.digests import outdates, reason
 from worker.roster.formats.freeswitch_xml import (
     BROKEN,
     CLOSE,
@@ -24,7 +24,7 @@ from worker.roster.formats.freeswitch_xml import (
     shown,
 )
 from worker.roster.formats.includes import Includes
-from worker.roster.formats.verdict import REFUSE, SKIP, UNREAD, WARN, judge_by, verdict
+from worker.roster.formats.verdict import OUTDATED, REFUSE, SKIP, UNREAD, judge_by, verdict
 from worker.roster.kept import keep
 from worker.roster.layout import Assignment
 from worker.roster.text import Fields, Record, Text, apart
@@ -54,9 +54,7 @@ _PLACEHOLDER = verdict(REFUSE, "password_placeholder", "a variable, which the fi
 _DIGEST_ONLY = verdict(
     REFUSE, "digest_only", "only an a1-hash is stored, which is of no use in another realm"
 )
-_DIFFERS = verdict(
-    WARN, "digest_differs", "the a1-hash, which counts for FreeSWITCH, is not one of this password"
-)
+_OUTDATED = verdict(OUTDATED, "digest_only", reason("FreeSWITCH", "a1-hash", "password"))
 _recognised = re.compile(
     r"\A\ufeff?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?=.*<(?:domain|user|users|groups)[\s>])"
     r"(document|section|domain|include|groups?|users?)\b",
@@ -75,7 +73,7 @@ class FreeSwitch:
             ("param password", "SIP password, in clear text"),
             (
                 "param a1-hash",
-                "a digest, which can't move: the user needs a new password, unless the password is there",
+                "a digest, which can't move: the user needs a new password, unless it is there and matches",
             ),
             ("domain name", "domain; --map domain= leaves it out"),
             (
@@ -110,8 +108,8 @@ class FreeSwitch:
     def assign(self, header: Sequence[str]) -> Assignment:
         """Return the assignment of the columns that ``open`` makes."""
         judge = judge_by(HEADER.index("verdict"))
-        secrets = ("a1_hash", "verdict")
-        return Assignment(("username",), "password", "domain", secrets=secrets, judge=judge)
+        columns = ("username",), "password", "domain"
+        return Assignment(*columns, secrets=("a1_hash",), internal="verdict", judge=judge)
 
 
 @dataclass(slots=True)
@@ -397,6 +395,4 @@ def _judged(name: str, domain: str, password: str, digest: str) -> str:
         return ""
     if not password:
         return _DIGEST_ONLY
-    text = f"{name}:{domain}:{password}".encode("utf-8", "surrogatepass")
-    same = hashlib.md5(text, usedforsecurity=False).hexdigest() == digest.lower()
-    return "" if same else _DIFFERS
+    return _OUTDATED if outdates(digest, name, password, domain) else ""

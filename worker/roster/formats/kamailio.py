@@ -21,7 +21,7 @@ KAMAILIO = Subscribers(
         decoys=("ha1", "ha1b", "vmpin"),
         notes=(
             "Also read: kamcli db show -F json subscriber, and the file subscriber of db_text.",
-            "A password is compared with ha1: digest_differs warns of one that may be out of date.",
+            "A password is compared with ha1: hash_mismatch warns of one that may be out of date.",
             "Tables of old versions have a password column of 25 characters: password_cut warns.",
         ),
         example="id,username,domain,password,ha1,ha1b\n"

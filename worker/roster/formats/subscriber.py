@@ -101,7 +101,7 @@ def _judge(columns: Columns, cut: int) -> Judge:
             warn(row, "password_cut", text)
         if at_ha1 is not None and at_domain is not None and _differs(row, fields[at_ha1], fields[at_domain]):
             text = "ha1: not made from this password and the domain; the password may be out of date"
-            warn(row, "digest_differs", text)
+            warn(row, "hash_mismatch", text)
 
     return judge
 

@@ -7,12 +7,15 @@ from typing import Final
 
 from worker.model import Problem, Row
 from worker.roster.format import refuse, skip, warn
+from worker.roster.formats.digests import give_up_password
 
 SKIP: Final = "skip"
 REFUSE: Final = "refuse"
 WARN: Final = "warn"
 UNREAD: Final = "not read"
+OUTDATED: Final = "outdated"
 _SEPARATOR = "\t"
+_END = "\n"
 
 
 def _not_read(row: Row, code: str, text: str) -> None:
@@ -20,20 +23,24 @@ def _not_read(row: Row, code: str, text: str) -> None:
     row.problems = (Problem(code, text),)
 
 
-_DOES: Final = {SKIP: skip, REFUSE: refuse, WARN: warn, UNREAD: _not_read}
+_DOES: Final = {SKIP: skip, REFUSE: refuse, WARN: warn, UNREAD: _not_read, OUTDATED: give_up_password}
 
 
 def verdict(kind: str, code: str, text: str) -> str:
-    """Return the cell with a verdict: SKIP, REFUSE, WARN or UNREAD, a code of a row, and the reason."""
-    return _SEPARATOR.join((kind, code, text))
+    """Return the cell with a verdict: SKIP, REFUSE, WARN, UNREAD or OUTDATED, a code of a row, the reason.
+
+    Several can be joined: each ends with a line end.
+    """
+    return _SEPARATOR.join((kind, code, text.replace(_END, " "))) + _END
 
 
 def judge_by(position: int) -> Callable[[Row, Sequence[str]], None]:
-    """Return the function that carries out the verdict in the cell at ``position``; empty: there is none."""
+    """Return the function that carries out the verdicts in the cell at ``position``, if there are any."""
 
     def judge(row: Row, fields: Sequence[str]) -> None:
         if fields[position]:
-            kind, code, text = fields[position].split(_SEPARATOR, 2)
-            _DOES[kind](row, code, text)
+            for one in fields[position].removesuffix(_END).split(_END):
+                kind, code, text = one.split(_SEPARATOR, 2)
+                _DOES[kind](row, code, text)
 
     return judge
