@@ -19,15 +19,8 @@ from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
-from worker.commands.options import (
-    Finite,
-    count_type,
-    excel_option,
-    json_option,
-    results_option,
-    with_outputs,
-    yes_option,
-)
+from worker.commands.option_values import with_outputs
+from worker.commands.options import Finite, count_type, excel_option, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, echo, on_stdout, print_json, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError

@@ -16,7 +16,8 @@ import click
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
 from worker.commands.named_job import job_unless_file
-from worker.commands.options import json_option, reading_options, refuse_given
+from worker.commands.option_values import refuse_given
+from worker.commands.options import json_option, reading_options
 from worker.commands.phone_files import (
     CSV_BEGIN,
     PhoneEntries,

@@ -13,14 +13,8 @@ from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job
-from worker.commands.options import (
-    excel_option,
-    json_option,
-    rate_type,
-    results_option,
-    with_outputs,
-    yes_option,
-)
+from worker.commands.option_values import with_outputs
+from worker.commands.options import excel_option, json_option, rate_type, results_option, yes_option
 from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, echo, print_json
 from worker.errors import TryLater

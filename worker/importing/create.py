@@ -25,8 +25,8 @@ from worker.importing.api_protocols import CredentialSource
 from worker.importing.chunk_session import RowSession
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, fill_digests, wanted
 from worker.importing.unconfirmed_lookup import Found, Lookup, SingleLookup
-from worker.model import Answer, Echo, EntryError, Outcome, Realm, Row, Status, Stored, WaitKind
-from worker.waits import HERE
+from worker.model import Answer, Echo, EntryError, Outcome, Realm, Row, Status, Stored
+from worker.waits import HERE, WaitKind
 
 log = logging.getLogger(__name__)
 
