@@ -168,9 +168,7 @@ def test_digests_of_kamailio(
     assert bool(row.hash1) is (not problems and not cells[1])
 
 
-@pytest.mark.parametrize(
-    ("name", "carrier"), [("subscriber", "db_text"), ("subscriber.json", "kamcli's JSON")]
-)
+@pytest.mark.parametrize(("name", "carrier"), [("dbtext", "db_text"), ("kamcli.json", "kamcli's JSON")])
 def test_other_carriers_of_the_table(name: str, carrier: str) -> None:
     """A db_text file and kamcli's JSON are recognised as such, and have the same rules."""
     with open_roster(str(PBX / "kamailio" / name), Options()) as roster:

@@ -6,6 +6,8 @@ recognises columns that are not shown), ``selection`` leaves rows out, ``rows`` 
 row (``passwords``: weak ones;
 ``prehashed``: digests instead of passwords; ``hiding``: cells that reveal a secret), ``reader`` is the roster
 itself, ``corrections`` brings an earlier job's rows back, ``duplicates`` remembers names.
+``folder`` makes one roster of many files, ``remote`` says whom to trust elsewhere, and ``database`` reads a
+query's rows (``database_address``: URLs, ``database_queries``: PBXs' own tables, ``database_drivers``).
 For files that are not imported, ``table`` finds the header and ``names`` reads the users named in them.
 """
 
