@@ -20,6 +20,7 @@ from worker.importing.rows_in_place import rows_in_place
 from worker.importing.validation import RosterPage, validated_pages
 from worker.model import Job
 from worker.phones import Server
+from worker.reasons import plural
 from worker.register import ServerAddress, Transport, Undecided, servers_of, usual_server
 
 
@@ -59,7 +60,7 @@ def rows_of_job(context: Context, job: Job, path: str) -> Iterator[PhoneRows]:
         counts = context.ledger.rows.counts(job.id, job.rows)
         left_out = sum(rows for status, rows in counts.items() if status.in_trouble)
         in_place = sum(rows for status, rows in counts.items() if status.in_place)
-        echo(f"{job.roster}: {in_place} of {in_place + left_out} rows are in place")
+        echo(f"{job.roster}: {in_place:,} of {plural(in_place + left_out, 'row')} in place")
 
         def pages() -> Iterator[RosterPage]:
             return rows_in_place(context.ledger, context.seal, job, again)

@@ -23,6 +23,7 @@ from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Progress
 from worker.model import Job
+from worker.reasons import plural
 from worker.states import Reason, Why
 
 _MEANINGS = {
@@ -110,7 +111,7 @@ def undo(
 
 def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
     """Print what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
-    users = "1 user" if number == 1 else f"{number:,} users"
+    users = plural(number, "user")
     echo(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
     _print_others(context, job)
     if include_unproven:
