@@ -264,6 +264,15 @@ def test_sqlite_is_read_and_never_written(tmp_path: Path) -> None:
     assert read(f"sqlite:///{path}", source_format="kamailio")[1] == (2, ["7", "0107", "Sqlite-Sécret", ""])
     with pytest.raises(UsageError, match="the query writes"):
         read(f"sqlite:///{path}", query_file(tmp_path, "DELETE FROM subscriber"))
+    other = tmp_path / "other.db"
+    for statement in (f"ATTACH '{other}' AS other", f"VACUUM INTO '{other}'", "PRAGMA user_version = 2"):
+        with pytest.raises(UsageError, match="the query writes"):
+            read(f"sqlite:///{path}", query_file(tmp_path, statement))
+    assert not other.exists()
+    assert read(
+        f"sqlite:///{path}", query_file(tmp_path, "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i+1 FROM n "
+        "WHERE i < 2) SELECT upper(username) AS username, password, i FROM subscriber, n")
+    )[2][1] == ["0107", "Sqlite-Sécret", "2"]  # fmt: skip
     (tmp_path / "text.db").write_text("no database")
     with pytest.raises(UsageError, match="file is not a database"):
         read(f"sqlite:///{tmp_path / 'text.db'}", source_format="kamailio")

@@ -164,15 +164,29 @@ def test_a_roster_without_a_password_column(office: Program, sandbox: Sandbox) -
     assert in_place(sandbox, generated(office).items())
 
 
-def test_a_column_that_may_have_the_passwords(office: Program, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("empty", [{}, {"password": ""}], ids=["alone", "beside an empty one"])
+def test_a_column_that_may_have_the_passwords(
+    office: Program, sandbox: Sandbox, empty: dict[str, str]
+) -> None:
     """The roster's own passwords are not replaced because their column has an unusual name."""
-    path = write(office.work / "names.csv", [{"extension": "0103", "Kennwort (SIP)": OWN}])
+    row = {"extension": "0103", **empty, "Telefongeheimnis": OWN}
+    path = write(office.work / "names.csv", [row])
     words = ["import", str(path), "--generate-passwords", "new.csv"]
     finished = office.run(*words)
     assert (finished.code, sandbox.credentials()) == (6, [])
     assert "--map password=" in finished.stderr
     run(office, *words, "--map", "password=")
     assert in_place(sandbox, generated(office).items())
+
+
+def test_a_known_column_has_the_passwords(office: Program, sandbox: Sandbox) -> None:
+    """The roster's own passwords are sent; the PIN of a mailbox is none of them."""
+    path = write(office.work / "own.csv", [{"extension": "0103", "Kennwort (SIP)": OWN}])
+    run(office, "import", path, "--generate-passwords", "new.csv")
+    assert in_place(sandbox, [("0103", OWN)])
+    path = write(office.work / "pin.csv", [{"extension": "0104", "password": "", "Mailbox PIN": "4711"}])
+    run(office, "import", path, "--generate-passwords", "new.csv")
+    assert in_place(sandbox, [("0103", OWN), *generated(office).items()])
 
 
 def test_rows_that_are_wrong_otherwise_get_none(office: Program, sandbox: Sandbox) -> None:

@@ -24,7 +24,8 @@ COMMANDS = [
     for block in re.findall(r"^```sh\n(.*?)^```$", RUNBOOK, re.DOTALL | re.MULTILINE)
     for command in block.splitlines()
 ]
-JOBS = {"./rehearsal": "REHEARSAL", "./plan": "PLAN", "./wave1": "WAVE1", "./wave2": "WAVE2"}
+JOBS = {"./rehearsal": "REHEARSAL", "./plan": "PLAN", "./wave1": "WAVE1", "./wave2": "WAVE2",
+        "./digests": "DIGESTS"}  # fmt: skip
 """A command's results folder, and what the runbook calls its job."""
 ASKING = ("siproster undo ", "siproster realm delete ", "siproster credential delete ")
 """Commands that ask on a terminal, which there is none here."""
@@ -45,6 +46,15 @@ def staff() -> list[Row]:
         for number in range(101, 106)
     ]  # fmt: skip
     return [*rows, {**rows[0], "extension": "199", "username": WRONG, "mac": ""}]
+
+
+def subscribers() -> list[Row]:
+    """Users of whom Kamailio has only digests, of a password that nobody knows."""
+    return [
+        {"username": f"lab-{number}", "domain": "office.example", "password": "", "ha1": 32 * digit,
+         "ha1b": 32 * digit}
+        for number, digit in ((1, "a"), (2, "b"))
+    ]  # fmt: skip
 
 
 class Night:
@@ -112,6 +122,7 @@ def expected(command: str) -> int:
 def test_the_runbook_runs_as_printed(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
     """From the export to the leavers: each command ends as it should, and the right users are left."""
     write(office.work / "staff.csv", staff())
+    write(office.work / "subscriber.csv", subscribers())
     hold(sandbox, ["old-colleague"])
     night = Night(office, sandbox, kamailio)
     for command in COMMANDS:
@@ -121,9 +132,18 @@ def test_the_runbook_runs_as_printed(office: Program, sandbox: Sandbox, kamailio
         assert (command, night.type(command)) == (command, expected(command)), night.shown[command]
     assert night.jobs.keys() == set(JOBS.values())
     wanted = {row["username"].replace(WRONG, RIGHT) for row in staff()}
-    assert sandbox.digests().keys() == wanted
+    generated = {row["username"] for row in subscribers()}
+    assert sandbox.digests().keys() == wanted | generated
     assert not (office.work / "provisioning").exists()
     summary = json.loads((office.work / "all" / "summary.json").read_text("utf-8"))
     assert (summary["counts"], summary["absent"]) == ({"unchanged": len(wanted)}, 1)
     with (office.work / "phones-back" / "verify.csv").open(encoding="utf-8", newline="") as file:
         assert [row["bw__verify"] for row in csv.DictReader(file)] == ["registers"] * 5
+    with (office.work / "digests" / "verify.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["bw__verify"] for row in csv.DictReader(file)] == ["registers"] * 2
+    assert not any("siproster: " in shown for command, shown in night.shown.items() if "DIGESTS" in command)
+    lines = list(csv.DictReader((office.work / "new-phones.csv").read_text("utf-8").splitlines()))
+    kept = list(csv.DictReader((office.work / "passwords.csv").read_text("utf-8").splitlines()))
+    assert {one["auth_user"]: one["password"] for one in lines} == {
+        one["username"]: one["password"] for one in kept
+    }

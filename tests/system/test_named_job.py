@@ -61,12 +61,13 @@ def test_no_job_has_the_middle_of_an_id_as_its_name(office: Program, two_jobs: l
 
 
 def test_every_command_takes_the_latest_job(office: Program, two_jobs: list[str]) -> None:
-    """Retry, resume, cancel, verify, undo and purge find it, too."""
+    """Retry, resume, cancel, verify, phones, undo and purge find it, too."""
     for words, code in (
         (["retry", "latest", "--yes"], 0),
         (["resume", two_jobs[0][-4:]], 0),
         (["cancel", two_jobs[0][-4:]], 4),
         (["verify", two_jobs[0][-4:]], 6),
+        (["phones", two_jobs[0][-4:], "--out", "phones.csv"], 6),
         (["import", "--plan", two_jobs[0][-4:]], 6),
         (["undo", two_jobs[0][-4:], "--yes"], 0),
         (["jobs", "purge", two_jobs[0][-4:], "--yes"], 0),

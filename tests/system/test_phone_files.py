@@ -120,6 +120,46 @@ def test_from_a_sip_conf_to_registered_phones(office: Program, sandbox: Sandbox,
     assert baresips(folders) == {"6001": True, "6002": True, "0351": True}
 
 
+def test_generated_passwords_get_in(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
+    """The files have the passwords that the import generated, whose digests the registrar holds."""
+    roster = write(office.work / "staff.csv", [{"username": f"10{at}", "password": ""} for at in range(4)])
+    file = ("--generate-passwords", "new.csv")
+    run(office, "import", roster, *file, "--realm", "new", "--create-realm")
+    kamailio.hold(sandbox.credentials())
+    near = ("--template", "baresip", "--registrar", kamailio.place)
+    facts = run(office, "phones", "latest", "--roster", roster, *file, "--out", "phones", *near)
+    assert (facts["written"], facts["left_out"], facts["not_in_place"]) == (4, 0, 0)
+    folders = [path.parent for path in (office.work / "phones").glob("*/accounts")]
+    assert baresips(folders) == {f"10{at}": True for at in range(4)}
+    facts = run(office, "phones", roster, *file, "--realm", "new", "--out", "again", *near)
+    assert facts["written"] == 4
+    assert len({folder.joinpath("accounts").read_text() for folder in folders}) == 4
+    for folder in folders:
+        again = office.work / "again" / folder.relative_to(office.work / "phones") / "accounts"
+        assert again.read_text() == folder.joinpath("accounts").read_text()
+
+
+def test_the_file_of_generated_passwords(office: Program, sandbox: Sandbox) -> None:
+    """A job knows its own; who kept an unknown password is left out, and it is said why."""
+    run(office, "import", write(office.work / "old.csv", [{"username": "101", "password": "Pw-4711-old"}]))
+    wanted = [{"username": f"10{at}", "password": one} for at, one in enumerate(["", "", "Pw-4711-own"], 1)]
+    roster = write(office.work / "staff.csv", wanted)
+    job = run(office, "import", roster, "--generate-passwords", "new.csv", code=10)["job"]
+    before = (office.work / "new.csv").read_bytes()
+    facts = run(office, "phones", job[-4:], "--roster", roster, "--out", "p.csv", *NEAR, code=10)
+    assert (facts["job"], facts["written"], facts["not_in_place"]) == (job, 2, 1)
+    passwords = [before.decode().splitlines()[1].split(",")[3], "Pw-4711-own"]
+    assert [row["password"] for row in lines_of(office.work / "p.csv")] == passwords
+    ended = office.run("phones", roster, "--generate-passwords", "new.csv", "--out", "p.csv", *NEAR)
+    refused(ended, "new.csv has none either: users who existed before keep an unknown one", 10)
+    assert [row["password"] for row in lines_of(office.work / "p.csv")] == ["", *passwords]
+    ended = office.run("phones", roster, "--out", "p.csv", *NEAR)
+    refused(ended, "if it was generated, add --generate-passwords FILE", 10)
+    for words in ((job, "--roster", roster), (roster, "--generate-passwords", "new.csv")):
+        refused(office.run("phones", *words, "--out", "new.csv", *NEAR), "would be overwritten")
+    assert (office.work / "new.csv").read_bytes() == before
+
+
 def test_a_csv_file_has_every_row_exactly(office: Program, sandbox: Sandbox, staff: str) -> None:
     """Passwords as they are, numbers as they are, and only other cells kept from running as formulas."""
     facts = run(office, "phones", staff, *SITED, "--out", "phones.csv", *NEAR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import stat
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.system.runs import run
 
+OWN = "Tb7xQ2mK9rL4vN8s"
 COLUMNS = ["username", "password", "domain", "realm", "application_id", "name"]
 
 
@@ -39,6 +41,57 @@ def test_filled_in_and_imported(office: Program, sandbox: Sandbox) -> None:
     assert summary["counts"] == {"created": 2}
     assert [held["composite"] for held in sandbox.credentials()] == ["0103", "0104"]
     assert "Ann Lee" in Path(summary["files"]["results"]).read_text("utf-8")
+
+
+FILLED = {
+    "freepbx": {"extension": "0103", "tech": "pjsip", "secret": OWN},
+    "fusionpbx": {"extension": "0103", "password": OWN, "enabled": "true"},
+    "kamailio": {"username": "0103", "password": OWN},
+    "opensips": {"username": "0103", "password": OWN},
+    "3cx": {"AuthID": "0103", "AuthPassword": OWN},
+    "yeastar": {"Registration Name": "0103", "Registration Password": OWN},
+    "wazo": {"sip_username": "0103", "sip_secret": OWN, "line_protocol": "sip"},
+    "grandstream": {"Extension": "0103", "SIP/IAX Password": OWN, "Technology": "SIP"},
+    "switchvox": {"ext": "0103", "phone_password": OWN},
+    "vodia": {"#alias": "0103", "password": OWN},
+}
+"""A row of each format that has a template: what its rules say is needed."""
+NO_TABLES = {"asterisk": "generic", "freeswitch": "generic", "mysql-batch": "kamailio"}
+"""Formats that have none, and the one to use."""
+
+
+def test_each_format_has_a_template_or_says_why(siproster: Program) -> None:
+    """The formats are those that `formats` lists."""
+    names = {one["name"] for one in siproster.run("formats", "--json").json}
+    assert FILLED.keys() | NO_TABLES.keys() == names
+    for name, other in NO_TABLES.items():
+        finished = siproster.run("template", name)
+        assert (finished.code, finished.stdout) == (6, "")
+        assert finished.stderr.endswith(f"siproster template {other}\n")
+    assert "did you mean freepbx?" in siproster.run("template", "freepb").stderr
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_the_columns_of_a_format(office: Program, sandbox: Sandbox, name: str) -> None:
+    """The filled-in file, and the workbook's header, are recognised as that format; its user is imported."""
+    path = office.work / "staff.csv"
+    rules = office.run("template", name, "--out", path, "--json").json["columns"]
+    columns = [rule["column"] for rule in rules]
+    header = path.read_text("utf-8")
+    delimiter = header.strip().removeprefix(columns[0])[0]
+    assert header == delimiter.join(columns) + "\n"
+    with path.open("a", encoding="utf-8", newline="") as file:
+        csv.DictWriter(file, columns, delimiter=delimiter).writerow(FILLED[name])
+    book_path = office.work / "staff.xlsx"
+    assert office.run("template", name, "--xlsx", book_path).code == 0
+    book = openpyxl.load_workbook(book_path)
+    book.worksheets[0].append([FILLED[name].get(column, "") for column in columns])
+    book.save(book_path)
+    for roster, status in ((path, "created"), (book_path, "unchanged")):
+        finished = office.run("import", roster, "--json")
+        assert (finished.code, finished.json["counts"]) == (0, {status: 1}), finished.stderr
+        assert f"  recognised as {name}: " in finished.stderr
+    assert sandbox.digests().keys() == {"0103"}
 
 
 def test_the_workbook(siproster: Program) -> None:

@@ -73,6 +73,13 @@ def test_plain_tables_stay_plain(header: str) -> None:
     assert choose(Start("in.csv", tuple(header.split(",")), ""), "in.csv", "auto") == (None, "")
 
 
+def test_a_digest_that_beats_the_secret_tells_freepbx(tmp_path: Path) -> None:
+    """Of a file with few columns, too: else the digest would be ignored, and a stale secret sent."""
+    found, (row,) = read(tmp_path, f"extension,name,secret,md5_cred\n1001,Ann,Kestrel-7731,{'ab' * 16}\n")
+    assert found == "freepbx"
+    assert ([one.code for one in row.problems], row.password) == (["digest_only"], "")
+
+
 def test_a_tie_names_the_candidates_and_the_option() -> None:
     """Columns of two PBXs refuse the file, with both, their reasons, and how to choose."""
     header = ("AuthID", "AuthPassword", "SIPID", "VMNoPin", "Extension", "SIP/IAX Password", "Technology")

@@ -99,6 +99,14 @@ def test_blanks_around_most_passwords_are_no_guess(text: str) -> None:
     assert sent(text, blanks=Blanks.STRIP) == wanted(2)
 
 
+@pytest.mark.parametrize("blank", ["\xa0", "\u2007", "\u202f", "\u3000"])
+def test_other_blanks_at_most_passwords_are_no_guess_either(blank: str) -> None:
+    """A web page's no-break space looks like any other."""
+    text = TABLE.replace(",", f",{blank}")
+    assert "passwords begin or end with a blank" in refused(text)
+    assert sent(text, blanks=Blanks.STRIP) == wanted(2)
+
+
 def test_kept_blanks_belong_to_the_password() -> None:
     """With --blanks keep the passwords are as in the file, and user names are trimmed as always."""
     rows = rows_of(TABLE.replace(",", ", ").replace("100", " 100"), blanks=Blanks.KEEP)

@@ -68,7 +68,7 @@ def _lines(one: RosterFormat) -> Iterator[str]:
     widest = max((len(column) for column, _ in about.columns), default=0)
     yield from (f"  {column:<{widest}}  {meaning}" for column, meaning in about.columns)
     if about.decoys:
-        yield "\nnot taken, and never shown in the results"
+        yield "\nneither user name nor SIP password"
         yield f"  {', '.join(about.decoys)}"
     if about.notes:
         yield "\nnotes"

@@ -17,7 +17,7 @@ from worker import files
 from worker.commands.phone_rows import PhoneRows, Servers
 from worker.commands.screen import echo
 from worker.errors import SiprosterError, UsageError
-from worker.model import Row
+from worker.model import Problem, Row
 from worker.phones import (
     Phone,
     PhoneColumns,
@@ -98,13 +98,21 @@ class PhoneEntries:
         return ""
 
     def _entry(self, row: Row) -> Entry:
-        reason = "; ".join(problem.text for problem in row.problems)
+        reason = "; ".join(map(self._text, row.problems))
         if not reason and not row.password:
             reason = "the roster has digests and no password"
         if reason:
             row.password = ""
             return Entry(self._columns.phone(row, _NOWHERE), reason)
         return Entry(self._columns.phone(row, self._servers.of(row.host)), "")
+
+    def _text(self, problem: Problem) -> str:
+        if problem.code != "password_missing":
+            return problem.text
+        file = self._rows.passwords
+        if not file:
+            return f"{problem.text}; if it was generated, add --generate-passwords FILE"
+        return f"{problem.text}; {file} has none either: users who existed before keep an unknown one"
 
 
 def _keys(entry: Entry, templates: TemplateSet | None) -> Iterator[tuple[int, str]]:

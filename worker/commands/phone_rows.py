@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-
-import click
+from dataclasses import dataclass, replace
 
 from worker import roster
 from worker.commands.context import Context
 from worker.commands.running import print_roster
 from worker.commands.screen import echo
-from worker.commands.verify import options_of_reading, reopened
+from worker.commands.verify import reopened
 from worker.errors import Unavailable
+from worker.importing.generate import generated_passwords
 from worker.importing.realms import JobRealms
 from worker.importing.rows_in_place import rows_in_place
 from worker.importing.validation import RosterPage, validated_pages
-from worker.model import Job
+from worker.model import Job, Options
 from worker.phones import Server
 from worker.reasons import plural
 from worker.register import ServerAddress, Transport, Undecided, servers_of, usual_server
@@ -35,37 +33,48 @@ class PhoneRows:
     not_in_place: int
     """Rows of the job that are left out, since their users can't register with the roster's passwords."""
     pages: Callable[[], Iterator[RosterPage]]
+    passwords: str = ""
+    """The file of generated passwords; empty: there is none."""
 
 
 @contextmanager
-def rows_of_roster(
-    ctx: click.Context, context: Context, source: str, given: dict[str, Any]
-) -> Iterator[PhoneRows]:
+def rows_of_roster(context: Context, source: str, options: Options) -> Iterator[PhoneRows]:
     """Open the rows of a roster. Its realms are looked up, since only the service knows their host names."""
-    options = options_of_reading(ctx, given, context)
-    with roster.open_roster(source, options) as opened:
+    with roster.open_roster(source, options) as opened, generated_passwords(options, new=False) as passwords:
         print_roster(opened)
         realms = JobRealms(context.client(options), None, "", options)
 
         def pages() -> Iterator[RosterPage]:
-            return validated_pages(opened, realms, options.api)
+            return validated_pages(opened, realms, options.api, passwords)
 
-        yield PhoneRows(opened.name, opened.columns, bool(options.username), 0, pages)
+        yield PhoneRows(
+            opened.name, opened.columns, bool(options.username), 0, pages, options.generate_passwords
+        )
 
 
 @contextmanager
-def rows_of_job(context: Context, job: Job, path: str) -> Iterator[PhoneRows]:
-    """Open the rows of a job that are in place, with the passwords of its roster."""
-    with reopened(context, job, path, "phones") as again:
+def rows_of_job(context: Context, job: Job, path: str, file: str) -> Iterator[PhoneRows]:
+    """Open the rows of a job that are in place, with their passwords.
+
+    ``path``: its roster. ``file``: the generated passwords; empty: there are none.
+    """
+    options = replace(job.options, generate_passwords=file)
+    with (
+        reopened(context, job, path, "phones") as again,
+        generated_passwords(options, new=False) as passwords,
+    ):
         counts = context.ledger.rows.counts(job.id, job.rows)
         left_out = sum(rows for status, rows in counts.items() if status.in_trouble)
         in_place = sum(rows for status, rows in counts.items() if status.in_place)
         echo(f"{job.roster}: {in_place:,} of {plural(in_place + left_out, 'row')} in place")
 
         def pages() -> Iterator[RosterPage]:
-            return rows_in_place(context.ledger, context.seal, job, again)
+            for page in rows_in_place(context.ledger, context.seal, job, again):
+                if passwords:
+                    passwords.claim(page)
+                yield page
 
-        yield PhoneRows(job.roster, job.columns, bool(job.options.username), left_out, pages)
+        yield PhoneRows(job.roster, job.columns, bool(job.options.username), left_out, pages, file)
 
 
 class Servers:

@@ -28,6 +28,7 @@ from worker.commands.phone_files import (
 )
 from worker.commands.phone_rows import PhoneRows, Servers, rows_of_job, rows_of_roster
 from worker.commands.screen import echo, print_json
+from worker.commands.verify import options_of_reading
 from worker.commands.verify_runner import server_address
 from worker.errors import UsageError
 from worker.phones import CARDS_BEGIN, FIELDS, PhoneColumns, QrFormat, TemplateSet, Twins, built_in
@@ -38,8 +39,8 @@ from worker.srv import check_address
 
 _STDOUT = "-"
 _WITH_JOB = frozenset({
-    "source", "roster_", "out", "template", "cards", "qr", "qr_url", "column", "registrar", "resolver",
-    "transport", "as_json", "account", "profile", "config", "debug",
+    "source", "roster_", "generate_passwords", "out", "template", "cards", "qr", "qr_url", "column",
+    "registrar", "resolver", "transport", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
 """Options that mean something with a job, too; the job determines how its roster is read."""
 
@@ -109,11 +110,13 @@ def phones(ctx: click.Context, /, source: str, **given: Any) -> int:
     with ExitStack() as stack:
         if job:
             refuse_given(ctx, _WITH_JOB, "with a job", "the job determines how its roster is read")
-            task.refuse_overwriting(context, job.source, given["roster_"])
-            rows = stack.enter_context(rows_of_job(context, job, given["roster_"]))
+            passwords = given["generate_passwords"] or job.options.generate_passwords
+            task.refuse_overwriting(context, job.source, given["roster_"], passwords)
+            rows = stack.enter_context(rows_of_job(context, job, given["roster_"], passwords))
         else:
-            task.refuse_overwriting(context, source)
-            rows = stack.enter_context(rows_of_roster(ctx, context, source, given))
+            options = options_of_reading(ctx, given, context)
+            task.refuse_overwriting(context, source, options.generate_passwords)
+            rows = stack.enter_context(rows_of_roster(context, source, options))
         facts = task.carry_out(rows, stack)
     if given["as_json"]:
         print_json({"job": job.id if job else None, **facts})

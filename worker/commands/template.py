@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -16,6 +18,10 @@ from worker.commands.screen import echo, print_json
 from worker.errors import UsageError
 from worker.files import whole_file
 from worker.reasons import reason_of
+from worker.roster.formats import FORMATS, GENERIC
+from worker.roster.formats.columns import ColumnFormat
+from worker.roster.formats.kamailio import KAMAILIO
+from worker.roster.formats.mysql_batch import MYSQL_BATCH
 
 RULES: Mapping[str, str] = {
     "username": "Required: the name that the phone registers with. 1 to 32 letters, digits and"
@@ -35,7 +41,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("template")
-@click.argument("name", metavar="[FORMAT]", type=click.Choice(["generic"]), default="generic")
+@click.argument("name", metavar="[FORMAT]", default=GENERIC)
 @click.option("--out", metavar="FILE", type=_FILE, help="Write the CSV to FILE instead of stdout.")
 @click.option("--xlsx", metavar="FILE", type=_FILE, help="Write a workbook whose columns keep leading zeros.")
 @json_option
@@ -45,33 +51,75 @@ def template(name: str, out: Path | None, xlsx: Path | None, as_json: bool) -> N
     The CSV goes to stdout. In a spreadsheet, use --xlsx: its columns are formatted as text, so that 0103
     stays 0103, and its second sheet has the rules. Existing files are not overwritten.
 
+    FORMAT is generic, or a PBX's table that `siproster formats` lists; importing the file recognises it.
+
     \b
       siproster template --xlsx staff.xlsx
       siproster template > staff.csv
     """
     if out and xlsx:
         raise UsageError("--out and --xlsx can't be used together", "use only one of them")
+    rules, delimiter = _form(name.casefold())
+    csv_text = _csv(rules, delimiter)
     if file := out or xlsx:
-        _write(file, _workbook() if xlsx else _csv().encode())
+        _write(file, _workbook(rules) if xlsx else csv_text.encode())
     elif not as_json:
-        sys.stdout.write(_csv())
-    widest = max(map(len, RULES))
-    for column, rule in RULES.items():
+        sys.stdout.write(csv_text)
+    widest = max(map(len, rules))
+    for column, rule in rules.items():
         echo(f"{column:<{widest}}  {rule}")
     if file:
         echo(f"written to {file}; fill it in, then check it with: siproster plan {file}")
     if as_json:
-        columns = [dict(zip(_ABOUT, pair, strict=True)) for pair in RULES.items()]
-        print_json({"format": name, "columns": columns, "file": str(file.absolute()) if file else None})
+        columns = [dict(zip(_ABOUT, pair, strict=True)) for pair in rules.items()]
+        print_json(
+            {"format": name.casefold(), "columns": columns, "file": str(file.absolute()) if file else None}
+        )
 
 
-def _csv() -> str:
+def _form(name: str) -> tuple[Mapping[str, str], str]:
+    """Return the columns of a format, each with its rule, and the delimiter.
+
+    Raises UsageError for a format that is no table.
+    """
+    if name == GENERIC:
+        return RULES, ","
+    if name not in FORMATS:
+        near = get_close_matches(name, [GENERIC, *FORMATS], 1)
+        raise UsageError(
+            f"there is no format {name!r}",
+            f"did you mean {near[0]}?" if near else "`siproster formats` lists all of them",
+        )
+    found = FORMATS[name]
+    if not isinstance(found, ColumnFormat):
+        other = KAMAILIO.name if name == MYSQL_BATCH.name else GENERIC
+        raise UsageError(
+            f"{name} is not a table that can be filled in by hand",
+            f"use another format: siproster template {other}",
+        )
+    header = found.about.example.splitlines()[0]
+    delimiter = max(",;", key=header.count)
+    return {column: _rule(found, column) for column in header.split(delimiter)}, delimiter
+
+
+def _rule(found: ColumnFormat, column: str) -> str:
+    """Return what is done with a column of a format."""
+    if column in found.about.decoys:
+        return "Optional: neither the user name nor the SIP password."
+    for names, meaning in found.about.columns:
+        if column == names or column in re.split("[, ]+", names):
+            order = f": {names}" if ", else " in names else ""
+            return f"{meaning[0].upper()}{meaning[1:]}{order}."
+    return "Optional: copied to the results."
+
+
+def _csv(rules: Mapping[str, str], delimiter: str) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(RULES)
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerow(rules)
     return text.getvalue()
 
 
-def _workbook() -> bytes:
+def _workbook(columns: Mapping[str, str]) -> bytes:
     """Return a workbook with the empty roster, all of whose cells are text, and a sheet with the rules."""
     content = io.BytesIO()
     with Workbook(content, {"in_memory": True}) as book:
@@ -79,12 +127,12 @@ def _workbook() -> bytes:
         heading = book.add_format({"num_format": "@", "bold": True})
         wrapped = book.add_format({"text_wrap": True, "valign": "top"})
         roster, rules = book.add_worksheet("roster"), book.add_worksheet("rules")
-        roster.set_column(0, len(RULES) - 1, _WIDTH, text)
-        roster.write_row(0, 0, RULES, heading)
+        roster.set_column(0, len(columns) - 1, _WIDTH, text)
+        roster.write_row(0, 0, columns, heading)
         roster.freeze_panes(1, 0)
         rules.set_column(0, 0, _WIDTH, wrapped)
         rules.set_column(1, 1, 4 * _WIDTH, wrapped)
-        for line, pair in enumerate([_ABOUT, *RULES.items()]):
+        for line, pair in enumerate([_ABOUT, *columns.items()]):
             rules.write_row(line, 0, pair, heading if line == 0 else None)
     return content.getvalue()
 

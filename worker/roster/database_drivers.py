@@ -235,11 +235,25 @@ def _postgresql_decoder(oid: int, encoding: str) -> Decode:
     return lambda value: str(value, "utf-8")
 
 
+_READING: Final = (
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+)
+
+
+def _only_reading(action: int, *_: str | None) -> int:
+    """Allow nothing but reading: ATTACH and VACUUM INTO would write other files, in spite of ``mode=ro``."""
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
+
+
 @contextmanager
 def _sqlite(address: Address, sql: str, encoding: str) -> Iterator[Result]:
     path = Path(address.database).absolute()
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=STEP_SECONDS / 2)
     with closing(connection):
+        connection.set_authorizer(_only_reading)
         connection.text_factory = bytes
         cursor = connection.execute(sql)
         names = tuple(

@@ -25,7 +25,8 @@ _TEXTS = (
     ("password authentication failed", "login"), ("no password supplied", "login"),
     ("no pg_hba.conf entry", "login"), ('role "', "login"), ('database "', "database"),
     ("no such table", "table"), ("no such column", "column"), ("syntax error", "syntax"),
-    ("incomplete input", "syntax"), ("readonly database", "writes"), ("database is locked", "locked"),
+    ("incomplete input", "syntax"), ("readonly database", "writes"),
+    ("authorization denied", "writes"), ("not authorized", "writes"), ("database is locked", "locked"),
 )  # fmt: skip
 """Texts of libpq when connecting fails, and of SQLite: neither has a code that says as much."""
 

@@ -25,6 +25,8 @@ from worker.roster.text import Record
 _GROUP: Final = 1000
 _LISTED: Final = 5
 """Most lines that a message names."""
+_BLANKS: Final = frozenset(" \xa0\u2007\u202f\u3000")
+"""Also those of web pages and spreadsheets, which look the same."""
 _SHIFTED: Final = 10
 """Of a file without quotes, this many hundredths of records with too many fields are no single slip."""
 
@@ -115,7 +117,7 @@ class FirstPass:
         self._numbers += sum(1 for user in filled if not user.isdecimal() and looks_like_number(user.strip()))
 
     def _look_at_passwords(self, lines: Collection[int], passwords: Collection[str]) -> None:
-        self._spaced += sum(1 for one in passwords if one[:1] == " " or one[-1:] == " ")
+        self._spaced += sum(1 for one in passwords if one[:1] in _BLANKS or one[-1:] in _BLANKS)
         if self._guessed and not "".join(passwords).isascii():
             self._beyond_ascii += [
                 line for line, one in zip(lines, passwords, strict=True) if not one.isascii()
@@ -179,7 +181,7 @@ class FirstPass:
     def _header_has_blanks(self) -> bool:
         with self._table.read() as records:
             _, header = next(records, (1, []))
-        return any(name[:1] == " " or name[-1:] == " " for name in header if name.strip())
+        return any(name[0] in _BLANKS or name[-1] in _BLANKS for name in header if name.strip())
 
     def _refuse_guess(self) -> None:
         """Refuse passwords whose digests depend on a guess of the encoding."""

@@ -86,6 +86,8 @@ def never_sent(row: Row) -> Row:
     """
     secrets = _Secrets(row, row.user, row.composite)
     fields = (row.user, row.domain, row.realm, row.application, *row.cells)
+    if secrets.held_by_none((*fields, *(one.text for one in row.problems))):
+        return row
     user, domain, realm, application, *cells = (HIDDEN if secrets.held_by(one) else one for one in fields)
     quoted = {repr(one) for one in fields if one and secrets.held_by(one)}
     problems = tuple(
@@ -131,6 +133,12 @@ class _Secrets:
     def held_by(self, cell: str) -> bool:
         """Return whether the cell equals one of the secrets, or contains one."""
         return cell in self._equal or self.inside(cell)
+
+    def held_by_none(self, cells: Sequence[str]) -> bool:
+        """Return whether no cell equals or contains one of the secrets; one search through all of them."""
+        if not self._equal:
+            return True
+        return self._equal.isdisjoint(cells) and not self.inside("\n".join(cells))
 
     def inside(self, cell: str) -> bool:
         """Return whether the cell contains one of the secrets, in any form."""

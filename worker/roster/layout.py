@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from worker.errors import UsageError
 from worker.model import Condition, Options, Problem, Row
-from worker.roster.column_names import LAST_CHOICE, rank_of, sip_likeness
+from worker.roster.column_names import LAST_CHOICE, may_be_hinted, rank_of, sip_likeness
 from worker.roster.header import ALIASES, LISTED, RANKED, SECRETS, Header, plain
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import Test, cell_test
@@ -257,10 +257,12 @@ class _Deciding:
         """Require passwords, or both digests; a single digest column is of no use."""
         given = [field for field in ("hash1", "hash1b") if field in self.chosen]
         if len(given) == 2 or (not given and "password" in self.chosen):
+            if not given and self.options.generate_passwords and self.assignment is None:
+                self._refuse_overlooked_beside(self.chosen["password"])
             return
         if not given:
             if self.options.generate_passwords:
-                self._refuse_overlooked()
+                self._refuse_overlooked(f"{self.header.place} has no password column", self._named_alike())
                 return
             raise self._missing("password")
         other = "hash1b" if given == ["hash1"] else "hash1"
@@ -272,14 +274,32 @@ class _Deciding:
         text = f"{given[0]} is not used: the digests are computed from the passwords"
         self.warnings.append(Problem("hash_not_used", text))
 
-    def _refuse_overlooked(self) -> None:
+    def _named_alike(self) -> list[int]:
+        """Return the columns whose names suggest a secret."""
+        every = enumerate(self.header.names)
+        return [at for at, name in every if may_be_secret(name) and not self.header.is_own(at)]
+
+    def _refuse_overlooked_beside(self, password: int) -> None:
+        """Refuse the same where the password column is empty in every row, and an unknown one isn't.
+
+        The column of a mailbox's PIN or of a web login is not meant.
+        """
+        if self.filled([password]):
+            return
+        names = self.header.names
+        alike = [at for at in self._named_alike() if at != password and may_be_hinted("password", names[at])]
+        filled = self.filled(alike)
+        self._refuse_overlooked(
+            f"{names[password]!r} is empty in every row", [at for at in alike if at in filled]
+        )
+
+    def _refuse_overlooked(self, lack: str, alike: list[int]) -> None:
         """Refuse to generate passwords for all rows where an unknown column may have them."""
-        names = [name for at, name in enumerate(self.header.names) if not self.header.is_own(at)]
-        alike = [name for name in names if may_be_secret(name)]
         if alike and "password" not in self.options.map:
+            name = self.header.names[alike[0]]
             raise UsageError(
-                f"{self.header.place} has no password column, but {alike[0]!r} may be one",
-                f"--map password={alike[0]!r} takes it; --map password= generates a password for every row",
+                f"{lack}, but {name!r} may have the passwords",
+                f"--map password={name!r} takes it; --map password= generates a password for every row",
             )
 
     def _missing(self, field: str) -> UsageError:
@@ -305,12 +325,7 @@ class _Deciding:
         if self.assignment:
             sure |= {at for at, name in enumerate(self.header.names) if name in self.assignment.secrets}
         used = set(self.chosen.values()) | set(self.users) | expressly
-        by_name = {
-            at
-            for at, name in enumerate(self.header.names)
-            if may_be_secret(name) and not self.header.is_own(at)
-        }
-        return sure | (by_name - used)
+        return sure | (set(self._named_alike()) - used)
 
     def _public(self, name: str, option: str) -> int:
         """Return the position of a column that is no secret: its values get into names or a job's options."""

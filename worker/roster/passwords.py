@@ -131,11 +131,17 @@ _hidden = re.compile(
     re.IGNORECASE,
 ).fullmatch
 _nothing = re.compile(
-    r"null|nil|none|nan|nat|na|n/a|n\.a\.?|k\.\s?a\.?|s/d|s/o|\\n|undef|undefined|unset|empty|blank|missing|"
+    r"null|nil|none|nan|nat|na|n/a|n\.a\.?|k\.\s?a\.?|s/d|s/o|\\n|undef|undefined|unset|set|empty|blank|missing|"
     r"unknown|void|not[ _-]?(?:set|available|applicable|specified|defined|assigned)|tb[dac]|todo|fixme|regen|"
     r"placeholder|"
     r"change[ _-]?(?:me|it|this)!?|to be (?:defined|determined|done)|(?:your|my|the)[ _-]?(?:password|secret)"
-    r"(?:[ _-]?here)?|(?:enter|insert|set)[ _-]?(?:password|secret)(?:[ _-]?here)?",
+    r"(?:[ _-]?here)?|(?:enter|insert|set)[ _-]?(?:password|secret)(?:[ _-]?here)?|"
+    # The name of a column: a second header inside the file, or a template's sample.
+    r"_*(?:(?:sip|auth|phone)[ _-]?)?(?:password|passwort|kennwort|secret|mot de passe|contrase\xf1a|senha|"
+    r"wachtwoord|has\u0142o)_*|"
+    r"n/v|n\.\s?v\.|s\.\s?o\.|(?:not|to be|no) (?:set|generated|password)|(?:siehe|see|cf\.?|voir) .*|"
+    r"keine?s?|kein(?: passwort| kennwort)|leer|fehlt|unbekannt|aucune?|vide|n\xe9ant|ningun[oa]|vac\xed[oa]|"
+    r"nessun[oa]|vuot[oa]|nenhuma?|vazi[oa]|geen|leeg|onbekend|brak|pust[ey]",
     re.IGNORECASE,
 ).fullmatch
 _variable = re.compile(r"\$+\{[^{}]*\}|\{\{[^{}]*\}\}|%\w+%|<[\w -]*(?:password|secret)[\w -]*>").fullmatch

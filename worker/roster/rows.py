@@ -87,7 +87,9 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
                 row = without_secrets(row, loose)
             if row.skipped:
                 row = _skipped(row, row.skipped)
-            page.append(never_sent(row) if row.problems else row)
+            elif row.problems:
+                row = never_sent(row)
+            page.append(row)
         return page
 
     return read_page

@@ -41,6 +41,11 @@ class FreePbx(ColumnFormat):
         why = self.reason(start.header)
         return f"{generation}: {why}" if why else ""
 
+    def fits(self, header: Sequence[str]) -> bool:
+        """Return whether enough columns are there: a digest that beats the secret is enough of a mark."""
+        columns = Columns(header)
+        return ColumnFormat.fits(self, header) or columns.has(("extension", "secret", "md5cred"))
+
     def open(self, text: Text, start: Start, options: Options) -> Table:
         """Return the records, as PHP writes them. Raises UsageError for an old file whose rows shift."""
         _refuse_others(start)
