@@ -131,51 +131,6 @@ class Action(StrEnum):
         return self in (Action.EXISTS, Action.INVALID)
 
 
-class WaitKind(StrEnum):
-    """The kinds of wait of a process, the most serious first: of several waits, that one is reported."""
-
-    LEDGER = "ledger"
-    """The ledger's database is unavailable."""
-    BROKER = "broker"
-    """Redis is unavailable."""
-    ACCOUNT = "account"
-    """Another job writes to the account."""
-    SERVICE = "service"
-    """The service is unavailable, or fails; it is tried again."""
-    SLOWED = "slowed"
-    """The service asked to wait: 429, or 503 with a time."""
-    REALM = "realm"
-    """A new realm is not ACTIVE yet."""
-    ASKING = "asking"
-    """Rows whose answer was lost are being looked up."""
-    WORKER = "worker"
-    """No worker answers for the account."""
-    LEASE = "lease"
-    """A dead worker holds a chunk until its lease ends."""
-    PACED = "paced"
-    """The next request has to wait for its time: ``--rate``."""
-    REGISTRAR = "registrar"
-    """A registrar has not answered yet."""
-    DATABASE = "database"
-    """The database that holds the roster has not answered yet."""
-    ANSWER = "answer"
-    """A request is in flight."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """A wait in progress. Times are seconds from now, so that no two clocks are compared."""
-
-    kind: WaitKind
-    reason: str
-    """The details that the kind leaves open; never a secret."""
-    waited: float
-    left: float | None
-    """Seconds until the wait is given up, or goes on; None: unknown."""
-    by_patience: bool = False
-    """Whether ``--patience`` ends it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One reason why a row is not, or may not be, what its author meant.

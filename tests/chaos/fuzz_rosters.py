@@ -27,8 +27,8 @@ from typing import Final
 from worker.errors import UsageError
 from worker.model import Options, Row
 from worker.roster import open_roster
+from worker.roster.header import known
 from worker.roster.hiding import HIDDEN
-from worker.roster.layout import known
 from worker.roster.source import find
 from worker.roster.text import LONGEST, MOST_LINES, Malformed, Text
 

@@ -23,8 +23,7 @@ from tests.unit.jobs import Clock, make_chunk_row, start_job
 from worker.errors import LedgerAway, LedgerError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.store import Store
-from worker.model import Wait, WaitKind
-from worker.waits import HERE
+from worker.waits import HERE, Wait, WaitKind
 
 WRITERS = 4
 EACH = 150

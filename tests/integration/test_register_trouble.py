@@ -18,7 +18,6 @@ from tests.dns_server import Dns
 from tests.integration.registering import QUICK, REALM, SOON, entry, of_one, options_for, tried
 from tests.servers import free_port
 from tests.sip import Asked, ScriptedRegistrar, Users, scripted_registrar
-from worker.model import WaitKind
 from worker.register import (
     Entry,
     Lookup,
@@ -32,7 +31,7 @@ from worker.register import (
     Verifier,
     Waiting,
 )
-from worker.waits import HERE
+from worker.waits import HERE, WaitKind
 
 ONCE = Timers(t1=30, t2=30, total=30)
 """Nothing is sent again within a test."""

@@ -20,10 +20,9 @@ import pytest
 
 from tests.servers import Redis
 from worker import throttle
-from worker.model import Wait, WaitKind
 from worker.throttle import Throttle, Ticket
 from worker.throttle.pace import TOLERANCE
-from worker.waits import Waits
+from worker.waits import Wait, WaitKind, Waits
 
 ROOT = Path(__file__).parents[2]
 KEY = "api.example:9900001"

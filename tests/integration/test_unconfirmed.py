@@ -13,8 +13,8 @@ from tests.unit.jobs import HOST, REALM, Clock, digests_of, make_chunk_row, star
 from tests.unit.registrar import Registrar, lose
 from worker.errors import Refused, Unavailable
 from worker.ledger import Claim, Ledger
-from worker.model import Credential, Family, Job, JobState, Row, Status, Stored, WaitKind
-from worker.waits import HERE
+from worker.model import Credential, Family, Job, JobState, Row, Status, Stored
+from worker.waits import HERE, WaitKind
 
 CREATED, UNPROVEN = (Status.CREATED, ""), (Status.UNCHANGED, "origin_unknown")
 EXISTS = (Status.EXISTS, "digest_differs")

@@ -23,22 +23,9 @@ from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Unanswered
 from worker.ledger.jobs import WRITER_LEASE
-from worker.model import (
-    Answer,
-    Echo,
-    Endpoint,
-    Family,
-    Job,
-    JobState,
-    Outcome,
-    Realm,
-    Row,
-    Status,
-    Stored,
-    WaitKind,
-)
+from worker.model import Answer, Echo, Endpoint, Family, Job, JobState, Outcome, Realm, Row, Status, Stored
 from worker.states import Reason, Why
-from worker.waits import HERE, worded
+from worker.waits import HERE, WaitKind, worded
 
 DAY = 86_400.0
 DEAD = f"{platform.node()}:{2**22 + 1}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.commands.options import max_failed, not_after
+from worker.commands.option_values import max_failed, not_after
 from worker.errors import UsageError
 from worker.importing.stop_rules import failures_allowed, is_past
 from worker.settings import load

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "temp_db": NOUNS,
     "roster": NOUNS | {"temp_db", "text_workbook", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
-    "waits": NOUNS,
+    "waits": set(),
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
     "settings": NOUNS,

@@ -23,7 +23,7 @@ from worker.ledger.codec import seal_page
 from worker.model import Job, JobState, Options, Outcome, Row, Status, TableForm
 from worker.report import FAILED, RESULTS, SUMMARY, WORKBOOK, neutral
 from worker.roster import read_corrections
-from worker.roster.layout import restored
+from worker.roster.header import restored
 from worker.seal import Seal
 
 SEAL = Seal([KEY])

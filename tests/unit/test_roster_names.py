@@ -75,7 +75,7 @@ def test_a_file_that_changes_after_it_was_counted(file: Path) -> None:
     ("text", "told"),
     [
         ("password\nx\n", "no column with user names"),
-        ("username,realm\nalice,office\nbob\n", "line 3: 1 fields"),
+        ("username,realm\nalice,office\nbob\n", "line 3: 1 field,"),
         ("username\nalice,x\n", "line 2"),
         ('username\nalice\n"bob\n', "line 3"),
         ('username\n"al"ice\n', "line 2"),

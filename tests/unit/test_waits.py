@@ -14,9 +14,8 @@ from worker.commands.job_waits import Cause, Patience
 from worker.commands.waiting import WaitReporter
 from worker.importing.process_id import is_alive, process_id
 from worker.ledger import shown
-from worker.model import Wait, WaitKind
 from worker.states import Reason, Why
-from worker.waits import Outage, Waits, over, span, worded
+from worker.waits import Outage, Wait, WaitKind, Waits, over, span, worded
 
 DAY = 86_400.0
 

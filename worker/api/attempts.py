@@ -26,9 +26,8 @@ from tenacity import (
 
 from worker.api.transport import Interrupted, NotSent, Reply, Transport
 from worker.errors import AnswerLost, Throttled, TryLater, Unavailable
-from worker.model import WaitKind
 from worker.throttle import Cooling, Throttle
-from worker.waits import HERE, Entry, Waits
+from worker.waits import HERE, Entry, WaitKind, Waits
 
 T = TypeVar("T")
 Permit = Callable[[float], None]

@@ -31,8 +31,8 @@ from worker.errors import (
     Unavailable,
     UsageError,
 )
-from worker.model import LONGEST_REALM, Realm, WaitKind, can_name_a_realm
-from worker.waits import HERE
+from worker.model import LONGEST_REALM, Realm, can_name_a_realm
+from worker.waits import HERE, WaitKind
 
 ACTIVE = "ACTIVE"
 DELETE_PENDING = "DELETE_PENDING"

@@ -21,6 +21,7 @@ from worker.commands.scope import Held, Scope, scope_options
 from worker.commands.screen import echo, on_stdout, print_json
 from worker.errors import UsageError
 from worker.model import Family, Stored
+from worker.reasons import plural
 
 COLUMNS = ("username", "realm", "id", "application_id")
 DIGESTS = ("hash1", "hash1b")
@@ -68,7 +69,7 @@ def list_(
         _facts(scope, chosen, digests=show_digests), columns, _line, as_csv=as_csv, as_json=as_json
     )
     if not as_csv and not as_json:
-        echo(f"{found:,} {'credential' if found == 1 else 'credentials'}")
+        echo(plural(found, "credential"))
 
 
 @credential.command("show")
@@ -123,7 +124,7 @@ def delete(
     with closing(Targets(users, file, domain, realm, statuses)) as targets:
         echo(targets.told)
         removal = Removal(context.api, Family(family), targets)
-        number = f"{targets.count:,} {'user' if targets.count == 1 else 'users'}"
+        number = plural(targets.count, "user")
         where = f"account {context.endpoint.account} on {context.endpoint.host}"
         asked(f"Delete {number} from {where}? They will no longer be able to register.", yes=yes)
         context.audit(", ".join(users) or f"{number} of a file")

@@ -12,12 +12,11 @@ import click
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
+from worker.commands.option_values import from_file, parsed
 from worker.commands.options import (
     absent_option,
     excel_option,
-    from_file,
     json_option,
-    parsed,
     posting_options,
     reading_options,
     results_option,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from worker.errors import LedgerAway, TryLater
 from worker.ledger import Ledger, shown
-from worker.model import Job, Wait, WaitKind
+from worker.model import Job
 from worker.states import Reason, Why
-from worker.waits import HERE, gravest, span
+from worker.waits import HERE, Wait, WaitKind, gravest, span
 
 _BOUND = frozenset({WaitKind.LEDGER, WaitKind.BROKER, WaitKind.ACCOUNT, WaitKind.SERVICE, WaitKind.WORKER})
 """Waits that ``--patience`` ends."""

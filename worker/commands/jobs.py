@@ -19,21 +19,15 @@ from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
-from worker.commands.options import (
-    Finite,
-    count_type,
-    excel_option,
-    json_option,
-    results_option,
-    with_outputs,
-    yes_option,
-)
+from worker.commands.option_values import with_outputs
+from worker.commands.options import Finite, count_type, excel_option, json_option, results_option, yes_option
 from worker.commands.screen import ProgressScreen, echo, on_stdout, print_json, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Progress
 from worker.model import Job, JobState, utc_now
+from worker.reasons import plural
 from worker.report import folder_of
 from worker.settings.addresses import hidden
 from worker.waits import worded
@@ -117,7 +111,7 @@ def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json
         context.audit(", ".join(job.id for job in found))
     for job in found:
         ledger.jobs.forget(job.id)
-    echo(f"{len(found)} {'job' if len(found) == 1 else 'jobs'} removed")
+    echo(f"{plural(len(found), 'job')} removed")
     if as_json:
         print_json({"removed": [job.id for job in found]})
 
@@ -222,7 +216,7 @@ def _print_pace(job: Job, progress: Progress) -> None:
     worked = (utc_now() - job.started).total_seconds() - job.paused_seconds
     rate = progress.settled / max(worked, 0.001)
     left = dt.timedelta(seconds=round((progress.rows - progress.settled) / rate))
-    echo(f"{progress.settled:,} of {progress.rows:,} rows, {rate:,.1f} rows/s, {left} left")
+    echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {rate:,.1f} rows/s, {left} left")
 
 
 def _words(name: str, value: Any) -> Iterator[str]:

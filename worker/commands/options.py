@@ -1,22 +1,14 @@
-"""Options of ``import`` and ``plan``, and their conversion to ``model.Options``."""
+"""Options that commands share, with their help; ``option_values`` checks and converts what they hold."""
 
 from __future__ import annotations
 
-import datetime as dt
 import math
-import re
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
-from worker.errors import UsageError
-from worker.model import Alphabet, Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
-from worker.roster import parse_condition
+from worker.model import Alphabet, Blanks, Family, Normalize, OnExisting, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.throttle import SLOWEST_RATE
 
@@ -296,168 +288,7 @@ def posting_options(command: F) -> F:
     return _all(_POSTING, command)
 
 
-def from_file(
-    ctx: click.Context, given: dict[str, Any], file_options: Mapping[str, object]
-) -> dict[str, Any]:
-    """Return ``given``, completed with options from the settings file that the command line doesn't set."""
-    merged = dict(given)
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        is_set = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-        words = [word.removeprefix("--") for word in parameter.opts]
-        found = [word for word in words if word in file_options]
-        if found and not is_set:
-            merged[name] = parameter.type_cast_value(ctx, file_options[found[0]])
-            merged[f"{name}_given"] = True
-    return merged
-
-
-def refuse_given(ctx: click.Context, allowed: frozenset[str], where: str, why: str) -> None:
-    """Raise UsageError if the command line sets options that have no meaning there."""
-    refused = [
-        parameter.opts[0]
-        for parameter in ctx.command.params
-        if parameter.name not in allowed
-        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    ]
-    if refused:
-        raise UsageError(f"{', '.join(refused)} can't be used {where}", why)
-
-
-def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
-    """Return the options, checked. Raises UsageError, which names the option and the problem."""
-    batch = given["batch_size"]
-    return Options(
-        realm=given["realm"],
-        create_realm=_with_realm(given),
-        make_default=given["make_default"],
-        domain=given["domain"],
-        application=application_id(given["application"]),
-        api=Family(given["api"]),
-        on_existing=OnExisting(given["on_existing"]),
-        source_format=given["source_format"],
-        map=dict(_map(pair) for pair in given["map_"]),
-        username=given["username"],
-        where=tuple(map(parse_condition, given["where"])),
-        skip=given["skip"],
-        limit=given["limit"],
-        carry=tuple(given["carry"]),
-        delimiter=given["delimiter"],
-        encoding=given["encoding"],
-        query=str(Path(given["query"]).expanduser().absolute()) if given.get("query") else "",
-        sheet=given["sheet"],
-        header_line=given["header_line"],
-        blanks=Blanks(given["blanks"]) if given["blanks"] else None,
-        normalize=Normalize(given["normalize"]) if given["normalize"] else None,
-        weak=Weak(given["weak"]),
-        weak_given=given.get("weak_given", False)
-        or ctx.get_parameter_source("weak") is ParameterSource.COMMANDLINE,
-        **generating(given, Weak(given["weak"]), OnExisting(given["on_existing"])),
-        batch_size=batch,
-        chunk_size=given.get("chunk_size") or max(500, 8 * batch),
-        concurrency=given["concurrency"],
-        rate=given["rate"],
-        max_failed=max_failed(given["max_failed"]),
-        not_after=not_after(given["not_after"]),
-        patience=given["patience"],
-        absent=given["absent"],
-        keep_days=given["keep_days"],
-        results=str(Path(given["results"]).absolute()) if given.get("results") else "",
-        tables=TableForm(excel=given.get("excel")),
-    )
-
-
-def with_outputs(options: Options, given: Mapping[str, Any]) -> Options:
-    """Return an earlier job's options with the folder and the form of result files that are given now."""
-    folder, excel = given["results"], given["excel"]
-    return replace(
-        options,
-        results=str(Path(folder).absolute()) if folder else options.results,
-        tables=options.tables if excel is None else replace(options.tables, excel=excel),
-    )
-
-
-def generating(given: Mapping[str, Any], weak: Weak, on_existing: OnExisting) -> dict[str, Any]:
-    """Return the options that say how passwords are generated, checked. Raises UsageError."""
-    file = given["generate_passwords"]
-    if file == "-" or "://" in file:
-        raise UsageError(f"--generate-passwords {file}: must be a file on this machine")
-    if not file and (given["rotate"] or weak is Weak.GENERATE):
-        option = "--rotate" if given["rotate"] else "--weak generate"
-        raise UsageError(f"{option} needs --generate-passwords FILE", "FILE is where the passwords are kept")
-    if given["rotate"] and on_existing is OnExisting.FAIL:
-        raise UsageError(
-            "--rotate changes users who exist, and --on-existing fail sends nothing if there are any",
-            "use one of them",
-        )
-    return {
-        "generate_passwords": str(Path(file).absolute()) if file else "",
-        "rotate": given["rotate"],
-        "password_length": given["password_length"],
-        "password_alphabet": Alphabet(given["password_alphabet"]),
-    }
-
-
-def max_failed(value: str) -> str:
-    """Return ``N`` or ``N%``, checked."""
-    if value and not re.fullmatch(r"\d+|\d{1,3}(\.\d+)?%", value):
-        raise UsageError(
-            f"--max-failed {value}: must be a number of rows or a percentage", "for example 20 or 2%"
-        )
-    return value
-
-
-def not_after(value: str) -> str:
-    """Return a time in UTC, ISO 8601; a time without an offset is this machine's local time."""
-    if not value:
-        return ""
-    try:
-        moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
-    except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
-        raise UsageError(
-            f"--not-after {value}: is not a valid time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
-        ) from None
-    if moment <= dt.datetime.now(dt.UTC):
-        raise UsageError(f"--not-after {value}: is in the past", "give the end of the maintenance window")
-    return moment.isoformat()
-
-
 def _all(options: tuple[Callable[[F], F], ...], command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def _with_realm(given: Mapping[str, Any]) -> bool:
-    if given["create_realm"] and not given["realm"]:
-        raise UsageError("--create-realm needs --realm NAME", "NAME is the realm's short name, such as acme")
-    if given["make_default"] and not given["create_realm"]:
-        raise UsageError(
-            "--make-default needs --create-realm",
-            "it makes the new realm the account's default",
-        )
-    return bool(given["create_realm"])
-
-
-def application_id(value: str) -> str:
-    """Return a UUID in its usual form; empty if there is none. Raises UsageError."""
-    try:
-        return str(uuid.UUID(value)) if value else ""
-    except ValueError:
-        raise UsageError(
-            f"--application {value}: is not a UUID", "it is the application's id, not its name"
-        ) from None
-
-
-def _pair(option: str, value: str) -> tuple[str, str]:
-    name, equals, rest = value.partition("=")
-    if not (name and equals):
-        raise UsageError(f"{option} {value}: must be NAME=VALUE")
-    return name, rest
-
-
-def _map(value: str) -> tuple[str, str]:
-    field, column = _pair("--map", value)
-    if field not in FIELDS:
-        raise UsageError(f"--map {value}: there is no field {field!r}", f"fields are {', '.join(FIELDS)}")
-    return field, column

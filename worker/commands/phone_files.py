@@ -29,7 +29,7 @@ from worker.phones import (
     can_be_printed,
     cards,
 )
-from worker.reasons import reason_of
+from worker.reasons import plural, reason_of
 from worker.report import neutral, new_table
 from worker.table_form import TableForm
 
@@ -236,7 +236,7 @@ def write_cards(path: Path, entries: PhoneEntries, qr: QrFormat, url: str) -> li
         for number, entry in enumerate(entries.all()):
             reason = entry.reason
             if number and number % _CARDS == 0:  # a QR code takes some hundredths of a second
-                echo(f"  {number:,} of {entries.total:,} cards")
+                echo(f"  {number:,} of {plural(entries.total, 'card')}")
             if not reason and not can_be_printed(entry.phone):
                 reason = "its password has a control character, which nobody can type from paper"
             if reason:

@@ -18,6 +18,7 @@ from worker.importing.rows_in_place import rows_in_place
 from worker.importing.validation import RosterPage, validated_pages
 from worker.model import Job, Options
 from worker.phones import Server
+from worker.reasons import plural
 from worker.register import ServerAddress, Transport, Undecided, servers_of, usual_server
 
 
@@ -65,7 +66,7 @@ def rows_of_job(context: Context, job: Job, path: str, file: str) -> Iterator[Ph
         counts = context.ledger.rows.counts(job.id, job.rows)
         left_out = sum(rows for status, rows in counts.items() if status.in_trouble)
         in_place = sum(rows for status, rows in counts.items() if status.in_place)
-        echo(f"{job.roster}: {in_place} of {in_place + left_out} rows are in place")
+        echo(f"{job.roster}: {in_place:,} of {plural(in_place + left_out, 'row')} in place")
 
         def pages() -> Iterator[RosterPage]:
             for page in rows_in_place(context.ledger, context.seal, job, again):

@@ -16,7 +16,8 @@ import click
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
 from worker.commands.named_job import job_unless_file
-from worker.commands.options import json_option, reading_options, refuse_given
+from worker.commands.option_values import refuse_given
+from worker.commands.options import json_option, reading_options
 from worker.commands.phone_files import (
     CSV_BEGIN,
     PhoneEntries,
@@ -31,6 +32,7 @@ from worker.commands.verify import options_of_reading
 from worker.commands.verify_runner import server_address
 from worker.errors import UsageError
 from worker.phones import CARDS_BEGIN, FIELDS, PhoneColumns, QrFormat, TemplateSet, Twins, built_in
+from worker.reasons import plural
 from worker.register import Transport
 from worker.roster import DuplicateIndex
 from worker.srv import check_address
@@ -212,12 +214,15 @@ def _columns(pairs: Sequence[str]) -> Mapping[str, Sequence[str]]:
 
 def _print_end(entries: PhoneEntries, written: int, not_in_place: int, files: Mapping[str, str]) -> None:
     """Print how many rows are in the files, and where these are."""
-    echo(f"{written:,} of {entries.total:,} rows written", "green" if written == entries.total else "yellow")
+    echo(
+        f"{written:,} of {plural(entries.total, 'row')} written",
+        "green" if written == entries.total else "yellow",
+    )
     if entries.skipped:
-        echo(f"{entries.skipped:,} entries of the roster are no users; `siproster plan` says what they are")
+        echo(f"{plural(entries.skipped, 'row')} of the roster left out: no phone; `siproster plan` says why")
     if not_in_place:
         echo(
-            f"{not_in_place:,} rows of the job are not in place and left out; they are in its failed.csv",
+            f"{plural(not_in_place, 'row')} of the job left out: not in place; its failed.csv lists them",
             "yellow",
         )
     for path in files.values():

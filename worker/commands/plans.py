@@ -15,19 +15,8 @@ from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
 from worker.commands.named_job import named_job
-from worker.commands.options import (
-    absent_option,
-    excel_option,
-    from_file,
-    json_option,
-    max_failed,
-    not_after,
-    parsed,
-    posting_options,
-    reading_options,
-    refuse_given,
-    with_outputs,
-)
+from worker.commands.option_values import from_file, max_failed, not_after, parsed, refuse_given, with_outputs
+from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
 from worker.errors import Conflict, UsageError

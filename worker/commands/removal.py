@@ -19,6 +19,7 @@ from worker.errors import (
     UsageError,
 )  # fmt: skip
 from worker.model import Family
+from worker.reasons import plural
 from worker.roster import Name, Names
 
 DELETED, NOT_FOUND, FAILED = "deleted", "not_found", "failed"
@@ -47,7 +48,7 @@ class Targets:
         if not self._file:
             return f"{self.count:,} named on the command line"
         columns = ", ".join(f"{field} from column {name}" for field, name in self._file.columns.items())
-        return f"{self.count:,} users in the file: {columns}"
+        return f"{plural(self.count, 'user')} in the file: {columns}"
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Yield composite name and realm reference; either is empty if a line or the command names none."""

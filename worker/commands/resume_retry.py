@@ -13,17 +13,8 @@ from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
 from worker.commands.named_job import named_job
-from worker.commands.options import (
-    excel_option,
-    generating,
-    generating_options,
-    json_option,
-    max_failed,
-    not_after,
-    results_option,
-    with_outputs,
-    yes_option,
-)
+from worker.commands.option_values import generating, max_failed, not_after, with_outputs
+from worker.commands.options import excel_option, generating_options, json_option, results_option, yes_option
 from worker.commands.running import begin, finish, freed_on_failure, run
 from worker.commands.screen import echo, print_json
 from worker.errors import Conflict, JobBusy, UsageError

@@ -20,6 +20,7 @@ from worker.importing.realms import JobRealms
 from worker.importing.stop_rules import stop_when_too_many_failed
 from worker.importing.validation import RosterPages
 from worker.model import Action, Job, JobState
+from worker.reasons import plural
 from worker.roster import Roster
 
 
@@ -129,7 +130,7 @@ def finish(
 
 def print_roster(opened: Roster) -> None:
     """Print how the file was understood, before anything is done with it."""
-    echo(f"{opened.name}: {', '.join([f'{opened.records} records', *_form(opened)])}")
+    echo(f"{opened.name}: {', '.join([plural(opened.records, 'record'), *_form(opened)])}")
     if opened.recognised:
         echo(f"  recognised as {opened.format}: {opened.recognised}; --from names another format")
     echo("  " + ", ".join(f"{field} from {column!r}" for field, column in opened.mapping.items()))
@@ -153,5 +154,5 @@ def _ask(job: Job, draft: Draft, *, yes: bool) -> None:
     """Ask for confirmation before existing credentials are changed."""
     number = draft.summary.actions[Action.UPDATE]
     if number:
-        users = "1 existing user" if number == 1 else f"{number:,} existing users"
+        users = plural(number, "existing user")
         asked(f"Set the password or application of {users} on account {job.account}?", yes=yes)

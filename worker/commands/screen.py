@@ -33,6 +33,7 @@ from worker.commands.waiting import wait_reporter
 from worker.importing.plan_summary import PlanSummary
 from worker.ledger import Progress as JobProgress
 from worker.model import Action, JobState, Status
+from worker.reasons import plural
 
 _LINE_EVERY = 10.0
 """Seconds between two lines of progress if stderr is not a terminal."""
@@ -90,7 +91,7 @@ def print_reading(
     add what to do about each code, which an import prints at its end.
     """
     write(
-        f"{name}: {summary.rows} rows, {summary.to_send} to send"
+        f"{name}: {plural(summary.rows, 'row')}, {summary.to_send:,} to send"
         + (f", {summary.invalid} invalid" if summary.invalid else "")
         + (f", {summary.skipped} skipped" if summary.skipped else "")
     )
@@ -99,7 +100,7 @@ def print_reading(
             write(f"  {summary.actions[action]:>7,} {action:<9}  {_ACTIONS[action]}")
             _print_codes(summary.codes.get(action, {}), write, advise=advise and action.leads_to_trouble)
     if summary.unidentified_rows:
-        count = f"{summary.unidentified_rows} {_rows(summary.unidentified_rows)}"
+        count = plural(summary.unidentified_rows, "row")
         write(f"  leavers are not listed: {count} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
@@ -108,7 +109,7 @@ def print_reading(
     for code, rows in sorted(summary.warnings.items()):
         lines = ", ".join(map(str, summary.warned_lines[code]))
         more = " …" if rows > len(summary.warned_lines[code]) else ""
-        write(f"  warning: {code}: {rows} {_rows(rows)} (line {lines}{more})", "yellow")
+        write(f"  warning: {code}: {plural(rows, 'row')} (line {lines}{more})", "yellow")
     if summary.warnings:
         write(f"  what they mean: siproster explain {' '.join(sorted(summary.warnings))}")
 
@@ -117,7 +118,7 @@ def _print_codes(joined: Mapping[str, int], write: Callable[..., None], *, advis
     """Print the codes of one action and, if wanted, what to do about each."""
     for code, rows in advice.counted(joined).items():
         what = f": {advice.sentence(codes.of_row(code))}" if advise else ""
-        write(f"{_UNDER}{code} ({rows:,} {_rows(rows)}){what}", "yellow" if advise else "")
+        write(f"{_UNDER}{code} ({plural(rows, 'row')}){what}", "yellow" if advise else "")
 
 
 class HarmlessConsole(Console):
@@ -203,7 +204,7 @@ class ProgressScreen:
             )  # fmt: skip
         elif not self._quiet and not wait_reporter.text and time.monotonic() - self._told >= _LINE_EVERY:
             self._told = time.monotonic()
-            echo(f"{progress.settled} of {progress.rows} rows, {rate:,.0f} rows/s")
+            echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {rate:,.0f} rows/s")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -273,12 +274,6 @@ def _print_status(console: Console, summary: Mapping[str, Any], status: Status, 
     console.print(Text.assemble(f"{rows:>7,}  ", name, (meaning, "dim")), soft_wrap=True)
     found, commands = advice.of_status(summary, status)
     for one in found:
-        console.print(
-            Text(f"{_UNDER}{one.code} ({one.rows:,} {_rows(one.rows)}): {one.text}"), soft_wrap=True
-        )
+        console.print(Text(f"{_UNDER}{one.code} ({plural(one.rows, 'row')}): {one.text}"), soft_wrap=True)
     for command in commands:
         console.print(Text(f"{_UNDER}{command}", style="yellow"), soft_wrap=True)
-
-
-def _rows(number: int) -> str:
-    return "row" if number == 1 else "rows"

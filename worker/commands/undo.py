@@ -13,14 +13,8 @@ from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job
-from worker.commands.options import (
-    excel_option,
-    json_option,
-    rate_type,
-    results_option,
-    with_outputs,
-    yes_option,
-)
+from worker.commands.option_values import with_outputs
+from worker.commands.options import excel_option, json_option, rate_type, results_option, yes_option
 from worker.commands.running import freed_on_failure
 from worker.commands.screen import ProgressScreen, echo, print_json
 from worker.errors import TryLater
@@ -29,6 +23,7 @@ from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Progress
 from worker.model import Job
+from worker.reasons import plural
 from worker.states import Reason, Why
 
 _MEANINGS = {
@@ -116,7 +111,7 @@ def undo(
 
 def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
     """Print what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
-    users = "1 user" if number == 1 else f"{number:,} users"
+    users = plural(number, "user")
     echo(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
     _print_others(context, job)
     if include_unproven:

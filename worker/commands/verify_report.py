@@ -11,6 +11,7 @@ from rich.text import Text
 
 from worker.commands.screen import on_stdout
 from worker.model import Row
+from worker.reasons import plural
 from worker.register import Entry, RegisterResult, Verdict
 
 OWN_COLUMNS = (
@@ -132,11 +133,7 @@ def _reasons(facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield the reasons why rows don't register, as lines."""
     for verdict, reasons in facts["reasons"].items():
         for reason in reasons:
-            yield f"  {verdict}: {reason['error']} ({_rows(reason['rows'])})"
+            yield f"  {verdict}: {reason['error']} ({plural(reason['rows'], 'row')})"
         others = facts["counts"][verdict] - sum(reason["rows"] for reason in reasons)
         if others:
-            yield f"  {verdict}: other reasons: see bw__error ({_rows(others)})"
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number:,} rows"
+            yield f"  {verdict}: other reasons: see bw__error ({plural(others, 'row')})"

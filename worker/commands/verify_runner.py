@@ -24,6 +24,7 @@ from worker.importing.rows_in_place import count_in_place, rows_in_place
 from worker.importing.validation import RosterPages, validated_pages
 from worker.ledger import Progress
 from worker.model import Job, Options, Row, TableForm, utc_now
+from worker.reasons import plural
 from worker.register import (
     AuthName,
     Entry,
@@ -112,7 +113,7 @@ class RowsOfRoster:
                 self._sample.offer(row.line)
         self.to_try = self._sample.size
         invalid = f", {self._invalid} invalid and not tried" if self._invalid else ""
-        echo(f"{self.name}: {self.rows} rows, {self.to_try} to try{invalid}")
+        echo(f"{self.name}: {plural(self.rows, 'row')}, {self.to_try:,} to try{invalid}")
 
     def chosen(self) -> Iterator[Row]:
         """Yield the sample, and the rows that can't be tried."""
@@ -156,7 +157,7 @@ class RowsOfJob:
                 if not row.problems:
                     self._sample.offer(row.line)
         self.to_try = self._sample.size if sample else self.rows
-        echo(f"{self.name}: {self.rows} rows in place, {self.to_try} to try")
+        echo(f"{self.name}: {plural(self.rows, 'row')} in place, {self.to_try:,} to try")
 
     def chosen(self) -> Iterator[Row]:
         """Yield the sample, and the rows that can't be tried."""

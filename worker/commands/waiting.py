@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from worker.commands.terminal import echo
-from worker.model import Wait, WaitKind
-from worker.waits import HERE, over, worded
+from worker.waits import HERE, Wait, WaitKind, over, worded
 
 _LOOK_EVERY = 0.25
 """Seconds between two looks at what is waited for."""

@@ -19,10 +19,10 @@ from worker.commands.screen import ProgressScreen, echo, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
-from worker.model import Endpoint, Job, JobState, Status, WaitKind
+from worker.model import Endpoint, Job, JobState, Status
 from worker.runtime import RuntimeConfig
 from worker.states import Reason, Why
-from worker.waits import HERE
+from worker.waits import HERE, WaitKind
 
 if TYPE_CHECKING:  # Celery takes a third of a second to load, and `plan`, `status` and `jobs` do without
     from worker.tasks import CeleryQueue

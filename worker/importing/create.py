@@ -25,8 +25,9 @@ from worker.importing.api_protocols import CredentialSource
 from worker.importing.chunk_session import RowSession
 from worker.importing.compare import CASE, ORIGIN_UNKNOWN, differences, explained, fill_digests, wanted
 from worker.importing.unconfirmed_lookup import Found, Lookup, SingleLookup
-from worker.model import Answer, Echo, EntryError, Outcome, Realm, Row, Status, Stored, WaitKind
-from worker.waits import HERE
+from worker.model import Answer, Echo, EntryError, Outcome, Realm, Row, Status, Stored
+from worker.reasons import plural
+from worker.waits import HERE, WaitKind
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class BatchCreator:
         ``earlier``: an earlier claim may have sent them, and this one has not.
         """
         absent, found = set(), []
-        asked = "a row" if len(rows) == 1 else f"{len(rows)} rows"
+        asked = plural(len(rows), "row")
         with HERE.entered(WaitKind.ASKING, f"{asked} whose answer was lost"):
             try:
                 for row, stored in self._lookup.find(rows, earlier=earlier):

@@ -22,9 +22,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from worker.errors import LedgerAway, LedgerError, UsageError
 from worker.files import make_folder, new_file
 from worker.ledger.schema import migrate
-from worker.model import WaitKind
 from worker.reasons import reason_of
-from worker.waits import HERE
+from worker.waits import HERE, WaitKind
 
 _SQLITE = "sqlite:///"
 

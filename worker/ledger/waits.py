@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from worker.ledger.chunks import LONGEST_AHEAD
 from worker.ledger.store import Store
-from worker.model import Wait, WaitKind
 from worker.states import Reason, Why
+from worker.waits import Wait, WaitKind
 
 FRESH = 15.0
 """Seconds after which a wait that its process has not repeated is over, or its process dead."""

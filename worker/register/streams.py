@@ -6,13 +6,12 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 
-from worker.model import WaitKind
 from worker.reasons import reason_of
 from worker.register.message import body_length, parse
 from worker.register.result import Broke, NoAnswer, Undecided
 from worker.register.timers import Timers
 from worker.register.transaction import Link, Transaction, Transport, written
-from worker.waits import HERE
+from worker.waits import HERE, WaitKind
 
 _LONGEST_HEAD = 16_384
 

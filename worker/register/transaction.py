@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from worker.model import WaitKind
 from worker.register.message import Reply, Request
 from worker.register.result import Broke, NoAnswer
 from worker.register.timers import Timers
-from worker.waits import HERE
+from worker.waits import HERE, WaitKind
 
 _COOKIE = "z9hG4bK"
 """Begins every branch (RFC 3261, section 8.1.1.7)."""

@@ -9,12 +9,11 @@ import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 
-from worker.model import WaitKind
 from worker.register.options import RegisterOptions
 from worker.register.probe import RegistrarProbe
 from worker.register.result import Entry, RegisterResult
 from worker.register.timers import Pace
-from worker.waits import HERE
+from worker.waits import HERE, WaitKind
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

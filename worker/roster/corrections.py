@@ -11,6 +11,7 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Options, Row
+from worker.reasons import plural
 from worker.roster.doubted import refuse_doubts
 from worker.roster.duplicates import DuplicateIndex
 from worker.roster.format import Table
@@ -165,7 +166,8 @@ class _Corrections:
         if isinstance(fields, Malformed):
             raise self._wrong(line, f"not well-formed CSV: {fields.reason}")
         if not fits(fields, self._header):
-            raise self._wrong(line, f"{len(fields)} fields, but the header has {self._header.named} columns")
+            found = plural(len(fields), "field")
+            raise self._wrong(line, f"{found}, but the header has {plural(self._header.named, 'column')}")
         if fields[self._job] != self._expected:
             # In a line with shifted cells, this one may be anything, and is not shown.
             other = fields[self._job] if _job_id(fields[self._job]) else "another one, or none"

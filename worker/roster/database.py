@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Options, Problem, WaitKind
+from worker.model import Options, Problem
 from worker.roster.database_address import MYSQL, Address, address_of
 from worker.roster.database_drivers import CONNECT_SECONDS, STEP_SECONDS, Result, TwoReadings, run_query
 from worker.roster.database_errors import refused
 from worker.roster.database_queries import QUERIES
 from worker.roster.text import Malformed, Record
-from worker.waits import HERE
+from worker.waits import HERE, WaitKind
 
 _LONGEST: Final = 1 << 20
 """Bytes of a query's file; a device that never ends is read no further."""

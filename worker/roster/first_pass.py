@@ -11,6 +11,7 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import Blanks, Options, Weak
+from worker.reasons import plural
 from worker.roster.check import RosterFacts
 from worker.roster.damage import looks_like_number
 from worker.roster.format import Table
@@ -188,7 +189,7 @@ class FirstPass:
         if not lines:
             return
         listed = ", ".join(map(str, lines[:_LISTED])) + (" …" if len(lines) > _LISTED else "")
-        rows = "1 row" if len(lines) == 1 else f"{len(lines):,} rows"
+        rows = plural(len(lines), "row")
         raise UsageError(
             f"{self._table.shown} is not UTF-8, and reading it as {self._guessed} is a guess; the passwords "
             f"of {rows} have characters that depend on it (line {listed})",

@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.errors import UsageError
 from worker.model import Problem
-from worker.reasons import reason_of
+from worker.reasons import plural, reason_of
 from worker.roster.format import RosterFormat, Table
 from worker.roster.remote import access_to, refuse_password, storage_options
 from worker.roster.source import (
@@ -180,7 +180,9 @@ def _ordered(header: _Header, order: Sequence[int], line: int, fields: Fields) -
         return Malformed(f"{fields.reason} ({header.file}, line {line})")
     width = len(header.columns)
     if len(fields) < width or any(fields[width:]):
-        return Malformed(f"{len(fields)} fields, but {width} columns ({header.file}, line {line})")
+        return Malformed(
+            f"{plural(len(fields), 'field')}, but {plural(width, 'column')} ({header.file}, line {line})"
+        )
     return [*(fields[at] for at in order), header.file, str(line)]
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.model import Options, Problem, Row
-from worker.roster.layout import Assignment, plain
+from worker.roster.header import plain
+from worker.roster.layout import Assignment
 from worker.roster.text import Record, Text
 
 MISSING = "password_missing"

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from worker.errors import UsageError
+from worker.reasons import plural
 from worker.roster.column_names import may_be_hinted, rank_of, sip_likeness
 from worker.roster.secret import may_be_secret
 
@@ -164,7 +165,7 @@ class Header:
             at for at, name in enumerate(self.names) if _is_header_name(name) or (sure and _word_like(name))
         }
         if not sure and (len(shown) < min(2, self.named) or any(map(_data_like, self.names))):
-            columns = "1 column" if self.named == 1 else f"{self.named} columns"
+            columns = plural(self.named, "column")
             return (
                 f"its first line has {columns} and looks like data; "
                 "it must be a header with column names, such as username and password"

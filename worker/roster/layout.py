@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from worker.errors import UsageError
 from worker.model import Condition, Options, Problem, Row
 from worker.roster.column_names import LAST_CHOICE, may_be_hinted, rank_of, sip_likeness
-from worker.roster.header import ALIASES, LISTED, RANKED, SECRETS, Header
-from worker.roster.header import OWN as OWN
-from worker.roster.header import known as known
-from worker.roster.header import plain as plain
-from worker.roster.header import restored as restored
+from worker.roster.header import ALIASES, LISTED, RANKED, SECRETS, Header, plain
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import Test, cell_test
 from worker.roster.template import FirstFilled, Template

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from worker.errors import UsageError
+from worker.reasons import plural
 from worker.roster.doubted import refuse_doubts
 from worker.roster.header import OWN, Header, known, restored
 from worker.roster.rows import fits
@@ -96,7 +97,9 @@ class Names:
         if isinstance(fields, Malformed):
             reason = f"not well-formed CSV: {fields.reason}"
         elif not fits(fields, self._header):
-            reason = f"{len(fields)} fields, but the header has {self._header.named} columns"
+            reason = (
+                f"{plural(len(fields), 'field')}, but the header has {plural(self._header.named, 'column')}"
+            )
         elif long := next((field for field in FIELDS if len(self._cell(fields, field)) > _LONGEST), None):
             reason = f"the {long} has {len(self._cell(fields, long)):,} characters, which is too long"
         else:

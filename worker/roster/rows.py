@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Final, Protocol
 
 from worker.model import Options, Problem, Row
+from worker.reasons import plural
 from worker.roster.check import RosterFacts, Rules, plain_name, plain_password
 from worker.roster.doubted import DoubtedCells
 from worker.roster.header import restored
@@ -156,6 +157,6 @@ def _unattributed(line: int, fields: Fields, layout: Layout) -> Row:
     if isinstance(fields, Malformed):
         problem = Problem("malformed", f"the record is not well-formed: {fields.reason}")
     else:
-        text = f"{len(fields)} fields, but the header has {layout.named} columns"
+        text = f"{plural(len(fields), 'field')}, but the header has {plural(layout.named, 'column')}"
         problem = Problem("field_count", f"{text}; does an unquoted value contain the delimiter?")
     return Row(line, "", "", "", "", "", ("",) * len(layout.columns), (problem,))

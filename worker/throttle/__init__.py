@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from worker.model import WaitKind
 from worker.throttle.pace_keepers import Hold, LocalPace, PaceKeeper, Ticket
-from worker.waits import HERE, Waits
+from worker.waits import HERE, WaitKind, Waits
 
 __all__ = ["SLOWEST_RATE", "Cooling", "Throttle", "Ticket", "local", "shared"]
 

@@ -64,9 +64,7 @@ _NO_AUTH = verdict(SKIP, "not_an_extension", "the endpoint has no auth: it is kn
 _AUTH_ELSEWHERE = verdict(REFUSE, "password_missing", "the auth that the endpoint names is not in the file")
 _DIGEST_ONLY = verdict(REFUSE, "digest_only", "only a digest is stored, which is of no use in another realm")
 _TWICE = verdict(WARN, "password_twice", "the section sets it twice; as in Asterisk, the last value counts")
-_QUOTED = verdict(
-    WARN, "password_quoted", "the quotes are part of the password: Asterisk leaves them"
-)
+_QUOTED = verdict(WARN, "password_quoted", "the quotes are part of the password: Asterisk leaves them")
 _OUTDATED = verdict(OUTDATED, "digest_only", reason("Asterisk", "the stored digest", "the secret"))
 
 

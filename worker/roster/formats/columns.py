@@ -8,7 +8,8 @@ from typing import Final
 
 from worker.model import Options, Row
 from worker.roster.format import About, Start, Table, skip
-from worker.roster.layout import Assignment, plain
+from worker.roster.header import plain
+from worker.roster.layout import Assignment
 from worker.roster.text import Text
 
 Judge = Callable[[Row, Sequence[str]], None]
