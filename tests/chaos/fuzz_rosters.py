@@ -242,7 +242,7 @@ def _header(read: Reading) -> list[str]:
 
 EXCUSES: Final[Mapping[str, Callable[[Made, Reading], bool]]] = {
     "a quote opens here that is not closed": lambda made, read: read.broken,
-    "the header is not well-formed": lambda made, read: read.records[0][1] is None,
+    "the header can't be read": lambda made, read: read.records[0][1] is None,
     "has no password column": lambda made, read: "password" not in _header(read),
     "has no username column": lambda made, read: "username" not in _header(read),
     "have the same name": lambda made, read: len(set(_header(read))) < len(_header(read)),

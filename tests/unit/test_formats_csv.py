@@ -276,3 +276,14 @@ def test_a_title_before_the_header_and_a_last_dos_mark_change_nothing(tmp_path: 
     assert [(row.line - 1, row.user, row.password) for row in rows] == [
         (row.line, row.user, row.password) for row in plain
     ]
+
+
+def test_a_password_that_is_given_up_is_hidden_all_the_same(tmp_path: Path) -> None:
+    """A secret that a digest beats is not sent, and no other cell shows it."""
+    header = "extension,secret,tech,devicetype,voicemail_vmpwd,name,md5_cred\n"
+    name, (row,) = read(
+        tmp_path, f"{header}1001,Kestrel-7731,pjsip,fixed,4821,Ann Kestrel-7731,{'0a' * 16}\n"
+    )
+    assert (name, row.password, [one.code for one in row.problems]) == ("freepbx", "", ["digest_only"])
+    assert "<hidden>" in row.cells
+    assert "Kestrel-7731" not in str(row.cells)

@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -118,7 +118,8 @@ class Context:
     def ledger(self) -> Ledger:
         """Return the ledger, opened; shared with this process's runtime."""
         path = sqlite_path(self.settings.ledger)
-        self.ledger_is_new = path is not None and not path.exists()
+        with suppress(OSError):  # no path that a file can have: opening the ledger says so
+            self.ledger_is_new = path is not None and not path.exists()
         return Ledger(self.settings.ledger)
 
     def audit(self, subject: str = "") -> None:

@@ -81,10 +81,10 @@ def page_reader(layout: Layout, rules: Rules) -> Callable[[Iterable[Record]], li
                 rules.judge(row)
             if lay_digests_over is not None:
                 lay_digests_over(row, fields)
-            if judge is not None:
-                judge(row, fields)
             if loose and not may_show(row, open_to_hide(fields)):
                 row = without_secrets(row, loose)
+            if judge is not None:  # last, since it may give up a password, which no cell may show either
+                judge(row, fields)
             if row.skipped:
                 row = _skipped(row, row.skipped)
             elif row.problems:
