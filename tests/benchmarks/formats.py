@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import openpyxl
+
 from worker.model import Options
 from worker.roster import open_roster
 
@@ -31,21 +33,41 @@ USER = {
 }  # fmt: skip
 
 
+ENTRIES = {
+    "sip.conf": "[u@@]\ntype=friend\nhost=dynamic\ncontext=internal\nsecret=Kestrel-@@x\n",
+    "pjsip.conf": "[u@@]\ntype=endpoint\nauth=u@@\naors=u@@\n[u@@]\ntype=auth\nusername=u@@\n"
+    "password=Kestrel-@@x\n[u@@]\ntype=aor\nmax_contacts=1\n",
+    "directory.xml": '<user id="u@@"><params><param name="password" value="Kestrel-@@x"/></params></user>\n',
+    "subscriber.json": '{"id": @@, "username": "u@@", "domain": "a.example", "password": "Kestrel-@@x", '
+    '"ha1": "", "ha1b": ""},\n',
+    "dbtext": "@@:u@@:a.example:Kestrel-@@x::\n",
+}
+"""An entry of each export that is no table."""
+AROUND = {
+    "directory.xml": ('<domain name="a.example">\n', "</domain>\n"),
+    "subscriber.json": ("[", '{"id": -1, "username": "last", "password": "Kestrel-lastx"}]\n'),
+    "dbtext": (
+        "id(int,auto) username(string) domain(string) password(string) ha1(string) ha1b(string)\n", "",
+    ),
+}  # fmt: skip
+BOOKS = ("staff.xlsx", "staff.ods")
+
+
 def main() -> None:
     """Measure all formats, or read the file given with ``--read`` and print its figures."""
     if sys.argv[1:2] == ["--read"]:
         print(*measure(sys.argv[2]))
         return
+    if sys.argv[1:2] == ["--book"]:
+        write_book(Path(sys.argv[2]), int(sys.argv[3]))
+        return
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     print(f"{rows:,} rows   rows/s (CPU)  of generic   peak MiB")
     generic = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("generic", *USER):
-            path = Path(folder, f"{name}.csv")
-            with path.open(
-                "w", encoding="utf-8", newline=""
-            ) as stream:  # a child's peak counts its parent's memory
-                stream.writelines(export(name, rows))
+        for name in ("generic", *USER, *ENTRIES, *BOOKS):
+            path = Path(folder, name if "." in name or name in ENTRIES else f"{name}.csv")
+            write(path, name, rows)
             command = [sys.executable, "-m", "tests.benchmarks.formats", "--read", str(path)]
             found, speed, peak = subprocess.run(
                 command, capture_output=True, text=True, check=True
@@ -55,6 +77,32 @@ def main() -> None:
                 f"{name:18} {float(speed):9,.0f} {float(speed) / generic:9.0%} {float(peak):9.1f}   ({found})"
             )
             path.unlink()
+
+
+def write(path: Path, name: str, rows: int) -> None:
+    """Write an export with that many rows, as a stream: a child's peak counts its parent's memory."""
+    if name in BOOKS:
+        # In a process of its own, for the same reason.
+        command = [sys.executable, "-m", "tests.benchmarks.formats", "--book", str(path), str(rows)]
+        subprocess.run(command, check=True)
+        return
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(export(name, rows))
+
+
+def write_book(path: Path, rows: int) -> None:
+    """Write a workbook with the rows of the generic table."""
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("Staff")
+    for line in export("generic", rows):
+        sheet.append(line.rstrip("\n").split(","))
+    if path.suffix == ".xlsx":
+        book.save(path)
+        return
+    book.save(path.with_suffix(".xlsx"))
+    convert = ["soffice", "--headless", "--convert-to", "ods", "--outdir", str(path.parent)]
+    subprocess.run([*convert, str(path.with_suffix(".xlsx"))], check=True, capture_output=True)
+    path.with_suffix(".xlsx").unlink()
 
 
 def measure(path: str) -> tuple[str, float, float]:
@@ -72,6 +120,12 @@ def export(name: str, rows: int) -> Iterator[str]:
         yield "extension,name,email,site,device,password\n"
         for at in range(rows):
             yield f"u{at},Ann Hill,ann{at}@corp.example,north,SEP00{at:010},Kestrel-{at}x\n"
+        return
+    if name in ENTRIES:
+        begin, end = AROUND.get(name, ("", ""))
+        yield begin
+        yield from (ENTRIES[name].replace("@@", str(at)) for at in range(rows))
+        yield end
         return
     sample = "fusionpbx" if name == SLASHED else name
     path = next(PBX.glob(f"{sample}.[ct]sv"))
