@@ -19,6 +19,9 @@ _CONTENT: Final = "content.xml"
 _DOUBTS: Final = {
     "float": NUMBER, "percentage": NUMBER, "currency": NUMBER, "date": DATE, "time": DATE, "boolean": BOOLEAN,
 }  # fmt: skip
+_CELLS: Final = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
+_PARAGRAPH: Final = f"{_TEXT}p"
+_REPEATED: Final = {what: f"{_TABLE}number-{what}-repeated" for what in ("rows", "columns")}
 
 
 class OdsBook:
@@ -77,7 +80,7 @@ class OdsBook:
         doubts: dict[int, str] = {}
         end = 0
         for cell in row:
-            if cell.tag not in (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
+            if cell.tag not in _CELLS:
                 continue
             at = end
             if at >= MOST_CELLS:
@@ -96,7 +99,10 @@ class OdsBook:
         kind = cell.get(f"{_OFFICE}value-type") or ""
         if not len(cell) and not kind:
             return "", (FORMULA if cell.get(f"{_TABLE}formula") else "")
-        seen = "\n".join(_seen(one) for one in cell if one.tag == f"{_TEXT}p")
+        if len(cell) == 1 and not len(cell[0]) and cell[0].tag == _PARAGRAPH:
+            seen = cell[0].text or ""  # nearly every cell
+        else:
+            seen = "\n".join(_seen(one) for one in cell if one.tag == _PARAGRAPH)
         if cell.get(_CALC) == "error":
             return seen, ERROR
         if kind == "string":
@@ -162,7 +168,9 @@ def _add_column(element: Any, styles: list[str], notes: Notes) -> None:
 
 
 def _repeats(element: Any, what: str, most: int) -> int:
-    text = element.get(f"{_TABLE}number-{what}-repeated") or "1"
+    text = element.get(_REPEATED[what])
+    if text is None:
+        return 1
     if not (text.isdecimal() and len(text) < 10):
         raise Damaged("a number of repetitions is no number")
     return max(1, min(int(text), most + 1))

@@ -122,9 +122,20 @@ class _Bounded:
         return block
 
 
+_locals: dict[object, str] = {}
+"""Names without their namespaces, by tags; a workbook has some hundred."""
+_MOST_TAGS = 1000
+
+
 def local(element: Any) -> str:
     """Return an element's name without its namespace."""
-    return str(element.tag).rpartition("}")[2]
+    tag = element.tag
+    name = _locals.get(tag)
+    if name is None:
+        name = str(tag).rpartition("}")[2]
+        if len(_locals) < _MOST_TAGS:
+            _locals[tag] = name
+    return name
 
 
 def let_go(element: Any) -> None:

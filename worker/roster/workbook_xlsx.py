@@ -208,6 +208,11 @@ def _first_text(cell: Any) -> str:
 
 def _rich_text(element: Any) -> str:
     """Return a text, of several runs perhaps, without its phonetic reading."""
+    only = element
+    while len(only) == 1 and local(only) != "rPh":
+        only = only[0]
+    if local(only) == "t" and not len(only):  # nearly every text: one run, in a cell or a shared string
+        return _unescaped(only.text or "")
     texts = [
         one.text
         for one in element.iter("{*}t")
