@@ -2,6 +2,7 @@
 # make test   every test, with a real Redis and a real PostgreSQL
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
 # make fuzz-rosters  10,000 odd rosters against an independent reader: make fuzz-rosters SEED=2 ROSTERS=10000
+# make fuzz-formats  10,000 damaged exports and workbooks: make fuzz-formats SEED=2 INPUTS=10000
 # make hostile   jobs against a service that lies, and undone: make hostile SEED=7 SCENARIOS=500
 # make ci-packages   what `make test` needs of Debian's packages (apt, as root or with sudo)
 # make bench  speed, CPU and memory beside a hand-written script: make bench ARGS=--full
@@ -26,7 +27,7 @@ PROCESSES ?= 4
 REDIS = $(shell $(PYTHON) -c 'import sys; print("redis-server" if sys.version_info >= (3, 14) else "")')
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos hostile fuzz-rosters bench stages shape audit lint format ci-packages clean
+.PHONY: demo test chaos hostile fuzz-rosters fuzz-formats bench stages shape audit lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -42,6 +43,9 @@ hostile: $(VENV)/everything
 
 fuzz-rosters: $(VENV)/everything
 	$(VENV)/bin/python -m tests.chaos.fuzz_rosters $(if $(SEED),--seed $(SEED)) $(if $(ROSTERS),--rosters $(ROSTERS))
+
+fuzz-formats: $(VENV)/everything
+	$(VENV)/bin/python -m tests.chaos.fuzz_formats $(if $(SEED),--seed $(SEED)) $(if $(INPUTS),--inputs $(INPUTS))
 
 # Some ten minutes, on a machine that has nothing else to do; writes docs/benchmarks.
 bench: $(VENV)/everything

@@ -190,3 +190,13 @@ def test_a_secret_in_doubt_is_refused_or_told(
     """A digest that wins is not overruled; quotes and a second value are warnings."""
     (row,) = rows(tmp_path, f"{HEADER}[6001](phone)\n{section}\n")
     assert (row.password, [one.code for one in (*row.problems, *row.warnings)]) == (password, codes)
+
+
+def test_a_line_that_is_nothing_leaves_its_section_in_doubt(tmp_path: Path) -> None:
+    """It may be the damaged header of the next section, whose secret would be taken for this one's."""
+    text = "[1001]\ntype=friend\nsecret=Kestrel-7731\n1002](phones)\nsecret=Osprey-4410\n"
+    text += "[1003]\ntype=friend\nsecret=Merlin-1\n"
+    first, second = rows(tmp_path, text)
+    assert [problem.code for problem in first.problems] == ["section_unclear"]
+    assert "line 4" in first.problems[0].text
+    assert (second.user, second.problems) == ("1003", ())

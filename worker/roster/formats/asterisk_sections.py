@@ -193,7 +193,9 @@ class _Reading:
             self._open = self._above.pop()
         elif line.startswith(NOT_READ):
             yield from self._loose(Loose(number, NOT_READ, line.removeprefix(NOT_READ).strip()))
-        elif "=" in line and (loose := self._setting(number, *line.split("=", 1))):
+        elif "=" not in line:  # Asterisk goes on with a message in its log; here it may be a damaged header
+            self._open.problem = self._open.problem or f"line {number} is neither a setting nor a section"
+        elif loose := self._setting(number, *line.split("=", 1)):
             yield from self._loose(loose)
 
     def _loose(self, loose: Loose) -> Iterator[Section | Loose]:
