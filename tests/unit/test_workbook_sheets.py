@@ -115,3 +115,14 @@ def test_a_workbook_of_something_else(tmp_path: Path) -> None:
     rows = [["trunkname", "username", "password"], ["provider", "acme", "Tb7xQ2mK9rL4vN8s"]]
     with pytest.raises(UsageError, match="export of trunks"):
         read(workbook(tmp_path / "a.xlsx", {"Trunks": rows}))
+
+
+def test_a_row_of_formulas_alone_is_not_lost(tmp_path: Path) -> None:
+    """Formulas that no spreadsheet has calculated leave empty cells: the row is refused, not passed over."""
+    book = openpyxl.Workbook()
+    for row in (["username", "password"], ["0101", "Kestrel-7731"], ["=A2", "=B2"], ["0103", "Merlin-9265"]):
+        book.worksheets[0].append(row)
+    book.save(tmp_path / "staff.xlsx")
+    with open_roster(str(tmp_path / "staff.xlsx"), Options()) as roster:
+        found = [(row.line, row.password, bool(row.problems)) for row in roster.rows()]
+    assert found == [(2, "Kestrel-7731", False), (3, "", True), (4, "Merlin-9265", False)]

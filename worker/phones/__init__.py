@@ -1,4 +1,4 @@
-"""What the people who set up phones need: a line, configuration files and a printed card for each user.
+"""Files for the people who set up phones: a line, configuration files and a printed card for each user.
 
 ``columns`` finds the roster's columns about phones, ``phone`` holds what is known of one, ``templates``
 renders configuration files (``syntax``: what each vendor's files can hold), ``cards`` makes a page to print,

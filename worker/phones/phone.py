@@ -1,4 +1,4 @@
-"""What is known of one user's phone."""
+"""The facts about one user's phone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What configuration files can hold: filters for templates, which refuse a value rather than change it.
+"""The limits of configuration files: filters for templates, which refuse a value rather than change it.
 
 Sources and what no source tells: docs/phones.md.
 """

@@ -66,7 +66,7 @@ _forbidden_in_realm = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True, slots=True)
 class RosterFacts:
-    """What only the whole roster shows about each of its rows."""
+    """The facts about each row that only the whole roster shows."""
 
     shared: frozenset[int] = frozenset()
     """Hashes of passwords that many rows have."""

@@ -1,4 +1,4 @@
-"""Where a text's table begins and how it is cut: a ``sep=`` line, the delimiter, the header's line."""
+"""Find where a text's table begins and how it is cut: a ``sep=`` line, the delimiter, the header's line."""
 
 from __future__ import annotations
 

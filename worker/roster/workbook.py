@@ -177,7 +177,12 @@ def _first(book: Book, sheet: Sheet, up_to: int = 0) -> Iterator[Record]:
 
 
 def _filled(rows: Iterator[Record]) -> Iterator[Record]:
-    return ((line, cells) for line, cells in rows if any(cell and not cell.isspace() for cell in cells))
+    """Yield the rows that are not blank; one of nothing but formulas without a stored value is none."""
+    return (
+        (line, cells)
+        for line, cells in rows
+        if isinstance(cells, Doubted) or any(cell and not cell.isspace() for cell in cells)
+    )
 
 
 def _records(

@@ -64,13 +64,13 @@ class OdsBook:
                 if at == sheet.key:
                     repeated = _repeats(element, "rows", MOST_ROWS)
                     cells = self._cells(element, styles)
-                    if any(cells):
+                    if cells:
                         if element.get(f"{_TABLE}visibility") in ("collapse", "filter"):
                             notes.hidden_rows += repeated
                         yield from ((number + one, cells) for one in range(1, repeated + 1))
                     number += repeated
                     if number > MOST_ROWS:
-                        if any(cells):
+                        if cells:
                             raise Damaged(f"it has more than {MOST_ROWS:,} rows")
                         return
                 let_go(element)

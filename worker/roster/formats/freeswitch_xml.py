@@ -150,7 +150,7 @@ class _Reading:
 
     def __init__(self, stream: TextIO, before: int, files: Includes) -> None:
         self.before = before
-        """What has to be added to a line of this file for its number."""
+        """The number that is added to a line of this file."""
         self.line = 1
         """The line of this file that is being read."""
         self._stream = stream
