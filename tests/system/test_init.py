@@ -11,7 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -42,6 +42,14 @@ class Terminal:
         self.until(question)
         self.shown = self.shown.rpartition(question)[2]
         os.write(self.master, f"{text}\n".encode())
+
+    def control_c(self) -> None:
+        """Press Ctrl-C, and again if nothing happens: Python misses one just before it reads a line."""
+        for _ in range(3):
+            os.killpg(self.process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+                return
 
     def end(self) -> int:
         """Read to the end, and return the exit code."""
