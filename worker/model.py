@@ -361,6 +361,12 @@ class Options:
     concurrency: int = 8
     rate: float | None = None
     max_failed: str = ""
+    max_changes: str = ""
+    """``N`` or ``N%``: the most changes that are sent without approval; empty: any number."""
+    require_rows: int | None = None
+    """The fewest rows that a roster must have."""
+    not_before: str = ""
+    """ISO 8601, UTC; empty: at once."""
     not_after: str = ""
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
@@ -423,5 +429,9 @@ class Job:
     """When all its changes were undone, or kept with a reason."""
     verified: Mapping[str, Any] | None = None
     """Result of the last try of its rows on a registrar, as ``verify --json`` prints it."""
+    schedule: str = ""
+    """The name of the schedule that made it; else empty."""
+    slot: dt.datetime | None = None
+    """The slot of its schedule."""
     paused_seconds: float = 0.0
     """Seconds since its start in which it was paused, or stopped and not resumed yet."""

@@ -43,6 +43,8 @@ ROOMS: dict[str, set[str]] = {
     "phones": NOUNS | {"roster"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
+    "schedules": NOUNS | {"ledger", "waits"},
+    "notify": NOUNS | {"ca_certificates", "ledger", "waits"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
     "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
     "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},

@@ -37,7 +37,8 @@ def columns_of(job: Job) -> dict[str, Any]:
         "options": json.dumps(asdict(job.options)), "operator": job.operator, "machine": job.machine,
         "version": job.version, "key": job.key, "roster": job.roster, "source": job.source,
         "sha256": job.sha256, "columns": json.dumps(job.columns), "rows": job.rows,
-        "parent": job.parent, "created": job.created.timestamp(),
+        "parent": job.parent, "schedule": job.schedule,
+        "slot": job.slot.timestamp() if job.slot else None, "created": job.created.timestamp(),
     }  # fmt: skip
 
 
@@ -57,6 +58,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
         undone=_moment_or_none(row["undone"]),
         verified=json.loads(row["verified"]) if row["verified"] else None,
+        schedule=row["schedule"], slot=_moment_or_none(row["slot"]),
         paused_seconds=row["paused_seconds"],
     )  # fmt: skip
 

@@ -20,9 +20,10 @@ PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
 
 _INSERT = text("""
     INSERT INTO jobs (id, state, reason, why, host, environment, account, options, operator, machine, version,
-        key, roster, source, sha256, columns, warnings, rows, parent, created)
+        key, roster, source, sha256, columns, warnings, rows, parent, schedule, slot, created)
     VALUES (:id, :state, :reason, :why, :host, :environment, :account, :options, :operator, :machine,
-        :version, :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :created)""")
+        :version, :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :schedule, :slot,
+        :created)""")
 _SELECT = text("""
     SELECT j.*,
         look_requests + (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
