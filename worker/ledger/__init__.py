@@ -7,6 +7,13 @@ from collections.abc import Callable
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
+from worker.ledger.notifications import (
+    ChannelKey,
+    ClaimedNotification,
+    DeliveryState,
+    Notification,
+    Notifications,
+)
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
@@ -22,8 +29,11 @@ __all__ = [
     "ChangeKey",
     "ChangeLog",
     "Changes",
+    "ChannelKey",
     "Chunks",
     "Claim",
+    "ClaimedNotification",
+    "DeliveryState",
     "Fenced",
     "JobRealm",
     "Jobs",
@@ -31,6 +41,8 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Notification",
+    "Notifications",
     "OverClaim",
     "Pause",
     "Progress",
@@ -64,6 +76,7 @@ class Ledger:
         self.unconfirmed = Unconfirmed(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
+        self.notifications = Notifications(self.store)
 
     def close(self) -> None:
         """Close every connection."""

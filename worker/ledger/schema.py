@@ -225,16 +225,17 @@ _SCHEDULES = (
         at DOUBLE PRECISION NOT NULL, PRIMARY KEY (schedule, sha256)
     )""",
     # Notifications to be delivered, until they are or are given up. channel: its name in the settings file,
-    # which has its address and its secret.
+    # which has its address and its secret; profile: that of the schedule, which may have channels of its own.
     """
     CREATE TABLE notifications (
         id TEXT PRIMARY KEY, schedule TEXT NOT NULL, slot DOUBLE PRECISION NOT NULL, job TEXT NOT NULL,
-        channel TEXT NOT NULL, payload TEXT NOT NULL, state TEXT NOT NULL,
+        profile TEXT NOT NULL, channel TEXT NOT NULL, payload TEXT NOT NULL, state TEXT NOT NULL,
         owner TEXT NOT NULL, generation INTEGER NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
         attempts INTEGER NOT NULL, next_attempt_at DOUBLE PRECISION NOT NULL, error TEXT NOT NULL,
         created DOUBLE PRECISION NOT NULL, finished DOUBLE PRECISION
     )""",
     "CREATE INDEX notifications_by_state ON notifications (state, next_attempt_at)",
+    "CREATE INDEX notifications_by_run ON notifications (schedule, slot)",
     # The schedule that made a job, and its slot.
     "ALTER TABLE jobs ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE jobs ADD COLUMN slot DOUBLE PRECISION",
