@@ -15,6 +15,7 @@ from worker.ledger.notifications import (
     Notifications,
 )
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
+from worker.ledger.schedules import Schedules
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
@@ -47,6 +48,7 @@ __all__ = [
     "Pause",
     "Progress",
     "Rows",
+    "Schedules",
     "SealedPage",
     "Store",
     "Unanswered",
@@ -77,6 +79,7 @@ class Ledger:
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
+        self.schedules = Schedules(self.store, self.notifications)
 
     def close(self) -> None:
         """Close every connection."""
