@@ -115,7 +115,7 @@ class Links:
             return self._endpoint(entry)
         elif kind == "aor":
             registers = settings.get("max_contacts", "0") not in ("", "0")  # else no phone can
-            self._note("aor", name, registers, "contact" in settings)
+            self._note("aor", name, int(registers), int("contact" in settings))  # SQLite is slow with bools
             return False
         else:
             return self._other(kind, name, settings)
@@ -133,7 +133,7 @@ class Links:
         if kind == "global":
             self.default_realm = settings.get("default_realm", "")
             return False
-        elif kind in ("registration", "outbound-publish"):
+        if kind in ("registration", "outbound-publish"):
             self._outbound("registering", f"{kind} [{name}]", settings)
             self._note("identified", settings.get("endpoint", ""))
         elif kind == "identify":

@@ -221,7 +221,10 @@ class _Reading:
 
     def _header(self, number: int, line: str) -> Section:
         """Begin a section; return the one that the settings below belong to."""
-        name, options, rest = self._parts(number, line)
+        if line.find("]") == len(line) - 1:  # the usual one
+            name, options, rest = line[1:-1], None, ""
+        else:
+            name, options, rest = self._parts(number, line)
         known = name.lower()
         self._own.clear()
         section = self._open = Section(number, name, {})
@@ -245,8 +248,6 @@ class _Reading:
 
     def _parts(self, number: int, line: str) -> tuple[str, str | None, str]:
         """Return a header's name, its options in parentheses if there are some, and what follows."""
-        if line.find("]") == len(line) - 1:  # the usual one
-            return line[1:-1], None, ""
         found = _header(line)
         if found is None:
             raise self._files.error(number, "the section's header has no end", "close it: [NAME](TEMPLATE)")
