@@ -12,8 +12,9 @@ import pytest
 from tests.mariadb import MariaDb
 from tests.servers import Postgres
 from worker.errors import UsageError
-from worker.model import Options
+from worker.model import DatabaseLogin, Options
 from worker.roster.database import database_at
+from worker.roster.database_address import address_of, log_in
 from worker.roster.text import Malformed, Record
 
 SAMPLES = Path(__file__).parents[2] / "samples/pbx"
@@ -308,3 +309,27 @@ def test_an_address_that_is_wrong_is_told(url: str, told: str) -> None:
     with pytest.raises(UsageError, match=told) as refused:
         read(url, source_format="kamailio")
     assert refused.value.hint
+
+
+def test_which_login_is_for_which_url() -> None:
+    """Host, port, database and user must fit; the URL's own file, and the environment, go before."""
+
+    def given(url: str, **environ: str) -> tuple[str, str]:
+        address, password = log_in(address_of(url), logins, environ)
+        return address.user, password
+
+    logins = [
+        DatabaseLogin("mysql://PBX.example:3306/asterisk", "reader", "first-1"),
+        DatabaseLogin("postgresql:///kamailio", password="two"),
+    ]
+    assert given("mariadb://pbx.EXAMPLE/asterisk") == ("reader", "first-1")
+    assert given("mysql://reader@pbx.example/asterisk?ssl-mode=REQUIRED") == ("reader", "first-1")
+    assert given("mysql://other@pbx.example/asterisk") == ("other", "")
+    assert given("mysql://pbx.example:3307/asterisk") == ("", "")
+    assert given("mysql://pbx.example/crm") == ("", "")
+    assert given("mysql://pbx.example/asterisk?option-file=x") == ("reader", "")
+    assert given("mysql://pbx.example/asterisk", MYSQL_PWD="three") == ("reader", "")
+    assert given("postgres://me@/kamailio") == ("me", "two")
+    assert given("postgres://me@/kamailio?passfile=x") == ("me", "")
+    assert given("postgres://me@/kamailio", PGPASSWORD="three") == ("me", "")
+    assert "first-1" not in repr(database_at("mysql://pbx.example/asterisk", logins))

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import click
 
-from worker import report, roster
+from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
@@ -66,7 +66,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
-    with roster.open_roster(source, options) as opened:
+    with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
         if options.results:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import BinaryIO
 
 from worker.errors import UsageError
-from worker.model import Blanks, Options, Problem
+from worker.model import Blanks, DatabaseLogin, Options, Problem
 from worker.roster.cut import cut
 from worker.roster.database import Database, database_at
 from worker.roster.database_address import is_database
@@ -43,14 +43,14 @@ class Opened:
     """The sheet of a workbook, and the row of its header, for people; empty for anything else."""
 
 
-def find_roster(place: str, stdin: BinaryIO | None = None) -> Source:
+def find_roster(place: str, stdin: BinaryIO | None = None, logins: Iterable[DatabaseLogin] = ()) -> Source:
     """Return what ``place`` names: a database, a folder or pattern, else one file.
 
     Raises:
         UsageError: it is missing, can't be read, or its URL holds a password.
     """
     if is_database(place):
-        return database_at(place)
+        return database_at(place, logins)
     return folder_at(place) or find(place, stdin)
 
 
