@@ -87,18 +87,32 @@ def _open(source: Source, options: Options) -> Opened:
 
 def _open_database(source: Database, options: Options) -> Opened:
     table = keep(source.records(options), source.shown)
-    with table.read() as records:
-        _, header = next(records)
-    start = Start(source.name, tuple(header), "")
-    found, why = choose(start, source.shown, options.source_format)
-    if options.query and found and not (why or found.recognise(start)):
+    try:
+        with table.read() as records:
+            _, header = next(records)
+        found, why = _format_of_query(Start(source.name, tuple(header), ""), source.shown, options)
+    except BaseException:
         table.close()
+        raise
+    return Opened(table, found, why, source.warnings)
+
+
+def _format_of_query(start: Start, place: str, options: Options) -> tuple[RosterFormat | None, str]:
+    """Return the format of a query's result and the reason.
+
+    Raises:
+        UsageError: the columns are those of something else.
+    """
+    found, why = choose(start, place, options.source_format)
+    if found is None:
+        refuse_other_kinds(start, place, options)
+    elif options.query and not (why or found.recognise(start)):
         raise UsageError(
-            f"the columns of --query are not those of {found.name}: {', '.join(header)}"[:300],
+            f"the columns of --query are not those of {found.name}: {', '.join(start.header)}"[:300],
             "name them username and password (AS …) and leave --from out, "
             f"or as its export does: siproster formats show {found.name}",
         )
-    return Opened(table, found, why, source.warnings)
+    return found, why
 
 
 def _open_folder(folder: Folder, options: Options) -> Opened:
