@@ -387,6 +387,21 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseLogin:
+    """A user and a password for the database of one URL; either may be empty. Never stored with a job."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def shown(self) -> str:
+        """Return what is set, for ``doctor``: the user, and that there is a password."""
+        parts = (self.user and f"user {self.user}", self.password and "password <hidden>")
+        return ", ".join(filter(None, parts))
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the ledger stores it."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import click
 
-from worker import report, roster
+from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
@@ -19,7 +19,8 @@ from worker.commands.option_values import from_file, max_failed, not_after, pars
 from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
-from worker.errors import Conflict, UsageError
+from worker.errors import Conflict, SiprosterError, UsageError
+from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import generated_passwords
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
@@ -31,6 +32,7 @@ from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
 from worker.model import Action, Job, JobState, Options, Row
 from worker.roster import Roster
+from worker.settings.addresses import sqlite_path
 
 _TOLD = 50
 """Problems that `plan` tells one by one."""
@@ -66,7 +68,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
-    with roster.open_roster(source, options) as opened:
+    with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
         if options.results:
@@ -149,11 +151,24 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
         _plan_file(options, opened.columns) as write,
         _Problems() as problems,
         generated_passwords(options, opened.name) as passwords,
+        _earlier_names(context, opened) as earlier,
     ):
+        if account and earlier:
+            account = replace(account, warn=earlier.warn)
         summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)
     return summary
+
+
+def _earlier_names(context: Context, opened: Roster) -> AbstractContextManager[EarlierNames | None]:
+    """Return the names of the roster's last run; none if there is no ledger yet, or it can't be read."""
+    path = sqlite_path(context.settings.ledger)
+    with suppress(SiprosterError, OSError):
+        if context.settings.values["BW_ACCOUNT_ID"] and (path is None or path.exists()):
+            job = new_job(context.endpoint, opened.options, opened, "")
+            return EarlierNames(context.ledger, context.seal, job)
+    return nullcontext()
 
 
 def _account(context: Context, options: Options, folder: Path | None) -> Account | None:

@@ -93,7 +93,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
     options = _again(ctx, parent.options, given)
-    with roster_of(given["roster_"], parent) as again:
+    with roster_of(context, given["roster_"], parent) as again:
         rows = EarlierRows(
             context.ledger, context.seal, parent, options, corrections, again,
             zeros_may_go=given["allow_lost_zeros"],
@@ -244,11 +244,11 @@ def _take_over(context: Context, job: Job) -> None:
     free_the_dead(context.ledger, job.id)
 
 
-def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
+def roster_of(context: Context, path: str, parent: Job) -> AbstractContextManager[Roster | None]:
     """Return the job's roster, reopened if a path is given. Raises UsageError if it is another file."""
     if not path:
         return nullcontext()
-    opened = roster.open_roster(path, parent.options)
+    opened = context.open_roster(path, parent.options)
     if opened.sha256 != parent.sha256:
         opened.close()
         raise UsageError(
@@ -281,7 +281,7 @@ def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
             f"job {job.id} was reading {job.source} when it ended; nothing was sent",
             "import the roster again, with the user in its URL",
         )
-    with roster.open_roster(job.source, job.options) as opened:
+    with context.open_roster(job.source, job.options) as opened:
         if opened.sha256 != job.sha256:
             raise UsageError(
                 f"{job.source} has changed since job {job.id} began to read it; nothing was sent",

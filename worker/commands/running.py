@@ -11,6 +11,7 @@ from worker.commands import watch
 from worker.commands.context import Context
 from worker.commands.listing import asked, counted
 from worker.commands.screen import echo, print_json, print_reading
+from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import Passwords, generated_passwords
 from worker.importing.job_start import Draft, enter_roster, release_chunks
 from worker.importing.ledger_writer import LedgerWriter
@@ -103,10 +104,12 @@ def draw(
     report.forget_absent(folder)
     api = context.runtime.api(job.options)
     realms = JobRealms(api, context.ledger.jobs, job.id, job.options)
-    account = Account(
-        api, realms, counted, report.absent_to(folder, job.options.tables), context.runtime.count
-    )
-    return enter_roster(writer, account, roster, sinks, enforce)
+    with EarlierNames(context.ledger, context.seal, job) as earlier:
+        account = Account(
+            api, realms, counted, report.absent_to(folder, job.options.tables), context.runtime.count,
+            earlier.warn,
+        )  # fmt: skip
+        return enter_roster(writer, account, roster, sinks, enforce)
 
 
 def finish(

@@ -31,6 +31,10 @@ _SELECT = text("""
     FROM jobs j WHERE j.id = :job""")
 _KEYS = text("SELECT DISTINCT key FROM jobs ORDER BY key")
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
+_LAST_STARTED = text("""
+    SELECT id FROM jobs WHERE host = :host AND account = :account AND roster = :roster AND started IS NOT NULL
+        AND undone IS NULL
+    ORDER BY created DESC, id DESC LIMIT 1""")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
 _READ = text("""
     UPDATE jobs SET rows = :rows, warnings = :warnings, look_requests = :requests, look_retries = :retries
@@ -191,6 +195,15 @@ class Jobs:
         """Return the ids of all jobs, newest first."""
         with self._store.read() as connection:
             return list(connection.execute(_NEWEST).scalars())
+
+    def last_started(self, host: str, account: str, roster: str) -> str:
+        """Return the id of the newest job with a roster of this name that was started, and not undone.
+
+        Empty: there is none.
+        """
+        values = {"host": host, "account": account, "roster": roster}
+        with self._store.read() as connection:
+            return str(connection.execute(_LAST_STARTED, values).scalar() or "")
 
     def sealed_with(self) -> list[str]:
         """Return the fingerprints of the keys that the jobs' rows are sealed with."""

@@ -14,7 +14,7 @@ import platformdirs
 
 from worker.errors import UsageError
 from worker.files import make_folder
-from worker.model import Endpoint
+from worker.model import DatabaseLogin, Endpoint
 from worker.reasons import reason_of
 from worker.settings import addresses, credential_hosts, file, keys
 from worker.settings.names import DEFAULTS, FLAGS, SECRETS
@@ -53,6 +53,10 @@ class Settings:
     """Options of ``import`` that the file sets, by their long names: ``batch-size``."""
     warnings: tuple[str, ...]
     """Things that work, and that the user should know about."""
+    databases: tuple[DatabaseLogin, ...] = field(default=(), repr=False)
+    """The file's logins of databases that rosters are read from."""
+    file: str = file.NAME
+    """The name of the settings file, with the profile, as ``sources`` has it."""
 
     @property
     def broker(self) -> str:
@@ -130,11 +134,12 @@ class Settings:
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Return name, value without secrets, and source of each setting, for ``doctor``."""
-        return [
+        settings = [
             (name, "<hidden>" if value and name in SECRETS else addresses.hidden(value), source)
             for name, value in self.values.items()
             for source in [self.sources[name]]
         ]
+        return settings + [(f"database {one.url}", one.shown, self.file) for one in self.databases]
 
 
 def load(
@@ -161,7 +166,8 @@ def settled(
     _fill_in(values, sources)
     credential_hosts.check(values, sources, content.name if content.found else "", environ)
     warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values, environ))
-    return Settings(values, sources, content.options, warnings)
+    logins = tuple(content.databases.values())
+    return Settings(values, sources, content.options, warnings, logins, content.name)
 
 
 def _first(

@@ -1,6 +1,7 @@
 """``siproster.toml``: settings under the environment's names, commands' options under their long ones.
 
-A ``[profile.NAME]`` table holds the same for one account and overrides the top-level values.
+A ``[profile.NAME]`` table holds the same for one account and overrides the top-level values. A
+``[database."URL"]`` table holds the login of a database with rosters.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worker.errors import UsageError
 from worker.files import open_found
+from worker.model import DatabaseLogin
 from worker.reasons import reason_of
-from worker.settings import addresses
+from worker.settings import addresses, databases
 from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
 
 NAME = "siproster.toml"
@@ -34,6 +36,8 @@ class Content:
     """True if nobody named the file: it was found in the working folder."""
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
+    databases: Mapping[str, DatabaseLogin] = field(default_factory=dict, repr=False)
+    """The logins of databases, by URL."""
     warnings: tuple[str, ...] = ()
 
 
@@ -43,7 +47,7 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
     ``me``: the id of the user who trusts himself and root; by default the process's own. Raises UsageError
     for a file that others may write, that was only found and is not a regular file or belongs to somebody
     else, that can't be read, is not TOML, holds an unknown name or a value of the wrong kind, and for a
-    profile that it doesn't have.
+    profile that it doesn't have. Raises it, too, for a database's password in a file that others may read.
     """
     path = config or Path(NAME)
     trusted = {os.geteuid() if me is None else me, 0} if config is None else None
@@ -60,10 +64,29 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
     tables = _profiles(path, document.pop("profile", {}))
     if profile and profile not in tables:
         raise UsageError(f"{path} has no profile {profile!r}", _guess(profile, tables))
+    logins = _logins(path, document, tables, profile, exposed=exposed)
     everyones = _sorted_out(path, document)
     own = {name: _sorted_out(path, table) for name, table in tables.items()}
     merged = everyones | own.get(profile, {})
-    return _content(path, profile, merged, found=config is None, exposed=exposed)
+    content = _content(path, profile, merged, found=config is None, exposed=exposed)
+    return replace(content, databases=logins)
+
+
+def _logins(
+    path: Path,
+    document: dict[str, object],
+    profiles: Mapping[str, dict[str, object]],
+    profile: str,
+    *,
+    exposed: bool,
+) -> dict[str, DatabaseLogin]:
+    """Take the logins of databases out of the tables; return the profile's, then all others'."""
+    everyones, *own = (
+        databases.logins(path, table.pop(databases.TABLE, {})) for table in (document, *profiles.values())
+    )
+    for found in (everyones, *own) if exposed else ():
+        databases.refuse_exposed(path, found)
+    return everyones | dict(zip(profiles, own, strict=True)).get(profile, {})
 
 
 def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], bool]:
@@ -137,7 +160,9 @@ def _sorted_out(path: Path, table: Mapping[str, object]) -> dict[str, object]:
 def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
     setting, option = key.upper(), key.lower().replace("_", "-")
     if setting not in DEFAULTS and option not in OPTIONS:
-        raise UsageError(f"{path}: {key} is not a setting", _guess(key, [*DEFAULTS, *OPTIONS]))
+        raise UsageError(
+            f"{path}: {key} is not a setting", _guess(key, [*DEFAULTS, *OPTIONS, databases.TABLE, "profile"])
+        )
     try:
         if setting in DEFAULTS:
             return setting, text_or_whole(given)
@@ -162,4 +187,4 @@ def _content(
     name = f"{path}, profile {profile}" if profile else str(path)
     secret = SECRETS & settings.keys() or any(addresses.hidden(value) != value for value in settings.values())
     warning = f"{path} contains a secret and can be read by others; run: chmod 600 {path}"
-    return Content(name, found, settings, options, (warning,) if secret and exposed else ())
+    return Content(name, found, settings, options, warnings=(warning,) if secret and exposed else ())
