@@ -203,7 +203,7 @@ def waits_of(context: Context, job: Job) -> JobWaits:
     workers = None
     if broker := context.settings.broker:
         # Needs only the broker: an observer has neither the key nor the service's credentials.
-        config = RuntimeConfig(broker, "", (), Endpoint(job.host, job.account))
+        config = RuntimeConfig(broker, "", (), [Endpoint(job.host, job.account)])
         queue = _queue(context, config)
         workers = _workers_of(context, queue, job)
     return JobWaits(context.ledger, job, Patience(math.inf), workers)

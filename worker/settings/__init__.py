@@ -153,6 +153,24 @@ def load(
     return settled(flags, environ, file.read(config, profile), profile)
 
 
+def load_each(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config: Path | None,
+    profiles: Sequence[str] | None,
+) -> dict[str, Settings]:
+    """Return the settings of several profiles, by name; None: of all that the file has. Raises as ``load``.
+
+    Also raises UsageError for a variable that would override the accounts of several profiles by one.
+    """
+    contents = file.read_each(config, profiles)
+    for name, content in contents.items() if len(contents) > 1 else ():
+        for warning in _beaten(name, environ, content):
+            if warning.startswith("BW_"):
+                raise UsageError(warning, "unset it: several profiles have a value each")
+    return {name: settled(flags, environ, content, name) for name, content in contents.items()}
+
+
 def settled(
     flags: Mapping[str, object], environ: Mapping[str, str], content: file.Content, profile: str = ""
 ) -> Settings:

@@ -10,7 +10,7 @@ import difflib
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,44 +49,63 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
     else, that can't be read, is not TOML, holds an unknown name or a value of the wrong kind, and for a
     profile that it doesn't have. Raises it, too, for a database's password in a file that others may read.
     """
+    return read_each(config, [profile], me)[profile]
+
+
+def read_each(
+    config: Path | None, profiles: Sequence[str] | None, me: int | None = None
+) -> dict[str, Content]:
+    """Return the contents for several profiles, by name; None: all that the file has. Raises as ``read``."""
     path = config or Path(NAME)
     trusted = {os.geteuid() if me is None else me, 0} if config is None else None
     try:
         document, exposed = _document(path, trusted)
     except FileNotFoundError as error:
-        if config:
-            raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
-        if profile:
-            raise UsageError(
-                f"--profile {profile} needs a {NAME} in the working folder", "or name one with --config FILE"
-            ) from None
-        return Content()
+        return dict.fromkeys([_without_file(path, config, profiles, error)], Content())
     tables = _profiles(path, document.pop("profile", {}))
-    if profile and profile not in tables:
-        raise UsageError(f"{path} has no profile {profile!r}", _guess(profile, tables))
-    logins = _logins(path, document, tables, profile, exposed=exposed)
+    chosen = list(tables) if profiles is None else profiles
+    if not chosen:
+        raise UsageError(f"{path} has no [profile.NAME] table", "leave out --all-profiles, or add one")
+    for profile in filter(None, chosen):
+        if profile not in tables:
+            raise UsageError(f"{path} has no profile {profile!r}", _guess(profile, tables))
+    logins = _logins(path, document, tables, exposed=exposed)
     everyones = _sorted_out(path, document)
     own = {name: _sorted_out(path, table) for name, table in tables.items()}
-    merged = everyones | own.get(profile, {})
-    content = _content(path, profile, merged, found=config is None, exposed=exposed)
-    return replace(content, databases=logins)
+    return {
+        name: replace(
+            _content(path, name, everyones | own.get(name, {}), found=config is None, exposed=exposed),
+            databases=logins[""] | logins.get(name, {}),
+        )
+        for name in chosen
+    }
 
 
 def _logins(
-    path: Path,
-    document: dict[str, object],
-    profiles: Mapping[str, dict[str, object]],
-    profile: str,
-    *,
-    exposed: bool,
-) -> dict[str, DatabaseLogin]:
-    """Take the logins of databases out of the tables; return the profile's, then all others'."""
-    everyones, *own = (
-        databases.logins(path, table.pop(databases.TABLE, {})) for table in (document, *profiles.values())
-    )
-    for found in (everyones, *own) if exposed else ():
-        databases.refuse_exposed(path, found)
-    return everyones | dict(zip(profiles, own, strict=True)).get(profile, {})
+    path: Path, document: dict[str, object], tables: Mapping[str, dict[str, object]], *, exposed: bool
+) -> dict[str, dict[str, DatabaseLogin]]:
+    """Take the logins of databases out of the tables; return them by profile, everyone's under ``""``."""
+    found = {
+        name: databases.logins(path, table.pop(databases.TABLE, {}))
+        for name, table in {"": document, **tables}.items()
+    }
+    for logins in found.values() if exposed else ():
+        databases.refuse_exposed(path, logins)
+    return found
+
+
+def _without_file(
+    path: Path, config: Path | None, profiles: Sequence[str] | None, error: FileNotFoundError
+) -> str:
+    """Return the profile that needs no file: none. Raises UsageError if a file was named or is needed."""
+    if config:
+        raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
+    if profiles != [""]:
+        needs = "--all-profiles" if profiles is None else f"--profile {profiles[0]}"
+        raise UsageError(
+            f"{needs} needs a {NAME} in the working folder", "or name one with --config FILE"
+        ) from None
+    return ""
 
 
 def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], bool]:
