@@ -31,9 +31,10 @@ ROOMS: dict[str, set[str]] = {
     "roster": NOUNS | {"temp_db", "text_workbook", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": set(),
+    "channels": set(),
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
-    "settings": NOUNS,
+    "settings": NOUNS | {"channels"},
     "ca_certificates": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
@@ -44,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
     "schedules": NOUNS | {"ledger", "waits"},
-    "notify": NOUNS | {"ca_certificates", "ledger", "waits"},
+    "notify": NOUNS | {"api", "ca_certificates", "channels", "ledger"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
     "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
     "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
