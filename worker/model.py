@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from worker.choices import Alphabet as Alphabet
+from worker.choices import Family as Family
+from worker.choices import OnExisting as OnExisting
+from worker.choices import Weak as Weak
 from worker.states import JobState as JobState
 from worker.states import Why
 from worker.table_form import Blanks as Blanks
@@ -30,40 +34,6 @@ _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM
 def utc_now() -> dt.datetime:
     """Return the current time, in UTC, aware."""
     return dt.datetime.now(dt.UTC)
-
-
-class Family(StrEnum):
-    """The two families of endpoint of the Registrar API (docs/bandwidth-api.md#credentials)."""
-
-    ACCOUNT = "account"
-    """``/accounts/{a}/sipcredentials``: a name is unique on the account."""
-    REALM = "realm"
-    """``/accounts/{a}/realms/{id}/sipcredentials``: a name is unique on its realm."""
-
-
-class OnExisting(StrEnum):
-    """The treatment of a name that exists with other digests or another application."""
-
-    SKIP = "skip"
-    UPDATE = "update"
-    FAIL = "fail"
-
-
-class Weak(StrEnum):
-    """The treatment of a weak password."""
-
-    WARN = "warn"
-    REFUSE = "refuse"
-    GENERATE = "generate"
-
-
-class Alphabet(StrEnum):
-    """The characters of generated passwords."""
-
-    SAFE = "safe"
-    """Letters and digits without those that look alike: 0 O 1 l I."""
-    LETTERS_DIGITS = "letters-digits"
-    DIGITS_SYMBOLS_LETTERS = "digits-symbols-letters"
 
 
 class Status(StrEnum):

@@ -6,11 +6,10 @@ A ``[profile.NAME]`` table holds the same for one account and overrides the top-
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from worker.errors import UsageError
 from worker.files import open_found
 from worker.model import DatabaseLogin
 from worker.reasons import reason_of
-from worker.settings import addresses, databases
+from worker.settings import addresses, channels, databases
 from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
+from worker.settings.names import guess as _guess
 
 NAME = "siproster.toml"
 
@@ -38,6 +38,8 @@ class Content:
     options: Mapping[str, object] = field(default_factory=dict)
     databases: Mapping[str, DatabaseLogin] = field(default_factory=dict, repr=False)
     """The logins of databases, by URL."""
+    channels: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
+    """The tables of notification channels, by name."""
     warnings: tuple[str, ...] = ()
 
 
@@ -172,8 +174,10 @@ def _profiles(path: Path, profiles: object) -> dict[str, dict[str, object]]:
 
 
 def _sorted_out(path: Path, table: Mapping[str, object]) -> dict[str, object]:
-    """Return settings by upper-case name, options by long name, each of the right kind."""
-    return {name: value for key, given in table.items() for name, value in [_entry(path, key, given)]}
+    """Return settings by upper-case name, options by long name, each checked, and tables of channels."""
+    rest = {key: given for key, given in table.items() if key != "notify"}
+    own = {name: value for key, given in rest.items() for name, value in [_entry(path, key, given)]}
+    return own | channels.tables_of(path, table.get("notify", {}))
 
 
 def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
@@ -190,20 +194,33 @@ def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
         raise UsageError(f"{path}: {key} must be {error}") from None
 
 
-def _guess(word: str, known: Iterable[str]) -> str:
-    folded = {name.casefold(): name for name in sorted(known)}
-    if not folded:
-        return "it has no [profile.NAME] table"
-    near = difflib.get_close_matches(word.casefold(), folded, n=1)
-    return f"did you mean {folded[near[0]]}?" if near else f"known: {', '.join(folded.values())}"
-
-
 def _content(
     path: Path, profile: str, merged: Mapping[str, object], *, found: bool, exposed: bool
 ) -> Content:
     settings = {name: str(value) for name, value in merged.items() if name in DEFAULTS}
     options = {name: value for name, value in merged.items() if name in OPTIONS}
     name = f"{path}, profile {profile}" if profile else str(path)
-    secret = SECRETS & settings.keys() or any(addresses.hidden(value) != value for value in settings.values())
+    tables = {
+        name.removeprefix(channels.PREFIX): value
+        for name, value in merged.items()
+        if name.startswith(channels.PREFIX) and isinstance(value, dict)
+    }
+    secret = (
+        SECRETS & settings.keys()
+        or any(addresses.hidden(value) != value for value in settings.values())
+        or any(map(channels.holds_secret, tables.values()))
+    )
     warning = f"{path} contains a secret and can be read by others; run: chmod 600 {path}"
-    return Content(name, found, settings, options, warnings=(warning,) if secret and exposed else ())
+    return Content(
+        name, found, settings, options, channels=tables, warnings=(warning,) if secret and exposed else ()
+    )
+
+
+def profiles(config: Path | None) -> list[str]:
+    """Return the names of the file's profiles; none if there is no file. Raises UsageError."""
+    path = config or Path(NAME)
+    try:
+        document, _ = _document(path, None if config else {os.geteuid(), 0})
+    except FileNotFoundError:
+        return []
+    return list(_profiles(path, document.get("profile", {})))

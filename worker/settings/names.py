@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 DEFAULTS = {
@@ -123,3 +124,12 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
 
 ``call-from`` and ``call-wait`` are ``--from`` and ``--wait`` of ``call``: ``from`` is a roster's format.
 """
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the nearest known one, or all of them."""
+    folded = {name.casefold(): name for name in sorted(known)}
+    if not folded:
+        return "it has no [profile.NAME] table"
+    near = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return f"did you mean {folded[near[0]]}?" if near else f"known: {', '.join(folded.values())}"
