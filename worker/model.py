@@ -49,6 +49,15 @@ class OnExisting(StrEnum):
     FAIL = "fail"
 
 
+class Absent(StrEnum):
+    """The treatment of users who are stored on the roster's realms and not in the roster."""
+
+    LEAVE = ""
+    """They are listed if that costs no request of its own."""
+    LIST = "list"
+    DELETE = "delete"
+
+
 class Weak(StrEnum):
     """The treatment of a weak password."""
 
@@ -371,8 +380,7 @@ class Options:
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
     """Seconds that a waiting command waits for an unavailable service."""
-    absent: bool = False
-    """Whether to list all stored users, even if looking up row by row takes fewer requests."""
+    absent: Absent = Absent.LEAVE
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
@@ -384,6 +392,11 @@ class Options:
     def whole_roster(self) -> bool:
         """Return whether the options leave out no row of the roster."""
         return not (self.where or self.skip or self.limit)
+
+    @property
+    def lists_everybody(self) -> bool:
+        """Return whether all stored users are listed, even if looking up row by row takes fewer requests."""
+        return bool(self.absent or self.max_changes)
 
 
 @dataclass(frozen=True, slots=True)

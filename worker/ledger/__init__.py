@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
@@ -16,6 +17,8 @@ from worker.ledger.waits import Away, Lease, LedgerWaits
 __all__ = [
     "UNCONFIRMED",
     "WRITER_LEASE",
+    "Absences",
+    "AbsentUsers",
     "Act",
     "Audit",
     "Away",
@@ -64,6 +67,7 @@ class Ledger:
         self.unconfirmed = Unconfirmed(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
+        self.absences = Absences(self.store)
 
     def close(self) -> None:
         """Close every connection."""
