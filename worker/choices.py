@@ -22,6 +22,15 @@ class OnExisting(StrEnum):
     FAIL = "fail"
 
 
+class Absent(StrEnum):
+    """The treatment of users who are stored on the roster's realms and not in the roster."""
+
+    LEAVE = ""
+    """They are listed if that costs no request of its own."""
+    LIST = "list"
+    DELETE = "delete"
+
+
 class Weak(StrEnum):
     """The treatment of a weak password."""
 

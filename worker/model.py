@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from worker.choices import Absent as Absent
 from worker.choices import Alphabet as Alphabet
 from worker.choices import Family as Family
 from worker.choices import OnExisting as OnExisting
@@ -341,8 +342,7 @@ class Options:
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
     """Seconds that a waiting command waits for an unavailable service."""
-    absent: bool = False
-    """Whether to list all stored users, even if looking up row by row takes fewer requests."""
+    absent: Absent = Absent.LEAVE
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     results: str = ""
@@ -354,6 +354,11 @@ class Options:
     def whole_roster(self) -> bool:
         """Return whether the options leave out no row of the roster."""
         return not (self.where or self.skip or self.limit)
+
+    @property
+    def lists_everybody(self) -> bool:
+        """Return whether all stored users are listed, even if looking up row by row takes fewer requests."""
+        return bool(self.absent or self.max_changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,10 @@ def _plan_step(summary: Mapping[str, Any]) -> str:
     job = summary["job"]
     if summary["carried_out_by"]:
         return f"see its outcome with: siproster status {summary['carried_out_by']}"
+    if summary["state"] == JobState.PLANNING and summary["reason"] != Reason.SAVED:
+        return (
+            f"look at it: siproster report {job}; if it is right, approve it: siproster import --plan {job}"
+        )
     if summary["state"] == JobState.PLANNING:
         return f"carry it out with: siproster import --plan {job}"
     return ""

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from worker import report, roster
-from worker.commands import outputs, watch
+from worker.commands import outputs
 from worker.commands.context import Context
-from worker.commands.running import begin, print_roster, run, take_over
+from worker.commands.running import begin, finish, print_roster, run, take_over
 from worker.commands.screen import echo
 from worker.commands.window import moment
-from worker.errors import Conflict, JobBusy, LedgerAway, NotFound, SiprosterError, TryLater, UsageError, place_of
+from worker.errors import (
+    Conflict,
+    JobBusy,
+    LedgerAway,
+    NotFound,
+    SiprosterError,
+    TryLater,
+    UsageError,
+    place_of,
+)
 from worker.importing.job import new_job
 from worker.importing.process_id import process_id
+from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
-from worker.ledger.schedules import RUN_LEASE, Cause, End, Run, Schedule
+from worker.ledger.schedules import RUN_LEASE, End, Run, Schedule
 from worker.model import Job, JobState, Options
 from worker.roster import NewRoster
 from worker.schedules.results import RunResult, payload_of
@@ -46,29 +55,35 @@ _FACTS = (
 
 
 class Claim:
-    """The claim of this process on a run, renewed until the end of a ``with`` block."""
+    """The claim of this process on a run, handed over from the scheduler that made it."""
 
     def __init__(self, ledger: Ledger, run: Run) -> None:
         self._ledger = ledger
         self.run = run
         self._ended = threading.Event()
         self._lost = False
-        self._thread = threading.Thread(target=self._renew, name="run-claim", daemon=True)
 
-    def __enter__(self) -> Self:
-        self.check()  # and hand it from the scheduler to this process
-        self._thread.start()
-        return self
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Renew the claim until the end of the block. Raises Conflict if it was lost before."""
+        if not self._ledger.schedules.renew(self.run, process_id()):
+            raise self.lost()
+        thread = threading.Thread(target=self._renew, name="run-claim", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-                 ) -> None:  # fmt: skip
-        self._ended.set()
-        self._thread.join()
+    def check_page(self, _page: RosterPage) -> None:
+        """Raise Conflict if another process has claimed the run since: a sink of the pipeline."""
+        if self._lost:
+            raise self.lost()
 
-    def check(self, page: object = None) -> None:
-        """Raise Conflict if another process has claimed the run since; also a sink of the pipeline."""
-        if self._lost or (page is None and not self._ledger.schedules.renew(self.run, process_id())):
-            raise Conflict(f"the run of {self.run.slot:%Y-%m-%d %H:%M}Z was claimed by another process")
+    def lost(self) -> Conflict:
+        """Return the error of a process whose claim has passed to another one."""
+        return Conflict(f"the run of {self.run.slot:%Y-%m-%d %H:%M}Z was claimed by another process")
 
     def _renew(self) -> None:
         while not self._ended.wait(RUN_LEASE / 4):
@@ -92,25 +107,31 @@ def carry_out(context: Context, claimed: Run) -> RunResult | None:
     Raises Interrupted or KeyboardInterrupt when asked to end: the next scheduler goes on with it.
     """
     schedule = context.ledger.schedules.get(claimed.schedule)
-    with Claim(context.ledger, claimed) as claim:
-        try:
-            end = _carried(context, schedule, claim)
-        except _Later as later:
-            end = _given_up(context, schedule, claim, later)
-        except KeyboardInterrupt:
-            context.ledger.schedules.release(claim.run, 0, "the scheduler was ended")
-            raise
-        except SiprosterError as error:
-            why = f"{error.message}; {error.hint}" if error.hint else error.message
-            end = _end(context, schedule, claim.run, RunResult.FAILED, why)
-        except Exception as error:
-            end = _end(context, schedule, claim.run, RunResult.FAILED, f"unexpected {place_of(error)}")
+    claim = Claim(context.ledger, claimed)
+    with claim.renewed():
+        end = _ended(context, schedule, claim)
         if end is None:
             return None
-        if not context.ledger.schedules.end(claim.run, end):
-            raise Conflict(f"the run of {claimed.slot:%Y-%m-%d %H:%M}Z was claimed by another process")
+        if not context.ledger.schedules.end(claimed, end):
+            raise claim.lost()
     echo(f"schedule {schedule.name}: {end.result}" + (f": {end.why}" if end.why else ""))
     return RunResult(end.result)
+
+
+def _ended(context: Context, schedule: Schedule, claim: Claim) -> End | None:
+    """Carry a run out, and return its end, whatever happened; None if it is to be tried again later."""
+    try:
+        return _carried(context, schedule, claim)
+    except _Later as later:
+        return _given_up(context, schedule, claim, later)
+    except KeyboardInterrupt:
+        context.ledger.schedules.release(claim.run, 0, "the scheduler was ended")
+        raise
+    except SiprosterError as error:
+        why = f"{error.message}; {error.hint}" if error.hint else error.message
+        return _end(context, schedule, claim.run, RunResult.FAILED, why)
+    except Exception as error:
+        return _end(context, schedule, claim.run, RunResult.FAILED, f"unexpected {place_of(error)}")
 
 
 def _carried(context: Context, schedule: Schedule, claim: Claim) -> End:
@@ -131,9 +152,9 @@ def _check_account(context: Context, schedule: Schedule) -> None:
     endpoint = context.endpoint
     if (endpoint.host, endpoint.account) != (schedule.host, schedule.account):
         raise UsageError(
-            f"schedule {schedule.name} is for account {schedule.account} at {schedule.host}; the settings here "
-            f"are for {endpoint.account} at {endpoint.host}",
-            f"put profile {schedule.profile} right" if schedule.profile else "set BW_ACCOUNT_ID as it was then",
+            f"schedule {schedule.name} is for account {schedule.account} at {schedule.host}; the settings "
+            f"here are for {endpoint.account} at {endpoint.host}",
+            f"put profile {schedule.profile} right" if schedule.profile else "set BW_ACCOUNT_ID as before",
         )
 
 
@@ -165,17 +186,16 @@ def _imported(context: Context, schedule: Schedule, claim: Claim) -> End:
         print_roster(read)
         made = new_job(context.endpoint, read.options, read, context.seal.fingerprint)
         folder = Path(options.results) / f"siproster-{made.id}"
-        job = replace(
-            made, schedule=schedule.name, slot=claim.run.slot, options=replace(made.options, results=str(folder))
-        )
+        kept = replace(made.options, results=str(folder))
+        job = replace(made, schedule=schedule.name, slot=claim.run.slot, options=kept)
         outputs.prepare_folder(
             context, folder, (*outputs.of_job(job), report.ABSENT), schedule.source,
             passwords=options.generate_passwords,
         )  # fmt: skip
         if not context.ledger.schedules.set_job(claim.run, job.id):
-            claim.check()
+            raise claim.lost()
         begin(context, job)
-        run(context, job, read, yes=True, enforce=claim.check)
+        run(context, job, read, yes=True, sinks=[claim.check_page])
     files = [(one.sha256, one.name) for one in opened.versions]
     return _watched(context, schedule, claim.run, job.id, files)
 
@@ -208,7 +228,7 @@ def _watched(
     context: Context, schedule: Schedule, run: Run, job_id: str, files: list[tuple[str, str]]
 ) -> End:  # fmt: skip
     """Watch the job to its end, write its results, and return the run's end."""
-    watch.run(context, job_id, as_json=False)
+    finish(context, job_id, detach=False, as_json=False)
     job = context.ledger.jobs.get(job_id)
     if job.why and job.why.reason is Reason.INTERRUPTED:
         raise KeyboardInterrupt
@@ -274,8 +294,3 @@ def _wait_for_window(options: Options) -> None:
 
 def _iso(moment_: dt.datetime | None) -> str | None:
     return moment_.isoformat() if moment_ else None
-
-
-def is_manual(run: Run) -> bool:
-    """Return whether somebody started the run by hand."""
-    return run.cause is Cause.MANUAL

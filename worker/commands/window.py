@@ -17,8 +17,8 @@ _of_day = re.compile(r"([01]\d|2[0-3]):([0-5]\d)").fullmatch
 def moment(option: str, value: str, after: dt.datetime, zone: ZoneInfo | None = None) -> dt.datetime:
     """Return the time that an option's value names, in UTC.
 
-    ``value``: ISO 8601, with an offset, a zone's name behind it, or neither: then it is a time in ``zone``, by
-    default this machine's. A time of day, such as ``05:30``, is the next one after ``after``.
+    ``value``: ISO 8601, with an offset, a zone's name behind it, or neither: then it is a time in ``zone``,
+    by default this machine's. A time of day, such as ``05:30``, is the next one after ``after``.
 
     Raises:
         UsageError: it is none of them, or a local time that a clock change leaves out or repeats.
