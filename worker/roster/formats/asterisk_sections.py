@@ -161,7 +161,7 @@ class _Reading:
     def sections(self) -> Iterator[Section | Loose]:
         names = self._names
         for start, lines in self._lines:
-            opened = self._open
+            opened, settings = self._open, self._open.settings
             for number, line in enumerate(lines, start):
                 key, equals, value = line.partition("=")
                 name = names.get(key) if equals else None
@@ -170,13 +170,14 @@ class _Reading:
                         if section := self._end():
                             yield section
                         opened = self._header(number, line)
+                        settings = opened.settings
                     elif line:
                         yield from self._other(number, line)
-                        opened = self._open
+                        opened, settings = self._open, self._open.settings
                 elif name and not opened.ended and value and value[0] not in _LEADING:
                     if name in _SECRETS:
                         self._note_secret(opened, name, value)
-                    opened.settings[name] = value  # the usual line: the rest of its cost is the loop's
+                    settings[name] = value  # the usual line: the rest of its cost is the loop's
                 elif name:
                     self._put(number, name, value)
         if section := self._end():
