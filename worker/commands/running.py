@@ -89,6 +89,7 @@ def run(
         if context.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
         context.ledger.jobs.forget(job.id)
+        report.forget_folder(job)
         echo(f"job {job.id} was discarded; nothing was sent")
         raise
 
