@@ -44,7 +44,8 @@ def test_leavers_count_once() -> None:
     counted.leavers, counted.sudden_leavers = 7, 4
     assert counted.changes == 8
     why = held_back(Options(max_changes="7"), counted)
-    assert why and "8 changes (7 deleted, 1 suddenly absent from the roster)" in why.text
+    assert why
+    assert "8 changes (7 deleted, 1 suddenly absent from the roster)" in why.text
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ def test_invalid_rows_stop_a_scheduled_run_before_its_start() -> None:
     options = Options(max_failed=MAX_FAILED_OF_SCHEDULES, require_rows=50)
     assert why_not_started(options, summary(invalid=10)) is None
     stopped = why_not_started(options, summary(invalid=11))
-    assert stopped and stopped.reason is Reason.MAX_FAILED
+    assert stopped
+    assert stopped.reason is Reason.MAX_FAILED
     both = why_not_started(options, summary(rows=40, invalid=11))
-    assert both and both.reason is Reason.REQUIRE_ROWS
+    assert both
+    assert both.reason is Reason.REQUIRE_ROWS

@@ -107,8 +107,10 @@ def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
     """Return how the job ended, as an exit code. A plan that waits to be carried out ends as `plan` did."""
     if job.state is JobState.DONE:
         return 10 if summary["not_in_place"] else 0
-    if job.why and job.why.reason is Reason.SAVED:
-        return 10 if summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0) else 0
+    if job.state is JobState.PLANNING and job.saved:
+        held_back = job.why.reason.exit_code if job.why else 0
+        troubled = summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0)
+        return held_back or (10 if troubled else 0)
     return job.why.reason.exit_code if job.why else Reason.UNAVAILABLE.exit_code  # it is not over yet
 
 
