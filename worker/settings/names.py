@@ -112,6 +112,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "rate": _number,
     "realm": _text,
     "results": _text,
+    "resume-days": _number,
     "rotate": _flag,
     "sheet": text_or_whole,
     "skip": _whole,
