@@ -215,6 +215,8 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "verify": job.verified,
         "saved": _iso(job.saved) if job.saved else None,
         "carried_out_by": job.carried_out_by or None,
+        "resumable_until": _iso(job.expires) if job.expires else None,
+        "kept_until": _iso(kept) if (kept := ledger.chunks.kept_until(job.id)) else None,
         **_undo(ledger, job),
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},

@@ -87,6 +87,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         patience=given["patience"],
         absent=_absent(given),
         keep_days=given["keep_days"],
+        resume_days=given["resume_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
         tables=TableForm(excel=given.get("excel")),
     )

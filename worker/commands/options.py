@@ -278,6 +278,14 @@ _POSTING = (
         show_default=True,
         help="Days to keep the sealed passwords of rows that are not in place, for `retry`.",
     ),
+    click.option(
+        "--resume-days",
+        metavar="N",
+        type=Finite(min=1),
+        default=30,
+        show_default=True,
+        help="Days that a paused or stopped job can be resumed; then its passwords are shredded.",
+    ),
 )
 
 absent_option = click.option(

@@ -43,6 +43,7 @@ from worker.importing.validation import RosterPage
 from worker.model import Absent, Action, Job, JobState, Options, Row
 from worker.roster import Roster
 from worker.settings.addresses import sqlite_path
+from worker.states import Reason
 
 _TOLD = 50
 """Problems that `plan` tells one by one."""
@@ -112,6 +113,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     refuse_given(
         ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed"
     )
+    context.ledger.chunks.shred_expired()
     plan = named_job(context, plan_id)
     plan_id = plan.id
     _refuse_unusable_plan(plan)
@@ -296,4 +298,7 @@ def _refuse_unusable_plan(plan: Job) -> None:
     if plan.saved is None:
         raise UsageError(f"job {plan.id} is not a plan", "save one with: siproster plan ROSTER --save")
     if plan.state is not JobState.PLANNING:
-        raise Conflict(f"plan {plan.id} is {plan.state}", "plan the roster again")
+        what = f"is {plan.state}"
+        if plan.why and plan.why.reason is Reason.EXPIRED:
+            what = f"has expired: {plan.why.text}"
+        raise Conflict(f"plan {plan.id} {what}", "plan the roster again")

@@ -84,6 +84,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
     failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
     context = Context(given)
+    context.ledger.chunks.shred_expired()
     parent = named_job(context, job_id)
     job_id = parent.id
     if parent.state.active and _somebody_works_on(context, parent):
@@ -125,6 +126,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
     context = Context(given)
+    context.ledger.chunks.shred_expired()
     job = named_job(context, job_id)
     job_id = job.id
     _refuse_plan_or_undone(context, job)
@@ -136,9 +138,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
         echo(f"job {job_id} is done; there is nothing left to resume")
         return watch.print_end(context, job, as_json=as_json)
     if job.state is JobState.CANCELLED:
-        raise Conflict(
-            f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
-        )
+        raise _over(job)
     context.runtime.check(job)
     # With a broker, a running job may be resumed to watch it; but only one command may read a roster.
     mine_alone = job.state is JobState.PLANNING or not context.settings.broker
@@ -215,11 +215,27 @@ def _refuse_plan_or_undone(context: Context, job: Job) -> None:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
     if job.saved and job.state is not JobState.PLANNING:
-        raise Conflict(f"plan {job.id} was cancelled; nothing was sent", "plan the roster again")
+        what = f"has expired: {job.why.text}" if _has_expired(job) and job.why else "was cancelled"
+        raise Conflict(f"plan {job.id} {what}; nothing was sent", "plan the roster again")
     if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
     if context.ledger.undone.begun(job.id):
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
+
+
+def _has_expired(job: Job) -> bool:
+    return job.why is not None and job.why.reason is Reason.EXPIRED
+
+
+def _over(job: Job) -> Conflict:
+    """Return the error for a job that can't be resumed any more."""
+    retry = f"siproster retry {job.id}"
+    if _has_expired(job) and job.why:
+        return Conflict(
+            f"job {job.id} can't be resumed any more: {job.why.text}",
+            f"run the remaining rows with the same roster: {retry} --roster FILE",
+        )
+    return Conflict(f"job {job.id} was cancelled", f"run the remaining rows with: {retry}")
 
 
 def _with_bounds(job: Job, given: dict[str, Any]) -> Options:

@@ -120,6 +120,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "realm": _text,
     "require-rows": _whole,
     "results": _text,
+    "resume-days": _number,
     "rotate": _flag,
     "sheet": text_or_whole,
     "skip": _whole,
