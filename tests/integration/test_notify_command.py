@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.notifications import run_ended
+from tests.unit.notifications import run_ended
 from tests.scripted import Told, scripted
 from worker.channels import AppriseChannel, CommandChannel, When
 from worker.notify import Message, NotDelivered, Sender

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tests.integration.notifications import SECRET, run_ended, webhook
+from tests.unit.notifications import SECRET, run_ended, webhook
 from tests.scripted import Asked, Told, scripted, spoken
 from tests.unit.jobs import Clock
 from worker.channels import Channel, When

@@ -22,7 +22,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope
 
 from tests.certificates import certificate
-from tests.integration.notifications import run_ended
+from tests.unit.notifications import run_ended
 from tests.scripted import spoken
 from tests.servers import free_port
 from worker.channels import MailChannel, MailTls, When

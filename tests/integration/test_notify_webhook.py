@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.integration.notifications import SECRET, run_ended, webhook
+from tests.unit.notifications import SECRET, run_ended, webhook
 from tests.scripted import Told, scripted, spoken
 from worker.notify import Message, NotDelivered, Sender
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.notifications import run_ended
+from tests.unit.notifications import run_ended
 from worker.notify import body, subject
 
 ENDINGS = {
