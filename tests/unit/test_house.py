@@ -12,12 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "states", "errors", "files", "hosts", "reasons", "table_form"}
+NOUNS = {"choices", "model", "states", "errors", "files", "hosts", "reasons", "table_form"}
 """Modules that every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
     "states": set(),
-    "model": {"states", "table_form"},
+    "choices": set(),
+    "model": {"choices", "states", "table_form"},
     "table_form": set(),
     "errors": {"states"},
     "reasons": set(),
@@ -61,6 +62,7 @@ LIBRARIES: dict[str, set[str]] = {
     "celery": {"tasks"},
     "certifi": {"api", "notify"},
     "click": FREE,
+    "cronsim": {"schedules"},
     "cryptography": {"seal", "roster"},
     "dns": {"srv"},
     "fsspec": {"roster"},

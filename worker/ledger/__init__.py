@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
@@ -15,6 +16,7 @@ from worker.ledger.notifications import (
     Notifications,
 )
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
+from worker.ledger.schedules import Schedules
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
@@ -23,6 +25,8 @@ from worker.ledger.waits import Away, Lease, LedgerWaits
 __all__ = [
     "UNCONFIRMED",
     "WRITER_LEASE",
+    "Absences",
+    "AbsentUsers",
     "Act",
     "Audit",
     "Away",
@@ -47,6 +51,7 @@ __all__ = [
     "Pause",
     "Progress",
     "Rows",
+    "Schedules",
     "SealedPage",
     "Store",
     "Unanswered",
@@ -77,6 +82,8 @@ class Ledger:
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
+        self.schedules = Schedules(self.store, self.notifications)
+        self.absences = Absences(self.store)
 
     def close(self) -> None:
         """Close every connection."""

@@ -1,4 +1,4 @@
-"""Notifications of ended runs, kept until they are delivered or given up; one scheduler at a time has one."""
+"""Notifications of ended runs, kept until they are delivered or given up."""
 
 from __future__ import annotations
 

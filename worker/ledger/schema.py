@@ -198,7 +198,7 @@ _ROWS_OF_CHUNKS = (
 _SCHEDULES = (
     # source and options: those of the import; channels: names of notification channels, as JSON lists.
     # at: the time of a single run, then cron is empty. accounted: slots up to this time were run, or told
-    # as missed.
+    # as missed. next_slot: the first one after it, so that those that are due are found among many.
     """
     CREATE TABLE schedules (
         name TEXT PRIMARY KEY, cron TEXT NOT NULL, zone TEXT NOT NULL, at DOUBLE PRECISION,
@@ -206,8 +206,9 @@ _SCHEDULES = (
         source TEXT NOT NULL, options TEXT NOT NULL, profile TEXT NOT NULL,
         host TEXT NOT NULL, environment TEXT NOT NULL, account TEXT NOT NULL, channels TEXT NOT NULL,
         operator TEXT NOT NULL, machine TEXT NOT NULL, created DOUBLE PRECISION NOT NULL,
-        paused DOUBLE PRECISION, accounted DOUBLE PRECISION NOT NULL
+        paused DOUBLE PRECISION, accounted DOUBLE PRECISION NOT NULL, next_slot DOUBLE PRECISION
     )""",
+    "CREATE INDEX schedules_by_slot ON schedules (next_slot)",
     # One run for each slot, however many schedulers there are. cause: slot, at or manual.
     """
     CREATE TABLE schedule_runs (
@@ -236,6 +237,13 @@ _SCHEDULES = (
     )""",
     "CREATE INDEX notifications_by_state ON notifications (state, next_attempt_at)",
     "CREATE INDEX notifications_by_run ON notifications (schedule, slot)",
+    # Marks of the users who were absent when a job read its roster, for the next run of the roster.
+    """
+    CREATE TABLE absent_users (
+        job TEXT PRIMARY KEY, host TEXT NOT NULL, account TEXT NOT NULL, schedule TEXT NOT NULL,
+        roster TEXT NOT NULL, sealed {blob} NOT NULL
+    )""",
+    "CREATE INDEX absent_users_by_roster ON absent_users (host, account, roster)",
     # The schedule that made a job, and its slot.
     "ALTER TABLE jobs ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE jobs ADD COLUMN slot DOUBLE PRECISION",

@@ -15,7 +15,7 @@ import platformdirs
 from worker.channels import Channel
 from worker.errors import UsageError
 from worker.files import make_folder
-from worker.model import Endpoint
+from worker.model import DatabaseLogin, Endpoint
 from worker.reasons import reason_of
 from worker.settings import addresses, channels, credential_hosts, file, keys
 from worker.settings.names import DEFAULTS, FLAGS, SECRETS, guess
@@ -54,6 +54,10 @@ class Settings:
     """Options of ``import`` that the file sets, by their long names: ``batch-size``."""
     warnings: tuple[str, ...]
     """Things that work, and that the user should know about."""
+    databases: tuple[DatabaseLogin, ...] = field(default=(), repr=False)
+    """The file's logins of databases that rosters are read from."""
+    file: str = file.NAME
+    """The name of the settings file, with the profile, as ``sources`` has it."""
     channels: Mapping[str, Channel] = field(default_factory=dict)
     """The notification channels, by name."""
     unusable_channels: Mapping[str, UsageError] = field(default_factory=dict)
@@ -147,11 +151,12 @@ class Settings:
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Return name, value without secrets, and source of each setting, for ``doctor``."""
-        return [
+        settings = [
             (name, "<hidden>" if value and name in SECRETS else addresses.hidden(value), source)
             for name, value in self.values.items()
             for source in [self.sources[name]]
         ]
+        return settings + [(f"database {one.url}", one.shown, self.file) for one in self.databases]
 
 
 def load(
@@ -163,6 +168,24 @@ def load(
     Raises UsageError for any problem, with the setting's name and source, never with a secret.
     """
     return settled(flags, environ, file.read(config, profile), profile)
+
+
+def load_each(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config: Path | None,
+    profiles: Sequence[str] | None,
+) -> dict[str, Settings]:
+    """Return the settings of several profiles, by name; None: of all that the file has. Raises as ``load``.
+
+    Also raises UsageError for a variable that would override the accounts of several profiles by one.
+    """
+    contents = file.read_each(config, profiles)
+    for name, content in contents.items() if len(contents) > 1 else ():
+        for warning in _beaten(name, environ, content):
+            if warning.startswith("BW_"):
+                raise UsageError(warning, "unset it: several profiles have a value each")
+    return {name: settled(flags, environ, content, name) for name, content in contents.items()}
 
 
 def settled(
@@ -179,7 +202,10 @@ def settled(
     credential_hosts.check(values, sources, content.name if content.found else "", environ)
     warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values, environ))
     usable, unusable = _channels(content, environ, allow_http=bool(values["SIPROSTER_ALLOW_HTTP"]))
-    return Settings(values, sources, content.options, warnings, usable, unusable)
+    return Settings(
+        values, sources, content.options, warnings, databases=tuple(content.databases.values()),
+        file=content.name, channels=usable, unusable_channels=unusable,
+    )  # fmt: skip
 
 
 def _channels(

@@ -43,6 +43,11 @@ def _flag(value: object) -> bool:
     raise TypeError("true or false")
 
 
+def _absent(value: object) -> str | None:
+    """Return ``list`` or ``delete``; ``absent = true`` is ``--absent`` alone."""
+    return ("list" if value else None) if isinstance(value, bool) else _text(value)
+
+
 def _whole(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -78,7 +83,7 @@ def _pairs(value: object) -> tuple[str, ...]:
 
 
 OPTIONS: Mapping[str, Callable[[object], object]] = {
-    "absent": _flag,
+    "absent": _absent,
     "answer-url": _text,
     "api": _text,
     "application": _text,
@@ -102,6 +107,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "limit": _whole,
     "make-default": _flag,
     "map": _pairs,
+    "max-changes": text_or_whole,
     "max-failed": text_or_whole,
     "normalize": _text,
     "not-after": _time,
@@ -112,6 +118,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "query": _text,
     "rate": _number,
     "realm": _text,
+    "require-rows": _whole,
     "results": _text,
     "rotate": _flag,
     "sheet": text_or_whole,
