@@ -86,6 +86,13 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
+def forget_folder(job: Job) -> None:
+    """Remove the folder of a discarded job's result files if it is named after the job, and is empty."""
+    if not job.options.results:
+        with suppress(OSError):
+            folder_of(job).rmdir()
+
+
 def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     """Write all result files of a job and return its summary.
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "states", "errors", "files", "hosts", "reasons", "table_form"}
+NOUNS = {"choices", "model", "states", "errors", "files", "hosts", "reasons", "table_form"}
 """Modules that every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
     "states": set(),
-    "model": {"states", "table_form"},
+    "choices": set(),
+    "model": {"choices", "states", "table_form"},
     "table_form": set(),
     "errors": {"states"},
     "reasons": set(),
@@ -31,9 +32,10 @@ ROOMS: dict[str, set[str]] = {
     "roster": NOUNS | {"temp_db", "text_workbook", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": set(),
+    "channels": set(),
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
-    "settings": NOUNS,
+    "settings": NOUNS | {"channels"},
     "ca_certificates": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
@@ -43,6 +45,8 @@ ROOMS: dict[str, set[str]] = {
     "phones": NOUNS | {"roster"},
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
+    "schedules": NOUNS | {"ledger", "waits"},
+    "notify": NOUNS | {"api", "ca_certificates", "channels", "ledger"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
     "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
     "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
@@ -57,6 +61,7 @@ LIBRARIES: dict[str, set[str]] = {
     "celery": {"tasks"},
     "certifi": {"api"},
     "click": FREE,
+    "cronsim": {"schedules"},
     "cryptography": {"seal", "roster"},
     "dns": {"srv"},
     "fsspec": {"roster"},

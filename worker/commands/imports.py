@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from worker import report, roster
+from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.option_values import from_file, parsed
@@ -77,7 +77,7 @@ _ALL = "all"
 @settings_options
 @click.pass_context
 def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> int:
-    """Import a ROSTER: a file, - for stdin, or a URL.
+    """Import a ROSTER: a file, a folder, - for stdin, a URL or a database.
 
     The whole roster is read, validated and sealed before the first credential is sent, so exit code 6 means
     that nothing was sent. results.csv has a line for every row. Rows that are not in place are also in
@@ -93,7 +93,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         return carry_out(ctx, context, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
     keeps = options.generate_passwords
-    with roster.open_roster(str(source), options) as opened:
+    with context.open_roster(str(source), options) as opened:
         print_roster(opened)
         job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
         if context.settings.broker:

@@ -20,9 +20,10 @@ PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
 
 _INSERT = text("""
     INSERT INTO jobs (id, state, reason, why, host, environment, account, options, operator, machine, version,
-        key, roster, source, sha256, columns, warnings, rows, parent, created)
+        key, roster, source, sha256, columns, warnings, rows, parent, schedule, slot, created)
     VALUES (:id, :state, :reason, :why, :host, :environment, :account, :options, :operator, :machine,
-        :version, :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :created)""")
+        :version, :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :schedule, :slot,
+        :created)""")
 _SELECT = text("""
     SELECT j.*,
         look_requests + (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
@@ -30,6 +31,10 @@ _SELECT = text("""
     FROM jobs j WHERE j.id = :job""")
 _KEYS = text("SELECT DISTINCT key FROM jobs ORDER BY key")
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
+_LAST_STARTED = text("""
+    SELECT id FROM jobs WHERE host = :host AND account = :account AND roster = :roster AND started IS NOT NULL
+        AND undone IS NULL
+    ORDER BY created DESC, id DESC LIMIT 1""")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
 _READ = text("""
     UPDATE jobs SET rows = :rows, warnings = :warnings, look_requests = :requests, look_retries = :retries
@@ -44,6 +49,12 @@ _CARRIED_OUT = text("""
     UPDATE jobs SET state = 'cancelled', carried_out_by = :by, finished = :now, reason = :reason, why = :why
     WHERE id = :job AND state = 'planning'""")
 _SHRED = text("DELETE FROM chunk_rows WHERE job = :job")
+# Rows that were kept only for the case that a guard holds the job back (Chunks without ``kept_until``).
+_SHRED_IN_PLACE = text("""
+    DELETE FROM chunk_rows WHERE job = :job AND EXISTS (
+        SELECT 1 FROM chunks c
+        WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.state = 'ended'
+            AND c.kept_until IS NULL)""")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
 # Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
@@ -67,11 +78,13 @@ _STOP = text(f"""
     UPDATE jobs SET state = :state, reason = :reason, why = :why,
         paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL, finished = :now
     WHERE id = :job AND state IN ('planning', 'running', 'paused')""")  # noqa: S608  no value comes in
+_STOP_AGAIN = text("UPDATE jobs SET reason = :reason, why = :why WHERE id = :job AND state = 'stopped'")
 _CLOSE = text("""
     UPDATE jobs SET state = 'cancelled', reason = :reason, why = :why
     WHERE id = :job AND state = 'stopped'""")
 _OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
-_KEEP_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job AND state <> 'ended'")
+_KEEP_UNTIL = text("""
+    UPDATE chunks SET kept_until = :until WHERE job = :job AND (state <> 'ended' OR kept_until IS NULL)""")
 _BOUNDS = text("UPDATE jobs SET options = :options WHERE id = :job")
 _FINISH = text("""
     UPDATE jobs SET state = 'done', reason = '', why = '', paused = NULL, finished = :now
@@ -90,6 +103,7 @@ _FORGET = (
     text("DELETE FROM realms WHERE job = :job"),
     text("DELETE FROM writers WHERE job = :job"),
     text("DELETE FROM waits WHERE job = :job"),
+    text("DELETE FROM absent_users WHERE job = :job"),
 )
 _FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 # Acquired if nobody holds the account, if the hold has expired, or if it is this job's own.
@@ -191,6 +205,15 @@ class Jobs:
         with self._store.read() as connection:
             return list(connection.execute(_NEWEST).scalars())
 
+    def last_started(self, host: str, account: str, roster: str) -> str:
+        """Return the id of the newest job with a roster of this name that was started, and not undone.
+
+        Empty: there is none.
+        """
+        values = {"host": host, "account": account, "roster": roster}
+        with self._store.read() as connection:
+            return str(connection.execute(_LAST_STARTED, values).scalar() or "")
+
     def sealed_with(self) -> list[str]:
         """Return the fingerprints of the keys that the jobs' rows are sealed with."""
         with self._store.read() as connection:
@@ -230,11 +253,14 @@ class Jobs:
         with self._store.begin() as connection:
             connection.execute(_VERIFIED, {"job": job, "facts": json.dumps(facts)})
 
-    def save(self, job: str, kept_for: float) -> None:
-        """Save a planned job for later approval, for so many seconds; others may write to the account."""
+    def save(self, job: str, kept_for: float, why: Why | None = None) -> None:
+        """Save a planned job for later approval, for so many seconds; others may write to the account.
+
+        ``why``: the guard that holds it back.
+        """
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            why = Why(Reason.SAVED, f"siproster import --plan {job} carries it out")
+            why = why or Why(Reason.SAVED, f"siproster import --plan {job} carries it out")
             connection.execute(_SAVE, {"job": job, "now": now, **columns_of_why(why)})
             connection.execute(_KEEP_ALL_UNTIL, {"job": job, "until": now + kept_for})
             connection.execute(_RELEASE, {"job": job})
@@ -253,6 +279,8 @@ class Jobs:
         with self._store.begin() as connection:
             now = self._store.now(connection)
             started = connection.execute(_START, {"job": job, "now": now}).rowcount == 1
+            if started:
+                connection.execute(_SHRED_IN_PLACE, {"job": job})
             if started and carries_out:
                 why = Why(Reason.CARRIED_OUT, f"by job {job}")
                 values = {"job": carries_out, "by": job, "now": now, **columns_of_why(why)}
@@ -309,6 +337,11 @@ class Jobs:
             if stopped and why.reason.state is JobState.CANCELLED:
                 _count_down(connection, job, now)
             return stopped
+
+    def stop_again(self, job: str, why: Why) -> None:
+        """Record another reason for a stopped job that is not resumed."""
+        with self._store.begin() as connection:
+            connection.execute(_STOP_AGAIN, {"job": job, **columns_of_why(why)})
 
     def close(self, job: str, why: Why) -> None:
         """Close a stopped job, so that it can't be resumed any more, and start its rows' retention."""
