@@ -58,8 +58,9 @@ ROOMS: dict[str, set[str]] = {
 FREE = {"cli", "commands"}
 
 LIBRARIES: dict[str, set[str]] = {
+    "apprise": {"notify"},
     "celery": {"tasks"},
-    "certifi": {"api"},
+    "certifi": {"api", "notify"},
     "click": FREE,
     "cronsim": {"schedules"},
     "cryptography": {"seal", "roster"},
@@ -88,7 +89,7 @@ LIBRARIES: dict[str, set[str]] = {
     "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
-    "socket": {"api", "reasons", "register", "sandbox"},
+    "socket": {"api", "notify", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "ca_certificates"},
     "sqlite3": {"ledger", "roster", "temp_db"},
 }
@@ -263,14 +264,21 @@ def test_the_process_is_left_in_one_place() -> None:
 
 
 def test_a_process_is_cut_off_only_where_somebody_insists() -> None:
-    """``os._exit`` runs no ``finally``: only a second signal and tests that let a process die may use it."""
+    """``os._exit`` runs no ``finally``.
+
+    Only a second signal, tests that let a process die, and the process for Apprise, in which nothing but a
+    library's threads may be left, may use it.
+    """
     calls = {
         name(path)
         for path in SOURCES
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "os._exit"
     }
-    assert calls == {"worker/commands/watch.py", "worker/register/verify.py", "worker/failpoints.py"}
+    assert calls == {
+        "worker/commands/watch.py", "worker/register/verify.py", "worker/failpoints.py",
+        "worker/notify/apprise_process.py",
+    }  # fmt: skip
 
 
 def test_system_tests_stay_outside() -> None:
