@@ -114,7 +114,7 @@ def _groups(records: Iterator[Record]) -> Iterator[list[_Packed]]:
             group.append((line, None, fields.reason))
         else:
             group.append((line, fields, fields.doubts if isinstance(fields, Doubted) else None))
-            size += sum(map(len, fields))
+            size += len("".join(fields))
         if len(group) == _GROUP or size > _LARGE:
             yield group
             group, size = [], 0
