@@ -38,9 +38,16 @@ NOT_SENT = (
          "the password is a word that a database, a spreadsheet or a PBX writes for nothing, such as `NULL`, "
          "`#N/A`, `REGEN` or `changeme`: anybody can guess it",
          "give the user a password of their own", Cure.CORRECT),
+    Code("password_scheme",
+         "a storage scheme in clear text, such as `{PLAIN}`, stands in front of the password",
+         "export the password without it", Cure.CORRECT),
+    Code("totals_row",
+         "the row is the total below a table: its user name is a word such as `Total` or `Summe`, and its "
+         "password a number or empty", "remove the row", Cure.CORRECT),
     Code("digest_only",
          "the PBX has stored only a digest of the password, made for another realm, which no other realm can "
-         "use; or it uses a digest that doesn't match the password beside it",
+         "use, or a hash such as `{SSHA}…` or `$2y$…`; or it uses a digest that doesn't match the password "
+         "beside it",
          "give the user a new password, such as with `--generate-passwords FILE`, and their phone, too; if "
          "the password is right, remove the digest from the export", Cure.CORRECT),
     Code("password_missing", "the row has neither a password nor digests",
@@ -79,8 +86,9 @@ NOT_SENT = (
     Code("formula_not_calculated", "the user name or password is a formula whose result is not stored",
          "open the workbook in a spreadsheet and save it", Cure.CORRECT),
     Code("spreadsheet_damage",
-         "a spreadsheet or a script rewrote the user name: `1.4E+10`, `=\"0306703\"`, `#N/A`, `1,001`; or, "
-         "where most user names look so, `1001.0`, `12-Mar`, `2026-03-12`",
+         "a spreadsheet or a script rewrote the user name or the password: `1.4E+10`, `=\"0306703\"`; or the "
+         "user name: `#N/A`, `TRUE`, `1,001`; or, where most user names look so, `1001.0`, `12-Mar`, "
+         "`2026-03-12`, `=1003`",
          "format the column as text in the spreadsheet and export it again; where the names are right, "
          "`--username '{COLUMN}'` takes them as they are", Cure.CORRECT),
     Code("weak_password",
@@ -212,8 +220,9 @@ WARNINGS = (
     Code("password_typographic", "the password contains a curly quote, no-break space or invisible character",
          "check whether a word processor or chat program put it there"),
     Code("spreadsheet_damage",
-         "a spreadsheet may have rewritten the password, or the user name has only zeros from its 16th digit "
-         "on, or looks like a number or date: `1001.0`, `1.001`, `12-Mar`",
+         "a spreadsheet may have rewritten the password (`12.03.2026`, `=1003`), or the user name has only "
+         "zeros from its 16th digit on, or looks like a number, date or formula: `1001.0`, `1.001`, "
+         "`12-Mar`, `=1003`",
          "compare it with the source"),
     Code("username_trimmed", "blanks or invisible characters around the user name were removed",
          "nothing, if they are a slip"),
