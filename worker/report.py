@@ -86,6 +86,13 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
+def forget_folder(job: Job) -> None:
+    """Remove the folder of a discarded job's result files if it is named after the job, and is empty."""
+    if not job.options.results:
+        with suppress(OSError):
+            folder_of(job).rmdir()
+
+
 def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     """Write all result files of a job and return its summary.
 
@@ -208,6 +215,8 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "verify": job.verified,
         "saved": _iso(job.saved) if job.saved else None,
         "carried_out_by": job.carried_out_by or None,
+        "resumable_until": _iso(job.expires) if job.expires else None,
+        "kept_until": _iso(kept) if (kept := ledger.chunks.kept_until(job.id)) else None,
         **_undo(ledger, job),
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from worker.commands.option_values import max_failed, not_after
 from worker.errors import UsageError
-from worker.importing.stop_rules import failures_allowed, is_past
+from worker.importing.stop_rules import allowed, is_past
 from worker.settings import load
 from worker.settings.names import DEFAULTS
 
@@ -78,7 +78,7 @@ def test_any_settings_file(
 def test_any_bound(text: str, rows: int) -> None:
     """A text that passes as --max-failed gives a number of rows, at which the job is stopped."""
     if text and not refusal(lambda: max_failed(text)):
-        assert failures_allowed(text, rows) >= 0
+        assert allowed(text, rows) >= 0
 
 
 @given(texts | st.datetimes().map(str) | st.datetimes().map(lambda moment: f"{moment.isoformat()}+23:59"))

@@ -33,11 +33,16 @@ from worker.settings.addresses import is_bandwidth, sqlite_path
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def settings_options(command: F) -> F:
+_PROFILE = click.option(
+    "--profile", metavar="NAME", default="", help="Use [profile.NAME] from siproster.toml."
+)
+
+
+def settings_options(command: F, profile: Callable[[F], F] = _PROFILE) -> F:
     """Add the options that choose account and settings; every command with settings has them."""
     for option in (
         click.option("--debug", is_flag=True, help="Log details to stderr (never secrets)."),
-        click.option("--profile", metavar="NAME", default="", help="Use [profile.NAME] from siproster.toml."),
+        profile,
         click.option(
             "--config",
             metavar="FILE",
@@ -108,7 +113,7 @@ class Context:
     @cached_property
     def runtime_config(self) -> RuntimeConfig:
         """Return the settings that a process needs to work on chunks."""
-        return RuntimeConfig(self.settings.broker, self.settings.ledger, self.keys, self.endpoint)
+        return RuntimeConfig(self.settings.broker, self.settings.ledger, self.keys, (self.endpoint,))
 
     @cached_property
     def runtime(self) -> Runtime:

@@ -77,7 +77,7 @@ _ALL = "all"
 @settings_options
 @click.pass_context
 def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> int:
-    """Import a ROSTER: a file, - for stdin, or a URL.
+    """Import a ROSTER: a file, a folder, - for stdin, a URL or a database.
 
     The whole roster is read, validated and sealed before the first credential is sent, so exit code 6 means
     that nothing was sent. results.csv has a line for every row. Rows that are not in place are also in

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from worker.commands.options import FIELDS
 from worker.errors import UsageError
-from worker.model import Alphabet, Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
+from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
 from worker.roster import parse_condition
 
 
@@ -81,10 +81,13 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         concurrency=given["concurrency"],
         rate=given["rate"],
         max_failed=max_failed(given["max_failed"]),
+        max_changes=max_changes(given["max_changes"]),
+        require_rows=given["require_rows"],
         not_after=not_after(given["not_after"]),
         patience=given["patience"],
-        absent=given["absent"],
+        absent=_absent(given),
         keep_days=given["keep_days"],
+        resume_days=given["resume_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
         tables=TableForm(excel=given.get("excel")),
     )
@@ -123,11 +126,39 @@ def generating(given: Mapping[str, Any], weak: Weak, on_existing: OnExisting) ->
 
 def max_failed(value: str) -> str:
     """Return ``N`` or ``N%``, checked."""
-    if value and not re.fullmatch(r"\d+|\d{1,3}(\.\d+)?%", value):
+    return _bound("--max-failed", value, "rows")
+
+
+def max_changes(value: str) -> str:
+    """Return ``N`` or ``N%``, checked."""
+    return _bound("--max-changes", value, "changes")
+
+
+def _bound(option: str, value: str, what: str) -> str:
+    if value and not re.fullmatch(r"[0-9]+|[0-9]{1,3}(\.[0-9]+)?%", value):
         raise UsageError(
-            f"--max-failed {value}: must be a number of rows or a percentage", "for example 20 or 2%"
+            f"{option} {value}: must be a number of {what} or a percentage", "for example 20 or 2%"
         )
     return value
+
+
+def _absent(given: Mapping[str, Any]) -> Absent:
+    """Return what is done with users who are not in the roster. Raises UsageError for a rash deletion."""
+    absent = Absent(given["absent"] or "")
+    if absent is not Absent.DELETE:
+        return absent
+    if not given["max_changes"]:
+        raise UsageError(
+            "--absent delete needs --max-changes: a roster that is cut off would delete everybody else",
+            "for example --max-changes 2%",
+        )
+    for option in ("where", "skip", "limit"):
+        if given[option]:
+            raise UsageError(
+                f"--absent delete can't be used with --{option}: users in the rows left out are no leavers",
+                "import the whole roster",
+            )
+    return absent
 
 
 def not_after(value: str) -> str:

@@ -15,16 +15,17 @@ from worker.commands.context import Context, person, settings_options
 from worker.commands.named_job import named_job
 from worker.commands.option_values import generating, max_failed, not_after, with_outputs
 from worker.commands.options import excel_option, generating_options, json_option, results_option, yes_option
-from worker.commands.running import begin, finish, freed_on_failure, run
+from worker.commands.running import begin, finish, freed_on_failure, run, take_over
 from worker.commands.screen import echo, print_json
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.process_id import free_dead_holder, is_alive, process_id
+from worker.importing.job_start import create_missing_realm
+from worker.importing.process_id import is_alive, process_id
 from worker.importing.retry import Corrections, EarlierRows
-from worker.importing.sweep import free_the_dead
+from worker.importing.stop_rules import too_many_failed
 from worker.ledger import shown
-from worker.model import Job, JobState, OnExisting, Options
+from worker.model import Absent, Job, JobState, OnExisting, Options
 from worker.roster import Roster
 from worker.states import Reason, Why
 
@@ -83,6 +84,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
     failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
     context = Context(given)
+    context.ledger.chunks.shred_expired()
     parent = named_job(context, job_id)
     job_id = parent.id
     if parent.state.active and _somebody_works_on(context, parent):
@@ -124,6 +126,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
     context = Context(given)
+    context.ledger.chunks.shred_expired()
     job = named_job(context, job_id)
     job_id = job.id
     _refuse_plan_or_undone(context, job)
@@ -135,9 +138,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
         echo(f"job {job_id} is done; there is nothing left to resume")
         return watch.print_end(context, job, as_json=as_json)
     if job.state is JobState.CANCELLED:
-        raise Conflict(
-            f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
-        )
+        raise _over(job)
     context.runtime.check(job)
     # With a broker, a running job may be resumed to watch it; but only one command may read a roster.
     mine_alone = job.state is JobState.PLANNING or not context.settings.broker
@@ -149,14 +150,13 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     if detach and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     with freed_on_failure(context, job_id):
-        _take_over(context, job)
+        take_over(context, job)
         context.audit(job_id)
         context.ledger.jobs.set_options(job_id, _with_bounds(job, given))
     if job.state is JobState.PLANNING:
         _plan_again(context, job, yes=yes)
     else:
-        context.ledger.chunks.wake(job_id)
-        context.ledger.jobs.start(job_id)
+        _start_again(context, context.ledger.jobs.get(job_id))
     return finish(context, job_id, detach=detach, as_json=as_json)
 
 
@@ -203,7 +203,9 @@ def _again(ctx: click.Context, options: Options, given: dict[str, Any]) -> Optio
         max_failed=max_failed(given["max_failed"]),
         not_after=not_after(given["not_after"]),
         on_existing=on_existing,
-        absent=False,
+        absent=Absent.LEAVE,
+        max_changes="",
+        require_rows=None,
     )
 
 
@@ -213,11 +215,27 @@ def _refuse_plan_or_undone(context: Context, job: Job) -> None:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
     if job.saved and job.state is not JobState.PLANNING:
-        raise Conflict(f"plan {job.id} was cancelled; nothing was sent", "plan the roster again")
+        what = f"has expired: {job.why.text}" if _has_expired(job) and job.why else "was cancelled"
+        raise Conflict(f"plan {job.id} {what}; nothing was sent", "plan the roster again")
     if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
     if context.ledger.undone.begun(job.id):
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
+
+
+def _has_expired(job: Job) -> bool:
+    return job.why is not None and job.why.reason is Reason.EXPIRED
+
+
+def _over(job: Job) -> Conflict:
+    """Return the error for a job that can't be resumed any more."""
+    retry = f"siproster retry {job.id}"
+    if _has_expired(job) and job.why:
+        return Conflict(
+            f"job {job.id} can't be resumed any more: {job.why.text}",
+            f"run the remaining rows with the same roster: {retry} --roster FILE",
+        )
+    return Conflict(f"job {job.id} was cancelled", f"run the remaining rows with: {retry}")
 
 
 def _with_bounds(job: Job, given: dict[str, Any]) -> Options:
@@ -232,16 +250,23 @@ def _with_bounds(job: Job, given: dict[str, Any]) -> Options:
     )
 
 
+def _start_again(context: Context, job: Job) -> None:
+    """Release the job's chunks to workers again, unless too many of its rows have failed already."""
+    ledger = context.ledger
+    if why := too_many_failed(job.options, ledger.chunks.progress(job.id).troubled, job.rows):
+        if not ledger.jobs.stop(job.id, why):
+            ledger.jobs.stop_again(job.id, why)
+            ledger.jobs.release_account(job.id)
+        return
+    if job.started is None:  # stopped before its start
+        create_missing_realm(ledger, context.seal, context.runtime.api(job.options), job)
+    ledger.chunks.wake(job.id)
+    ledger.jobs.start(job.id)
+
+
 def _somebody_works_on(context: Context, job: Job) -> bool:
     """Return whether the process that writes for this job may still be running."""
     return is_alive(context.ledger.jobs.holder_of(job))
-
-
-def _take_over(context: Context, job: Job) -> None:
-    """Acquire the account, and end the leases of processes that died on this machine."""
-    free_dead_holder(context.ledger, job)
-    context.ledger.jobs.acquire_account(job, process_id())
-    free_the_dead(context.ledger, job.id)
 
 
 def roster_of(context: Context, path: str, parent: Job) -> AbstractContextManager[Roster | None]:

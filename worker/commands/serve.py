@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
 
@@ -14,12 +16,14 @@ import click
 from worker import throttle
 from worker.api import Api
 from worker.commands.context import Context, log_to_stderr, settings_options
+from worker.commands.profiles import Profiles, profiles_options
 from worker.commands.screen import echo
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint
+from worker.runtime import Runtime, RuntimeConfig
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
 from worker.waits import Outage
@@ -28,6 +32,9 @@ log = logging.getLogger(__name__)
 
 _API_SECONDS = 5.0
 """Seconds that a starting worker spends on asking whether its credentials are accepted."""
+
+_ASKED_AT_ONCE = 16
+"""Accounts whose credentials a starting worker checks at the same time."""
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -38,24 +45,32 @@ _LEVELS = ("debug", "info", "warning", "error")
                    "  [default: one per core]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
               help="Log level on stderr. No level shows secrets.")  # fmt: skip
-@settings_options
+@profiles_options
 def worker(processes: int, log_level: str, **given: Any) -> int:
-    """Run a Celery worker for one ledger and one account, until SIGTERM.
+    """Run a Celery worker for the accounts of one ledger, until SIGTERM.
 
-    On SIGTERM or Ctrl-C, the worker finishes the chunks it is working on. If it dies, nothing is lost.
+    It serves the account of the settings, or those of several profiles, sharing its processes fairly between
+    them. On SIGTERM or Ctrl-C, the worker finishes the chunks it is working on. If it dies, nothing is lost.
     """
-    context = Context(given)
+    profiles = Profiles(given)
+    context = profiles.context
     level = "debug" if given["debug"] else log_level
     log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
     _need_broker(context)
-    queue = _checked_queue(context)
-    echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
+    config = profiles.runtime_config()
+    queues = _checked_queues(context, config)
+    echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, {_in_words(queues)}")
     echo(f"  broker   {hidden(context.settings.broker)}")
     echo(f"  ledger   {hidden(context.settings.ledger)}")
-    echo(f"  account  {context.endpoint.account} at {context.endpoint.host}")
+    for endpoint in config.endpoints:
+        echo(f"  account  {endpoint.account} at {endpoint.host}")
     echo(f"  key      {context.seal.fingerprint}")
     wait_reporter.stop()  # no thread survives the fork of the pool's processes
-    return run_worker(make_app(context.runtime_config), queue, processes, level)
+    return run_worker(make_app(config), queues, processes, level)
+
+
+def _in_words(queues: Sequence[str]) -> str:
+    return f"queue {queues[0]}" if len(queues) == 1 else f"{len(queues)} queues"
 
 
 @click.command("scheduler")
@@ -104,20 +119,22 @@ def _need_broker(context: Context) -> None:
         )
 
 
-def _checked_queue(context: Context) -> str:
-    """Check all that a worker needs, and return the name of its queue.
+def _checked_queues(context: Context, config: RuntimeConfig) -> list[str]:
+    """Check all that a worker needs, and return the names of its queues.
 
     Raises the first problem. Leaves nothing open: no connection to a database or a server survives the fork
     of the pool's processes.
     """
-    endpoint = context.endpoint
-    _check_account(endpoint)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as asking:
+        list(asking.map(_check_account, config.endpoints))
+    accounts = [(endpoint.host, endpoint.account) for endpoint in config.endpoints]
     with closing(Ledger(context.settings.ledger)) as ledger:
+        runtime = Runtime(config, ledger)
         for job in map(ledger.jobs.get, ledger.jobs.running()):
-            if (job.host, job.account) == (endpoint.host, endpoint.account):
-                context.runtime.check(job)
-        CeleryQueue(make_app(context.runtime_config), ledger.identity).check()
-        return queue_name(ledger.identity, endpoint.host, endpoint.account)
+            if (job.host, job.account) in accounts:
+                runtime.check(job)
+        CeleryQueue(make_app(config), ledger.identity).check()
+        return [queue_name(ledger.identity, *account) for account in accounts]
 
 
 def _check_account(endpoint: Endpoint) -> None:

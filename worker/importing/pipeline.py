@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
+from worker.importing.absent import EarlierRun, marks_of
 from worker.importing.decide import decide, refuse_invalid
 from worker.importing.generate import Passwords
 from worker.importing.lookup import CredentialLookup, StoredSource, Watch, unwatched
@@ -46,6 +47,8 @@ class Account:
     """Pass on a list's entries as they come; may show its progress."""
     list_absent: Callable[[Iterable[Stored]], int] = number
     """Take the users who are stored and not in the roster, and return their number."""
+    earlier: EarlierRun = EarlierRun()  # noqa: RUF009  frozen
+    """The last run of the roster, whose absent users are not suddenly absent now."""
     count: Callable[[], tuple[int, int]] = lambda: (0, 0)
     """Return the requests and retries since the last call."""
     warn: Sink = unwarned
@@ -88,7 +91,22 @@ def run_pipeline(
             for sink in sinks:
                 sink(page)
         if account and lookup:
-            summary.unidentified_rows = lookup.unidentified_rows
-            absent = lookup.absent()
-            summary.absent = None if absent is None else account.list_absent(absent)
+            _compare_stored(summary, account, lookup)
     return summary
+
+
+def _compare_stored(summary: PlanSummary, account: Account, lookup: CredentialLookup) -> None:
+    """Count the users who are stored and not in the roster.
+
+    Those that a guard counts may include users whose rows can't be read; those that are listed never do.
+    """
+    summary.unidentified_rows = lookup.unidentified_rows
+    unnamed = lookup.unnamed(account.earlier.hosts)
+    if unnamed is None:
+        return
+    summary.stored = lookup.stored(account.earlier.hosts)
+    summary.suddenly_absent = sum(not account.earlier.knew(one) for one in unnamed)
+    absent = lookup.absent()
+    if absent is not None:
+        summary.absent = account.list_absent(absent)
+        summary.marks = marks_of(lookup.unnamed() or ())

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.model import (
+    Absent,
     Alphabet,
     Blanks,
     Condition,
@@ -37,7 +38,8 @@ def columns_of(job: Job) -> dict[str, Any]:
         "options": json.dumps(asdict(job.options)), "operator": job.operator, "machine": job.machine,
         "version": job.version, "key": job.key, "roster": job.roster, "source": job.source,
         "sha256": job.sha256, "columns": json.dumps(job.columns), "rows": job.rows,
-        "parent": job.parent, "created": job.created.timestamp(),
+        "parent": job.parent, "schedule": job.schedule,
+        "slot": job.slot.timestamp() if job.slot else None, "created": job.created.timestamp(),
     }  # fmt: skip
 
 
@@ -57,7 +59,8 @@ def job_of(row: Mapping[str, Any]) -> Job:
         saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
         undone=_moment_or_none(row["undone"]),
         verified=json.loads(row["verified"]) if row["verified"] else None,
-        paused_seconds=row["paused_seconds"],
+        schedule=row["schedule"], slot=_moment_or_none(row["slot"]),
+        paused_seconds=row["paused_seconds"], root=row["root"], expires=_moment_or_none(row["expires"]),
     )  # fmt: skip
 
 
@@ -70,12 +73,18 @@ def options_of(kept: dict[str, Any]) -> Options:
         "where": tuple(Condition(*one) for one in kept["where"]),
         "carry": tuple(kept["carry"]),
         "tables": TableForm(**kept.get("tables", {})),  # jobs of earlier versions have none
+        "absent": _absent(kept.get("absent")),
         "blanks": Blanks(kept["blanks"]) if kept.get("blanks") else None,
         "normalize": Normalize(kept["normalize"]) if kept.get("normalize") else None,
     }
     if "password_alphabet" in kept:  # a job of an earlier program has none
         typed["password_alphabet"] = Alphabet(kept["password_alphabet"])
     return Options(**{**kept, **typed})
+
+
+def _absent(kept: Any) -> Absent:
+    """Return the option as it is stored; a job of an earlier program has true or false."""
+    return (Absent.LIST if kept else Absent.LEAVE) if isinstance(kept, bool | None) else Absent(kept)
 
 
 def _moment(epoch: float) -> dt.datetime:

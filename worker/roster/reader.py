@@ -106,8 +106,12 @@ def open_roster(
     Raises:
         UsageError: it can't be read, or its columns can't be told apart.
     """
+    return open_found(find_roster(place, stdin, logins), options)
+
+
+def open_found(source: Source, options: Options) -> Roster:
+    """Open a source as a roster, and close it if that fails. Raises UsageError as ``open_roster``."""
     with ExitStack() as stack:
-        source = find_roster(place, stdin, logins)
         stack.callback(source.close)
         try:
             opened = open_source(source, options)
