@@ -232,6 +232,13 @@ def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
     return never + ledger.undone.reversed(job.id)
 
 
+def users_not_in_place(ledger: Ledger, seal: Seal, job: Job) -> Iterator[str]:
+    """Yield the names of the job's users who are not in place, in the roster's order."""
+    for _, failed in _lines_of_pages(ledger, seal, job):
+        for _job, _line, _status, user, domain, *_ in failed:
+            yield f"{user}@{domain}" if domain else user
+
+
 def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     """Return how far the job was undone.
 

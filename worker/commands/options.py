@@ -207,6 +207,20 @@ _GENERATING = (
     ),
 )
 
+not_before_option = click.option(
+    "--not-before",
+    metavar="TIME",
+    default="",
+    help="Check the roster now, and send nothing before this time: ISO 8601, with a zone's name behind it if"
+    " need be, or a time of day such as 22:00.",
+)
+not_after_option = click.option(
+    "--not-after",
+    metavar="TIME",
+    default="",
+    help="Stop at this time and finish requests in flight.",
+)
+
 _POSTING = (
     click.option(
         "--batch-size",
@@ -255,12 +269,8 @@ _POSTING = (
         type=count_type,
         help="Send nothing, and save the plan for approval, if the roster has fewer rows than this.",
     ),
-    click.option(
-        "--not-after",
-        metavar="TIME",
-        default="",
-        help="Stop at this time (ISO 8601) and finish requests in flight.",
-    ),
+    not_before_option,
+    not_after_option,
     click.option(
         "--patience",
         metavar="SECONDS",

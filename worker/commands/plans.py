@@ -19,14 +19,15 @@ from worker.commands.option_values import (
     from_file,
     max_changes,
     max_failed,
-    not_after,
     parsed,
     refuse_given,
+    window,
     with_outputs,
 )
 from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
+from worker.commands.window import wait_for_window
 from worker.errors import Conflict, SiprosterError, UsageError
 from worker.importing.absent import EarlierRun, earlier_run
 from worker.importing.earlier_names import EarlierNames
@@ -49,8 +50,8 @@ _TOLD = 50
 """Problems that `plan` tells one by one."""
 
 _OF_THE_RUN = frozenset({
-    "source", "plan_", "max_failed", "max_changes", "require_rows", "not_after", "results", "excel", "detach",
-    "yes", "as_json", "account", "profile", "config", "debug",
+    "source", "plan_", "max_failed", "max_changes", "require_rows", "not_before", "not_after",
+    "results", "excel", "detach", "yes", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
 """Options of ``import`` that say how a plan is run; all the others were approved with it."""
 
@@ -119,13 +120,15 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     _refuse_unusable_plan(plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
+    times = window(given)
     options = replace(
         with_outputs(plan.options, given),
         max_failed=max_failed(given["max_failed"]) or plan.options.max_failed,
         max_changes=max_changes(given["max_changes"]),  # the plan's own is answered by its approval
         require_rows=given["require_rows"],
         absent=plan.options.absent or (Absent.LIST if plan.options.max_changes else Absent.LEAVE),
-        not_after=not_after(given["not_after"]) or plan.options.not_after,
+        not_before=times.not_before or plan.options.not_before,
+        not_after=times.not_after or plan.options.not_after,
     )
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
@@ -134,6 +137,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
         passwords=options.generate_passwords,
     )  # fmt: skip
+    wait_for_window(options.not_before)
     begin(context, job)
     run(context, job, rows, yes=given["yes"], plan=rows)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])

@@ -110,6 +110,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "max-changes": text_or_whole,
     "max-failed": text_or_whole,
     "normalize": _text,
+    "not-before": _time,
     "not-after": _time,
     "on-existing": _text,
     "password-alphabet": _text,
