@@ -20,6 +20,7 @@ from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint
+from worker.reasons import plural
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
 from worker.waits import Outage
@@ -49,7 +50,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
     _need_broker(context)
     queue = _checked_queue(context)
-    echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, queue {queue}")
+    echo(f"worker: {plural(processes, 'process', 'processes')}, queue {queue}")
     echo(f"  broker   {hidden(context.settings.broker)}")
     echo(f"  ledger   {hidden(context.settings.ledger)}")
     echo(f"  account  {context.endpoint.account} at {context.endpoint.host}")
@@ -72,7 +73,7 @@ def scheduler(once: bool, **given: Any) -> None:
     queue = CeleryQueue(make_app(context.runtime_config), context.ledger.identity)
     queue.check()
     if once:
-        echo(f"{sweep_all(context.ledger, queue)} chunks requeued")
+        echo(f"{plural(sweep_all(context.ledger, queue), 'chunk')} requeued")
         return
     echo(f"scheduler: sweeps {hidden(context.settings.ledger)} every {SWEEP_EVERY:g} s")
     # A sweep may be cut off anywhere: the next one queues the rest.
@@ -86,7 +87,7 @@ def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
     while True:
         try:
             if queued := sweep_all(ledger, queue):
-                log.info("%d chunks requeued", queued)
+                log.info("%s requeued", plural(queued, "chunk"))
             outage.back()
         except LedgerAway as away:
             outage.gone(away.message)

@@ -16,6 +16,7 @@ from worker.importing.realms import JobRealms
 from worker.importing.validation import RosterPages
 from worker.ledger import Ledger
 from worker.model import Action, Job, JobState, OnExisting
+from worker.reasons import plural
 from worker.states import Reason, Why
 
 
@@ -62,8 +63,7 @@ def release_chunks(ledger: Ledger, job: Job, draft: Draft, carries_out: str = ""
     ``carries_out``: the saved plan that the job executes.
     """
     if job.options.on_existing is OnExisting.FAIL and draft.summary.actions[Action.EXISTS]:
-        others = draft.summary.actions[Action.EXISTS]
-        users = "1 user is" if others == 1 else f"{others} users are"
+        users = plural(draft.summary.actions[Action.EXISTS], "user is", "users are")
         text = f"{users} there with another password or application, so nothing was sent (--on-existing fail)"
         ledger.jobs.stop(job.id, Why(Reason.EXISTS, text))
     if ledger.jobs.state(job.id) is JobState.PLANNING:

@@ -6,6 +6,7 @@ import datetime as dt
 
 from worker.ledger import Ledger
 from worker.model import Job, Options
+from worker.reasons import plural
 from worker.states import Reason, Why
 
 
@@ -26,7 +27,9 @@ def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
     troubled = ledger.chunks.progress(job.id).troubled
     if troubled <= failures_allowed(job.options.max_failed, ledger.jobs.get(job.id).rows):
         return False
-    text = f"{troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
+    rows = plural(troubled, "row is", "rows are")
+    allowed = f"{job.options.max_failed} {'is' if job.options.max_failed == '1' else 'are'} allowed"
+    text = f"{rows} failed, unknown or invalid; {allowed}"
     return ledger.jobs.stop(job.id, Why(Reason.MAX_FAILED, text))
 
 
