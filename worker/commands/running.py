@@ -99,7 +99,7 @@ def keep_passwords(passwords: Passwords | None) -> None:
     if passwords:
         passwords.commit()
         if passwords.recorded:
-            number = "1 password was" if passwords.recorded == 1 else f"{passwords.recorded:,} passwords were"
+            number = plural(passwords.recorded, "password was", "passwords were")
             echo(f"{number} generated into {passwords.path}: keep it, since nothing else has them")
 
 

@@ -20,6 +20,7 @@ from worker.commands.waiting import wait_reporter
 from worker.errors import TryLater, UsageError
 from worker.ledger import Ledger
 from worker.model import Endpoint
+from worker.reasons import plural
 from worker.runtime import Runtime, RuntimeConfig
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
@@ -55,7 +56,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     _need_broker(context)
     config = profiles.runtime_config()
     queues = _checked_queues(context, config)
-    echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, {_in_words(queues)}")
+    echo(f"worker: {plural(processes, 'process', 'processes')}, {_in_words(queues)}")
     echo(f"  broker   {hidden(context.settings.broker)}")
     echo(f"  ledger   {hidden(context.settings.ledger)}")
     for endpoint in config.endpoints:
