@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.notifications import run_ended
 from tests.scripted import Told, scripted
+from tests.unit.notifications import run_ended
 from worker.channels import AppriseChannel, CommandChannel, When
 from worker.notify import Message, NotDelivered, Sender
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tests.unit.notifications import SECRET, run_ended, webhook
 from tests.scripted import Asked, Told, scripted, spoken
 from tests.unit.jobs import Clock
+from tests.unit.notifications import SECRET, run_ended, webhook
 from worker.channels import Channel, When
 from worker.errors import LedgerError, SealBroken, UsageError
 from worker.ledger import ChannelKey, DeliveryState, Ledger

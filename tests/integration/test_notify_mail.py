@@ -22,9 +22,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope
 
 from tests.certificates import certificate
-from tests.unit.notifications import run_ended
 from tests.scripted import spoken
 from tests.servers import free_port
+from tests.unit.notifications import run_ended
 from worker.channels import MailChannel, MailTls, When
 from worker.notify import Message, NotDelivered, Sender
 

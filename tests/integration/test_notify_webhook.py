@@ -12,8 +12,8 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.unit.notifications import SECRET, run_ended, webhook
 from tests.scripted import Told, scripted, spoken
+from tests.unit.notifications import SECRET, run_ended, webhook
 from worker.notify import Message, NotDelivered, Sender
 
 MESSAGE = Message("msg_0a1b", run_ended())
