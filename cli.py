@@ -42,7 +42,7 @@ COMMANDS = {
     "diff": ("snapshots:diff", "Show what has changed since a snapshot."),
     "worker": ("serve:worker", "Run a Celery worker."),
     "schedule": ("schedule:schedule", "Manage recurring imports."),
-    "scheduler": ("serve:scheduler", "Run the scheduler of recurring imports and lost chunks."),
+    "scheduler": ("scheduler:scheduler", "Run the scheduler of recurring imports and lost chunks."),
     "hash": ("keys:hash_", "Print a user's Hash1 and Hash1b."),
     "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),

@@ -345,6 +345,8 @@ class Options:
     absent: Absent = Absent.LEAVE
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
+    resume_days: float = 30.0
+    """Days that a job can be resumed after it was paused or stopped; then its passwords are shredded."""
     results: str = ""
     """Folder of the result files; empty: ``./siproster-JOB/``."""
     tables: TableForm = field(default_factory=TableForm)
@@ -401,7 +403,7 @@ class Job:
     """The carried columns, in the roster's order."""
     rows: int
     parent: str
-    """The job that this one retries; else empty."""
+    """The job that this one retries, or the plan that it carries out; else empty."""
     batch_bound: int | None
     """The most entries in one request that the service is known to accept (23003)."""
     created: dt.datetime
@@ -425,3 +427,8 @@ class Job:
     """The slot of its schedule."""
     paused_seconds: float = 0.0
     """Seconds since its start in which it was paused, or stopped and not resumed yet."""
+    root: str = ""
+    """The first job of its family: those that retry one another, or carry out a plan."""
+    expires: dt.datetime | None = None
+    """When it can't be resumed, or carried out, any more, and its passwords are shredded; None: it goes on,
+    or has ended."""

@@ -282,11 +282,11 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
 
 def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
     """Return the options of each run; the times of its window stay as they were typed."""
-    window = {name: given[name] for name in ("not_before", "not_after")}
     options = parsed(ctx, {**given, "not_before": "", "not_after": ""})
     return replace(
         options,
-        **window,
+        not_before=given["not_before"],
+        not_after=given["not_after"],
         max_failed=options.max_failed or MAX_FAILED_OF_SCHEDULES,
         results=options.results or str(Path.cwd()),
     )

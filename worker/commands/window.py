@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
+import time
 from zoneinfo import ZoneInfo
 
+from worker.commands.terminal import echo
 from worker.errors import UsageError
 from worker.schedules.timetable import time_zone
+from worker.waits import span
+
+_SAY_EVERY = 600.0
+"""Seconds between two lines about the wait for a window."""
+
+_LOOK_EVERY = 5.0
+"""Seconds between two looks at the clock, which may be set, and stands while a machine is suspended."""
 
 _EXAMPLE = "for example 2026-11-22T05:30, 2026-11-22T05:30Z, '2026-11-22 05:30 Europe/Berlin', or 05:30"
 _WITH_ZONE = re.compile(r"(?P<time>.*?)(?: |\[)(?P<zone>[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*)\]?")
@@ -38,21 +48,33 @@ def moment(option: str, value: str, after: dt.datetime, zone: ZoneInfo | None = 
         raise UsageError(f"{option} {value}: is not a valid time", _EXAMPLE) from None
 
 
-def shown(time: dt.datetime, zone: ZoneInfo | None = None) -> str:
+def shown(moment_: dt.datetime, zone: ZoneInfo | None = None) -> str:
     """Return a time for people, local and in UTC: ``2026-11-22 05:30 CET (04:30Z)``."""
-    local, utc = time.astimezone(zone), time.astimezone(dt.UTC)
+    local, utc = moment_.astimezone(zone), moment_.astimezone(dt.UTC)
     same_day = local.date() == utc.date()
     return f"{local:%Y-%m-%d %H:%M %Z} ({utc:{'%H:%MZ' if same_day else '%Y-%m-%d %H:%MZ'}})"
 
 
-def _next(option: str, time: dt.time, after: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
+def wait_for_window(not_before: str) -> None:
+    """Wait until the window of ``--not-before`` (ISO 8601; empty: none) begins, and print until when."""
+    if not not_before:
+        return
+    begins, said = dt.datetime.fromisoformat(not_before), -math.inf
+    while (left := (begins - dt.datetime.now(dt.UTC)).total_seconds()) > 0:
+        if time.monotonic() - said >= _SAY_EVERY:
+            said = time.monotonic()
+            echo(f"sending begins at {shown(begins)}, in {span(left)}; Ctrl-C ends this, and nothing is sent")
+        time.sleep(min(left, _LOOK_EVERY))
+
+
+def _next(option: str, of_day: dt.time, after: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
     """Return the next time of day after a moment."""
     today = after.astimezone(zone).date()
     for day in (today, today + dt.timedelta(days=1)):
-        found = _one(option, dt.datetime.combine(day, time), zone)
+        found = _one(option, dt.datetime.combine(day, of_day), zone)
         if found > after:
             return found
-    raise UsageError(f"{option} {time:%H:%M}: has no such time tomorrow")  # pragma: no cover
+    raise UsageError(f"{option} {of_day:%H:%M}: has no such time tomorrow")  # pragma: no cover
 
 
 def _one(option: str, local: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:

@@ -14,6 +14,7 @@ from worker.ledger.codec import open_chunk, open_page
 from worker.model import Job, Options, Problem, Row
 from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_earlier_rows
 from worker.seal import Seal
+from worker.states import Reason
 
 Corrections = Mapping[int, Mapping[str, str]]
 """Corrections: line in the roster → {column: value}."""
@@ -142,13 +143,19 @@ class EarlierRows:
                     self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
 
+    def _kept_for(self) -> str:
+        """Return for how long passwords were kept, in words."""
+        options, why = self.parent.options, self.parent.why
+        if why and why.reason is Reason.EXPIRED:
+            return f"for {options.resume_days:g} days, in which the job was not resumed"
+        return f"for {options.keep_days:g} days"
+
     def _record(self, row: Row, passwords: _Passwords) -> Mapping[str, str]:
         corrected = self.corrections.get(row.line, {})
         former = passwords.of(row)
         if former is None and not corrected.get(PASSWORD):
             raise UsageError(
-                f"the password of line {row.line} is shredded; it was kept for "
-                f"{self.parent.options.keep_days:g} days",
+                f"the password of line {row.line} is shredded; it was kept {self._kept_for()}",
                 "give the roster again with --roster, or --corrections with a password column",
             )
         other = corrected.get(PASSWORD)

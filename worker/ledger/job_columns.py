@@ -60,7 +60,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         undone=_moment_or_none(row["undone"]),
         verified=json.loads(row["verified"]) if row["verified"] else None,
         schedule=row["schedule"], slot=_moment_or_none(row["slot"]),
-        paused_seconds=row["paused_seconds"],
+        paused_seconds=row["paused_seconds"], root=row["root"], expires=_moment_or_none(row["expires"]),
     )  # fmt: skip
 
 

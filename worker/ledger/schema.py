@@ -251,9 +251,36 @@ _SCHEDULES = (
     "CREATE INDEX jobs_by_schedule ON jobs (schedule, slot)",
 )
 
+_FAMILIES: tuple[Statement, ...] = (
+    # The first job of those that retried it, or carried it out, and of their retries.
+    "ALTER TABLE jobs ADD COLUMN root TEXT NOT NULL DEFAULT ''",
+    """
+    WITH RECURSIVE family (id, root) AS (
+        SELECT id, id FROM jobs WHERE NOT EXISTS (SELECT 1 FROM jobs p WHERE p.id = jobs.parent)
+        UNION ALL SELECT j.id, f.root FROM jobs j JOIN family f ON j.parent = f.id)
+    UPDATE jobs SET root = family.root FROM family WHERE family.id = jobs.id""",
+    "CREATE INDEX jobs_by_root ON jobs (root, created)",
+    "CREATE INDEX jobs_by_end ON jobs (finished)",
+    # When a job that has not gone on is ended and its passwords are shredded. Jobs of earlier versions, which
+    # never were, have 30 days from now.
+    "ALTER TABLE jobs ADD COLUMN expires DOUBLE PRECISION",
+    "CREATE INDEX jobs_by_expiry ON jobs (expires)",
+    {
+        name: f"UPDATE jobs SET expires = 2592000 + {now} "  # noqa: S608  all ours
+        "WHERE saved IS NULL AND state IN ('planning', 'paused', 'stopped')"
+        for name, now in (
+            ("sqlite", "CAST(strftime('%s', 'now') AS INTEGER)"),
+            ("postgresql", "extract(epoch FROM now())"),
+        )
+    },
+    """
+    UPDATE jobs SET expires = (SELECT max(kept_until) FROM chunks c WHERE c.job = jobs.id)
+    WHERE saved IS NOT NULL AND state = 'planning'""",
+)
+
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
-    _ROWS_OF_CHUNKS, _SCHEDULES,
+    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES),
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 
