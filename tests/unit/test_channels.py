@@ -172,10 +172,13 @@ def test_a_found_file_runs_nothing() -> None:
     assert loaded(WEBHOOK, named=False).channel("ops").name == "ops"
 
 
-def test_an_exposed_secret_is_warned_about() -> None:
-    """A file with a channel's secret that others can read causes the same warning as with any secret."""
-    assert any("chmod 600" in one for one in loaded(WEBHOOK, mode=0o644).warnings)
-    assert not any("chmod 600" in one for one in loaded(COMMAND, mode=0o644).warnings)
+def test_an_exposed_secret_is_refused() -> None:
+    """A file with a channel's secret is for its owner alone to read, unless a variable holds it."""
+    with pytest.raises(UsageError, match="can be read by others"):
+        loaded(WEBHOOK, mode=0o644)
+    named = WEBHOOK.replace(f'secret = "{SECRET}"', 'secret_env = "HOOK"')
+    for text in (COMMAND, named):
+        assert loaded(text, env={"HOOK": SECRET}, mode=0o644).channel("ops").name == "ops"
 
 
 def test_profiles_have_channels_of_their_own() -> None:
