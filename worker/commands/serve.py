@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from typing import Any
 
@@ -18,8 +19,9 @@ from worker.commands.screen import echo
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
-from worker.ledger import Ledger
+from worker.ledger import Ledger, Policy
 from worker.model import Endpoint
+from worker.reasons import plural
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
 from worker.waits import Outage
@@ -62,7 +64,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
 @click.option("--once", is_flag=True, help="Sweep once and exit, for use with cron.")
 @settings_options
 def scheduler(once: bool, **given: Any) -> None:
-    """Run the scheduler, which requeues lost chunks and shreds expired passwords.
+    """Run the scheduler, which requeues lost chunks, shreds expired passwords and removes old jobs.
 
     You can run any number of schedulers, on any host. A scheduler stops at once on SIGTERM or Ctrl-C.
     """
@@ -73,20 +75,36 @@ def scheduler(once: bool, **given: Any) -> None:
     queue.check()
     if once:
         echo(f"{sweep_all(context.ledger, queue)} chunks requeued")
+        remove_old_jobs(context.ledger, retention_policy(context.settings.options))
         return
     echo(f"scheduler: sweeps {hidden(context.settings.ledger)} every {SWEEP_EVERY:g} s")
     # A sweep may be cut off anywhere: the next one queues the rest.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        _sweep_for_ever(context.ledger, queue)
+        _sweep_for_ever(context.ledger, queue, retention_policy(context.settings.options))
 
 
-def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
+def retention_policy(options: Mapping[str, object]) -> Policy | None:
+    """Return which jobs the scheduler removes, by the settings file; None: none."""
+    days, keep_last = options.get("retention"), options.get("keep-last", 0)
+    return (
+        Policy(days * 86_400, keep_last) if isinstance(days, float) and isinstance(keep_last, int) else None
+    )
+
+
+def remove_old_jobs(ledger: Ledger, policy: Policy | None) -> None:
+    """Remove the jobs that the policy doesn't keep, at most once an hour. Raises LedgerAway."""
+    if policy and (removed := ledger.retention.run_if_due(policy)):
+        log.info("removed from the ledger: %s", plural(len(removed), "old job"))
+
+
+def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue, policy: Policy | None) -> None:
     rest, outage = threading.Event(), Outage(log, "the ledger", "the next sweep tries again")
     while True:
         try:
             if queued := sweep_all(ledger, queue):
                 log.info("%d chunks requeued", queued)
+            remove_old_jobs(ledger, policy)
             outage.back()
         except LedgerAway as away:
             outage.gone(away.message)

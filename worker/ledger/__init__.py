@@ -14,6 +14,7 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
 from worker.ledger.store import Store
@@ -46,7 +47,9 @@ __all__ = [
     "Notifications",
     "OverClaim",
     "Pause",
+    "Policy",
     "Progress",
+    "Retention",
     "Rows",
     "Schedules",
     "SealedPage",
@@ -80,6 +83,7 @@ class Ledger:
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
+        self.retention = Retention(self.store, self.notifications)
 
     def close(self) -> None:
         """Close every connection."""

@@ -17,7 +17,7 @@ from worker.errors import UsageError
 from worker.files import open_found
 from worker.reasons import reason_of
 from worker.settings import addresses
-from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
+from worker.settings.names import DEFAULTS, OF_LEDGER, OPTIONS, SECRETS, text_or_whole
 
 NAME = "siproster.toml"
 
@@ -62,6 +62,8 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
         raise UsageError(f"{path} has no profile {profile!r}", _guess(profile, tables))
     everyones = _sorted_out(path, document)
     own = {name: _sorted_out(path, table) for name, table in tables.items()}
+    for name, table in own.items():
+        _refuse_of_ledger(path, name, table)
     merged = everyones | own.get(profile, {})
     return _content(path, profile, merged, found=config is None, exposed=exposed)
 
@@ -144,6 +146,15 @@ def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
         return option, OPTIONS[option](given)
     except TypeError as error:
         raise UsageError(f"{path}: {key} must be {error}") from None
+
+
+def _refuse_of_ledger(path: Path, profile: str, table: Mapping[str, object]) -> None:
+    """Refuse options in a profile that would remove the jobs of other profiles, too."""
+    if found := sorted(OF_LEDGER & table.keys()):
+        raise UsageError(
+            f"{path}, profile {profile}: {found[0]} applies to all jobs of the ledger",
+            "write it above the first [profile.NAME]",
+        )
 
 
 def _guess(word: str, known: Iterable[str]) -> str:
