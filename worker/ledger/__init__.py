@@ -16,6 +16,7 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
 from worker.ledger.store import Store
@@ -50,7 +51,9 @@ __all__ = [
     "Notifications",
     "OverClaim",
     "Pause",
+    "Policy",
     "Progress",
+    "Retention",
     "Rows",
     "Schedules",
     "SealedPage",
@@ -85,6 +88,7 @@ class Ledger:
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
         self.absences = Absences(self.store)
+        self.retention = Retention(self.store, self.notifications)
 
     def close(self) -> None:
         """Close every connection."""

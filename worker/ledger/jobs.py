@@ -350,10 +350,7 @@ class Jobs:
     def forget(self, job: str, *, keep_job: bool = False) -> None:
         """Delete a job whose roster turned out to be unreadable; ``keep_job``: delete only the rows read."""
         with self._store.begin() as connection:
-            for statement in _FORGET:
-                connection.execute(statement, {"job": job})
-            if not keep_job:
-                connection.execute(_FORGET_JOB, {"job": job})
+            forget_job(connection, job, keep_job=keep_job)
         self._store.clean()
 
     def learn_batch_limit(self, job: str, bound: int) -> None:
@@ -429,6 +426,13 @@ class Jobs:
             f"({shown(other.owner)}); its hold ends in {other.until - now:.0f} s, unless it goes on",
             f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
         )
+
+
+def forget_job(connection: Connection, job: str, *, keep_job: bool = False) -> bool:
+    """Delete a job with all its rows, and return whether it was there; ``keep_job``: only the rows."""
+    for statement in _FORGET:
+        connection.execute(statement, {"job": job})
+    return not keep_job and connection.execute(_FORGET_JOB, {"job": job}).rowcount == 1
 
 
 def _no_job(job: str) -> NotFound:
