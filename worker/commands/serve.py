@@ -20,12 +20,13 @@ from worker.commands.profiles import Profiles, profiles_options
 from worker.commands.screen import echo
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
+from worker.fleet import queue_name
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint
 from worker.runtime import Runtime, RuntimeConfig
 from worker.settings.addresses import hidden
-from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
+from worker.tasks import CeleryQueue, make_app, run_worker
 from worker.waits import Outage
 
 log = logging.getLogger(__name__)
