@@ -44,7 +44,9 @@ class FairCycle:
     def consume(self, count: int) -> list[str]:
         """Return the first ``count`` queues in the order in which to ask them."""
         held = Counter(self._held())
-        return sorted(self._queues, key=held.__getitem__)[:count]  # stable: among equals, by last service
+        none = [queue for queue in self._queues if queue not in held]
+        some = [queue for queue in self._queues if queue in held]
+        return [*none, *sorted(some, key=held.__getitem__)][:count]  # stable: among equals, by last service
 
     def rotate(self, served: str) -> str:
         """Put a queue that was just served behind all others."""

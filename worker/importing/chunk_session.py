@@ -41,7 +41,7 @@ LEASE = 120.0
 TURN = 200.0
 """Seconds after which a chunk is released with its outcomes so far, below Celery's task limits."""
 
-SHORT_TURN = 30.0
+SHORT_TURN = 10.0
 """The same where another account needs the process."""
 
 _LONGEST_WAIT = 300.0
