@@ -23,6 +23,7 @@ from worker.commands.waiting import wait_reporter
 from worker.importing.job import operator
 from worker.ledger import Act, Ledger
 from worker.model import Endpoint, Options
+from worker.roster import Roster, open_roster
 from worker.roster.source import without_secrets
 from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
@@ -146,6 +147,10 @@ class Context:
             subject=subject,
         )  # fmt: skip
         self.ledger.audit.add(act)
+
+    def open_roster(self, place: str, options: Options) -> Roster:
+        """Open a roster, a database with the login that the settings file has for it. Raises UsageError."""
+        return open_roster(place, options, logins=self.settings.databases)
 
     @cached_property
     def seal(self) -> Seal:

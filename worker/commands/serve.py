@@ -1,33 +1,29 @@
-"""``worker`` and ``scheduler``: the processes that work on the broker's queue."""
+"""``worker``: the process that works on the broker's queue."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 import click
 
 from worker import throttle
 from worker.api import Api
-from worker.commands.context import Context, log_to_stderr, settings_options
+from worker.commands.context import Context, log_to_stderr
 from worker.commands.profiles import Profiles, profiles_options
 from worker.commands.screen import echo
 from worker.commands.waiting import wait_reporter
-from worker.errors import LedgerAway, SiprosterError, TryLater, UsageError
+from worker.errors import TryLater, UsageError
 from worker.fleet import queue_name
-from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint
 from worker.runtime import Runtime, RuntimeConfig
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, run_worker
-from worker.waits import Outage
 
 log = logging.getLogger(__name__)
 
@@ -72,43 +68,6 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
 
 def _in_words(queues: Sequence[str]) -> str:
     return f"queue {queues[0]}" if len(queues) == 1 else f"{len(queues)} queues"
-
-
-@click.command("scheduler")
-@click.option("--once", is_flag=True, help="Sweep once and exit, for use with cron.")
-@settings_options
-def scheduler(once: bool, **given: Any) -> None:
-    """Run the scheduler, which requeues lost chunks and shreds expired passwords.
-
-    You can run any number of schedulers, on any host. A scheduler stops at once on SIGTERM or Ctrl-C.
-    """
-    context = Context(given)
-    log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)
-    _need_broker(context)
-    queue = CeleryQueue(make_app(context.runtime_config), context.ledger.identity)
-    queue.check()
-    if once:
-        echo(f"{sweep_all(context.ledger, queue)} chunks requeued")
-        return
-    echo(f"scheduler: sweeps {hidden(context.settings.ledger)} every {SWEEP_EVERY:g} s")
-    # A sweep may be cut off anywhere: the next one queues the rest.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
-        _sweep_for_ever(context.ledger, queue)
-
-
-def _sweep_for_ever(ledger: Ledger, queue: CeleryQueue) -> None:
-    rest, outage = threading.Event(), Outage(log, "the ledger", "the next sweep tries again")
-    while True:
-        try:
-            if queued := sweep_all(ledger, queue):
-                log.info("%d chunks requeued", queued)
-            outage.back()
-        except LedgerAway as away:
-            outage.gone(away.message)
-        except SiprosterError as error:  # the broker's outages end in the sweep
-            log.error("%s; the next sweep tries again", error.message)
-        rest.wait(SWEEP_EVERY)
 
 
 def _need_broker(context: Context) -> None:

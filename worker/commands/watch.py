@@ -108,7 +108,9 @@ def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
     if job.state is JobState.DONE:
         return 10 if summary["not_in_place"] else 0
     if job.state is JobState.PLANNING and job.saved:
-        return 10 if summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0) else 0
+        held_back = job.why.reason.exit_code if job.why else 0
+        troubled = summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0)
+        return held_back or (10 if troubled else 0)
     return job.why.reason.exit_code if job.why else Reason.UNAVAILABLE.exit_code  # it is not over yet
 
 
