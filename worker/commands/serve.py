@@ -18,12 +18,13 @@ from worker.commands.profiles import Profiles, profiles_options
 from worker.commands.screen import echo
 from worker.commands.waiting import wait_reporter
 from worker.errors import TryLater, UsageError
+from worker.fleet import queue_name
 from worker.ledger import Ledger
 from worker.model import Endpoint
 from worker.reasons import plural
 from worker.runtime import Runtime, RuntimeConfig
 from worker.settings.addresses import hidden
-from worker.tasks import CeleryQueue, make_app, queue_name, run_worker
+from worker.tasks import CeleryQueue, make_app, run_worker
 
 log = logging.getLogger(__name__)
 

@@ -142,7 +142,8 @@ def _run_with_workers(context: Context, job_id: str, interrupt: threading.Event)
 
 
 def _run_embedded(context: Context, job_id: str, interrupt: threading.Event) -> None:
-    from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
+    from worker.fleet import queue_name
+    from worker.tasks import CeleryQueue, embedded_worker, make_app
 
     runtime = context.runtime
     job = context.ledger.jobs.get(job_id)
