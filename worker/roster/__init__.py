@@ -22,6 +22,7 @@ from worker.roster.reader import Roster, open_roster
 from worker.roster.rows import PAGE
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import parse_condition
+from worker.roster.source import local_paths
 
 __all__ = [
     "HASH1",
@@ -37,6 +38,7 @@ __all__ = [
     "fields_of",
     "is_database",
     "local_files",
+    "local_paths",
     "may_be_secret",
     "never_sent",
     "open_roster",
