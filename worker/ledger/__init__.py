@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
-from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
+from worker.ledger.job_columns import JobRealm
+from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
+from worker.ledger.notifications import (
+    ChannelKey,
+    ClaimedNotification,
+    DeliveryState,
+    Notification,
+    Notifications,
+)
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
+from worker.ledger.schedules import Schedules
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
@@ -16,14 +26,19 @@ from worker.ledger.waits import Away, Lease, LedgerWaits
 __all__ = [
     "UNCONFIRMED",
     "WRITER_LEASE",
+    "Absences",
+    "AbsentUsers",
     "Act",
     "Audit",
     "Away",
     "ChangeKey",
     "ChangeLog",
     "Changes",
+    "ChannelKey",
     "Chunks",
     "Claim",
+    "ClaimedNotification",
+    "DeliveryState",
     "Fenced",
     "JobRealm",
     "Jobs",
@@ -31,10 +46,13 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Notification",
+    "Notifications",
     "OverClaim",
     "Pause",
     "Progress",
     "Rows",
+    "Schedules",
     "SealedPage",
     "Store",
     "Unanswered",
@@ -64,6 +82,9 @@ class Ledger:
         self.unconfirmed = Unconfirmed(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
+        self.notifications = Notifications(self.store)
+        self.schedules = Schedules(self.store, self.notifications)
+        self.absences = Absences(self.store)
 
     def close(self) -> None:
         """Close every connection."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.model import (
+    Absent,
     Alphabet,
     Blanks,
     Condition,
@@ -18,10 +19,29 @@ from worker.model import (
     Normalize,
     OnExisting,
     Options,
+    Realm,
     TableForm,
     Weak,
 )
 from worker.states import Reason, Why
+
+
+@dataclass(frozen=True, slots=True)
+class JobRealm:
+    """A realm as the job resolved it once.
+
+    ``looked``: the credentials stored there were looked up before the job began.
+    """
+
+    key: int
+    id: str
+    host: str
+    looked: bool
+
+    @property
+    def realm(self) -> Realm:
+        """Return the realm as the API client takes it."""
+        return Realm(id=self.id, host=self.host)
 
 
 def columns_of_why(why: Why | None) -> dict[str, str]:
@@ -37,7 +57,8 @@ def columns_of(job: Job) -> dict[str, Any]:
         "options": json.dumps(asdict(job.options)), "operator": job.operator, "machine": job.machine,
         "version": job.version, "key": job.key, "roster": job.roster, "source": job.source,
         "sha256": job.sha256, "columns": json.dumps(job.columns), "rows": job.rows,
-        "parent": job.parent, "created": job.created.timestamp(),
+        "parent": job.parent, "schedule": job.schedule,
+        "slot": job.slot.timestamp() if job.slot else None, "created": job.created.timestamp(),
     }  # fmt: skip
 
 
@@ -57,7 +78,8 @@ def job_of(row: Mapping[str, Any]) -> Job:
         saved=_moment_or_none(row["saved"]), carried_out_by=row["carried_out_by"],
         undone=_moment_or_none(row["undone"]),
         verified=json.loads(row["verified"]) if row["verified"] else None,
-        paused_seconds=row["paused_seconds"],
+        schedule=row["schedule"], slot=_moment_or_none(row["slot"]),
+        paused_seconds=row["paused_seconds"], root=row["root"], expires=_moment_or_none(row["expires"]),
     )  # fmt: skip
 
 
@@ -70,12 +92,18 @@ def options_of(kept: dict[str, Any]) -> Options:
         "where": tuple(Condition(*one) for one in kept["where"]),
         "carry": tuple(kept["carry"]),
         "tables": TableForm(**kept.get("tables", {})),  # jobs of earlier versions have none
+        "absent": _absent(kept.get("absent")),
         "blanks": Blanks(kept["blanks"]) if kept.get("blanks") else None,
         "normalize": Normalize(kept["normalize"]) if kept.get("normalize") else None,
     }
     if "password_alphabet" in kept:  # a job of an earlier program has none
         typed["password_alphabet"] = Alphabet(kept["password_alphabet"])
     return Options(**{**kept, **typed})
+
+
+def _absent(kept: Any) -> Absent:
+    """Return the option as it is stored; a job of an earlier program has true or false."""
+    return (Absent.LIST if kept else Absent.LEAVE) if isinstance(kept, bool | None) else Absent(kept)
 
 
 def _moment(epoch: float) -> dt.datetime:

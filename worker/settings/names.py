@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 DEFAULTS = {
@@ -42,6 +43,11 @@ def _flag(value: object) -> bool:
     raise TypeError("true or false")
 
 
+def _absent(value: object) -> str | None:
+    """Return ``list`` or ``delete``; ``absent = true`` is ``--absent`` alone."""
+    return ("list" if value else None) if isinstance(value, bool) else _text(value)
+
+
 def _whole(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -77,7 +83,7 @@ def _pairs(value: object) -> tuple[str, ...]:
 
 
 OPTIONS: Mapping[str, Callable[[object], object]] = {
-    "absent": _flag,
+    "absent": _absent,
     "answer-url": _text,
     "api": _text,
     "application": _text,
@@ -101,8 +107,10 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "limit": _whole,
     "make-default": _flag,
     "map": _pairs,
+    "max-changes": text_or_whole,
     "max-failed": text_or_whole,
     "normalize": _text,
+    "not-before": _time,
     "not-after": _time,
     "on-existing": _text,
     "password-alphabet": _text,
@@ -111,7 +119,9 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "query": _text,
     "rate": _number,
     "realm": _text,
+    "require-rows": _whole,
     "results": _text,
+    "resume-days": _number,
     "rotate": _flag,
     "sheet": text_or_whole,
     "skip": _whole,
@@ -123,3 +133,12 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
 
 ``call-from`` and ``call-wait`` are ``--from`` and ``--wait`` of ``call``: ``from`` is a roster's format.
 """
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the nearest known one, or all of them."""
+    folded = {name.casefold(): name for name in sorted(known)}
+    if not folded:
+        return "it has no [profile.NAME] table"
+    near = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return f"did you mean {folded[near[0]]}?" if near else f"known: {', '.join(folded.values())}"
