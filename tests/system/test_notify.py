@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import fastjsonschema
 import pytest
 from standardwebhooks import Webhook
 
@@ -15,6 +16,10 @@ from tests.scripted import Scripted, Told, scripted
 from tests.system.rosters import User, roster_of, users
 
 SECRET = f"whsec_{base64.b64encode(b'canary-of-a-webhook-secret').decode()}"
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/run-ended.json").read_text())
+VALID = fastjsonschema.compile(SCHEMA)
+"""Returns a payload, or raises for one that is not as documented."""
+
 CONFIG = ("--config", "siproster.toml")
 
 
@@ -105,6 +110,7 @@ def test_the_end_of_a_run_is_told(office: Program, receiver: Scripted) -> None:
     payload = Webhook(SECRET).verify(asked.body, dict(asked.headers))
     assert (payload["type"], payload["result"]) == ("siproster.run.ended", "in_place")
     assert payload["summary"]["counts"] == {"created": 20}
+    VALID(payload)
     assert not told.exists()
     shown = office.run("schedule", "show", "nightly", *CONFIG).stdout
     assert "ops: delivered" in shown
@@ -122,7 +128,7 @@ def test_users_are_named_where_asked_for(office: Program, receiver: Scripted) ->
         roster.write("canary-user,\n")
     assert office.run("schedule", "run", "nightly", *CONFIG).code == 10
     assert office.run("scheduler", "--once", *CONFIG).code == 0
-    assert json.loads(told.read_text())["users"] == ["canary-user"]
+    assert VALID(json.loads(told.read_text()))["users"] == ["canary-user"]
     (asked,) = receiver.asked
     assert b"canary" not in asked.body
     assert json.loads(asked.body)["result"] == "not_in_place"
