@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from worker.choices import Absent as Absent
+from worker.choices import Alphabet as Alphabet
+from worker.choices import Family as Family
+from worker.choices import OnExisting as OnExisting
+from worker.choices import Weak as Weak
 from worker.states import JobState as JobState
 from worker.states import Why
 from worker.table_form import Blanks as Blanks
@@ -30,40 +35,6 @@ _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM
 def utc_now() -> dt.datetime:
     """Return the current time, in UTC, aware."""
     return dt.datetime.now(dt.UTC)
-
-
-class Family(StrEnum):
-    """The two families of endpoint of the Registrar API (docs/bandwidth-api.md#credentials)."""
-
-    ACCOUNT = "account"
-    """``/accounts/{a}/sipcredentials``: a name is unique on the account."""
-    REALM = "realm"
-    """``/accounts/{a}/realms/{id}/sipcredentials``: a name is unique on its realm."""
-
-
-class OnExisting(StrEnum):
-    """The treatment of a name that exists with other digests or another application."""
-
-    SKIP = "skip"
-    UPDATE = "update"
-    FAIL = "fail"
-
-
-class Weak(StrEnum):
-    """The treatment of a weak password."""
-
-    WARN = "warn"
-    REFUSE = "refuse"
-    GENERATE = "generate"
-
-
-class Alphabet(StrEnum):
-    """The characters of generated passwords."""
-
-    SAFE = "safe"
-    """Letters and digits without those that look alike: 0 O 1 l I."""
-    LETTERS_DIGITS = "letters-digits"
-    DIGITS_SYMBOLS_LETTERS = "digits-symbols-letters"
 
 
 class Status(StrEnum):
@@ -371,8 +342,7 @@ class Options:
     """ISO 8601, UTC; empty: no end."""
     patience: float = 600.0
     """Seconds that a waiting command waits for an unavailable service."""
-    absent: bool = False
-    """Whether to list all stored users, even if looking up row by row takes fewer requests."""
+    absent: Absent = Absent.LEAVE
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     resume_days: float = 30.0
@@ -386,6 +356,26 @@ class Options:
     def whole_roster(self) -> bool:
         """Return whether the options leave out no row of the roster."""
         return not (self.where or self.skip or self.limit)
+
+    @property
+    def lists_everybody(self) -> bool:
+        """Return whether all stored users are listed, even if looking up row by row takes fewer requests."""
+        return bool(self.absent or self.max_changes)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLogin:
+    """A user and a password for the database of one URL; either may be empty. Never stored with a job."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def shown(self) -> str:
+        """Return what is set, for ``doctor``: the user, and that there is a password."""
+        parts = (self.user and f"user {self.user}", self.password and "password <hidden>")
+        return ", ".join(filter(None, parts))
 
 
 @dataclass(frozen=True, slots=True)

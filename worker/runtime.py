@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,10 +37,17 @@ class RuntimeConfig:
     """Redis URL; empty: embedded."""
     ledger: str
     keys: Sequence[bytes]
-    endpoint: Endpoint
+    endpoints: Sequence[Endpoint]
+    """The accounts that the process works for, one endpoint each; a command has one alone."""
 
     def __repr__(self) -> str:
-        return f"<RuntimeConfig {self.endpoint.account}>"
+        return f"<RuntimeConfig {_listed(endpoint.account for endpoint in self.endpoints)}>"
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Return different values in a few words."""
+    first, *others = dict.fromkeys(values)
+    return ", ".join([first, *others[:2]]) + (f" and {len(others) - 2} others" if len(others) > 2 else "")
 
 
 def request_budget(options: Options) -> float:
@@ -59,11 +66,13 @@ class Runtime:
         self.ledger_outage = Outage(log, "the ledger", "its chunks wait, and come back with a sweep")
         self._workers: dict[str, tuple[str, ChunkWorker]] = {}
         """By job: its options as they are stored, and its worker."""
+        self._executors: dict[int, ThreadPoolExecutor] = {}
+        """By the number of requests in flight."""
         self._job = ""
         self._teller: threading.Thread | None = None
         self._lock = threading.Lock()
         self._counted = (0, 0)
-        self._apis: dict[tuple[float | None, float], Api] = {}
+        self._apis: dict[tuple[Endpoint, float | None, float], Api] = {}
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -83,11 +92,18 @@ class Runtime:
             known, worker = self._workers.get(job_id, ("", None))
             # `resume` may have changed the job's bounds since.
             if worker is None or known != options:
-                job = self.ledger.jobs.get(job_id)
-                self.check(job)
-                worker = self._open(job)
-                self._workers = {job_id: (options, worker)}  # one writing job at a time per account
+                worker = self._open(self.ledger.jobs.get(job_id))
+                self._workers = {**self._of_other_accounts(worker.job), job_id: (options, worker)}
             return worker
+
+    def _of_other_accounts(self, job: Job) -> dict[str, tuple[str, ChunkWorker]]:
+        """Return the workers that are still of use: one job at a time writes to an account."""
+        account = (job.host, job.account)
+        return {
+            known: (options, worker)
+            for known, (options, worker) in self._workers.items()
+            if (worker.job.host, worker.job.account) != account
+        }
 
     def _tell_waits(self, job_id: str) -> None:
         """Start telling the ledger what this process waits for while it works on the job."""
@@ -110,36 +126,38 @@ class Runtime:
                     told = self._job
                     self.ledger.waits.tell(told, process_id(), wait)
 
-    def check(self, job: Job) -> None:
-        """Raise UsageError if host, account or key of this process are not the job's."""
-        endpoint = self.config.endpoint
-        for what, mine, its in (
-            ("host", endpoint.host, job.host),
-            ("account", endpoint.account, job.account),
-            ("environment", endpoint.environment, job.environment),
-        ):
-            if mine != its:
+    def check(self, job: Job) -> Endpoint:
+        """Return the job's endpoint. Raises UsageError if this process lacks its host, account or key."""
+        endpoints = list(self.config.endpoints)
+        for what in ("host", "account", "environment"):
+            mine, its = [getattr(one, what) for one in endpoints], getattr(job, what)
+            if its not in mine:
                 raise UsageError(
-                    f"job {job.id} belongs to {what} {its}; this process works for {mine}",
+                    f"job {job.id} belongs to {what} {its}; this process works for {_listed(mine)}",
                     "set BW_ACCOUNT_ID, BW_API_URL and BW_ENVIRONMENT (or --profile) as the job has them",
                 )
+            endpoints = [one for one in endpoints if getattr(one, what) == its]
         if not self.seal.can_open(job.key):
             raise UsageError(
                 f"job {job.id} is sealed with key {job.key}, which this process doesn't have",
                 "add that key to SIPROSTER_KEY",
             )
+        return endpoints[0]
 
-    def api(self, options: Options) -> Api:
-        """Return the client with the rate and the patience of a job, made once."""
-        kind = (options.rate, request_budget(options))
+    def api(self, options: Options, endpoint: Endpoint | None = None) -> Api:
+        """Return the client with the rate and the patience of a job, made once.
+
+        ``endpoint``: the job's; not needed in a process that works for one account.
+        """
+        endpoint = endpoint or self.config.endpoints[0]
+        kind = (endpoint, options.rate, request_budget(options))
         if kind not in self._apis:
-            endpoint = self.config.endpoint
             if self.config.broker:
                 key = f"{endpoint.host}/{endpoint.account}"
                 limiter = throttle.shared(self.config.broker, key, options.rate, sleep=self.sleep)
             else:
                 limiter = throttle.local(options.rate, sleep=self.sleep)
-            self._apis[kind] = Api(endpoint, limiter, sleep=self.sleep, budget=kind[1])
+            self._apis[kind] = Api(endpoint, limiter, sleep=self.sleep, budget=kind[2])
         return self._apis[kind]
 
     def sleep(self, seconds: float) -> None:
@@ -163,9 +181,10 @@ class Runtime:
             self.ledger.close()
 
     def _open(self, job: Job) -> ChunkWorker:
-        executor = ThreadPoolExecutor(job.options.concurrency, thread_name_prefix="post")
-        api = self.api(job.options)
+        api, inflight = self.api(job.options, self.check(job)), job.options.concurrency
+        if inflight not in self._executors:
+            self._executors[inflight] = ThreadPoolExecutor(inflight, thread_name_prefix="post")
         process = WorkerProcess(
-            self.ledger, self.seal, api, executor, process_id(), self.stopping, self.count
+            self.ledger, self.seal, api, self._executors[inflight], process_id(), self.stopping, self.count
         )
         return ChunkWorker(job, process)

@@ -67,6 +67,10 @@ class Reason(StrEnum):
     """Sealed rows of a chunk don't open."""
     MAX_FAILED = "max_failed", JobState.STOPPED, 11
     """More rows than ``--max-failed`` went wrong."""
+    MAX_CHANGES = "max_changes", JobState.PLANNING, 11
+    """More than ``--max-changes`` would have changed; the job is a plan that waits for approval."""
+    REQUIRE_ROWS = "require_rows", JobState.PLANNING, 11
+    """The roster has fewer rows than ``--require-rows``; the job is a plan that waits for approval."""
     NOT_AFTER = "not_after", JobState.STOPPED, 11
     """The window of ``--not-after`` has ended."""
     UNAVAILABLE = "unavailable", JobState.PAUSED, 5

@@ -106,7 +106,7 @@ def queue_name(identity: str, host: str, account: str) -> str:
 
 
 def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:
-    """Return the Celery application for one ledger and account.
+    """Return the Celery application for one ledger and its accounts.
 
     ``runtime``: the embedded mode's, shared with the command; else each process makes its own.
     """
@@ -268,19 +268,19 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
         state.should_stop = None
 
 
-def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
-    """Run `siproster worker`: pool processes serve the queue until told to stop. Return the exit code."""
+def run_worker(app: Celery, queues: Sequence[str], processes: int, level: str) -> int:
+    """Run `siproster worker`: pool processes serve the queues until told to stop. Return the exit code."""
     setup_logging.connect(_keep_logging, weak=False)
-    app.conf.task_default_queue = queue
+    app.conf.task_default_queue = queues[0]
     worker = Worker(
-        app=app, hostname=f"siproster@{platform.node()}-{os.getpid()}", pool="prefork", queues=[queue],
+        app=app, hostname=f"siproster@{platform.node()}-{os.getpid()}", pool="prefork", queues=queues,
         concurrency=processes, loglevel=level, without_heartbeat=True, without_mingle=True,
         without_gossip=True, quiet=True,
     )  # fmt: skip
     for name in ("celery.worker.consumer.consumer", "celery.app.trace"):
         logging.getLogger(name).addFilter(_told_by_us)
     ended = threading.Event()
-    announcing = threading.Thread(target=_announce, args=(app, queue, ended), name="announce", daemon=True)
+    announcing = threading.Thread(target=_announce, args=(app, queues, ended), name="announce", daemon=True)
 
     def begin(**_: object) -> None:
         announcing.start()
@@ -316,10 +316,10 @@ def _announced(queue: str, process: str) -> str:
     return f"siproster:worker:{queue}:{process}"
 
 
-def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
-    """Keep a key with a time to live on the broker while this worker runs; log the broker's outages."""
+def _announce(app: Celery, queues: Sequence[str], ended: threading.Event) -> None:
+    """Keep keys with a time to live on the broker while this worker runs; log the broker's outages."""
     outage = Outage(log, "Redis", "the worker waits for it")
-    key, pause = _announced(queue, f"{platform.node()}:{os.getpid()}"), 0.0
+    keys, pause = [_announced(queue, f"{platform.node()}:{os.getpid()}") for queue in queues], 0.0
     while not ended.wait(pause):
         try:
             with app.connection_for_write() as connection:
@@ -327,10 +327,13 @@ def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
                 client = _redis(connection)
                 pause = _ANNOUNCE_EVERY
                 while True:
-                    client.set(key, 1, ex=_ANNOUNCED_FOR)
+                    with client.pipeline(transaction=False) as pipeline:
+                        for key in keys:
+                            pipeline.set(key, 1, ex=_ANNOUNCED_FOR)
+                        pipeline.execute()
                     outage.back()
                     if ended.wait(pause):
-                        client.delete(key)
+                        client.delete(*keys)
                         return
         except Exception as error:  # no error may stop the worker
             outage.gone(reason_of(error))

@@ -144,7 +144,7 @@ class Fleet:
     def app(self) -> Celery:
         """Celery, as a process of this deployment has it."""
         broker = self.program.environment["SIPROSTER_BROKER"]
-        return make_app(RuntimeConfig(broker, "", [], Endpoint(self.sandbox.url, ACCOUNT)))
+        return make_app(RuntimeConfig(broker, "", [], [Endpoint(self.sandbox.url, ACCOUNT)]))
 
 
 def posts(sandbox: Sandbox) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from worker.errors import (
     Unavailable,
 )
 from worker.importing.chunk_session import LEASE, TURN
-from worker.importing.stop_rules import failures_allowed
+from worker.importing.stop_rules import allowed
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk
 from worker.model import Family, Job, JobState, Row, Status
@@ -466,7 +466,7 @@ def test_too_many_failures_stop_the_job(ledger: Ledger, allowed: str, posts: int
 
 def test_what_may_fail() -> None:
     """A number allows so many failed rows, a percentage a share of the roster's."""
-    assert [failures_allowed(text, 250) for text in ("0", "7", "10%", "0.4%")] == [0, 7, 25, 1]
+    assert [allowed(text, 250) for text in ("0", "7", "10%", "0.4%")] == [0, 7, 25, 1]
 
 
 def test_the_window_ends(ledger: Ledger) -> None:

@@ -142,7 +142,7 @@ def test_what_an_earlier_job_knew_of_its_realm(ledger_url: str, empty: bool) -> 
         assert set(undo(ledger, job, api, include_unproven=True).values()) == {result}
 
 
-LATER = {Reason.EXPIRED}
+LATER = {Reason.EXPIRED, Reason.MAX_CHANGES, Reason.REQUIRE_ROWS}
 """Reasons that no ledger of an earlier version has."""
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.commands.option_values import max_failed, not_after
+from worker.commands.option_values import max_failed, window
 from worker.errors import UsageError
-from worker.importing.stop_rules import failures_allowed, is_past
+from worker.importing.stop_rules import allowed, is_past
 from worker.settings import load
 from worker.settings.names import DEFAULTS
 
@@ -78,11 +78,11 @@ def test_any_settings_file(
 def test_any_bound(text: str, rows: int) -> None:
     """A text that passes as --max-failed gives a number of rows, at which the job is stopped."""
     if text and not refusal(lambda: max_failed(text)):
-        assert failures_allowed(text, rows) >= 0
+        assert allowed(text, rows) >= 0
 
 
 @given(texts | st.datetimes().map(str) | st.datetimes().map(lambda moment: f"{moment.isoformat()}+23:59"))
 def test_any_time(text: str) -> None:
     """A text that passes as --not-after is a time in the future, which the workers can read."""
     with suppress(UsageError):
-        assert not is_past(not_after(text))
+        assert not is_past(window({"not_after": text}).not_after)

@@ -8,7 +8,7 @@ import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -27,6 +27,9 @@ CONNECT_SECONDS = 10.0
 
 LONGEST_PIECE = 64 * 1024
 """Bytes that are unpacked at once."""
+
+_SKIMMED = 16 * 1024
+"""Bytes of an answer that are read although nobody needs them."""
 
 _HEADERS = (("User-Agent", f"siproster/{__version__}"), ("Accept-Encoding", "gzip"))
 
@@ -131,11 +134,16 @@ class Transport:
             for close in self._closers:
                 close()
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes,
+        read: Callable[[httpx.Response], bytes] | None = None,
+    ) -> Reply:  # fmt: skip
         """Send one request and return its complete answer. Raises NotSent or Interrupted.
 
-        Neither repeats the library's text, which contains the whole URL. Raises UsageError for a URL that
-        cannot be requested.
+        ``read`` returns as much of the answer's body as is wanted; by default all of it.
+
+        Neither exception repeats the library's text, which contains the whole URL. Raises UsageError for a
+        URL that cannot be requested.
         """
         self._ends.begin(self.deadline)
         try:
@@ -148,7 +156,7 @@ class Transport:
                 extensions=self._extensions,
             )
             with closing(through.handle_request(request)) as response:
-                return Reply(response.status_code, response.headers, _read(response))
+                return Reply(response.status_code, response.headers, (read or _read)(response))
         except (httpx.InvalidURL, UnicodeError) as error:
             raise UsageError(
                 f"the service can't be asked for that name: {error}", "names have at most 64 characters"
@@ -205,6 +213,21 @@ def check_host(host: str) -> None:
         raise UsageError(
             f"{host} is not the address of a host: {error}", "correct BW_API_URL (for calls: BW_VOICE_URL)"
         ) from None
+
+
+def skim(response: httpx.Response) -> bytes:
+    """Read the beginning of a body that nobody needs, for the other side's sake, and return nothing.
+
+    A receiver that is cut off while it answers would log an error. It has done its work by then, so it
+    doesn't matter if the rest never comes.
+    """
+    size = 0
+    assert isinstance(response.stream, httpx.SyncByteStream)  # noqa: S101  for the type's sake
+    with suppress(httpx.HTTPError):
+        for piece in response.stream:
+            if (size := size + len(piece)) > _SKIMMED:
+                break
+    return b""
 
 
 def _read(response: httpx.Response) -> bytes:

@@ -25,6 +25,17 @@ REASONS = (
          "import the roster again"),
     Code("max_failed", "more rows than `--max-failed` allows were failed, unknown or invalid",
          "see `failed.csv`; `resume` processes the remaining rows, and `retry` also those in `failed.csv`"),
+    Code("max_changes",
+         "more users than `--max-changes` allows would have been created, updated or deleted, or are "
+         "suddenly absent from the roster; nothing was sent, and the plan is kept",
+         "look at it with `siproster report JOB`; if the roster is right, approve it with "
+         "`siproster import --plan JOB`, else correct the roster and import it again",
+         command="siproster import --plan JOB"),
+    Code("require_rows",
+         "the roster has fewer rows than `--require-rows`; nothing was sent, and the plan is kept",
+         "check the export and import it again; if so few rows are right, approve the plan with "
+         "`siproster import --plan JOB`",
+         command="siproster import --plan JOB"),
     Code("not_after", "the time given by `--not-after` was reached", "`resume` in the next window"),
     Code("unavailable",
          "the service could not be reached, or answered with errors, for longer than `--patience`",

@@ -219,7 +219,7 @@ WARNINGS = (
          "nothing, if they are a slip"),
     Code("zeros_differ",
          "no user of that name is stored, but one that differs from it only by zeros in front (known where "
-         "the stored users were listed, as with `--absent`)",
+         "the stored users were listed, as with `--absent`), or so did one in the roster's last run",
          "if a spreadsheet cut the zeros, format the column as text and export it again; else another user "
          "is created"),
     Code("password_mojibake",

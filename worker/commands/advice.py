@@ -19,6 +19,8 @@ _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
 """States in which a retry can run the rows that are not in place."""
 
 
+_GUARDS = (Reason.MAX_CHANGES, Reason.REQUIRE_ROWS)
+"""Reasons why a job was held back as a plan."""
 _WITHOUT_THEM = "after that `retry` needs the roster again (--roster FILE)"
 
 
@@ -174,6 +176,10 @@ def _plan_step(summary: Mapping[str, Any]) -> str:
     job = summary["job"]
     if summary["carried_out_by"]:
         return f"see its outcome with: siproster status {summary['carried_out_by']}"
+    if summary["state"] == JobState.PLANNING and summary["reason"] in _GUARDS:
+        return (
+            f"look at it: siproster report {job}; if it is right, approve it: siproster import --plan {job}"
+        )
     if summary["state"] == JobState.PLANNING:
         return f"carry it out with: siproster import --plan {job}"
     return ""

@@ -144,7 +144,7 @@ def _broker(url: str) -> CheckResult:
     if not url:
         return CheckResult("broker", State.OK, "not set: the command does the work itself")
     # Checked separately: a faulty ledger or account must not hide a faulty broker.
-    CeleryQueue(make_app(RuntimeConfig(url, "", (), Endpoint("", ""))), "").check()
+    CeleryQueue(make_app(RuntimeConfig(url, "", (), [Endpoint("", "")])), "").check()
     return CheckResult("broker", State.OK, "answers")
 
 
@@ -154,7 +154,7 @@ def _workers(context: Context) -> CheckResult:
         return CheckResult("workers", State.SKIPPED, "not checked: no account is set")
     endpoint = Endpoint(context.endpoint.host, context.endpoint.account)
     queue = CeleryQueue(
-        make_app(RuntimeConfig(context.settings.broker, "", (), endpoint)), context.ledger.identity
+        make_app(RuntimeConfig(context.settings.broker, "", (), [endpoint])), context.ledger.identity
     )
     found = queue.workers(endpoint.host, endpoint.account)
     if not found:

@@ -8,14 +8,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
 from worker.commands.options import FIELDS
+from worker.commands.window import moment
 from worker.errors import UsageError
-from worker.model import Alphabet, Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
+from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
 from worker.roster import parse_condition
 
 
@@ -81,9 +82,12 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         concurrency=given["concurrency"],
         rate=given["rate"],
         max_failed=max_failed(given["max_failed"]),
-        not_after=not_after(given["not_after"]),
+        max_changes=max_changes(given["max_changes"]),
+        require_rows=given["require_rows"],
+        not_before=(times := window(given)).not_before,
+        not_after=times.not_after,
         patience=given["patience"],
-        absent=given["absent"],
+        absent=_absent(given),
         keep_days=given["keep_days"],
         resume_days=given["resume_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
@@ -124,26 +128,76 @@ def generating(given: Mapping[str, Any], weak: Weak, on_existing: OnExisting) ->
 
 def max_failed(value: str) -> str:
     """Return ``N`` or ``N%``, checked."""
-    if value and not re.fullmatch(r"\d+|\d{1,3}(\.\d+)?%", value):
+    return _bound("--max-failed", value, "rows")
+
+
+def max_changes(value: str) -> str:
+    """Return ``N`` or ``N%``, checked."""
+    return _bound("--max-changes", value, "changes")
+
+
+def _bound(option: str, value: str, what: str) -> str:
+    if value and not re.fullmatch(r"[0-9]+|[0-9]{1,3}(\.[0-9]+)?%", value):
         raise UsageError(
-            f"--max-failed {value}: must be a number of rows or a percentage", "for example 20 or 2%"
+            f"{option} {value}: must be a number of {what} or a percentage", "for example 20 or 2%"
         )
     return value
 
 
-def not_after(value: str) -> str:
-    """Return a time in UTC, ISO 8601; a time without an offset is this machine's local time."""
-    if not value:
-        return ""
-    try:
-        moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
-    except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
+def _absent(given: Mapping[str, Any]) -> Absent:
+    """Return what is done with users who are not in the roster. Raises UsageError for a rash deletion."""
+    absent = Absent(given["absent"] or "")
+    if absent is not Absent.DELETE:
+        return absent
+    if not given["max_changes"]:
         raise UsageError(
-            f"--not-after {value}: is not a valid time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
-        ) from None
-    if moment <= dt.datetime.now(dt.UTC):
+            "--absent delete needs --max-changes: a roster that is cut off would delete everybody else",
+            "for example --max-changes 2%",
+        )
+    for option in ("where", "skip", "limit"):
+        if given[option]:
+            raise UsageError(
+                f"--absent delete can't be used with --{option}: users in the rows left out are no leavers",
+                "import the whole roster",
+            )
+    return absent
+
+
+class Window(NamedTuple):
+    """A maintenance window: its ends in UTC, ISO 8601; empty: it has none."""
+
+    not_before: str
+    not_after: str
+
+
+def window(given: Mapping[str, Any]) -> Window:
+    """Return the window of ``--not-before`` and ``--not-after``.
+
+    Raises UsageError for a time that is none, and for a window that is over or ends before it begins.
+    """
+    now = dt.datetime.now(dt.UTC)
+    begins = not_before(given.get("not_before") or "", now)
+    ends = not_after(given["not_after"], begins or now)
+    if begins and ends and ends <= begins:
+        raise UsageError(
+            f"--not-after {given['not_after']}: is not after --not-before {given['not_before']}",
+            "give the beginning and the end of the maintenance window",
+        )
+    return Window(begins.isoformat() if begins else "", ends.isoformat() if ends else "")
+
+
+def not_before(value: str, now: dt.datetime) -> dt.datetime | None:
+    """Return the beginning of a window, in UTC; None if it has none, or has begun."""
+    begins = moment("--not-before", value, now) if value else None
+    return begins if begins and begins > now else None
+
+
+def not_after(value: str, after: dt.datetime) -> dt.datetime | None:
+    """Return the end of a window, in UTC; None if it has none. Raises UsageError if it is over."""
+    ends = moment("--not-after", value, after) if value else None
+    if ends and ends <= dt.datetime.now(dt.UTC):
         raise UsageError(f"--not-after {value}: is in the past", "give the end of the maintenance window")
-    return moment.isoformat()
+    return ends
 
 
 def _with_realm(given: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from worker.model import Alphabet, Blanks, Family, Normalize, OnExisting, Weak
+from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.settings.names import days_of
 from worker.throttle import SLOWEST_RATE
@@ -51,6 +51,19 @@ class _Rate(Finite):
         if number < SLOWEST_RATE:
             self.fail(f"{value}: must be at least one per hour, which is 0.000278", param, ctx)
         return number
+
+
+class _Absent(click.ParamType[str]):
+    """``list`` or ``delete``. The option alone means the former, but takes a word that follows it."""
+
+    name = "absent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in (Absent.LIST,):
+            self.fail(
+                f"{value}: must be list or delete; before another word, write --absent=list", param, ctx
+            )
+        return value
 
 
 rate_type = _Rate(min=0, min_open=True)
@@ -210,6 +223,20 @@ _GENERATING = (
     ),
 )
 
+not_before_option = click.option(
+    "--not-before",
+    metavar="TIME",
+    default="",
+    help="Check the roster now, and send nothing before this time: ISO 8601, with a zone's name behind it if"
+    " need be, or a time of day such as 22:00.",
+)
+not_after_option = click.option(
+    "--not-after",
+    metavar="TIME",
+    default="",
+    help="Stop at this time and finish requests in flight.",
+)
+
 _POSTING = (
     click.option(
         "--batch-size",
@@ -246,11 +273,20 @@ _POSTING = (
         help="Stop when more rows than this are failed, unknown or invalid.  [default: no limit]",
     ),
     click.option(
-        "--not-after",
-        metavar="TIME",
+        "--max-changes",
+        metavar="N|N%",
         default="",
-        help="Stop at this time (ISO 8601) and finish requests in flight.",
+        help="Send nothing, and save the plan for approval, if more users than this would be created, updated"
+        " or deleted, or are suddenly absent from the roster.  [default: no limit]",
     ),
+    click.option(
+        "--require-rows",
+        metavar="N",
+        type=count_type,
+        help="Send nothing, and save the plan for approval, if the roster has fewer rows than this.",
+    ),
+    not_before_option,
+    not_after_option,
     click.option(
         "--patience",
         metavar="SECONDS",
@@ -280,8 +316,12 @@ _POSTING = (
 
 absent_option = click.option(
     "--absent",
-    is_flag=True,
-    help="List all stored users, however small the roster, to find those who are not in it.",
+    metavar="[list|delete]",
+    type=_Absent(),
+    is_flag=False,
+    flag_value=Absent.LIST.value,
+    help="List all stored users, however small the roster, to find those who are not in it; delete also"
+    " deletes them after the rows are done, and needs --max-changes.",
 )
 results_option = click.option(
     "--results", metavar="DIR", default="", help="Folder for the result files.  [default: ./siproster-JOB/]"

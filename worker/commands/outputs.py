@@ -33,6 +33,7 @@ _MARKS = {
 }
 """The beginning of a result file, by its name, also as a spreadsheet saves it; else ``_of_a_table``."""
 
+_ANOTHER_FOLDER = "choose another folder with --results"
 _File = Path | int
 """A path, or the descriptor of an open stream."""
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -89,8 +90,9 @@ def refuse_password_file(
 
 def refuse_file(context: Context, path: Path, begin: bytes, *sources: str) -> None:
     """Raise UsageError if a file is an input, or wasn't written by siproster: ours begin with ``begin``."""
-    refuse_inputs([path], _inputs(context, sources))
-    refuse_foreign([path], re.compile(_BOM + re.escape(begin)).match)
+    hint = "name another file"
+    refuse_inputs([path], _inputs(context, sources), hint)
+    refuse_foreign([path], re.compile(_BOM + re.escape(begin)).match, hint)
 
 
 def refuse_streams(context: Context, *sources: str) -> None:
@@ -98,24 +100,30 @@ def refuse_streams(context: Context, *sources: str) -> None:
     refuse_inputs((_STDOUT, _STDERR), _inputs(context, sources))
 
 
-def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -> None:
+def refuse_inputs(
+    written: Iterable[_File],
+    read: Iterable[tuple[_File, str]],
+    hint: str = f"{_ANOTHER_FOLDER}, or another file",
+) -> None:
     """Raise UsageError if a file is both read and written. ``read``: files with their names for people."""
     inputs = {identity: name for file, name in read if (identity := _identity(file))}
     for file in written:
         if (identity := _identity(file)) in inputs and identity is not None:
             raise UsageError(
                 f"{_STREAMS.get(file, file)} would be overwritten, but is {inputs[identity]}, which is read",
-                "nothing was done; choose another folder with --results, or another file",
+                f"nothing was done; {hint}",
             )
 
 
-def refuse_foreign(paths: Iterable[Path], mark: Callable[[bytes], object] | None = None) -> None:
+def refuse_foreign(
+    paths: Iterable[Path], mark: Callable[[bytes], object] | None = None, hint: str = _ANOTHER_FOLDER
+) -> None:
     """Raise UsageError if there is a file that siproster has not written. ``mark`` matches how ours begin."""
     for path in paths:
         if os.path.lexists(path) and not _is_ours(path, mark or _MARKS.get(path.name, _of_a_table)):
             raise UsageError(
                 f"{path} would be overwritten, but was not written by siproster",
-                "nothing was done; move it, or choose another folder with --results",
+                f"nothing was done; move it, or {hint}",
             )
 
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import click
 
-from worker import report, roster
+from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
 from worker.commands.named_job import named_job
-from worker.commands.option_values import from_file, max_failed, not_after, parsed, refuse_given, with_outputs
+from worker.commands.option_values import (
+    from_file,
+    max_changes,
+    max_failed,
+    parsed,
+    refuse_given,
+    window,
+    with_outputs,
+)
 from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
-from worker.errors import Conflict, UsageError
+from worker.commands.window import wait_for_window
+from worker.errors import Conflict, SiprosterError, UsageError
+from worker.importing.absent import EarlierRun, earlier_run
+from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import generated_passwords
+from worker.importing.guards import held_back
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
 from worker.importing.ledger_writer import LedgerWriter
@@ -29,16 +41,17 @@ from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
-from worker.model import Action, Job, JobState, Options, Row
+from worker.model import Absent, Action, Job, JobState, Options, Row
 from worker.roster import Roster
+from worker.settings.addresses import sqlite_path
 from worker.states import Reason
 
 _TOLD = 50
 """Problems that `plan` tells one by one."""
 
 _OF_THE_RUN = frozenset({
-    "source", "plan_", "max_failed", "not_after", "results", "excel", "detach", "yes", "as_json", "account",
-    "profile", "config", "debug",
+    "source", "plan_", "max_failed", "max_changes", "require_rows", "not_before", "not_after",
+    "results", "excel", "detach", "yes", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
 """Options of ``import`` that say how a plan is run; all the others were approved with it."""
 
@@ -60,14 +73,14 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
 
     With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in the
     roster. Exit code 0: every row would be in place; 10: some would not be or, with --exit-on-change,
-    something would change.
+    something would change; 11: an import would be held back by --max-changes or --require-rows.
     """
     context = Context(given)
     given = from_file(ctx, given, context.settings.options)
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
-    with roster.open_roster(source, options) as opened:
+    with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
         if options.results:
@@ -81,11 +94,14 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
         else:
             job, summary = None, _planned_without_ledger(context, opened, options)
     print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
+    held = held_back(options, summary)
+    if held:
+        echo(f"an import would be held back: {held}", "yellow")
     if job:
         echo(f"plan saved as {job.id}; carry it out with: siproster import --plan {job.id}")
     if given["as_json"]:
         print_json(_facts(opened, summary, options, job))
-    return exit_code(summary, on_change=on_change)
+    return held.reason.exit_code if held else exit_code(summary, on_change=on_change)
 
 
 def exit_code(summary: PlanSummary, *, on_change: bool) -> int:
@@ -104,10 +120,15 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     _refuse_unusable_plan(plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
+    times = window(given)
     options = replace(
         with_outputs(plan.options, given),
         max_failed=max_failed(given["max_failed"]) or plan.options.max_failed,
-        not_after=not_after(given["not_after"]) or plan.options.not_after,
+        max_changes=max_changes(given["max_changes"]),  # the plan's own is answered by its approval
+        require_rows=given["require_rows"],
+        absent=plan.options.absent or (Absent.LIST if plan.options.max_changes else Absent.LEAVE),
+        not_before=times.not_before or plan.options.not_before,
+        not_after=times.not_after or plan.options.not_after,
     )
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
@@ -116,8 +137,9 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
         passwords=options.generate_passwords,
     )  # fmt: skip
+    wait_for_window(options.not_before)
     begin(context, job)
-    run(context, job, rows, yes=given["yes"], enforce=rows.enforcer(), carries_out=plan_id)
+    run(context, job, rows, yes=given["yes"], plan=rows)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
 
 
@@ -146,24 +168,42 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
     """Make the plan without a ledger."""
     folder = _folder(options)
     report.forget_absent(folder)
-    account = _account(context, options, folder)
+    account = _account(context, opened, options, folder)
     with (
         _plan_file(options, opened.columns) as write,
         _Problems() as problems,
         generated_passwords(options, opened.name) as passwords,
+        _earlier_names(context, opened) as earlier,
     ):
+        if account and earlier:
+            account = replace(account, warn=earlier.warn)
         summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)
     return summary
 
 
-def _account(context: Context, options: Options, folder: Path | None) -> Account | None:
+def _earlier_names(context: Context, opened: Roster) -> AbstractContextManager[EarlierNames | None]:
+    """Return the names of the roster's last run; none if there is no ledger yet, or it can't be read."""
+    path = sqlite_path(context.settings.ledger)
+    with suppress(SiprosterError, OSError):
+        if context.settings.values["BW_ACCOUNT_ID"] and (path is None or path.exists()):
+            job = new_job(context.endpoint, opened.options, opened, "")
+            return EarlierNames(context.ledger, context.seal, job)
+    return nullcontext()
+
+
+def _account(context: Context, opened: Roster, options: Options, folder: Path | None) -> Account | None:
     if not context.settings.values["BW_ACCOUNT_ID"]:
         echo("  no account is set (BW_ACCOUNT_ID): only the file is checked, not realms and users", "yellow")
         return None
     api = context.client(options)
-    return Account(api, JobRealms(api, None, "", options), counted, report.absent_to(folder, options.tables))
+    earlier = EarlierRun()
+    if options.max_changes:
+        job = new_job(context.endpoint, options, opened, context.seal.fingerprint)
+        earlier = earlier_run(context.ledger, context.seal, job)
+    realms = JobRealms(api, None, "", options)
+    return Account(api, realms, counted, report.absent_to(folder, options.tables), earlier)
 
 
 def _print_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
@@ -237,6 +277,8 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
         "codes": {action.value: dict(summary.codes[action]) for action in Action if action in summary.codes},
         "warnings": dict(summary.warnings),
         "absent": summary.absent,
+        "suddenly_absent": summary.suddenly_absent if options.max_changes else None,
+        "held_back": str(held_back(options, summary) or "") or None,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
     }
     return {"plan": job.id, **facts} if job else facts

@@ -13,18 +13,28 @@ from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
 from worker.commands.named_job import named_job
-from worker.commands.option_values import generating, max_failed, not_after, with_outputs
-from worker.commands.options import excel_option, generating_options, json_option, results_option, yes_option
-from worker.commands.running import begin, finish, freed_on_failure, run
+from worker.commands.option_values import generating, max_failed, window, with_outputs
+from worker.commands.options import (
+    excel_option,
+    generating_options,
+    json_option,
+    not_after_option,
+    not_before_option,
+    results_option,
+    yes_option,
+)
+from worker.commands.running import begin, finish, freed_on_failure, run, take_over
 from worker.commands.screen import echo, print_json
+from worker.commands.window import wait_for_window
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
-from worker.importing.process_id import free_dead_holder, is_alive, process_id
+from worker.importing.job_start import create_missing_realm
+from worker.importing.process_id import is_alive, process_id
 from worker.importing.retry import Corrections, EarlierRows
-from worker.importing.sweep import free_the_dead
+from worker.importing.stop_rules import too_many_failed
 from worker.ledger import shown
-from worker.model import Job, JobState, OnExisting, Options
+from worker.model import Absent, Job, JobState, OnExisting, Options
 from worker.roster import Roster
 from worker.states import Reason, Why
 
@@ -34,14 +44,6 @@ _MAX_FAILED = click.option(
     default="",
     help="Stop when more rows than this fail.  [default: no limit]",
 )
-_NOT_AFTER = click.option(
-    "--not-after",
-    metavar="TIME",
-    default="",
-    help="Stop at this time (ISO 8601) and finish requests in flight.",
-)
-
-
 _GENERATING = ("generate_passwords", "rotate", "password_length", "password_alphabet")
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
@@ -68,7 +70,8 @@ _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 )
 @generating_options
 @_MAX_FAILED
-@_NOT_AFTER
+@not_before_option
+@not_after_option
 @results_option
 @excel_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
@@ -94,7 +97,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
     options = _again(ctx, parent.options, given)
-    with roster_of(given["roster_"], parent) as again:
+    with roster_of(context, given["roster_"], parent) as again:
         rows = EarlierRows(
             context.ledger, context.seal, parent, options, corrections, again,
             zeros_may_go=given["allow_lost_zeros"],
@@ -104,6 +107,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
         read = (parent.source, given["roster_"], given["corrections"] or "")
         outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read,
                                passwords=options.generate_passwords)  # fmt: skip
+        wait_for_window(options.not_before)
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -112,7 +116,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
 @click.command("resume")
 @click.argument("job_id", metavar="JOB")
 @_MAX_FAILED
-@_NOT_AFTER
+@not_after_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @results_option
 @excel_option
@@ -149,14 +153,13 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     if detach and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     with freed_on_failure(context, job_id):
-        _take_over(context, job)
+        take_over(context, job)
         context.audit(job_id)
         context.ledger.jobs.set_options(job_id, _with_bounds(job, given))
     if job.state is JobState.PLANNING:
         _plan_again(context, job, yes=yes)
     else:
-        context.ledger.chunks.wake(job_id)
-        context.ledger.jobs.start(job_id)
+        _start_again(context, context.ledger.jobs.get(job_id))
     return finish(context, job_id, detach=detach, as_json=as_json)
 
 
@@ -196,14 +199,18 @@ def _again(ctx: click.Context, options: Options, given: dict[str, Any]) -> Optio
     """Return the earlier job's options, with the new job's own bounds and output paths."""
     on_existing = OnExisting(given["on_existing"] or options.on_existing)
     kept = {name: getattr(options, name) for name in _GENERATING}
+    times = window(given)
     new = {name: given[name] for name in _GENERATING if ctx.get_parameter_source(name) in _GIVEN}
     return replace(
         with_outputs(replace(options, results=""), given),
         **generating({**kept, **new}, options.weak, on_existing),
         max_failed=max_failed(given["max_failed"]),
-        not_after=not_after(given["not_after"]),
+        not_before=times.not_before,
+        not_after=times.not_after,
         on_existing=on_existing,
-        absent=False,
+        absent=Absent.LEAVE,
+        max_changes="",
+        require_rows=None,
     )
 
 
@@ -240,7 +247,7 @@ def _with_bounds(job: Job, given: dict[str, Any]) -> Options:
     """Return the job's options with new bounds, since the one that stopped it would do so again."""
     stopped_by = job.why.reason if job.why else ""
     old = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
-    new = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
+    new = {"max_failed": max_failed(given["max_failed"]), "not_after": window(given).not_after}
     return replace(
         job.options,
         max_failed=new["max_failed"] or old.get("max_failed", ""),
@@ -248,23 +255,30 @@ def _with_bounds(job: Job, given: dict[str, Any]) -> Options:
     )
 
 
+def _start_again(context: Context, job: Job) -> None:
+    """Release the job's chunks to workers again, unless too many of its rows have failed already."""
+    ledger = context.ledger
+    if why := too_many_failed(job.options, ledger.chunks.progress(job.id).troubled, job.rows):
+        if not ledger.jobs.stop(job.id, why):
+            ledger.jobs.stop_again(job.id, why)
+            ledger.jobs.release_account(job.id)
+        return
+    if job.started is None:  # stopped before its start
+        create_missing_realm(ledger, context.seal, context.runtime.api(job.options), job)
+    ledger.chunks.wake(job.id)
+    ledger.jobs.start(job.id)
+
+
 def _somebody_works_on(context: Context, job: Job) -> bool:
     """Return whether the process that writes for this job may still be running."""
     return is_alive(context.ledger.jobs.holder_of(job))
 
 
-def _take_over(context: Context, job: Job) -> None:
-    """Acquire the account, and end the leases of processes that died on this machine."""
-    free_dead_holder(context.ledger, job)
-    context.ledger.jobs.acquire_account(job, process_id())
-    free_the_dead(context.ledger, job.id)
-
-
-def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
+def roster_of(context: Context, path: str, parent: Job) -> AbstractContextManager[Roster | None]:
     """Return the job's roster, reopened if a path is given. Raises UsageError if it is another file."""
     if not path:
         return nullcontext()
-    opened = roster.open_roster(path, parent.options)
+    opened = context.open_roster(path, parent.options)
     if opened.sha256 != parent.sha256:
         opened.close()
         raise UsageError(
@@ -297,7 +311,7 @@ def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
             f"job {job.id} was reading {job.source} when it ended; nothing was sent",
             "import the roster again, with the user in its URL",
         )
-    with roster.open_roster(job.source, job.options) as opened:
+    with context.open_roster(job.source, job.options) as opened:
         if opened.sha256 != job.sha256:
             raise UsageError(
                 f"{job.source} has changed since job {job.id} began to read it; nothing was sent",

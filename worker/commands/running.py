@@ -11,13 +11,16 @@ from worker.commands import watch
 from worker.commands.context import Context
 from worker.commands.listing import asked, counted
 from worker.commands.screen import echo, print_json, print_reading
+from worker.importing.absent import EarlierRun, earlier_run
+from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import Passwords, generated_passwords
 from worker.importing.job_start import Draft, enter_roster, release_chunks
 from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
-from worker.importing.stop_rules import stop_when_too_many_failed
+from worker.importing.saved import SavedRows
+from worker.importing.sweep import free_the_dead
 from worker.importing.validation import RosterPages
 from worker.model import Action, Job, JobState
 from worker.reasons import plural
@@ -37,6 +40,13 @@ def begin(context: Context, job: Job) -> None:
     echo(f"  account {job.account} at {job.host}")
 
 
+def take_over(context: Context, job: Job) -> None:
+    """Acquire the account of an earlier job, and end the leases of processes that died on this machine."""
+    free_dead_holder(context.ledger, job)
+    context.ledger.jobs.acquire_account(job, process_id())
+    free_the_dead(context.ledger, job.id)
+
+
 @contextmanager
 def freed_on_failure(context: Context, job_id: str) -> Iterator[None]:
     """Release the account of a resumed job if its start fails: nobody works on it then."""
@@ -53,29 +63,33 @@ def run(
     roster: RosterPages,
     *,
     yes: bool,
-    enforce: Sink | None = None,
-    carries_out: str = "",
+    plan: SavedRows | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> None:
     """Read the rows into the ledger, ask for confirmation if that is needed, and start the work.
 
-    If any of it fails, or the answer is no, the job is removed.
+    If any of it fails, or the answer is no, the job is removed. ``plan``: the saved plan that it carries out.
     """
     try:
         with generated_passwords(job.options, job.roster, writable=True) as passwords:
-            writer = LedgerWriter(context.ledger, context.seal, job, passwords=passwords)
-            draft = draw(context, writer, roster, report.folder_of(job), enforce=enforce)
+            of = plan.plan if plan else None
+            writer = LedgerWriter(context.ledger, context.seal, job, passwords=passwords, plan=of)
+            enforce = plan.enforcer() if plan else None
+            draft = draw(context, writer, roster, report.folder_of(job), sinks=sinks, enforce=enforce)
             print_reading(job.roster, draft.summary, advise=False)
-            _ask(job, draft, yes=yes)
+            if not draft.why:
+                _ask(job, draft, yes=yes)
             # Its hold on the account may have run out at the question.
             context.ledger.jobs.acquire_account(job, process_id())
             keep_passwords(passwords)
-            if draft.makes_realm:
+            if draft.makes_realm and not draft.why:
                 echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")
-            release_chunks(context.ledger, job, draft, carries_out)
+            release_chunks(context.ledger, job, draft, of.id if of else "")
     except (Exception, KeyboardInterrupt):
         if context.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
         context.ledger.jobs.forget(job.id)
+        report.forget_folder(job)
         echo(f"job {job.id} was discarded; nothing was sent")
         raise
 
@@ -103,10 +117,13 @@ def draw(
     report.forget_absent(folder)
     api = context.runtime.api(job.options)
     realms = JobRealms(api, context.ledger.jobs, job.id, job.options)
-    account = Account(
-        api, realms, counted, report.absent_to(folder, job.options.tables), context.runtime.count
-    )
-    return enter_roster(writer, account, roster, sinks, enforce)
+    earlier = earlier_run(context.ledger, context.seal, job, writer.plan) if job.options.max_changes else None
+    with EarlierNames(context.ledger, context.seal, job) as names:
+        account = Account(
+            api, realms, counted, report.absent_to(folder, job.options.tables), earlier or EarlierRun(),
+            context.runtime.count, names.warn,
+        )  # fmt: skip
+        return enter_roster(writer, account, roster, sinks, enforce)
 
 
 def finish(
@@ -118,7 +135,9 @@ def finish(
     then: Callable[[Job], int] = lambda job: 0,
 ) -> int:
     """Run a planned job to its end, and ``then`` do the rest; or leave it to the workers. The exit code."""
-    stop_when_too_many_failed(context.ledger, context.ledger.jobs.get(job_id))
+    job = context.ledger.jobs.get(job_id)
+    if job.saved:  # a guard has held it back
+        return watch.print_end(context, job, as_json=as_json)
     if detach and context.ledger.jobs.state(job_id).active:
         watch.put_on_queue(context, job_id)
         echo(f"queued; follow it with: siproster status {job_id} --follow")

@@ -108,7 +108,9 @@ def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
     if job.state is JobState.DONE:
         return 10 if summary["not_in_place"] else 0
     if job.state is JobState.PLANNING and job.saved:
-        return 10 if summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0) else 0
+        held_back = job.why.reason.exit_code if job.why else 0
+        troubled = summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0)
+        return held_back or (10 if troubled else 0)
     return job.why.reason.exit_code if job.why else Reason.UNAVAILABLE.exit_code  # it is not over yet
 
 
@@ -203,7 +205,7 @@ def waits_of(context: Context, job: Job) -> JobWaits:
     workers = None
     if broker := context.settings.broker:
         # Needs only the broker: an observer has neither the key nor the service's credentials.
-        config = RuntimeConfig(broker, "", (), Endpoint(job.host, job.account))
+        config = RuntimeConfig(broker, "", (), [Endpoint(job.host, job.account)])
         queue = _queue(context, config)
         workers = _workers_of(context, queue, job)
     return JobWaits(context.ledger, job, Patience(math.inf), workers)

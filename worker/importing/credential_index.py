@@ -101,6 +101,10 @@ class CredentialIndex:
             if not self._named[nr]:
                 yield Stored(id_, composite, realm, application=application)
 
+    def by_realm(self) -> dict[str, int]:
+        """Return how many credentials are stored on each realm, as the lists name it."""
+        return dict(self._db.execute("SELECT realm, count(*) FROM stored GROUP BY realm"))
+
     def close(self) -> None:
         """Close the index and delete its file."""
         self._db.close()

@@ -9,14 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.failpoints import hit
+from worker.importing.guards import why_not_started
 from worker.importing.ledger_writer import LedgerWriter
 from worker.importing.pipeline import Account, Sink, run_pipeline
 from worker.importing.plan_summary import PlanSummary
-from worker.importing.realms import JobRealms
+from worker.importing.realms import JobRealms, RealmSource
+from worker.importing.stop_rules import retention
 from worker.importing.validation import RosterPages
 from worker.ledger import Ledger
-from worker.model import Action, Job, JobState, OnExisting
-from worker.states import Reason, Why
+from worker.ledger.codec import page_values
+from worker.model import Job, JobState
+from worker.seal import Seal
+from worker.states import Why
+
+_MISSING = 0
+"""The key of ``--realm``, which is resolved first (JobRealms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Draft:
 
     summary: PlanSummary
     realms: JobRealms
+    why: Why | None = None
+    """Why it must not be started."""
 
     @property
     def makes_realm(self) -> bool:
@@ -53,22 +62,39 @@ def enter_roster(
         roster, account, writer.job.options, [writer.write, *sinks], enforce, writer.passwords
     )
     writer.finish(summary, *account.count())
-    return Draft(summary, account.realms)
+    return Draft(summary, account.realms, why_not_started(writer.job.options, summary))
 
 
 def release_chunks(ledger: Ledger, job: Job, draft: Draft, carries_out: str = "") -> None:
-    """Release the job's chunks to workers, unless it was cancelled meanwhile.
+    """Release the job's chunks to workers, unless something stops it before or it was cancelled meanwhile.
 
     ``carries_out``: the saved plan that the job executes.
     """
-    if job.options.on_existing is OnExisting.FAIL and draft.summary.actions[Action.EXISTS]:
-        others = draft.summary.actions[Action.EXISTS]
-        users = "1 user is" if others == 1 else f"{others} users are"
-        text = f"{users} there with another password or application, so nothing was sent (--on-existing fail)"
-        ledger.jobs.stop(job.id, Why(Reason.EXISTS, text))
+    if draft.why:
+        _keep_from_starting(ledger, job, draft.why)
+        return
     if ledger.jobs.state(job.id) is JobState.PLANNING:
         if draft.makes_realm:
             draft.realms.create_missing()
         hit("planned")
         ledger.jobs.start(job.id, carries_out)
     ledger.jobs.finish(job.id)  # a job of settled rows alone is done at once
+
+
+def create_missing_realm(ledger: Ledger, seal: Seal, source: RealmSource, job: Job) -> None:
+    """Create the realm of a job that was stopped before its start, if a row needs it (``--create-realm``)."""
+    if not job.options.create_realm or _MISSING in ledger.jobs.realms(job.id):
+        return
+    for page in ledger.rows.pages(job.id):
+        for line, _user, _domain, key, *_ in page_values(seal, job.id, page.seq, page.sealed):
+            if key == _MISSING and line not in page.recorded:
+                JobRealms(source, ledger.jobs, job.id, job.options).create_missing()
+                return
+
+
+def _keep_from_starting(ledger: Ledger, job: Job, why: Why) -> None:
+    """Stop the job, or keep it as a plan if a guard holds it back. Nothing was sent, and no worker saw it."""
+    if why.reason.state is JobState.PLANNING:
+        ledger.jobs.save(job.id, retention(job.options), why)
+    else:
+        ledger.jobs.stop(job.id, why)

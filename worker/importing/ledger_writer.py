@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from worker.failpoints import hit
+from worker.importing.absent import record_absent
 from worker.importing.generate import Passwords
+from worker.importing.guards import held_back
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.stop_rules import retention
 from worker.importing.validation import RosterPage
@@ -35,16 +37,20 @@ class LedgerWriter:
         *,
         saved: bool = False,
         passwords: Passwords | None = None,
+        plan: Job | None = None,
     ) -> None:
         """Take ``saved``: seal every row, with what is stored now, for a plan that is carried out later.
 
-        ``passwords``: the generated ones of this roster, which are recorded page by page.
+        ``passwords``: the generated ones of this roster, which are recorded page by page. ``plan``: the saved
+        plan that the job carries out.
         """
         self.job = job
         self.passwords = passwords
+        self.plan = plan
         self._ledger = ledger
         self._seal = seal
         self._saved = saved
+        self._may_be_saved = saved or bool(job.options.max_changes or job.options.require_rows)
         self._by_realm = job.options.api is Family.REALM
         self._size = job.options.chunk_size
         self._kept_for = retention(job.options)
@@ -62,7 +68,7 @@ class LedgerWriter:
             self.passwords.record(page)
         chunks = list(self._full_chunks([row for row in page if row.outcome is None]))
         if settled := [row for row in page if row.outcome is not None]:
-            chunks.append(self._settled(settled))
+            chunks.extend(self._settled(settled))
         sealed = seal_page(self._seal, job, seq, page)
         self._ledger.rows.add_page(job, seq, page[0].line, page[-1].line, sealed, chunks)
         hit("planned_page")
@@ -77,9 +83,11 @@ class LedgerWriter:
         self._unfinished.clear()
         if summary.absent is not None:
             jobs.set_absent(job, summary.absent)
+        if summary.marks is not None:
+            record_absent(self._ledger, self._seal, self.job, summary.marks, self.plan)
         jobs.has_read(job, summary.rows, summary.warnings, requests, retries)
         if self._saved:
-            jobs.save(job, self._kept_for)
+            jobs.save(job, self._kept_for, held_back(self.job.options, summary))
 
     def _full_chunks(self, rows: list[Row]) -> Iterator[NewChunk]:
         for key, here in self._shelves(rows).items():
@@ -111,13 +119,26 @@ class LedgerWriter:
         sealed = seal_chunk(self._seal, self.job.id, seq, rows)
         return NewChunk(seq, [row.line for row in rows], sealed)
 
-    def _settled(self, rows: list[Row]) -> NewChunk:
-        """Return the chunk of rows that need no request; only passwords that a retry may need are stored."""
+    def _settled(self, rows: list[Row]) -> Iterator[NewChunk]:
+        """Yield the chunks of rows that need no request; only passwords that a retry may need are stored.
+
+        If a guard may hold the job back, its plan needs all rows: those in place are kept until it starts.
+        """
+        if not self._may_be_saved:
+            troubled = [_without_stored(row) for row in rows if _in_trouble(row)]
+            yield self._settled_chunk(rows, troubled, self._kept_for)
+            return
+        for part in (
+            [row for row in rows if _in_trouble(row)],
+            [row for row in rows if not _in_trouble(row)],
+        ):
+            if part:
+                yield self._settled_chunk(part, part, self._kept_for if _in_trouble(part[0]) else None)
+
+    def _settled_chunk(self, rows: Sequence[Row], kept: Sequence[Row], kept_for: float | None) -> NewChunk:
         seq = next(self._chunks)
-        outcomes = [row.outcome for row in rows if row.outcome]
-        left = rows if self._saved else [_without_stored(row) for row in rows if _in_trouble(row)]
-        sealed = seal_chunk(self._seal, self.job.id, seq, left) if left else None
-        return NewChunk(seq, [], sealed, outcomes, self._kept_for)
+        sealed = seal_chunk(self._seal, self.job.id, seq, kept) if kept else None
+        return NewChunk(seq, [], sealed, [row.outcome for row in rows if row.outcome], kept_for)
 
 
 def _in_trouble(row: Row) -> bool:

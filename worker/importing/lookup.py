@@ -18,6 +18,7 @@ from worker.importing.credential_index import CredentialIndex
 from worker.importing.realms import JobRealms
 from worker.importing.validation import RosterPage, RosterPages
 from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
+from worker.roster import HIDDEN
 
 _PAGE = 500
 """Entries on one page of a list (docs/bandwidth-api.md#lists)."""
@@ -65,7 +66,7 @@ class CredentialLookup:
         self._realms = realms
         self._family = options.api
         self._roster = roster
-        self._everybody = options.absent
+        self._everybody = options.lists_everybody
         self._watch = watch
         self._index = CredentialIndex()
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="look")
@@ -73,6 +74,7 @@ class CredentialLookup:
         self._expected: Counter[int] | None = None
         self._complete = True
         self._unidentified_rows = 0
+        self._listed_besides: set[str] = set()
 
     def __enter__(self) -> CredentialLookup:
         return self
@@ -106,13 +108,46 @@ class CredentialLookup:
         None: they aren't known, since not all stored users were listed, not all of the roster was read, or a
         row of it can't be read, whose user would seem absent.
         """
-        if not (self._complete and self._roster.whole) or self._unidentified_rows:
+        return None if self._unidentified_rows else self.unnamed()
+
+    def unnamed(self, earlier: Iterable[str] = ()) -> Iterator[Stored] | None:
+        """Return the users on the roster's realms whom no row names, although one that can't be read may.
+
+        ``earlier``: host names of further realms. None: not all stored users, or not all rows, were read.
+        """
+        if not (self._complete and self._roster.whole):
             return None
-        hosts = {host.casefold() for host in self._realms.hosts()}
+        hosts = self._hosts(earlier)
         return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
 
+    def stored(self, earlier: Iterable[str] = ()) -> int:
+        """Return how many of the listed users are stored on the roster's realms and on ``earlier`` ones."""
+        hosts = self._hosts(earlier)
+        found = self._index.by_realm().items()
+        return sum(users for realm, users in found if not realm or realm.casefold() in hosts)
+
+    def _hosts(self, earlier: Iterable[str]) -> set[str]:
+        """Return the roster's realms and ``earlier`` ones, which are listed if they weren't yet."""
+        hosts = {host.casefold() for host in self._realms.hosts()}
+        for host in earlier:
+            if realm := self._realms.find(host):
+                hosts.add(host.casefold())
+                self._list(realm)
+        return hosts
+
+    def _list(self, realm: Realm) -> None:
+        """List the users of a realm that perhaps no row names, unless they were listed already."""
+        key = NO_REALM if self._family is Family.ACCOUNT else self._realms.key_of(realm.host)
+        if key is not None:
+            self._finder(key)
+        elif realm.host not in self._listed_besides:
+            self._listed_besides.add(realm.host)
+            self._index.load(realm.host, self._watch(self._source.credentials(self._family, realm)))
+
     def _is_unidentified(self, row: Row) -> bool:
-        return self._scope_of(row) is None or any(problem.code in _UNSURE for problem in row.problems)
+        if self._scope_of(row) is None or HIDDEN in (row.user, row.domain):
+            return True
+        return any(problem.code in _UNSURE for problem in row.problems)
 
     def _by_scope(self, page: RosterPage) -> dict[int, RosterPage]:
         """Return the rows that name a user, by scope, including rows that can't be sent."""

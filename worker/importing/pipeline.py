@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
+from worker.importing.absent import EarlierRun, marks_of
 from worker.importing.decide import decide, refuse_invalid
 from worker.importing.generate import Passwords
 from worker.importing.lookup import CredentialLookup, StoredSource, Watch, unwatched
@@ -32,6 +33,10 @@ def number(absent: Iterable[Stored]) -> int:
     return sum(1 for _ in absent)
 
 
+def unwarned(page: RosterPage) -> None:
+    """Add no warnings to a page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The account that a roster is compared with, and what is known about it."""
@@ -42,8 +47,12 @@ class Account:
     """Pass on a list's entries as they come; may show its progress."""
     list_absent: Callable[[Iterable[Stored]], int] = number
     """Take the users who are stored and not in the roster, and return their number."""
+    earlier: EarlierRun = EarlierRun()  # noqa: RUF009  frozen
+    """The last run of the roster, whose absent users are not suddenly absent now."""
     count: Callable[[], tuple[int, int]] = lambda: (0, 0)
     """Return the requests and retries since the last call."""
+    warn: Sink = unwarned
+    """Add warnings to a decided page, by what the ledger knows about the account."""
 
 
 def run_pipeline(
@@ -68,11 +77,12 @@ def run_pipeline(
                 CredentialLookup(account.source, account.realms, options, roster, account.watch)
             )
         for page in validated_pages(roster, account.realms if account else None, options.api, passwords):
-            if lookup:
+            if account and lookup:
                 lookup.look_up(page)
                 if passwords:
                     passwords.fill(page)
                 decide(page, options)
+                account.warn(page)
             else:
                 refuse_invalid(page)
             if enforce:
@@ -81,7 +91,22 @@ def run_pipeline(
             for sink in sinks:
                 sink(page)
         if account and lookup:
-            summary.unidentified_rows = lookup.unidentified_rows
-            absent = lookup.absent()
-            summary.absent = None if absent is None else account.list_absent(absent)
+            _compare_stored(summary, account, lookup)
     return summary
+
+
+def _compare_stored(summary: PlanSummary, account: Account, lookup: CredentialLookup) -> None:
+    """Count the users who are stored and not in the roster.
+
+    Those that a guard counts may include users whose rows can't be read; those that are listed never do.
+    """
+    summary.unidentified_rows = lookup.unidentified_rows
+    unnamed = lookup.unnamed(account.earlier.hosts)
+    if unnamed is None:
+        return
+    summary.stored = lookup.stored(account.earlier.hosts)
+    summary.suddenly_absent = sum(not account.earlier.knew(one) for one in unnamed)
+    absent = lookup.absent()
+    if absent is not None:
+        summary.absent = account.list_absent(absent)
+        summary.marks = marks_of(lookup.unnamed() or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,17 @@ class PlanSummary:
 
     unidentified_rows: int = 0
     """Rows that don't surely tell which user they mean, so that no user can be called absent."""
+
+    suddenly_absent: int = 0
+    """Users stored and not in the roster who weren't absent at the last run; all, if there was none."""
+    stored: int = 0
+    """Users stored on the roster's realms, and on those of the last run."""
+    marks: array[int] | None = None
+    """Marks of the absent users for the next run; None: they aren't known."""
+    leavers: int = 0
+    """Absent users to be deleted."""
+    sudden_leavers: int = 0
+    """Those of them who are suddenly absent."""
 
     realms: Counter[int] = field(default_factory=Counter)
     """Rows to be sent, by the key of their realm."""
@@ -84,6 +96,12 @@ class PlanSummary:
         if not self.looked_up:
             return self.rows - self.invalid - self.skipped
         return sum(rows for action, rows in self.actions.items() if action.writes)
+
+    @property
+    def changes(self) -> int:
+        """Return what ``--max-changes`` counts: users created, updated, deleted or suddenly absent."""
+        writes = sum(rows for action, rows in self.actions.items() if action.writes)
+        return writes + self.leavers + self.suddenly_absent - self.sudden_leavers
 
     @property
     def in_trouble(self) -> int:

@@ -54,15 +54,17 @@ class JobRealms:
         found = self._resolved(ref) if key is None else key
         return found if isinstance(found, Problem) else (found, self.host(found))
 
-    def find_host(self, ref: str) -> str:
-        """Return the host name of the account's realm that ``ref`` names, or ``ref`` itself if there is none.
-
-        The realm does not become one of the job's.
-        """
+    def find(self, ref: str) -> Realm | None:
+        """Return the account's realm that ``ref`` names, if there is one. It does not become the job's."""
         try:
-            return self._index.one(ref).host
+            return self._index.one(ref)
         except (NotFound, Conflict):
-            return ref
+            return None
+
+    def find_host(self, ref: str) -> str:
+        """Return the host name of the account's realm that ``ref`` names; if there is none, ``ref``."""
+        realm = self.find(ref)
+        return realm.host if realm else ref
 
     def known(self, ref: str) -> int | None:
         """Return the key of a realm that was resolved already and is usable; else None."""
@@ -76,6 +78,11 @@ class JobRealms:
         """Return the realm's host name, which only the service knows; empty until the realm is created."""
         realm = self._realms.get(key)
         return realm.host if realm else ""
+
+    def key_of(self, host: str) -> int | None:
+        """Return the key of the job's realm with this host name, if the roster has named it so far."""
+        wanted = host.casefold()
+        return next((key for key, realm in self._realms.items() if realm.host.casefold() == wanted), None)
 
     def hosts(self) -> list[str]:
         """Return the host names of all realms that the roster has named so far."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from worker.errors import NotFound, UsageError
+from worker.errors import UsageError
+from worker.importing.rows_in_place import pages_in_place
 from worker.importing.validation import RosterPage, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
-from worker.model import NO_REALM, Job, Options, Problem, Row
+from worker.model import Job, Options, Problem, Row
 from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_earlier_rows
 from worker.seal import Seal
 from worker.states import Reason
@@ -87,24 +88,8 @@ class EarlierRows:
         return f"line {line}"
 
     def taken(self) -> Iterator[RosterPage]:
-        """Yield the rows of this roster that are in place, since the parent or a job before it."""
-        job: Job | None = self.parent
-        while job:
-            hosts = self.ledger.jobs.hosts(job.id)
-            for page in self.ledger.rows.pages(job.id):
-                rows = open_page(self.seal, job.id, page.seq, page.sealed)
-                in_place = [row for row in rows if page.outcome(row.line).status.in_place]
-                for row in in_place:
-                    row.realm, row.realm_key = hosts.get(row.realm_key, row.realm), NO_REALM
-                yield in_place
-            job = self._before(job)
-
-    def _before(self, job: Job) -> Job | None:
-        """Return the job that another one retries, if the ledger still has it."""
-        try:
-            return self.ledger.jobs.get(job.parent) if job.parent else None
-        except NotFound:  # purged
-            return None
+        """Return the rows of this roster that are in place, since the parent or a job before it."""
+        return pages_in_place(self.ledger, self.seal, self.parent)
 
     def pages(self) -> Iterator[RosterPage]:
         """Yield the rows in the roster's order, validated as a file's rows are; can be called again.

@@ -24,17 +24,23 @@ def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:
     if not job.options.max_failed:
         return False
     troubled = ledger.chunks.progress(job.id).troubled
-    if troubled <= failures_allowed(job.options.max_failed, ledger.jobs.get(job.id).rows):
-        return False
-    text = f"{troubled} rows are failed, unknown or invalid; {job.options.max_failed} are allowed"
-    return ledger.jobs.stop(job.id, Why(Reason.MAX_FAILED, text))
+    why = too_many_failed(job.options, troubled, ledger.jobs.get(job.id).rows)
+    return why is not None and ledger.jobs.stop(job.id, why)
 
 
-def failures_allowed(max_failed: str, rows: int) -> float:
-    """Return how many rows may fail: ``N`` as it is, ``N%`` of the roster's rows."""
-    if max_failed.endswith("%"):
-        return rows * float(max_failed[:-1]) / 100
-    return float(max_failed)
+def too_many_failed(options: Options, troubled: int, rows: int) -> Why | None:
+    """Return why a job with so many rows failed, unknown or invalid must stop (``--max-failed``)."""
+    if not options.max_failed or troubled <= allowed(options.max_failed, rows):
+        return None
+    text = f"{troubled} rows are failed, unknown or invalid; {options.max_failed} are allowed"
+    return Why(Reason.MAX_FAILED, text)
+
+
+def allowed(bound: str, base: int) -> float:
+    """Return how many are allowed: ``N`` as it is, ``N%`` of the base."""
+    if bound.endswith("%"):
+        return base * float(bound[:-1]) / 100
+    return float(bound)
 
 
 def retention(options: Options) -> float:

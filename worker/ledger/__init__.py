@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
@@ -25,6 +26,8 @@ from worker.ledger.waits import Away, Lease, LedgerWaits
 __all__ = [
     "UNCONFIRMED",
     "WRITER_LEASE",
+    "Absences",
+    "AbsentUsers",
     "Act",
     "Audit",
     "Away",
@@ -84,6 +87,7 @@ class Ledger:
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
         self.retention = Retention(self.store, self.notifications)
+        self.absences = Absences(self.store)
 
     def close(self) -> None:
         """Close every connection."""

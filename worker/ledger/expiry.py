@@ -15,7 +15,8 @@ PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
 """Seconds that a paused job has waited; 0 if the clock was set back meanwhile."""
 
 _OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
-_KEEP_OPEN = text("UPDATE chunks SET kept_until = :until WHERE job = :job AND state <> 'ended'")
+_KEEP_OPEN = text("""
+    UPDATE chunks SET kept_until = :until WHERE job = :job AND (state <> 'ended' OR kept_until IS NULL)""")
 _EARLIEST = text("""
     SELECT min(kept_until) FROM chunks JOIN chunk_rows USING (job, seq) WHERE job = :job""")
 # A roster that is being read or asked about: its process holds the account, and may take its time.

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.model import (
+    Absent,
     Alphabet,
     Blanks,
     Condition,
@@ -72,12 +73,18 @@ def options_of(kept: dict[str, Any]) -> Options:
         "where": tuple(Condition(*one) for one in kept["where"]),
         "carry": tuple(kept["carry"]),
         "tables": TableForm(**kept.get("tables", {})),  # jobs of earlier versions have none
+        "absent": _absent(kept.get("absent")),
         "blanks": Blanks(kept["blanks"]) if kept.get("blanks") else None,
         "normalize": Normalize(kept["normalize"]) if kept.get("normalize") else None,
     }
     if "password_alphabet" in kept:  # a job of an earlier program has none
         typed["password_alphabet"] = Alphabet(kept["password_alphabet"])
     return Options(**{**kept, **typed})
+
+
+def _absent(kept: Any) -> Absent:
+    """Return the option as it is stored; a job of an earlier program has true or false."""
+    return (Absent.LIST if kept else Absent.LEAVE) if isinstance(kept, bool | None) else Absent(kept)
 
 
 def _moment(epoch: float) -> dt.datetime:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from worker.errors import Conflict, JobBusy, NotFound
 from worker.ledger.expiry import PAUSED_SO_FAR, count_down, resumable_until
 from worker.ledger.job_columns import columns_of, columns_of_why, job_of
+from worker.ledger.retention import forget_job
 from worker.ledger.store import Store
 from worker.model import Job, JobState, Options, Realm
 from worker.states import Reason, Why
@@ -31,6 +32,10 @@ _SELECT = text("""
     FROM jobs j WHERE j.id = :job""")
 _KEYS = text("SELECT DISTINCT key FROM jobs ORDER BY key")
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
+_LAST_STARTED = text("""
+    SELECT id FROM jobs WHERE host = :host AND account = :account AND roster = :roster AND started IS NOT NULL
+        AND undone IS NULL
+    ORDER BY created DESC, id DESC LIMIT 1""")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
 _READ = text("""
     UPDATE jobs SET rows = :rows, warnings = :warnings, look_requests = :requests, look_retries = :retries
@@ -47,6 +52,12 @@ _CARRIED_OUT = text("""
         reason = :reason, why = :why
     WHERE id = :job AND state = 'planning'""")
 _SHRED = text("DELETE FROM chunk_rows WHERE job = :job")
+# Rows that were kept only for the case that a guard holds the job back (Chunks without ``kept_until``).
+_SHRED_IN_PLACE = text("""
+    DELETE FROM chunk_rows WHERE job = :job AND EXISTS (
+        SELECT 1 FROM chunks c
+        WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.state = 'ended'
+            AND c.kept_until IS NULL)""")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
 # Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
@@ -71,6 +82,7 @@ _STOP = text(f"""
     UPDATE jobs SET state = :state, reason = :reason, why = :why,
         paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL, finished = :now, expires = :expires
     WHERE id = :job AND state IN ('planning', 'running', 'paused')""")  # noqa: S608  no value comes in
+_STOP_AGAIN = text("UPDATE jobs SET reason = :reason, why = :why WHERE id = :job AND state = 'stopped'")
 _CLOSE = text("""
     UPDATE jobs SET state = 'cancelled', reason = :reason, why = :why, expires = NULL
     WHERE id = :job AND state = 'stopped'""")
@@ -83,18 +95,6 @@ _FINISH = text("""
 _BOUND = text("""
     UPDATE jobs SET batch_bound = :bound
     WHERE id = :job AND (batch_bound IS NULL OR batch_bound > :bound)""")
-_FORGET = (
-    text("DELETE FROM outcomes WHERE job = :job"),
-    text("DELETE FROM deeds WHERE job = :job"),
-    text("DELETE FROM undone WHERE job = :job"),
-    text("DELETE FROM chunks WHERE job = :job"),
-    text("DELETE FROM chunk_rows WHERE job = :job"),
-    text("DELETE FROM pages WHERE job = :job"),
-    text("DELETE FROM realms WHERE job = :job"),
-    text("DELETE FROM writers WHERE job = :job"),
-    text("DELETE FROM waits WHERE job = :job"),
-)
-_FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 # Acquired if nobody holds the account, if the hold has expired, or if it is this job's own.
 _TAKE = text("""
     INSERT INTO writers (host, account, job, owner, until)
@@ -204,6 +204,15 @@ class Jobs:
         with self._store.read() as connection:
             return list(connection.execute(_NEWEST).scalars())
 
+    def last_started(self, host: str, account: str, roster: str) -> str:
+        """Return the id of the newest job with a roster of this name that was started, and not undone.
+
+        Empty: there is none.
+        """
+        values = {"host": host, "account": account, "roster": roster}
+        with self._store.read() as connection:
+            return str(connection.execute(_LAST_STARTED, values).scalar() or "")
+
     def sealed_with(self) -> list[str]:
         """Return the fingerprints of the keys that the jobs' rows are sealed with."""
         with self._store.read() as connection:
@@ -243,11 +252,14 @@ class Jobs:
         with self._store.begin() as connection:
             connection.execute(_VERIFIED, {"job": job, "facts": json.dumps(facts)})
 
-    def save(self, job: str, kept_for: float) -> None:
-        """Save a planned job for later approval, for so many seconds; others may write to the account."""
+    def save(self, job: str, kept_for: float, why: Why | None = None) -> None:
+        """Save a planned job for later approval, for so many seconds; others may write to the account.
+
+        ``why``: the guard that holds it back.
+        """
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            why = Why(Reason.SAVED, f"siproster import --plan {job} carries it out")
+            why = why or Why(Reason.SAVED, f"siproster import --plan {job} carries it out")
             until = {"job": job, "until": now + kept_for}
             connection.execute(_SAVE, {"now": now, **until, **columns_of_why(why)})
             connection.execute(_KEEP_ALL_UNTIL, until)
@@ -267,6 +279,8 @@ class Jobs:
         with self._store.begin() as connection:
             now = self._store.now(connection)
             started = connection.execute(_START, {"job": job, "now": now}).rowcount == 1
+            if started:
+                connection.execute(_SHRED_IN_PLACE, {"job": job})
             if started and carries_out:
                 why = Why(Reason.CARRIED_OUT, f"by job {job}")
                 values = {"job": carries_out, "by": job, "now": now, **columns_of_why(why)}
@@ -326,6 +340,11 @@ class Jobs:
             if stopped and cancelled:
                 count_down(connection, job, now)
             return stopped
+
+    def stop_again(self, job: str, why: Why) -> None:
+        """Record another reason for a stopped job that is not resumed."""
+        with self._store.begin() as connection:
+            connection.execute(_STOP_AGAIN, {"job": job, **columns_of_why(why)})
 
     def close(self, job: str, why: Why) -> None:
         """Close a stopped job, so that it can't be resumed any more, and start its rows' retention."""
@@ -426,13 +445,6 @@ class Jobs:
             f"({shown(other.owner)}); its hold ends in {other.until - now:.0f} s, unless it goes on",
             f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
         )
-
-
-def forget_job(connection: Connection, job: str, *, keep_job: bool = False) -> bool:
-    """Delete a job with all its rows, and return whether it was there; ``keep_job``: only the rows."""
-    for statement in _FORGET:
-        connection.execute(statement, {"job": job})
-    return not keep_job and connection.execute(_FORGET_JOB, {"job": job}).rowcount == 1
 
 
 def _no_job(job: str) -> NotFound:

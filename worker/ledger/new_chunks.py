@@ -48,8 +48,8 @@ class NewChunk:
     sealed: bytes | None
     """The rows; of settled ones only those to retain."""
     outcomes: Sequence[Outcome] = ()
-    kept_for: float = 0.0
-    """Seconds that settled rows stay sealed."""
+    kept_for: float | None = 0.0
+    """Seconds that settled rows stay sealed; None: until the job starts."""
 
 
 def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> None:
@@ -60,7 +60,8 @@ def enter(connection: Connection, store: Store, job: str, chunk: NewChunk) -> No
         connection.execute(_ADD, _waiting(job, chunk))
         return
     outcomes = chunk.outcomes
-    until = store.now(connection) + chunk.kept_for if chunk.sealed else None
+    keeps = chunk.sealed is not None and chunk.kept_for is not None
+    until = store.now(connection) + (chunk.kept_for or 0.0) if keeps else None
     connection.execute(_ADD, {
         "job": job, "seq": chunk.seq, "state": ChunkState.ENDED, "first_line": outcomes[0].line,
         "rows": len(outcomes), "settled": len(outcomes), "troubled": troubled(outcomes),

@@ -61,6 +61,8 @@ class DeliveryState(StrEnum):
     CLAIMED = "claimed"
     DELIVERED = "delivered"
     GIVEN_UP = "given_up"
+    NOT_WANTED = "not_wanted"
+    """The channel tells of trouble alone, and there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,10 @@ class Notifications:
     def delivered(self, claim: ClaimedNotification) -> bool:
         """Record that it was delivered. Return False if another scheduler has claimed it since."""
         return self._end(claim, DeliveryState.DELIVERED, "")
+
+    def skip(self, claim: ClaimedNotification) -> bool:
+        """Record that the channel doesn't want it. Return False if another scheduler has claimed it since."""
+        return self._end(claim, DeliveryState.NOT_WANTED, "")
 
     def give_up(self, claim: ClaimedNotification, error: str) -> bool:
         """Record that no further attempt is made. Return False if another scheduler has claimed it since."""

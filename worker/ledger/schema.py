@@ -237,6 +237,13 @@ _SCHEDULES = (
     )""",
     "CREATE INDEX notifications_by_state ON notifications (state, next_attempt_at)",
     "CREATE INDEX notifications_by_run ON notifications (schedule, slot)",
+    # Marks of the users who were absent when a job read its roster, for the next run of the roster.
+    """
+    CREATE TABLE absent_users (
+        job TEXT PRIMARY KEY, host TEXT NOT NULL, account TEXT NOT NULL, schedule TEXT NOT NULL,
+        roster TEXT NOT NULL, sealed {blob} NOT NULL
+    )""",
+    "CREATE INDEX absent_users_by_roster ON absent_users (host, account, roster)",
     # The schedule that made a job, and its slot.
     "ALTER TABLE jobs ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE jobs ADD COLUMN slot DOUBLE PRECISION",

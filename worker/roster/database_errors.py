@@ -31,9 +31,10 @@ _TEXTS = (
 """Texts of libpq when connecting fails, and of SQLite: neither has a code that says as much."""
 
 _LOGIN = {
-    MYSQL: "set MYSQL_PWD to the password, or write it to ~/.my.cnf; the user goes into the URL: mysql://USER@HOST/…",
-    POSTGRESQL: "set PGPASSWORD to the password, or write it to ~/.pgpass; the user goes into the URL: "
-    "postgresql://USER@HOST/…",
+    MYSQL: "set MYSQL_PWD to the password, or write it to siproster.toml or ~/.my.cnf; the user goes into "
+    "the URL: mysql://USER@HOST/…",
+    POSTGRESQL: "set PGPASSWORD to the password, or write it to siproster.toml or ~/.pgpass; the user goes "
+    "into the URL: postgresql://USER@HOST/…",
 }  # fmt: skip
 _NOT_THAT_PBX = (
     "this is another PBX's database, or another version's: check --from and the database's name, "

@@ -158,7 +158,7 @@ class FirstPass:
             return
         # Formats judge their entries themselves; with digests, or generated passwords, none need be given.
         generated = self._options.generate_passwords
-        if layout.hash1b is not None or layout.judge is not None or generated:
+        if layout.hash1b is not None or layout.judges_passwords or generated:
             return
         raise UsageError(
             f"{self._table.shown}: the column of the passwords, {layout.mapping['password']!r}, is empty in "

@@ -8,10 +8,10 @@ Windows-1252 or UTF-16. So does any MD5 digest.
 
 from __future__ import annotations
 
-import base64
 import html
 import re
 import unicodedata
+from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -30,6 +30,8 @@ _EQUAL: Final = 4
 _digest_in: Final = re.compile(
     f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
 ).search
+_BEFORE: Final = ((b"", 0), (b"\0", 2), (b"\0\0", 3))
+"""Bytes before a secret in its group of three, and the Base64 characters that depend on them."""
 _NO_DIGITS: Final = re.compile("[^0-9A-Fa-f]+")
 _TOLD: Final = (
     Problem("cell_hidden", f"a cell that contains the password or a digest is {HIDDEN} in the results"),
@@ -173,8 +175,8 @@ def _in_base64(raw: bytes, standard: str) -> bool:
     The search is for the characters that depend on the secret alone, for each of the three positions in a
     group of three bytes at which it may begin.
     """
-    for before in range(3):
-        encoded = base64.b64encode(bytes(before) + raw).decode()
-        if encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6] in standard:
+    for before, begin in _BEFORE:
+        encoded = b2a_base64(before + raw, newline=False)
+        if encoded[begin : (len(before) + len(raw)) * 8 // 6].decode() in standard:
             return True
     return False

@@ -12,6 +12,7 @@ from worker.roster.column_names import LAST_CHOICE, may_be_hinted, rank_of, sip_
 from worker.roster.header import ALIASES, LISTED, RANKED, SECRETS, Header, plain
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import Test, cell_test
+from worker.roster.technology import no_other_technology
 from worker.roster.template import FirstFilled, Template
 
 Filled = Callable[[Collection[int]], set[int]]
@@ -69,6 +70,8 @@ class Layout:
     """Tells whether a value of the domain's column is a domain; None: each one is."""
     judge: Callable[[Row, Sequence[str]], None] | None = None
     """Judges a row by all fields of its record; the roster's format knows how."""
+    judges_passwords: bool = False
+    """Whether the judge is a format's, which says why a password is missing."""
 
     @property
     def fields(self) -> frozenset[int]:
@@ -147,7 +150,8 @@ class _Deciding:
             is_domain=self.assignment.is_domain
             if self.assignment and "domain" not in self.options.map
             else None,
-            judge=self.assignment.judge if self.assignment else None,
+            judge=self.assignment.judge if self.assignment else no_other_technology(header.given),
+            judges_passwords=bool(self.assignment and self.assignment.judge),
         )
 
     def _mapped(self) -> dict[str, int]:
@@ -312,8 +316,10 @@ class _Deciding:
             secrets = filter(may_be_secret, self.header.names)
             wanted = (*sorted(secrets, key=sip_likeness), *wanted)
         empty = set(every) - self.filled(every)
-        guess = self.header.guess(wanted, empty.union(self.chosen.values()), field)
-        hint = f"--map {field}=COLUMN names it; {guess}"
+        taken = empty.union(self.chosen.values())
+        near = self.header.nearest(wanted, taken, field)
+        column = shlex.quote(near) if near else "COLUMN"
+        hint = f"--map {field}={column} names it; {self.header.guess(wanted, taken, field)}"
         return UsageError(f"{self.header.place} has no {field} column", hint)
 
     def _secret_positions(self) -> set[int]:

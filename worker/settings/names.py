@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 DEFAULTS = {
@@ -43,6 +44,11 @@ def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise TypeError("true or false")
+
+
+def _absent(value: object) -> str | None:
+    """Return ``list`` or ``delete``; ``absent = true`` is ``--absent`` alone."""
+    return ("list" if value else None) if isinstance(value, bool) else _text(value)
 
 
 def _whole(value: object) -> int:
@@ -99,7 +105,7 @@ def _pairs(value: object) -> tuple[str, ...]:
 
 
 OPTIONS: Mapping[str, Callable[[object], object]] = {
-    "absent": _flag,
+    "absent": _absent,
     "answer-url": _text,
     "api": _text,
     "application": _text,
@@ -124,8 +130,10 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "limit": _whole,
     "make-default": _flag,
     "map": _pairs,
+    "max-changes": text_or_whole,
     "max-failed": text_or_whole,
     "normalize": _text,
+    "not-before": _time,
     "not-after": _time,
     "on-existing": _text,
     "password-alphabet": _text,
@@ -134,6 +142,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "query": _text,
     "rate": _number,
     "realm": _text,
+    "require-rows": _whole,
     "results": _text,
     "retention": _duration,
     "resume-days": _number,
@@ -152,3 +161,12 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
 
 OF_LEDGER = frozenset({"keep-last", "retention"})
 """Options that apply to the whole ledger, and so can't differ from profile to profile."""
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the nearest known one, or all of them."""
+    folded = {name.casefold(): name for name in sorted(known)}
+    if not folded:
+        return "it has no [profile.NAME] table"
+    near = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return f"did you mean {folded[near[0]]}?" if near else f"known: {', '.join(folded.values())}"

@@ -233,12 +233,11 @@ def _auth_fields(
 
 def _digest_verdict(user: str, secret: str, digests: Sequence[str], realm: str) -> str:
     """Return the verdict on digests that are stored beside a password, or instead of one."""
-    stored = list(filter(None, digests))
-    if not stored:
+    if not any(digests):
         return ""
     if not secret:
         return _DIGEST_ONLY
-    return _OUTDATED if any(outdates(one, user, secret, realm) for one in stored) else ""
+    return _OUTDATED if any(outdates(one, user, secret, realm) for one in digests if one) else ""
 
 
 def _fields(
