@@ -167,10 +167,7 @@ class Jobs:
         self._store = store
 
     def begin(self, job: Job, owner: str) -> None:
-        """Add a new job and acquire its account.
-
-        Raises JobBusy, which names the job that holds it, and NotFound if its parent was removed.
-        """
+        """Add a new job and acquire its account. Raises JobBusy, and NotFound if its parent was removed."""
         with self._store.begin() as connection:
             root: str | None = job.id
             if job.parent:
