@@ -33,14 +33,18 @@ class Told:
     drip: float = 0.0
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the usual 5, some of many connections at once are cut
+    daemon_threads = True
+
+
 class Scripted:
     """``answer`` is asked for each request; ``asked`` holds them all, in the order of their arrival."""
 
     def __init__(self, answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._ended = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(answer))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler(answer))
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"

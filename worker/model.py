@@ -9,9 +9,13 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from worker.choices import Absent as Absent
+from worker.choices import Alphabet as Alphabet
+from worker.choices import Family as Family
+from worker.choices import OnExisting as OnExisting
+from worker.choices import Weak as Weak
 from worker.states import Action as Action
 from worker.states import JobState as JobState
 from worker.states import Status as Status
@@ -35,49 +39,6 @@ _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM
 def utc_now() -> dt.datetime:
     """Return the current time, in UTC, aware."""
     return dt.datetime.now(dt.UTC)
-
-
-class Family(StrEnum):
-    """The two families of endpoint of the Registrar API (docs/bandwidth-api.md#credentials)."""
-
-    ACCOUNT = "account"
-    """``/accounts/{a}/sipcredentials``: a name is unique on the account."""
-    REALM = "realm"
-    """``/accounts/{a}/realms/{id}/sipcredentials``: a name is unique on its realm."""
-
-
-class OnExisting(StrEnum):
-    """The treatment of a name that exists with other digests or another application."""
-
-    SKIP = "skip"
-    UPDATE = "update"
-    FAIL = "fail"
-
-
-class Absent(StrEnum):
-    """The treatment of users who are stored on the roster's realms and not in the roster."""
-
-    LEAVE = ""
-    """They are listed if that costs no request of its own."""
-    LIST = "list"
-    DELETE = "delete"
-
-
-class Weak(StrEnum):
-    """The treatment of a weak password."""
-
-    WARN = "warn"
-    REFUSE = "refuse"
-    GENERATE = "generate"
-
-
-class Alphabet(StrEnum):
-    """The characters of generated passwords."""
-
-    SAFE = "safe"
-    """Letters and digits without those that look alike: 0 O 1 l I."""
-    LETTERS_DIGITS = "letters-digits"
-    DIGITS_SYMBOLS_LETTERS = "digits-symbols-letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +296,8 @@ class Options:
     absent: Absent = Absent.LEAVE
     keep_days: float = 7.0
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
+    resume_days: float = 30.0
+    """Days that a job can be resumed after it was paused or stopped; then its passwords are shredded."""
     results: str = ""
     """Folder of the result files; empty: ``./siproster-JOB/``."""
     tables: TableForm = field(default_factory=TableForm)
@@ -349,6 +312,21 @@ class Options:
     def lists_everybody(self) -> bool:
         """Return whether all stored users are listed, even if looking up row by row takes fewer requests."""
         return bool(self.absent or self.max_changes)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLogin:
+    """A user and a password for the database of one URL; either may be empty. Never stored with a job."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def shown(self) -> str:
+        """Return what is set, for ``doctor``: the user, and that there is a password."""
+        parts = (self.user and f"user {self.user}", self.password and "password <hidden>")
+        return ", ".join(filter(None, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +354,7 @@ class Job:
     """The carried columns, in the roster's order."""
     rows: int
     parent: str
-    """The job that this one retries; else empty."""
+    """The job that this one retries, or the plan that it carries out; else empty."""
     batch_bound: int | None
     """The most entries in one request that the service is known to accept (23003)."""
     created: dt.datetime
@@ -400,3 +378,8 @@ class Job:
     """The slot of its schedule."""
     paused_seconds: float = 0.0
     """Seconds since its start in which it was paused, or stopped and not resumed yet."""
+    root: str = ""
+    """The first job of its family: those that retry one another, or carry out a plan."""
+    expires: dt.datetime | None = None
+    """When it can't be resumed, or carried out, any more, and its passwords are shredded; None: it goes on,
+    or has ended."""

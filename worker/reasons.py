@@ -105,6 +105,11 @@ _NAMES = {
     "redis.ReadOnlyError": "this Redis is a read-only replica",
     "redis.RedisError": "Redis gave no usable answer",
     "redis.TimeoutError": TIMED_OUT,
+    "smtplib.SMTPAuthenticationError": _NO_LOGIN,
+    "smtplib.SMTPException": "the mail server gave no usable answer",
+    "smtplib.SMTPNotSupportedError": "the mail server doesn't offer TLS, or no way to sign in",
+    "smtplib.SMTPRecipientsRefused": "the mail server refused every recipient",
+    "smtplib.SMTPServerDisconnected": CUT,
     "socksio.SOCKSError": "the proxy doesn't speak SOCKS5",
 }
 """Library and class to words; a class that isn't here has those of the class that it is made from."""
@@ -120,9 +125,9 @@ _DRIVER_PREFIX = re.compile(r"^connection (?:failed|is bad): ")
 _ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
 
 
-def plural(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 row``, ``2,000 rows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def plural(number: int, noun: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 row``, ``2,000 rows``; ``many``: the words for others than one."""
+    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
 
 
 def reason_of(error: BaseException) -> str:
@@ -201,6 +206,12 @@ def _redis_refusal(text: str) -> str:
     return "Redis refused the command" + (f" ({code[0]})" if code else "")
 
 
+def _mail_refusal(text: str) -> str:
+    """Return the code alone: a mail server's text may repeat addresses."""
+    status = _STATUS.search(text)
+    return "the mail server refused" + (f" (code {status[0]})" if status else "")
+
+
 def _driver(text: str) -> str:
     """Return the first line only: in the following ones PostgreSQL repeats the row's values."""
     line = _DRIVER_PREFIX.sub("", _ERRNO.sub("", text.strip().partition("\n")[0]))
@@ -221,6 +232,7 @@ _TEXTS: dict[str, Callable[[str], str]] = {
     "httpx.RemoteProtocolError": _protocol,
     "psycopg.Error": _driver,
     "redis.ResponseError": _redis_refusal,
+    "smtplib.SMTPResponseException": _mail_refusal,
     "sqlite3.Error": _driver,
 }
 """Classes whose text decides."""

@@ -89,6 +89,13 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
+def forget_folder(job: Job) -> None:
+    """Remove the folder of a discarded job's result files if it is named after the job, and is empty."""
+    if not job.options.results:
+        with suppress(OSError):
+            folder_of(job).rmdir()
+
+
 def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     """Write all result files of a job and return its summary.
 
@@ -231,6 +238,8 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "verify": job.verified,
         "saved": _iso(job.saved) if job.saved else None,
         "carried_out_by": job.carried_out_by or None,
+        "resumable_until": _iso(job.expires) if job.expires else None,
+        "kept_until": _iso(kept) if (kept := ledger.chunks.kept_until(job.id)) else None,
         **_undo(ledger, job),
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
@@ -251,6 +260,13 @@ def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
     """Return how many rows are not in place now; rows that ``undo`` reversed are in place no more."""
     never = sum(rows for status, rows in counts.items() if status.in_trouble)
     return never + ledger.undone.reversed(job.id)
+
+
+def users_not_in_place(ledger: Ledger, seal: Seal, job: Job) -> Iterator[str]:
+    """Yield the names of the job's users who are not in place, in the roster's order."""
+    for _, failed in _lines_of_pages(ledger, seal, job):
+        for _job, _line, _status, user, domain, *_ in failed:
+            yield f"{user}@{domain}" if domain else user
 
 
 def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:

@@ -160,6 +160,8 @@ class Reason(StrEnum):
     """A plan that waits to be carried out; exit code 10 if some rows would not be in place afterwards."""
     CARRIED_OUT = "carried_out", JobState.CANCELLED, 10
     """A plan that another job has carried out."""
+    EXPIRED = "expired", JobState.CANCELLED, 10
+    """It was not resumed, or the plan not carried out, while its passwords were kept."""
     UNDONE = "undone", JobState.CANCELLED, 10
     """``undo`` reverses a stopped job's changes, so it can't be resumed any more."""
 

@@ -6,7 +6,6 @@ harm (docs/reliability.md).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import platform
@@ -15,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -28,6 +28,7 @@ from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 
 from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
+from worker.fleet import FairCycle, queue_name
 from worker.importing.chunk_worker import ChunkWorker
 from worker.model import Job
 from worker.reasons import reason_of
@@ -60,12 +61,20 @@ _ANNOUNCE_EVERY = 3.0
 _ANNOUNCED_FOR = 15
 """Seconds after which a worker without announcements is gone."""
 
+
+def _held() -> list[str]:
+    """Return the queue of each message that this worker's pool is working on."""
+    return [request.delivery_info["routing_key"] for request in list(state.reserved_requests)]
+
+
 TRANSPORT = {
     "visibility_timeout": 900,  # far above a chunk's turn of 200 s: not delivered again while it runs
     "socket_timeout": 10,  # without it a worker whose Redis stops answering hangs for ever, silently
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    "priority_steps": [0],  # one list for each queue, not four: all messages have the same priority
+    "queue_order_strategy": partial(FairCycle, _held),
 }
 VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 """Kombu's own default for rediss:// is to take every certificate."""
@@ -99,14 +108,8 @@ CONFIG: dict[str, Any] = {
 """Every key is held against Celery's own list by a test: an unknown one would be ignored in silence."""
 
 
-def queue_name(identity: str, host: str, account: str) -> str:
-    """Return the queue of one ledger and one account, so that workers of others never see its messages."""
-    account_hash = hashlib.sha256(f"{host}\0{account}".encode()).hexdigest()[:10]
-    return f"siproster.{identity[:8]}.{account_hash}"
-
-
 def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:
-    """Return the Celery application for one ledger and account.
+    """Return the Celery application for one ledger and its accounts.
 
     ``runtime``: the embedded mode's, shared with the command; else each process makes its own.
     """
@@ -268,19 +271,19 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
         state.should_stop = None
 
 
-def run_worker(app: Celery, queue: str, processes: int, level: str) -> int:
-    """Run `siproster worker`: pool processes serve the queue until told to stop. Return the exit code."""
+def run_worker(app: Celery, queues: Sequence[str], processes: int, level: str) -> int:
+    """Run `siproster worker`: pool processes serve the queues until told to stop. Return the exit code."""
     setup_logging.connect(_keep_logging, weak=False)
-    app.conf.task_default_queue = queue
+    app.conf.task_default_queue = queues[0]
     worker = Worker(
-        app=app, hostname=f"siproster@{platform.node()}-{os.getpid()}", pool="prefork", queues=[queue],
+        app=app, hostname=f"siproster@{platform.node()}-{os.getpid()}", pool="prefork", queues=queues,
         concurrency=processes, loglevel=level, without_heartbeat=True, without_mingle=True,
         without_gossip=True, quiet=True,
     )  # fmt: skip
     for name in ("celery.worker.consumer.consumer", "celery.app.trace"):
         logging.getLogger(name).addFilter(_told_by_us)
     ended = threading.Event()
-    announcing = threading.Thread(target=_announce, args=(app, queue, ended), name="announce", daemon=True)
+    announcing = threading.Thread(target=_announce, args=(app, queues, ended), name="announce", daemon=True)
 
     def begin(**_: object) -> None:
         announcing.start()
@@ -316,10 +319,10 @@ def _announced(queue: str, process: str) -> str:
     return f"siproster:worker:{queue}:{process}"
 
 
-def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
-    """Keep a key with a time to live on the broker while this worker runs; log the broker's outages."""
+def _announce(app: Celery, queues: Sequence[str], ended: threading.Event) -> None:
+    """Keep keys with a time to live on the broker while this worker runs; log the broker's outages."""
     outage = Outage(log, "Redis", "the worker waits for it")
-    key, pause = _announced(queue, f"{platform.node()}:{os.getpid()}"), 0.0
+    keys, pause = [_announced(queue, f"{platform.node()}:{os.getpid()}") for queue in queues], 0.0
     while not ended.wait(pause):
         try:
             with app.connection_for_write() as connection:
@@ -327,10 +330,13 @@ def _announce(app: Celery, queue: str, ended: threading.Event) -> None:
                 client = _redis(connection)
                 pause = _ANNOUNCE_EVERY
                 while True:
-                    client.set(key, 1, ex=_ANNOUNCED_FOR)
+                    with client.pipeline(transaction=False) as pipeline:
+                        for key in keys:
+                            pipeline.set(key, 1, ex=_ANNOUNCED_FOR)
+                        pipeline.execute()
                     outage.back()
                     if ended.wait(pause):
-                        client.delete(key)
+                        client.delete(*keys)
                         return
         except Exception as error:  # no error may stop the worker
             outage.gone(reason_of(error))

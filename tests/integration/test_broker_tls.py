@@ -29,7 +29,7 @@ def front(redis_server: Redis, redis_url: str, tmp_path: Path) -> Iterator[Front
 
 def check(url: str) -> None:
     """Check the broker as `doctor`, `import` and a starting worker do."""
-    CeleryQueue(make_app(RuntimeConfig(broker(url), "", (), Endpoint("", ""))), "").check()
+    CeleryQueue(make_app(RuntimeConfig(broker(url), "", (), [Endpoint("", "")])), "").check()
 
 
 def test_celery_takes_only_a_server_that_proves_its_name(

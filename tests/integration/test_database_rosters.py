@@ -12,8 +12,10 @@ import pytest
 from tests.mariadb import MariaDb
 from tests.servers import Postgres
 from worker.errors import UsageError
-from worker.model import Options
+from worker.model import DatabaseLogin, Options
+from worker.roster import open_roster
 from worker.roster.database import database_at
+from worker.roster.database_address import address_of, log_in
 from worker.roster.text import Malformed, Record
 
 SAMPLES = Path(__file__).parents[2] / "samples/pbx"
@@ -308,3 +310,51 @@ def test_an_address_that_is_wrong_is_told(url: str, told: str) -> None:
     with pytest.raises(UsageError, match=told) as refused:
         read(url, source_format="kamailio")
     assert refused.value.hint
+
+
+def test_which_login_is_for_which_url() -> None:
+    """Host, port, database and user must fit; the URL's own file, and the environment, go before."""
+
+    def given(url: str, **environ: str) -> tuple[str, str]:
+        address, password = log_in(address_of(url), logins, environ)
+        return address.user, password
+
+    logins = [
+        DatabaseLogin("mysql://PBX.example:3306/asterisk", "reader", "first-1"),
+        DatabaseLogin("postgresql:///kamailio", password="two"),
+    ]
+    assert given("mariadb://pbx.EXAMPLE/asterisk") == ("reader", "first-1")
+    assert given("mysql://reader@pbx.example/asterisk?ssl-mode=REQUIRED") == ("reader", "first-1")
+    assert given("mysql://other@pbx.example/asterisk") == ("other", "")
+    assert given("mysql://pbx.example:3307/asterisk") == ("", "")
+    assert given("mysql://pbx.example/crm") == ("", "")
+    assert given("mysql://pbx.example/asterisk?option-file=x") == ("reader", "")
+    assert given("mysql://pbx.example/asterisk", MYSQL_PWD="three") == ("reader", "")
+    assert given("postgres://me@/kamailio") == ("me", "two")
+    assert given("postgres://me@/kamailio?passfile=x") == ("me", "")
+    assert given("postgres://me@/kamailio", PGPASSWORD="three") == ("me", "")
+    assert "first-1" not in repr(database_at("mysql://pbx.example/asterisk", logins))
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind"),
+    [
+        ("trunk_name, username, secret", "trunks"),
+        ("default_extension, username, password", "User Manager"),
+        ("device_pool, username, password", "Cisco BAT"),
+        ("url, username, password, totp", "a password manager"),
+        ("userPrincipalName, passwordProfile, username, password", "Microsoft Entra"),
+    ],
+)
+def test_a_table_of_something_else_is_refused_by_name(tmp_path: Path, columns: str, kind: str) -> None:
+    """A query's columns tell what it reads, as a file's header does; --map says that it is meant."""
+    sqlite3.connect(tmp_path / "other.db").close()
+    cells = (f"'{name}-Value-1' AS {name}" for name in columns.split(", "))
+    url, query = f"sqlite:///{tmp_path}/other.db", query_file(tmp_path, f"SELECT {', '.join(cells)}")
+    with pytest.raises(UsageError, match=kind) as refused:
+        open_roster(url, Options(query=query))
+    assert "Value-1" not in refused.value.message + refused.value.hint
+    if "--map password" in refused.value.hint:
+        meant = Options(query=query, map={"password": "password"})
+        with open_roster(url, meant) as roster:
+            assert roster.records == 1

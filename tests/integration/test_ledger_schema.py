@@ -142,12 +142,14 @@ def test_what_an_earlier_job_knew_of_its_realm(ledger_url: str, empty: bool) -> 
         assert set(undo(ledger, job, api, include_unproven=True).values()) == {result}
 
 
+LATER = {Reason.EXPIRED, Reason.MAX_CHANGES, Reason.REQUIRE_ROWS}
+"""Reasons that no ledger of an earlier version has."""
+
+
 def test_reasons_of_an_earlier_ledger(ledger_url: str) -> None:
     """The first word of an earlier ledger's ``why`` or ``waits_for`` is read and shown as a reason."""
     job = make_job()
-    newer = (Reason.MAX_CHANGES, Reason.REQUIRE_ROWS)
-    reasons = [reason for reason in Reason if reason not in newer]
-    told = {f"j-{reason}": Why(reason, "stopped: it is so: see 3 rows") for reason in reasons}
+    told = {f"j-{reason}": Why(reason, "stopped: it is so: see 3 rows") for reason in set(Reason) - LATER}
     waits = ("throttled: HTTP 429", "unavailable: no connection", "no word")
     others: Others = [
         *(("jobs", {"id": name, "state": why.reason.state, "why": str(why)}) for name, why in told.items()),

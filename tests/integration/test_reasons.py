@@ -107,7 +107,9 @@ def test_a_service_without_tls() -> None:
 def test_a_broker_and_a_ledger_that_are_not_there() -> None:
     """Redis and PostgreSQL at a closed port are reported in words, without a class of their libraries."""
     port = free_port()
-    queue = CeleryQueue(make_app(RuntimeConfig(f"redis://127.0.0.1:{port}/0", "", (), Endpoint("", ""))), "")
+    queue = CeleryQueue(
+        make_app(RuntimeConfig(f"redis://127.0.0.1:{port}/0", "", (), [Endpoint("", "")])), ""
+    )
     with pytest.raises(Unavailable, match=r"^the broker does not take messages: connection refused$"):
         queue.check()
     with pytest.raises(LedgerError) as caught:

@@ -109,6 +109,61 @@ def test_the_password_of_the_database_is_nowhere(office: Program, asterisk: Mari
     assert [place for place, content in places.items() if MariaDb.PASSWORD.encode() in content] == []
 
 
+def login(program: Program, url: str, user: str, password: str, mode: int = 0o600) -> Path:
+    """Write a siproster.toml with the login of a database, and return it."""
+    path = program.work / "siproster.toml"
+    path.write_text(f'[database."{url}"]\nuser = "{user}"\npassword = "{password}"\n')
+    path.chmod(mode)
+    return path
+
+
+def test_a_login_in_the_settings_file(office: Program, asterisk: MariaDb, kamailio_database: str) -> None:
+    """User and password of both kinds of server from siproster.toml alone, for `verify` and `doctor` too.
+
+    Neither the ledger nor any output has the password.
+    """
+    url = asterisk.url("asterisk").replace(f"{MariaDb.USER}@", "")
+    settings = login(office, url, MariaDb.USER, MariaDb.PASSWORD)
+    query = query_of(office)
+    done = office.run("import", url, "--query", query, "--debug", "--json")
+    assert (done.code, done.json["counts"]) == (0, {"created": 4}), done.stderr
+    verified = office.run("verify", done.json["job"], "--roster", url)
+    assert verified.code != 6, verified.stderr  # the database was read again
+    shown = office.run("doctor")
+    assert f"database {url}" in shown.stdout.replace("\n", "")
+    assert "password <hidden>" in shown.stdout
+    password = MariaDb.PASSWORD.encode()
+    outputs = [one.stdout + one.stderr for one in (done, verified, shown)]
+    places = {**files(office.home), "outputs": "".join(outputs).encode()}
+    assert [place for place, content in places.items() if password in content] == [
+        place for place in places if place.endswith(settings.name)
+    ]
+    plain = kamailio_database.replace(f"{Postgres.USER}@", "")
+    login(office, plain, Postgres.USER, Postgres.PASSWORD)
+    assert office.run("plan", "--from", "kamailio", plain, "--map", "domain=").code == 0
+
+
+def test_who_goes_before_the_settings_file(office: Program, asterisk: MariaDb) -> None:
+    """The environment's password goes before; another user than the table's never gets its password."""
+    url = asterisk.url("asterisk").replace(f"{MariaDb.USER}@", "")
+    query = query_of(office)
+    login(office, url, MariaDb.USER, "wrong-canary-1")
+    assert "refused" in office.run("plan", url, "--query", query).stderr
+    assert office.run("plan", url, "--query", query, MYSQL_PWD=MariaDb.PASSWORD).code == 0
+    login(office, url, "somebody", MariaDb.PASSWORD)
+    other = office.run("plan", asterisk.url("asterisk"), "--query", query)
+    assert (other.code, "the user name or password was refused" in other.stderr) == (6, True)
+
+
+def test_a_login_that_others_can_read_is_refused(office: Program, asterisk: MariaDb) -> None:
+    """Mode 0644 and a password: exit 6 with the command that mends it."""
+    url = asterisk.url("asterisk")
+    login(office, url.replace(f"{MariaDb.USER}@", ""), MariaDb.USER, MariaDb.PASSWORD, 0o644)
+    refused = office.run("plan", url, "--query", query_of(office))
+    assert (refused.code, "chmod 600 siproster.toml" in refused.stderr) == (6, True)
+    assert MariaDb.PASSWORD not in refused.stderr
+
+
 def test_a_password_in_the_url_is_refused(office: Program, asterisk: MariaDb) -> None:
     """Exit 6 with the right way, and the password is not repeated."""
     for url in (

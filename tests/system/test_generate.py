@@ -321,6 +321,7 @@ def test_a_broken_file_is_refused(office: Program, sandbox: Sandbox, case: str) 
     assert told in finished.stderr
     assert "Abc" not in finished.stderr
     assert sandbox.credentials() == []
+    assert not list(office.work.glob("siproster-*")), "no empty folder for results is left"
 
 
 def test_a_file_that_others_may_read(office: Program, sandbox: Sandbox) -> None:

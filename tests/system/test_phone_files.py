@@ -235,6 +235,41 @@ def test_rows_that_can_not_be_set_up_are_said(office: Program) -> None:
     assert ["same mac" in row["note"] for row in lines] == [True, True, False, False, False, False]
 
 
+def test_a_mac_address_that_is_amiss_is_said_on_the_screen(office: Program) -> None:
+    """The CSV file has the rows, with a note that is easily missed."""
+    roster = write(office.work / "staff.csv", [
+        {"username": "101", "password": "Pw-4711-a", "mac": "0015651a2b01"},
+        {"username": "102", "password": "Pw-4711-b", "mac": "00:15:65:1A:2B:01"},
+        {"username": "103", "password": "Pw-4711-c", "mac": "15651A2B03"},
+        {"username": "104", "password": "Pw-4711-d", "mac": "0015651a2b04"},
+    ])  # fmt: skip
+    shown = office.run("phones", roster, "--out", "phones.csv", *NEAR)
+    assert (shown.code, "3 rows with something amiss" in shown.stderr) == (0, True), shown
+
+
+def test_no_cell_of_an_invalid_row_is_a_formula(office: Program) -> None:
+    """A user name that isn't one may be a formula; a valid one is written exactly."""
+    roster = write(office.work / "staff.csv", [
+        {"username": '=HYPERLINK("//x")', "password": "Pw-4711-a"},
+        {"username": "=user", "password": "Pw-4711-b"},
+    ])  # fmt: skip
+    run(office, "phones", roster, "--out", "phones.csv", *NEAR, code=10)
+    assert [row["auth_user"] for row in lines_of(office.work / "phones.csv")] == [
+        '\'=HYPERLINK("//x")',
+        "=user",
+    ]
+
+
+def test_no_phones_file_takes_the_place_of_the_outcomes(office: Program) -> None:
+    """A template may give a user's file the same name."""
+    roster = write(office.work / "staff.csv", [{"username": "Phones-Outcomes", "password": "Pw-4711-a"}])
+    (office.work / "own").mkdir()
+    (office.work / "own" / "{user}.csv.j2").write_text("{{ password }}")
+    shown = office.run("phones", roster, "--template", "own", "--out", "prov", *NEAR)
+    assert (shown.code, "name the template differently" in shown.stderr) == (10, True), shown
+    assert "prov was written, without any password" in shown.stderr
+
+
 def test_a_job_has_the_rows_in_place_alone(office: Program, sandbox: Sandbox, staff: str) -> None:
     """Who exists with another password isn't in the files, and the command says how many there are."""
     sandbox.knobs()
@@ -260,6 +295,7 @@ def test_no_input_and_no_foreign_file_is_overwritten(office: Program, staff: str
         refused(office.run("phones", staff, *SITED, "--cards", name, *NEAR), "which is read")
     for option in ("--out", "--cards"):
         refused(office.run("phones", staff, *SITED, option, "mine.csv", *NEAR), "not written by siproster")
+        assert "--results" not in office.run("phones", staff, option, "mine.csv", *NEAR).stderr
     refused(office.run("phones", staff, *SITED, "--template", "poly", "--out", ".", *NEAR), "is not empty")
     assert (office.work / staff).read_bytes() == before
     assert (office.work / "mine.csv").read_text() == "a,b\n1,2\n"
@@ -277,6 +313,7 @@ def test_no_input_and_no_foreign_file_is_overwritten(office: Program, staff: str
         (("--out", "x", "--column", "mac=Nowhere"), "there is no such column"),
         (("--out", "x", "--roster", "staff.csv"), "--roster requires a JOB"),
         (("--out", "x", "--registrar", "host:0"), "must be HOST:PORT"),
+        (("--out", "x", "--cards", "./x"), "name the same file"),
     ],
 )
 def test_wrong_usage_writes_nothing(office: Program, staff: str, options: tuple[str, ...], text: str) -> None:

@@ -107,10 +107,10 @@ def test_the_workbook(siproster: Program) -> None:
     assert [row[0].value for row in rules.iter_rows(min_row=2)] == COLUMNS
 
 
-@pytest.mark.parametrize("option", ["--out", "--xlsx"])
-def test_an_existing_file_stays(siproster: Program, option: str) -> None:
+@pytest.mark.parametrize(("option", "name"), [("--out", "staff.csv"), ("--xlsx", "staff.xlsx")])
+def test_an_existing_file_stays(siproster: Program, option: str, name: str) -> None:
     """A template replaces nothing: the file may be the roster that was filled in."""
-    path = siproster.work / "staff.csv"
+    path = siproster.work / name
     path.write_text("mine", encoding="utf-8")
     finished = siproster.run("template", option, path)
     assert (finished.code, path.read_text("utf-8")) == (6, "mine")
@@ -121,3 +121,48 @@ def test_a_folder_that_is_missing(siproster: Program) -> None:
     """A sentence, not a traceback."""
     finished = siproster.run("template", "--out", siproster.work / "no" / "staff.csv")
     assert (finished.code, "can't be written" in finished.stderr) == (6, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "told"),
+    [
+        ("--out", "staff.xlsx", "use --xlsx FILE"),
+        ("--xlsx", "staff.csv", "must end in .xlsx"),
+        ("--xlsx", "staff.xls", "must end in .xlsx"),
+        ("--xlsx", "-", "must end in .xlsx"),
+    ],
+)
+def test_a_file_that_programs_would_take_for_another_kind(
+    siproster: Program, option: str, name: str, told: str
+) -> None:
+    """A spreadsheet doesn't open a CSV file named as a workbook."""
+    finished = siproster.run("template", option, name)
+    assert (finished.code, told in finished.stderr) == (6, True), finished
+    assert not (siproster.work / name).exists()
+
+
+def test_a_dash_is_standard_output(siproster: Program) -> None:
+    """As it is for `phones`, instead of a file with that name."""
+    finished = siproster.run("template", "--out", "-")
+    assert (finished.code, finished.stdout) == (0, ",".join(COLUMNS) + "\n")
+    assert not (siproster.work / "-").exists()
+
+
+def test_the_next_command_can_be_pasted(siproster: Program) -> None:
+    """The file's name is quoted for the shell."""
+    assert "siproster plan 'my staff.csv'\n" in siproster.run("template", "--out", "my staff.csv").stderr
+    assert "siproster plan ./-staff.csv\n" in siproster.run("template", "--out=-staff.csv").stderr
+
+
+def test_a_digest_is_not_called_useless(siproster: Program) -> None:
+    """Kamailio's digests are read in one case, and the rule says which."""
+    rules = {
+        one["column"]: one["rule"] for one in siproster.run("template", "kamailio", "--json").json["columns"]
+    }
+    assert rules["ha1"].startswith("Digests: used only if there is no password")
+
+
+def test_generic_is_no_unknown_format(siproster: Program) -> None:
+    """`--from generic` exists, so its description says where the columns are."""
+    finished = siproster.run("formats", "show", "generic")
+    assert (finished.code, "siproster template" in finished.stderr) == (6, True)

@@ -109,6 +109,10 @@ def test_users_of_phones(name: str) -> None:
             "Użytkownik",
             "Numer wewnętrzny",
         ),
+        *("User ID", "UserID", "Benutzer-ID", "ID utilisateur", "ID de usuario", "Login ID", "Rufnummer"),
+        *("N° de poste", "Nº de poste", "No de poste", "Nº interno", "Nr wewn.", "Numéro interne", "Anexo"),
+        *("Nutzer", "Nutzername", "Nutzerkennung", "Nebenstellen-Nr.", "Teilnehmernummer", "Klappe", "NSt"),
+        *("Interne Rufnummer", "Intern nummer", "Directory Number", "Extn", "Extension ID", "Gebruikers-ID"),
         *("Nazwa użytkownika", "N\u00famero de extensi\u00f3n", "Interno (numero)"[:7], "uzytkownik"),
     ],
 )
@@ -122,6 +126,7 @@ def test_users_in_general(name: str) -> None:
     [
         *("Name", "First Name", "Vorname", "Nom", "Nombre", "Mobile Number", "Phone Number", "DID", "Email"),
         *("Voicemail Number", "user_context", "SIPID", "Account Code", "mailbox", "Web Login", "domain"),
+        *("Teilnehmer", "Telefonnummer", "Intern", "Account ID", "Agent ID", "Directory", "Tel", "Nr."),
     ],
 )
 def test_no_users(name: str) -> None:

@@ -43,9 +43,8 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk for all examples: none of them may change anything."""
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
-    config = RuntimeConfig(
-        "", url, [KEY], Endpoint("https://api.example.com", "9900001", username="u", password="p")
-    )
+    endpoint = Endpoint("https://api.example.com", "9900001", username="u", password="p")
+    config = RuntimeConfig("", url, [KEY], [endpoint])
     with closing(Ledger(url, Clock())) as ledger, contextlib.closing(Runtime(config)) as runtime:
         job = start_job(ledger, [make_chunk_row(2), make_chunk_row(3)])
         ledger.jobs.stop(job.id, OVER[JobState.STOPPED])

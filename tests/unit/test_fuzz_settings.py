@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.commands.option_values import max_failed, not_after
+from worker.commands.option_values import max_failed, window
 from worker.errors import UsageError
 from worker.importing.stop_rules import allowed, is_past
 from worker.settings import load
@@ -85,4 +85,4 @@ def test_any_bound(text: str, rows: int) -> None:
 def test_any_time(text: str) -> None:
     """A text that passes as --not-after is a time in the future, which the workers can read."""
     with suppress(UsageError):
-        assert not is_past(not_after(text))
+        assert not is_past(window({"not_after": text}).not_after)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-NOUNS = {"model", "states", "errors", "files", "hosts", "reasons", "table_form"}
+NOUNS = {"choices", "model", "states", "errors", "files", "hosts", "reasons", "table_form"}
 """Modules that every room may import, beside the rooms named for it."""
 
 ROOMS: dict[str, set[str]] = {
     "states": set(),
-    "model": {"states", "table_form"},
+    "choices": set(),
+    "model": {"choices", "states", "table_form"},
     "table_form": set(),
     "errors": {"states"},
     "reasons": set(),
@@ -31,9 +32,10 @@ ROOMS: dict[str, set[str]] = {
     "roster": NOUNS | {"temp_db", "text_workbook", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": set(),
+    "channels": set(),
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
-    "settings": NOUNS,
+    "settings": NOUNS | {"channels"},
     "ca_certificates": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
@@ -44,10 +46,11 @@ ROOMS: dict[str, set[str]] = {
     "importing": NOUNS
     | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
     "schedules": NOUNS | {"ledger", "waits"},
-    "notify": NOUNS | {"ca_certificates", "ledger", "waits"},
+    "notify": NOUNS | {"api", "ca_certificates", "channels", "ledger"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
-    "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
-    "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
+    "fleet": set(),
+    "runtime": NOUNS | {"api", "fleet", "importing", "ledger", "seal", "throttle", "waits"},
+    "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }
@@ -56,9 +59,11 @@ ROOMS: dict[str, set[str]] = {
 FREE = {"cli", "commands"}
 
 LIBRARIES: dict[str, set[str]] = {
+    "apprise": {"notify"},
     "celery": {"tasks"},
-    "certifi": {"api"},
+    "certifi": {"api", "notify"},
     "click": FREE,
+    "cronsim": {"schedules"},
     "cryptography": {"seal", "roster"},
     "dns": {"srv"},
     "fsspec": {"roster"},
@@ -85,7 +90,7 @@ LIBRARIES: dict[str, set[str]] = {
     "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
-    "socket": {"api", "reasons", "register", "sandbox"},
+    "socket": {"api", "notify", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "ca_certificates"},
     "sqlite3": {"ledger", "roster", "temp_db"},
 }
@@ -260,14 +265,21 @@ def test_the_process_is_left_in_one_place() -> None:
 
 
 def test_a_process_is_cut_off_only_where_somebody_insists() -> None:
-    """``os._exit`` runs no ``finally``: only a second signal and tests that let a process die may use it."""
+    """``os._exit`` runs no ``finally``.
+
+    Only a second signal, tests that let a process die, and the process for Apprise, in which nothing but a
+    library's threads may be left, may use it.
+    """
     calls = {
         name(path)
         for path in SOURCES
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "os._exit"
     }
-    assert calls == {"worker/commands/watch.py", "worker/register/verify.py", "worker/failpoints.py"}
+    assert calls == {
+        "worker/commands/watch.py", "worker/register/verify.py", "worker/failpoints.py",
+        "worker/notify/apprise_process.py",
+    }  # fmt: skip
 
 
 def test_system_tests_stay_outside() -> None:

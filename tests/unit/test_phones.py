@@ -276,7 +276,10 @@ def test_own_templates_know_the_roster_and_include_each_other(tmp_path: Path) ->
         ("{% include '_x.j2' %}", "{user}.txt.j2", "not in its folder"),
         ("{% include '/etc/passwd' %}", "{user}.txt.j2", "not in its folder"),
         ("a\n{% if %}", "{user}.txt.j2", "line 2: Expected an expression"),
-        ("{{ password | shout }}", "{user}.txt.j2", "No filter named 'shout'"),
+        ("{{ password | shout }}", "{user}.txt.j2", "/{user}.txt.j2, line 1: No filter named 'shout'"),
+        ("{% include '{user}.txt.j2' %}", "{user}.txt.j2", "{user}.txt.j2 includes itself"),
+        ("{% extends '{user}.txt.j2' %}", "{user}.txt.j2", "{user}.txt.j2 includes itself"),
+        ("x" * (1 << 20) + "y", "{user}.txt.j2", "is larger than 1,048,576 bytes"),
         ("x", "fixed.cfg.j2", "the same for every phone"),
         ("x", "{password}.cfg.j2", "{password} is unknown"),
         ("x", "readme.txt", "has no templates"),
@@ -298,7 +301,9 @@ def test_a_faulty_template_is_refused_before_anything_is_written(
         "{{ row[password] }}",
         "{{ row['Flor'] }}",
         "{{ 1 // 0 }}",
-        "{% for i in range(10 ** 9) %}x{% endfor %}",
+        "{% for i in range(1000000000) %}x{% endfor %}",
+        "{% macro loop() %}{{ loop() }}{% endmacro %}{{ loop() }}",
+        "{{ 9 ** (9 ** 9) }}",
     ],
 )
 def test_a_template_that_fails_leaves_the_row_out_and_quotes_nothing(tmp_path: Path, text: str) -> None:
@@ -306,6 +311,48 @@ def test_a_template_that_fails_leaves_the_row_out_and_quotes_nothing(tmp_path: P
     with pytest.raises(Unfit, match=r"txt.j2, line 2: \w+Error") as refused:
         own(tmp_path, f"\n{text}").files(phone())
     assert "Pw-4711-ann" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "more than 1 s"),
+        ("{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}", "too much memory"),
+        ("{{ 'x'.ljust(10000000000) }}", "too much memory"),
+        ("{{ '%999999999d' % 1 }}", "too much memory"),
+    ],
+)
+def test_a_template_that_takes_too_much_ends_the_command(tmp_path: Path, text: str, told: str) -> None:
+    """A loop without an end, or a gigabyte for one phone, is the template's fault, not the row's."""
+    templates = own(tmp_path, text)
+    with pytest.raises(UsageError, match=told):
+        templates.files(phone())
+    assert TemplateSet("poly").files(phone()), "the limits are lifted again"
+
+
+def test_a_file_is_never_larger_than_a_phone_can_read(tmp_path: Path) -> None:
+    """One of more than a mebibyte is refused."""
+    with pytest.raises(Unfit, match="more than 1,048,576 characters"):
+        own(tmp_path, "{% for a in range(200) %}{{ 'x' * 9999 }}{% endfor %}").files(phone())
+
+
+@pytest.mark.parametrize(
+    ("names", "user"),
+    [
+        (("{user}.cfg.j2", "{extension}.cfg.j2"), "101"),
+        (("{mac}.cfg.j2", "{MAC}.cfg.j2"), "1001"),
+        (("{user}.j2", "{user}/config.j2"), "1001"),
+    ],
+)
+def test_no_file_of_a_phone_takes_the_place_of_another(
+    tmp_path: Path, names: Sequence[str], user: str
+) -> None:
+    """Two templates with one name for a row leave it out, instead of losing one of its files."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{{ password }}")
+    with pytest.raises(Unfit, match="two templates give it the same file"):
+        TemplateSet(str(tmp_path)).files(phone(user=user))
 
 
 def test_markup_is_escaped_and_other_files_are_not(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.rosters import GOOD, opened, refused, rows_of
+from tests.unit.rosters import GOOD, codes, opened, refused, rows_of, warned
+from worker.model import Row
 
 OTHER = f"{GOOD}-web"
 
@@ -165,3 +166,50 @@ def test_most_names_that_look_like_numbers_are_damage() -> None:
     assert [bool(row.problems) for row in rows_of(few)] == [False] * 9
     assert [len(row.warnings) for row in rows_of(few)] == [1] * 4 + [0] * 5
     assert [row.problems for row in rows_of(text, username="{extension}")] == [()] * 4
+
+
+def test_a_user_id_is_taken_where_no_other_column_is_likelier() -> None:
+    """Beside `Ext` it would be a guess; an extension is likelier; a hint is a command to type."""
+    with opened(f"User ID,Name,password\n1001,Ann,{GOOD}\n") as roster:
+        assert roster.mapping["username"] == "User ID"
+    with opened(f"User ID,Extension,password\n17,1001,{GOOD}\n") as roster:
+        assert roster.mapping["username"] == "Extension"
+    said = refused(f"User ID,Ext,password\n17,1001,{GOOD}\n")
+    assert "--map username='User ID' or --map username=Ext" in said
+    assert "--map username=usernam names it" in refused(f"usernam,password\n1001,{GOOD}\n")
+
+
+@pytest.mark.parametrize("column", ["Technology", "tech", "Channel Type", "Protokoll", "type"])
+def test_extensions_of_another_technology_are_skipped(column: str) -> None:
+    """In a table of no known PBX, too: their passwords are not those of SIP phones."""
+    cells = ("pjsip", "IAX2", "", "virtual", "friend", "dahdi")
+    text = "".join(f"100{at},{cell},{GOOD}{at}\n" for at, cell in enumerate(cells))
+    rows = rows_of(f"Nebenstelle,{column},Kennwort\n{text}")
+    assert [row.skipped.code if row.skipped else "" for row in rows] == [
+        "", "not_sip", "", "not_sip", "", "not_sip",
+    ]  # fmt: skip
+    assert [bool(row.password) for row in rows] == [True, False, True, False, True, False]
+    assert "is empty in every row" in refused(f"Nebenstelle,{column},Kennwort\n1,sip,\n2,sip,\n")
+
+
+def test_a_technology_beside_extension_and_secret_is_freepbx() -> None:
+    """The three columns by which FreePBX's rows are judged are enough of a mark."""
+    with opened(f"extension,secret,tech\n1001,{GOOD},pjsip\n1002,{GOOD},iax2\n") as roster:
+        assert roster.format == "freepbx"
+        assert [bool(row.skipped) for row in roster.rows()] == [False, True]
+
+
+@pytest.mark.parametrize("damaged", ["12.Mrz", "1003.0", "2026-03-12", "=1003"])
+@pytest.mark.parametrize("header", ["username,secret", "extension,secret,tech,username"])
+def test_rewritten_names_are_refused_in_formats_too(header: str, damaged: str) -> None:
+    """A single one, which may be meant, is a warning; --username takes all as they are."""
+    more = ",," if "tech" in header else ""
+
+    def rows(*names: str, **options: str) -> list[Row]:
+        lines = [header, *(f"{name},{GOOD}{name}{more}" for name in names)]
+        return rows_of("\n".join(lines), **options)
+
+    assert [codes(row) for row in rows(damaged, damaged, "1004")] == [["spreadsheet_damage"]] * 2 + [[]]
+    single = rows("1001", damaged, "1004")
+    assert [codes(row) for row in single] == [[], [], []]
+    assert [warned(row) for row in single] == [[], ["spreadsheet_damage"], []]

@@ -763,3 +763,55 @@ def test_the_documentation_knows_every_setting() -> None:
     acme = settings("acme")
     assert acme.endpoint().account == "5001234"
     assert acme.options["map"] == ("username=Extension", "password=SIP secret")
+
+
+DATABASE = '[database."mysql://pbx.example/asterisk"]\nuser = "reader"\npassword = "canary-5b9e"\n'
+
+
+def test_logins_of_databases() -> None:
+    """A table for each URL; the profile's own replaces it. No repr and nothing shown has the password."""
+    toml(DATABASE + '[profile.lab.database."mysql://pbx.example/asterisk"]\nuser = "lab"\n')
+    usual, lab = settings(), settings("lab")
+    assert [(one.url, one.user, one.password) for one in usual.databases] == [
+        ("mysql://pbx.example/asterisk", "reader", CANARY)
+    ]
+    assert [(one.user, one.password) for one in lab.databases] == [("lab", "")]
+    assert usual.shown()[-1] == (
+        "database mysql://pbx.example/asterisk", "user reader, password <hidden>", "siproster.toml"
+    )  # fmt: skip
+    assert CANARY not in repr(usual) + repr(usual.databases) + repr(file.read(None, ""))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_a_password_that_others_may_read_is_refused(mode: int) -> None:
+    """A database's password needs mode 0600, in a profile that isn't used as well; a user name doesn't."""
+    toml(f"{DATABASE}", mode)
+    assert "can be read by others | run: chmod 600 siproster.toml" in refusal()
+    toml('[profile.lab.database."postgresql:///kamailio"]\npassword = "canary-5b9e"\n', mode)
+    assert "can be read by others" in refusal()
+    toml('[database."mysql://pbx.example/asterisk"]\nuser = "reader"\n', mode)
+    assert settings().databases[0].user == "reader"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('database = "mysql://pbx.example/asterisk"', "database is not a table of tables"),
+        ('[database]\npassword = "canary-5b9e"', "database is not a table of tables"),
+        ('[database."mysql://me:canary-5b9e@pbx.example/asterisk"]', "must be a URL without user, password"),
+        ('[database."mysql://me@pbx.example/asterisk"]', "must be a URL without user, password"),
+        ('[database."mysql://pbx.example/asterisk?ssl-mode=REQUIRED"]', "a URL without user, password"),
+        ('[database."pbx"]\nuser = "me"', 'write [database."mysql://HOST/NAME"]'),
+        ('[database."sqlite:///pbx.db"]\nuser = "me"', 'write [database."mysql://HOST/NAME"]'),
+        ('[database."mysql://h/d"]\npass = "canary-5b9e"', "pass is not a setting of a database"),
+        ('[database."mysql://h/d"]\npassword = ""', "of mysql://h/d must be text in quotes, not empty"),
+        ('[database."mysql://h/d"]\npassword = 12345', "password of mysql://h/d must be text in quotes"),
+        ('[databases."mysql://h/d"]\npassword = "canary-5b9e"', "did you mean database?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_login_is_refused(text: str, told: str) -> None:
+    """The message names the table or the field, and never shows a value."""
+    toml(text)
+    message = refusal()
+    assert told in message
+    assert CANARY not in message

@@ -9,7 +9,9 @@ from worker.model import Endpoint
 from worker.runtime import RuntimeConfig
 from worker.tasks import CONFIG, TRANSPORT, make_app
 
-POSTS = RuntimeConfig("redis://127.0.0.1:1/0", "sqlite:////nowhere", [], Endpoint("https://api.example", "1"))
+POSTS = RuntimeConfig(
+    "redis://127.0.0.1:1/0", "sqlite:////nowhere", [], [Endpoint("https://api.example", "1")]
+)
 
 
 def test_every_setting_is_one_of_celerys() -> None:

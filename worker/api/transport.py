@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -27,6 +28,9 @@ CONNECT_SECONDS = 10.0
 
 LONGEST_PIECE = 64 * 1024
 """Bytes that are unpacked at once."""
+
+_SKIMMED = 16 * 1024
+"""Bytes of an answer that are read although nobody needs them."""
 
 _HEADERS = (("User-Agent", f"siproster/{__version__}"), ("Accept-Encoding", "gzip"))
 
@@ -117,7 +121,7 @@ class Transport:
         self.deadline = deadline
         timeout = httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline))
         self._extensions = {"timeout": timeout.as_dict()}
-        self._tls = tls or ca_certificates.context(certifi.where())
+        self._tls = tls or _trusted(*map(os.environ.get, ca_certificates.VARIABLES))
         self._routes = routes() if proxies is None else proxies
         self._proxies = weakref.WeakKeyDictionary[httpx.BaseTransport, Proxy]()
         self._ends = Deadline()
@@ -131,11 +135,16 @@ class Transport:
             for close in self._closers:
                 close()
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes,
+        read: Callable[[httpx.Response], bytes] | None = None,
+    ) -> Reply:  # fmt: skip
         """Send one request and return its complete answer. Raises NotSent or Interrupted.
 
-        Neither repeats the library's text, which contains the whole URL. Raises UsageError for a URL that
-        cannot be requested.
+        ``read`` returns as much of the answer's body as is wanted; by default all of it.
+
+        Neither exception repeats the library's text, which contains the whole URL. Raises UsageError for a
+        URL that cannot be requested.
         """
         self._ends.begin(self.deadline)
         try:
@@ -148,7 +157,7 @@ class Transport:
                 extensions=self._extensions,
             )
             with closing(through.handle_request(request)) as response:
-                return Reply(response.status_code, response.headers, _read(response))
+                return Reply(response.status_code, response.headers, (read or _read)(response))
         except (httpx.InvalidURL, UnicodeError) as error:
             raise UsageError(
                 f"the service can't be asked for that name: {error}", "names have at most 64 characters"
@@ -192,6 +201,12 @@ class Transport:
         return way
 
 
+@lru_cache(maxsize=4)
+def _trusted(*_variables: str | None) -> ssl.SSLContext:
+    """Return the certificates to trust, read once: that takes 50 ms and a megabyte, for each account."""
+    return ca_certificates.context(certifi.where())
+
+
 def _destination(client: Client, url: str) -> tuple[httpx.URL, httpx.BaseTransport]:
     where = httpx.URL(url)
     return where, client._transport_for_url(where)
@@ -205,6 +220,21 @@ def check_host(host: str) -> None:
         raise UsageError(
             f"{host} is not the address of a host: {error}", "correct BW_API_URL (for calls: BW_VOICE_URL)"
         ) from None
+
+
+def skim(response: httpx.Response) -> bytes:
+    """Read the beginning of a body that nobody needs, for the other side's sake, and return nothing.
+
+    A receiver that is cut off while it answers would log an error. It has done its work by then, so it
+    doesn't matter if the rest never comes.
+    """
+    size = 0
+    assert isinstance(response.stream, httpx.SyncByteStream)  # noqa: S101  for the type's sake
+    with suppress(httpx.HTTPError):
+        for piece in response.stream:
+            if (size := size + len(piece)) > _SKIMMED:
+                break
+    return b""
 
 
 def _read(response: httpx.Response) -> bytes:

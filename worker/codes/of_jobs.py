@@ -64,6 +64,11 @@ REASONS = (
     Code("carried_out", "the job is a saved plan that was carried out by the job named here",
          "see that job",
          command="siproster status JOB"),
+    Code("expired",
+         "the job was paused or stopped, and nobody resumed it within `--resume-days`, or it is a plan that "
+         "nobody carried out within `--keep-days`; its passwords are shredded",
+         "`retry JOB --roster FILE` with the same roster; a plan: plan the roster again",
+         command="siproster retry JOB --roster FILE"),
     Code("undone", "`undo` is reverting, or has reverted, what the stopped job did",
          "import the roster again",
          command="siproster import ROSTER"),

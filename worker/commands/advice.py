@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from worker import codes
 from worker.codes import Cure
 from worker.importing.process_id import is_alive
 from worker.ledger import UNCONFIRMED, shown
-from worker.model import JobState, OnExisting, Status
+from worker.model import JobState, OnExisting, Status, utc_now
 from worker.states import Reason
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
@@ -20,6 +21,7 @@ _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
 
 _GUARDS = (Reason.MAX_CHANGES, Reason.REQUIRE_ROWS)
 """Reasons why a job was held back as a plan."""
+_WITHOUT_THEM = "after that `retry` needs the roster again (--roster FILE)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,24 @@ def next_step(summary: Mapping[str, Any]) -> str:
     return ""
 
 
+def kept(summary: Mapping[str, Any]) -> str:
+    """Return until when passwords are kept, and what is not possible afterwards, or an empty text."""
+    job, until = summary["job"], _moment(summary["resumable_until"])
+    if summary["undo_state"]:
+        return ""
+    if until and summary["saved"]:
+        return f"the plan is kept until {until:%Y-%m-%d %H:%M}Z"
+    if until and summary["state"] in (JobState.PAUSED, JobState.STOPPED):
+        return f"its passwords are kept until {until:%Y-%m-%d %H:%M}Z; after that it can't be resumed"
+    if summary["saved"] or summary["state"] not in _OVER or not _unsent_or_failed(summary):
+        return ""
+    kept = _moment(summary["kept_until"])
+    if kept and summary["reason"] != Reason.EXPIRED:
+        when = f"{kept:%Y-%m-%d %H:%M}Z"
+        return f"the passwords of rows that are not in place are kept until {when}; {_WITHOUT_THEM}"
+    return f"the passwords of rows that are not in place are shredded: siproster retry {job} --roster FILE"
+
+
 def of_stop(summary: Mapping[str, Any]) -> str:
     """Return what to do about the reason why a job stopped, or an empty text."""
     found = codes.of_reason(summary["reason"]) if summary["state"] == JobState.STOPPED else None
@@ -121,6 +141,8 @@ def sentence(code: codes.Code, *, retried: bool = False) -> str:
 def _command(summary: Mapping[str, Any], cure: Cure) -> str:
     """Return the command of a cure. What the job has just done is not advised again."""
     retry = f"siproster retry {summary['job']}"
+    if summary["reason"] == Reason.EXPIRED:
+        retry += " --roster FILE"
     policy = summary["options"].get("on_existing")
     blocked = summary["reason"] == Reason.EXISTS  # by --on-existing fail, as a retry like it would be
     match cure:
@@ -133,6 +155,17 @@ def _command(summary: Mapping[str, Any], cure: Cure) -> str:
         case Cure.RETRY | Cure.UPDATE:
             return f"run them with: {retry}"
     return ""
+
+
+def _unsent_or_failed(summary: Mapping[str, Any]) -> bool:
+    """Return whether a retry has rows to run."""
+    return any(Status(status).in_trouble for status in summary["counts"])
+
+
+def _moment(text: str | None) -> dt.datetime | None:
+    """Return a moment of the summary that is still to come."""
+    moment = dt.datetime.fromisoformat(text) if text else None
+    return moment if moment and moment > utc_now() else None
 
 
 def _is_retry(summary: Mapping[str, Any]) -> bool:

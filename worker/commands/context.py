@@ -23,6 +23,7 @@ from worker.commands.waiting import wait_reporter
 from worker.importing.job import operator
 from worker.ledger import Act, Ledger
 from worker.model import Endpoint, Options
+from worker.roster import Roster, open_roster
 from worker.roster.source import without_secrets
 from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
@@ -32,11 +33,16 @@ from worker.settings.addresses import is_bandwidth, sqlite_path
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def settings_options(command: F) -> F:
+_PROFILE = click.option(
+    "--profile", metavar="NAME", default="", help="Use [profile.NAME] from siproster.toml."
+)
+
+
+def settings_options(command: F, profile: Callable[[F], F] = _PROFILE) -> F:
     """Add the options that choose account and settings; every command with settings has them."""
     for option in (
         click.option("--debug", is_flag=True, help="Log details to stderr (never secrets)."),
-        click.option("--profile", metavar="NAME", default="", help="Use [profile.NAME] from siproster.toml."),
+        profile,
         click.option(
             "--config",
             metavar="FILE",
@@ -107,7 +113,7 @@ class Context:
     @cached_property
     def runtime_config(self) -> RuntimeConfig:
         """Return the settings that a process needs to work on chunks."""
-        return RuntimeConfig(self.settings.broker, self.settings.ledger, self.keys, self.endpoint)
+        return RuntimeConfig(self.settings.broker, self.settings.ledger, self.keys, (self.endpoint,))
 
     @cached_property
     def runtime(self) -> Runtime:
@@ -141,6 +147,10 @@ class Context:
             subject=subject,
         )  # fmt: skip
         self.ledger.audit.add(act)
+
+    def open_roster(self, place: str, options: Options) -> Roster:
+        """Open a roster, a database with the login that the settings file has for it. Raises UsageError."""
+        return open_roster(place, options, logins=self.settings.databases)
 
     @cached_property
     def seal(self) -> Seal:

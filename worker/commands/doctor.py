@@ -21,6 +21,7 @@ from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, print_json
 from worker.errors import SiprosterError
 from worker.model import Endpoint, Family, Realm
+from worker.reasons import plural
 from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app
 
@@ -144,7 +145,7 @@ def _broker(url: str) -> CheckResult:
     if not url:
         return CheckResult("broker", State.OK, "not set: the command does the work itself")
     # Checked separately: a faulty ledger or account must not hide a faulty broker.
-    CeleryQueue(make_app(RuntimeConfig(url, "", (), Endpoint("", ""))), "").check()
+    CeleryQueue(make_app(RuntimeConfig(url, "", (), [Endpoint("", "")])), "").check()
     return CheckResult("broker", State.OK, "answers")
 
 
@@ -154,14 +155,12 @@ def _workers(context: Context) -> CheckResult:
         return CheckResult("workers", State.SKIPPED, "not checked: no account is set")
     endpoint = Endpoint(context.endpoint.host, context.endpoint.account)
     queue = CeleryQueue(
-        make_app(RuntimeConfig(context.settings.broker, "", (), endpoint)), context.ledger.identity
+        make_app(RuntimeConfig(context.settings.broker, "", (), [endpoint])), context.ledger.identity
     )
     found = queue.workers(endpoint.host, endpoint.account)
     if not found:
         return CheckResult("workers", State.WARNING, nobody(endpoint.account))
-    return CheckResult(
-        "workers", State.OK, f"{len(found)} answer{'s' if len(found) == 1 else ''}: {', '.join(found)}"
-    )
+    return CheckResult("workers", State.OK, f"{plural(len(found), 'answers', 'answer')}: {', '.join(found)}")
 
 
 def service_checks(context: Context) -> Iterator[CheckResult]:
@@ -197,7 +196,7 @@ class _Service:
     def _access(self) -> CheckResult:
         self._realms = self._api.realms()
         way = "OAuth credentials" if self._endpoint.client_id else "user name and password"
-        number = f"{len(self._realms)} realm{'' if len(self._realms) == 1 else 's'}"
+        number = plural(len(self._realms), "realm")
         return CheckResult("API", State.OK, f"{self._endpoint.host} accepts the {way}; {number}")
 
     def _account_family(self) -> CheckResult:

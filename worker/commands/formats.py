@@ -12,7 +12,7 @@ import click
 from worker.commands.options import json_option
 from worker.errors import UsageError
 from worker.roster.format import RosterFormat
-from worker.roster.formats import FORMATS
+from worker.roster.formats import FORMATS, GENERIC
 
 
 @click.group("formats", invoke_without_command=True)
@@ -40,6 +40,10 @@ def formats(ctx: click.Context, as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Describe the format NAME: which columns are taken for what, which are left alone, and an example."""
     found = FORMATS.get(name.casefold())
+    if name.casefold() == GENERIC:
+        raise UsageError(
+            f"{GENERIC} is any table with a header", "`siproster template` prints its columns and their rules"
+        )
     if found is None:
         near = get_close_matches(name.casefold(), FORMATS, 1)
         raise UsageError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from worker import report, roster
+from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.option_values import from_file, parsed
@@ -34,6 +34,7 @@ from worker.commands.verify_runner import (
     prove,
     register_options,
 )
+from worker.commands.window import wait_for_window
 from worker.errors import UsageError
 from worker.importing.generate import generated_passwords
 from worker.importing.job import new_job
@@ -77,7 +78,7 @@ _ALL = "all"
 @settings_options
 @click.pass_context
 def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any) -> int:
-    """Import a ROSTER: a file, - for stdin, or a URL.
+    """Import a ROSTER: a file, a folder, - for stdin, a URL or a database.
 
     The whole roster is read, validated and sealed before the first credential is sent, so exit code 6 means
     that nothing was sent. results.csv has a line for every row. Rows that are not in place are also in
@@ -89,17 +90,23 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
         raise UsageError("give a ROSTER, or a plan with --plan JOB", "siproster import staff.csv")
     if given["detach"] and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
+    if given["detach"] and given["not_before"]:
+        raise UsageError(
+            "--detach returns at once, but --not-before waits",
+            "make it a schedule: siproster schedule add NAME ROSTER --at TIME",
+        )
     if plan_:
         return carry_out(ctx, context, plan_, given)
     options, trial = parsed(ctx, given), _trial(given)
     keeps = options.generate_passwords
-    with roster.open_roster(str(source), options) as opened:
+    with context.open_roster(str(source), options) as opened:
         print_roster(opened)
         job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
         if context.settings.broker:
             watch.broker_queue(context)
         names = (*outputs.of_job(job), report.ABSENT, *((VERIFY,) if trial else ()))
         outputs.prepare_folder(context, report.folder_of(job), names, str(source), passwords=keeps)
+        wait_for_window(job.options.not_before)
         begin(context, job)
         run(context, job, opened, yes=given["yes"])
         then = partial(_verify, context, trial, opened, _sample(given["verify"])) if trial else _nothing

@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
 from worker.commands.options import FIELDS
+from worker.commands.window import moment
 from worker.errors import UsageError
 from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Options, TableForm, Weak
 from worker.roster import parse_condition
@@ -49,7 +50,7 @@ def refuse_given(ctx: click.Context, allowed: frozenset[str], where: str, why: s
 
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
     """Return the options, checked. Raises UsageError, which names the option and the problem."""
-    batch = given["batch_size"]
+    batch, times = given["batch_size"], window(given)
     return Options(
         realm=given["realm"],
         create_realm=_with_realm(given),
@@ -83,10 +84,12 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         max_failed=max_failed(given["max_failed"]),
         max_changes=max_changes(given["max_changes"]),
         require_rows=given["require_rows"],
-        not_after=not_after(given["not_after"]),
+        not_before=times.not_before,
+        not_after=times.not_after,
         patience=given["patience"],
         absent=_absent(given),
         keep_days=given["keep_days"],
+        resume_days=given["resume_days"],
         results=str(Path(given["results"]).absolute()) if given.get("results") else "",
         tables=TableForm(excel=given.get("excel")),
     )
@@ -160,19 +163,41 @@ def _absent(given: Mapping[str, Any]) -> Absent:
     return absent
 
 
-def not_after(value: str) -> str:
-    """Return a time in UTC, ISO 8601; a time without an offset is this machine's local time."""
-    if not value:
-        return ""
-    try:
-        moment = dt.datetime.fromisoformat(value).astimezone(dt.UTC)
-    except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
+class Window(NamedTuple):
+    """A maintenance window: its ends in UTC, ISO 8601; empty: it has none."""
+
+    not_before: str
+    not_after: str
+
+
+def window(given: Mapping[str, Any]) -> Window:
+    """Return the window of ``--not-before`` and ``--not-after``.
+
+    Raises UsageError for a time that is none, and for a window that is over or ends before it begins.
+    """
+    now = dt.datetime.now(dt.UTC)
+    begins = not_before(given.get("not_before") or "", now)
+    ends = not_after(given["not_after"], begins or now)
+    if begins and ends and ends <= begins:
         raise UsageError(
-            f"--not-after {value}: is not a valid time", "for example 2026-11-22T05:30 or 2026-11-22T05:30Z"
-        ) from None
-    if moment <= dt.datetime.now(dt.UTC):
+            f"--not-after {given['not_after']}: is not after --not-before {given['not_before']}",
+            "give the beginning and the end of the maintenance window",
+        )
+    return Window(begins.isoformat() if begins else "", ends.isoformat() if ends else "")
+
+
+def not_before(value: str, now: dt.datetime) -> dt.datetime | None:
+    """Return the beginning of a window, in UTC; None if it has none, or has begun."""
+    begins = moment("--not-before", value, now) if value else None
+    return begins if begins and begins > now else None
+
+
+def not_after(value: str, after: dt.datetime) -> dt.datetime | None:
+    """Return the end of a window, in UTC; None if it has none. Raises UsageError if it is over."""
+    ends = moment("--not-after", value, after) if value else None
+    if ends and ends <= dt.datetime.now(dt.UTC):
         raise UsageError(f"--not-after {value}: is in the past", "give the end of the maintenance window")
-    return moment.isoformat()
+    return ends
 
 
 def _with_realm(given: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import click
 
 from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
+from worker.settings.names import days_of
 from worker.throttle import SLOWEST_RATE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +26,21 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value}: must be a finite number", param, ctx)
         return number
+
+
+class _Duration(click.ParamType[float]):
+    """A duration, in days: ``90d``, ``12h``, ``90``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else days_of(value)
+        except TypeError as error:
+            self.fail(f"{value}: must be {error}", param, ctx)
+
+
+duration_type = _Duration()
 
 
 class _Rate(Finite):
@@ -207,6 +223,20 @@ _GENERATING = (
     ),
 )
 
+not_before_option = click.option(
+    "--not-before",
+    metavar="TIME",
+    default="",
+    help="Check the roster now, and send nothing before this time: ISO 8601, with a zone's name behind it if"
+    " need be, or a time of day such as 22:00.",
+)
+not_after_option = click.option(
+    "--not-after",
+    metavar="TIME",
+    default="",
+    help="Stop at this time and finish requests in flight.",
+)
+
 _POSTING = (
     click.option(
         "--batch-size",
@@ -255,12 +285,8 @@ _POSTING = (
         type=count_type,
         help="Send nothing, and save the plan for approval, if the roster has fewer rows than this.",
     ),
-    click.option(
-        "--not-after",
-        metavar="TIME",
-        default="",
-        help="Stop at this time (ISO 8601) and finish requests in flight.",
-    ),
+    not_before_option,
+    not_after_option,
     click.option(
         "--patience",
         metavar="SECONDS",
@@ -277,6 +303,14 @@ _POSTING = (
         default=7,
         show_default=True,
         help="Days to keep the sealed passwords of rows that are not in place, for `retry`.",
+    ),
+    click.option(
+        "--resume-days",
+        metavar="N",
+        type=Finite(min=1),
+        default=30,
+        show_default=True,
+        help="Days that a paused or stopped job can be resumed; then its passwords are shredded.",
     ),
 )
 

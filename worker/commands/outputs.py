@@ -8,6 +8,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from worker import report
 from worker.commands.context import Context
 from worker.errors import UsageError
 from worker.model import Job
-from worker.roster import local_files
+from worker.roster import local_files, local_paths
 from worker.settings.addresses import sqlite_path
 from worker.settings.file import NAME
 
@@ -33,6 +34,7 @@ _MARKS = {
 }
 """The beginning of a result file, by its name, also as a spreadsheet saves it; else ``_of_a_table``."""
 
+_ANOTHER_FOLDER = "choose another folder with --results"
 _File = Path | int
 """A path, or the descriptor of an open stream."""
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -78,6 +80,7 @@ def refuse_password_file(
     file = Path(passwords)
     inputs = list(_inputs(context, sources))
     refuse_inputs([file], inputs)
+    _refuse_inside(file, sources)
     others = [(path, name) for path, name in inputs if isinstance(path, Path)]
     others += [(path, f"the result file {path}") for path in written]
     for path, name in others:
@@ -89,8 +92,20 @@ def refuse_password_file(
 
 def refuse_file(context: Context, path: Path, begin: bytes, *sources: str) -> None:
     """Raise UsageError if a file is an input, or wasn't written by siproster: ours begin with ``begin``."""
-    refuse_inputs([path], _inputs(context, sources))
-    refuse_foreign([path], re.compile(_BOM + re.escape(begin)).match)
+    hint = "name another file"
+    _refuse_inside(path, sources)
+    refuse_inputs([path], _inputs(context, sources), hint)
+    refuse_foreign([path], re.compile(_BOM + re.escape(begin)).match, hint)
+
+
+def _refuse_inside(path: Path, sources: Iterable[str]) -> None:
+    """Raise UsageError if a file would lie in a folder that is read as a roster, and so be a part of it."""
+    for folder in chain.from_iterable(map(local_paths, filter(None, sources))):
+        if os.path.isdir(folder) and path.resolve().parent == folder.resolve():  # noqa: PTH112 (never raises)
+            raise UsageError(
+                f"{path} would be in {folder}, and be read as a part of that roster the next time",
+                "nothing was done; name a file elsewhere",
+            )
 
 
 def refuse_streams(context: Context, *sources: str) -> None:
@@ -98,24 +113,30 @@ def refuse_streams(context: Context, *sources: str) -> None:
     refuse_inputs((_STDOUT, _STDERR), _inputs(context, sources))
 
 
-def refuse_inputs(written: Iterable[_File], read: Iterable[tuple[_File, str]]) -> None:
+def refuse_inputs(
+    written: Iterable[_File],
+    read: Iterable[tuple[_File, str]],
+    hint: str = f"{_ANOTHER_FOLDER}, or another file",
+) -> None:
     """Raise UsageError if a file is both read and written. ``read``: files with their names for people."""
     inputs = {identity: name for file, name in read if (identity := _identity(file))}
     for file in written:
         if (identity := _identity(file)) in inputs and identity is not None:
             raise UsageError(
                 f"{_STREAMS.get(file, file)} would be overwritten, but is {inputs[identity]}, which is read",
-                "nothing was done; choose another folder with --results, or another file",
+                f"nothing was done; {hint}",
             )
 
 
-def refuse_foreign(paths: Iterable[Path], mark: Callable[[bytes], object] | None = None) -> None:
+def refuse_foreign(
+    paths: Iterable[Path], mark: Callable[[bytes], object] | None = None, hint: str = _ANOTHER_FOLDER
+) -> None:
     """Raise UsageError if there is a file that siproster has not written. ``mark`` matches how ours begin."""
     for path in paths:
         if os.path.lexists(path) and not _is_ours(path, mark or _MARKS.get(path.name, _of_a_table)):
             raise UsageError(
                 f"{path} would be overwritten, but was not written by siproster",
-                "nothing was done; move it, or choose another folder with --results",
+                f"nothing was done; move it, or {hint}",
             )
 
 

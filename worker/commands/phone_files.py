@@ -146,6 +146,7 @@ class _LeftOut:
 def write_csv(path: Path | None, entries: PhoneEntries) -> list[int]:
     """Write a line for every row, to stdout without a path. Return the lines of those without a password."""
     left_out = _LeftOut("password")
+    noted = 0
     with _text(path) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -153,18 +154,22 @@ def write_csv(path: Path | None, entries: PhoneEntries) -> list[int]:
             phone = entry.phone
             if entry.reason:
                 left_out.add(phone, entry.reason)
-            notes = [*phone.notes, entries.twin(phone), entry.reason]
-            writer.writerow(_cells(phone, "; ".join(filter(None, notes))))
+            notes = [*phone.notes, entries.twin(phone)]
+            noted += any(notes) and not entry.reason
+            writer.writerow(_cells(phone, "; ".join(filter(None, [*notes, entry.reason]))))
+    if noted:
+        echo(f"{plural(noted, 'row')} with something amiss, such as the MAC address: see note", "yellow")
     return left_out.lines
 
 
 def _cells(phone: Phone, note: str) -> list[str]:
-    """Return the cells of a phone's line. The password is exact; a telephone number stays one."""
+    """Return the cells of a phone's line. The password and its user are exact; a number stays one."""
     shown = (phone.site, phone.name, phone.extension, phone.old_user, phone.mac, phone.did)
     server = phone.server
+    user = phone.auth_user if phone.password else neutral(phone.auth_user)  # it may be anything then
     return [
         *(cell if _number(cell) else neutral(cell) for cell in shown),
-        phone.auth_user, phone.password, phone.realm, server.host, str(server.port or ""), server.transport,
+        user, phone.password, phone.realm, server.host, str(server.port or ""), server.transport,
         str(phone.line), neutral(note),
     ]  # fmt: skip
 
@@ -213,6 +218,8 @@ def _rendered(entry: Entry, entries: PhoneEntries, templates: TemplateSet) -> di
         raise Unfit("; ".join([str(unfit), *entry.phone.notes])) from None
     if taken := entries.taken(entry.phone, names):
         raise Unfit(taken)
+    if OUTCOMES in map(str.casefold, names):
+        raise Unfit(f"{OUTCOMES} is the file with the outcomes: name the template differently")
     return templates.files(entry.phone)
 
 

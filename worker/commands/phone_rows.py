@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from worker import roster
 from worker.commands.context import Context
 from worker.commands.running import print_roster
 from worker.commands.screen import echo
@@ -40,7 +39,7 @@ class PhoneRows:
 @contextmanager
 def rows_of_roster(context: Context, source: str, options: Options) -> Iterator[PhoneRows]:
     """Open the rows of a roster. Its realms are looked up, since only the service knows their host names."""
-    with roster.open_roster(source, options) as opened, generated_passwords(options, new=False) as passwords:
+    with context.open_roster(source, options) as opened, generated_passwords(options, new=False) as passwords:
         print_roster(opened)
         realms = JobRealms(context.client(options), None, "", options)
 

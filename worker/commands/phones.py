@@ -182,6 +182,8 @@ def _task(given: Mapping[str, Any]) -> _Task:
             "a CSV file: --out phones.csv; configuration files: --template yealink --out DIR; "
             "cards to print: --cards cards.html",
         )  # fmt: skip
+    if given["out"] and given["cards"] and Path(given["out"]).resolve() == Path(given["cards"]).resolve():
+        raise UsageError("--out and --cards name the same file", "nothing was written; name two files")
     if given["out"] == _STDOUT and given["as_json"]:
         raise UsageError(
             "--json and --out - both write to stdout", "write the CSV into a file: --out phones.csv"
@@ -226,5 +228,6 @@ def _print_end(entries: PhoneEntries, written: int, not_in_place: int, files: Ma
             "yellow",
         )
     for path in files.values():
-        echo(f"  {'stdout' if path == _STDOUT else os.fspath(Path(path))} contains passwords")
+        content = "contains passwords" if written else "was written, without any password"
+        echo(f"  {'stdout' if path == _STDOUT else os.fspath(Path(path))} {content}")
     sys.stdout.flush()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import click
 
-from worker import report, roster
+from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
@@ -19,16 +19,18 @@ from worker.commands.option_values import (
     from_file,
     max_changes,
     max_failed,
-    not_after,
     parsed,
     refuse_given,
+    window,
     with_outputs,
 )
 from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
-from worker.errors import Conflict, UsageError
+from worker.commands.window import wait_for_window
+from worker.errors import Conflict, SiprosterError, UsageError
 from worker.importing.absent import EarlierRun, earlier_run
+from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import generated_passwords
 from worker.importing.guards import held_back
 from worker.importing.job import new_job
@@ -41,13 +43,15 @@ from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
 from worker.model import Absent, Action, Job, JobState, Options, Row
 from worker.roster import Roster
+from worker.settings.addresses import sqlite_path
+from worker.states import Reason
 
 _TOLD = 50
 """Problems that `plan` tells one by one."""
 
 _OF_THE_RUN = frozenset({
-    "source", "plan_", "max_failed", "max_changes", "require_rows", "not_after", "results", "excel", "detach",
-    "yes", "as_json", "account", "profile", "config", "debug",
+    "source", "plan_", "max_failed", "max_changes", "require_rows", "not_before", "not_after",
+    "results", "excel", "detach", "yes", "as_json", "account", "profile", "config", "debug",
 })  # fmt: skip
 """Options of ``import`` that say how a plan is run; all the others were approved with it."""
 
@@ -76,7 +80,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
-    with roster.open_roster(source, options) as opened:
+    with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
         if options.results:
@@ -110,18 +114,21 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     refuse_given(
         ctx, _OF_THE_RUN, "with --plan", "make a new plan with it; an approved plan can't be changed"
     )
+    context.ledger.chunks.shred_expired()
     plan = named_job(context, plan_id)
     plan_id = plan.id
     _refuse_unusable_plan(plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
+    times = window(given)
     options = replace(
         with_outputs(plan.options, given),
         max_failed=max_failed(given["max_failed"]) or plan.options.max_failed,
         max_changes=max_changes(given["max_changes"]),  # the plan's own is answered by its approval
         require_rows=given["require_rows"],
         absent=plan.options.absent or (Absent.LIST if plan.options.max_changes else Absent.LEAVE),
-        not_after=not_after(given["not_after"]) or plan.options.not_after,
+        not_before=times.not_before or plan.options.not_before,
+        not_after=times.not_after or plan.options.not_after,
     )
     job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
     if context.settings.broker:
@@ -130,6 +137,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
         passwords=options.generate_passwords,
     )  # fmt: skip
+    wait_for_window(options.not_before)
     begin(context, job)
     run(context, job, rows, yes=given["yes"], plan=rows)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -167,13 +175,26 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
         _leaver_file(options) as leaver_sinks,
         _Problems() as problems,
         generated_passwords(options, opened.name) as passwords,
+        _earlier_names(context, opened) as earlier,
     ):
         if account and options.absent is Absent.DELETE:
             account = replace(account, leavers=LeaverPlan(leaver_sinks))
+        if account and earlier:
+            account = replace(account, warn=earlier.warn)
         summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)
     return summary
+
+
+def _earlier_names(context: Context, opened: Roster) -> AbstractContextManager[EarlierNames | None]:
+    """Return the names of the roster's last run; none if there is no ledger yet, or it can't be read."""
+    path = sqlite_path(context.settings.ledger)
+    with suppress(SiprosterError, OSError):
+        if context.settings.values["BW_ACCOUNT_ID"] and (path is None or path.exists()):
+            job = new_job(context.endpoint, opened.options, opened, "")
+            return EarlierNames(context.ledger, context.seal, job)
+    return nullcontext()
 
 
 def _account(context: Context, opened: Roster, options: Options, folder: Path | None) -> Account | None:
@@ -306,4 +327,7 @@ def _refuse_unusable_plan(plan: Job) -> None:
     if plan.saved is None:
         raise UsageError(f"job {plan.id} is not a plan", "save one with: siproster plan ROSTER --save")
     if plan.state is not JobState.PLANNING:
-        raise Conflict(f"plan {plan.id} is {plan.state}", "plan the roster again")
+        what = f"is {plan.state}"
+        if plan.why and plan.why.reason is Reason.EXPIRED:
+            what = f"has expired: {plan.why.text}"
+        raise Conflict(f"plan {plan.id} {what}", "plan the roster again")

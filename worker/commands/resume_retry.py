@@ -13,18 +13,26 @@ from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
 from worker.commands.named_job import named_job
-from worker.commands.option_values import generating, max_failed, not_after, with_outputs
-from worker.commands.options import excel_option, generating_options, json_option, results_option, yes_option
-from worker.commands.running import begin, finish, freed_on_failure, run
+from worker.commands.option_values import generating, max_failed, window, with_outputs
+from worker.commands.options import (
+    excel_option,
+    generating_options,
+    json_option,
+    not_after_option,
+    not_before_option,
+    results_option,
+    yes_option,
+)
+from worker.commands.running import begin, finish, freed_on_failure, run, take_over
 from worker.commands.screen import echo, print_json
+from worker.commands.window import wait_for_window
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
 from worker.importing.job import new_job
 from worker.importing.job_start import create_missing_realm
-from worker.importing.process_id import free_dead_holder, is_alive, process_id
+from worker.importing.process_id import is_alive, process_id
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.stop_rules import too_many_failed
-from worker.importing.sweep import free_the_dead
 from worker.ledger import shown
 from worker.model import Absent, Job, JobState, OnExisting, Options
 from worker.roster import Roster
@@ -36,14 +44,6 @@ _MAX_FAILED = click.option(
     default="",
     help="Stop when more rows than this fail.  [default: no limit]",
 )
-_NOT_AFTER = click.option(
-    "--not-after",
-    metavar="TIME",
-    default="",
-    help="Stop at this time (ISO 8601) and finish requests in flight.",
-)
-
-
 _GENERATING = ("generate_passwords", "rotate", "password_length", "password_alphabet")
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
@@ -70,7 +70,8 @@ _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 )
 @generating_options
 @_MAX_FAILED
-@_NOT_AFTER
+@not_before_option
+@not_after_option
 @results_option
 @excel_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
@@ -85,6 +86,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
     failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
     """
     context = Context(given)
+    context.ledger.chunks.shred_expired()
     parent = named_job(context, job_id)
     job_id = parent.id
     if parent.state.active and _somebody_works_on(context, parent):
@@ -95,7 +97,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     corrections = _corrections(given["corrections"], parent)
     options = _again(ctx, parent.options, given)
-    with roster_of(given["roster_"], parent) as again:
+    with roster_of(context, given["roster_"], parent) as again:
         rows = EarlierRows(
             context.ledger, context.seal, parent, options, corrections, again,
             zeros_may_go=given["allow_lost_zeros"],
@@ -105,6 +107,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
         read = (parent.source, given["roster_"], given["corrections"] or "")
         outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read,
                                passwords=options.generate_passwords)  # fmt: skip
+        wait_for_window(options.not_before)
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -113,7 +116,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
 @click.command("resume")
 @click.argument("job_id", metavar="JOB")
 @_MAX_FAILED
-@_NOT_AFTER
+@not_after_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @results_option
 @excel_option
@@ -126,6 +129,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     A limit that stopped the job (--max-failed, --not-after) no longer applies unless you give it again.
     """
     context = Context(given)
+    context.ledger.chunks.shred_expired()
     job = named_job(context, job_id)
     job_id = job.id
     _refuse_plan_or_undone(context, job)
@@ -137,9 +141,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
         echo(f"job {job_id} is done; there is nothing left to resume")
         return watch.print_end(context, job, as_json=as_json)
     if job.state is JobState.CANCELLED:
-        raise Conflict(
-            f"job {job_id} was cancelled", f"run the remaining rows with: siproster retry {job_id}"
-        )
+        raise _over(job)
     context.runtime.check(job)
     # With a broker, a running job may be resumed to watch it; but only one command may read a roster.
     mine_alone = job.state is JobState.PLANNING or not context.settings.broker
@@ -151,7 +153,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     if detach and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
     with freed_on_failure(context, job_id):
-        _take_over(context, job)
+        take_over(context, job)
         context.audit(job_id)
         context.ledger.jobs.set_options(job_id, _with_bounds(job, given))
     if job.state is JobState.PLANNING:
@@ -197,12 +199,14 @@ def _again(ctx: click.Context, options: Options, given: dict[str, Any]) -> Optio
     """Return the earlier job's options, with the new job's own bounds and output paths."""
     on_existing = OnExisting(given["on_existing"] or options.on_existing)
     kept = {name: getattr(options, name) for name in _GENERATING}
+    times = window(given)
     new = {name: given[name] for name in _GENERATING if ctx.get_parameter_source(name) in _GIVEN}
     return replace(
         with_outputs(replace(options, results=""), given),
         **generating({**kept, **new}, options.weak, on_existing),
         max_failed=max_failed(given["max_failed"]),
-        not_after=not_after(given["not_after"]),
+        not_before=times.not_before,
+        not_after=times.not_after,
         on_existing=on_existing,
         absent=Absent.LEAVE,
         max_changes="",
@@ -216,18 +220,34 @@ def _refuse_plan_or_undone(context: Context, job: Job) -> None:
         by = job.carried_out_by
         raise Conflict(f"plan {job.id} was carried out by job {by}", f"see it with: siproster status {by}")
     if job.saved and job.state is not JobState.PLANNING:
-        raise Conflict(f"plan {job.id} was cancelled; nothing was sent", "plan the roster again")
+        what = f"has expired: {job.why.text}" if _has_expired(job) and job.why else "was cancelled"
+        raise Conflict(f"plan {job.id} {what}; nothing was sent", "plan the roster again")
     if job.saved:
         raise Conflict(f"job {job.id} is a plan", f"carry it out with: siproster import --plan {job.id}")
     if context.ledger.undone.begun(job.id):
         raise Conflict(f"job {job.id} was undone, or is being undone", "import the roster as a new job")
 
 
+def _has_expired(job: Job) -> bool:
+    return job.why is not None and job.why.reason is Reason.EXPIRED
+
+
+def _over(job: Job) -> Conflict:
+    """Return the error for a job that can't be resumed any more."""
+    retry = f"siproster retry {job.id}"
+    if _has_expired(job) and job.why:
+        return Conflict(
+            f"job {job.id} can't be resumed any more: {job.why.text}",
+            f"run the remaining rows with the same roster: {retry} --roster FILE",
+        )
+    return Conflict(f"job {job.id} was cancelled", f"run the remaining rows with: {retry}")
+
+
 def _with_bounds(job: Job, given: dict[str, Any]) -> Options:
     """Return the job's options with new bounds, since the one that stopped it would do so again."""
     stopped_by = job.why.reason if job.why else ""
     old = {name: getattr(job.options, name) for name in ("max_failed", "not_after") if name != stopped_by}
-    new = {"max_failed": max_failed(given["max_failed"]), "not_after": not_after(given["not_after"])}
+    new = {"max_failed": max_failed(given["max_failed"]), "not_after": window(given).not_after}
     return replace(
         job.options,
         max_failed=new["max_failed"] or old.get("max_failed", ""),
@@ -254,18 +274,11 @@ def _somebody_works_on(context: Context, job: Job) -> bool:
     return is_alive(context.ledger.jobs.holder_of(job))
 
 
-def _take_over(context: Context, job: Job) -> None:
-    """Acquire the account, and end the leases of processes that died on this machine."""
-    free_dead_holder(context.ledger, job)
-    context.ledger.jobs.acquire_account(job, process_id())
-    free_the_dead(context.ledger, job.id)
-
-
-def roster_of(path: str, parent: Job) -> AbstractContextManager[Roster | None]:
+def roster_of(context: Context, path: str, parent: Job) -> AbstractContextManager[Roster | None]:
     """Return the job's roster, reopened if a path is given. Raises UsageError if it is another file."""
     if not path:
         return nullcontext()
-    opened = roster.open_roster(path, parent.options)
+    opened = context.open_roster(path, parent.options)
     if opened.sha256 != parent.sha256:
         opened.close()
         raise UsageError(
@@ -298,7 +311,7 @@ def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
             f"job {job.id} was reading {job.source} when it ended; nothing was sent",
             "import the roster again, with the user in its URL",
         )
-    with roster.open_roster(job.source, job.options) as opened:
+    with context.open_roster(job.source, job.options) as opened:
         if opened.sha256 != job.sha256:
             raise UsageError(
                 f"{job.source} has changed since job {job.id} began to read it; nothing was sent",

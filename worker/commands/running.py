@@ -12,6 +12,7 @@ from worker.commands.context import Context
 from worker.commands.listing import asked, counted
 from worker.commands.screen import echo, print_json, print_reading
 from worker.importing.absent import EarlierRun, earlier_run
+from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import Passwords, generated_passwords
 from worker.importing.job_start import Draft, enter_roster, release_chunks
 from worker.importing.ledger_writer import LedgerWriter
@@ -19,6 +20,7 @@ from worker.importing.pipeline import Account, LeaverPlan, Sink
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
+from worker.importing.sweep import free_the_dead
 from worker.importing.validation import RosterPages
 from worker.model import Absent, Action, Job, JobState
 from worker.reasons import plural
@@ -38,6 +40,13 @@ def begin(context: Context, job: Job) -> None:
     echo(f"  account {job.account} at {job.host}")
 
 
+def take_over(context: Context, job: Job) -> None:
+    """Acquire the account of an earlier job, and end the leases of processes that died on this machine."""
+    free_dead_holder(context.ledger, job)
+    context.ledger.jobs.acquire_account(job, process_id())
+    free_the_dead(context.ledger, job.id)
+
+
 @contextmanager
 def freed_on_failure(context: Context, job_id: str) -> Iterator[None]:
     """Release the account of a resumed job if its start fails: nobody works on it then."""
@@ -55,6 +64,7 @@ def run(
     *,
     yes: bool,
     plan: SavedRows | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> None:
     """Read the rows into the ledger, ask for confirmation if that is needed, and start the work.
 
@@ -64,7 +74,7 @@ def run(
         with generated_passwords(job.options, job.roster, writable=True) as passwords:
             of = plan.plan if plan else None
             writer = LedgerWriter(context.ledger, context.seal, job, passwords=passwords, plan=of)
-            draft = draw(context, writer, roster, report.folder_of(job), plan=plan)
+            draft = draw(context, writer, roster, report.folder_of(job), sinks=sinks, plan=plan)
             print_reading(job.roster, draft.summary, advise=False)
             if not draft.why:
                 _ask(job, draft, yes=yes)
@@ -78,6 +88,7 @@ def run(
         if context.ledger.jobs.state(job.id) is not JobState.PLANNING:
             raise  # somebody resumed it meanwhile, and it may have sent something
         context.ledger.jobs.forget(job.id)
+        report.forget_folder(job)
         echo(f"job {job.id} was discarded; nothing was sent")
         raise
 
@@ -87,7 +98,7 @@ def keep_passwords(passwords: Passwords | None) -> None:
     if passwords:
         passwords.commit()
         if passwords.recorded:
-            number = "1 password was" if passwords.recorded == 1 else f"{passwords.recorded:,} passwords were"
+            number = plural(passwords.recorded, "password was", "passwords were")
             echo(f"{number} generated into {passwords.path}: keep it, since nothing else has them")
 
 
@@ -110,11 +121,12 @@ def draw(
     leavers = None
     if job.options.absent is Absent.DELETE:
         leavers = LeaverPlan([writer.write_leavers, *leaver_sinks], plan.leavers if plan else None)
-    account = Account(
-        api, realms, counted, report.absent_to(folder, job.options.tables), leavers, earlier or EarlierRun(),
-        context.runtime.count,
-    )  # fmt: skip
-    return enter_roster(writer, account, roster, sinks, plan.enforcer() if plan else None)
+    with EarlierNames(context.ledger, context.seal, job) as names:
+        account = Account(
+            api, realms, counted, report.absent_to(folder, job.options.tables), leavers,
+            earlier or EarlierRun(), context.runtime.count, names.warn,
+        )  # fmt: skip
+        return enter_roster(writer, account, roster, sinks, plan.enforcer() if plan else None)
 
 
 def finish(

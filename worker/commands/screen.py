@@ -113,10 +113,10 @@ def print_reading(
         write(f"  leavers are not listed: {count} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
-        users = "user is" if summary.absent == 1 else "users are"
+        users = plural(summary.absent, "user is", "users are")
         kept = f"; {summary.kept_leavers:,} kept in doubt" if summary.kept_leavers else ""
         what = f"{summary.leavers:,} to delete{kept}" if summary.leavers or kept else "not changed"
-        write(f"  {summary.absent:,} {users} on these realms but not in the roster; {what}", "yellow")
+        write(f"  {users} on these realms but not in the roster; {what}", "yellow")
     for code, rows in sorted(summary.warnings.items()):
         lines = ", ".join(map(str, summary.warned_lines[code]))
         more = " …" if rows > len(summary.warned_lines[code]) else ""
@@ -245,7 +245,7 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"), soft_wrap=True)
-    for told in filter(None, (advice.of_stop(summary), advice.next_step(summary))):
+    for told in filter(None, (advice.of_stop(summary), advice.next_step(summary), advice.kept(summary))):
         console.print(Text(told, style="yellow"), soft_wrap=True)
     written = [path for path in summary["files"].values() if Path(path).exists()]
     for path in written:

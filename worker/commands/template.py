@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -38,11 +39,13 @@ RULES: Mapping[str, str] = {
 _WIDTH = 24
 _ABOUT = ("column", "rule")
 _FILE = click.Path(path_type=Path)
+_STDOUT = Path("-")
+_WORKBOOKS = {".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"}
 
 
 @click.command("template")
 @click.argument("name", metavar="[FORMAT]", default=GENERIC)
-@click.option("--out", metavar="FILE", type=_FILE, help="Write the CSV to FILE instead of stdout.")
+@click.option("--out", metavar="FILE", type=_FILE, help="Write the CSV to FILE; - is stdout.")
 @click.option("--xlsx", metavar="FILE", type=_FILE, help="Write a workbook whose columns keep leading zeros.")
 @json_option
 def template(name: str, out: Path | None, xlsx: Path | None, as_json: bool) -> None:
@@ -59,6 +62,8 @@ def template(name: str, out: Path | None, xlsx: Path | None, as_json: bool) -> N
     """
     if out and xlsx:
         raise UsageError("--out and --xlsx can't be used together", "use only one of them")
+    _check_name(out, xlsx)
+    out = None if out == _STDOUT else out
     rules, delimiter = _form(name.casefold())
     csv_text = _csv(rules, delimiter)
     if file := out or xlsx:
@@ -69,12 +74,25 @@ def template(name: str, out: Path | None, xlsx: Path | None, as_json: bool) -> N
     for column, rule in rules.items():
         echo(f"{column:<{widest}}  {rule}")
     if file:
-        echo(f"written to {file}; fill it in, then check it with: siproster plan {file}")
+        echo(f"written to {file}; fill it in, then check it with: siproster plan {_shown(file)}")
     if as_json:
         columns = [dict(zip(_ABOUT, pair, strict=True)) for pair in rules.items()]
         print_json(
             {"format": name.casefold(), "columns": columns, "file": str(file.absolute()) if file else None}
         )
+
+
+def _check_name(out: Path | None, xlsx: Path | None) -> None:
+    """Raise UsageError for a file that programs would take for another kind, by its name's end."""
+    if out and out.suffix.casefold() in _WORKBOOKS:
+        raise UsageError(f"--out writes a CSV file, but {out} is the name of a workbook", "use --xlsx FILE")
+    if xlsx and xlsx.suffix.casefold() != ".xlsx":
+        raise UsageError(f"--xlsx {xlsx}: a workbook's name must end in .xlsx", "nothing was written")
+
+
+def _shown(file: Path) -> str:
+    """Return a path as it is typed as an argument."""
+    return shlex.quote(f"./{file}" if str(file).startswith("-") else str(file))
 
 
 def _form(name: str) -> tuple[Mapping[str, str], str]:
@@ -104,12 +122,12 @@ def _form(name: str) -> tuple[Mapping[str, str], str]:
 
 def _rule(found: ColumnFormat, column: str) -> str:
     """Return what is done with a column of a format."""
-    if column in found.about.decoys:
-        return "Optional: neither the user name nor the SIP password."
     for names, meaning in found.about.columns:
         if column == names or column in re.split("[, ]+", names):
             order = f": {names}" if ", else " in names else ""
             return f"{meaning[0].upper()}{meaning[1:]}{order}."
+    if column in found.about.decoys:
+        return "Optional: neither the user name nor the SIP password."
     return "Optional: copied to the results."
 
 

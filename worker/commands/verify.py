@@ -161,7 +161,7 @@ def _of_roster(
 ) -> Proof:
     options = options_of_reading(ctx, given, context)
     name = f"siproster-verify-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    with roster.open_roster(source, options) as opened:
+    with context.open_roster(source, options) as opened:
         print_roster(opened)
         folder = Path(given["results"] or name).absolute()
         outputs.refuse_overwriting(context, folder, (VERIFY,), source, options.generate_passwords)
@@ -201,7 +201,7 @@ def reopened(context: Context, job: Job, path: str, command: str) -> Iterator[Ro
             f"job {job.id} was undone, at least in part, so its passwords are not used",
             f"what was undone: siproster status {job.id}; to use a roster: siproster {command} FILE",
         )
-    with roster_of(path, job) as again:
+    with roster_of(context, path, job) as again:
         if again is None:
             raise UsageError(
                 f"job {job.id} doesn't keep the passwords of rows that are in place",

@@ -143,7 +143,8 @@ def _run_with_workers(context: Context, job_id: str, interrupt: threading.Event)
 
 
 def _run_embedded(context: Context, job_id: str, interrupt: threading.Event) -> None:
-    from worker.tasks import CeleryQueue, embedded_worker, make_app, queue_name
+    from worker.fleet import queue_name
+    from worker.tasks import CeleryQueue, embedded_worker, make_app
 
     runtime = context.runtime
     job = context.ledger.jobs.get(job_id)
@@ -206,7 +207,7 @@ def waits_of(context: Context, job: Job) -> JobWaits:
     workers = None
     if broker := context.settings.broker:
         # Needs only the broker: an observer has neither the key nor the service's credentials.
-        config = RuntimeConfig(broker, "", (), Endpoint(job.host, job.account))
+        config = RuntimeConfig(broker, "", (), [Endpoint(job.host, job.account)])
         queue = _queue(context, config)
         workers = _workers_of(context, queue, job)
     return JobWaits(context.ledger, job, Patience(math.inf), workers)

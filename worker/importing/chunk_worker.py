@@ -71,7 +71,7 @@ class ChunkWorker:
             isolate_poison(session, self._process)
         try:
             self._send(session)
-        except (ChunkYield, Stopping):
+        except ChunkYield:
             session.give_back()
         except StopJob as stop:
             self._ledger.jobs.stop(self.job.id, Why(stop.reason, stop.message))

@@ -12,6 +12,7 @@ import fcntl
 import io
 import json
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -142,7 +143,8 @@ class PasswordFile:
         if self._part is not None:
             with suppress(OSError):
                 _part_of(self._target).unlink(missing_ok=True)
-            self._part.close()
+            with suppress(OSError):  # a full disk, which was said already: closing writes what is buffered
+                self._part.close()
 
     def _begin(self, part: BinaryIO) -> None:
         """Let the part begin with all that the file has."""
@@ -173,7 +175,7 @@ class PasswordFile:
             raise UsageError(f"{self.path} is not a regular file", "name a file for generated passwords")
         raise UsageError(
             f"{self.path} is accessible to others, but holds passwords",
-            f"check who may have read it, then run: chmod 600 {self.path}",
+            f"check who may have read it, then run: chmod 600 {shlex.quote(str(self.path))}",
         )
 
     def _entries(self) -> Iterator[tuple[int, int, Entry]]:

@@ -33,6 +33,10 @@ def number(absent: Iterable[Stored]) -> int:
     return sum(1 for _ in absent)
 
 
+def unwarned(page: RosterPage) -> None:
+    """Add no warnings to a page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The account that a roster is compared with, and what is known about it."""
@@ -49,6 +53,8 @@ class Account:
     """The last run of the roster, whose absent users are not suddenly absent now."""
     count: Callable[[], tuple[int, int]] = lambda: (0, 0)
     """Return the requests and retries since the last call."""
+    warn: Sink = unwarned
+    """Add warnings to a decided page, by what the ledger knows about the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,12 @@ def run_pipeline(
                 CredentialLookup(account.source, account.realms, options, roster, account.watch)
             )
         for page in validated_pages(roster, account.realms if account else None, options.api, passwords):
-            if lookup:
+            if account and lookup:
                 lookup.look_up(page)
                 if passwords:
                     passwords.fill(page)
                 decide(page, options)
+                account.warn(page)
             else:
                 refuse_invalid(page)
             if enforce:

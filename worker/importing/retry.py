@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from worker.errors import NotFound, UsageError
+from worker.errors import UsageError
+from worker.importing.rows_in_place import pages_in_place
 from worker.importing.validation import RosterPage, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
-from worker.model import NO_REALM, Job, Options, Problem, Row
+from worker.model import Job, Options, Problem, Row
 from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_earlier_rows
+from worker.roster.doubted import CAUSED_BY_MARKS
 from worker.seal import Seal
+from worker.states import Reason
 
 Corrections = Mapping[int, Mapping[str, str]]
 """Corrections: line in the roster → {column: value}."""
@@ -21,6 +25,8 @@ Corrections = Mapping[int, Mapping[str, str]]
 _OTHER_NAME = "hash_name"
 _DAMAGE = "spreadsheet_damage"
 
+_doubted_cell = re.compile(r"\b(?:username|domain|password|hash1b?): cell [A-Z]+[0-9]+ ").search
+"""Match the reason why a cell of a workbook was not trusted: the row has a mark in its place."""
 _UNREADABLE = frozenset({"field_count", "malformed"})
 """Codes of records whose cells can't be attributed to columns, so that none is stored."""
 
@@ -41,6 +47,8 @@ class EarlierRows:
     """Whether a correction may remove leading zeros; otherwise a spreadsheet is assumed to have done it."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
+    _doubted: dict[int, Problem] = field(default_factory=dict, init=False)
+    """Line of a row with a cell of a workbook that was not trusted → the reason, as its results had it."""
     _rewritten: dict[int, str] = field(default_factory=dict, init=False)
     """Line of a row whose user name a spreadsheet rewrote → that name: only the whole roster showed it."""
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
@@ -86,24 +94,8 @@ class EarlierRows:
         return f"line {line}"
 
     def taken(self) -> Iterator[RosterPage]:
-        """Yield the rows of this roster that are in place, since the parent or a job before it."""
-        job: Job | None = self.parent
-        while job:
-            hosts = self.ledger.jobs.hosts(job.id)
-            for page in self.ledger.rows.pages(job.id):
-                rows = open_page(self.seal, job.id, page.seq, page.sealed)
-                in_place = [row for row in rows if page.outcome(row.line).status.in_place]
-                for row in in_place:
-                    row.realm, row.realm_key = hosts.get(row.realm_key, row.realm), NO_REALM
-                yield in_place
-            job = self._before(job)
-
-    def _before(self, job: Job) -> Job | None:
-        """Return the job that another one retries, if the ledger still has it."""
-        try:
-            return self.ledger.jobs.get(job.parent) if job.parent else None
-        except NotFound:  # purged
-            return None
+        """Return the rows of this roster that are in place, since the parent or a job before it."""
+        return pages_in_place(self.ledger, self.seal, self.parent)
 
     def pages(self) -> Iterator[RosterPage]:
         """Yield the rows in the roster's order, validated as a file's rows are; can be called again.
@@ -127,6 +119,9 @@ class EarlierRows:
         # A record that couldn't be split into cells stays invalid, unless it was corrected.
         if reason := self._unreadable.get(row.line):
             row.problems = (reason,)
+        elif reason := self._doubted.get(row.line):
+            told = (*CAUSED_BY_MARKS, *reason.code.split(";"))
+            row.problems = (reason, *(one for one in row.problems if one.code not in told))
         elif self._rewritten.pop(row.line, "") == row.user and _DAMAGE not in {
             one.code for one in row.problems
         }:
@@ -151,19 +146,27 @@ class EarlierRows:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
                 if not outcome.status.in_trouble:
                     continue
+                if row.line not in self.corrections and _doubted_cell(outcome.error):
+                    self._doubted[row.line] = Problem(outcome.code, outcome.error)
                 if row.user and _DAMAGE in outcome.code.split(";"):
                     self._rewritten[row.line] = row.user
                 if _OTHER_NAME in outcome.code.split(";"):  # an earlier job alone has that name
                     self._made_of[row.line] = ""
                 yield row.line, self._record(row, passwords)
 
+    def _kept_for(self) -> str:
+        """Return for how long passwords were kept, in words."""
+        options, why = self.parent.options, self.parent.why
+        if why and why.reason is Reason.EXPIRED:
+            return f"for {options.resume_days:g} days, in which the job was not resumed"
+        return f"for {options.keep_days:g} days"
+
     def _record(self, row: Row, passwords: _Passwords) -> Mapping[str, str]:
         corrected = self.corrections.get(row.line, {})
         former = passwords.of(row)
         if former is None and not corrected.get(PASSWORD):
             raise UsageError(
-                f"the password of line {row.line} is shredded; it was kept for "
-                f"{self.parent.options.keep_days:g} days",
+                f"the password of line {row.line} is shredded; it was kept {self._kept_for()}",
                 "give the roster again with --roster, or --corrections with a password column",
             )
         other = corrected.get(PASSWORD)

@@ -1,14 +1,15 @@
-"""The rows of a job that are in place, with their passwords, which are read from the roster again."""
+"""The rows of a job that are in place; with their passwords, if the roster is read again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
 
+from worker.errors import NotFound
 from worker.importing.validation import RosterPage, RosterPages
 from worker.ledger import Ledger
 from worker.ledger.codec import open_page
-from worker.model import Job, Problem, Row
+from worker.model import NO_REALM, Job, Problem, Row
 from worker.seal import Seal
 
 _HINT = "to try it, put the corrected row into a file of its own: siproster verify FILE"
@@ -18,6 +19,28 @@ def count_in_place(ledger: Ledger, job: Job) -> int:
     """Return how many rows of a job are in place."""
     counts = ledger.rows.counts(job.id, job.rows)
     return sum(rows for status, rows in counts.items() if status.in_place)
+
+
+def pages_in_place(ledger: Ledger, seal: Seal, last: Job) -> Iterator[RosterPage]:
+    """Yield the rows that are in place since a job, or one that it retries, with their realms' hosts."""
+    job: Job | None = last
+    while job:
+        hosts = ledger.jobs.hosts(job.id)
+        for page in ledger.rows.pages(job.id):
+            rows = open_page(seal, job.id, page.seq, page.sealed)
+            in_place = [row for row in rows if page.outcome(row.line).status.in_place]
+            for row in in_place:
+                row.realm, row.realm_key = hosts.get(row.realm_key, row.realm), NO_REALM
+            yield in_place
+        job = _before(ledger, job)
+
+
+def _before(ledger: Ledger, job: Job) -> Job | None:
+    """Return the job that another one retries, if the ledger still has it."""
+    try:
+        return ledger.jobs.get(job.parent) if job.parent else None
+    except NotFound:  # purged
+        return None
 
 
 def rows_in_place(ledger: Ledger, seal: Seal, job: Job, roster: RosterPages) -> Iterator[RosterPage]:

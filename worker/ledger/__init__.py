@@ -7,8 +7,18 @@ from collections.abc import Callable
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
-from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
+from worker.ledger.job_columns import JobRealm
+from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
+from worker.ledger.notifications import (
+    ChannelKey,
+    ClaimedNotification,
+    DeliveryState,
+    Notification,
+    Notifications,
+)
+from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
+from worker.ledger.schedules import Schedules
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
@@ -25,8 +35,11 @@ __all__ = [
     "ChangeKey",
     "ChangeLog",
     "Changes",
+    "ChannelKey",
     "Chunks",
     "Claim",
+    "ClaimedNotification",
+    "DeliveryState",
     "Fenced",
     "JobRealm",
     "Jobs",
@@ -34,10 +47,15 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Notification",
+    "Notifications",
     "OverClaim",
     "Pause",
+    "Policy",
     "Progress",
+    "Retention",
     "Rows",
+    "Schedules",
     "SealedPage",
     "Store",
     "Unanswered",
@@ -67,7 +85,10 @@ class Ledger:
         self.unconfirmed = Unconfirmed(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
+        self.notifications = Notifications(self.store)
+        self.schedules = Schedules(self.store, self.notifications)
         self.absences = Absences(self.store)
+        self.retention = Retention(self.store, self.notifications)
 
     def close(self) -> None:
         """Close every connection."""

@@ -5,6 +5,7 @@ Their states are those of ``ChunkState``.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from worker.errors import SiprosterError
-from worker.ledger.jobs import PAUSED_SO_FAR, WRITER_LEASE
+from worker.ledger.expiry import PAUSED_SO_FAR, kept_until, shred_expired
+from worker.ledger.jobs import WRITER_LEASE
 from worker.ledger.new_chunks import NewChunk, enter, record, troubled
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
@@ -80,7 +82,7 @@ _RELEASE = text("""
         requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _GO_ON = text(f"""
-    UPDATE jobs SET state = 'running', reason = '', why = '', paused = NULL,
+    UPDATE jobs SET state = 'running', reason = '', why = '', paused = NULL, expires = NULL,
         paused_seconds = paused_seconds + {PAUSED_SO_FAR}
     WHERE id = :job AND state = 'paused'""")  # noqa: S608  no value comes in
 _PROGRESS_OF = text("""
@@ -118,10 +120,6 @@ _KEPT = text("""
 _SEALED = text("SELECT sealed FROM chunk_rows WHERE job = :job AND seq = :seq")
 _RESEAL = text("UPDATE chunk_rows SET sealed = :sealed WHERE job = :job AND seq = :seq")
 _SHRED = text("DELETE FROM chunk_rows WHERE job = :job AND seq = :seq")
-_SHRED_EXPIRED = text("""
-    DELETE FROM chunk_rows WHERE EXISTS (
-        SELECT 1 FROM chunks c
-        WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.kept_until < :now)""")
 
 LONGEST_AHEAD = 3700.0
 """Seconds: no lease and no wait of ours is longer. A time further ahead is of a clock that was set back
@@ -391,10 +389,18 @@ class Chunks:
             sealed = connection.execute(_SEALED, {"job": job, "seq": seq}).scalar_one_or_none()
         return None if sealed is None else bytes(sealed)
 
+    def kept_until(self, job: str) -> dt.datetime | None:
+        """Return when the first rows that are kept for a retry are shredded; None if none are, or not yet."""
+        with self._store.read() as connection:
+            return kept_until(connection, job)
+
     def shred_expired(self) -> int:
-        """Shred rows that are not in place and whose retention is over; return how many chunks."""
+        """Shred rows that were kept for a retry, and end jobs that were not resumed in time.
+
+        Return how many chunks were shredded.
+        """
         with self._store.begin() as connection:
-            shredded = connection.execute(_SHRED_EXPIRED, {"now": self._store.now(connection)}).rowcount
+            shredded = shred_expired(connection, self._store.now(connection))
         if shredded:
             self._store.clean()
         return shredded

@@ -10,20 +10,20 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from worker.errors import Conflict, JobBusy, NotFound
-from worker.ledger.job_columns import columns_of, columns_of_why, job_of, options_of
+from worker.ledger.expiry import PAUSED_SO_FAR, count_down, resumable_until
+from worker.ledger.job_columns import JobRealm, columns_of, columns_of_why, job_of
 from worker.ledger.store import Store
 from worker.model import Job, JobState, Options, Realm
 from worker.states import Reason, Why
 
-PAUSED_SO_FAR = "CASE WHEN :now > paused THEN :now - paused ELSE 0 END"
-"""Seconds that a paused job has waited; 0 if the clock was set back meanwhile."""
-
 _INSERT = text("""
     INSERT INTO jobs (id, state, reason, why, host, environment, account, options, operator, machine, version,
-        key, roster, source, sha256, columns, warnings, rows, parent, schedule, slot, created)
+        key, roster, source, sha256, columns, warnings, rows, parent, root, schedule, slot, created, expires)
     VALUES (:id, :state, :reason, :why, :host, :environment, :account, :options, :operator, :machine,
-        :version, :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :schedule, :slot,
-        :created)""")
+        :version, :key, :roster, :source, :sha256, :columns, '{}', :rows, :parent, :root, :schedule, :slot,
+        :created, :expires)""")
+# The lock keeps a purge from removing the parent while its retry begins.
+_LOCK_PARENT = text("UPDATE jobs SET state = state WHERE id = :job RETURNING root")
 _SELECT = text("""
     SELECT j.*,
         look_requests + (SELECT coalesce(sum(requests), 0) FROM chunks c WHERE c.job = j.id) AS requests,
@@ -39,10 +39,12 @@ _ABSENT = text("UPDATE jobs SET absent = :absent WHERE id = :job")
 _UNDONE = text("UPDATE jobs SET undone = :now WHERE id = :job")
 _VERIFIED = text("UPDATE jobs SET verified = :facts WHERE id = :job")
 _SAVE = text("""
-    UPDATE jobs SET saved = :now, reason = :reason, why = :why WHERE id = :job AND state = 'planning'""")
+    UPDATE jobs SET saved = :now, expires = :until, reason = :reason, why = :why
+    WHERE id = :job AND state = 'planning'""")
 _KEEP_ALL_UNTIL = text("UPDATE chunks SET kept_until = :until WHERE job = :job")
 _CARRIED_OUT = text("""
-    UPDATE jobs SET state = 'cancelled', carried_out_by = :by, finished = :now, reason = :reason, why = :why
+    UPDATE jobs SET state = 'cancelled', carried_out_by = :by, finished = :now, expires = NULL,
+        reason = :reason, why = :why
     WHERE id = :job AND state = 'planning'""")
 _SHRED = text("DELETE FROM chunk_rows WHERE job = :job")
 # Rows that were kept only for the case that a guard holds the job back (Chunks without ``kept_until``).
@@ -65,25 +67,24 @@ _START = text(f"""
     UPDATE jobs SET state = 'running', reason = '', why = '', paused_seconds = paused_seconds
             + CASE WHEN finished IS NULL THEN {PAUSED_SO_FAR}
                 WHEN :now > finished THEN :now - finished ELSE 0 END,
-        paused = NULL, finished = NULL, started = coalesce(started, :now)
+        paused = NULL, finished = NULL, expires = NULL, started = coalesce(started, :now)
     WHERE id = :job AND state IN ('planning', 'running', 'paused', 'stopped')""")  # noqa: S608  no value comes in
 _PAUSE = text("""
-    UPDATE jobs SET state = 'paused', reason = :reason, why = :why, paused = coalesce(paused, :now)
+    UPDATE jobs SET state = 'paused', reason = :reason, why = :why, paused = coalesce(paused, :now),
+        expires = CASE WHEN paused IS NULL THEN :expires ELSE expires END
     WHERE id = :job AND state IN ('running', 'paused')""")
 _STOP = text(f"""
     UPDATE jobs SET state = :state, reason = :reason, why = :why,
-        paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL, finished = :now
+        paused_seconds = paused_seconds + {PAUSED_SO_FAR}, paused = NULL, finished = :now, expires = :expires
     WHERE id = :job AND state IN ('planning', 'running', 'paused')""")  # noqa: S608  no value comes in
 _STOP_AGAIN = text("UPDATE jobs SET reason = :reason, why = :why WHERE id = :job AND state = 'stopped'")
 _CLOSE = text("""
-    UPDATE jobs SET state = 'cancelled', reason = :reason, why = :why
+    UPDATE jobs SET state = 'cancelled', reason = :reason, why = :why, expires = NULL
     WHERE id = :job AND state = 'stopped'""")
 _OPTIONS = text("SELECT options FROM jobs WHERE id = :job")
-_KEEP_UNTIL = text("""
-    UPDATE chunks SET kept_until = :until WHERE job = :job AND (state <> 'ended' OR kept_until IS NULL)""")
 _BOUNDS = text("UPDATE jobs SET options = :options WHERE id = :job")
 _FINISH = text("""
-    UPDATE jobs SET state = 'done', reason = '', why = '', paused = NULL, finished = :now
+    UPDATE jobs SET state = 'done', reason = '', why = '', paused = NULL, finished = :now, expires = NULL
     WHERE id = :job AND state IN ('running', 'paused')
         AND NOT EXISTS (SELECT 1 FROM chunks WHERE job = :job AND state <> 'ended')""")
 _BOUND = text("""
@@ -136,24 +137,6 @@ class Writer:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRealm:
-    """A realm as the job resolved it once.
-
-    ``looked``: the credentials stored there were looked up before the job began.
-    """
-
-    key: int
-    id: str
-    host: str
-    looked: bool
-
-    @property
-    def realm(self) -> Realm:
-        """Return the realm as the API client takes it."""
-        return Realm(id=self.id, host=self.host)
-
-
-@dataclass(frozen=True, slots=True)
 class Pause:
     """The reason why a job waits, and how long it has waited (seconds)."""
 
@@ -174,11 +157,21 @@ class Jobs:
         self._store = store
 
     def begin(self, job: Job, owner: str) -> None:
-        """Add a new job and acquire its account. Raises JobBusy, which names the job that holds it."""
+        """Add a new job and acquire its account.
+
+        Raises JobBusy, which names the job that holds it, and NotFound if its parent was removed.
+        """
         with self._store.begin() as connection:
+            root: str | None = job.id
+            if job.parent:
+                root = connection.execute(_LOCK_PARENT, {"job": job.parent}).scalar_one_or_none()
+            if root is None:
+                raise _no_job(job.parent)
             self._take(connection, job, owner)
             # By the ledger's clock, as all its times, since they are compared with each other.
-            connection.execute(_INSERT, {**columns_of(job), "created": self._store.now(connection)})
+            now = self._store.now(connection)
+            expires = now + job.options.resume_days * 86_400
+            connection.execute(_INSERT, {**columns_of(job), "root": root, "created": now, "expires": expires})
 
     def get(self, job: str) -> Job:
         """Return the job. Raises NotFound if the ledger has none with that id."""
@@ -248,8 +241,9 @@ class Jobs:
         with self._store.begin() as connection:
             now = self._store.now(connection)
             why = why or Why(Reason.SAVED, f"siproster import --plan {job} carries it out")
-            connection.execute(_SAVE, {"job": job, "now": now, **columns_of_why(why)})
-            connection.execute(_KEEP_ALL_UNTIL, {"job": job, "until": now + kept_for})
+            until = {"job": job, "until": now + kept_for}
+            connection.execute(_SAVE, {"now": now, **until, **columns_of_why(why)})
+            connection.execute(_KEEP_ALL_UNTIL, until)
             connection.execute(_RELEASE, {"job": job})
 
     def warnings(self, job: str) -> dict[str, int]:
@@ -301,9 +295,9 @@ class Jobs:
     def pause(self, job: str, why: Why) -> None:
         """Pause the job: the service is away, or the command was interrupted; its rows are not at fault."""
         with self._store.begin() as connection:
-            connection.execute(
-                _PAUSE, {"job": job, **columns_of_why(why), "now": self._store.now(connection)}
-            )
+            now = self._store.now(connection)
+            expires = resumable_until(connection, job, now)
+            connection.execute(_PAUSE, {"job": job, **columns_of_why(why), "now": now, "expires": expires})
 
     def paused(self, job: str) -> Pause | None:
         """Return why the job waits; None if it doesn't."""
@@ -317,12 +311,15 @@ class Jobs:
         """Stop the job early, in the reason's state, and release its account."""
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            values = {"job": job, "state": why.reason.state, **columns_of_why(why), "now": now}
+            cancelled = why.reason.state is JobState.CANCELLED
+            expires = None if cancelled else resumable_until(connection, job, now)
+            values = {"job": job, "state": why.reason.state, **columns_of_why(why), "now": now,
+                      "expires": expires}  # fmt: skip
             stopped = connection.execute(_STOP, values).rowcount == 1
             if stopped:
                 connection.execute(_RELEASE, {"job": job})
-            if stopped and why.reason.state is JobState.CANCELLED:
-                _count_down(connection, job, now)
+            if stopped and cancelled:
+                count_down(connection, job, now)
             return stopped
 
     def stop_again(self, job: str, why: Why) -> None:
@@ -334,7 +331,7 @@ class Jobs:
         """Close a stopped job, so that it can't be resumed any more, and start its rows' retention."""
         with self._store.begin() as connection:
             if connection.execute(_CLOSE, {"job": job, **columns_of_why(why)}).rowcount == 1:
-                _count_down(connection, job, self._store.now(connection))
+                count_down(connection, job, self._store.now(connection))
 
     def finish(self, job: str) -> bool:
         """Mark the job as done if each of its chunks has ended.
@@ -353,10 +350,7 @@ class Jobs:
     def forget(self, job: str, *, keep_job: bool = False) -> None:
         """Delete a job whose roster turned out to be unreadable; ``keep_job``: delete only the rows read."""
         with self._store.begin() as connection:
-            for statement in _FORGET:
-                connection.execute(statement, {"job": job})
-            if not keep_job:
-                connection.execute(_FORGET_JOB, {"job": job})
+            forget_job(connection, job, keep_job=keep_job)
         self._store.clean()
 
     def learn_batch_limit(self, job: str, bound: int) -> None:
@@ -434,11 +428,12 @@ class Jobs:
         )
 
 
+def forget_job(connection: Connection, job: str, *, keep_job: bool = False) -> bool:
+    """Delete a job with all its rows, and return whether it was there; ``keep_job``: only the rows."""
+    for statement in _FORGET:
+        connection.execute(statement, {"job": job})
+    return not keep_job and connection.execute(_FORGET_JOB, {"job": job}).rowcount == 1
+
+
 def _no_job(job: str) -> NotFound:
     return NotFound(f"there is no job {job} in this ledger", "`siproster jobs` lists them")
-
-
-def _count_down(connection: Connection, job: str, now: float) -> None:
-    """Start the retention of a cancelled job's rows, since its chunks never end."""
-    options = options_of(json.loads(connection.execute(_OPTIONS, {"job": job}).scalar_one()))
-    connection.execute(_KEEP_UNTIL, {"job": job, "until": now + options.keep_days * 86_400})

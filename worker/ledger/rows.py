@@ -35,6 +35,10 @@ _UNCONFIRMED = text("""
     FROM chunks c JOIN jobs j ON j.id = c.job
     WHERE c.job = :job AND c.state <> 'ended' AND j.state IN ('paused', 'stopped', 'cancelled')
         AND (c.doubt <> '' OR (c.state = 'claimed' AND j.state <> 'paused'))""")
+_LAST_STARTED = text("""
+    SELECT id FROM jobs WHERE host = :host AND account = :account AND roster = :roster AND started IS NOT NULL
+        AND undone IS NULL
+    ORDER BY created DESC, id DESC LIMIT 1""")
 _SETTLED = text("SELECT line FROM outcomes WHERE job = :job AND chunk = :chunk")
 _COUNTS = text("""
     SELECT status, count(*) AS rows FROM outcomes WHERE job = :job AND line >= 0 GROUP BY status""")
@@ -108,6 +112,15 @@ class Rows:
         unconfirmed = self.unconfirmed(job)
         for seq in seqs:
             yield self._page(job, seq, unconfirmed)
+
+    def last_started(self, host: str, account: str, roster: str) -> str:
+        """Return the id of the newest job with a roster of this name that was started, and not undone.
+
+        Empty: there is none.
+        """
+        values = {"host": host, "account": account, "roster": roster}
+        with self._store.read() as connection:
+            return str(connection.execute(_LAST_STARTED, values).scalar() or "")
 
     def counts(self, job: str, rows: int) -> dict[Status, int]:
         """Return the number of rows by status, each once; without an outcome: ``SealedPage.outcome``."""

@@ -198,7 +198,7 @@ _ROWS_OF_CHUNKS = (
 _SCHEDULES = (
     # source and options: those of the import; channels: names of notification channels, as JSON lists.
     # at: the time of a single run, then cron is empty. accounted: slots up to this time were run, or told
-    # as missed.
+    # as missed. next_slot: the first one after it, so that those that are due are found among many.
     """
     CREATE TABLE schedules (
         name TEXT PRIMARY KEY, cron TEXT NOT NULL, zone TEXT NOT NULL, at DOUBLE PRECISION,
@@ -206,15 +206,17 @@ _SCHEDULES = (
         source TEXT NOT NULL, options TEXT NOT NULL, profile TEXT NOT NULL,
         host TEXT NOT NULL, environment TEXT NOT NULL, account TEXT NOT NULL, channels TEXT NOT NULL,
         operator TEXT NOT NULL, machine TEXT NOT NULL, created DOUBLE PRECISION NOT NULL,
-        paused DOUBLE PRECISION, accounted DOUBLE PRECISION NOT NULL
+        paused DOUBLE PRECISION, accounted DOUBLE PRECISION NOT NULL, next_slot DOUBLE PRECISION
     )""",
-    # One run for each slot, however many schedulers there are. cause: slot, at or manual.
+    "CREATE INDEX schedules_by_slot ON schedules (next_slot)",
+    # One run for each slot, however many schedulers there are. files: the versions that its job imports,
+    # hash and name, as JSON.
     """
     CREATE TABLE schedule_runs (
         schedule TEXT NOT NULL, slot DOUBLE PRECISION NOT NULL, cause TEXT NOT NULL, state TEXT NOT NULL,
         owner TEXT NOT NULL, generation INTEGER NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
         attempts INTEGER NOT NULL, not_before DOUBLE PRECISION NOT NULL, missed INTEGER NOT NULL,
-        job TEXT NOT NULL, result TEXT NOT NULL, why TEXT NOT NULL,
+        job TEXT NOT NULL, files TEXT NOT NULL, result TEXT NOT NULL, why TEXT NOT NULL,
         started DOUBLE PRECISION, finished DOUBLE PRECISION, PRIMARY KEY (schedule, slot)
     )""",
     "CREATE INDEX schedule_runs_by_state ON schedule_runs (state, not_before)",
@@ -225,16 +227,17 @@ _SCHEDULES = (
         at DOUBLE PRECISION NOT NULL, PRIMARY KEY (schedule, sha256)
     )""",
     # Notifications to be delivered, until they are or are given up. channel: its name in the settings file,
-    # which has its address and its secret.
+    # which has its address and its secret; profile: that of the schedule, which may have channels of its own.
     """
     CREATE TABLE notifications (
         id TEXT PRIMARY KEY, schedule TEXT NOT NULL, slot DOUBLE PRECISION NOT NULL, job TEXT NOT NULL,
-        channel TEXT NOT NULL, payload TEXT NOT NULL, state TEXT NOT NULL,
+        profile TEXT NOT NULL, channel TEXT NOT NULL, payload TEXT NOT NULL, state TEXT NOT NULL,
         owner TEXT NOT NULL, generation INTEGER NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
         attempts INTEGER NOT NULL, next_attempt_at DOUBLE PRECISION NOT NULL, error TEXT NOT NULL,
         created DOUBLE PRECISION NOT NULL, finished DOUBLE PRECISION
     )""",
     "CREATE INDEX notifications_by_state ON notifications (state, next_attempt_at)",
+    "CREATE INDEX notifications_by_run ON notifications (schedule, slot)",
     # Marks of the users who were absent when a job read its roster, for the next run of the roster.
     """
     CREATE TABLE absent_users (
@@ -249,9 +252,36 @@ _SCHEDULES = (
     "CREATE INDEX jobs_by_schedule ON jobs (schedule, slot)",
 )
 
+_FAMILIES: tuple[Statement, ...] = (
+    # The first job of those that retried it, or carried it out, and of their retries.
+    "ALTER TABLE jobs ADD COLUMN root TEXT NOT NULL DEFAULT ''",
+    """
+    WITH RECURSIVE family (id, root) AS (
+        SELECT id, id FROM jobs WHERE NOT EXISTS (SELECT 1 FROM jobs p WHERE p.id = jobs.parent)
+        UNION ALL SELECT j.id, f.root FROM jobs j JOIN family f ON j.parent = f.id)
+    UPDATE jobs SET root = family.root FROM family WHERE family.id = jobs.id""",
+    "CREATE INDEX jobs_by_root ON jobs (root, created)",
+    "CREATE INDEX jobs_by_end ON jobs (finished)",
+    # When a job that has not gone on is ended and its passwords are shredded. Jobs of earlier versions, which
+    # never were, have 30 days from now.
+    "ALTER TABLE jobs ADD COLUMN expires DOUBLE PRECISION",
+    "CREATE INDEX jobs_by_expiry ON jobs (expires)",
+    {
+        name: f"UPDATE jobs SET expires = 2592000 + {now} "  # noqa: S608  all ours
+        "WHERE saved IS NULL AND state IN ('planning', 'paused', 'stopped')"
+        for name, now in (
+            ("sqlite", "CAST(strftime('%s', 'now') AS INTEGER)"),
+            ("postgresql", "extract(epoch FROM now())"),
+        )
+    },
+    """
+    UPDATE jobs SET expires = (SELECT max(kept_until) FROM chunks c WHERE c.job = jobs.id)
+    WHERE saved IS NOT NULL AND state = 'planning'""",
+)
+
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
-    _ROWS_OF_CHUNKS, _SCHEDULES,
+    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES),
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 

@@ -1,8 +1,9 @@
 """Files for the people who set up phones: a line, configuration files and a printed card for each user.
 
 ``columns`` finds the roster's columns about phones, ``phone`` holds what is known of one, ``templates``
-renders configuration files (``syntax``: what each vendor's files can hold), ``cards`` makes a page to print,
-``twins`` finds phones that share an address or a file.
+renders configuration files (``syntax``: what each vendor's files can hold; ``limits``: the time and memory
+that a template may take), ``cards`` makes a page to print, ``twins`` finds phones that share an address or a
+file.
 """
 
 from worker.phones.cards import CARDS_BEGIN, QrFormat, can_be_printed, cards

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
+from jinja2.exceptions import SecurityError, UndefinedError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from worker.errors import UsageError
+from worker.phones.limits import SECONDS, limited
 from worker.phones.phone import VARIABLES, Phone
 from worker.phones.syntax import FILTERS, Unfit, written
 from worker.reasons import reason_of
@@ -26,12 +31,31 @@ _word = re.compile(r"\{([^{}]*)\}")
 _safe = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_+@.~-]{0,127}").fullmatch
 """Match a value that is part of a file's name on every system, and never leads to another folder."""
 _LARGEST = 1 << 20
-"""Bytes of a template."""
+"""Bytes of a template, and characters of a file that one makes."""
+_REASONS: Mapping[type[Exception], str] = {
+    UndefinedError: "a column or value that isn't there",
+    SecurityError: "templates must not do this",
+    RecursionError: "it calls itself without end",
+}
+"""Why a template fails, where the error's name alone doesn't tell."""
+_FAULTS = (
+    TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
+)  # fmt: skip
 
 
 def built_in() -> list[str]:
     """Return the names of the sets that come with siproster."""
     return sorted(path.name for path in _BUILT_IN.iterdir() if path.is_dir())
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox without powers, which can take hours in a single step that no limit ends."""
+
+    intercepted_binops = frozenset({"**"})
+
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
+        """Refuse an operator in ``intercepted_binops``."""
+        raise SecurityError(f"{operator} is not available")
 
 
 class TemplateSet:
@@ -55,7 +79,8 @@ class TemplateSet:
         self._folder = folder
         self._sources = {**_sources(_BUILT_IN, deep=False), **sources}
         self._environment = self._new_environment()
-        self._templates = {one: self._compiled(one) for one in self.names}
+        with self._within_limits():
+            self._templates = {one: self._compiled(one) for one in self.names}
 
     def files(self, phone: Phone) -> dict[str, str]:
         """Return the phone's files by name. Raises Unfit if one can't be written."""
@@ -63,12 +88,17 @@ class TemplateSet:
         return {name: self._rendered(one, name, phone) for one, name in zip(self.names, names, strict=True)}
 
     def file_names(self, phone: Phone) -> list[str]:
-        """Return the names of the phone's files. Raises Unfit if the row lacks what a name needs."""
-        values = {**{one: getattr(phone, one) for one in _IN_NAMES if one != "MAC"}, "MAC": phone.mac.upper()}
-        return [_word.sub(lambda found: _part(found[1], values), name)[: -len(_END)] for name in self.names]
+        """Return the names of the phone's files, each another one.
 
-    def _new_environment(self) -> ImmutableSandboxedEnvironment:
-        environment = ImmutableSandboxedEnvironment(
+        Raises Unfit if the row lacks what a name needs, or two templates give it the same file.
+        """
+        values = {**{one: getattr(phone, one) for one in _IN_NAMES if one != "MAC"}, "MAC": phone.mac.upper()}
+        names = [_word.sub(lambda found: _part(found[1], values), name)[: -len(_END)] for name in self.names]
+        _check_distinct(names)
+        return names
+
+    def _new_environment(self) -> _Environment:
+        environment = _Environment(
             loader=DictLoader(self._sources), undefined=StrictUndefined, autoescape=self._is_markup,
             finalize=_finalized, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         )  # fmt: skip
@@ -80,9 +110,23 @@ class TemplateSet:
         source = self._sources.get(name or "", "")
         return (name or "").removesuffix(_END).endswith(_MARKUP) or bool(_tag(source))
 
+    @contextmanager
+    def _within_limits(self) -> Iterator[None]:
+        """Raise UsageError if a template takes too much time or memory: every row's file would."""
+        try:
+            with limited():
+                yield
+        except (TimeoutError, MemoryError) as error:
+            much = f"more than {SECONDS:g} s" if isinstance(error, TimeoutError) else "too much memory"
+            raise UsageError(
+                f"{self._folder}: a template needs {much} for one file",
+                "correct it, and name a new folder with --out",
+            ) from None
+
     def _compiled(self, name: str) -> Template:
         try:
-            for one in self._parts(name, {name}):
+            for one in self._parts(name, ()):
+                self._environment.get_template(one)  # names the template and the line of a fault
                 tree = self._environment.parse(self._sources[one], one)
                 unknown = meta.find_undeclared_variables(tree) - VARIABLES - self._environment.globals.keys()
                 if unknown:
@@ -97,28 +141,35 @@ class TemplateSet:
                 f"{where}: {error.message}", "correct the template; nothing was written"
             ) from None
 
-    def _parts(self, name: str, seen: set[str]) -> set[str]:
-        """Return the template and those that it includes."""
-        tree = self._environment.parse(self._sources[name], name)
-        for other in meta.find_referenced_templates(tree):
+    def _parts(self, name: str, path: tuple[str, ...]) -> set[str]:
+        """Return the template and those that it includes. ``path``: the templates that include it."""
+        parts = {name}
+        for other in meta.find_referenced_templates(self._environment.parse(self._sources[name], name)):
             if other is None or other not in self._sources:
                 raise UsageError(
                     f"{self._folder / name} includes a template that is not in its folder",
                     "name one of its files, as it is called there",
                 )
-            if other not in seen:
-                seen |= self._parts(other, {*seen, other})
-        return seen
+            if other in (*path, name):
+                raise UsageError(f"{self._folder / other} includes itself", "nothing was written; correct it")
+            if other not in parts:
+                parts |= self._parts(other, (*path, name))
+        return parts
 
     def _rendered(self, name: str, file_name: str, phone: Phone) -> str:
         try:
-            return self._templates[name].render(phone.variables())
+            with self._within_limits():
+                text = self._templates[name].render(phone.variables())
         except Unfit as error:
             raise Unfit(f"{file_name}: {_field_of(phone, error)}") from None
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except _FAULTS as error:
             # Its message may quote the password: {{ row[password] }}.
-            reason = f"{name}{_line_of(error)}: {type(error).__name__} (a column or value that isn't there?)"
-            raise Unfit(reason) from None
+            reason = _REASONS.get(type(error), "")
+            fault = f"{type(error).__name__}{f' ({reason})' if reason else ''}"
+            raise Unfit(f"{name}{_line_of(error)}: {fault}") from None
+        if len(text) > _LARGEST:
+            raise Unfit(f"{file_name}: it would have more than {_LARGEST:,} characters")
+        return text
 
 
 def _finalized(value: object) -> object:
@@ -154,6 +205,14 @@ def _part(word: str, values: Mapping[str, str]) -> str:
     return value
 
 
+def _check_distinct(names: Sequence[str]) -> None:
+    """Refuse two files with one name, in whatever case, and a file with the name of another's folder."""
+    paths = [PurePosixPath(name.casefold()) for name in names]
+    taken = Counter([*paths, *{folder for path in paths for folder in path.parents}])
+    if twice := next((name for name, path in zip(names, paths, strict=True) if taken[path] > 1), ""):
+        raise Unfit(f"two templates give it the same file, {twice}")
+
+
 def _check_name(folder: Path, name: str) -> None:
     """Refuse a name that is the same for all phones, or has an unknown word."""
     words = _word.findall(name)
@@ -170,12 +229,16 @@ def _check_name(folder: Path, name: str) -> None:
 def _sources(folder: Path, *, deep: bool = True) -> dict[str, str]:
     """Return the texts of a folder's templates by their path in it."""
     found = sorted(folder.rglob(f"*{_END}") if deep else folder.glob(f"*{_END}"))
-    try:
-        return {
-            path.relative_to(folder).as_posix(): path.read_bytes()[:_LARGEST].decode()
-            for path in found
-            if path.is_file()
-        }
-    except (OSError, UnicodeDecodeError) as error:
-        reason = reason_of(error) if isinstance(error, OSError) else "a template is not UTF-8"
-        raise UsageError(f"{folder} can't be read: {reason}", "correct it; nothing was written") from None
+    sources = {}
+    for path in filter(Path.is_file, found):
+        try:
+            source = path.read_bytes()
+            sources[path.relative_to(folder).as_posix()] = source.decode()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8"
+            raise UsageError(f"{path} can't be read: {reason}", "correct it; nothing was written") from None
+        if len(source) > _LARGEST:
+            raise UsageError(
+                f"{path} is larger than {_LARGEST:,} bytes", "nothing was written; is it a template?"
+            )
+    return sources

@@ -7,7 +7,8 @@ row (``passwords``: weak ones;
 ``prehashed``: digests instead of passwords; ``hiding``: cells that reveal a secret), ``reader`` is the roster
 itself, ``corrections`` brings an earlier job's rows back, ``duplicates`` remembers names.
 ``folder`` makes one roster of many files, ``remote`` says whom to trust elsewhere, and ``database`` reads a
-query's rows (``database_address``: URLs, ``database_queries``: PBXs' own tables, ``database_drivers``).
+query's rows (``database_address``: URLs, ``database_queries``: PBXs' own tables, ``database_drivers``);
+``versions`` opens only those files that a schedule has not imported yet.
 For files that are not imported, ``table`` finds the header and ``names`` reads the users named in them.
 """
 
@@ -22,6 +23,8 @@ from worker.roster.reader import Roster, open_roster
 from worker.roster.rows import PAGE
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import parse_condition
+from worker.roster.source import local_paths
+from worker.roster.versions import NewRoster, Version, open_new
 
 __all__ = [
     "HASH1",
@@ -32,13 +35,17 @@ __all__ = [
     "DuplicateIndex",
     "Name",
     "Names",
+    "NewRoster",
     "Roster",
     "Rules",
+    "Version",
     "fields_of",
     "is_database",
     "local_files",
+    "local_paths",
     "may_be_secret",
     "never_sent",
+    "open_new",
     "open_roster",
     "parse_condition",
     "read_corrections",

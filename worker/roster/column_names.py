@@ -42,19 +42,26 @@ _specific_user = re.compile(
     f"linename|devinfouser|phoneuser|phoneusername|(?:registrierungs|anmelde)(?:name|kennung)|authentifizierungsid|"
     "(?:identifiant|utilisateur|usuario|utente|gebruiker|uzytkownik|login)(?:de|del|du|di)?sip"
 ).fullmatch
+_NUMBER = "(?:n|no|nr|nro|num|number|nummer|rufnummer|numero|numer)"
+_OF = "(?:de|del|da|do|di|du|la|le|d|l)*"
+_EXTENSION = (
+    "extension|extn|nebenstellen?|nst|durchwahl|klappe|teilnehmer(?=n)|poste|extensao|interno|anexo|ramal|toestel|"
+    "extensie|wewn|wewnetrzny|directory(?=n)|numero(?:court|corto)"
+)
 _GENERAL_USERS: Final = (
-    "username|benutzername|nomdutilisateur|nomutilisateur|nombredeusuario|nombreusuario|nombredelusuario|nomeutente|"
-    "nomedeusuario|nomeusuario|nomedousuario|nomedoutilizador|nomedeutilizador|gebruikersnaam|nazwauzytkownika",
-    "user|benutzer|utilisateur|usuario|utente|utilizador|gebruiker|uzytkownik",
-    "login|identifiant|benutzerkennung|kennung|loginname|anmeldename",
-    "extension|extensionnumber|extensionno|extensionid|extnumber|extno|nebenstelle|nebenstellennummer|durchwahl|poste|"
-    "numerodeposte|numerodextension|numeroposte|numerodeextension|extensao|interno|numerointerno|anexo|ramal|"
-    "numerodoramal|toestel|toestelnummer|extensie|internnummer|numerwewnetrzny|wewnetrzny|nrwewnetrzny",
-    "ext|number|nummer|numero|numer",
+    "username|benutzername|nutzername|nomdutilisateur|nomutilisateur|nombredeusuario|nombreusuario|nombredelusuario|"
+    "nomeutente|nomedeusuario|nomeusuario|nomedousuario|nomedoutilizador|nomedeutilizador|gebruikersnaam|"
+    "nazwauzytkownika",
+    "user|benutzer|nutzer|utilisateur|usuario|utente|utilizador|gebruiker|uzytkownik",
+    "login|identifiant|benutzerkennung|nutzerkennung|kennung|loginname|anmeldename",
+    f"(?:{_NUMBER}{_OF})?(?:{_EXTENSION})(?:{_NUMBER}|id)?|ext(?:no|number)|{_NUMBER}interne|"
+    f"interne?{_NUMBER}",
+    "ext|number|nummer|numero|numer|rufnummer|userid|loginid|benutzerid|nutzerid|(?:id|identifiant)"
+    "(?:de|d|del|do)?(?:utilisateur|usuario|utente|utilizador)|gebruikers?id|iduzytkownika",
 )
 _general_users = [re.compile(words).fullmatch for words in _GENERAL_USERS]
 LAST_CHOICE: Final = len(_GENERAL_USERS)
-"""The rank of names such as ``number``, which are the user's only where no other column is."""
+"""The rank of names such as ``number`` or ``User ID``, which are the user's only where no other column is."""
 
 _decoy = re.compile(
     "voicemail|voicebox|^vm|^mb|mailbox|mail|messagerie|buzon|casella|correiodevoz|poczta|anrufbeantworter|"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Options, Problem
-from worker.roster.database_address import MYSQL, Address, address_of
+from worker.model import DatabaseLogin, Options, Problem
+from worker.reasons import reason_of
+from worker.roster.database_address import MYSQL, Address, address_of, log_in
 from worker.roster.database_drivers import CONNECT_SECONDS, STEP_SECONDS, Result, TwoReadings, run_query
 from worker.roster.database_errors import refused
 from worker.roster.database_queries import QUERIES
@@ -26,6 +27,8 @@ class Database:
     """A database, in the place of a file (worker.roster.source.Source)."""
 
     address: Address
+    password: str = field(default="", repr=False)
+    """The settings file's; empty: the driver looks for one."""
 
     @property
     def name(self) -> str:
@@ -65,7 +68,7 @@ class Database:
         connected = False
         wait = HERE.entered(WaitKind.DATABASE, f"{self.place}: connecting", CONNECT_SECONDS)
         try:
-            with wait as entry, run_query(self.address, sql, options.encoding) as result:
+            with wait as entry, run_query(self.address, sql, options.encoding, self.password) as result:
                 connected = True
                 HERE.turn(entry, WaitKind.DATABASE, f"{self.place}: no rows yet", STEP_SECONDS)
                 yield from _numbered(self.place, result)
@@ -80,9 +83,9 @@ class Database:
             raise refused(self.address, error, own_query=own, connected=connected) from None
 
 
-def database_at(url: str) -> Database:
+def database_at(url: str, logins: Iterable[DatabaseLogin] = ()) -> Database:
     """Return the database of a URL. Raises UsageError if it holds a password, or can't be understood."""
-    return Database(address_of(url))
+    return Database(*log_in(address_of(url), logins))
 
 
 def _query(address: Address, options: Options) -> str:
@@ -102,9 +105,10 @@ def _read(path: Path) -> str:
     try:
         with path.expanduser().open("rb") as file:
             text = file.read(_LONGEST).decode("utf-8-sig")
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(
-            f"--query: {path} can't be read as text", "give a file with one SELECT, in UTF-8"
+            f"--query: {path} can't be read: {reason}", "give a file with one SELECT, in UTF-8"
         ) from None
     sql = text.strip().rstrip(";").rstrip()
     if not sql:

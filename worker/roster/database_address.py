@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from worker.errors import UsageError
 from worker.hosts import is_loopback
+from worker.model import DatabaseLogin
 
 MYSQL: Final = "mysql"
 POSTGRESQL: Final = "postgresql"
@@ -31,10 +32,18 @@ _PARAMETERS = {
 """Parameters of a URL by kind: libpq's own names, and those of MySQL's clients."""
 
 _RIGHT_WAY = {
-    MYSQL: "leave it out of the URL and set MYSQL_PWD, or write it to ~/.my.cnf: [client] password=…",
-    POSTGRESQL: "leave it out of the URL and set PGPASSWORD, or write it to ~/.pgpass (0600)",
+    MYSQL: "leave it out of the URL and set MYSQL_PWD, or write it to siproster.toml (docs/sources.md) or to "
+    "~/.my.cnf: [client] password=…",
+    POSTGRESQL: "leave it out of the URL and set PGPASSWORD, or write it to siproster.toml (docs/sources.md) "
+    "or to ~/.pgpass (0600)",
     SQLITE: "a SQLite file has no password",
 }
+_PASSWORDS: Final = {
+    MYSQL: ("MYSQL_PWD", "option-file"),
+    POSTGRESQL: ("PGPASSWORD", "passfile", "service"),
+}
+"""Names of the environment's password, and of the URL's parameters that name a file with one."""
+_PORTS: Final = {MYSQL: 3306, POSTGRESQL: 5432}
 _scheme = re.compile("([A-Za-z]+)://").match
 
 
@@ -105,6 +114,29 @@ def address_of(url: str) -> Address:
     if not database and "service" not in given:
         raise UsageError(f"the {kind} URL names no database", _example(kind))
     return Address(kind, parts.hostname or "", port, unquote(parts.username or ""), database, given)
+
+
+def log_in(
+    address: Address, logins: Iterable[DatabaseLogin], environ: Mapping[str, str] = os.environ
+) -> tuple[Address, str]:
+    """Return the address with its user, and the password, both as the settings file's login for it says.
+
+    The password is empty where the environment has one, or the URL names a file with one, which take
+    precedence, and for another user than the login's.
+    """
+    for login in logins:
+        given = address_of(login.url)
+        if _server(given) != _server(address) or (address.user and login.user not in ("", address.user)):
+            continue
+        variable, *parameters = _PASSWORDS[address.kind]
+        elsewhere = environ.get(variable) or any(name in address.parameters for name in parameters)
+        return replace(address, user=address.user or login.user), "" if elsewhere else login.password
+    return address, ""
+
+
+def _server(address: Address) -> tuple[str, str, int | None, str]:
+    port = address.port or _PORTS.get(address.kind)
+    return address.kind, address.host.rstrip("."), port, address.database
 
 
 def _check_parameters(kind: str, given: Mapping[str, str]) -> None:

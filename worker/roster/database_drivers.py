@@ -47,23 +47,24 @@ class Result:
 
 
 @contextmanager
-def run_query(address: Address, sql: str, encoding: str) -> Iterator[Result]:
+def run_query(address: Address, sql: str, encoding: str, password: str = "") -> Iterator[Result]:
     """Run the query in a read-only transaction with one snapshot.
 
-    ``encoding``: for text whose character set doesn't settle it; empty: the column's own. Raises what the
-    driver raises, and UsageError.
+    ``encoding``: for text whose character set doesn't settle it; empty: the column's own. ``password``: if
+    empty, the driver looks for one in the environment and in its own files. Raises what the driver raises,
+    and UsageError.
     """
     run = {MYSQL: _mysql, POSTGRESQL: _postgresql}.get(address.kind, _sqlite)
-    with run(address, sql, encoding) as result:
+    with run(address, sql, encoding, password) as result:
         yield result
 
 
 @contextmanager
-def _mysql(address: Address, sql: str, encoding: str) -> Iterator[Result]:
+def _mysql(address: Address, sql: str, encoding: str, password: str) -> Iterator[Result]:
     import pymysql
     from pymysql.cursors import SSCursor
 
-    settings = _mysql_settings(address)
+    settings = _mysql_settings(address, password)
     # Without conversions every value stays as the server sent it: bytes.
     connection = pymysql.connect(
         **settings, charset="utf8mb4", use_unicode=False, conv={}, cursorclass=SSCursor,
@@ -93,14 +94,14 @@ _MYSQL_SNAPSHOT = (
 )
 
 
-def _mysql_settings(address: Address) -> dict[str, Any]:
-    """Return where to connect, and as whom: the URL's parts, then MYSQL_PWD, then the option file."""
+def _mysql_settings(address: Address, password: str) -> dict[str, Any]:
+    """Return where to connect, and as whom: the URL, MYSQL_PWD, ``password``, then the option file."""
     given = address.parameters
     file = given.get("option-file", "")
     usual = Path("~/.my.cnf").expanduser()
     settings: dict[str, Any] = {
         "host": address.host, "port": address.port or 0, "user": address.user, "database": address.database,
-        "password": os.environ.get("MYSQL_PWD", "").encode(), "unix_socket": given.get("socket"),
+        "password": (os.environ.get("MYSQL_PWD") or password).encode(), "unix_socket": given.get("socket"),
         "read_default_file": file or (str(usual) if usual.is_file() else None),
     }  # fmt: skip
     if file and not Path(file).expanduser().is_file():
@@ -190,7 +191,7 @@ def _is_utf8(value: bytes) -> bool:
 
 
 @contextmanager
-def _postgresql(address: Address, sql: str, encoding: str) -> Iterator[Result]:
+def _postgresql(address: Address, sql: str, encoding: str, password: str) -> Iterator[Result]:
     import psycopg
     from psycopg.adapt import Loader
     from psycopg.conninfo import make_conninfo
@@ -203,7 +204,7 @@ def _postgresql(address: Address, sql: str, encoding: str) -> Iterator[Result]:
 
     parts = {
         "host": address.host, "port": str(address.port or ""), "user": address.user,
-        "dbname": address.database,
+        "dbname": address.database, "password": password,
         "connect_timeout": str(CONNECT_SECONDS), "client_encoding": "UTF8", "application_name": "siproster",
         "options": f"-c statement_timeout={STEP_SECONDS}s -c lock_timeout={STEP_SECONDS // 2}s "
         "-c default_transaction_read_only=on", **address.parameters,
@@ -249,7 +250,8 @@ def _only_reading(action: int, *_: str | None) -> int:
 
 
 @contextmanager
-def _sqlite(address: Address, sql: str, encoding: str) -> Iterator[Result]:
+def _sqlite(address: Address, sql: str, encoding: str, password: str) -> Iterator[Result]:
+    del password  # a file has none
     path = Path(address.database).absolute()
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=STEP_SECONDS / 2)
     with closing(connection):

@@ -31,9 +31,10 @@ _TEXTS = (
 """Texts of libpq when connecting fails, and of SQLite: neither has a code that says as much."""
 
 _LOGIN = {
-    MYSQL: "set MYSQL_PWD to the password, or write it to ~/.my.cnf; the user goes into the URL: mysql://USER@HOST/…",
-    POSTGRESQL: "set PGPASSWORD to the password, or write it to ~/.pgpass; the user goes into the URL: "
-    "postgresql://USER@HOST/…",
+    MYSQL: "set MYSQL_PWD to the password, or write it to siproster.toml or ~/.my.cnf; the user goes into "
+    "the URL: mysql://USER@HOST/…",
+    POSTGRESQL: "set PGPASSWORD to the password, or write it to siproster.toml or ~/.pgpass; the user goes "
+    "into the URL: postgresql://USER@HOST/…",
 }  # fmt: skip
 _NOT_THAT_PBX = (
     "this is another PBX's database, or another version's: check --from and the database's name, "
@@ -87,7 +88,8 @@ def refused(address: Address, error: Exception, *, own_query: bool, connected: b
     if connected and type(error).__name__ in ("OperationalError", "InterfaceError"):
         return _cut(place)
     return UsageError(
-        f"{place} can't be read: {reason_of(error)}", "check the address: siproster doctor checks the rest"
+        f"{place} can't be read: {reason_of(error)}",
+        "check its host and port",
     )
 
 

@@ -46,7 +46,7 @@ _header_words = re.compile(
     "department|dept|team|group|company|organi[sz]ation|title|role|mac|ip|host|port|domain|realm|model|vendor|type|serial|"
     "description|comment|notes?|status|state|enabled|active|context|application|app|language|timezone|time|zone|date|"
     "created|updated|password|passwd|pass|pwd|secret|pin|code|key|token|hash|"
-    "benutzer|kennung|kennwort|passwort|nebenstelle|durchwahl|rufnummer|nummer|vorname|nachname|standort|abteilung|"
+    "benutzer|nutzer|teilnehmer|klappe|kennung|kennwort|passwort|nebenstelle|durchwahl|rufnummer|nummer|vorname|nachname|standort|abteilung|"
     "utilisateur|identifiant|motdepasse|mot|de|passe|poste|numero|nom|prenom|usuario|contrasena|clave|nombre|apellido|"
     "utente|interno|nome|cognome|parola|senha|ramal|sobrenome|gebruiker|wachtwoord|toestel|naam|voornaam|achternaam|"
     "uzytkownik|haslo|wewnetrzny|numer|nazwa|imie|nazwisko"
@@ -160,22 +160,33 @@ class Header:
         A file without a header has a user's password in its first line: no cell of a line that may be a row
         is shown, and of a line that looks like a header only names that usually stand in headers.
         """
-        sure = self._is_sure()
-        shown = {
-            at for at, name in enumerate(self.names) if _is_header_name(name) or (sure and _word_like(name))
-        }
-        if not sure and (len(shown) < min(2, self.named) or any(map(_data_like, self.names))):
+        shown = self._shown()
+        if not shown:
             columns = plural(self.named, "column")
             return (
                 f"its first line has {columns} and looks like data; "
                 "it must be a header with column names, such as username and password"
             )
-        near = self._near(wanted, sorted(shown - set(taken)), field)
+        near = self.nearest(wanted, taken, field)
         listed = ", ".join(
             name if at in shown else f"(column {at + 1})" for at, name in enumerate(self.names) if name
         )
         did_you_mean = f"did you mean {near!r}? The" if near else "the"
         return f"{did_you_mean} columns are: {listed}"
+
+    def nearest(self, wanted: Sequence[str], taken: Collection[int] = (), field: str = "password") -> str:
+        """Return the column that a hint names as the likely one for ``field``; empty if there is none."""
+        return self._near(wanted, sorted(self._shown() - set(taken)), field)
+
+    def _shown(self) -> set[int]:
+        """Return the columns whose names may be shown; none if the line looks like data."""
+        sure = self._is_sure()
+        shown = {
+            at for at, name in enumerate(self.names) if _is_header_name(name) or (sure and _word_like(name))
+        }
+        if not sure and (len(shown) < min(2, self.named) or any(map(_data_like, self.names))):
+            return set()
+        return shown
 
     def _near(self, wanted: Sequence[str], among: Sequence[int], field: str) -> str:
         """Return the name that is meant most likely; empty if none is, or only such that are never meant."""

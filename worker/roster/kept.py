@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from worker.roster.source import BLOCK, spooled
 from worker.roster.spool import Spool
-from worker.roster.text import Malformed, Record
+from worker.roster.text import Fields, Malformed, Record
 from worker.roster.workbook_cells import Doubted
 
 if TYPE_CHECKING:
@@ -102,33 +102,38 @@ class _Lines(io.RawIOBase):
         return count
 
 
-_Packed = tuple[int, list[str] | None, str | dict[int, str] | None]
-"""A record's line and fields, with its doubts; instead of fields None and the reason, if it can't be read."""
+_Packed = tuple[list[int], list[Fields], dict[int, str | dict[int, str]]]
+"""The lines of some records, their fields, and by position: the doubts of one, or why it can't be read."""
 
 
-def _groups(records: Iterator[Record]) -> Iterator[list[_Packed]]:
-    group: list[_Packed] = []
+def _groups(records: Iterator[Record]) -> Iterator[_Packed]:
+    group: _Packed = ([], [], {})
+    lines, table, doubts = group
     size = 0
     for line, fields in records:
         if isinstance(fields, Malformed):
-            group.append((line, None, fields.reason))
-        else:
-            group.append((line, fields, fields.doubts if isinstance(fields, Doubted) else None))
-            size += sum(map(len, fields))
-        if len(group) == _GROUP or size > _LARGE:
+            doubts[len(lines)] = fields.reason
+        elif isinstance(fields, Doubted):
+            doubts[len(lines)] = fields.doubts
+        lines.append(line)
+        table.append(fields)
+        size += len("".join(fields))
+        if len(lines) == _GROUP or size > _LARGE:
             yield group
-            group, size = [], 0
-    if group:
+            group, size = ([], [], {}), 0
+            lines, table, doubts = group
+    if lines:
         yield group
 
 
 def _records(stream: Iterable[bytes]) -> Iterator[Record]:
     for text in stream:
-        for line, fields, more in json.loads(text):
-            if more is not None:
-                fields = Malformed(more) if fields is None else Doubted(fields, _by_position(more))
-            yield line, fields
+        lines, table, doubts = json.loads(text)
+        for at, doubt in _by_position(doubts).items():
+            is_text = isinstance(doubt, str)
+            table[at] = Malformed(doubt) if is_text else Doubted(table[at], _by_position(doubt))
+        yield from zip(lines, table, strict=True)
 
 
-def _by_position(doubts: Mapping[str, str]) -> dict[int, str]:
+def _by_position(doubts: Mapping[str, Any]) -> dict[int, Any]:
     return {int(at): doubt for at, doubt in doubts.items()}

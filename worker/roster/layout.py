@@ -12,6 +12,7 @@ from worker.roster.column_names import LAST_CHOICE, may_be_hinted, rank_of, sip_
 from worker.roster.header import ALIASES, LISTED, RANKED, SECRETS, Header, plain
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import Test, cell_test
+from worker.roster.technology import no_other_technology
 from worker.roster.template import FirstFilled, Template
 
 Filled = Callable[[Collection[int]], set[int]]
@@ -36,6 +37,14 @@ class Assignment:
     """A column that the format adds for its judge: nobody is shown it."""
     judge: Callable[[Row, Sequence[str]], None] | None = None
     """Look at a record and its row: ``skip`` or ``refuse`` it, or add to its warnings."""
+
+    @property
+    def columns(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the columns by field; an empty name stands for none."""
+        return {
+            "username": self.username, "password": (self.password,), "domain": (self.domain,),
+            "hash1": (self.hash1,), "hash1b": (self.hash1b,),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,8 @@ class Layout:
     """Tells whether a value of the domain's column is a domain; None: each one is."""
     judge: Callable[[Row, Sequence[str]], None] | None = None
     """Judges a row by all fields of its record; the roster's format knows how."""
+    judges_passwords: bool = False
+    """Whether the judge is a format's, which says why a password is missing."""
 
     @property
     def fields(self) -> frozenset[int]:
@@ -147,7 +158,8 @@ class _Deciding:
             is_domain=self.assignment.is_domain
             if self.assignment and "domain" not in self.options.map
             else None,
-            judge=self.assignment.judge if self.assignment else None,
+            judge=self.assignment.judge if self.assignment else no_other_technology(header.given),
+            judges_passwords=bool(self.assignment and self.assignment.judge),
         )
 
     def _mapped(self) -> dict[str, int]:
@@ -176,10 +188,7 @@ class _Deciding:
 
     def _take(self, field: str, assignment: Assignment) -> None:
         """Take the field's column as the format has it; the first of several that may have the user name."""
-        if field == "username":
-            names: tuple[str, ...] = assignment.username
-        else:
-            names = (getattr(assignment, field, ""),)
+        names = assignment.columns.get(field, ())
         found = [self.header.names.index(name) for name in names if name and name in self.header.names]
         if found:
             self.chosen[field] = found[0]
@@ -312,8 +321,10 @@ class _Deciding:
             secrets = filter(may_be_secret, self.header.names)
             wanted = (*sorted(secrets, key=sip_likeness), *wanted)
         empty = set(every) - self.filled(every)
-        guess = self.header.guess(wanted, empty.union(self.chosen.values()), field)
-        hint = f"--map {field}=COLUMN names it; {guess}"
+        taken = empty.union(self.chosen.values())
+        near = self.header.nearest(wanted, taken, field)
+        column = shlex.quote(near) if near else "COLUMN"
+        hint = f"--map {field}={column} names it; {self.header.guess(wanted, taken, field)}"
         return UsageError(f"{self.header.place} has no {field} column", hint)
 
     def _secret_positions(self) -> set[int]:

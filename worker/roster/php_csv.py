@@ -96,7 +96,7 @@ class PhpText(Text):
             return None
         table = self._one_a_line([line.replace('\\"', '\\""') for line in lines])
         # Still doubled: it stood in a value without quotes, or before another quote.
-        return None if table is None or any('\\""' in field for one in table for field in one) else table
+        return None if table is None or '\\""' in "\n".join(map("\n".join, table)) else table
 
 
 class _OneByOne:

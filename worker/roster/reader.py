@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from worker.errors import UsageError
-from worker.model import Options, Problem, Row, TableForm
+from worker.model import DatabaseLogin, Options, Problem, Row, TableForm
 from worker.roster.encoding import GUESSED
 from worker.roster.first_pass import FirstPass, filled_columns
 from worker.roster.format import Table
@@ -95,16 +95,23 @@ class Roster:
         return chosen(islice(records, 1, None), self._layout, self.options)
 
 
-def open_roster(place: str, options: Options, stdin: BinaryIO | None = None) -> Roster:
+def open_roster(
+    place: str, options: Options, stdin: BinaryIO | None = None, logins: Iterable[DatabaseLogin] = ()
+) -> Roster:
     """Open a roster and survey it: a path, ``-`` (standard input), or a URL.
 
-    A URL is one that fsspec opens, or a database's. A folder or a pattern is one roster of all its files.
+    A URL is one that fsspec opens, or a database's, for which ``logins`` has user and password. A folder or a
+    pattern is one roster of all its files.
 
     Raises:
         UsageError: it can't be read, or its columns can't be told apart.
     """
+    return open_found(find_roster(place, stdin, logins), options)
+
+
+def open_found(source: Source, options: Options) -> Roster:
+    """Open a source as a roster, and close it if that fails. Raises UsageError as ``open_roster``."""
     with ExitStack() as stack:
-        source = find_roster(place, stdin)
         stack.callback(source.close)
         try:
             opened = open_source(source, options)

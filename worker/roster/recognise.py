@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import BinaryIO
 
 from worker.errors import UsageError
-from worker.model import Blanks, Options, Problem
+from worker.model import Blanks, DatabaseLogin, Options, Problem
 from worker.roster.cut import cut
 from worker.roster.database import Database, database_at
 from worker.roster.database_address import is_database
@@ -43,14 +43,14 @@ class Opened:
     """The sheet of a workbook, and the row of its header, for people; empty for anything else."""
 
 
-def find_roster(place: str, stdin: BinaryIO | None = None) -> Source:
+def find_roster(place: str, stdin: BinaryIO | None = None, logins: Iterable[DatabaseLogin] = ()) -> Source:
     """Return what ``place`` names: a database, a folder or pattern, else one file.
 
     Raises:
         UsageError: it is missing, can't be read, or its URL holds a password.
     """
     if is_database(place):
-        return database_at(place)
+        return database_at(place, logins)
     return folder_at(place) or find(place, stdin)
 
 
@@ -87,18 +87,32 @@ def _open(source: Source, options: Options) -> Opened:
 
 def _open_database(source: Database, options: Options) -> Opened:
     table = keep(source.records(options), source.shown)
-    with table.read() as records:
-        _, header = next(records)
-    start = Start(source.name, tuple(header), "")
-    found, why = choose(start, source.shown, options.source_format)
-    if options.query and found and not (why or found.recognise(start)):
+    try:
+        with table.read() as records:
+            _, header = next(records)
+        found, why = _format_of_query(Start(source.name, tuple(header), ""), source.shown, options)
+    except BaseException:
         table.close()
+        raise
+    return Opened(table, found, why, source.warnings)
+
+
+def _format_of_query(start: Start, place: str, options: Options) -> tuple[RosterFormat | None, str]:
+    """Return the format of a query's result and the reason.
+
+    Raises:
+        UsageError: the columns are those of something else.
+    """
+    found, why = choose(start, place, options.source_format)
+    if found is None:
+        refuse_other_kinds(start, place, options)
+    elif options.query and not (why or found.recognise(start)):
         raise UsageError(
-            f"the columns of --query are not those of {found.name}: {', '.join(header)}"[:300],
+            f"the columns of --query are not those of {found.name}: {', '.join(start.header)}"[:300],
             "name them username and password (AS …) and leave --from out, "
             f"or as its export does: siproster formats show {found.name}",
         )
-    return Opened(table, found, why, source.warnings)
+    return found, why
 
 
 def _open_folder(folder: Folder, options: Options) -> Opened:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import platformdirs
 
+from worker.channels import Channel
 from worker.errors import UsageError
 from worker.files import make_folder
-from worker.model import Endpoint
+from worker.model import DatabaseLogin, Endpoint
 from worker.reasons import reason_of
-from worker.settings import addresses, credential_hosts, file, keys
-from worker.settings.names import DEFAULTS, FLAGS, SECRETS
+from worker.settings import addresses, channels, credential_hosts, file, keys
+from worker.settings.names import DEFAULTS, FLAGS, SECRETS, guess
 
 HOSTS = {
     "prod": ("https://api.bandwidth.com", "https://voice.bandwidth.com"),
@@ -53,6 +54,14 @@ class Settings:
     """Options of ``import`` that the file sets, by their long names: ``batch-size``."""
     warnings: tuple[str, ...]
     """Things that work, and that the user should know about."""
+    databases: tuple[DatabaseLogin, ...] = field(default=(), repr=False)
+    """The file's logins of databases that rosters are read from."""
+    file: str = file.NAME
+    """The name of the settings file, with the profile, as ``sources`` has it."""
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    """The notification channels, by name."""
+    unusable_channels: Mapping[str, UsageError] = field(default_factory=dict)
+    """The channels that are right, but can't be used here, each with the reason."""
 
     @property
     def broker(self) -> str:
@@ -83,6 +92,18 @@ class Settings:
                 "set BW_VOICE_URL too; `siproster sandbox` prints the sandbox's",
             )
         return self.voice_url
+
+    def channel(self, name: str) -> Channel:
+        """Return a notification channel. Raises UsageError if there is none, or it can't be used here."""
+        if name in self.unusable_channels:
+            raise self.unusable_channels[name]
+        if name not in self.channels:
+            known = [*self.channels, *self.unusable_channels]
+            raise UsageError(
+                f"there is no notification channel {name!r}",
+                guess(name, known) if known else f"write a [notify.{name}] table: docs/notifications.md",
+            )
+        return self.channels[name]
 
     def endpoint(self) -> Endpoint:
         """Return account, host and credentials. Raises UsageError, which names all that is missing."""
@@ -130,11 +151,12 @@ class Settings:
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Return name, value without secrets, and source of each setting, for ``doctor``."""
-        return [
+        settings = [
             (name, "<hidden>" if value and name in SECRETS else addresses.hidden(value), source)
             for name, value in self.values.items()
             for source in [self.sources[name]]
         ]
+        return settings + [(f"database {one.url}", one.shown, self.file) for one in self.databases]
 
 
 def load(
@@ -146,6 +168,24 @@ def load(
     Raises UsageError for any problem, with the setting's name and source, never with a secret.
     """
     return settled(flags, environ, file.read(config, profile), profile)
+
+
+def load_each(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config: Path | None,
+    profiles: Sequence[str] | None,
+) -> dict[str, Settings]:
+    """Return the settings of several profiles, by name; None: of all that the file has. Raises as ``load``.
+
+    Also raises UsageError for a variable that would override the accounts of several profiles by one.
+    """
+    contents = file.read_each(config, profiles)
+    for name, content in contents.items() if len(contents) > 1 else ():
+        for warning in _beaten(name, environ, content):
+            if warning.startswith("BW_"):
+                raise UsageError(warning, "unset it: several profiles have a value each")
+    return {name: settled(flags, environ, content, name) for name, content in contents.items()}
 
 
 def settled(
@@ -161,7 +201,46 @@ def settled(
     _fill_in(values, sources)
     credential_hosts.check(values, sources, content.name if content.found else "", environ)
     warnings = (*content.warnings, *_beaten(profile, environ, content), *_warnings(values, environ))
-    return Settings(values, sources, content.options, warnings)
+    usable, unusable = _channels(content, environ, allow_http=bool(values["SIPROSTER_ALLOW_HTTP"]))
+    return Settings(
+        values, sources, content.options, warnings, databases=tuple(content.databases.values()),
+        file=content.name, channels=usable, unusable_channels=unusable,
+    )  # fmt: skip
+
+
+def _channels(
+    content: file.Content, environ: Mapping[str, str], *, allow_http: bool
+) -> tuple[dict[str, Channel], dict[str, UsageError]]:
+    """Return the notification channels, and those that can't be used here. Raises UsageError for mistakes."""
+    usable: dict[str, Channel] = {}
+    unusable: dict[str, UsageError] = {}
+    for name, table in content.channels.items():
+        try:
+            usable[name] = channels.parsed(
+                name, table, environ, allow_http=allow_http, named=not content.found
+            )
+        except channels.UnusableHere as error:
+            unusable[name] = error
+        except UsageError as error:
+            raise UsageError(f"{content.name}: {error.message}", error.hint) from None
+    return usable, unusable
+
+
+def channels_of_all_profiles(
+    environ: Mapping[str, str], config: Path | None
+) -> dict[tuple[str, str], Channel]:
+    """Return every usable channel by profile and name; the profile "" has those above all profiles.
+
+    Raises UsageError if the file can't be used, or a channel is wrong.
+    """
+    contents = file.read_each(config, ["", *file.profiles(config)])
+    found: dict[tuple[str, str], Channel] = {}
+    for profile, content in contents.items():
+        allowed, source = _first("SIPROSTER_ALLOW_HTTP", "", {}, environ, content)
+        allow_http = bool(allowed and _checked("SIPROSTER_ALLOW_HTTP", allowed, source))
+        usable, _ = _channels(content, environ, allow_http=allow_http)
+        found.update({(profile, name): channel for name, channel in usable.items()})
+    return found
 
 
 def _first(

@@ -214,11 +214,12 @@ def _auth(section: Section, use: Use, links: Links) -> Fields:
         elif use.context.startswith(_TRUNK_CONTEXTS):
             found = _FROM_TRUNK
     shown = {"callerid": use.callerid, "context": use.context, "mailbox": use.mailbox, "mac": use.mac}
-    if use.outbound and not found:
-        found = verdict(
+    fields = _auth_fields(section.name, "auth", section.settings, shown, found, links.default_realm)
+    if use.outbound and not fields[_VERDICT]:
+        fields[_VERDICT] = verdict(
             WARN, "also_outbound", f"{use.outbound} also authenticates with it in calls to the phone"
         )
-    return _auth_fields(section.name, "auth", section.settings, shown, found, links.default_realm)
+    return fields
 
 
 def _auth_fields(
@@ -233,12 +234,11 @@ def _auth_fields(
 
 def _digest_verdict(user: str, secret: str, digests: Sequence[str], realm: str) -> str:
     """Return the verdict on digests that are stored beside a password, or instead of one."""
-    stored = list(filter(None, digests))
-    if not stored:
+    if not any(digests):
         return ""
     if not secret:
         return _DIGEST_ONLY
-    return _OUTDATED if any(outdates(one, user, secret, realm) for one in stored) else ""
+    return _OUTDATED if any(outdates(one, user, secret, realm) for one in digests if one) else ""
 
 
 def _fields(

@@ -18,7 +18,7 @@ _CACHE_KIB = 8192
 _GROUP = 1000
 _TABLES: Final = {
     "auth": "",
-    "endpoint": "number, label, name, aor, callerid, context, mailbox",
+    "endpoint": "number, label, aor, callerid, context, mailbox",
     "outbound": "user",
     "registering": "user",
     "identified": "",
@@ -26,22 +26,28 @@ _TABLES: Final = {
     "phone": "mac",
     "registered": "",
 }
-"""Tables and their columns beside the key, the hash of a name. The first row of a key counts."""
+"""Tables and their columns beside the name. The first row of a name counts.
+
+The names themselves are the keys: they mostly come in an order, so that neighbours share a page.
+"""
 _USES: Final = """
-    SELECT e.key IS NOT NULL, e.callerid, e.context, e.mailbox, p.mac, coalesce(r.user, o.user),
-        i.key IS NOT NULL AND (NOT a.registers OR e.aor = 0), r.key IS NULL AND a.registers AND NOT a.contact
+    SELECT e.name IS NOT NULL, coalesce(e.callerid, ''), coalesce(e.context, ''), coalesce(e.mailbox, ''),
+        coalesce(p.mac, ''), coalesce(r.user, o.user, ''),
+        i.name IS NOT NULL AND coalesce(NOT a.registers OR e.aor = '', FALSE),
+        r.name IS NULL AND coalesce(a.registers AND NOT a.contact, FALSE)
     FROM json_each(?) asked
-    LEFT JOIN endpoint e ON e.key = asked.value
-    LEFT JOIN outbound o ON o.key = asked.value
-    LEFT JOIN registering r ON r.key = asked.value
-    LEFT JOIN identified i ON i.key = e.name
-    LEFT JOIN aor a ON a.key = e.aor
-    LEFT JOIN phone p ON p.key = e.name
+    LEFT JOIN endpoint e ON e.name = asked.value
+    LEFT JOIN outbound o ON o.name = asked.value
+    LEFT JOIN registering r ON r.name = asked.value
+    LEFT JOIN identified i ON i.name = e.label
+    LEFT JOIN aor a ON a.name = CASE WHEN coalesce(i.name, o.name, r.name) IS NOT NULL THEN e.aor END
+    LEFT JOIN phone p ON p.name = e.label
     ORDER BY asked.key
     """
+"""The aor matters only for an auth that is one of a trunk, too."""
 _WITHOUT: Final = """
     SELECT number, label, callerid, context, mailbox FROM endpoint
-    WHERE key NOT IN (SELECT key FROM auth) ORDER BY number
+    WHERE name NOT IN (SELECT name FROM auth) ORDER BY number
     """
 _NO_ENTRIES = """
     acl asterisk-publication contact domain_alias global inbound-publication resource_list
@@ -53,7 +59,7 @@ _host = re.compile(r".*@\[?([^@:/~\]]+)", re.DOTALL).match
 
 
 class Use(NamedTuple):
-    """The use of an ``auth`` section of pjsip.conf."""
+    """The use of an ``auth`` section of pjsip.conf; what is true or false is SQLite's 1 or 0."""
 
     known: bool = False
     """Whether an endpoint of the file lets phones authenticate with it."""
@@ -88,23 +94,17 @@ class Links:
         self.pairs = 0
         """The number of auths that are called as FreePBX calls those of extensions."""
         self._rows: dict[str, list[tuple[int | str, ...]]] = {table: [] for table in _TABLES}
-        self._waiting = 0
         for table, columns in _TABLES.items():
             self._db.execute(f"DROP TABLE IF EXISTS {table}")
-            self._db.execute(f"CREATE TABLE {table} (key INTEGER PRIMARY KEY{columns and ', '}{columns})")
+            self._db.execute(
+                f"CREATE TABLE {table} (name TEXT PRIMARY KEY{columns and ', '}{columns}) WITHOUT ROWID"
+            )
 
     def add(self, entry: Section | Loose) -> bool:
         """Note what a section or line uses; return whether it may be an entry."""
-        return self._line(entry) if isinstance(entry, Loose) else self._section(entry)
-
-    def _line(self, line: Loose) -> bool:
-        if line.kind == "register" and (host := registrar_of(line.value)):
-            self._note("registered", host.lower())
-            self.in_order = self.in_order and not self._entries
-        return True
-
-    def _section(self, section: Section) -> bool:
-        settings, name = section.settings, section.name
+        if isinstance(entry, Loose):
+            return self._line(entry)
+        settings, name = entry.settings, entry.name
         kind = settings.get("type", "").lower()
         if kind == "auth":
             self.in_order = False
@@ -112,15 +112,28 @@ class Links:
             self.pairs += name == f"{settings.get('username')}-auth"
         elif kind == "endpoint":
             self.in_order = False
-            return self._endpoint(section)
+            return self._endpoint(entry)
         elif kind == "aor":
             registers = settings.get("max_contacts", "0") not in ("", "0")  # else no phone can
-            self._note("aor", name, registers, "contact" in settings)
+            self._note("aor", name, int(registers), int("contact" in settings))  # SQLite is slow with bools
             return False
-        elif kind == "global":
+        else:
+            return self._other(kind, name, settings)
+        self._entries = True
+        return True
+
+    def _line(self, line: Loose) -> bool:
+        if line.kind == "register" and (host := registrar_of(line.value)):
+            self._note("registered", host.lower())
+            self.in_order = self.in_order and not self._entries
+        return True
+
+    def _other(self, kind: str, name: str, settings: Settings) -> bool:
+        """Note a section that is no phone's; return whether it may be an entry."""
+        if kind == "global":
             self.default_realm = settings.get("default_realm", "")
             return False
-        elif kind in ("registration", "outbound-publish"):
+        if kind in ("registration", "outbound-publish"):
             self._outbound("registering", f"{kind} [{name}]", settings)
             self._note("identified", settings.get("endpoint", ""))
         elif kind == "identify":
@@ -139,25 +152,13 @@ class Links:
     def uses(self, auths: Iterable[str]) -> list[Use]:
         """Return the uses of ``auth`` sections, in their order."""
         self._write()
-        rows = self._db.execute(_USES, (json.dumps(list(map(hash, auths))),))
-        return [
-            Use(
-                bool(known),
-                callerid or "",
-                context or "",
-                mailbox or "",
-                mac or "",
-                user or "",
-                bool(identified),
-                bool(phones),
-            )
-            for known, callerid, context, mailbox, mac, user, identified, phones in rows
-        ]
+        asked = json.dumps(list(map(text_key, auths)))
+        return list(map(Use._make, self._db.execute(_USES, (asked,)).fetchall()))
 
     def registers_at(self, host: str) -> bool:
         """Return whether a ``register`` line names the host."""
         self._write()
-        asked = self._db.execute("SELECT 1 FROM registered WHERE key = ?", (hash(host.lower()),))
+        asked = self._db.execute("SELECT 1 FROM registered WHERE name = ?", (text_key(host.lower()),))
         return asked.fetchone() is not None
 
     def without_auth(self) -> Iterator[tuple[int, str, Settings]]:
@@ -174,31 +175,28 @@ class Links:
         """Note an endpoint; return whether it has no auth, so that it is an entry."""
         settings, name = section.settings, section.name
         self._outbound("outbound", f"endpoint [{name}]", settings)
-        auths, aor = (
-            list(listed(settings.get("auth", ""))),
-            settings.get("aors", "").partition(",")[0].strip(BLANKS),
-        )
-        shown = (settings.get(key, "") for key in ("callerid", "context", "mailboxes"))
-        names: tuple[int | str, ...] = (text_key(name), hash(name), hash(aor) if aor else 0)
-        rest = (section.number, *names, *map(text_key, shown))
+        get = settings.get
+        auths, aor = listed(get("auth", "")), get("aors", "").partition(",")[0].strip(BLANKS)
+        shown = (name, aor, get("callerid", ""), get("context", ""), get("mailboxes", ""))
         for auth in auths:
-            self._note("endpoint", auth, *rest)
+            self._note("endpoint", auth, section.number, *map(text_key, shown))
         return not auths
 
     def _outbound(self, table: str, user: str, settings: Settings) -> None:
-        for auth in listed(settings.get("outbound_auth", "")):
-            self._note(table, auth, text_key(user))
+        if "outbound_auth" in settings:
+            for auth in listed(settings["outbound_auth"]):
+                self._note(table, auth, text_key(user))
 
     def _note(self, table: str, name: str, *row: int | str) -> None:
-        self._rows[table].append((hash(name), *row))
-        self._waiting += 1
-        if self._waiting == _GROUP:
+        rows = self._rows[table]
+        rows.append((text_key(name), *row))
+        if len(rows) == _GROUP:
             self._write()
 
     def _write(self) -> None:
-        if not self._waiting:
+        """Write the rows that wait; the tables are complete after that."""
+        if not any(self._rows.values()):
             return
-        self._waiting = 0
         self._db.execute("BEGIN")
         for table, rows in self._rows.items():
             if rows:
@@ -208,9 +206,9 @@ class Links:
         self._db.execute("COMMIT")
 
 
-def listed(value: str) -> Iterator[str]:
-    """Yield the names of a list with commas, as ``auth`` and ``aors`` have them."""
-    return (name for one in value.split(",") if (name := one.strip(BLANKS)))
+def listed(value: str) -> list[str]:
+    """Return the names of a list with commas, as ``auth`` and ``aors`` have them."""
+    return [name for one in value.split(",") if (name := one.strip(BLANKS))]
 
 
 def registrar_of(value: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final
 
 from worker.roster.formats.asterisk_lines import BEGIN_FILE, BLANKS, END_FILE, NOT_READ, Lines
@@ -83,10 +84,8 @@ def packed(entry: Section | Loose) -> Record:
     """Return a section or line as a record, which ``unpacked`` reads."""
     if isinstance(entry, Loose):
         return entry.number, [entry.kind, entry.value]
-    fields = ["", entry.name, entry.problem, entry.doubled]
-    for pair in entry.settings.items():
-        fields += pair
-    return entry.number, fields
+    settings = chain.from_iterable(entry.settings.items())
+    return entry.number, ["", entry.name, entry.problem, entry.doubled, *settings]
 
 
 def unpacked(record: Record) -> Section | Loose:
@@ -162,30 +161,31 @@ class _Reading:
     def sections(self) -> Iterator[Section | Loose]:
         names = self._names
         for start, lines in self._lines:
-            opened = self._open
+            opened, settings = self._open, self._open.settings
             for number, line in enumerate(lines, start):
                 key, equals, value = line.partition("=")
                 name = names.get(key) if equals else None
                 if name is None:
-                    if line:
+                    if line[:1] == "[":
+                        if section := self._end():
+                            yield section
+                        opened = self._header(number, line)
+                        settings = opened.settings
+                    elif line:
                         yield from self._other(number, line)
-                        opened = self._open
+                        opened, settings = self._open, self._open.settings
                 elif name and not opened.ended and value and value[0] not in _LEADING:
                     if name in _SECRETS:
                         self._note_secret(opened, name, value)
-                    opened.settings[name] = value  # the usual line: the rest of its cost is the loop's
+                    settings[name] = value  # the usual line: the rest of its cost is the loop's
                 elif name:
                     self._put(number, name, value)
         if section := self._end():
             yield section
 
     def _other(self, number: int, line: str) -> Iterator[Section | Loose]:
-        """Take a line that is no setting, or one whose name isn't written as usual."""
-        if line[0] == "[":
-            if section := self._end():
-                yield section
-            self._header(number, line)
-        elif line == BEGIN_FILE:
+        """Take a line that is neither a header nor a setting whose name is written as usual."""
+        if line == BEGIN_FILE:
             self._above.append(self._open)
         elif line == END_FILE:
             if self._open is not self._above[-1] and (section := self._end()):
@@ -220,30 +220,40 @@ class _Reading:
             )
         return section
 
-    def _header(self, number: int, line: str) -> None:
-        found = _header(line)
-        if found is None:
-            raise self._files.error(number, "the section's header has no end", "close it: [NAME](TEMPLATE)")
-        name, options, rest = found.groups()
+    def _header(self, number: int, line: str) -> Section:
+        """Begin a section; return the one that the settings below belong to."""
+        if line.find("]") == len(line) - 1:  # the usual one
+            name, options, rest = line[1:-1], None, ""
+        else:
+            name, options, rest = self._parts(number, line)
+        known = name.lower()
         self._own.clear()
-        section = self._open = Section(number, name)
-        if name.lower() == "authentication":
+        section = self._open = Section(number, name, {})
+        if known == "authentication":
             self._names.pop("auth", None)  # from now on, look at each of them
-        if options in self._known:  # the usual template
-            self._inherit(number, self._known[options][0])
-        elif options is None:
-            if rest.lstrip(BLANKS).startswith("("):
+        if options is None:
+            if rest and rest.lstrip(BLANKS).startswith("("):
                 section.problem = "Asterisk ignores the template, because of the blank before its parenthesis"
+        elif options in self._known:  # the usual template
+            self._inherit(number, self._known[options][0])
         else:
             for option in options.split(","):
                 self._option(number, section, option.strip(BLANKS))
-        opened, known = self._open, name.lower()
-        if opened is section and (section.template or known in self._outline.wanted):
+        if (section.template or known in self._outline.wanted) and self._open is section:
             self._outline.wanted.add(known)
             alike = self._known.setdefault(known, [])
             if len(alike) < _MOST_ALIKE:
                 alike.append(section)
                 self._keep(number, len(name) + _OVERHEAD)
+        return self._open
+
+    def _parts(self, number: int, line: str) -> tuple[str, str | None, str]:
+        """Return a header's name, its options in parentheses if there are some, and what follows."""
+        found = _header(line)
+        if found is None:
+            raise self._files.error(number, "the section's header has no end", "close it: [NAME](TEMPLATE)")
+        name, options, rest = found.groups()
+        return name, options, rest
 
     def _option(self, number: int, section: Section, option: str) -> None:
         """Apply ``!``, ``+``, ``+FILTER``, or the name of a section to inherit from."""

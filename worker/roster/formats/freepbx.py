@@ -43,9 +43,13 @@ class FreePbx(ColumnFormat):
         return f"{generation}: {why}" if why else ""
 
     def fits(self, header: Sequence[str]) -> bool:
-        """Return whether enough columns are there: a digest that beats the secret is enough of a mark."""
+        """Return whether enough columns are there.
+
+        A digest that beats the secret, or the technology, is enough of a mark: rows depend on it.
+        """
         columns = Columns(header)
-        return ColumnFormat.fits(self, header) or columns.has(("extension", "secret", "md5cred"))
+        alone = any(columns.has(("extension", "secret", mark)) for mark in ("md5cred", "tech"))
+        return alone or ColumnFormat.fits(self, header)
 
     def open(self, text: Text, start: Start, options: Options) -> Table:
         """Return the records, as PHP writes them. Raises UsageError for an old file whose rows shift."""

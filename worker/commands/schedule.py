@@ -1,0 +1,426 @@
+"""``schedule``: recurring imports, and single ones at a set time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from worker.commands.context import Context, settings_options
+from worker.commands.listing import asked
+from worker.commands.option_values import from_file, parsed
+from worker.commands.options import (
+    absent_option,
+    excel_option,
+    json_option,
+    posting_options,
+    reading_options,
+    yes_option,
+)
+from worker.commands.scheduled_run import carry_out, options_at
+from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
+from worker.commands.window import moment, shown
+from worker.errors import Conflict, UsageError
+from worker.importing.guards import MAX_FAILED_OF_SCHEDULES
+from worker.importing.job import operator
+from worker.importing.process_id import process_id
+from worker.ledger.notifications import Notification
+from worker.ledger.schedules import CatchUp, Run, RunState, Schedule
+from worker.model import Options, utc_now
+from worker.roster import is_database
+from worker.roster.source import is_url, without_secrets
+from worker.schedules.results import RunResult
+from worker.schedules.timer import first_slot, next_slots
+from worker.schedules.timetable import Timetable, time_zone, timetable
+
+_NEXT = 5
+"""Slots that are shown."""
+
+_is_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
+
+
+@click.group("schedule")
+def schedule() -> None:
+    """Manage recurring imports, and single ones at a set time.
+
+    `siproster scheduler` carries them out, on any number of hosts; without a broker it does the work itself.
+    """
+
+
+@schedule.command("add")
+@click.argument("name", metavar="NAME")
+@click.argument("source", metavar="ROSTER")
+@click.option("--every", metavar="CRON", default="", help="Cron expression, such as '30 2 * * 1-5'.")
+@click.option("--at", metavar="TIME", default="", help="Run once, at this time, such as a cut-over night.")
+@click.option(
+    "--tz",
+    "zone",
+    metavar="ZONE",
+    default="",
+    help="Time zone of --every and of times without one, such as Europe/Berlin.  [default: UTC]",
+)
+@click.option(
+    "--jitter",
+    metavar="SECONDS",
+    type=click.IntRange(0, 86_400),
+    default=0,
+    help="Delay each run by up to this many seconds, so that many schedules don't begin at once.",
+)
+@click.option(
+    "--catch-up",
+    type=click.Choice([one.value for one in CatchUp]),
+    default=CatchUp.LATEST.value,
+    show_default=True,
+    help="What to do about slots that were missed because no scheduler ran: run the latest one, or none.",
+)
+@click.option("--again", is_flag=True, help="Import the roster each time, even if it has not changed.")
+@click.option(
+    "--notify",
+    metavar="CHANNEL",
+    multiple=True,
+    help="Tell [notify.CHANNEL] from siproster.toml when a run ends (repeatable).",
+)
+@reading_options
+@posting_options
+@absent_option
+@click.option(
+    "--results",
+    metavar="DIR",
+    default="",
+    help="Folder in which each run makes one for its result files.  [default: the current folder]",
+)
+@excel_option
+@json_option
+@settings_options
+@click.pass_context
+def add(ctx: click.Context, /, name: str, source: str, as_json: bool, **given: Any) -> None:
+    """Import ROSTER regularly, or once at a set time, as schedule NAME.
+
+    A version of a file is imported once; of a folder or a pattern, each run imports the files that are new.
+    Nobody watches, so a run stops if more than 10% of the rows fail, unless you give --max-failed; use
+    --max-changes and --require-rows, too.
+    """
+    context = Context(given)
+    given = from_file(ctx, given, context.settings.options)
+    made = _made(ctx, context, name, source, given)
+    context.audit(name)
+    context.ledger.schedules.add(made)
+    if as_json:
+        print_json(_facts(context, made))
+        return
+    _print_times(made)
+    if not made.options.max_changes:
+        echo("  tip: --max-changes 10% holds back a run that a damaged export would do harm with", "yellow")
+    echo(f"added; `siproster scheduler` runs it, or try it now: siproster schedule run {name}")
+
+
+@schedule.command("list")
+@json_option
+@settings_options
+def list_(as_json: bool, **given: Any) -> None:
+    """List the schedules in this ledger."""
+    context = Context(given)
+    found = context.ledger.schedules.all()
+    if as_json:
+        print_json([_facts(context, one) for one in found])
+        return
+    if not found:
+        echo("no schedules yet; add one with: siproster schedule add nightly staff.csv --every '30 2 * * *'")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("schedule", "when", "next", "account", "last run", "result"):
+        table.add_column(heading, no_wrap=heading in ("schedule", "next"))
+    for one in found:
+        last = next(iter(context.ledger.schedules.runs(one.name, 1)), None)
+        table.add_row(*map(Text, (
+            one.name, _in_words(one), _next(one), one.account,
+            f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", _result(last) if last else "-",
+        )))  # fmt: skip
+    on_stdout().print(table)
+
+
+@schedule.command("show")
+@click.argument("name", metavar="NAME")
+@click.option("--runs", metavar="N", type=click.IntRange(0, 1000), default=10, show_default=True,
+              help="Number of runs to show, the newest first.")  # fmt: skip
+@json_option
+@settings_options
+def show(name: str, runs: int, as_json: bool, **given: Any) -> None:
+    """Show a schedule: its next times, its last runs and their results."""
+    context = Context(given)
+    one = context.ledger.schedules.get(name)
+    if as_json:
+        print_json(_facts(context, one, runs))
+        return
+    _print_times(one)
+    for run in context.ledger.schedules.runs(name, runs):
+        print_on_stdout(f"  {_run_line(run)}")
+        for told in context.ledger.notifications.of_run(name, run.slot.timestamp()):
+            print_on_stdout(f"    {_told(told)}")
+
+
+@schedule.command("remove")
+@click.argument("name", metavar="NAME")
+@yes_option
+@settings_options
+def remove(name: str, yes: bool, **given: Any) -> None:
+    """Remove a schedule and the record of its runs; its jobs stay in the ledger."""
+    context = Context(given)
+    context.ledger.schedules.get(name)
+    if _going_on(context, name):
+        raise Conflict(
+            f"a run of schedule {name} is going on", f"see it with: siproster schedule show {name}"
+        )
+    asked(f"Remove schedule {name}?", yes=yes)
+    context.audit(name)
+    context.ledger.schedules.remove(name)
+    echo(f"schedule {name} is removed")
+
+
+@schedule.command("pause")
+@click.argument("name", metavar="NAME")
+@settings_options
+def pause(name: str, **given: Any) -> None:
+    """Begin no run of a schedule until it is resumed; a run that has begun goes on."""
+    context = Context(given)
+    context.ledger.schedules.get(name)
+    context.audit(name)
+    if not context.ledger.schedules.pause(name):
+        echo(f"schedule {name} was paused before")
+        return
+    echo(f"schedule {name} is paused; resume it with: siproster schedule resume {name}")
+
+
+@schedule.command("resume")
+@click.argument("name", metavar="NAME")
+@settings_options
+def resume(name: str, **given: Any) -> None:
+    """Run a paused schedule's coming slots again; those since it was paused are not caught up."""
+    context = Context(given)
+    one = context.ledger.schedules.get(name)
+    context.audit(name)
+    now = context.ledger.schedules.now()
+    upcoming = first_slot(one, now)
+    if not context.ledger.schedules.resume(name, now, upcoming):
+        echo(f"schedule {name} is not paused")
+        return
+    echo(f"schedule {name} is resumed; next: {_shown(one, upcoming) if upcoming else 'never'}")
+
+
+@schedule.command("run")
+@click.argument("name", metavar="NAME")
+@click.option("--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out.")
+@settings_options
+def run(name: str, slot: float | None, **given: Any) -> int:
+    """Run a schedule now, and wait for its end. Its guards hold, and its channels are told."""
+    context = Context(given)
+    schedules = context.ledger.schedules
+    if slot is not None:
+        claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
+    else:
+        schedules.get(name)
+        if going_on := _going_on(context, name):
+            raise Conflict(
+                f"a run of schedule {name} is going on: {_run_line(going_on)}",
+                f"see it with: siproster schedule show {name}",
+            )
+        context.audit(name)
+        claimed = schedules.claim(schedules.add_manual(name), process_id()) or _claimed_by_others(name)
+    result = carry_out(context, claimed)
+    return _EXIT_CODES.get(result, 10) if result else 5
+
+
+_EXIT_CODES = {
+    RunResult.IN_PLACE: 0, RunResult.NOTHING_NEW: 0, RunResult.APPROVAL_NEEDED: 11, RunResult.STOPPED: 11,
+    RunResult.FAILED: 6, RunResult.UNAVAILABLE: 5, RunResult.ACCOUNT_BUSY: 5,
+}  # fmt: skip
+"""The exit code of ``schedule run`` for each result; of others 10."""
+
+
+def _claimed_by_others(name: str) -> Run:
+    raise Conflict(
+        f"a scheduler was quicker and carries out the run of {name}",
+        f"see it with: siproster schedule show {name}",
+    )
+
+
+def _made(ctx: click.Context, context: Context, name: str, source: str, given: dict[str, Any]) -> Schedule:
+    """Return the schedule that the options describe, checked. Raises UsageError."""
+    if not _is_name(name):
+        raise UsageError(
+            f"{name}: is not a name for a schedule", "use letters, digits, dots, dashes and underscores"
+        )
+    if bool(given["every"]) == bool(given["at"]):
+        raise UsageError("give --every CRON or --at TIME", "for example --every '30 2 * * 1-5'")
+    if source == "-":
+        raise UsageError("a schedule can't read standard input", "give a file, a folder or a URL")
+    zone = given["zone"] or "UTC"
+    cron = timetable(given["every"], zone).cron if given["every"] else ""
+    now = context.ledger.schedules.now()
+    at = _future("--at", moment("--at", given["at"], now, time_zone(zone)), now) if given["at"] else None
+    for channel in given["notify"]:
+        _check_channel(context, channel)
+    endpoint = context.endpoint
+    made = Schedule(
+        name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
+        again=given["again"], source=_place(source), options=_options(ctx, given), profile=given["profile"],
+        host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
+        channels=tuple(dict.fromkeys(given["notify"])), operator=operator(), machine=platform.node(),
+        created=now, paused=None, accounted=now, next_slot=None,
+    )  # fmt: skip
+    options_at(made, now)  # refuses times that are none
+    return replace(made, next_slot=first_slot(made, now))
+
+
+def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
+    """Return the options of each run; the times of its window stay as they were typed."""
+    options = parsed(ctx, {**given, "not_before": "", "not_after": ""})
+    return replace(
+        options,
+        not_before=given["not_before"],
+        not_after=given["not_after"],
+        max_failed=options.max_failed or MAX_FAILED_OF_SCHEDULES,
+        results=options.results or str(Path.cwd()),
+    )
+
+
+def _place(source: str) -> str:
+    """Return the roster's place, which doesn't depend on the current folder."""
+    if is_database(source) or is_url(source):
+        return source
+    path = Path(source).expanduser().absolute()
+    if not path.exists() and not re.search(r"[*?\[]", source):
+        echo(f"warning: {path} does not exist yet", "yellow")
+    return str(path)
+
+
+def _check_channel(context: Context, channel: str) -> None:
+    if channel in context.settings.unusable_channels:
+        raise context.settings.unusable_channels[channel]
+    if channel not in context.settings.channels:
+        known = ", ".join(context.settings.channels) or "there is none"
+        raise UsageError(
+            f"--notify {channel}: siproster.toml has no [notify.{channel}]",
+            f"channels: {known}; docs/notifications.md tells how to add one",
+        )
+
+
+def _future(option: str, at: dt.datetime, now: dt.datetime) -> dt.datetime:
+    if at <= now:
+        raise UsageError(f"{option} {at.isoformat()}: is in the past")
+    return at
+
+
+def _going_on(context: Context, name: str) -> Run | None:
+    return next((one for one in context.ledger.schedules.unfinished() if one.schedule == name), None)
+
+
+def _print_times(one: Schedule) -> None:
+    """Print when a schedule runs: in words, its next times, and what happens at clock changes."""
+    print_on_stdout(f"{one.name}: {_in_words(one)}")
+    print_on_stdout(f"  roster   {without_secrets(one.source)}")
+    print_on_stdout(
+        f"  account  {one.account} at {one.host}" + (f", profile {one.profile}" * bool(one.profile))
+    )
+    print_on_stdout(f"  results  {one.options.results}/siproster-JOB/")
+    print_on_stdout(f"  notifies {', '.join(one.channels) or 'nobody'}")
+    if one.paused:
+        print_on_stdout(f"  paused since {_shown(one, one.paused)}")
+    print_on_stdout("  next runs:")
+    for slot in next_slots(one, utc_now(), _NEXT):
+        print_on_stdout(f"    {_shown(one, slot)}{_window(one, slot)}")
+    if one.cron:
+        for sentence in Timetable(one.cron, time_zone(one.zone)).clock_changes(utc_now()):
+            print_on_stdout(f"  {sentence}")
+
+
+def _window(one: Schedule, slot: dt.datetime) -> str:
+    """Return the window of a slot, in words."""
+    options = options_at(one, slot)
+    parts = [("from", options.not_before), ("until", options.not_after)]
+    words = [f"{word} {_shown(one, dt.datetime.fromisoformat(at))}" for word, at in parts if at]
+    return f", sending {' '.join(words)}" if words else ""
+
+
+def _in_words(one: Schedule) -> str:
+    if one.at:
+        return f"once, at {_shown(one, one.at)}"
+    words = Timetable(one.cron, time_zone(one.zone)).in_words()
+    return f"{words[0].lower()}{words[1:]} ({one.zone})"
+
+
+def _next(one: Schedule) -> str:
+    if one.paused:
+        return "paused"
+    slots = next_slots(one, max(one.accounted, utc_now()), 1)
+    return f"{slots[0]:%Y-%m-%d %H:%MZ}" if slots else "-"
+
+
+def _shown(one: Schedule, time: dt.datetime) -> str:
+    return shown(time, time_zone(one.zone))
+
+
+def _result(run: Run) -> str:
+    return run.result or ("waiting" if run.state is RunState.DUE else "going on")
+
+
+def _run_line(run: Run) -> str:
+    """Return a run in one line: its slot, its result, its job and the details."""
+    missed = f"{run.missed} missed before it" if run.missed else ""
+    cause = "" if run.cause == "slot" else "by hand"
+    parts: Sequence[str] = (_result(run), run.job, cause, missed, run.why)
+    return f"{run.slot:%Y-%m-%d %H:%MZ}  " + "  ".join(filter(None, parts))
+
+
+def _told(told: Notification) -> str:
+    """Return what became of a notification, in one line."""
+    if told.finished:
+        return f"{told.channel}: {told.state.replace('_', ' ')}" + (f": {told.error}" if told.error else "")
+    if not told.attempts:
+        return f"{told.channel}: not delivered yet"
+    again = dt.datetime.fromtimestamp(told.next_attempt_at, dt.UTC)
+    return f"{told.channel}: attempt {told.attempts} failed: {told.error}; next at {again:%H:%MZ}"
+
+
+def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:
+    """Return a schedule as ``--json`` prints it."""
+    return {
+        "name": one.name,
+        "every": one.cron or None,
+        "at": one.at.isoformat() if one.at else None,
+        "zone": one.zone,
+        "in_words": _in_words(one),
+        "roster": without_secrets(one.source),
+        "account": one.account,
+        "profile": one.profile or None,
+        "channels": list(one.channels),
+        "paused": one.paused.isoformat() if one.paused else None,
+        "next": [slot.isoformat() for slot in next_slots(one, utc_now(), _NEXT)] if not one.paused else [],
+        "runs": [_run_facts(context, run) for run in context.ledger.schedules.runs(one.name, runs)],
+    }
+
+
+def _run_facts(context: Context, run: Run) -> dict[str, Any]:
+    return {
+        "slot": run.slot.isoformat(),
+        "cause": run.cause,
+        "state": run.state,
+        "result": run.result or None,
+        "why": run.why,
+        "job": run.job or None,
+        "missed": run.missed,
+        "started": run.started.isoformat() if run.started else None,
+        "finished": run.finished.isoformat() if run.finished else None,
+        "notifications": [
+            {"channel": one.channel, "state": one.state, "attempts": one.attempts, "error": one.error}
+            for one in context.ledger.notifications.of_run(run.schedule, run.slot.timestamp())
+        ],
+    }

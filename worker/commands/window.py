@@ -1,0 +1,95 @@
+"""Times of a maintenance window: ``--not-before``, ``--not-after`` and ``--at``, in any zone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import time
+from zoneinfo import ZoneInfo
+
+from worker.commands.terminal import echo
+from worker.errors import UsageError
+from worker.schedules.timetable import time_zone
+from worker.waits import span
+
+_SAY_EVERY = 600.0
+"""Seconds between two lines about the wait for a window."""
+
+_LOOK_EVERY = 5.0
+"""Seconds between two looks at the clock, which may be set, and stands while a machine is suspended."""
+
+_EXAMPLE = "for example 2026-11-22T05:30, 2026-11-22T05:30Z, '2026-11-22 05:30 Europe/Berlin', or 05:30"
+_WITH_ZONE = re.compile(r"(?P<time>.*?)(?: |\[)(?P<zone>[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*)\]?")
+_of_day = re.compile(r"([01]\d|2[0-3]):([0-5]\d)").fullmatch
+
+
+def moment(option: str, value: str, after: dt.datetime, zone: ZoneInfo | None = None) -> dt.datetime:
+    """Return the time that an option's value names, in UTC.
+
+    ``value``: ISO 8601, with an offset, a zone's name behind it, or neither: then it is a time in ``zone``,
+    by default this machine's. A time of day, such as ``05:30``, is the next one after ``after``.
+
+    Raises:
+        UsageError: it is none of them, or a local time that a clock change leaves out or repeats.
+    """
+    found = _WITH_ZONE.fullmatch(value.strip())
+    text, zone = (found["time"], time_zone(found["zone"])) if found else (value.strip(), zone)
+    try:
+        if day := _of_day(text):
+            return _next(option, dt.time(int(day[1]), int(day[2])), after, zone)
+        given = dt.datetime.fromisoformat(text)
+        if given.tzinfo and not found:
+            return given.astimezone(dt.UTC)
+        if given.tzinfo:
+            raise ValueError("an offset and a zone")
+        return _one(option, given, zone)
+    except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
+        raise UsageError(f"{option} {value}: is not a valid time", _EXAMPLE) from None
+
+
+def shown(moment_: dt.datetime, zone: ZoneInfo | None = None) -> str:
+    """Return a time for people, local and in UTC: ``2026-11-22 05:30 CET (04:30Z)``."""
+    local, utc = moment_.astimezone(zone), moment_.astimezone(dt.UTC)
+    same_day = local.date() == utc.date()
+    return f"{local:%Y-%m-%d %H:%M %Z} ({utc:{'%H:%MZ' if same_day else '%Y-%m-%d %H:%MZ'}})"
+
+
+def wait_for_window(not_before: str) -> None:
+    """Wait until the window of ``--not-before`` (ISO 8601; empty: none) begins, and print until when."""
+    if not not_before:
+        return
+    begins, said = dt.datetime.fromisoformat(not_before), -math.inf
+    while (left := (begins - dt.datetime.now(dt.UTC)).total_seconds()) > 0:
+        if time.monotonic() - said >= _SAY_EVERY:
+            said = time.monotonic()
+            echo(f"sending begins at {shown(begins)}, in {span(left)}; Ctrl-C ends this, and nothing is sent")
+        time.sleep(min(left, _LOOK_EVERY))
+
+
+def _next(option: str, of_day: dt.time, after: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
+    """Return the next time of day after a moment."""
+    today = after.astimezone(zone).date()
+    for day in (today, today + dt.timedelta(days=1)):
+        found = _one(option, dt.datetime.combine(day, of_day), zone)
+        if found > after:
+            return found
+    raise UsageError(f"{option} {of_day:%H:%M}: has no such time tomorrow")  # pragma: no cover
+
+
+def _one(option: str, local: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
+    """Return a local time in UTC. Raises UsageError if a clock change leaves it out, or repeats it."""
+    first, second = (local.replace(fold=fold, tzinfo=zone).astimezone(dt.UTC) for fold in (0, 1))
+    back = first.astimezone(zone).replace(tzinfo=None)
+    where = f"in {zone.key}" if zone else "here"
+    if back != local:
+        raise UsageError(
+            f"{option} {local:%Y-%m-%dT%H:%M}: does not exist {where}: clocks go forward over it",
+            f"use {back:%Y-%m-%dT%H:%M} or {second.astimezone(zone):%Y-%m-%dT%H:%M}",
+        )
+    if first != second:
+        both = " or ".join(f"{one.astimezone(zone):%Y-%m-%dT%H:%M%z}" for one in (first, second))
+        raise UsageError(
+            f"{option} {local:%Y-%m-%dT%H:%M}: happens twice {where}: clocks go back over it", f"use {both}"
+        )
+    return first

@@ -1,0 +1,440 @@
+"""Schedules and their runs. Each slot is run once, by whichever scheduler claims it first."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from worker.errors import Conflict, NotFound
+from worker.ledger.job_columns import options_of
+from worker.ledger.notifications import Notifications
+from worker.ledger.store import Store
+from worker.model import Options
+
+RUN_LEASE = 60.0
+"""Seconds for which a run is claimed without being renewed."""
+
+_LONGEST_LEASE = RUN_LEASE + 60.0
+"""Seconds: a claim that ends later was made before the clock was set back, and counts as over."""
+
+
+class CatchUp(StrEnum):
+    """The treatment of slots that were missed because no scheduler ran."""
+
+    LATEST = "latest"
+    """The latest of them is run, once."""
+    NONE = "none"
+    """None of them is run."""
+
+
+class Cause(StrEnum):
+    """The cause of a run."""
+
+    SLOT = "slot"
+    """A slot of the cron expression, or the time of a single run."""
+    MANUAL = "manual"
+    """``siproster schedule run``."""
+
+
+class RunState(StrEnum):
+    """The state of a run."""
+
+    DUE = "due"
+    """To be carried out, from its ``not_before`` on."""
+    CLAIMED = "claimed"
+    """A process carries it out until its lease ends."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A recurring import, or a single one at a set time. Times are in UTC."""
+
+    name: str
+    cron: str
+    """The cron expression; empty for a single run."""
+    zone: str
+    at: dt.datetime | None
+    """The time of a single run."""
+    jitter: float
+    """Seconds by which a run is delayed at most."""
+    catch_up: CatchUp
+    again: bool
+    """Whether a version of the roster that was imported before is imported again."""
+    source: str
+    options: Options
+    profile: str
+    host: str
+    environment: str
+    account: str
+    channels: tuple[str, ...]
+    operator: str
+    machine: str
+    created: dt.datetime
+    paused: dt.datetime | None
+    accounted: dt.datetime
+    """Slots up to this time, a whole second, were run, or recorded as missed."""
+    next_slot: dt.datetime | None
+    """The first slot after ``accounted``; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a schedule. Times are in UTC."""
+
+    schedule: str
+    slot: dt.datetime
+    cause: Cause
+    state: RunState
+    owner: str
+    generation: int
+    attempts: int
+    not_before: dt.datetime
+    missed: int
+    """The slots before this one that were missed, and are not run."""
+    job: str
+    files: tuple[tuple[str, str], ...]
+    """Hash (SHA-256) and name of each file that the job imports."""
+    result: str
+    why: str
+    started: dt.datetime | None
+    finished: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a run: its result with the details, and what is to be recorded with it."""
+
+    result: str
+    why: str = ""
+    job: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    """The notification."""
+    channels: Sequence[str] = ()
+    """The notification channels that get it."""
+
+
+_ADD = text("""
+    INSERT INTO schedules (name, cron, zone, at, jitter, catch_up, again, source, options, profile, host,
+        environment, account, channels, operator, machine, created, accounted, next_slot)
+    VALUES (:name, :cron, :zone, :at, :jitter, :catch_up, :again, :source, :options, :profile, :host,
+        :environment, :account, :channels, :operator, :machine, :now, :accounted, :next_slot)
+    ON CONFLICT (name) DO NOTHING""")
+_GET = text("SELECT * FROM schedules WHERE name = :name")
+_ALL = text("SELECT * FROM schedules ORDER BY name")
+_PAUSE = text("UPDATE schedules SET paused = :now WHERE name = :name AND paused IS NULL")
+_RESUME = text("""
+    UPDATE schedules SET paused = NULL, accounted = :accounted, next_slot = :next_slot
+    WHERE name = :name AND paused IS NOT NULL""")
+_REMOVE = (
+    text("DELETE FROM schedule_runs WHERE schedule = :name"),
+    text("DELETE FROM schedule_files WHERE schedule = :name"),
+    text("DELETE FROM schedules WHERE name = :name"),
+)
+# Of all schedulers that see a slot, the first one accounts for it: the others find another value.
+_ACCOUNT = text("""
+    UPDATE schedules SET accounted = :after, next_slot = :next_slot
+    WHERE name = :name AND accounted = :before AND paused IS NULL""")
+_COME = text("""
+    SELECT * FROM schedules WHERE next_slot <= :now AND paused IS NULL ORDER BY next_slot, name""")
+_ADD_RUN = text("""
+    INSERT INTO schedule_runs (schedule, slot, cause, state, owner, generation, lease_until, attempts,
+        not_before, missed, job, files, result, why, finished)
+    VALUES (:schedule, :slot, :cause, :state, '', 0, 0, 0, :not_before, :missed, '', '[]', :result, :why,
+        :finished)
+    ON CONFLICT (schedule, slot) DO NOTHING""")
+_RUN = text("SELECT * FROM schedule_runs WHERE schedule = :schedule AND slot = :slot")
+_RUNS = text("SELECT * FROM schedule_runs WHERE schedule = :schedule ORDER BY slot DESC LIMIT :limit")
+_UNFINISHED = text("SELECT * FROM schedule_runs WHERE state <> 'ended' ORDER BY not_before, schedule")
+_IS_DUE = """
+    ((state = 'due' AND not_before <= :now)
+    OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)))"""
+# A paused schedule begins nothing, and ends what it began.
+_DUE = text(f"""
+    SELECT r.* FROM schedule_runs r JOIN schedules s ON s.name = r.schedule
+    WHERE {_IS_DUE} AND (s.paused IS NULL OR r.attempts > 0 OR r.cause = 'manual')
+    ORDER BY r.not_before, r.schedule LIMIT :limit""")  # noqa: S608  all ours
+_CLAIM = text(f"""
+    UPDATE schedule_runs SET state = 'claimed', owner = :owner, generation = generation + 1,
+        attempts = attempts + 1, lease_until = :until, started = coalesce(started, :now)
+    WHERE schedule = :schedule AND slot = :slot AND {_IS_DUE}""")  # noqa: S608  all ours
+_MINE = "WHERE schedule = :schedule AND slot = :slot AND generation = :generation AND state = 'claimed'"
+_RENEW = text(f"UPDATE schedule_runs SET lease_until = :until, owner = :owner {_MINE}")  # noqa: S608
+_SET_JOB = text(f"UPDATE schedule_runs SET job = :job, files = :files {_MINE}")  # noqa: S608
+_RELEASE = text(f"""
+    UPDATE schedule_runs SET state = 'due', owner = '', not_before = :not_before, why = :why {_MINE}""")  # noqa: S608
+_END = text(f"""
+    UPDATE schedule_runs SET state = 'ended', owner = '', result = :result, why = :why,
+        job = CASE WHEN :job = '' THEN job ELSE :job END, finished = :now {_MINE}""")  # noqa: S608
+_FREE = text("""
+    UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner""")
+_ADD_FILE = text("""
+    INSERT INTO schedule_files (schedule, sha256, name, job, at)
+    VALUES (:schedule, :sha256, :name, :job, :at)
+    ON CONFLICT (schedule, sha256) DO UPDATE
+        SET name = excluded.name, job = excluded.job, at = excluded.at""")
+_FILE = text("SELECT job FROM schedule_files WHERE schedule = :schedule AND sha256 = :sha256")
+
+
+class Schedules:
+    """The schedules of one ledger."""
+
+    def __init__(self, store: Store, notifications: Notifications) -> None:
+        self._store = store
+        self._notifications = notifications
+
+    def add(self, schedule: Schedule) -> None:
+        """Add a schedule. Raises Conflict if there is one of that name."""
+        values = {
+            "name": schedule.name, "cron": schedule.cron, "zone": schedule.zone, "at": _epoch(schedule.at),
+            "jitter": schedule.jitter, "catch_up": schedule.catch_up, "again": int(schedule.again),
+            "source": schedule.source, "options": json.dumps(asdict(schedule.options)),
+            "profile": schedule.profile, "host": schedule.host, "environment": schedule.environment,
+            "account": schedule.account, "channels": json.dumps(schedule.channels),
+            "operator": schedule.operator, "machine": schedule.machine,
+            "accounted": _epoch(schedule.accounted), "next_slot": _epoch(schedule.next_slot),
+        }  # fmt: skip
+        with self._store.begin() as connection:
+            values["now"] = self._store.now(connection)
+            if connection.execute(_ADD, values).rowcount != 1:
+                raise Conflict(
+                    f"there is a schedule {schedule.name!r} already",
+                    f"remove it first with: siproster schedule remove {schedule.name}",
+                )
+
+    def get(self, name: str) -> Schedule:
+        """Return a schedule. Raises NotFound if there is none of that name."""
+        with self._store.read() as connection:
+            row = connection.execute(_GET, {"name": name}).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"there is no schedule {name!r}", "list them with: siproster schedule list")
+        return _schedule_of(row)
+
+    def all(self) -> list[Schedule]:
+        """Return all schedules by name."""
+        with self._store.read() as connection:
+            return [_schedule_of(row) for row in connection.execute(_ALL).mappings()]
+
+    def come(self) -> list[Schedule]:
+        """Return the schedules with a slot that has come, the longest due first, save for paused ones."""
+        with self._store.read() as connection:
+            values = {"now": self._store.now(connection)}
+            return [_schedule_of(row) for row in connection.execute(_COME, values).mappings()]
+
+    def now(self) -> dt.datetime:
+        """Return the time by the clock that all schedulers of the ledger share, in whole seconds."""
+        with self._store.read() as connection:
+            return _moment(math.floor(self._store.now(connection)))
+
+    def pause(self, name: str) -> bool:
+        """Begin no run until ``resume``; return False if it was paused before."""
+        with self._store.begin() as connection:
+            now = self._store.now(connection)
+            return connection.execute(_PAUSE, {"name": name, "now": now}).rowcount == 1
+
+    def resume(self, name: str, accounted: dt.datetime, next_slot: dt.datetime | None) -> bool:
+        """Run the slots after ``accounted`` again; return False if the schedule was not paused."""
+        values = {"name": name, "accounted": _epoch(accounted), "next_slot": _epoch(next_slot)}
+        with self._store.begin() as connection:
+            return connection.execute(_RESUME, values).rowcount == 1
+
+    def remove(self, name: str) -> None:
+        """Remove a schedule with the record of its runs; its jobs stay."""
+        with self._store.begin() as connection:
+            for statement in _REMOVE:
+                connection.execute(statement, {"name": name})
+            self._notifications.delete(connection, name)
+
+    def account(self, schedule: Schedule, slot: dt.datetime, run: NewRun, end: End | None = None) -> bool:
+        """Account for all slots up to ``slot``, and add the run for it, ended if ``end`` is given.
+
+        Return False if another scheduler has done it before.
+        """
+        values = {
+            "name": schedule.name, "before": _epoch(schedule.accounted), "after": _epoch(slot),
+            "next_slot": _epoch(run.next_slot),
+        }  # fmt: skip
+        with self._store.begin() as connection:
+            if connection.execute(_ACCOUNT, values).rowcount != 1:
+                return False
+            return self._add_run(connection, schedule.name, slot, run, end)
+
+    def add_manual(self, name: str) -> Run:
+        """Add a run that is due at once."""
+        with self._store.begin() as connection:
+            slot = _moment(self._store.now(connection))
+            self._add_run(connection, name, slot, NewRun(slot, cause=Cause.MANUAL), None)
+        return self.run(name, slot)
+
+    def run(self, name: str, slot: dt.datetime) -> Run:
+        """Return a run. Raises NotFound."""
+        with self._store.read() as connection:
+            values = {"schedule": name, "slot": _epoch(slot)}
+            row = connection.execute(_RUN, values).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"schedule {name!r} has no run of {slot.isoformat()}")
+        return _run_of(row)
+
+    def runs(self, name: str, limit: int) -> list[Run]:
+        """Return the newest runs of a schedule, newest first."""
+        with self._store.read() as connection:
+            rows = connection.execute(_RUNS, {"schedule": name, "limit": limit}).mappings()
+            return [_run_of(row) for row in rows]
+
+    def unfinished(self) -> list[Run]:
+        """Return all runs that have not ended."""
+        with self._store.read() as connection:
+            return [_run_of(row) for row in connection.execute(_UNFINISHED).mappings()]
+
+    def due(self, limit: int) -> list[Run]:
+        """Return runs that nobody carries out and that may be claimed now, the longest due first."""
+        with self._store.read() as connection:
+            now = self._store.now(connection)
+            values = {"now": now, "far": now + _LONGEST_LEASE, "limit": limit}
+            return [_run_of(row) for row in connection.execute(_DUE, values).mappings()]
+
+    def claim(self, run: Run, owner: str) -> Run | None:
+        """Claim a run that is due, and return it as claimed; None if another process has it."""
+        with self._store.begin() as connection:
+            now = self._store.now(connection)
+            values = {
+                "schedule": run.schedule, "slot": _epoch(run.slot), "owner": owner, "now": now,
+                "until": now + RUN_LEASE, "far": now + _LONGEST_LEASE,
+            }  # fmt: skip
+            if connection.execute(_CLAIM, values).rowcount != 1:
+                return None
+            row = connection.execute(_RUN, {"schedule": run.schedule, "slot": _epoch(run.slot)})
+            return _run_of(row.mappings().one())
+
+    def renew(self, run: Run, owner: str) -> bool:
+        """Renew a claim, and hand it to ``owner``; return False if it was lost."""
+        return self._mine(_RENEW, run, owner=owner, until=RUN_LEASE)
+
+    def set_job(self, run: Run, job: str, files: Sequence[tuple[str, str]] = ()) -> bool:
+        """Record the job of a claimed run, and the files that it imports; return False if the claim was lost.
+
+        ``files``: hash (SHA-256) and name of each.
+        """
+        return self._mine(_SET_JOB, run, job=job, files=json.dumps(files))
+
+    def release(self, run: Run, delay: float, why: str) -> bool:
+        """Give a run back, due again after ``delay`` seconds; return False if the claim was lost."""
+        return self._mine(_RELEASE, run, not_before=delay, why=why)
+
+    def end(self, run: Run, end: End) -> bool:
+        """End a claimed run, and add its notifications; return False if the claim was lost.
+
+        If the end names a job, its files are recorded as imported.
+        """
+        with self._store.begin() as connection:
+            now = self._store.now(connection)
+            values = {**_key(run), "result": end.result, "why": end.why, "job": end.job, "now": now}
+            if connection.execute(_END, values).rowcount != 1:
+                return False
+            self._notify(connection, run.schedule, run.slot, end)
+            if end.job:
+                self._record_files(connection, run, end.job)
+            return True
+
+    def free(self, owner: str) -> None:
+        """End the claims of a process that is known to be dead."""
+        with self._store.begin() as connection:
+            connection.execute(_FREE, {"owner": owner})
+
+    def job_with(self, name: str, sha256: str) -> str | None:
+        """Return the job that imported this version of a file for the schedule; None: no job did."""
+        with self._store.read() as connection:
+            values = {"schedule": name, "sha256": sha256}
+            found: str | None = connection.execute(_FILE, values).scalar_one_or_none()
+            return found
+
+    def _mine(self, statement: Any, run: Run, **values: Any) -> bool:
+        """Execute a statement on a claimed run; times are seconds from now."""
+        with self._store.begin() as connection:
+            now = self._store.now(connection)
+            for name in ("until", "not_before"):
+                if name in values:
+                    values[name] += now
+            return bool(connection.execute(statement, {**_key(run), **values}).rowcount == 1)
+
+    def _add_run(
+        self, connection: Connection, name: str, slot: dt.datetime, run: NewRun, end: End | None
+    ) -> bool:
+        values = {
+            "schedule": name, "slot": _epoch(slot), "cause": run.cause, "missed": run.missed,
+            "not_before": _epoch(run.not_before), "state": RunState.ENDED if end else RunState.DUE,
+            "result": end.result if end else "", "why": end.why if end else "",
+            "finished": self._store.now(connection) if end else None,
+        }  # fmt: skip
+        if connection.execute(_ADD_RUN, values).rowcount != 1:
+            return False
+        if end:
+            self._notify(connection, name, slot, end)
+        return True
+
+    def _notify(self, connection: Connection, name: str, slot: dt.datetime, end: End) -> None:
+        for channel in end.channels:
+            self._notifications.add(connection, name, slot.timestamp(), end.job, channel, end.payload)
+
+    def _record_files(self, connection: Connection, run: Run, job: str) -> None:
+        ended = _run_of(connection.execute(_RUN, _key(run)).mappings().one())
+        now = self._store.now(connection)
+        for sha256, name in ended.files:
+            values = {"schedule": run.schedule, "sha256": sha256, "name": name, "job": job, "at": now}
+            connection.execute(_ADD_FILE, values)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be added; ``next_slot``: the slot that follows."""
+
+    not_before: dt.datetime
+    next_slot: dt.datetime | None = None
+    missed: int = 0
+    cause: Cause = Cause.SLOT
+
+
+def _key(run: Run) -> dict[str, Any]:
+    return {"schedule": run.schedule, "slot": _epoch(run.slot), "generation": run.generation}
+
+
+def _epoch(moment: dt.datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _moment(epoch: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(epoch, dt.UTC)
+
+
+def _moment_or_none(epoch: float | None) -> dt.datetime | None:
+    return None if epoch is None else _moment(epoch)
+
+
+def _schedule_of(row: Any) -> Schedule:
+    return Schedule(
+        name=row["name"], cron=row["cron"], zone=row["zone"], at=_moment_or_none(row["at"]),
+        jitter=row["jitter"], catch_up=CatchUp(row["catch_up"]), again=bool(row["again"]),
+        source=row["source"], options=options_of(json.loads(row["options"])), profile=row["profile"],
+        host=row["host"], environment=row["environment"], account=row["account"],
+        channels=tuple(json.loads(row["channels"])), operator=row["operator"], machine=row["machine"],
+        created=_moment(row["created"]), paused=_moment_or_none(row["paused"]),
+        accounted=_moment(row["accounted"]), next_slot=_moment_or_none(row["next_slot"]),
+    )  # fmt: skip
+
+
+def _run_of(row: Any) -> Run:
+    return Run(
+        schedule=row["schedule"], slot=_moment(row["slot"]), cause=Cause(row["cause"]),
+        state=RunState(row["state"]), owner=row["owner"], generation=row["generation"],
+        attempts=row["attempts"], not_before=_moment(row["not_before"]), missed=row["missed"], job=row["job"],
+        files=tuple((sha256, name) for sha256, name in json.loads(row["files"])),
+        result=row["result"], why=row["why"], started=_moment_or_none(row["started"]),
+        finished=_moment_or_none(row["finished"]),
+    )  # fmt: skip

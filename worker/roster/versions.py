@@ -1,0 +1,75 @@
+"""Versions of a roster's files, so that a schedule imports each of them once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from worker.errors import UsageError
+from worker.model import DatabaseLogin, Options
+from worker.roster.folder import Folder
+from worker.roster.reader import Roster, open_found
+from worker.roster.recognise import find_roster
+from worker.roster.source import find
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a file: the hash of its bytes (SHA-256), and its name."""
+
+    sha256: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRoster:
+    """An opened roster of those files that are new, and their versions."""
+
+    roster: Roster
+    versions: Sequence[Version]
+
+
+def open_new(
+    place: str, options: Options, is_known: Callable[[str], bool], logins: Iterable[DatabaseLogin] = ()
+) -> NewRoster | Version:
+    """Open a roster, of a folder or pattern only the files whose version is not known.
+
+    ``is_known``: whether the version with this hash was imported before; ``logins``: as ``open_roster``.
+    Return the last of the known versions instead if there is no other.
+
+    Raises:
+        UsageError: as ``open_roster``, or a file was changed while it was read.
+    """
+    source = find_roster(place, logins=logins)
+    if not isinstance(source, Folder):
+        roster = open_found(source, options)
+        version = Version(roster.sha256, roster.name)
+        if is_known(version.sha256):
+            roster.close()
+            return version
+        return NewRoster(roster, [version])
+    versions = {part: _version(part) for part in source.parts}
+    new = {part: one for part, one in versions.items() if not is_known(one.sha256)}
+    if not new:
+        return versions[source.parts[-1]]
+    roster = open_found(replace(source, parts=list(new)), options)
+    for part, before in new.items():
+        if _version(part) != before:
+            roster.close()
+            raise UsageError(
+                f"{before.name} was changed while it was read; nothing was sent",
+                "write files elsewhere and move them into the folder when they are complete",
+            )
+    return NewRoster(roster, list(new.values()))
+
+
+def _version(part: str) -> Version:
+    digest = hashlib.sha256()
+    with closing(find(part)) as source, source.open() as raw:
+        while block := raw.read(_BLOCK):
+            digest.update(block)
+    return Version(digest.hexdigest(), source.name)

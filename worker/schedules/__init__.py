@@ -1,0 +1,1 @@
+"""Recurring imports: which slots are due, and that each is run once by any number of schedulers."""
