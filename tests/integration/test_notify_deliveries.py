@@ -176,11 +176,12 @@ def test_a_thousand_deliveries_by_two_schedulers(
 
 def test_a_hanging_receiver_holds_nothing_up(ledger: Ledger, sender: Sender) -> None:
     """A tick returns at once, and other channels deliver, while a receiver hangs."""
-    released = threading.Event()
+    released, hung = threading.Event(), list[socket.socket]()
     for slot in range(3):
         end_run(ledger, "hangs", "ops", slot=float(slot))
 
-    def hang(_: socket.socket) -> None:
+    def hang(connection: socket.socket) -> None:
+        hung.append(connection)
         released.wait(10)
 
     with spoken(hang) as url, scripted(lambda _: UP) as server:
@@ -193,6 +194,9 @@ def test_a_hanging_receiver_holds_nothing_up(ledger: Ledger, sender: Sender) -> 
         while len(server.asked) < 3 and time.monotonic() < end:
             time.sleep(0.01)
         assert len(server.asked) == 3
+        own.deliver_due()
+        time.sleep(0.2)
+        assert len(hung) == 1  # the other two wait for their turn
         assert not own.wait(0)
         own.close()
         released.set()

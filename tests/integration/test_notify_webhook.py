@@ -185,15 +185,19 @@ def test_a_body_that_never_ends_is_no_failure(sender: Sender) -> None:
     with scripted(lambda _: Told(body=b"x" * 1000, drip=0.05)) as server:
         sender.send(webhook(server.url), MESSAGE)
 
+    flooded: list[int] = []
+
     def flood(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
             connection.sendall(b"x" * 65536)
+            flooded.append(65536)
 
     with spoken(flood) as url:
         sender.send(webhook(url), MESSAGE)
     assert time.monotonic() - began < 4
+    assert sum(flooded) < 20_000_000  # what the kernel holds
 
 
 @pytest.mark.parametrize(
