@@ -21,6 +21,7 @@ from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, print_json
 from worker.errors import SiprosterError
 from worker.model import Endpoint, Family, Realm
+from worker.reasons import plural
 from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app
 
@@ -160,9 +161,7 @@ def _workers(context: Context) -> CheckResult:
     found = queue.workers(endpoint.host, endpoint.account)
     if not found:
         return CheckResult("workers", State.WARNING, nobody(endpoint.account))
-    return CheckResult(
-        "workers", State.OK, f"{len(found)} answer{'s' if len(found) == 1 else ''}: {', '.join(found)}"
-    )
+    return CheckResult("workers", State.OK, f"{plural(len(found), 'answers', 'answer')}: {', '.join(found)}")
 
 
 def service_checks(context: Context) -> Iterator[CheckResult]:
@@ -198,7 +197,7 @@ class _Service:
     def _access(self) -> CheckResult:
         self._realms = self._api.realms()
         way = "OAuth credentials" if self._endpoint.client_id else "user name and password"
-        number = f"{len(self._realms)} realm{'' if len(self._realms) == 1 else 's'}"
+        number = plural(len(self._realms), "realm")
         return CheckResult("API", State.OK, f"{self._endpoint.host} accepts the {way}; {number}")
 
     def _account_family(self) -> CheckResult:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
-from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
+from worker.ledger.job_columns import JobRealm
+from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
 from worker.ledger.notifications import (
     ChannelKey,
     ClaimedNotification,
@@ -15,6 +16,7 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
 from worker.ledger.store import Store
@@ -49,7 +51,9 @@ __all__ = [
     "Notifications",
     "OverClaim",
     "Pause",
+    "Policy",
     "Progress",
+    "Retention",
     "Rows",
     "Schedules",
     "SealedPage",
@@ -84,6 +88,7 @@ class Ledger:
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
         self.absences = Absences(self.store)
+        self.retention = Retention(self.store, self.notifications)
 
     def close(self) -> None:
         """Close every connection."""

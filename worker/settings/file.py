@@ -18,7 +18,7 @@ from worker.files import open_found
 from worker.model import DatabaseLogin
 from worker.reasons import reason_of
 from worker.settings import addresses, channels, databases
-from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
+from worker.settings.names import DEFAULTS, OF_LEDGER, OPTIONS, SECRETS, text_or_whole
 from worker.settings.names import guess as _guess
 
 NAME = "siproster.toml"
@@ -75,6 +75,8 @@ def read_each(
     logins = _logins(path, document, tables, exposed=exposed)
     everyones = _sorted_out(path, document)
     own = {name: _sorted_out(path, table) for name, table in tables.items()}
+    for name, table in own.items():
+        _refuse_of_ledger(path, name, table)
     return {
         name: replace(
             _content(path, name, everyones | own.get(name, {}), found=config is None, exposed=exposed),
@@ -194,6 +196,15 @@ def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
         return option, OPTIONS[option](given)
     except TypeError as error:
         raise UsageError(f"{path}: {key} must be {error}") from None
+
+
+def _refuse_of_ledger(path: Path, profile: str, table: Mapping[str, object]) -> None:
+    """Refuse options in a profile that would remove the jobs of other profiles, too."""
+    if found := sorted(OF_LEDGER & table.keys()):
+        raise UsageError(
+            f"{path}, profile {profile}: {found[0]} applies to all jobs of the ledger",
+            "write it above the first [profile.NAME]",
+        )
 
 
 def _content(
