@@ -227,6 +227,9 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
+    if len((lineage := summary["lineage"])["jobs"]) > 1:
+        together = f"{lineage['sentence']}; in one file: siproster report --lineage {summary['job']}"
+        console.print(Text(together), soft_wrap=True)
     if summary["undo_state"] == "done":
         told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))

@@ -8,6 +8,7 @@ from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
+from worker.ledger.lineage import Lineage, Lineages, Member
 from worker.ledger.notifications import (
     ChannelKey,
     ClaimedNotification,
@@ -46,6 +47,8 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Lineage",
+    "Member",
     "Notification",
     "Notifications",
     "OverClaim",
@@ -86,6 +89,7 @@ class Ledger:
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
+        self.lineages = Lineages(self.store, self.rows)
         self.retention = Retention(self.store, self.notifications)
         self.absences = Absences(self.store)
 
