@@ -14,6 +14,8 @@ from pathlib import Path
 from worker.errors import UsageError
 from worker.reasons import reason_of
 
+VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """The only file names under which OpenSSL finds a certificate in a folder (openssl-rehash(1))."""
 

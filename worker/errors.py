@@ -131,6 +131,10 @@ class Stopping(TryLater):
     exit_code = 130
 
 
+class GivingWay(Stopping):
+    """Another account needs the process, and this one's pace lets no request start for ``retry_after``."""
+
+
 class AnswerLost(SiprosterError):
     """A request that writes was sent and its answer never came, or came cut."""
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from worker import throttle
 from worker.api import Api
 from worker.errors import SiprosterError, Stopping, UsageError
+from worker.fleet import OtherQueues, queue_name
 from worker.importing.chunk_session import WorkerProcess
 from worker.importing.chunk_worker import ChunkWorker
 from worker.importing.process_id import process_id
@@ -24,6 +25,9 @@ from worker.waits import HERE, Outage
 log = logging.getLogger(__name__)
 
 _BUDGET = 60.0
+
+_MOST_ACCOUNTS = 16
+"""Accounts to which a process keeps connections, up to one for each request in flight."""
 
 _TELL_EVERY = 1.0
 """Seconds after which the ledger is told of a wait, and between two updates of it."""
@@ -93,7 +97,10 @@ class Runtime:
             # `resume` may have changed the job's bounds since.
             if worker is None or known != options:
                 worker = self._open(self.ledger.jobs.get(job_id))
-                self._workers = {**self._of_other_accounts(worker.job), job_id: (options, worker)}
+            self._workers = {**self._of_other_accounts(worker.job), job_id: (options, worker)}
+            if len(self._workers) > _MOST_ACCOUNTS:
+                _, idle = self._workers.pop(next(iter(self._workers)))
+                self._close_apis((idle.job.host, idle.job.account))
             return worker
 
     def _of_other_accounts(self, job: Job) -> dict[str, tuple[str, ChunkWorker]]:
@@ -104,6 +111,13 @@ class Runtime:
             for known, (options, worker) in self._workers.items()
             if (worker.job.host, worker.job.account) != account
         }
+
+    def _close_apis(self, account: tuple[str, str]) -> None:
+        """Close the connections to an account. Its requests were counted when its chunk was released."""
+        for kind in [kind for kind in self._apis if (kind[0].host, kind[0].account) == account]:
+            api = self._apis.pop(kind)
+            self._counted = (self._counted[0] - api.requests, self._counted[1] - api.retries)
+            api.close()
 
     def _tell_waits(self, job_id: str) -> None:
         """Start telling the ledger what this process waits for while it works on the job."""
@@ -154,11 +168,26 @@ class Runtime:
         if kind not in self._apis:
             if self.config.broker:
                 key = f"{endpoint.host}/{endpoint.account}"
-                limiter = throttle.shared(self.config.broker, key, options.rate, sleep=self.sleep)
+                others_wait = partial(self.others_wait, endpoint)
+                limiter = throttle.shared(self.config.broker, key, options.rate, self.sleep, others_wait)
             else:
                 limiter = throttle.local(options.rate, sleep=self.sleep)
             self._apis[kind] = Api(endpoint, limiter, sleep=self.sleep, budget=kind[2])
         return self._apis[kind]
+
+    def others_wait(self, endpoint: Endpoint) -> bool:
+        """Return whether another account of this process has messages, and no process is free for them."""
+        if len(self.config.endpoints) == 1 or not self.config.broker:
+            return False
+        return self._queues.have_messages(queue_name(self.ledger.identity, endpoint.host, endpoint.account))
+
+    @cached_property
+    def _queues(self) -> OtherQueues:
+        from worker.throttle.redis_pace import existing  # late: embedded jobs don't load Redis's client
+
+        identity = self.ledger.identity
+        names = [queue_name(identity, one.host, one.account) for one in self.config.endpoints]
+        return OtherQueues(names, partial(existing, self.config.broker))
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless the process is asked to stop: raises Stopping then, which releases the chunk."""
@@ -181,10 +210,11 @@ class Runtime:
             self.ledger.close()
 
     def _open(self, job: Job) -> ChunkWorker:
-        api, inflight = self.api(job.options, self.check(job)), job.options.concurrency
+        endpoint, inflight = self.check(job), job.options.concurrency
         if inflight not in self._executors:
             self._executors[inflight] = ThreadPoolExecutor(inflight, thread_name_prefix="post")
         process = WorkerProcess(
-            self.ledger, self.seal, api, self._executors[inflight], process_id(), self.stopping, self.count
-        )
+            self.ledger, self.seal, self.api(job.options, endpoint), self._executors[inflight], process_id(),
+            self.stopping, self.count, others_wait=partial(self.others_wait, endpoint),
+        )  # fmt: skip
         return ChunkWorker(job, process)

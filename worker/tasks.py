@@ -6,7 +6,6 @@ harm (docs/reliability.md).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import platform
@@ -15,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -28,6 +28,7 @@ from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 
 from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
+from worker.fleet import FairCycle, queue_name
 from worker.importing.chunk_worker import ChunkWorker
 from worker.model import Job
 from worker.reasons import reason_of
@@ -60,12 +61,20 @@ _ANNOUNCE_EVERY = 3.0
 _ANNOUNCED_FOR = 15
 """Seconds after which a worker without announcements is gone."""
 
+
+def _held() -> list[str]:
+    """Return the queue of each message that this worker's pool is working on."""
+    return [request.delivery_info["routing_key"] for request in list(state.reserved_requests)]
+
+
 TRANSPORT = {
     "visibility_timeout": 900,  # far above a chunk's turn of 200 s: not delivered again while it runs
     "socket_timeout": 10,  # without it a worker whose Redis stops answering hangs for ever, silently
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    "priority_steps": [0],  # one list for each queue, not four: all messages have the same priority
+    "queue_order_strategy": partial(FairCycle, _held),
 }
 VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 """Kombu's own default for rediss:// is to take every certificate."""
@@ -97,12 +106,6 @@ CONFIG: dict[str, Any] = {
     "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.2, "interval_max": 1.0},
 }
 """Every key is held against Celery's own list by a test: an unknown one would be ignored in silence."""
-
-
-def queue_name(identity: str, host: str, account: str) -> str:
-    """Return the queue of one ledger and one account, so that workers of others never see its messages."""
-    account_hash = hashlib.sha256(f"{host}\0{account}".encode()).hexdigest()[:10]
-    return f"siproster.{identity[:8]}.{account_hash}"
 
 
 def make_app(config: RuntimeConfig, runtime: Runtime | None = None) -> Celery:

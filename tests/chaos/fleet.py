@@ -20,11 +20,12 @@ from tests.sandbox import ACCOUNT, Sandbox
 from tests.system.rosters import User, roster_of, truth
 from tests.system.runs import until
 from tests.unit.jobs import LAST_LINE
+from worker.fleet import queue_name
 from worker.importing.sweep import sweep_all
 from worker.ledger import Ledger
 from worker.model import Endpoint, JobState, Outcome
 from worker.runtime import RuntimeConfig
-from worker.tasks import TASK, CeleryQueue, make_app, queue_name
+from worker.tasks import TASK, CeleryQueue, make_app
 
 POSTS = {"method": "POST", "path": "sipcredentials"}
 """Conditions of a fault that strikes only lists of credentials."""

@@ -22,7 +22,8 @@ from tests.chaos.watchers import MonitorWatch, ProcessWatch
 from tests.program import Program, kill_group
 from tests.sandbox import ACCOUNT, Sandbox
 from tests.servers import Postgres, Redis
-from worker.tasks import TASK, queue_name
+from worker.fleet import queue_name
+from worker.tasks import TASK
 
 CLIENT_SECRET = "Kanarienschluessel2b9c"
 """The API client's secret: a canary of its own."""

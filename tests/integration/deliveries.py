@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -20,12 +20,18 @@ class Process:
     """One process of workers: its chunk worker, its own clock, and the event that asks it to end."""
 
     def __init__(
-        self, ledger: Ledger, job: Job, api: Source, executor: ThreadPoolExecutor, owner: str
+        self,
+        ledger: Ledger,
+        job: Job,
+        api: Source,
+        executor: ThreadPoolExecutor,
+        owner: str,
+        others_wait: Callable[[], bool] = bool,
     ) -> None:
         self.clock = Clock(1000.0)
         self.stopping = threading.Event()
         process = WorkerProcess(
-            ledger, Seal([KEY]), api, executor, owner, self.stopping, lambda: (5, 2), self.clock
+            ledger, Seal([KEY]), api, executor, owner, self.stopping, lambda: (5, 2), self.clock, others_wait
         )
         self.worker = ChunkWorker(job, process)
 
@@ -36,11 +42,17 @@ class Process:
 
 @contextmanager
 def process(
-    ledger: Ledger, job: Job, api: Source, *, threads: int = 1, owner: str = "desk:1"
+    ledger: Ledger,
+    job: Job,
+    api: Source,
+    *,
+    threads: int = 1,
+    owner: str = "desk:1",
+    others_wait: Callable[[], bool] = bool,
 ) -> Iterator[Process]:
-    """A process with so many requests in flight."""
+    """A process with so many requests in flight; ``others_wait``: whether another account needs it."""
     with ThreadPoolExecutor(threads) as executor:
-        yield Process(ledger, job, api, executor, owner)
+        yield Process(ledger, job, api, executor, owner, others_wait)
 
 
 def outcomes_of(ledger: Ledger, job: Job) -> dict[int, Outcome]:

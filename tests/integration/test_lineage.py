@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.unit.jobs import HOST, KEY, OVER, REALM, Clock, make_chunk_row, make_job, make_row
+from tests.unit.jobs import HOST, KEY, OVER, REALM, Clock, add_settled, make_chunk_row, make_job, make_row
 from worker import lineage_report
 from worker.ledger import Ledger, Undone
 from worker.ledger.codec import seal_chunk, seal_page
-from worker.model import Job, JobState, Outcome, Status, TableForm
+from worker.model import FIRST_LEAVER, Job, JobState, Outcome, Status, TableForm
 from worker.seal import Seal
 
 SEAL = Seal([KEY])
@@ -179,6 +179,16 @@ def test_a_job_alone(ledger: Ledger) -> None:
     ledger.jobs.has_read(plan.id, 1, {})
     ledger.jobs.save(plan.id, 60)
     assert ledger.lineages.of(ledger.jobs.get(plan.id)).sentence == "1 row: 0 in place before the first run"
+
+
+def test_leavers_are_no_rows(ledger: Ledger, tmp_path: Path) -> None:
+    """Users who are not in the roster, and were deleted, are neither counted nor listed."""
+    first = ran(ledger, {2: Status.CREATED, 3: Status.FAILED})
+    add_settled(ledger, first, 7, [Outcome(FIRST_LEAVER, Status.UPDATED)], None)
+    again = ran(ledger, {3: Status.CREATED}, first.id)
+    add_settled(ledger, again, 7, [Outcome(FIRST_LEAVER, Status.UNCHANGED)], None)
+    assert ledger.lineages.of(first).sentence == "2 rows: 2 in place after 2 runs"
+    assert len(lines_of(ledger, first, tmp_path)) == 2
 
 
 def test_the_schedule(ledger: Ledger) -> None:

@@ -273,7 +273,7 @@ class Doubles:
         self._stops = Stop(), Stop()
         self._pair = (
             throttle.local(rate, self._stops[0], self._clock),
-            throttle.shared(redis_url, KEY, rate, self._stops[1], self._clock),
+            throttle.shared(redis_url, KEY, rate, self._stops[1], clock=self._clock),
         )
 
     def wait(self) -> list[Ticket]:

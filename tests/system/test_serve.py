@@ -194,7 +194,7 @@ def test_the_scheduler_outlives_a_redis_and_rebuilds_its_queue(
         client.flushall()  # its append-only file kept the messages
     with psycopg.connect(fleet.environment["SIPROSTER_LEDGER"]) as ledger:
         ledger.execute("UPDATE chunks SET enqueued_at = enqueued_at - 60")  # as time would
-    told(scheduler, "chunks requeued")
+    told(scheduler, "requeued")
     fleet.start("worker", "--processes", "1")
     until(lambda: fleet.run("status", job, "--json").json["state"] == "done")
     assert truth(sandbox) == expected(sandbox, wanted)

@@ -68,9 +68,9 @@ def test_a_workbook_ends_as_expected(
     ]
     assert truth(sandbox) == expected(sandbox, created)
     again = run(office, "retry", summary["job"], code=10)
-    assert [row[:3] for row in outcomes(again["files"]["results"])] == [
-        row[:3] for row in outcomes(summary["files"]["failed"])
-    ]
+    assert outcomes(again["files"]["results"]) == outcomes(summary["files"]["failed"])
+    told = {row["bw__row"]: row["bw__error"] for row in result_rows(again["files"]["results"])}
+    assert told == {line: error for line, error in errors.items() if line in told}
     assert truth(sandbox) == expected(sandbox, created)
     written = [path.read_bytes() for path in office.work.rglob("*") if path.is_file()]
     assert not [user for user in created for content in written if user.password.encode() in content]

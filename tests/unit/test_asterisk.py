@@ -200,3 +200,12 @@ def test_a_line_that_is_nothing_leaves_its_section_in_doubt(tmp_path: Path) -> N
     assert [problem.code for problem in first.problems] == ["section_unclear"]
     assert "line 4" in first.problems[0].text
     assert (second.user, second.problems) == ("1003", ())
+
+
+@pytest.mark.parametrize("outbound", ["", "outbound_auth=1\n"])
+def test_a_digest_that_wins_is_not_overruled_by_a_warning(tmp_path: Path, outbound: str) -> None:
+    """A phone with Outbound Auth, whose digest is not made from its password, keeps neither."""
+    text = f"[1]\ntype=endpoint\naors=1\nauth=1\n{outbound}[1]\ntype=aor\nmax_contacts=1\n"
+    text += "[1]\ntype=auth\nusername=1\npassword=Stale-77\nmd5_cred=b94b79510b8bf7272631f2e0e2f63413\n"
+    (row,) = rows(tmp_path, text, "pjsip.conf")
+    assert (row.password, [one.code for one in row.problems]) == ("", ["digest_only"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -172,10 +173,13 @@ def test_a_found_file_runs_nothing() -> None:
     assert loaded(WEBHOOK, named=False).channel("ops").name == "ops"
 
 
-def test_an_exposed_secret_is_warned_about() -> None:
-    """A file with a channel's secret that others can read causes the same warning as with any secret."""
-    assert any("chmod 600" in one for one in loaded(WEBHOOK, mode=0o644).warnings)
-    assert not any("chmod 600" in one for one in loaded(COMMAND, mode=0o644).warnings)
+def test_an_exposed_secret_is_refused() -> None:
+    """A file with a channel's secret is for its owner alone to read, unless a variable holds it."""
+    with pytest.raises(UsageError, match="can be read by others"):
+        loaded(WEBHOOK, mode=0o644)
+    named = WEBHOOK.replace(f'secret = "{SECRET}"', 'secret_env = "HOOK"')
+    for text in (COMMAND, named):
+        assert loaded(text, env={"HOOK": SECRET}, mode=0o644).channel("ops").name == "ops"
 
 
 def test_profiles_have_channels_of_their_own() -> None:
@@ -193,6 +197,18 @@ def test_profiles_have_channels_of_their_own() -> None:
     assert {key: one.address for key, one in found.items()} == {
         ("", "ops"): "/usr/local/bin/page", ("uk", "ops"): "uk", ("uk", "night"): "night",
     }  # fmt: skip
+
+
+def test_the_documented_channels_are_right() -> None:
+    """Each table in docs/notifications.md is accepted, given the variables that it names."""
+    page = (Path(__file__).parents[2] / "docs/notifications.md").read_text("utf-8")
+    env = {"HOOK_SECRET": SECRET, "MAIL_PASSWORD": "canary"}
+    kinds = [
+        channel.kind
+        for table in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+        for channel in loaded(table, env=env).channels.values()
+    ]
+    assert kinds == ["webhook", "email", "command", "apprise"]
 
 
 def test_an_unknown_channel() -> None:

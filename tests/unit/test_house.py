@@ -49,8 +49,9 @@ ROOMS: dict[str, set[str]] = {
     "schedules": NOUNS | {"ledger", "waits"},
     "notify": NOUNS | {"api", "ca_certificates", "channels", "ledger"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
-    "runtime": NOUNS | {"api", "importing", "ledger", "seal", "throttle", "waits"},
-    "tasks": NOUNS | {"importing", "runtime", "settings", "waits"},
+    "fleet": set(),
+    "runtime": NOUNS | {"api", "fleet", "importing", "ledger", "seal", "throttle", "waits"},
+    "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }

@@ -145,9 +145,19 @@ def test_a_name_with_its_own_at_takes_no_default_domain() -> None:
         (decided(password=f"{GOOD}\t."), ["password_control"]),
         (decided(password=f"{GOOD}\n."), ["password_control"]),
         (decided(password=f"it’s-{GOOD}"), ["password_typographic"]),
-        (decided(password="1.23456E+10"), ["spreadsheet_damage"]),
-        (decided(password='="03067031"'), ["spreadsheet_damage"]),
         (decided(password="12345678.0"), ["spreadsheet_damage"]),
+        (decided(password="12.03.2026"), ["spreadsheet_damage"]),
+        (decided(password="2026-03-12"), ["spreadsheet_damage"]),
+        (decided(password="12/03/2026"), ["spreadsheet_damage"]),
+        (decided(password="1,234,567"), ["spreadsheet_damage"]),
+        (decided(password="=12345678"), ["spreadsheet_damage"]),
+        (decided(password="=SUM(A1:A9)"), ["spreadsheet_damage"]),
+        (decided(password="12.Mrz"), ["spreadsheet_damage", "weak_password"]),
+        (decided(password="=Kestrel-7731"), []),
+        (decided(password="12-Kestrel"), []),
+        (decided("12.Mrz"), ["spreadsheet_damage"]),
+        (decided("=1003"), ["spreadsheet_damage"]),
+        (decided("=A1+1"), ["spreadsheet_damage"]),
         (decided(password="KÃ¶nig-7731"), ["password_mojibake"]),
         (decided(password="MarÃ©e-4410"), ["password_mojibake"]),
         (decided(password="Gr├╢├ƒe-77"), ["password_mojibake"]),
@@ -431,3 +441,70 @@ def test_composed_letters_are_sent() -> None:
     """--normalize nfc sends the letters that phones type, and only then."""
     assert decided(password="Cafe\u0301-7731-x", normalize=Normalize.NFC).password == "Caf\xe9-7731-x"
     assert decided(password="Cafe\u0301-7731-x").password == "Cafe\u0301-7731-x"
+
+
+@pytest.mark.parametrize("user", ["TRUE", "false", "WAHR", "FALSO", "VERO"])
+def test_a_truth_value_is_no_name(user: str) -> None:
+    """A spreadsheet wrote it; a name that only begins alike is one."""
+    assert codes(decided(user)) == ["spreadsheet_damage"]
+    assert codes(decided("Vero")) == codes(decided("trueman")) == codes(decided("a=b")) == []
+
+
+@pytest.mark.parametrize("password", ["1.23456E+10", "1,23E+11", '="03067031"', "9.87654321012E+12"])
+def test_a_password_that_a_spreadsheet_surely_rewrote_is_refused(password: str) -> None:
+    """Its characters are lost, so it can't be the phone's."""
+    row = decided(password=password)
+    assert codes(row) == ["spreadsheet_damage"]
+    assert "format the column as text" in row.problems[0].text
+
+
+@pytest.mark.parametrize("password", ["TRUE", "False", "WAHR", "VERDADEIRO", "(true)"])
+def test_a_truth_value_is_no_password(password: str) -> None:
+    """Anybody could guess it."""
+    assert codes(decided(password=password)) == ["password_placeholder"]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("{SSHA}5Hk3mZ0pQ2v", "{CRYPT}$1$abc$def", "{MD5}X03MO1qnZdYdgyfeuILPmQ==", "{SSHA512.HEX}00ff"),
+        *("$2y$10$abcdefghijklmnopqrstuv", "$1$salt$abcdefgh/", "$6$rounds=5000$salt$hash", "$apr1$x$y"),
+        *("$argon2id$v=19$m=65536,t=3$c2FsdA$aGFzaA", "pbkdf2_sha256$260000$salt$hash=", "$P$B12345678"),
+        *("*2470C0C06DEE42FD1618BBB99005ADCA2EC9D1E1", "ENC(q3v2x)", "$ANSIBLE_VAULT;1.1;AES256"),
+    ],
+)
+def test_a_hash_is_no_password(password: str) -> None:
+    """Stored passwords of LDAP, Dovecot, Unix, Django, MySQL, and encrypted ones."""
+    assert codes(decided(password=password)) == ["digest_only"]
+
+
+def test_a_scheme_in_clear_text_is_no_part_of_the_password() -> None:
+    """Dovecot's {PLAIN}; braces, dollars and stars alone are a password's own."""
+    assert codes(decided(password="{PLAIN}Kestrel-7731")) == ["password_scheme"]
+    for password in ("{Kestrel}-7731", "$Kestrel$7731", "*Kestrel-7731", "{Kestrel-7731}", "md5-Kestrel$7"):
+        assert (codes(decided(password=password)), warned(decided(password=password))) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "password", ["\uff38" * 8, "\u0425" * 8, "\u00d7" * 6, "\uff38" * 4 + "1234", "••••"]
+)
+def test_masks_of_other_alphabets(password: str) -> None:
+    """Full-width and Cyrillic letters look like an x."""
+    assert codes(decided(password=password)) == ["password_masked"]
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [
+        ("Total", "2"),
+        ("total:", ""),
+        ("Summe", "12345678"),
+        ("Gesamt", "1.234"),
+        ("Grand Total", "17"),
+        ("Sum", "3"),
+    ],
+)
+def test_the_last_row_of_a_spreadsheet_is_no_user(user: str, password: str) -> None:
+    """A word for a total and a number; with a password of its own it is a name like any other."""
+    assert "totals_row" in codes(decided(user, password=password))
+    assert codes(decided("total", password=GOOD)) == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.rosters import GOOD, opened, refused, rows_of
+from tests.unit.rosters import GOOD, codes, opened, refused, rows_of, warned
+from worker.model import Row
 
 OTHER = f"{GOOD}-web"
 
@@ -196,3 +197,19 @@ def test_a_technology_beside_extension_and_secret_is_freepbx() -> None:
     with opened(f"extension,secret,tech\n1001,{GOOD},pjsip\n1002,{GOOD},iax2\n") as roster:
         assert roster.format == "freepbx"
         assert [bool(row.skipped) for row in roster.rows()] == [False, True]
+
+
+@pytest.mark.parametrize("damaged", ["12.Mrz", "1003.0", "2026-03-12", "=1003"])
+@pytest.mark.parametrize("header", ["username,secret", "extension,secret,tech,username"])
+def test_rewritten_names_are_refused_in_formats_too(header: str, damaged: str) -> None:
+    """A single one, which may be meant, is a warning; --username takes all as they are."""
+    more = ",," if "tech" in header else ""
+
+    def rows(*names: str, **options: str) -> list[Row]:
+        lines = [header, *(f"{name},{GOOD}{name}{more}" for name in names)]
+        return rows_of("\n".join(lines), **options)
+
+    assert [codes(row) for row in rows(damaged, damaged, "1004")] == [["spreadsheet_damage"]] * 2 + [[]]
+    single = rows("1001", damaged, "1004")
+    assert [codes(row) for row in single] == [[], [], []]
+    assert [warned(row) for row in single] == [[], ["spreadsheet_damage"], []]

@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 LONGEST_COOLING = 120.0
 """Seconds that one answer may delay all workers, even if it asks for more."""
 
+RESTS = 60.0
+"""Seconds for which an account that gets nothing but errors is left alone, while others need its workers."""
+
 _MILLISECONDS_FROM = 1e11
 """Epoch seconds stay below this until the year 5138; milliseconds have been above it since 1973."""
 
@@ -99,7 +102,7 @@ class Attempts:
             try:
                 return retrying(_after(first, attempt))
             except RetryableError as last:
-                raise _given_up(last) from None
+                raise _given_up(last, self._rest()) from None
 
     def send(
         self,
@@ -152,7 +155,14 @@ class Attempts:
     def _spent(self, began: float, state: RetryCallState) -> bool:
         # Sleep counts even if the clock doesn't advance with it, as in a test.
         elapsed = max(time.monotonic() - began, state.idle_for)
-        return elapsed + state.upcoming_sleep > self._budget
+        return elapsed + state.upcoming_sleep > self._throttle.longest_wait(self._budget)
+
+    def _rest(self) -> float | None:
+        """Let the account rest if others need its workers; return for how many seconds."""
+        if self._throttle.longest_wait(self._budget) >= self._budget:
+            return None
+        self._throttle.cool(RESTS)
+        return RESTS
 
     def _note(self, entry: Entry, began: float, state: RetryCallState) -> None:
         with self._counting:
@@ -237,15 +247,17 @@ def _too_long(seconds: float) -> Throttled:
     )
 
 
-def _given_up(last: RetryableError) -> TryLater:
+def _given_up(last: RetryableError, rest: float | None) -> TryLater:
+    """Return the error for a request that is given up; ``rest``: seconds for which the account rests."""
+    asked = max(last.retry_after or 0.0, rest or 0.0) or None
     if last.status == 429:
         return Throttled(
             "the service limits the rate (HTTP 429) and did not relent in time",
             "wait a while; --rate keeps below the limit",
-            last.retry_after,
+            asked,
         )
     return Unavailable(
         f"the service did not answer as it should in time: {last.reason}",
         "check the network, BW_API_URL and the proxy settings",
-        last.retry_after,
+        asked,
     )

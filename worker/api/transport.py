@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 import threading
@@ -120,7 +121,7 @@ class Transport:
         self.deadline = deadline
         timeout = httpx.Timeout(deadline, connect=min(CONNECT_SECONDS, deadline))
         self._extensions = {"timeout": timeout.as_dict()}
-        self._tls = tls or ca_certificates.context(certifi.where())
+        self._tls = tls or _trusted(*map(os.environ.get, ca_certificates.VARIABLES))
         self._routes = routes() if proxies is None else proxies
         self._proxies = weakref.WeakKeyDictionary[httpx.BaseTransport, Proxy]()
         self._ends = Deadline()
@@ -198,6 +199,12 @@ class Transport:
         )
         self._proxies[way] = proxy
         return way
+
+
+@lru_cache(maxsize=4)
+def _trusted(*_variables: str | None) -> ssl.SSLContext:
+    """Return the certificates to trust, read once: that takes 50 ms and a megabyte, for each account."""
+    return ca_certificates.context(certifi.where())
 
 
 def _destination(client: Client, url: str) -> tuple[httpx.URL, httpx.BaseTransport]:

@@ -16,7 +16,10 @@ STATUSES = (
          "`bw__error_code` says what differs"),
     Code("invalid", "not sent: the row itself is wrong", "`bw__error_code` says what to correct",
          Cure.CORRECT),
-    Code("skipped", "not sent: the entry is no user of a phone, such as a trunk of a PBX",
+    Code("deleted", "a stored user who is not in the roster, deleted by this job; only in `absent.csv`",
+         "nothing; `undo` creates the user again", effect="the user can't register any more"),
+    Code("skipped",
+         "not sent: the entry is not the user of a phone, such as a trunk of a PBX",
          "`bw__error_code` says what it is", effect="the row is in no count of trouble"),
     Code("failed", "the service refused it", "`bw__error_code` says why", Cure.CORRECT),
     Code("unknown", "sent, or possibly sent, but the outcome could not be determined",
@@ -28,8 +31,8 @@ STATUSES = (
 
 NOT_SENT = (
     Code("username_missing",
-         "the user name, or a column that `--username` uses, is empty, or is a word that stands for nothing, "
-         "such as `none`", "fill it in", Cure.CORRECT),
+         "the user name is empty or a word that stands for nothing, such as `none`; or a column "
+         "that `--username` uses is empty", "fill it in", Cure.CORRECT),
     Code("password_masked",
          "the password is a mask, such as a run of `*`, `x` or dots, with or without its last characters, or "
          "`[redacted]`",
@@ -38,9 +41,16 @@ NOT_SENT = (
          "the password is a word that a database, a spreadsheet or a PBX writes for nothing, such as `NULL`, "
          "`#N/A`, `REGEN` or `changeme`: anybody can guess it",
          "give the user a password of their own", Cure.CORRECT),
+    Code("password_scheme",
+         "the password has a storage scheme in front of it, such as `{PLAIN}`",
+         "export the password without the scheme", Cure.CORRECT),
+    Code("totals_row",
+         "the row is a total from a spreadsheet, not a user: its name is a word such as `Total` or "
+         "`Summe`, and its password is a number or empty", "remove the row", Cure.CORRECT),
     Code("digest_only",
-         "the PBX has stored only a digest of the password, made for another realm, which no other realm can "
-         "use; or it uses a digest that doesn't match the password beside it",
+         "there is only a digest or a hash of the password: a digest that a PBX made for another "
+         "realm, which no other realm can use, or a hash such as `{SSHA}…` or `$2y$…`; or the PBX "
+         "uses a digest that doesn't match the password beside it",
          "give the user a new password, such as with `--generate-passwords FILE`, and their phone, too; if "
          "the password is right, remove the digest from the export", Cure.CORRECT),
     Code("password_missing", "the row has neither a password nor digests",
@@ -79,17 +89,18 @@ NOT_SENT = (
     Code("formula_not_calculated", "the user name or password is a formula whose result is not stored",
          "open the workbook in a spreadsheet and save it", Cure.CORRECT),
     Code("spreadsheet_damage",
-         "a spreadsheet or a script rewrote the user name: `1.4E+10`, `=\"0306703\"`, `#N/A`, `1,001`; or, "
-         "where most user names look so, `1001.0`, `12-Mar`, `2026-03-12`",
-         "format the column as text in the spreadsheet and export it again; where the names are right, "
-         "`--username '{COLUMN}'` takes them as they are", Cure.CORRECT),
+         "a spreadsheet or a script rewrote the user name or the password (`1.4E+10`, "
+         "`=\"0306703\"`), or the user name alone (`#N/A`, `TRUE`, `1,001`); if most user names look "
+         "like these, also `1001.0`, `12-Mar`, `2026-03-12`, `=1003`",
+         "format the column as text in the spreadsheet and export it again; if the names are "
+         "right, `--username '{COLUMN}'` uses them as they are", Cure.CORRECT),
     Code("weak_password",
          "with `--weak refuse`: the password is shorter than 8 characters, all digits, equal to the user "
          "name, or shared by 5 or more rows",
          "choose another password, or leave out `--weak refuse`", Cure.CORRECT),
     Code("section_unclear",
-         "the settings of a section of an Asterisk file are in doubt: it inherits from, or adds to, a "
-         "section that is not in the file before it, or Asterisk ignores its template",
+         "the settings of a section of an Asterisk file are uncertain: it inherits from, or adds "
+         "to, a section that is not in the file before it, or Asterisk ignores its template",
          "correct the section, or import the file that includes this one", Cure.CORRECT),
     Code("include_not_read",
          "a file that the roster includes was not read: it is missing, or outside of the roster's folder; "
@@ -118,11 +129,12 @@ NOT_SENT = (
 """Status ``invalid``."""
 
 SKIPPED = (
-    Code("not_sip", "the extension uses another technology than SIP, such as IAX or DAHDI, or is virtual",
+    Code("not_sip",
+         "the extension uses a technology other than SIP, such as IAX or DAHDI, or is virtual",
          "nothing"),
-    Code("trunk", "the entry is an account at a provider, or a trunk", "nothing"),
-    Code("outbound", "the entry is what the PBX itself registers with elsewhere", "nothing"),
-    Code("not_an_extension", "the entry has no extension, such as a mailbox alone", "nothing"),
+    Code("trunk", "the entry is a trunk, or an account with a provider", "nothing"),
+    Code("outbound", "the PBX itself uses the entry to register with another server", "nothing"),
+    Code("not_an_extension", "the entry has no extension; it may be only a mailbox", "nothing"),
     Code("pointer", "the entry points to a user who is defined elsewhere", "nothing"),
     Code("disabled", "the extension is switched off in the PBX",
          "nothing; switch it on there and export it again if its phone is to register"),
@@ -204,7 +216,7 @@ WARNINGS = (
          "share a password",
          "choose other passwords, or use `--weak refuse`"),
     Code("password_generated", "the row had no usable password, so one was generated",
-         "keep the file: nothing else has it"),
+         "keep the file: the password is stored nowhere else"),
     Code("password_space", "the password begins or ends with white space, which is used as it is",
          "check that this is intended"),
     Code("password_control", "the password contains a line break or another control character",
@@ -212,26 +224,27 @@ WARNINGS = (
     Code("password_typographic", "the password contains a curly quote, no-break space or invisible character",
          "check whether a word processor or chat program put it there"),
     Code("spreadsheet_damage",
-         "a spreadsheet may have rewritten the password, or the user name has only zeros from its 16th digit "
-         "on, or looks like a number or date: `1001.0`, `1.001`, `12-Mar`",
+         "a spreadsheet may have rewritten the password (`12.03.2026`, `=1003`), or the user name has only "
+         "zeros from its 16th digit on, or looks like a number, date or formula: `1001.0`, `1.001`, "
+         "`12-Mar`, `=1003`",
          "compare it with the source"),
     Code("username_trimmed", "blanks or invisible characters around the user name were removed",
-         "nothing, if they are a slip"),
+         "nothing, unless they belong to the name"),
     Code("zeros_differ",
-         "no user of that name is stored, but one that differs from it only by zeros in front (known where "
-         "the stored users were listed, as with `--absent`), or so did one in the roster's last run",
-         "if a spreadsheet cut the zeros, format the column as text and export it again; else another user "
-         "is created"),
+         "the user is new, but differs only by leading zeros from a user who is stored (compared "
+         "if the stored users were listed, as with `--absent`) or who was in the roster's last run",
+         "if a spreadsheet removed the zeros, format the column as text and export it again; "
+         "otherwise a new user is created"),
     Code("password_mojibake",
          "the password looks like UTF-8 that was read in another encoding and saved again, such as `Ã¶` "
          "for `ö`",
          "export the roster again from its source, as UTF-8"),
     Code("password_entity", "the password contains an HTML entity, such as `&amp;`",
-         "compare it with the source: `&amp;` is a web page's writing of `&`"),
+         "compare it with the source: in a web page, `&amp;` stands for `&`"),
     Code("password_decomposed",
-         "the password has letters that are written as a letter and an accent, as macOS does and phones "
-         "don't",
-         "`--normalize nfc` composes them; `--normalize none` leaves them and doesn't warn"),
+         "the password has letters that are stored as a base letter and a separate accent, as "
+         "macOS does; phones send composed letters",
+         "`--normalize nfc` composes them; `--normalize none` keeps them without a warning"),
     Code("password_apostrophe", "the password begins with `'` before `=`, `+`, `-` or `@`",
          "compare it with the source: exports put a `'` there so that spreadsheets don't run a formula"),
     Code("password_escaped",
@@ -250,9 +263,10 @@ WARNINGS = (
     Code("column_ambiguous", "more than one column matches the field; the first one is used",
          "choose one with `--map FIELD=COLUMN`"),
     Code("hidden_cells", "the sheet has hidden rows or columns, which are read like the others",
-         "check that they are meant"),
-    Code("sheets_left_out", "other sheets of the workbook have column names of a roster, and are not read",
-         "read each of them with `--sheet NAME`, if they are meant"),
+         "check that they should be imported"),
+    Code("sheets_left_out",
+         "other sheets of the workbook also have the column names of a roster, but are not read",
+         "if they should be imported, read each of them with `--sheet NAME`"),
     Code("header_found", "the column names are not on the first line; the lines before them are not read",
          "if another line has the names, use `--header-line N`"),
     Code("column_unnamed", "a column without a name is ignored", "name it in the header"),
@@ -267,7 +281,7 @@ WARNINGS = (
          "one counts", "remove the other one"),
     Code("also_outbound",
          "the PBX itself authenticates with the phone's password, too (`outbound_auth`)",
-         "check that the entry is a phone and no trunk; leave it out if it isn't"),
+         "check that the entry is a phone; if it is a trunk, leave it out"),
     Code("hash_mismatch",
          "the row has a password and digests for this realm or the PBX's, but the digests don't match the "
          "password; the password is used", "find out which of them is out of date"),
@@ -276,8 +290,31 @@ WARNINGS = (
     Code("encoding_guessed", "the file is not UTF-8, so it was read as Windows-1252",
          "check a name with an accent in `results.csv`; if it is wrong, use `--encoding`"),
     Code("files_left_out", "hidden files and subfolders of a folder are not read",
-         "import them as rosters of their own, if they are meant"),
-    Code("tls_not_verified", "a database on another host is read without checking who it is",
+         "if they should be imported, import them as separate rosters"),
+    Code("tls_not_verified",
+         "a database on another host is read without verifying the server's identity",
          "add `ssl-mode=VERIFY_IDENTITY` or `sslmode=verify-full` to its URL"),
 )  # fmt: skip
 """The row is sent anyway."""
+
+LEAVERS = (
+    Code("name_similar",
+         "the roster has a user whose name differs only by zeros or a `+` in front, by having a domain, or "
+         "by its realm",
+         "if the roster is right, delete the user with `siproster credential delete`"),
+    Code("application_differs", "the user has another application than all users of the roster",
+         "if it is a leaver, delete the user with `siproster credential delete`"),
+    Code("realm_unknown", "the service doesn't say on which of the roster's realms the user is",
+         "check with `siproster credential show USER`"),
+    Code("changed_since_plan", "somebody has changed the user since the job looked it up",
+         "import the roster again"),
+    Code("digests_hidden",
+         "the service doesn't show both digests of the user, so `undo` could not create it again",
+         "delete the user with `siproster credential delete`"),
+    Code("user_gone", "somebody else has deleted the user", "nothing", effect="the user is `deleted`"),
+    Code("origin_unknown",
+         "the user is gone, but no response confirms that this job deleted it; `undo` doesn't create it "
+         "again",
+         "nothing; to undo it anyway, use `undo --include-unproven`", effect="the user is `deleted`"),
+)  # fmt: skip
+"""In absent.csv, with ``--absent delete``."""

@@ -50,7 +50,7 @@ def refuse_given(ctx: click.Context, allowed: frozenset[str], where: str, why: s
 
 def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
     """Return the options, checked. Raises UsageError, which names the option and the problem."""
-    batch = given["batch_size"]
+    batch, times = given["batch_size"], window(given)
     return Options(
         realm=given["realm"],
         create_realm=_with_realm(given),
@@ -84,7 +84,7 @@ def parsed(ctx: click.Context, given: Mapping[str, Any]) -> Options:
         max_failed=max_failed(given["max_failed"]),
         max_changes=max_changes(given["max_changes"]),
         require_rows=given["require_rows"],
-        not_before=(times := window(given)).not_before,
+        not_before=times.not_before,
         not_after=times.not_after,
         patience=given["patience"],
         absent=_absent(given),

@@ -181,7 +181,7 @@ def _imported(context: Context, schedule: Schedule, claim: Claim) -> End:
         context.settings.databases,
     )  # fmt: skip
     if not isinstance(opened, NewRoster):
-        return _nothing_new(context, schedule, claim.run, opened)
+        return _known(context, schedule, claim, opened)
     with opened.roster as read:
         print_roster(read)
         made = new_job(context.endpoint, read.options, read, context.seal.fingerprint)
@@ -192,50 +192,53 @@ def _imported(context: Context, schedule: Schedule, claim: Claim) -> End:
             context, folder, (*outputs.of_job(job), report.ABSENT), schedule.source,
             passwords=options.generate_passwords,
         )  # fmt: skip
-        if not context.ledger.schedules.set_job(claim.run, job.id):
+        files = [(one.sha256, one.name) for one in opened.versions]
+        if not context.ledger.schedules.set_job(claim.run, job.id, files):
             raise claim.lost()
         begin(context, job)
         run(context, job, read, yes=True, sinks=[claim.check_page])
-    files = [(one.sha256, one.name) for one in opened.versions]
-    return _watched(context, schedule, claim.run, job.id, files)
+    return _watched(context, schedule, claim.run, job.id)
 
 
 def _is_known(context: Context, schedule: Schedule, sha256: str) -> bool:
     return not schedule.again and context.ledger.schedules.job_with(schedule.name, sha256) is not None
 
 
-def _nothing_new(context: Context, schedule: Schedule, run: Run, version: roster.Version) -> End:
-    """Return the end of a run that has nothing to import; a plan that waits for approval still does."""
+def _known(context: Context, schedule: Schedule, claim: Claim, version: roster.Version) -> End:
+    """Return the end of a run whose roster was imported before, after going on with that job if it stopped.
+
+    A job whose window has ended goes on in the next one. A plan that waits for approval still does.
+    """
     job_id = context.ledger.schedules.job_with(schedule.name, version.sha256) or ""
     with suppress(NotFound):
         job = context.ledger.jobs.get(job_id)
         if job.saved and job.state is JobState.PLANNING:
-            return _end(context, schedule, run, RunResult.APPROVAL_NEEDED, str(job.why or ""), job)
+            return _end(context, schedule, claim.run, RunResult.APPROVAL_NEEDED, str(job.why or ""), job)
+        if job.state is JobState.PAUSED or (job.why and job.why.reason is Reason.NOT_AFTER):
+            ends = options_at(schedule, claim.run.slot).not_after
+            context.ledger.jobs.set_options(job.id, replace(job.options, not_after=ends))
+            return _gone_on(context, schedule, claim, job)
     why = f"this version of {version.name} was imported before, by job {job_id}"
-    return _end(context, schedule, run, RunResult.NOTHING_NEW, why)
+    return _end(context, schedule, claim.run, RunResult.NOTHING_NEW, why)
 
 
 def _gone_on(context: Context, schedule: Schedule, claim: Claim, job: Job) -> End:
-    """Go on with the job of an earlier attempt, or record how it ended."""
-    if job.state in (JobState.RUNNING, JobState.PAUSED):
+    """Go on with the job of an earlier attempt or window, or record how it ended."""
+    if job.state in (JobState.RUNNING, JobState.PAUSED) or (job.why and job.why.reason is Reason.NOT_AFTER):
         take_over(context, job)
         context.ledger.chunks.wake(job.id)
         context.ledger.jobs.start(job.id)
-    return _watched(context, schedule, claim.run, job.id, [])
+    return _watched(context, schedule, claim.run, job.id)
 
 
-def _watched(
-    context: Context, schedule: Schedule, run: Run, job_id: str, files: list[tuple[str, str]]
-) -> End:  # fmt: skip
+def _watched(context: Context, schedule: Schedule, run: Run, job_id: str) -> End:
     """Watch the job to its end, write its results, and return the run's end."""
-    finish(context, job_id, detach=False, as_json=False)
-    job = context.ledger.jobs.get(job_id)
-    if job.why and job.why.reason is Reason.INTERRUPTED:
+    if finish(context, job_id, detach=False, as_json=False) == Reason.INTERRUPTED.exit_code:
         raise KeyboardInterrupt
+    job = context.ledger.jobs.get(job_id)
     if job.state.active and not job.saved:
         raise _Later(RunResult.UNAVAILABLE, str(job.why or "the job has not ended"), _AWAY_SECONDS)
-    end = _end(context, schedule, run, _result_of(context, job), str(job.why or ""), job)
-    return replace(end, files=files or [(job.sha256, job.roster)])
+    return _end(context, schedule, run, _result_of(context, job), str(job.why or ""), job)
 
 
 def _result_of(context: Context, job: Job) -> RunResult:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from worker.errors import Throttled, TryLater
+from worker.errors import Stopping, Throttled, TryLater
 from worker.failpoints import hit
 from worker.importing.api_protocols import Source
 from worker.importing.change_log import change_of, is_confirmed, is_unproven
@@ -40,6 +40,9 @@ LEASE = 120.0
 
 TURN = 200.0
 """Seconds after which a chunk is released with its outcomes so far, below Celery's task limits."""
+
+SHORT_TURN = 10.0
+"""The same where another account needs the process."""
 
 _LONGEST_WAIT = 300.0
 """Most seconds until a chunk that met an unavailable service is tried again."""
@@ -66,6 +69,8 @@ class WorkerProcess:
     count: Callable[[], tuple[int, int]]
     """Return the requests and retries since the last call."""
     clock: Callable[[], float] = time.monotonic
+    others_wait: Callable[[], bool] = bool
+    """Return whether another account needs this process; by default none does."""
 
 
 @dataclass(slots=True)
@@ -211,10 +216,13 @@ class ChunkSession:
         if is_past(self.job.options.not_after):
             stop_at_end_of_window(self._ledger, self.job)
             self._state = JobState.STOPPED
-        elapsed = self._process.clock() - self._began
         stopped = self.over or self._process.stopping.is_set() or self._state is not JobState.RUNNING
-        if stopped or elapsed > TURN:
+        if stopped or self._turn_is_over():
             raise ChunkYield
+
+    def _turn_is_over(self) -> bool:
+        elapsed = self._process.clock() - self._began
+        return elapsed > SHORT_TURN and (elapsed > TURN or self._process.others_wait())
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Commit outcomes, and the changes that they prove, in one transaction. Raises Fenced."""
@@ -260,7 +268,7 @@ class ChunkSession:
 
     def end(self) -> None:
         """End the chunk, whose rows all have outcomes, and shred the rows in place. Raises Fenced."""
-        left = [row for row in self.rows if not self._statuses[row.line].in_place]
+        left = [row for row in self.rows if not (self._statuses[row.line].in_place or row.leaves)]
         claim = self.claim
         sealed = seal_chunk(self._process.seal, claim.job, claim.seq, left) if left else None
         hit("ending")
@@ -268,10 +276,14 @@ class ChunkSession:
         self._ledger.jobs.finish(claim.job)
 
     def give_back(self, later: TryLater | None = None) -> None:
-        """Release the chunk with its outcomes so far; ``later``: the service is away. Raises Fenced."""
+        """Release the chunk with its outcomes so far. Raises Fenced.
+
+        ``later``: the service is away, or (Stopping) only this process can't go on.
+        """
+        away = None if isinstance(later, Stopping) else later
         waited = self._process.clock() - self._answered
-        unanswered = Unanswered(why_later(later), waited) if later else None
-        delay = self._delay(later) if later else 0.0
+        unanswered = Unanswered(why_later(away), waited) if away else None
+        delay = self._delay(away) if away else _asked(later)
         unconfirmed = sorted(self.unconfirmed)
         self._ledger.chunks.release(self.claim, delay, unconfirmed, *self._process.count(), unanswered)
 
@@ -279,7 +291,7 @@ class ChunkSession:
         # Jitter, so that the chunks of a long outage don't all come back at the same moment.
         doubled = 2.0 ** min(self.claim.claims_without_progress, 9)
         grown = min(_LONGEST_WAIT, doubled) * random.uniform(0.5, 1.0)  # noqa: S311
-        return max(grown, min(later.retry_after or 0.0, _LONGEST_ASKED))
+        return max(grown, _asked(later))
 
     def _changes_of(self, outcomes: Sequence[Outcome]) -> Changes | None:
         """Return the changes for what this job created, including wrong results, and may have created."""
@@ -299,6 +311,11 @@ class ChunkSession:
         """Return the changes, to be sealed for their place in the log; ``rows``: how many are done."""
         job, seq, seal = self.job.id, self.claim.seq, self._process.seal
         return Changes(rows, lambda nr: seal_changes(seal, job, seq, nr, changes))
+
+
+def _asked(later: TryLater | None) -> float:
+    """Return the seconds after which the chunk should be tried again, as far as that is known."""
+    return min(later.retry_after or 0.0, _LONGEST_ASKED) if later else 0.0
 
 
 def why_later(later: TryLater) -> Why:

@@ -31,7 +31,7 @@ class EarlierNames:
 
     def __init__(self, ledger: Ledger, seal: Seal, job: Job) -> None:
         """``job``: the new one. A retry compares its corrections itself."""
-        self._last = "" if job.parent else ledger.jobs.last_started(job.host, job.account, job.roster)
+        self._last = "" if job.parent else ledger.rows.last_started(job.host, job.account, job.roster)
         self._pages: Callable[[], chain[Row]] = lambda: chain.from_iterable(
             pages_in_place(ledger, seal, ledger.jobs.get(self._last))
         )

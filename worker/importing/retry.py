@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -13,6 +14,7 @@ from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page
 from worker.model import Job, Options, Problem, Row
 from worker.roster import HASH1, HASH1B, PASSWORD, never_sent, read_earlier_rows
+from worker.roster.doubted import CAUSED_BY_MARKS
 from worker.seal import Seal
 from worker.states import Reason
 
@@ -23,6 +25,8 @@ Corrections = Mapping[int, Mapping[str, str]]
 _OTHER_NAME = "hash_name"
 _DAMAGE = "spreadsheet_damage"
 
+_doubted_cell = re.compile(r"\b(?:username|domain|password|hash1b?): cell [A-Z]+[0-9]+ ").search
+"""Match the reason why a cell of a workbook was not trusted: the row has a mark in its place."""
 _UNREADABLE = frozenset({"field_count", "malformed"})
 """Codes of records whose cells can't be attributed to columns, so that none is stored."""
 
@@ -43,6 +47,8 @@ class EarlierRows:
     """Whether a correction may remove leading zeros; otherwise a spreadsheet is assumed to have done it."""
     _unreadable: dict[int, Problem] = field(default_factory=dict, init=False)
     _damaged: dict[int, Problem] = field(default_factory=dict, init=False)
+    _doubted: dict[int, Problem] = field(default_factory=dict, init=False)
+    """Line of a row with a cell of a workbook that was not trusted → the reason, as its results had it."""
     _rewritten: dict[int, str] = field(default_factory=dict, init=False)
     """Line of a row whose user name a spreadsheet rewrote → that name: only the whole roster showed it."""
     _made_of: dict[int, str] = field(default_factory=dict, init=False)
@@ -113,6 +119,9 @@ class EarlierRows:
         # A record that couldn't be split into cells stays invalid, unless it was corrected.
         if reason := self._unreadable.get(row.line):
             row.problems = (reason,)
+        elif reason := self._doubted.get(row.line):
+            told = (*CAUSED_BY_MARKS, *reason.code.split(";"))
+            row.problems = (reason, *(one for one in row.problems if one.code not in told))
         elif self._rewritten.pop(row.line, "") == row.user and _DAMAGE not in {
             one.code for one in row.problems
         }:
@@ -137,6 +146,8 @@ class EarlierRows:
                     self._unreadable[row.line] = Problem(outcome.code, outcome.error)
                 if not outcome.status.in_trouble:
                     continue
+                if row.line not in self.corrections and _doubted_cell(outcome.error):
+                    self._doubted[row.line] = Problem(outcome.code, outcome.error)
                 if row.user and _DAMAGE in outcome.code.split(";"):
                     self._rewritten[row.line] = row.user
                 if _OTHER_NAME in outcome.code.split(";"):  # an earlier job alone has that name

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
-from worker.ledger.jobs import WRITER_LEASE, JobRealm, Jobs, Pause, Writer, shown
+from worker.ledger.job_columns import JobRealm
+from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
 from worker.ledger.lineage import Lineage, Lineages, Member
 from worker.ledger.notifications import (
     ChannelKey,
@@ -90,8 +91,8 @@ class Ledger:
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
         self.lineages = Lineages(self.store, self.rows)
-        self.retention = Retention(self.store, self.notifications)
         self.absences = Absences(self.store)
+        self.retention = Retention(self.store, self.notifications)
 
     def close(self) -> None:
         """Close every connection."""

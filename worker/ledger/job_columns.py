@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.model import (
@@ -19,10 +19,29 @@ from worker.model import (
     Normalize,
     OnExisting,
     Options,
+    Realm,
     TableForm,
     Weak,
 )
 from worker.states import Reason, Why
+
+
+@dataclass(frozen=True, slots=True)
+class JobRealm:
+    """A realm as the job resolved it once.
+
+    ``looked``: the credentials stored there were looked up before the job began.
+    """
+
+    key: int
+    id: str
+    host: str
+    looked: bool
+
+    @property
+    def realm(self) -> Realm:
+        """Return the realm as the API client takes it."""
+        return Realm(id=self.id, host=self.host)
 
 
 def columns_of_why(why: Why | None) -> dict[str, str]:

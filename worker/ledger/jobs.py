@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from worker.errors import Conflict, JobBusy, NotFound
 from worker.ledger.expiry import PAUSED_SO_FAR, count_down, resumable_until
-from worker.ledger.job_columns import columns_of, columns_of_why, job_of
+from worker.ledger.job_columns import JobRealm, columns_of, columns_of_why, job_of
 from worker.ledger.retention import forget_job
 from worker.ledger.store import Store
 from worker.model import Job, JobState, Options, Realm
@@ -32,10 +32,6 @@ _SELECT = text("""
     FROM jobs j WHERE j.id = :job""")
 _KEYS = text("SELECT DISTINCT key FROM jobs ORDER BY key")
 _NEWEST = text("SELECT id FROM jobs ORDER BY created DESC, id DESC")
-_LAST_STARTED = text("""
-    SELECT id FROM jobs WHERE host = :host AND account = :account AND roster = :roster AND started IS NOT NULL
-        AND undone IS NULL
-    ORDER BY created DESC, id DESC LIMIT 1""")
 _ACTIVE = text("SELECT id FROM jobs WHERE state IN ('running', 'paused') ORDER BY created")
 _READ = text("""
     UPDATE jobs SET rows = :rows, warnings = :warnings, look_requests = :requests, look_retries = :retries
@@ -129,24 +125,6 @@ class Writer:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRealm:
-    """A realm as the job resolved it once.
-
-    ``looked``: the credentials stored there were looked up before the job began.
-    """
-
-    key: int
-    id: str
-    host: str
-    looked: bool
-
-    @property
-    def realm(self) -> Realm:
-        """Return the realm as the API client takes it."""
-        return Realm(id=self.id, host=self.host)
-
-
-@dataclass(frozen=True, slots=True)
 class Pause:
     """The reason why a job waits, and how long it has waited (seconds)."""
 
@@ -200,15 +178,6 @@ class Jobs:
         """Return the ids of all jobs, newest first."""
         with self._store.read() as connection:
             return list(connection.execute(_NEWEST).scalars())
-
-    def last_started(self, host: str, account: str, roster: str) -> str:
-        """Return the id of the newest job with a roster of this name that was started, and not undone.
-
-        Empty: there is none.
-        """
-        values = {"host": host, "account": account, "roster": roster}
-        with self._store.read() as connection:
-            return str(connection.execute(_LAST_STARTED, values).scalar() or "")
 
     def sealed_with(self) -> list[str]:
         """Return the fingerprints of the keys that the jobs' rows are sealed with."""

@@ -24,7 +24,9 @@ _MEMBERS = text("""
         EXISTS (SELECT 1 FROM undone u WHERE u.job = jobs.id) AS undo_begun
     FROM jobs WHERE root = :root ORDER BY created, id""")
 _SCHEDULE = text("SELECT schedule FROM jobs WHERE root = :root AND schedule <> '' ORDER BY created LIMIT 1")
-_COUNT = text("SELECT count(*) FROM outcomes WHERE job = :job AND status IN :statuses").bindparams(
+# Negative lines are users who are not in the roster.
+_COUNT = text("""
+    SELECT count(*) FROM outcomes WHERE job = :job AND line > 0 AND status IN :statuses""").bindparams(
     bindparam("statuses", expanding=True)
 )
 # Lines about which something later is known: another job's outcome, or that an undo reversed them.
@@ -36,7 +38,7 @@ _LISTS: list[BindParameter[str]] = [
 ]
 _SUPERSEDED = text(f"""
     SELECT count(*) FROM outcomes o JOIN ({_LATER}) l ON l.line = o.line
-    WHERE o.job = :job AND o.status IN :statuses""").bindparams(*_LISTS)  # noqa: S608  all ours
+    WHERE o.job = :job AND o.line > 0 AND o.status IN :statuses""").bindparams(*_LISTS)  # noqa: S608  all ours
 _SENT_AGAIN = text(f"""
     SELECT count(*) FROM outcomes o WHERE o.job = :job AND o.status IN :statuses AND o.line IN :lines
         AND o.line NOT IN ({_LATER})""").bindparams(*_LISTS, bindparam("lines", expanding=True))  # noqa: S608
@@ -117,7 +119,7 @@ class Lineages:
             "job": this.id, "statuses": _IN_PLACE, "never": NEVER_SENT, "later": later,
             "undone": [member.id for member in members if member.is_undone_for(this)],
         }  # fmt: skip
-        unanswered = sorted({line for job in later for line in self._rows.unconfirmed(job)})
+        unanswered = sorted({line for job in later for line in self._rows.unconfirmed(job) if line > 0})
         with self._store.read() as connection:
             count = int(connection.execute(_COUNT, values).scalar_one())
             if not count or not (later or values["undone"]):

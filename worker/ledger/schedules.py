@@ -100,6 +100,8 @@ class Run:
     missed: int
     """The slots before this one that were missed, and are not run."""
     job: str
+    files: tuple[tuple[str, str], ...]
+    """Hash (SHA-256) and name of each file that the job imports."""
     result: str
     why: str
     started: dt.datetime | None
@@ -117,8 +119,6 @@ class End:
     """The notification."""
     channels: Sequence[str] = ()
     """The notification channels that get it."""
-    files: Sequence[tuple[str, str]] = ()
-    """Hash (SHA-256) and name of each file whose version is imported now."""
 
 
 _ADD = text("""
@@ -146,8 +146,9 @@ _COME = text("""
     SELECT * FROM schedules WHERE next_slot <= :now AND paused IS NULL ORDER BY next_slot, name""")
 _ADD_RUN = text("""
     INSERT INTO schedule_runs (schedule, slot, cause, state, owner, generation, lease_until, attempts,
-        not_before, missed, job, result, why, finished)
-    VALUES (:schedule, :slot, :cause, :state, '', 0, 0, 0, :not_before, :missed, '', :result, :why, :finished)
+        not_before, missed, job, files, result, why, finished)
+    VALUES (:schedule, :slot, :cause, :state, '', 0, 0, 0, :not_before, :missed, '', '[]', :result, :why,
+        :finished)
     ON CONFLICT (schedule, slot) DO NOTHING""")
 _RUN = text("SELECT * FROM schedule_runs WHERE schedule = :schedule AND slot = :slot")
 _RUNS = text("SELECT * FROM schedule_runs WHERE schedule = :schedule ORDER BY slot DESC LIMIT :limit")
@@ -166,12 +167,12 @@ _CLAIM = text(f"""
     WHERE schedule = :schedule AND slot = :slot AND {_IS_DUE}""")  # noqa: S608  all ours
 _MINE = "WHERE schedule = :schedule AND slot = :slot AND generation = :generation AND state = 'claimed'"
 _RENEW = text(f"UPDATE schedule_runs SET lease_until = :until, owner = :owner {_MINE}")  # noqa: S608
-_SET_JOB = text(f"UPDATE schedule_runs SET job = :job {_MINE}")  # noqa: S608
+_SET_JOB = text(f"UPDATE schedule_runs SET job = :job, files = :files {_MINE}")  # noqa: S608
 _RELEASE = text(f"""
     UPDATE schedule_runs SET state = 'due', owner = '', not_before = :not_before, why = :why {_MINE}""")  # noqa: S608
 _END = text(f"""
-    UPDATE schedule_runs SET state = 'ended', owner = '', result = :result, why = :why, job = :job,
-        finished = :now {_MINE}""")  # noqa: S608
+    UPDATE schedule_runs SET state = 'ended', owner = '', result = :result, why = :why,
+        job = CASE WHEN :job = '' THEN job ELSE :job END, finished = :now {_MINE}""")  # noqa: S608
 _FREE = text("""
     UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner""")
 _ADD_FILE = text("""
@@ -316,22 +317,30 @@ class Schedules:
         """Renew a claim, and hand it to ``owner``; return False if it was lost."""
         return self._mine(_RENEW, run, owner=owner, until=RUN_LEASE)
 
-    def set_job(self, run: Run, job: str) -> bool:
-        """Record the job of a claimed run; return False if the claim was lost."""
-        return self._mine(_SET_JOB, run, job=job)
+    def set_job(self, run: Run, job: str, files: Sequence[tuple[str, str]] = ()) -> bool:
+        """Record the job of a claimed run, and the files that it imports; return False if the claim was lost.
+
+        ``files``: hash (SHA-256) and name of each.
+        """
+        return self._mine(_SET_JOB, run, job=job, files=json.dumps(files))
 
     def release(self, run: Run, delay: float, why: str) -> bool:
         """Give a run back, due again after ``delay`` seconds; return False if the claim was lost."""
         return self._mine(_RELEASE, run, not_before=delay, why=why)
 
     def end(self, run: Run, end: End) -> bool:
-        """End a claimed run, and add its notifications; return False if the claim was lost."""
+        """End a claimed run, and add its notifications; return False if the claim was lost.
+
+        If the end names a job, its files are recorded as imported.
+        """
         with self._store.begin() as connection:
             now = self._store.now(connection)
             values = {**_key(run), "result": end.result, "why": end.why, "job": end.job, "now": now}
             if connection.execute(_END, values).rowcount != 1:
                 return False
-            self._record(connection, run.schedule, run.slot, end)
+            self._notify(connection, run.schedule, run.slot, end)
+            if end.job:
+                self._record_files(connection, run, end.job)
             return True
 
     def free(self, owner: str) -> None:
@@ -367,15 +376,19 @@ class Schedules:
         if connection.execute(_ADD_RUN, values).rowcount != 1:
             return False
         if end:
-            self._record(connection, name, slot, end)
+            self._notify(connection, name, slot, end)
         return True
 
-    def _record(self, connection: Connection, name: str, slot: dt.datetime, end: End) -> None:
+    def _notify(self, connection: Connection, name: str, slot: dt.datetime, end: End) -> None:
         for channel in end.channels:
             self._notifications.add(connection, name, slot.timestamp(), end.job, channel, end.payload)
-        for sha256, file in end.files:
-            values = {"schedule": name, "sha256": sha256, "name": file, "job": end.job}
-            connection.execute(_ADD_FILE, {**values, "at": self._store.now(connection)})
+
+    def _record_files(self, connection: Connection, run: Run, job: str) -> None:
+        ended = _run_of(connection.execute(_RUN, _key(run)).mappings().one())
+        now = self._store.now(connection)
+        for sha256, name in ended.files:
+            values = {"schedule": run.schedule, "sha256": sha256, "name": name, "job": job, "at": now}
+            connection.execute(_ADD_FILE, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,6 +434,7 @@ def _run_of(row: Any) -> Run:
         schedule=row["schedule"], slot=_moment(row["slot"]), cause=Cause(row["cause"]),
         state=RunState(row["state"]), owner=row["owner"], generation=row["generation"],
         attempts=row["attempts"], not_before=_moment(row["not_before"]), missed=row["missed"], job=row["job"],
+        files=tuple((sha256, name) for sha256, name in json.loads(row["files"])),
         result=row["result"], why=row["why"], started=_moment_or_none(row["started"]),
         finished=_moment_or_none(row["finished"]),
     )  # fmt: skip

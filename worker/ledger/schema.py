@@ -209,13 +209,14 @@ _SCHEDULES = (
         paused DOUBLE PRECISION, accounted DOUBLE PRECISION NOT NULL, next_slot DOUBLE PRECISION
     )""",
     "CREATE INDEX schedules_by_slot ON schedules (next_slot)",
-    # One run for each slot, however many schedulers there are. cause: slot, at or manual.
+    # One run for each slot, however many schedulers there are. files: the versions that its job imports,
+    # hash and name, as JSON.
     """
     CREATE TABLE schedule_runs (
         schedule TEXT NOT NULL, slot DOUBLE PRECISION NOT NULL, cause TEXT NOT NULL, state TEXT NOT NULL,
         owner TEXT NOT NULL, generation INTEGER NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
         attempts INTEGER NOT NULL, not_before DOUBLE PRECISION NOT NULL, missed INTEGER NOT NULL,
-        job TEXT NOT NULL, result TEXT NOT NULL, why TEXT NOT NULL,
+        job TEXT NOT NULL, files TEXT NOT NULL, result TEXT NOT NULL, why TEXT NOT NULL,
         started DOUBLE PRECISION, finished DOUBLE PRECISION, PRIMARY KEY (schedule, slot)
     )""",
     "CREATE INDEX schedule_runs_by_state ON schedule_runs (state, not_before)",

@@ -14,13 +14,17 @@ from typing import Final
 from worker.errors import UsageError
 from worker.model import LONGEST_REALM, Family, Normalize, Options, Problem, Row, Weak, can_name_a_realm
 from worker.roster.damage import (
+    BOOLEANS,
     DAMAGED,
     DATES,
     FLOAT,
+    FORMULA,
     GROUPED,
     ROUNDED,
     SCIENTIFIC,
+    damaged,
     grouped,
+    is_total,
     looks_like_number,
     not_a_name,
     rounded,
@@ -29,8 +33,10 @@ from worker.roster.passwords import (
     DECOMPOSED,
     ESCAPED,
     SHORT,
+    clear_scheme,
     has_escapes,
     is_decomposed,
+    is_hash,
     is_masked,
     is_name,
     is_placeholder,
@@ -43,19 +49,24 @@ LONGEST_NAME: Final = 32
 _ALLOWED = r"A-Za-z0-9._\-!$&*+=~"
 _ALLOWED_TEXT = "letters, digits and . _ - ! $ & * + = ~ are"
 
+_ODD_WORD = "(?=[ntufwvopNTUFWVOP])(?i:nul|nil|non|nan|unde|true|fals|wahr|vrai|faux|ver[do]|waar|onwa|praw)"
+"""Beginnings of words for nothing, and of truth values; the look-ahead is for speed."""
 plain_name = re.compile(  # the first two alternatives spare most names the look-ahead
-    rf"[0-9]{{1,15}}|(?![0-9]|[a-zA-Z]{{3,9}}-[0-9]{{2,4}}\Z|(?i:nul|nil|non|nan|unde))[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
-    rf"|(?!(?:{SCIENTIFIC}|{ROUNDED}|{FLOAT}|{GROUPED}|{DATES}|(?i:null|none|nil|nan|undefined))\Z)(?=.{{1,{LONGEST_NAME}}}\Z)"
+    rf"[0-9]{{1,15}}|(?![0-9=]|[a-zA-Z]{{3,9}}-[0-9]{{2,4}}\Z|{_ODD_WORD})[{_ALLOWED}]{{1,{LONGEST_NAME}}}"
+    rf"|(?!(?:{SCIENTIFIC}|{ROUNDED}|{FLOAT}|{GROUPED}|{DATES}|{BOOLEANS}|{FORMULA}|(?i:null|none|nil|nan|undefined))\Z)(?=.{{1,{LONGEST_NAME}}}\Z)"
     rf"[{_ALLOWED}]+(?:@[{_ALLOWED}]+)?"
 ).fullmatch
 plain_domain = re.compile(rf"[{_ALLOWED}]{{1,{LONGEST_NAME}}}").fullmatch
 _CLEAR = r"!-%'-)+-\[\]-~"
 """Printable ASCII without ``&`` and backslash, which may belong to an entity or an escape, and ``*``."""
 # A closer look at words in letters alone, and at what begins like a mask, a formula, or with a bracket.
-_ODD_START = r"[0-9=#*'\"(<\[{$%]|[a-zA-Z_%!?.-]+\Z|[xX._?-]{3}"
+_ODD_START = (
+    r"[0-9=#*'\"(<\[{$%]|[a-zA-Z_%!?.-]+\Z|[xX._?-]{3}|"
+    r"(?=[pabsmcE])(?:pbkdf2|argon2|bcrypt|scrypt|sha|md5|crypt|ENC[(\[])"  # the look-ahead is for speed
+)
 plain_password = re.compile(
     rf"(?!{_ODD_START})(?:[{_CLEAR}]{{{SHORT},}}|(?!.*[*]{{4}})[{_CLEAR}*]{{{SHORT},}})"
-    rf"|(?!(?:[0-9]+|{FLOAT}|{DAMAGED})\Z)[0-9][{_CLEAR}]{{{SHORT - 1},}}"
+    rf"|(?!(?:[0-9.,:/-]+|{DAMAGED}|{DATES})\Z)[0-9][{_CLEAR}]{{{SHORT - 1},}}"
 ).fullmatch
 """Match printable ASCII without white space, long enough, with nothing to remark on."""
 is_uuid = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
@@ -77,6 +88,7 @@ class RosterFacts:
 
 
 _TRIMMED = Problem("username_trimmed", "username: blanks around it were removed")
+_TOTAL = Problem("totals_row", "the row is a total of the table, and no user; remove it")
 _no_name = re.compile(r"[(<\[]?(?:null|nil|none|nan|undefined|n/a|\\n)[)>\]]?", re.IGNORECASE).fullmatch
 _address = re.compile(
     r"(?i:<?(?:sips?|tel):.*|(?:SIP|PJSIP|IAX2|SCCP|Local)/.*|.*<[^<>]*>|[^@\s]+@[^@\s]+:[0-9]{2,5}|.*;transport=.*)"
@@ -143,7 +155,8 @@ class Rules:
             row.warnings += _user_warnings(user)
         if not strong:
             weak = self._weakness(user, domain, password)
-            row.problems += (*_password_problems(password), *(weak if self._refuse_weak else ()))
+            total = (_TOTAL,) if is_total(user, password) else ()
+            row.problems += (*total, *_password_problems(password), *(weak if self._refuse_weak else ()))
             row.warnings += (*self._oddities(password), *(() if self._refuse_weak else weak))
 
     def _field_problems(self, user: str, domain: str, realm: str, application: str) -> tuple[Problem, ...]:
@@ -234,6 +247,15 @@ def _password_problems(password: str) -> list[Problem]:
         return [Problem("password_placeholder", text)]
     if is_masked(password):
         return [Problem("password_masked", "password: masked; the export hid the real one")]
+    if damaged(password):
+        text = "password: a spreadsheet rewrote it; format the column as text there and export again"
+        return [Problem("spreadsheet_damage", text)]
+    if is_hash(password):
+        text = "password: a hash, as {SSHA}… or $2y$… are, from which nobody can tell the password"
+        return [Problem("digest_only", text)]
+    if clear_scheme(password):
+        text = "password: a storage scheme such as {PLAIN} stands in front of it; export the password alone"
+        return [Problem("password_scheme", text)]
     try:
         password.encode()
     except UnicodeEncodeError:  # a lone surrogate: it has no UTF-8 bytes to make a digest from
@@ -249,7 +271,7 @@ def _user_warnings(user: str) -> tuple[Problem, ...]:
         text = "username: only zeros from the 16th digit on; a spreadsheet keeps only 15 digits"
         warnings.append(Problem("spreadsheet_damage", text))
     if looks_like_number(user) or grouped(user):
-        text = "username: looks like a number or a date that a spreadsheet or a script rewrote"
+        text = "username: looks like a number, a date or a formula that a spreadsheet or a script wrote"
         warnings.append(Problem("spreadsheet_damage", text))
     return tuple(warnings)
 

@@ -30,7 +30,14 @@ DATES: Final = (
     rf"(?i:{_DAY}[-.]{_MONTH}(?:[-.]{_YEAR})?|{_MONTH}-{_YEAR})"
 )
 """``12-Mar``, ``2026-03-12``: 3-12 was an extension, perhaps."""
+BOOLEANS: Final = (
+    "(?i:true|false)|WAHR|FALSCH|VRAI|FAUX|VERDADERO|VERDADEIRO|FALSO|VERO|WAAR|ONWAAR|PRAWDA|FA[L\u0141]SZ"
+)
+"""A spreadsheet's truth values, in eight languages."""
+FORMULA: Final = "=.+"
+"""A formula that was exported in place of its result; a name may begin so."""
 _ODD = re.compile(
+    rf"{BOOLEANS}|"
     r"[0-9]{1,3}(?:[,'’\xa0\u202f ][0-9]{3})+(?:[.,]0+)?|[0-9]+,0{1,2}|"
     rf"{_DAY}/[01]?[0-9](?:/{_YEAR})?|[01]?[0-9]/{_DAY}/{_YEAR}|[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?|"
     rf"(?:{DATES})[ T][0-9:.]+Z?|(?i:{_DAY}[.]?[/ ]+{_MONTH}(?:[-./ ]+{_YEAR})?|{_MONTH}[.]?[/ ]+{_YEAR})"
@@ -41,11 +48,35 @@ GROUPED: Final = r"[0-9]{1,3}(?:[.][0-9]{3})+"
 
 damaged = re.compile(DAMAGED).fullmatch
 rounded = re.compile(ROUNDED).fullmatch
-looks_like_number = re.compile(rf"{FLOAT}|{DATES}").fullmatch
-"""Match a number or a date that may also be a user name; if most names are, none of them is."""
+looks_like_number = re.compile(rf"{FLOAT}|{DATES}|{FORMULA}").fullmatch
+"""Match a number, a date or a formula that may also be a user name; if most names are, none of them is."""
 grouped = re.compile(GROUPED).fullmatch
 
 
+_formula = re.compile(r"=[+-]?(?:[0-9.,]+|\$?[A-Z]{1,3}\$?[0-9]+|[A-Z][A-Z.]*\(.*\))").fullmatch
+"""Match ``=1003``, ``=B7``, ``=CONCAT(A1;B1)``; a password may begin with ``=``."""
+is_boolean = re.compile(BOOLEANS).fullmatch
+_total = re.compile(
+    r"(?:grand[ -]?)?totals?|total (?:users|extensions|rows|general)|sub-?totals?|sum|summe|"
+    r"gesamt(?:summe|zahl)?|insgesamt|count|anzahl|nombre|somme|totaux|totale|somma|suma|cantidad|soma|totaal|aantal|razem|"
+    r"\u0142\u0105cznie|average|mittelwert",
+    re.IGNORECASE,
+).fullmatch
+_amount = re.compile(r"[0-9][0-9.,'\xa0 ]*|").fullmatch
+
+
 def not_a_name(user: str) -> bool:
-    """Return whether a user name is a spreadsheet's number, date or error, by characters no name has."""
+    """Return whether a user name is a spreadsheet's number, date or error, which no name can be."""
     return bool(damaged(user) or _ODD(user))
+
+
+def maybe_rewritten(password: str) -> bool:
+    """Return whether a password may be a number, a date or a formula that a spreadsheet wrote."""
+    if password.startswith("="):
+        return bool(_formula(password))
+    return bool(_ODD(password) or looks_like_number(password))
+
+
+def is_total(user: str, password: str) -> bool:
+    """Return whether a row is the last one of a spreadsheet: ``Total``, and a number or nothing."""
+    return bool(_amount(password.strip()) and _total(user.strip().rstrip(":").rstrip()))

@@ -27,7 +27,7 @@ _REASONS: Final = {
         "formula_not_calculated", "has a formula without a result; save the workbook in a spreadsheet"
     ),
 }
-_EXPLAINED: Final = ("password_missing", "username_missing", "bad_characters", "too_long")
+CAUSED_BY_MARKS: Final = ("password_missing", "username_missing", "bad_characters", "too_long")
 """Problems that the mark, or the missing password, only causes."""
 
 
@@ -72,7 +72,7 @@ class DoubtedCells:
     def refuse(self, row: Row, fields: Doubted) -> Row:
         """Return the row of the marked record, with the reasons; its secrets are shown in no other cell."""
         problems = tuple(self._problems(row.line, fields))
-        others = tuple(one for one in row.problems if one.code not in _EXPLAINED)
+        others = tuple(one for one in row.problems if one.code not in CAUSED_BY_MARKS)
         row.problems = (*problems, *others)
         secrets = [fields[at] for at in self.found(fields) if at in self._secrets]
         for secret in secrets:

@@ -20,7 +20,8 @@ from worker.roster.layout import Layout
 from worker.roster.passwords import Survey
 from worker.roster.rows import fits
 from worker.roster.selection import shown
-from worker.roster.text import Record
+from worker.roster.template import FirstFilled
+from worker.roster.text import Record, Text
 
 _GROUP: Final = 1000
 _LISTED: Final = 5
@@ -72,9 +73,14 @@ class FirstPass:
         layout = self._layout
         password, exact = layout.password, layout.exact
         user = layout.user if isinstance(layout.user, int) else None
+        build = layout.user if isinstance(layout.user, FirstFilled) else None
         source = iter(records)
         while group := [  # no whole records: a thousand of them may take a hundred megabytes
-            (line, row[user] if user is not None else "", row[password] if password is not None else "")
+            (
+                line,
+                row[user] if user is not None else build(row) if build else "",
+                row[password] if password is not None else "",
+            )
             if len(row) == exact or fits(row, layout)
             else self._misfit(line, row)
             for line, row in islice(source, _GROUP)
@@ -210,8 +216,7 @@ class FirstPass:
 
 def _has_quotes(table: Table) -> bool:
     """Return whether a text has any quote, by which values that contain the delimiter are kept together."""
-    lines = getattr(table, "lines", None)
-    if lines is None:
+    if not isinstance(table, Text):
         return True
-    with lines() as stream:
+    with table.lines() as stream:
         return any('"' in line for line in stream)

@@ -9,7 +9,6 @@ Windows-1252 or UTF-16. So does any MD5 digest.
 from __future__ import annotations
 
 import html
-import re
 import unicodedata
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
@@ -26,13 +25,14 @@ _DIGITS: Final = 32
 """Hex digits of an MD5 digest: a cell with fewer characters contains none."""
 _EQUAL: Final = 4
 """Fewer characters are no secret, and hiding ``1`` or ``yes`` would hide the content of many columns."""
-# Exactly 32 digits. The look-behind is at the end, since a pattern that begins with digits is faster.
-_digest_in: Final = re.compile(
-    f"[0-9A-Fa-f]{{{_DIGITS}}}(?![0-9A-Fa-f])(?<![0-9A-Fa-f]{{{_DIGITS + 1}}})"
-).search
+_HEX: Final = b"0123456789abcdefABCDEF"
+_RUNS: Final = bytes(byte if byte in _HEX else ord(" ") for byte in range(256))
+"""Table for ``bytes.translate`` that leaves hex digits, with blanks between them."""
+_NO_DIGITS: Final = bytes(set(range(256)) - set(_HEX))
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+"""Base64's alphabet for URLs to the usual one."""
 _BEFORE: Final = ((b"", 0), (b"\0", 2), (b"\0\0", 3))
 """Bytes before a secret in its group of three, and the Base64 characters that depend on them."""
-_NO_DIGITS: Final = re.compile("[^0-9A-Fa-f]+")
 _TOLD: Final = (
     Problem("cell_hidden", f"a cell that contains the password or a digest is {HIDDEN} in the results"),
 )
@@ -58,6 +58,11 @@ def may_show(row: Row, cells: Sequence[str]) -> bool:
         ):
             return False
     return True
+
+
+def _digest_in(text: str) -> bool:
+    """Return whether the text has a run of exactly as many hex digits as an MD5 digest."""
+    return _DIGITS in map(len, text.encode("ascii", "replace").translate(_RUNS).split())
 
 
 def _composed(text: str) -> str:
@@ -130,7 +135,7 @@ class _Secrets:
 
     def given_away_by(self, cell: str) -> bool:
         """Return whether reading the cell reveals a secret."""
-        return bool(_digest_in(cell)) or self.held_by(cell)
+        return _digest_in(cell) or self.held_by(cell)
 
     def held_by(self, cell: str) -> bool:
         """Return whether the cell equals one of the secrets, or contains one."""
@@ -157,19 +162,19 @@ def _in_bytes(secret: str, text: str, longest: int) -> bool:
 
     ``longest``: the most characters of a cell of it, which may be too short for hex digits and UTF-16.
     """
-    raws = [secret.encode("utf-8", "replace")]
+    ascii_text, raws = text.encode("ascii", "replace"), [secret.encode("utf-8", "replace")]
     if not secret.isascii():
         raws.append(secret.encode("cp1252", "replace"))
     if longest >= 2 * len(secret):
         raws.append(secret.encode("utf-16-le", "replace"))
-        digits = _NO_DIGITS.sub("", text).lower()
-        if any(raw.hex() in digits for raw in raws):
+        digits = ascii_text.translate(None, _NO_DIGITS).lower()
+        if any(raw.hex().encode() in digits for raw in raws):
             return True
-    standard = text.replace("-", "+").replace("_", "/")
+    standard = ascii_text.translate(_STANDARD)
     return any(_in_base64(raw, standard) for raw in raws)
 
 
-def _in_base64(raw: bytes, standard: str) -> bool:
+def _in_base64(raw: bytes, standard: bytes) -> bool:
     """Return whether the text, in the standard alphabet, holds the Base64 of bytes that contain these.
 
     The search is for the characters that depend on the secret alone, for each of the three positions in a
@@ -177,6 +182,6 @@ def _in_base64(raw: bytes, standard: str) -> bool:
     """
     for before, begin in _BEFORE:
         encoded = b2a_base64(before + raw, newline=False)
-        if encoded[begin : (len(before) + len(raw)) * 8 // 6].decode() in standard:
+        if encoded[begin : (len(before) + len(raw)) * 8 // 6] in standard:
             return True
     return False

@@ -38,6 +38,14 @@ class Assignment:
     judge: Callable[[Row, Sequence[str]], None] | None = None
     """Look at a record and its row: ``skip`` or ``refuse`` it, or add to its warnings."""
 
+    @property
+    def columns(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the columns by field; an empty name stands for none."""
+        return {
+            "username": self.username, "password": (self.password,), "domain": (self.domain,),
+            "hash1": (self.hash1,), "hash1b": (self.hash1b,),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -180,10 +188,7 @@ class _Deciding:
 
     def _take(self, field: str, assignment: Assignment) -> None:
         """Take the field's column as the format has it; the first of several that may have the user name."""
-        if field == "username":
-            names: tuple[str, ...] = assignment.username
-        else:
-            names = (getattr(assignment, field, ""),)
+        names = assignment.columns.get(field, ())
         found = [self.header.names.index(name) for name in names if name and name in self.header.names]
         if found:
             self.chosen[field] = found[0]

@@ -11,7 +11,7 @@ from html.entities import name2codepoint
 from typing import Final
 
 from worker.model import Problem
-from worker.roster.damage import ERRORS, FLOAT, damaged
+from worker.roster.damage import ERRORS, is_boolean, maybe_rewritten
 
 SHORT: Final = 8
 """Passwords with fewer characters are short."""
@@ -23,7 +23,6 @@ _pin = re.compile(f"[0-9]{{4,{_LONGEST_PIN}}}").fullmatch
 
 
 _entity = re.compile(f"&(?:{'|'.join(name2codepoint)}|apos|#[0-9]{{1,7}}|#[xX][0-9A-Fa-f]{{1,6}});").search
-_float = re.compile(FLOAT).fullmatch
 _escape = re.compile(r"\\[\\tnr0]").search
 _SINGLE_BYTE: Final = ("cp1252", "latin-1", "mac-roman", "cp850", "cp437")
 
@@ -70,7 +69,7 @@ _ODDITIES: Final[tuple[tuple[Callable[[str], object], Problem], ...]] = (
         ),
     ),
     (
-        lambda password: damaged(password) or _float(password),
+        maybe_rewritten,
         Problem("spreadsheet_damage", "password: may have been rewritten by a spreadsheet"),
     ),
     (
@@ -117,8 +116,11 @@ def has_escapes(password: str) -> bool:
     return bool(_escape(password))
 
 
-MASK: Final = "*#xX.?_\\-\u2022\u25cf\u2219\u00b7\u25e6\u25cb\u25a0\u25aa\u2588\u26ab\u2b24\u2217\uff0a\u2026"
-"""Characters that exports put for those of a password."""
+MASK: Final = (
+    "*#xX.?_\\-\u2022\u25cf\u2219\u00b7\u25e6\u25cb\u25a0\u25aa\u2588\u26ab\u2b24\u2217\uff0a\u2026"
+    "\uff38\uff58\u0425\u0445\u00d7\u2715\u2716\u2605\u2606\u25c6\uff03\uff1f\uff0e\uff0d\uff3f"
+)
+"""Characters that exports put for those of a password; full-width ones and drawn crosses, too."""
 _masked = re.compile(
     # Possessive, so that a long run costs one pass.
     rf"([{MASK}])\1*+|(?:([{MASK}])\2{{3,}}+[ -]?+)++[0-9A-Za-z]{{0,4}}|.*[*\u2022\u25cf]{{4}}.*",
@@ -144,6 +146,20 @@ _nothing = re.compile(
     r"nessun[oa]|vuot[oa]|nenhuma?|vazi[oa]|geen|leeg|onbekend|brak|pust[ey]",
     re.IGNORECASE,
 ).fullmatch
+_SCHEMES = (
+    r"s?(?:sha|md5)[0-9]*(?:[.-]crypt)?|ssha[0-9]*|crypt|des-crypt|blf-crypt|bcrypt|pbkdf2[\w-]*|argon2\w*|ntlm|lanman|"
+    r"(?:cram|digest|hmac)-md5|scram-[\w-]+|plain-md[45]|ldap-md5|x-\w+|ns-mta-md5"
+)
+is_hash = re.compile(
+    rf"\{{(?i:{_SCHEMES})(?:\.\w+)?\}}.+|"
+    r"\$(?:1|2[abxy]?|5|6|7|y|gy|P|H|S|apr1|argon2(?:id?|d)|scrypt|pbkdf2[\w-]*|bcrypt[\w-]*|sha1|md5)\$.+|"
+    r"(?:pbkdf2|argon2|bcrypt|scrypt|sha1|sha256|sha512|md5|crypt)[\w-]*\$.+\$.+|"
+    r"\*[0-9A-F]{40}|ENC[(\[].+[)\]]|\$ANSIBLE_VAULT.*",
+    re.DOTALL,
+).fullmatch
+"""Match stored passwords of LDAP, Dovecot, Unix, Django, MySQL, and encrypted ones."""
+clear_scheme = re.compile(r"\{(?i:plain|clear|cleartext|b64|base64|hex)\}.+", re.DOTALL).fullmatch
+"""Match a password behind the prefix of Dovecot's schemes in clear text."""
 _variable = re.compile(r"\$+\{[^{}]*\}|\{\{[^{}]*\}\}|%\w+%|<[\w -]*(?:password|secret)[\w -]*>").fullmatch
 _error = re.compile(ERRORS, re.IGNORECASE).fullmatch
 
@@ -163,7 +179,7 @@ def is_masked(password: str) -> bool:
 def is_placeholder(password: str) -> bool:
     """Return whether it is a word that stands for no password: ``NULL``, ``#N/A``, ``changeme``."""
     text = _bare(password)
-    return bool(_nothing(text) or _error(text) or _variable(password.strip()))
+    return bool(_nothing(text) or _error(text) or is_boolean(text) or _variable(password.strip()))
 
 
 def weaknesses(password: str, user: str, domain: str, shared: bool) -> tuple[Problem, ...]:

@@ -181,7 +181,7 @@ def _filled(rows: Iterator[Record]) -> Iterator[Record]:
     return (
         (line, cells)
         for line, cells in rows
-        if isinstance(cells, Doubted) or any(cell and not cell.isspace() for cell in cells)
+        if isinstance(cells, Doubted) or ((text := "".join(cells)) and not text.isspace())
     )
 
 
@@ -195,16 +195,17 @@ def _records(
         for line, cells in _filled(rows):
             if line <= header_line:
                 continue
-            size = sum(map(len, cells))
+            size = len("".join(cells))
             total += size
             if total > _MOST_TEXT:
                 raise Damaged("it has more text than a roster can have")
             if size > LONGEST:
                 yield line, Malformed(f"longer than {LONGEST:,} characters")
                 continue
-            fields = _fitted(cells, width)
-            notes.beside += any(cells[width:])
-            yield line, fields
+            if len(cells) != width:
+                notes.beside += any(cells[width:])
+                cells = _fitted(cells, width)
+            yield line, cells
 
 
 def _fitted(cells: Fields, width: int) -> Fields:

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Final
 
 from worker.roster.text import LONGEST, Fields, Record
 from worker.roster.workbook_cells import BOOLEAN, DATE, ERROR, FORMULA, NUMBER, Doubted
 from worker.roster.workbook_parts import Damaged, Parts, Protected, let_go
+from worker.roster.workbook_plain import TEXT, Plain
 from worker.roster.workbook_sheet import MOST_CELLS, MOST_ROWS, Notes, Sheet
 
 _URN: Final = "urn:oasis:names:tc:opendocument:xmlns"
 _OFFICE, _TABLE, _TEXT, _STYLE, _NUMBER = (
     f"{{{_URN}:{name}:1.0}}" for name in ("office", "table", "text", "style", "datastyle")
 )
-_CALC: Final = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}value-type"
+_CALC: Final = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}"
 _CONTENT: Final = "content.xml"
 _DOUBTS: Final = {
     "float": NUMBER, "percentage": NUMBER, "currency": NUMBER, "date": DATE, "time": DATE, "boolean": BOOLEAN,
+    FORMULA: FORMULA,
 }  # fmt: skip
 _CELLS: Final = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _PARAGRAPH: Final = f"{_TEXT}p"
+_PREFIXES: Final = {"table": _TABLE, "office": _OFFICE, "text": _TEXT, "calcext": _CALC}
+_PLAIN: Final = "table:table-row"
+_plain_start = re.compile(r'<table:table-row(?: table:style-name="[^"<&]*")?>').fullmatch
+_texts = re.compile(
+    r'<table:table-cell(?: table:style-name="[^"<>&]*")? office:value-type="string"'
+    rf'(?: calcext:value-type="string")?><text:p>{TEXT}</text:p></table:table-cell>'
+).split
+_empty = re.compile(
+    r'(?:<table:table-cell(?: table:style-name="[^"<>&]*")?'
+    r'(?: table:number-columns-repeated="[0-9]{1,9}")?/>)*'
+).fullmatch
+_plain_cells = re.compile(
+    r'<table:table-cell(?: table:style-name="([^"<>&]*)")?(?: table:number-columns-repeated="([0-9]+)")?'
+    r'(?:/>| office:value-type="(\w+)"(?: office:value="([^"<>&]*)")?(?: calcext:value-type="(\w+)")?>'
+    rf"(?:<text:p>{TEXT}</text:p>)?</table:table-cell>)"
+).split
+_GROUPS: Final = 7
+"""Parts of a split row for each cell: those of ``_Cell``, and what follows."""
+_Cell = tuple[str | None, ...]
+"""A cell: its style, repetitions, type, value, calc's type, and text."""
+_PlainRow = Fields | tuple[_Cell, ...]
+"""A row of texts from the first column on, or the cells of any other."""
 _REPEATED: Final = {what: f"{_TABLE}number-{what}-repeated" for what in ("rows", "columns")}
 
 
@@ -52,7 +77,8 @@ class OdsBook:
         tags = (f"{_TABLE}table", f"{_TABLE}table-row", f"{_TABLE}table-column")
         at, number = -1, 0
         styles: list[str] = []
-        for event, element in self._parts.elements(_CONTENT, tags):
+        plain = Plain[_PlainRow](_PLAIN, _plain_row)
+        for event, element in self._parts.elements(_CONTENT, tags, plain=plain):
             if element.tag == tags[0]:
                 if _is_sheet(element):
                     at += event == "start"
@@ -61,13 +87,11 @@ class OdsBook:
             elif event == "end" and at == sheet.key and element.tag == tags[2]:
                 _add_column(element, styles, notes)
             elif event == "end" and element.tag == tags[1]:
-                if at == sheet.key:
-                    repeated = _repeats(element, "rows", MOST_ROWS)
-                    cells = self._cells(element, styles)
+                run = plain.taken(element)
+                for repeated, cells in self._rows(element, run, styles, notes) if at == sheet.key else ():
                     if cells:
-                        if element.get(f"{_TABLE}visibility") in ("collapse", "filter"):
-                            notes.hidden_rows += repeated
-                        yield from ((number + one, cells) for one in range(1, repeated + 1))
+                        for line in range(number + 1, number + repeated + 1):
+                            yield line, cells
                     number += repeated
                     if number > MOST_ROWS:
                         if cells:
@@ -75,42 +99,49 @@ class OdsBook:
                         return
                 let_go(element)
 
-    def _cells(self, row: Any, styles: list[str]) -> Fields:
-        cells: Fields = []
+    def _rows(
+        self, element: Any, run: list[_PlainRow] | None, styles: list[str], notes: Notes
+    ) -> Iterator[tuple[int, Fields]]:
+        """Yield the fields of each row that an element stands for, and how often the row is repeated."""
+        if run is not None:
+            _refuse_other_prefixes(element)
+            for row in run:
+                yield 1, row if isinstance(row, list) else self._fields(row, styles)
+            return
+        repeated = _repeats(element.get(_REPEATED["rows"]), MOST_ROWS)
+        fields = self._fields((_cell(one) for one in element if one.tag in _CELLS), styles)
+        if fields and element.get(f"{_TABLE}visibility") in ("collapse", "filter"):
+            notes.hidden_rows += repeated
+        yield repeated, fields
+
+    def _fields(self, cells: Iterable[_Cell], styles: list[str]) -> Fields:
+        fields: Fields = []
         doubts: dict[int, str] = {}
         end = 0
-        for cell in row:
-            if cell.tag not in _CELLS:
-                continue
+        for style, repeated, *rest in cells:
             at = end
             if at >= MOST_CELLS:
                 break
-            end = at + min(_repeats(cell, "columns", MOST_CELLS), MOST_CELLS - at)
-            text, doubt = self._cell(cell, styles[at] if at < len(styles) else "")
+            end = at + min(_repeats(repeated, MOST_CELLS), MOST_CELLS - at)
+            text, doubt = self._value(style or (styles[at] if at < len(styles) else ""), *rest)
             if text or doubt:  # empty cells go on to the sheet's last column
-                cells.extend([""] * (at - len(cells)))
-                cells.extend([text] * (end - at))
+                fields.extend([""] * (at - len(fields)))
+                fields.extend([text] * (end - at))
             if doubt:
                 doubts.update((one, doubt) for one in range(at, end))
-        return Doubted(cells, doubts) if doubts else cells
+        return Doubted(fields, doubts) if doubts else fields
 
-    def _cell(self, cell: Any, column_style: str) -> tuple[str, str]:
+    def _value(
+        self, style: str, kind: str | None, value: str | None, calc: str | None, seen: str | None
+    ) -> tuple[str, str]:
         """Return the text that a person sees, and the doubt about it."""
-        kind = cell.get(f"{_OFFICE}value-type") or ""
-        if not len(cell) and not kind:
-            return "", (FORMULA if cell.get(f"{_TABLE}formula") else "")
-        if len(cell) == 1 and not len(cell[0]) and cell[0].tag == _PARAGRAPH:
-            seen = cell[0].text or ""  # nearly every cell
-        else:
-            seen = "\n".join(_seen(one) for one in cell if one.tag == _PARAGRAPH)
-        if cell.get(_CALC) == "error":
+        seen = seen or ""
+        if calc == "error":
             return seen, ERROR
-        if kind == "string":
-            return cell.get(f"{_OFFICE}string-value") or seen, ""
-        doubt = _DOUBTS.get(kind, "")
+        doubt = _DOUBTS.get(kind or "", "")
         if doubt == NUMBER:
-            value = cell.get(f"{_OFFICE}value") or ""
-            zeros = self._zeros.get(cell.get(f"{_TABLE}style-name") or column_style, 0)
+            value = value or ""
+            zeros = self._zeros.get(style, 0)
             if zeros and value.isdecimal() and len(value) <= zeros and seen == value.zfill(zeros):
                 doubt = ""
             seen = seen or value
@@ -120,7 +151,9 @@ class OdsBook:
         """Read the number formats of a part; return the names and the styles of its sheets."""
         number, style, table = f"{_NUMBER}number-style", f"{_STYLE}style", f"{_TABLE}table"
         sheets = []
-        for event, element in self._parts.elements(part, (number, style, table, f"{_TABLE}table-row")):
+        tags = (number, style, table, f"{_TABLE}table-row")
+        plain = Plain(_PLAIN, _is_row)
+        for event, element in self._parts.elements(part, tags, plain=plain):
             if event == "start":
                 if element.tag == table and _is_sheet(element):
                     sheets.append(
@@ -131,6 +164,7 @@ class OdsBook:
             elif element.tag == style:
                 self._read_style(element)
             else:
+                plain.taken(element)
                 let_go(element)
         return sheets
 
@@ -141,6 +175,50 @@ class OdsBook:
         properties = style.find(f"{_STYLE}table-properties")
         if properties is not None and properties.get(f"{_TABLE}display") == "false":
             self._hidden.add(name)
+
+
+def _is_row(element: str) -> bool | None:
+    """Return True for a row that holds no other row, comment or the like; else None."""
+    if not element.startswith("<table:table-row") or element.count("<table:table-row") > 1:
+        return None
+    # A single character is found many times as fast as two.
+    unusual = ("!" in element and "<!" in element) or ("?" in element and "<?" in element)
+    return None if unusual else True
+
+
+def _plain_row(row: str) -> _PlainRow | None:
+    """Return what a row without its end tag is; None if it is not plain."""
+    parts = _texts(row)
+    texts = parts[1::2]
+    if _plain_start(parts[0]) and _empty(parts[-1]) and not any(parts[2:-1:2]) and "" not in texts:
+        return texts[:MOST_CELLS]  # nearly every row
+    parts = _plain_cells(row)
+    if not _plain_start(parts[0]) or any(parts[_GROUPS::_GROUPS]):
+        return None
+    return tuple(zip(*(parts[at::_GROUPS] for at in range(1, _GROUPS)), strict=True))
+
+
+def _cell(cell: Any) -> _Cell:
+    kind = cell.get(f"{_OFFICE}value-type")
+    if not len(cell) and not kind and cell.get(f"{_TABLE}formula"):
+        kind = FORMULA
+    if len(cell) == 1 and not len(cell[0]) and cell[0].tag == _PARAGRAPH:
+        seen = cell[0].text  # nearly every cell
+    else:
+        seen = "\n".join(_seen(one) for one in cell if one.tag == _PARAGRAPH)
+    if kind == "string":
+        seen = cell.get(f"{_OFFICE}string-value") or seen
+    return (
+        cell.get(f"{_TABLE}style-name"), cell.get(_REPEATED["columns"]),
+        kind, cell.get(f"{_OFFICE}value"), cell.get(f"{_CALC}value-type"), seen,
+    )  # fmt: skip
+
+
+def _refuse_other_prefixes(row: Any) -> None:
+    """Raise Damaged if plain rows, whose namespaces are known by their prefixes, have others."""
+    used = row.nsmap
+    if any(f"{{{used[prefix]}}}" != name for prefix, name in _PREFIXES.items() if prefix in used):
+        raise Damaged("its prefixes of names are not those of a spreadsheet")
 
 
 def _is_sheet(table: Any) -> bool:
@@ -160,15 +238,14 @@ def _zeros(style: Any) -> int:
 
 
 def _add_column(element: Any, styles: list[str], notes: Notes) -> None:
-    repeated = _repeats(element, "columns", MOST_CELLS)
+    repeated = _repeats(element.get(_REPEATED["columns"]), MOST_CELLS)
     repeated = min(repeated, MOST_CELLS - len(styles))
     if element.get(f"{_TABLE}visibility") in ("collapse", "filter"):
         notes.hidden_columns.update(range(len(styles), len(styles) + repeated))
     styles.extend([element.get(f"{_TABLE}default-cell-style-name") or ""] * repeated)
 
 
-def _repeats(element: Any, what: str, most: int) -> int:
-    text = element.get(_REPEATED[what])
+def _repeats(text: str | None, most: int) -> int:
     if text is None:
         return 1
     if not (text.isdecimal() and len(text) < 10):

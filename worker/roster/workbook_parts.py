@@ -12,6 +12,8 @@ from zipfile import BadZipFile, ZipFile
 
 from lxml import etree
 
+from worker.roster.workbook_plain import Pending, Plain
+
 _BLOCK: Final = 1 << 18
 _LARGEST: Final = 1 << 32
 """Bytes of a part, unpacked."""
@@ -58,10 +60,13 @@ class Parts:
             root = element
         return root
 
-    def elements(self, name: str, tags: tuple[str, ...], *, small: bool = False) -> Iterator[tuple[str, Any]]:
+    def elements(
+        self, name: str, tags: tuple[str, ...], *, small: bool = False, plain: Plain[Any] | None = None
+    ) -> Iterator[tuple[str, Any]]:
         """Yield the start and the end of each element with one of the tags.
 
-        The caller clears what it has read. ``small``: the whole part stays in memory. Raises Damaged.
+        The caller clears what it has read. ``small``: the whole part stays in memory. ``plain``: elements
+        that come in runs. Raises Damaged.
         """
         parser = etree.XMLPullParser(
             ("start", "end"), tag=tags, resolve_entities=False, no_network=True, load_dtd=False,
@@ -75,14 +80,17 @@ class Parts:
                         raise Damaged(f"its part {name} declares a document type, as no spreadsheet does")
                     total += len(block)
                     since += len(block)
-                    parser.feed(block)
+                    parser.feed(plain.shortened(block) if plain else block)
                     for event in parser.read_events():
                         since = 0
                         yield event
                     if since > _LONGEST_ELEMENT or (small and total > _SMALL_PART):
                         raise Damaged(f"its part {name} has an element that is too long")
+                parser.feed(plain.rest() if plain else b"")
                 parser.close()
                 yield from parser.read_events()
+            except Pending:
+                raise Damaged(f"its part {name} has its elements at a wrong place") from None
             except etree.XMLSyntaxError as error:
                 raise Damaged(f"its part {name} is not well-formed XML, at line {error.lineno}") from None
             except UNPACKING as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import string
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from posixpath import join, normpath
 from typing import Any, BinaryIO, Final
 
@@ -23,6 +24,7 @@ from worker.roster.workbook_cells import (
     number_format,
 )
 from worker.roster.workbook_parts import Damaged, Parts, let_go, local
+from worker.roster.workbook_plain import TEXT, Plain
 from worker.roster.workbook_sheet import MOST_CELLS, Notes, Sheet
 
 _NAMESPACES: Final = (
@@ -32,6 +34,20 @@ _NAMESPACES: Final = (
 _escaped = re.compile("_x([0-9A-Fa-f]{4})_").sub
 _LONGEST_TABLE: Final = 1 << 30
 """Bytes of all shared strings."""
+_RUN: Final = rf'<t(?: xml:space="preserve")?>{TEXT}</t>'
+_plain_start = re.compile(
+    r'<row(?: r="(\d{1,9})")?(?: hidden="(?:0|false)"| (?!r=|hidden=|xmlns)[\w:]+="[^"<&]*")*>',
+    re.ASCII,
+).fullmatch
+_plain_cells = re.compile(
+    r'<c(?: r="([A-Z]{1,3})\d+")?(?: s="(\d+)")?'
+    rf'(?:/>|(?: t="inlineStr"><is>{_RUN}</is>|(?: t="(s|str|b|e|d|n)")?>(?:<v>{TEXT}</v>)?)</c>)',
+    re.ASCII,
+).split
+_GROUPS: Final = 6
+"""Parts of a split row for each cell: column, style, inline text, type, value, and what follows."""
+_plain_run = re.compile(f"<si>{_RUN}").fullmatch
+_LETTERS: Final = list(string.ascii_uppercase)
 
 
 class XlsxBook:
@@ -64,8 +80,9 @@ class XlsxBook:
     def rows(self, sheet: Sheet, notes: Notes) -> Iterator[Record]:
         """Yield the sheet's rows that have a cell, by their numbers. Raises Damaged."""
         tags = tuple(f"{{{space}}}{name}" for space in _NAMESPACES for name in ("row", "col", "sheetData"))
+        plain = Plain("row", self._plain_row)
         last = 0
-        for event, element in self._parts.elements(sheet.key, tags):
+        for event, element in self._parts.elements(sheet.key, tags, plain=plain):
             name = local(element)
             if event == "start":
                 continue
@@ -75,44 +92,69 @@ class XlsxBook:
                 if element.get("hidden") in ("1", "true"):
                     notes.hide_columns(element.get("min"), element.get("max"))
                 continue
-            number = _number(element.get("r")) or last + 1
-            if number <= last:
-                raise Damaged(f"its rows are out of order at row {number}")
-            last = number
-            if element.get("hidden") in ("1", "true"):
-                notes.hidden_rows += 1
-            yield number, self._cells(element)
+            run = plain.taken(element)
+            if run is None:
+                run = [(_number(element.get("r")), self._fields(map(self._cell, element)))]
+                if element.get("hidden") in ("1", "true"):
+                    notes.hidden_rows += 1
+            for number, fields in run:
+                number = number or last + 1
+                if number <= last:
+                    raise Damaged(f"its rows are out of order at row {number}")
+                last = number
+                yield number, fields
             let_go(element)
 
-    def _cells(self, row: Any) -> Fields:
-        cells: Fields = []
+    def _plain_row(self, row: str) -> Record | None:
+        """Return the number, or 0, and the cells of a row without its end tag; None if it is not plain."""
+        parts = _plain_cells(row)
+        start = _plain_start(parts[0])
+        if start is None or any(parts[_GROUPS::_GROUPS]):
+            return None
+        number = int(start[1] or 0)
+        columns, texts, kinds = parts[1::_GROUPS], parts[3::_GROUPS], parts[4::_GROUPS]
+        if columns == _LETTERS[: len(columns)] and "_x" not in row:  # nearly every row
+            if None not in texts:
+                return number, texts
+            if kinds.count("s") == len(kinds):
+                return number, [self._shared[value or ""] for value in parts[5::_GROUPS]]
+        styles, values = parts[2::_GROUPS], parts[5::_GROUPS]
+        return number, self._fields(
+            (column, *(self._value(kind, value or "", style) if text is None else (_unescaped(text), "")))
+            for column, style, text, kind, value in zip(columns, styles, texts, kinds, values, strict=True)
+        )
+
+    def _fields(self, cells: Iterable[tuple[str | None, str, str]]) -> Fields:
+        """Return the fields of a row, from the column, the text and the doubt of each cell."""
+        fields: Fields = []
         doubts: dict[int, str] = {}
-        for cell in row:
-            reference = cell.get("r")
-            at = _column(reference) if reference else len(cells)
-            if at < len(cells):
-                raise Damaged(f"the cells of its row {row.get('r')} are out of order")
+        for column, text, doubt in cells:
+            at = _column(column) if column else len(fields)
+            if at < len(fields):
+                raise Damaged("the cells of a row are out of order")
             if at >= MOST_CELLS:
                 break
-            kind = cell.get("t")
-            if kind == "s":
-                text, doubt = self._shared[_first_text(cell)], ""
-            else:
-                text, doubt = self._other(cell, kind)
-            if at > len(cells):
-                cells.extend([""] * (at - len(cells)))
-            cells.append(text)
+            if at > len(fields):
+                fields.extend([""] * (at - len(fields)))
+            fields.append(text)
             if doubt:
                 doubts[at] = doubt
-        return Doubted(cells, doubts) if doubts else cells
+        return Doubted(fields, doubts) if doubts else fields
 
-    def _other(self, cell: Any, kind: str | None) -> tuple[str, str]:
-        """Return the text and the doubt of a cell that refers to no shared string."""
+    def _cell(self, cell: Any) -> tuple[str, str, str]:
+        """Return a cell's column, or nothing, its text, and the doubt about it."""
+        column, kind = cell.get("r", "").rstrip("0123456789"), cell.get("t")
         if kind == "inlineStr":
-            return _rich_text(cell), ""
+            return column, _rich_text(cell), ""
         value = _first_text(cell)
-        if not value and len(cell) and any(local(one) == "f" for one in cell) and kind != "str":
-            return "", FORMULA
+        if not value and kind not in ("s", "str") and any(local(one) == "f" for one in cell):
+            return column, "", FORMULA
+        return column, *self._value(kind, value, cell.get("s"))
+
+    def _value(self, kind: str | None, value: str, style: str | None) -> tuple[str, str]:
+        """Return the text and the doubt of a stored value."""
+        if kind == "s":
+            return self._shared[value], ""
         if kind == "str":
             return _unescaped(value), ""
         if kind == "e":
@@ -124,8 +166,7 @@ class XlsxBook:
         if kind == "d":
             return value, DATE
         try:
-            number = float(value)
-            return number_cell(number, self._formats.get(cell.get("s") or "0", _GENERAL), self._epoch)
+            return number_cell(float(value), self._formats.get(style or "0", _GENERAL), self._epoch)
         except (ValueError, OverflowError):
             return value, NUMBER
 
@@ -177,11 +218,15 @@ class _Shared:
 
     def __init__(self, parts: Parts, name: str) -> None:
         packed, ends = bytearray(), array("Q", [0])
+        plain = Plain("si", _plain_text)
         if name in parts.names:
-            for event, element in parts.elements(name, tuple(f"{{{space}}}si" for space in _NAMESPACES)):
+            tags = tuple(f"{{{space}}}si" for space in _NAMESPACES)
+            for event, element in parts.elements(name, tags, plain=plain):
                 if event == "end":
-                    packed += _rich_text(element).encode("utf-8", "surrogatepass")
-                    ends.append(len(packed))
+                    run = plain.taken(element)
+                    for text in [_rich_text(element)] if run is None else run:
+                        packed += text.encode("utf-8", "surrogatepass")
+                        ends.append(len(packed))
                     let_go(element)
                     if len(packed) > _LONGEST_TABLE:
                         raise Damaged("it has too much text")
@@ -190,12 +235,11 @@ class _Shared:
     def __getitem__(self, key: str) -> str:
         try:
             at = int(key)
-            if at < 0:
-                raise IndexError
-            piece = self._packed[self._ends[at] : self._ends[at + 1]]
+            if at >= 0:
+                return self._packed[self._ends[at] : self._ends[at + 1]].decode("utf-8", "surrogatepass")
         except (ValueError, IndexError):
-            raise Damaged("a cell refers to a text that is missing") from None
-        return piece.decode("utf-8", "surrogatepass")
+            pass
+        raise Damaged("a cell refers to a text that is missing")
 
 
 def _first_text(cell: Any) -> str:
@@ -221,6 +265,12 @@ def _rich_text(element: Any) -> str:
     return _unescaped("".join(texts))
 
 
+def _plain_text(element: str) -> str | None:
+    """Return the text of a shared string of one run; None for any other element."""
+    found = _plain_run(element)
+    return _unescaped(found[1]) if found else None
+
+
 def _unescaped(text: str) -> str:
     """Return the text with ``_xHHHH_`` decoded (ST_Xstring)."""
     return _escaped(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
@@ -239,9 +289,8 @@ def _number(text: str | None) -> int:
 _columns: dict[str, int] = {}
 
 
-def _column(reference: str) -> int:
-    """Return the position of a cell such as ``B17``, counted from 0."""
-    letters = reference.rstrip("0123456789")
+def _column(letters: str) -> int:
+    """Return the position of a column such as ``B``, counted from 0."""
     at = _columns.get(letters)
     if at is None:
         if not re.fullmatch("[A-Z]{1,3}", letters):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from worker.errors import GivingWay
 from worker.throttle.pace_keepers import Hold, LocalPace, PaceKeeper, Ticket
 from worker.waits import HERE, WaitKind, Waits
 
@@ -31,6 +32,9 @@ _SHORTEST_WAIT = 0.001
 
 _WORTH_A_WORD = 1.0
 """Seconds from which the wait for the next request is reported."""
+
+GIVES_WAY = 3.0
+"""Seconds that a wait may last in a process that another account needs."""
 
 
 class Cooling(Exception):
@@ -47,14 +51,22 @@ class Throttle(Protocol):
     def wait(self, longest: float = math.inf) -> Ticket:
         """Return when one request may start: after the cool-down, at the pace.
 
-        Raises Cooling, at once, if the cool-down lasts longer than ``longest`` seconds.
+        Raises Cooling, at once, if the cool-down lasts longer than ``longest_wait(longest)``, and GivingWay
+        if another account needs the process and the pace itself takes longer than that.
         """
+
+    def longest_wait(self, longest: float) -> float:
+        """Return the seconds that a wait may last: ``longest``, or few if others need the process."""
 
     def refused(self, ticket: Ticket) -> None:
         """Learn that this request was answered 429."""
 
     def cool(self, seconds: float) -> None:
         """Let no request start for so many seconds. Never shortens a longer cool-down."""
+
+
+def _never() -> bool:
+    return False
 
 
 def local(
@@ -77,28 +89,38 @@ def shared(
     key: str,
     rate: float | None,
     sleep: Callable[[float], None] = time.sleep,
+    others_wait: Callable[[], bool] = _never,
     clock: Callable[[], float] | None = None,
 ) -> Throttle:
     """Return a throttle for all workers on this Redis that use the same ``key`` (host and account).
 
-    ``clock``: in place of Redis's own. While Redis can't be reached each process keeps the pace and the
-    cool-downs that it knows of by itself.
+    ``others_wait``: whether another account needs this process. ``clock``: in place of Redis's own. While
+    Redis can't be reached each process keeps the pace and the cool-downs that it knows of by itself.
     """
     from worker.throttle.redis_pace import Fallback, RedisPace
 
     bound = math.inf if rate is None else rate
     common = RedisPace(redis_url, key, bound, clock)
-    return PacedThrottle(Fallback(common, LocalPace(bound, clock or time.monotonic)), bound, sleep, HERE)
+    pace = Fallback(common, LocalPace(bound, clock or time.monotonic))
+    return PacedThrottle(pace, bound, sleep, HERE, others_wait)
 
 
 class PacedThrottle:
     """A throttle on top of a pace: one thread asks, the others queue behind it."""
 
-    def __init__(self, pace: PaceKeeper, bound: float, sleep: Callable[[float], None], waits: Waits) -> None:
+    def __init__(
+        self,
+        pace: PaceKeeper,
+        bound: float,
+        sleep: Callable[[float], None],
+        waits: Waits,
+        others_wait: Callable[[], bool] = _never,
+    ) -> None:
         self._pace = pace
         self._bound = bound
         self._sleep = sleep
         self._waits = waits
+        self._others_wait = others_wait
         self._turn = threading.Lock()
 
     def wait(self, longest: float = math.inf) -> Ticket:
@@ -106,6 +128,9 @@ class PacedThrottle:
             while isinstance(answer := self._pace.ask(), Hold):
                 self._hold(answer, longest)
             return answer
+
+    def longest_wait(self, longest: float) -> float:
+        return GIVES_WAY if longest > GIVES_WAY and self._others_wait() else longest
 
     def refused(self, ticket: Ticket) -> None:
         if rate := self._pace.refused(ticket):
@@ -128,8 +153,12 @@ class PacedThrottle:
             self._turn.release()
 
     def _hold(self, hold: Hold, longest: float) -> None:
-        if hold.cooling and hold.seconds > longest:
-            raise Cooling(hold.seconds)
+        if hold.seconds > GIVES_WAY:
+            bound = self.longest_wait(longest if hold.cooling else math.inf)
+            if hold.cooling and hold.seconds > bound:
+                raise Cooling(hold.seconds)
+            if hold.seconds > bound:
+                raise GivingWay("other accounts need the process", "", hold.seconds)
         seconds = max(hold.seconds, _SHORTEST_WAIT)
         with self._waits.entered(*self._reason(hold), seconds):
             self._sleep(seconds)

@@ -5,9 +5,10 @@ A module of its own, since loading Redis's client takes a tenth of a second, and
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import redis
@@ -30,16 +31,30 @@ REDIS_PAUSE = 5.0
 """Seconds that a Redis which didn't answer is left alone: not every request may wait for its timeout."""
 
 
+@functools.lru_cache(maxsize=4)
+def _client(url: str) -> redis.Redis:
+    """Return this process's client of a Redis, which the paces of all its accounts share."""
+    # Retry once, at once: after a restart of Redis the first command finds a dead connection.
+    # Not after a timeout, which would wait for a frozen Redis twice.
+    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return redis.Redis.from_url(
+        url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=retry
+    )
+
+
+def existing(url: str, keys: Sequence[str]) -> int:
+    """Return how many of these keys exist; 0 while Redis does not answer."""
+    try:
+        return int(_client(url).exists(*keys))
+    except redis.RedisError:  # the pace logs the outage
+        return 0
+
+
 class RedisPace:
     """The pace of all processes on one Redis."""
 
     def __init__(self, url: str, key: str, bound: float, clock: Callable[[], float] | None) -> None:
-        # Retry once, at once: after a restart of Redis the first command finds a dead connection.
-        # Not after a timeout, which would wait for a frozen Redis twice.
-        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-        client = redis.Redis.from_url(
-            url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=retry
-        )
+        client = _client(url)
         self._next_slot = client.register_script(pace_lua.NEXT_SLOT)
         self._slow_down = client.register_script(pace_lua.SLOW_DOWN)
         self._lengthen = client.register_script(pace_lua.LENGTHEN)

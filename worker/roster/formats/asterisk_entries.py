@@ -214,11 +214,12 @@ def _auth(section: Section, use: Use, links: Links) -> Fields:
         elif use.context.startswith(_TRUNK_CONTEXTS):
             found = _FROM_TRUNK
     shown = {"callerid": use.callerid, "context": use.context, "mailbox": use.mailbox, "mac": use.mac}
-    if use.outbound and not found:
-        found = verdict(
+    fields = _auth_fields(section.name, "auth", section.settings, shown, found, links.default_realm)
+    if use.outbound and not fields[_VERDICT]:
+        fields[_VERDICT] = verdict(
             WARN, "also_outbound", f"{use.outbound} also authenticates with it in calls to the phone"
         )
-    return _auth_fields(section.name, "auth", section.settings, shown, found, links.default_realm)
+    return fields
 
 
 def _auth_fields(
