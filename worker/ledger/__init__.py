@@ -9,6 +9,7 @@ from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.job_columns import JobRealm
 from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
+from worker.ledger.lineage import Lineage, Lineages, Member
 from worker.ledger.notifications import (
     ChannelKey,
     ClaimedNotification,
@@ -47,6 +48,8 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Lineage",
+    "Member",
     "Notification",
     "Notifications",
     "OverClaim",
@@ -87,6 +90,7 @@ class Ledger:
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
+        self.lineages = Lineages(self.store, self.rows)
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
 
