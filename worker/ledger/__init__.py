@@ -7,6 +7,7 @@ from collections.abc import Callable
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
+from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
 from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
 from worker.ledger.notifications import (
@@ -41,6 +42,7 @@ __all__ = [
     "ClaimedNotification",
     "DeliveryState",
     "Fenced",
+    "Figures",
     "JobRealm",
     "Jobs",
     "Kept",
@@ -55,6 +57,8 @@ __all__ = [
     "Progress",
     "Retention",
     "Rows",
+    "RunWork",
+    "ScheduleFigures",
     "Schedules",
     "SealedPage",
     "Store",
@@ -62,6 +66,7 @@ __all__ = [
     "Unconfirmed",
     "UndoResults",
     "Undone",
+    "Work",
     "Writer",
     "shown",
 ]  # fmt: skip
@@ -89,6 +94,7 @@ class Ledger:
         self.schedules = Schedules(self.store, self.notifications)
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
+        self.figures = FiguresReader(self.store)
 
     def close(self) -> None:
         """Close every connection."""
