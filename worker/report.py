@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -23,7 +24,7 @@ from worker.errors import SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.codec import page_values
 from worker.ledger.rows import OutcomeValues, SealedPage
-from worker.model import NO_REALM, Job, Status, Stored, TableForm
+from worker.model import NO_REALM, Absent, Job, Status, Stored, TableForm
 from worker.reasons import reason_of
 from worker.seal import Seal
 from worker.text_workbook import TextWorkbook
@@ -52,6 +53,8 @@ UNDO_COLUMNS = (
     "bw__job", "bw__row", "bw__undo", "bw__username", "bw__domain", "bw__realm", "bw__id", "bw__error_code",
     "bw__error",
 )  # fmt: skip
+LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error_code", "error")
+"""Of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
 _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
@@ -114,6 +117,8 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
                 every.writerows(lines)
                 add_to_workbook(lines)
                 troubled.writerows(not_in_place)
+        if job.options.absent is Absent.DELETE:
+            _write_leavers(ledger, seal, job, folder)
         found = summary(ledger, job, folder)
         with _new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
@@ -121,11 +126,27 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     return found
 
 
+def _write_leavers(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> None:
+    """Write ``absent.csv`` with what became of each user who was not in the roster."""
+    hosts = ledger.jobs.hosts(job.id)
+    with new_table(folder / ABSENT, LEAVER_COLUMNS, job.options.tables) as write:
+        for page in ledger.rows.leavers(job.id):
+            for line, user, _, key, _, application, cells in page_values(seal, job.id, page.seq, page.sealed):
+                outcome = page.outcome(line)
+                told = (leaver_word(outcome.status), outcome.code, outcome.error)
+                write([user, hosts.get(key, ""), *cells, application, *told])
+
+
+def leaver_word(status: Status) -> str:
+    """Return what became of a user who was not in the roster, in a word."""
+    return "kept" if status is Status.EXISTS else status.value
+
+
 def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
     """Write ``undo.csv``: a line for each row that the undo has processed, in the roster's order."""
     hosts = ledger.jobs.hosts(job.id)
     with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns], job.options.tables) as write:
-        for page in ledger.rows.pages(job.id):
+        for page in chain(ledger.rows.pages(job.id), ledger.rows.leavers(job.id)):
             results = ledger.undone.results(job.id, page.first_line, page.last_line)
             rows = page_values(seal, job.id, page.seq, page.sealed) if results else iter(())
             for line, user, domain, key, _realm, _application, cells in rows:
@@ -133,7 +154,8 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
                     outcome = page.recorded_outcome(line)
                     write([
                         job.id, str(line), one.result, user, domain, hosts.get(key, job.options.realm),
-                        outcome.credential_id if outcome else "", one.code, one.error, *cells,
+                        outcome.credential_id if outcome else "", one.code, one.error,
+                        *(cells if line >= 0 else [""] * len(job.columns)),
                     ])  # fmt: skip
     return folder / UNDO
 
@@ -212,6 +234,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "parent": job.parent or None,
         "retries_job": job.parent if job.source == f"job {job.parent}" else None,
         "absent": job.absent,
+        "leavers": _leavers(ledger, job),
         "verify": job.verified,
         "saved": _iso(job.saved) if job.saved else None,
         "carried_out_by": job.carried_out_by or None,
@@ -221,9 +244,16 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
             **({"workbook": str(folder / WORKBOOK)} if job.options.tables.spreadsheet else {}),
-            **(existing(folder, ABSENT) if job.absent else {}),
+            **(existing(folder, ABSENT) if job.absent or job.options.absent is Absent.DELETE else {}),
         },
     }
+
+
+def _leavers(ledger: Ledger, job: Job) -> dict[str, int] | None:
+    """Return what became of users who were not in the roster, counted; None without ``--absent delete``."""
+    if job.options.absent is not Absent.DELETE:
+        return None
+    return {leaver_word(status): users for status, users in ledger.rows.leaver_counts(job.id).items()}
 
 
 def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import re
+import runpy
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.scripted import Told, scripted, spoken
-from tests.unit.notifications import SECRET, run_ended, webhook
+from tests.unit.notifications import KEY, SECRET, run_ended, webhook
 from worker.notify import Message, NotDelivered, Sender
 
 MESSAGE = Message("msg_0a1b", run_ended())
@@ -55,11 +58,25 @@ def test_the_signature_is_verified_by_the_standards_own_library(sender: Sender) 
         Webhook(SECRET).verify(asked.body.replace(b"598", b"600"), dict(asked.headers))
 
 
+def test_the_documented_verification(sender: Sender, tmp_path: Path) -> None:
+    """The function in docs/notifications.md accepts a request, and no other body, secret or time."""
+    page = (Path(__file__).parents[2] / "docs/notifications.md").read_text("utf-8")
+    (tmp_path / "sample.py").write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1])
+    verified = runpy.run_path(str(tmp_path / "sample.py"))["verified"]
+    with scripted(lambda _: Told()) as server:
+        sender.send(webhook(server.url, secrets=(bytes(32), KEY)), MESSAGE)
+    (asked,) = server.asked
+    assert verified(SECRET, asked.headers, asked.body)
+    assert not verified(SECRET, asked.headers, asked.body + b" ")
+    assert not verified(f"whsec_{base64.b64encode(b'x' * 24).decode()}", asked.headers, asked.body)
+    assert not verified(SECRET, {**asked.headers, "webhook-timestamp": "1000000"}, asked.body)
+
+
 def test_each_secret_signs(sender: Sender) -> None:
     """While a secret is exchanged, receivers with the old one and with the new one both accept."""
     other = bytes(range(32))
     with scripted(lambda _: Told()) as server:
-        sender.send(webhook(server.url, secrets=(other, b"canary-of-a-webhook-secret-1")), MESSAGE)
+        sender.send(webhook(server.url, secrets=(other, KEY)), MESSAGE)
     (asked,) = server.asked
     assert asked.headers["webhook-signature"].count("v1,") == 2
     for secret in (SECRET, f"whsec_{base64.b64encode(other).decode()}"):

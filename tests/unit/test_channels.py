@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -196,6 +197,18 @@ def test_profiles_have_channels_of_their_own() -> None:
     assert {key: one.address for key, one in found.items()} == {
         ("", "ops"): "/usr/local/bin/page", ("uk", "ops"): "uk", ("uk", "night"): "night",
     }  # fmt: skip
+
+
+def test_the_documented_channels_are_right() -> None:
+    """Each table in docs/notifications.md is accepted, given the variables that it names."""
+    page = (Path(__file__).parents[2] / "docs/notifications.md").read_text("utf-8")
+    env = {"HOOK_SECRET": SECRET, "MAIL_PASSWORD": "canary"}
+    kinds = [
+        channel.kind
+        for table in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+        for channel in loaded(table, env=env).channels.values()
+    ]
+    assert kinds == ["webhook", "email", "command", "apprise"]
 
 
 def test_an_unknown_channel() -> None:

@@ -59,7 +59,7 @@ class _Absent(click.ParamType[str]):
     name = "absent"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value not in (Absent.LIST,):
+        if value not in (Absent.LIST, Absent.DELETE):
             self.fail(
                 f"{value}: must be list or delete; before another word, write --absent=list", param, ctx
             )

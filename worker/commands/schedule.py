@@ -26,6 +26,7 @@ from worker.commands.options import (
     reading_options,
     yes_option,
 )
+from worker.commands.schedule_notify import test_notify
 from worker.commands.scheduled_run import carry_out, options_at
 from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
 from worker.commands.window import moment, shown
@@ -55,6 +56,9 @@ def schedule() -> None:
 
     `siproster scheduler` carries them out, on any number of hosts; without a broker it does the work itself.
     """
+
+
+schedule.add_command(test_notify)
 
 
 @schedule.command("add")

@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 _TICK = 1.0
 """Seconds between two looks at what is to be done."""
 
-_REMOVE_EVERY = 60.0
-"""Seconds between two looks at whether old jobs are to be removed."""
-
 _AGAIN = 60.0
 """Seconds until a run whose process has died is tried again."""
 
@@ -99,20 +96,6 @@ def _how(context: Context) -> str:
     if context.settings.broker:
         return f"broker {hidden(context.settings.broker)}"
     return "no broker: scheduled imports are run by this scheduler itself"
-
-
-def retention_policy(options: Mapping[str, object]) -> Policy | None:
-    """Return which jobs the scheduler removes, by the settings file; None: none."""
-    days, keep_last = options.get("retention"), options.get("keep-last", 0)
-    if isinstance(days, float) and isinstance(keep_last, int):
-        return Policy(days * 86_400, keep_last)
-    return None
-
-
-def remove_old_jobs(ledger: Ledger, policy: Policy | None) -> None:
-    """Remove the jobs that the policy doesn't keep, at most once an hour. Raises LedgerAway."""
-    if policy and (removed := ledger.retention.run_if_due(policy)):
-        log.info("removed from the ledger: %s", plural(len(removed), "old job"))
 
 
 class Children:
@@ -208,7 +191,6 @@ class Duties:
 def _duties(context: Context, children: Children, config: Path | None) -> Duties:
     ledger = context.ledger
     timer = Timer(ledger, children, process_id(), is_alive)
-    policy = retention_policy(context.settings.options)
     deliveries = Deliveries(ledger, process_id(), Means(_channels_of(config), Sender(), _users_of(context)))
 
     def run_schedules() -> None:
@@ -219,7 +201,7 @@ def _duties(context: Context, children: Children, config: Path | None) -> Duties
         Duty(_TICK, run_schedules),
         Duty(_TICK, deliveries.deliver_due),
         Duty(SWEEP_EVERY, _sweep(context)),
-        Duty(_REMOVE_EVERY, lambda: remove_old_jobs(ledger, policy)),
+        Duty(SWEEP_EVERY, _removal(context)),
     ]
     return Duties(duties, deliveries)
 
@@ -240,6 +222,21 @@ def _sweep(context: Context) -> Callable[[], None]:
             log.info("%s requeued", plural(queued, "chunk"))
 
     return sweep
+
+
+def _removal(context: Context) -> Callable[[], None]:
+    """Return the removal of jobs by the settings file's retention, which happens at most once an hour."""
+    ledger, options = context.ledger, context.settings.options
+    days, keep_last = options.get("retention"), options.get("keep-last", 0)
+    if not (isinstance(days, float) and isinstance(keep_last, int)):
+        return lambda: None
+    policy = Policy(days * 86_400, keep_last)
+
+    def remove() -> None:
+        if removed := ledger.retention.run_if_due(policy):
+            log.info("removed from the ledger: %s", plural(len(removed), "old job"))
+
+    return remove
 
 
 def _ignored(_number: int) -> None:

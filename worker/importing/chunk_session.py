@@ -268,7 +268,7 @@ class ChunkSession:
 
     def end(self) -> None:
         """End the chunk, whose rows all have outcomes, and shred the rows in place. Raises Fenced."""
-        left = [row for row in self.rows if not self._statuses[row.line].in_place]
+        left = [row for row in self.rows if not (self._statuses[row.line].in_place or row.leaves)]
         claim = self.claim
         sealed = seal_chunk(self._process.seal, claim.job, claim.seq, left) if left else None
         hit("ending")

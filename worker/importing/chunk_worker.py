@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from worker.errors import SealBroken, StopJob, Stopping, TryLater
 from worker.failpoints import hit
+from worker.importing.api_protocols import Source
 from worker.importing.chunk_session import LEASE, ChunkSession, ChunkYield, WorkerProcess, why_later
 from worker.importing.create import BatchCreator
+from worker.importing.delete import RowDeleter
 from worker.importing.poison import WatchedSource, isolate_poison
 from worker.importing.unconfirmed_lookup import UnconfirmedLookup
 from worker.importing.update import RowUpdater
@@ -107,10 +110,11 @@ class ChunkWorker:
             raise
 
     def _batches(self, session: ChunkSession) -> Iterator[tuple[Send, Sequence[Row]]]:
-        """Yield batches: first rows to look up, then rows to create, then rows to update."""
-        creator, updater = self._senders(session)
+        """Yield batches: first rows to look up, then rows to create, to update, and leavers to delete."""
+        creator, updater, deleter = self._senders(session)
         rows = session.open_rows()
-        updates = [row for row in rows if row.stored]
+        leavers = [row for row in rows if row.leaves]
+        updates = [row for row in rows if row.stored and not row.leaves]
         creates = [row for row in rows if not row.stored]
         unconfirmed = [row for row in creates if row.line in session.unconfirmed]
         fresh = [row for row in creates if row.line not in session.unconfirmed]
@@ -118,15 +122,18 @@ class ChunkWorker:
         yield from ((creator.look_up_and_create, batch) for batch in self._batches_of(unconfirmed, size))
         yield from ((creator.create, batch) for batch in self._batches_of(fresh, size))
         yield from ((updater.update, batch) for batch in self._batches_of(updates, size))
+        yield from ((deleter.delete, batch) for batch in self._batches_of(leavers, size))
 
-    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater]:
-        """Return the creator and the updater of rows; for a suspect chunk, the ledger hears of each wait."""
-        api = self._process.api
-        if not session.claim.suspect:
-            return BatchCreator(session, api, self._lookup.of(session, api)), RowUpdater(session, api)
-        watched = WatchedSource(api, partial(self._ledger.chunks.set_waiting_on_service, session.claim))
-        lookup = self._lookup.of(session, watched, watched.waiting)
-        return BatchCreator(session, watched, lookup), RowUpdater(session, watched)
+    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater, RowDeleter]:
+        """Return who creates, updates and deletes; for a suspect chunk, the ledger hears of each wait."""
+        source: Source | WatchedSource = self._process.api
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+        if session.claim.suspect:
+            waits = partial(self._ledger.chunks.set_waiting_on_service, session.claim)
+            source = watched = WatchedSource(self._process.api, waits)
+            waiting = watched.waiting
+        lookup = self._lookup.of(session, source, waiting)
+        return BatchCreator(session, source, lookup), RowUpdater(session, source), RowDeleter(session, source)
 
     def _batches_of(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         """Cut rows into batches; in the realm family each batch goes to one realm only."""
