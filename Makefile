@@ -19,7 +19,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --c
 EDITABLE := $(PIP) --no-build-isolation --editable
 # Debian packages that the tests need and that no wheel brings: a SIP registrar, phones to try it with, PHP,
 # a database, an SSH server, and a spreadsheet.
-DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core php-cli \
+DEBIAN_PACKAGES := systemd kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core php-cli \
     mariadb-server openssh-server libreoffice-calc-nogui
 # Twice the cores of a small machine: most tests of processes and servers wait rather than compute.
 PROCESSES ?= 4

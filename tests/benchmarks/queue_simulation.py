@@ -198,7 +198,7 @@ class Simulation:
 
     def _needed(self, account: Account) -> bool:
         """Whether another account needs the process, and it heeds that."""
-        return self._fair and bool(self._waiting - {account.name})
+        return self._fair and len(self._waiting) > (account.name in self._waiting)
 
     def _work(self, worker: Worker, chunk: Chunk, began: float) -> None:
         """Do the next step of a chunk in a process, or release it."""

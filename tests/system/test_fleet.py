@@ -31,24 +31,29 @@ def service(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
 @pytest.fixture
 def fleet(siproster: Program, service: Sandbox, redis_url: str, postgres_url: str) -> Program:
     """The program with a profile for each of two accounts, and two workers that serve both."""
-    common = {
-        "SIPROSTER_BROKER": redis_url,
-        "SIPROSTER_LEDGER": postgres_url,
-        "SIPROSTER_KEY": siproster.run("keygen").stdout.strip(),
-    }
-    own = service.environment()
-    profiles = {"east": own | {"BW_ACCOUNT_ID": EAST}, "west": own | {"BW_ACCOUNT_ID": WEST}}
-    file = siproster.work / "siproster.toml"
-    file.write_text(
-        toml(common) + "".join(f"[profile.{name}]\n{toml(one)}" for name, one in profiles.items())
-    )
-    file.chmod(0o600)
+    settings_file(siproster, service, redis_url, postgres_url)
     for number in range(2):
         log = siproster.home / f"worker-{number}.log"
         siproster.start("worker", "--processes", "1", "--all-profiles", log=log)
         until(partial(started, log))
     siproster.start("scheduler", "--profile", "east", log=siproster.home / "scheduler.log")
     return siproster
+
+
+def settings_file(program: Program, service: Sandbox, broker: str, ledger: str) -> Path:
+    """The program's siproster.toml, with the profiles east and west."""
+    common = {
+        "SIPROSTER_BROKER": broker,
+        "SIPROSTER_LEDGER": ledger,
+        "SIPROSTER_KEY": program.run("keygen").stdout.strip(),
+    }
+    text = toml(common)
+    for name, account in (("east", EAST), ("west", WEST)):
+        text += f"[profile.{name}]\n" + toml(service.environment() | {"BW_ACCOUNT_ID": account})
+    file = program.work / "siproster.toml"
+    file.write_text(text, "utf-8")
+    file.chmod(0o600)
+    return file
 
 
 def toml(values: dict[str, str]) -> str:
@@ -89,7 +94,7 @@ def span_of(fleet: Program, service: Sandbox, job: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "answer", [{"answer": "none"}, {"answer": "seconds", "seconds": 600}], ids=["429 for ever", "cool-down"]
+    "answer", [{"answer": "none"}, {"answer": "seconds", "seconds": 40}], ids=["429 for ever", "cool-down"]
 )
 def test_an_account_at_a_standstill_takes_nothing_from_another(
     fleet: Program, service: Sandbox, answer: dict[str, Any]
@@ -108,3 +113,20 @@ def test_an_account_at_a_standstill_takes_nothing_from_another(
     service.knobs(too_many_requests=None)
     for log in fleet.home.glob("*.log"):
         assert "Traceback" not in said(log)
+
+
+def test_an_account_whose_credentials_are_refused_ends_no_fleet(
+    service: Sandbox, siproster: Program, redis_url: str, postgres_url: str
+) -> None:
+    """The worker serves the others and names it; with no other account it ends with the refusal."""
+    file = settings_file(siproster, service, redis_url, postgres_url)
+    file.write_text(file.read_text("utf-8") + '[profile.north]\nBW_ACCOUNT_ID = "1"\nBW_CLIENT_ID = "x"\n'
+                    f'BW_CLIENT_SECRET = "canary-5d"\nBW_API_URL = "{service.url}"\n', "utf-8")  # fmt: skip
+    log = siproster.home / "worker.log"
+    siproster.start("worker", "--processes", "1", "--all-profiles", log=log)
+    until(partial(started, log))
+    assert f"account 1 at {service.url} is not served: " in said(log)
+    assert "2 queues" in said(log)
+    alone = siproster.run("worker", "--profile", "north")
+    assert alone.code == 2, alone.stderr
+    assert "canary-5d" not in said(log) + alone.stderr

@@ -78,11 +78,11 @@ def test_variables_are_settings(name: str) -> None:
 
 
 def test_the_parts_of_a_deployment_are_there() -> None:
-    """Redis, PostgreSQL, two workers and a scheduler by default; sandbox and an import for the demo."""
+    """Redis, PostgreSQL, two workers and two schedulers by default; sandbox and an import for the demo."""
     plain = {name for name, service in SERVICES.items() if "profiles" not in service}
     assert plain == {"redis", "postgres", "worker", "scheduler"}
     assert {name for name in SERVICES if SERVICES[name].get("profiles") == ["demo"]} == {"sandbox", "demo"}
-    assert SERVICES["worker"]["deploy"]["replicas"] == 2
+    assert [SERVICES[name]["deploy"]["replicas"] for name in ("worker", "scheduler")] == [2, 2]
     commands = {name: SERVICES[name]["command"][0] for name in OURS}
     assert commands == {"worker": "worker", "scheduler": "scheduler", "sandbox": "sandbox", "demo": "import"}
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.unit.notifications import run_ended
 from worker.notify import body, subject
 from worker.schedules.results import RunResult
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 ENDINGS = {
     "all 600 rows in place": run_ended("in_place", counts={"created": 100, "unchanged": 500}),
@@ -56,6 +62,15 @@ def test_each_result_has_a_sentence(ending: str) -> None:
 def test_no_result_is_forgotten() -> None:
     """Each result that a run may have has a sentence."""
     assert [one for one in RunResult if "ended with" in subject(run_ended(one, why="x"))] == []
+
+
+def test_the_schema_has_every_result() -> None:
+    """docs/schemas/run-ended.json and docs/notifications.md have the results that a run may have."""
+    schema = json.loads((DOCS / "schemas/run-ended.json").read_text("utf-8"))
+    assert set(schema["properties"]["result"]["enum"]) == {str(one) for one in RunResult}
+    page = (DOCS / "notifications.md").read_text("utf-8")
+    described = page.partition("| result | meaning |")[2].partition("## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", described, re.MULTILINE)) == {str(one) for one in RunResult}
 
 
 def test_the_details() -> None:

@@ -108,6 +108,7 @@ def own_checks(context: Context) -> Iterator[CheckResult]:
     yield ledger
     yield _found("key", lambda: _key(context, ledger))
     yield _found("broker", lambda: _broker(context.settings.broker))
+    yield from _channels(context)
     if context.settings.broker and ledger.state is State.OK:
         yield _found("workers", lambda: _workers(context))
 
@@ -252,6 +253,16 @@ def _clock(ahead: float | None) -> CheckResult:
     which = "behind" if ahead > 0 else "ahead of"
     text = f"this machine's clock is {apart:,} s {which} the service's"
     return CheckResult("clock", State.WARNING, text, "set it with NTP: waits and --not-after depend on it")
+
+
+def _channels(context: Context) -> Iterator[CheckResult]:
+    """List the notification channels; `schedule test-notify` is what tries them."""
+    for channel in context.settings.channels.values():
+        users = ", with user names" if channel.users else ""
+        text = f"{channel.name}: {channel.kind}, {channel.address}, {channel.when}{users}"
+        yield CheckResult("notifications", State.OK, text)
+    for error in context.settings.unusable_channels.values():
+        yield CheckResult("notifications", State.WARNING, error.message, error.hint)
 
 
 def _is_set(context: Context) -> bool:

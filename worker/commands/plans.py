@@ -177,10 +177,10 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
         generated_passwords(options, opened.name) as passwords,
         _earlier_names(context, opened) as earlier,
     ):
-        if account and options.absent is Absent.DELETE:
-            account = replace(account, leavers=LeaverPlan(leaver_sinks))
         if account and earlier:
             account = replace(account, warn=earlier.warn)
+        if account and options.absent is Absent.DELETE:
+            account = replace(account, leavers=LeaverPlan(leaver_sinks))
         summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)

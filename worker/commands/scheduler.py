@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 _TICK = 1.0
 """Seconds between two looks at what is to be done."""
 
-_REMOVE_EVERY = 60.0
-"""Seconds between two looks at whether old jobs are to be removed."""
-
 _AGAIN = 60.0
 """Seconds until a run whose process has died is tried again."""
 
@@ -101,20 +98,6 @@ def _how(context: Context) -> str:
     return "no broker: scheduled imports are run by this scheduler itself"
 
 
-def retention_policy(options: Mapping[str, object]) -> Policy | None:
-    """Return which jobs the scheduler removes, by the settings file; None: none."""
-    days, keep_last = options.get("retention"), options.get("keep-last", 0)
-    if isinstance(days, float) and isinstance(keep_last, int):
-        return Policy(days * 86_400, keep_last)
-    return None
-
-
-def remove_old_jobs(ledger: Ledger, policy: Policy | None) -> None:
-    """Remove the jobs that the policy doesn't keep, at most once an hour. Raises LedgerAway."""
-    if policy and (removed := ledger.retention.run_if_due(policy)):
-        log.info("removed from the ledger: %s", plural(len(removed), "old job"))
-
-
 class Children:
     """The processes that carry out runs, one each: a run that crashes or hangs holds nothing else up.
 
@@ -160,6 +143,8 @@ class Children:
         for _, process in self._running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, end - time.monotonic()))
+        with suppress(SiprosterError):  # their claims end in a minute anyway
+            self.reap()
 
     def wait(self) -> None:
         """Wait for the end of all runs."""
@@ -169,11 +154,14 @@ class Children:
 
     def _see_to(self, run: Run, code: int) -> None:
         """End or release the run of a process that could not; neither has an effect if it could."""
-        why = f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log"
+        why = (
+            f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log of the "
+        )
+        why += f"scheduler, or try it: siproster schedule run {run.schedule}"
         if code == 130:
             self._ledger.schedules.release(run, 0, why)
         elif code == 5 or (code != 6 and run.attempts < _MOST_DEATHS):
-            self._ledger.schedules.release(run, _AGAIN, why)
+            self._ledger.schedules.release(run, _AGAIN, why, died=True)
         else:
             schedule = self._ledger.schedules.get(run.schedule)
             facts = {"result": RunResult.FAILED, "why": why, "job": run.job, "missed": run.missed}
@@ -203,7 +191,6 @@ class Duties:
 def _duties(context: Context, children: Children, config: Path | None) -> Duties:
     ledger = context.ledger
     timer = Timer(ledger, children, process_id(), is_alive)
-    policy = retention_policy(context.settings.options)
     deliveries = Deliveries(ledger, process_id(), Means(_channels_of(config), Sender(), _users_of(context)))
 
     def run_schedules() -> None:
@@ -214,7 +201,7 @@ def _duties(context: Context, children: Children, config: Path | None) -> Duties
         Duty(_TICK, run_schedules),
         Duty(_TICK, deliveries.deliver_due),
         Duty(SWEEP_EVERY, _sweep(context)),
-        Duty(_REMOVE_EVERY, lambda: remove_old_jobs(ledger, policy)),
+        Duty(SWEEP_EVERY, _removal(context)),
     ]
     return Duties(duties, deliveries)
 
@@ -235,6 +222,21 @@ def _sweep(context: Context) -> Callable[[], None]:
             log.info("%s requeued", plural(queued, "chunk"))
 
     return sweep
+
+
+def _removal(context: Context) -> Callable[[], None]:
+    """Return the removal of jobs by the settings file's retention, which happens at most once an hour."""
+    ledger, options = context.ledger, context.settings.options
+    days, keep_last = options.get("retention"), options.get("keep-last", 0)
+    if not (isinstance(days, float) and isinstance(keep_last, int)):
+        return lambda: None
+    policy = Policy(days * 86_400, keep_last)
+
+    def remove() -> None:
+        if removed := ledger.retention.run_if_due(policy):
+            log.info("removed from the ledger: %s", plural(len(removed), "old job"))
+
+    return remove
 
 
 def _ignored(_number: int) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from worker.commands.context import Context, log_to_stderr
 from worker.commands.profiles import Profiles, profiles_options
 from worker.commands.screen import echo
 from worker.commands.waiting import wait_reporter
-from worker.errors import TryLater, UsageError
+from worker.errors import SiprosterError, TryLater, UsageError
 from worker.fleet import queue_name
 from worker.ledger import Ledger
 from worker.model import Endpoint
@@ -55,7 +56,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     level = "debug" if given["debug"] else log_level
     log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
     _need_broker(context)
-    config = profiles.runtime_config()
+    config = _accepted(profiles.runtime_config())
     queues = _checked_queues(context, config)
     echo(f"worker: {plural(processes, 'process', 'processes')}, {_in_words(queues)}")
     echo(f"  broker   {hidden(context.settings.broker)}")
@@ -86,8 +87,6 @@ def _checked_queues(context: Context, config: RuntimeConfig) -> list[str]:
     Raises the first problem. Leaves nothing open: no connection to a database or a server survives the fork
     of the pool's processes.
     """
-    with ThreadPoolExecutor(_ASKED_AT_ONCE) as asking:
-        list(asking.map(_check_account, config.endpoints))
     accounts = [(endpoint.host, endpoint.account) for endpoint in config.endpoints]
     with closing(Ledger(context.settings.ledger)) as ledger:
         runtime = Runtime(config, ledger)
@@ -98,10 +97,29 @@ def _checked_queues(context: Context, config: RuntimeConfig) -> list[str]:
         return [queue_name(ledger.identity, *account) for account in accounts]
 
 
-def _check_account(endpoint: Endpoint) -> None:
-    """End the worker if its credentials are refused. A service that is away doesn't: workers wait for it."""
+def _accepted(config: RuntimeConfig) -> RuntimeConfig:
+    """Return the settings with the accounts whose credentials are not refused, and log the others.
+
+    Raises the refusal if there is no other account.
+    """
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as asking:
+        refusals = list(asking.map(_refusal, config.endpoints))
+    accepted = [one for one, refusal in zip(config.endpoints, refusals, strict=True) if refusal is None]
+    for endpoint, refusal in zip(config.endpoints, refusals, strict=True):
+        if refusal and not accepted:
+            raise refusal
+        if refusal:
+            log.error("account %s at %s is not served: %s", endpoint.account, endpoint.host, refusal.message)
+    return replace(config, endpoints=accepted)
+
+
+def _refusal(endpoint: Endpoint) -> SiprosterError | None:
+    """Return the error that refuses an account. A service that is away doesn't: workers wait for it."""
     with closing(Api(endpoint, throttle.local(None), budget=_API_SECONDS, deadline=_API_SECONDS)) as api:
         try:
             api.check()
         except TryLater as later:
             log.warning("%s; the worker starts anyway", later.message)
+        except SiprosterError as error:
+            return error
+    return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from worker.ledger.jobs import forget_job
 from worker.ledger.notifications import Notifications
 from worker.ledger.store import Store
 
@@ -82,6 +81,21 @@ _FORGET_WAITS = text("DELETE FROM waits WHERE seen_at < :before")
 _AT_WORK = text("""
     SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'running')
         OR EXISTS (SELECT 1 FROM writers WHERE until >= :now)""")
+
+
+_FORGET = (
+    text("DELETE FROM outcomes WHERE job = :job"),
+    text("DELETE FROM deeds WHERE job = :job"),
+    text("DELETE FROM undone WHERE job = :job"),
+    text("DELETE FROM chunks WHERE job = :job"),
+    text("DELETE FROM chunk_rows WHERE job = :job"),
+    text("DELETE FROM pages WHERE job = :job"),
+    text("DELETE FROM realms WHERE job = :job"),
+    text("DELETE FROM writers WHERE job = :job"),
+    text("DELETE FROM waits WHERE job = :job"),
+    text("DELETE FROM absent_users WHERE job = :job"),
+)
+_FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +198,10 @@ class Retention:
         now = self._store.now(connection)
         return {"now": now, "before": now - policy.seconds, "keep_last": policy.keep_last,
                 "account": policy.account}  # fmt: skip
+
+
+def forget_job(connection: Connection, job: str, *, keep_job: bool = False) -> bool:
+    """Delete a job with all its rows, and return whether it was there; ``keep_job``: only the rows."""
+    for statement in _FORGET:
+        connection.execute(statement, {"job": job})
+    return not keep_job and connection.execute(_FORGET_JOB, {"job": job}).rowcount == 1
