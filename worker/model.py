@@ -9,7 +9,6 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from worker.choices import Absent as Absent
@@ -17,7 +16,9 @@ from worker.choices import Alphabet as Alphabet
 from worker.choices import Family as Family
 from worker.choices import OnExisting as OnExisting
 from worker.choices import Weak as Weak
+from worker.states import Action as Action
 from worker.states import JobState as JobState
+from worker.states import Status as Status
 from worker.states import Why
 from worker.table_form import Blanks as Blanks
 from worker.table_form import Normalize as Normalize
@@ -25,6 +26,9 @@ from worker.table_form import TableForm as TableForm
 
 LONGEST_REALM: Final = 64
 """Characters of a realm's host name, id or short name (docs/bandwidth-api.md#credentials)."""
+
+FIRST_LEAVER: Final = -2_000_000_000
+"""The line of the first leaver: users who are stored and not in the roster are rows with negative lines."""
 
 NO_REALM: Final = -1
 """The key of a row without a usable realm."""
@@ -35,71 +39,6 @@ _realm_ref = re.compile(rf"(?=[._-]*[A-Za-z0-9])[A-Za-z0-9._-]{{1,{LONGEST_REALM
 def utc_now() -> dt.datetime:
     """Return the current time, in UTC, aware."""
     return dt.datetime.now(dt.UTC)
-
-
-class Status(StrEnum):
-    """The result for a row; the values of ``bw__status``."""
-
-    CREATED = "created"
-    """New, and made by this job: an answer of the service names it."""
-    UPDATED = "updated"
-    """It existed; this job set its digests or its application."""
-    UNCHANGED = "unchanged"
-    """It exists with exactly these digests; not provably made by this job."""
-    EXISTS = "exists"
-    """It exists with other digests and was left alone."""
-    INVALID = "invalid"
-    """Never sent: the row itself is wrong."""
-    SKIPPED = "skipped"
-    """Never sent: the entry is no user of a phone, such as a trunk of a PBX export."""
-    FAILED = "failed"
-    """The service refused it."""
-    UNKNOWN = "unknown"
-    """Sent, the answer was lost, and looking it up has not settled it, or not yet."""
-    UNPROCESSED = "unprocessed"
-    """Not attempted. Never stored: it means that there is no outcome."""
-
-    @property
-    def in_place(self) -> bool:
-        """Return whether the row's user can register with the row's password."""
-        return self is Status.CREATED or self is Status.UNCHANGED or self is Status.UPDATED
-
-    @property
-    def in_trouble(self) -> bool:
-        """Return whether the row should be in place, and is not."""
-        return not (self.in_place or self is Status.SKIPPED)
-
-    @property
-    def counts_as_failed(self) -> bool:
-        """Return whether ``--max-failed`` counts the row."""
-        return self is Status.FAILED or self is Status.UNKNOWN or self is Status.INVALID
-
-
-class Action(StrEnum):
-    """The action that a plan states for a row."""
-
-    CREATE = "create"
-    """No user of that name exists."""
-    UPDATE = "update"
-    """It exists with other digests or another application, which the job sets."""
-    UNCHANGED = "unchanged"
-    """It exists as wanted."""
-    EXISTS = "exists"
-    """It exists with other digests, and is left alone."""
-    INVALID = "invalid"
-    """Not sent: the row itself is wrong."""
-    SKIP = "skip"
-    """Not sent: the entry is no user of a phone."""
-
-    @property
-    def writes(self) -> bool:
-        """Return whether the row needs a writing request."""
-        return self in (Action.CREATE, Action.UPDATE)
-
-    @property
-    def leads_to_trouble(self) -> bool:
-        """Return whether the row should be in place, and would not be afterwards."""
-        return self in (Action.EXISTS, Action.INVALID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +98,18 @@ class Row:
     def composite(self) -> str:
         """Return the name that the digests are made from (docs/bandwidth-api.md#digests)."""
         return f"{self.user}@{self.domain}" if self.domain else self.user
+
+    @property
+    def leaves(self) -> bool:
+        """Return whether it is no row of the roster but a stored user, to be deleted."""
+        return self.line < 0
+
+    @property
+    def leaver(self) -> Stored:
+        """Return the stored user of a row that leaves."""
+        if self.stored is None:
+            raise ValueError("a row of the roster is nobody to delete")
+        return self.stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,9 @@ _DRIVER_PREFIX = re.compile(r"^connection (?:failed|is bad): ")
 _ERRNO = re.compile(r"\[Errno -?[0-9]+\] ")
 
 
-def plural(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 row``, ``2,000 rows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def plural(number: int, noun: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 row``, ``2,000 rows``; ``many``: the words for others than one."""
+    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
 
 
 def reason_of(error: BaseException) -> str:

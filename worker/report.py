@@ -15,15 +15,16 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from worker import files
 from worker.errors import SiprosterError, UsageError
-from worker.ledger import Ledger
+from worker.ledger import Ledger, Lineage
 from worker.ledger.codec import page_values
 from worker.ledger.rows import OutcomeValues, SealedPage
-from worker.model import NO_REALM, Job, Status, Stored, TableForm
+from worker.model import NO_REALM, Absent, Job, Status, Stored, TableForm
 from worker.reasons import reason_of
 from worker.seal import Seal
 from worker.text_workbook import TextWorkbook
@@ -52,6 +53,8 @@ UNDO_COLUMNS = (
     "bw__job", "bw__row", "bw__undo", "bw__username", "bw__domain", "bw__realm", "bw__id", "bw__error_code",
     "bw__error",
 )  # fmt: skip
+LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error_code", "error")
+"""Of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
 _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
@@ -102,18 +105,13 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     header = [*OWN_COLUMNS, *map(neutral, job.columns)]
     form = job.options.tables
     with _explained(folder):
-        files.make_folder(folder)
-        with (
-            _new_table(folder / RESULTS, form) as every,
-            _new_table(folder / FAILED, form) as troubled,
-            _new_workbook(folder / WORKBOOK, header, form) as add_to_workbook,
-        ):
-            every.writerow(header)
+        with new_results(folder, header, form) as add, _new_table(folder / FAILED, form) as troubled:
             troubled.writerow(header)
-            for lines, not_in_place in _lines_of_pages(ledger, seal, job):
-                every.writerows(lines)
-                add_to_workbook(lines)
+            for lines, not_in_place in lines_of_pages(ledger, seal, job):
+                add(lines)
                 troubled.writerows(not_in_place)
+        if job.options.absent is Absent.DELETE:
+            _write_leavers(ledger, seal, job, folder)
         found = summary(ledger, job, folder)
         with _new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
@@ -121,11 +119,27 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     return found
 
 
+def _write_leavers(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> None:
+    """Write ``absent.csv`` with what became of each user who was not in the roster."""
+    hosts = ledger.jobs.hosts(job.id)
+    with new_table(folder / ABSENT, LEAVER_COLUMNS, job.options.tables) as write:
+        for page in ledger.rows.leavers(job.id):
+            for line, user, _, key, _, application, cells in page_values(seal, job.id, page.seq, page.sealed):
+                outcome = page.outcome(line)
+                told = (leaver_word(outcome.status), outcome.code, outcome.error)
+                write([user, hosts.get(key, ""), *cells, application, *told])
+
+
+def leaver_word(status: Status) -> str:
+    """Return what became of a user who was not in the roster, in a word."""
+    return "kept" if status is Status.EXISTS else status.value
+
+
 def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
     """Write ``undo.csv``: a line for each row that the undo has processed, in the roster's order."""
     hosts = ledger.jobs.hosts(job.id)
     with new_table(folder / UNDO, [*UNDO_COLUMNS, *job.columns], job.options.tables) as write:
-        for page in ledger.rows.pages(job.id):
+        for page in chain(ledger.rows.pages(job.id), ledger.rows.leavers(job.id)):
             results = ledger.undone.results(job.id, page.first_line, page.last_line)
             rows = page_values(seal, job.id, page.seq, page.sealed) if results else iter(())
             for line, user, domain, key, _realm, _application, cells in rows:
@@ -133,7 +147,8 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
                     outcome = page.recorded_outcome(line)
                     write([
                         job.id, str(line), one.result, user, domain, hosts.get(key, job.options.realm),
-                        outcome.credential_id if outcome else "", one.code, one.error, *cells,
+                        outcome.credential_id if outcome else "", one.code, one.error,
+                        *(cells if line >= 0 else [""] * len(job.columns)),
                     ])  # fmt: skip
     return folder / UNDO
 
@@ -210,8 +225,10 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "requests": job.requests,
         "retries": job.retries,
         "parent": job.parent or None,
+        "lineage": lineage_facts(ledger.lineages.of(job)),
         "retries_job": job.parent if job.source == f"job {job.parent}" else None,
         "absent": job.absent,
+        "leavers": _leavers(ledger, job),
         "verify": job.verified,
         "saved": _iso(job.saved) if job.saved else None,
         "carried_out_by": job.carried_out_by or None,
@@ -221,9 +238,28 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
             **({"workbook": str(folder / WORKBOOK)} if job.options.tables.spreadsheet else {}),
-            **(existing(folder, ABSENT) if job.absent else {}),
+            **(existing(folder, ABSENT) if job.absent or job.options.absent is Absent.DELETE else {}),
         },
     }
+
+
+def lineage_facts(lineage: Lineage) -> dict[str, Any]:
+    """Return a job's family, and how many of the rows are in place after all of its jobs."""
+    return {
+        "root": lineage.root,
+        "jobs": [member.id for member in lineage.members],
+        "schedule": lineage.schedule or None,
+        "rows": lineage.rows,
+        "in_place": lineage.in_place,
+        "sentence": lineage.sentence,
+    }
+
+
+def _leavers(ledger: Ledger, job: Job) -> dict[str, int] | None:
+    """Return what became of users who were not in the roster, counted; None without ``--absent delete``."""
+    if job.options.absent is not Absent.DELETE:
+        return None
+    return {leaver_word(status): users for status, users in ledger.rows.leaver_counts(job.id).items()}
 
 
 def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
@@ -234,7 +270,7 @@ def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
 
 def users_not_in_place(ledger: Ledger, seal: Seal, job: Job) -> Iterator[str]:
     """Yield the names of the job's users who are not in place, in the roster's order."""
-    for _, failed in _lines_of_pages(ledger, seal, job):
+    for _, failed in lines_of_pages(ledger, seal, job):
         for _job, _line, _status, user, domain, *_ in failed:
             yield f"{user}@{domain}" if domain else user
 
@@ -259,7 +295,7 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
 Lines = list[list[str]]
 
 
-def _lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
+def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
     """Yield the lines of each page of the roster, and those of them that are not in place."""
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
@@ -292,6 +328,27 @@ def _options_shown(options: dict[str, Any]) -> dict[str, Any]:
 
 def _iso(moment: Any) -> str:
     return str(moment.isoformat(timespec="seconds").replace("+00:00", "Z"))
+
+
+@contextmanager
+def new_results(folder: Path, header: list[str], form: TableForm) -> Iterator[Callable[[Lines], None]]:
+    """Open ``results.csv``, and a workbook beside it if the form says so; yield what adds lines to them.
+
+    Raises SiprosterError if the folder can't be written. Cells are written as they are.
+    """
+    with _explained(folder):
+        files.make_folder(folder)
+        with (
+            _new_table(folder / RESULTS, form) as table,
+            _new_workbook(folder / WORKBOOK, header, form) as add_to_workbook,
+        ):
+            table.writerow(header)
+
+            def add(lines: Lines) -> None:
+                table.writerows(lines)
+                add_to_workbook(lines)
+
+            yield add
 
 
 @contextmanager

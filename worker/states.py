@@ -1,4 +1,4 @@
-"""The states of jobs and chunks, and the reasons for which a job does not go on."""
+"""The states of jobs, chunks and rows, and the reasons for which a job does not go on."""
 
 from __future__ import annotations
 
@@ -37,6 +37,73 @@ class ChunkState(StrEnum):
     """A worker works on it until its ``lease_until``."""
     ENDED = "ended"
     """Every row of it has its outcome."""
+
+
+class Status(StrEnum):
+    """The result for a row; the values of ``bw__status``."""
+
+    CREATED = "created"
+    """New, and made by this job: an answer of the service names it."""
+    UPDATED = "updated"
+    """It existed; this job set its digests or its application."""
+    UNCHANGED = "unchanged"
+    """It exists with exactly these digests; not provably made by this job."""
+    EXISTS = "exists"
+    """It exists with other digests and was left alone."""
+    INVALID = "invalid"
+    """Never sent: the row itself is wrong."""
+    DELETED = "deleted"
+    """A stored user who is not in the roster; this job deleted it. Only in absent.csv."""
+    SKIPPED = "skipped"
+    """Never sent: the entry is no user of a phone, such as a trunk of a PBX export."""
+    FAILED = "failed"
+    """The service refused it."""
+    UNKNOWN = "unknown"
+    """Sent, the answer was lost, and looking it up has not settled it, or not yet."""
+    UNPROCESSED = "unprocessed"
+    """Not attempted. Never stored: it means that there is no outcome."""
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether the row's user can register with the row's password."""
+        return self in (Status.CREATED, Status.UNCHANGED, Status.UPDATED, Status.DELETED)
+
+    @property
+    def in_trouble(self) -> bool:
+        """Return whether the row should be in place, and is not."""
+        return not (self.in_place or self is Status.SKIPPED)
+
+    @property
+    def counts_as_failed(self) -> bool:
+        """Return whether ``--max-failed`` counts the row."""
+        return self is Status.FAILED or self is Status.UNKNOWN or self is Status.INVALID
+
+
+class Action(StrEnum):
+    """The action that a plan states for a row."""
+
+    CREATE = "create"
+    """No user of that name exists."""
+    UPDATE = "update"
+    """It exists with other digests or another application, which the job sets."""
+    UNCHANGED = "unchanged"
+    """It exists as wanted."""
+    EXISTS = "exists"
+    """It exists with other digests, and is left alone."""
+    INVALID = "invalid"
+    """Not sent: the row itself is wrong."""
+    SKIP = "skip"
+    """Not sent: the entry is no user of a phone."""
+
+    @property
+    def writes(self) -> bool:
+        """Return whether the row needs a writing request."""
+        return self in (Action.CREATE, Action.UPDATE)
+
+    @property
+    def leads_to_trouble(self) -> bool:
+        """Return whether the row should be in place, and would not be afterwards."""
+        return self in (Action.EXISTS, Action.INVALID)
 
 
 class Reason(StrEnum):

@@ -462,6 +462,8 @@ def test_too_many_failures_stop_the_job(ledger: Ledger, allowed: str, posts: int
     assert len(api.posts) == posts
     assert (stopped.state is JobState.STOPPED) is (allowed != "50%")
     assert str(stopped.why).startswith("max_failed: ") is (allowed != "50%")
+    if allowed != "50%":
+        assert str(stopped.why).endswith(f"; {allowed} {'is' if allowed == '1' else 'are'} allowed")
 
 
 def test_what_may_fail() -> None:

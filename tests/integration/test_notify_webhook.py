@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import re
+import runpy
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from tests.certificates import certificate
 from tests.scripted import Told, scripted, spoken
-from tests.unit.notifications import SECRET, run_ended, webhook
+from tests.unit.notifications import KEY, SECRET, run_ended, webhook
 from worker.notify import Message, NotDelivered, Sender
 
 MESSAGE = Message("msg_0a1b", run_ended())
@@ -55,11 +60,25 @@ def test_the_signature_is_verified_by_the_standards_own_library(sender: Sender) 
         Webhook(SECRET).verify(asked.body.replace(b"598", b"600"), dict(asked.headers))
 
 
+def test_the_documented_verification(sender: Sender, tmp_path: Path) -> None:
+    """The function in docs/notifications.md accepts a request, and no other body, secret or time."""
+    page = (Path(__file__).parents[2] / "docs/notifications.md").read_text("utf-8")
+    (tmp_path / "sample.py").write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1])
+    verified = runpy.run_path(str(tmp_path / "sample.py"))["verified"]
+    with scripted(lambda _: Told()) as server:
+        sender.send(webhook(server.url, secrets=(bytes(32), KEY)), MESSAGE)
+    (asked,) = server.asked
+    assert verified(SECRET, asked.headers, asked.body)
+    assert not verified(SECRET, asked.headers, asked.body + b" ")
+    assert not verified(f"whsec_{base64.b64encode(b'x' * 24).decode()}", asked.headers, asked.body)
+    assert not verified(SECRET, {**asked.headers, "webhook-timestamp": "1000000"}, asked.body)
+
+
 def test_each_secret_signs(sender: Sender) -> None:
     """While a secret is exchanged, receivers with the old one and with the new one both accept."""
     other = bytes(range(32))
     with scripted(lambda _: Told()) as server:
-        sender.send(webhook(server.url, secrets=(other, b"canary-of-a-webhook-secret-1")), MESSAGE)
+        sender.send(webhook(server.url, secrets=(other, KEY)), MESSAGE)
     (asked,) = server.asked
     assert asked.headers["webhook-signature"].count("v1,") == 2
     for secret in (SECRET, f"whsec_{base64.b64encode(other).decode()}"):
@@ -119,6 +138,24 @@ def test_nobody_listens(sender: Sender) -> None:
     assert refused(sender, f"http://127.0.0.1:{port}/").reason == "connection refused"
 
 
+def test_the_receivers_certificate_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An https receiver needs a certificate that is trusted: by SSL_CERT_FILE, if that is set."""
+    public, private = certificate(tmp_path, "localhost")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(public, private)
+    with scripted(lambda _: Told(), tls) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        with closing(Sender()) as sender:
+            assert "isn't trusted" in refused(sender, url).reason
+        monkeypatch.setenv("SSL_CERT_FILE", str(public))
+        with closing(Sender()) as sender:
+            sender.send(webhook(url), MESSAGE)
+        assert len(server.asked) == 1
+        monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+        with closing(Sender()) as sender:
+            assert "SSL_CERT_FILE" in refused(sender, url).reason
+
+
 def test_a_receiver_that_hangs(sender: Sender) -> None:
     """A receiver that accepts and says nothing costs the deadline, and no more."""
     began = time.monotonic()
@@ -148,15 +185,19 @@ def test_a_body_that_never_ends_is_no_failure(sender: Sender) -> None:
     with scripted(lambda _: Told(body=b"x" * 1000, drip=0.05)) as server:
         sender.send(webhook(server.url), MESSAGE)
 
+    flooded: list[int] = []
+
     def flood(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
             connection.sendall(b"x" * 65536)
+            flooded.append(65536)
 
     with spoken(flood) as url:
         sender.send(webhook(url), MESSAGE)
     assert time.monotonic() - began < 4
+    assert sum(flooded) < 20_000_000  # what the kernel holds
 
 
 @pytest.mark.parametrize(

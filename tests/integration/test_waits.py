@@ -159,6 +159,9 @@ class Service:
     def update(self, *_: object, **__: object) -> None:
         raise AssertionError("nobody is to be updated")
 
+    def delete(self, *_: object, **__: object) -> bool:
+        raise AssertionError("nobody is to be deleted")
+
 
 SLOW, QUICK = make_chunk_row(2, "slow"), make_chunk_row(3, "quick")
 

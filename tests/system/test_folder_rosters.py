@@ -39,3 +39,27 @@ def test_a_folder_is_imported_and_retried(office: Program, sandbox: Sandbox) -> 
         "verify", summary["job"], "--roster", folder, "--registrar", "127.0.0.1:9", "--json"
     )
     assert "contents differ" not in verified.stderr
+
+
+def test_no_file_is_put_into_the_folder_that_is_read(office: Program) -> None:
+    """It would be a part of the roster the next time."""
+    folder = office.work / "exports"
+    folder.mkdir()
+    write(folder / "berlin.csv", [{"username": "1001", "password": ""}])
+    for words in (
+        ("import", "exports", "--generate-passwords", "exports/new.csv"),
+        ("phones", "exports", "--out", "exports/phones.csv"),
+        ("phones", "exports/", "--cards", "./exports/cards.html"),
+    ):
+        finished = office.run(*words)
+        assert (finished.code, "a part of that roster the next time" in finished.stderr) == (6, True), (
+            finished
+        )
+    assert [path.name for path in folder.iterdir()] == ["berlin.csv"]
+
+
+def test_a_query_file_that_is_missing_is_said(office: Program) -> None:
+    """It is not called unreadable text."""
+    (office.work / "pbx.db").touch()
+    finished = office.run("plan", "sqlite:///pbx.db", "--query", "no.sql")
+    assert (finished.code, "no.sql can't be read: no such file" in finished.stderr) == (6, True), finished

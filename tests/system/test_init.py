@@ -113,6 +113,35 @@ def test_on_a_terminal(siproster: Program, sandbox: Sandbox) -> None:
     assert siproster.run("doctor").code == 0
 
 
+def test_a_wrong_answer_is_asked_for_again(siproster: Program, sandbox: Sandbox) -> None:
+    """A typing error doesn't cost the other answers; an unknown home folder is a sentence."""
+    with terminal(siproster, "init") as shown:
+        shown.answer("Account ID", "50 01234")
+        shown.until("is not an account id")
+        shown.answer("Account ID", ACCOUNT)
+        shown.answer("or the API's URL [prod]", "tset")
+        shown.until("'tset' is not known")
+        shown.answer("or the API's URL [prod]", sandbox.url)
+        shown.answer("OAuth client ID", USER)
+        shown.answer("(not shown)", SECRET)
+        shown.answer("Ledger", "~nobody-of-this-name/jobs.sqlite")
+        shown.until("the home folder of a user who does not exist")
+        shown.answer("Ledger", "jobs.sqlite")
+        assert shown.end() == 0, shown.shown
+    assert settings(siproster)["SIPROSTER_LEDGER"] == f"sqlite:///{siproster.work / 'jobs.sqlite'}"
+
+
+@pytest.mark.parametrize(("place", "told"), [(".", "it is a folder"), ("no/x.toml", "no such folder")])
+def test_a_place_that_can_not_be_written_is_refused_before_the_questions(
+    siproster: Program, place: str, told: str
+) -> None:
+    """Nobody types a secret for nothing."""
+    with terminal(siproster, "init", "--config", place) as shown:
+        assert shown.end() == 6
+        assert told in shown.shown
+        assert "Account ID" not in shown.shown
+
+
 def test_from_the_environment(office: Program) -> None:
     """Without a terminal the environment has the answers, which later runs don't need any more."""
     done = office.run("init", "--json")
@@ -170,7 +199,7 @@ def test_control_c(office: Program) -> None:
     """Ctrl-C at a question ends it with 130, and nothing is written."""
     with terminal(office, "init") as shown:
         shown.until("Account ID")
-        os.killpg(shown.process.pid, signal.SIGINT)
+        shown.control_c()
         assert shown.end() == 130
         assert "Traceback" not in shown.shown
     assert files(office) == []

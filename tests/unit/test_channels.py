@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.channels import AppriseChannel, CommandChannel, MailChannel, MailTls, WebhookChannel, When
 from worker.errors import UsageError
 from worker.settings import Settings, channels_of_all_profiles, load
+from worker.settings.channels import parsed
 
 CANARY = b"canary-of-a-webhook-secret-1"
 SECRET = f"whsec_{base64.b64encode(CANARY).decode()}"
@@ -172,10 +177,13 @@ def test_a_found_file_runs_nothing() -> None:
     assert loaded(WEBHOOK, named=False).channel("ops").name == "ops"
 
 
-def test_an_exposed_secret_is_warned_about() -> None:
-    """A file with a channel's secret that others can read causes the same warning as with any secret."""
-    assert any("chmod 600" in one for one in loaded(WEBHOOK, mode=0o644).warnings)
-    assert not any("chmod 600" in one for one in loaded(COMMAND, mode=0o644).warnings)
+def test_an_exposed_secret_is_refused() -> None:
+    """A file with a channel's secret is for its owner alone to read, unless a variable holds it."""
+    with pytest.raises(UsageError, match="can be read by others"):
+        loaded(WEBHOOK, mode=0o644)
+    named = WEBHOOK.replace(f'secret = "{SECRET}"', 'secret_env = "HOOK"')
+    for text in (COMMAND, named):
+        assert loaded(text, env={"HOOK": SECRET}, mode=0o644).channel("ops").name == "ops"
 
 
 def test_profiles_have_channels_of_their_own() -> None:
@@ -193,6 +201,40 @@ def test_profiles_have_channels_of_their_own() -> None:
     assert {key: one.address for key, one in found.items()} == {
         ("", "ops"): "/usr/local/bin/page", ("uk", "ops"): "uk", ("uk", "night"): "night",
     }  # fmt: skip
+
+
+VALUES = st.one_of(
+    st.text(max_size=40), st.integers(), st.floats(), st.booleans(), st.lists(st.text(), max_size=3),
+    st.sampled_from(["https://h/", "http://[::1", "//", "a@b", SECRET, "webhook", "always", "tls", "HOOK"]),
+    st.lists(st.integers() | st.lists(st.text()), max_size=2), st.dictionaries(st.text(), st.text()),
+)  # fmt: skip
+KEYS = (
+    "kind", "when", "users", "url", "url_env", "secret", "secret_env", "argv", "timeout", "host", "port",
+    "tls", "user", "password", "password_env", "from", "to", "urls", "urls_env", "other",
+)  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from(KEYS), VALUES),
+    st.sampled_from(["webhook", "command", "email", "apprise"]),
+    st.text(st.characters(codec="utf-8"), max_size=20),
+)
+def test_no_table_gives_a_traceback(table: dict[str, object], kind: str, value: str) -> None:
+    """Whatever a table and a variable hold, it is a channel or a mistake that is told."""
+    with suppress(UsageError):
+        parsed("ops", {**table, "kind": kind}, {"HOOK": value}, allow_http=True, named=True)
+
+
+def test_the_documented_channels_are_right() -> None:
+    """Each table in docs/notifications.md is accepted, given the variables that it names."""
+    page = (Path(__file__).parents[2] / "docs/notifications.md").read_text("utf-8")
+    env = {"HOOK_SECRET": SECRET, "MAIL_PASSWORD": "canary"}
+    kinds = [
+        channel.kind
+        for table in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+        for channel in loaded(table, env=env).channels.values()
+    ]
+    assert kinds == ["webhook", "email", "command", "apprise"]
 
 
 def test_an_unknown_channel() -> None:

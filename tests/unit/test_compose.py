@@ -171,5 +171,5 @@ def test_the_file_knows_every_option_of_import() -> None:
         for word in option.opts
         if word.startswith("--")
     }
-    of_others = {"answer-url", "call-from", "call-wait", "exit-on-change"}
+    of_others = {"answer-url", "call-from", "call-wait", "exit-on-change", "keep-last", "retention"}
     assert options - each_time == OPTIONS.keys() - of_others

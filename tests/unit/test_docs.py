@@ -256,6 +256,7 @@ def test_each_row_code_is_described() -> None:
         *first_cells(section(ERRORS, "Rows that were not sent")),
         *first_cells(section(ERRORS, "Entries that were skipped")),
         *first_cells(section(ERRORS, "Rows that were sent")),
+        *first_cells(section(ERRORS, "Leavers")),
         *first_cells(section(ERRORS, "Warnings")),
     ]
     assert set(described) == row_codes()
@@ -267,12 +268,12 @@ def test_the_collection_of_codes_sees_each_kind_of_place() -> None:
 
 
 def test_no_code_is_hidden_from_the_collection() -> None:
-    """Each is a constant, one behind `or`, what a function returned, a comparison's, an outcome's or the
-    service's own."""
+    """Each is a constant, one behind `or`, what a function returned, or one of a comparison, a problem, an
+    outcome or the service."""
     arguments = [one for path in SOURCES for one in code_arguments(tree(path))]
     plain = (ast.Constant, ast.BoolOp, ast.Name)
     others = {ast.unparse(one) for one in arguments if not isinstance(one, plain)}
-    assert others == {"outcome.code", "refusal.code", DIFFERENCES}
+    assert others == {"doubt.code", "outcome.code", "refusal.code", DIFFERENCES}
 
 
 def test_each_reason_of_a_job_is_described() -> None:

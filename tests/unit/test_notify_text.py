@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.unit.notifications import run_ended
 from worker.notify import body, subject
+from worker.schedules.results import RunResult
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 ENDINGS = {
     "all 600 rows in place": run_ended("in_place", counts={"created": 100, "unchanged": 500}),
@@ -22,19 +29,25 @@ ENDINGS = {
     "stopped with 1 of 3 rows in place, 2 not attempted: the service refused these credentials": run_ended(
         "stopped", counts={"created": 1, "unprocessed": 2}, why="the service refused these credentials"
     ),
-    "stopped: the window of --not-after has ended": run_ended(
-        "stopped", summary=None, why="the window of --not-after has ended."
+    "stopped: 61 of 600 rows failed": run_ended(
+        "stopped", summary={"reason": "max_failed"}, why="max_failed: 61 of 600 rows failed."
     ),
     "held back, nothing was sent: 300 of 600 users would be absent": run_ended(
         "approval_needed", why="300 of 600 users would be absent"
     ),
     "nothing new to import": run_ended("nothing_new", summary=None),
-    "not run, because the previous run had not ended": run_ended("overlap", summary=None),
-    "not run, because another job was writing to the account": run_ended("account_busy", summary=None),
+    "not run: the previous run had not ended": run_ended("overlap", summary=None),
+    "not run: the run of 2026-11-28 02:00Z has not ended": run_ended(
+        "overlap", summary=None, why="the run of 2026-11-28 02:00Z has not ended"
+    ),
+    "not run: no scheduler was running; 3 slots missed": run_ended(
+        "missed", summary=None, why="no scheduler was running; 3 slots missed"
+    ),
+    "not completed: another job was writing to the account": run_ended("account_busy", summary=None),
     "failed: acme.csv can't be read: no such file or directory": run_ended(
         "failed", summary=None, why="acme.csv can't be read: no such file or directory"
     ),
-    "the service was unavailable: connection refused": run_ended("unavailable", why="connection refused"),
+    "not completed: connection refused": run_ended("unavailable", why="connection refused"),
     "ended with something_new": run_ended("something_new", summary=None),
 }  # fmt: skip
 
@@ -46,6 +59,20 @@ def test_each_result_has_a_sentence(ending: str) -> None:
     assert body(ENDINGS[ending]).startswith(subject(ENDINGS[ending]) + ".\n")
 
 
+def test_no_result_is_forgotten() -> None:
+    """Each result that a run may have has a sentence."""
+    assert [one for one in RunResult if "ended with" in subject(run_ended(one, why="x"))] == []
+
+
+def test_the_schema_has_every_result() -> None:
+    """docs/schemas/run-ended.json and docs/notifications.md have the results that a run may have."""
+    schema = json.loads((DOCS / "schemas/run-ended.json").read_text("utf-8"))
+    assert set(schema["properties"]["result"]["enum"]) == {str(one) for one in RunResult}
+    page = (DOCS / "notifications.md").read_text("utf-8")
+    described = page.partition("| result | meaning |")[2].partition("## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", described, re.MULTILINE)) == {str(one) for one in RunResult}
+
+
 def test_the_details() -> None:
     """The text has the facts that a person needs, and the command to type next."""
     payload = run_ended("approval_needed", why="300 users would be absent", missed=2)
@@ -53,12 +80,12 @@ def test_the_details() -> None:
         "nightly: held back, nothing was sent: 300 users would be absent.\n"
         "\n"
         "Schedule: nightly\n"
-        "Run:      2026-11-29T02:00:00Z (as scheduled)\n"
+        "Run:      2026-11-29 02:00 UTC (as scheduled)\n"
         "Reason:   300 users would be absent\n"
         "Job:      20261129-acme-1\n"
         "Roster:   acme.csv\n"
         "Missed:   2 earlier runs, not made up for\n"
-        "Next run: 2026-11-30T02:00:00Z\n"
+        "Next run: 2026-11-30 02:00 UTC\n"
         "\n"
         "What to do next: siproster import --plan 20261129-acme-1\n"
     )

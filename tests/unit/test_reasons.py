@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import smtplib
 import socket
 import sqlite3
 import ssl
@@ -19,7 +20,7 @@ import redis
 import redis.exceptions
 from sqlalchemy.exc import DBAPIError
 
-from worker.reasons import CUT, NO_NAME, REFUSED, TIMED_OUT, UNKNOWN, reason_of
+from worker.reasons import CUT, NO_NAME, REFUSED, TIMED_OUT, UNKNOWN, plural, reason_of
 
 ROOTS = (
     dns.exception.DNSException,
@@ -29,6 +30,7 @@ ROOTS = (
     kombu.exceptions.KombuError,
     psycopg.Error,
     redis.exceptions.RedisError,
+    smtplib.SMTPException,
     sqlite3.Error,
 )
 
@@ -130,3 +132,12 @@ def test_a_circle_of_causes_ends() -> None:
     one, other = KeyError(), redis.ConnectionError()
     one.__cause__, other.__cause__ = other, one
     assert reason_of(one) == "no connection"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (2000, "2,000 rows")]
+)
+def test_a_number_agrees_with_its_noun(number: int, text: str) -> None:
+    """So it does with a verb, and with a noun whose plural is another word."""
+    assert plural(number, "row") == text
+    assert plural(number, "row is", "rows are") == f"{text} {'is' if number == 1 else 'are'}"

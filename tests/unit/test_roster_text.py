@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,14 @@ def test_an_unknown_encoding_is_refused(encoding: str) -> None:
 def test_what_is_no_roster_is_refused(data: bytes, said: str) -> None:
     """A file that is empty, binary or without rows is refused with a message that says so."""
     assert said in refused(data)
+
+
+def test_a_zip_archive_is_read_by_the_name_of_its_file() -> None:
+    """One that is no workbook is refused, with the address that reads it."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("staff.csv", "user,pass\n")
+    assert "zip://MEMBER::FILE.zip" in refused(content.getvalue())
 
 
 @pytest.mark.parametrize(

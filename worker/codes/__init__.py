@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from worker.codes.code import Code, Cure
 from worker.codes.of_jobs import REASONS, SERVICE, UNDO
-from worker.codes.of_rows import NOT_SENT, SENT, SKIPPED, STATUSES, WARNINGS
+from worker.codes.of_rows import LEAVERS, NOT_SENT, SENT, SKIPPED, STATUSES, WARNINGS
 from worker.states import JobState, Reason
 
 __all__ = [
+    "LEAVERS",
     "NOT_SENT",
     "REASONS",
     "SENT",
@@ -57,6 +58,7 @@ TABLES = (
     Table("Rows that were not sent", "the row is `invalid`: it is not sent", NOT_SENT),
     Table("Entries that were skipped", "the row is `skipped`: it is not sent", SKIPPED),
     Table("Rows that were sent", "", SENT),
+    Table("Leavers", "the user is `kept`: not deleted", LEAVERS),
     Table("Warnings", "none: the row is sent anyway", WARNINGS),
     Table("Why a job stopped or waits", "", REASONS),
     Table("Codes of the service", "the row is `failed`", SERVICE),

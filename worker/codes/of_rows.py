@@ -16,6 +16,8 @@ STATUSES = (
          "`bw__error_code` says what differs"),
     Code("invalid", "not sent: the row itself is wrong", "`bw__error_code` says what to correct",
          Cure.CORRECT),
+    Code("deleted", "a stored user who is not in the roster, deleted by this job; only in `absent.csv`",
+         "nothing; `undo` creates the user again", effect="the user can't register any more"),
     Code("skipped",
          "not sent: the entry is not the user of a phone, such as a trunk of a PBX",
          "`bw__error_code` says what it is", effect="the row is in no count of trouble"),
@@ -294,3 +296,25 @@ WARNINGS = (
          "add `ssl-mode=VERIFY_IDENTITY` or `sslmode=verify-full` to its URL"),
 )  # fmt: skip
 """The row is sent anyway."""
+
+LEAVERS = (
+    Code("name_similar",
+         "the roster has a user whose name differs only by zeros or a `+` in front, by having a domain, or "
+         "by its realm",
+         "if the roster is right, delete the user with `siproster credential delete`"),
+    Code("application_differs", "the user has another application than all users of the roster",
+         "if it is a leaver, delete the user with `siproster credential delete`"),
+    Code("realm_unknown", "the service doesn't say on which of the roster's realms the user is",
+         "check with `siproster credential show USER`"),
+    Code("changed_since_plan", "somebody has changed the user since the job looked it up",
+         "import the roster again"),
+    Code("digests_hidden",
+         "the service doesn't show both digests of the user, so `undo` could not create it again",
+         "delete the user with `siproster credential delete`"),
+    Code("user_gone", "somebody else has deleted the user", "nothing", effect="the user is `deleted`"),
+    Code("origin_unknown",
+         "the user is gone, but no response confirms that this job deleted it; `undo` doesn't create it "
+         "again",
+         "nothing; to undo it anyway, use `undo --include-unproven`", effect="the user is `deleted`"),
+)  # fmt: skip
+"""In absent.csv, with ``--absent delete``."""

@@ -23,6 +23,7 @@ from worker.commands.terminal import visible
 from worker.commands.verify_runner import GENTLE_RATE, register_options
 from worker.errors import NotFound, UsageError
 from worker.model import Family, Realm, Stored
+from worker.reasons import plural
 from worker.register import Entry, Pace, RegisterOptions, RegisterResult, Transport, Verifier
 from worker.srv import check_address
 
@@ -168,7 +169,7 @@ def _print_phones(options: RegisterOptions, realm: Realm, stored: Stored) -> Non
             raise click.Abort
     if found and found[0].bindings is not None:
         number = found[0].bindings
-        phones = {0: "no phone is", 1: "1 phone is"}.get(number, f"{number} phones are")
+        phones = plural(number, "phone is", "phones are") if number else "no phone is"
         rings = "" if number else ": the call will not ring"
         echo(f"{phones} registered as {stored.composite}{rings}", "" if number else "yellow")
     else:

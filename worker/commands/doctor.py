@@ -21,6 +21,7 @@ from worker.commands.options import json_option
 from worker.commands.screen import on_stdout, print_json
 from worker.errors import SiprosterError
 from worker.model import Endpoint, Family, Realm
+from worker.reasons import plural
 from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app
 
@@ -107,6 +108,7 @@ def own_checks(context: Context) -> Iterator[CheckResult]:
     yield ledger
     yield _found("key", lambda: _key(context, ledger))
     yield _found("broker", lambda: _broker(context.settings.broker))
+    yield from _channels(context)
     if context.settings.broker and ledger.state is State.OK:
         yield _found("workers", lambda: _workers(context))
 
@@ -159,9 +161,7 @@ def _workers(context: Context) -> CheckResult:
     found = queue.workers(endpoint.host, endpoint.account)
     if not found:
         return CheckResult("workers", State.WARNING, nobody(endpoint.account))
-    return CheckResult(
-        "workers", State.OK, f"{len(found)} answer{'s' if len(found) == 1 else ''}: {', '.join(found)}"
-    )
+    return CheckResult("workers", State.OK, f"{plural(len(found), 'answers', 'answer')}: {', '.join(found)}")
 
 
 def service_checks(context: Context) -> Iterator[CheckResult]:
@@ -197,7 +197,7 @@ class _Service:
     def _access(self) -> CheckResult:
         self._realms = self._api.realms()
         way = "OAuth credentials" if self._endpoint.client_id else "user name and password"
-        number = f"{len(self._realms)} realm{'' if len(self._realms) == 1 else 's'}"
+        number = plural(len(self._realms), "realm")
         return CheckResult("API", State.OK, f"{self._endpoint.host} accepts the {way}; {number}")
 
     def _account_family(self) -> CheckResult:
@@ -253,6 +253,16 @@ def _clock(ahead: float | None) -> CheckResult:
     which = "behind" if ahead > 0 else "ahead of"
     text = f"this machine's clock is {apart:,} s {which} the service's"
     return CheckResult("clock", State.WARNING, text, "set it with NTP: waits and --not-after depend on it")
+
+
+def _channels(context: Context) -> Iterator[CheckResult]:
+    """List the notification channels; `schedule test-notify` is what tries them."""
+    for channel in context.settings.channels.values():
+        users = ", with user names" if channel.users else ""
+        text = f"{channel.name}: {channel.kind}, {channel.address}, {channel.when}{users}"
+        yield CheckResult("notifications", State.OK, text)
+    for error in context.settings.unusable_channels.values():
+        yield CheckResult("notifications", State.WARNING, error.message, error.hint)
 
 
 def _is_set(context: Context) -> bool:

@@ -67,6 +67,7 @@ def init(config: Path, yes: bool, as_json: bool) -> int:
 
     Exits with 0 once the file is written, otherwise with the code of the first problem.
     """
+    _check_place(config)
     if os.path.lexists(config):
         asked(f"{config} exists. Replace it, with everything in it?", yes=yes)
     given = {name: os.environ[name] for name in _TAKEN if os.environ.get(name)}
@@ -99,33 +100,54 @@ def _answers(given: Mapping[str, str]) -> dict[str, str]:
     """Return the given values with the user's answers. Raises click.Abort on Ctrl-C."""
     answers = {name: value for name, value in given.items() if name not in ("BW_USERNAME", "BW_PASSWORD")}
     usual = {"BW_ENVIRONMENT": "prod", "SIPROSTER_LEDGER": f"sqlite:///{default_ledger()}"}
-    if url := given.get("BW_API_URL"):
-        usual["BW_ENVIRONMENT"] = url
-        answers.pop("BW_ENVIRONMENT", None)
+    if url := answers.pop("BW_API_URL", ""):
+        answers["BW_ENVIRONMENT"] = url
     for name, question in _TO_ASK.items():
-        answers[name] = _asked_for(name, question, answers.get(name) or usual.get(name, ""))
-    if "://" in answers["BW_ENVIRONMENT"]:
-        answers["BW_API_URL"] = answers.pop("BW_ENVIRONMENT")
-    else:
-        answers.pop("BW_API_URL", None)
+        setting, value = _asked_for(name, question, answers.pop(name, "") or usual.get(name, ""))
+        answers[setting] = value
     if answers["SIPROSTER_LEDGER"] == usual["SIPROSTER_LEDGER"]:
         del answers["SIPROSTER_LEDGER"]
-    elif "://" not in answers["SIPROSTER_LEDGER"]:
-        answers["SIPROSTER_LEDGER"] = f"sqlite:///{Path(answers['SIPROSTER_LEDGER']).expanduser().absolute()}"
-    return {name: value for name, value in answers.items() if value}
+    return answers
 
 
-def _asked_for(name: str, question: str, default: str) -> str:
-    """Return the answer to a question; a secret, or an address with one, is not shown."""
+def _asked_for(name: str, question: str, default: str) -> tuple[str, str]:
+    """Return the setting that a question is about and its answer, asking until it is a valid one.
+
+    A secret is not shown, and neither is one in the address that is offered.
+    """
     shown = "as in the environment" if name in SECRETS and default else addresses.hidden(default)
     text = visible(f"{question} [{shown}]" if default else question)
     while True:
         answer = str(
             click.prompt(text, default=default, show_default=False, hide_input=name in SECRETS, err=True)
         ).strip()
-        if answer:
-            return answer
-        echo("an answer is needed; Ctrl-C ends without writing anything")
+        if not answer:
+            echo("an answer is needed; Ctrl-C ends without writing anything")
+            continue
+        setting, value = _setting(name, answer)
+        try:
+            settled({}, {}, Content("the answer", settings={setting: value}))
+        except UsageError as error:
+            echo(error.message, "red")
+            echo(error.hint)
+        else:
+            return setting, value
+
+
+def _setting(name: str, answer: str) -> tuple[str, str]:
+    """Return the setting that an answer is the value of: a URL or a path means another one than a word."""
+    if name == "BW_ENVIRONMENT" and "://" in answer:
+        return "BW_API_URL", answer
+    if name == "SIPROSTER_LEDGER" and "://" not in answer:
+        return name, f"sqlite:///{answer}"
+    return name, answer
+
+
+def _check_place(config: Path) -> None:
+    """Raise UsageError if no file can be there, before anything is asked."""
+    if config.is_dir() or not config.absolute().parent.is_dir():
+        reason = "it is a folder" if config.is_dir() else "there is no such folder"
+        raise UsageError(f"{config} can't be written: {reason}", "name another file with --config FILE")
 
 
 def _tried(context: Context) -> Iterator[CheckResult]:

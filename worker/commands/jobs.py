@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from worker import lineage_report
 from worker import report as results
 from worker.commands import outputs, watch
 from worker.commands.advice import undo_word
@@ -20,12 +21,26 @@ from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
 from worker.commands.option_values import with_outputs
-from worker.commands.options import Finite, count_type, excel_option, json_option, results_option, yes_option
-from worker.commands.screen import ProgressScreen, echo, on_stdout, print_json, print_summary
+from worker.commands.options import (
+    count_type,
+    duration_type,
+    excel_option,
+    json_option,
+    results_option,
+    yes_option,
+)
+from worker.commands.screen import (
+    ProgressScreen,
+    echo,
+    on_stdout,
+    print_json,
+    print_on_stdout,
+    print_summary,
+)
 from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError
 from worker.importing.unfinished import refuse_unfinished
-from worker.ledger import Ledger, Progress
+from worker.ledger import Ledger, Policy, Progress
 from worker.model import Job, JobState, utc_now
 from worker.reasons import plural
 from worker.report import folder_of
@@ -34,6 +49,9 @@ from worker.waits import worded
 
 _PLANS = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"}
 """States of a job that is kept as a plan, in words."""
+
+_SHOWN = 5
+"""Most jobs that a message lists."""
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the ledger while following."""
@@ -82,38 +100,73 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
 @click.argument("job_ids", metavar="[JOB]...", nargs=-1)
 @click.option(
     "--older-than",
-    metavar="DAYS",
-    type=Finite(min=0),
-    help="Remove all jobs that ended at least this many days ago.",
+    metavar="DURATION",
+    type=duration_type,
+    help="Remove all jobs that ended at least so long ago: 90d, 12h; a number alone is days.",
+)
+@click.option(
+    "--keep-last",
+    metavar="N",
+    type=click.IntRange(0, 1_000_000_000),
+    help="With --older-than: keep the newest N jobs of each schedule and of each roster, however old.",
 )
 @yes_option
 @json_option
 @settings_options
-def purge(job_ids: tuple[str, ...], older_than: float | None, yes: bool, as_json: bool, **given: Any) -> None:
+def purge(job_ids: tuple[str, ...], yes: bool, as_json: bool, **given: Any) -> None:
     """Remove jobs and their passwords from the ledger.
 
-    Removes their rows, outcomes and sealed passwords; result files are not deleted.
+    Removes their rows, outcomes and sealed passwords; result files are not deleted. With --older-than, a job
+    stays as long as a retry of it does, and while it can still be resumed.
     """
     context = Context(given)
-    ledger = context.ledger
-    if bool(job_ids) == (older_than is not None):
-        raise UsageError("name the jobs, or use --older-than DAYS", "list them with: siproster jobs")
-    found = list({job.id: job for job in (named_job(context, name) for name in job_ids)}.values())
-    if not job_ids:
-        found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])
-    if older_than is not None:
-        found = [job for job in found if job.finished and _age_days(job.finished) >= older_than]
-    _refuse_busy(ledger, found)
-    if found:
-        what = found[0].id if len(found) == 1 else f"{len(found)} jobs, {found[-1].id} to {found[0].id},"
-        asked(f"Remove {what} from the ledger permanently? They can no longer be undone or retried.", yes=yes)
-        _refuse_busy(ledger, found)  # somebody may have begun to undo one at the question
-        context.audit(", ".join(job.id for job in found))
-    for job in found:
-        ledger.jobs.forget(job.id)
-    echo(f"{plural(len(found), 'job')} removed")
+    policy = _policy(job_ids, given)
+    removed = _purge_old(context, policy, yes=yes) if policy else _purge_named(context, job_ids, yes=yes)
+    echo(f"{plural(len(removed), 'job')} removed")
+    resumable = context.ledger.retention.resumable(policy) if policy else []
+    if resumable:
+        shown = ", ".join(resumable[:_SHOWN]) + (" …" if len(resumable) > _SHOWN else "")
+        echo(f"not removed, since they can still be resumed: {shown}; to remove one, name it", "yellow")
     if as_json:
-        print_json({"removed": [job.id for job in found]})
+        print_json({"removed": removed, "resumable": resumable})
+
+
+def _policy(job_ids: Sequence[str], given: Mapping[str, Any]) -> Policy | None:
+    """Return which jobs are to be removed; None: those that are named."""
+    days, keep_last = given["older_than"], given["keep_last"]
+    if bool(job_ids) == (days is not None):
+        raise UsageError("name the jobs, or use --older-than DURATION", "list them with: siproster jobs")
+    if days is None and keep_last is not None:
+        raise UsageError("--keep-last can't be used with named jobs", "use it with --older-than DURATION")
+    return None if days is None else Policy(days * 86_400, keep_last or 0, given["account"])
+
+
+def _purge_old(context: Context, policy: Policy, *, yes: bool) -> list[str]:
+    """Remove the jobs that a policy doesn't keep, once the user has agreed, and return their ids."""
+    found = context.ledger.retention.removable(policy)
+    if not found:
+        return []
+    _ask_and_audit(context, found, yes=yes)
+    return context.ledger.retention.remove(policy, found)
+
+
+def _purge_named(context: Context, names: Sequence[str], *, yes: bool) -> list[str]:
+    """Remove the named jobs, once the user has agreed, and return their ids."""
+    ledger = context.ledger
+    found = list(dict.fromkeys(named_job(context, name).id for name in names))
+    _refuse_busy(ledger, found)
+    _ask_and_audit(context, found, yes=yes)
+    _refuse_busy(ledger, found)  # somebody may have begun to undo one at the question
+    for job in found:
+        ledger.jobs.forget(job)
+    ledger.retention.shrink()
+    return found
+
+
+def _ask_and_audit(context: Context, found: Sequence[str], *, yes: bool) -> None:
+    what = found[0] if len(found) == 1 else f"{len(found)} jobs, {found[-1]} to {found[0]},"
+    asked(f"Remove {what} from the ledger permanently? They can no longer be undone or retried.", yes=yes)
+    context.audit(", ".join(found))
 
 
 def _print_none(context: Context, account: str) -> None:
@@ -124,10 +177,10 @@ def _print_none(context: Context, account: str) -> None:
         echo(f"no jobs yet: {no_jobs(context)}; import a roster with: siproster import ROSTER")
 
 
-def _refuse_busy(ledger: Ledger, found: Sequence[Job]) -> None:
-    """Raise UsageError if the job may still write, or is being undone, and so needs its ledger entries."""
+def _refuse_busy(ledger: Ledger, found: Sequence[str]) -> None:
+    """Raise UsageError if a job may still write, or is being undone, and so needs its ledger entries."""
     for job in found:
-        refuse_unfinished(ledger, job.id, "their effects would not be recorded")
+        refuse_unfinished(ledger, job, "their effects would not be recorded")
 
 
 @click.command("status")
@@ -178,18 +231,45 @@ def _is_held(ledger: Ledger, job: Job) -> bool:
 @click.argument("job_id", metavar="JOB")
 @results_option
 @excel_option
+@click.option(
+    "--lineage",
+    is_flag=True,
+    help="Instead, write one results.csv of JOB with all that it retries and all that retried it.",
+)
 @json_option
 @settings_options
-def report(job_id: str, as_json: bool, **given: Any) -> int:
+def report(job_id: str, lineage: bool, as_json: bool, **given: Any) -> int:
     """Rewrite the result files of JOB.
 
-    Exits with the job's exit code, or with 10 if `undo` has reverted rows.
+    Exits with the job's exit code, or with 10 if `undo` has reverted rows. With --lineage: 10 if some rows
+    are not in place after all of the jobs.
     """
     context = Context(given)
     job = named_job(context, job_id)
+    if lineage:
+        return _report_lineage(context, job, given, as_json=as_json)
     job = replace(job, options=with_outputs(job.options, given))
     outputs.refuse_overwriting(context, folder_of(job), outputs.of_job(job), job.source)
     return watch.print_end(context, job, as_json=as_json)
+
+
+def _report_lineage(context: Context, job: Job, given: Mapping[str, Any], *, as_json: bool) -> int:
+    """Write one results.csv of the job and all that it belongs together with."""
+    lineage = context.ledger.lineages.of(job)
+    folder, form = (
+        lineage_report.folder_of(lineage, given["results"]),
+        with_outputs(job.options, given).tables,
+    )
+    names = (results.RESULTS, *((results.WORKBOOK,) if form.spreadsheet else ()))
+    first = context.ledger.jobs.get(lineage.members[0].id)
+    outputs.refuse_overwriting(context, folder, names, job.source, first.source)
+    written = lineage_report.write(context.ledger, context.seal, lineage, folder, form)
+    if as_json:
+        print_json({**results.lineage_facts(lineage), "files": written})
+    else:
+        for line in (lineage.sentence, *(f"  {path}" for path in written.values())):
+            print_on_stdout(line)
+    return 0 if lineage.in_place + lineage.skipped == lineage.rows else 10
 
 
 def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
@@ -230,10 +310,6 @@ def _words(name: str, value: Any) -> Iterator[str]:
 def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
     """Return the jobs of the account that ``--account`` names, else all jobs of the ledger."""
     return [job for job in jobs if not account or job.account == account]
-
-
-def _age_days(moment: dt.datetime) -> float:
-    return (utc_now() - moment).total_seconds() / 86_400
 
 
 def _cells(job: Job, summary: Mapping[str, Any]) -> list[Text]:

@@ -14,6 +14,7 @@ import click
 from worker.commands.screen import echo
 from worker.commands.terminal import asks, visible
 from worker.errors import NotConfirmed, UsageError
+from worker.reasons import plural
 from worker.report import neutral
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ def counted(entries: Iterable[T]) -> Iterator[T]:
         yield entry
         if time.monotonic() - told >= _SAY_EVERY:
             told = time.monotonic()
-            echo(f"{number:,} credentials so far")
+            echo(f"{plural(number, 'credential')} so far")
 
 
 def asked(question: str, *, yes: bool) -> None:

@@ -10,6 +10,7 @@ import click
 
 from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
+from worker.settings.names import days_of
 from worker.throttle import SLOWEST_RATE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +26,21 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value}: must be a finite number", param, ctx)
         return number
+
+
+class _Duration(click.ParamType[float]):
+    """A duration, in days: ``90d``, ``12h``, ``90``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else days_of(value)
+        except TypeError as error:
+            self.fail(f"{value}: must be {error}", param, ctx)
+
+
+duration_type = _Duration()
 
 
 class _Rate(Finite):
@@ -43,7 +59,7 @@ class _Absent(click.ParamType[str]):
     name = "absent"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value not in (Absent.LIST,):
+        if value not in (Absent.LIST, Absent.DELETE):
             self.fail(
                 f"{value}: must be list or delete; before another word, write --absent=list", param, ctx
             )

@@ -8,6 +8,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from worker import report
 from worker.commands.context import Context
 from worker.errors import UsageError
 from worker.model import Job
-from worker.roster import local_files
+from worker.roster import local_files, local_paths
 from worker.settings.addresses import sqlite_path
 from worker.settings.file import NAME
 
@@ -27,7 +28,7 @@ _of_a_table = re.compile(_BOM + rb'("?)bw__job\1[,;\t\r\n]').match
 _MARKS = {
     "verify.csv": re.compile(_BOM + rb'("?)bw__row\1[,;\t\r\n]').match,
     report.ABSENT: re.compile(
-        _BOM + rb'("?)username\1([,;\t])\1realm\1\2\1id\1\2\1application_id\1(?:[\r\n]|\Z)'
+        _BOM + rb'("?)username\1([,;\t])\1realm\1\2\1id\1\2\1application_id\1(?:\2|[\r\n]|\Z)'
     ).match,
     report.SUMMARY: re.compile(rb'\s*\{\s*"job"\s*:\s*"[0-9]{8}-[0-9]{6}-[^"\s]+"\s*[,}]').match,
 }
@@ -79,6 +80,7 @@ def refuse_password_file(
     file = Path(passwords)
     inputs = list(_inputs(context, sources))
     refuse_inputs([file], inputs)
+    _refuse_inside(file, sources)
     others = [(path, name) for path, name in inputs if isinstance(path, Path)]
     others += [(path, f"the result file {path}") for path in written]
     for path, name in others:
@@ -91,8 +93,19 @@ def refuse_password_file(
 def refuse_file(context: Context, path: Path, begin: bytes, *sources: str) -> None:
     """Raise UsageError if a file is an input, or wasn't written by siproster: ours begin with ``begin``."""
     hint = "name another file"
+    _refuse_inside(path, sources)
     refuse_inputs([path], _inputs(context, sources), hint)
     refuse_foreign([path], re.compile(_BOM + re.escape(begin)).match, hint)
+
+
+def _refuse_inside(path: Path, sources: Iterable[str]) -> None:
+    """Raise UsageError if a file would lie in a folder that is read as a roster, and so be a part of it."""
+    for folder in chain.from_iterable(map(local_paths, filter(None, sources))):
+        if os.path.isdir(folder) and path.resolve().parent == folder.resolve():  # noqa: PTH112 (never raises)
+            raise UsageError(
+                f"{path} would be in {folder}, and be read as a part of that roster the next time",
+                "nothing was done; name a file elsewhere",
+            )
 
 
 def refuse_streams(context: Context, *sources: str) -> None:

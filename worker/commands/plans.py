@@ -36,7 +36,7 @@ from worker.importing.guards import held_back
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
 from worker.importing.ledger_writer import LedgerWriter
-from worker.importing.pipeline import Account, Sink, run_pipeline
+from worker.importing.pipeline import Account, LeaverPlan, Sink, run_pipeline
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
@@ -151,10 +151,11 @@ def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, Pla
     try:
         with (
             _plan_file(options, opened.columns, job.id) as write,
+            _leaver_file(options) as leaver_sinks,
             generated_passwords(options, opened.name, writable=True) as passwords,
         ):
             writer = LedgerWriter(context.ledger, context.seal, job, saved=True, passwords=passwords)
-            draft = draw(context, writer, opened, folder, sinks=write)
+            draft = draw(context, writer, opened, folder, sinks=write, leaver_sinks=leaver_sinks)
             keep_passwords(passwords)
     except (Exception, KeyboardInterrupt):
         context.ledger.jobs.forget(job.id)
@@ -171,12 +172,15 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
     account = _account(context, opened, options, folder)
     with (
         _plan_file(options, opened.columns) as write,
+        _leaver_file(options) as leaver_sinks,
         _Problems() as problems,
         generated_passwords(options, opened.name) as passwords,
         _earlier_names(context, opened) as earlier,
     ):
         if account and earlier:
             account = replace(account, warn=earlier.warn)
+        if account and options.absent is Absent.DELETE:
+            account = replace(account, leavers=LeaverPlan(leaver_sinks))
         summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)
@@ -203,7 +207,7 @@ def _account(context: Context, opened: Roster, options: Options, folder: Path | 
         job = new_job(context.endpoint, options, opened, context.seal.fingerprint)
         earlier = earlier_run(context.ledger, context.seal, job)
     realms = JobRealms(api, None, "", options)
-    return Account(api, realms, counted, report.absent_to(folder, options.tables), earlier)
+    return Account(api, realms, counted, report.absent_to(folder, options.tables), earlier=earlier)
 
 
 def _print_realm(realms: JobRealms, summary: PlanSummary, options: Options) -> None:
@@ -257,6 +261,24 @@ def _plan_file(options: Options, columns: tuple[str, ...], job: str = "") -> Ite
         yield [write_page]
 
 
+@contextmanager
+def _leaver_file(options: Options) -> Iterator[list[Sink]]:
+    """Open absent.csv as a sink for leavers, with what would become of each, if there is a folder for it."""
+    folder = _folder(options)
+    if folder is None or options.absent is not Absent.DELETE:
+        yield []
+        return
+    with report.new_table(folder / report.ABSENT, report.LEAVER_COLUMNS, options.tables) as write:
+
+        def write_page(page: RosterPage) -> None:
+            for row in page:
+                user, outcome = row.leaver, row.outcome
+                told = ("kept", outcome.code, outcome.error) if outcome else ("delete", "", "")
+                write([user.composite, user.realm, user.id, user.application, *told])
+
+        yield [write_page]
+
+
 def _line(row: Row, job: str) -> list[str]:
     stored, outcome = row.stored, row.outcome
     return [
@@ -278,6 +300,9 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
         "warnings": dict(summary.warnings),
         "absent": summary.absent,
         "suddenly_absent": summary.suddenly_absent if options.max_changes else None,
+        "leavers": {"delete": summary.leavers, "kept": summary.kept_leavers}
+        if options.absent is Absent.DELETE
+        else None,
         "held_back": str(held_back(options, summary) or "") or None,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
     }

@@ -16,13 +16,13 @@ from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import Passwords, generated_passwords
 from worker.importing.job_start import Draft, enter_roster, release_chunks
 from worker.importing.ledger_writer import LedgerWriter
-from worker.importing.pipeline import Account, Sink
+from worker.importing.pipeline import Account, LeaverPlan, Sink
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
 from worker.importing.sweep import free_the_dead
 from worker.importing.validation import RosterPages
-from worker.model import Action, Job, JobState
+from worker.model import Absent, Action, Job, JobState
 from worker.reasons import plural
 from worker.roster import Roster
 
@@ -74,8 +74,7 @@ def run(
         with generated_passwords(job.options, job.roster, writable=True) as passwords:
             of = plan.plan if plan else None
             writer = LedgerWriter(context.ledger, context.seal, job, passwords=passwords, plan=of)
-            enforce = plan.enforcer() if plan else None
-            draft = draw(context, writer, roster, report.folder_of(job), sinks=sinks, enforce=enforce)
+            draft = draw(context, writer, roster, report.folder_of(job), sinks=sinks, plan=plan)
             print_reading(job.roster, draft.summary, advise=False)
             if not draft.why:
                 _ask(job, draft, yes=yes)
@@ -99,7 +98,7 @@ def keep_passwords(passwords: Passwords | None) -> None:
     if passwords:
         passwords.commit()
         if passwords.recorded:
-            number = "1 password was" if passwords.recorded == 1 else f"{passwords.recorded:,} passwords were"
+            number = plural(passwords.recorded, "password was", "passwords were")
             echo(f"{number} generated into {passwords.path}: keep it, since nothing else has them")
 
 
@@ -110,7 +109,8 @@ def draw(
     folder: Path | None,
     *,
     sinks: Sequence[Sink] = (),
-    enforce: Sink | None = None,
+    leaver_sinks: Sequence[Sink] = (),
+    plan: SavedRows | None = None,
 ) -> Draft:
     """Plan the writer's job. ``folder``: where absent.csv goes, if anywhere."""
     job = writer.job
@@ -118,12 +118,15 @@ def draw(
     api = context.runtime.api(job.options)
     realms = JobRealms(api, context.ledger.jobs, job.id, job.options)
     earlier = earlier_run(context.ledger, context.seal, job, writer.plan) if job.options.max_changes else None
+    leavers = None
+    if job.options.absent is Absent.DELETE:
+        leavers = LeaverPlan([writer.write_leavers, *leaver_sinks], plan.leavers if plan else None)
     with EarlierNames(context.ledger, context.seal, job) as names:
         account = Account(
-            api, realms, counted, report.absent_to(folder, job.options.tables), earlier or EarlierRun(),
-            context.runtime.count, names.warn,
+            api, realms, counted, report.absent_to(folder, job.options.tables), leavers,
+            earlier or EarlierRun(), context.runtime.count, names.warn,
         )  # fmt: skip
-        return enter_roster(writer, account, roster, sinks, enforce)
+        return enter_roster(writer, account, roster, sinks, plan.enforcer() if plan else None)
 
 
 def finish(
@@ -170,8 +173,11 @@ def _form(opened: Roster) -> list[str]:
 
 
 def _ask(job: Job, draft: Draft, *, yes: bool) -> None:
-    """Ask for confirmation before existing credentials are changed."""
+    """Ask for confirmation before existing credentials are changed or deleted."""
     number = draft.summary.actions[Action.UPDATE]
     if number:
         users = plural(number, "existing user")
         asked(f"Set the password or application of {users} on account {job.account}?", yes=yes)
+    if draft.summary.leavers:
+        users = plural(draft.summary.leavers, "user")
+        asked(f"Delete {users} not in the roster from account {job.account} at {job.host}?", yes=yes)

@@ -24,7 +24,7 @@ from worker.commands.screen import echo
 from worker.errors import LedgerAway, SiprosterError, place_of
 from worker.importing.process_id import is_alive, process_id
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
-from worker.ledger import ChannelKey, Ledger
+from worker.ledger import ChannelKey, Ledger, Policy
 from worker.ledger.schedules import End, Run
 from worker.notify import Deliveries, Means, Sender
 from worker.reasons import plural
@@ -143,6 +143,8 @@ class Children:
         for _, process in self._running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, end - time.monotonic()))
+        with suppress(SiprosterError):  # their claims end in a minute anyway
+            self.reap()
 
     def wait(self) -> None:
         """Wait for the end of all runs."""
@@ -152,11 +154,14 @@ class Children:
 
     def _see_to(self, run: Run, code: int) -> None:
         """End or release the run of a process that could not; neither has an effect if it could."""
-        why = f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log"
+        why = (
+            f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log of the "
+        )
+        why += f"scheduler, or try it: siproster schedule run {run.schedule}"
         if code == 130:
             self._ledger.schedules.release(run, 0, why)
         elif code == 5 or (code != 6 and run.attempts < _MOST_DEATHS):
-            self._ledger.schedules.release(run, _AGAIN, why)
+            self._ledger.schedules.release(run, _AGAIN, why, died=True)
         else:
             schedule = self._ledger.schedules.get(run.schedule)
             facts = {"result": RunResult.FAILED, "why": why, "job": run.job, "missed": run.missed}
@@ -196,6 +201,7 @@ def _duties(context: Context, children: Children, config: Path | None) -> Duties
         Duty(_TICK, run_schedules),
         Duty(_TICK, deliveries.deliver_due),
         Duty(SWEEP_EVERY, _sweep(context)),
+        Duty(SWEEP_EVERY, _removal(context)),
     ]
     return Duties(duties, deliveries)
 
@@ -216,6 +222,21 @@ def _sweep(context: Context) -> Callable[[], None]:
             log.info("%s requeued", plural(queued, "chunk"))
 
     return sweep
+
+
+def _removal(context: Context) -> Callable[[], None]:
+    """Return the removal of jobs by the settings file's retention, which happens at most once an hour."""
+    ledger, options = context.ledger, context.settings.options
+    days, keep_last = options.get("retention"), options.get("keep-last", 0)
+    if not (isinstance(days, float) and isinstance(keep_last, int)):
+        return lambda: None
+    policy = Policy(days * 86_400, keep_last)
+
+    def remove() -> None:
+        if removed := ledger.retention.run_if_due(policy):
+            log.info("removed from the ledger: %s", plural(len(removed), "old job"))
+
+    return remove
 
 
 def _ignored(_number: int) -> None:

@@ -46,8 +46,8 @@ _TRAILING = re.compile(r"(?:\x1b\[[0-9;]*m| )+$", re.MULTILINE)
 
 _COLOURS = {
     Status.CREATED: "green", Status.UPDATED: "green", Status.UNCHANGED: "green", Status.EXISTS: "yellow",
-    Status.INVALID: "red", Status.SKIPPED: "dim", Status.FAILED: "red", Status.UNKNOWN: "magenta",
-    Status.UNPROCESSED: "yellow",
+    Status.DELETED: "green", Status.INVALID: "red", Status.SKIPPED: "dim", Status.FAILED: "red",
+    Status.UNKNOWN: "magenta", Status.UNPROCESSED: "yellow",
 }  # fmt: skip
 
 _MEANINGS = {
@@ -55,11 +55,20 @@ _MEANINGS = {
     Status.UPDATED: "set to the roster's password or application",
     Status.UNCHANGED: "already there with this password",
     Status.EXISTS: "exists with another password, application, realm or spelling; not changed",
+    Status.DELETED: "not in the roster; deleted",
     Status.INVALID: "not sent: the row itself is wrong",
     Status.SKIPPED: "not sent: no user of a phone",
     Status.FAILED: "refused by the service",
     Status.UNKNOWN: "sent, but the outcome could not be determined",
     Status.UNPROCESSED: "not attempted",
+}
+
+_LEAVERS = {
+    "deleted": "not in the roster; removed from the registrar",
+    "kept": "not in the roster, but changed since or in doubt (absent.csv says why)",
+    "failed": "not in the roster; the service refused to delete it",
+    "unknown": "not in the roster; can't tell whether it was deleted",
+    "unprocessed": "not in the roster; not deleted yet",
 }
 
 _UNDER = " " * 10
@@ -104,8 +113,10 @@ def print_reading(
         write(f"  leavers are not listed: {count} can't be read and could mean any user on the registrar; "
              "correct the roster and try again", "yellow")  # fmt: skip
     if summary.absent:
-        users = "user is" if summary.absent == 1 else "users are"
-        write(f"  {summary.absent:,} {users} on these realms but not in the roster; not changed", "yellow")
+        users = plural(summary.absent, "user is", "users are")
+        kept = f"; {summary.kept_leavers:,} kept in doubt" if summary.kept_leavers else ""
+        what = f"{summary.leavers:,} to delete{kept}" if summary.leavers or kept else "not changed"
+        write(f"  {users} on these realms but not in the roster; {what}", "yellow")
     for code, rows in sorted(summary.warnings.items()):
         lines = ", ".join(map(str, summary.warned_lines[code]))
         more = " …" if rows > len(summary.warned_lines[code]) else ""
@@ -224,9 +235,17 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     console = on_stdout()
     for name, rows in summary["counts"].items():
         _print_status(console, summary, Status(name), rows)
+    for word, users in (summary.get("leavers") or {}).items():
+        console.print(Text(f"{users:>7,} {word:<11}  {_LEAVERS[word]}"))
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
+    lineage = summary["lineage"]
+    if lineage["schedule"]:
+        console.print(Text(f"made by schedule {lineage['schedule']}"), soft_wrap=True)
+    if len(lineage["jobs"]) > 1:
+        together = f"{lineage['sentence']}; in one file: siproster report --lineage {summary['job']}"
+        console.print(Text(together), soft_wrap=True)
     if summary["undo_state"] == "done":
         told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))

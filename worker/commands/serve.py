@@ -22,6 +22,7 @@ from worker.errors import SiprosterError, TryLater, UsageError
 from worker.fleet import queue_name
 from worker.ledger import Ledger
 from worker.model import Endpoint
+from worker.reasons import plural
 from worker.runtime import Runtime, RuntimeConfig
 from worker.settings.addresses import hidden
 from worker.tasks import CeleryQueue, make_app, run_worker
@@ -57,7 +58,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     _need_broker(context)
     config = _accepted(profiles.runtime_config())
     queues = _checked_queues(context, config)
-    echo(f"worker: {processes} {'process' if processes == 1 else 'processes'}, {_in_words(queues)}")
+    echo(f"worker: {plural(processes, 'process', 'processes')}, {_in_words(queues)}")
     echo(f"  broker   {hidden(context.settings.broker)}")
     echo(f"  ledger   {hidden(context.settings.ledger)}")
     for endpoint in config.endpoints:

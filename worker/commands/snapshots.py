@@ -19,6 +19,7 @@ from worker.commands.scope import Scope, scope_options
 from worker.commands.screen import echo, print_json
 from worker.errors import UsageError
 from worker.model import Family, Stored, utc_now
+from worker.reasons import plural
 from worker.snapshot import Change, Difference, Facts, Snapshot, write
 
 _COLUMNS = (
@@ -49,7 +50,8 @@ def snapshot(file: Path, family: str, realm: str, as_json: bool, **given: Any) -
         key=context.seal.fingerprint,
     )  # fmt: skip
     number = write(file, facts, context.seal, counted(_now(scope)))
-    echo(f"{number:,} credentials of account {facts.account} are in {file}, sealed with key {facts.key}")
+    written = f"{plural(number, 'credential')} of account {facts.account} written to {file}"
+    echo(f"{written}, sealed with key {facts.key}")
     if as_json:
         print_json({"file": str(file.absolute()), **asdict(facts), "credentials": number})
 

@@ -28,7 +28,7 @@ from worker.states import Reason, Why
 
 _MEANINGS = {
     REMOVED: "created by the job, and now deleted",
-    RESTORED: "restored to the old password and application",
+    RESTORED: "restored to the old password and application, or there again",
     KEPT: "changed since, or not provably the job's; not changed",
     FAILED: "could not be undone; run undo again",
 }
@@ -61,7 +61,8 @@ def undo(
 ) -> int:  # fmt: skip
     """Undo what JOB did, except for users who have been changed since.
 
-    Users that the job created are deleted; users that it changed get their old password and application back.
+    Users that the job created are deleted; users that it changed get their old password and application back;
+    users that it deleted are created again as they were.
     Users that somebody else has changed since, and users that can't be proven to be this job's
     (origin_unknown), are left as they are and listed. You are asked to confirm first. After an interruption,
     run the command again to continue. Exit code 0: everything was undone; 10: some users were kept, or could
@@ -112,13 +113,14 @@ def undo(
 def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
     """Print what would be taken back and what would stay, and ask. ``number``: users that answers prove."""
     users = plural(number, "user")
-    echo(f"job {job.id} created or changed {users} on account {job.account} at {job.host}")
+    echo(f"job {job.id} created, changed or deleted {users} on account {job.account} at {job.host}")
     _print_others(context, job)
     if include_unproven:
         echo("  including users that no response proves to be its work: only safe if nobody", "yellow")
         echo("  else has written to the account since it began", "yellow")
     asked(
-        "Undo it? Users it created can no longer register; users it changed get their old password back.",
+        "Undo it? Users it created can no longer register; users it changed or deleted get their old password"
+        " back.",
         yes=yes,
     )
 

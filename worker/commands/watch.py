@@ -106,7 +106,8 @@ def print_end(context: Context, job: Job, *, as_json: bool) -> int:
 def exit_code(job: Job, summary: Mapping[str, Any]) -> int:
     """Return how the job ended, as an exit code. A plan that waits to be carried out ends as `plan` did."""
     if job.state is JobState.DONE:
-        return 10 if summary["not_in_place"] else 0
+        leavers = summary["leavers"] or {}
+        return 10 if summary["not_in_place"] or leavers.keys() & {"failed", "unknown"} else 0
     if job.state is JobState.PLANNING and job.saved:
         held_back = job.why.reason.exit_code if job.why else 0
         troubled = summary["not_in_place"] > summary["counts"].get(Status.UNPROCESSED, 0)

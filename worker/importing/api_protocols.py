@@ -40,8 +40,14 @@ class UpdateSource(Protocol):
         self, family: Family, realm: Realm | None, stored: Stored, credential: Credential, permit: Permit,
         *, clear: bool = False,
     ) -> None: ...
+
+
+class DeleteSource(UpdateSource, Protocol):
+    """The part of the API that reads and deletes one credential."""
+
+    def delete(self, family: Family, realm: Realm | None, stored: Stored, permit: Permit) -> bool: ...
 # fmt: on
 
 
-class Source(CredentialSource, ListSource, UpdateSource, Protocol):
+class Source(CredentialSource, ListSource, DeleteSource, Protocol):
     """All parts of the API that working on a chunk needs."""

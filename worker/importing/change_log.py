@@ -28,6 +28,8 @@ def is_confirmed(outcome: Outcome) -> bool:
     """Return whether the service's own answer to the job's request proves that the job made the change."""
     if outcome.status is Status.CREATED or outcome.status is Status.UPDATED:
         return True
+    if outcome.status is Status.DELETED:
+        return not outcome.code
     return outcome.status in (Status.FAILED, Status.UNKNOWN) and outcome.code in (CASE, NOT_SET, NOT_TAKEN)
 
 

@@ -9,17 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from worker.errors import SealBroken, StopJob, Stopping, TryLater
 from worker.failpoints import hit
+from worker.importing.api_protocols import Source
 from worker.importing.chunk_session import LEASE, ChunkSession, ChunkYield, WorkerProcess, why_later
 from worker.importing.create import BatchCreator
+from worker.importing.delete import RowDeleter
 from worker.importing.poison import WatchedSource, isolate_poison
 from worker.importing.unconfirmed_lookup import UnconfirmedLookup
 from worker.importing.update import RowUpdater
 from worker.ledger import Claim, Fenced
 from worker.ledger.codec import open_chunk
+from worker.logs import about, here
+from worker.meter import count
 from worker.model import Family, Job, Row
 from worker.states import Reason, Why
 
@@ -46,9 +51,17 @@ class ChunkWorker:
         if claim is None:
             return
         hit("claimed")
+        if claim.attempts > 1 and claim.unconfirmed is None:  # as nobody leaves it who releases it
+            count("lease_losses", 1, self.job.account, "expired")
+        with about(job=self.job.id, chunk=seq, account=self.job.account):
+            self._work_on(claim, claimed_at)
+
+    def _work_on(self, claim: Claim, claimed_at: float) -> None:
+        seq = claim.seq
         try:
             self._carry_out(self._opened(claim, claimed_at))
         except Fenced:
+            count("lease_losses", 1, self.job.account, "fenced")
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
         except SealBroken as broken:  # before anything was sent, so the unconfirmed rows stay the same
             self._ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
@@ -60,6 +73,7 @@ class ChunkWorker:
             row.host = self._realms[row.realm_key].host
         session = ChunkSession(self.job, self._process, claim, rows, self._realms, claimed_at)
         _ = session.changes_begun  # a broken seal there is noticed before anything is sent
+        session.begun()
         return session
 
     def _carry_out(self, session: ChunkSession) -> None:
@@ -81,7 +95,10 @@ class ChunkWorker:
     def _send(self, session: ChunkSession) -> None:
         """Send the batches, several in flight. Raises the most serious of the errors that stopped them."""
         executor = self._process.executor
-        futures = [executor.submit(self._send_batch, session, *batch) for batch in self._batches(session)]
+        # Each with a context of its own: one can't be entered twice at a time.
+        futures = [
+            executor.submit(here(self._send_batch), session, *batch) for batch in self._batches(session)
+        ]
         try:
             wait(futures)
         finally:  # start nothing new; let requests in flight end, and its outcomes are recorded
@@ -107,10 +124,11 @@ class ChunkWorker:
             raise
 
     def _batches(self, session: ChunkSession) -> Iterator[tuple[Send, Sequence[Row]]]:
-        """Yield batches: first rows to look up, then rows to create, then rows to update."""
-        creator, updater = self._senders(session)
+        """Yield batches: first rows to look up, then rows to create, to update, and leavers to delete."""
+        creator, updater, deleter = self._senders(session)
         rows = session.open_rows()
-        updates = [row for row in rows if row.stored]
+        leavers = [row for row in rows if row.leaves]
+        updates = [row for row in rows if row.stored and not row.leaves]
         creates = [row for row in rows if not row.stored]
         unconfirmed = [row for row in creates if row.line in session.unconfirmed]
         fresh = [row for row in creates if row.line not in session.unconfirmed]
@@ -118,15 +136,18 @@ class ChunkWorker:
         yield from ((creator.look_up_and_create, batch) for batch in self._batches_of(unconfirmed, size))
         yield from ((creator.create, batch) for batch in self._batches_of(fresh, size))
         yield from ((updater.update, batch) for batch in self._batches_of(updates, size))
+        yield from ((deleter.delete, batch) for batch in self._batches_of(leavers, size))
 
-    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater]:
-        """Return the creator and the updater of rows; for a suspect chunk, the ledger hears of each wait."""
-        api = self._process.api
-        if not session.claim.suspect:
-            return BatchCreator(session, api, self._lookup.of(session, api)), RowUpdater(session, api)
-        watched = WatchedSource(api, partial(self._ledger.chunks.set_waiting_on_service, session.claim))
-        lookup = self._lookup.of(session, watched, watched.waiting)
-        return BatchCreator(session, watched, lookup), RowUpdater(session, watched)
+    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater, RowDeleter]:
+        """Return who creates, updates and deletes; for a suspect chunk, the ledger hears of each wait."""
+        source: Source | WatchedSource = self._process.api
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+        if session.claim.suspect:
+            waits = partial(self._ledger.chunks.set_waiting_on_service, session.claim)
+            source = watched = WatchedSource(self._process.api, waits)
+            waiting = watched.waiting
+        lookup = self._lookup.of(session, source, waiting)
+        return BatchCreator(session, source, lookup), RowUpdater(session, source), RowDeleter(session, source)
 
     def _batches_of(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         """Cut rows into batches; in the realm family each batch goes to one realm only."""

@@ -40,7 +40,7 @@ _NAMED = (
     "SELECT asked.key, nr, stored.id, composite, realm, application, digests "
     "FROM json_each(?) AS asked CROSS JOIN stored ON name = asked.value"
 )
-_ALL = "SELECT nr, id, composite, realm, application FROM stored ORDER BY realm, name"
+_ALL = "SELECT nr, id, composite, realm, application, digests FROM stored ORDER BY realm, name"
 
 
 class CredentialIndex:
@@ -93,13 +93,14 @@ class CredentialIndex:
         # A core of its own is the name itself, which is known not to be stored.
         return found | dict(self._db.execute(_WITHOUT_ZEROS, (asked,)).fetchall())
 
-    def unnamed(self) -> Iterator[Stored]:
-        """Yield the credentials that the roster has not named, by realm and name, without digests."""
+    def unnamed(self, *, whole: bool = False) -> Iterator[Stored]:
+        """Yield the credentials that the roster has not named, by realm and name; ``whole``: with digests."""
         if 0 not in self._named:
             return
-        for nr, id_, composite, realm, application in self._db.execute(_ALL):
+        for nr, id_, composite, realm, application, digests in self._db.execute(_ALL):
             if not self._named[nr]:
-                yield Stored(id_, composite, realm, application=application)
+                hash1, hash1b = next(self._opened([digests])) if whole else (None, None)
+                yield Stored(id_, composite, realm, hash1, hash1b, application)
 
     def by_realm(self) -> dict[str, int]:
         """Return how many credentials are stored on each realm, as the lists name it."""

@@ -62,6 +62,6 @@ def _some_exist(options: Options, summary: PlanSummary) -> Why | None:
     others = summary.actions[Action.EXISTS]
     if options.on_existing is not OnExisting.FAIL or not others:
         return None
-    users = "1 user is" if others == 1 else f"{others} users are"
+    users = plural(others, "user is", "users are")
     text = f"{users} there with another password or application, so nothing was sent (--on-existing fail)"
     return Why(Reason.EXISTS, text)

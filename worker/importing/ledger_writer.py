@@ -73,6 +73,17 @@ class LedgerWriter:
         self._ledger.rows.add_page(job, seq, page[0].line, page[-1].line, sealed, chunks)
         hit("planned_page")
 
+    def write_leavers(self, page: RosterPage) -> None:
+        """Enter a page of leavers: users to be deleted once all rows are done, and those kept in doubt."""
+        leavers = [row for row in page if not row.outcome]
+        chunks = [self._chunk(rows) for rows in self._shelves(leavers).values() if rows]
+        if settled := [row for row in page if row.outcome]:
+            chunks.append(self._settled_chunk(settled, (), None))
+        job, seq = self.job.id, next(self._pages)
+        sealed = seal_page(self._seal, job, seq, page)
+        self._ledger.rows.add_page(job, seq, page[0].line, page[-1].line, sealed, chunks)
+        hit("planned_page")
+
     def finish(self, summary: PlanSummary, requests: int = 0, retries: int = 0) -> None:
         """Enter the chunks that are not full, and the summary; the job can be started after that."""
         jobs, job = self._ledger.jobs, self.job.id

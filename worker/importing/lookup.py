@@ -15,9 +15,10 @@ from typing import Protocol
 
 from worker.errors import NotFound, Refused
 from worker.importing.credential_index import CredentialIndex
+from worker.importing.leavers import RosterNames, leaver_pages
 from worker.importing.realms import JobRealms
 from worker.importing.validation import RosterPage, RosterPages
-from worker.model import NO_REALM, Family, Options, Problem, Realm, Row, Stored
+from worker.model import NO_REALM, Absent, Family, Options, Problem, Realm, Row, Stored
 from worker.roster import HIDDEN
 
 _PAGE = 500
@@ -75,6 +76,7 @@ class CredentialLookup:
         self._complete = True
         self._unidentified_rows = 0
         self._listed_besides: set[str] = set()
+        self._names = RosterNames() if options.absent is Absent.DELETE else None
 
     def __enter__(self) -> CredentialLookup:
         return self
@@ -82,6 +84,8 @@ class CredentialLookup:
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
         self._index.close()
+        if self._names:
+            self._names.close()
 
     def look_up(self, page: RosterPage) -> None:
         """Set the stored credential under the name of each row; places without any cost no request.
@@ -91,6 +95,8 @@ class CredentialLookup:
         self._unidentified_rows += sum(
             self._is_unidentified(row) for row in page if row.problems and not row.skipped
         )
+        if self._names:
+            self._names.add(page)
         for scope, rows in self._by_scope(page).items():
             find = self._finder(scope)
             if find is not None:
@@ -119,6 +125,19 @@ class CredentialLookup:
             return None
         hosts = self._hosts(earlier)
         return (one for one in self._index.unnamed() if not one.realm or one.realm.casefold() in hosts)
+
+    def leavers(self) -> Iterator[RosterPage]:
+        """Yield the absent users as rows to be deleted, with all that is stored; in doubt with an outcome."""
+        hosts = self._hosts(())
+        users = (one for one in self._index.unnamed(whole=True) if one.realm.casefold() in {"", *hosts})
+        if self._names:
+            yield from leaver_pages(map(self._completed, users), self._names, self._realms)
+
+    def _completed(self, user: Stored) -> Stored:
+        """Return a listed user, completed by a single read if the list left a digest out."""
+        if (user.hash1 and user.hash1b) or not user.realm:
+            return user
+        return self._source.whole(self._family, self._realms.find(user.realm), user)
 
     def stored(self, earlier: Iterable[str] = ()) -> int:
         """Return how many of the listed users are stored on the roster's realms and on ``earlier`` ones."""

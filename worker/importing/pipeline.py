@@ -6,7 +6,7 @@ first two steps (validation.validated_pages).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,12 +47,22 @@ class Account:
     """Pass on a list's entries as they come; may show its progress."""
     list_absent: Callable[[Iterable[Stored]], int] = number
     """Take the users who are stored and not in the roster, and return their number."""
+    leavers: LeaverPlan | None = None
+    """The treatment of leavers with ``--absent delete``."""
     earlier: EarlierRun = EarlierRun()  # noqa: RUF009  frozen
     """The last run of the roster, whose absent users are not suddenly absent now."""
     count: Callable[[], tuple[int, int]] = lambda: (0, 0)
     """Return the requests and retries since the last call."""
     warn: Sink = unwarned
     """Add warnings to a decided page, by what the ledger knows about the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaverPlan:
+    """The sinks that leavers go to, in pages of rows; ``planned`` yields those of a saved plan."""
+
+    sinks: Sequence[Sink]
+    planned: Callable[[JobRealms], Iterator[RosterPage]] | None = None
 
 
 def run_pipeline(
@@ -101,12 +111,25 @@ def _compare_stored(summary: PlanSummary, account: Account, lookup: CredentialLo
     Those that a guard counts may include users whose rows can't be read; those that are listed never do.
     """
     summary.unidentified_rows = lookup.unidentified_rows
-    unnamed = lookup.unnamed(account.earlier.hosts)
-    if unnamed is None:
-        return
-    summary.stored = lookup.stored(account.earlier.hosts)
-    summary.suddenly_absent = sum(not account.earlier.knew(one) for one in unnamed)
+    if (unnamed := lookup.unnamed(account.earlier.hosts)) is not None:
+        summary.stored = lookup.stored(account.earlier.hosts)
+        summary.suddenly_absent = sum(not account.earlier.knew(one) for one in unnamed)
     absent = lookup.absent()
     if absent is not None:
         summary.absent = account.list_absent(absent)
         summary.marks = marks_of(lookup.unnamed() or ())
+    if account.leavers:
+        planned = account.leavers.planned
+        pages = planned(account.realms) if planned else lookup.leavers() if absent is not None else ()
+        for page in pages:
+            _count_leavers(summary, page, account.earlier)
+            for sink in account.leavers.sinks:
+                sink(page)
+
+
+def _count_leavers(summary: PlanSummary, page: RosterPage, earlier: EarlierRun) -> None:
+    """Count a page of leavers; one that was absent at the last run is not suddenly absent."""
+    to_delete = [row for row in page if row.outcome is None]
+    summary.leavers += len(to_delete)
+    summary.kept_leavers += len(page) - len(to_delete)
+    summary.sudden_leavers += sum(not earlier.knew(row.leaver) for row in to_delete)

@@ -41,6 +41,8 @@ class PlanSummary:
     """Marks of the absent users for the next run; None: they aren't known."""
     leavers: int = 0
     """Absent users to be deleted."""
+    kept_leavers: int = 0
+    """Absent users who are kept, since it is in doubt that they are leavers."""
     sudden_leavers: int = 0
     """Those of them who are suddenly absent."""
 

@@ -85,6 +85,11 @@ class WatchedSource:
         with self.waiting():
             self._api.update(family, realm, stored, credential, permit, clear=clear)
 
+    def delete(self, family: Family, realm: Realm | None, stored: Stored, permit: Permit) -> bool:
+        """Delete a credential as the service does."""
+        with self.waiting():
+            return self._api.delete(family, realm, stored, permit)
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Tell the ledger that the worker waits for the service, for the length of a block."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from worker.errors import UsageError
 from worker.importing.compare import same
+from worker.importing.leavers import place_leaver
+from worker.importing.realms import JobRealms
 from worker.importing.update import CHANGED
 from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
@@ -82,6 +84,21 @@ class SavedRows:
                 _restore(row, planned.of(row.line), page.recorded_outcome(row.line))
             yield rows
 
+    def leavers(self, realms: JobRealms) -> Iterator[RosterPage]:
+        """Yield the leavers of the plan, as they were then: deleting reads each again."""
+        hosts = self.ledger.jobs.hosts(self.plan.id)
+        planned = _PlannedRows(self.ledger, self.seal, self.plan, leavers=True)
+        for page in self.ledger.rows.leavers(self.plan.id):
+            rows = open_page(self.seal, self.plan.id, page.seq, page.sealed)
+            for row in rows:
+                if outcome := page.recorded_outcome(row.line):
+                    row.outcome = outcome
+                    continue
+                row.stored = planned.of(row.line).stored
+                row.hash1, row.hash1b = row.leaver.hash1 or "", row.leaver.hash1b or ""
+                place_leaver(row, hosts.get(row.realm_key, ""), realms)
+            yield rows
+
     def enforcer(self) -> Callable[[RosterPage], None]:
         """Return a function that refuses decisions that differ from the plan's, page after page."""
         planned = _PlannedRows(self.ledger, self.seal, self.plan)
@@ -112,11 +129,11 @@ def _enforce(row: Row, was: Outcome | None, before: Stored | None) -> None:
 class _PlannedRows:
     """The sealed rows of a plan, for lines requested in rising order."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, plan: Job) -> None:
+    def __init__(self, ledger: Ledger, seal: Seal, plan: Job, *, leavers: bool = False) -> None:
         self._ledger = ledger
         self._seal = seal
         self._plan = plan
-        self._ahead = ledger.chunks.kept(plan.id)[::-1]
+        self._ahead = ledger.chunks.kept(plan.id, leavers=leavers)[::-1]
         self._open: dict[int, Row] = {}
 
     def of(self, line: int) -> Row:

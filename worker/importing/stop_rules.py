@@ -6,6 +6,7 @@ import datetime as dt
 
 from worker.ledger import Ledger
 from worker.model import Job, Options
+from worker.reasons import plural
 from worker.states import Reason, Why
 
 
@@ -32,8 +33,9 @@ def too_many_failed(options: Options, troubled: int, rows: int) -> Why | None:
     """Return why a job with so many rows failed, unknown or invalid must stop (``--max-failed``)."""
     if not options.max_failed or troubled <= allowed(options.max_failed, rows):
         return None
-    text = f"{troubled} rows are failed, unknown or invalid; {options.max_failed} are allowed"
-    return Why(Reason.MAX_FAILED, text)
+    found = plural(troubled, "row is", "rows are")
+    bound = f"{options.max_failed} {'is' if options.max_failed == '1' else 'are'} allowed"
+    return Why(Reason.MAX_FAILED, f"{found} failed, unknown or invalid; {bound}")
 
 
 def allowed(bound: str, base: int) -> float:

@@ -1,4 +1,4 @@
-"""Undo a job: delete what it created, and restore what it updated.
+"""Undo a job: delete what it created, restore what it updated, and create again what it deleted.
 
 Only credentials that are still as the job left them are touched, and only if an answer of the service proves
 that the job made them: equal digests may be the work of another job, from an unknown ledger. Every credential
@@ -10,21 +10,21 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 from worker.errors import AnswerLost, Conflict, JobBusy, Refused
 from worker.failpoints import hit
-from worker.importing.api_protocols import UpdateSource
+from worker.importing.api_protocols import DeleteSource
 from worker.importing.change_log import change_of, is_confirmed, mark
 from worker.importing.chunk_session import LEASE
 from worker.importing.compare import APPLICATION, DIGEST, NOT_SET, ORIGIN_UNKNOWN, REALM, wanted
 from worker.ledger import WRITER_LEASE, Ledger, Undone
 from worker.ledger.codec import Change, open_changes, open_chunk
-from worker.model import Credential, Family, Job, Realm, Stored
+from worker.model import Answer, Credential, Family, Job, Realm, Stored
 from worker.seal import Seal
 
 REMOVED, RESTORED, KEPT, FAILED = "removed", "restored", "kept", "failed"
@@ -38,13 +38,15 @@ _RECORDED_EVERY = 1.0
 _NOT_PROVEN = "it may be there with these digests; whether this job made it can't be proven"
 
 
-class UndoSource(UpdateSource, Protocol):
-    """The part of the API that reads, updates and deletes one credential."""
+class UndoSource(DeleteSource, Protocol):
+    """The part of the API that creates, reads, updates and deletes one credential."""
 
-    def find(self, family: Family, realm: Realm, composite: str) -> Stored | None: ...
-    def delete(
-        self, family: Family, realm: Realm | None, stored: Stored, permit: Callable[[float], None]
-    ) -> bool: ...
+    def find(
+        self, family: Family, realm: Realm, composite: str, *, expected: bool = False
+    ) -> Stored | None: ...
+    def create(
+        self, family: Family, realm: Realm, batch: Sequence[Credential], permit: Callable[[float], None]
+    ) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,10 @@ class Undo:
             return None
         line = task.change.line
         try:
-            return self._restored(task, task.change.before) if task.change.before else self._removed(task)
+            before = task.change.before
+            if before and line < 0:
+                return self._created_again(task, before)
+            return self._restored(task, before) if before else self._removed(task)
         except Refused as refusal:
             return Undone(line, FAILED, refusal.code or "refused", refusal.text)
         except AnswerLost:
@@ -285,6 +290,36 @@ class Undo:
             return Undone(change.line, FAILED, REALM, conflict.message)
         hit("taken_back")
         return self._read_back(change, before)
+
+    def _created_again(self, task: _Task, before: Stored) -> Undone:
+        """Create a deleted leaver again, with the digests and the application that it had."""
+        line, realm = task.change.line, self._realm(task.change)
+        now = self._api.find(self._family, realm, before.composite)
+        if now is not None:
+            return self._as_it_was(line, before, now)
+        if reason := self._not_proven(task):
+            return reason
+        host = replace(before, realm=before.realm or realm.host)
+        try:
+            answer = self._api.create(self._family, realm, [_credential(host, host)], self._permit)
+            if answer.refused:
+                return Undone(line, FAILED, answer.refused[0].code or "refused", answer.refused[0].text)
+        except AnswerLost:
+            pass  # looked up, as after an answer
+        hit("taken_back")
+        now = self._api.find(self._family, realm, before.composite, expected=True)
+        if now is None:
+            raise AnswerLost("it does not show")
+        return self._as_it_was(line, before, now)
+
+    def _as_it_was(self, line: int, before: Stored, now: Stored) -> Undone:
+        """Return the result for a leaver who is there again."""
+        if _as_before(now, before):
+            return Undone(line, RESTORED)
+        if _digests(now) == _digests(before):
+            text = f"it is there again; its application is {now.application or 'none'}"
+            return Undone(line, FAILED, NOT_SET, text)
+        return Undone(line, KEPT, "id_differs", "somebody has made a user of that name since")
 
     def _read_back(self, change: Change, before: Stored) -> Undone:
         now = self._api.read(

@@ -21,11 +21,14 @@ from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
 from worker.states import ChunkState, Why
 
+# Leavers, whose lines are negative, are deleted when all rows of the roster have their outcomes.
+_IN_TURN = """(first_line >= 0 OR NOT EXISTS (
+        SELECT 1 FROM chunks r WHERE r.job = :job AND r.first_line >= 0 AND r.state <> 'ended'))"""
 # The attempt is counted before the work, so that a chunk which kills its worker is noticed. A worker that
 # died while it waited for the service (away) was not killed by a row.
-_CLAIM = text("""
+_CLAIM = text(f"""
     UPDATE chunks SET state = 'claimed', generation = generation + 1, owner = :owner,
-        lease_until = :until, attempts = attempts + 1, barren = barren + 1,
+        lease_until = :until, claimed_at = :now, attempts = attempts + 1, barren = barren + 1,
         doubt = CASE WHEN state = 'claimed' THEN :all ELSE doubt END,
         deaths = CASE WHEN state = 'claimed' AND away = 0 THEN deaths + 1 ELSE deaths END,
         suspect = CASE WHEN state = 'claimed' AND away = 0 THEN 1 ELSE suspect END, away = 0
@@ -33,9 +36,9 @@ _CLAIM = text("""
         AND ((state = 'waiting' AND (next_attempt_at <= :now OR next_attempt_at > :far))
             OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)))
         AND EXISTS (SELECT 1 FROM jobs WHERE id = :job AND state IN ('running', 'paused'))
-        AND EXISTS (SELECT 1 FROM writers WHERE job = :job)
+        AND EXISTS (SELECT 1 FROM writers WHERE job = :job) AND {_IN_TURN}
     RETURNING generation, attempts, barren, deaths, suspect, doubt, settled,
-        (SELECT batch_bound FROM jobs WHERE id = :job) AS batch_bound""")
+        (SELECT batch_bound FROM jobs WHERE id = :job) AS batch_bound""")  # noqa: S608  no value comes in
 # Working on a chunk renews the hold on the account, whether sweeps run meanwhile or not.
 _HOLD = text("UPDATE writers SET until = :until WHERE job = :job")
 _ADD_CHANGES = text(
@@ -88,14 +91,14 @@ _PROGRESS_OF = text("""
     FROM chunks WHERE job = :job""")
 # A chunk that was put on the queue is put there again only when the queue is empty (then its message
 # was lost) or when the worker that claimed it is gone: a long queue must not fill up with duplicates.
-_DUE = text("""
+_DUE = text(f"""
     UPDATE chunks SET enqueued_at = :now
-    WHERE job = :job
+    WHERE job = :job AND {_IN_TURN}
         AND ((state = 'waiting' AND (next_attempt_at <= :now OR next_attempt_at > :far)
                 AND (enqueued_at IS NULL OR (:idle = 1 AND (enqueued_at < :before OR enqueued_at > :now))))
             OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)
                 AND (enqueued_at IS NULL OR enqueued_at < :before OR enqueued_at > :now)))
-    RETURNING seq""")
+    RETURNING seq""")  # noqa: S608  no value comes in
 _NOT_QUEUED = text(
     "UPDATE chunks SET enqueued_at = NULL WHERE job = :job AND seq = :seq AND state = 'waiting'"
 )
@@ -113,7 +116,7 @@ _WAKE = text("""
     WHERE job = :job AND state = 'waiting'""")
 _KEPT = text("""
     SELECT seq, first_line FROM chunks JOIN chunk_rows USING (job, seq)
-    WHERE job = :job ORDER BY first_line, seq""")
+    WHERE job = :job AND (first_line < 0) = (:leavers = 1) ORDER BY first_line, seq""")
 _SEALED = text("SELECT sealed FROM chunk_rows WHERE job = :job AND seq = :seq")
 _RESEAL = text("UPDATE chunk_rows SET sealed = :sealed WHERE job = :job AND seq = :seq")
 _SHRED = text("DELETE FROM chunk_rows WHERE job = :job AND seq = :seq")
@@ -374,10 +377,10 @@ class Chunks:
             row = connection.execute(_PROGRESS_OF, {"job": job}).one()
         return Progress(int(row.rows), int(row.settled), int(row.troubled))
 
-    def kept(self, job: str) -> list[Kept]:
-        """Return the chunks of a job that are still sealed, by their first line."""
+    def kept(self, job: str, *, leavers: bool = False) -> list[Kept]:
+        """Return the chunks of a job, or those of its leavers, that are still sealed, by their first line."""
         with self._store.read() as connection:
-            rows = connection.execute(_KEPT, {"job": job}).all()
+            rows = connection.execute(_KEPT, {"job": job, "leavers": int(leavers)}).all()
         return [Kept(row.seq, row.first_line) for row in rows]
 
     def sealed(self, job: str, seq: int) -> bytes | None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from worker.errors import Conflict, JobBusy, NotFound
 from worker.ledger.expiry import PAUSED_SO_FAR, count_down, resumable_until
 from worker.ledger.job_columns import JobRealm, columns_of, columns_of_why, job_of
+from worker.ledger.retention import forget_job
 from worker.ledger.store import Store
 from worker.model import Job, JobState, Options, Realm
 from worker.states import Reason, Why
@@ -90,19 +91,6 @@ _FINISH = text("""
 _BOUND = text("""
     UPDATE jobs SET batch_bound = :bound
     WHERE id = :job AND (batch_bound IS NULL OR batch_bound > :bound)""")
-_FORGET = (
-    text("DELETE FROM outcomes WHERE job = :job"),
-    text("DELETE FROM deeds WHERE job = :job"),
-    text("DELETE FROM undone WHERE job = :job"),
-    text("DELETE FROM chunks WHERE job = :job"),
-    text("DELETE FROM chunk_rows WHERE job = :job"),
-    text("DELETE FROM pages WHERE job = :job"),
-    text("DELETE FROM realms WHERE job = :job"),
-    text("DELETE FROM writers WHERE job = :job"),
-    text("DELETE FROM waits WHERE job = :job"),
-    text("DELETE FROM absent_users WHERE job = :job"),
-)
-_FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 # Acquired if nobody holds the account, if the hold has expired, or if it is this job's own.
 _TAKE = text("""
     INSERT INTO writers (host, account, job, owner, until)
@@ -157,10 +145,7 @@ class Jobs:
         self._store = store
 
     def begin(self, job: Job, owner: str) -> None:
-        """Add a new job and acquire its account.
-
-        Raises JobBusy, which names the job that holds it, and NotFound if its parent was removed.
-        """
+        """Add a new job and acquire its account. Raises JobBusy, and NotFound if its parent was removed."""
         with self._store.begin() as connection:
             root: str | None = job.id
             if job.parent:
@@ -350,10 +335,7 @@ class Jobs:
     def forget(self, job: str, *, keep_job: bool = False) -> None:
         """Delete a job whose roster turned out to be unreadable; ``keep_job``: delete only the rows read."""
         with self._store.begin() as connection:
-            for statement in _FORGET:
-                connection.execute(statement, {"job": job})
-            if not keep_job:
-                connection.execute(_FORGET_JOB, {"job": job})
+            forget_job(connection, job, keep_job=keep_job)
         self._store.clean()
 
     def learn_batch_limit(self, job: str, bound: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, bindparam, text
+from sqlalchemy import Connection, CursorResult, Row, TextClause, bindparam, text
 
 from worker.ledger.chunks import unconfirmed_lines
 from worker.ledger.new_chunks import NewChunk, enter
@@ -17,7 +17,8 @@ from worker.model import Outcome, Status
 _ADD = text("""
     INSERT INTO pages (job, seq, first_line, last_line, sealed)
     VALUES (:job, :seq, :first_line, :last_line, :sealed)""")
-_SEQS = text("SELECT seq FROM pages WHERE job = :job ORDER BY seq")
+_SEQS = text("SELECT seq FROM pages WHERE job = :job AND first_line >= 0 ORDER BY seq")
+_SEQS_OF_LEAVERS = text("SELECT seq FROM pages WHERE job = :job AND first_line < 0 ORDER BY seq")
 _PAGE = text("SELECT first_line, last_line, sealed FROM pages WHERE job = :job AND seq = :seq")
 _OUTCOMES = text("""
     SELECT line, status, credential_id, code, error, attempts FROM outcomes
@@ -39,10 +40,14 @@ _LAST_STARTED = text("""
         AND undone IS NULL
     ORDER BY created DESC, id DESC LIMIT 1""")
 _SETTLED = text("SELECT line FROM outcomes WHERE job = :job AND chunk = :chunk")
-_COUNTS = text("SELECT status, count(*) AS rows FROM outcomes WHERE job = :job GROUP BY status")
+_COUNTS = text("""
+    SELECT status, count(*) AS rows FROM outcomes WHERE job = :job AND line >= 0 GROUP BY status""")
+_COUNTS_OF_LEAVERS = text("""
+    SELECT status, count(*) AS rows FROM outcomes WHERE job = :job AND line < 0 GROUP BY status""")
+_LEAVERS = text("SELECT coalesce(sum(rows), 0) FROM chunks WHERE job = :job AND first_line < 0")
 
 _CODES = text("""
-    SELECT status, code, count(*) AS rows FROM outcomes WHERE job = :job AND code <> ''
+    SELECT status, code, count(*) AS rows FROM outcomes WHERE job = :job AND line >= 0 AND code <> ''
     GROUP BY status, code ORDER BY count(*) DESC, code""")
 
 
@@ -95,8 +100,15 @@ class Rows:
 
     def pages(self, job: str) -> Iterator[SealedPage]:
         """Yield every row of the job in the roster's order, a page at a time."""
+        return self._pages(job, _SEQS)
+
+    def leavers(self, job: str) -> Iterator[SealedPage]:
+        """Yield every stored user whom the job deletes, or keeps in doubt, a page at a time."""
+        return self._pages(job, _SEQS_OF_LEAVERS)
+
+    def _pages(self, job: str, query: TextClause) -> Iterator[SealedPage]:
         with self._store.read() as connection:
-            seqs = list(connection.execute(_SEQS, {"job": job}).scalars())
+            seqs = list(connection.execute(query, {"job": job}).scalars())
         unconfirmed = self.unconfirmed(job)
         for seq in seqs:
             yield self._page(job, seq, unconfirmed)
@@ -114,10 +126,15 @@ class Rows:
         """Return the number of rows by status, each once; without an outcome: ``SealedPage.outcome``."""
         with self._store.read() as connection:
             found = {Status(row.status): int(row.rows) for row in connection.execute(_COUNTS, {"job": job})}
-        unconfirmed = len(self.unconfirmed(job))
-        found[Status.UNPROCESSED] = rows - sum(found.values()) - unconfirmed
-        found[Status.UNKNOWN] = found.get(Status.UNKNOWN, 0) + unconfirmed
-        return {status: found[status] for status in Status if found.get(status)}
+        return _complete(found, rows, sum(line >= 0 for line in self.unconfirmed(job)))
+
+    def leaver_counts(self, job: str) -> dict[Status, int]:
+        """Return the number of leavers by status, each once; ``exists``: kept."""
+        with self._store.read() as connection:
+            counts = connection.execute(_COUNTS_OF_LEAVERS, {"job": job})
+            found = {Status(row.status): int(row.rows) for row in counts}
+            leavers = int(connection.execute(_LEAVERS, {"job": job}).scalar_one())
+        return _complete(found, leavers, sum(line < 0 for line in self.unconfirmed(job)))
 
     def codes(self, job: str) -> dict[Status, dict[str, int]]:
         """Return the rows with an error code, counted by status and code, the most frequent codes first.
@@ -129,7 +146,7 @@ class Rows:
         found: dict[Status, dict[str, int]] = {Status(row.status): {} for row in rows}
         for row in rows:
             found[Status(row.status)][row.code] = int(row.rows)
-        if unconfirmed := len(self.unconfirmed(job)):
+        if unconfirmed := sum(line >= 0 for line in self.unconfirmed(job)):
             found.setdefault(Status.UNKNOWN, {})[UNCONFIRMED] = unconfirmed
         return found
 
@@ -162,6 +179,13 @@ class Rows:
             ).all()
         recorded = {row[0]: row[1:] for row in found}
         return SealedPage(seq, page.first_line, page.last_line, bytes(page.sealed), recorded, unconfirmed)
+
+
+def _complete(found: dict[Status, int], rows: int, unconfirmed: int) -> dict[Status, int]:
+    """Return counts by status of so many rows, with those that have no outcome."""
+    found[Status.UNPROCESSED] = rows - sum(found.values()) - unconfirmed
+    found[Status.UNKNOWN] = found.get(Status.UNKNOWN, 0) + unconfirmed
+    return {status: found[status] for status in Status if found.get(status)}
 
 
 def unsettled_lines(connection: Connection, job: str, chunk: Row[Any]) -> list[int]:

@@ -45,6 +45,15 @@ _CACHE_KB = 500
 _CLEAN_MS = 500
 """Milliseconds that truncating the WAL waits for readers."""
 
+_INCREMENTAL = 2
+"""SQLite's ``auto_vacuum`` that lets us say when free pages go back to the file system."""
+
+_PAGES_A_TIME = 1000
+"""Free pages that are given back in one transaction: others may write in between."""
+
+_PAYS = 256
+"""Free pages, 1 MB, from which on a file is rewritten if they are a quarter of it."""
+
 _LONGEST_PAUSE = "10s"
 """Longest wait of PostgreSQL for the next statement of a transaction before it ends the session.
 
@@ -143,13 +152,36 @@ class Store:
         """
         if self.postgresql:
             return
-        with (
-            suppress(DBAPIError),
-            self._engine.connect().execution_options(siproster_bare=True) as connection,
-        ):
+        with suppress(DBAPIError), self._bare() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def shrink(self, *, idle: bool) -> None:
+        """Give SQLite's free pages back to the file system, on a best-effort basis.
+
+        ``idle``: nobody writes now, so that a file of an earlier version, whose free pages stay in it, may be
+        rewritten once, which locks the ledger meanwhile. On PostgreSQL autovacuum does it.
+        """
+        if self.postgresql:
+            return
+        with suppress(DBAPIError, LedgerAway), self._my_turn(), self._bare() as connection:
+            if _pragma(connection, "auto_vacuum") == _INCREMENTAL:
+                driver: Any = connection.connection.driver_connection
+                free = 0
+                while free != (free := _pragma(connection, "freelist_count")):
+                    # Only a script runs to its end: a statement without columns is executed for one page.
+                    driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_A_TIME})")
+            elif idle and _pays(connection):
+                connection.exec_driver_sql("VACUUM")
+        self.clean()
+
+    @contextmanager
+    def _bare(self) -> Iterator[Connection]:
+        """Connect without a transaction, which maintenance is refused in, and without waiting for locks."""
+        bare = {"siproster_bare": True}
+        with self._engine.connect().execution_options(**bare) as connection:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CLEAN_MS}")
             try:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                yield connection
             finally:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
@@ -230,12 +262,24 @@ def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> 
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
+    cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     in_turn(lambda: _use_wal(cursor))
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
     # Shredded data must not stay in free pages of the file.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+
+def _pays(connection: Connection) -> bool:
+    """Return whether rewriting the file gives much space back."""
+    free = _pragma(connection, "freelist_count")
+    return free >= _PAYS and free * 4 >= _pragma(connection, "page_count")
 
 
 def _use_wal(cursor: Any) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from worker.notify.deliver import DELAYS, ChannelsOf, Deliveries, Means, Sender, wanted
 from worker.notify.message import Message, NotDelivered, UsersOf, for_channel
-from worker.notify.text import RUN_ENDED, TEST, body, subject
+from worker.notify.text import TEST, body, subject
 
 __all__ = [
     "DELAYS",
-    "RUN_ENDED",
     "TEST",
     "ChannelsOf",
     "Deliveries",

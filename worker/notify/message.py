@@ -59,7 +59,7 @@ def for_channel(
 ) -> Message:
     """Return the message for a channel, with the users who are not in place if the channel tells them."""
     job = payload.get("job")
-    if not (channel.users and job and users_of and payload.get("type") == text.RUN_ENDED):
+    if not (channel.users and job and users_of and payload.get("type") != text.TEST):
         return Message(notification, payload)
     users = users_of(str(job))
     told = {"users": list(users[:MOST_USERS]), "users_left_out": max(0, len(users) - MOST_USERS)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.reasons import plural
 
-RUN_ENDED = "siproster.run.ended"
 TEST = "siproster.test"
 
 _LONGEST_SUBJECT = 200
@@ -24,12 +24,21 @@ _COUNTED = {
 _ENDED = {
     "stopped": "stopped",
     "approval_needed": "held back, nothing was sent",
-    "nothing_new": "nothing new to import",
-    "overlap": "not run, because the previous run had not ended",
-    "account_busy": "not run, because another job was writing to the account",
+    "overlap": "not run",
+    "missed": "not run",
+    "account_busy": "not completed",
     "failed": "failed",
-    "unavailable": "the service was unavailable",
+    "unavailable": "not completed",
 }
+"""The beginning of the sentence for each result; its reason follows."""
+
+_REASONS = {
+    "overlap": "the previous run had not ended",
+    "missed": "no scheduler was running",
+    "account_busy": "another job was writing to the account",
+    "unavailable": "the service did not answer",
+}
+"""The reason, if none is given."""
 
 _CAUSES = {"slot": "as scheduled", "at": "as scheduled", "manual": "started by hand"}
 
@@ -52,14 +61,22 @@ def body(payload: Mapping[str, Any]) -> str:
 
 
 def _ending(payload: Mapping[str, Any]) -> str:
-    result, why = str(payload.get("result", "")), str(payload.get("why") or "").rstrip(".")
-    rows = _rows(payload.get("summary") or {})
+    result, rows = str(payload.get("result", "")), _rows(payload.get("summary") or {})
     if result in ("in_place", "not_in_place"):
         return rows or "ended"
+    if result == "nothing_new":
+        return "nothing new to import"
     words = _ENDED.get(result, f"ended with {result}")
-    if result == "stopped" and rows:
+    if result == "stopped" and " in place" in rows:
         words += f" with {rows}"
-    return f"{words}: {why}" if why and why != words else words
+    why = _why(payload) or _REASONS.get(result, "")
+    return f"{words}: {why}" if why else words
+
+
+def _why(payload: Mapping[str, Any]) -> str:
+    """Return the reason as a sentence: a job's begins with a code, which is for programs."""
+    code = (payload.get("summary") or {}).get("reason") or ""
+    return str(payload.get("why") or "").removeprefix(f"{code}: ").rstrip(".")
 
 
 def _rows(summary: Mapping[str, Any]) -> str:
@@ -85,12 +102,12 @@ def _details(payload: Mapping[str, Any]) -> Sequence[str]:
     missed = int(payload.get("missed") or 0)
     facts = {
         "Schedule": payload.get("schedule"),
-        "Run": " ".join(filter(None, [str(payload.get("slot") or ""), f"({cause})" if cause else ""])),
-        "Reason": payload.get("why"),
+        "Run": " ".join(filter(None, [_time(payload.get("slot")), f"({cause})" if cause else ""])),
+        "Reason": _why(payload),
         "Job": payload.get("job"),
         "Roster": ((payload.get("summary") or {}).get("roster") or {}).get("name"),
         "Missed": f"{plural(missed, 'earlier run')}, not made up for" if missed else "",
-        "Next run": payload.get("next"),
+        "Next run": _time(payload.get("next")),
     }
     return [f"{name + ':':<10}{value}" for name, value in facts.items() if value]
 
@@ -113,6 +130,14 @@ def _next_step(payload: Mapping[str, Any]) -> Sequence[str]:
     usual = f"siproster schedule show {name}" if payload.get("trouble") else ""
     step = steps.get(str(payload.get("result")), "") or usual
     return ["", f"What to do next: {step}"] if step else []
+
+
+def _time(value: object) -> str:
+    """Return a time from ISO 8601 for people: ``2026-11-29 02:00 UTC``."""
+    try:
+        return f"{dt.datetime.fromisoformat(str(value)).astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return str(value or "")
 
 
 def _line(text: str) -> str:

@@ -23,6 +23,7 @@ from worker.roster.reader import Roster, open_roster
 from worker.roster.rows import PAGE
 from worker.roster.secret import may_be_secret
 from worker.roster.selection import parse_condition
+from worker.roster.source import local_paths
 from worker.roster.versions import NewRoster, Version, open_new
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "fields_of",
     "is_database",
     "local_files",
+    "local_paths",
     "may_be_secret",
     "never_sent",
     "open_new",

@@ -10,6 +10,7 @@ from typing import Final
 
 from worker.errors import UsageError
 from worker.model import DatabaseLogin, Options, Problem
+from worker.reasons import reason_of
 from worker.roster.database_address import MYSQL, Address, address_of, log_in
 from worker.roster.database_drivers import CONNECT_SECONDS, STEP_SECONDS, Result, TwoReadings, run_query
 from worker.roster.database_errors import refused
@@ -104,9 +105,10 @@ def _read(path: Path) -> str:
     try:
         with path.expanduser().open("rb") as file:
             text = file.read(_LONGEST).decode("utf-8-sig")
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(
-            f"--query: {path} can't be read as text", "give a file with one SELECT, in UTF-8"
+            f"--query: {path} can't be read: {reason}", "give a file with one SELECT, in UTF-8"
         ) from None
     sql = text.strip().rstrip(";").rstrip()
     if not sql:

@@ -88,7 +88,8 @@ def refused(address: Address, error: Exception, *, own_query: bool, connected: b
     if connected and type(error).__name__ in ("OperationalError", "InterfaceError"):
         return _cut(place)
     return UsageError(
-        f"{place} can't be read: {reason_of(error)}", "check the address: siproster doctor checks the rest"
+        f"{place} can't be read: {reason_of(error)}",
+        "check its host and port",
     )
 
 

@@ -23,8 +23,9 @@ FALLBACK = "cp1252"
 GUESSED: Final = "Windows-1252"
 """The name of FALLBACK for people."""
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_ZIP = b"PK\x03\x04"
 _BINARY = {
-    b"PK\x03\x04": "an Excel workbook or ZIP archive",
+    _ZIP: "an Excel workbook or ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"\x1f\x8b": "a gzip archive",
     b"%PDF": "a PDF",
@@ -32,6 +33,7 @@ _BINARY = {
 }
 _UTF32 = "utf-32"
 _SAVE_AS = "save it as CSV UTF-8, or as CSV, and try again"
+_FROM_ZIP = f"name a file in a ZIP archive: zip://MEMBER::FILE.zip; or {_SAVE_AS}"
 _NAME_IT = "give the encoding with --encoding, such as cp850 or mac-roman"
 _NOT_OF_FILES = frozenset({"unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"})
 """Python's codecs of literals and host names: no program writes a table in them."""
@@ -129,7 +131,8 @@ def _refuse_no_text(source: Source, first: bytes) -> None:
         raise UsageError(f"{source.shown} is empty", "a roster needs a header row and one row for each user")
     for magic, kind in _BINARY.items():
         if first.startswith(magic):
-            raise UsageError(f"{source.shown} is {kind}, not a text file", _SAVE_AS)
+            hint = _FROM_ZIP if magic == _ZIP else _SAVE_AS
+            raise UsageError(f"{source.shown} is {kind}, not a text file", hint)
 
 
 def _refuse_undecodable(source: Source, encoding: str) -> None:

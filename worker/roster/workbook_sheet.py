@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from worker.model import Problem
+from worker.reasons import plural
 from worker.roster.header import MOST_COLUMNS
 from worker.roster.text import Record
 from worker.roster.workbook_cells import reference
@@ -44,13 +45,13 @@ class Notes:
     def warnings(self, width: int) -> Iterator[Problem]:
         """Yield what a person who looks at the sheet doesn't see, in a table of that many columns."""
         if self.hidden_rows:
-            rows = "1 hidden row is" if self.hidden_rows == 1 else f"{self.hidden_rows} hidden rows are"
+            rows = plural(self.hidden_rows, "hidden row is", "hidden rows are")
             yield Problem("hidden_cells", f"{rows} read like the others (hidden, or filtered out)")
         if hidden := sorted(at for at in self.hidden_columns if at < width):
             letters = ", ".join(reference(at, 0)[:-1] for at in hidden)
             yield Problem("hidden_cells", f"hidden columns are read like the others: {letters}")
         if self.beside:
-            rows = "1 row has" if self.beside == 1 else f"{self.beside} rows have"
+            rows = plural(self.beside, "row has", "rows have")
             yield Problem("column_unnamed", f"{rows} cells right of the last column name, which are not read")
 
 

@@ -36,11 +36,13 @@ _LONGEST_TABLE: Final = 1 << 30
 """Bytes of all shared strings."""
 _RUN: Final = rf'<t(?: xml:space="preserve")?>{TEXT}</t>'
 _plain_start = re.compile(
-    r'<row(?: r="(\d{1,9})")?(?: hidden="(?:0|false)"| (?!r=|hidden=|xmlns)[\w:]+="[^"<&]*")*>'
+    r'<row(?: r="(\d{1,9})")?(?: hidden="(?:0|false)"| (?!r=|hidden=|xmlns)[\w:]+="[^"<&]*")*>',
+    re.ASCII,
 ).fullmatch
 _plain_cells = re.compile(
     r'<c(?: r="([A-Z]{1,3})\d+")?(?: s="(\d+)")?'
-    rf'(?:/>|(?: t="inlineStr"><is>{_RUN}</is>|(?: t="(s|str|b|e|d|n)")?>(?:<v>{TEXT}</v>)?)</c>)'
+    rf'(?:/>|(?: t="inlineStr"><is>{_RUN}</is>|(?: t="(s|str|b|e|d|n)")?>(?:<v>{TEXT}</v>)?)</c>)',
+    re.ASCII,
 ).split
 _GROUPS: Final = 6
 """Parts of a split row for each cell: column, style, inline text, type, value, and what follows."""
@@ -109,11 +111,14 @@ class XlsxBook:
         start = _plain_start(parts[0])
         if start is None or any(parts[_GROUPS::_GROUPS]):
             return None
-        columns, texts = parts[1::_GROUPS], parts[3::_GROUPS]
-        number = _number(start[1])
-        if None not in texts and columns == _LETTERS[: len(columns)] and "_x" not in row:
-            return number, texts  # nearly every row: texts, from the first column on
-        styles, kinds, values = parts[2::_GROUPS], parts[4::_GROUPS], parts[5::_GROUPS]
+        number = int(start[1] or 0)
+        columns, texts, kinds = parts[1::_GROUPS], parts[3::_GROUPS], parts[4::_GROUPS]
+        if columns == _LETTERS[: len(columns)] and "_x" not in row:  # nearly every row
+            if None not in texts:
+                return number, texts
+            if kinds.count("s") == len(kinds):
+                return number, [self._shared[value or ""] for value in parts[5::_GROUPS]]
+        styles, values = parts[2::_GROUPS], parts[5::_GROUPS]
         return number, self._fields(
             (column, *(self._value(kind, value or "", style) if text is None else (_unescaped(text), "")))
             for column, style, text, kind, value in zip(columns, styles, texts, kinds, values, strict=True)
@@ -230,12 +235,11 @@ class _Shared:
     def __getitem__(self, key: str) -> str:
         try:
             at = int(key)
-            if at < 0:
-                raise IndexError
-            piece = self._packed[self._ends[at] : self._ends[at + 1]]
+            if at >= 0:
+                return self._packed[self._ends[at] : self._ends[at + 1]].decode("utf-8", "surrogatepass")
         except (ValueError, IndexError):
-            raise Damaged("a cell refers to a text that is missing") from None
-        return piece.decode("utf-8", "surrogatepass")
+            pass
+        raise Damaged("a cell refers to a text that is missing")
 
 
 def _first_text(cell: Any) -> str:

@@ -231,13 +231,16 @@ def channels_of_all_profiles(
 ) -> dict[tuple[str, str], Channel]:
     """Return every usable channel by profile and name; the profile "" has those above all profiles.
 
-    Raises UsageError as ``load`` does.
+    Raises UsageError if the file can't be used, or a channel is wrong.
     """
-    return {
-        (profile, name): channel
-        for profile in ("", *file.profiles(config))
-        for name, channel in load({}, environ, config, profile).channels.items()
-    }
+    contents = file.read_each(config, ["", *file.profiles(config)])
+    found: dict[tuple[str, str], Channel] = {}
+    for profile, content in contents.items():
+        allowed, source = _first("SIPROSTER_ALLOW_HTTP", "", {}, environ, content)
+        allow_http = bool(allowed and _checked("SIPROSTER_ALLOW_HTTP", allowed, source))
+        usable, _ = _channels(content, environ, allow_http=allow_http)
+        found.update({(profile, name): channel for name, channel in usable.items()})
+    return found
 
 
 def _first(

@@ -32,11 +32,12 @@ from worker.settings.names import guess
 T = TypeVar("T")
 E = TypeVar("E", When, MailTls)
 
-PREFIX = "notify."
+TABLE = "notify"
+PREFIX = f"{TABLE}."
 """Beginning of a channel's name among the file's entries."""
 
-_SECRETS = ("secret", "password", "url", "urls")
-"""Keys whose value may be secret; with ``_env`` they name a variable that holds it."""
+_SECRETS = ("secret", "password", "urls")
+"""Keys whose value is secret."""
 
 _PREFIX_OF_SECRET = "whsec_"  # noqa: S105  Standard Webhooks' prefix for every secret
 _KEY_BYTES = range(24, 65)
@@ -66,9 +67,13 @@ def tables_of(path: Path, given: object) -> dict[str, object]:
     return {PREFIX + name: table for name, table in given.items()}
 
 
-def holds_secret(table: Mapping[str, object]) -> bool:
-    """Return whether a channel's table has a secret of its own."""
-    return any(name in table for name in _SECRETS)
+def refuse_exposed(path: Path, tables: Iterable[Mapping[str, object]]) -> None:
+    """Raise UsageError if there is a secret in the tables; ``path`` can be read by others."""
+    if any(key in table for table in tables for key in _SECRETS):
+        raise UsageError(
+            f"{path} contains the secret of a notification channel and can be read by others",
+            f"run: chmod 600 {path}; or name a variable that holds the secret: secret_env",
+        )
 
 
 def parsed(

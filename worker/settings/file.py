@@ -18,7 +18,7 @@ from worker.files import open_found
 from worker.model import DatabaseLogin
 from worker.reasons import reason_of
 from worker.settings import addresses, channels, databases
-from worker.settings.names import DEFAULTS, OPTIONS, SECRETS, text_or_whole
+from worker.settings.names import DEFAULTS, OF_LEDGER, OPTIONS, SECRETS, text_or_whole
 from worker.settings.names import guess as _guess
 
 NAME = "siproster.toml"
@@ -49,7 +49,8 @@ def read(config: Path | None, profile: str, me: int | None = None) -> Content:
     ``me``: the id of the user who trusts himself and root; by default the process's own. Raises UsageError
     for a file that others may write, that was only found and is not a regular file or belongs to somebody
     else, that can't be read, is not TOML, holds an unknown name or a value of the wrong kind, and for a
-    profile that it doesn't have. Raises it, too, for a database's password in a file that others may read.
+    profile that it doesn't have. Raises it, too, for a database's password or a channel's secret in a
+    file that others may read.
     """
     return read_each(config, [profile], me)[profile]
 
@@ -74,6 +75,8 @@ def read_each(
     logins = _logins(path, document, tables, exposed=exposed)
     everyones = _sorted_out(path, document)
     own = {name: _sorted_out(path, table) for name, table in tables.items()}
+    for name, table in own.items():
+        _refuse_of_ledger(path, name, table)
     return {
         name: replace(
             _content(path, name, everyones | own.get(name, {}), found=config is None, exposed=exposed),
@@ -175,16 +178,17 @@ def _profiles(path: Path, profiles: object) -> dict[str, dict[str, object]]:
 
 def _sorted_out(path: Path, table: Mapping[str, object]) -> dict[str, object]:
     """Return settings by upper-case name, options by long name, each checked, and tables of channels."""
-    rest = {key: given for key, given in table.items() if key != "notify"}
+    rest = {key: given for key, given in table.items() if key != channels.TABLE}
     own = {name: value for key, given in rest.items() for name, value in [_entry(path, key, given)]}
-    return own | channels.tables_of(path, table.get("notify", {}))
+    return own | channels.tables_of(path, table.get(channels.TABLE, {}))
 
 
 def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
     setting, option = key.upper(), key.lower().replace("_", "-")
     if setting not in DEFAULTS and option not in OPTIONS:
         raise UsageError(
-            f"{path}: {key} is not a setting", _guess(key, [*DEFAULTS, *OPTIONS, databases.TABLE, "profile"])
+            f"{path}: {key} is not a setting",
+            _guess(key, [*DEFAULTS, *OPTIONS, databases.TABLE, channels.TABLE, "profile"]),
         )
     try:
         if setting in DEFAULTS:
@@ -192,6 +196,15 @@ def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
         return option, OPTIONS[option](given)
     except TypeError as error:
         raise UsageError(f"{path}: {key} must be {error}") from None
+
+
+def _refuse_of_ledger(path: Path, profile: str, table: Mapping[str, object]) -> None:
+    """Refuse options in a profile that would remove the jobs of other profiles, too."""
+    if found := sorted(OF_LEDGER & table.keys()):
+        raise UsageError(
+            f"{path}, profile {profile}: {found[0]} applies to all jobs of the ledger",
+            "write it above the first [profile.NAME]",
+        )
 
 
 def _content(
@@ -205,11 +218,9 @@ def _content(
         for name, value in merged.items()
         if name.startswith(channels.PREFIX) and isinstance(value, dict)
     }
-    secret = (
-        SECRETS & settings.keys()
-        or any(addresses.hidden(value) != value for value in settings.values())
-        or any(map(channels.holds_secret, tables.values()))
-    )
+    if exposed:
+        channels.refuse_exposed(path, tables.values())
+    secret = SECRETS & settings.keys() or any(addresses.hidden(value) != value for value in settings.values())
     warning = f"{path} contains a secret and can be read by others; run: chmod 600 {path}"
     return Content(
         name, found, settings, options, channels=tables, warnings=(warning,) if secret and exposed else ()

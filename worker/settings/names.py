@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
@@ -26,6 +27,8 @@ DEFAULTS = {
 
 FLAGS = {"BW_ACCOUNT_ID": "account"}
 """Settings that a flag can set, too. None is a secret, which would show in ``ps``."""
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([dhDH]?)").fullmatch
 
 SECRETS = frozenset({"SIPROSTER_KEY", "BW_CLIENT_SECRET", "BW_PASSWORD"})
 """Never shown."""
@@ -66,6 +69,25 @@ def text_or_whole(value: object) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
 
 
+def days_of(text: str) -> float:
+    """Return the days of a duration: ``90d``, ``12h``, or ``90``, which is days. Raises TypeError."""
+    if found := _DURATION(text.strip()):
+        return float(found[1]) / (24 if found[2] in ("h", "H") else 1)
+    raise TypeError("a duration in days or hours, such as 90d or 12h")
+
+
+def _duration(value: object) -> float:
+    """Return days; a number is accepted as one of days."""
+    return days_of(value) if isinstance(value, str) else days_of(str(_number(value)))
+
+
+def _count(value: object) -> int:
+    """Return a whole number that is not negative."""
+    if (number := _whole(value)) < 0:
+        raise TypeError("0 or more")
+    return number
+
+
 def _time(value: object) -> str:
     """Return a time, from ISO 8601 or TOML's own notation."""
     return value.isoformat() if isinstance(value, dt.datetime) else _text(value)
@@ -104,6 +126,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "from": _text,
     "generate-passwords": _text,
     "keep-days": _number,
+    "keep-last": _count,
     "limit": _whole,
     "make-default": _flag,
     "map": _pairs,
@@ -121,6 +144,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "realm": _text,
     "require-rows": _whole,
     "results": _text,
+    "retention": _duration,
     "resume-days": _number,
     "rotate": _flag,
     "sheet": text_or_whole,
@@ -129,10 +153,14 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "weak": _text,
     "where": _pairs,
 }
-"""Options of ``import``, ``plan`` and ``call``: what each one's value must be in the file.
+"""Options of ``import``, ``plan``, ``call`` and ``scheduler``: what each one's value must be in the file.
 
+``retention`` (in days) and ``keep-last`` are the scheduler's, and apply to the whole ledger.
 ``call-from`` and ``call-wait`` are ``--from`` and ``--wait`` of ``call``: ``from`` is a roster's format.
 """
+
+OF_LEDGER = frozenset({"keep-last", "retention"})
+"""Options that apply to the whole ledger, and so can't differ from profile to profile."""
 
 
 def guess(word: str, known: Iterable[str]) -> str:
