@@ -28,8 +28,8 @@ _STAYS = """(j.finished IS NULL OR j.finished > :before OR j.expires >= :now
     OR EXISTS (SELECT 1 FROM writers w WHERE w.job = j.id AND w.until >= :now)
     OR EXISTS (SELECT 1 FROM chunks c
         WHERE c.job = j.id AND c.state = 'claimed' AND c.lease_until >= :now))"""
-# Jobs that retry one another stay together. The newest done job of a schedule is what its next run is
-# compared with, and so is the newest with all rows in place.
+# Jobs that retry one another stay together. A schedule's next run is compared with its last job that knows
+# who was absent (Absences.last). Its newest done job, and the newest with all rows in place, stay, too.
 _REMOVABLE = text(f"""
     WITH ranked AS (
         SELECT j.id, j.root, j.state, coalesce(nullif(j.schedule, ''), r.schedule, '') AS schedule,
@@ -43,11 +43,17 @@ _REMOVABLE = text(f"""
     ), in_place AS (
         SELECT job, row_number() OVER (PARTITION BY schedule ORDER BY slot DESC) AS nr
         FROM schedule_runs WHERE result = 'in_place' AND job <> ''
+    ), compared AS (
+        SELECT a.job, row_number() OVER (
+            PARTITION BY a.host, a.account, a.schedule ORDER BY j.finished DESC, a.job DESC) AS nr
+        FROM absent_users a JOIN jobs j ON j.id = a.job
+        WHERE j.state = 'done' AND a.schedule IN (SELECT name FROM schedules)
     ), staying AS (
         SELECT root FROM ranked WHERE nr <= :keep_last
         UNION SELECT root FROM ranked
             WHERE state = 'done' AND nr_in_state = 1 AND schedule IN (SELECT name FROM schedules)
         UNION SELECT root FROM ranked WHERE id IN (SELECT job FROM in_place WHERE nr = 1)
+        UNION SELECT root FROM ranked WHERE id IN (SELECT job FROM compared WHERE nr = 1)
         UNION SELECT j.root FROM jobs j WHERE {_STAYS}
     )
     SELECT id, root FROM jobs

@@ -262,8 +262,6 @@ def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> 
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
-    cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     in_turn(lambda: _use_wal(cursor))
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
@@ -284,6 +282,8 @@ def _pays(connection: Connection) -> bool:
 
 def _use_wal(cursor: Any) -> None:
     """Switch a new ledger to WAL; the busy timeout does not cover a switch by another process."""
+    # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
+    cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode = WAL")
 
