@@ -7,6 +7,7 @@ from collections.abc import Callable
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
+from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
 from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
 from worker.ledger.lineage import Lineage, Lineages, Member
@@ -42,6 +43,7 @@ __all__ = [
     "ClaimedNotification",
     "DeliveryState",
     "Fenced",
+    "Figures",
     "JobRealm",
     "Jobs",
     "Kept",
@@ -58,6 +60,8 @@ __all__ = [
     "Progress",
     "Retention",
     "Rows",
+    "RunWork",
+    "ScheduleFigures",
     "Schedules",
     "SealedPage",
     "Store",
@@ -65,6 +69,7 @@ __all__ = [
     "Unconfirmed",
     "UndoResults",
     "Undone",
+    "Work",
     "Writer",
     "shown",
 ]  # fmt: skip
@@ -93,6 +98,7 @@ class Ledger:
         self.lineages = Lineages(self.store, self.rows)
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
+        self.figures = FiguresReader(self.store)
 
     def close(self) -> None:
         """Close every connection."""
