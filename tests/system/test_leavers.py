@@ -219,6 +219,28 @@ def test_lost_answers(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
     assert held(sandbox) == before
 
 
+@pytest.mark.parametrize(
+    ("knobs", "outcome", "left"),
+    [
+        ({"refuse": {"next": 1, "method": "DELETE", "status": 400, "code": "23017", "text": "no"}},
+         ("failed", "23017"), 1),
+        ({"bad_gateway": {"next": 9, "method": "DELETE", "status": 409}}, ("unknown", "refused"), None),
+        ({"unavailable": {"next": 2, "method": "DELETE"}}, None, 0),
+    ],
+)  # fmt: skip
+def test_refused_deletions(
+    office: Program, sandbox: Sandbox, shrunk: Path,
+    knobs: dict[str, Any], outcome: tuple[str, str] | None, left: int | None,
+) -> None:  # fmt: skip
+    """A refusal is told with its code and with exit code 10; a proxy's page refuses nothing for sure."""
+    sandbox.knobs(**knobs)
+    summary = run(office, "import", shrunk, *DELETE, "--concurrency", "1", code=10 if outcome else 0)
+    found = list(told(summary).values())
+    assert found.count(("deleted", "")) == len(LEFT) - (found.count(outcome) if outcome else 0)
+    assert left is None or len(on_account(sandbox)) == 8 + left
+    assert (outcome in found) == (outcome is not None)
+
+
 def test_digests_that_are_hidden(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
     """What a list leaves out is read singly; a user whose digests no read shows can't be restored: kept."""
     sandbox.knobs(list_omits=["Hash1b"])
