@@ -268,15 +268,15 @@ class CeleryQueue:
 
 
 @contextmanager
-def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
+def embedded_worker(app: Celery, *queues: str) -> Iterator[None]:
     """Run a real worker in this process: the threads pool, since prefork would fork a threaded command.
 
     Two tasks at a time, so that one chunk's last answers and the next one's first requests overlap.
     """
-    app.conf.task_default_queue = queue
+    app.conf.task_default_queue = queues[0]
     app.set_default()  # the pool's threads look their task up on the default application
     worker = WorkController(
-        app=app, hostname=f"embedded@{platform.node()}", pool="threads", concurrency=2, queues=[queue],
+        app=app, hostname=f"embedded@{platform.node()}", pool="threads", concurrency=2, queues=queues,
         without_heartbeat=True, without_mingle=True, without_gossip=True,
     )  # fmt: skip
     thread = threading.Thread(target=worker.start, name="embedded-worker", daemon=True)
@@ -288,7 +288,7 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
         # Celery's loop checks its flag between two messages, or every two seconds, and then drains
         # once more.
         for _ in range(2):
-            app.tasks[WAKE].apply_async(queue=queue)
+            app.tasks[WAKE].apply_async(queue=queues[0])
         thread.join()
         state.should_stop = None
 

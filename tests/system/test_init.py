@@ -199,7 +199,7 @@ def test_control_c(office: Program) -> None:
     """Ctrl-C at a question ends it with 130, and nothing is written."""
     with terminal(office, "init") as shown:
         shown.until("Account ID")
-        os.killpg(shown.process.pid, signal.SIGINT)
+        shown.control_c()
         assert shown.end() == 130
         assert "Traceback" not in shown.shown
     assert files(office) == []

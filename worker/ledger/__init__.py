@@ -10,6 +10,7 @@ from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress,
 from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
 from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
+from worker.ledger.lineage import Lineage, Lineages, Member
 from worker.ledger.notifications import (
     ChannelKey,
     ClaimedNotification,
@@ -49,6 +50,8 @@ __all__ = [
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Lineage",
+    "Member",
     "Notification",
     "Notifications",
     "OverClaim",
@@ -92,6 +95,7 @@ class Ledger:
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
+        self.lineages = Lineages(self.store, self.rows)
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
         self.figures = FiguresReader(self.store)
