@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from worker.meter import count_with
+from worker.meter import METER
 from worker.metrics.names import BUCKETS, COUNTED
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -40,4 +40,4 @@ def begin_counting(folder: Path, slot: str) -> None:
         with suppress(OSError):  # a full disk, or a folder that is gone: the work matters more
             metrics[name](amount, labels)
 
-    count_with(add)
+    METER.begin(add)
