@@ -155,6 +155,17 @@ def test_a_killed_process_takes_no_count_with_it(hosts: Program, sandbox: Sandbo
     assert not files.exists()
 
 
+def test_a_killed_worker_leaves_nothing_behind(hosts: Program) -> None:
+    """The metrics server of a worker that is killed ends by itself, and removes the folder."""
+    worker = Watched(hosts, "worker", "worker", "--processes", "1")
+    until(lambda: worker.json("/health")[0] == 200)
+    folder = worker.folder()
+    children = psutil.Process(worker.process.pid).children()
+    worker.process.kill()
+    until(lambda: not folder.exists())
+    until(lambda: not any(one.is_running() and "worker.metrics" in str(one.cmdline()) for one in children))
+
+
 def test_a_lost_lease_is_counted(hosts: Program, sandbox: Sandbox) -> None:
     """A process that dies in the middle of a chunk: the one that takes it over counts the lost lease."""
     sandbox.knobs(latency=0.3)
