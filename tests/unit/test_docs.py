@@ -14,6 +14,7 @@ import pytest
 
 from cli import cli
 from worker import __version__, codes, errors
+from worker.schedules.results import RunResult
 from worker.settings.names import DEFAULTS
 from worker.states import Reason
 
@@ -54,8 +55,10 @@ PROGRAM = dict(below(cli))
 
 
 def options(command: click.Command) -> set[str]:
-    """The long names of a command's options."""
-    parameters = command.get_params(click.Context(command))
+    """The long names of a command's options, without those for the program's own use."""
+    parameters = [
+        one for one in command.get_params(click.Context(command)) if not getattr(one, "hidden", False)
+    ]
     return {word for one in parameters for word in (*one.opts, *one.secondary_opts) if word.startswith("--")}
 
 
@@ -280,6 +283,11 @@ def test_each_reason_of_a_job_is_described() -> None:
     """docs/errors.md has every reason why a job stops or waits, and no other; each of them occurs."""
     assert set(first_cells(section(ERRORS, "Why a job stopped or waits"))) == set(Reason)
     assert {reason.name for reason in Reason} == used_reasons()
+
+
+def test_each_result_of_a_run_is_described() -> None:
+    """docs/errors.md has every result of a schedule's runs, and no other."""
+    assert [one.name for one in codes.RUNS] == list(RunResult)
 
 
 def test_each_number_that_the_program_decides_by_is_described() -> None:

@@ -60,7 +60,7 @@ _NOT_IMPORTED = frozenset({Reason.EXPIRED, Reason.EXISTS})
 
 _FACTS = (
     "job", "state", "reason", "why", "account", "roster", "realms", "counts", "codes", "not_in_place",
-    "warnings", "started", "finished", "seconds", "requests", "retries", "absent",
+    "warnings", "started", "finished", "seconds", "requests", "retries", "absent", "leavers",
 )  # fmt: skip
 """Facts of a job's summary that notifications carry: no options, whose conditions may name users."""
 
