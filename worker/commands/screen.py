@@ -196,7 +196,7 @@ class ProgressScreen:
         self._quiet = quiet
         self._began = self._told = time.monotonic()
         self._first: int | None = None
-        if console.is_terminal and not quiet:
+        if console.is_terminal and not quiet and not terminal.echoes_elsewhere():
             self._bar = Progress(
                 SpinnerColumn(), _Doing(""), BarColumn(), MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"), _Remaining(), console=console, transient=True,
