@@ -107,6 +107,14 @@ def requests(program: Program) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process has ended, though its parent may not have noticed."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def lines(log: Path) -> list[dict[str, Any]]:
     """The lines of a JSON log."""
     return [json.loads(line) for line in log.read_text("utf-8").splitlines()]
@@ -166,9 +174,10 @@ def test_a_killed_worker_leaves_nothing_behind(hosts: Program) -> None:
     until(lambda: worker.json("/health")[0] == 200)
     folder = worker.folder()
     children = psutil.Process(worker.process.pid).children()
+    (server,) = (one for one in children if "worker.metrics" in " ".join(one.cmdline()))
     worker.process.kill()
     until(lambda: not folder.exists())
-    until(lambda: not any(one.is_running() and "worker.metrics" in str(one.cmdline()) for one in children))
+    until(lambda: has_ended(server))
 
 
 def test_a_lost_lease_is_counted(hosts: Program, sandbox: Sandbox) -> None:
