@@ -223,6 +223,25 @@ def test_results_that_can_not_be_written(office: Program, sandbox: Sandbox) -> N
     assert not sandbox.credentials()
 
 
+def test_results_that_vanish(office: Program, sandbox: Sandbox) -> None:
+    """If only the result files can't be written, the run names its job, whose rows aren't imported again."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office)
+    sandbox.knobs(latency=0.3)
+    process = office.start("schedule", "run", "nightly")
+    until(lambda: bool(sandbox.credentials()), process)
+    (folder,) = office.work.glob("siproster-*")
+    folder.rmdir()
+    folder.write_text("in its place")
+    assert end_of(process).code == 6
+    failed = runs(office)[0]
+    assert (failed["result"], f"siproster-{failed['job']}" == folder.name) == ("failed", True)
+    assert "can't be written" in failed["why"]
+    assert ran(office)["result"] == "nothing_new"
+    folder.unlink()
+    assert run(office, "report", failed["job"])["counts"] == {"created": 40}
+
+
 def test_a_service_that_is_away(office: Program, sandbox: Sandbox) -> None:
     """The run is given back, and goes on when the service is there."""
     roster_of(office.work / "staff.csv", STAFF)

@@ -107,7 +107,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
         read = (parent.source, given["roster_"], given["corrections"] or "")
         outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read,
                                passwords=options.generate_passwords)  # fmt: skip
-        wait_for_window(options.not_before)
+        wait_for_window(job)
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
