@@ -5,14 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
-from functools import partial
+from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 SUBJECTS = ("job", "chunk", "line", "account", "schedule")
 """What a line may be about; the names are those of JSON logs."""
@@ -29,11 +26,6 @@ def about(**subjects: object) -> Iterator[None]:
         yield
     finally:
         _subjects.reset(token)
-
-
-def here(function: Callable[..., T]) -> Callable[..., T]:
-    """Return a function for another thread, whose log lines are about the same as those here."""
-    return partial(copy_context().run, function)
 
 
 class JsonLine(logging.Formatter):

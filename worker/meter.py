@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Add = Callable[[str, float, tuple[str, ...]], None]
-"""Add an amount to a count, by the values of its labels (``metrics.COUNTS`` has their names)."""
 
-_add: Add | None = None
+class Meter:
+    """The counts of one process. ``on`` is asked first, per batch or request: a call would cost more."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self._add: Callable[[str, float, tuple[str, ...]], None] | None = None
+
+    def begin(self, add: Callable[[str, float, tuple[str, ...]], None]) -> None:
+        """Pass counts to ``add``: a name (``metrics.names.COUNTED``), an amount, and values of labels."""
+        self._add, self.on = add, True
+
+    def count(self, name: str, amount: float, *labels: str) -> None:
+        """Count an amount, if anybody reads it. Called per batch or request, never per row."""
+        if self._add:
+            self._add(name, amount, labels)
 
 
-def count_with(add: Add | None) -> None:
-    """Pass this process's counts to ``add``; None: count nothing."""
-    global _add
-    _add = add
-
-
-def count(name: str, amount: float, *labels: str) -> None:
-    """Count an amount of what ``name`` stands for. Called per batch or request, never per row."""
-    if _add is not None:
-        _add(name, amount, labels)
-
-
-def counting() -> bool:
-    """Return whether anybody reads the counts, so that those that cost something are made."""
-    return _add is not None
+METER = Meter()
+"""The counts of this process."""

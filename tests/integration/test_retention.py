@@ -318,6 +318,7 @@ def test_a_retry_that_begins_meanwhile(ledger: Ledger, clock: Clock) -> None:
     chosen = ledger.retention.removable(MONTH)
     retry = begun(ledger, 2, parent=job.id)
     assert (chosen, ledger.retention.remove(MONTH, chosen)) == ([job.id], [])
+    assert not ledger.retention._remove_one(MONTH, job.id, job.root)  # chosen just before the retry began
     assert ledger.jobs.newest() == [retry.id, job.id]
 
 

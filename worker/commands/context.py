@@ -216,6 +216,7 @@ def log_to_stderr(level: int, log_format: str = "text") -> None:
     line.converter = time.gmtime  # as in the ledger and the results: hosts in several zones share one log
     handler.setFormatter(JsonLine() if log_format == "json" else line)
     echo_with(_log_line if log_format == "json" else None)
+    logging.captureWarnings(log_format == "json")
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(logging.WARNING)
     # It logs the driver's traceback for every lost connection; we log one line instead.

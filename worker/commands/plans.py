@@ -132,7 +132,8 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         not_before=times.not_before,
         not_after=times.not_after,
     )
-    job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
+    made = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
+    job = replace(made, schedule=plan.schedule)  # whose next run is compared with it
     if context.settings.broker:
         watch.broker_queue(context)
     outputs.prepare_folder(

@@ -17,6 +17,7 @@ from rich.text import Text
 from worker.commands import schedule_place
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
+from worker.commands.monitoring import monitored, run_options
 from worker.commands.option_values import from_file, parsed
 from worker.commands.options import (
     absent_option,
@@ -223,11 +224,15 @@ def resume(name: str, **given: Any) -> None:
 
 @schedule.command("run")
 @click.argument("name", metavar="NAME")
-@click.option("--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out.")
+@run_options
 @settings_options
-def run(name: str, slot: float | None, **given: Any) -> int:
+def run(name: str, slot: float | None, counts: Path | None, **given: Any) -> int:
     """Run a schedule now, and wait for its end. Its guards hold, and its channels are told."""
-    context = Context(given)
+    with monitored(name, counts, given, started_by_scheduler=slot is not None) as context:
+        return _run(context, name, slot)
+
+
+def _run(context: Context, name: str, slot: float | None) -> int:
     schedules = context.ledger.schedules
     if slot is not None:
         claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))

@@ -31,6 +31,7 @@ from worker.importing.process_id import process_id
 from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
 from worker.ledger.schedules import RUN_LEASE, End, Run, Schedule
+from worker.logs import about
 from worker.model import Job, JobState, Options
 from worker.reasons import plural
 from worker.roster import NewRoster, Roster, Version
@@ -59,7 +60,7 @@ _NOT_IMPORTED = frozenset({Reason.EXPIRED, Reason.EXISTS})
 
 _FACTS = (
     "job", "state", "reason", "why", "account", "roster", "realms", "counts", "codes", "not_in_place",
-    "warnings", "started", "finished", "seconds", "requests", "retries", "absent",
+    "warnings", "started", "finished", "seconds", "requests", "retries", "absent", "leavers",
 )  # fmt: skip
 """Facts of a job's summary that notifications carry: no options, whose conditions may name users."""
 
@@ -224,8 +225,9 @@ def _new(
     files = [(one.sha256, one.name) for one in versions]
     if not context.ledger.schedules.set_job(claim.run, job.id, files):
         raise claim.lost()
-    begin(context, job)
-    run(context, job, read, yes=True, sinks=[claim.check_page])
+    with about(job=job.id):
+        begin(context, job)
+        run(context, job, read, yes=True, sinks=[claim.check_page])
     return _watched(context, schedule, claim, job.id)
 
 
@@ -302,7 +304,9 @@ def _gone_on(context: Context, schedule: Schedule, claim: Claim, job: Job) -> En
 
 def _watched(context: Context, schedule: Schedule, claim: Claim, job_id: str) -> End:
     """Watch the job to its end, write its results, and return the run's end."""
-    if finish(context, job_id, detach=False, as_json=False) == Reason.INTERRUPTED.exit_code:
+    with about(job=job_id):
+        code = finish(context, job_id, detach=False, as_json=False)
+    if code == Reason.INTERRUPTED.exit_code:
         raise KeyboardInterrupt
     job = context.ledger.jobs.get(job_id)
     if job.state.active and not job.saved:

@@ -32,7 +32,7 @@ from worker.importing.stop_rules import (
 from worker.ledger import Changes, Claim, JobRealm, Ledger, Unanswered
 from worker.ledger.codec import Change, open_changes, seal_changes, seal_chunk
 from worker.ledger.new_chunks import troubled
-from worker.meter import count, counting
+from worker.meter import METER
 from worker.model import Family, Job, JobState, Outcome, Row, Status, Stored
 from worker.reasons import plural
 from worker.seal import Seal
@@ -244,10 +244,10 @@ class ChunkSession:
         self._answered = self._process.clock()
         statuses = [outcome.status for outcome in outcomes]
         self._statuses.update(zip([outcome.line for outcome in outcomes], statuses, strict=True))
-        if counting():
+        if METER.on:
             for status in Status:
                 if rows := statuses.count(status):
-                    count("rows", rows, self.job.account, status.value)
+                    METER.count("rows", rows, self.job.account, status.value)
         if self.unconfirmed:
             self.unconfirmed.difference_update([outcome.line for outcome in outcomes])
         if troubled(outcomes) and stop_when_too_many_failed(self._ledger, self.job):
@@ -310,7 +310,7 @@ class ChunkSession:
 
     def _log_end(self, how: str) -> None:
         seconds = self._process.clock() - self._began
-        count("chunk_seconds", seconds, self.job.account)
+        METER.count("chunk_seconds", seconds, self.job.account)
         if log.isEnabledFor(logging.INFO):
             counts = Counter([status.value for status in self._statuses.values()])
             told = ", ".join(f"{rows:,} {status}" for status, rows in sorted(counts.items())) or "no outcome"

@@ -41,7 +41,8 @@ _LAST_RESULTS = text("""
     SELECT schedule, result FROM schedule_runs r WHERE state = 'ended' AND slot = (
         SELECT max(slot) FROM schedule_runs o WHERE o.schedule = r.schedule AND o.state = 'ended')""")
 _WORK = text(f"""
-    SELECT c.owner, c.job, c.seq, j.account, c.rows, c.settled, :now - coalesce(c.claimed_at, :now) AS seconds,
+    SELECT c.owner, c.job, c.seq, j.account, c.rows, c.settled,
+        :now - coalesce(c.claimed_at, :now) AS seconds,
         w.kind, w.reason, :now - w.since AS waited, w.until - :now AS until
     FROM chunks c JOIN jobs j ON j.id = c.job
     LEFT JOIN waits w ON w.job = c.job AND w.process = c.owner AND w.seen_at >= :fresh
@@ -143,8 +144,8 @@ class FiguresReader:
             ended.setdefault(row.schedule, {})[row.result] = row.finished
             numbers.setdefault(row.schedule, {})[row.result] = row.runs
         return Figures(
-            [Backlog(row.account, int(row.waiting), int(row.rows), int(row.held), max(0.0, row.queue_age or 0.0),
-                     max(0.0, row.chunk_age or 0.0)) for row in open_chunks],
+            [Backlog(row.account, int(row.waiting), int(row.rows), int(row.held),
+                     max(0.0, row.queue_age or 0.0), max(0.0, row.chunk_age or 0.0)) for row in open_chunks],
             {(row.account, row.state): row.jobs for row in jobs},
             {row.state: row.number for row in notifications},
             [ScheduleFigures(row.name, row.account, row.created, row.paused is not None, row.next_slot,

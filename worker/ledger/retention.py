@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,24 +137,14 @@ class Retention:
         with self._store.read() as connection:
             return list(connection.execute(_RESUMABLE, self._values(connection, policy)).scalars())
 
-    def remove(self, policy: Policy, among: Sequence[str] | None = None, budget: float = 0.0) -> list[str]:
+    def remove(self, policy: Policy, among: Sequence[str] | None = None) -> list[str]:
         """Remove jobs and return their ids; only those of ``among``, if it is given.
 
-        Stops after ``budget`` seconds; 0: when all are removed. A job that has got a retry since, or is
-        being undone, stays.
+        A job that has got a retry since, or is being undone, stays.
         """
         wanted = None if among is None else set(among)
-        end = time.monotonic() + budget
-        removed = []
-        for job, root in self._removable(policy):
-            if wanted is not None and job not in wanted:
-                continue
-            if budget and time.monotonic() > end:
-                break
-            if self._remove_one(policy, job, root):
-                removed.append(job)
-        if removed:
-            self.shrink()
+        found = [one for one in self._removable(policy) if wanted is None or one[0] in wanted]
+        removed, _ = self._remove(policy, found, math.inf)
         return removed
 
     def run_if_due(self, policy: Policy, budget: float = _BUDGET) -> list[str]:
@@ -166,8 +157,8 @@ class Retention:
             if connection.execute(_TURN, {"now": now, "due": now + EVERY}).rowcount != 1:
                 return []
         self._forget_records(policy)
-        removed = self.remove(policy, budget=budget)
-        if self._removable(policy):
+        removed, all_done = self._remove(policy, self._removable(policy), budget)
+        if not all_done:
             with self._store.begin() as connection:
                 connection.execute(_DUE_NOW)
         return removed
@@ -182,6 +173,20 @@ class Retention:
         with self._store.read() as connection:
             found = connection.execute(_REMOVABLE, self._values(connection, policy)).all()
         return [(row.id, row.root) for row in found]
+
+    def _remove(
+        self, policy: Policy, found: Sequence[tuple[str, str]], budget: float
+    ) -> tuple[list[str], bool]:
+        """Remove jobs, given with their roots, for ``budget`` seconds; return which, and whether all."""
+        end = time.monotonic() + budget
+        removed, left = [], list(reversed(found))
+        while left and time.monotonic() <= end:
+            job, root = left.pop()
+            if self._remove_one(policy, job, root):
+                removed.append(job)
+        if removed:
+            self.shrink()
+        return removed, not left
 
     def _remove_one(self, policy: Policy, job: str, root: str) -> bool:
         """Remove a job in a transaction of its own, so that no other process waits for long."""

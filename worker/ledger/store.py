@@ -171,6 +171,7 @@ class Store:
                     # Only a script runs to its end: a statement without columns is executed for one page.
                     driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_A_TIME})")
             elif idle and _pays(connection):
+                connection.exec_driver_sql(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
                 connection.exec_driver_sql("VACUUM")
         self.clean()
 
@@ -285,6 +286,7 @@ def _use_wal(cursor: Any) -> None:
     # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
     cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # possible before the file has pages
         cursor.execute("PRAGMA journal_mode = WAL")
 
 
