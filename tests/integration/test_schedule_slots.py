@@ -6,7 +6,7 @@ import datetime as dt
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,18 @@ def test_a_paused_schedule(world: World) -> None:
     world.clock.now += 600
     timer.tick()
     assert len(world.effects) == 1
+
+
+def test_a_zone_that_is_not_there(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A schedule in a zone that this machine doesn't know is logged, and holds no other one up."""
+    for name, zone in (("a", "Mars/Olympus"), ("b", "UTC")):
+        made = replace(schedule(name, "0 2 * * *", "UTC"), zone=zone)
+        world.ledger.schedules.add(made)
+    timer, _, _ = world.scheduler()
+    world.clock.now += 86_400
+    timer.tick()
+    assert {name for name, _ in world.effects} == {"b"}
+    assert "schedule a: Mars/Olympus: is not a time zone" in caplog.text
 
 
 def test_a_late_process(world: World) -> None:
