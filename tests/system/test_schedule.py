@@ -171,6 +171,41 @@ def test_a_folder(office: Program, sandbox: Sandbox) -> None:
     assert truth(sandbox) == expected(sandbox, STAFF[:20])
 
 
+def test_a_folder_has_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """Users of files that were imported before are not missing from the new ones, and never deleted."""
+    inbox = office.work / "inbox"
+    bounds = (*NIGHTLY, "--max-changes", "50")
+    for place in (inbox, inbox / "*.csv"):
+        refused = office.run("schedule", "add", "other", place, *bounds, "--absent=delete")
+        assert (refused.code, "a schedule imports its new files alone" in refused.stderr) == (
+            (6, True) if "*" in str(place) else (0, False)  # the folder isn't there yet
+        )
+    inbox.mkdir()
+    roster_of(inbox / "1.csv", STAFF[:30])
+    assert "its new files alone" in ran(office, code=6, name="other")["why"]
+    refused = office.run("schedule", "add", "third", inbox, *bounds, "--absent=delete")
+    assert (refused.code, writes(sandbox)) == (6, [])
+    added(office, inbox, *NIGHTLY, "--max-changes", "30")
+    assert ran(office)["result"] == "in_place"
+    roster_of(inbox / "2.csv", STAFF[30:35])
+    second = ran(office)
+    assert second["result"] == "in_place", second["why"]
+    assert run(office, "status", second["job"])["absent"] is None
+    assert truth(sandbox) == expected(sandbox, STAFF[:35])
+
+
+def test_a_plan_of_a_folder_has_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """A plan that a guard has kept is still one of the new files alone when it is carried out."""
+    run(office, "import", roster_of(office.work / "staff.csv", STAFF[:20]))
+    inbox = office.work / "inbox"
+    inbox.mkdir()
+    roster_of(inbox / "1.csv", STAFF[20:30])
+    added(office, inbox, *NIGHTLY, "--max-changes", "5")
+    plan = ran(office, code=11)["job"]
+    summary = run(office, "import", "--plan", plan, "--yes")
+    assert (summary["counts"], summary["absent"]) == ({"created": 10}, None)
+
+
 def test_rows_that_fail(office: Program) -> None:
     """Some failed rows are a result of their own; more than 10% stop the run, and the next one says so."""
     staff = roster_of(office.work / "staff.csv", [*STAFF, User("bad", "")])

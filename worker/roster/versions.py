@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from worker.errors import UsageError
 from worker.model import DatabaseLogin, Options
-from worker.roster.folder import Folder
+from worker.roster.folder import Folder, refuse_leavers
 from worker.roster.reader import Roster, open_found
 from worker.roster.recognise import find_roster
 from worker.roster.source import find
@@ -45,12 +45,13 @@ class NewRoster:
 def open_new(
     place: str, options: Options, is_known: Callable[[str], bool], logins: Iterable[DatabaseLogin] = ()
 ) -> NewRoster:
-    """Open a roster, of a folder or pattern only the files whose version is not known.
+    """Open a roster, of a folder or pattern only the files whose version is not known: an inbox.
 
     ``is_known``: whether the version with this hash was imported before; ``logins``: as ``open_roster``.
 
     Raises:
-        UsageError: as ``open_roster``, or a file was changed while it was read.
+        UsageError: as ``open_roster``, a file was changed while it was read, or the users who are not in an
+            inbox are to be deleted.
     """
     source = find_roster(place, logins=logins)
     if not isinstance(source, Folder):
@@ -60,12 +61,13 @@ def open_new(
             roster.close()
             return NewRoster(None, [], [version])
         return NewRoster(roster, [version], [])
+    refuse_leavers(place, options)
     versions = {part: _version(part) for part in source.parts}
     new = {part: one for part, one in versions.items() if not is_known(one.sha256)}
     known = [one for part, one in versions.items() if part not in new]
     if not new:
         return NewRoster(None, [], known)
-    roster = open_found(replace(source, parts=list(new)), options)
+    roster = open_found(replace(source, parts=list(new)), replace(options, inbox=True))
     for part, before in new.items():
         if _version(part) != before:
             roster.close()
