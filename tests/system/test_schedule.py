@@ -156,6 +156,18 @@ def test_each_version_once(office: Program, sandbox: Sandbox) -> None:
     assert len(jobs - {None}) == 2
 
 
+def test_a_file_that_is_put_back(office: Program, sandbox: Sandbox) -> None:
+    """A roster that is again as it was two runs ago has changed since the last one, and is imported."""
+    changed = [User(user.name, "kX8mQ2vN7rT4wZ1p") for user in STAFF[:3]]
+    staff = roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--on-existing", "update")
+    for users_now in (STAFF, [*changed, *STAFF[3:]], STAFF):
+        roster_of(staff, users_now)
+        assert ran(office)["result"] == "in_place"
+        assert truth(sandbox) == expected(sandbox, users_now)
+        assert ran(office)["result"] == "nothing_new"
+
+
 def test_a_folder(office: Program, sandbox: Sandbox) -> None:
     """Each run imports the files that are new; a version under another name is not new."""
     inbox = office.work / "inbox"
