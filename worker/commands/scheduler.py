@@ -101,7 +101,7 @@ def scheduler(once: bool, runs: int, metrics: Address | None, **given: Any) -> N
                 children.counts = server.folder if server else None
                 _do_for_ever(duties, lambda: _beat(children, server, presence))
     except KeyboardInterrupt:
-        log.info("the scheduler ends")
+        pass  # it was told to end
     finally:
         children.stop()
         duties.deliveries.close()
