@@ -19,6 +19,7 @@ from tests.scripted import Told, scripted
 from tests.system.rosters import User, expected, roster_of, truth, users
 from tests.system.runs import end_of, run, until
 from tests.unit.notifications import SECRET
+from worker.model import utc_now
 
 STAFF = users(40)
 NIGHTLY = ("--every", "30 2 * * *")
@@ -407,6 +408,25 @@ def test_a_damaged_export(office: Program, sandbox: Sandbox, damaged: list[User]
     asked_for = {one.name: one for one in [*STAFF, *damaged]}  # nobody is deleted
     assert truth(sandbox) == expected(sandbox, asked_for.values())
     assert ran(office)["result"] == "nothing_new"
+
+
+def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:
+    """A plan of a damaged export can't be carried out any more once the right one was imported."""
+    staff = roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--max-changes", "10%", "--absent=delete", "--on-existing", "update")
+    run(office, "import", staff)
+    assert ran(office)["result"] == "in_place"
+    roster_of(staff, STAFF[:20])
+    plan = ran(office, code=11)["job"]
+    waiting = office.start(
+        "import", "--plan", plan, "--yes", "--not-before", (utc_now() + dt.timedelta(seconds=15)).isoformat()
+    )
+    roster_of(staff, STAFF)
+    newer = ran(office)["job"]
+    for refused in (office.run("import", "--plan", plan, "--yes"), end_of(waiting)):
+        assert (refused.code, f"is outdated: since it was made, job {newer}" in refused.stderr) == (4, True)
+    assert sandbox.log("DELETE") == []
+    assert truth(sandbox) == expected(sandbox, STAFF)
 
 
 def test_an_empty_export(office: Program, sandbox: Sandbox) -> None:

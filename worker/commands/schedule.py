@@ -284,10 +284,9 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
         again=given["again"], source=schedule_place.closed(context.seal, name, place), options=options,
-        profile=given["profile"],
-        host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
-        channels=tuple(dict.fromkeys(given["notify"])), operator=operator(), machine=platform.node(),
-        created=now, paused=None, accounted=now, next_slot=None,
+        profile=given["profile"], host=endpoint.host, environment=endpoint.environment,
+        account=endpoint.account, channels=tuple(dict.fromkeys(given["notify"])), operator=operator(),
+        machine=platform.node(), created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
     options_at(made, now)  # refuses times that are none
     return replace(made, next_slot=first_slot(made, now))
