@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def _imported(context: Context, schedule: Schedule, claim: Claim) -> End:
     _wait_for_window(options, schedule)
     opened = roster.open_new(
         schedule_place.opened(context.seal, schedule.name, schedule.source), options,
-        lambda sha256: _is_known(context, schedule, sha256), context.settings.databases,
+        partial(_is_known, context, schedule), context.settings.databases,
     )  # fmt: skip
     with closing(opened):
         jobs = _earlier_jobs(context, schedule, opened.known)
@@ -234,9 +235,12 @@ def _new(
     return _watched(context, schedule, claim, job.id)
 
 
-def _is_known(context: Context, schedule: Schedule, sha256: str) -> bool:
-    """Return whether this version of a file was imported, or an earlier run's job with it waits."""
-    job_id = context.ledger.schedules.job_with(schedule.name, sha256)
+def _is_known(context: Context, schedule: Schedule, sha256: str, inbox: bool) -> bool:
+    """Return whether this version of a file was imported, or an earlier run's job with it waits.
+
+    Outside of an inbox, only the last version counts: others have been imported since.
+    """
+    job_id = context.ledger.schedules.job_with(schedule.name, sha256, last=not inbox)
     if job_id is None:
         return False
     try:
