@@ -15,7 +15,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands import schedule_place
 from worker.commands.context import Context, log_format_option, log_to_stderr, settings_options
 from worker.commands.listing import asked
 from worker.commands.option_values import from_file, parsed
@@ -28,6 +27,7 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.schedule_notify import test_notify
+from worker.commands.schedule_source import public_source, seal_source
 from worker.commands.scheduled_run import carry_out, options_at
 from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
 from worker.commands.window import moment, shown
@@ -184,7 +184,7 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     """Remove a schedule and the record of its runs; its jobs stay in the ledger."""
     context = Context(given)
     context.ledger.schedules.get(name)
-    if context.ledger.schedules.going_on(name):
+    if context.ledger.schedules.unfinished_run(name):
         raise Conflict(
             f"a run of schedule {name} is going on", f"see it with: siproster schedule show {name}"
         )
@@ -247,9 +247,9 @@ def _run(name: str, slot: float | None, given: Mapping[str, Any]) -> int:
         claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
     else:
         schedules.get(name)
-        if going_on := context.ledger.schedules.going_on(name):
+        if unfinished := schedules.unfinished_run(name):
             raise Conflict(
-                f"a run of schedule {name} is going on: {_run_line(going_on)}",
+                f"a run of schedule {name} is going on: {_run_line(unfinished)}",
                 f"see it with: siproster schedule show {name}",
             )
         context.audit(name)
@@ -289,7 +289,7 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     for channel in given["notify"]:
         _check_channel(context, channel)
     endpoint = context.endpoint
-    kept = schedule_place.closed(context.seal, name, _place(source))
+    kept = seal_source(context.seal, name, _place(source))
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
         again=given["again"], source=kept, options=_options(ctx, given), profile=given["profile"],
@@ -358,7 +358,7 @@ def _future(option: str, at: dt.datetime, now: dt.datetime) -> dt.datetime:
 def _print_times(one: Schedule) -> None:
     """Print when a schedule runs: in words, its next times, and what happens at clock changes."""
     print_on_stdout(f"{one.name}: {_in_words(one)}")
-    print_on_stdout(f"  roster   {schedule_place.shown(one.source)}")
+    print_on_stdout(f"  roster   {public_source(one.source)}")
     print_on_stdout(
         f"  account  {one.account} at {one.host}" + (f", profile {one.profile}" * bool(one.profile))
     )
@@ -431,7 +431,7 @@ def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:
         "at": one.at.isoformat() if one.at else None,
         "zone": one.zone,
         "in_words": _in_words(one),
-        "roster": schedule_place.shown(one.source),
+        "roster": public_source(one.source),
         "account": one.account,
         "profile": one.profile or None,
         "channels": list(one.channels),
