@@ -10,6 +10,7 @@ from collections.abc import Callable
 import psutil
 import psycopg
 import pytest
+import redis
 
 from tests.program import Program
 from tests.sandbox import Sandbox
@@ -209,11 +210,12 @@ def test_the_scheduler_ends_at_once(fleet: Program, how: signal.Signals) -> None
 
 
 def test_once_is_for_cron(fleet: Program) -> None:
-    """`scheduler --once` puts a job's chunks back on the queue, says so, and returns."""
+    """`scheduler --once` puts the chunks of a lost queue back on it, says so, and returns."""
     roster = roster_of(fleet.work / "staff.csv", users(3))
     fleet.run("import", roster, "--yes", "--detach", "--json")
     with psycopg.connect(fleet.environment["SIPROSTER_LEDGER"]) as ledger:
         ledger.execute("UPDATE chunks SET enqueued_at = enqueued_at - 60")  # as time would
+    redis.Redis.from_url(fleet.environment["SIPROSTER_BROKER"]).flushall()
     swept = fleet.run("scheduler", "--once")
     assert swept.code == 0
     assert "1 chunk requeued" in swept.stderr

@@ -1,16 +1,20 @@
-"""``--metrics``: where a worker, or a scheduler, answers Prometheus and health checks."""
+"""What a worker, a scheduler and its runs have in common for those who watch them: ``--metrics``, logs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from worker.commands.context import Context
+from worker.commands.context import Context, log_format_option, log_to_stderr
 from worker.commands.screen import echo
+from worker.logs import about
 from worker.metrics import MetricsServer, Places
+from worker.metrics.counts import begin_counting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,3 +59,29 @@ def metrics_server(
         yield server
     finally:
         server.stop()
+
+
+def run_options(command: F) -> F:
+    """Add the options of a run that a scheduler gives to it, and ``--log-format``."""
+    slot = click.option(
+        "--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out."
+    )
+    counts = click.option(
+        "--counts", metavar="FILE", type=click.Path(path_type=Path), hidden=True,
+        help="The slot of the scheduler's metrics that this run counts in.",
+    )  # fmt: skip
+    return slot(counts(log_format_option(command)))
+
+
+@contextmanager
+def monitored(
+    schedule: str, counts: Path | None, given: Mapping[str, Any], *, started_by_scheduler: bool
+) -> Iterator[Context]:
+    """Make the context of a run whose log lines name its schedule, and which counts for its scheduler."""
+    if counts:
+        begin_counting(counts.parent, counts.name)
+    with about(schedule=schedule):
+        context = Context(given)
+        if started_by_scheduler:
+            log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
+        yield context

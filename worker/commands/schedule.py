@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.context import Context, log_format_option, log_to_stderr, settings_options
+from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
+from worker.commands.monitoring import monitored, run_options
 from worker.commands.option_values import from_file, parsed
 from worker.commands.options import (
     absent_option,
@@ -37,8 +37,6 @@ from worker.importing.job import operator
 from worker.importing.process_id import process_id
 from worker.ledger.notifications import Notification
 from worker.ledger.schedules import CatchUp, Run, RunState, Schedule
-from worker.logs import about
-from worker.metrics.counts import begin_counting
 from worker.model import Options, utc_now
 from worker.roster import is_database
 from worker.roster.database_address import address_of
@@ -226,24 +224,17 @@ def resume(name: str, **given: Any) -> None:
 
 @schedule.command("run")
 @click.argument("name", metavar="NAME")
-@click.option("--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out.")
-@click.option("--counts", metavar="FILE", type=click.Path(path_type=Path), hidden=True,
-              help="The slot of the scheduler's metrics that this run counts in.")  # fmt: skip
-@log_format_option
+@run_options
 @settings_options
 def run(name: str, slot: float | None, counts: Path | None, **given: Any) -> int:
     """Run a schedule now, and wait for its end. Its guards hold, and its channels are told."""
-    if counts:
-        begin_counting(counts.parent, counts.name)
-    with about(schedule=name):
-        return _run(name, slot, given)
+    with monitored(name, counts, given, started_by_scheduler=slot is not None) as context:
+        return _run(context, name, slot)
 
 
-def _run(name: str, slot: float | None, given: Mapping[str, Any]) -> int:
-    context = Context(given)
+def _run(context: Context, name: str, slot: float | None) -> int:
     schedules = context.ledger.schedules
     if slot is not None:
-        log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
         claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
     else:
         schedules.get(name)

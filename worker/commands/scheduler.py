@@ -94,7 +94,7 @@ def scheduler(once: bool, runs: int, metrics: Address | None, **given: Any) -> N
                 processes.counts = server.folder if server else None
                 _run_forever(tasks, lambda: _beat(processes, server, presence))
     except KeyboardInterrupt:
-        log.info("the scheduler ends")
+        pass  # it was told to end
     finally:
         processes.stop()
         deliveries.close()

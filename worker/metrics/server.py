@@ -24,7 +24,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from worker import __version__
-from worker.ledger import Figures, Ledger
+from worker.ledger import DeliveryState, Figures, Ledger
 from worker.metrics import names
 from worker.metrics.cached import Cached
 from worker.metrics.names import Metric
@@ -115,7 +115,8 @@ class Sources:
                 yield _gauge(names.SCHEDULERS, [([], fleet.schedulers)])
         if figures:
             yield from _of_accounts(figures, self._given["accounts"])
-            yield _gauge(names.NOTIFICATIONS, [([state], n) for state, n in figures.notifications.items()])
+            told = figures.notifications
+            yield _gauge(names.NOTIFICATIONS, [([state], told.get(state, 0)) for state in DeliveryState])
             yield from _of_schedules(figures)
 
 
