@@ -21,7 +21,7 @@ from tests.unit.notifications import SECRET, run_ended, webhook
 from worker.channels import Channel, When
 from worker.errors import LedgerError, SealBroken, UsageError
 from worker.ledger import ChannelKey, DeliveryState, Ledger
-from worker.notify import DELAYS, Deliveries, Means, Sender, UsersOf
+from worker.notify import DELAYS, Deliveries, DeliveryTools, Sender, UsersOf
 
 DOWN, UP = Told(503), Told(204)
 SLOT = 100.0
@@ -40,7 +40,7 @@ def deliveries(
 ) -> Deliveries:
     """The deliveries of a scheduler with these channels."""
     found = {ChannelKey("", channel.name): channel for channel in channels}
-    return Deliveries(ledger, "desk:1", Means(lambda: found, sender, users_of))
+    return Deliveries(ledger, "desk:1", DeliveryTools(lambda: found, sender, users_of))
 
 
 def end_run(ledger: Ledger, *channels: str, slot: float = SLOT, **given: Any) -> None:
@@ -286,7 +286,7 @@ def test_settings_are_read_anew(ledger: Ledger, sender: Sender, caplog: pytest.L
         return found
 
     end_run(ledger, "ops")
-    own = Deliveries(ledger, "desk:1", Means(channels_of, sender))
+    own = Deliveries(ledger, "desk:1", DeliveryTools(channels_of, sender))
     tick(own)
     assert "notifications wait: siproster.toml is not TOML" in caplog.text
     tick(own)

@@ -122,7 +122,7 @@ def test_pause_and_remove(office: Program, sandbox: Sandbox) -> None:
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
     assert "is paused" in office.run("schedule", "pause", "nightly").stderr
-    assert "was paused before" in office.run("schedule", "pause", "nightly").stderr
+    assert "is already paused" in office.run("schedule", "pause", "nightly").stderr
     assert run(office, "schedule", "show", "nightly")["next"] == []
     job = ran(office)["job"]
     assert "is resumed; next: " in office.run("schedule", "resume", "nightly").stderr

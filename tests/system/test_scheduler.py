@@ -274,5 +274,5 @@ def test_arguments_of_a_run(office: Program, sandbox: Sandbox) -> None:
     words = child(scheduler).cmdline()
     assert words[2:5] == ["schedule", "run", "nightly"]
     assert words[5] == "--slot"
-    assert len(words) == 7
+    assert words[7:] == ["--log-format", "text"]
     assert ended(office)["result"] == "in_place"

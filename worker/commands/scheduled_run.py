@@ -101,7 +101,11 @@ class Claim:
 
     def lost(self) -> ClaimLost:
         """Return the error of a process whose claim has passed to another one."""
-        return ClaimLost(f"the run of {self.run.slot:%Y-%m-%d %H:%M}Z was claimed by another process")
+        run = self.run
+        return ClaimLost(
+            f"another process has claimed the run of {run.slot:%Y-%m-%d %H:%M}Z, and carries it out",
+            f"see it with: siproster schedule show {run.schedule}",
+        )
 
     def _renew(self) -> None:
         while not self._ended.wait(RUN_LEASE / 4):
@@ -146,7 +150,7 @@ def _attempt(context: Context, schedule: Schedule, claim: Claim) -> End | None:
     except ClaimLost:
         raise
     except KeyboardInterrupt:
-        context.ledger.schedules.release(claim.run, 0, "the scheduler was ended")
+        context.ledger.schedules.release(claim.run, 0, "the scheduler was stopped")
         raise
     except SiprosterError as error:
         why = f"{error.message}; {error.hint}" if error.hint else error.message
@@ -392,7 +396,10 @@ def _wait_for_window(options: Options, schedule: Schedule) -> None:
         seconds = (begins - now).total_seconds()
         raise _TryAgain(RunResult.STOPPED, f"the window begins at {shown(begins, zone)}", seconds)
     if options.not_after and (ends := dt.datetime.fromisoformat(options.not_after)) <= now:
-        raise UsageError(f"the window ended at {shown(ends, zone)}; nothing was sent")
+        raise UsageError(
+            f"the window ended at {shown(ends, zone)}; nothing was sent",
+            "for another window, add the schedule again with a later --not-after",
+        )
 
 
 def _iso(moment_: dt.datetime | None) -> str | None:

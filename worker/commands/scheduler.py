@@ -30,11 +30,10 @@ from worker.importing.process_id import is_alive, process_id
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import ChannelKey, Policy
 from worker.metrics import MetricsServer
-from worker.notify import Deliveries, Means, Sender
+from worker.notify import Deliveries, DeliveryTools, Sender
 from worker.presence import Presence
 from worker.reasons import plural
 from worker.report import users_not_in_place
-from worker.runtime import RuntimeConfig
 from worker.schedules.timer import Timer
 from worker.settings import channels_of_all_profiles
 from worker.settings.addresses import hidden
@@ -80,7 +79,7 @@ def scheduler(once: bool, runs: int, metrics: Address | None, **given: Any) -> N
     queue = _queue(context)
     users_of = _users_of(context)
     deliveries = Deliveries(
-        context.ledger, process_id(), Means(_channels_of(given["config"]), Sender(), users_of)
+        context.ledger, process_id(), DeliveryTools(_channels_of(given["config"]), Sender(), users_of)
     )
     tasks = _tasks(context, queue, processes, deliveries)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -121,10 +120,9 @@ def _queue(context: Context) -> CeleryQueue | None:
     """Return the broker's queue. Raises Unavailable if the broker does not answer."""
     if not context.settings.broker:
         return None
-    from worker.tasks import CeleryQueue, make_app
+    from worker.tasks import CeleryQueue
 
-    # Needs only the broker: a scheduler has neither keys nor the service's credentials.
-    queue = CeleryQueue(make_app(RuntimeConfig(context.settings.broker, "", (), ())), context.ledger.identity)
+    queue = CeleryQueue.at(context.settings.broker, context.ledger.identity)
     queue.check()
     return queue
 

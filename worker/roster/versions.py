@@ -32,9 +32,9 @@ class NewRoster:
     roster: Roster | None
     """Opened; None if no file is new."""
     versions: Sequence[Version]
-    """Of the new files."""
+    """Versions of the new files."""
     known: Sequence[Version]
-    """Of the others."""
+    """Versions of files that are known."""
 
     def close(self) -> None:
         """Close the roster."""
@@ -45,9 +45,9 @@ class NewRoster:
 def open_new(
     place: str, options: Options, is_known: Callable[[str], bool], logins: Iterable[DatabaseLogin] = ()
 ) -> NewRoster:
-    """Open a roster, of a folder or pattern only the files whose version is not known.
+    """Open a roster; for a folder or pattern, only the files whose version is not known.
 
-    ``is_known``: whether the version with this hash was imported before; ``logins``: as ``open_roster``.
+    ``is_known``: return whether the version with this hash was imported. ``logins``: as ``open_roster``.
 
     Raises:
         UsageError: as ``open_roster``, or a file was changed while it was read.
