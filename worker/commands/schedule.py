@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands import schedule_place
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
 from worker.commands.monitoring import monitored, run_options
@@ -27,32 +28,25 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.schedule_notify import test_notify
-from worker.commands.schedule_output import (
-    in_words,
-    local_and_utc,
-    next_slot_text,
-    notification_line,
-    print_schedule,
-    result_of,
-    run_line,
-    schedule_facts,
-)
-from worker.commands.schedule_source import seal_source
 from worker.commands.scheduled_run import carry_out, options_at
 from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
-from worker.commands.window import moment
+from worker.commands.window import moment, shown
 from worker.errors import Conflict, UsageError
 from worker.importing.guards import MAX_FAILED_OF_SCHEDULES
 from worker.importing.job import operator
 from worker.importing.process_id import process_id
-from worker.ledger.schedules import CatchUp, Run, Schedule
-from worker.model import Options
+from worker.ledger.notifications import Notification
+from worker.ledger.schedules import CatchUp, Run, RunState, Schedule
+from worker.model import Options, utc_now
 from worker.roster import is_database
 from worker.roster.database_address import address_of
 from worker.roster.source import is_url
 from worker.schedules.results import RunResult
-from worker.schedules.timer import first_slot
-from worker.schedules.timetable import time_zone, timetable
+from worker.schedules.timer import first_slot, next_slots
+from worker.schedules.timetable import Timetable, time_zone, timetable
+
+_NEXT = 5
+"""Slots that are shown."""
 
 _is_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 
@@ -117,21 +111,21 @@ schedule.add_command(test_notify)
 def add(ctx: click.Context, /, name: str, source: str, as_json: bool, **given: Any) -> None:
     """Import ROSTER regularly, or once at a set time, as schedule NAME.
 
-    Each version of a file is imported once. Of a folder or a pattern, each run imports the new files.
-    Since nobody watches, a run stops if more than 10% of its rows fail, unless you give --max-failed. Use
+    A version of a file is imported once; of a folder or a pattern, each run imports the files that are new.
+    Nobody watches, so a run stops if more than 10% of the rows fail, unless you give --max-failed; use
     --max-changes and --require-rows, too.
     """
     context = Context(given)
     given = from_file(ctx, given, context.settings.options)
-    made = _new_schedule(ctx, context, name, source, given)
+    made = _made(ctx, context, name, source, given)
     context.audit(name)
     context.ledger.schedules.add(made)
     if as_json:
-        print_json(schedule_facts(context, made))
+        print_json(_facts(context, made))
         return
-    print_schedule(made)
+    _print_times(made)
     if not made.options.max_changes:
-        echo("  tip: --max-changes 10% holds back runs with a damaged export", "yellow")
+        echo("  tip: --max-changes 10% holds back a run that a damaged export would do harm with", "yellow")
     echo(f"added; `siproster scheduler` runs it, or try it now: siproster schedule run {name}")
 
 
@@ -143,7 +137,7 @@ def list_(as_json: bool, **given: Any) -> None:
     context = Context(given)
     found = context.ledger.schedules.all()
     if as_json:
-        print_json([schedule_facts(context, one) for one in found])
+        print_json([_facts(context, one) for one in found])
         return
     if not found:
         echo("no schedules yet; add one with: siproster schedule add nightly staff.csv --every '30 2 * * *'")
@@ -154,8 +148,8 @@ def list_(as_json: bool, **given: Any) -> None:
     for one in found:
         last = next(iter(context.ledger.schedules.runs(one.name, 1)), None)
         table.add_row(*map(Text, (
-            one.name, in_words(one), next_slot_text(one), one.account,
-            f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", result_of(last) if last else "-",
+            one.name, _in_words(one), _next(one), one.account,
+            f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", _result(last) if last else "-",
         )))  # fmt: skip
     on_stdout().print(table)
 
@@ -171,13 +165,13 @@ def show(name: str, runs: int, as_json: bool, **given: Any) -> None:
     context = Context(given)
     one = context.ledger.schedules.get(name)
     if as_json:
-        print_json(schedule_facts(context, one, runs))
+        print_json(_facts(context, one, runs))
         return
-    print_schedule(one)
+    _print_times(one)
     for run in context.ledger.schedules.runs(name, runs):
-        print_on_stdout(f"  {run_line(run)}")
+        print_on_stdout(f"  {_run_line(run)}")
         for told in context.ledger.notifications.of_run(name, run.slot.timestamp()):
-            print_on_stdout(f"    {notification_line(told)}")
+            print_on_stdout(f"    {_told(told)}")
 
 
 @schedule.command("remove")
@@ -188,7 +182,7 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     """Remove a schedule and the record of its runs; its jobs stay in the ledger."""
     context = Context(given)
     context.ledger.schedules.get(name)
-    if context.ledger.schedules.unfinished_run(name):
+    if context.ledger.schedules.going_on(name):
         raise Conflict(
             f"a run of schedule {name} is going on", f"see it with: siproster schedule show {name}"
         )
@@ -202,7 +196,7 @@ def remove(name: str, yes: bool, **given: Any) -> None:
 @click.argument("name", metavar="NAME")
 @settings_options
 def pause(name: str, **given: Any) -> None:
-    """Start no run of a schedule until it is resumed; a run that has started goes on."""
+    """Begin no run of a schedule until it is resumed; a run that has begun goes on."""
     context = Context(given)
     context.ledger.schedules.get(name)
     context.audit(name)
@@ -216,7 +210,7 @@ def pause(name: str, **given: Any) -> None:
 @click.argument("name", metavar="NAME")
 @settings_options
 def resume(name: str, **given: Any) -> None:
-    """Resume a paused schedule; slots that came while it was paused are not caught up."""
+    """Run a paused schedule's coming slots again; those since it was paused are not caught up."""
     context = Context(given)
     one = context.ledger.schedules.get(name)
     context.audit(name)
@@ -225,7 +219,7 @@ def resume(name: str, **given: Any) -> None:
     if not context.ledger.schedules.resume(name, now, upcoming):
         echo(f"schedule {name} is not paused")
         return
-    echo(f"schedule {name} is resumed; next: {local_and_utc(one, upcoming) if upcoming else 'never'}")
+    echo(f"schedule {name} is resumed; next: {_shown(one, upcoming) if upcoming else 'never'}")
 
 
 @schedule.command("run")
@@ -244,9 +238,9 @@ def _run(context: Context, name: str, slot: float | None) -> int:
         claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
     else:
         schedules.get(name)
-        if unfinished := schedules.unfinished_run(name):
+        if going_on := context.ledger.schedules.going_on(name):
             raise Conflict(
-                f"a run of schedule {name} is going on: {run_line(unfinished)}",
+                f"a run of schedule {name} is going on: {_run_line(going_on)}",
                 f"see it with: siproster schedule show {name}",
             )
         context.audit(name)
@@ -269,14 +263,11 @@ def _claimed_by_others(name: str) -> Run:
     )
 
 
-def _new_schedule(
-    ctx: click.Context, context: Context, name: str, source: str, given: dict[str, Any]
-) -> Schedule:
-    """Return the schedule that the options describe. Raises UsageError."""
+def _made(ctx: click.Context, context: Context, name: str, source: str, given: dict[str, Any]) -> Schedule:
+    """Return the schedule that the options describe, checked. Raises UsageError."""
     if not _is_name(name):
         raise UsageError(
-            f"{name}: is not a name for a schedule",
-            "use letters, digits, dots, dashes and underscores, up to 64 of them",
+            f"{name}: is not a name for a schedule", "use letters, digits, dots, dashes and underscores"
         )
     if bool(given["every"]) == bool(given["at"]):
         raise UsageError("give --every CRON or --at TIME", "for example --every '30 2 * * 1-5'")
@@ -285,24 +276,24 @@ def _new_schedule(
     zone = given["zone"] or "UTC"
     now = context.ledger.schedules.now()
     cron = _cron(given, zone, now) if given["every"] else ""
-    at = _in_future("--at", moment("--at", given["at"], now, time_zone(zone)), now) if given["at"] else None
+    at = _future("--at", moment("--at", given["at"], now, time_zone(zone)), now) if given["at"] else None
     for channel in given["notify"]:
         _check_channel(context, channel)
     endpoint = context.endpoint
-    sealed = seal_source(context.seal, name, _absolute_source(source))
+    kept = schedule_place.closed(context.seal, name, _place(source))
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
-        again=given["again"], source=sealed, options=_run_options(ctx, given), profile=given["profile"],
+        again=given["again"], source=kept, options=_options(ctx, given), profile=given["profile"],
         host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
         channels=tuple(dict.fromkeys(given["notify"])), operator=operator(), machine=platform.node(),
         created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
-    options_at(made, now)  # raises UsageError for a window's time that is not valid
+    options_at(made, now)  # refuses times that are none
     return replace(made, next_slot=first_slot(made, now))
 
 
 def _cron(given: Mapping[str, Any], zone: str, now: dt.datetime) -> str:
-    """Return the cron expression. Raises UsageError, also if --jitter is too long for it."""
+    """Return the cron expression, checked. Raises UsageError, also if a delayed run could meet the next."""
     table = timetable(given["every"], zone)
     apart = table.closest(now).total_seconds()
     if given["jitter"] >= apart:
@@ -313,7 +304,7 @@ def _cron(given: Mapping[str, Any], zone: str, now: dt.datetime) -> str:
     return table.cron
 
 
-def _run_options(ctx: click.Context, given: dict[str, Any]) -> Options:
+def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
     """Return the options of each run; the times of its window stay as they were typed."""
     options = parsed(ctx, {**given, "not_before": "", "not_after": ""})
     return replace(
@@ -325,8 +316,8 @@ def _run_options(ctx: click.Context, given: dict[str, Any]) -> Options:
     )
 
 
-def _absolute_source(source: str) -> str:
-    """Return the roster's source, independent of the current folder. Raises UsageError."""
+def _place(source: str) -> str:
+    """Return the roster's place, which doesn't depend on the current folder. Raises UsageError."""
     if is_database(source):
         address_of(source)  # refuses a password in it
         return source
@@ -349,7 +340,111 @@ def _check_channel(context: Context, channel: str) -> None:
         )
 
 
-def _in_future(option: str, at: dt.datetime, now: dt.datetime) -> dt.datetime:
+def _future(option: str, at: dt.datetime, now: dt.datetime) -> dt.datetime:
     if at <= now:
         raise UsageError(f"{option} {at.isoformat()}: is in the past")
     return at
+
+
+def _print_times(one: Schedule) -> None:
+    """Print when a schedule runs: in words, its next times, and what happens at clock changes."""
+    print_on_stdout(f"{one.name}: {_in_words(one)}")
+    print_on_stdout(f"  roster   {schedule_place.shown(one.source)}")
+    print_on_stdout(
+        f"  account  {one.account} at {one.host}" + (f", profile {one.profile}" * bool(one.profile))
+    )
+    print_on_stdout(f"  results  {one.options.results}/siproster-JOB/")
+    print_on_stdout(f"  notifies {', '.join(one.channels) or 'nobody'}")
+    if one.paused:
+        print_on_stdout(f"  paused since {_shown(one, one.paused)}")
+    slots = next_slots(one, utc_now(), _NEXT)
+    print_on_stdout("  next runs:" if slots else "  no more runs")
+    for slot in slots:
+        print_on_stdout(f"    {_shown(one, slot)}{_window(one, slot)}")
+    if one.cron:
+        for sentence in Timetable(one.cron, time_zone(one.zone)).clock_changes(utc_now()):
+            print_on_stdout(f"  {sentence}")
+
+
+def _window(one: Schedule, slot: dt.datetime) -> str:
+    """Return the window of a slot, in words."""
+    options = options_at(one, slot)
+    parts = [("from", options.not_before), ("until", options.not_after)]
+    words = [f"{word} {_shown(one, dt.datetime.fromisoformat(at))}" for word, at in parts if at]
+    return f", sending {' '.join(words)}" if words else ""
+
+
+def _in_words(one: Schedule) -> str:
+    if one.at:
+        return f"once, at {_shown(one, one.at)}"
+    words = Timetable(one.cron, time_zone(one.zone)).in_words()
+    return f"{words[0].lower()}{words[1:]} ({one.zone})"
+
+
+def _next(one: Schedule) -> str:
+    if one.paused:
+        return "paused"
+    slots = next_slots(one, max(one.accounted, utc_now()), 1)
+    return f"{slots[0]:%Y-%m-%d %H:%MZ}" if slots else "-"
+
+
+def _shown(one: Schedule, time: dt.datetime) -> str:
+    return shown(time, time_zone(one.zone))
+
+
+def _result(run: Run) -> str:
+    return run.result or ("waiting" if run.state is RunState.DUE else "going on")
+
+
+def _run_line(run: Run) -> str:
+    """Return a run in one line: its slot, its result, its job and the details."""
+    missed = f"{run.missed} missed before it" if run.missed else ""
+    cause = "" if run.cause == "slot" else "by hand"
+    parts: Sequence[str] = (_result(run), run.job, cause, missed, run.why)
+    return f"{run.slot:%Y-%m-%d %H:%MZ}  " + "  ".join(filter(None, parts))
+
+
+def _told(told: Notification) -> str:
+    """Return what became of a notification, in one line."""
+    if told.finished:
+        return f"{told.channel}: {told.state.replace('_', ' ')}" + (f": {told.error}" if told.error else "")
+    if not told.attempts:
+        return f"{told.channel}: not delivered yet"
+    again = dt.datetime.fromtimestamp(told.next_attempt_at, dt.UTC)
+    return f"{told.channel}: attempt {told.attempts} failed: {told.error}; next at {again:%H:%MZ}"
+
+
+def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:
+    """Return a schedule as ``--json`` prints it."""
+    return {
+        "name": one.name,
+        "every": one.cron or None,
+        "at": one.at.isoformat() if one.at else None,
+        "zone": one.zone,
+        "in_words": _in_words(one),
+        "roster": schedule_place.shown(one.source),
+        "account": one.account,
+        "profile": one.profile or None,
+        "channels": list(one.channels),
+        "paused": one.paused.isoformat() if one.paused else None,
+        "next": [slot.isoformat() for slot in next_slots(one, utc_now(), _NEXT)] if not one.paused else [],
+        "runs": [_run_facts(context, run) for run in context.ledger.schedules.runs(one.name, runs)],
+    }
+
+
+def _run_facts(context: Context, run: Run) -> dict[str, Any]:
+    return {
+        "slot": run.slot.isoformat(),
+        "cause": run.cause,
+        "state": run.state,
+        "result": run.result or None,
+        "why": run.why,
+        "job": run.job or None,
+        "missed": run.missed,
+        "started": run.started.isoformat() if run.started else None,
+        "finished": run.finished.isoformat() if run.finished else None,
+        "notifications": [
+            {"channel": one.channel, "state": one.state, "attempts": one.attempts, "error": one.error}
+            for one in context.ledger.notifications.of_run(run.schedule, run.slot.timestamp())
+        ],
+    }

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from worker import report, roster
-from worker.commands import outputs
+from worker.commands import outputs, schedule_place
 from worker.commands.context import Context
 from worker.commands.running import begin, finish, print_roster, run, take_over
-from worker.commands.schedule_source import open_source
 from worker.commands.screen import echo
 from worker.commands.window import moment, shown
 from worker.errors import (
@@ -207,7 +206,7 @@ def _import_new(context: Context, schedule: Schedule, claim: Claim) -> End:
     options = options_at(schedule, claim.run.slot)
     _wait_for_window(options, schedule)
     opened = roster.open_new(
-        open_source(context.seal, schedule.name, schedule.source), options,
+        schedule_place.opened(context.seal, schedule.name, schedule.source), options,
         lambda sha256: _is_known(context, schedule, sha256), context.settings.databases,
     )  # fmt: skip
     with closing(opened):

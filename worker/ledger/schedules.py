@@ -303,7 +303,7 @@ class Schedules:
             rows = connection.execute(_RUNS, {"schedule": name, "limit": limit}).mappings()
             return [_run_of(row) for row in rows]
 
-    def unfinished_run(self, name: str) -> Run | None:
+    def going_on(self, name: str) -> Run | None:
         """Return the schedule's run that has not ended; None if there is none."""
         with self._store.read() as connection:
             row = connection.execute(_UNFINISHED, {"schedule": name}).mappings().one_or_none()

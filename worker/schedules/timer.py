@@ -74,7 +74,7 @@ class Timer:
 
     def _end_before_start(self, schedule: Schedule, run: NewRun, now: dt.datetime) -> End | None:
         """Return the end of a run that must not start; None if it may."""
-        if earlier := self._ledger.schedules.unfinished_run(schedule.name):
+        if earlier := self._ledger.schedules.going_on(schedule.name):
             why = f"the run of {earlier.slot:%Y-%m-%d %H:%M}Z has not ended"
             return end_of(schedule, run, RunResult.OVERLAP, why, earlier.job)
         if schedule.catch_up is CatchUp.NONE and now - run.slot > _ON_TIME:
