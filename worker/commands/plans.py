@@ -140,7 +140,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
         passwords=options.generate_passwords,
     )  # fmt: skip
-    wait_for_window(options.not_before)
+    wait_for_window(job)
     begin(context, job)
     run(context, job, rows, yes=given["yes"], plan=rows)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
