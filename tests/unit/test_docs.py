@@ -268,8 +268,8 @@ def test_the_collection_of_codes_sees_each_kind_of_place() -> None:
 
 
 def test_no_code_is_hidden_from_the_collection() -> None:
-    """Each is a constant, one behind `or`, what a function returned, a comparison's, an outcome's,
-    a problem's, or the service's own."""
+    """Each is a constant, one behind `or`, what a function returned, or one of a comparison, a problem, an
+    outcome or the service."""
     arguments = [one for path in SOURCES for one in code_arguments(tree(path))]
     plain = (ast.Constant, ast.BoolOp, ast.Name)
     others = {ast.unparse(one) for one in arguments if not isinstance(one, plain)}

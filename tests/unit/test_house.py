@@ -41,6 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "srv": NOUNS,
     "api": NOUNS | {"ca_certificates", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal", "text_workbook"},
+    "lineage_report": NOUNS | {"ledger", "report", "seal"},
     "text_workbook": set(),
     "phones": NOUNS | {"roster"},
     "importing": NOUNS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands import schedule_place
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
 from worker.commands.option_values import from_file, parsed
@@ -37,7 +38,8 @@ from worker.ledger.notifications import Notification
 from worker.ledger.schedules import CatchUp, Run, RunState, Schedule
 from worker.model import Options, utc_now
 from worker.roster import is_database
-from worker.roster.source import is_url, without_secrets
+from worker.roster.database_address import address_of
+from worker.roster.source import is_url
 from worker.schedules.results import RunResult
 from worker.schedules.timer import first_slot, next_slots
 from worker.schedules.timetable import Timetable, time_zone, timetable
@@ -179,7 +181,7 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     """Remove a schedule and the record of its runs; its jobs stay in the ledger."""
     context = Context(given)
     context.ledger.schedules.get(name)
-    if _going_on(context, name):
+    if context.ledger.schedules.going_on(name):
         raise Conflict(
             f"a run of schedule {name} is going on", f"see it with: siproster schedule show {name}"
         )
@@ -231,7 +233,7 @@ def run(name: str, slot: float | None, **given: Any) -> int:
         claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
     else:
         schedules.get(name)
-        if going_on := _going_on(context, name):
+        if going_on := context.ledger.schedules.going_on(name):
             raise Conflict(
                 f"a run of schedule {name} is going on: {_run_line(going_on)}",
                 f"see it with: siproster schedule show {name}",
@@ -267,21 +269,34 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     if source == "-":
         raise UsageError("a schedule can't read standard input", "give a file, a folder or a URL")
     zone = given["zone"] or "UTC"
-    cron = timetable(given["every"], zone).cron if given["every"] else ""
     now = context.ledger.schedules.now()
+    cron = _cron(given, zone, now) if given["every"] else ""
     at = _future("--at", moment("--at", given["at"], now, time_zone(zone)), now) if given["at"] else None
     for channel in given["notify"]:
         _check_channel(context, channel)
     endpoint = context.endpoint
+    kept = schedule_place.closed(context.seal, name, _place(source))
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
-        again=given["again"], source=_place(source), options=_options(ctx, given), profile=given["profile"],
+        again=given["again"], source=kept, options=_options(ctx, given), profile=given["profile"],
         host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
         channels=tuple(dict.fromkeys(given["notify"])), operator=operator(), machine=platform.node(),
         created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
     options_at(made, now)  # refuses times that are none
     return replace(made, next_slot=first_slot(made, now))
+
+
+def _cron(given: Mapping[str, Any], zone: str, now: dt.datetime) -> str:
+    """Return the cron expression, checked. Raises UsageError, also if a delayed run could meet the next."""
+    table = timetable(given["every"], zone)
+    apart = table.closest(now).total_seconds()
+    if given["jitter"] >= apart:
+        raise UsageError(
+            f"--jitter {given['jitter']}: must be less than the {apart:.0f} seconds between two runs",
+            "each run has to begin before the next one's time",
+        )
+    return table.cron
 
 
 def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
@@ -297,8 +312,11 @@ def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
 
 
 def _place(source: str) -> str:
-    """Return the roster's place, which doesn't depend on the current folder."""
-    if is_database(source) or is_url(source):
+    """Return the roster's place, which doesn't depend on the current folder. Raises UsageError."""
+    if is_database(source):
+        address_of(source)  # refuses a password in it
+        return source
+    if is_url(source):
         return source
     path = Path(source).expanduser().absolute()
     if not path.exists() and not re.search(r"[*?\[]", source):
@@ -323,14 +341,10 @@ def _future(option: str, at: dt.datetime, now: dt.datetime) -> dt.datetime:
     return at
 
 
-def _going_on(context: Context, name: str) -> Run | None:
-    return next((one for one in context.ledger.schedules.unfinished() if one.schedule == name), None)
-
-
 def _print_times(one: Schedule) -> None:
     """Print when a schedule runs: in words, its next times, and what happens at clock changes."""
     print_on_stdout(f"{one.name}: {_in_words(one)}")
-    print_on_stdout(f"  roster   {without_secrets(one.source)}")
+    print_on_stdout(f"  roster   {schedule_place.shown(one.source)}")
     print_on_stdout(
         f"  account  {one.account} at {one.host}" + (f", profile {one.profile}" * bool(one.profile))
     )
@@ -338,8 +352,9 @@ def _print_times(one: Schedule) -> None:
     print_on_stdout(f"  notifies {', '.join(one.channels) or 'nobody'}")
     if one.paused:
         print_on_stdout(f"  paused since {_shown(one, one.paused)}")
-    print_on_stdout("  next runs:")
-    for slot in next_slots(one, utc_now(), _NEXT):
+    slots = next_slots(one, utc_now(), _NEXT)
+    print_on_stdout("  next runs:" if slots else "  no more runs")
+    for slot in slots:
         print_on_stdout(f"    {_shown(one, slot)}{_window(one, slot)}")
     if one.cron:
         for sentence in Timetable(one.cron, time_zone(one.zone)).clock_changes(utc_now()):
@@ -402,7 +417,7 @@ def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:
         "at": one.at.isoformat() if one.at else None,
         "zone": one.zone,
         "in_words": _in_words(one),
-        "roster": without_secrets(one.source),
+        "roster": schedule_place.shown(one.source),
         "account": one.account,
         "profile": one.profile or None,
         "channels": list(one.channels),

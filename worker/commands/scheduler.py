@@ -143,6 +143,8 @@ class Children:
         for _, process in self._running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, end - time.monotonic()))
+        with suppress(SiprosterError):  # their claims end in a minute anyway
+            self.reap()
 
     def wait(self) -> None:
         """Wait for the end of all runs."""
@@ -152,11 +154,14 @@ class Children:
 
     def _see_to(self, run: Run, code: int) -> None:
         """End or release the run of a process that could not; neither has an effect if it could."""
-        why = f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log"
+        why = (
+            f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log of the "
+        )
+        why += f"scheduler, or try it: siproster schedule run {run.schedule}"
         if code == 130:
             self._ledger.schedules.release(run, 0, why)
         elif code == 5 or (code != 6 and run.attempts < _MOST_DEATHS):
-            self._ledger.schedules.release(run, _AGAIN, why)
+            self._ledger.schedules.release(run, _AGAIN, why, died=True)
         else:
             schedule = self._ledger.schedules.get(run.schedule)
             facts = {"result": RunResult.FAILED, "why": why, "job": run.job, "missed": run.missed}

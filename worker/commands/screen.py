@@ -240,6 +240,12 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
     console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
+    lineage = summary["lineage"]
+    if lineage["schedule"]:
+        console.print(Text(f"made by schedule {lineage['schedule']}"), soft_wrap=True)
+    if len(lineage["jobs"]) > 1:
+        together = f"{lineage['sentence']}; in one file: siproster report --lineage {summary['job']}"
+        console.print(Text(together), soft_wrap=True)
     if summary["undo_state"] == "done":
         told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))

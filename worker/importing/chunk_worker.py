@@ -23,6 +23,8 @@ from worker.importing.unconfirmed_lookup import UnconfirmedLookup
 from worker.importing.update import RowUpdater
 from worker.ledger import Claim, Fenced
 from worker.ledger.codec import open_chunk
+from worker.logs import about, here
+from worker.meter import count
 from worker.model import Family, Job, Row
 from worker.states import Reason, Why
 
@@ -49,9 +51,17 @@ class ChunkWorker:
         if claim is None:
             return
         hit("claimed")
+        if claim.attempts > 1 and claim.unconfirmed is None:  # as nobody leaves it who releases it
+            count("lease_losses", 1, self.job.account, "expired")
+        with about(job=self.job.id, chunk=seq, account=self.job.account):
+            self._work_on(claim, claimed_at)
+
+    def _work_on(self, claim: Claim, claimed_at: float) -> None:
+        seq = claim.seq
         try:
             self._carry_out(self._opened(claim, claimed_at))
         except Fenced:
+            count("lease_losses", 1, self.job.account, "fenced")
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
         except SealBroken as broken:  # before anything was sent, so the unconfirmed rows stay the same
             self._ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
@@ -63,6 +73,7 @@ class ChunkWorker:
             row.host = self._realms[row.realm_key].host
         session = ChunkSession(self.job, self._process, claim, rows, self._realms, claimed_at)
         _ = session.changes_begun  # a broken seal there is noticed before anything is sent
+        session.begun()
         return session
 
     def _carry_out(self, session: ChunkSession) -> None:
@@ -84,7 +95,10 @@ class ChunkWorker:
     def _send(self, session: ChunkSession) -> None:
         """Send the batches, several in flight. Raises the most serious of the errors that stopped them."""
         executor = self._process.executor
-        futures = [executor.submit(self._send_batch, session, *batch) for batch in self._batches(session)]
+        # Each with a context of its own: one can't be entered twice at a time.
+        futures = [
+            executor.submit(here(self._send_batch), session, *batch) for batch in self._batches(session)
+        ]
         try:
             wait(futures)
         finally:  # start nothing new; let requests in flight end, and its outcomes are recorded

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
+from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
 from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
+from worker.ledger.lineage import Lineage, Lineages, Member
 from worker.ledger.notifications import (
     ChannelKey,
     ClaimedNotification,
@@ -41,12 +43,15 @@ __all__ = [
     "ClaimedNotification",
     "DeliveryState",
     "Fenced",
+    "Figures",
     "JobRealm",
     "Jobs",
     "Kept",
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Lineage",
+    "Member",
     "Notification",
     "Notifications",
     "OverClaim",
@@ -55,6 +60,8 @@ __all__ = [
     "Progress",
     "Retention",
     "Rows",
+    "RunWork",
+    "ScheduleFigures",
     "Schedules",
     "SealedPage",
     "Store",
@@ -62,6 +69,7 @@ __all__ = [
     "Unconfirmed",
     "UndoResults",
     "Undone",
+    "Work",
     "Writer",
     "shown",
 ]  # fmt: skip
@@ -87,8 +95,10 @@ class Ledger:
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
+        self.lineages = Lineages(self.store, self.rows)
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
+        self.figures = FiguresReader(self.store)
 
     def close(self) -> None:
         """Close every connection."""

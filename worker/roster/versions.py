@@ -27,19 +27,27 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class NewRoster:
-    """An opened roster of those files that are new, and their versions."""
+    """A roster of those files that are new, and the versions of all its files."""
 
-    roster: Roster
+    roster: Roster | None
+    """Opened; None if no file is new."""
     versions: Sequence[Version]
+    """Of the new files."""
+    known: Sequence[Version]
+    """Of the others."""
+
+    def close(self) -> None:
+        """Close the roster."""
+        if self.roster:
+            self.roster.close()
 
 
 def open_new(
     place: str, options: Options, is_known: Callable[[str], bool], logins: Iterable[DatabaseLogin] = ()
-) -> NewRoster | Version:
+) -> NewRoster:
     """Open a roster, of a folder or pattern only the files whose version is not known.
 
     ``is_known``: whether the version with this hash was imported before; ``logins``: as ``open_roster``.
-    Return the last of the known versions instead if there is no other.
 
     Raises:
         UsageError: as ``open_roster``, or a file was changed while it was read.
@@ -50,12 +58,13 @@ def open_new(
         version = Version(roster.sha256, roster.name)
         if is_known(version.sha256):
             roster.close()
-            return version
-        return NewRoster(roster, [version])
+            return NewRoster(None, [], [version])
+        return NewRoster(roster, [version], [])
     versions = {part: _version(part) for part in source.parts}
     new = {part: one for part, one in versions.items() if not is_known(one.sha256)}
+    known = [one for part, one in versions.items() if part not in new]
     if not new:
-        return versions[source.parts[-1]]
+        return NewRoster(None, [], known)
     roster = open_found(replace(source, parts=list(new)), options)
     for part, before in new.items():
         if _version(part) != before:
@@ -64,7 +73,7 @@ def open_new(
                 f"{before.name} was changed while it was read; nothing was sent",
                 "write files elsewhere and move them into the folder when they are complete",
             )
-    return NewRoster(roster, list(new.values()))
+    return NewRoster(roster, list(new.values()), known)
 
 
 def _version(part: str) -> Version:

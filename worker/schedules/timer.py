@@ -74,7 +74,7 @@ class Timer:
 
     def _not_run(self, schedule: Schedule, slot: dt.datetime, missed: int, now: dt.datetime) -> End | None:
         """Return the end of a run that is not to begin, or None."""
-        if going_on := self._going_on(schedule.name):
+        if going_on := self._ledger.schedules.going_on(schedule.name):
             why = f"the run of {going_on.slot:%Y-%m-%d %H:%M}Z has not ended"
             return self._ended(schedule, slot, RunResult.OVERLAP, missed, why, going_on.job)
         if schedule.catch_up is CatchUp.NONE and now - slot > _ON_TIME:
@@ -88,14 +88,11 @@ class Timer:
         facts: Mapping[str, Any] = {"result": result, "why": why, "job": job, "missed": missed}
         return End(result, why, job, payload_of(schedule, slot, facts), schedule.channels)
 
-    def _going_on(self, name: str) -> Run | None:
-        return next((run for run in self._ledger.schedules.unfinished() if run.schedule == name), None)
-
     def _free_the_dead(self) -> None:
         """End the claims of this machine's dead processes, which would otherwise run their full time."""
-        for run in self._ledger.schedules.unfinished():
-            if run.owner and not self._is_alive(run.owner):
-                self._ledger.schedules.free(run.owner)
+        for owner in self._ledger.schedules.owners():
+            if not self._is_alive(owner):
+                self._ledger.schedules.free(owner)
 
 
 def due_slots(schedule: Schedule, now: dt.datetime) -> list[dt.datetime]:
