@@ -120,6 +120,8 @@ class Deliveries:
         self._threads: dict[ChannelKey, threading.Thread] = {}
         self._closing = threading.Event()
         self._tidied: float | None = None
+        self._logged_error = ""
+        """Why the settings can't be used, as it was logged."""
 
     def deliver_due(self) -> None:
         """Start to deliver what is due and return at once; called at each tick, by one thread.
@@ -132,16 +134,24 @@ class Deliveries:
         idle = [key for key in self._ledger.notifications.due() if key not in self._threads]
         if not idle:
             return
-        try:
-            channels = self._tools.channels_of()
-        except SiprosterError as error:
-            log.error("notifications wait: %s", error.message)
-            return
+        channels = self._channels()
         for key in idle:
             if channel := channels.get(key):
                 thread = threading.Thread(target=self._deliver_all, args=(key, channel), daemon=True)
                 self._threads[key] = thread
                 thread.start()
+
+    def _channels(self) -> Mapping[ChannelKey, Channel]:
+        """Return the channels as set now; none while the settings can't be used, which is logged once."""
+        try:
+            channels = self._tools.channels_of()
+        except SiprosterError as error:
+            if error.message != self._logged_error:
+                log.error("notifications wait: %s", error.message)
+            self._logged_error = error.message
+            return {}
+        self._logged_error = ""
+        return channels
 
     def wait(self, seconds: float) -> bool:
         """Wait until the deliveries that were started have ended; return False if that takes longer."""
