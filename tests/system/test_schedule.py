@@ -19,6 +19,7 @@ from tests.scripted import Told, scripted
 from tests.system.rosters import User, expected, roster_of, truth, users
 from tests.system.runs import end_of, run, until
 from tests.unit.notifications import SECRET
+from worker.model import utc_now
 
 STAFF = users(40)
 NIGHTLY = ("--every", "30 2 * * *")
@@ -156,6 +157,18 @@ def test_each_version_once(office: Program, sandbox: Sandbox) -> None:
     assert len(jobs - {None}) == 2
 
 
+def test_a_file_that_is_put_back(office: Program, sandbox: Sandbox) -> None:
+    """A roster that is again as it was two runs ago has changed since the last one, and is imported."""
+    changed = [User(user.name, "kX8mQ2vN7rT4wZ1p") for user in STAFF[:3]]
+    staff = roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--on-existing", "update")
+    for users_now in (STAFF, [*changed, *STAFF[3:]], STAFF):
+        roster_of(staff, users_now)
+        assert ran(office)["result"] == "in_place"
+        assert truth(sandbox) == expected(sandbox, users_now)
+        assert ran(office)["result"] == "nothing_new"
+
+
 def test_a_folder(office: Program, sandbox: Sandbox) -> None:
     """Each run imports the files that are new; a version under another name is not new."""
     inbox = office.work / "inbox"
@@ -169,6 +182,41 @@ def test_a_folder(office: Program, sandbox: Sandbox) -> None:
     assert run(office, "status", second["job"])["counts"] == {"created": 10}
     assert ran(office)["result"] == "nothing_new"
     assert truth(sandbox) == expected(sandbox, STAFF[:20])
+
+
+def test_a_folder_has_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """Users of files that were imported before are not missing from the new ones, and never deleted."""
+    inbox = office.work / "inbox"
+    bounds = (*NIGHTLY, "--max-changes", "50")
+    for place in (inbox, inbox / "*.csv"):
+        refused = office.run("schedule", "add", "other", place, *bounds, "--absent=delete")
+        assert (refused.code, "a schedule imports its new files alone" in refused.stderr) == (
+            (6, True) if "*" in str(place) else (0, False)  # the folder isn't there yet
+        )
+    inbox.mkdir()
+    roster_of(inbox / "1.csv", STAFF[:30])
+    assert "its new files alone" in ran(office, code=6, name="other")["why"]
+    refused = office.run("schedule", "add", "third", inbox, *bounds, "--absent=delete")
+    assert (refused.code, writes(sandbox)) == (6, [])
+    added(office, inbox, *NIGHTLY, "--max-changes", "30")
+    assert ran(office)["result"] == "in_place"
+    roster_of(inbox / "2.csv", STAFF[30:35])
+    second = ran(office)
+    assert second["result"] == "in_place", second["why"]
+    assert run(office, "status", second["job"])["absent"] is None
+    assert truth(sandbox) == expected(sandbox, STAFF[:35])
+
+
+def test_a_plan_of_a_folder_has_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """A plan that a guard has kept is still one of the new files alone when it is carried out."""
+    run(office, "import", roster_of(office.work / "staff.csv", STAFF[:20]))
+    inbox = office.work / "inbox"
+    inbox.mkdir()
+    roster_of(inbox / "1.csv", STAFF[20:30])
+    added(office, inbox, *NIGHTLY, "--max-changes", "5")
+    plan = ran(office, code=11)["job"]
+    summary = run(office, "import", "--plan", plan, "--yes")
+    assert (summary["counts"], summary["absent"]) == ({"created": 10}, None)
 
 
 def test_rows_that_fail(office: Program) -> None:
@@ -380,6 +428,25 @@ def test_a_damaged_export(office: Program, sandbox: Sandbox, damaged: list[User]
     asked_for = {one.name: one for one in [*STAFF, *damaged]}  # nobody is deleted
     assert truth(sandbox) == expected(sandbox, asked_for.values())
     assert ran(office)["result"] == "nothing_new"
+
+
+def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:
+    """A plan of a damaged export can't be carried out any more once the right one was imported."""
+    staff = roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--max-changes", "10%", "--absent=delete", "--on-existing", "update")
+    run(office, "import", staff)
+    assert ran(office)["result"] == "in_place"
+    roster_of(staff, STAFF[:20])
+    plan = ran(office, code=11)["job"]
+    waiting = office.start(
+        "import", "--plan", plan, "--yes", "--not-before", (utc_now() + dt.timedelta(seconds=15)).isoformat()
+    )
+    roster_of(staff, STAFF)
+    newer = ran(office)["job"]
+    for refused in (office.run("import", "--plan", plan, "--yes"), end_of(waiting)):
+        assert (refused.code, f"is outdated: since it was made, job {newer}" in refused.stderr) == (4, True)
+    assert sandbox.log("DELETE") == []
+    assert truth(sandbox) == expected(sandbox, STAFF)
 
 
 def test_an_empty_export(office: Program, sandbox: Sandbox) -> None:

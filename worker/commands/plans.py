@@ -119,7 +119,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     context.ledger.chunks.shred_expired()
     plan = named_job(context, plan_id)
     plan_id = plan.id
-    _refuse_unusable_plan(plan)
+    _refuse_unusable_plan(context, plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
     times = _window_of(plan, given)
@@ -141,6 +141,8 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         passwords=options.generate_passwords,
     )  # fmt: skip
     wait_for_window(job)
+    if options.not_before:
+        _refuse_unusable_plan(context, context.ledger.jobs.get(plan_id))
     begin(context, job)
     run(context, job, rows, yes=given["yes"], plan=rows)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -336,7 +338,8 @@ def _refuse_unseen_change(context: Context, *, on_change: bool) -> None:
         )
 
 
-def _refuse_unusable_plan(plan: Job) -> None:
+def _refuse_unusable_plan(context: Context, plan: Job) -> None:
+    """Raise Conflict for a plan that is over, or was made from a version of its roster that is outdated."""
     if plan.carried_out_by:
         raise Conflict(
             f"plan {plan.id} was carried out by job {plan.carried_out_by}",
@@ -349,3 +352,9 @@ def _refuse_unusable_plan(plan: Job) -> None:
         if plan.why and plan.why.reason is Reason.EXPIRED:
             what = f"has expired: {plan.why.text}"
         raise Conflict(f"plan {plan.id} {what}", "plan the roster again")
+    if plan.schedule and not plan.options.inbox and (newer := context.ledger.jobs.overtaken_by(plan)):
+        raise Conflict(
+            f"plan {plan.id} is outdated: since it was made, job {newer} has imported another version of the "
+            f"roster of schedule {plan.schedule}",
+            f"end it with: siproster cancel {plan.id}",
+        )

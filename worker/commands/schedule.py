@@ -38,7 +38,7 @@ from worker.importing.process_id import process_id
 from worker.ledger.notifications import Notification
 from worker.ledger.schedules import CatchUp, Run, RunState, Schedule
 from worker.model import Options, utc_now
-from worker.roster import is_database
+from worker.roster import is_database, refuse_leavers
 from worker.roster.database_address import address_of
 from worker.roster.source import is_url
 from worker.schedules.results import RunResult
@@ -279,14 +279,14 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     at = _future("--at", moment("--at", given["at"], now, time_zone(zone)), now) if given["at"] else None
     for channel in given["notify"]:
         _check_channel(context, channel)
-    endpoint = context.endpoint
-    kept = schedule_place.closed(context.seal, name, _place(source))
+    endpoint, place, options = context.endpoint, _place(source), _options(ctx, given)
+    refuse_leavers(place, options)
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
-        again=given["again"], source=kept, options=_options(ctx, given), profile=given["profile"],
-        host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
-        channels=tuple(dict.fromkeys(given["notify"])), operator=operator(), machine=platform.node(),
-        created=now, paused=None, accounted=now, next_slot=None,
+        again=given["again"], source=schedule_place.closed(context.seal, name, place), options=options,
+        profile=given["profile"], host=endpoint.host, environment=endpoint.environment,
+        account=endpoint.account, channels=tuple(dict.fromkeys(given["notify"])), operator=operator(),
+        machine=platform.node(), created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
     options_at(made, now)  # refuses times that are none
     return replace(made, next_slot=first_slot(made, now))

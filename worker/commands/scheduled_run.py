@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def _import_new(context: Context, schedule: Schedule, claim: Claim) -> End:
     _wait_for_window(options, schedule)
     opened = roster.open_new(
         schedule_place.opened(context.seal, schedule.name, schedule.source), options,
-        lambda sha256: _is_known(context, schedule, sha256), context.settings.databases,
+        partial(_is_known, context, schedule), context.settings.databases,
     )  # fmt: skip
     with closing(opened):
         jobs = _earlier_jobs(context, schedule, opened.known)
@@ -242,9 +243,12 @@ def _import_roster(
     return _watch(context, schedule, claim, job.id)
 
 
-def _is_known(context: Context, schedule: Schedule, sha256: str) -> bool:
-    """Return whether this version of a file was imported, or belongs to a job that waits or is unfinished."""
-    job_id = context.ledger.schedules.job_with(schedule.name, sha256)
+def _is_known(context: Context, schedule: Schedule, sha256: str, inbox: bool) -> bool:
+    """Return whether this version of a file was imported, or belongs to a job that waits or is unfinished.
+
+    Outside of an inbox, only the last version counts: others have been imported since.
+    """
+    job_id = context.ledger.schedules.job_with(schedule.name, sha256, last=not inbox)
     if job_id is None:
         return False
     try:

@@ -55,6 +55,9 @@ _SHRED_IN_PLACE = text("""
         SELECT 1 FROM chunks c
         WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.state = 'ended'
             AND c.kept_until IS NULL)""")
+_OVERTAKEN = text("""
+    SELECT id FROM jobs WHERE schedule = :schedule AND created > :created AND started IS NOT NULL
+    ORDER BY created DESC LIMIT 1""")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
 # Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
@@ -225,6 +228,13 @@ class Jobs:
                     )
                 connection.execute(_SHRED, {"job": carries_out})
             return started
+
+    def overtaken_by(self, plan: Job) -> str | None:
+        """Return the newest job of the plan's schedule that was started after the plan was made, if any."""
+        values = {"schedule": plan.schedule, "created": plan.created.timestamp()}
+        with self._store.read() as connection:
+            found: str | None = connection.execute(_OVERTAKEN, values).scalar_one_or_none()
+            return found
 
     def children(self, job: str) -> list[str]:
         """Return the jobs that retried it, or carried it out, oldest first."""

@@ -190,14 +190,15 @@ _RELEASE = text(f"""
 _END = text(f"""
     UPDATE schedule_runs SET state = 'ended', owner = '', result = :result, why = :why,
         job = CASE WHEN :job = '' THEN job ELSE :job END, finished = :now {_MINE}""")  # noqa: S608
-_END_CLAIMS = text("""
-    UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner""")
+_END_CLAIMS = text("UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner")
 _ADD_FILE = text("""
     INSERT INTO schedule_files (schedule, sha256, name, job, at)
     VALUES (:schedule, :sha256, :name, :job, :at)
     ON CONFLICT (schedule, sha256) DO UPDATE
         SET name = excluded.name, job = excluded.job, at = excluded.at""")
-_FILE = text("SELECT job FROM schedule_files WHERE schedule = :schedule AND sha256 = :sha256")
+_FILE = text("""
+    SELECT job FROM schedule_files WHERE schedule = :schedule AND sha256 = :sha256
+        AND (NOT :last OR at = (SELECT max(at) FROM schedule_files WHERE schedule = :schedule))""")
 
 
 class Schedules:
@@ -370,10 +371,13 @@ class Schedules:
         with self._store.begin() as connection:
             connection.execute(_END_CLAIMS, {"owner": owner})
 
-    def job_with(self, name: str, sha256: str) -> str | None:
-        """Return the job that imported this version of a file for the schedule; None if no job did."""
+    def job_with(self, name: str, sha256: str, *, last: bool = False) -> str | None:
+        """Return the job that imported this version of a file for the schedule; None if no job did.
+
+        ``last``: only if the schedule has imported no other version since.
+        """
         with self._store.read() as connection:
-            values = {"schedule": name, "sha256": sha256}
+            values = {"schedule": name, "sha256": sha256, "last": last}
             found: str | None = connection.execute(_FILE, values).scalar_one_or_none()
             return found
 
