@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from worker.errors import UsageError
@@ -92,13 +93,17 @@ def _read_once(files: Includes, links: Links) -> Table | None:
         for entry in sections(Lines(files), outline, survey=True, near=links.near):
             if links.add(entry):
                 yield entry
+            if isinstance(entry, Section) and entry.use:
+                continue
             if not (links.in_order and outline.complete) or len(late) > _MOST_LATE or files.several:
                 return
 
     table = keep(records(decided(), links, files, complete=False), files.text.shown, "", files.text.encoding)
     sure = outline.is_empty and links.in_order and len(late) <= _MOST_LATE and not files.several
     if sure and not links.near.is_full and links.decide():
-        later = keep(records(late, links, files), files.text.shown)
+        rest = records(late, links, files)
+        header, first = next(rest), next(rest, None)
+        later = keep(chain((header, first), rest), files.text.shown) if first else None
         return replace(table, sha256=files.sha256, later=later)
     table.close()
     return None

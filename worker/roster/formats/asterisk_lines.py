@@ -35,7 +35,7 @@ _JOINED = """
     type username password md5_cred password_digest realm auth outbound_auth endpoint aors
     callerid context mailboxes
     """
-_plain = re.compile(
+plain_sections = re.compile(
     r"^\[(?!(?i:general|authentication)\])(?P<name>[^\];(\x00-\x1f]{1,200}+)\]\r?\n(?:(?:"
     + "".join(f"{name}=(?P<{name}>{_VALUE})|" for name in _JOINED.split())
     + rf"(?!register=)[a-z][a-z0-9_/-]{{0,60}}+={_VALUE})\r?\n)*+(?:\r?\n)*+(?=\[|\Z)",
@@ -145,7 +145,7 @@ def _pieces(block: str, cleaner: _Cleaner) -> Iterator[tuple[list[str], list[Pla
     end = 0
     lines: list[str] = []
     run: list[Plain] = []
-    for plain in () if commented else _plain(block):
+    for plain in () if commented else plain_sections(block):
         start, behind = plain.span()
         if start != end:
             if run:

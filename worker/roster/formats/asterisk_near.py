@@ -83,14 +83,17 @@ class Near:
         before = self._waiting
         endpoints = {auth: endpoint for auth, (_, endpoint) in before.items()}
         for at, plain in enumerate(run):
-            kind, auth, outbound, used = plain.group("type", "auth", "outbound_auth", "endpoint")
+            kind = plain["type"]
             if wanted and plain["name"].lower() in wanted:
                 kind = ""
             if kind == "auth":
                 auths.append(at)
-            elif kind == "aor":
+                continue
+            if kind == "aor":
                 aors.append(at)
-            elif kind == "endpoint" and auth and outbound is None and "," not in auth:
+                continue
+            auth, outbound, used = plain.group("auth", "outbound_auth", "endpoint")
+            if kind == "endpoint" and auth and outbound is None and "," not in auth:
                 fates[at] = False
                 endpoints.setdefault(auth, plain)
             elif auth or outbound or used:
