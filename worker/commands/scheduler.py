@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -10,23 +11,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.channels import Channel
-from worker.commands.context import Context, log_to_stderr, settings_options
+from worker.commands.context import Context, log_format_option, log_to_stderr, settings_options
+from worker.commands.monitoring import Address, metrics_option, metrics_server
 from worker.commands.screen import echo
-from worker.errors import LedgerAway, SiprosterError, place_of
+from worker.errors import LedgerAway, SiprosterError, UsageError, place_of
 from worker.importing.process_id import is_alive, process_id
 from worker.importing.sweep import SWEEP_EVERY, sweep_all
 from worker.ledger import ChannelKey, Ledger, Policy
 from worker.ledger.schedules import End, Run
+from worker.metrics import MetricsServer
 from worker.notify import Deliveries, Means, Sender
+from worker.presence import Presence
 from worker.reasons import plural
 from worker.report import users_not_in_place
 from worker.runtime import RuntimeConfig
@@ -35,6 +39,9 @@ from worker.schedules.timer import Timer
 from worker.settings import channels_of_all_profiles
 from worker.settings.addresses import hidden
 from worker.waits import Outage
+
+if TYPE_CHECKING:
+    from worker.tasks import CeleryQueue
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +73,10 @@ _PROGRAM = Path(__file__).parents[2] / "cli.py"
     show_default=True,
     help="Scheduled imports that are read, or watched, at the same time.",
 )
+@log_format_option
+@metrics_option
 @settings_options
-def scheduler(once: bool, runs: int, **given: Any) -> None:
+def scheduler(once: bool, runs: int, metrics: Address | None, **given: Any) -> None:
     """Run the scheduler: it starts scheduled imports, requeues lost chunks, and sends notifications.
 
     It also shreds expired passwords and removes old jobs. You can run any number of schedulers, on any host:
@@ -75,18 +84,24 @@ def scheduler(once: bool, runs: int, **given: Any) -> None:
     SIGTERM or Ctrl-C, requests in flight finish.
     """
     context = Context(given)
-    log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO)
+    log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
+    if once and metrics:
+        raise UsageError("--once and --metrics contradict each other", "leave one of them out")
     children = Children(context.ledger, runs, _settings_words(given))
-    duties = _duties(context, children, given["config"])
+    queue = _queue(context)
+    duties = _duties(context, queue, children, given["config"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if once:
             _do_once(duties, children)
         else:
             echo(f"scheduler: {hidden(context.settings.ledger)}, {_how(context)}")
-            _do_for_ever(duties)
+            serving = metrics_server(metrics, context, context.ledger.identity, (), pool=False)
+            with serving as server, _present(queue) as presence:
+                children.counts = server.folder if server else None
+                _do_for_ever(duties, lambda: _beat(children, server, presence))
     except KeyboardInterrupt:
-        log.info("the scheduler ends")
+        pass  # it was told to end
     finally:
         children.stop()
         duties.deliveries.close()
@@ -108,41 +123,53 @@ class Children:
         self._ledger = ledger
         self._most = most
         self._words = words
-        self._running: list[tuple[Run, subprocess.Popen[bytes]]] = []
+        self._running: dict[int, tuple[Run, subprocess.Popen[bytes]]] = {}
+        """By slots, which are numbers that are used again."""
+        self.counts: Path | None = None
+        """The folder that they count into."""
 
     def free(self) -> int:
         """Return how many more runs may be started now."""
         return self._most - len(self._running)
 
+    def pids(self) -> list[int]:
+        """Return the processes' pids."""
+        return [process.pid for _, process in self._running.values()]
+
     def start(self, run: Run) -> None:
         """Start the process of a claimed run, which takes the claim over."""
         profile = self._ledger.schedules.get(run.schedule).profile
         words = [*self._words, "--profile", profile] if profile else self._words
-        log.info("schedule %s: the run of %s begins", run.schedule, f"{run.slot:%Y-%m-%d %H:%M}Z")
+        slot = next(slot for slot in itertools.count() if slot not in self._running)
+        counts = ["--counts", str(self.counts / str(slot))] if self.counts else []
+        at = f"{run.slot:%Y-%m-%d %H:%M}Z"
+        log.info("schedule %s: the run of %s begins", run.schedule, at, extra={"schedule": run.schedule})
         process = subprocess.Popen(
             [sys.executable, str(_PROGRAM), "schedule", "run", run.schedule,
-             "--slot", repr(run.slot.timestamp()), *words],
+             "--slot", repr(run.slot.timestamp()), *counts, *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is passed on once, by us
         )  # fmt: skip
-        self._running.append((run, process))
+        self._running[slot] = run, process
 
     def reap(self) -> None:
         """See to the runs whose processes have ended: most have ended or released theirs themselves."""
-        ended = [(run, one) for run, one in self._running if one.poll() is not None]
-        self._running = [(run, one) for run, one in self._running if one.returncode is None]
-        for run, process in ended:
+        ended = [slot for slot, (_, process) in self._running.items() if process.poll() is not None]
+        for slot in ended:
+            run, process = self._running.pop(slot)
             if process.returncode:
                 self._see_to(run, process.returncode)
 
     def stop(self) -> None:
         """Tell all to end, and wait until they have ended what is in flight."""
-        for _, process in self._running:
+        for _, process in self._running.values():
             process.terminate()
         end = time.monotonic() + _STOPPING
-        for _, process in self._running:
+        for _, process in self._running.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, end - time.monotonic()))
+        with suppress(SiprosterError):  # their claims end in a minute anyway
+            self.reap()
 
     def wait(self) -> None:
         """Wait for the end of all runs."""
@@ -152,11 +179,14 @@ class Children:
 
     def _see_to(self, run: Run, code: int) -> None:
         """End or release the run of a process that could not; neither has an effect if it could."""
-        why = f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log"
+        why = (
+            f"its process ended with {'signal' if code < 0 else 'exit code'} {abs(code)}; see the log of the "
+        )
+        why += f"scheduler, or try it: siproster schedule run {run.schedule}"
         if code == 130:
             self._ledger.schedules.release(run, 0, why)
         elif code == 5 or (code != 6 and run.attempts < _MOST_DEATHS):
-            self._ledger.schedules.release(run, _AGAIN, why)
+            self._ledger.schedules.release(run, _AGAIN, why, died=True)
         else:
             schedule = self._ledger.schedules.get(run.schedule)
             facts = {"result": RunResult.FAILED, "why": why, "job": run.job, "missed": run.missed}
@@ -183,7 +213,41 @@ class Duties:
     deliveries: Deliveries
 
 
-def _duties(context: Context, children: Children, config: Path | None) -> Duties:
+def _queue(context: Context) -> CeleryQueue | None:
+    """Return the broker's queue. Raises Unavailable if the broker does not answer."""
+    if not context.settings.broker:
+        return None
+    from worker.tasks import CeleryQueue, make_app
+
+    # Needs only the broker: a scheduler has neither keys nor the service's credentials.
+    queue = CeleryQueue(make_app(RuntimeConfig(context.settings.broker, "", (), ())), context.ledger.identity)
+    queue.check()
+    return queue
+
+
+@contextmanager
+def _present(queue: CeleryQueue | None) -> Iterator[Presence | None]:
+    """Announce this scheduler during the block."""
+    if queue is None:
+        yield None
+        return
+    presence = queue.scheduler()
+    presence.start()
+    try:
+        yield presence
+    finally:
+        presence.stop()
+
+
+def _beat(children: Children, server: MetricsServer | None, presence: Presence | None) -> None:
+    """Note that the scheduler's loop turns, and what its children are."""
+    if server:
+        server.beat(children.pids())
+    if presence:
+        presence.pool = children.pids()
+
+
+def _duties(context: Context, queue: CeleryQueue | None, children: Children, config: Path | None) -> Duties:
     ledger = context.ledger
     timer = Timer(ledger, children, process_id(), is_alive)
     deliveries = Deliveries(ledger, process_id(), Means(_channels_of(config), Sender(), _users_of(context)))
@@ -195,22 +259,17 @@ def _duties(context: Context, children: Children, config: Path | None) -> Duties
     duties = [
         Duty(_TICK, run_schedules),
         Duty(_TICK, deliveries.deliver_due),
-        Duty(SWEEP_EVERY, _sweep(context)),
+        Duty(SWEEP_EVERY, _sweep(context, queue)),
         Duty(SWEEP_EVERY, _removal(context)),
     ]
     return Duties(duties, deliveries)
 
 
-def _sweep(context: Context) -> Callable[[], None]:
+def _sweep(context: Context, queue: CeleryQueue | None) -> Callable[[], None]:
     """Return the sweep of all jobs; without a broker only expired passwords are removed."""
     ledger = context.ledger
-    if not context.settings.broker:
+    if queue is None:
         return lambda: _ignored(ledger.chunks.shred_expired())
-    from worker.tasks import CeleryQueue, make_app
-
-    # Needs only the broker: a scheduler has neither keys nor the service's credentials.
-    queue = CeleryQueue(make_app(RuntimeConfig(context.settings.broker, "", (), ())), ledger.identity)
-    queue.check()
 
     def sweep() -> None:
         if queued := sweep_all(ledger, queue):
@@ -267,7 +326,7 @@ def _do_once(duties: Duties, children: Children) -> None:
     duties.deliveries.wait(_DELIVERING)
 
 
-def _do_for_ever(duties: Duties) -> None:
+def _do_for_ever(duties: Duties, beat: Callable[[], None]) -> None:
     """Do what is due, again and again, whatever fails."""
     rest, outage = threading.Event(), Outage(log, "the ledger", "the scheduler tries again")
     while True:
@@ -284,9 +343,11 @@ def _do_for_ever(duties: Duties) -> None:
                 log.error("%s; the scheduler tries again", error.message)
             except Exception as error:  # one duty's fault must not end the others
                 log.error("unexpected %s; the scheduler tries again", place_of(error))
+        beat()
         rest.wait(_TICK)
 
 
 def _settings_words(given: Mapping[str, Any]) -> list[str]:
     """Return the options that say where a run finds the same settings."""
-    return ["--config", str(given["config"])] if given["config"] else []
+    config = ["--config", str(given["config"])] if given["config"] else []
+    return [*config, *(["--log-format", "json"] if given["log_format"] == "json" else [])]

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from worker.errors import SealBroken
 from worker.ledger import Ledger
 from worker.model import Job, Stored
 from worker.seal import Seal
@@ -46,7 +47,7 @@ def marks_of(users: Iterable[Stored]) -> array[int]:
 
 
 def earlier_run(ledger: Ledger, seal: Seal, job: Job, plan: Job | None = None) -> EarlierRun:
-    """Return the last finished run that the job is compared with. Raises SealBroken.
+    """Return the last finished run that the job is compared with; none if its key is gone.
 
     ``plan``: the saved plan that the job carries out.
     """
@@ -54,7 +55,10 @@ def earlier_run(ledger: Ledger, seal: Seal, job: Job, plan: Job | None = None) -
     if found is None:
         return EarlierRun()
     marks = array("Q")
-    marks.frombytes(base64.b64decode(seal.open(found.sealed, f"{found.job}/absent")))
+    try:
+        marks.frombytes(base64.b64decode(seal.open(found.sealed, f"{found.job}/absent")))
+    except SealBroken:
+        return EarlierRun()
     return EarlierRun(found.job, tuple(ledger.jobs.hosts(found.job).values()), marks)
 
 

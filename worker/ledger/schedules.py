@@ -96,6 +96,7 @@ class Run:
     owner: str
     generation: int
     attempts: int
+    """Claims since a process last gave the run back by itself, that one included."""
     not_before: dt.datetime
     missed: int
     """The slots before this one that were missed, and are not run."""
@@ -152,7 +153,9 @@ _ADD_RUN = text("""
     ON CONFLICT (schedule, slot) DO NOTHING""")
 _RUN = text("SELECT * FROM schedule_runs WHERE schedule = :schedule AND slot = :slot")
 _RUNS = text("SELECT * FROM schedule_runs WHERE schedule = :schedule ORDER BY slot DESC LIMIT :limit")
-_UNFINISHED = text("SELECT * FROM schedule_runs WHERE state <> 'ended' ORDER BY not_before, schedule")
+_GOING_ON = text("""
+    SELECT * FROM schedule_runs WHERE schedule = :schedule AND state <> 'ended' ORDER BY slot LIMIT 1""")
+_OWNERS = text("SELECT DISTINCT owner FROM schedule_runs WHERE state = 'claimed'")
 _IS_DUE = """
     ((state = 'due' AND not_before <= :now)
     OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)))"""
@@ -164,23 +167,25 @@ _DUE = text(f"""
 _CLAIM = text(f"""
     UPDATE schedule_runs SET state = 'claimed', owner = :owner, generation = generation + 1,
         attempts = attempts + 1, lease_until = :until, started = coalesce(started, :now)
-    WHERE schedule = :schedule AND slot = :slot AND {_IS_DUE}""")  # noqa: S608  all ours
+    WHERE schedule = :schedule AND slot = :slot AND {_IS_DUE} RETURNING *""")  # noqa: S608  all ours
 _MINE = "WHERE schedule = :schedule AND slot = :slot AND generation = :generation AND state = 'claimed'"
 _RENEW = text(f"UPDATE schedule_runs SET lease_until = :until, owner = :owner {_MINE}")  # noqa: S608
 _SET_JOB = text(f"UPDATE schedule_runs SET job = :job, files = :files {_MINE}")  # noqa: S608
 _RELEASE = text(f"""
-    UPDATE schedule_runs SET state = 'due', owner = '', not_before = :not_before, why = :why {_MINE}""")  # noqa: S608
+    UPDATE schedule_runs SET state = 'due', owner = '', not_before = :not_before, why = :why,
+        attempts = CASE WHEN :died THEN attempts ELSE 1 END {_MINE}""")  # noqa: S608
 _END = text(f"""
     UPDATE schedule_runs SET state = 'ended', owner = '', result = :result, why = :why,
         job = CASE WHEN :job = '' THEN job ELSE :job END, finished = :now {_MINE}""")  # noqa: S608
-_FREE = text("""
-    UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner""")
+_FREE = text("UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner")
 _ADD_FILE = text("""
     INSERT INTO schedule_files (schedule, sha256, name, job, at)
     VALUES (:schedule, :sha256, :name, :job, :at)
     ON CONFLICT (schedule, sha256) DO UPDATE
         SET name = excluded.name, job = excluded.job, at = excluded.at""")
-_FILE = text("SELECT job FROM schedule_files WHERE schedule = :schedule AND sha256 = :sha256")
+_FILE = text("""
+    SELECT job FROM schedule_files WHERE schedule = :schedule AND sha256 = :sha256
+        AND (NOT :last OR at = (SELECT max(at) FROM schedule_files WHERE schedule = :schedule))""")
 
 
 class Schedules:
@@ -204,10 +209,8 @@ class Schedules:
         with self._store.begin() as connection:
             values["now"] = self._store.now(connection)
             if connection.execute(_ADD, values).rowcount != 1:
-                raise Conflict(
-                    f"there is a schedule {schedule.name!r} already",
-                    f"remove it first with: siproster schedule remove {schedule.name}",
-                )
+                hint = f"remove it first with: siproster schedule remove {schedule.name}"
+                raise Conflict(f"there is a schedule {schedule.name!r} already", hint)
 
     def get(self, name: str) -> Schedule:
         """Return a schedule. Raises NotFound if there is none of that name."""
@@ -288,10 +291,16 @@ class Schedules:
             rows = connection.execute(_RUNS, {"schedule": name, "limit": limit}).mappings()
             return [_run_of(row) for row in rows]
 
-    def unfinished(self) -> list[Run]:
-        """Return all runs that have not ended."""
+    def going_on(self, name: str) -> Run | None:
+        """Return the schedule's run that has not ended; None: there is none."""
         with self._store.read() as connection:
-            return [_run_of(row) for row in connection.execute(_UNFINISHED).mappings()]
+            row = connection.execute(_GOING_ON, {"schedule": name}).mappings().one_or_none()
+            return _run_of(row) if row else None
+
+    def owners(self) -> list[str]:
+        """Return the processes that carry out runs."""
+        with self._store.read() as connection:
+            return list(connection.execute(_OWNERS).scalars())
 
     def due(self, limit: int) -> list[Run]:
         """Return runs that nobody carries out and that may be claimed now, the longest due first."""
@@ -308,10 +317,8 @@ class Schedules:
                 "schedule": run.schedule, "slot": _epoch(run.slot), "owner": owner, "now": now,
                 "until": now + RUN_LEASE, "far": now + _LONGEST_LEASE,
             }  # fmt: skip
-            if connection.execute(_CLAIM, values).rowcount != 1:
-                return None
-            row = connection.execute(_RUN, {"schedule": run.schedule, "slot": _epoch(run.slot)})
-            return _run_of(row.mappings().one())
+            row = connection.execute(_CLAIM, values).mappings().one_or_none()
+            return _run_of(row) if row else None
 
     def renew(self, run: Run, owner: str) -> bool:
         """Renew a claim, and hand it to ``owner``; return False if it was lost."""
@@ -324,9 +331,12 @@ class Schedules:
         """
         return self._mine(_SET_JOB, run, job=job, files=json.dumps(files))
 
-    def release(self, run: Run, delay: float, why: str) -> bool:
-        """Give a run back, due again after ``delay`` seconds; return False if the claim was lost."""
-        return self._mine(_RELEASE, run, not_before=delay, why=why)
+    def release(self, run: Run, delay: float, why: str, *, died: bool = False) -> bool:
+        """Give a run back, due again after ``delay`` seconds; return False if the claim was lost.
+
+        ``died``: its process did, so that the attempt counts.
+        """
+        return self._mine(_RELEASE, run, not_before=delay, why=why, died=died)
 
     def end(self, run: Run, end: End) -> bool:
         """End a claimed run, and add its notifications; return False if the claim was lost.
@@ -348,10 +358,10 @@ class Schedules:
         with self._store.begin() as connection:
             connection.execute(_FREE, {"owner": owner})
 
-    def job_with(self, name: str, sha256: str) -> str | None:
-        """Return the job that imported this version of a file for the schedule; None: no job did."""
+    def job_with(self, name: str, sha256: str, *, last: bool = False) -> str | None:
+        """Return the job that imported this version of a file, at any time or ``last``; None: no job did."""
         with self._store.read() as connection:
-            values = {"schedule": name, "sha256": sha256}
+            values = {"schedule": name, "sha256": sha256, "last": last}
             found: str | None = connection.execute(_FILE, values).scalar_one_or_none()
             return found
 

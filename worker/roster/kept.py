@@ -10,13 +10,13 @@ import hashlib
 import io
 import marshal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from worker.roster.source import BLOCK, spooled
 from worker.roster.spool import Spool
-from worker.roster.text import Fields, Malformed, Record
+from worker.roster.text import Fields, Malformed, Record, apart
 from worker.roster.workbook_cells import Doubted
 
 if TYPE_CHECKING:
@@ -43,13 +43,17 @@ class KeptTable:
     delimiter: str = ""
     strip: bool = False
     """Whether blanks around all cells are stripped (``--blanks strip``)."""
+    later: KeptTable | None = None
+    """More records, which were known later; they are read in the places that their lines give them."""
 
     @contextmanager
     def read(self) -> Iterator[Iterator[Record]]:
         """Open the records, the header first."""
         with io.BufferedReader(self.spool.open(), BLOCK) as stream:
             records = _records(stream)
-            yield map(_stripped, records) if self.strip else records
+            with self.later.read() if self.later else nullcontext() as more:
+                records = _merged(records, more) if more else records
+                yield map(_stripped, records) if self.strip else records
 
     read_again = read
     """Kept records are always the same."""
@@ -57,6 +61,28 @@ class KeptTable:
     def close(self) -> None:
         """Delete the records."""
         self.spool.close()
+        if self.later:
+            self.later.close()
+
+
+def _merged(records: Iterator[Record], more: Iterator[Record]) -> Iterator[Record]:
+    """Yield the records of two tables with the same header, by their lines, each with a line of its own."""
+    yield next(records)
+    next(more)
+    yield from apart(_by_line(records, more))
+
+
+def _by_line(records: Iterator[Record], more: Iterator[Record]) -> Iterator[Record]:
+    """Yield the records by their lines. Many times as quick as heapq.merge, if few are in ``more``."""
+    other = next(more, None)
+    for record in records:
+        while other and other[0] < record[0]:
+            yield other
+            other = next(more, None)
+        yield record
+    if other:
+        yield other
+        yield from more
 
 
 def _stripped(record: Record) -> Record:

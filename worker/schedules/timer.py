@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Protocol
 
+from worker.errors import UsageError
 from worker.ledger import Ledger
 from worker.ledger.schedules import CatchUp, End, NewRun, Run, Schedule
 from worker.reasons import plural
@@ -53,7 +54,10 @@ class Timer:
     def tick(self) -> None:
         """Account for the slots that have come, and start the runs that are due."""
         for schedule in self._ledger.schedules.come():
-            self._account(schedule)
+            try:
+                self._account(schedule)
+            except UsageError as error:  # a zone that this machine doesn't know must not hold up the others
+                log.error("schedule %s: %s", schedule.name, error.message)
         self._free_the_dead()
         for run in self._ledger.schedules.due(self._runner.free()):
             if claimed := self._ledger.schedules.claim(run, self._owner):
@@ -74,7 +78,7 @@ class Timer:
 
     def _not_run(self, schedule: Schedule, slot: dt.datetime, missed: int, now: dt.datetime) -> End | None:
         """Return the end of a run that is not to begin, or None."""
-        if going_on := self._going_on(schedule.name):
+        if going_on := self._ledger.schedules.going_on(schedule.name):
             why = f"the run of {going_on.slot:%Y-%m-%d %H:%M}Z has not ended"
             return self._ended(schedule, slot, RunResult.OVERLAP, missed, why, going_on.job)
         if schedule.catch_up is CatchUp.NONE and now - slot > _ON_TIME:
@@ -88,14 +92,11 @@ class Timer:
         facts: Mapping[str, Any] = {"result": result, "why": why, "job": job, "missed": missed}
         return End(result, why, job, payload_of(schedule, slot, facts), schedule.channels)
 
-    def _going_on(self, name: str) -> Run | None:
-        return next((run for run in self._ledger.schedules.unfinished() if run.schedule == name), None)
-
     def _free_the_dead(self) -> None:
         """End the claims of this machine's dead processes, which would otherwise run their full time."""
-        for run in self._ledger.schedules.unfinished():
-            if run.owner and not self._is_alive(run.owner):
-                self._ledger.schedules.free(run.owner)
+        for owner in self._ledger.schedules.owners():
+            if not self._is_alive(owner):
+                self._ledger.schedules.free(owner)
 
 
 def due_slots(schedule: Schedule, now: dt.datetime) -> list[dt.datetime]:
