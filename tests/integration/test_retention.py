@@ -139,7 +139,7 @@ def test_a_year_of_nights(ledger: Ledger, clock: Clock, ledger_url: str) -> None
 def undo(ledger: Ledger, job: Job) -> None:
     """Hold the account of an ended job, as undo does."""
     work(ledger, job)
-    ledger.jobs.acquire_account(job, "desk:1")
+    ledger.accounts.acquire(job, "desk:1")
 
 
 KEPT: dict[str, Callable[[Ledger, Job], object]] = {

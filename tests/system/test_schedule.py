@@ -34,9 +34,9 @@ def added(office: Program, *options: str | Path, name: str = "nightly") -> Finis
     return finished
 
 
-def ran(office: Program, code: int = 0, name: str = "nightly", **more: str) -> dict[str, Any]:
+def ran(office: Program, code: int = 0, name: str = "nightly") -> dict[str, Any]:
     """Run a schedule by hand, and return its run as ``schedule show --json`` tells it."""
-    finished = office.run("schedule", "run", name, **more)
+    finished = office.run("schedule", "run", name)
     assert finished.code == code, finished.stderr
     return runs(office, name)[0]
 
@@ -252,7 +252,8 @@ def test_credentials_that_are_refused(office: Program, sandbox: Sandbox) -> None
     """Credentials refused while it reads: a failed run. Once they are right, the same version is imported."""
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
-    failed = ran(office, code=6, BW_CLIENT_SECRET="wrong-canary")
+    assert office.run("schedule", "run", "nightly", BW_CLIENT_SECRET="wrong-canary").code == 6
+    failed = runs(office)[0]
     assert (failed["result"], "canary" in failed["why"]) == ("failed", False)
     assert ran(office)["result"] == "in_place"
     assert truth(sandbox) == expected(sandbox, STAFF)
@@ -262,8 +263,8 @@ def test_settings_of_another_account(office: Program, sandbox: Sandbox) -> None:
     """A run never goes to another account than the schedule was made for."""
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
-    failed = ran(office, code=6, BW_ACCOUNT_ID="9900002")
-    assert "is for account 9900001" in failed["why"]
+    assert office.run("schedule", "run", "nightly", BW_ACCOUNT_ID="9900002").code == 6
+    assert "is for account 9900001" in runs(office)[0]["why"]
     assert not sandbox.credentials()
 
 
@@ -284,6 +285,25 @@ def test_results_that_can_not_be_written(office: Program, sandbox: Sandbox) -> N
     failed = ran(office, code=6)
     assert "can't be written" in failed["why"]
     assert not sandbox.credentials()
+
+
+def test_results_that_vanish(office: Program, sandbox: Sandbox) -> None:
+    """If only the result files can't be written, the run names its job, whose rows aren't imported again."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office)
+    sandbox.knobs(latency=0.3)
+    process = office.start("schedule", "run", "nightly")
+    until(lambda: bool(sandbox.credentials()), process)
+    (folder,) = office.work.glob("siproster-*")
+    folder.rmdir()
+    folder.write_text("in its place")
+    assert end_of(process).code == 6
+    failed = runs(office)[0]
+    assert (failed["result"], f"siproster-{failed['job']}" == folder.name) == ("failed", True)
+    assert "can't be written" in failed["why"]
+    assert ran(office)["result"] == "nothing_new"
+    folder.unlink()
+    assert run(office, "report", failed["job"])["counts"] == {"created": 40}
 
 
 def test_a_service_that_is_away(office: Program, sandbox: Sandbox) -> None:
@@ -392,7 +412,7 @@ def test_a_plan_outside_of_its_window(office: Program, sandbox: Sandbox) -> None
     [
         (STAFF[:20], "20 changes (20 suddenly absent from the roster)"),
         (STAFF[:1], "the roster has 1 row for users (--require-rows 30)"),
-        ([User(one.name, f"{one.password}-other") for one in STAFF], "40 changes (40 updated)"),
+        ([User(one.name, f"{one.password}-other") for one in STAFF], "40 changes (40 to update)"),
     ],
     ids=["half", "nearly empty", "other passwords"],
 )

@@ -140,7 +140,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
         passwords=options.generate_passwords,
     )  # fmt: skip
-    wait_for_window(options.not_before)
+    wait_for_window(job)
     if options.not_before:
         _refuse_unusable_plan(context, context.ledger.jobs.get(plan_id))
     begin(context, job)

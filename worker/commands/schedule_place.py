@@ -64,8 +64,8 @@ def refuse_shared(made: Schedule, others: Iterable[Schedule]) -> None:
         deletes = Absent.DELETE in (made.options.absent, other.options.absent)
         if deletes and same and other.next_slot and not apart:
             raise UsageError(
-                f"schedule {other.name} imports another roster to account {made.account}: --absent delete would "
-                "delete users who are only in one of the two",
+                f"schedule {other.name} imports another roster to account {made.account}: --absent delete "
+                "would delete users who are only in one of the two",
                 "if each has its own realm, give both schedules --realm NAME; else make one roster of both",
             )
 

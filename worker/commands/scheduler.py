@@ -350,4 +350,4 @@ def _do_for_ever(duties: Duties, beat: Callable[[], None]) -> None:
 def _settings_words(given: Mapping[str, Any]) -> list[str]:
     """Return the options that say where a run finds the same settings."""
     config = ["--config", str(given["config"])] if given["config"] else []
-    return [*config, "--log-format", given["log_format"]]
+    return [*config, *(["--log-format", "json"] if given["log_format"] == "json" else [])]

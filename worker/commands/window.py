@@ -8,8 +8,10 @@ import re
 import time
 from zoneinfo import ZoneInfo
 
+from worker import report
 from worker.commands.terminal import echo
 from worker.errors import UsageError
+from worker.model import Job
 from worker.schedules.timetable import time_zone
 from worker.waits import span
 
@@ -60,11 +62,19 @@ def shown(moment_: dt.datetime, zone: ZoneInfo | None = None) -> str:
     return f"{local:%Y-%m-%d %H:%M %Z} ({utc:{'%H:%MZ' if same_day else '%Y-%m-%d %H:%MZ'}})"
 
 
-def wait_for_window(not_before: str) -> None:
-    """Wait until the window of ``--not-before`` (ISO 8601; empty: none) begins, and print until when."""
-    if not not_before:
+def wait_for_window(job: Job) -> None:
+    """Wait until the window of a job that is about to begin has come, and print until when."""
+    if not job.options.not_before:
         return
-    begins, said = dt.datetime.fromisoformat(not_before), -math.inf
+    try:
+        _wait_until(dt.datetime.fromisoformat(job.options.not_before))
+    except KeyboardInterrupt:
+        report.forget_folder(job)
+        raise
+
+
+def _wait_until(begins: dt.datetime) -> None:
+    said = -math.inf
     while (left := (begins - dt.datetime.now(dt.UTC)).total_seconds()) > 0:
         if time.monotonic() - said >= _SAY_EVERY:
             said = time.monotonic()

@@ -63,7 +63,7 @@ class LedgerWriter:
         """Enter the next page: rows to be sent go into chunks; the outcomes of all others are known."""
         job, seq = self.job.id, next(self._pages)
         if seq % _RENEW_EVERY == 0:
-            self._ledger.jobs.renew_account(job)
+            self._ledger.accounts.renew(job)
         if self.passwords:
             self.passwords.record(page)
         chunks = list(self._full_chunks([row for row in page if row.outcome is None]))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Protocol
 
+from worker.errors import UsageError
 from worker.ledger import Ledger
 from worker.ledger.schedules import CatchUp, End, NewRun, Run, Schedule
 from worker.reasons import plural
@@ -53,7 +54,10 @@ class Timer:
     def tick(self) -> None:
         """Account for the slots that have come, and start the runs that are due."""
         for schedule in self._ledger.schedules.come():
-            self._account(schedule)
+            try:
+                self._account(schedule)
+            except UsageError as error:  # a zone that this machine doesn't know must not hold up the others
+                log.error("schedule %s: %s", schedule.name, error.message)
         self._free_the_dead()
         for run in self._ledger.schedules.due(self._runner.free()):
             if claimed := self._ledger.schedules.claim(run, self._owner):
