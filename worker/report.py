@@ -54,7 +54,7 @@ UNDO_COLUMNS = (
     "bw__error",
 )  # fmt: skip
 LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error_code", "error")
-"""Of absent.csv with ``--absent delete``."""
+"""Columns of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
 _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"

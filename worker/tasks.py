@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from billiard import current_process
 from celery import Celery
@@ -199,6 +199,11 @@ class CeleryQueue:
     def __init__(self, app: Celery, identity: str) -> None:
         self._app = app
         self._identity = identity
+
+    @classmethod
+    def at(cls, broker: str, identity: str) -> Self:
+        """Return the queue of a process that works on no rows, and so needs neither keys nor credentials."""
+        return cls(make_app(RuntimeConfig(broker, "", (), ())), identity)
 
     def put(self, job: Job, seqs: Sequence[int]) -> None:
         """Put chunks on the queue. Raises Unavailable if the broker does not accept them."""

@@ -86,7 +86,7 @@ def run_at_night(ledger: Ledger, clock: Clock, number: int, days: int = 1) -> No
     schedule = ledger.schedules.get(name)
     slot = schedule.next_slot
     assert slot is not None
-    assert ledger.schedules.account(schedule, slot, NewRun(slot, slot + dt.timedelta(days)))
+    assert ledger.schedules.account_for(schedule, NewRun(slot, slot, slot + dt.timedelta(days)))
     run = ledger.schedules.claim(ledger.schedules.run(name, slot), "desk:1")
     assert run is not None
     job = ended(ledger, number, schedule=name, slot=slot)

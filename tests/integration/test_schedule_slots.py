@@ -124,7 +124,7 @@ def test_every_slot_once(world: World) -> None:
             world.clock.now += world.dice.choice([-7200, -3600, 3600, 5 * 3600])
         furthest = max(furthest, world.clock.now)
         world.dice.shuffle(schedulers)
-        due = bool(world.ledger.schedules.come())
+        due = bool(world.ledger.schedules.with_due_slots())
         schedulers[0][1].deadly = due
         for place, (timer, carrier, owner) in enumerate(list(schedulers)):
             try:

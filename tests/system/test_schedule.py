@@ -122,7 +122,7 @@ def test_pause_and_remove(office: Program, sandbox: Sandbox) -> None:
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
     assert "is paused" in office.run("schedule", "pause", "nightly").stderr
-    assert "was paused before" in office.run("schedule", "pause", "nightly").stderr
+    assert "is already paused" in office.run("schedule", "pause", "nightly").stderr
     assert run(office, "schedule", "show", "nightly")["next"] == []
     job = ran(office)["job"]
     assert "is resumed; next: " in office.run("schedule", "resume", "nightly").stderr
@@ -364,7 +364,7 @@ def test_a_window_that_ends(office: Program, sandbox: Sandbox) -> None:
         connection.execute("UPDATE schedules SET options = json_set(options, '$.not_after', ?)", (later,))
     went_on = ran(office)
     assert (went_on["result"], went_on["job"]) == ("in_place", stopped["job"])
-    assert "went on" in went_on["why"]
+    assert "was resumed" in went_on["why"]
     assert truth(sandbox) == expected(sandbox, STAFF)
     assert len(sandbox.credentials(deleted=True)) == len(STAFF)
 

@@ -1,4 +1,4 @@
-"""Plain sections of Asterisk's files are taken at once, and joined with their neighbours: the rows are the same."""
+"""Plain sections of Asterisk's files are taken at once, and joined with others: the rows are the same."""
 
 from __future__ import annotations
 
@@ -10,22 +10,43 @@ import pytest
 
 from worker.model import Options, Row
 from worker.roster import open_roster
+from worker.roster.formats.asterisk_lines import plain_sections
+from worker.roster.formats.asterisk_near import Near, Use
 
 NAMES = ("1", "2", "3", "4-auth", "4", "ö", "\u00a0", "A")
 VALUES = ("x", "=y", "a b", "", "Kestrel-7731", '"q"', "ü\u00a0", "a[b]", "a#b", "\\", "from-trunk-1", "(+)")
 LINES = (
-    "context={v}", "callerid={v} <1>", "mailboxes={v}", "realm={v}", "md5_cred={v}", "password_digest=MD5:{v}",
-    "username={v}", "password={v}", "match=a.example", "contact=sip:{v}", "max_contacts={v}", "outbound_auth={n}",
-    "auth={n}", "aors={n}, {m}", "auth={n},{m}", "endpoint={n}", "default_realm={v}", "secret={v}", "host=dynamic",
-    "transport=udp", "type=friend", "type=AUTH", "mac={v}",
+    "context={v}", "callerid={v} <1>", "mailboxes={v}", "realm={v}", "md5_cred={v}", "host=dynamic",
+    "username={v}", "password={v}", "match=a.example", "contact=sip:{v}", "max_contacts={v}", "mac={v}",
+    "auth={n}", "aors={n}, {m}", "auth={n},{m}", "endpoint={n}", "default_realm={v}", "secret={v}",
+    "transport=udp", "type=friend", "type=AUTH", "outbound_auth={n}", "password_digest=MD5:{v}",
 )  # fmt: skip
 UNUSUAL = (
-    "Password={v}", "password+={v}", " username = {v} ", "username=>{v}", "password={v};c", "password={v}\\;c",
-    "register=>a:b@c.example", "no setting", "; comment", ";-- block\n--;", "\tx=\x0by", "password =", "",
-    "x=" + "y" * 8000, "#exec nothing", "register=u:p@h.example",
+    "Password={v}", "password+={v}", " username = {v} ", "username=>{v}", "password={v};c", "password =",
+    "register=>a:b@c.example", "no setting", "; comment", ";-- block\n--;", "\tx=\x0by", "",
+    "x=" + "y" * 8000, "#exec nothing", "register=u:p@h.example", "password={v}\\;c",
 )  # fmt: skip
-KINDS = ("auth", "endpoint", "aor", "registration", "identify", "phoneprov", "global", "friend", "wizard", "x")
-HEADERS = ("[{n}](!)", "[{n}](+)", "[{n}]({m})", "[{n}] ", "[general]", "[authentication]", "[{n}](+type=auth)")
+KINDS = (
+    "auth",
+    "endpoint",
+    "aor",
+    "registration",
+    "identify",
+    "phoneprov",
+    "global",
+    "friend",
+    "wizard",
+    "x",
+)
+HEADERS = (
+    "[{n}](!)",
+    "[{n}](+)",
+    "[{n}]({m})",
+    "[{n}] ",
+    "[general]",
+    "[authentication]",
+    "[{n}](+type=auth)",
+)
 FILLER = "[filler]\ntype=acl\n" + "permit=192.0.2.0/24\n" * 12_000
 """A plain section that takes most of what is read at once."""
 
@@ -41,8 +62,8 @@ def said(row: Row) -> tuple[object, ...]:
     return row.line, row.user, row.password, row.problems, row.warnings, row.skipped, cells
 
 
-def three_ways(path: Path, text: str) -> list[list[tuple[object, ...]]]:
-    """The rows of the text as it is, with blanks that make all lines unusual, and by the way with two passes."""
+def all_ways(path: Path, text: str) -> list[list[tuple[object, ...]]]:
+    """The rows of the text as it is, and with blanks that make all lines unusual; both by two passes, too."""
     (path / "more.conf").write_text("; nothing\n")
     spaced = re.sub(r"(?<!\r)(?=\r?\n)", " ", text)
     found = []
@@ -85,9 +106,55 @@ def some(seed: int) -> str:
     return "".join(parts)
 
 
-@pytest.mark.parametrize("start", range(0, 400, 50))
+@pytest.mark.parametrize("start", range(0, 100, 25))
 def test_the_same_by_all_ways(tmp_path: Path, start: int) -> None:
     """Plain sections among others of all kinds, near and far: not one row differs."""
-    for seed in range(start, start + 50):
-        found = three_ways(tmp_path, some(seed))
+    for seed in range(start, start + 25):
+        found = all_ways(tmp_path, some(seed))
         assert found[1:] == found[:1] * 3, seed
+
+
+FAR = "[filler]\ntype=acl\n" + "permit=192.0.2.0/24\n" * 15_000
+"""More than is read at once."""
+PHONES = "".join(phone(random.Random(0), f"{at:04}") for at in range(50))
+
+
+@pytest.mark.parametrize(
+    ("far", "line"),
+    [
+        ("[t]\ntype=registration\noutbound_auth=0007\n", "outbound"),
+        ("[t]\ntype=endpoint\noutbound_auth=0007\n", "outbound"),
+        ("[t]\ntype=endpoint\nauth=0007\ncallerid=Bo <1>\n", "Bo"),
+        ("[t]\ntype=endpoint\nauth=0007,0008\ncallerid=Bo <1>\n", "Bo"),
+        ("[t]\ntype=phoneprov\nendpoint=0007\nmac=aabbccddeeff\n", "aabbccddeeff"),
+        ("[t]\ntype=identify\nendpoint=0007\n[0007]\ntype=aor\n", ""),
+        ("[0007]\ntype=auth\nusername=77\npassword=Osprey-4410\n", "77"),
+        ("[g]\ntype=global\ndefault_realm=office.example\n", "office.example"),
+        ("[t]\ntype=endpoint\nauth=gone\n", "password_missing"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_stands_far_away_counts(tmp_path: Path, far: str, line: str, first: bool) -> None:
+    """An auth that was decided by its neighbours is decided anew if something else names it."""
+    found = all_ways(tmp_path, far + FAR + PHONES if first else PHONES + FAR + far)
+    assert found[1:] == found[:1] * 3
+    assert (line in str(found[0])) == (first or line != "Bo")  # of two endpoints, the first one counts
+
+
+def test_neighbours_are_joined() -> None:
+    """A phone's endpoint and aor need no more; what is used in another way is left to a second look."""
+    text = PHONES + "[r]\ntype=registration\noutbound_auth=0001\n[9]\ntype=endpoint\nauth=9\n"
+    run, near = list(plain_sections(text)), Near()
+    fates, left = near.join(1, run, {"0002"})
+    uses = {plain["name"]: fate for plain, fate in zip(run, fates, strict=True) if isinstance(fate, Use)}
+    assert (len(run), sorted(uses), left) == (152, [f"{at:04}" for at in (0, *range(3, 50))], [])
+    assert uses["0007"] == Use(True, "Ann <0007>")
+    others = {plain["name"] for plain, fate in zip(run, fates, strict=True) if fate is True}
+    assert others == {"0001", "0002", "r"}
+    assert near.clashes(["x", "0007"])
+    assert not near.clashes(["x", "0001"])
+    lines = text.split("\n")
+    assert [(plain["name"], lines[line - 1]) for line, plain in near.left()] == [
+        ("0001", "[0001]"),
+        ("9", "[9]"),
+    ]

@@ -34,7 +34,7 @@ from worker.errors import Conflict, SiprosterError, UsageError
 from worker.importing.absent import EarlierRun, earlier_run
 from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import generated_passwords
-from worker.importing.guards import held_back
+from worker.importing.guards import why_held_back
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
 from worker.importing.ledger_writer import LedgerWriter
@@ -96,7 +96,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
         else:
             job, summary = None, _planned_without_ledger(context, opened, options)
     print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
-    held = held_back(options, summary)
+    held = why_held_back(options, summary)
     if held:
         echo(f"an import would be held back: {held}", "yellow")
     if job:
@@ -323,7 +323,7 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
         "leavers": {"delete": summary.leavers, "kept": summary.kept_leavers}
         if options.absent is Absent.DELETE
         else None,
-        "held_back": str(held_back(options, summary) or "") or None,
+        "held_back": str(why_held_back(options, summary) or "") or None,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
     }
     return {"plan": job.id, **facts} if job else facts

@@ -92,7 +92,7 @@ schedule.add_command(test_notify)
     "--notify",
     metavar="CHANNEL",
     multiple=True,
-    help="Tell [notify.CHANNEL] from siproster.toml when a run ends (repeatable).",
+    help="Notify [notify.CHANNEL] from siproster.toml when a run ends (repeatable).",
 )
 @reading_options
 @posting_options
@@ -201,7 +201,7 @@ def pause(name: str, **given: Any) -> None:
     context.ledger.schedules.get(name)
     context.audit(name)
     if not context.ledger.schedules.pause(name):
-        echo(f"schedule {name} was paused before")
+        echo(f"schedule {name} is already paused")
         return
     echo(f"schedule {name} is paused; resume it with: siproster schedule resume {name}")
 
@@ -227,7 +227,7 @@ def resume(name: str, **given: Any) -> None:
 @run_options
 @settings_options
 def run(name: str, slot: float | None, counts: Path | None, **given: Any) -> int:
-    """Run a schedule now, and wait for its end. Its guards hold, and its channels are told."""
+    """Run a schedule now, and wait for its end. Guards apply, and its channels are notified."""
     with monitored(name, counts, given, started_by_scheduler=slot is not None) as context:
         return _run(context, name, slot)
 
@@ -258,7 +258,7 @@ _EXIT_CODES = {
 
 def _claimed_by_others(name: str) -> Run:
     raise Conflict(
-        f"a scheduler was quicker and carries out the run of {name}",
+        f"a scheduler has claimed this run of schedule {name}, and carries it out",
         f"see it with: siproster schedule show {name}",
     )
 

@@ -36,7 +36,7 @@ _MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from worker.metrics.server
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the server reads. It gets them on stdin, since URLs hold passwords."""
+    """The sources of the metrics server, passed on its stdin, since URLs contain passwords."""
 
     ledger: str
     broker: str
@@ -77,7 +77,7 @@ class MetricsServer:
         begin_counting(self.folder, slot)
 
     def beat(self, pool: Sequence[int]) -> None:
-        """Give a sign of life, every few seconds. ``pool``: the pids of the pool's processes."""
+        """Record that this process is alive, every few seconds. ``pool``: pids of the pool's processes."""
         with suppress(OSError):
             descriptor, part = new_part(self.folder / BEAT)
             with os.fdopen(descriptor, "w") as file:

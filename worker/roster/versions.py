@@ -32,9 +32,9 @@ class NewRoster:
     roster: Roster | None
     """Opened; None if no file is new."""
     versions: Sequence[Version]
-    """Of the new files."""
+    """Versions of the new files."""
     known: Sequence[Version]
-    """Of the others."""
+    """Versions of files that are known."""
 
     def close(self) -> None:
         """Close the roster."""
@@ -45,11 +45,11 @@ class NewRoster:
 def open_new(
     place: str, options: Options, is_known: Callable[[str, bool], bool], logins: Iterable[DatabaseLogin] = ()
 ) -> NewRoster:
-    """Open a roster, of a folder or pattern only the files whose version is not known: an inbox.
+    """Open a roster; for a folder or pattern (an inbox), only the files whose version is not known.
 
-    ``is_known``: whether the version with this hash was imported; of the files of an inbox (True) at any
-    time, of a single file (False) last, since one that is as it was before is a change. ``logins``: as
-    ``open_roster``.
+    ``is_known``: return whether the version with this hash was imported: of a file in an inbox (True) at any
+    time; of a single file (False) last, since a file that is again as it was earlier has changed.
+    ``logins``: as ``open_roster``.
 
     Raises:
         UsageError: as ``open_roster``, a file was changed while it was read, or the users who are not in an
