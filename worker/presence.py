@@ -28,6 +28,9 @@ _SECONDS = 5
 """Seconds that connecting to the broker, or withdrawing the announcements, may take."""
 
 
+_ALL_SAY = {"machine", "pid", "version", "since", "pool"}
+
+
 def this_process() -> str:
     """Return this process as announcements name it: ``machine:pid``."""
     return f"{platform.node()}:{os.getpid()}"
@@ -56,7 +59,7 @@ def _facts_of(value: bytes | None) -> dict[str, Any]:
         facts = json.loads(value or b"null")
     except ValueError:
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return facts if isinstance(facts, dict) and facts.keys() >= _ALL_SAY else {}
 
 
 class Presence:

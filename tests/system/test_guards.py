@@ -67,7 +67,7 @@ def test_other_passwords(office: Program, sandbox: Sandbox, nightly: Path) -> No
     changed = [replace(user, password=f"{user.password}New") for user in STAFF]
     roster_of(nightly, changed)
     summary = held(office, sandbox, nightly, reason="max_changes")
-    assert "40 changes (40 updated)" in summary["why"]
+    assert "40 changes (40 to update)" in summary["why"]
     assert approved(office, summary)["counts"] == {"updated": 40}
     assert truth(sandbox).items() >= expected(sandbox, changed).items()
 
@@ -97,7 +97,7 @@ def test_first_import(office: Program, sandbox: Sandbox) -> None:
     mine = roster_of(office.work / "mine.csv", STAFF[:3])
     options = ("--max-changes", "20%")
     summary = held(office, sandbox, mine, *options, reason="max_changes")
-    assert "33 changes (3 created, 30 suddenly absent from the roster)" in summary["why"]
+    assert "33 changes (3 to create, 30 suddenly absent from the roster)" in summary["why"]
     assert approved(office, summary)["counts"] == {"created": 3}
     assert run(office, "import", mine, *options)["counts"] == {"unchanged": 3}
 

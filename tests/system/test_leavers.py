@@ -162,7 +162,7 @@ def test_without_an_answer_nobody_is_deleted(office: Program, sandbox: Sandbox, 
 def test_a_bound_counts_leavers(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
     """More leavers than allowed are held back; the approved plan deletes exactly those, if unchanged."""
     summary = run(office, "import", shrunk, *DELETE[:2], "--max-changes", "3", "--yes", code=11)
-    assert "4 changes (4 deleted)" in summary["why"]
+    assert "4 changes (4 to delete)" in summary["why"]
     assert summary["leavers"] == {"unprocessed": 4}
     assert deletions(sandbox) == []
     hold(sandbox, ["late"])  # not in the plan

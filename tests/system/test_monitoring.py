@@ -155,6 +155,17 @@ def test_a_killed_process_takes_no_count_with_it(hosts: Program, sandbox: Sandbo
     assert not files.exists()
 
 
+def test_a_killed_worker_leaves_nothing_behind(hosts: Program) -> None:
+    """The metrics server of a worker that is killed ends by itself, and removes the folder."""
+    worker = Watched(hosts, "worker", "worker", "--processes", "1")
+    until(lambda: worker.json("/health")[0] == 200)
+    folder = worker.folder()
+    children = psutil.Process(worker.process.pid).children()
+    worker.process.kill()
+    until(lambda: not folder.exists())
+    until(lambda: not any(one.is_running() and "worker.metrics" in str(one.cmdline()) for one in children))
+
+
 def test_a_lost_lease_is_counted(hosts: Program, sandbox: Sandbox) -> None:
     """A process that dies in the middle of a chunk: the one that takes it over counts the lost lease."""
     sandbox.knobs(latency=0.3)
@@ -231,6 +242,7 @@ def test_a_run_without_a_broker_counts_in_its_scheduler(office: Program) -> None
 def test_json_logs_say_what_each_line_is_about(hosts: Program, sandbox: Sandbox) -> None:
     """Every line is an object; those about a chunk name job, chunk and account, also from other threads."""
     worker = Watched(hosts, "worker", "worker", "--processes", "1", "--log-format", "json")
+    sandbox.knobs(refuse={"next": 2, "path": "/sipcredentials", "status": 503, "text": "busy"})
     done = hosts.run("import", roster_of(hosts.work / "staff.csv", users(40)), "--yes", *SMALL, "--json")
     job = done.json["job"]
     until(lambda: "has ended" in worker.log.read_text("utf-8"))
@@ -239,6 +251,8 @@ def test_json_logs_say_what_each_line_is_about(hosts: Program, sandbox: Sandbox)
     about = [line for line in said if line.get("job") == job]
     assert {line["chunk"] for line in about} == {0, 1}
     assert {line["account"] for line in about} == {ACCOUNT}
+    retried = [line for line in about if line["logger"] == "worker.api.attempts"]  # in the threads that send
+    assert len(retried) == 2 == done.json["retries"]
     messages = [line["message"] for line in about]
     assert f"chunk {job}/0 begins: 20 rows" in messages
     assert any(re.fullmatch(rf"chunk {job}/0 ended after [\d.]+ s: 20 created", one) for one in messages)

@@ -397,7 +397,7 @@ def test_a_plan_outside_of_its_window(office: Program, sandbox: Sandbox) -> None
     [
         (STAFF[:20], "20 changes (20 suddenly absent from the roster)"),
         (STAFF[:1], "the roster has 1 row for users (--require-rows 30)"),
-        ([User(one.name, f"{one.password}-other") for one in STAFF], "40 changes (40 updated)"),
+        ([User(one.name, f"{one.password}-other") for one in STAFF], "40 changes (40 to update)"),
     ],
     ids=["half", "nearly empty", "other passwords"],
 )

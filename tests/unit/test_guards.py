@@ -45,7 +45,7 @@ def test_leavers_count_once() -> None:
     assert counted.changes == 8
     why = why_held_back(Options(max_changes="7"), counted)
     assert why
-    assert "8 changes (7 deleted, 1 suddenly absent from the roster)" in why.text
+    assert "8 changes (7 to delete, 1 suddenly absent from the roster)" in why.text
 
 
 @pytest.mark.parametrize(

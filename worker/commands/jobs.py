@@ -15,7 +15,7 @@ from rich.text import Text
 from worker import lineage_report
 from worker import report as results
 from worker.commands import outputs, watch
-from worker.commands.advice import undo_word
+from worker.commands.advice import state_word, undo_word
 from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
@@ -46,9 +46,6 @@ from worker.reasons import plural
 from worker.report import folder_of
 from worker.settings.addresses import hidden
 from worker.waits import worded
-
-_PLANS = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"}
-"""States of a job that is kept as a plan, in words."""
 
 _SHOWN = 5
 """Most jobs that a message lists."""
@@ -314,8 +311,7 @@ def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
 
 def _cells(job: Job, summary: Mapping[str, Any]) -> list[Text]:
     troubled = summary["not_in_place"]
-    state = _PLANS.get(job.state, job.state) if job.saved else job.state
-    state = ", ".join(filter(None, ("carried out" if job.carried_out_by else state, undo_word(summary))))
+    state = ", ".join(filter(None, (state_word(summary), undo_word(summary))))
     began = (job.started or job.created).strftime("%m-%d %H:%MZ")
     by = f"{job.operator}@{job.machine}"
     return [Text(cell) for cell in (job.id, state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 from rich.table import Table
@@ -28,6 +29,7 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.schedule_notify import test_notify
+from worker.commands.schedule_view import line_of, lines_of, options_of, result_of
 from worker.commands.scheduled_run import carry_out, options_at
 from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
 from worker.commands.window import moment, shown
@@ -35,8 +37,7 @@ from worker.errors import Conflict, UsageError
 from worker.importing.guards import MAX_FAILED_OF_SCHEDULES
 from worker.importing.job import operator
 from worker.importing.process_id import process_id
-from worker.ledger.notifications import Notification
-from worker.ledger.schedules import CatchUp, Run, RunState, Schedule
+from worker.ledger.schedules import CatchUp, Run, Schedule
 from worker.model import Options, utc_now
 from worker.roster import is_database, refuse_leavers
 from worker.roster.database_address import address_of
@@ -62,7 +63,7 @@ def schedule() -> None:
 schedule.add_command(test_notify)
 
 
-@schedule.command("add")
+@schedule.command("add", short_help="Make a schedule.")
 @click.argument("name", metavar="NAME")
 @click.argument("source", metavar="ROSTER")
 @click.option("--every", metavar="CRON", default="", help="Cron expression, such as '30 2 * * 1-5'.")
@@ -126,10 +127,12 @@ def add(ctx: click.Context, /, name: str, source: str, as_json: bool, **given: A
     _print_times(made)
     if not made.options.max_changes:
         echo("  tip: --max-changes 10% holds back a run that a damaged export would do harm with", "yellow")
-    echo(f"added; `siproster scheduler` runs it, or try it now: siproster schedule run {name}")
+    echo(f"added; siproster scheduler runs it at these times; run it now: siproster schedule run {name}")
+    if made.channels:
+        echo(f"try its notifications: siproster schedule test-notify {name}")
 
 
-@schedule.command("list")
+@schedule.command("list", short_help="List the schedules.")
 @json_option
 @settings_options
 def list_(as_json: bool, **given: Any) -> None:
@@ -149,12 +152,12 @@ def list_(as_json: bool, **given: Any) -> None:
         last = next(iter(context.ledger.schedules.runs(one.name, 1)), None)
         table.add_row(*map(Text, (
             one.name, _in_words(one), _next(one), one.account,
-            f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", _result(last) if last else "-",
+            f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", result_of(last) if last else "-",
         )))  # fmt: skip
     on_stdout().print(table)
 
 
-@schedule.command("show")
+@schedule.command("show", short_help="Show a schedule's times, runs and notifications.")
 @click.argument("name", metavar="NAME")
 @click.option("--runs", metavar="N", type=click.IntRange(0, 1000), default=10, show_default=True,
               help="Number of runs to show, the newest first.")  # fmt: skip
@@ -169,12 +172,11 @@ def show(name: str, runs: int, as_json: bool, **given: Any) -> None:
         return
     _print_times(one)
     for run in context.ledger.schedules.runs(name, runs):
-        print_on_stdout(f"  {_run_line(run)}")
-        for told in context.ledger.notifications.of_run(name, run.slot.timestamp()):
-            print_on_stdout(f"    {_told(told)}")
+        for line in lines_of(context.ledger, run):
+            print_on_stdout(f"  {line}")
 
 
-@schedule.command("remove")
+@schedule.command("remove", short_help="Remove a schedule; its jobs stay.")
 @click.argument("name", metavar="NAME")
 @yes_option
 @settings_options
@@ -192,7 +194,7 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     echo(f"schedule {name} is removed")
 
 
-@schedule.command("pause")
+@schedule.command("pause", short_help="Begin no further runs until it is resumed.")
 @click.argument("name", metavar="NAME")
 @settings_options
 def pause(name: str, **given: Any) -> None:
@@ -206,7 +208,7 @@ def pause(name: str, **given: Any) -> None:
     echo(f"schedule {name} is paused; resume it with: siproster schedule resume {name}")
 
 
-@schedule.command("resume")
+@schedule.command("resume", short_help="Resume a paused schedule.")
 @click.argument("name", metavar="NAME")
 @settings_options
 def resume(name: str, **given: Any) -> None:
@@ -240,7 +242,7 @@ def _run(context: Context, name: str, slot: float | None) -> int:
         schedules.get(name)
         if going_on := context.ledger.schedules.going_on(name):
             raise Conflict(
-                f"a run of schedule {name} is going on: {_run_line(going_on)}",
+                f"a run of schedule {name} is going on: {line_of(going_on)}",
                 f"see it with: siproster schedule show {name}",
             )
         context.audit(name)
@@ -276,7 +278,8 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     zone = given["zone"] or "UTC"
     now = context.ledger.schedules.now()
     cron = _cron(given, zone, now) if given["every"] else ""
-    at = _future("--at", moment("--at", given["at"], now, time_zone(zone)), now) if given["at"] else None
+    where = time_zone(zone)
+    at = _future("--at", moment("--at", given["at"], now, where), now, where) if given["at"] else None
     for channel in given["notify"]:
         _check_channel(context, channel)
     endpoint, place, options = context.endpoint, _place(source), _options(ctx, given)
@@ -288,8 +291,21 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
         account=endpoint.account, channels=tuple(dict.fromkeys(given["notify"])), operator=operator(),
         machine=platform.node(), created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
-    options_at(made, now)  # refuses times that are none
-    return replace(made, next_slot=first_slot(made, now))
+    first = first_slot(made, now)
+    _check_window(made, first or now)
+    return replace(made, next_slot=first)
+
+
+def _check_window(made: Schedule, slot: dt.datetime) -> None:
+    """Raise UsageError if the times of the window are none, or it is over before the first run begins."""
+    options = options_at(made, slot)
+    begins = max(slot, dt.datetime.fromisoformat(options.not_before)) if options.not_before else slot
+    ends = dt.datetime.fromisoformat(options.not_after) if options.not_after else None
+    if ends and ends <= begins:
+        raise UsageError(
+            f"--not-after {_shown(made, ends)}: the first run may send from {_shown(made, begins)} on",
+            "give a time of day, such as --not-after 05:30: it is the next one after each run begins",
+        )
 
 
 def _cron(given: Mapping[str, Any], zone: str, now: dt.datetime) -> str:
@@ -340,9 +356,9 @@ def _check_channel(context: Context, channel: str) -> None:
         )
 
 
-def _future(option: str, at: dt.datetime, now: dt.datetime) -> dt.datetime:
+def _future(option: str, at: dt.datetime, now: dt.datetime, zone: ZoneInfo) -> dt.datetime:
     if at <= now:
-        raise UsageError(f"{option} {at.isoformat()}: is in the past")
+        raise UsageError(f"{option} {shown(at, zone)}: is in the past", f"it is {shown(now, zone)} now")
     return at
 
 
@@ -354,6 +370,7 @@ def _print_times(one: Schedule) -> None:
         f"  account  {one.account} at {one.host}" + (f", profile {one.profile}" * bool(one.profile))
     )
     print_on_stdout(f"  results  {one.options.results}/siproster-JOB/")
+    print_on_stdout(f"  options  {options_of(one) or '-'}")
     print_on_stdout(f"  notifies {', '.join(one.channels) or 'nobody'}")
     if one.paused:
         print_on_stdout(f"  paused since {_shown(one, one.paused)}")
@@ -390,28 +407,6 @@ def _next(one: Schedule) -> str:
 
 def _shown(one: Schedule, time: dt.datetime) -> str:
     return shown(time, time_zone(one.zone))
-
-
-def _result(run: Run) -> str:
-    return run.result or ("waiting" if run.state is RunState.DUE else "going on")
-
-
-def _run_line(run: Run) -> str:
-    """Return a run in one line: its slot, its result, its job and the details."""
-    missed = f"{run.missed} missed before it" if run.missed else ""
-    cause = "" if run.cause == "slot" else "by hand"
-    parts: Sequence[str] = (_result(run), run.job, cause, missed, run.why)
-    return f"{run.slot:%Y-%m-%d %H:%MZ}  " + "  ".join(filter(None, parts))
-
-
-def _told(told: Notification) -> str:
-    """Return what became of a notification, in one line."""
-    if told.finished:
-        return f"{told.channel}: {told.state.replace('_', ' ')}" + (f": {told.error}" if told.error else "")
-    if not told.attempts:
-        return f"{told.channel}: not delivered yet"
-    again = dt.datetime.fromtimestamp(told.next_attempt_at, dt.UTC)
-    return f"{told.channel}: attempt {told.attempts} failed: {told.error}; next at {again:%H:%MZ}"
 
 
 def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:

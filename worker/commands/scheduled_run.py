@@ -59,6 +59,9 @@ _RESUMED_AFTER = frozenset({
 _IMPORTED_AGAIN_AFTER = frozenset({Reason.EXPIRED, Reason.EXISTS})
 """Reasons of a cancelled job after which the next run imports the same version again."""
 
+_AGAIN = "to import it after all, use siproster import; the next version is imported as usual"
+"""What to do about a version whose job somebody has cancelled."""
+
 _SUMMARY_FACTS = (
     "job", "state", "reason", "why", "account", "roster", "realms", "counts", "codes", "not_in_place",
     "warnings", "started", "finished", "seconds", "requests", "retries", "absent", "leavers",
@@ -252,12 +255,18 @@ def _is_known(context: Context, schedule: Schedule, sha256: str, inbox: bool) ->
     if job_id is None:
         return False
     try:
-        job = context.ledger.jobs.get(job_id)
+        job = _job_or_its_approval(context, job_id)
     except NotFound:  # removed since
         return not schedule.again
     if _awaits_approval(job) or _is_unfinished(job):
         return True
     return not schedule.again and not (job.why and job.why.reason in _IMPORTED_AGAIN_AFTER)
+
+
+def _job_or_its_approval(context: Context, job_id: str) -> Job:
+    """Return a job or, if it is a plan that was carried out, the job that did. Raises NotFound."""
+    job = context.ledger.jobs.get(job_id)
+    return context.ledger.jobs.get(job.carried_out_by) if job.carried_out_by else job
 
 
 def _awaits_approval(job: Job) -> bool:
@@ -273,25 +282,29 @@ def _is_unfinished(job: Job) -> bool:
 
 
 def _earlier_jobs(context: Context, schedule: Schedule, known: Sequence[Version]) -> list[Job]:
-    """Return the jobs of these versions that are neither done nor cancelled, if the ledger still has them."""
+    """Return the jobs with these versions that are not done, as far as the ledger has them."""
     found: dict[str, Job] = {}
     for version in known:
         with suppress(NotFound):
             job_id = context.ledger.schedules.job_with(schedule.name, version.sha256) or ""
-            found[job_id] = found.get(job_id) or context.ledger.jobs.get(job_id)
-    return [job for job in found.values() if job.state not in (JobState.DONE, JobState.CANCELLED)]
+            found[job_id] = found.get(job_id) or _job_or_its_approval(context, job_id)
+    return [job for job in found.values() if job.state is not JobState.DONE]
 
 
 def _nothing_new(
     context: Context, schedule: Schedule, claim: Claim, jobs: Sequence[Job], version: Version
 ) -> End:
-    """Return the end of a run without a new file: a plan waits, a job has stopped, or all is done."""
+    """Return the end of a run without a new file: a plan waits, a job did not end, or all is done."""
     if plan := next(filter(_awaits_approval, jobs), None):
         why = f"plan {plan.id} of an earlier run still waits for approval: {plan.why}"
         return _end_with(context, schedule, claim, RunResult.APPROVAL_NEEDED, why, plan)
+    if stopped := next((job for job in jobs if job.state is not JobState.CANCELLED), None):
+        why = f"job {stopped.id} imports this version, and stopped: {stopped.why}"
+        return _end_with(context, schedule, claim, RunResult.STOPPED, why, stopped)
     if jobs:
-        why = f"job {jobs[0].id} imports this version, and stopped: {jobs[0].why}"
-        return _end_with(context, schedule, claim, RunResult.STOPPED, why, jobs[0])
+        cancelled = f"job {jobs[0].id} is {jobs[0].why}"
+        why = f"this version of {version.name} is not imported, or not in full: {cancelled}; {_AGAIN}"
+        return _end_with(context, schedule, claim, RunResult.NOTHING_NEW, why)
     job_id = context.ledger.schedules.job_with(schedule.name, version.sha256)
     why = f"this version of {version.name} was imported before, by job {job_id}"
     return _end_with(context, schedule, claim, RunResult.NOTHING_NEW, why)

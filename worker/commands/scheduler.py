@@ -244,4 +244,4 @@ def _run_forever(tasks: Sequence[Task], beat: Callable[[], None]) -> None:
 def _settings_arguments(given: Mapping[str, Any]) -> list[str]:
     """Return the options with which the process of a run finds the same settings."""
     config = ["--config", str(given["config"])] if given["config"] else []
-    return [*config, "--log-format", given["log_format"]]
+    return [*config, *(["--log-format", "json"] if given["log_format"] == "json" else [])]

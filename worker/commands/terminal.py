@@ -36,6 +36,11 @@ def echo_with(line: Line | None) -> None:
     _lines[:] = [line] if line else []
 
 
+def echoes_elsewhere() -> bool:
+    """Return whether stderr holds JSON, so that nothing may be drawn there."""
+    return bool(_lines)
+
+
 def echo(text: str, colour: str = "") -> None:
     """Print a line for people on stderr. A stderr that fails ends no job."""
     if _lines:

@@ -47,9 +47,9 @@ def _too_many_changes(options: Options, summary: PlanSummary) -> Why | None:
     if not options.max_changes or summary.changes <= allowed(options.max_changes, base):
         return None
     counts = {
-        "created": summary.actions[Action.CREATE],
-        "updated": summary.actions[Action.UPDATE],
-        "deleted": summary.leavers,
+        "to create": summary.actions[Action.CREATE],
+        "to update": summary.actions[Action.UPDATE],
+        "to delete": summary.leavers,
         "suddenly absent from the roster": summary.suddenly_absent - summary.sudden_leavers,
     }
     figures = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)

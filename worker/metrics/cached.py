@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from worker.errors import SiprosterError
+from worker.errors import place_of
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -19,7 +22,7 @@ PATIENCE = 2.0
 
 
 class Cached(Generic[T]):
-    """The last result of a function that may raise SiprosterError. Called by one thread at a time."""
+    """The last result of a function that may fail, or hang. Shared by threads."""
 
     def __init__(self, read: Callable[[], T], kept: float = KEPT, patience: float = PATIENCE) -> None:
         self._read = read
@@ -47,8 +50,8 @@ class Cached(Generic[T]):
         value: T | None = None
         try:
             value = self._read()
-        except SiprosterError:
-            pass
+        except Exception as error:  # the thread must end in any case, or nothing would be read again
+            log.debug("nothing was read: %s", place_of(error))
         finally:
             with self._changed:
                 self._value, self._read_at, self._reading = value, time.monotonic(), False

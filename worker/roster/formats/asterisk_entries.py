@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Final
 
 from worker.roster.formats.asterisk_lines import NOT_READ
-from worker.roster.formats.asterisk_links import Links, Use, registrar_of
+from worker.roster.formats.asterisk_links import Links, registrar_of
+from worker.roster.formats.asterisk_near import TRUNK_CONTEXTS, Use
 from worker.roster.formats.asterisk_sections import OF_GENERAL, Loose, Section, Settings
 from worker.roster.formats.digests import outdates, reason
 from worker.roster.formats.includes import Includes
@@ -31,8 +32,6 @@ _USERS_DEFAULTS: Final = frozenset({"hassip", "registersip", "host"})
 _PLACE, _SECRET, _VERDICT = map(HEADER.index, ("place", "secret", "verdict"))
 _QUOTES: Final = "\"'"
 _GROUP = 1000
-_TRUNK_CONTEXTS = ("from-trunk", "from-pstn")
-"""The beginnings of the contexts that FreePBX gives to trunks."""
 _caller = re.compile(r'"([^"]*)"|([^<"]+?)\s*<').match
 _iax_methods = re.compile(r"[, ]*(?:(?:md5|plaintext|rsa)[, ]*)+", re.IGNORECASE).fullmatch
 _true = frozenset({"yes", "true", "y", "t", "1", "on"}).__contains__
@@ -68,13 +67,17 @@ _QUOTED = verdict(WARN, "password_quoted", "the quotes are part of the password:
 _OUTDATED = verdict(OUTDATED, "digest_only", reason("Asterisk", "the stored digest", "the secret"))
 
 
-def records(entries: Iterable[Section | Loose], links: Links, files: Includes) -> Iterator[Record]:
+def records(
+    entries: Iterable[Section | Loose], links: Links, files: Includes, *, complete: bool = True
+) -> Iterator[Record]:
     """Yield a record for every entry, the header first; the PBX's own settings are none.
 
-    ``links`` are complete: they know all sections.
+    ``complete``: the links know all sections; else endpoints without an auth are left out.
     """
     yield 1, list(HEADER)
-    found = merge(_of_entries(entries, links), _of_endpoints(links), key=lambda record: record[0])
+    found = _of_entries(entries, links)
+    if complete:
+        found = merge(found, _of_endpoints(links), key=lambda record: record[0])
     yield from apart(_placed(found, files) if files.several else found)
 
 
@@ -94,6 +97,8 @@ def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Re
         for entry, kind in zip(group, kinds, strict=True):
             if isinstance(entry, Loose):
                 yield entry.number, _loose(entry)
+            elif entry.use:
+                yield entry.number, _checked(entry, _auth(entry, entry.use, links))
             elif kind == "auth":
                 yield entry.number, _checked(entry, _auth(entry, next(uses), links))
             elif fields := _section(entry, kind, links):
@@ -167,7 +172,7 @@ def _sip_verdict(name: str, kind: str, settings: Settings, links: Links) -> str:
             return _REGISTERED
     if settings.get("remotesecret") and not (settings.get("secret") or settings.get("md5secret")):
         return _REMOTE
-    if settings.get("context", "").startswith(_TRUNK_CONTEXTS):
+    if settings.get("context", "").startswith(TRUNK_CONTEXTS):
         return _FROM_TRUNK
     return ""
 
@@ -204,14 +209,14 @@ def _wizard(name: str, settings: Settings) -> Fields:
 
 def _auth(section: Section, use: Use, links: Links) -> Fields:
     found, freepbx = "", bool(links.pairs)
-    if use.outbound and not (use.phones and not use.context.startswith(_TRUNK_CONTEXTS)):
+    if use.outbound and not (use.phones and not use.context.startswith(TRUNK_CONTEXTS)):
         found = verdict(SKIP, "outbound", f"{use.outbound} authenticates with it at another server")
     elif use.identified:
         found = _IDENTIFIED
     elif freepbx and not section.name.endswith("-auth"):
         if not use.known:
             found = _FREEPBX_TRUNK
-        elif use.context.startswith(_TRUNK_CONTEXTS):
+        elif use.context.startswith(TRUNK_CONTEXTS):
             found = _FROM_TRUNK
     shown = {"callerid": use.callerid, "context": use.context, "mailbox": use.mailbox, "mac": use.mac}
     fields = _auth_fields(section.name, "auth", section.settings, shown, found, links.default_realm)
