@@ -19,7 +19,6 @@ from tests.scripted import Told, scripted
 from tests.system.rosters import User, expected, roster_of, truth, users
 from tests.system.runs import end_of, run, until
 from tests.unit.notifications import SECRET
-from worker.model import utc_now
 
 STAFF = users(40)
 NIGHTLY = ("--every", "30 2 * * *")
@@ -439,7 +438,12 @@ def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:
     roster_of(staff, STAFF[:20])
     plan = ran(office, code=11)["job"]
     waiting = office.start(
-        "import", "--plan", plan, "--yes", "--not-before", (utc_now() + dt.timedelta(seconds=15)).isoformat()
+        "import",
+        "--plan",
+        plan,
+        "--yes",
+        "--not-before",
+        (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=15)).isoformat(),
     )
     roster_of(staff, STAFF)
     newer = ran(office)["job"]
