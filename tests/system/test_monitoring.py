@@ -274,7 +274,7 @@ def test_json_logs_say_what_each_line_is_about(hosts: Program, sandbox: Sandbox)
 
 
 def test_workers_are_listed_with_what_they_do(hosts: Program, sandbox: Sandbox) -> None:
-    """Who is alive, for which account, on which chunk, and for how long; the same in words."""
+    """`workers` shows who is alive, for which account, on which chunk and for how long, as JSON and text."""
     sandbox.knobs(latency=0.5)
     worker = Watched(hosts, "worker", "worker", "--processes", "2")
     scheduler = Watched(hosts, "scheduler", "scheduler")

@@ -349,7 +349,7 @@ def due_now(office: Program) -> None:
 
 
 def test_a_window_that_ends(office: Program, sandbox: Sandbox) -> None:
-    """What the end of the window leaves, the next run goes on with: every row once."""
+    """The next run resumes a job that the end of its window stopped: every row is sent once."""
     roster_of(office.work / "staff.csv", STAFF)
     pace = ("--batch-size", "2", "--concurrency", "1")
     sandbox.knobs(latency=0.3)
