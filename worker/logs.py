@@ -1,4 +1,4 @@
-"""Log lines about jobs and chunks: what a line is about goes with it, and one line can be one JSON object."""
+"""Log lines that carry their subject, such as a job and a chunk, and can be JSON objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 SUBJECTS = ("job", "chunk", "line", "account", "schedule")
-"""What a line may be about; the names are those of JSON logs."""
+"""The possible subjects of a line, by their names in JSON logs."""
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _subjects: ContextVar[Mapping[str, object]] = ContextVar("subjects", default=_NOTHING)
@@ -20,7 +20,7 @@ _subjects: ContextVar[Mapping[str, object]] = ContextVar("subjects", default=_NO
 
 @contextmanager
 def about(**subjects: object) -> Iterator[None]:
-    """Say what the block's log lines are about: some of ``SUBJECTS``."""
+    """Set subjects (some of ``SUBJECTS``) of the log lines in the block."""
     token = _subjects.set({**_subjects.get(), **subjects})
     try:
         yield
@@ -29,7 +29,7 @@ def about(**subjects: object) -> Iterator[None]:
 
 
 class JsonLine(logging.Formatter):
-    """A formatter that makes one JSON object of a record, with what it is about as far as that is known.
+    """A formatter that turns a record into one JSON object, with its known subjects.
 
     A traceback is left out, since it may hold a secret: only the exception's class is named.
     """

@@ -1,4 +1,4 @@
-"""Announcements: each worker and scheduler says on the broker that it is alive, and what it is."""
+"""Announcements on the broker, by which workers and schedulers show that they are alive."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def scheduler_key(identity: str, process: str) -> str:
 
 
 def announced(client: Any, pattern: str) -> list[dict[str, Any]]:
-    """Return what the announcements say whose keys match. ``client``: Redis's."""
+    """Return the contents of the announcements whose keys match. ``client``: a Redis client."""
     keys = sorted(client.scan_iter(match=pattern, count=1000))
     values = client.mget(keys) if keys else []
     return [facts for value in values if (facts := _facts_of(value))]
 
 
 def _facts_of(value: bytes | None) -> dict[str, Any]:
-    """Return what an announcement says; nothing if it has expired, or is of an earlier version."""
+    """Return the contents of an announcement; empty if it has expired, or comes from an earlier version."""
     try:
         facts = json.loads(value or b"null")
     except ValueError:

@@ -54,7 +54,7 @@ UNDO_COLUMNS = (
     "bw__error",
 )  # fmt: skip
 LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error_code", "error")
-"""Of absent.csv with ``--absent delete``."""
+"""Columns of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
 _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
@@ -288,7 +288,7 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
         "undo": counts or None,
         "undo_state": state if counts or job.undone else None,
         "undo_rows": max(ledger.changes.rows(job.id), done) if counts else None,
-        "undo_by": (ledger.jobs.holder_of(job) or None) if counts and not job.undone else None,
+        "undo_by": (ledger.accounts.holder_of(job) or None) if counts and not job.undone else None,
     }
 
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from billiard import current_process
 from celery import Celery
@@ -200,6 +200,11 @@ class CeleryQueue:
         self._app = app
         self._identity = identity
 
+    @classmethod
+    def at(cls, broker: str, identity: str) -> Self:
+        """Return the queue of a process that works on no rows, and so needs neither keys nor credentials."""
+        return cls(make_app(RuntimeConfig(broker, "", (), ())), identity)
+
     def put(self, job: Job, seqs: Sequence[int]) -> None:
         """Put chunks on the queue. Raises Unavailable if the broker does not accept them."""
         task = self._app.tasks[TASK]
@@ -296,11 +301,11 @@ def embedded_worker(app: Celery, *queues: str) -> Iterator[None]:
 class Watcher(Protocol):
     """The part of the metrics server that a worker calls."""
 
-    def begin(self, slot: str) -> None:
-        """Begin to count in a process of the pool; no other living one has its slot."""
+    def begin(self, position: str) -> None:
+        """Begin to count in a process of the pool, by its position there."""
 
     def beat(self, pool: Sequence[int]) -> None:
-        """Note that the worker's loop turns, and the pids of its pool."""
+        """Record that the worker's loop goes on, and the pids of its pool."""
 
 
 def run_worker(

@@ -1,4 +1,4 @@
-"""Leavers in the ledger, on SQLite and on PostgreSQL: their turn, their counts, and marks of the absent."""
+"""Leavers in the ledger, on SQLite and PostgreSQL: their turn, their counts, and hashes of absent users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.jobs import Clock, make_chunk_row, make_job, start_job
-from worker.importing.absent import earlier_run, marks_of, record_absent
+from worker.importing.absent import earlier_run, hashes_of, record_absent
 from worker.ledger import Ledger
 from worker.model import FIRST_LEAVER, Job, JobState, Outcome, Status, Stored
 from worker.seal import Seal
@@ -61,7 +61,7 @@ def test_leavers_are_no_rows(ledger: Ledger, job: Job) -> None:
 
 
 def test_unconfirmed_leavers(ledger: Ledger, job: Job) -> None:
-    """What a stopped job may have deleted is unknown, and no row of the roster."""
+    """Users that a stopped job may have deleted are `unknown`, and don't count as rows of the roster."""
     end(ledger, job, 1, Outcome(2, Status.CREATED), Outcome(3, Status.CREATED))
     assert ledger.chunks.claim(job.id, 0, "desk:1", LEASE) is not None
     ledger.jobs.stop(job.id, Why(Reason.STOPPED, "it is so"))
@@ -77,7 +77,7 @@ def finished(ledger: Ledger, clock: Clock, names: str, **facts: str) -> Job:
     clock.advance(1)
     job = replace(make_job(), **facts)  # type: ignore[arg-type]
     ledger.jobs.begin(job, "desk:1")
-    record_absent(ledger, SEAL, job, marks_of(stored(name) for name in names))
+    record_absent(ledger, SEAL, job, hashes_of(stored(name) for name in names))
     ledger.jobs.start(job.id)
     assert ledger.jobs.finish(job.id)
     return job
@@ -88,17 +88,17 @@ def stored(name: str) -> Stored:
 
 
 def test_the_last_finished_run_counts(ledger: Ledger, clock: Clock) -> None:
-    """Of the same schedule or else the same roster and account; the marks of earlier ones are dropped."""
+    """A job is compared with the last of its schedule, or else roster and account; older ones are dropped."""
     finished(ledger, clock, "a")
     first = finished(ledger, clock, "ab", schedule="nightly")
     finished(ledger, clock, "c", source="/other.csv")
     finished(ledger, clock, "d", account="5005005")
     waiting = make_job()
     ledger.jobs.begin(waiting, "desk:1")
-    record_absent(ledger, SEAL, waiting, marks_of([stored("z")]))
+    record_absent(ledger, SEAL, waiting, hashes_of([stored("z")]))
     ledger.jobs.save(waiting.id, 1000.0)
     last = earlier_run(ledger, SEAL, replace(make_job(), schedule="nightly"))
-    assert (last.job, last.knew(stored("A")), last.knew(stored("c"))) == (first.id, True, False)
+    assert (last.job, last.had_absent(stored("A")), last.had_absent(stored("c"))) == (first.id, True, False)
     second = finished(ledger, clock, "e", schedule="nightly")
     assert earlier_run(ledger, SEAL, replace(make_job(), schedule="nightly")).job == second.id
     assert earlier_run(ledger, SEAL, replace(make_job(), source="/new.csv")).job == ""

@@ -86,7 +86,7 @@ def run_at_night(ledger: Ledger, clock: Clock, number: int, days: int = 1) -> No
     schedule = ledger.schedules.get(name)
     slot = schedule.next_slot
     assert slot is not None
-    assert ledger.schedules.account(schedule, slot, NewRun(slot, slot + dt.timedelta(days)))
+    assert ledger.schedules.account_for(schedule, NewRun(slot, slot, slot + dt.timedelta(days)))
     run = ledger.schedules.claim(ledger.schedules.run(name, slot), "desk:1")
     assert run is not None
     job = ended(ledger, number, schedule=name, slot=slot)
@@ -139,7 +139,7 @@ def test_a_year_of_nights(ledger: Ledger, clock: Clock, ledger_url: str) -> None
 def undo(ledger: Ledger, job: Job) -> None:
     """Hold the account of an ended job, as undo does."""
     work(ledger, job)
-    ledger.jobs.acquire_account(job, "desk:1")
+    ledger.accounts.acquire(job, "desk:1")
 
 
 KEPT: dict[str, Callable[[Ledger, Job], object]] = {
@@ -259,7 +259,7 @@ def test_no_run_is_forgotten_that_could_come_again(ledger: Ledger, clock: Clock)
 
 
 def test_once_an_hour_by_however_many_schedulers(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """Of two schedulers at the same moment one removes old jobs; the next time is an hour later."""
+    """If two schedulers are due at once, one removes old jobs; the next removal is an hour later."""
     for number in range(8):
         ended(ledger, number)
     clock.advance(31 * DAY)

@@ -34,9 +34,9 @@ def added(office: Program, *options: str | Path, name: str = "nightly") -> Finis
     return finished
 
 
-def ran(office: Program, code: int = 0, name: str = "nightly", **more: str) -> dict[str, Any]:
+def ran(office: Program, code: int = 0, name: str = "nightly") -> dict[str, Any]:
     """Run a schedule by hand, and return its run as ``schedule show --json`` tells it."""
-    finished = office.run("schedule", "run", name, **more)
+    finished = office.run("schedule", "run", name)
     assert finished.code == code, finished.stderr
     return runs(office, name)[0]
 
@@ -123,7 +123,7 @@ def test_pause_and_remove(office: Program, sandbox: Sandbox) -> None:
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
     assert "is paused" in office.run("schedule", "pause", "nightly").stderr
-    assert "was paused before" in office.run("schedule", "pause", "nightly").stderr
+    assert "is already paused" in office.run("schedule", "pause", "nightly").stderr
     assert run(office, "schedule", "show", "nightly")["next"] == []
     job = ran(office)["job"]
     assert "is resumed; next: " in office.run("schedule", "resume", "nightly").stderr
@@ -157,6 +157,18 @@ def test_each_version_once(office: Program, sandbox: Sandbox) -> None:
     assert len(jobs - {None}) == 2
 
 
+def test_a_file_that_is_put_back(office: Program, sandbox: Sandbox) -> None:
+    """A roster that is again as it was two runs ago has changed since the last one, and is imported."""
+    changed = [User(user.name, "kX8mQ2vN7rT4wZ1p") for user in STAFF[:3]]
+    staff = roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--on-existing", "update")
+    for users_now in (STAFF, [*changed, *STAFF[3:]], STAFF):
+        roster_of(staff, users_now)
+        assert ran(office)["result"] == "in_place"
+        assert truth(sandbox) == expected(sandbox, users_now)
+        assert ran(office)["result"] == "nothing_new"
+
+
 def test_a_folder(office: Program, sandbox: Sandbox) -> None:
     """Each run imports the files that are new; a version under another name is not new."""
     inbox = office.work / "inbox"
@@ -170,6 +182,57 @@ def test_a_folder(office: Program, sandbox: Sandbox) -> None:
     assert run(office, "status", second["job"])["counts"] == {"created": 10}
     assert ran(office)["result"] == "nothing_new"
     assert truth(sandbox) == expected(sandbox, STAFF[:20])
+
+
+def test_a_folder_has_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """Users of files that were imported before are not missing from the new ones, and never deleted."""
+    inbox = office.work / "inbox"
+    bounds = (*NIGHTLY, "--max-changes", "50")
+    for place in (inbox, inbox / "*.csv"):
+        refused = office.run("schedule", "add", "other", place, *bounds, "--absent=delete")
+        assert (refused.code, "a schedule imports its new files alone" in refused.stderr) == (
+            (6, True) if "*" in str(place) else (0, False)  # the folder isn't there yet
+        )
+    inbox.mkdir()
+    roster_of(inbox / "1.csv", STAFF[:30])
+    assert "its new files alone" in ran(office, code=6, name="other")["why"]
+    refused = office.run("schedule", "add", "third", inbox, *bounds, "--absent=delete")
+    assert (refused.code, writes(sandbox)) == (6, [])
+    added(office, inbox, *NIGHTLY, "--max-changes", "30")
+    assert ran(office)["result"] == "in_place"
+    roster_of(inbox / "2.csv", STAFF[30:35])
+    second = ran(office)
+    assert second["result"] == "in_place", second["why"]
+    assert run(office, "status", second["job"])["absent"] is None
+    assert truth(sandbox) == expected(sandbox, STAFF[:35])
+
+
+def test_a_plan_of_a_folder_has_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """A plan that a guard has kept is still one of the new files alone when it is carried out."""
+    run(office, "import", roster_of(office.work / "staff.csv", STAFF[:20]))
+    inbox = office.work / "inbox"
+    inbox.mkdir()
+    roster_of(inbox / "1.csv", STAFF[20:30])
+    added(office, inbox, *NIGHTLY, "--max-changes", "5")
+    plan = ran(office, code=11)["job"]
+    summary = run(office, "import", "--plan", plan, "--yes")
+    assert (summary["counts"], summary["absent"]) == ({"created": 10}, None)
+
+
+def test_two_rosters_of_an_account_have_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """Users of one schedule's roster would be leavers of the other, whichever was added first."""
+    one, other = (roster_of(office.work / f"{name}.csv", STAFF[:5]) for name in ("one", "other"))
+    deletes = (*NIGHTLY, "--max-changes", "10%", "--absent=delete")
+    in_office, in_lab = ((*deletes, "--realm", realm) for realm in ("office", "lab"))
+    added(office, one, *NIGHTLY, name="first")
+    refused = office.run("schedule", "add", "second", other, *deletes)
+    assert (refused.code, "schedule first imports another roster" in refused.stderr) == (6, True)
+    added(office, one, *in_office, name="second")  # the same roster
+    assert office.run("schedule", "remove", "first", "--yes").code == 0
+    for words in (NIGHTLY, in_office):
+        refused = office.run("schedule", "add", "third", other, *words)
+        assert (refused.code, "schedule second imports another roster" in refused.stderr) == (6, True)
+    added(office, other, *in_lab, name="third")
 
 
 def test_rows_that_fail(office: Program) -> None:
@@ -190,7 +253,8 @@ def test_credentials_that_are_refused(office: Program, sandbox: Sandbox) -> None
     """Credentials refused while it reads: a failed run. Once they are right, the same version is imported."""
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
-    failed = ran(office, code=6, BW_CLIENT_SECRET="wrong-canary")
+    assert office.run("schedule", "run", "nightly", BW_CLIENT_SECRET="wrong-canary").code == 6
+    failed = runs(office)[0]
     assert (failed["result"], "canary" in failed["why"]) == ("failed", False)
     assert ran(office)["result"] == "in_place"
     assert truth(sandbox) == expected(sandbox, STAFF)
@@ -200,8 +264,8 @@ def test_settings_of_another_account(office: Program, sandbox: Sandbox) -> None:
     """A run never goes to another account than the schedule was made for."""
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
-    failed = ran(office, code=6, BW_ACCOUNT_ID="9900002")
-    assert "is for account 9900001" in failed["why"]
+    assert office.run("schedule", "run", "nightly", BW_ACCOUNT_ID="9900002").code == 6
+    assert "is for account 9900001" in runs(office)[0]["why"]
     assert not sandbox.credentials()
 
 
@@ -222,6 +286,25 @@ def test_results_that_can_not_be_written(office: Program, sandbox: Sandbox) -> N
     failed = ran(office, code=6)
     assert "can't be written" in failed["why"]
     assert not sandbox.credentials()
+
+
+def test_results_that_vanish(office: Program, sandbox: Sandbox) -> None:
+    """If only the result files can't be written, the run names its job, whose rows aren't imported again."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office)
+    sandbox.knobs(latency=0.3)
+    process = office.start("schedule", "run", "nightly")
+    until(lambda: bool(sandbox.credentials()), process)
+    (folder,) = office.work.glob("siproster-*")
+    folder.rmdir()
+    folder.write_text("in its place")
+    assert end_of(process).code == 6
+    failed = runs(office)[0]
+    assert (failed["result"], f"siproster-{failed['job']}" == folder.name) == ("failed", True)
+    assert "can't be written" in failed["why"]
+    assert ran(office)["result"] == "nothing_new"
+    folder.unlink()
+    assert run(office, "report", failed["job"])["counts"] == {"created": 40}
 
 
 def test_a_service_that_is_away(office: Program, sandbox: Sandbox) -> None:
@@ -267,7 +350,7 @@ def due_now(office: Program) -> None:
 
 
 def test_a_window_that_ends(office: Program, sandbox: Sandbox) -> None:
-    """What the end of the window leaves, the next run goes on with: every row once."""
+    """The next run resumes a job that the end of its window stopped: every row is sent once."""
     roster_of(office.work / "staff.csv", STAFF)
     pace = ("--batch-size", "2", "--concurrency", "1")
     sandbox.knobs(latency=0.3)
@@ -282,7 +365,7 @@ def test_a_window_that_ends(office: Program, sandbox: Sandbox) -> None:
         connection.execute("UPDATE schedules SET options = json_set(options, '$.not_after', ?)", (later,))
     went_on = ran(office)
     assert (went_on["result"], went_on["job"]) == ("in_place", stopped["job"])
-    assert "went on" in went_on["why"]
+    assert "was resumed" in went_on["why"]
     assert truth(sandbox) == expected(sandbox, STAFF)
     assert len(sandbox.credentials(deleted=True)) == len(STAFF)
 
@@ -401,6 +484,24 @@ def test_show_has_the_options(office: Program) -> None:
     shown = office.run("schedule", "show", "nightly").stdout
     assert "--map 'password=SIP secret' --where 'site!=New York'" in shown
     assert "--rate 2.5 --max-failed 10%" in shown
+
+
+def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:
+    """A plan of a damaged export can't be carried out any more once the right one was imported."""
+    staff = roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--max-changes", "10%", "--absent=delete", "--on-existing", "update")
+    run(office, "import", staff)
+    assert ran(office)["result"] == "in_place"
+    roster_of(staff, STAFF[:20])
+    plan = ran(office, code=11)["job"]
+    begins = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=15)).isoformat()
+    waiting = office.start("import", "--plan", plan, "--yes", "--not-before", begins)
+    roster_of(staff, STAFF)
+    newer = ran(office)["job"]
+    for refused in (office.run("import", "--plan", plan, "--yes"), end_of(waiting)):
+        assert (refused.code, f"is outdated: since it was made, job {newer}" in refused.stderr) == (4, True)
+    assert sandbox.log("DELETE") == []
+    assert truth(sandbox) == expected(sandbox, STAFF)
 
 
 def test_an_empty_export(office: Program, sandbox: Sandbox) -> None:

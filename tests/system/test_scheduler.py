@@ -17,7 +17,7 @@ from tests.program import Program
 from tests.sandbox import Sandbox
 from tests.scripted import Told, scripted
 from tests.system.rosters import expected, made_once, roster_of, truth, users
-from tests.system.runs import run, until
+from tests.system.runs import jobs, run, until
 
 STAFF = users(60)
 PACE = ("--batch-size", "5", "--concurrency", "2", "--chunk-size", "20")
@@ -95,7 +95,7 @@ def test_three_schedulers(either: Program, sandbox: Sandbox) -> None:
     schedulers = [started(either) for _ in range(3)]
     assert ended(either)["result"] == "in_place"
     time.sleep(2)  # the others look again
-    assert len(run(either, "jobs")) == 1
+    assert len(jobs(either)) == 1
     assert len(run(either, "schedule", "show", "nightly")["runs"]) == 1
     assert truth(sandbox) == expected(sandbox, STAFF)
     assert made_once(sandbox)
@@ -164,7 +164,7 @@ def test_a_scheduler_that_is_killed(office: Program, sandbox: Sandbox) -> None:
     started(office)
     assert ended(office)["result"] == "in_place"
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    assert len(run(office, "jobs")) == 1
+    assert len(jobs(office)) == 1
     assert truth(sandbox) == expected(sandbox, STAFF)
     assert made_once(sandbox)
 
@@ -181,7 +181,7 @@ def test_both_killed(either: Program, sandbox: Sandbox) -> None:
     sandbox.knobs(latency=0)
     started(either)
     assert ended(either)["result"] == "in_place"
-    assert len(run(either, "jobs")) == 1
+    assert len(jobs(either)) == 1
     assert truth(sandbox) == expected(sandbox, STAFF)
     assert made_once(sandbox)
 
@@ -234,11 +234,10 @@ def test_overlap(office: Program, sandbox: Sandbox) -> None:
     with in_ledger(office) as execute:
         execute("UPDATE schedules SET accounted = accounted - 3600, next_slot = next_slot - 3600")
     assert office.run("scheduler", "--once").code == 0
-    results = {one["cause"]: one for one in run(office, "schedule", "show", "nightly")["runs"]}
-    assert results["slot"]["result"] == "overlap"
-    assert "has not ended" in results["slot"]["why"]
+    (told,) = [one for one in run(office, "schedule", "show", "nightly")["runs"] if one["cause"] == "slot"]
+    assert (told["result"], "has not ended" in told["why"]) == ("overlap", True)
     first.communicate(timeout=60)
-    assert run(office, "jobs")[0]["state"] == "done"
+    assert jobs(office)[0]["state"] == "done"
     assert made_once(sandbox)
 
 
@@ -271,8 +270,7 @@ def test_arguments_of_a_run(office: Program, sandbox: Sandbox) -> None:
     sandbox.knobs(latency=SLOW)
     scheduler = started(office)
     until(lambda: bool(sandbox.credentials()), scheduler)
-    words = child(scheduler).cmdline()
-    assert words[2:5] == ["schedule", "run", "nightly"]
-    assert words[5] == "--slot"
-    assert len(words) == 7
+    words = child(scheduler).cmdline()[2:]
+    assert words[:4] == ["schedule", "run", "nightly", "--slot"]
+    assert words[5:] == ["--log-format", "text"]
     assert ended(office)["result"] == "in_place"

@@ -206,7 +206,8 @@ def test_the_scheduler_ends_at_once(fleet: Program, how: signal.Signals) -> None
     scheduler = fleet.start("scheduler")
     told(scheduler, "scheduler: ")
     time.sleep(0.5)  # the sweep is over, the rest has begun
-    assert ended(scheduler, how) == (0, "")
+    code, said = ended(scheduler, how)
+    assert (code, said.count("\n"), "the scheduler ends" in said) == (0, 1, True)
 
 
 def test_once_is_for_cron(fleet: Program) -> None:

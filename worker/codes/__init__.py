@@ -63,7 +63,7 @@ TABLES = (
     Table("Leavers", "the user is `kept`: not deleted", LEAVERS),
     Table("Warnings", "none: the row is sent anyway", WARNINGS),
     Table("Why a job stopped or waits", "", REASONS),
-    Table("Results of a schedule's runs", "the run has ended, and its channels are told", RUNS),
+    Table("Results of a schedule's runs", "the run has ended, and its channels are notified", RUNS),
     Table("Codes of the service", "the row is `failed`", SERVICE),
     Table("Users that `undo` didn't restore", "the user is `kept`: left as it is", UNDO),
 )

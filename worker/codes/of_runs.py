@@ -10,13 +10,13 @@ RUNS = (
          "see the job's `failed.csv`; `retry` the job once they are corrected",
          command="siproster retry JOB --corrections failed.csv"),
     Code("stopped",
-         "the job stopped before its end: `why` has the reason. After the end of a window, refused credentials "
-         "and the like, the next run goes on with the job",
+         "the job stopped before its end: `why` has the reason. After the end of a window, refused "
+         "credentials and the like, the next run goes on with the job",
          "`siproster explain` the reason; `resume` the job if it isn't to wait for the next run",
          command="siproster resume JOB"),
     Code("approval_needed",
-         "`--max-changes` or `--require-rows` held the run back before anything was sent; its plan is kept, and "
-         "the same version of the roster is not planned again",
+         "`--max-changes` or `--require-rows` held the run back before anything was sent; its plan is kept, "
+         "and the same version of the roster is not planned again",
          "look at it with `siproster report JOB`; if the roster is right, approve it with "
          "`siproster import --plan JOB`, else put the roster right: the next run reads it",
          command="siproster import --plan JOB"),

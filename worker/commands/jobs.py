@@ -221,7 +221,7 @@ def _print_status(context: Context, job_id: str, waits: JobWaits, *, as_json: bo
 
 def _is_held(ledger: Ledger, job: Job) -> bool:
     """Return whether a running process has a paused job, so that it is waiting rather than abandoned."""
-    return bool(ledger.jobs.holder_of(job))
+    return bool(ledger.accounts.holder_of(job))
 
 
 @click.command("report")

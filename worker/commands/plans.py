@@ -34,7 +34,7 @@ from worker.errors import Conflict, SiprosterError, UsageError
 from worker.importing.absent import EarlierRun, earlier_run
 from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import generated_passwords
-from worker.importing.guards import held_back
+from worker.importing.guards import why_held_back
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
 from worker.importing.ledger_writer import LedgerWriter
@@ -96,7 +96,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
         else:
             job, summary = None, _planned_without_ledger(context, opened, options)
     print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
-    held = held_back(options, summary)
+    held = why_held_back(options, summary)
     if held:
         echo(f"an import would be held back: {held}", "yellow")
     if job:
@@ -119,7 +119,7 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     context.ledger.chunks.shred_expired()
     plan = named_job(context, plan_id)
     plan_id = plan.id
-    _refuse_unusable_plan(plan)
+    _refuse_unusable_plan(context, plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
     times = _window_of(plan, given)
@@ -140,7 +140,9 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
         context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
         passwords=options.generate_passwords,
     )  # fmt: skip
-    wait_for_window(options.not_before)
+    wait_for_window(job)
+    if options.not_before:
+        _refuse_unusable_plan(context, context.ledger.jobs.get(plan_id))
     begin(context, job)
     run(context, job, rows, yes=given["yes"], plan=rows)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -321,7 +323,7 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
         "leavers": {"delete": summary.leavers, "kept": summary.kept_leavers}
         if options.absent is Absent.DELETE
         else None,
-        "held_back": str(held_back(options, summary) or "") or None,
+        "held_back": str(why_held_back(options, summary) or "") or None,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
     }
     return {"plan": job.id, **facts} if job else facts
@@ -336,7 +338,8 @@ def _refuse_unseen_change(context: Context, *, on_change: bool) -> None:
         )
 
 
-def _refuse_unusable_plan(plan: Job) -> None:
+def _refuse_unusable_plan(context: Context, plan: Job) -> None:
+    """Raise Conflict for a plan that is over, or was made from a version of its roster that is outdated."""
     if plan.carried_out_by:
         raise Conflict(
             f"plan {plan.id} was carried out by job {plan.carried_out_by}",
@@ -349,3 +352,9 @@ def _refuse_unusable_plan(plan: Job) -> None:
         if plan.why and plan.why.reason is Reason.EXPIRED:
             what = f"has expired: {plan.why.text}"
         raise Conflict(f"plan {plan.id} {what}", "plan the roster again")
+    if plan.schedule and not plan.options.inbox and (newer := context.ledger.jobs.overtaken_by(plan)):
+        raise Conflict(
+            f"plan {plan.id} is outdated: since it was made, job {newer} has imported another version of the "
+            f"roster of schedule {plan.schedule}",
+            f"end it with: siproster cancel {plan.id}",
+        )

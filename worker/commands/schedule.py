@@ -39,9 +39,7 @@ from worker.importing.job import operator
 from worker.importing.process_id import process_id
 from worker.ledger.schedules import CatchUp, Run, Schedule
 from worker.model import Options, utc_now
-from worker.roster import is_database
-from worker.roster.database_address import address_of
-from worker.roster.source import is_url
+from worker.roster import refuse_leavers
 from worker.schedules.results import RunResult
 from worker.schedules.timer import first_slot, next_slots
 from worker.schedules.timetable import Timetable, time_zone, timetable
@@ -94,7 +92,7 @@ schedule.add_command(test_notify)
     "--notify",
     metavar="CHANNEL",
     multiple=True,
-    help="Tell [notify.CHANNEL] from siproster.toml when a run ends (repeatable).",
+    help="Notify [notify.CHANNEL] from siproster.toml when a run ends (repeatable).",
 )
 @reading_options
 @posting_options
@@ -203,7 +201,7 @@ def pause(name: str, **given: Any) -> None:
     context.ledger.schedules.get(name)
     context.audit(name)
     if not context.ledger.schedules.pause(name):
-        echo(f"schedule {name} was paused before")
+        echo(f"schedule {name} is already paused")
         return
     echo(f"schedule {name} is paused; resume it with: siproster schedule resume {name}")
 
@@ -229,7 +227,7 @@ def resume(name: str, **given: Any) -> None:
 @run_options
 @settings_options
 def run(name: str, slot: float | None, counts: Path | None, **given: Any) -> int:
-    """Run a schedule now, and wait for its end. Its guards hold, and its channels are told."""
+    """Run a schedule now, and wait for its end. Guards apply, and its channels are notified."""
     with monitored(name, counts, given, started_by_scheduler=slot is not None) as context:
         return _run(context, name, slot)
 
@@ -260,7 +258,7 @@ _EXIT_CODES = {
 
 def _claimed_by_others(name: str) -> Run:
     raise Conflict(
-        f"a scheduler was quicker and carries out the run of {name}",
+        f"a scheduler has claimed this run of schedule {name}, and carries it out",
         f"see it with: siproster schedule show {name}",
     )
 
@@ -282,15 +280,16 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     at = _future("--at", moment("--at", given["at"], now, where), now, where) if given["at"] else None
     for channel in given["notify"]:
         _check_channel(context, channel)
-    endpoint = context.endpoint
-    kept = schedule_place.closed(context.seal, name, _place(source))
+    endpoint, place, options = context.endpoint, schedule_place.absolute(source), _options(ctx, given)
+    refuse_leavers(place, options)
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
-        again=given["again"], source=kept, options=_options(ctx, given), profile=given["profile"],
-        host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
-        channels=tuple(dict.fromkeys(given["notify"])), operator=operator(), machine=platform.node(),
-        created=now, paused=None, accounted=now, next_slot=None,
+        again=given["again"], source=schedule_place.closed(context.seal, name, place), options=options,
+        profile=given["profile"], host=endpoint.host, environment=endpoint.environment,
+        account=endpoint.account, channels=tuple(dict.fromkeys(given["notify"])), operator=operator(),
+        machine=platform.node(), created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
+    schedule_place.refuse_shared(made, context.ledger.schedules.all())
     first = first_slot(made, now)
     _check_window(made, first or now)
     return replace(made, next_slot=first)
@@ -335,19 +334,6 @@ def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
         max_failed=options.max_failed or MAX_FAILED_OF_SCHEDULES,
         results=options.results or str(Path.cwd()),
     )
-
-
-def _place(source: str) -> str:
-    """Return the roster's place, which doesn't depend on the current folder. Raises UsageError."""
-    if is_database(source):
-        address_of(source)  # refuses a password in it
-        return source
-    if is_url(source):
-        return source
-    path = Path(source).expanduser().absolute()
-    if not path.exists() and not re.search(r"[*?\[]", source):
-        echo(f"warning: {path} does not exist yet", "yellow")
-    return str(path)
 
 
 def _check_channel(context: Context, channel: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,51 +36,51 @@ from worker.logs import about
 from worker.model import Job, JobState, Options
 from worker.reasons import plural
 from worker.roster import NewRoster, Roster, Version
-from worker.schedules.results import RunResult, payload_of
+from worker.schedules.results import RunResult, end_of
 from worker.schedules.timer import first_slot
 from worker.schedules.timetable import time_zone
 from worker.states import Reason
 
-_GIVE_UP = dt.timedelta(hours=24)
-"""How long a run that can't go on is tried again."""
+_GIVE_UP_AFTER = dt.timedelta(hours=24)
+"""Time since its start after which a run that still can't go on is given up."""
 
 _BUSY_SECONDS = 30.0
 """Seconds until a run is tried again while another job writes to its account."""
 
-_AWAY_SECONDS = 60.0
+_UNAVAILABLE_SECONDS = 60.0
 """Seconds until a run is tried again while the service, the broker or the ledger doesn't answer."""
 
-_GOES_ON = frozenset({
+_RESUMED_AFTER = frozenset({
     Reason.NOT_AFTER, Reason.AUTHENTICATION_REFUSED, Reason.ACCOUNT_NOT_FOUND, Reason.NOT_ALLOWED,
     Reason.STOPPED,
 })  # fmt: skip
-"""Reasons of a stop after which the next run goes on with the job: its rows are not at fault."""
+"""Reasons of a stop after which the next run resumes the job: its rows are not at fault."""
 
-_NOT_IMPORTED = frozenset({Reason.EXPIRED, Reason.EXISTS})
+_IMPORTED_AGAIN_AFTER = frozenset({Reason.EXPIRED, Reason.EXISTS})
 """Reasons of a cancelled job after which the next run imports the same version again."""
 
 _AGAIN = "to import it after all, use siproster import; the next version is imported as usual"
 """What to do about a version whose job somebody has cancelled."""
 
-_FACTS = (
+_SUMMARY_FACTS = (
     "job", "state", "reason", "why", "account", "roster", "realms", "counts", "codes", "not_in_place",
     "warnings", "started", "finished", "seconds", "requests", "retries", "absent", "leavers",
 )  # fmt: skip
-"""Facts of a job's summary that notifications carry: no options, whose conditions may name users."""
+"""Parts of a job's summary in notifications. Its options are left out: their conditions may name users."""
 
 
 class ClaimLost(Conflict):
-    """Another process has claimed the run, and carries it out."""
+    """Another process has claimed the run since, and carries it out."""
 
 
 class Claim:
-    """The claim of this process on a run, handed over from the scheduler that made it."""
+    """The claim of this process on a run, taken over from the scheduler that made it."""
 
     def __init__(self, ledger: Ledger, run: Run) -> None:
         self._ledger = ledger
         self.run = run
         self.notes: list[str] = []
-        """Sentences that are added to the reason of the run's end."""
+        """Sentences to be added to the reason of the run's end."""
         self._ended = threading.Event()
         self._lost = False
 
@@ -103,7 +104,11 @@ class Claim:
 
     def lost(self) -> ClaimLost:
         """Return the error of a process whose claim has passed to another one."""
-        return ClaimLost(f"the run of {self.run.slot:%Y-%m-%d %H:%M}Z was claimed by another process")
+        run = self.run
+        return ClaimLost(
+            f"another process has claimed the run of {run.slot:%Y-%m-%d %H:%M}Z, and carries it out",
+            f"see it with: siproster schedule show {run.schedule}",
+        )
 
     def _renew(self) -> None:
         while not self._ended.wait(RUN_LEASE / 4):
@@ -112,24 +117,25 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class _Later(Exception):
-    """The run can't go on now."""
+class _TryAgain(Exception):
+    """The run can't go on now, but perhaps later."""
 
     result: RunResult
-    """Its result if it never can."""
+    """The run's result if it is given up."""
     why: str
     seconds: float
+    """The time until the next attempt."""
 
 
 def carry_out(context: Context, claimed: Run) -> RunResult | None:
-    """Carry a claimed run to its end. Return its result, or None if it is to be tried again later.
+    """Carry out a claimed run. Return its result, or None if it was released to be tried again later.
 
-    Raises Interrupted or KeyboardInterrupt when asked to end: the next scheduler goes on with it.
+    Raises Interrupted or KeyboardInterrupt if this process is told to end; the next scheduler then goes on.
     """
     schedule = context.ledger.schedules.get(claimed.schedule)
     claim = Claim(context.ledger, claimed)
     with claim.renewed():
-        end = _ended(context, schedule, claim)
+        end = _attempt(context, schedule, claim)
         if end is None:
             return None
         if not context.ledger.schedules.end(claimed, end):
@@ -138,36 +144,36 @@ def carry_out(context: Context, claimed: Run) -> RunResult | None:
     return RunResult(end.result)
 
 
-def _ended(context: Context, schedule: Schedule, claim: Claim) -> End | None:
-    """Carry a run out, and return its end, whatever happened; None if it is to be tried again later."""
+def _attempt(context: Context, schedule: Schedule, claim: Claim) -> End | None:
+    """Make an attempt at the run. Return its end, whatever went wrong; None if the run was released."""
     try:
-        return _carried(context, schedule, claim)
-    except _Later as later:
-        return _given_up(context, schedule, claim, later)
+        return _import_or_resume(context, schedule, claim)
+    except _TryAgain as again:
+        return _release_or_give_up(context, schedule, claim, again)
     except ClaimLost:
         raise
     except KeyboardInterrupt:
-        context.ledger.schedules.release(claim.run, 0, "the scheduler was ended")
+        context.ledger.schedules.release(claim.run, 0, "the scheduler was stopped")
         raise
     except SiprosterError as error:
         why = f"{error.message}; {error.hint}" if error.hint else error.message
-        return _failed(context, schedule, claim, why)
+        return _failure(context, schedule, claim, why)
     except Exception as error:
-        return _failed(context, schedule, claim, f"unexpected {place_of(error)}")
+        return _failure(context, schedule, claim, f"unexpected {place_of(error)}")
 
 
-def _carried(context: Context, schedule: Schedule, claim: Claim) -> End:
-    """Import, or go on with the job of an earlier attempt. Raises _Later, or what ``import`` does."""
+def _import_or_resume(context: Context, schedule: Schedule, claim: Claim) -> End:
+    """Import the roster, or resume an earlier attempt's job. Raises _TryAgain, or an error of ``import``."""
     _check_account(context, schedule)
     try:
         job = _earlier_job(context, claim.run)
         if job is None:
-            return _imported(context, schedule, claim)
-        return _gone_on(context, schedule, claim, job)
+            return _import_new(context, schedule, claim)
+        return _resume(context, schedule, claim, job)
     except JobBusy as busy:
-        raise _Later(RunResult.ACCOUNT_BUSY, busy.message, _BUSY_SECONDS) from None
+        raise _TryAgain(RunResult.ACCOUNT_BUSY, busy.message, _BUSY_SECONDS) from None
     except (TryLater, LedgerAway) as away:
-        raise _Later(RunResult.UNAVAILABLE, away.message, _AWAY_SECONDS) from None
+        raise _TryAgain(RunResult.UNAVAILABLE, away.message, _UNAVAILABLE_SECONDS) from None
 
 
 def _check_account(context: Context, schedule: Schedule) -> None:
@@ -176,12 +182,17 @@ def _check_account(context: Context, schedule: Schedule) -> None:
         raise UsageError(
             f"schedule {schedule.name} is for account {schedule.account} at {schedule.host}; the settings "
             f"here are for {endpoint.account} at {endpoint.host}",
-            f"put profile {schedule.profile} right" if schedule.profile else "set BW_ACCOUNT_ID as before",
+            f"correct [profile.{schedule.profile}] in siproster.toml"
+            if schedule.profile
+            else f"set BW_ACCOUNT_ID={schedule.account}, and BW_ENVIRONMENT or BW_API_URL as before",
         )
 
 
 def _earlier_job(context: Context, claimed: Run) -> Job | None:
-    """Return the job of an earlier attempt; None if there is none, or it had sent nothing and was removed."""
+    """Return the job of an earlier attempt at this run; None if there is none, or it was removed.
+
+    A job that was still reading its roster has sent nothing, and is removed here.
+    """
     if not claimed.job:
         return None
     try:
@@ -194,28 +205,29 @@ def _earlier_job(context: Context, claimed: Run) -> Job | None:
     return job
 
 
-def _imported(context: Context, schedule: Schedule, claim: Claim) -> End:
-    """Import what is new of the roster, or go on with a job that an earlier run has left unfinished."""
+def _import_new(context: Context, schedule: Schedule, claim: Claim) -> End:
+    """Import the files that are new, or resume the job that an earlier run left unfinished."""
     options = options_at(schedule, claim.run.slot)
     _wait_for_window(options, schedule)
     opened = roster.open_new(
         schedule_place.opened(context.seal, schedule.name, schedule.source), options,
-        lambda sha256: _is_known(context, schedule, sha256), context.settings.databases,
+        partial(_is_known, context, schedule), context.settings.databases,
     )  # fmt: skip
     with closing(opened):
         jobs = _earlier_jobs(context, schedule, opened.known)
-        if left := next((job for job in jobs if _is_unfinished(job)), None):
-            return _left(context, schedule, claim, left, opened)
+        if unfinished := next(filter(_is_unfinished, jobs), None):
+            return _resume_earlier(context, schedule, claim, unfinished, opened)
         if opened.roster is None:
             return _nothing_new(context, schedule, claim, jobs, opened.known[-1])
-        claim.notes = [f"plan {job.id} of an earlier run waits for approval" for job in jobs if _waits(job)]
-        return _new(context, schedule, claim, opened.roster, opened.versions)
+        plans = filter(_awaits_approval, jobs)
+        claim.notes = [f"plan {plan.id} of an earlier run waits for approval" for plan in plans]
+        return _import_roster(context, schedule, claim, opened.roster, opened.versions)
 
 
-def _new(
+def _import_roster(
     context: Context, schedule: Schedule, claim: Claim, read: Roster, versions: Sequence[Version]
 ) -> End:
-    """Import a roster of new files."""
+    """Import a roster that consists of new files."""
     print_roster(read)
     made = new_job(context.endpoint, read.options, read, context.seal.fingerprint)
     folder = Path(read.options.results) / f"siproster-{made.id}"
@@ -231,21 +243,24 @@ def _new(
     with about(job=job.id):
         begin(context, job)
         run(context, job, read, yes=True, sinks=[claim.check_page])
-    return _watched(context, schedule, claim, job.id)
+    return _watch(context, schedule, claim, job.id)
 
 
-def _is_known(context: Context, schedule: Schedule, sha256: str) -> bool:
-    """Return whether this version of a file was imported, or an earlier run's job with it waits."""
-    job_id = context.ledger.schedules.job_with(schedule.name, sha256)
+def _is_known(context: Context, schedule: Schedule, sha256: str, inbox: bool) -> bool:
+    """Return whether this version of a file was imported, or belongs to a job that waits or is unfinished.
+
+    Outside of an inbox, only the last version counts: others have been imported since.
+    """
+    job_id = context.ledger.schedules.job_with(schedule.name, sha256, last=not inbox)
     if job_id is None:
         return False
     try:
         job = _job_or_its_approval(context, job_id)
     except NotFound:  # removed since
         return not schedule.again
-    if _waits(job) or _is_unfinished(job):
+    if _awaits_approval(job) or _is_unfinished(job):
         return True
-    return not schedule.again and not (job.why and job.why.reason in _NOT_IMPORTED)
+    return not schedule.again and not (job.why and job.why.reason in _IMPORTED_AGAIN_AFTER)
 
 
 def _job_or_its_approval(context: Context, job_id: str) -> Job:
@@ -254,16 +269,16 @@ def _job_or_its_approval(context: Context, job_id: str) -> Job:
     return context.ledger.jobs.get(job.carried_out_by) if job.carried_out_by else job
 
 
-def _waits(job: Job) -> bool:
+def _awaits_approval(job: Job) -> bool:
     """Return whether the job is a plan that waits for approval."""
     return bool(job.saved) and job.state is JobState.PLANNING
 
 
 def _is_unfinished(job: Job) -> bool:
-    """Return whether a scheduled run goes on with this job: nothing was wrong with its rows."""
+    """Return whether the next run resumes this job, since its rows were not at fault."""
     if job.state in (JobState.RUNNING, JobState.PAUSED):
         return True
-    return job.state is JobState.STOPPED and job.why is not None and job.why.reason in _GOES_ON
+    return job.state is JobState.STOPPED and job.why is not None and job.why.reason in _RESUMED_AFTER
 
 
 def _earlier_jobs(context: Context, schedule: Schedule, known: Sequence[Version]) -> list[Job]:
@@ -280,51 +295,51 @@ def _nothing_new(
     context: Context, schedule: Schedule, claim: Claim, jobs: Sequence[Job], version: Version
 ) -> End:
     """Return the end of a run without a new file: a plan waits, a job did not end, or all is done."""
-    if plan := next(filter(_waits, jobs), None):
+    if plan := next(filter(_awaits_approval, jobs), None):
         why = f"plan {plan.id} of an earlier run still waits for approval: {plan.why}"
-        return _end(context, schedule, claim, RunResult.APPROVAL_NEEDED, why, plan)
+        return _end_with(context, schedule, claim, RunResult.APPROVAL_NEEDED, why, plan)
     if stopped := next((job for job in jobs if job.state is not JobState.CANCELLED), None):
         why = f"job {stopped.id} imports this version, and stopped: {stopped.why}"
-        return _end(context, schedule, claim, RunResult.STOPPED, why, stopped)
+        return _end_with(context, schedule, claim, RunResult.STOPPED, why, stopped)
     if jobs:
         cancelled = f"job {jobs[0].id} is {jobs[0].why}"
         why = f"this version of {version.name} is not imported, or not in full: {cancelled}; {_AGAIN}"
-        return _end(context, schedule, claim, RunResult.NOTHING_NEW, why)
+        return _end_with(context, schedule, claim, RunResult.NOTHING_NEW, why)
     job_id = context.ledger.schedules.job_with(schedule.name, version.sha256)
     why = f"this version of {version.name} was imported before, by job {job_id}"
-    return _end(context, schedule, claim, RunResult.NOTHING_NEW, why)
+    return _end_with(context, schedule, claim, RunResult.NOTHING_NEW, why)
 
 
-def _left(context: Context, schedule: Schedule, claim: Claim, job: Job, opened: NewRoster) -> End:
-    """Go on, in this run's window, with a job that an earlier run has left."""
-    claim.notes.append(f"job {job.id} of an earlier run went on")
+def _resume_earlier(context: Context, schedule: Schedule, claim: Claim, job: Job, opened: NewRoster) -> End:
+    """Resume, in this run's window, a job that an earlier run left unfinished; new files wait."""
+    claim.notes.append(f"job {job.id} of an earlier run was resumed")
     if opened.versions:
         claim.notes.append(f"the next run imports {plural(len(opened.versions), 'new file')}")
         opened.close()
-    ends = options_at(schedule, claim.run.slot).not_after
-    context.ledger.jobs.set_options(job.id, replace(job.options, not_after=ends))
-    return _gone_on(context, schedule, claim, job)
+    not_after = options_at(schedule, claim.run.slot).not_after
+    context.ledger.jobs.set_options(job.id, replace(job.options, not_after=not_after))
+    return _resume(context, schedule, claim, job)
 
 
-def _gone_on(context: Context, schedule: Schedule, claim: Claim, job: Job) -> End:
-    """Go on with the job of an earlier attempt or run, or record how it ended."""
+def _resume(context: Context, schedule: Schedule, claim: Claim, job: Job) -> End:
+    """Resume the job of an earlier attempt or run, unless it has ended, and return the run's end."""
     if _is_unfinished(job):
         take_over(context, job)
         context.ledger.chunks.wake(job.id)
         context.ledger.jobs.start(job.id)
-    return _watched(context, schedule, claim, job.id)
+    return _watch(context, schedule, claim, job.id)
 
 
-def _watched(context: Context, schedule: Schedule, claim: Claim, job_id: str) -> End:
-    """Watch the job to its end, write its results, and return the run's end."""
+def _watch(context: Context, schedule: Schedule, claim: Claim, job_id: str) -> End:
+    """Wait until the job has ended, write its result files, and return the run's end."""
     with about(job=job_id):
         code = finish(context, job_id, detach=False, as_json=False)
     if code == Reason.INTERRUPTED.exit_code:
         raise KeyboardInterrupt
     job = context.ledger.jobs.get(job_id)
     if job.state.active and not job.saved:
-        raise _Later(RunResult.UNAVAILABLE, str(job.why or "the job has not ended"), _AWAY_SECONDS)
-    return _end(context, schedule, claim, _result_of(context, job), str(job.why or ""), job)
+        raise _TryAgain(RunResult.UNAVAILABLE, str(job.why or "the job has not ended"), _UNAVAILABLE_SECONDS)
+    return _end_with(context, schedule, claim, _result_of(context, job), str(job.why or ""), job)
 
 
 def _result_of(context: Context, job: Job) -> RunResult:
@@ -336,23 +351,23 @@ def _result_of(context: Context, job: Job) -> RunResult:
     return RunResult.NOT_IN_PLACE if summary["not_in_place"] else RunResult.IN_PLACE
 
 
-def _given_up(context: Context, schedule: Schedule, claim: Claim, later: _Later) -> End | None:
-    """Release a run to be tried again, and return None; or its end if it was tried for long enough."""
+def _release_or_give_up(context: Context, schedule: Schedule, claim: Claim, again: _TryAgain) -> End | None:
+    """Release the run to be tried again, and return None; or its end if it was tried for too long."""
     ledger, claimed = context.ledger, claim.run
-    if ledger.schedules.now() - (claimed.started or claimed.slot) < _GIVE_UP:
-        echo(f"schedule {schedule.name}: {later.why}; tried again in {later.seconds:.0f} s", "yellow")
-        ledger.schedules.release(claimed, later.seconds, later.why)
+    if ledger.schedules.now() - (claimed.started or claimed.slot) < _GIVE_UP_AFTER:
+        echo(f"schedule {schedule.name}: {again.why}; tried again in {again.seconds:.0f} s", "yellow")
+        ledger.schedules.release(claimed, again.seconds, again.why)
         return None
-    return _end(context, schedule, claim, later.result, later.why, _job_of(context, claim))
+    return _end_with(context, schedule, claim, again.result, again.why, _job_of(context, claim))
 
 
-def _failed(context: Context, schedule: Schedule, claim: Claim, why: str) -> End:
-    """Return the end of a run that can't go on, with its job if that has begun."""
-    return _end(context, schedule, claim, RunResult.FAILED, why, _job_of(context, claim))
+def _failure(context: Context, schedule: Schedule, claim: Claim, why: str) -> End:
+    """Return the end of a run that failed, with its job if that has begun."""
+    return _end_with(context, schedule, claim, RunResult.FAILED, why, _job_of(context, claim))
 
 
 def _job_of(context: Context, claim: Claim) -> Job | None:
-    """Return the run's job; None if there is none, or it has sent nothing."""
+    """Return the run's job; None if there is none, or it was still reading the roster."""
     run = context.ledger.schedules.run(claim.run.schedule, claim.run.slot)
     with suppress(NotFound):
         job = context.ledger.jobs.get(run.job)
@@ -360,31 +375,29 @@ def _job_of(context: Context, claim: Claim) -> Job | None:
     return None
 
 
-def _end(
+def _end_with(
     context: Context, schedule: Schedule, claim: Claim, result: RunResult, why: str, job: Job | None = None
 ) -> End:
     """Return the end of a run with its notification."""
     run, why = claim.run, "; ".join(filter(None, [why, *claim.notes]))
     facts: dict[str, Any] = {
-        "result": result, "why": why, "job": job.id if job else "", "missed": run.missed,
-        "next": _iso(first_slot(schedule, max(run.slot, context.ledger.schedules.now()))),
-    }  # fmt: skip
+        "next": _iso(first_slot(schedule, max(run.slot, context.ledger.schedules.now())))
+    }
     if job:
-        summary: Mapping[str, Any] = report.summary(context.ledger, job, report.folder_of(job))
-        facts["summary"] = {name: summary[name] for name in _FACTS}
-    payload = payload_of(schedule, run.slot, facts, run.cause)
-    return End(result, why, facts["job"], payload, schedule.channels)
+        summary = report.summary(context.ledger, job, report.folder_of(job))
+        facts["summary"] = {name: summary[name] for name in _SUMMARY_FACTS}
+    return end_of(schedule, run, result, why, job.id if job else "", **facts)
 
 
 def options_at(schedule: Schedule, slot: dt.datetime) -> Options:
-    """Return the options of the run of a slot: times of day become those that follow it.
+    """Return the options for the run of a slot, in which a time of day is the next one after the slot.
 
-    Of those that clock changes leave out, or repeat, the first moment after, or the first one, counts.
+    A time that a clock change leaves out is as much later; of a time that it repeats, the first counts.
     """
     zone = time_zone(schedule.zone)
     options = schedule.options
     begins = ends = None
-    if options.not_before:  # one at the slot itself has come
+    if options.not_before:  # a window may begin at the slot itself
         begins = moment("--not-before", options.not_before, slot - dt.timedelta.resolution, zone, shift=True)
     if options.not_after:
         ends = moment("--not-after", options.not_after, begins or slot, zone, shift=True)
@@ -392,14 +405,17 @@ def options_at(schedule: Schedule, slot: dt.datetime) -> Options:
 
 
 def _wait_for_window(options: Options, schedule: Schedule) -> None:
-    """Raise _Later if the window has not begun yet, and UsageError if it is over."""
+    """Raise _TryAgain if the window has not begun yet, and UsageError if it is over."""
     zone = time_zone(schedule.zone)
     now = dt.datetime.now(dt.UTC)
     if options.not_before and (begins := dt.datetime.fromisoformat(options.not_before)) > now:
         seconds = (begins - now).total_seconds()
-        raise _Later(RunResult.STOPPED, f"the window begins at {shown(begins, zone)}", seconds)
+        raise _TryAgain(RunResult.STOPPED, f"the window begins at {shown(begins, zone)}", seconds)
     if options.not_after and (ends := dt.datetime.fromisoformat(options.not_after)) <= now:
-        raise UsageError(f"the window ended at {shown(ends, zone)}; nothing was sent")
+        raise UsageError(
+            f"the window ended at {shown(ends, zone)}; nothing was sent",
+            "for another window, add the schedule again with a later --not-after",
+        )
 
 
 def _iso(moment_: dt.datetime | None) -> str | None:

@@ -256,7 +256,9 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"), soft_wrap=True)
-    for told in filter(None, (advice.of_stop(summary), advice.next_step(summary), advice.kept(summary))):
+    for told in filter(
+        None, (advice.of_stop(summary), advice.next_step(summary), advice.password_retention(summary))
+    ):
         console.print(Text(told, style="yellow"), soft_wrap=True)
     written = [path for path in summary["files"].values() if Path(path).exists()]
     for path in written:

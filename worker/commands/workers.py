@@ -15,8 +15,7 @@ from worker.commands.screen import print_json, print_on_stdout
 from worker.errors import UsageError
 from worker.ledger import RunWork, Work
 from worker.reasons import plural
-from worker.runtime import RuntimeConfig
-from worker.tasks import CeleryQueue, make_app
+from worker.tasks import CeleryQueue
 from worker.waits import span, worded
 
 Facts = dict[str, Any]
@@ -35,15 +34,14 @@ def workers(as_json: bool, **given: Any) -> int:
     if not context.settings.broker:
         raise UsageError(
             "SIPROSTER_BROKER is not set: workers announce themselves on the broker",
-            "set it as the workers have it; without a broker `siproster import` does the work itself, and "
-            "`siproster jobs` lists what is going on",
+            "set it as for the workers; without a broker, `siproster import` does the work itself, and "
+            "`siproster jobs` lists running jobs",
         )
-    queue = CeleryQueue(make_app(RuntimeConfig(context.settings.broker, "", (), ())), context.ledger.identity)
-    announced, schedulers = queue.announced()
-    figures = context.ledger.figures
+    workers, schedulers = CeleryQueue.at(context.settings.broker, context.ledger.identity).announced()
+    work, runs = context.ledger.figures.work(), context.ledger.figures.runs()
     found = {
-        "workers": [_worker(one, figures.work()) for one in _together(announced)],
-        "schedulers": [_scheduler(one, figures.runs()) for one in schedulers],
+        "workers": [_worker(one, work) for one in _by_process(workers)],
+        "schedulers": [_scheduler(one, runs) for one in schedulers],
     }
     if as_json:
         print_json(found)
@@ -52,8 +50,8 @@ def workers(as_json: bool, **given: Any) -> int:
     return 0
 
 
-def _together(announced: Sequence[Facts]) -> list[list[Facts]]:
-    """Return the announcements of each worker, of which there is one for each of its accounts."""
+def _by_process(announced: Sequence[Facts]) -> list[list[Facts]]:
+    """Return the announcements grouped by worker: each worker makes one for each of its accounts."""
     by_process: dict[tuple[str, int], list[Facts]] = {}
     for facts in announced:
         by_process.setdefault((facts["machine"], facts["pid"]), []).append(facts)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.ledger.absent import Absences, AbsentUsers
+from worker.ledger.accounts import WRITER_LEASE, Accounts, Writer, shown
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
-from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
+from worker.ledger.jobs import Jobs, Pause
 from worker.ledger.lineage import Lineage, Lineages, Member
 from worker.ledger.notifications import (
     ChannelKey,
@@ -31,6 +32,7 @@ __all__ = [
     "WRITER_LEASE",
     "Absences",
     "AbsentUsers",
+    "Accounts",
     "Act",
     "Audit",
     "Away",
@@ -85,7 +87,8 @@ class Ledger:
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
         self.store = Store(url, clock)
         self.identity = self.store.identity
-        self.jobs = Jobs(self.store)
+        self.accounts = Accounts(self.store)
+        self.jobs = Jobs(self.store, self.accounts)
         self.chunks = Chunks(self.store)
         self.rows = Rows(self.store)
         self.changes = ChangeLog(self.store)

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from worker.errors import SiprosterError
+from worker.ledger.accounts import WRITER_LEASE
 from worker.ledger.expiry import PAUSED_SO_FAR, kept_until, shred_expired
-from worker.ledger.jobs import WRITER_LEASE
 from worker.ledger.new_chunks import NewChunk, enter, record, troubled
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status

@@ -238,7 +238,7 @@ _SCHEDULES = (
     )""",
     "CREATE INDEX notifications_by_state ON notifications (state, next_attempt_at)",
     "CREATE INDEX notifications_by_run ON notifications (schedule, slot)",
-    # Marks of the users who were absent when a job read its roster, for the next run of the roster.
+    # Users who were absent when a job read its roster, for comparison with the next run of the roster.
     """
     CREATE TABLE absent_users (
         job TEXT PRIMARY KEY, host TEXT NOT NULL, account TEXT NOT NULL, schedule TEXT NOT NULL,

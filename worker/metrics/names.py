@@ -25,7 +25,7 @@ COUNTED = {
     "retries": Metric(
         "siproster_retries_total", "counter", "Requests that were repeated after a fault.", ("account",)),
     "wait_seconds": Metric(
-        "siproster_wait_seconds_total", "counter", "Time that was waited, added up over threads.",
+        "siproster_wait_seconds_total", "counter", "Time spent waiting, summed over threads.",
         ("reason",)),
     "lease_losses": Metric(
         "siproster_lease_losses_total", "counter",

@@ -36,7 +36,7 @@ _MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from worker.metrics.server
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the server reads. It gets them on stdin, since URLs hold passwords."""
+    """The sources of the metrics server, passed on its stdin, since URLs contain passwords."""
 
     ledger: str
     broker: str
@@ -72,12 +72,12 @@ class MetricsServer:
         self._gone = False
         self.beat([])
 
-    def begin(self, slot: str) -> None:
-        """Count what this process, a child of the one that made this, does."""
-        begin_counting(self.folder, slot)
+    def begin(self, position: str) -> None:
+        """Count the work of this process, a child of the one that started the server."""
+        begin_counting(self.folder, position)
 
     def beat(self, pool: Sequence[int]) -> None:
-        """Give a sign of life, every few seconds. ``pool``: the pids of the pool's processes."""
+        """Record that this process is alive, every few seconds. ``pool``: pids of the pool's processes."""
         with suppress(OSError):
             descriptor, part = new_part(self.folder / BEAT)
             with os.fdopen(descriptor, "w") as file:

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +29,8 @@ from worker.metrics import names
 from worker.metrics.cached import Cached
 from worker.metrics.names import Metric
 from worker.metrics.parent import BEAT
-from worker.runtime import RuntimeConfig
 from worker.schedules.results import RunResult
-from worker.tasks import CeleryQueue, make_app
+from worker.tasks import CeleryQueue
 
 ALIVE = 120.0
 """Seconds without a sign of life after which a process hangs: far above any wait for a locked ledger."""
@@ -47,12 +46,12 @@ Samples = Sequence[tuple[Sequence[str], float]]
 class Fleet:
     """The workers for each account, and the schedulers, on all hosts."""
 
-    workers: Tally[str]
+    workers: Counter[str]
     schedulers: int
 
 
 class Sources:
-    """What the server reads: the ledger, the broker, and the files of the process that it serves."""
+    """The sources of the metrics: the ledger, the broker, and the files of the process that is served."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
@@ -66,13 +65,11 @@ class Sources:
 
     @cached_property
     def _queue(self) -> CeleryQueue:
-        return CeleryQueue(
-            make_app(RuntimeConfig(self._given["broker"], "", (), ())), self._given["identity"]
-        )
+        return CeleryQueue.at(self._given["broker"], self._given["identity"])
 
     def _read_fleet(self) -> Fleet:
         workers, schedulers = self._queue.announced()
-        return Fleet(Tally(str(one.get("account")) for one in workers), len(schedulers))
+        return Fleet(Counter(str(one.get("account")) for one in workers), len(schedulers))
 
     def beat(self) -> tuple[float, int]:
         """Return the seconds since the last sign of life, and the number of the pool's processes."""
@@ -83,7 +80,7 @@ class Sources:
             return 1e9, 0
 
     def health(self) -> dict[str, Any]:
-        """Return whether the process goes on; one that waits for the broker does, though its loop stands."""
+        """Return whether the process is alive, as it is while it waits for the broker."""
         silent, _ = self.beat()
         if silent >= ALIVE and self.fleet:
             self.fleet.get()
@@ -161,7 +158,7 @@ def _of_schedules(figures: Figures) -> Iterator[GaugeMetricFamily]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request. Nothing of it is logged, and no answer says anything about the program's errors."""
+    """One request. It is not logged, and answers contain nothing about errors of the program."""
 
     timeout = _CLIENT_SECONDS
     server: Server

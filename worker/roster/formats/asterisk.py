@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from worker.errors import UsageError
@@ -24,17 +25,13 @@ from worker.roster.text import Text, changed
 _NAMES: Final = re.compile(r"(?:sip|users|pjsip)(?:[._-]\w+)*\.conf", re.IGNORECASE).fullmatch
 _IAX: Final = re.compile(r"iax(?:[._-]\w+)*\.conf", re.IGNORECASE).fullmatch
 _section = re.compile(r"^[ \t]*\[[^\]\r\n]+\](?:\([^)\r\n]*\))?[ \t]*(?:;.*)?$", re.MULTILINE).search
+_MOST_LATE: Final = 2000
+"""Auths that are kept in memory until the end of the file."""
 _setting = re.compile(
     r"^[ \t]*(type[ \t]*=>?[ \t]*(?:friend|peer|user|auth|endpoint|aor|wizard|registration|identify)\b"
     r"|hassip[ \t]*=|register[ \t]*=>)",
     re.MULTILINE | re.IGNORECASE,
 ).search
-
-
-_linked = re.compile(
-    r"^[ \t]*type[ \t]*=>?[ \t]*(?:auth|endpoint|aor)\b", re.MULTILINE | re.IGNORECASE
-).search
-"""Find sections of pjsip.conf, which depend on each other."""
 
 
 class Asterisk:
@@ -79,7 +76,7 @@ class Asterisk:
             )
         files = Includes(text, options.encoding)
         with closing(text.source), closing(Links()) as links:
-            return (None if _linked(start.text) else _read_once(files, links)) or _read(files, links)
+            return _read_once(files, links) or _read(files, links)
 
     def assign(self, header: Sequence[str]) -> Assignment:
         """Return the assignment of the columns that ``open`` makes."""
@@ -88,12 +85,29 @@ class Asterisk:
 
 
 def _read_once(files: Includes, links: Links) -> Table | None:
-    """Return the entries by one pass; None if some depend on what comes later in the file."""
-    outline = Outline()
-    entries = filter(links.add, sections(Lines(files), outline, survey=True))
-    table = keep(records(entries, links, files), files.text.shown, "", files.text.encoding)
-    if outline.is_empty and links.in_order and not files.several:
-        return replace(table, sha256=files.sha256)
+    """Return the entries by one pass; None if too many depend on what comes later in the file."""
+    outline, late = Outline(), list[Section]()
+    links.late = late
+
+    near = links.near
+
+    def in_doubt() -> bool:
+        few = len(late) <= _MOST_LATE and not near.is_full
+        return not (few and links.in_order and outline.complete) or files.several
+
+    def decided() -> Iterator[Section | Loose]:
+        for entry in sections(Lines(files), outline, survey=True, near=near):
+            if links.add(entry):
+                yield entry
+            if not (isinstance(entry, Section) and entry.use) and in_doubt():
+                return
+
+    table = keep(records(decided(), links, files, complete=False), files.text.shown, "", files.text.encoding)
+    if outline.is_empty and not in_doubt() and links.decide():
+        rest = records(late, links, files)
+        header, first = next(rest), next(rest, None)
+        later = keep(chain((header, first), rest), files.text.shown) if first else None
+        return replace(table, sha256=files.sha256, later=later)
     table.close()
     return None
 

@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Final
 
 from worker.roster.formats.asterisk_lines import NOT_READ
-from worker.roster.formats.asterisk_links import Links, Use, registrar_of
+from worker.roster.formats.asterisk_links import Links, registrar_of
+from worker.roster.formats.asterisk_near import TRUNK_CONTEXTS, Use
 from worker.roster.formats.asterisk_sections import OF_GENERAL, Loose, Section, Settings
 from worker.roster.formats.digests import outdates, reason
 from worker.roster.formats.includes import Includes
@@ -30,9 +31,8 @@ _USERS_DEFAULTS: Final = frozenset({"hassip", "registersip", "host"})
 """Settings of ``[general]`` that hold for all sections of users.conf."""
 _PLACE, _SECRET, _VERDICT = map(HEADER.index, ("place", "secret", "verdict"))
 _QUOTES: Final = "\"'"
+_USER_AND_PASSWORD = 2
 _GROUP = 1000
-_TRUNK_CONTEXTS = ("from-trunk", "from-pstn")
-"""The beginnings of the contexts that FreePBX gives to trunks."""
 _caller = re.compile(r'"([^"]*)"|([^<"]+?)\s*<').match
 _iax_methods = re.compile(r"[, ]*(?:(?:md5|plaintext|rsa)[, ]*)+", re.IGNORECASE).fullmatch
 _true = frozenset({"yes", "true", "y", "t", "1", "on"}).__contains__
@@ -68,13 +68,17 @@ _QUOTED = verdict(WARN, "password_quoted", "the quotes are part of the password:
 _OUTDATED = verdict(OUTDATED, "digest_only", reason("Asterisk", "the stored digest", "the secret"))
 
 
-def records(entries: Iterable[Section | Loose], links: Links, files: Includes) -> Iterator[Record]:
+def records(
+    entries: Iterable[Section | Loose], links: Links, files: Includes, *, complete: bool = True
+) -> Iterator[Record]:
     """Yield a record for every entry, the header first; the PBX's own settings are none.
 
-    ``links`` are complete: they know all sections.
+    ``complete``: the links know all sections; else endpoints without an auth are left out.
     """
     yield 1, list(HEADER)
-    found = merge(_of_entries(entries, links), _of_endpoints(links), key=lambda record: record[0])
+    found = _of_entries(entries, links)
+    if complete:
+        found = merge(found, _of_endpoints(links), key=lambda record: record[0])
     yield from apart(_placed(found, files) if files.several else found)
 
 
@@ -87,17 +91,22 @@ def _placed(records: Iterable[Record], files: Includes) -> Iterator[Record]:
 def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Record]:
     rest = iter(entries)
     while group := list(islice(rest, _GROUP)):
-        kinds = [one.settings.get("type", "").lower() if isinstance(one, Section) else "" for one in group]
-        pairs = zip(group, kinds, strict=True)
-        auths = [one.name for one, kind in pairs if kind == "auth" and isinstance(one, Section)]
+        sections = (one for one in group if isinstance(one, Section) and not one.use)
+        auths = [one.name for one in sections if _kind(one) == "auth"]
         uses = iter(links.uses(auths) if auths else ())
-        for entry, kind in zip(group, kinds, strict=True):
+        for entry in group:
             if isinstance(entry, Loose):
                 yield entry.number, _loose(entry)
-            elif kind == "auth":
+            elif entry.use:
+                yield entry.number, _near(entry, entry.use, links)
+            elif (kind := _kind(entry)) == "auth":
                 yield entry.number, _checked(entry, _auth(entry, next(uses), links))
             elif fields := _section(entry, kind, links):
                 yield entry.number, _checked(entry, fields)
+
+
+def _kind(section: Section) -> str:
+    return section.settings.get("type", "").lower()
 
 
 def _of_endpoints(links: Links) -> Iterator[Record]:
@@ -167,7 +176,7 @@ def _sip_verdict(name: str, kind: str, settings: Settings, links: Links) -> str:
             return _REGISTERED
     if settings.get("remotesecret") and not (settings.get("secret") or settings.get("md5secret")):
         return _REMOTE
-    if settings.get("context", "").startswith(_TRUNK_CONTEXTS):
+    if settings.get("context", "").startswith(TRUNK_CONTEXTS):
         return _FROM_TRUNK
     return ""
 
@@ -204,14 +213,14 @@ def _wizard(name: str, settings: Settings) -> Fields:
 
 def _auth(section: Section, use: Use, links: Links) -> Fields:
     found, freepbx = "", bool(links.pairs)
-    if use.outbound and not (use.phones and not use.context.startswith(_TRUNK_CONTEXTS)):
+    if use.outbound and not (use.phones and not use.context.startswith(TRUNK_CONTEXTS)):
         found = verdict(SKIP, "outbound", f"{use.outbound} authenticates with it at another server")
     elif use.identified:
         found = _IDENTIFIED
     elif freepbx and not section.name.endswith("-auth"):
         if not use.known:
             found = _FREEPBX_TRUNK
-        elif use.context.startswith(_TRUNK_CONTEXTS):
+        elif use.context.startswith(TRUNK_CONTEXTS):
             found = _FROM_TRUNK
     shown = {"callerid": use.callerid, "context": use.context, "mailbox": use.mailbox, "mac": use.mac}
     fields = _auth_fields(section.name, "auth", section.settings, shown, found, links.default_realm)
@@ -220,6 +229,24 @@ def _auth(section: Section, use: Use, links: Links) -> Fields:
             WARN, "also_outbound", f"{use.outbound} also authenticates with it in calls to the phone"
         )
     return fields
+
+
+def _near(section: Section, use: Use, links: Links) -> Fields:
+    """Return what ``_auth`` would, sooner: only a phone's endpoint uses it, and it has no second secret."""
+    name, settings = section.name, section.settings
+    if len(settings) > _USER_AND_PASSWORD or settings["password"][:1] in _QUOTES:
+        return _checked(section, _auth(section, use, links))
+    caller = use.callerid
+    return [
+        settings["username"], settings["password"], "", name, "auth", _name_in(caller), caller, use.context,
+        use.mailbox, "", "", links.default_realm, "", "",
+    ]  # fmt: skip
+
+
+def _name_in(caller: str) -> str:
+    """Return the name in a caller ID, ``"Ann Hill" <6001>``; empty if there is none."""
+    found = _caller(caller) if caller else None
+    return found[1] or found[2] or "" if found else ""
 
 
 def _auth_fields(
@@ -246,9 +273,7 @@ def _fields(
 ) -> Fields:
     get = shown.get
     caller = get("callerid", "")
-    name = get("fullname", "")
-    if caller and not name and (quoted := _caller(caller)):
-        name = quoted[1] or quoted[2] or ""
+    name = get("fullname", "") or _name_in(caller)
     mailbox = get("mailbox", "") or get("mailboxes", "")
     mac, host, context = get("macaddress", "") or get("mac", ""), get("host", ""), get("context", "")
     return [

@@ -5,6 +5,7 @@ Source of the grammar: Asterisk's configuration parser (main/config.c).
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -20,7 +21,6 @@ END_FILE: Final = "#>"
 """Marks among the lines, where an included file begins and ends."""
 NOT_READ: Final = "#!"
 """Begins a line that stands for a file, or for a program's output, that was not read; the reason follows."""
-_BLOCK_COMMENT = ";--"
 _LONGEST = 8190
 """Characters of a line that Asterisk reads; it skips a longer one."""
 _MOST_COMMENTS = 128
@@ -29,8 +29,29 @@ _MOST_COMMENTS = 128
 _directive = re.compile(f"#([^{BLANKS}]*)[{BLANKS}]*(.*)", re.DOTALL).fullmatch
 _quoted = re.compile('"(.*)"|<(.*)>', re.DOTALL).fullmatch
 
-Batch = tuple[int, list[str]]
-"""Lines without comments and outer blanks, and the number of the first one, in the order of reading.
+_block_comment = re.compile(";--(?!-)").search
+_VALUE = r"(?![ >])[^;\x00-\x1f]{0,8000}+(?<! )"
+_JOINED = """
+    type username password md5_cred password_digest realm auth outbound_auth endpoint aors
+    callerid context mailboxes
+    """
+plain_sections = re.compile(
+    r"^\[(?!(?i:general|authentication)\])(?P<name>[^\];(\x00-\x1f]{1,200}+)\]\r?\n(?:(?:"
+    + "".join(f"{name}=(?P<{name}>{_VALUE})|" for name in _JOINED.split())
+    + rf"(?!register=)[a-z][a-z0-9_/-]{{0,60}}+={_VALUE})\r?\n)*+(?:\r?\n)*+(?=\[)",
+    re.MULTILINE,
+).finditer
+"""Find sections as a PBX writes them: a mere name, then settings in lower case without blanks and comments.
+
+They mean what they say, in whatever way they are read; so they are found together, which is quick. The
+settings by which an endpoint and its auth are joined are groups; of several values the last one counts.
+"""
+
+Plain = re.Match[str]
+"""A plain section, with all of its lines; the next one follows, or another header."""
+Batch = tuple[int, list[str], list[Plain]]
+"""Lines without comments and outer blanks, and the number of the first one, in the order of reading; then
+plain sections, which follow these lines.
 
 Directives are carried out; the marks above stand in batches of their own.
 """
@@ -66,20 +87,20 @@ class Lines:
         at = 1
         self.files.start(self._number + 1, text, at)
         with text.lines(raw) as stream:
-            while some := stream.readlines(_BATCH):
-                joined = "".join(some)
-                lines = cleaner.clean(some, joined, self._number + 1)
-                begin = 0
-                for end in _directives(lines) if "#" in joined else ():
-                    yield self._number + 1, lines[begin:end]
-                    number = self._number = self._number + end - begin + 1
-                    yield from self._directive(lines[end], above)
-                    begin = end + 1
-                    if self._number != number:
-                        self.files.start(self._number + 1, text, at + begin)
-                yield self._number + 1, lines[begin:]
-                self._number += len(lines) - begin
-                at += len(lines)
+            for block, stop in _blocks(stream):
+                for some, plain in _pieces(block, stop, cleaner):
+                    lines, first = cleaner.clean(some, self._number + 1), 0
+                    for end in _directives(lines):
+                        yield self._number + 1, lines[first:end], []
+                        number = self._number = self._number + end - first + 1
+                        yield from self._directive(lines[end], above)
+                        first = end + 1
+                        if self._number != number:
+                            self.files.start(self._number + 1, text, at + first)
+                    yield self._number + 1, lines[first:], plain
+                    tall = height(plain)
+                    self._number += len(lines) - first + tall
+                    at += len(lines) + tall
             self.files.end(raw)
         cleaner.end()
 
@@ -88,22 +109,62 @@ class Lines:
         found = _directive(line)
         word, name = (found[1].lower(), found[2]) if found else ("", "")
         if word == "exec" and name:
-            yield self._number, [f"{NOT_READ} #exec is never run"]
+            yield self._number, [f"{NOT_READ} #exec is never run"], []
         if word not in ("include", "tryinclude") or not name:
             return
         if quoted := _quoted(name):
             name = quoted[1] or quoted[2] or ""
         paths, reason = self.files.find(name)
         if reason and not (word == "tryinclude" and reason == MISSING):
-            yield self._number, [f"{NOT_READ} {name}: {reason}"]
+            yield self._number, [f"{NOT_READ} {name}: {reason}"], []
         for path in paths:
             text = self.files.open(path, above, self._number)
             if isinstance(text, Text):
-                yield self._number, [BEGIN_FILE]
+                yield self._number, [BEGIN_FILE], []
                 yield from self._file(text, above)
-                yield self._number, [END_FILE]
+                yield self._number, [END_FILE], []
             elif text:
-                yield self._number, [f"{NOT_READ} {path.name}: {text}"]
+                yield self._number, [f"{NOT_READ} {path.name}: {text}"], []
+
+
+def _blocks(stream: io.TextIOBase) -> Iterator[tuple[str, int]]:
+    """Yield whole lines together, up to a position: that of a header if there is one, so that few are cut."""
+    rest = ""
+    while some := stream.read(_BATCH):
+        block = f"{rest}{some}{stream.readline()}"  # a line end of two characters may be cut, too
+        end = block.rfind("\n[") + 1 or len(block)
+        rest = block[end:]
+        yield block, end
+    if rest:
+        yield rest, len(rest)
+
+
+def _pieces(block: str, stop: int, cleaner: _Cleaner) -> Iterator[tuple[list[str], list[Plain]]]:
+    """Yield the block's lines, each time with the plain sections behind them; none is beyond ``stop``."""
+    commented = cleaner.is_open or _block_comment(block)
+    end = 0
+    lines: list[str] = []
+    run: list[Plain] = []
+    for plain in () if commented else plain_sections(block):
+        start, behind = plain.span()
+        if start != end:
+            if run:
+                yield lines, run
+            lines, run = _split(block[end:start]), []
+        run.append(plain)
+        end = behind
+    yield lines, run
+    if end < stop:
+        yield _split(block[end:stop]), []
+
+
+def _split(text: str) -> list[str]:
+    return io.StringIO(text, newline="").readlines()
+
+
+def height(plain: list[Plain]) -> int:
+    """Return the number of lines that plain sections take which follow each other."""
+    return plain[0].string.count("\n", plain[0].start(), plain[-1].end()) if plain else 0
 
 
 def _directives(lines: list[str]) -> list[int]:
@@ -119,16 +180,18 @@ class _Cleaner:
         """Block comments that are open."""
         self._opened = 0
 
-    def clean(self, lines: list[str], joined: str, number: int) -> list[str]:
+    @property
+    def is_open(self) -> bool:
+        """Return whether a block comment is open."""
+        return self._depth > 0
+
+    def clean(self, lines: list[str], number: int) -> list[str]:
         """Return the lines without comments and outer blanks; the first one has this number."""
-        if self._depth or _BLOCK_COMMENT in joined:
-            cleaned = [self._line(line, at).strip(BLANKS) for at, line in enumerate(lines, number)]
-        else:
-            cleaned = [
-                (line if ";" not in line else self._line(line, at)).strip(BLANKS)
-                for at, line in enumerate(lines, number)
-            ]
-        if max(map(len, cleaned)) > _LONGEST:
+        cleaned = [
+            (self._line(line, at) if self._depth or ";" in line else line).strip(BLANKS)
+            for at, line in enumerate(lines, number)
+        ]
+        if max(map(len, cleaned), default=0) > _LONGEST:
             at = next(at for at, line in enumerate(cleaned, number) if len(line) > _LONGEST)
             hint = f"shorten it to {_LONGEST:,}, or remove it"
             raise self._files.error(

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from worker.roster.formats.asterisk_lines import BLANKS
-from worker.roster.formats.asterisk_sections import Loose, Section, Settings
+from worker.roster.formats.asterisk_near import Near, Use, listed
+from worker.roster.formats.asterisk_sections import OF_GENERAL, Loose, Section, Settings
 from worker.temp_db import temp_db, text_key
 
 _CACHE_KIB = 8192
@@ -26,7 +27,8 @@ _TABLES: Final = {
     "phone": "mac",
     "registered": "",
 }
-"""Tables and their columns beside the name. The first row of a name counts.
+"""Tables and their columns beside the name. The first row of a name counts; of ``endpoint``, the one with the
+lowest number, since some come late.
 
 The names themselves are the keys: they mostly come in an order, so that neighbours share a page.
 """
@@ -49,6 +51,16 @@ _WITHOUT: Final = """
     SELECT number, label, callerid, context, mailbox FROM endpoint
     WHERE name NOT IN (SELECT name FROM auth) ORDER BY number
     """
+_EARLIER: Final = (
+    "ON CONFLICT DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in _TABLES["endpoint"].split(", "))
+    + " WHERE excluded.number < number"
+)
+_USERS: Final = ("auth", "endpoint", "outbound", "registering", "identified", "phone")
+"""The tables whose names tell something of an auth, or of its endpoint."""
+_NAMES: Final = " UNION ALL ".join(
+    ("SELECT aor FROM endpoint", *(f"SELECT name FROM {table}" for table in _USERS))  # noqa: S608
+)
 _NO_ENTRIES = """
     acl asterisk-publication contact domain_alias global inbound-publication resource_list
     subscription_persistence system transport
@@ -56,23 +68,6 @@ _NO_ENTRIES = """
 _HELPERS: Final = frozenset(_NO_ENTRIES.split())
 """Sections of pjsip.conf that are neither users nor trunks."""
 _host = re.compile(r".*@\[?([^@:/~\]]+)", re.DOTALL).match
-
-
-class Use(NamedTuple):
-    """The use of an ``auth`` section of pjsip.conf; what is true or false is SQLite's 1 or 0."""
-
-    known: bool = False
-    """Whether an endpoint of the file lets phones authenticate with it."""
-    callerid: str = ""
-    context: str = ""
-    mailbox: str = ""
-    mac: str = ""
-    outbound: str = ""
-    """The section that authenticates with it elsewhere, such as ``registration [provider]``; empty: none."""
-    identified: bool = False
-    """Whether its endpoint is one of a trunk: it is known by its address, and no phone can register there."""
-    phones: bool = False
-    """Whether phones register with its endpoint, and the PBX itself registers nowhere with it."""
 
 
 class Links:
@@ -89,7 +84,10 @@ class Links:
         self.default_realm = ""
         """The realm of auths that name none, by ``type=global``."""
         self.in_order = True
-        """Whether no section depends on a later one."""
+        """Whether no section depends on a later one, beside those in ``late``."""
+        self.near = Near()
+        self.late: list[Section] | None = None
+        """Auths whose use is known at the end of the file; None: they are entries like all others."""
         self._entries = False
         self.pairs = 0
         """The number of auths that are called as FreePBX calls those of extensions."""
@@ -106,12 +104,15 @@ class Links:
             return self._line(entry)
         settings, name = entry.settings, entry.name
         kind = settings.get("type", "").lower()
-        if kind == "auth":
-            self.in_order = False
-            self._note("auth", name)
-            self.pairs += name == f"{settings.get('username')}-auth"
+        if entry.use or kind == "auth":
+            self.pairs += name == f"{settings.get('username', '')}-auth"
+            if not entry.use:
+                self._note("auth", name)
+                if self.late is not None:
+                    self.in_order = self.in_order and name.lower() not in OF_GENERAL
+                    self.late.append(entry)
+                    return False
         elif kind == "endpoint":
-            self.in_order = False
             return self._endpoint(entry)
         elif kind == "aor":
             registers = settings.get("max_contacts", "0") not in ("", "0")  # else no phone can
@@ -132,6 +133,7 @@ class Links:
         """Note a section that is no phone's; return whether it may be an entry."""
         if kind == "global":
             self.default_realm = settings.get("default_realm", "")
+            self.in_order = self.in_order and not self._entries
             return False
         if kind in ("registration", "outbound-publish"):
             self._outbound("registering", f"{kind} [{name}]", settings)
@@ -154,6 +156,12 @@ class Links:
         self._write()
         asked = json.dumps(list(map(text_key, auths)))
         return list(map(Use._make, self._db.execute(_USES, (asked,)).fetchall()))
+
+    def decide(self) -> bool:
+        """Return whether what was decided by neighbours alone stays so, now that all sections are known."""
+        self._write()
+        names = (name for (name,) in self._db.execute(_NAMES))
+        return not self.near.clashes(names)
 
     def registers_at(self, host: str) -> bool:
         """Return whether a ``register`` line names the host."""
@@ -190,6 +198,8 @@ class Links:
     def _note(self, table: str, name: str, *row: int | str) -> None:
         rows = self._rows[table]
         rows.append((text_key(name), *row))
+        if table in _USERS:
+            self.near.mention(name)
         if len(rows) == _GROUP:
             self._write()
 
@@ -201,14 +211,10 @@ class Links:
         for table, rows in self._rows.items():
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
-                self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+                known = _EARLIER if table == "endpoint" else "ON CONFLICT DO NOTHING"
+                self._db.executemany(f"INSERT INTO {table} VALUES ({marks}) {known}", rows)  # noqa: S608
                 rows.clear()
         self._db.execute("COMMIT")
-
-
-def listed(value: str) -> list[str]:
-    """Return the names of a list with commas, as ``auth`` and ``aors`` have them."""
-    return [name for one in value.split(",") if (name := one.strip(BLANKS))]
 
 
 def registrar_of(value: str) -> str:

@@ -10,12 +10,13 @@ get additions, and these additions, with a bound for all of them together.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, repeat
 from typing import Final
 
-from worker.roster.formats.asterisk_lines import BEGIN_FILE, BLANKS, END_FILE, NOT_READ, Lines
+from worker.roster.formats.asterisk_lines import BEGIN_FILE, BLANKS, END_FILE, NOT_READ, Lines, Plain
+from worker.roster.formats.asterisk_near import Fate, Near, Use
 from worker.roster.text import Record
 
 _SETTINGS = """
@@ -40,6 +41,7 @@ _MOST_NAMES = 10_000
 """Spellings of settings that are remembered."""
 OF_GENERAL: Final = frozenset({"general", "authentication"})
 """Sections of sip.conf and users.conf that are no entries."""
+_CASES = "which is not in lower case everywhere: then Asterisk may begin a new one; write it alike"
 _MOST_KEPT = 1 << 24
 """Characters of templates and additions that are kept in memory."""
 _MOST_INHERITED = 1 << 30
@@ -48,6 +50,9 @@ _OVERHEAD = 200
 """Bytes that count for a section or a setting, beside its characters."""
 _MOST_ALIKE = 100
 """Sections of one name that others may add to: as in pjsip.conf, where an endpoint and its auth share one."""
+_OF_AUTH: Final = ("username", "password", "md5_cred", "password_digest", "realm")
+_known = re.compile(rf"^({'|'.join(sorted(SETTINGS))})=([^\r\n]*)", re.MULTILINE).findall
+"""Find the settings that are kept in the body of a plain section."""
 _header = re.compile(r"\[([^\]]*)\](?:\(([^)]*)\)|(?!\())(.*)", re.DOTALL).fullmatch
 
 Settings = dict[str, str]
@@ -68,6 +73,8 @@ class Section:
     """The secret setting that it has twice, with different values; the last one counts."""
     ended: bool = False
     """Whether it was yielded: more settings are additions to it."""
+    use: Use | None = None
+    """How an auth is used, if that is known by its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +135,33 @@ class Outline:
             self.complete = False
 
 
-def sections(lines: Lines, outline: Outline, *, survey: bool = False) -> Iterator[Section | Loose]:
+def sections(
+    lines: Lines, outline: Outline, *, survey: bool = False, near: Near | None = None
+) -> Iterator[Section | Loose]:
     """Yield every section that is no template, with all its settings, by the line where it starts.
 
-    ``survey``: fill the outline; the sections lack what is added to them later. Raises UsageError, with the
-    line, for a file that Asterisk can't read either.
+    ``survey``: fill the outline; the sections lack what is added to them later. ``near``: join what stands
+    together, and yield only the auth of it. Raises UsageError, with the line, for a file that Asterisk can't
+    read either.
     """
-    return _Reading(lines, outline, survey).sections()
+    return _Reading(lines, outline, survey, near).sections()
 
 
 class _Reading:
     """One pass over the lines."""
 
-    def __init__(self, lines: Lines, outline: Outline, survey: bool) -> None:
+    def __init__(self, lines: Lines, outline: Outline, survey: bool, near: Near | None) -> None:
         self._lines = lines
         self._files = lines.files
         self._outline = outline
         self._survey = survey
+        self._near = near
         self._known: dict[str, list[Section]] = {}
         self._names = {name: name for name in SETTINGS}
         """The settings by the names as they are written; empty for one that makes no difference."""
+        self._cased: set[str] = set()
+        """The settings that the open section, or one that it may inherit from, has with capitals."""
+        self._ever_cased: set[str] = set()
         self._own: set[str] = set()
         """The secrets that were set since the last header."""
         self._above: list[Section] = []
@@ -159,29 +173,75 @@ class _Reading:
         """The section that settings belong to."""
 
     def sections(self) -> Iterator[Section | Loose]:
-        names = self._names
-        for start, lines in self._lines:
-            opened, settings = self._open, self._open.settings
-            for number, line in enumerate(lines, start):
-                key, equals, value = line.partition("=")
-                name = names.get(key) if equals else None
-                if name is None:
-                    if line[:1] == "[":
-                        if section := self._end():
-                            yield section
-                        opened = self._header(number, line)
-                        settings = opened.settings
-                    elif line:
-                        yield from self._other(number, line)
-                        opened, settings = self._open, self._open.settings
-                elif name and not opened.ended and value and value[0] not in _LEADING:
-                    if name in _SECRETS:
-                        self._note_secret(opened, name, value)
-                    settings[name] = value  # the usual line: the rest of its cost is the loop's
-                elif name:
-                    self._put(number, name, value)
+        for start, lines, plain in self._lines:
+            yield from self._of_lines(start, lines)
+            if plain:
+                yield from self._of_plain(start + len(lines), plain)
+        for line, endpoint in self._near.left() if self._near else ():
+            yield from self._alone(line, endpoint)
         if section := self._end():
             yield section
+
+    def _of_plain(self, number: int, run: list[Plain]) -> Iterator[Section | Loose]:
+        """Take sections as a PBX writes them, and join those that stand together."""
+        if section := self._end():
+            yield section
+        fates: Iterable[Fate] = repeat(True)
+        if self._near:
+            fates, left = self._near.join(number, run, self._outline.wanted)
+            for line, endpoint in left:
+                yield from self._alone(line, endpoint)
+        text, at = run[0].string, run[0].start()
+        for plain, fate in zip(run, fates, strict=False):
+            if fate is False:
+                continue
+            start = plain.start()
+            number += text.count("\n", at, start)
+            at = start
+            if fate is True:
+                yield from self._alone(number, plain)
+            else:
+                user, secret, md5, digest, realm = plain.group(*_OF_AUTH)
+                settings = {"username": user or "", "password": secret or ""}
+                if md5 or digest or realm:
+                    settings |= {"md5_cred": md5 or "", "password_digest": digest or "", "realm": realm or ""}
+                yield Section(number, plain["name"], settings, ended=True, use=fate)
+
+    def _alone(self, number: int, plain: Plain) -> Iterator[Section | Loose]:
+        """Take a plain section by itself; in the general way if others may depend on it."""
+        name, pairs = plain["name"], _known(plain[0])
+        settings, known = dict(pairs), name.lower()
+        doubled = len(settings) != len(pairs) and not _SECRETS.isdisjoint(settings)
+        if not doubled and known not in self._outline.wanted:
+            yield Section(number, name, settings, ended=True)
+            return
+        lines = [line.strip(BLANKS) for line in plain[0].split("\n")[:-1]]
+        yield from self._of_lines(number, lines)
+        if section := self._end():
+            yield section
+
+    def _of_lines(self, start: int, lines: list[str]) -> Iterator[Section | Loose]:
+        """Take lines in the general way."""
+        names = self._names
+        opened, settings = self._open, self._open.settings
+        for number, line in enumerate(lines, start):
+            key, equals, value = line.partition("=")
+            name = names.get(key) if equals else None
+            if name is None:
+                if line[:1] == "[":
+                    if section := self._end():
+                        yield section
+                    opened = self._header(number, line)
+                    settings = opened.settings
+                elif line:
+                    yield from self._other(number, line)
+                    opened, settings = self._open, self._open.settings
+            elif name and not opened.ended and value and value[0] not in _LEADING:
+                if name in _SECRETS:
+                    self._note_secret(opened, name, value)
+                settings[name] = value  # the usual line: the rest of its cost is the loop's
+            elif name:
+                self._put(number, name, value)
 
     def _other(self, number: int, line: str) -> Iterator[Section | Loose]:
         """Take a line that is neither a header nor a setting whose name is written as usual."""
@@ -190,7 +250,7 @@ class _Reading:
         elif line == END_FILE:
             if self._open is not self._above[-1] and (section := self._end()):
                 yield section
-            self._open = self._above.pop()
+            self._open, self._cased = self._above.pop(), set(self._ever_cased)
         elif line.startswith(NOT_READ):
             yield from self._loose(Loose(number, NOT_READ, line.removeprefix(NOT_READ).strip()))
         elif "=" not in line:  # Asterisk goes on with a message in its log; here it may be a damaged header
@@ -228,6 +288,7 @@ class _Reading:
             name, options, rest = self._parts(number, line)
         known = name.lower()
         self._own.clear()
+        self._cased = set() if options is None else set(self._ever_cased)
         section = self._open = Section(number, name, {})
         if known == "authentication":
             self._names.pop("auth", None)  # from now on, look at each of them
@@ -306,14 +367,20 @@ class _Reading:
         written, name = name, name.removeprefix("\\").strip(BLANKS).lower()
         if name in _ENTRIES and (name == "register" or self._open.name.lower() == "authentication"):
             return Loose(number, name, value.removeprefix(">").strip(BLANKS))
+        bare = written.removeprefix("\\").strip(BLANKS)
         if name[-1:] == "+" and name[:-1].rstrip(BLANKS) in SETTINGS:
             name = name[:-1].rstrip(BLANKS)
+            if name in self._open.settings and (name in self._cased or bare[:-1].rstrip(BLANKS) != name):
+                self._doubt(f"line {number} appends to {name}, {_CASES}")
             self._own.discard(name)
             self._put(number, name, self._open.settings.get(name, "") + value)
             return None
         if name in SETTINGS:
             self._put(number, name, value)
-        if name not in _ENTRIES and len(self._names) < _MOST_NAMES:
+        if name in SETTINGS and bare != name:
+            self._cased.add(name)
+            self._ever_cased.add(name)
+        elif name not in _ENTRIES and len(self._names) < _MOST_NAMES:
             self._names[written] = name if name in SETTINGS else ""
         return None
 
