@@ -164,6 +164,11 @@ def test_a_bound_counts_leavers(office: Program, sandbox: Sandbox, shrunk: Path)
     summary = run(office, "import", shrunk, *DELETE[:2], "--max-changes", "3", "--yes", code=11)
     assert "4 changes (4 to delete)" in summary["why"]
     assert summary["leavers"] == {"unprocessed": 4}
+    shown = office.run("status", summary["job"]).stdout.splitlines()
+    assert (
+        len({line.index(word) for line in shown for word in ("unchanged ", "unprocessed ") if word in line})
+        == 1
+    )
     assert deletions(sandbox) == []
     hold(sandbox, ["late"])  # not in the plan
     change(sandbox, "ext9", seed="another password")

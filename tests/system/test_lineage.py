@@ -46,6 +46,8 @@ def test_a_plan_its_job_and_two_retries(office: Program) -> None:
     assert run(office, "status", first)["lineage"] == third["lineage"]
     shown = office.run("status", first).stdout
     assert f"4 rows: 4 in place after 3 runs; in one file: siproster report --lineage {first}" in shown
+    assert f"the latest run: siproster status {third['job']}" in shown
+    assert "the latest run" not in office.run("status", third["job"]).stdout
     for job in jobs:
         told = run(office, "report", "--lineage", job)
         lines = result_rows(told["files"]["results"])

@@ -314,7 +314,9 @@ def test_a_service_that_is_away(office: Program, sandbox: Sandbox) -> None:
     sandbox.knobs(unavailable={"probability": 1.0})
     waiting = ran(office, code=5)
     assert (waiting["state"], waiting["result"]) == ("due", None)
-    assert office.run("schedule", "remove", "nightly", "--yes").code == 4
+    removal = office.run("schedule", "remove", "nightly", "--yes")
+    end = f"siproster cancel {waiting['job']}" if waiting["job"] else "siproster schedule show nightly"
+    assert (removal.code, end in removal.stderr) == (4, True)
     assert "is going on" in office.run("schedule", "run", "nightly").stderr
     sandbox.knobs(unavailable=None)
     due_now(office)
@@ -452,6 +454,7 @@ def test_a_plan_that_is_cancelled(office: Program, sandbox: Sandbox) -> None:
     roster_of(office.work / "staff.csv", STAFF)
     added(office, *NIGHTLY, "--max-changes", "5")
     plan = ran(office, code=11)["job"]
+    assert f"Job {plan}: planned, " in office.run("status", plan).stdout
     assert f"approve it: siproster import --plan {plan}" in office.run("schedule", "show", "nightly").stdout
     assert office.run("cancel", plan).code == 0
     later = ran(office)

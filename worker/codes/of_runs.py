@@ -20,7 +20,7 @@ RUNS = (
          "look at it with `siproster report JOB`; if the roster is right, approve it with "
          "`siproster import --plan JOB`, else put the roster right: the next run reads it",
          command="siproster import --plan JOB"),
-    Code("nothing_new", "each version of the roster's files was imported before",
+    Code("nothing_new", "each version of the roster's files was imported before, or its job was cancelled",
          "nothing; `--again` imports it each time"),
     Code("overlap", "the run before this one had not ended, so this one was not begun",
          "nothing, if it is rare; else let it run less often"),

@@ -182,9 +182,11 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     """Remove a schedule and the record of its runs; its jobs stay in the ledger."""
     context = Context(given)
     context.ledger.schedules.get(name)
-    if context.ledger.schedules.going_on(name):
+    if going_on := context.ledger.schedules.going_on(name):
+        end = f", or end it: siproster cancel {going_on.job}" if going_on.job else ""
         raise Conflict(
-            f"a run of schedule {name} is going on", f"see it with: siproster schedule show {name}"
+            f"a run of schedule {name} is going on",
+            f"wait until it has ended (siproster schedule show {name}){end}",
         )
     asked(f"Remove schedule {name}?", yes=yes)
     context.audit(name)

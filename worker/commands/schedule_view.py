@@ -91,6 +91,6 @@ def _told(told: Notification) -> str:
     if told.finished:
         return f"{told.channel}: {told.state.replace('_', ' ')}" + (f": {told.error}" if told.error else "")
     if not told.attempts:
-        return f"{told.channel}: not delivered yet"
+        return f"{told.channel}: not delivered yet; a running `siproster scheduler` delivers it"
     again = dt.datetime.fromtimestamp(told.next_attempt_at, dt.UTC)
     return f"{told.channel}: attempt {told.attempts} failed: {told.error}; next at {again:%H:%MZ}"

@@ -251,6 +251,8 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if len(lineage["jobs"]) > 1:
         together = f"{lineage['sentence']}; in one file: siproster report --lineage {summary['job']}"
         console.print(Text(together), soft_wrap=True)
+        if lineage["jobs"][-1] != summary["job"]:
+            console.print(Text(f"the latest run: siproster status {lineage['jobs'][-1]}"), soft_wrap=True)
     if summary["undo_state"] == "done":
         told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))
