@@ -41,6 +41,7 @@ COMMANDS = {
     "snapshot": ("snapshots:snapshot", "Save the users of an account to a sealed file."),
     "diff": ("snapshots:diff", "Show what has changed since a snapshot."),
     "worker": ("serve:worker", "Run a Celery worker."),
+    "workers": ("workers:workers", "List the workers that are alive, and what they do."),
     "schedule": ("schedule:schedule", "Manage recurring imports."),
     "scheduler": ("scheduler:scheduler", "Run the scheduler of recurring imports and lost chunks."),
     "hash": ("keys:hash_", "Print a user's Hash1 and Hash1b."),

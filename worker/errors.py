@@ -187,7 +187,7 @@ class SealBroken(LedgerError):
 
 
 def place_of(error: BaseException) -> str:
-    """A fault of our own in one line fit for any eye: its class and where it happened.
+    """Return the class of an internal error and where it happened, in one line without values.
 
     Never its text, nor a traceback: values in them may be secret.
     """

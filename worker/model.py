@@ -298,6 +298,8 @@ class Options:
     """Days that the passwords of rows that are not in place stay sealed, for ``retry``."""
     resume_days: float = 30.0
     """Days that a job can be resumed after it was paused or stopped; then its passwords are shredded."""
+    inbox: bool = False
+    """Whether only the new files of a folder are read: most users are in the others."""
     results: str = ""
     """Folder of the result files; empty: ``./siproster-JOB/``."""
     tables: TableForm = field(default_factory=TableForm)
@@ -306,7 +308,7 @@ class Options:
     @property
     def whole_roster(self) -> bool:
         """Return whether the options leave out no row of the roster."""
-        return not (self.where or self.skip or self.limit)
+        return not (self.where or self.skip or self.limit or self.inbox)
 
     @property
     def lists_everybody(self) -> bool:

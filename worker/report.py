@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TextIO
 
 from worker import files
 from worker.errors import SiprosterError, UsageError
-from worker.ledger import Ledger
+from worker.ledger import Ledger, Lineage
 from worker.ledger.codec import page_values
 from worker.ledger.rows import OutcomeValues, SealedPage
 from worker.model import NO_REALM, Absent, Job, Status, Stored, TableForm
@@ -54,7 +54,7 @@ UNDO_COLUMNS = (
     "bw__error",
 )  # fmt: skip
 LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error_code", "error")
-"""Of absent.csv with ``--absent delete``."""
+"""Columns of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
 _REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
@@ -105,17 +105,10 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
     header = [*OWN_COLUMNS, *map(neutral, job.columns)]
     form = job.options.tables
     with _explained(folder):
-        files.make_folder(folder)
-        with (
-            _new_table(folder / RESULTS, form) as every,
-            _new_table(folder / FAILED, form) as troubled,
-            _new_workbook(folder / WORKBOOK, header, form) as add_to_workbook,
-        ):
-            every.writerow(header)
+        with new_results(folder, header, form) as add, _new_table(folder / FAILED, form) as troubled:
             troubled.writerow(header)
-            for lines, not_in_place in _lines_of_pages(ledger, seal, job):
-                every.writerows(lines)
-                add_to_workbook(lines)
+            for lines, not_in_place in lines_of_pages(ledger, seal, job):
+                add(lines)
                 troubled.writerows(not_in_place)
         if job.options.absent is Absent.DELETE:
             _write_leavers(ledger, seal, job, folder)
@@ -232,6 +225,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         "requests": job.requests,
         "retries": job.retries,
         "parent": job.parent or None,
+        "lineage": lineage_facts(ledger.lineages.of(job)),
         "retries_job": job.parent if job.source == f"job {job.parent}" else None,
         "absent": job.absent,
         "leavers": _leavers(ledger, job),
@@ -246,6 +240,18 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
             **({"workbook": str(folder / WORKBOOK)} if job.options.tables.spreadsheet else {}),
             **(existing(folder, ABSENT) if job.absent or job.options.absent is Absent.DELETE else {}),
         },
+    }
+
+
+def lineage_facts(lineage: Lineage) -> dict[str, Any]:
+    """Return a job's family, and how many of the rows are in place after all of its jobs."""
+    return {
+        "root": lineage.root,
+        "jobs": [member.id for member in lineage.members],
+        "schedule": lineage.schedule or None,
+        "rows": lineage.rows,
+        "in_place": lineage.in_place,
+        "sentence": lineage.sentence,
     }
 
 
@@ -264,7 +270,7 @@ def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
 
 def users_not_in_place(ledger: Ledger, seal: Seal, job: Job) -> Iterator[str]:
     """Yield the names of the job's users who are not in place, in the roster's order."""
-    for _, failed in _lines_of_pages(ledger, seal, job):
+    for _, failed in lines_of_pages(ledger, seal, job):
         for _job, _line, _status, user, domain, *_ in failed:
             yield f"{user}@{domain}" if domain else user
 
@@ -282,14 +288,14 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
         "undo": counts or None,
         "undo_state": state if counts or job.undone else None,
         "undo_rows": max(ledger.changes.rows(job.id), done) if counts else None,
-        "undo_by": (ledger.jobs.holder_of(job) or None) if counts and not job.undone else None,
+        "undo_by": (ledger.accounts.holder_of(job) or None) if counts and not job.undone else None,
     }
 
 
 Lines = list[list[str]]
 
 
-def _lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
+def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
     """Yield the lines of each page of the roster, and those of them that are not in place."""
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
@@ -322,6 +328,27 @@ def _options_shown(options: dict[str, Any]) -> dict[str, Any]:
 
 def _iso(moment: Any) -> str:
     return str(moment.isoformat(timespec="seconds").replace("+00:00", "Z"))
+
+
+@contextmanager
+def new_results(folder: Path, header: list[str], form: TableForm) -> Iterator[Callable[[Lines], None]]:
+    """Open ``results.csv``, and a workbook beside it if the form says so; yield what adds lines to them.
+
+    Raises SiprosterError if the folder can't be written. Cells are written as they are.
+    """
+    with _explained(folder):
+        files.make_folder(folder)
+        with (
+            _new_table(folder / RESULTS, form) as table,
+            _new_workbook(folder / WORKBOOK, header, form) as add_to_workbook,
+        ):
+            table.writerow(header)
+
+            def add(lines: Lines) -> None:
+                table.writerows(lines)
+                add_to_workbook(lines)
+
+            yield add
 
 
 @contextmanager

@@ -12,15 +12,17 @@ import platform
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, Self
 
+from billiard import current_process
 from celery import Celery
 from celery.apps.worker import Worker
+from celery.bootsteps import StartStopStep
 from celery.exceptions import Reject
-from celery.signals import setup_logging, worker_ready
+from celery.signals import setup_logging, worker_process_init, worker_ready
 from celery.worker import WorkController, state
 from celery.worker.consumer import consumer
 from celery.worker.request import Request
@@ -30,10 +32,11 @@ from kombu.exceptions import ChannelError, OperationalError
 from worker.errors import LedgerAway, NotFound, SiprosterError, Unavailable, UsageError, place_of
 from worker.fleet import FairCycle, queue_name
 from worker.importing.chunk_worker import ChunkWorker
-from worker.model import Job
+from worker.logs import about
+from worker.model import Endpoint, Job
+from worker.presence import Presence, announced, scheduler_key, this_process, worker_key
 from worker.reasons import reason_of
 from worker.runtime import Runtime, RuntimeConfig
-from worker.waits import Outage
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +58,8 @@ _LOST, _CONNECTING = _messages.CONNECTION_RETRY, _messages.CONNECTION_ERROR
 REDIS_SECONDS = 5
 """Seconds that checking the broker's connection may take."""
 
-_ANNOUNCE_EVERY = 3.0
-"""Seconds between two announcements of a worker."""
-
-_ANNOUNCED_FOR = 15
-"""Seconds after which a worker without announcements is gone."""
+_BEAT_EVERY = 2.0
+"""Seconds between two signs of life of a worker's loop."""
 
 
 def _held() -> list[str]:
@@ -141,7 +141,13 @@ def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
     if named is None:
         log.error("a message that names no chunk is dropped")  # its text is untrusted
         return
-    identity, chunk, job, seq = named.groups()
+    identity, _, job, seq = named.groups()
+    with about(job=job, chunk=int(seq)):
+        _work_on(runtime, identity, job, int(seq))
+
+
+def _work_on(runtime: Runtime, identity: str, job: str, seq: int) -> None:
+    chunk = f"{job}/{seq}"
     try:
         worker = _chunk_worker(runtime, identity, job)
     except LedgerAway as away:
@@ -157,7 +163,7 @@ def _deliver(runtime: Runtime, message: tuple[object, ...]) -> None:
         raise Reject(error.message, requeue=True) from None
     runtime.ledger_outage.back()
     try:
-        worker.work_on(int(seq))
+        worker.work_on(seq)
     except LedgerAway as away:
         runtime.ledger_outage.gone(away.message)
     except SiprosterError as error:
@@ -194,6 +200,11 @@ class CeleryQueue:
         self._app = app
         self._identity = identity
 
+    @classmethod
+    def at(cls, broker: str, identity: str) -> Self:
+        """Return the queue of a process that works on no rows, and so needs neither keys nor credentials."""
+        return cls(make_app(RuntimeConfig(broker, "", (), ())), identity)
+
     def put(self, job: Job, seqs: Sequence[int]) -> None:
         """Put chunks on the queue. Raises Unavailable if the broker does not accept them."""
         task = self._app.tasks[TASK]
@@ -217,7 +228,7 @@ class CeleryQueue:
 
         Raises Unavailable if the broker does not answer.
         """
-        prefix = _announced(queue_name(self._identity, host, account), "")
+        prefix = worker_key(queue_name(self._identity, host, account), "")
         with self._explained(), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
             try:
@@ -225,6 +236,22 @@ class CeleryQueue:
                 return sorted(key.decode().removeprefix(prefix) for key in keys)
             except connection.connection_errors as error:
                 raise OperationalError(str(error)) from None
+
+    def announced(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return what the workers for this ledger say, once for each account, and its schedulers.
+
+        Raises Unavailable if the broker does not answer.
+        """
+        patterns = worker_key(f"siproster.{self._identity[:8]}.*", "*"), scheduler_key(self._identity, "*")
+        with self._explained(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=REDIS_SECONDS)
+            workers, schedulers = (announced(_redis(connection), pattern) for pattern in patterns)
+            return workers, schedulers
+
+    def scheduler(self) -> Presence:
+        """Return the announcement of this process as a scheduler of the ledger."""
+        facts: dict[str, dict[str, object]] = {scheduler_key(self._identity, this_process()): {}}
+        return Presence(self._app.connection_for_write, facts, "the scheduler")
 
     def check(self) -> None:
         """Raise Unavailable if the broker does not answer."""
@@ -246,15 +273,15 @@ class CeleryQueue:
 
 
 @contextmanager
-def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
+def embedded_worker(app: Celery, *queues: str) -> Iterator[None]:
     """Run a real worker in this process: the threads pool, since prefork would fork a threaded command.
 
     Two tasks at a time, so that one chunk's last answers and the next one's first requests overlap.
     """
-    app.conf.task_default_queue = queue
+    app.conf.task_default_queue = queues[0]
     app.set_default()  # the pool's threads look their task up on the default application
     worker = WorkController(
-        app=app, hostname=f"embedded@{platform.node()}", pool="threads", concurrency=2, queues=[queue],
+        app=app, hostname=f"embedded@{platform.node()}", pool="threads", concurrency=2, queues=queues,
         without_heartbeat=True, without_mingle=True, without_gossip=True,
     )  # fmt: skip
     thread = threading.Thread(target=worker.start, name="embedded-worker", daemon=True)
@@ -266,36 +293,55 @@ def embedded_worker(app: Celery, queue: str) -> Iterator[None]:
         # Celery's loop checks its flag between two messages, or every two seconds, and then drains
         # once more.
         for _ in range(2):
-            app.tasks[WAKE].apply_async(queue=queue)
+            app.tasks[WAKE].apply_async(queue=queues[0])
         thread.join()
         state.should_stop = None
 
 
-def run_worker(app: Celery, queues: Sequence[str], processes: int, level: str) -> int:
+class Watcher(Protocol):
+    """The part of the metrics server that a worker calls."""
+
+    def begin(self, slot: str) -> None:
+        """Begin to count in a process of the pool; no other living one has its slot."""
+
+    def beat(self, pool: Sequence[int]) -> None:
+        """Note that the worker's loop turns, and the pids of its pool."""
+
+
+def run_worker(
+    app: Celery, queues: Mapping[str, Endpoint], processes: int, level: str, watcher: Watcher | None = None
+) -> int:
     """Run `siproster worker`: pool processes serve the queues until told to stop. Return the exit code."""
     setup_logging.connect(_keep_logging, weak=False)
-    app.conf.task_default_queue = queues[0]
+    app.conf.task_default_queue = next(iter(queues))
+    presence = Presence(app.connection_for_write, {
+        worker_key(queue, this_process()): {"account": one.account, "host": one.host, "processes": processes}
+        for queue, one in queues.items()
+    })  # fmt: skip
+    app.steps["consumer"].add(_beating(presence, watcher))
     worker = Worker(
-        app=app, hostname=f"siproster@{platform.node()}-{os.getpid()}", pool="prefork", queues=queues,
+        app=app, hostname=f"siproster@{platform.node()}-{os.getpid()}", pool="prefork", queues=list(queues),
         concurrency=processes, loglevel=level, without_heartbeat=True, without_mingle=True,
         without_gossip=True, quiet=True,
     )  # fmt: skip
     for name in ("celery.worker.consumer.consumer", "celery.app.trace"):
         logging.getLogger(name).addFilter(_told_by_us)
-    ended = threading.Event()
-    announcing = threading.Thread(target=_announce, args=(app, queues, ended), name="announce", daemon=True)
 
     def begin(**_: object) -> None:
-        announcing.start()
+        presence.start()
 
+    def begin_process(**_: object) -> None:
+        if watcher:
+            process: Any = current_process()  # the stubs lack its index in the pool
+            watcher.begin(str(process.index))
+
+    worker_process_init.connect(begin_process, weak=False)
     # Only now: the pool's processes are forked by now, and a thread doesn't survive a fork.
     worker_ready.connect(begin, weak=False)
     try:
         worker.start()
     finally:
-        ended.set()
-        if announcing.ident:
-            announcing.join(REDIS_SECONDS)
+        presence.stop()
     return worker.exitcode or 0
 
 
@@ -314,33 +360,29 @@ def _redis(connection: Connection) -> Any:
     return channel.client
 
 
-def _announced(queue: str, process: str) -> str:
-    """Return the key that announces a worker process for a queue."""
-    return f"siproster:worker:{queue}:{process}"
+def _beating(presence: Presence, watcher: Watcher | None) -> type[StartStopStep]:
+    """Return a step of Celery's that notes every few seconds that the worker's loop turns."""
 
+    class Beating(StartStopStep):
+        """Begun with each connection to the broker: Celery forgets all timers when it loses one."""
 
-def _announce(app: Celery, queues: Sequence[str], ended: threading.Event) -> None:
-    """Keep keys with a time to live on the broker while this worker runs; log the broker's outages."""
-    outage = Outage(log, "Redis", "the worker waits for it")
-    keys, pause = [_announced(queue, f"{platform.node()}:{os.getpid()}") for queue in queues], 0.0
-    while not ended.wait(pause):
-        try:
-            with app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=REDIS_SECONDS)
-                client = _redis(connection)
-                pause = _ANNOUNCE_EVERY
-                while True:
-                    with client.pipeline(transaction=False) as pipeline:
-                        for key in keys:
-                            pipeline.set(key, 1, ex=_ANNOUNCED_FOR)
-                        pipeline.execute()
-                    outage.back()
-                    if ended.wait(pause):
-                        client.delete(*keys)
-                        return
-        except Exception as error:  # no error may stop the worker
-            outage.gone(reason_of(error))
-            pause = 1.0
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+        timer: Any = None
+
+        def start(self, parent: Any) -> None:
+            def beat() -> None:
+                presence.pool = parent.pool.info["processes"]
+                if watcher:
+                    watcher.beat(presence.pool)
+
+            beat()
+            self.timer = parent.timer.call_repeatedly(_BEAT_EVERY, beat)
+
+        def stop(self, parent: Any) -> None:
+            if self.timer:
+                self.timer.cancel()
+
+    return Beating
 
 
 def _told_by_us(record: logging.LogRecord) -> bool:

@@ -2,8 +2,8 @@
 
 A spreadsheet takes a text cell for nothing but text: no number, no date, no formula. Every column is
 formatted as text, so that what is typed into an empty cell stays text, too. Names of parts and elements:
-ECMA-376, SpreadsheetML. Written here because libraries take ten times as long for each row (XlsxWriter also
-writes a text that begins with ``<r>`` as markup).
+ECMA-376, SpreadsheetML. Written here because XlsxWriter with ``constant_memory`` takes 15 times as long for
+each row, keeps the sheet in a temporary file in clear, and loses ``<r>x</r>``, which it takes for markup.
 """
 
 from __future__ import annotations

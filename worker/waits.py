@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.meter import METER
+
 
 class WaitKind(StrEnum):
     """The kinds of wait of a process, the most serious first: of several waits, that one is reported."""
@@ -103,6 +105,8 @@ class Waits:
         finally:
             with self._lock:
                 del self._entries[number]
+            if METER.on and entry.kind:
+                METER.count("wait_seconds", self._clock() - entry.since, entry.kind.value)
 
     def turn(self, entry: Entry, kind: WaitKind, reason: str, seconds: float | None) -> None:
         """Set the subject of a wait and its end in ``seconds`` from now; its beginning stays."""

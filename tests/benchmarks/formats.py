@@ -1,7 +1,7 @@
 """Rows a second of CPU time and peak memory of reading each format, beside a generic CSV of the same length.
 
-``python -m tests.benchmarks.formats [ROWS]``: the first row of each sample is repeated under new names. Each
-export is surveyed and read, as ``plan`` does it, in a process of its own.
+``python -m tests.benchmarks.formats [ROWS [NAME …]]``: the first row of each sample is repeated under new
+names. Each export is surveyed and read, as ``plan`` does it, in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import openpyxl
+import xlsxwriter
 
 from worker.model import Options
 from worker.roster import open_roster
@@ -50,7 +51,9 @@ AROUND = {
         "id(int,auto) username(string) domain(string) password(string) ha1(string) ha1b(string)\n", "",
     ),
 }  # fmt: skip
-BOOKS = ("staff.xlsx", "staff.ods")
+SHARED = "shared.xlsx"
+"""A workbook as Excel writes it: its cells refer to a table of the texts."""
+BOOKS = ("inline.xlsx", SHARED, "staff.ods")
 
 
 def main() -> None:
@@ -65,7 +68,7 @@ def main() -> None:
     print(f"{rows:,} rows   rows/s (CPU)  of generic   peak MiB")
     generic = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("generic", *USER, *ENTRIES, *BOOKS):
+        for name in ("generic", *(sys.argv[2:] or (*USER, *ENTRIES, *BOOKS))):
             path = Path(folder, name if "." in name or name in ENTRIES else f"{name}.csv")
             write(path, name, rows)
             command = [sys.executable, "-m", "tests.benchmarks.formats", "--read", str(path)]
@@ -92,10 +95,17 @@ def write(path: Path, name: str, rows: int) -> None:
 
 def write_book(path: Path, rows: int) -> None:
     """Write a workbook with the rows of the generic table."""
+    lines = (line.rstrip("\n").split(",") for line in export("generic", rows))
+    if path.name == SHARED:
+        with xlsxwriter.Workbook(path) as shared:
+            sheet = shared.add_worksheet("Staff")
+            for at, cells in enumerate(lines):
+                sheet.write_row(at, 0, cells)
+        return
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Staff")
-    for line in export("generic", rows):
-        sheet.append(line.rstrip("\n").split(","))
+    for cells in lines:
+        sheet.append(cells)
     if path.suffix == ".xlsx":
         book.save(path)
         return

@@ -131,7 +131,7 @@ class Simulation:
         for number in range(night.rosters):
             self._plan(night, number)
 
-    def run(self, hours: float = 12.0) -> Simulation:
+    def run(self, hours: float = 16.0) -> Simulation:
         """Let the night pass."""
         while self._events and self._events[0][0] <= hours * 3600:
             self.now, _, happen = heapq.heappop(self._events)
@@ -271,15 +271,18 @@ def figures(night: Simulation) -> Figures:
     """Return the figures of a simulated night."""
     rosters = [roster for account in night.usual for roster in account.rosters]
     small = [one.rosters for one in night.usual if all(roster.chunks == 1 for roster in one.rosters)]
-    speeds = [sum(map(_alone, them)) / sum(one.ended - one.released for one in them) for them in small]
-    waits = [roster.begun - roster.released for roster in rosters]
+    ended = [[roster for roster in them if roster.ended < math.inf] for them in small]
+    speeds = [
+        sum(map(_alone, them)) / sum(one.ended - one.released for one in them) for them in ended if them
+    ]
+    waits = [roster.begun - roster.released for roster in rosters if roster.begun < math.inf]
     return Figures(
         sum(roster.ended == math.inf for roster in rosters),
         statistics.median(waits),
         max(waits),
-        max(one.begun - one.released for them in small for one in them),
+        max(one.begun - one.released for them in small for one in them if one.begun < math.inf),
         jain(speeds),
-        max(roster.ended for roster in rosters),
+        max(roster.ended for roster in rosters if roster.ended < math.inf),
     )
 
 

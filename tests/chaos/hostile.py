@@ -228,7 +228,7 @@ class Run:
             return False
         if state is JobState.STOPPED:
             self.ledger.jobs.start(job.id)
-        self.ledger.jobs.acquire_account(job, "desk:1")
+        self.ledger.accounts.acquire(job, "desk:1")
         for seq in self.ledger.chunks.due(job.id, idle=True):
             with process(self.ledger, job, api, threads=self.scenario.threads) as worker, suppress(Died):
                 worker.deliver(seq)

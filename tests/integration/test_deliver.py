@@ -414,7 +414,7 @@ def test_a_refusal_of_everything_stops_the_job(ledger: Ledger, error: SiprosterE
     assert (stopped.state, str(stopped.why)) == (JobState.STOPPED, why)
     assert ledger.rows.counts(job.id, 8) == {Status.CREATED: 2, Status.UNPROCESSED: 6}
     assert len(api.posts) == 2
-    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.accounts.writer(job.host, job.account) is None
 
 
 def test_the_gravest_reason_counts(ledger: Ledger) -> None:
@@ -440,7 +440,7 @@ def test_a_stopped_job_goes_on_where_it_was(ledger: Ledger) -> None:
     job = start_job(ledger, rows_of(2, 6), batch_size=2)
     with process(ledger, job, api) as worker:
         worker.deliver()
-        ledger.jobs.acquire_account(job, "desk:1")
+        ledger.accounts.acquire(job, "desk:1")
         ledger.jobs.start(job.id)
         api.before = lambda batch: None
         worker.deliver()

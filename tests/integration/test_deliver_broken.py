@@ -51,7 +51,7 @@ def test_a_broken_seal_stops_the_job(ledger: Ledger, how: str, sent: bool) -> No
         assert ledger.rows.counts(job.id, 2) == ({UNKNOWN: 1, UNPROCESSED: 1} if sent else {UNPROCESSED: 2})
         put(ledger, job, good)
         ledger.jobs.start(job.id)
-        ledger.jobs.acquire_account(job, "desk:1")
+        ledger.accounts.acquire(job, "desk:1")
         worker.deliver(0)
     assert {status for status, _ in told(ledger, job).values()} == {Status.CREATED}
     assert api.looks == (["user3"] if sent else [])

@@ -36,7 +36,7 @@ def test_a_job_that_nobody_resumes_ends(ledger: Ledger, clock: Clock, state: Job
     assert ends.timestamp() == clock.now + 3 * DAY
     clock.advance(3 * DAY)
     assert ledger.chunks.shred_expired() == 0
-    ledger.jobs.acquire_account(job, "sweep")  # as the sweep does for a paused job
+    ledger.accounts.acquire(job, "sweep")  # as the sweep does for a paused job
     clock.advance(1)
     assert ledger.chunks.shred_expired() == 2
     over = ledger.jobs.get(job.id)
@@ -44,7 +44,7 @@ def test_a_job_that_nobody_resumes_ends(ledger: Ledger, clock: Clock, state: Job
     assert over.why is not None
     assert (over.why.reason, f"{ends:%Y-%m-%d %H:%M}Z" in over.why.text) == (Reason.EXPIRED, True)
     assert over.finished is not None
-    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.accounts.writer(job.host, job.account) is None
     assert not ledger.jobs.start(job.id)
     assert ledger.rows.counts(job.id, 3) == {Status.UNPROCESSED: 3}
 
@@ -54,7 +54,7 @@ def test_a_job_that_goes_on_keeps_its_passwords(ledger: Ledger, clock: Clock, st
     """Resuming ends the countdown; the next pause begins it anew."""
     job = interrupted(ledger, state, resume_days=3.0)
     clock.advance(2 * DAY)
-    ledger.jobs.acquire_account(job, "desk:1")
+    ledger.accounts.acquire(job, "desk:1")
     assert ledger.jobs.start(job.id)
     clock.advance(30 * DAY)
     assert ledger.chunks.shred_expired() == 0
@@ -69,7 +69,7 @@ def test_a_job_that_goes_on_keeps_its_passwords(ledger: Ledger, clock: Clock, st
 def test_a_service_that_answers_again_ends_the_countdown(ledger: Ledger, clock: Clock) -> None:
     """A paused job that a worker goes on with by itself keeps its passwords."""
     job = interrupted(ledger, JobState.PAUSED, resume_days=1.0)
-    ledger.jobs.acquire_account(job, "sweep")
+    ledger.accounts.acquire(job, "sweep")
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None
     assert ledger.chunks.record(claim, [Outcome(2, Status.CREATED, "1")], 60) is JobState.RUNNING
@@ -101,7 +101,7 @@ def test_a_roster_that_was_never_read_to_the_end(ledger: Ledger, clock: Clock) -
     ledger.jobs.begin(job, "desk:1")
     ledger.chunks.add(job.id, 0, [2], b"sealed")
     clock.advance(DAY + 1)
-    assert ledger.jobs.renew_account(job.id)
+    assert ledger.accounts.renew(job.id)
     assert (ledger.chunks.shred_expired(), ledger.jobs.state(job.id)) == (0, JobState.PLANNING)
     clock.advance(WRITER_LEASE + 1)
     assert (ledger.chunks.shred_expired(), ledger.jobs.state(job.id)) == (1, JobState.CANCELLED)
@@ -128,4 +128,4 @@ def test_no_retry_of_a_removed_job_begins(ledger: Ledger) -> None:
     ledger.jobs.forget(job.id)
     with pytest.raises(NotFound, match=job.id):
         ledger.jobs.begin(replace(make_job(), parent=job.id), "desk:1")
-    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.accounts.writer(job.host, job.account) is None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from queue import SimpleQueue
 
 import pytest
 
@@ -20,6 +22,8 @@ from worker.errors import GivingWay, Throttled, TryLater, Unavailable
 from worker.importing.chunk_session import SHORT_TURN, TURN
 from worker.ledger import Ledger
 from worker.model import Endpoint, Family, JobState, Status
+from worker.runtime import RuntimeConfig
+from worker.tasks import embedded_worker, make_app
 from worker.throttle import GIVES_WAY, Cooling, Throttle
 from worker.throttle.redis_pace import existing
 
@@ -164,3 +168,30 @@ def test_a_chunk_that_gives_way_comes_back_at_its_time(ledger: Ledger, clock: Cl
         worker.deliver()
     assert told(ledger, job) == dict.fromkeys((2, 3), (Status.CREATED, ""))
     assert api.looks == []
+
+
+def test_a_worker_takes_messages_in_the_fair_order(redis_url: str) -> None:
+    """A real worker on Redis: while one process is held for an account, the other one serves the others."""
+    app = make_app(RuntimeConfig(redis_url, "", (), [Endpoint("", "")]))
+    begun = SimpleQueue[str]()
+    gates = {name: threading.Semaphore(0) for name in ("slow", "fast")}
+
+    @app.task(name="hold", shared=False)
+    def hold(name: str) -> None:
+        begun.put(name)
+        gates[name].acquire()
+
+    for name in ("slow", "fast"):
+        for _ in range(3):
+            hold.apply_async(args=(name,), queue=name)
+    order = []
+    with embedded_worker(app, "slow", "fast"):
+        try:
+            order += sorted([begun.get(timeout=30), begun.get(timeout=30)])
+            for _ in range(3):
+                gates["fast"].release()
+                order.append(begun.get(timeout=30))
+        finally:  # whatever was taken ends, so that the worker does
+            for gate in gates.values():
+                gate.release(9)
+    assert order == ["fast", "slow", "fast", "fast", "slow"]  # the third "fast" was the last of its queue

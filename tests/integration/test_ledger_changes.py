@@ -217,7 +217,7 @@ def test_a_saved_plan(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> Non
     assert (kept.saved.timestamp(), kept.state) == (clock.now, JobState.PLANNING)
     assert job.id in str(kept.why)
     assert (kept.requests, kept.retries) == (4, 1)
-    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.accounts.writer(job.host, job.account) is None
     assert ledger.chunks.claim(job.id, 0, "desk:1", 60) is None
     assert job.id not in ledger.jobs.running()
     clock.advance(999)

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.jobs import AWAY, LAST_LINE, OVER, Clock, add_settled, make_chunk_row, make_job, start_job
 from worker.errors import LedgerError
 from worker.ledger import Claim, Fenced, Ledger
-from worker.ledger.jobs import WRITER_LEASE
+from worker.ledger.accounts import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Status
 from worker.states import Reason, Why
 
@@ -120,8 +120,8 @@ def test_work_needs_the_account(ledger: Ledger, job: Job, clock: Clock) -> None:
     clock.advance(WRITER_LEASE + 1)
     other = start_job(ledger, ROWS)
     assert ledger.chunks.claim(job.id, 1, "desk:1", LEASE) is None
-    ledger.jobs.release_account(other.id)
-    ledger.jobs.acquire_account(job, "desk:1")
+    ledger.accounts.release(other.id)
+    ledger.accounts.acquire(job, "desk:1")
     assert ledger.chunks.claim(job.id, 1, "desk:1", LEASE) is not None
 
 
@@ -130,7 +130,7 @@ def test_work_keeps_the_account(ledger: Ledger, job: Job, clock: Clock) -> None:
     clock.advance(WRITER_LEASE - 1)
     claimed(ledger, job)
     clock.advance(WRITER_LEASE - 1)
-    writer = ledger.jobs.writer(job.host, job.account)
+    writer = ledger.accounts.writer(job.host, job.account)
     assert writer is not None
     assert writer.job == job.id
 

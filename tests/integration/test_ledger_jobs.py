@@ -13,7 +13,7 @@ from sqlalchemy import text
 from tests.unit.jobs import AWAY, HOST, OVER, Clock, make_chunk_row, make_job, start_job
 from worker.errors import JobBusy, LedgerError, NotFound
 from worker.ledger import Ledger
-from worker.ledger.jobs import WRITER_LEASE
+from worker.ledger.accounts import WRITER_LEASE
 from worker.model import Condition, Family, JobState, Outcome, Realm, Status, Weak
 from worker.states import Reason, Why
 
@@ -179,7 +179,7 @@ def test_done_needs_every_chunk(ledger: Ledger) -> None:
     assert not ledger.jobs.finish(job.id)
     done = ledger.jobs.get(job.id)
     assert (done.state, done.requests, done.retries) == (JobState.DONE, 6, 2)
-    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.accounts.writer(job.host, job.account) is None
 
 
 def test_two_that_end_at_once_finish_once(ledger: Ledger, other_ledger: Ledger) -> None:
@@ -234,7 +234,7 @@ def test_a_second_job_is_refused_and_told(ledger: Ledger, other_ledger: Ledger) 
         other_ledger.jobs.begin(second, "other:1")
     assert f"cancel {first.id}" in busy.value.hint
     assert ledger.jobs.newest() == [first.id]
-    writer = ledger.jobs.writer(first.host, first.account)
+    writer = ledger.accounts.writer(first.host, first.account)
     assert writer is not None
     assert (writer.job, writer.owner) == (first.id, "desk:41")
 
@@ -252,30 +252,30 @@ def test_a_dead_claim_runs_out(ledger: Ledger, clock: Clock) -> None:
     first, second = make_job(), make_job()
     ledger.jobs.begin(first, "desk:41")
     clock.advance(WRITER_LEASE - 1)
-    assert ledger.jobs.renew_account(first.id)
+    assert ledger.accounts.renew(first.id)
     clock.advance(WRITER_LEASE - 1)
     with pytest.raises(JobBusy):
         ledger.jobs.begin(second, "other:1")
     clock.advance(2)
-    assert ledger.jobs.writer(first.host, first.account) is None
+    assert ledger.accounts.writer(first.host, first.account) is None
     ledger.jobs.begin(second, "other:1")
-    assert not ledger.jobs.renew_account(first.id)
+    assert not ledger.accounts.renew(first.id)
     with pytest.raises(JobBusy, match=second.id):
-        ledger.jobs.acquire_account(first, "desk:41")
+        ledger.accounts.acquire(first, "desk:41")
 
 
 def test_a_job_takes_its_own_account_again(ledger: Ledger) -> None:
     """The same job, resumed in another process, takes over its own claim at once."""
     job = make_job()
     ledger.jobs.begin(job, "desk:41")
-    ledger.jobs.acquire_account(job, "desk:42")
-    writer = ledger.jobs.writer(job.host, job.account)
+    ledger.accounts.acquire(job, "desk:42")
+    writer = ledger.accounts.writer(job.host, job.account)
     assert writer is not None
     assert writer.owner == "desk:42"
 
 
 ENDINGS: dict[str, Callable[[Ledger, str], object]] = {
-    "release_account": lambda ledger, job: ledger.jobs.release_account(job),
+    "release_account": lambda ledger, job: ledger.accounts.release(job),
     "stopped": lambda ledger, job: ledger.jobs.stop(job, OVER[JobState.STOPPED]),
     "forgotten": lambda ledger, job: ledger.jobs.forget(job),
 }

@@ -180,6 +180,17 @@ def test_ended_ones_are_forgotten(ledger: Ledger, clock: Clock) -> None:
     ]  # fmt: skip
 
 
+def test_the_payload_goes_when_it_is_not_needed(ledger: Ledger) -> None:
+    """An ended notification has no payload any more; one that is tried again has its own."""
+    add(ledger, "desk", "mail")
+    ledger.notifications.retry(claimed(ledger), 0.0, "timed out")
+    assert claimed(ledger).payload == {"slot": 100.0}
+    ledger.notifications.delivered(claimed(ledger, channel=ChannelKey("", "mail")))
+    with ledger.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT channel, payload FROM notifications ORDER BY channel").all()
+    assert [tuple(row) for row in rows] == [("desk", '{"slot": 100.0}'), ("mail", "{}")]
+
+
 def test_of_schedule_and_delete(ledger: Ledger, clock: Clock) -> None:
     """A schedule's newest come first; a removed schedule's are deleted, and no other's."""
     for slot in (100.0, 200.0, 300.0):

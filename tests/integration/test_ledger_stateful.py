@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.jobs import AWAY, OVER, Clock, add_settled, make_job
 from worker.errors import JobBusy
 from worker.ledger import Changes, Claim, Fenced, Ledger
-from worker.ledger.jobs import WRITER_LEASE
+from worker.ledger.accounts import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Realm, Status
 
 LEASE = 120.0
@@ -348,7 +348,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.state in (JobState.DONE, JobState.CANCELLED):
             assert not self.ledger.jobs.start(self.job.id)
             return
-        if self._begin(lambda: self.ledger.jobs.acquire_account(self.job, "desk:2"), own=True):
+        if self._begin(lambda: self.ledger.accounts.acquire(self.job, "desk:2"), own=True):
             self.ledger.chunks.wake(self.job.id)
             assert self.ledger.jobs.start(self.job.id)
             self.state, self.held_until = JobState.RUNNING, self.clock.now + WRITER_LEASE
@@ -356,7 +356,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 chunk.due_at = 0.0
 
     def _begin(self, take: Callable[[], None], *, own: bool = False) -> bool:
-        writer = self.ledger.jobs.writer(self.job.host, self.job.account)
+        writer = self.ledger.accounts.writer(self.job.host, self.job.account)
         if writer is None or (own and writer.job == self.job.id):
             take()
             self.rival = None
@@ -369,7 +369,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Let another job acquire the account if nobody holds it, or release it."""
         self.clock.advance(WRITER_LEASE + 1)
         if self.rival:
-            self.ledger.jobs.release_account(self.rival.id)
+            self.ledger.accounts.release(self.rival.id)
             self.rival = None
             return
         rival = make_job()

@@ -181,6 +181,7 @@ def test_a_server_without_tls(sender: Sender) -> None:
     mailbox = Mailbox()
     with served(mailbox) as channel:
         assert "doesn't offer TLS" in failed(sender, signing_in(channel, MailTls.STARTTLS))
+        assert "doesn't offer TLS" in failed(sender, replace(channel, tls=MailTls.STARTTLS))
     assert mailbox.envelopes == []
 
 

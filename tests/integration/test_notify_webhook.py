@@ -6,6 +6,7 @@ import base64
 import re
 import runpy
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from tests.certificates import certificate
 from tests.scripted import Told, scripted, spoken
 from tests.unit.notifications import KEY, SECRET, run_ended, webhook
 from worker.notify import Message, NotDelivered, Sender
@@ -136,6 +138,24 @@ def test_nobody_listens(sender: Sender) -> None:
     assert refused(sender, f"http://127.0.0.1:{port}/").reason == "connection refused"
 
 
+def test_the_receivers_certificate_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An https receiver needs a certificate that is trusted: by SSL_CERT_FILE, if that is set."""
+    public, private = certificate(tmp_path, "localhost")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(public, private)
+    with scripted(lambda _: Told(), tls) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        with closing(Sender()) as sender:
+            assert "isn't trusted" in refused(sender, url).reason
+        monkeypatch.setenv("SSL_CERT_FILE", str(public))
+        with closing(Sender()) as sender:
+            sender.send(webhook(url), MESSAGE)
+        assert len(server.asked) == 1
+        monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+        with closing(Sender()) as sender:
+            assert "SSL_CERT_FILE" in refused(sender, url).reason
+
+
 def test_a_receiver_that_hangs(sender: Sender) -> None:
     """A receiver that accepts and says nothing costs the deadline, and no more."""
     began = time.monotonic()
@@ -165,15 +185,19 @@ def test_a_body_that_never_ends_is_no_failure(sender: Sender) -> None:
     with scripted(lambda _: Told(body=b"x" * 1000, drip=0.05)) as server:
         sender.send(webhook(server.url), MESSAGE)
 
+    flooded: list[int] = []
+
     def flood(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
             connection.sendall(b"x" * 65536)
+            flooded.append(65536)
 
     with spoken(flood) as url:
         sender.send(webhook(url), MESSAGE)
     assert time.monotonic() - began < 4
+    assert sum(flooded) < 20_000_000  # what the kernel holds
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def run_at_night(ledger: Ledger, clock: Clock, number: int, days: int = 1) -> No
     schedule = ledger.schedules.get(name)
     slot = schedule.next_slot
     assert slot is not None
-    assert ledger.schedules.account(schedule, slot, NewRun(slot, slot + dt.timedelta(days)))
+    assert ledger.schedules.account_for(schedule, NewRun(slot, slot, slot + dt.timedelta(days)))
     run = ledger.schedules.claim(ledger.schedules.run(name, slot), "desk:1")
     assert run is not None
     job = ended(ledger, number, schedule=name, slot=slot)
@@ -139,7 +139,7 @@ def test_a_year_of_nights(ledger: Ledger, clock: Clock, ledger_url: str) -> None
 def undo(ledger: Ledger, job: Job) -> None:
     """Hold the account of an ended job, as undo does."""
     work(ledger, job)
-    ledger.jobs.acquire_account(job, "desk:1")
+    ledger.accounts.acquire(job, "desk:1")
 
 
 KEPT: dict[str, Callable[[Ledger, Job], object]] = {
@@ -230,14 +230,20 @@ def test_only_jobs_of_one_account(ledger: Ledger, clock: Clock) -> None:
 def test_what_the_next_run_is_compared_with_stays(ledger: Ledger, clock: Clock) -> None:
     """A schedule that has not run for long keeps its newest done job, until it is removed itself."""
     nightly(ledger, clock)
-    for night in (1, 2, 3):
+    for night in range(1, 6):
         run_at_night(ledger, clock, night)
+        if night in (1, 3):
+            job = ledger.jobs.get(ledger.jobs.newest()[0])
+            ledger.absences.add(job, "the roster", b"sealed")
     clock.advance(365 * DAY)
     ledger.retention.run_if_due(MONTH)
-    assert [job[-1] for job in ledger.jobs.newest()] == ["3"]
-    assert len(ledger.schedules.runs("nightly", 99)) == 3  # the newest runs stay, for `schedule show`
+    assert [job[-1] for job in ledger.jobs.newest()] == ["5", "3"]
+    found = ledger.absences.last(replace(job, id="the next one"), "the roster")
+    assert found is not None
+    assert found.job == job.id
+    assert len(ledger.schedules.runs("nightly", 99)) == 5  # the newest runs stay, for `schedule show`
     ledger.schedules.remove("nightly")
-    assert len(ledger.retention.removable(MONTH)) == 1
+    assert len(ledger.retention.removable(MONTH)) == 2
 
 
 def test_no_run_is_forgotten_that_could_come_again(ledger: Ledger, clock: Clock) -> None:
@@ -312,6 +318,7 @@ def test_a_retry_that_begins_meanwhile(ledger: Ledger, clock: Clock) -> None:
     chosen = ledger.retention.removable(MONTH)
     retry = begun(ledger, 2, parent=job.id)
     assert (chosen, ledger.retention.remove(MONTH, chosen)) == ([job.id], [])
+    assert not ledger.retention._remove_one(MONTH, job.id, job.root)  # chosen just before the retry began
     assert ledger.jobs.newest() == [retry.id, job.id]
 
 

@@ -6,11 +6,13 @@ import datetime as dt
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from worker.ledger import Ledger
 from worker.ledger.schedules import CatchUp, End, Run, RunState, Schedule
@@ -20,6 +22,7 @@ from worker.schedules.timetable import Timetable, time_zone
 
 START = dt.datetime(2027, 3, 1, tzinfo=dt.UTC)
 SLOTS = 1000
+MANY = 200
 
 HOURLY = [
     ("berlin", "17 1-4 * * *", "Europe/Berlin"),  # clocks go forward on 28 March at 02:00
@@ -121,7 +124,7 @@ def test_every_slot_once(world: World) -> None:
             world.clock.now += world.dice.choice([-7200, -3600, 3600, 5 * 3600])
         furthest = max(furthest, world.clock.now)
         world.dice.shuffle(schedulers)
-        due = bool(world.ledger.schedules.come())
+        due = bool(world.ledger.schedules.with_due_slots())
         schedulers[0][1].deadly = due
         for place, (timer, carrier, owner) in enumerate(list(schedulers)):
             try:
@@ -216,6 +219,18 @@ def test_a_paused_schedule(world: World) -> None:
     assert len(world.effects) == 1
 
 
+def test_a_zone_that_is_not_there(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A schedule in a zone that this machine doesn't know is logged, and holds no other one up."""
+    for name, zone in (("a", "Mars/Olympus"), ("b", "UTC")):
+        made = replace(schedule(name, "0 2 * * *", "UTC"), zone=zone)
+        world.ledger.schedules.add(made)
+    timer, _, _ = world.scheduler()
+    world.clock.now += 86_400
+    timer.tick()
+    assert {name for name, _ in world.effects} == {"b"}
+    assert "schedule a: Mars/Olympus: is not a time zone" in caplog.text
+
+
 def test_a_late_process(world: World) -> None:
     """A process that wakes up after its claim has passed to another one can't end the run."""
     schedules = world.ledger.schedules
@@ -230,3 +245,51 @@ def test_a_late_process(world: World) -> None:
     assert not schedules.renew(first, "host:1")
     assert not schedules.end(first, End("in_place"))
     assert schedules.end(second, End("in_place"))
+
+
+def test_many_schedules(world: World) -> None:
+    """A tick asks the ledger a few questions when nothing is due, and a few for each slot when all are."""
+    for number in range(MANY):
+        world.ledger.schedules.add(schedule(f"site-{number}", "0 2 * * *", "Europe/Berlin"))
+    timer, carrier, _ = world.scheduler()
+    carrier.room = 10
+    idle = _statements(timer)
+    world.clock.now += 3 * 3600
+    due = _statements(timer)
+    assert idle < 10
+    assert due < MANY * 10
+    assert len(world.effects) == 10
+    for _ in range(MANY // 10 - 1):
+        timer.tick()
+    assert len(world.effects) == MANY
+    assert set(world.effects.values()) == {1}
+
+
+def _statements(timer: Timer) -> int:
+    """The number of statements of a tick."""
+    found: list[str] = []
+
+    def note(*given: Any) -> None:
+        found.append(given[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    timer.tick()
+    event.remove(Engine, "before_cursor_execute", note)
+    return len(found)
+
+
+def test_a_process_that_gave_its_run_back(world: World) -> None:
+    """Only deaths count as attempts: waiting for an account for hours uses none of them up."""
+    schedules = world.ledger.schedules
+    schedules.add(schedule("nightly", "0 2 * * *", "UTC"))
+    run = schedules.add_manual("nightly")
+    for _ in range(20):
+        claimed = schedules.claim(run, "host:1")
+        assert claimed
+        assert schedules.release(claimed, 30, "busy")
+        world.clock.now += 31
+    for deaths in range(3):
+        claimed = schedules.claim(run, "host:1")
+        assert claimed
+        assert claimed.attempts == 2 + deaths
+        assert schedules.release(claimed, 0, "died", died=True)

@@ -13,7 +13,7 @@ from tests.unit.jobs import AWAY, OVER, Clock, make_chunk_row, start_job
 from worker.errors import Unavailable
 from worker.importing.sweep import sweep, sweep_all
 from worker.ledger import Ledger
-from worker.ledger.jobs import WRITER_LEASE
+from worker.ledger.accounts import WRITER_LEASE
 from worker.model import Job, JobState, Outcome, Status
 
 ROWS = [make_chunk_row(2)]
@@ -128,7 +128,7 @@ def test_a_sweep_is_a_sign_of_life(ledger: Ledger, queue: Messages, job: Job, cl
     for _ in range(3):
         clock.advance(WRITER_LEASE - 1)
         sweep(ledger, queue, job.id)
-    assert ledger.jobs.writer(job.host, job.account) is not None
+    assert ledger.accounts.writer(job.host, job.account) is not None
 
 
 def test_a_job_whose_account_was_taken_waits(ledger: Ledger, queue: Messages, job: Job, clock: Clock) -> None:
@@ -139,7 +139,7 @@ def test_a_job_whose_account_was_taken_waits(ledger: Ledger, queue: Messages, jo
     assert {name for name, _ in queue.waiting} == {other.id}
     ledger.jobs.stop(other.id, OVER[JobState.STOPPED])
     assert sweep(ledger, queue, job.id) == 2
-    writer = ledger.jobs.writer(job.host, job.account)
+    writer = ledger.accounts.writer(job.host, job.account)
     assert writer is not None
     assert writer.job == job.id
 
@@ -148,5 +148,5 @@ def test_an_ended_job_takes_no_account(ledger: Ledger, queue: Messages, job: Job
     """A sweep that comes too late leaves the account free for the next job."""
     ledger.jobs.stop(job.id, OVER[JobState.CANCELLED])
     assert sweep(ledger, queue, job.id) == 0
-    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.accounts.writer(job.host, job.account) is None
     assert queue.waiting == []

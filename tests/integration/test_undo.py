@@ -366,12 +366,12 @@ def test_lost_answers_whose_users_another_job_has_made(
     claim = ledger.chunks.claim(job.id, 0, "desk:1", 60)
     assert claim is not None
     ledger.chunks.release(claim, 0, [row.line for row in rows], 0, 0)
-    ledger.jobs.release_account(job.id)
+    ledger.accounts.release(job.id)
     clock.advance(1)
     done(ledger, api, rows)
     made = dict(api.stored)
     if resumed:
-        ledger.jobs.acquire_account(job, "desk:1")
+        ledger.accounts.acquire(job, "desk:1")
         with process(ledger, job, api) as worker:
             worker.deliver()
         assert set(told(ledger, job).values()) == {(Status.UNCHANGED, "origin_unknown")}

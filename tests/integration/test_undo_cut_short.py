@@ -70,14 +70,14 @@ def test_the_hold_is_renewed_before_it_is_too_short(ledger: Ledger, clock: Clock
     mine.advance(2)
     hold.permit(30)
     clock.advance(WRITER_LEASE - 1)
-    assert ledger.jobs.writer(job.host, job.account) is not None
+    assert ledger.accounts.writer(job.host, job.account) is not None
 
 
 def test_who_has_lost_the_account_writes_nothing(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
     """An undo that slept until another job took its account writes nothing more (guard: Hold.permit)."""
     api = Registrar()
     job = done(ledger, api, rows_of(2))
-    ledger.jobs.acquire_account(job, "desk:1")
+    ledger.accounts.acquire(job, "desk:1")
     mine = Clock(5.0)
 
     def oversleep() -> None:

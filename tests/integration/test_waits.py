@@ -22,7 +22,7 @@ from worker.errors import Conflict, JobBusy, LedgerAway, StopJob, Stopping, Thro
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Unanswered
-from worker.ledger.jobs import WRITER_LEASE
+from worker.ledger.accounts import WRITER_LEASE
 from worker.model import Answer, Echo, Endpoint, Family, Job, JobState, Outcome, Realm, Row, Status, Stored
 from worker.states import Reason, Why
 from worker.waits import HERE, WaitKind, worded
@@ -233,7 +233,7 @@ def looked(ledger: Ledger, job: Job, workers: list[str] | None = None) -> str:
 def test_nothing_is_told_of_a_job_that_is_worked_on(file_ledger: Ledger) -> None:
     """A job with a living worker reports no wait."""
     job = start_job(file_ledger, [SLOW], [QUICK])
-    file_ledger.jobs.hand_over_account(job.id, "sweep")
+    file_ledger.accounts.hand_over(job.id, "sweep")
     file_ledger.chunks.claim(job.id, 0, "desk:7", 60)
     assert looked(file_ledger, job, ["desk:6"]) == ""
 
@@ -329,14 +329,14 @@ def test_a_clock_that_is_set_back_freezes_no_job(ledger: Ledger, job: Job, clock
     assert paused.waited == 0
     assert ledger.chunks.due(job.id, idle=True) == [0, 1]
     assert ledger.chunks.claim(job.id, 1, "desk:8", 120) is not None
-    ledger.jobs.renew_account(job.id)
+    ledger.accounts.renew(job.id)
     assert ledger.chunks.claim(job.id, 0, "desk:8", 120) is not None
 
 
 def test_a_hold_of_a_clock_that_was_set_back_is_over(ledger: Ledger, job: Job, clock: Clock) -> None:
     """After the clock was set back, the account is free for the next job."""
     clock.advance(-DAY)
-    assert ledger.jobs.writer(job.host, job.account) is None
+    assert ledger.accounts.writer(job.host, job.account) is None
     start_job(ledger, [QUICK])
 
 
@@ -382,11 +382,11 @@ def test_who_works_on_a_job_is_told_before_it_is_purged(file_ledger: Ledger) -> 
     """The refusal to purge a paused job names the process that resumes it, unless that process has died."""
     job = start_job(file_ledger, [SLOW])
     file_ledger.jobs.pause(job.id, AWAY)
-    file_ledger.jobs.hand_over_account(job.id, process_id())
+    file_ledger.accounts.hand_over(job.id, process_id())
     with pytest.raises(Conflict, match=r"is still paused, and process [0-9]+ on .* is working on it") as busy:
         refuse_unfinished(file_ledger, job.id, "")
     assert busy.value.hint == f"cancel it first: siproster cancel {job.id}"
-    file_ledger.jobs.hand_over_account(job.id, DEAD)
+    file_ledger.accounts.hand_over(job.id, DEAD)
     with pytest.raises(Conflict, match=r"is still paused$"):
         refuse_unfinished(file_ledger, job.id, "")
 
@@ -408,9 +408,9 @@ def test_a_plan_whose_process_died_holds_nobody_up(ledger: Ledger) -> None:
 def test_a_running_job_whose_process_died_comes_first(file_ledger: Ledger) -> None:
     """A running job whose process died must be resumed first, since what it sent may still arrive."""
     running = start_job(file_ledger, [SLOW])
-    file_ledger.jobs.hand_over_account(running.id, DEAD)
+    file_ledger.accounts.hand_over(running.id, DEAD)
     with pytest.raises(JobBusy, match=f"{running.id} was writing .* it keeps the account for 5:00") as busy:
         free_dead_holder(file_ledger, make_job())
     assert f"siproster resume {running.id}" in busy.value.hint
-    file_ledger.jobs.hand_over_account(running.id, "sweep")  # the workers' own: nobody's death says anything
+    file_ledger.accounts.hand_over(running.id, "sweep")  # the workers' own: nobody's death says anything
     free_dead_holder(file_ledger, make_job())

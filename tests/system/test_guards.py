@@ -67,7 +67,7 @@ def test_other_passwords(office: Program, sandbox: Sandbox, nightly: Path) -> No
     changed = [replace(user, password=f"{user.password}New") for user in STAFF]
     roster_of(nightly, changed)
     summary = held(office, sandbox, nightly, reason="max_changes")
-    assert "40 changes (40 updated)" in summary["why"]
+    assert "40 changes (40 to update)" in summary["why"]
     assert approved(office, summary)["counts"] == {"updated": 40}
     assert truth(sandbox).items() >= expected(sandbox, changed).items()
 
@@ -97,7 +97,7 @@ def test_first_import(office: Program, sandbox: Sandbox) -> None:
     mine = roster_of(office.work / "mine.csv", STAFF[:3])
     options = ("--max-changes", "20%")
     summary = held(office, sandbox, mine, *options, reason="max_changes")
-    assert "33 changes (3 created, 30 suddenly absent from the roster)" in summary["why"]
+    assert "33 changes (3 to create, 30 suddenly absent from the roster)" in summary["why"]
     assert approved(office, summary)["counts"] == {"created": 3}
     assert run(office, "import", mine, *options)["counts"] == {"unchanged": 3}
 
@@ -156,13 +156,24 @@ def test_a_question_is_not_asked_first(office: Program, nightly: Path) -> None:
 
 
 def test_workers_get_nothing(hosts: Program, sandbox: Sandbox) -> None:
-    """With a broker and a worker that waits for chunks, a detached import is held back all the same."""
+    """With a worker and a scheduler that sweeps, neither a guard nor --max-failed lets a row through."""
     hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")
+    hosts.start("scheduler", log=hosts.home / "scheduler.log")
     path = roster_of(hosts.work / "staff.csv", STAFF)
     finished = hosts.run("import", path, "--max-changes", "5", "--detach", "--json")
     assert (finished.code, finished.json["reason"]) == (11, "max_changes")
+    bad = roster_of(hosts.work / "bad.csv", [User("bad name", "x"), *STAFF])
+    stopped = hosts.run("import", bad, "--max-failed", "0", "--detach", "--json")
+    assert stopped.code == 11
     assert writes(sandbox) == []
     assert run(hosts, "import", "--plan", finished.json["job"])["counts"] == {"created": 40}
+
+
+def test_without_the_key_of_the_last_run(office: Program, sandbox: Sandbox, nightly: Path) -> None:
+    """If what the last run knew can't be opened any more, everybody who is absent counts."""
+    office.environment["SIPROSTER_KEY"] = office.run("keygen").stdout.strip()
+    summary = held(office, sandbox, nightly, "--max-changes", "0", reason="max_changes")
+    assert "1 change (1 suddenly absent" in summary["why"]
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

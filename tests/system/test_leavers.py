@@ -20,7 +20,7 @@ DELETE = ("--absent", "delete", "--max-changes", "50%", "--yes")
 
 
 @pytest.fixture
-def office_(either: Program, sandbox: Sandbox) -> Path:
+def fewer(either: Program, sandbox: Sandbox) -> Path:
     """A roster without the last four of the twelve users that it had when it was imported."""
     path = roster_of(either.work / "staff.csv", STAFF)
     run(either, "import", path)
@@ -46,15 +46,15 @@ def deletions(sandbox: Sandbox) -> list[str]:
     return [line["path"].rpartition("/")[2] for line in sandbox.log("DELETE")]
 
 
-def test_deleted_and_brought_back(either: Program, sandbox: Sandbox, office_: Path) -> None:
+def test_deleted_and_brought_back(either: Program, sandbox: Sandbox, fewer: Path) -> None:
     """Leavers are deleted after the rows, told user by user, and created again by an undo as they were."""
     before = held(sandbox)
-    summary = run(either, "import", office_, *DELETE)
+    summary = run(either, "import", fewer, *DELETE)
     assert summary["counts"] == {"unchanged": 8}
     assert (summary["absent"], summary["leavers"]) == (4, {"deleted": 4})
     assert told(summary) == dict.fromkeys(LEFT, ("deleted", ""))
     assert on_account(sandbox) == {user.name for user in STAFF[:8]}
-    again = run(either, "import", office_, *DELETE)
+    again = run(either, "import", fewer, *DELETE)
     assert (again["leavers"], again["counts"]) == ({}, {"unchanged": 8})
     undone = run(either, "undo", summary["job"], "--yes")
     assert undone["counts"] == {"restored": 4}
@@ -107,6 +107,31 @@ def test_nobody_is_deleted_if_a_row_could_be_anybody(office: Program, sandbox: S
     assert len(on_account(sandbox)) == 12
 
 
+def test_a_name_that_is_hidden_is_nobody_s(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
+    """A name that an invalid row hides, because it contains the password, may be any user's."""
+    hold(sandbox, ["ext8abcdefg"])
+    write(shrunk, [
+        {"username": "ext0", "password": STAFF[0].password, "realm": ""},
+        {"username": "ext8abcdefg", "password": "abcdefg", "realm": "nowhere"},
+    ])  # fmt: skip
+    summary = run(office, "import", shrunk, *DELETE[:2], "--max-changes", "100", "--yes", code=10)
+    assert (summary["leavers"], deletions(sandbox)) == ({}, [])
+
+
+def test_rows_come_first(either: Program, sandbox: Sandbox) -> None:
+    """Nobody is deleted before every row of the roster has its outcome."""
+    path = roster_of(either.work / "staff.csv", users(300))
+    run(either, "import", path)
+    roster_of(path, users(500)[50:])
+    options = ("--absent", "delete", "--max-changes", "300", "--batch-size", "10", "--chunk-size", "40")
+    summary = run(either, "import", path, *options, "--yes")
+    assert summary["counts"] == {"created": 200, "unchanged": 250}
+    assert summary["leavers"] == {"deleted": 50}
+    methods = [line["method"] for line in sandbox.log() if "sipcredentials" in line["path"]]
+    last_post = len(methods) - 1 - methods[::-1].index("POST")
+    assert methods.index("DELETE") > last_post
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -137,7 +162,7 @@ def test_without_an_answer_nobody_is_deleted(office: Program, sandbox: Sandbox, 
 def test_a_bound_counts_leavers(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
     """More leavers than allowed are held back; the approved plan deletes exactly those, if unchanged."""
     summary = run(office, "import", shrunk, *DELETE[:2], "--max-changes", "3", "--yes", code=11)
-    assert "4 changes (4 deleted)" in summary["why"]
+    assert "4 changes (4 to delete)" in summary["why"]
     assert summary["leavers"] == {"unprocessed": 4}
     assert deletions(sandbox) == []
     hold(sandbox, ["late"])  # not in the plan
@@ -154,16 +179,16 @@ def test_a_bound_counts_leavers(office: Program, sandbox: Sandbox, shrunk: Path)
     assert on_account(sandbox) == {*(user.name for user in STAFF[:8]), "ext8", "ext9", "ext11", "late"}
 
 
-def test_a_saved_plan(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
+def test_a_saved_plan(either: Program, sandbox: Sandbox, fewer: Path) -> None:
     """`plan --save` lists whom it would delete, and deletes nobody."""
-    plan = run(office, "plan", shrunk, *DELETE[:-1], "--save", "--results", "plan")
+    plan = run(either, "plan", fewer, *DELETE[:-1], "--save", "--results", "plan")
     assert told(plan) == dict.fromkeys(LEFT, ("delete", ""))
     assert (plan["leavers"], deletions(sandbox)) == ({"delete": 4, "kept": 0}, [])
-    assert run(office, "import", "--plan", plan["plan"], "--yes")["leavers"] == {"deleted": 4}
+    assert run(either, "import", "--plan", plan["plan"], "--yes")["leavers"] == {"deleted": 4}
     assert on_account(sandbox) == {user.name for user in STAFF[:8]}
 
 
-@pytest.mark.parametrize("point", ["claimed", "intended", "answered", "recorded", "ending"])
+@pytest.mark.parametrize("point", ["planned", "claimed", "intended", "answered", "recorded", "ending"])
 def test_killed_while_deleting(office: Program, sandbox: Sandbox, shrunk: Path, point: str) -> None:
     """Killed at any point, it is resumed: nobody is deleted twice, nor anybody who was changed meanwhile."""
     killed = office.run("import", shrunk, *DELETE, "--concurrency", "1", SIPROSTER_FAILPOINTS=f"{point}=kill")
@@ -192,6 +217,28 @@ def test_lost_answers(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
     whole = run(office, "undo", summary["job"], "--include-unproven", "--yes")
     assert whole["counts"] == {"restored": 4}
     assert held(sandbox) == before
+
+
+@pytest.mark.parametrize(
+    ("knobs", "outcome", "left"),
+    [
+        ({"refuse": {"next": 1, "method": "DELETE", "status": 400, "code": "23017", "text": "no"}},
+         ("failed", "23017"), 1),
+        ({"bad_gateway": {"next": 9, "method": "DELETE", "status": 409}}, ("unknown", "refused"), None),
+        ({"unavailable": {"next": 2, "method": "DELETE"}}, None, 0),
+    ],
+)  # fmt: skip
+def test_refused_deletions(
+    office: Program, sandbox: Sandbox, shrunk: Path,
+    knobs: dict[str, Any], outcome: tuple[str, str] | None, left: int | None,
+) -> None:  # fmt: skip
+    """A refusal is told with its code and with exit code 10; a proxy's page refuses nothing for sure."""
+    sandbox.knobs(**knobs)
+    summary = run(office, "import", shrunk, *DELETE, "--concurrency", "1", code=10 if outcome else 0)
+    found = list(told(summary).values())
+    assert found.count(("deleted", "")) == len(LEFT) - (found.count(outcome) if outcome else 0)
+    assert left is None or len(on_account(sandbox)) == 8 + left
+    assert (outcome in found) == (outcome is not None)
 
 
 def test_digests_that_are_hidden(office: Program, sandbox: Sandbox, shrunk: Path) -> None:

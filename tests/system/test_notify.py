@@ -148,3 +148,24 @@ def test_doctor_lists_channels(office: Program, receiver: Scripted) -> None:
     ]
     assert "canary" not in finished.stdout + office.run("doctor", *CONFIG).stdout
     assert receiver.asked == []
+
+
+@pytest.mark.parametrize(
+    ("roster", "result"),
+    [
+        ("canary-a,canary-Pw-1x\ncanary-b,canary-Pw-2x\n", "failed"),
+        ("username,password\ncanary-a,canary-Pw-1x\ncanary-a,canary-Pw-2x\n", "stopped"),
+    ],
+)
+def test_trouble_names_nobody(office: Program, receiver: Scripted, roster: str, result: str) -> None:
+    """A roster that can't be used is told with the reason, and without its users and passwords."""
+    configure(office, receiver)
+    add_schedule(office, "ops")
+    (office.work / "acme.csv").write_text(roster)
+    assert office.run("schedule", "run", "nightly", *CONFIG).code in (6, 11)
+    assert office.run("scheduler", "--once", *CONFIG).code == 0
+    (asked,) = receiver.asked
+    payload = VALID(json.loads(asked.body))
+    assert (payload["result"], payload["trouble"]) == (result, True)
+    assert payload["why"]
+    assert b"canary" not in asked.body

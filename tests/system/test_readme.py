@@ -209,7 +209,7 @@ def troubled_jobs(reader: Reader) -> None:
     write(failed, [{**row, "username": "front.desk"}])
     roster_of(reader.folder / "others.csv", users(20, first=300))
     interrupted = [reader.interrupted_job(name) for name in ("staff.csv", "others.csv")]
-    reader.jobs = [summary["job"], *interrupted, interrupted[-1]]
+    reader.jobs = [summary["job"], summary["job"], *interrupted, interrupted[-1]]
     reader.substitutions = {
         "siproster undo JOB": "siproster undo JOB --yes"
     }  # there is no terminal to ask on

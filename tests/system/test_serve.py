@@ -10,6 +10,7 @@ from collections.abc import Callable
 import psutil
 import psycopg
 import pytest
+import redis
 
 from tests.program import Program
 from tests.sandbox import Sandbox
@@ -55,7 +56,7 @@ def test_two_workers_and_a_scheduler_import_a_roster(fleet: Program, sandbox: Sa
     """A detached import is done by workers elsewhere: every row in place, the truth equal to the roster."""
     workers = [fleet.start("worker", "--processes", "2") for _ in range(2)]
     scheduler = fleet.start("scheduler")
-    said = [told(process, "key ") for process in workers] + [told(scheduler, "every 5 s")]
+    said = [told(process, "key ") for process in workers] + [told(scheduler, "scheduler: ")]
     wanted = users(1200)
     roster = roster_of(fleet.work / "staff.csv", wanted)
     started = fleet.run("import", roster, "--yes", "--detach", "--chunk-size", "50", "--json")
@@ -120,10 +121,9 @@ def test_no_process_outlives_its_worker(fleet: Program) -> None:
     assert not any(process.is_running() for process in pool)
 
 
-@pytest.mark.parametrize("command", ["worker", "scheduler"])
-def test_without_a_broker_nothing_starts(office: Program, command: str) -> None:
+def test_without_a_broker_no_worker_starts(office: Program) -> None:
     """Exit code 6, and what to set."""
-    refused = office.run(command)
+    refused = office.run("worker")
     assert refused.code == 6
     assert "SIPROSTER_BROKER is not set" in refused.stderr
 
@@ -186,7 +186,7 @@ def test_the_scheduler_outlives_a_redis_and_rebuilds_its_queue(
     roster = roster_of(fleet.work / "staff.csv", wanted)
     job = fleet.run("import", roster, "--yes", "--detach", "--json").json["job"]
     scheduler = fleet.start("scheduler")
-    told(scheduler, "every 5 s")
+    told(scheduler, "scheduler: ")
     redis.stop(signal.SIGKILL)
     told(scheduler, "the broker does not take messages")
     redis.restart()
@@ -204,13 +204,19 @@ def test_the_scheduler_outlives_a_redis_and_rebuilds_its_queue(
 def test_the_scheduler_ends_at_once(fleet: Program, how: signal.Signals) -> None:
     """On a signal the scheduler exits with 0 at once, even between two sweeps."""
     scheduler = fleet.start("scheduler")
-    told(scheduler, "every 5 s")
+    told(scheduler, "scheduler: ")
     time.sleep(0.5)  # the sweep is over, the rest has begun
-    assert ended(scheduler, how) == (0, "")
+    code, said = ended(scheduler, how)
+    assert (code, said.count("\n"), "the scheduler ends" in said) == (0, 1, True)
 
 
 def test_once_is_for_cron(fleet: Program) -> None:
-    """`scheduler --once` sweeps, says what it did, and returns."""
+    """`scheduler --once` puts the chunks of a lost queue back on it, says so, and returns."""
+    roster = roster_of(fleet.work / "staff.csv", users(3))
+    fleet.run("import", roster, "--yes", "--detach", "--json")
+    with psycopg.connect(fleet.environment["SIPROSTER_LEDGER"]) as ledger:
+        ledger.execute("UPDATE chunks SET enqueued_at = enqueued_at - 60")  # as time would
+    redis.Redis.from_url(fleet.environment["SIPROSTER_BROKER"]).flushall()
     swept = fleet.run("scheduler", "--once")
     assert swept.code == 0
-    assert "0 chunks requeued" in swept.stderr
+    assert "1 chunk requeued" in swept.stderr

@@ -336,7 +336,7 @@ def test_outages_of_the_ledger_and_of_redis_are_said_once(
     until(lambda: "the ledger answers again after " in words.read_text(), importing)
     until(lambda: "the ledger answers again after " in log.read_text(), worker)
     gone = ": the worker waits for it"
-    back = re.compile(r"worker\.tasks: Redis answers again after ")
+    back = re.compile(r"worker\.presence: Redis answers again after ")
     broker.kill()
     until(lambda: gone in log.read_text(), worker)
     broker.restart()

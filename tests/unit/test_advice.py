@@ -187,11 +187,11 @@ def test_an_undo_at_work_is_told(ledger: Ledger) -> None:
     """While its process lives, an undo is not interrupted; the words name machine and process."""
     job = ended(ledger, *[(Status.CREATED, "")] * 3)
     undone(ledger, job, "removed")
-    ledger.jobs.acquire_account(job, process_id())
+    ledger.accounts.acquire(job, process_id())
     assert advice.undo_word(summary(ledger, job)) == "being undone"
     assert f"undo is running ({shown(process_id())})" in advice.next_step(summary(ledger, job))
     machine = process_id().rpartition(":")[0]
-    ledger.jobs.acquire_account(job, f"{machine}:{2**22 + 1}")  # no process has that number
+    ledger.accounts.acquire(job, f"{machine}:{2**22 + 1}")  # no process has that number
     assert advice.undo_word(summary(ledger, job)) == "partly undone"
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.channels import AppriseChannel, CommandChannel, MailChannel, MailTls, WebhookChannel, When
 from worker.errors import UsageError
 from worker.settings import Settings, channels_of_all_profiles, load
+from worker.settings.channels import parsed
 
 CANARY = b"canary-of-a-webhook-secret-1"
 SECRET = f"whsec_{base64.b64encode(CANARY).decode()}"
@@ -197,6 +201,28 @@ def test_profiles_have_channels_of_their_own() -> None:
     assert {key: one.address for key, one in found.items()} == {
         ("", "ops"): "/usr/local/bin/page", ("uk", "ops"): "uk", ("uk", "night"): "night",
     }  # fmt: skip
+
+
+VALUES = st.one_of(
+    st.text(max_size=40), st.integers(), st.floats(), st.booleans(), st.lists(st.text(), max_size=3),
+    st.sampled_from(["https://h/", "http://[::1", "//", "a@b", SECRET, "webhook", "always", "tls", "HOOK"]),
+    st.lists(st.integers() | st.lists(st.text()), max_size=2), st.dictionaries(st.text(), st.text()),
+)  # fmt: skip
+KEYS = (
+    "kind", "when", "users", "url", "url_env", "secret", "secret_env", "argv", "timeout", "host", "port",
+    "tls", "user", "password", "password_env", "from", "to", "urls", "urls_env", "other",
+)  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from(KEYS), VALUES),
+    st.sampled_from(["webhook", "command", "email", "apprise"]),
+    st.text(st.characters(codec="utf-8"), max_size=20),
+)
+def test_no_table_gives_a_traceback(table: dict[str, object], kind: str, value: str) -> None:
+    """Whatever a table and a variable hold, it is a channel or a mistake that is told."""
+    with suppress(UsageError):
+        parsed("ops", {**table, "kind": kind}, {"HOOK": value}, allow_http=True, named=True)
 
 
 def test_the_documented_channels_are_right() -> None:

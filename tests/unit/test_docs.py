@@ -14,6 +14,7 @@ import pytest
 
 from cli import cli
 from worker import __version__, codes, errors
+from worker.schedules.results import RunResult
 from worker.settings.names import DEFAULTS
 from worker.states import Reason
 
@@ -54,8 +55,10 @@ PROGRAM = dict(below(cli))
 
 
 def options(command: click.Command) -> set[str]:
-    """The long names of a command's options."""
-    parameters = command.get_params(click.Context(command))
+    """The long names of a command's options, without those for the program's own use."""
+    parameters = [
+        one for one in command.get_params(click.Context(command)) if not getattr(one, "hidden", False)
+    ]
     return {word for one in parameters for word in (*one.opts, *one.secondary_opts) if word.startswith("--")}
 
 
@@ -268,8 +271,8 @@ def test_the_collection_of_codes_sees_each_kind_of_place() -> None:
 
 
 def test_no_code_is_hidden_from_the_collection() -> None:
-    """Each is a constant, one behind `or`, what a function returned, a comparison's, an outcome's,
-    a problem's, or the service's own."""
+    """Each is a constant, one behind `or`, what a function returned, or one of a comparison, a problem, an
+    outcome or the service."""
     arguments = [one for path in SOURCES for one in code_arguments(tree(path))]
     plain = (ast.Constant, ast.BoolOp, ast.Name)
     others = {ast.unparse(one) for one in arguments if not isinstance(one, plain)}
@@ -280,6 +283,11 @@ def test_each_reason_of_a_job_is_described() -> None:
     """docs/errors.md has every reason why a job stops or waits, and no other; each of them occurs."""
     assert set(first_cells(section(ERRORS, "Why a job stopped or waits"))) == set(Reason)
     assert {reason.name for reason in Reason} == used_reasons()
+
+
+def test_each_result_of_a_run_is_described() -> None:
+    """docs/errors.md has every result of a schedule's runs, and no other."""
+    assert [one.name for one in codes.RUNS] == list(RunResult)
 
 
 def test_each_number_that_the_program_decides_by_is_described() -> None:

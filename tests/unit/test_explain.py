@@ -85,6 +85,7 @@ def test_each_reason_and_status_is_explained() -> None:
     assert [code.name for code in codes.STATUSES] == list(Status)
     statuses, *_ = codes.TABLES
     effects = {code.name: codes.effect_of(statuses, code) for code in codes.STATUSES}
-    in_place = {one: "is not in place" if one.in_trouble else "is in place" for one in Status}
-    in_place[Status.SKIPPED] = "is in no count of trouble"
-    assert effects == {one: f"the row {told}" for one, told in in_place.items()}
+    expected = {one: f"the row is {'not ' if one.in_trouble else ''}in place" for one in Status}
+    expected[Status.SKIPPED] = "the row is in no count of trouble"
+    expected[Status.DELETED] = "the user can't register any more"
+    assert effects == expected

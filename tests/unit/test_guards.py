@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from worker.importing.guards import MAX_FAILED_OF_SCHEDULES, held_back, why_not_started
+from worker.importing.guards import MAX_FAILED_OF_SCHEDULES, why_held_back, why_not_started
 from worker.importing.plan_summary import PlanSummary
 from worker.model import Action, Options
 from worker.states import Reason
@@ -34,7 +34,7 @@ def summary(rows: int = 100, stored: int = 100, absent: int = 0, **actions: int)
 )
 def test_changes_allowed(bound: str, counted: PlanSummary, holds: bool) -> None:
     """Users created, updated and suddenly absent count together, of the roster's rows or the users stored."""
-    why = held_back(Options(max_changes=bound), counted)
+    why = why_held_back(Options(max_changes=bound), counted)
     assert (why.reason if why else None) == (Reason.MAX_CHANGES if holds else None)
 
 
@@ -43,9 +43,9 @@ def test_leavers_count_once() -> None:
     counted = summary(absent=5)
     counted.leavers, counted.sudden_leavers = 7, 4
     assert counted.changes == 8
-    why = held_back(Options(max_changes="7"), counted)
+    why = why_held_back(Options(max_changes="7"), counted)
     assert why
-    assert "8 changes (7 deleted, 1 suddenly absent from the roster)" in why.text
+    assert "8 changes (7 to delete, 1 suddenly absent from the roster)" in why.text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_leavers_count_once() -> None:
 )
 def test_rows_required(options: Options, counted: PlanSummary, holds: bool) -> None:
     """Rows for users count; with a bound for changes there must be one."""
-    why = held_back(options, counted)
+    why = why_held_back(options, counted)
     assert (why.reason if why else None) == (Reason.REQUIRE_ROWS if holds else None)
 
 

@@ -31,7 +31,11 @@ ROOMS: dict[str, set[str]] = {
     "temp_db": NOUNS,
     "roster": NOUNS | {"temp_db", "text_workbook", "waits"},
     "snapshot": NOUNS | {"temp_db", "seal"},
-    "waits": set(),
+    "waits": {"meter"},
+    "meter": set(),
+    "logs": set(),
+    "presence": {"reasons", "waits"},
+    "metrics": NOUNS | {"ledger", "meter", "runtime", "schedules", "tasks"},
     "channels": set(),
     "throttle": NOUNS | {"waits"},
     "ledger": NOUNS | {"seal", "waits"},
@@ -39,18 +43,20 @@ ROOMS: dict[str, set[str]] = {
     "ca_certificates": NOUNS,
     # Asks DNS alone; who needs a realm's edge gives its host name.
     "srv": NOUNS,
-    "api": NOUNS | {"ca_certificates", "throttle", "waits"},
+    "api": NOUNS | {"ca_certificates", "meter", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal", "text_workbook"},
+    "lineage_report": NOUNS | {"ledger", "report", "seal"},
     "text_workbook": set(),
     "phones": NOUNS | {"roster"},
     "importing": NOUNS
-    | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"},
+    | {"api", "digest", "failpoints", "ledger", "roster", "temp_db", "seal", "throttle", "waits"}
+    | {"logs", "meter"},
     "schedules": NOUNS | {"ledger", "waits"},
     "notify": NOUNS | {"api", "ca_certificates", "channels", "ledger"},
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
     "fleet": set(),
     "runtime": NOUNS | {"api", "fleet", "importing", "ledger", "seal", "throttle", "waits"},
-    "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits"},
+    "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits", "logs", "presence"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
 }
@@ -60,6 +66,7 @@ FREE = {"cli", "commands"}
 
 LIBRARIES: dict[str, set[str]] = {
     "apprise": {"notify"},
+    "billiard": {"tasks"},
     "celery": {"tasks"},
     "certifi": {"api", "notify"},
     "click": FREE,
@@ -76,6 +83,7 @@ LIBRARIES: dict[str, set[str]] = {
     "paramiko": {"roster"},
     "platformdirs": {"settings"},
     "re2": {"roster"},
+    "prometheus_client": {"metrics"},
     "psycopg": {"roster"},
     "pymysql": {"roster"},
     "redis": {"tasks", "throttle"},
@@ -90,7 +98,7 @@ LIBRARIES: dict[str, set[str]] = {
     "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox"},
-    "socket": {"api", "notify", "reasons", "register", "sandbox"},
+    "socket": {"api", "metrics", "notify", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "ca_certificates"},
     "sqlite3": {"ledger", "roster", "temp_db"},
 }

@@ -387,7 +387,7 @@ def test_the_account_is_held_while_the_roster_is_read(tmp_path: Path) -> None:
     clock = Clock()
     with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db", clock)) as ledger:
         job = begun(ledger)
-        held = ledger.jobs.writer(job.host, job.account)
+        held = ledger.accounts.writer(job.host, job.account)
         assert held is not None
 
         def rows() -> Iterator[Row]:
@@ -395,7 +395,7 @@ def test_the_account_is_held_while_the_roster_is_read(tmp_path: Path) -> None:
             yield make_row(2)
 
         plan_job(ledger, Realms(), job, RowsOf(rows))
-        assert ledger.jobs.writer(job.host, job.account) == held
+        assert ledger.accounts.writer(job.host, job.account) == held
 
 
 def test_nothing_but_wrong_rows(ledger: Ledger) -> None:

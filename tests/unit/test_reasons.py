@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import smtplib
 import socket
 import sqlite3
 import ssl
@@ -29,6 +30,7 @@ ROOTS = (
     kombu.exceptions.KombuError,
     psycopg.Error,
     redis.exceptions.RedisError,
+    smtplib.SMTPException,
     sqlite3.Error,
 )
 

@@ -294,7 +294,7 @@ def test_two_can_not_carry_it_out(ledger: Ledger, clock: Clock, meanwhile: str) 
         ledger.jobs.stop(second.id, OVER[JobState.STOPPED])
     else:
         ledger.jobs.stop(saved.id, OVER[JobState.CANCELLED])
-    ledger.jobs.acquire_account(first, "desk:1")
+    ledger.accounts.acquire(first, "desk:1")
     with pytest.raises(Conflict, match=saved.id):
         release_chunks(ledger, first, draft, saved.id)
     assert ledger.jobs.state(first.id) is JobState.PLANNING
@@ -325,6 +325,6 @@ def test_another_key(ledger: Ledger) -> None:
 def test_it_does_not_hold_the_account(ledger: Ledger) -> None:
     """While a plan waits for approval others may write, and no worker gets its chunks."""
     saved = kept(ledger, [ALICE], Realms())
-    assert ledger.jobs.writer(saved.host, saved.account) is None
+    assert ledger.accounts.writer(saved.host, saved.account) is None
     assert ledger.chunks.claim(saved.id, 0, "desk:1", 60) is None
     assert saved.id not in ledger.jobs.running()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_compose import accepted
-from worker.commands.scheduler import _STOPPING
+from worker.commands.run_processes import STOP_SECONDS
 from worker.tasks import CONFIG
 
 FOLDER = Path(__file__).parents[2] / "samples" / "systemd"
@@ -71,5 +71,5 @@ def test_what_is_in_flight_may_end() -> None:
     """systemd kills a process only after it could have ended; SIGTERM doesn't reach the pool's processes."""
     scheduler, worker = UNITS
     assert int(value(worker, "TimeoutStopSec")) > CONFIG["worker_soft_shutdown_timeout"]
-    assert int(value(scheduler, "TimeoutStopSec")) > _STOPPING
+    assert int(value(scheduler, "TimeoutStopSec")) > STOP_SECONDS
     assert {value(unit, "KillMode") for unit in UNITS} == {"mixed"}

@@ -41,6 +41,12 @@ XLSX_CELLS = (
     "<c{r}><f>1+1</f></c>", "<c{r}><f>1+1</f><v>2</v></c>",
     '<c{r} t="inlineStr"><is><r><t>a</t></r><r><t>{x}</t></r><rPh sb="0" eb="1"><t>k</t></rPh></is></c>',
 )  # fmt: skip
+SHARED_STRING = '<c{r} s="1" t="s"><v>{n}</v></c>'
+STRINGS = (
+    *(f'<si><t xml:space="preserve">{text}</t></si>' for text in TEXTS), "<si/>", "<si><t/></si>",
+    "<si><t>Bo</t></si>", "<si><r><t>C</t></r><r><rPr/><t>y</t></r></si>", "<si><t>x_x0000_y_xD800_</t></si>",
+    '<si><t>k</t><rPh sb="0" eb="1"><t>no</t></rPh></si>', "<si>\n<t>loose</t>\n</si>",
+)  # fmt: skip
 XLSX_ROWS = (
     "<row>{c}</row>",
     '<row r="{n}" spans="1:6" hidden="0">{c}</row>',
@@ -71,11 +77,11 @@ ODS_ROWS = (
 )
 
 
-def xlsx(rows: str, declaration: str = USUAL) -> io.BytesIO:
-    """A workbook with one sheet, three shared strings, and a style 1 that restores four digits."""
-    strings = "<si><t>Bo</t></si><si><r><t>C</t></r><r><t>y</t></r></si>" + (
-        '<si><t xml:space="preserve"> Di</t></si>'
-    )
+THREE = '<si><t>Bo</t></si><si><r><t>C</t></r><r><t>y</t></r></si><si><t xml:space="preserve"> Di</t></si>'
+
+
+def xlsx(rows: str, declaration: str = USUAL, strings: str = THREE) -> io.BytesIO:
+    """A workbook with one sheet, shared strings, and a style 1 that restores four digits."""
     return zipped({
         "xl/_rels/workbook.xml.rels": f'<Relationships><Relationship Id="i" Type="{RELATIONS}/worksheet" '
         'Target="sheet.xml"/></Relationships>',
@@ -158,6 +164,70 @@ def test_the_same_as_by_the_xml_parser_alone(kind: str, seed: int) -> None:
     quick, alone = (read(kind, MAKERS[kind](rows, declaration)) for declaration in (USUAL, UNUSUAL))
     assert len(quick[0]) > ROWS / 2
     assert quick == alone
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_shared_strings_are_the_same(seed: int) -> None:
+    """Thousands of shared strings, plain ones and others, that cells refer to in any order."""
+    pick = random.Random(seed)
+    kinds = STRINGS[:7] if seed % 2 else STRINGS
+    strings = [pick.choice(kinds).replace("</t>", f" {at}</t>", 1) for at in range(6_000)]
+    order = pick.sample(range(len(strings)), len(strings))
+    rows = ""
+    for number, at in enumerate(range(0, len(order), 4), 1):
+        cells = [SHARED_STRING] * 4
+        if pick.random() < 0.2:
+            cells[pick.randrange(4)] = pick.choice(XLSX_CELLS)
+        rows += f'<row r="{number}">' + "".join(
+            cell.format(r=f' r="{"ABCD"[column]}{number}"', n=index, x=pick.choice(TEXTS))
+            for column, (cell, index) in enumerate(zip(cells, order[at : at + 4], strict=True))
+        ) + "</row>"  # fmt: skip
+    quick, alone = (read("xlsx", xlsx(rows, kind, "".join(strings))) for kind in (USUAL, UNUSUAL))
+    assert len(quick[0]) == len(order) / 4
+    assert quick == alone
+    whole = [cells for _, cells, _ in quick[0] if all(cells)]
+    assert len({text for cells in whole for text in cells}) > len(order) / 3
+
+
+def test_a_shared_string_is_the_one_referred_to() -> None:
+    """Texts are unpacked in batches, which are packed again after some megabytes: each is the right one."""
+    order = [*range(20_001), *range(20_000, -1, -7)]
+    strings = "".join(f"<si><t>{'x' * 500}{at}</t></si>" for at in range(20_001))
+    rows = "".join(
+        f'<row r="{number}"><c r="A{number}" t="s"><v>{at}</v></c></row>'
+        for number, at in enumerate(order, 1)
+    )
+    found, _ = read("xlsx", xlsx(rows, strings=strings))
+    assert [cells[0][500:] for _, cells, _ in found] == [*map(str, order)]
+
+
+def test_what_a_shared_string_means() -> None:
+    """Entities and ``_xHHHH_`` stand for characters, NUL and half a surrogate pair among them."""
+    texts = {
+        "&amp;lt;": "&lt;",
+        "_x0041_": "A",
+        "a_x0000_b": "a\0b",
+        "_xD800_": "\ud800",
+        "_x005F_x0041_": "_x0041_",
+    }
+    strings = "".join(f"<si><t>{text}</t></si>" for text in texts)
+    row = "".join(f'<c r="{"ABCDE"[at]}1" t="s"><v>{at}</v></c>' for at in range(len(texts)))
+    found, _ = read("xlsx", xlsx(f'<row r="1">{row}</row>', strings=strings))
+    assert found == [(1, [*texts.values()], {})]
+
+
+@pytest.mark.parametrize("index", ["3", "-1", "99999999999999999999", "", "x", "1.0"])
+def test_a_missing_shared_string_is_refused(index: str) -> None:
+    """Not another text, and not an empty one."""
+    with pytest.raises(Damaged, match="a text that is missing"):
+        read("xlsx", xlsx(f'<row r="1"><c r="A1" t="s"><v>{index}</v></c></row>'))
+
+
+def test_a_shared_string_of_megabytes_is_refused() -> None:
+    """No spreadsheet has such a cell, and a batch of them would fill the memory."""
+    strings = f"<si><t>{random.Random(1).randbytes(1 << 17).hex()}x</t></si>"
+    with pytest.raises(Damaged, match="too much text"):
+        read("xlsx", xlsx("", strings=strings))
 
 
 @pytest.mark.parametrize("kind", READERS)

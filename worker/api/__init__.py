@@ -48,7 +48,7 @@ class Api:
         deadline: float = 30.0,
     ) -> None:
         self._transport = Transport(deadline)
-        self._attempts = Attempts(self._transport, throttle, sleep, budget)
+        self._attempts = Attempts(self._transport, throttle, sleep, budget, account=endpoint.account)
         self._endpoint = endpoint
         self._client = Client(endpoint, self._attempts)
         self._realms = Realms(self._client, sleep)

@@ -26,6 +26,7 @@ from tenacity import (
 
 from worker.api.transport import Interrupted, NotSent, Reply, Transport
 from worker.errors import AnswerLost, Throttled, TryLater, Unavailable
+from worker.meter import METER
 from worker.throttle import Cooling, Throttle
 from worker.waits import HERE, Entry, WaitKind, Waits
 
@@ -72,7 +73,9 @@ class Attempts:
         sleep: Callable[[float], None],
         budget: float,
         waits: Waits = HERE,
+        account: str = "",
     ) -> None:
+        self._account = account
         self._waits = waits
         self._transport = transport
         self._throttle = throttle
@@ -126,13 +129,19 @@ class Attempts:
             permit(self._transport.deadline)
         with self._counting:
             self.requests += 1
+        code: int | str = "not_sent"
         try:
             with self._waits.entered(WaitKind.ANSWER, seconds=self._transport.deadline):
                 reply = self._transport.send(method, url, given, body)
+            code = reply.status
         except NotSent as error:
             raise RetryableError(str(error)) from None
         except Interrupted as error:
+            code = "no_answer"
             raise lost_or_retryable(str(error), None, writes=permit is not None) from None
+        finally:
+            if METER.on:
+                METER.count("requests", 1, self._account, "write" if permit else "read", str(code))
         if log.isEnabledFor(logging.DEBUG):
             # The path names accounts and users but no secret; the host may contain any text.
             path = urlsplit(url).path
@@ -167,6 +176,7 @@ class Attempts:
     def _note(self, entry: Entry, began: float, state: RetryCallState) -> None:
         with self._counting:
             self.retries += 1
+        METER.count("retries", 1, self._account)
         error = _error_of(state)
         if error.status == 429 or error.retry_after is not None:
             self._waits.turn(entry, WaitKind.SLOWED, f"HTTP {error.status}", state.upcoming_sleep)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from worker.codes.code import Code, Cure
 from worker.codes.of_jobs import REASONS, SERVICE, UNDO
 from worker.codes.of_rows import LEAVERS, NOT_SENT, SENT, SKIPPED, STATUSES, WARNINGS
+from worker.codes.of_runs import RUNS
 from worker.states import JobState, Reason
 
 __all__ = [
     "LEAVERS",
     "NOT_SENT",
     "REASONS",
+    "RUNS",
     "SENT",
     "SERVICE",
     "SKIPPED",
@@ -61,6 +63,7 @@ TABLES = (
     Table("Leavers", "the user is `kept`: not deleted", LEAVERS),
     Table("Warnings", "none: the row is sent anyway", WARNINGS),
     Table("Why a job stopped or waits", "", REASONS),
+    Table("Results of a schedule's runs", "the run has ended, and its channels are notified", RUNS),
     Table("Codes of the service", "the row is `failed`", SERVICE),
     Table("Users that `undo` didn't restore", "the user is `kept`: left as it is", UNDO),
 )

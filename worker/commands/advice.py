@@ -83,6 +83,11 @@ def next_step(summary: Mapping[str, Any]) -> str:
     return ""
 
 
+def approval(job: str) -> str:
+    """Return what to do about a job that a guard has kept as a plan."""
+    return f"look at it: siproster report {job}; if it is right, approve it: siproster import --plan {job}"
+
+
 def kept(summary: Mapping[str, Any]) -> str:
     """Return until when passwords are kept, and what is not possible afterwards, or an empty text."""
     job, until = summary["job"], _moment(summary["resumable_until"])
@@ -114,6 +119,14 @@ def a_code(summary: Mapping[str, Any]) -> str:
         if Status(status).in_trouble:
             joined.update(rows)
     return next(iter(counted(joined)), "")
+
+
+def state_word(summary: Mapping[str, Any]) -> str:
+    """Return the state of a job, or of a plan, in a word or two."""
+    if summary["saved"] and summary["carried_out_by"]:
+        return "carried out"
+    plan = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"} if summary["saved"] else {}
+    return plan.get(summary["state"], str(summary["state"]))
 
 
 def undo_word(summary: Mapping[str, Any]) -> str:
@@ -177,9 +190,7 @@ def _plan_step(summary: Mapping[str, Any]) -> str:
     if summary["carried_out_by"]:
         return f"see its outcome with: siproster status {summary['carried_out_by']}"
     if summary["state"] == JobState.PLANNING and summary["reason"] in _GUARDS:
-        return (
-            f"look at it: siproster report {job}; if it is right, approve it: siproster import --plan {job}"
-        )
+        return approval(job)
     if summary["state"] == JobState.PLANNING:
         return f"carry it out with: siproster import --plan {job}"
     return ""

@@ -106,7 +106,7 @@ def import_(ctx: click.Context, /, source: str | None, plan_: str, **given: Any)
             watch.broker_queue(context)
         names = (*outputs.of_job(job), report.ABSENT, *((VERIFY,) if trial else ()))
         outputs.prepare_folder(context, report.folder_of(job), names, str(source), passwords=keeps)
-        wait_for_window(job.options.not_before)
+        wait_for_window(job)
         begin(context, job)
         run(context, job, opened, yes=given["yes"])
         then = partial(_verify, context, trial, opened, _sample(given["verify"])) if trial else _nothing

@@ -173,7 +173,7 @@ class JobWaits:
                 away.unanswered,
                 away.waits,
             )
-        writer = self._ledger.jobs.writer(self._job.host, self._job.account)
+        writer = self._ledger.accounts.writer(self._job.host, self._job.account)
         self._writer = writer.owner if writer else ""
         if writer and writer.job != self._job.id:
             reason = f"job {writer.job} writes to {self._job.account} ({shown(writer.owner)})"

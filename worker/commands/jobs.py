@@ -12,9 +12,10 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from worker import lineage_report
 from worker import report as results
 from worker.commands import outputs, watch
-from worker.commands.advice import undo_word
+from worker.commands.advice import state_word, undo_word
 from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
@@ -28,7 +29,14 @@ from worker.commands.options import (
     results_option,
     yes_option,
 )
-from worker.commands.screen import ProgressScreen, echo, on_stdout, print_json, print_summary
+from worker.commands.screen import (
+    ProgressScreen,
+    echo,
+    on_stdout,
+    print_json,
+    print_on_stdout,
+    print_summary,
+)
 from worker.commands.waiting import wait_reporter
 from worker.errors import UsageError
 from worker.importing.unfinished import refuse_unfinished
@@ -38,9 +46,6 @@ from worker.reasons import plural
 from worker.report import folder_of
 from worker.settings.addresses import hidden
 from worker.waits import worded
-
-_PLANS = {JobState.PLANNING: "planned", JobState.CANCELLED: "plan cancelled"}
-"""States of a job that is kept as a plan, in words."""
 
 _SHOWN = 5
 """Most jobs that a message lists."""
@@ -216,25 +221,52 @@ def _print_status(context: Context, job_id: str, waits: JobWaits, *, as_json: bo
 
 def _is_held(ledger: Ledger, job: Job) -> bool:
     """Return whether a running process has a paused job, so that it is waiting rather than abandoned."""
-    return bool(ledger.jobs.holder_of(job))
+    return bool(ledger.accounts.holder_of(job))
 
 
 @click.command("report")
 @click.argument("job_id", metavar="JOB")
 @results_option
 @excel_option
+@click.option(
+    "--lineage",
+    is_flag=True,
+    help="Instead, write one results.csv of JOB with all that it retries and all that retried it.",
+)
 @json_option
 @settings_options
-def report(job_id: str, as_json: bool, **given: Any) -> int:
+def report(job_id: str, lineage: bool, as_json: bool, **given: Any) -> int:
     """Rewrite the result files of JOB.
 
-    Exits with the job's exit code, or with 10 if `undo` has reverted rows.
+    Exits with the job's exit code, or with 10 if `undo` has reverted rows. With --lineage: 10 if some rows
+    are not in place after all of the jobs.
     """
     context = Context(given)
     job = named_job(context, job_id)
+    if lineage:
+        return _report_lineage(context, job, given, as_json=as_json)
     job = replace(job, options=with_outputs(job.options, given))
     outputs.refuse_overwriting(context, folder_of(job), outputs.of_job(job), job.source)
     return watch.print_end(context, job, as_json=as_json)
+
+
+def _report_lineage(context: Context, job: Job, given: Mapping[str, Any], *, as_json: bool) -> int:
+    """Write one results.csv of the job and all that it belongs together with."""
+    lineage = context.ledger.lineages.of(job)
+    folder, form = (
+        lineage_report.folder_of(lineage, given["results"]),
+        with_outputs(job.options, given).tables,
+    )
+    names = (results.RESULTS, *((results.WORKBOOK,) if form.spreadsheet else ()))
+    first = context.ledger.jobs.get(lineage.members[0].id)
+    outputs.refuse_overwriting(context, folder, names, job.source, first.source)
+    written = lineage_report.write(context.ledger, context.seal, lineage, folder, form)
+    if as_json:
+        print_json({**results.lineage_facts(lineage), "files": written})
+    else:
+        for line in (lineage.sentence, *(f"  {path}" for path in written.values())):
+            print_on_stdout(line)
+    return 0 if lineage.in_place + lineage.skipped == lineage.rows else 10
 
 
 def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
@@ -279,8 +311,7 @@ def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
 
 def _cells(job: Job, summary: Mapping[str, Any]) -> list[Text]:
     troubled = summary["not_in_place"]
-    state = _PLANS.get(job.state, job.state) if job.saved else job.state
-    state = ", ".join(filter(None, ("carried out" if job.carried_out_by else state, undo_word(summary))))
+    state = ", ".join(filter(None, (state_word(summary), undo_word(summary))))
     began = (job.started or job.created).strftime("%m-%d %H:%MZ")
     by = f"{job.operator}@{job.machine}"
     return [Text(cell) for cell in (job.id, state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)]

@@ -270,7 +270,8 @@ _POSTING = (
         "--max-failed",
         metavar="N|N%",
         default="",
-        help="Stop when more rows than this are failed, unknown or invalid.  [default: no limit]",
+        help="Stop when more rows than this are failed, unknown or invalid.  [default: no limit; 10% for "
+        "schedules]",
     ),
     click.option(
         "--max-changes",

@@ -28,7 +28,8 @@ _of_a_table = re.compile(_BOM + rb'("?)bw__job\1[,;\t\r\n]').match
 _MARKS = {
     "verify.csv": re.compile(_BOM + rb'("?)bw__row\1[,;\t\r\n]').match,
     report.ABSENT: re.compile(
-        _BOM + rb'("?)username\1([,;\t])\1realm\1\2\1id\1\2\1application_id\1(?:\2|[\r\n]|\Z)'
+        _BOM + rb'("?)username\1([,;\t])\1realm\1\2\1id\1\2\1application_id\1'
+        rb"(?:\2\1outcome\1\2\1error_code\1\2\1error\1)?(?:[\r\n]|\Z)"
     ).match,
     report.SUMMARY: re.compile(rb'\s*\{\s*"job"\s*:\s*"[0-9]{8}-[0-9]{6}-[^"\s]+"\s*[,}]').match,
 }

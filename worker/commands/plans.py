@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
 from worker.commands.named_job import named_job
 from worker.commands.option_values import (
+    Window,
     from_file,
     max_changes,
     max_failed,
@@ -27,12 +29,12 @@ from worker.commands.option_values import (
 from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
-from worker.commands.window import wait_for_window
+from worker.commands.window import shown, wait_for_window
 from worker.errors import Conflict, SiprosterError, UsageError
 from worker.importing.absent import EarlierRun, earlier_run
 from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import generated_passwords
-from worker.importing.guards import held_back
+from worker.importing.guards import why_held_back
 from worker.importing.job import new_job
 from worker.importing.job_start import needs_making
 from worker.importing.ledger_writer import LedgerWriter
@@ -41,7 +43,7 @@ from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
-from worker.model import Absent, Action, Job, JobState, Options, Row
+from worker.model import Absent, Action, Job, JobState, Options, Row, utc_now
 from worker.roster import Roster
 from worker.settings.addresses import sqlite_path
 from worker.states import Reason
@@ -94,7 +96,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
         else:
             job, summary = None, _planned_without_ledger(context, opened, options)
     print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)
-    held = held_back(options, summary)
+    held = why_held_back(options, summary)
     if held:
         echo(f"an import would be held back: {held}", "yellow")
     if job:
@@ -117,30 +119,48 @@ def carry_out(ctx: click.Context, context: Context, plan_id: str, given: dict[st
     context.ledger.chunks.shred_expired()
     plan = named_job(context, plan_id)
     plan_id = plan.id
-    _refuse_unusable_plan(plan)
+    _refuse_unusable_plan(context, plan)
     context.runtime.check(plan)
     rows = SavedRows(context.ledger, context.seal, plan)
-    times = window(given)
+    times = _window_of(plan, given)
     options = replace(
         with_outputs(plan.options, given),
         max_failed=max_failed(given["max_failed"]) or plan.options.max_failed,
         max_changes=max_changes(given["max_changes"]),  # the plan's own is answered by its approval
         require_rows=given["require_rows"],
         absent=plan.options.absent or (Absent.LIST if plan.options.max_changes else Absent.LEAVE),
-        not_before=times.not_before or plan.options.not_before,
-        not_after=times.not_after or plan.options.not_after,
+        not_before=times.not_before,
+        not_after=times.not_after,
     )
-    job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
+    made = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=plan_id)
+    job = replace(made, schedule=plan.schedule)  # whose next run is compared with it
     if context.settings.broker:
         watch.broker_queue(context)
     outputs.prepare_folder(
         context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), plan.source,
         passwords=options.generate_passwords,
     )  # fmt: skip
-    wait_for_window(options.not_before)
+    wait_for_window(job)
+    if options.not_before:
+        _refuse_unusable_plan(context, context.ledger.jobs.get(plan_id))
     begin(context, job)
     run(context, job, rows, yes=given["yes"], plan=rows)
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
+
+
+def _window_of(plan: Job, given: Mapping[str, Any]) -> Window:
+    """Return the window in which the plan is carried out: what is given, else its own.
+
+    Raises UsageError if that is over: nobody has decided that it may be carried out outside of it.
+    """
+    times, own = window(given), plan.options
+    if times.not_after or not own.not_after or dt.datetime.fromisoformat(own.not_after) > utc_now():
+        return Window(times.not_before or own.not_before, times.not_after or own.not_after)
+    ended = shown(dt.datetime.fromisoformat(own.not_after))
+    raise UsageError(
+        f"the window of plan {plan.id} ended at {ended}; nothing was sent",
+        f"give another one: siproster import --plan {plan.id} --not-after TIME; --not-before TIME to wait",
+    )
 
 
 def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
@@ -303,7 +323,7 @@ def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | No
         "leavers": {"delete": summary.leavers, "kept": summary.kept_leavers}
         if options.absent is Absent.DELETE
         else None,
-        "held_back": str(held_back(options, summary) or "") or None,
+        "held_back": str(why_held_back(options, summary) or "") or None,
         "files": report.existing(_folder(options), report.PLAN, report.ABSENT),
     }
     return {"plan": job.id, **facts} if job else facts
@@ -318,7 +338,8 @@ def _refuse_unseen_change(context: Context, *, on_change: bool) -> None:
         )
 
 
-def _refuse_unusable_plan(plan: Job) -> None:
+def _refuse_unusable_plan(context: Context, plan: Job) -> None:
+    """Raise Conflict for a plan that is over, or was made from a version of its roster that is outdated."""
     if plan.carried_out_by:
         raise Conflict(
             f"plan {plan.id} was carried out by job {plan.carried_out_by}",
@@ -331,3 +352,9 @@ def _refuse_unusable_plan(plan: Job) -> None:
         if plan.why and plan.why.reason is Reason.EXPIRED:
             what = f"has expired: {plan.why.text}"
         raise Conflict(f"plan {plan.id} {what}", "plan the roster again")
+    if plan.schedule and not plan.options.inbox and (newer := context.ledger.jobs.overtaken_by(plan)):
+        raise Conflict(
+            f"plan {plan.id} is outdated: since it was made, job {newer} has imported another version of the "
+            f"roster of schedule {plan.schedule}",
+            f"end it with: siproster cancel {plan.id}",
+        )

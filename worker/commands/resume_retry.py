@@ -107,7 +107,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
         read = (parent.source, given["roster_"], given["corrections"] or "")
         outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read,
                                passwords=options.generate_passwords)  # fmt: skip
-        wait_for_window(options.not_before)
+        wait_for_window(job)
         begin(context, job)
         run(context, job, rows, yes=given["yes"])
     return finish(context, job.id, detach=given["detach"], as_json=given["as_json"])
@@ -147,7 +147,7 @@ def resume(job_id: str, detach: bool, yes: bool, as_json: bool, **given: Any) ->
     mine_alone = job.state is JobState.PLANNING or not context.settings.broker
     if mine_alone and _somebody_works_on(context, job):
         raise JobBusy(
-            f"job {job_id} is being worked on by {shown(context.ledger.jobs.holder_of(job))}",
+            f"job {job_id} is being worked on by {shown(context.ledger.accounts.holder_of(job))}",
             f"wait for it to end, or cancel the job: siproster cancel {job_id}",
         )
     if detach and not context.settings.broker:
@@ -261,7 +261,7 @@ def _start_again(context: Context, job: Job) -> None:
     if why := too_many_failed(job.options, ledger.chunks.progress(job.id).troubled, job.rows):
         if not ledger.jobs.stop(job.id, why):
             ledger.jobs.stop_again(job.id, why)
-            ledger.jobs.release_account(job.id)
+            ledger.accounts.release(job.id)
         return
     if job.started is None:  # stopped before its start
         create_missing_realm(ledger, context.seal, context.runtime.api(job.options), job)
@@ -271,7 +271,7 @@ def _start_again(context: Context, job: Job) -> None:
 
 def _somebody_works_on(context: Context, job: Job) -> bool:
     """Return whether the process that writes for this job may still be running."""
-    return is_alive(context.ledger.jobs.holder_of(job))
+    return is_alive(context.ledger.accounts.holder_of(job))
 
 
 def roster_of(context: Context, path: str, parent: Job) -> AbstractContextManager[Roster | None]:
@@ -318,5 +318,5 @@ def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
                 f"import it as a new job: siproster import {job.source}",
             )
         context.ledger.jobs.forget(job.id, keep_job=True)
-        context.ledger.jobs.acquire_account(job, process_id())
+        context.ledger.accounts.acquire(job, process_id())
         run(context, job, opened, yes=yes)

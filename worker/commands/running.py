@@ -43,7 +43,7 @@ def begin(context: Context, job: Job) -> None:
 def take_over(context: Context, job: Job) -> None:
     """Acquire the account of an earlier job, and end the leases of processes that died on this machine."""
     free_dead_holder(context.ledger, job)
-    context.ledger.jobs.acquire_account(job, process_id())
+    context.ledger.accounts.acquire(job, process_id())
     free_the_dead(context.ledger, job.id)
 
 
@@ -53,7 +53,7 @@ def freed_on_failure(context: Context, job_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        context.ledger.jobs.release_account(job_id)
+        context.ledger.accounts.release(job_id)
         raise
 
 
@@ -79,7 +79,7 @@ def run(
             if not draft.why:
                 _ask(job, draft, yes=yes)
             # Its hold on the account may have run out at the question.
-            context.ledger.jobs.acquire_account(job, process_id())
+            context.ledger.accounts.acquire(job, process_id())
             keep_passwords(passwords)
             if draft.makes_realm and not draft.why:
                 echo(f"creating realm {job.options.realm}; waiting up to 120 s until it is ACTIVE")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands import schedule_place
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import asked
+from worker.commands.monitoring import monitored, run_options
 from worker.commands.option_values import from_file, parsed
 from worker.commands.options import (
     absent_option,
@@ -26,6 +29,7 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.schedule_notify import test_notify
+from worker.commands.schedule_view import line_of, lines_of, options_of, result_of
 from worker.commands.scheduled_run import carry_out, options_at
 from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
 from worker.commands.window import moment, shown
@@ -33,11 +37,11 @@ from worker.errors import Conflict, UsageError
 from worker.importing.guards import MAX_FAILED_OF_SCHEDULES
 from worker.importing.job import operator
 from worker.importing.process_id import process_id
-from worker.ledger.notifications import Notification
-from worker.ledger.schedules import CatchUp, Run, RunState, Schedule
+from worker.ledger.schedules import CatchUp, Run, Schedule
 from worker.model import Options, utc_now
-from worker.roster import is_database
-from worker.roster.source import is_url, without_secrets
+from worker.roster import is_database, refuse_leavers
+from worker.roster.database_address import address_of
+from worker.roster.source import is_url
 from worker.schedules.results import RunResult
 from worker.schedules.timer import first_slot, next_slots
 from worker.schedules.timetable import Timetable, time_zone, timetable
@@ -59,7 +63,7 @@ def schedule() -> None:
 schedule.add_command(test_notify)
 
 
-@schedule.command("add")
+@schedule.command("add", short_help="Make a schedule.")
 @click.argument("name", metavar="NAME")
 @click.argument("source", metavar="ROSTER")
 @click.option("--every", metavar="CRON", default="", help="Cron expression, such as '30 2 * * 1-5'.")
@@ -90,7 +94,7 @@ schedule.add_command(test_notify)
     "--notify",
     metavar="CHANNEL",
     multiple=True,
-    help="Tell [notify.CHANNEL] from siproster.toml when a run ends (repeatable).",
+    help="Notify [notify.CHANNEL] from siproster.toml when a run ends (repeatable).",
 )
 @reading_options
 @posting_options
@@ -123,10 +127,12 @@ def add(ctx: click.Context, /, name: str, source: str, as_json: bool, **given: A
     _print_times(made)
     if not made.options.max_changes:
         echo("  tip: --max-changes 10% holds back a run that a damaged export would do harm with", "yellow")
-    echo(f"added; `siproster scheduler` runs it, or try it now: siproster schedule run {name}")
+    echo(f"added; siproster scheduler runs it at these times; run it now: siproster schedule run {name}")
+    if made.channels:
+        echo(f"try its notifications: siproster schedule test-notify {name}")
 
 
-@schedule.command("list")
+@schedule.command("list", short_help="List the schedules.")
 @json_option
 @settings_options
 def list_(as_json: bool, **given: Any) -> None:
@@ -146,12 +152,12 @@ def list_(as_json: bool, **given: Any) -> None:
         last = next(iter(context.ledger.schedules.runs(one.name, 1)), None)
         table.add_row(*map(Text, (
             one.name, _in_words(one), _next(one), one.account,
-            f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", _result(last) if last else "-",
+            f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", result_of(last) if last else "-",
         )))  # fmt: skip
     on_stdout().print(table)
 
 
-@schedule.command("show")
+@schedule.command("show", short_help="Show a schedule's times, runs and notifications.")
 @click.argument("name", metavar="NAME")
 @click.option("--runs", metavar="N", type=click.IntRange(0, 1000), default=10, show_default=True,
               help="Number of runs to show, the newest first.")  # fmt: skip
@@ -166,12 +172,11 @@ def show(name: str, runs: int, as_json: bool, **given: Any) -> None:
         return
     _print_times(one)
     for run in context.ledger.schedules.runs(name, runs):
-        print_on_stdout(f"  {_run_line(run)}")
-        for told in context.ledger.notifications.of_run(name, run.slot.timestamp()):
-            print_on_stdout(f"    {_told(told)}")
+        for line in lines_of(context.ledger, run):
+            print_on_stdout(f"  {line}")
 
 
-@schedule.command("remove")
+@schedule.command("remove", short_help="Remove a schedule; its jobs stay.")
 @click.argument("name", metavar="NAME")
 @yes_option
 @settings_options
@@ -179,7 +184,7 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     """Remove a schedule and the record of its runs; its jobs stay in the ledger."""
     context = Context(given)
     context.ledger.schedules.get(name)
-    if _going_on(context, name):
+    if context.ledger.schedules.going_on(name):
         raise Conflict(
             f"a run of schedule {name} is going on", f"see it with: siproster schedule show {name}"
         )
@@ -189,7 +194,7 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     echo(f"schedule {name} is removed")
 
 
-@schedule.command("pause")
+@schedule.command("pause", short_help="Begin no further runs until it is resumed.")
 @click.argument("name", metavar="NAME")
 @settings_options
 def pause(name: str, **given: Any) -> None:
@@ -198,12 +203,12 @@ def pause(name: str, **given: Any) -> None:
     context.ledger.schedules.get(name)
     context.audit(name)
     if not context.ledger.schedules.pause(name):
-        echo(f"schedule {name} was paused before")
+        echo(f"schedule {name} is already paused")
         return
     echo(f"schedule {name} is paused; resume it with: siproster schedule resume {name}")
 
 
-@schedule.command("resume")
+@schedule.command("resume", short_help="Resume a paused schedule.")
 @click.argument("name", metavar="NAME")
 @settings_options
 def resume(name: str, **given: Any) -> None:
@@ -221,19 +226,23 @@ def resume(name: str, **given: Any) -> None:
 
 @schedule.command("run")
 @click.argument("name", metavar="NAME")
-@click.option("--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out.")
+@run_options
 @settings_options
-def run(name: str, slot: float | None, **given: Any) -> int:
-    """Run a schedule now, and wait for its end. Its guards hold, and its channels are told."""
-    context = Context(given)
+def run(name: str, slot: float | None, counts: Path | None, **given: Any) -> int:
+    """Run a schedule now, and wait for its end. Guards apply, and its channels are notified."""
+    with monitored(name, counts, given, started_by_scheduler=slot is not None) as context:
+        return _run(context, name, slot)
+
+
+def _run(context: Context, name: str, slot: float | None) -> int:
     schedules = context.ledger.schedules
     if slot is not None:
         claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
     else:
         schedules.get(name)
-        if going_on := _going_on(context, name):
+        if going_on := context.ledger.schedules.going_on(name):
             raise Conflict(
-                f"a run of schedule {name} is going on: {_run_line(going_on)}",
+                f"a run of schedule {name} is going on: {line_of(going_on)}",
                 f"see it with: siproster schedule show {name}",
             )
         context.audit(name)
@@ -251,7 +260,7 @@ _EXIT_CODES = {
 
 def _claimed_by_others(name: str) -> Run:
     raise Conflict(
-        f"a scheduler was quicker and carries out the run of {name}",
+        f"a scheduler has claimed this run of schedule {name}, and carries it out",
         f"see it with: siproster schedule show {name}",
     )
 
@@ -267,21 +276,48 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     if source == "-":
         raise UsageError("a schedule can't read standard input", "give a file, a folder or a URL")
     zone = given["zone"] or "UTC"
-    cron = timetable(given["every"], zone).cron if given["every"] else ""
     now = context.ledger.schedules.now()
-    at = _future("--at", moment("--at", given["at"], now, time_zone(zone)), now) if given["at"] else None
+    cron = _cron(given, zone, now) if given["every"] else ""
+    where = time_zone(zone)
+    at = _future("--at", moment("--at", given["at"], now, where), now, where) if given["at"] else None
     for channel in given["notify"]:
         _check_channel(context, channel)
-    endpoint = context.endpoint
+    endpoint, place, options = context.endpoint, _place(source), _options(ctx, given)
+    refuse_leavers(place, options)
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
-        again=given["again"], source=_place(source), options=_options(ctx, given), profile=given["profile"],
-        host=endpoint.host, environment=endpoint.environment, account=endpoint.account,
-        channels=tuple(dict.fromkeys(given["notify"])), operator=operator(), machine=platform.node(),
-        created=now, paused=None, accounted=now, next_slot=None,
+        again=given["again"], source=schedule_place.closed(context.seal, name, place), options=options,
+        profile=given["profile"], host=endpoint.host, environment=endpoint.environment,
+        account=endpoint.account, channels=tuple(dict.fromkeys(given["notify"])), operator=operator(),
+        machine=platform.node(), created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
-    options_at(made, now)  # refuses times that are none
-    return replace(made, next_slot=first_slot(made, now))
+    first = first_slot(made, now)
+    _check_window(made, first or now)
+    return replace(made, next_slot=first)
+
+
+def _check_window(made: Schedule, slot: dt.datetime) -> None:
+    """Raise UsageError if the times of the window are none, or it is over before the first run begins."""
+    options = options_at(made, slot)
+    begins = max(slot, dt.datetime.fromisoformat(options.not_before)) if options.not_before else slot
+    ends = dt.datetime.fromisoformat(options.not_after) if options.not_after else None
+    if ends and ends <= begins:
+        raise UsageError(
+            f"--not-after {_shown(made, ends)}: the first run may send from {_shown(made, begins)} on",
+            "give a time of day, such as --not-after 05:30: it is the next one after each run begins",
+        )
+
+
+def _cron(given: Mapping[str, Any], zone: str, now: dt.datetime) -> str:
+    """Return the cron expression, checked. Raises UsageError, also if a delayed run could meet the next."""
+    table = timetable(given["every"], zone)
+    apart = table.closest(now).total_seconds()
+    if given["jitter"] >= apart:
+        raise UsageError(
+            f"--jitter {given['jitter']}: must be less than the {apart:.0f} seconds between two runs",
+            "each run has to begin before the next one's time",
+        )
+    return table.cron
 
 
 def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
@@ -297,8 +333,11 @@ def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
 
 
 def _place(source: str) -> str:
-    """Return the roster's place, which doesn't depend on the current folder."""
-    if is_database(source) or is_url(source):
+    """Return the roster's place, which doesn't depend on the current folder. Raises UsageError."""
+    if is_database(source):
+        address_of(source)  # refuses a password in it
+        return source
+    if is_url(source):
         return source
     path = Path(source).expanduser().absolute()
     if not path.exists() and not re.search(r"[*?\[]", source):
@@ -317,29 +356,27 @@ def _check_channel(context: Context, channel: str) -> None:
         )
 
 
-def _future(option: str, at: dt.datetime, now: dt.datetime) -> dt.datetime:
+def _future(option: str, at: dt.datetime, now: dt.datetime, zone: ZoneInfo) -> dt.datetime:
     if at <= now:
-        raise UsageError(f"{option} {at.isoformat()}: is in the past")
+        raise UsageError(f"{option} {shown(at, zone)}: is in the past", f"it is {shown(now, zone)} now")
     return at
-
-
-def _going_on(context: Context, name: str) -> Run | None:
-    return next((one for one in context.ledger.schedules.unfinished() if one.schedule == name), None)
 
 
 def _print_times(one: Schedule) -> None:
     """Print when a schedule runs: in words, its next times, and what happens at clock changes."""
     print_on_stdout(f"{one.name}: {_in_words(one)}")
-    print_on_stdout(f"  roster   {without_secrets(one.source)}")
+    print_on_stdout(f"  roster   {schedule_place.shown(one.source)}")
     print_on_stdout(
         f"  account  {one.account} at {one.host}" + (f", profile {one.profile}" * bool(one.profile))
     )
     print_on_stdout(f"  results  {one.options.results}/siproster-JOB/")
+    print_on_stdout(f"  options  {options_of(one) or '-'}")
     print_on_stdout(f"  notifies {', '.join(one.channels) or 'nobody'}")
     if one.paused:
         print_on_stdout(f"  paused since {_shown(one, one.paused)}")
-    print_on_stdout("  next runs:")
-    for slot in next_slots(one, utc_now(), _NEXT):
+    slots = next_slots(one, utc_now(), _NEXT)
+    print_on_stdout("  next runs:" if slots else "  no more runs")
+    for slot in slots:
         print_on_stdout(f"    {_shown(one, slot)}{_window(one, slot)}")
     if one.cron:
         for sentence in Timetable(one.cron, time_zone(one.zone)).clock_changes(utc_now()):
@@ -372,28 +409,6 @@ def _shown(one: Schedule, time: dt.datetime) -> str:
     return shown(time, time_zone(one.zone))
 
 
-def _result(run: Run) -> str:
-    return run.result or ("waiting" if run.state is RunState.DUE else "going on")
-
-
-def _run_line(run: Run) -> str:
-    """Return a run in one line: its slot, its result, its job and the details."""
-    missed = f"{run.missed} missed before it" if run.missed else ""
-    cause = "" if run.cause == "slot" else "by hand"
-    parts: Sequence[str] = (_result(run), run.job, cause, missed, run.why)
-    return f"{run.slot:%Y-%m-%d %H:%MZ}  " + "  ".join(filter(None, parts))
-
-
-def _told(told: Notification) -> str:
-    """Return what became of a notification, in one line."""
-    if told.finished:
-        return f"{told.channel}: {told.state.replace('_', ' ')}" + (f": {told.error}" if told.error else "")
-    if not told.attempts:
-        return f"{told.channel}: not delivered yet"
-    again = dt.datetime.fromtimestamp(told.next_attempt_at, dt.UTC)
-    return f"{told.channel}: attempt {told.attempts} failed: {told.error}; next at {again:%H:%MZ}"
-
-
 def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:
     """Return a schedule as ``--json`` prints it."""
     return {
@@ -402,7 +417,7 @@ def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:
         "at": one.at.isoformat() if one.at else None,
         "zone": one.zone,
         "in_words": _in_words(one),
-        "roster": without_secrets(one.source),
+        "roster": schedule_place.shown(one.source),
         "account": one.account,
         "profile": one.profile or None,
         "channels": list(one.channels),

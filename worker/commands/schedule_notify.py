@@ -28,7 +28,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """What became of a channel's test notification; ``error`` is empty if it was delivered."""
+    """The result of a channel's test notification; ``error`` is empty if it was delivered."""
 
     name: str
     kind: str
@@ -69,7 +69,7 @@ def test_notify(name: str, as_json: bool, **given: Any) -> int:
 def try_channels(
     schedule: str, names: Sequence[str], channel_of: Callable[[str], Channel], sender: Sender | None = None
 ) -> list[Tested]:
-    """Send a test notification to each channel, and return what became of it, in the order of ``names``.
+    """Send a test notification to each channel, and return the results in the order of ``names``.
 
     ``channel_of`` returns a channel by its name, or raises UsageError.
     """

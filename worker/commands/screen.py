@@ -196,7 +196,7 @@ class ProgressScreen:
         self._quiet = quiet
         self._began = self._told = time.monotonic()
         self._first: int | None = None
-        if console.is_terminal and not quiet:
+        if console.is_terminal and not quiet and not terminal.echoes_elsewhere():
             self._bar = Progress(
                 SpinnerColumn(), _Doing(""), BarColumn(), MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"), _Remaining(), console=console, transient=True,
@@ -236,10 +236,17 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     for name, rows in summary["counts"].items():
         _print_status(console, summary, Status(name), rows)
     for word, users in (summary.get("leavers") or {}).items():
-        console.print(Text(f"{users:>7,} {word:<11}  {_LEAVERS[word]}"))
+        console.print(Text(f"{users:>7,}  {word:<11}  {_LEAVERS[word]}"))
     took = f" in {summary['seconds']:.1f} s" if summary["seconds"] is not None else ""
-    console.print(Text(f"Job {summary['job']}: {summary['state']}{took}, {summary['requests']} requests"
+    state = advice.state_word(summary)
+    console.print(Text(f"Job {summary['job']}: {state}{took}, {plural(summary['requests'], 'request')}"
                        + (f", {summary['retries']} retried" if summary["retries"] else "")))  # fmt: skip
+    lineage = summary["lineage"]
+    if lineage["schedule"]:
+        console.print(Text(f"made by schedule {lineage['schedule']}"), soft_wrap=True)
+    if len(lineage["jobs"]) > 1:
+        together = f"{lineage['sentence']}; in one file: siproster report --lineage {summary['job']}"
+        console.print(Text(together), soft_wrap=True)
     if summary["undo_state"] == "done":
         told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +14,8 @@ import click
 
 from worker import throttle
 from worker.api import Api
-from worker.commands.context import Context, log_to_stderr
+from worker.commands.context import Context, log_format_option, log_to_stderr
+from worker.commands.monitoring import Address, metrics_option, metrics_server
 from worker.commands.profiles import Profiles, profiles_options
 from worker.commands.screen import echo
 from worker.commands.waiting import wait_reporter
@@ -44,8 +45,10 @@ _LEVELS = ("debug", "info", "warning", "error")
                    "  [default: one per core]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
               help="Log level on stderr. No level shows secrets.")  # fmt: skip
+@log_format_option
+@metrics_option
 @profiles_options
-def worker(processes: int, log_level: str, **given: Any) -> int:
+def worker(processes: int, log_level: str, metrics: Address | None, **given: Any) -> int:
     """Run a Celery worker for the accounts of one ledger, until SIGTERM.
 
     It serves the account of the settings, or those of several profiles, sharing its processes fairly between
@@ -54,7 +57,7 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
     profiles = Profiles(given)
     context = profiles.context
     level = "debug" if given["debug"] else log_level
-    log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
+    log_to_stderr(logging.getLevelNamesMapping()[level.upper()], given["log_format"])
     _need_broker(context)
     config = _accepted(profiles.runtime_config())
     queues = _checked_queues(context, config)
@@ -65,11 +68,14 @@ def worker(processes: int, log_level: str, **given: Any) -> int:
         echo(f"  account  {endpoint.account} at {endpoint.host}")
     echo(f"  key      {context.seal.fingerprint}")
     wait_reporter.stop()  # no thread survives the fork of the pool's processes
-    return run_worker(make_app(config), queues, processes, level)
+    accounts = [endpoint.account for endpoint in config.endpoints]
+    identity = next(iter(queues)).split(".")[1]
+    with metrics_server(metrics, context, identity, accounts, pool=True) as server:
+        return run_worker(make_app(config), queues, processes, level, server)
 
 
-def _in_words(queues: Sequence[str]) -> str:
-    return f"queue {queues[0]}" if len(queues) == 1 else f"{len(queues)} queues"
+def _in_words(queues: Collection[str]) -> str:
+    return f"queue {next(iter(queues))}" if len(queues) == 1 else f"{len(queues)} queues"
 
 
 def _need_broker(context: Context) -> None:
@@ -81,8 +87,8 @@ def _need_broker(context: Context) -> None:
         )
 
 
-def _checked_queues(context: Context, config: RuntimeConfig) -> list[str]:
-    """Check all that a worker needs, and return the names of its queues.
+def _checked_queues(context: Context, config: RuntimeConfig) -> dict[str, Endpoint]:
+    """Check all that a worker needs, and return its accounts by the names of their queues.
 
     Raises the first problem. Leaves nothing open: no connection to a database or a server survives the fork
     of the pool's processes.
@@ -94,7 +100,7 @@ def _checked_queues(context: Context, config: RuntimeConfig) -> list[str]:
             if (job.host, job.account) in accounts:
                 runtime.check(job)
         CeleryQueue(make_app(config), ledger.identity).check()
-        return [queue_name(ledger.identity, *account) for account in accounts]
+        return {queue_name(ledger.identity, one.host, one.account): one for one in config.endpoints}
 
 
 def _accepted(config: RuntimeConfig) -> RuntimeConfig:

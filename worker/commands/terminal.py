@@ -8,7 +8,7 @@ import io
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -25,8 +25,27 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
+Line = Callable[[str, str], None]
+"""Take a line and its colour."""
+
+_lines: list[Line] = []
+
+
+def echo_with(line: Line | None) -> None:
+    """Pass the lines for people to ``line``, for a stderr that holds JSON; None: print them."""
+    _lines[:] = [line] if line else []
+
+
+def echoes_elsewhere() -> bool:
+    """Return whether stderr holds JSON, so that nothing may be drawn there."""
+    return bool(_lines)
+
+
 def echo(text: str, colour: str = "") -> None:
     """Print a line for people on stderr. A stderr that fails ends no job."""
+    if _lines:
+        _lines[0](text, colour)
+        return
     with contextlib.suppress(OSError):
         click.secho(visible(text), err=True, fg=colour or None)
 

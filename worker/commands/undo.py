@@ -86,7 +86,7 @@ def undo(
     refuse_unfinished(context.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
     free_dead_holder(context.ledger, job)
-    context.ledger.jobs.acquire_account(job, process_id())
+    context.ledger.accounts.acquire(job, process_id())
     with freed_on_failure(context, job_id):
         context.audit(job_id)
         why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
@@ -96,7 +96,7 @@ def undo(
         if not interrupted:
             context.ledger.jobs.set_undone(job_id)
     finally:
-        context.ledger.jobs.release_account(job_id)
+        context.ledger.accounts.release(job_id)
         facts = _print(context, job, folder, as_json=as_json)
     if interrupted:
         echo(f"interrupted; continue with: siproster undo {job_id}")

@@ -61,7 +61,7 @@ def _queue(context: Context, config: RuntimeConfig) -> CeleryQueue:
 def put_on_queue(context: Context, job_id: str) -> None:
     """Leave a started job to the workers, and warn if there is none."""
     queue = broker_queue(context)
-    context.ledger.jobs.hand_over_account(job_id, SWEEPER)
+    context.ledger.accounts.hand_over(job_id, SWEEPER)
     sweep(context.ledger, queue, job_id)
     job = context.ledger.jobs.get(job_id)
     if not queue.workers(job.host, job.account):
@@ -137,7 +137,7 @@ def interruptible() -> Iterator[threading.Event]:
 
 def _run_with_workers(context: Context, job_id: str, interrupt: threading.Event) -> None:
     queue = broker_queue(context)
-    context.ledger.jobs.hand_over_account(job_id, SWEEPER)
+    context.ledger.accounts.hand_over(job_id, SWEEPER)
     if why := _watch(context, job_id, queue, interrupt):
         context.ledger.jobs.pause(job_id, why)
 
@@ -165,7 +165,7 @@ def _leave(context: Context, job_id: str, why: Why) -> None:
     """Release the job: others may then write to the account, and it can be resumed."""
     if context.ledger.jobs.state(job_id).active:
         context.ledger.jobs.pause(job_id, why)
-        context.ledger.jobs.release_account(job_id)
+        context.ledger.accounts.release(job_id)
 
 
 def _watch(context: Context, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:

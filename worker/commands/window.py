@@ -8,8 +8,10 @@ import re
 import time
 from zoneinfo import ZoneInfo
 
+from worker import report
 from worker.commands.terminal import echo
 from worker.errors import UsageError
+from worker.model import Job
 from worker.schedules.timetable import time_zone
 from worker.waits import span
 
@@ -24,11 +26,14 @@ _WITH_ZONE = re.compile(r"(?P<time>.*?)(?: |\[)(?P<zone>[A-Za-z][A-Za-z0-9_+-]*(
 _of_day = re.compile(r"([01]\d|2[0-3]):([0-5]\d)").fullmatch
 
 
-def moment(option: str, value: str, after: dt.datetime, zone: ZoneInfo | None = None) -> dt.datetime:
+def moment(
+    option: str, value: str, after: dt.datetime, zone: ZoneInfo | None = None, *, shift: bool = False
+) -> dt.datetime:
     """Return the time that an option's value names, in UTC.
 
     ``value``: ISO 8601, with an offset, a zone's name behind it, or neither: then it is a time in ``zone``,
-    by default this machine's. A time of day, such as ``05:30``, is the next one after ``after``.
+    by default this machine's. A time of day, such as ``05:30``, is the next one after ``after``; ``shift``:
+    one that a clock change leaves out is as much later, and of one that it repeats the first counts.
 
     Raises:
         UsageError: it is none of them, or a local time that a clock change leaves out or repeats.
@@ -37,7 +42,7 @@ def moment(option: str, value: str, after: dt.datetime, zone: ZoneInfo | None = 
     text, zone = (found["time"], time_zone(found["zone"])) if found else (value.strip(), zone)
     try:
         if day := _of_day(text):
-            return _next(option, dt.time(int(day[1]), int(day[2])), after, zone)
+            return _next(option, dt.time(int(day[1]), int(day[2])), after, zone, shift=shift)
         given = dt.datetime.fromisoformat(text)
         if given.tzinfo and not found:
             return given.astimezone(dt.UTC)
@@ -51,15 +56,25 @@ def moment(option: str, value: str, after: dt.datetime, zone: ZoneInfo | None = 
 def shown(moment_: dt.datetime, zone: ZoneInfo | None = None) -> str:
     """Return a time for people, local and in UTC: ``2026-11-22 05:30 CET (04:30Z)``."""
     local, utc = moment_.astimezone(zone), moment_.astimezone(dt.UTC)
+    if not local.utcoffset():
+        return f"{utc:%Y-%m-%d %H:%MZ}"
     same_day = local.date() == utc.date()
     return f"{local:%Y-%m-%d %H:%M %Z} ({utc:{'%H:%MZ' if same_day else '%Y-%m-%d %H:%MZ'}})"
 
 
-def wait_for_window(not_before: str) -> None:
-    """Wait until the window of ``--not-before`` (ISO 8601; empty: none) begins, and print until when."""
-    if not not_before:
+def wait_for_window(job: Job) -> None:
+    """Wait until the window of a job that is about to begin has come, and print until when."""
+    if not job.options.not_before:
         return
-    begins, said = dt.datetime.fromisoformat(not_before), -math.inf
+    try:
+        _wait_until(dt.datetime.fromisoformat(job.options.not_before))
+    except KeyboardInterrupt:
+        report.forget_folder(job)
+        raise
+
+
+def _wait_until(begins: dt.datetime) -> None:
+    said = -math.inf
     while (left := (begins - dt.datetime.now(dt.UTC)).total_seconds()) > 0:
         if time.monotonic() - said >= _SAY_EVERY:
             said = time.monotonic()
@@ -67,29 +82,42 @@ def wait_for_window(not_before: str) -> None:
         time.sleep(min(left, _LOOK_EVERY))
 
 
-def _next(option: str, of_day: dt.time, after: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
+def _next(
+    option: str, of_day: dt.time, after: dt.datetime, zone: ZoneInfo | None, *, shift: bool
+) -> dt.datetime:
     """Return the next time of day after a moment."""
-    today = after.astimezone(zone).date()
-    for day in (today, today + dt.timedelta(days=1)):
-        found = _one(option, dt.datetime.combine(day, of_day), zone)
-        if found > after:
-            return found
-    raise UsageError(f"{option} {of_day:%H:%M}: has no such time tomorrow")  # pragma: no cover
+    now = after.astimezone(zone)
+    day = now.date()
+    if _both(dt.datetime.combine(day, of_day), zone)[1] <= after:  # over for today, in whichever way
+        day += dt.timedelta(days=1)
+    local = dt.datetime.combine(day, of_day)
+    first, second = _both(local, zone)
+    if shift:
+        return first if after < first else second
+    return _one(option, local, zone)
+
+
+def _both(local: dt.datetime, zone: ZoneInfo | None) -> tuple[dt.datetime, dt.datetime]:
+    """Return the UTC times of a local time: twice the same one, unless a clock change repeats it.
+
+    One that a clock change leaves out is as much later as clocks go forward: 02:30 is 03:30.
+    """
+    first, second = (local.replace(fold=fold, tzinfo=zone).astimezone(dt.UTC) for fold in (0, 1))
+    return (first, second) if first <= second else (first, first)
 
 
 def _one(option: str, local: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
     """Return a local time in UTC. Raises UsageError if a clock change leaves it out, or repeats it."""
     first, second = (local.replace(fold=fold, tzinfo=zone).astimezone(dt.UTC) for fold in (0, 1))
-    back = first.astimezone(zone).replace(tzinfo=None)
+    if first == second:
+        return first
     where = f"in {zone.key}" if zone else "here"
-    if back != local:
+    both = " or ".join(f"{one.astimezone(zone):%Y-%m-%dT%H:%M%z}" for one in (first, second))
+    if first > second:
         raise UsageError(
             f"{option} {local:%Y-%m-%dT%H:%M}: does not exist {where}: clocks go forward over it",
-            f"use {back:%Y-%m-%dT%H:%M} or {second.astimezone(zone):%Y-%m-%dT%H:%M}",
+            f"use {both}",
         )
-    if first != second:
-        both = " or ".join(f"{one.astimezone(zone):%Y-%m-%dT%H:%M%z}" for one in (first, second))
-        raise UsageError(
-            f"{option} {local:%Y-%m-%dT%H:%M}: happens twice {where}: clocks go back over it", f"use {both}"
-        )
-    return first
+    raise UsageError(
+        f"{option} {local:%Y-%m-%dT%H:%M}: happens twice {where}: clocks go back over it", f"use {both}"
+    )

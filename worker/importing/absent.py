@@ -1,7 +1,7 @@
-"""Users who are stored on a roster's realms and not in the roster, and which of them are suddenly absent.
+"""Absent users: stored on a roster's realms, but not in the roster. Some are suddenly absent.
 
-Those who were absent at the last run of the same schedule, or of the same roster, are no news. They are
-compared by marks of their names, eight bytes a user, since an account may have a million.
+Users who were already absent in the last run of the same schedule, or of the same roster, are not suddenly
+absent. Runs are compared by hashes of the users' names, 8 bytes each, since an account may have a million.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from worker.errors import SealBroken
 from worker.ledger import Ledger
 from worker.model import Job, Stored
 from worker.seal import Seal
@@ -25,53 +26,56 @@ def _none() -> array[int]:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """The last run of a roster: its realms, and who was absent then. Without a job, there was none."""
+    """The last run of a roster: its realms and its absent users. ``job`` is empty if there was none."""
 
     job: str = ""
     hosts: tuple[str, ...] = ()
-    """Host names of its realms: a roster that is cut off may name fewer."""
-    marks: array[int] = field(default_factory=_none, repr=False)
-    """In rising order."""
+    """Host names of its realms; a roster that was cut off since may name fewer."""
+    name_hashes: array[int] = field(default_factory=_none, repr=False)
+    """Hashes of the absent users' names, in rising order."""
 
-    def knew(self, one: Stored) -> bool:
-        """Return whether the user was absent then."""
-        mark = _mark(one)
-        at = bisect_left(self.marks, mark)
-        return at < len(self.marks) and self.marks[at] == mark
+    def had_absent(self, user: Stored) -> bool:
+        """Return whether the user was absent in that run."""
+        name_hash = _name_hash(user)
+        at = bisect_left(self.name_hashes, name_hash)
+        return at < len(self.name_hashes) and self.name_hashes[at] == name_hash
 
 
-def marks_of(users: Iterable[Stored]) -> array[int]:
-    """Return the marks of users, in rising order."""
-    return array("Q", sorted(array("Q", map(_mark, users))))
+def hashes_of(users: Iterable[Stored]) -> array[int]:
+    """Return the hashes of users' names, in rising order."""
+    return array("Q", sorted(array("Q", map(_name_hash, users))))
 
 
 def earlier_run(ledger: Ledger, seal: Seal, job: Job, plan: Job | None = None) -> EarlierRun:
-    """Return the last finished run that the job is compared with. Raises SealBroken.
+    """Return the last finished run, with which the job is compared; an empty one if its key is gone.
 
     ``plan``: the saved plan that the job carries out.
     """
     found = ledger.absences.last(job, roster_key(plan or job))
     if found is None:
         return EarlierRun()
-    marks = array("Q")
-    marks.frombytes(base64.b64decode(seal.open(found.sealed, f"{found.job}/absent")))
-    return EarlierRun(found.job, tuple(ledger.jobs.hosts(found.job).values()), marks)
+    hashes = array("Q")
+    try:
+        hashes.frombytes(base64.b64decode(seal.open(found.sealed, f"{found.job}/absent")))
+    except SealBroken:
+        return EarlierRun()
+    return EarlierRun(found.job, tuple(ledger.jobs.hosts(found.job).values()), hashes)
 
 
-def record_absent(ledger: Ledger, seal: Seal, job: Job, marks: array[int], plan: Job | None = None) -> None:
-    """Record a job's absent users for the runs after it."""
-    packed = base64.b64encode(marks.tobytes()).decode()
+def record_absent(ledger: Ledger, seal: Seal, job: Job, hashes: array[int], plan: Job | None = None) -> None:
+    """Record a job's absent users, for comparison with later runs."""
+    packed = base64.b64encode(hashes.tobytes()).decode()
     sealed = seal.close_over(packed, f"{job.id}/absent")
     ledger.absences.add(job, roster_key(plan or job), sealed)
 
 
 def roster_key(job: Job) -> str:
-    """Return what tells the job's roster from others of its account: its place, and the realm it goes to."""
+    """Return the key of the job's roster among those of its account: its source, and the realm it goes to."""
     options = job.options
     source = f"{job.source} {job.roster}" if job.source == "-" else job.source
     return json.dumps([options.api, options.realm.casefold(), source])
 
 
-def _mark(one: Stored) -> int:
-    name = f"{one.realm.casefold()} {one.composite.casefold()}"
+def _name_hash(user: Stored) -> int:
+    name = f"{user.realm.casefold()} {user.composite.casefold()}"
     return int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest())

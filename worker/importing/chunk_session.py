@@ -7,10 +7,11 @@ chunk, so a worker that wakes up late changes nothing.
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -31,9 +32,13 @@ from worker.importing.stop_rules import (
 from worker.ledger import Changes, Claim, JobRealm, Ledger, Unanswered
 from worker.ledger.codec import Change, open_changes, seal_changes, seal_chunk
 from worker.ledger.new_chunks import troubled
+from worker.meter import METER
 from worker.model import Family, Job, JobState, Outcome, Row, Status, Stored
+from worker.reasons import plural
 from worker.seal import Seal
 from worker.states import Reason, Why
+
+log = logging.getLogger(__name__)
 
 LEASE = 120.0
 """Seconds that a claim holds without renewal: well over the deadline of one request."""
@@ -203,6 +208,13 @@ class ChunkSession:
         """Return how many claims the chunk had before this one."""
         return self.claim.attempts - 1
 
+    def begun(self) -> None:
+        """Log that work on the chunk begins."""
+        if log.isEnabledFor(logging.INFO):
+            rows, attempts = plural(len(self.open_rows()), "row"), self.claim.attempts
+            again = f" to go, claim {attempts}" if attempts > 1 else ""
+            log.info("chunk %s/%d begins: %s%s", self.job.id, self.claim.seq, rows, again)
+
     def open_rows(self) -> list[Row]:
         """Return the rows without an outcome."""
         return [row for row in self.rows if row.line not in self._statuses]
@@ -230,7 +242,12 @@ class ChunkSession:
             return
         self._state = self._lease.record(outcomes, self._changes_of)
         self._answered = self._process.clock()
-        self._statuses.update([(outcome.line, outcome.status) for outcome in outcomes])
+        statuses = [outcome.status for outcome in outcomes]
+        self._statuses.update(zip([outcome.line for outcome in outcomes], statuses, strict=True))
+        if METER.on:
+            for status in Status:
+                if rows := statuses.count(status):
+                    METER.count("rows", rows, self.job.account, status.value)
         if self.unconfirmed:
             self.unconfirmed.difference_update([outcome.line for outcome in outcomes])
         if troubled(outcomes) and stop_when_too_many_failed(self._ledger, self.job):
@@ -273,7 +290,9 @@ class ChunkSession:
         sealed = seal_chunk(self._process.seal, claim.job, claim.seq, left) if left else None
         hit("ending")
         self._ledger.chunks.end(claim, sealed, retention(self.job.options), *self._process.count())
-        self._ledger.jobs.finish(claim.job)
+        self._log_end("ended")
+        if self._ledger.jobs.finish(claim.job):
+            log.info("job %s has ended: every row has an outcome", claim.job)
 
     def give_back(self, later: TryLater | None = None) -> None:
         """Release the chunk with its outcomes so far. Raises Fenced.
@@ -286,6 +305,16 @@ class ChunkSession:
         delay = self._delay(away) if away else _asked(later)
         unconfirmed = sorted(self.unconfirmed)
         self._ledger.chunks.release(self.claim, delay, unconfirmed, *self._process.count(), unanswered)
+        why = f": {later.message}; tried again in {delay:.0f} s" if later else ""
+        self._log_end(f"given back with {plural(len(self.open_rows()), 'open row')}{why}")
+
+    def _log_end(self, how: str) -> None:
+        seconds = self._process.clock() - self._began
+        METER.count("chunk_seconds", seconds, self.job.account)
+        if log.isEnabledFor(logging.INFO):
+            counts = Counter([status.value for status in self._statuses.values()])
+            told = ", ".join(f"{rows:,} {status}" for status, rows in sorted(counts.items())) or "no outcome"
+            log.info("chunk %s/%d %s after %.1f s: %s", self.job.id, self.claim.seq, how, seconds, told)
 
     def _delay(self, later: TryLater) -> float:
         # Jitter, so that the chunks of a long outage don't all come back at the same moment.

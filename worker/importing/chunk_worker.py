@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from functools import partial
 
 from worker.errors import SealBroken, StopJob, Stopping, TryLater
@@ -23,6 +24,8 @@ from worker.importing.unconfirmed_lookup import UnconfirmedLookup
 from worker.importing.update import RowUpdater
 from worker.ledger import Claim, Fenced
 from worker.ledger.codec import open_chunk
+from worker.logs import about
+from worker.meter import METER
 from worker.model import Family, Job, Row
 from worker.states import Reason, Why
 
@@ -49,9 +52,18 @@ class ChunkWorker:
         if claim is None:
             return
         hit("claimed")
+        if claim.attempts > 1 and claim.unconfirmed is None:  # as nobody leaves it who releases it
+            METER.count("lease_losses", 1, self.job.account, "expired")
+        schedule = {"schedule": self.job.schedule} if self.job.schedule else {}
+        with about(job=self.job.id, chunk=seq, account=self.job.account, **schedule):
+            self._work_on(claim, claimed_at)
+
+    def _work_on(self, claim: Claim, claimed_at: float) -> None:
+        seq = claim.seq
         try:
             self._carry_out(self._opened(claim, claimed_at))
         except Fenced:
+            METER.count("lease_losses", 1, self.job.account, "fenced")
             log.warning("chunk %s/%d was taken over by another worker", self.job.id, seq)
         except SealBroken as broken:  # before anything was sent, so the unconfirmed rows stay the same
             self._ledger.jobs.stop(self.job.id, Why(Reason.SEAL_BROKEN, f"chunk {seq}: {broken.message}"))
@@ -63,6 +75,7 @@ class ChunkWorker:
             row.host = self._realms[row.realm_key].host
         session = ChunkSession(self.job, self._process, claim, rows, self._realms, claimed_at)
         _ = session.changes_begun  # a broken seal there is noticed before anything is sent
+        session.begun()
         return session
 
     def _carry_out(self, session: ChunkSession) -> None:
@@ -84,7 +97,11 @@ class ChunkWorker:
     def _send(self, session: ChunkSession) -> None:
         """Send the batches, several in flight. Raises the most serious of the errors that stopped them."""
         executor = self._process.executor
-        futures = [executor.submit(self._send_batch, session, *batch) for batch in self._batches(session)]
+        # Each with a copy of the context, which says what log lines are about.
+        futures: list[Future[None]] = []
+        for batch in self._batches(session):
+            run: Callable[..., None] = copy_context().run
+            futures.append(executor.submit(run, self._send_batch, session, *batch))
         try:
             wait(futures)
         finally:  # start nothing new; let requests in flight end, and its outcomes are recorded

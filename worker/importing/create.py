@@ -269,7 +269,7 @@ class BatchCreator:
         return self._session.realms[row.realm_key].realm
 
     def _crashed(self, row: Row, error: Exception, status: Status) -> Outcome:
-        log.error("line %d: %s", row.line, place_of(error))
+        log.error("line %d: %s", row.line, place_of(error), extra={"line": row.line})
         text = "siproster itself failed on this row; please report it, with the output of --debug"
         return self._outcome(row, status, "crashed", text)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from worker.errors import AnswerLost, Refused, SiprosterError, Unavailable, place_of
+from worker.errors import AnswerLost, ForeignAnswer, Refused, SiprosterError, Unavailable, place_of
 from worker.failpoints import hit
 from worker.importing.api_protocols import DeleteSource
 from worker.importing.chunk_session import RowSession
@@ -55,22 +55,29 @@ class RowDeleter:
 
     def _one(self, row: Row, before: Stored) -> Outcome:
         hit("row", row.user)
-        for _ in range(_TRIES):
+        foreign = ""
+        for attempt in range(_TRIES + 1):
             now = self._api.read(self._session.family, self._realm(row), before)
             if now is None:
                 return self._gone(row)
             if reason := self._kept(row, before, now):
                 return reason
+            if attempt == _TRIES:
+                break
             if row.line not in self._begun:
                 self._session.record_before_image(row, now)
                 self._begun.add(row.line)
             hit("intended")
             try:
                 was_there = self._deleted(row, now)
-            except AnswerLost:
+            except AnswerLost as loss:
+                foreign = loss.text if isinstance(loss, ForeignAnswer) else ""
                 continue
             hit("answered")
             return self._outcome(row, Status.DELETED) if was_there else self._gone(row)
+        if foreign:
+            text = f"refused, but not in the service's own words ({foreign}); the user is still there"
+            return self._outcome(row, Status.UNKNOWN, "refused", text)
         raise Unavailable(f"the service answered none of {_TRIES} deletions of one user")
 
     def _kept(self, row: Row, before: Stored, now: Stored) -> Outcome | None:

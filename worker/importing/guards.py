@@ -1,7 +1,7 @@
 """Guards that hold a job back before anything is sent, and the other reasons why a job is not started.
 
-A roster that was cut off must not strand a company, and one with other passwords must not rotate it. A job
-that a guard holds back is kept as a saved plan, for ``import --plan`` to carry out once it is approved.
+A roster that was cut off must not cost a company its users, and one with other passwords must not replace
+everybody's. A job that a guard holds back becomes a saved plan; ``import --plan`` approves it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from worker.reasons import plural
 from worker.states import Reason, Why
 
 MAX_FAILED_OF_SCHEDULES = "10%"
-"""``--max-failed`` of a schedule that was made without: nobody watches its runs."""
+"""``--max-failed`` of schedules that were added without it, since nobody watches their runs."""
 
 
 def why_not_started(options: Options, summary: PlanSummary) -> Why | None:
     """Return why a job whose roster was read must not be started; None if it may."""
     return (
-        held_back(options, summary)
+        why_held_back(options, summary)
         or too_many_failed(options, summary.invalid, summary.rows)
         or _some_exist(options, summary)
     )
 
 
-def held_back(options: Options, summary: PlanSummary) -> Why | None:
-    """Return why a guard holds the job back as a plan that waits for approval; None if none does."""
+def why_held_back(options: Options, summary: PlanSummary) -> Why | None:
+    """Return why a guard holds the job back as a plan to be approved; None if none does."""
     found = [why for why in (_too_few_rows(options, summary), _too_many_changes(options, summary)) if why]
     if not found:
         return None
@@ -34,7 +34,7 @@ def held_back(options: Options, summary: PlanSummary) -> Why | None:
 
 
 def _too_few_rows(options: Options, summary: PlanSummary) -> Why | None:
-    """Return why the roster has too few rows. With ``--max-changes`` it needs one, as none is no roster."""
+    """Return why the roster is too short. ``--max-changes`` implies at least one row."""
     rows, needed = summary.rows - summary.skipped, options.require_rows or int(bool(options.max_changes))
     if rows >= needed:
         return None
@@ -47,9 +47,9 @@ def _too_many_changes(options: Options, summary: PlanSummary) -> Why | None:
     if not options.max_changes or summary.changes <= allowed(options.max_changes, base):
         return None
     counts = {
-        "created": summary.actions[Action.CREATE],
-        "updated": summary.actions[Action.UPDATE],
-        "deleted": summary.leavers,
+        "to create": summary.actions[Action.CREATE],
+        "to update": summary.actions[Action.UPDATE],
+        "to delete": summary.leavers,
         "suddenly absent from the roster": summary.suddenly_absent - summary.sudden_leavers,
     }
     figures = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)

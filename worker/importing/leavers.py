@@ -1,4 +1,4 @@
-"""Users who are stored and not in the roster, as rows to be deleted; those in doubt are kept."""
+"""Leavers: users who are stored but not in the roster, as rows to be deleted. Doubtful ones are kept."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ _PAGE = 500
 
 
 class RosterNames:
-    """The names of a roster in forms that a slip can't change, and its applications. Close it after use."""
+    """The names of a roster, normalized so that a slip makes nobody a leaver, and its applications.
+
+    Close it after use.
+    """
 
     def __init__(self) -> None:
         self._index = DuplicateIndex()
         self._applications: set[str] = set()
 
     def add(self, page: Sequence[Row]) -> None:
-        """Add the users of a page, those that can't be sent among them."""
+        """Add the users of a page, including those whose rows can't be sent."""
         for number in (0, 1):
-            keys = [_keys_in_roster(row.composite)[number] for row in page if row.user]
+            keys = [_index_keys(row.composite)[number] for row in page if row.user]
             if keys:
                 self._index.first_lines(keys, [row.line for row in page if row.user])
         self._applications.update({row.application.casefold() for row in page if row.application})
 
     def doubts(self, users: Sequence[Stored]) -> list[Problem | None]:
-        """Return for each user the reason why it may be no leaver, if there is one."""
-        keys = [_keys_that_mean(user.composite) for user in users]
+        """Return, for each user, the reason why it may not be a leaver, or None."""
+        keys = [_lookup_keys(user.composite) for user in users]
         either = zip(*[self._index.look([one[number] for one in keys]) for number in (0, 1)], strict=True)
         return [
             _SIMILAR if any(line is not None for line in lines) else self._doubt_of_application(user)
@@ -45,7 +48,7 @@ class RosterNames:
         ]
 
     def _doubt_of_application(self, user: Stored) -> Problem | None:
-        """Return a doubt for a user of another application, if the roster names any."""
+        """Return a doubt if the roster names applications, and the user has another one."""
         other = user.application.casefold() not in {"", *self._applications}
         return _OTHER_APPLICATION if self._applications and other else None
 
@@ -55,7 +58,7 @@ class RosterNames:
 
 
 def leaver_pages(users: Iterable[Stored], names: RosterNames, realms: JobRealms) -> Iterator[list[Row]]:
-    """Yield stored users as pages of rows; those that aren't leavers for certain have their outcome."""
+    """Yield stored users as pages of rows; one that may not be a leaver has an outcome, and is kept."""
     source = iter(users)
     numbers = itertools.count(FIRST_LEAVER)
     while group := list(itertools.islice(source, _PAGE)):
@@ -65,8 +68,8 @@ def leaver_pages(users: Iterable[Stored], names: RosterNames, realms: JobRealms)
         ]
 
 
-def place_leaver(row: Row, host: str, realms: JobRealms) -> None:
-    """Set the realm that a leaver is on, or keep it if that is not known."""
+def set_leaver_realm(row: Row, host: str, realms: JobRealms) -> None:
+    """Set the realm of a leaver; a leaver whose realm is not known gets an outcome, and is kept."""
     found = realms.resolve(host) if host else _NO_REALM
     if isinstance(found, Problem):
         row.outcome = _kept(row, _NO_REALM)
@@ -75,7 +78,7 @@ def place_leaver(row: Row, host: str, realms: JobRealms) -> None:
 
 
 def _kept(row: Row, doubt: Problem) -> Outcome:
-    """Return the outcome of a user in doubt."""
+    """Return the outcome of a user who is kept because of a doubt."""
     return Outcome(row.line, Status.EXISTS, row.cells[0], doubt.code, doubt.text)
 
 
@@ -84,26 +87,26 @@ def _row(line: int, user: Stored, doubt: Problem | None, realms: JobRealms) -> R
         line, user.composite, "", "", user.application, "", (user.id,),
         hash1=user.hash1 or "", hash1b=user.hash1b or "", realm_key=NO_REALM, stored=user,
     )  # fmt: skip
-    place_leaver(row, user.realm, realms)
+    set_leaver_realm(row, user.realm, realms)
     if doubt:
         row.outcome = _kept(row, doubt)
     return row
 
 
-def _keys_in_roster(composite: str) -> tuple[str, str]:
-    """Return what stands in the index for a name: the whole name, and its user."""
+def _index_keys(composite: str) -> tuple[str, str]:
+    """Return the keys under which a roster's name is indexed: the whole name, and its user."""
     user, at, domain = _split(composite)
     return f"c {user}{at}{domain}", f"{'u' if at else 'n'} {user}"
 
 
-def _keys_that_mean(composite: str) -> tuple[str, str]:
-    """Return what stands in the index if the roster may mean this name: with, or without, its domain."""
+def _lookup_keys(composite: str) -> tuple[str, str]:
+    """Return the keys to look up for a stored name: the whole name, and its user with or without a domain."""
     user, at, domain = _split(composite)
     return f"c {user}{at}{domain}", f"{'n' if at else 'u'} {user}"
 
 
 def _split(composite: str) -> tuple[str, str, str]:
-    """Return user, ``@`` and domain, in lower case; of a number without zeros and a ``+`` in front."""
+    """Return user, ``@`` and domain in lower case; a number loses its leading zeros and ``+``."""
     user, at, domain = composite.casefold().partition("@")
     number = user.lstrip("+0")
     return number if number.isdecimal() else user, at, domain

@@ -9,7 +9,7 @@ from dataclasses import replace
 from worker.failpoints import hit
 from worker.importing.absent import record_absent
 from worker.importing.generate import Passwords
-from worker.importing.guards import held_back
+from worker.importing.guards import why_held_back
 from worker.importing.plan_summary import PlanSummary
 from worker.importing.stop_rules import retention
 from worker.importing.validation import RosterPage
@@ -63,7 +63,7 @@ class LedgerWriter:
         """Enter the next page: rows to be sent go into chunks; the outcomes of all others are known."""
         job, seq = self.job.id, next(self._pages)
         if seq % _RENEW_EVERY == 0:
-            self._ledger.jobs.renew_account(job)
+            self._ledger.accounts.renew(job)
         if self.passwords:
             self.passwords.record(page)
         chunks = list(self._full_chunks([row for row in page if row.outcome is None]))
@@ -94,11 +94,11 @@ class LedgerWriter:
         self._unfinished.clear()
         if summary.absent is not None:
             jobs.set_absent(job, summary.absent)
-        if summary.marks is not None:
-            record_absent(self._ledger, self._seal, self.job, summary.marks, self.plan)
+        if summary.absent_hashes is not None:
+            record_absent(self._ledger, self._seal, self.job, summary.absent_hashes, self.plan)
         jobs.has_read(job, summary.rows, summary.warnings, requests, retries)
         if self._saved:
-            jobs.save(job, self._kept_for, held_back(self.job.options, summary))
+            jobs.save(job, self._kept_for, why_held_back(self.job.options, summary))
 
     def _full_chunks(self, rows: list[Row]) -> Iterator[NewChunk]:
         for key, here in self._shelves(rows).items():

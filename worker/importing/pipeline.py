@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker.importing.absent import EarlierRun, marks_of
+from worker.importing.absent import EarlierRun, hashes_of
 from worker.importing.decide import decide, refuse_invalid
 from worker.importing.generate import Passwords
 from worker.importing.lookup import CredentialLookup, StoredSource, Watch, unwatched
@@ -106,18 +106,18 @@ def run_pipeline(
 
 
 def _compare_stored(summary: PlanSummary, account: Account, lookup: CredentialLookup) -> None:
-    """Count the users who are stored and not in the roster.
+    """Count the stored users who are not in the roster.
 
-    Those that a guard counts may include users whose rows can't be read; those that are listed never do.
+    The count for the guard may include users whose rows can't be read; the list never does.
     """
     summary.unidentified_rows = lookup.unidentified_rows
     if (unnamed := lookup.unnamed(account.earlier.hosts)) is not None:
         summary.stored = lookup.stored(account.earlier.hosts)
-        summary.suddenly_absent = sum(not account.earlier.knew(one) for one in unnamed)
+        summary.suddenly_absent = sum(not account.earlier.had_absent(one) for one in unnamed)
     absent = lookup.absent()
     if absent is not None:
         summary.absent = account.list_absent(absent)
-        summary.marks = marks_of(lookup.unnamed() or ())
+        summary.absent_hashes = hashes_of(lookup.unnamed() or ())
     if account.leavers:
         planned = account.leavers.planned
         pages = planned(account.realms) if planned else lookup.leavers() if absent is not None else ()
@@ -128,8 +128,8 @@ def _compare_stored(summary: PlanSummary, account: Account, lookup: CredentialLo
 
 
 def _count_leavers(summary: PlanSummary, page: RosterPage, earlier: EarlierRun) -> None:
-    """Count a page of leavers; one that was absent at the last run is not suddenly absent."""
+    """Count a page of leavers; those who were absent in the last run are not suddenly absent."""
     to_delete = [row for row in page if row.outcome is None]
     summary.leavers += len(to_delete)
     summary.kept_leavers += len(page) - len(to_delete)
-    summary.sudden_leavers += sum(not earlier.knew(row.leaver) for row in to_delete)
+    summary.sudden_leavers += sum(not earlier.had_absent(row.leaver) for row in to_delete)

@@ -34,17 +34,17 @@ class PlanSummary:
     """Rows that don't surely tell which user they mean, so that no user can be called absent."""
 
     suddenly_absent: int = 0
-    """Users stored and not in the roster who weren't absent at the last run; all, if there was none."""
+    """Absent users who weren't absent in the last run; all of them if there was none."""
     stored: int = 0
     """Users stored on the roster's realms, and on those of the last run."""
-    marks: array[int] | None = None
-    """Marks of the absent users for the next run; None: they aren't known."""
+    absent_hashes: array[int] | None = None
+    """Hashes of the absent users' names, for the next run; None if they aren't known."""
     leavers: int = 0
     """Absent users to be deleted."""
     kept_leavers: int = 0
-    """Absent users who are kept, since it is in doubt that they are leavers."""
+    """Absent users who are kept, since they may not be leavers."""
     sudden_leavers: int = 0
-    """Those of them who are suddenly absent."""
+    """Leavers to be deleted who are suddenly absent."""
 
     realms: Counter[int] = field(default_factory=Counter)
     """Rows to be sent, by the key of their realm."""

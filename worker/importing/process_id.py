@@ -49,7 +49,7 @@ def free_dead_holder(ledger: Ledger, job: Job) -> None:
 
     Raises JobBusy if that process ran a job: its requests may still arrive, so that job comes first.
     """
-    writer = ledger.jobs.writer(job.host, job.account)
+    writer = ledger.accounts.writer(job.host, job.account)
     if writer is None or writer.job == job.id or ":" not in writer.owner or is_alive(writer.owner):
         return
     if ledger.jobs.state(writer.job) in (JobState.RUNNING, JobState.PAUSED):
@@ -58,7 +58,7 @@ def free_dead_holder(ledger: Ledger, job: Job) -> None:
             f"died; it keeps the account for {span(writer.left)}",
             f"go on with it: siproster resume {writer.job}; or end it: siproster cancel {writer.job}",
         )
-    ledger.jobs.release_dead(writer.job, writer.owner)
+    ledger.accounts.release_dead(writer.job, writer.owner)
 
 
 def _began(pid: int) -> str:

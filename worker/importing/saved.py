@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.errors import UsageError
 from worker.importing.compare import same
-from worker.importing.leavers import place_leaver
+from worker.importing.leavers import set_leaver_realm
 from worker.importing.realms import JobRealms
 from worker.importing.update import CHANGED
 from worker.importing.validation import RosterPage
@@ -96,7 +96,7 @@ class SavedRows:
                     continue
                 row.stored = planned.of(row.line).stored
                 row.hash1, row.hash1b = row.leaver.hash1 or "", row.leaver.hash1b or ""
-                place_leaver(row, hosts.get(row.realm_key, ""), realms)
+                set_leaver_realm(row, hosts.get(row.realm_key, ""), realms)
             yield rows
 
     def enforcer(self) -> Callable[[RosterPage], None]:

@@ -62,15 +62,15 @@ def sweep(ledger: Ledger, queue: Queue, job_id: str) -> int:
 
 def _holds_account(ledger: Ledger, job: Job) -> bool:
     """Hold the account for the job and return whether it does; without sweeps, the hold expires."""
-    if ledger.jobs.renew_account(job.id):
+    if ledger.accounts.renew(job.id):
         return True
     try:
-        ledger.jobs.acquire_account(job, SWEEPER)
+        ledger.accounts.acquire(job, SWEEPER)
     except JobBusy as busy:
         log.debug("job %s waits for its account: %s", job.id, busy.message)  # `status` tells it, too
         return False
     if not ledger.jobs.state(job.id).active:  # it has ended, and had released its account before
-        ledger.jobs.release_account(job.id)
+        ledger.accounts.release(job.id)
         return False
     return True
 

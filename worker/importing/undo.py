@@ -75,7 +75,7 @@ class Hold:
             if self._until - self._clock() > deadline:
                 return
             began = self._clock()
-            if not self._ledger.jobs.renew_account(self._job.id):
+            if not self._ledger.accounts.renew(self._job.id):
                 raise JobBusy(
                     f"another job has taken account {self._job.account} meanwhile",
                     f"go on when it is over: siproster undo {self._job.id}",

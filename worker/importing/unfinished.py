@@ -14,7 +14,7 @@ def refuse_unfinished(ledger: Ledger, job_id: str, why: str) -> None:
     ``why``: the consequence for requests that are still in flight.
     """
     job = ledger.jobs.get(job_id)
-    holder = ledger.jobs.holder_of(job)
+    holder = ledger.accounts.holder_of(job)
     by = shown(holder) if is_alive(holder) else ""
     if job.state.active:
         what = "a plan, which has done nothing" if job.saved else f"still {job.state}"

@@ -71,7 +71,7 @@ class RowUpdater:
         except SiprosterError:
             raise
         except Exception as error:
-            log.error("line %d: %s", row.line, place_of(error))
+            log.error("line %d: %s", row.line, place_of(error), extra={"line": row.line})
             text = "siproster itself failed on this row; please report it, with the output of --debug"
             return self._outcome(row, Status.UNKNOWN, "crashed", text)
 

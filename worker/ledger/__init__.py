@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.ledger.absent import Absences, AbsentUsers
+from worker.ledger.accounts import WRITER_LEASE, Accounts, Writer, shown
 from worker.ledger.audit import Act, Audit
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
+from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
-from worker.ledger.jobs import WRITER_LEASE, Jobs, Pause, Writer, shown
+from worker.ledger.jobs import Jobs, Pause
+from worker.ledger.lineage import Lineage, Lineages, Member
 from worker.ledger.notifications import (
     ChannelKey,
     ClaimedNotification,
@@ -29,6 +32,7 @@ __all__ = [
     "WRITER_LEASE",
     "Absences",
     "AbsentUsers",
+    "Accounts",
     "Act",
     "Audit",
     "Away",
@@ -41,12 +45,15 @@ __all__ = [
     "ClaimedNotification",
     "DeliveryState",
     "Fenced",
+    "Figures",
     "JobRealm",
     "Jobs",
     "Kept",
     "Lease",
     "Ledger",
     "LedgerWaits",
+    "Lineage",
+    "Member",
     "Notification",
     "Notifications",
     "OverClaim",
@@ -55,6 +62,8 @@ __all__ = [
     "Progress",
     "Retention",
     "Rows",
+    "RunWork",
+    "ScheduleFigures",
     "Schedules",
     "SealedPage",
     "Store",
@@ -62,6 +71,7 @@ __all__ = [
     "Unconfirmed",
     "UndoResults",
     "Undone",
+    "Work",
     "Writer",
     "shown",
 ]  # fmt: skip
@@ -77,7 +87,8 @@ class Ledger:
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
         self.store = Store(url, clock)
         self.identity = self.store.identity
-        self.jobs = Jobs(self.store)
+        self.accounts = Accounts(self.store)
+        self.jobs = Jobs(self.store, self.accounts)
         self.chunks = Chunks(self.store)
         self.rows = Rows(self.store)
         self.changes = ChangeLog(self.store)
@@ -87,8 +98,10 @@ class Ledger:
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
         self.schedules = Schedules(self.store, self.notifications)
+        self.lineages = Lineages(self.store, self.rows)
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
+        self.figures = FiguresReader(self.store)
 
     def close(self) -> None:
         """Close every connection."""

@@ -1,4 +1,4 @@
-"""Marks of the users who were absent from a roster when a job read it, for the jobs after it."""
+"""Users who were absent from a roster when a job read it, as sealed hashes of their names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAST = """
     ORDER BY j.finished DESC, a.job DESC LIMIT 1"""
 _LAST_OF_SCHEDULE = text(_LAST.format(same="a.schedule = :schedule AND a.schedule <> ''"))
 _LAST_OF_ROSTER = text(_LAST.format(same="a.roster = :roster"))
-# Only the last finished job of a roster, or of a schedule, is ever compared with.
+# New jobs are only compared with the last finished job of their schedule or roster.
 _DROP_OLD = text("""
     DELETE FROM absent_users
     WHERE host = :host AND account = :account AND roster = :roster AND schedule = :schedule
@@ -28,7 +28,7 @@ _DROP_OLD = text("""
 
 @dataclass(frozen=True, slots=True)
 class AbsentUsers:
-    """The sealed marks of the users who were absent when a job read its roster."""
+    """The sealed hashes of the names of the users who were absent when a job read its roster."""
 
     job: str
     sealed: bytes
@@ -41,7 +41,7 @@ class Absences:
         self._store = store
 
     def add(self, job: Job, roster: str, sealed: bytes) -> None:
-        """Record a job's absent users; ``roster``: what tells its roster from others of the account."""
+        """Record a job's absent users. ``roster``: its roster's key (``importing.absent.roster_key``)."""
         last = self.last(job, roster)
         values = {**_values(job, roster), "sealed": sealed, "last": last.job if last else ""}
         with self._store.begin() as connection:
@@ -49,7 +49,7 @@ class Absences:
             connection.execute(_DROP_OLD, values)
 
     def last(self, job: Job, roster: str) -> AbsentUsers | None:
-        """Return those of the last finished job of the same schedule, or else of the same roster."""
+        """Return those of the last finished job of the same schedule or, without one, of the same roster."""
         with self._store.read() as connection:
             for statement in (_LAST_OF_SCHEDULE, _LAST_OF_ROSTER):
                 if row := connection.execute(statement, _values(job, roster)).one_or_none():

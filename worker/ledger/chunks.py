@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from worker.errors import SiprosterError
+from worker.ledger.accounts import WRITER_LEASE
 from worker.ledger.expiry import PAUSED_SO_FAR, kept_until, shred_expired
-from worker.ledger.jobs import WRITER_LEASE
 from worker.ledger.new_chunks import NewChunk, enter, record, troubled
 from worker.ledger.store import Store
 from worker.model import JobState, Outcome, Status
@@ -28,7 +28,7 @@ _IN_TURN = """(first_line >= 0 OR NOT EXISTS (
 # died while it waited for the service (away) was not killed by a row.
 _CLAIM = text(f"""
     UPDATE chunks SET state = 'claimed', generation = generation + 1, owner = :owner,
-        lease_until = :until, attempts = attempts + 1, barren = barren + 1,
+        lease_until = :until, claimed_at = :now, attempts = attempts + 1, barren = barren + 1,
         doubt = CASE WHEN state = 'claimed' THEN :all ELSE doubt END,
         deaths = CASE WHEN state = 'claimed' AND away = 0 THEN deaths + 1 ELSE deaths END,
         suspect = CASE WHEN state = 'claimed' AND away = 0 THEN 1 ELSE suspect END, away = 0

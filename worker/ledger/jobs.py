@@ -1,4 +1,4 @@
-"""Jobs: their stored facts, their states, and which of them may write to an account."""
+"""Jobs: their stored facts and their states."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from worker.errors import Conflict, JobBusy, NotFound
+from worker.errors import Conflict, NotFound
+from worker.ledger.accounts import Accounts
 from worker.ledger.expiry import PAUSED_SO_FAR, count_down, resumable_until
 from worker.ledger.job_columns import JobRealm, columns_of, columns_of_why, job_of
 from worker.ledger.retention import forget_job
@@ -54,6 +55,9 @@ _SHRED_IN_PLACE = text("""
         SELECT 1 FROM chunks c
         WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.state = 'ended'
             AND c.kept_until IS NULL)""")
+_OVERTAKEN = text("""
+    SELECT id FROM jobs WHERE schedule = :schedule AND created > :created AND started IS NOT NULL
+    ORDER BY created DESC LIMIT 1""")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
 # Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
@@ -91,37 +95,9 @@ _FINISH = text("""
 _BOUND = text("""
     UPDATE jobs SET batch_bound = :bound
     WHERE id = :job AND (batch_bound IS NULL OR batch_bound > :bound)""")
-# Acquired if nobody holds the account, if the hold has expired, or if it is this job's own.
-_TAKE = text("""
-    INSERT INTO writers (host, account, job, owner, until)
-    VALUES (:host, :account, :job, :owner, :until)
-    ON CONFLICT (host, account) DO UPDATE
-        SET job = excluded.job, owner = excluded.owner, until = excluded.until
-        WHERE writers.until < :now OR writers.until > :far OR writers.job = excluded.job""")
-_WRITER = text("SELECT job, owner, until FROM writers WHERE host = :host AND account = :account")
-_RENEW = text("UPDATE writers SET until = :until WHERE job = :job")
-_RELEASE = text("DELETE FROM writers WHERE job = :job")
-_RELEASE_OF = text("DELETE FROM writers WHERE job = :job AND owner = :owner")
-_OWN = text("UPDATE writers SET owner = :owner WHERE job = :job")
 _REALM = text("""
     INSERT INTO realms (job, key, ref, id, host, looked) VALUES (:job, :key, :ref, :id, :host, :looked)""")
 _REALMS = text("SELECT key, id, host, looked FROM realms WHERE job = :job ORDER BY key")
-
-WRITER_LEASE = 300.0
-"""Seconds that a job may write to its account without renewing its hold."""
-
-_LONGEST_HOLD = WRITER_LEASE + 60.0
-"""Seconds: a hold that ends later was acquired before the clock was set back, and counts as over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """The job and process that write to an account now."""
-
-    job: str
-    owner: str
-    left: float
-    """Seconds until the hold ends, unless it is renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +108,12 @@ class Pause:
     waited: float
 
 
-def shown(owner: str) -> str:
-    """Return the owner of a hold or a lease in words: ``process 30587 on vm``."""
-    machine, _, process = owner.rpartition(":")
-    return f"process {process.partition('.')[0]} on {machine}" if machine else owner
-
-
 class Jobs:
     """The jobs of one ledger."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, accounts: Accounts) -> None:
         self._store = store
+        self._accounts = accounts
 
     def begin(self, job: Job, owner: str) -> None:
         """Add a new job and acquire its account. Raises JobBusy, and NotFound if its parent was removed."""
@@ -152,7 +123,7 @@ class Jobs:
                 root = connection.execute(_LOCK_PARENT, {"job": job.parent}).scalar_one_or_none()
             if root is None:
                 raise _no_job(job.parent)
-            self._take(connection, job, owner)
+            self._accounts.take(connection, job, owner)
             # By the ledger's clock, as all its times, since they are compared with each other.
             now = self._store.now(connection)
             expires = now + job.options.resume_days * 86_400
@@ -229,7 +200,7 @@ class Jobs:
             until = {"job": job, "until": now + kept_for}
             connection.execute(_SAVE, {"now": now, **until, **columns_of_why(why)})
             connection.execute(_KEEP_ALL_UNTIL, until)
-            connection.execute(_RELEASE, {"job": job})
+            self._accounts.let_go(connection, job)
 
     def warnings(self, job: str) -> dict[str, int]:
         """Return how many rows drew each warning when the roster was read."""
@@ -257,6 +228,13 @@ class Jobs:
                     )
                 connection.execute(_SHRED, {"job": carries_out})
             return started
+
+    def overtaken_by(self, plan: Job) -> str | None:
+        """Return the newest job of the plan's schedule that was started after the plan was made, if any."""
+        values = {"schedule": plan.schedule, "created": plan.created.timestamp()}
+        with self._store.read() as connection:
+            found: str | None = connection.execute(_OVERTAKEN, values).scalar_one_or_none()
+            return found
 
     def children(self, job: str) -> list[str]:
         """Return the jobs that retried it, or carried it out, oldest first."""
@@ -302,7 +280,7 @@ class Jobs:
                       "expires": expires}  # fmt: skip
             stopped = connection.execute(_STOP, values).rowcount == 1
             if stopped:
-                connection.execute(_RELEASE, {"job": job})
+                self._accounts.let_go(connection, job)
             if stopped and cancelled:
                 count_down(connection, job, now)
             return stopped
@@ -327,7 +305,7 @@ class Jobs:
         with self._store.begin() as connection:
             done = connection.execute(_FINISH, {"job": job, "now": self._store.now(connection)}).rowcount == 1
             if done:
-                connection.execute(_RELEASE, {"job": job})
+                self._accounts.let_go(connection, job)
         if done:
             self._store.clean()
         return done
@@ -342,45 +320,6 @@ class Jobs:
         """Store the most entries that the service accepts in one request (code 23003)."""
         with self._store.begin() as connection:
             connection.execute(_BOUND, {"job": job, "bound": bound})
-
-    def writer(self, host: str, account: str) -> Writer | None:
-        """Return the writer of this account now; None if there is none."""
-        with self._store.read() as connection:
-            row = connection.execute(_WRITER, {"host": host, "account": account}).one_or_none()
-            left = row.until - self._store.now(connection) if row else -1.0
-        # Later than any hold can end: the clock was set back since.
-        return Writer(row.job, row.owner, left) if row and 0 <= left <= _LONGEST_HOLD else None
-
-    def holder_of(self, job: Job) -> str:
-        """Return the process that holds the account for the job; empty if none does."""
-        writer = self.writer(job.host, job.account)
-        return writer.owner if writer and writer.job == job.id else ""
-
-    def acquire_account(self, job: Job, owner: str) -> None:
-        """Acquire the account, again if need be. Raises JobBusy, which names the job that holds it."""
-        with self._store.begin() as connection:
-            self._take(connection, job, owner)
-
-    def renew_account(self, job: str) -> bool:
-        """Renew the job's hold on its account; return False if it has lost it."""
-        with self._store.begin() as connection:
-            until = self._store.now(connection) + WRITER_LEASE
-            return connection.execute(_RENEW, {"job": job, "until": until}).rowcount == 1
-
-    def release_account(self, job: str) -> None:
-        """Release the account: the job does not write for now."""
-        with self._store.begin() as connection:
-            connection.execute(_RELEASE, {"job": job})
-
-    def release_dead(self, job: str, owner: str) -> None:
-        """Release the job's account from a process that is known to be dead."""
-        with self._store.begin() as connection:
-            connection.execute(_RELEASE_OF, {"job": job, "owner": owner})
-
-    def hand_over_account(self, job: str, owner: str) -> None:
-        """Transfer the job's hold on its account to another process."""
-        with self._store.begin() as connection:
-            connection.execute(_OWN, {"job": job, "owner": owner})
 
     def add_realm(self, job: str, key: int, ref: str, realm: Realm, *, looked: bool = True) -> None:
         """Store a realm's id and host name with the job, so that they can't change during it."""
@@ -398,19 +337,6 @@ class Jobs:
         with self._store.read() as connection:
             rows = connection.execute(_REALMS, {"job": job}).all()
         return {row.key: JobRealm(row.key, row.id, row.host, bool(row.looked)) for row in rows}
-
-    def _take(self, connection: Connection, job: Job, owner: str) -> None:
-        now = self._store.now(connection)
-        values = {"host": job.host, "account": job.account, "job": job.id, "owner": owner, "now": now,
-                  "until": now + WRITER_LEASE, "far": now + _LONGEST_HOLD}  # fmt: skip
-        if connection.execute(_TAKE, values).rowcount == 1:
-            return
-        other = connection.execute(_WRITER, values).one()
-        raise JobBusy(
-            f"job {other.job} is writing to account {job.account} on {job.host} "
-            f"({shown(other.owner)}); its hold ends in {other.until - now:.0f} s, unless it goes on",
-            f"wait for it: siproster status {other.job} --follow; or end it: siproster cancel {other.job}",
-        )
 
 
 def _no_job(job: str) -> NotFound:

@@ -38,11 +38,13 @@ _MINE = "id = :id AND generation = :generation AND state = 'claimed'"
 _RETRY = text(f"""
     UPDATE notifications SET state = 'waiting', owner = '', next_attempt_at = :at, error = :error
     WHERE {_MINE}""")  # noqa: S608  all ours
+# The payload is no longer needed, and is most of what a fleet's notifications take up.
 _END = text(f"""
-    UPDATE notifications SET state = :state, owner = '', error = :error, finished = :now
+    UPDATE notifications SET state = :state, owner = '', error = :error, finished = :now, payload = '{{}}'
     WHERE {_MINE}""")  # noqa: S608  all ours
 _EXPIRE = text("""
     UPDATE notifications SET state = 'given_up', owner = '', finished = :now, generation = generation + 1,
+        payload = '{}',
         error = CASE WHEN error = '' THEN :error ELSE error END
     WHERE created < :before AND (state = 'waiting' OR (state = 'claimed' AND lease_until < :now))
     RETURNING id, profile, channel, schedule, error""")

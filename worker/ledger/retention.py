@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ _STAYS = """(j.finished IS NULL OR j.finished > :before OR j.expires >= :now
     OR EXISTS (SELECT 1 FROM writers w WHERE w.job = j.id AND w.until >= :now)
     OR EXISTS (SELECT 1 FROM chunks c
         WHERE c.job = j.id AND c.state = 'claimed' AND c.lease_until >= :now))"""
-# Jobs that retry one another stay together. The newest done job of a schedule is what its next run is
-# compared with, and so is the newest with all rows in place.
+# Jobs that retry one another stay together. A schedule's next run is compared with its last job that knows
+# who was absent (Absences.last). Its newest done job, and the newest with all rows in place, stay, too.
 _REMOVABLE = text(f"""
     WITH ranked AS (
         SELECT j.id, j.root, j.state, coalesce(nullif(j.schedule, ''), r.schedule, '') AS schedule,
@@ -43,11 +44,17 @@ _REMOVABLE = text(f"""
     ), in_place AS (
         SELECT job, row_number() OVER (PARTITION BY schedule ORDER BY slot DESC) AS nr
         FROM schedule_runs WHERE result = 'in_place' AND job <> ''
+    ), compared AS (
+        SELECT a.job, row_number() OVER (
+            PARTITION BY a.host, a.account, a.schedule ORDER BY j.finished DESC, a.job DESC) AS nr
+        FROM absent_users a JOIN jobs j ON j.id = a.job
+        WHERE j.state = 'done' AND a.schedule IN (SELECT name FROM schedules)
     ), staying AS (
         SELECT root FROM ranked WHERE nr <= :keep_last
         UNION SELECT root FROM ranked
             WHERE state = 'done' AND nr_in_state = 1 AND schedule IN (SELECT name FROM schedules)
         UNION SELECT root FROM ranked WHERE id IN (SELECT job FROM in_place WHERE nr = 1)
+        UNION SELECT root FROM ranked WHERE id IN (SELECT job FROM compared WHERE nr = 1)
         UNION SELECT j.root FROM jobs j WHERE {_STAYS}
     )
     SELECT id, root FROM jobs
@@ -130,24 +137,14 @@ class Retention:
         with self._store.read() as connection:
             return list(connection.execute(_RESUMABLE, self._values(connection, policy)).scalars())
 
-    def remove(self, policy: Policy, among: Sequence[str] | None = None, budget: float = 0.0) -> list[str]:
+    def remove(self, policy: Policy, among: Sequence[str] | None = None) -> list[str]:
         """Remove jobs and return their ids; only those of ``among``, if it is given.
 
-        Stops after ``budget`` seconds; 0: when all are removed. A job that has got a retry since, or is
-        being undone, stays.
+        A job that has got a retry since, or is being undone, stays.
         """
         wanted = None if among is None else set(among)
-        end = time.monotonic() + budget
-        removed = []
-        for job, root in self._removable(policy):
-            if wanted is not None and job not in wanted:
-                continue
-            if budget and time.monotonic() > end:
-                break
-            if self._remove_one(policy, job, root):
-                removed.append(job)
-        if removed:
-            self.shrink()
+        found = [one for one in self._removable(policy) if wanted is None or one[0] in wanted]
+        removed, _ = self._remove(policy, found, math.inf)
         return removed
 
     def run_if_due(self, policy: Policy, budget: float = _BUDGET) -> list[str]:
@@ -160,8 +157,8 @@ class Retention:
             if connection.execute(_TURN, {"now": now, "due": now + EVERY}).rowcount != 1:
                 return []
         self._forget_records(policy)
-        removed = self.remove(policy, budget=budget)
-        if self._removable(policy):
+        removed, all_done = self._remove(policy, self._removable(policy), budget)
+        if not all_done:
             with self._store.begin() as connection:
                 connection.execute(_DUE_NOW)
         return removed
@@ -176,6 +173,20 @@ class Retention:
         with self._store.read() as connection:
             found = connection.execute(_REMOVABLE, self._values(connection, policy)).all()
         return [(row.id, row.root) for row in found]
+
+    def _remove(
+        self, policy: Policy, found: Sequence[tuple[str, str]], budget: float
+    ) -> tuple[list[str], bool]:
+        """Remove jobs, given with their roots, for ``budget`` seconds; return which, and whether all."""
+        end = time.monotonic() + budget
+        removed, left = [], list(reversed(found))
+        while left and time.monotonic() <= end:
+            job, root = left.pop()
+            if self._remove_one(policy, job, root):
+                removed.append(job)
+        if removed:
+            self.shrink()
+        return removed, not left
 
     def _remove_one(self, policy: Policy, job: str, root: str) -> bool:
         """Remove a job in a transaction of its own, so that no other process waits for long."""

@@ -86,6 +86,19 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be added."""
+
+    slot: dt.datetime
+    not_before: dt.datetime
+    """The slot, delayed by the schedule's jitter."""
+    next_slot: dt.datetime | None = None
+    """The slot that follows; None if there is none."""
+    missed: int = 0
+    cause: Cause = Cause.SLOT
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run of a schedule. Times are in UTC."""
 
@@ -96,6 +109,7 @@ class Run:
     owner: str
     generation: int
     attempts: int
+    """Claims since a process last released the run itself, counting that process's claim."""
     not_before: dt.datetime
     missed: int
     """The slots before this one that were missed, and are not run."""
@@ -138,11 +152,11 @@ _REMOVE = (
     text("DELETE FROM schedule_files WHERE schedule = :name"),
     text("DELETE FROM schedules WHERE name = :name"),
 )
-# Of all schedulers that see a slot, the first one accounts for it: the others find another value.
+# The first scheduler that sees a slot accounts for it; the others then find another value in ``accounted``.
 _ACCOUNT = text("""
     UPDATE schedules SET accounted = :after, next_slot = :next_slot
     WHERE name = :name AND accounted = :before AND paused IS NULL""")
-_COME = text("""
+_WITH_DUE_SLOTS = text("""
     SELECT * FROM schedules WHERE next_slot <= :now AND paused IS NULL ORDER BY next_slot, name""")
 _ADD_RUN = text("""
     INSERT INTO schedule_runs (schedule, slot, cause, state, owner, generation, lease_until, attempts,
@@ -152,7 +166,9 @@ _ADD_RUN = text("""
     ON CONFLICT (schedule, slot) DO NOTHING""")
 _RUN = text("SELECT * FROM schedule_runs WHERE schedule = :schedule AND slot = :slot")
 _RUNS = text("SELECT * FROM schedule_runs WHERE schedule = :schedule ORDER BY slot DESC LIMIT :limit")
-_UNFINISHED = text("SELECT * FROM schedule_runs WHERE state <> 'ended' ORDER BY not_before, schedule")
+_UNFINISHED = text("""
+    SELECT * FROM schedule_runs WHERE schedule = :schedule AND state <> 'ended' ORDER BY slot LIMIT 1""")
+_OWNERS = text("SELECT DISTINCT owner FROM schedule_runs WHERE state = 'claimed'")
 _IS_DUE = """
     ((state = 'due' AND not_before <= :now)
     OR (state = 'claimed' AND (lease_until < :now OR lease_until > :far)))"""
@@ -164,23 +180,25 @@ _DUE = text(f"""
 _CLAIM = text(f"""
     UPDATE schedule_runs SET state = 'claimed', owner = :owner, generation = generation + 1,
         attempts = attempts + 1, lease_until = :until, started = coalesce(started, :now)
-    WHERE schedule = :schedule AND slot = :slot AND {_IS_DUE}""")  # noqa: S608  all ours
+    WHERE schedule = :schedule AND slot = :slot AND {_IS_DUE} RETURNING *""")  # noqa: S608  all ours
 _MINE = "WHERE schedule = :schedule AND slot = :slot AND generation = :generation AND state = 'claimed'"
 _RENEW = text(f"UPDATE schedule_runs SET lease_until = :until, owner = :owner {_MINE}")  # noqa: S608
 _SET_JOB = text(f"UPDATE schedule_runs SET job = :job, files = :files {_MINE}")  # noqa: S608
 _RELEASE = text(f"""
-    UPDATE schedule_runs SET state = 'due', owner = '', not_before = :not_before, why = :why {_MINE}""")  # noqa: S608
+    UPDATE schedule_runs SET state = 'due', owner = '', not_before = :not_before, why = :why,
+        attempts = CASE WHEN :died THEN attempts ELSE 1 END {_MINE}""")  # noqa: S608
 _END = text(f"""
     UPDATE schedule_runs SET state = 'ended', owner = '', result = :result, why = :why,
         job = CASE WHEN :job = '' THEN job ELSE :job END, finished = :now {_MINE}""")  # noqa: S608
-_FREE = text("""
-    UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner""")
+_END_CLAIMS = text("UPDATE schedule_runs SET lease_until = 0 WHERE state = 'claimed' AND owner = :owner")
 _ADD_FILE = text("""
     INSERT INTO schedule_files (schedule, sha256, name, job, at)
     VALUES (:schedule, :sha256, :name, :job, :at)
     ON CONFLICT (schedule, sha256) DO UPDATE
         SET name = excluded.name, job = excluded.job, at = excluded.at""")
-_FILE = text("SELECT job FROM schedule_files WHERE schedule = :schedule AND sha256 = :sha256")
+_FILE = text("""
+    SELECT job FROM schedule_files WHERE schedule = :schedule AND sha256 = :sha256
+        AND (NOT :last OR at = (SELECT max(at) FROM schedule_files WHERE schedule = :schedule))""")
 
 
 class Schedules:
@@ -204,10 +222,8 @@ class Schedules:
         with self._store.begin() as connection:
             values["now"] = self._store.now(connection)
             if connection.execute(_ADD, values).rowcount != 1:
-                raise Conflict(
-                    f"there is a schedule {schedule.name!r} already",
-                    f"remove it first with: siproster schedule remove {schedule.name}",
-                )
+                hint = f"remove it first with: siproster schedule remove {schedule.name}"
+                raise Conflict(f"there is a schedule {schedule.name!r} already", hint)
 
     def get(self, name: str) -> Schedule:
         """Return a schedule. Raises NotFound if there is none of that name."""
@@ -222,11 +238,11 @@ class Schedules:
         with self._store.read() as connection:
             return [_schedule_of(row) for row in connection.execute(_ALL).mappings()]
 
-    def come(self) -> list[Schedule]:
-        """Return the schedules with a slot that has come, the longest due first, save for paused ones."""
+    def with_due_slots(self) -> list[Schedule]:
+        """Return the schedules with a slot that has come, except paused ones, the longest due first."""
         with self._store.read() as connection:
             values = {"now": self._store.now(connection)}
-            return [_schedule_of(row) for row in connection.execute(_COME, values).mappings()]
+            return [_schedule_of(row) for row in connection.execute(_WITH_DUE_SLOTS, values).mappings()]
 
     def now(self) -> dt.datetime:
         """Return the time by the clock that all schedulers of the ledger share, in whole seconds."""
@@ -252,25 +268,25 @@ class Schedules:
                 connection.execute(statement, {"name": name})
             self._notifications.delete(connection, name)
 
-    def account(self, schedule: Schedule, slot: dt.datetime, run: NewRun, end: End | None = None) -> bool:
-        """Account for all slots up to ``slot``, and add the run for it, ended if ``end`` is given.
+    def account_for(self, schedule: Schedule, run: NewRun, end: End | None = None) -> bool:
+        """Account for all slots up to the run's, and add the run, ended if ``end`` is given.
 
         Return False if another scheduler has done it before.
         """
         values = {
-            "name": schedule.name, "before": _epoch(schedule.accounted), "after": _epoch(slot),
+            "name": schedule.name, "before": _epoch(schedule.accounted), "after": _epoch(run.slot),
             "next_slot": _epoch(run.next_slot),
         }  # fmt: skip
         with self._store.begin() as connection:
             if connection.execute(_ACCOUNT, values).rowcount != 1:
                 return False
-            return self._add_run(connection, schedule.name, slot, run, end)
+            return self._add_run(connection, schedule.name, run, end)
 
     def add_manual(self, name: str) -> Run:
         """Add a run that is due at once."""
         with self._store.begin() as connection:
             slot = _moment(self._store.now(connection))
-            self._add_run(connection, name, slot, NewRun(slot, cause=Cause.MANUAL), None)
+            self._add_run(connection, name, NewRun(slot, slot, cause=Cause.MANUAL))
         return self.run(name, slot)
 
     def run(self, name: str, slot: dt.datetime) -> Run:
@@ -288,10 +304,16 @@ class Schedules:
             rows = connection.execute(_RUNS, {"schedule": name, "limit": limit}).mappings()
             return [_run_of(row) for row in rows]
 
-    def unfinished(self) -> list[Run]:
-        """Return all runs that have not ended."""
+    def going_on(self, name: str) -> Run | None:
+        """Return the schedule's run that has not ended; None if there is none."""
         with self._store.read() as connection:
-            return [_run_of(row) for row in connection.execute(_UNFINISHED).mappings()]
+            row = connection.execute(_UNFINISHED, {"schedule": name}).mappings().one_or_none()
+            return _run_of(row) if row else None
+
+    def owners(self) -> list[str]:
+        """Return the processes that carry out runs."""
+        with self._store.read() as connection:
+            return list(connection.execute(_OWNERS).scalars())
 
     def due(self, limit: int) -> list[Run]:
         """Return runs that nobody carries out and that may be claimed now, the longest due first."""
@@ -308,10 +330,8 @@ class Schedules:
                 "schedule": run.schedule, "slot": _epoch(run.slot), "owner": owner, "now": now,
                 "until": now + RUN_LEASE, "far": now + _LONGEST_LEASE,
             }  # fmt: skip
-            if connection.execute(_CLAIM, values).rowcount != 1:
-                return None
-            row = connection.execute(_RUN, {"schedule": run.schedule, "slot": _epoch(run.slot)})
-            return _run_of(row.mappings().one())
+            row = connection.execute(_CLAIM, values).mappings().one_or_none()
+            return _run_of(row) if row else None
 
     def renew(self, run: Run, owner: str) -> bool:
         """Renew a claim, and hand it to ``owner``; return False if it was lost."""
@@ -324,9 +344,12 @@ class Schedules:
         """
         return self._mine(_SET_JOB, run, job=job, files=json.dumps(files))
 
-    def release(self, run: Run, delay: float, why: str) -> bool:
-        """Give a run back, due again after ``delay`` seconds; return False if the claim was lost."""
-        return self._mine(_RELEASE, run, not_before=delay, why=why)
+    def release(self, run: Run, delay: float, why: str, *, died: bool = False) -> bool:
+        """Release a claimed run, due again after ``delay`` seconds; return False if the claim was lost.
+
+        ``died``: whether its process died. Then the attempt counts; otherwise the count starts again.
+        """
+        return self._mine(_RELEASE, run, not_before=delay, why=why, died=died)
 
     def end(self, run: Run, end: End) -> bool:
         """End a claimed run, and add its notifications; return False if the claim was lost.
@@ -343,15 +366,18 @@ class Schedules:
                 self._record_files(connection, run, end.job)
             return True
 
-    def free(self, owner: str) -> None:
+    def end_claims(self, owner: str) -> None:
         """End the claims of a process that is known to be dead."""
         with self._store.begin() as connection:
-            connection.execute(_FREE, {"owner": owner})
+            connection.execute(_END_CLAIMS, {"owner": owner})
 
-    def job_with(self, name: str, sha256: str) -> str | None:
-        """Return the job that imported this version of a file for the schedule; None: no job did."""
+    def job_with(self, name: str, sha256: str, *, last: bool = False) -> str | None:
+        """Return the job that imported this version of a file for the schedule; None if no job did.
+
+        ``last``: only if the schedule has imported no other version since.
+        """
         with self._store.read() as connection:
-            values = {"schedule": name, "sha256": sha256}
+            values = {"schedule": name, "sha256": sha256, "last": last}
             found: str | None = connection.execute(_FILE, values).scalar_one_or_none()
             return found
 
@@ -364,11 +390,9 @@ class Schedules:
                     values[name] += now
             return bool(connection.execute(statement, {**_key(run), **values}).rowcount == 1)
 
-    def _add_run(
-        self, connection: Connection, name: str, slot: dt.datetime, run: NewRun, end: End | None
-    ) -> bool:
+    def _add_run(self, connection: Connection, name: str, run: NewRun, end: End | None = None) -> bool:
         values = {
-            "schedule": name, "slot": _epoch(slot), "cause": run.cause, "missed": run.missed,
+            "schedule": name, "slot": _epoch(run.slot), "cause": run.cause, "missed": run.missed,
             "not_before": _epoch(run.not_before), "state": RunState.ENDED if end else RunState.DUE,
             "result": end.result if end else "", "why": end.why if end else "",
             "finished": self._store.now(connection) if end else None,
@@ -376,7 +400,7 @@ class Schedules:
         if connection.execute(_ADD_RUN, values).rowcount != 1:
             return False
         if end:
-            self._notify(connection, name, slot, end)
+            self._notify(connection, name, run.slot, end)
         return True
 
     def _notify(self, connection: Connection, name: str, slot: dt.datetime, end: End) -> None:
@@ -389,16 +413,6 @@ class Schedules:
         for sha256, name in ended.files:
             values = {"schedule": run.schedule, "sha256": sha256, "name": name, "job": job, "at": now}
             connection.execute(_ADD_FILE, values)
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """A run to be added; ``next_slot``: the slot that follows."""
-
-    not_before: dt.datetime
-    next_slot: dt.datetime | None = None
-    missed: int = 0
-    cause: Cause = Cause.SLOT
 
 
 def _key(run: Run) -> dict[str, Any]:

@@ -238,7 +238,7 @@ _SCHEDULES = (
     )""",
     "CREATE INDEX notifications_by_state ON notifications (state, next_attempt_at)",
     "CREATE INDEX notifications_by_run ON notifications (schedule, slot)",
-    # Marks of the users who were absent when a job read its roster, for the next run of the roster.
+    # Users who were absent when a job read its roster, for comparison with the next run of the roster.
     """
     CREATE TABLE absent_users (
         job TEXT PRIMARY KEY, host TEXT NOT NULL, account TEXT NOT NULL, schedule TEXT NOT NULL,
@@ -279,9 +279,12 @@ _FAMILIES: tuple[Statement, ...] = (
     WHERE saved IS NOT NULL AND state = 'planning'""",
 )
 
+# When the worker that has a chunk claimed it.
+_CLAIMS = ("ALTER TABLE chunks ADD COLUMN claimed_at DOUBLE PRECISION",)
+
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
-    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES),
+    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES, *_CLAIMS),
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 

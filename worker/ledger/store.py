@@ -171,6 +171,7 @@ class Store:
                     # Only a script runs to its end: a statement without columns is executed for one page.
                     driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_A_TIME})")
             elif idle and _pays(connection):
+                connection.exec_driver_sql(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
                 connection.exec_driver_sql("VACUUM")
         self.clean()
 
@@ -262,8 +263,6 @@ def _prepare(connection: Any, in_turn: Callable[[Callable[[], None]], None]) -> 
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
-    cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     in_turn(lambda: _use_wal(cursor))
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
@@ -284,7 +283,10 @@ def _pays(connection: Connection) -> bool:
 
 def _use_wal(cursor: Any) -> None:
     """Switch a new ledger to WAL; the busy timeout does not cover a switch by another process."""
+    # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
+    cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # possible before the file has pages
         cursor.execute("PRAGMA journal_mode = WAL")
 
 

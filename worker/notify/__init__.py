@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.notify.deliver import DELAYS, ChannelsOf, Deliveries, Means, Sender, wanted
+from worker.notify.deliver import DELAYS, ChannelsOf, Deliveries, DeliveryTools, Sender, wanted
 from worker.notify.message import Message, NotDelivered, UsersOf, for_channel
 from worker.notify.text import TEST, body, subject
 
@@ -11,7 +11,7 @@ __all__ = [
     "TEST",
     "ChannelsOf",
     "Deliveries",
-    "Means",
+    "DeliveryTools",
     "Message",
     "NotDelivered",
     "Sender",

@@ -1,4 +1,4 @@
-"""Deliveries of what is due in the ledger, by any number of schedulers, each channel in a thread of its own.
+"""Deliveries of due notifications, by any number of schedulers; each channel has a thread of its own.
 
 At least once: a scheduler that dies between the receiver's answer and its record leaves a lease, after which
 the notification is sent again, under the same id.
@@ -35,17 +35,17 @@ DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0, 36_000.0, 36
 _LONGEST_DELAY = max(DELAYS)
 
 _LEASE_SLACK = 60.0
-"""Seconds of a lease beyond an attempt's deadline: name resolution has no bound of ours."""
+"""Seconds of a lease beyond an attempt's deadline, since name resolution can exceed it."""
 
-_EXPIRES = 3 * 86_400.0
+_GIVE_UP_AFTER = 3 * 86_400.0
 """Seconds after which a notification is given up in any case, such as one whose channel was removed."""
 
-_KEPT = 90 * 86_400.0
+_SHOWN_FOR = 90 * 86_400.0
 """Seconds for which ended notifications are shown."""
 
 _TIDY_EVERY = 3600.0
 
-_NOBODYS = "no scheduler could use this channel: its [notify.NAME] table is missing, or incomplete there"
+_NO_CHANNEL = "no scheduler could use this channel: its [notify.NAME] table is missing, or incomplete there"
 
 
 class Sender:
@@ -102,8 +102,8 @@ ChannelsOf = Callable[[], Mapping[ChannelKey, Channel]]
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What deliveries need beside the ledger: the channels as set now, a sender, and user names."""
+class DeliveryTools:
+    """The tools of deliveries, beside the ledger: present channels, a sender, and a reader of user names."""
 
     channels_of: ChannelsOf
     sender: Sender
@@ -113,13 +113,15 @@ class Means:
 class Deliveries:
     """The deliveries of one scheduler. ``owner``: its process, for the ledger."""
 
-    def __init__(self, ledger: Ledger, owner: str, means: Means) -> None:
+    def __init__(self, ledger: Ledger, owner: str, tools: DeliveryTools) -> None:
         self._ledger = ledger
         self._owner = owner
-        self._means = means
+        self._tools = tools
         self._threads: dict[ChannelKey, threading.Thread] = {}
         self._closing = threading.Event()
         self._tidied: float | None = None
+        self._logged_error = ""
+        """Why the settings can't be used, as it was logged."""
 
     def deliver_due(self) -> None:
         """Start to deliver what is due and return at once; called at each tick, by one thread.
@@ -132,26 +134,34 @@ class Deliveries:
         idle = [key for key in self._ledger.notifications.due() if key not in self._threads]
         if not idle:
             return
-        try:
-            channels = self._means.channels_of()
-        except SiprosterError as error:
-            log.error("notifications wait: %s", error.message)
-            return
+        channels = self._channels()
         for key in idle:
             if channel := channels.get(key):
                 thread = threading.Thread(target=self._deliver_all, args=(key, channel), daemon=True)
                 self._threads[key] = thread
                 thread.start()
 
+    def _channels(self) -> Mapping[ChannelKey, Channel]:
+        """Return the channels as set now; none while the settings can't be used, which is logged once."""
+        try:
+            channels = self._tools.channels_of()
+        except SiprosterError as error:
+            if error.message != self._logged_error:
+                log.error("notifications wait: %s", error.message)
+            self._logged_error = error.message
+            return {}
+        self._logged_error = ""
+        return channels
+
     def wait(self, seconds: float) -> bool:
-        """Wait until the deliveries that were started have ended; return False if they haven't by then."""
+        """Wait until the deliveries that were started have ended; return False if that takes longer."""
         end = time.monotonic() + seconds
         for thread in self._threads.values():
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads.values())
 
     def close(self) -> None:
-        """Start no further delivery. One that hangs is left to its lease: another scheduler repeats it."""
+        """Start no further delivery. Another scheduler repeats one that hangs, when its lease has expired."""
         self._closing.set()
 
     def _deliver_all(self, key: ChannelKey, channel: Channel) -> None:
@@ -164,7 +174,7 @@ class Deliveries:
                 self._deliver(channel, claim)
         except LedgerError as error:
             log.error("channel %s: %s; the next tick tries again", key.name, error.message)
-        except Exception as error:  # a thread's end must be told, and not by a traceback with values in it
+        except Exception as error:  # logged without a traceback, which could show secrets
             log.error("channel %s: an internal error: %s", key.name, place_of(error))
 
     def _deliver(self, channel: Channel, claim: ClaimedNotification) -> None:
@@ -174,7 +184,7 @@ class Deliveries:
             return
         what = f"channel {channel.name}: {claim.id} of schedule {claim.schedule}"
         try:
-            self._means.sender.send(channel, self._message(channel, claim))
+            self._tools.sender.send(channel, self._message(channel, claim))
         except NotDelivered as failed:
             delay = delay_after(claim.attempts, failed)
             if delay is None:
@@ -189,7 +199,7 @@ class Deliveries:
 
     def _message(self, channel: Channel, claim: ClaimedNotification) -> Message:
         try:
-            return for_channel(channel, claim.id, claim.payload, self._means.users_of)
+            return for_channel(channel, claim.id, claim.payload, self._tools.users_of)
         except LedgerAway:
             raise
         except Exception as error:  # the job was purged, or its key is not here: the rest still counts
@@ -198,29 +208,29 @@ class Deliveries:
             return Message(claim.id, claim.payload)
 
     def _tidy(self) -> None:
-        """Give up and forget what is too old, from time to time."""
+        """Give up or delete notifications that are too old, once an hour."""
         now = time.monotonic()
         if self._tidied is not None and now - self._tidied < _TIDY_EVERY:
             return
-        for one in self._ledger.notifications.expire(_EXPIRES, _NOBODYS):
+        for one in self._ledger.notifications.expire(_GIVE_UP_AFTER, _NO_CHANNEL):
             log.error(
                 "channel %s: %s of schedule %s is given up: %s",
                 one.channel.name, one.id, one.schedule, one.error,
             )  # fmt: skip
-        self._ledger.notifications.forget(_KEPT)
+        self._ledger.notifications.forget(_SHOWN_FOR)
         self._tidied = now
 
 
 def wanted(channel: Channel, payload: Mapping[str, object]) -> bool:
-    """Return whether a channel tells of a run that ended so: always, or only in trouble."""
+    """Return whether the channel wants this notification: always, or only if there is trouble."""
     return channel.when is When.ALWAYS or bool(payload.get("trouble"))
 
 
 def delay_after(attempts: int, failed: NotDelivered) -> float | None:
-    """Return the seconds until the next attempt, after so many; None: there is none.
+    """Return the seconds until the next attempt, after ``attempts`` failed ones; None if it is given up.
 
-    A receiver may ask for a longer wait, up to ten hours, and not for a shorter one: the number of attempts
-    is limited, and they would be over too soon.
+    A receiver may ask for a longer wait, up to ten hours, but not for a shorter one, which would use up the
+    limited number of attempts too soon.
     """
     if failed.final or attempts > len(DELAYS):
         return None

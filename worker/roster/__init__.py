@@ -16,7 +16,7 @@ from worker.roster.check import Rules, realm_problems
 from worker.roster.corrections import HASH1, HASH1B, PASSWORD, fields_of, read_corrections, read_earlier_rows
 from worker.roster.database_address import is_database
 from worker.roster.duplicates import DuplicateIndex
-from worker.roster.folder import local_files
+from worker.roster.folder import local_files, refuse_leavers
 from worker.roster.hiding import HIDDEN, never_sent
 from worker.roster.names import Name, Names
 from worker.roster.reader import Roster, open_roster
@@ -51,4 +51,5 @@ __all__ = [
     "read_corrections",
     "read_earlier_rows",
     "realm_problems",
+    "refuse_leavers",
 ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import UsageError
-from worker.model import Problem
+from worker.model import Absent, Options, Problem
 from worker.reasons import plural, reason_of
 from worker.roster.format import RosterFormat, Table
 from worker.roster.remote import access_to, refuse_password, storage_options
@@ -207,6 +207,24 @@ def folder_at(place: str) -> Folder | None:
     )
 
 
+def refuse_leavers(place: str, options: Options) -> None:
+    """Raise UsageError for ``--absent delete`` with a folder or pattern, of which only new files are read."""
+    if options.absent is Absent.DELETE and _may_be_folder(place):
+        raise UsageError(
+            f"{without_secrets(place)} is a folder, and a schedule imports its new files alone: "
+            "--absent delete would delete the users of all other files",
+            "give a file that has everybody, or leave out --absent delete",
+        )
+
+
+def _may_be_folder(place: str) -> bool:
+    """Return whether a place names a folder or a pattern, as far as that shows without listing it."""
+    if is_url(place):
+        return _is_remote(place)
+    path = at_home(place)
+    return path.is_dir() or (bool(_is_pattern(str(path))) and not path.exists())
+
+
 def _listed(path: Path) -> list[Path] | None:
     """Return the entries of a folder, or the matches of a pattern; None for anything else."""
     if path.is_dir():
@@ -229,7 +247,7 @@ def _is_read(path: Path) -> bool:
 
 def _remote(url: str) -> Folder | None:
     """Return the folder that ends in ``/``, or the pattern with ``*``, of a remote place."""
-    if "::" in url or "?" in url or url.startswith(_ONE_FILE) or not (url.endswith("/") or "*" in url):
+    if not _is_remote(url):
         return None
     refuse_password(url)
     shown = without_secrets(url)
@@ -254,6 +272,11 @@ def _remote(url: str) -> Folder | None:
     files = [name for name, kind in kinds if kind == "file" and not name.startswith(".")]
     left_out = [name for name, _ in kinds if name and name not in files]
     return _checked(Folder(shown, [f"{base}/{name}" for name in files], left_out))
+
+
+def _is_remote(url: str) -> bool:
+    one_file = "::" in url or "?" in url or url.startswith(_ONE_FILE)
+    return not one_file and (url.endswith("/") or "*" in url)
 
 
 def _base(path: str) -> str:

@@ -170,19 +170,21 @@ def _names(cells: Fields) -> Fields:
 
 def _first(book: Book, sheet: Sheet, up_to: int = 0) -> Iterator[Record]:
     """Yield the rows among which the header is, at least up to that row."""
-    for count, (line, cells) in enumerate(_filled(book.rows(sheet, Notes()))):
+    for count, (line, cells, _) in enumerate(_filled(book.rows(sheet, Notes()))):
         if count >= SEARCHED and line > up_to:
             return
         yield line, cells
 
 
-def _filled(rows: Iterator[Record]) -> Iterator[Record]:
-    """Yield the rows that are not blank; one of nothing but formulas without a stored value is none."""
-    return (
-        (line, cells)
-        for line, cells in rows
-        if isinstance(cells, Doubted) or ((text := "".join(cells)) and not text.isspace())
-    )
+def _filled(rows: Iterator[Record]) -> Iterator[tuple[int, Fields, int]]:
+    """Yield the rows that are not blank, and their characters.
+
+    A row of nothing but formulas without a stored value is not blank.
+    """
+    for line, cells in rows:
+        text = "".join(cells)
+        if (text and not text.isspace()) or isinstance(cells, Doubted):
+            yield line, cells, len(text)
 
 
 def _records(
@@ -192,10 +194,9 @@ def _records(
     width, total = len(header), 0
     yield header_line, header
     with _explained(place):
-        for line, cells in _filled(rows):
+        for line, cells, size in _filled(rows):
             if line <= header_line:
                 continue
-            size = len("".join(cells))
             total += size
             if total > _MOST_TEXT:
                 raise Damaged("it has more text than a roster can have")

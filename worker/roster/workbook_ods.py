@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, BinaryIO, Final
 
 from worker.roster.text import LONGEST, Fields, Record
 from worker.roster.workbook_cells import BOOLEAN, DATE, ERROR, FORMULA, NUMBER, Doubted
 from worker.roster.workbook_parts import Damaged, Parts, Protected, let_go
-from worker.roster.workbook_plain import TEXT, Plain
+from worker.roster.workbook_plain import TEXT, Plain, resolved
 from worker.roster.workbook_sheet import MOST_CELLS, MOST_ROWS, Notes, Sheet
 
 _URN: Final = "urn:oasis:names:tc:opendocument:xmlns"
@@ -26,15 +27,22 @@ _CELLS: Final = (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell")
 _PARAGRAPH: Final = f"{_TEXT}p"
 _PREFIXES: Final = {"table": _TABLE, "office": _OFFICE, "text": _TEXT, "calcext": _CALC}
 _PLAIN: Final = "table:table-row"
-_plain_start = re.compile(r'<table:table-row(?: table:style-name="[^"<&]*")?>').fullmatch
+_START, _END = f"<{_PLAIN}", f"</{_PLAIN}>"
+_MOST_ALIKE: Final = 4
+"""Beginnings and ends of rows that are known: nearly all rows have the same."""
+_plain_start = lru_cache(_MOST_ALIKE)(
+    re.compile(r'<table:table-row(?: table:style-name="[^"<&]*")?>').fullmatch
+)
 _texts = re.compile(
     r'<table:table-cell(?: table:style-name="[^"<>&]*")? office:value-type="string"'
     rf'(?: calcext:value-type="string")?><text:p>{TEXT}</text:p></table:table-cell>'
 ).split
-_empty = re.compile(
-    r'(?:<table:table-cell(?: table:style-name="[^"<>&]*")?'
-    r'(?: table:number-columns-repeated="[0-9]{1,9}")?/>)*'
-).fullmatch
+_empty = lru_cache(_MOST_ALIKE)(
+    re.compile(
+        r'(?:<table:table-cell(?: table:style-name="[^"<>&]*")?'
+        r'(?: table:number-columns-repeated="[0-9]{1,9}")?/>)*'
+    ).fullmatch
+)
 _plain_cells = re.compile(
     r'<table:table-cell(?: table:style-name="([^"<>&]*)")?(?: table:number-columns-repeated="([0-9]+)")?'
     r'(?:/>| office:value-type="(\w+)"(?: office:value="([^"<>&]*)")?(?: calcext:value-type="(\w+)")?>'
@@ -152,7 +160,7 @@ class OdsBook:
         number, style, table = f"{_NUMBER}number-style", f"{_STYLE}style", f"{_TABLE}table"
         sheets = []
         tags = (number, style, table, f"{_TABLE}table-row")
-        plain = Plain(_PLAIN, _is_row)
+        plain = Plain(_PLAIN, _is_row, _are_rows)
         for event, element in self._parts.elements(part, tags, plain=plain):
             if event == "start":
                 if element.tag == table and _is_sheet(element):
@@ -178,12 +186,20 @@ class OdsBook:
 
 
 def _is_row(element: str) -> bool | None:
-    """Return True for a row that holds no other row, comment or the like; else None."""
-    if not element.startswith("<table:table-row") or element.count("<table:table-row") > 1:
+    """Return True for a row without its end tag that holds no other row, comment or the like; else None."""
+    return True if _are_rows(element + _END) else None
+
+
+def _are_rows(elements: str) -> list[bool] | None:
+    """Return True for each of some rows, if all are as for ``_is_row`` and nothing is between them."""
+    count = elements.count(_START)
+    if not elements.startswith(_START) or elements.count(_END) != count:
+        return None
+    if elements.count(_END + _START) != count - 1:
         return None
     # A single character is found many times as fast as two.
-    unusual = ("!" in element and "<!" in element) or ("?" in element and "<?" in element)
-    return None if unusual else True
+    unusual = ("!" in elements and "<!" in elements) or ("?" in elements and "<?" in elements)
+    return None if unusual else [True] * count
 
 
 def _plain_row(row: str) -> _PlainRow | None:
@@ -191,10 +207,12 @@ def _plain_row(row: str) -> _PlainRow | None:
     parts = _texts(row)
     texts = parts[1::2]
     if _plain_start(parts[0]) and _empty(parts[-1]) and not any(parts[2:-1:2]) and "" not in texts:
-        return texts[:MOST_CELLS]  # nearly every row
+        return ([*map(resolved, texts)] if "&" in row else texts)[:MOST_CELLS]  # nearly every row
     parts = _plain_cells(row)
     if not _plain_start(parts[0]) or any(parts[_GROUPS::_GROUPS]):
         return None
+    if "&" in row:
+        parts = [part and resolved(part) for part in parts]
     return tuple(zip(*(parts[at::_GROUPS] for at in range(1, _GROUPS)), strict=True))
 
 

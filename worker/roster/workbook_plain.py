@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable
 from secrets import token_hex
 from typing import Any, Final, Generic, TypeVar
+from xml.sax.saxutils import unescape
 
-TEXT: Final = r"([^<>&\0-\x08\x0b-\x1f]*)"
-"""Pattern of a text that means itself: no markup, no entity, no control character, no end of line but LF."""
+_LITERAL: Final = r"[^<>&\0-\x08\x0b-\x1f]*"
+TEXT: Final = rf"({_LITERAL}(?:&(?:amp|lt|gt|quot|apos);{_LITERAL})*)"
+"""Pattern of a text without markup, control characters, and ends of lines but LF: ``resolved`` reads it."""
 Item = TypeVar("Item")
 
 _RUN: Final = f"run-{token_hex(8)}"
@@ -28,6 +30,11 @@ _is_utf8 = re.compile(
 ).match
 
 
+def resolved(text: str) -> str:
+    """Return what a text that matches ``TEXT`` means."""
+    return unescape(text, {"&quot;": '"', "&apos;": "'"})
+
+
 class Pending(Exception):
     """Raised for a part with more plain elements at a wrong place than memory should hold."""
 
@@ -39,9 +46,17 @@ class Plain(Generic[Item]):
     the parser decides what they are: in a comment or in another namespace, they are nothing.
     """
 
-    def __init__(self, tag: str, read: Callable[[str], Item | None]) -> None:
-        """``read``: return what an element without its end tag is; None if it is not plain."""
-        self._tag, self._end, self._read = tag, f"</{tag}>", read
+    def __init__(
+        self,
+        tag: str,
+        read: Callable[[str], Item | None],
+        read_all: Callable[[str], list[Item] | None] = lambda _: None,
+    ) -> None:
+        """``read``: return what an element without its end tag is; None if it is not plain.
+
+        ``read_all``: return what each of some elements is; None if there is anything but plain ones.
+        """
+        self._tag, self._end, self._read, self._read_all = tag, f"</{tag}>", read, read_all
         self._rest = b""
         self._runs: dict[str, tuple[list[Item], int]] = {}
         self._number = self._pending = 0
@@ -80,6 +95,9 @@ class Plain(Generic[Item]):
         return items
 
     def _without_runs(self, text: str) -> str:
+        """Return the text, which ends before an end tag, with an element for each run."""
+        if run := self._read_all(text + self._end):
+            return self._kept(run, len(text))
         pieces: list[str] = []
         items: list[Item] = []
         size = 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import string
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from posixpath import join, normpath
 from typing import Any, BinaryIO, Final
 
@@ -24,7 +24,7 @@ from worker.roster.workbook_cells import (
     number_format,
 )
 from worker.roster.workbook_parts import Damaged, Parts, let_go, local
-from worker.roster.workbook_plain import TEXT, Plain
+from worker.roster.workbook_plain import TEXT, Plain, resolved
 from worker.roster.workbook_sheet import MOST_CELLS, Notes, Sheet
 
 _NAMESPACES: Final = (
@@ -34,6 +34,14 @@ _NAMESPACES: Final = (
 _escaped = re.compile("_x([0-9A-Fa-f]{4})_").sub
 _LONGEST_TABLE: Final = 1 << 30
 """Bytes of all shared strings."""
+_LONGEST_STRING: Final = 1 << 18
+"""Characters of one, ``_xHHHH_`` not decoded; a cell of Excel has 32,767."""
+_BATCH: Final = 64
+"""Shared strings that are packed together."""
+_UNPACKED: Final = 1 << 22
+"""Bytes of shared strings, and of their objects, that are unpacked at a time."""
+_OBJECTS: Final = _BATCH * 64
+"""Bytes of a batch of texts without their characters."""
 _RUN: Final = rf'<t(?: xml:space="preserve")?>{TEXT}</t>'
 _plain_start = re.compile(
     r'<row(?: r="(\d{1,9})")?(?: hidden="(?:0|false)"| (?!r=|hidden=|xmlns)[\w:]+="[^"<&]*")*>',
@@ -46,7 +54,12 @@ _plain_cells = re.compile(
 ).split
 _GROUPS: Final = 6
 """Parts of a split row for each cell: column, style, inline text, type, value, and what follows."""
-_plain_run = re.compile(f"<si>{_RUN}").fullmatch
+_cells_of_texts = re.compile(
+    rf'<c r="([A-Z]{{1,3}})\d+"(?: s="\d+")? t="inlineStr"><is>{_RUN}</is></c>', re.ASCII
+).split
+_cells_of_indices = re.compile(r'<c r="([A-Z]{1,3})\d+"(?: s="\d+")? t="s"><v>(\d+)</v></c>', re.ASCII).split
+"""For rows of one kind of cell, in a third of the time: column, inline text or index, and what follows."""
+_plain_strings = re.compile(f"<si>{_RUN}</si>").split
 _LETTERS: Final = list(string.ascii_uppercase)
 
 
@@ -107,19 +120,26 @@ class XlsxBook:
 
     def _plain_row(self, row: str) -> Record | None:
         """Return the number, or 0, and the cells of a row without its end tag; None if it is not plain."""
+        shared = row.endswith("</v></c>")
+        parts = _cells_of_indices(row) if shared else _cells_of_texts(row)
+        columns = parts[1::3]
+        if columns != _LETTERS[: len(columns)] or any(parts[3::3]) or "_x" in row or "&" in row:
+            return self._mixed_row(row)
+        start = _plain_start(parts[0])
+        if start is None:
+            return self._mixed_row(row)
+        return int(start[1] or 0), self._shared.texts(parts[2::3]) if shared else parts[2::3]
+
+    def _mixed_row(self, row: str) -> Record | None:
+        """Do as ``_plain_row``, for cells of any kind."""
         parts = _plain_cells(row)
         start = _plain_start(parts[0])
         if start is None or any(parts[_GROUPS::_GROUPS]):
             return None
-        number = int(start[1] or 0)
-        columns, texts, kinds = parts[1::_GROUPS], parts[3::_GROUPS], parts[4::_GROUPS]
-        if columns == _LETTERS[: len(columns)] and "_x" not in row:  # nearly every row
-            if None not in texts:
-                return number, texts
-            if kinds.count("s") == len(kinds):
-                return number, [self._shared[value or ""] for value in parts[5::_GROUPS]]
-        styles, values = parts[2::_GROUPS], parts[5::_GROUPS]
-        return number, self._fields(
+        if "&" in row:
+            parts = [part and resolved(part) for part in parts]
+        columns, styles, texts, kinds, values = (parts[at::_GROUPS] for at in range(1, _GROUPS))
+        return int(start[1] or 0), self._fields(
             (column, *(self._value(kind, value or "", style) if text is None else (_unescaped(text), "")))
             for column, style, text, kind, value in zip(columns, styles, texts, kinds, values, strict=True)
         )
@@ -145,7 +165,7 @@ class XlsxBook:
         """Return a cell's column, or nothing, its text, and the doubt about it."""
         column, kind = cell.get("r", "").rstrip("0123456789"), cell.get("t")
         if kind == "inlineStr":
-            return column, _rich_text(cell), ""
+            return column, _unescaped(_rich_text(cell)), ""
         value = _first_text(cell)
         if not value and kind not in ("s", "str") and any(local(one) == "f" for one in cell):
             return column, "", FORMULA
@@ -154,7 +174,7 @@ class XlsxBook:
     def _value(self, kind: str | None, value: str, style: str | None) -> tuple[str, str]:
         """Return the text and the doubt of a stored value."""
         if kind == "s":
-            return self._shared[value], ""
+            return self._shared.texts([value])[0], ""
         if kind == "str":
             return _unescaped(value), ""
         if kind == "e":
@@ -213,33 +233,60 @@ class XlsxBook:
 _GENERAL: Final = NumberFormat()
 
 
-class _Shared:
-    """The shared strings, as UTF-8 in one piece: a list of texts would take four times the memory."""
+class _Shared(dict[int, list[str]]):
+    """The shared strings: all of them as UTF-8, in batches, and the batches of late as texts.
+
+    A list of all texts would take four times the memory.
+    """
 
     def __init__(self, parts: Parts, name: str) -> None:
-        packed, ends = bytearray(), array("Q", [0])
-        plain = Plain("si", _plain_text)
-        if name in parts.names:
-            tags = tuple(f"{{{space}}}si" for space in _NAMESPACES)
-            for event, element in parts.elements(name, tags, plain=plain):
-                if event == "end":
-                    run = plain.taken(element)
-                    for text in [_rich_text(element)] if run is None else run:
-                        packed += text.encode("utf-8", "surrogatepass")
-                        ends.append(len(packed))
-                    let_go(element)
-                    if len(packed) > _LONGEST_TABLE:
-                        raise Damaged("it has too much text")
-        self._packed, self._ends = packed, ends
+        """Read the table, if the workbook has that part. Raises Damaged."""
+        super().__init__()
+        self._room = _UNPACKED
+        self._batches = [*_batches(_shared_strings(parts, name))] if name in parts.names else []
 
-    def __getitem__(self, key: str) -> str:
+    def texts(self, keys: Iterable[str]) -> Fields:
+        """Return the texts that cells refer to. Raises Damaged."""
         try:
-            at = int(key)
-            if at >= 0:
-                return self._packed[self._ends[at] : self._ends[at + 1]].decode("utf-8", "surrogatepass")
+            return [self[at // _BATCH][at % _BATCH] for at in map(int, keys)]
         except (ValueError, IndexError):
-            pass
-        raise Damaged("a cell refers to a text that is missing")
+            raise Damaged("a cell refers to a text that is missing") from None
+
+    def __missing__(self, number: int) -> list[str]:
+        if number < 0:
+            raise IndexError
+        packed = self._batches[number]
+        self._room -= len(packed) + _OBJECTS
+        if self._room < 0:
+            self.clear()
+            self._room = _UNPACKED
+        texts = packed.decode().split("\0")
+        self[number] = texts = [*map(_unescaped, texts)] if b"_x" in packed else texts
+        return texts
+
+
+def _batches(texts: Iterator[str]) -> Iterator[bytes]:
+    """Yield the texts in batches, joined by a character that XML doesn't have. Raises Damaged."""
+    total = 0
+    while batch := [*islice(texts, _BATCH)]:
+        packed = "\0".join(batch).encode()
+        total += len(packed)
+        if total > _LONGEST_TABLE:
+            raise Damaged("it has too much text")
+        yield packed
+
+
+def _shared_strings(parts: Parts, name: str) -> Iterator[str]:
+    """Yield the shared strings in a part, ``_xHHHH_`` not decoded. Raises Damaged."""
+    tags = tuple(f"{{{space}}}si" for space in _NAMESPACES)
+    plain = Plain("si", _plain_string, _all_strings)
+    for event, element in parts.elements(name, tags, plain=plain):
+        if event == "end":
+            run = plain.taken(element) or [_rich_text(element)]
+            if max(map(len, run)) > _LONGEST_STRING:
+                raise Damaged("it has too much text")
+            yield from run
+            let_go(element)
 
 
 def _first_text(cell: Any) -> str:
@@ -251,24 +298,32 @@ def _first_text(cell: Any) -> str:
 
 
 def _rich_text(element: Any) -> str:
-    """Return a text, of several runs perhaps, without its phonetic reading."""
+    """Return a text, of several runs perhaps, without its phonetic reading; ``_xHHHH_`` is not decoded."""
     only = element
     while len(only) == 1 and local(only) != "rPh":
         only = only[0]
     if local(only) == "t" and not len(only):  # nearly every text: one run, in a cell or a shared string
-        return _unescaped(only.text or "")
+        return only.text or ""
     texts = [
         one.text
         for one in element.iter("{*}t")
         if one.text and not any(local(above) == "rPh" for above in one.iterancestors())
     ]
-    return _unescaped("".join(texts))
+    return "".join(texts)
 
 
-def _plain_text(element: str) -> str | None:
-    """Return the text of a shared string of one run; None for any other element."""
-    found = _plain_run(element)
-    return _unescaped(found[1]) if found else None
+def _all_strings(elements: str) -> list[str] | None:
+    """Return the texts of shared strings of one run each; None if there is anything else."""
+    parts = _plain_strings(elements)
+    if any(parts[::2]):
+        return None
+    return [*map(resolved, parts[1::2])] if "&" in elements else parts[1::2]
+
+
+def _plain_string(element: str) -> str | None:
+    """Return the text of a shared string of one run, without its end tag; None for any other element."""
+    texts = _all_strings(f"{element}</si>")
+    return texts[0] if texts else None
 
 
 def _unescaped(text: str) -> str:

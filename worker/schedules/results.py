@@ -1,13 +1,11 @@
-"""Results of a schedule's runs, and the facts that notifications carry."""
+"""Results of a schedule's runs, and the notification about the end of each run."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from worker.ledger.schedules import Cause, Schedule
+from worker.ledger.schedules import End, NewRun, Run, Schedule
 
 RUN_ENDED = "siproster.run.ended"
 """The type of the event (docs/notifications.md)."""
@@ -43,20 +41,25 @@ class RunResult(StrEnum):
         return self not in (RunResult.IN_PLACE, RunResult.NOTHING_NEW)
 
 
-def payload_of(
-    schedule: Schedule, slot: dt.datetime, facts: Mapping[str, Any], cause: Cause = Cause.SLOT
-) -> dict[str, Any]:
-    """Return the notification about the end of a run, without secrets and names of users.
+def end_of(
+    schedule: Schedule, run: Run | NewRun, result: RunResult, why: str, job: str = "", **facts: Any
+) -> End:
+    """Return the end of a run with its notification, which has no secrets and no user names.
 
-    ``facts``: result, why, job and missed, and the job's summary if it has one.
+    ``facts``: more values of the notification, such as ``next`` and the job's ``summary``.
     """
-    return {
+    payload = {
         "type": RUN_ENDED,
         "schedule": schedule.name,
         "account": schedule.account,
-        "slot": slot.isoformat(),
-        "cause": cause,
-        "trouble": RunResult(facts["result"]).trouble,
+        "slot": run.slot.isoformat(),
+        "cause": run.cause,
+        "result": result,
+        "trouble": result.trouble,
+        "why": why,
+        "job": job,
+        "missed": run.missed,
         "summary": None,
         **facts,
     }
+    return End(result, why, job, payload, schedule.channels)

@@ -1,7 +1,7 @@
-"""The timer: finds the slots that are due, and has each one carried out once.
+"""The timer finds the slots that are due, and has each one run once.
 
 Any number of timers may run at once, on any host, and each may be killed at any moment: a slot is accounted
-for in one transaction of the ledger, and a run that nobody carries out any more is claimed again.
+for in one transaction of the ledger, and the run of a process that has died is claimed again.
 """
 
 from __future__ import annotations
@@ -9,37 +9,38 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
+from worker.errors import UsageError
 from worker.ledger import Ledger
 from worker.ledger.schedules import CatchUp, End, NewRun, Run, Schedule
 from worker.reasons import plural
-from worker.schedules.results import RunResult, payload_of
+from worker.schedules.results import RunResult, end_of
 from worker.schedules.timetable import Timetable, time_zone
 
 log = logging.getLogger(__name__)
 
 _ON_TIME = dt.timedelta(minutes=5)
-"""Slots that began longer ago were missed; with ``--catch-up none`` they are not run."""
+"""A slot that came longer ago was missed, and is not run with ``--catch-up none``."""
 
 
 class Runner(Protocol):
-    """What carries out runs, in processes of their own."""
+    """A runner of claimed runs, each in a process of its own."""
 
     def free(self) -> int:
         """Return how many more runs may be started now."""
 
     def start(self, run: Run) -> None:
-        """Start carrying out a claimed run; it ends or releases the run itself."""
+        """Start the process of a claimed run, which ends or releases the run itself."""
 
 
 class Timer:
     """One scheduler's view of the schedules of a ledger.
 
-    ``owner``: this process, as the owner of its claims; ``is_alive``: whether an owner on this machine still
-    runs.
+    ``owner``: this process, as the owner of its claims. ``is_alive``: return whether the owner of a claim
+    still runs; True for one on another machine, about which nothing is known.
     """
 
     def __init__(
@@ -52,50 +53,44 @@ class Timer:
 
     def tick(self) -> None:
         """Account for the slots that have come, and start the runs that are due."""
-        for schedule in self._ledger.schedules.come():
-            self._account(schedule)
-        self._free_the_dead()
+        for schedule in self._ledger.schedules.with_due_slots():
+            try:
+                self._account_for_slots(schedule)
+            except UsageError as error:  # a zone that this machine doesn't know must not hold up the others
+                log.error("schedule %s: %s", schedule.name, error.message)
+        self._end_claims_of_the_dead()
         for run in self._ledger.schedules.due(self._runner.free()):
             if claimed := self._ledger.schedules.claim(run, self._owner):
                 self._runner.start(claimed)
 
-    def _account(self, schedule: Schedule) -> None:
+    def _account_for_slots(self, schedule: Schedule) -> None:
         """Add the run of the latest slot that has come, if any; earlier ones are recorded as missed."""
         schedules = self._ledger.schedules
         now = schedules.now()
         slots = due_slots(schedule, now)
         if not slots:
             return
-        slot, missed = slots[-1], len(slots) - 1
-        run = NewRun(slot + delay(schedule, slot), first_slot(schedule, slot), missed)
-        end = self._not_run(schedule, slot, missed, now)
-        if schedules.account(schedule, slot, run, end) and end:
+        slot = slots[-1]
+        run = NewRun(slot, slot + delay(schedule, slot), first_slot(schedule, slot), missed=len(slots) - 1)
+        end = self._end_before_start(schedule, run, now)
+        if schedules.account_for(schedule, run, end) and end:
             log.warning("schedule %s: %s: %s", schedule.name, end.result, end.why)
 
-    def _not_run(self, schedule: Schedule, slot: dt.datetime, missed: int, now: dt.datetime) -> End | None:
-        """Return the end of a run that is not to begin, or None."""
-        if going_on := self._going_on(schedule.name):
-            why = f"the run of {going_on.slot:%Y-%m-%d %H:%M}Z has not ended"
-            return self._ended(schedule, slot, RunResult.OVERLAP, missed, why, going_on.job)
-        if schedule.catch_up is CatchUp.NONE and now - slot > _ON_TIME:
-            why = f"no scheduler was running; {plural(missed + 1, 'slot')} missed"
-            return self._ended(schedule, slot, RunResult.MISSED, missed, why, "")
+    def _end_before_start(self, schedule: Schedule, run: NewRun, now: dt.datetime) -> End | None:
+        """Return the end of a run that must not start; None if it may."""
+        if earlier := self._ledger.schedules.going_on(schedule.name):
+            why = f"the run of {earlier.slot:%Y-%m-%d %H:%M}Z has not ended"
+            return end_of(schedule, run, RunResult.OVERLAP, why, earlier.job)
+        if schedule.catch_up is CatchUp.NONE and now - run.slot > _ON_TIME:
+            why = f"no scheduler was running; {plural(run.missed + 1, 'slot')} missed"
+            return end_of(schedule, run, RunResult.MISSED, why)
         return None
 
-    def _ended(
-        self, schedule: Schedule, slot: dt.datetime, result: RunResult, missed: int, why: str, job: str
-    ) -> End:  # fmt: skip
-        facts: Mapping[str, Any] = {"result": result, "why": why, "job": job, "missed": missed}
-        return End(result, why, job, payload_of(schedule, slot, facts), schedule.channels)
-
-    def _going_on(self, name: str) -> Run | None:
-        return next((run for run in self._ledger.schedules.unfinished() if run.schedule == name), None)
-
-    def _free_the_dead(self) -> None:
-        """End the claims of this machine's dead processes, which would otherwise run their full time."""
-        for run in self._ledger.schedules.unfinished():
-            if run.owner and not self._is_alive(run.owner):
-                self._ledger.schedules.free(run.owner)
+    def _end_claims_of_the_dead(self) -> None:
+        """End the claims of this machine's dead processes, rather than wait for their leases to expire."""
+        for owner in self._ledger.schedules.owners():
+            if not self._is_alive(owner):
+                self._ledger.schedules.end_claims(owner)
 
 
 def due_slots(schedule: Schedule, now: dt.datetime) -> list[dt.datetime]:
@@ -112,7 +107,7 @@ def delay(schedule: Schedule, slot: dt.datetime) -> dt.timedelta:
 
 
 def next_slots(schedule: Schedule, moment: dt.datetime, number: int) -> list[dt.datetime]:
-    """Return the next so many slots after a moment."""
+    """Return the first ``number`` slots after a moment; fewer if the schedule ends."""
     if schedule.at:
         return [schedule.at] if schedule.at > moment else []
     return list(islice(Timetable(schedule.cron, time_zone(schedule.zone)).after(moment), number))

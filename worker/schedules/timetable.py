@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -15,13 +15,19 @@ from worker.errors import UsageError
 _NAMED = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
     "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
 }
-"""The names that cron knows for common expressions (crontab(5))."""
+"""The names that cron knows for common expressions (crontab(5)), save for @reboot."""
 
 _AHEAD = dt.timedelta(days=400)
 """Clock changes up to this time ahead are told."""
+
+_LOOKED_AT = 60
+"""Slots among which the shortest time between two is found."""
 
 _AROUND = dt.timedelta(hours=4)
 """Slots this long before and after a clock change show how it is handled; clocks change by less."""
@@ -54,7 +60,17 @@ class Timetable:
 
     def in_words(self) -> str:
         """Return the expression as a sentence in English."""
-        return CronSim(_expression(self.cron), dt.datetime(2000, 1, 1, tzinfo=dt.UTC)).explain()
+        expression = _expression(self.cron)
+        words = CronSim(expression, dt.datetime(2000, 1, 1, tzinfo=dt.UTC)).explain()
+        _, _, day_of_month, _, day_of_week = expression.split()
+        # crontab(5): two fields that name days are alternatives, unless one of them begins with a star.
+        either = not day_of_month.startswith("*") and not day_of_week.startswith("*")
+        return f"{words}, on each day that is one of the two" if either else words
+
+    def closest(self, moment: dt.datetime) -> dt.timedelta:
+        """Return the shortest time between two of the next slots."""
+        slots = list(islice(self.after(moment), _LOOKED_AT))
+        return min((later - earlier for earlier, later in pairwise(slots)), default=dt.timedelta.max)
 
     def clock_changes(self, now: dt.datetime) -> list[str]:
         """Return a sentence for each clock change ahead that touches a slot, and how that slot runs then."""

@@ -1,0 +1,87 @@
+"""What a worker, a scheduler and its runs have in common for those who watch them: ``--metrics``, logs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from worker.commands.context import Context, log_format_option, log_to_stderr
+from worker.commands.screen import echo
+from worker.logs import about
+from worker.metrics import MetricsServer, Places
+from worker.metrics.counts import begin_counting
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Address = tuple[str, int]
+
+
+class _Address(click.ParamType[Address]):
+    """``[HOST:]PORT``, with an IPv6 address in brackets."""
+
+    name = "[HOST:]PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        host, colon, port = str(value).rpartition(":")
+        if not (port.isascii() and port.isdigit() and int(port) < 65536) or (colon and not host):
+            self.fail(f"{value!r} is neither PORT nor HOST:PORT", param, ctx)
+        return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def metrics_option(command: F) -> F:
+    """Add ``--metrics``."""
+    return click.option(
+        "--metrics", metavar="[HOST:]PORT", type=_Address(),
+        help="Answer /metrics (Prometheus), /health and /ready there.  [host: 127.0.0.1]",
+    )(command)  # fmt: skip
+
+
+@contextmanager
+def metrics_server(
+    address: Address | None, context: Context, identity: str, accounts: Sequence[str], *, pool: bool
+) -> Iterator[MetricsServer | None]:
+    """Run the metrics server during the block, if there is an address. Raises UsageError if it is taken.
+
+    ``identity``: the ledger's, or its first 8 characters, which names on the broker have.
+    """
+    if address is None:
+        yield None
+        return
+    settings = context.settings
+    server = MetricsServer(*address, Places(settings.ledger, settings.broker, identity, accounts, pool))
+    echo(f"  metrics  {server.url}/metrics")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def run_options(command: F) -> F:
+    """Add the options of a run that a scheduler gives to it, and ``--log-format``."""
+    slot = click.option(
+        "--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out."
+    )
+    counts = click.option(
+        "--counts", metavar="FILE", type=click.Path(path_type=Path), hidden=True,
+        help="The slot of the scheduler's metrics that this run counts in.",
+    )  # fmt: skip
+    return slot(counts(log_format_option(command)))
+
+
+@contextmanager
+def monitored(
+    schedule: str, counts: Path | None, given: Mapping[str, Any], *, started_by_scheduler: bool
+) -> Iterator[Context]:
+    """Make the context of a run whose log lines name its schedule, and which counts for its scheduler."""
+    if counts:
+        begin_counting(counts.parent, counts.name)
+    with about(schedule=schedule):
+        context = Context(given)
+        if started_by_scheduler:
+            log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
+        yield context
