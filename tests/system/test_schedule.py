@@ -94,6 +94,7 @@ REFUSED: Sequence[tuple[Sequence[str], str]] = [
     (("n", "staff.csv", *NIGHTLY, "--notify", "nobody"), "has no [notify.nobody]"),
     (("n", "staff.csv", *NIGHTLY, "--not-before", "26:00"), "is not a valid time"),
     (("n", "staff.csv", *NIGHTLY, "--absent=delete"), "--absent delete needs --max-changes"),
+    (("n", "staff.csv", "--at", "2099-01-01T22:00", "--not-after", "2099-01-01T21:00"), "runs may only send"),
     (("n", "mysql://asterisk:canary@db/asterisk", *NIGHTLY), "the URL holds a password"),
 ]  # fmt: skip
 
@@ -386,7 +387,8 @@ def test_a_window_that_has_not_begun(office: Program, sandbox: Sandbox) -> None:
 def test_a_window_that_is_over(office: Program, sandbox: Sandbox) -> None:
     """A run whose window is over sends nothing."""
     roster_of(office.work / "staff.csv", STAFF)
-    added(office, *NIGHTLY, "--not-after", "2020-01-01T05:00")
+    warned = added(office, *NIGHTLY, "--not-after", "2020-01-01T05:00")
+    assert "warning: --not-after 2020-01-01 05:00Z: runs may only send from" in warned.stderr
     assert "the window ended at 2020-01-01 05:00Z; nothing was sent" in ran(office, code=6)["why"]
     assert not sandbox.credentials()
 
@@ -443,6 +445,45 @@ def test_a_damaged_export(office: Program, sandbox: Sandbox, damaged: list[User]
     asked_for = {one.name: one for one in [*STAFF, *damaged]}  # nobody is deleted
     assert truth(sandbox) == expected(sandbox, asked_for.values())
     assert ran(office)["result"] == "nothing_new"
+
+
+def test_a_plan_that_is_cancelled(office: Program, sandbox: Sandbox) -> None:
+    """Later runs don't say that its version was imported."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--max-changes", "5")
+    plan = ran(office, code=11)["job"]
+    assert f"approve it: siproster import --plan {plan}" in office.run("schedule", "show", "nightly").stdout
+    assert office.run("cancel", plan).code == 0
+    later = ran(office)
+    assert later["result"] == "nothing_new"
+    assert f"is not imported, or not in full: job {plan} is cancelled" in later["why"]
+    assert not sandbox.credentials()
+
+
+def test_an_approved_plan_that_stops(office: Program, sandbox: Sandbox) -> None:
+    """The next run goes on with the job that carries the plan out."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--max-changes", "5", "--batch-size", "2", "--concurrency", "1")
+    plan = ran(office, code=11)["job"]
+    sandbox.knobs(latency=0.3)
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=4)
+    stopped = office.run("import", "--plan", plan, "--yes", "--not-after", ends.isoformat(), "--json")
+    assert (stopped.code, stopped.json["reason"]) == (11, "not_after")
+    sandbox.knobs(latency=0)
+    went_on = ran(office)
+    assert (went_on["result"], went_on["job"]) == ("in_place", stopped.json["job"])
+    assert truth(sandbox) == expected(sandbox, STAFF)
+    shown = office.run("schedule", "show", "nightly").stdout
+    assert f"approved, and carried out by job {went_on['job']}" in shown
+
+
+def test_show_has_the_options(office: Program) -> None:
+    """As they are typed, those that schedules have by default among them."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--where", "site!=New York", "--map", "password=SIP secret", "--rate", "2.5")
+    shown = office.run("schedule", "show", "nightly").stdout
+    assert "--map 'password=SIP secret' --where 'site!=New York'" in shown
+    assert "--rate 2.5 --max-failed 10%" in shown
 
 
 def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:

@@ -211,11 +211,11 @@ class ProgressScreen:
         if self._bar is not None:
             self._bar.update(
                 self._task, total=progress.rows, completed=progress.settled,
-                rate="" if wait_reporter.text else f"{rate:,.0f} rows/s",
+                rate="" if wait_reporter.text else _rate(rate),
             )  # fmt: skip
         elif not self._quiet and not wait_reporter.text and time.monotonic() - self._told >= _LINE_EVERY:
             self._told = time.monotonic()
-            echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {rate:,.0f} rows/s")
+            echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {_rate(rate)}")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -225,6 +225,10 @@ class ProgressScreen:
             return
         with self._bar, wait_reporter.on_a_bar():
             yield
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.1f} rows/s" if rate < 10 else f"{rate:,.0f} rows/s"
 
 
 def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
