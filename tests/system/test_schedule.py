@@ -219,6 +219,22 @@ def test_a_plan_of_a_folder_has_no_leavers(office: Program, sandbox: Sandbox) ->
     assert (summary["counts"], summary["absent"]) == ({"created": 10}, None)
 
 
+def test_two_rosters_of_an_account_have_no_leavers(office: Program, sandbox: Sandbox) -> None:
+    """Users of one schedule's roster would be leavers of the other, whichever was added first."""
+    one, other = (roster_of(office.work / f"{name}.csv", STAFF[:5]) for name in ("one", "other"))
+    deletes = (*NIGHTLY, "--max-changes", "10%", "--absent=delete")
+    in_office, in_lab = ((*deletes, "--realm", realm) for realm in ("office", "lab"))
+    added(office, one, *NIGHTLY, name="first")
+    refused = office.run("schedule", "add", "second", other, *deletes)
+    assert (refused.code, "schedule first imports another roster" in refused.stderr) == (6, True)
+    added(office, one, *in_office, name="second")  # the same roster
+    assert office.run("schedule", "remove", "first", "--yes").code == 0
+    for words in (NIGHTLY, in_office):
+        refused = office.run("schedule", "add", "third", other, *words)
+        assert (refused.code, "schedule second imports another roster" in refused.stderr) == (6, True)
+    added(office, other, *in_lab, name="third")
+
+
 def test_rows_that_fail(office: Program) -> None:
     """Some failed rows are a result of their own; more than 10% stop the run, and the next one says so."""
     staff = roster_of(office.work / "staff.csv", [*STAFF, User("bad", "")])
@@ -438,14 +454,8 @@ def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:
     assert ran(office)["result"] == "in_place"
     roster_of(staff, STAFF[:20])
     plan = ran(office, code=11)["job"]
-    waiting = office.start(
-        "import",
-        "--plan",
-        plan,
-        "--yes",
-        "--not-before",
-        (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=15)).isoformat(),
-    )
+    begins = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=15)).isoformat()
+    waiting = office.start("import", "--plan", plan, "--yes", "--not-before", begins)
     roster_of(staff, STAFF)
     newer = ran(office)["job"]
     for refused in (office.run("import", "--plan", plan, "--yes"), end_of(waiting)):

@@ -39,9 +39,7 @@ from worker.importing.job import operator
 from worker.importing.process_id import process_id
 from worker.ledger.schedules import CatchUp, Run, Schedule
 from worker.model import Options, utc_now
-from worker.roster import is_database, refuse_leavers
-from worker.roster.database_address import address_of
-from worker.roster.source import is_url
+from worker.roster import refuse_leavers
 from worker.schedules.results import RunResult
 from worker.schedules.timer import first_slot, next_slots
 from worker.schedules.timetable import Timetable, time_zone, timetable
@@ -282,7 +280,7 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
     at = _future("--at", moment("--at", given["at"], now, where), now, where) if given["at"] else None
     for channel in given["notify"]:
         _check_channel(context, channel)
-    endpoint, place, options = context.endpoint, _place(source), _options(ctx, given)
+    endpoint, place, options = context.endpoint, schedule_place.absolute(source), _options(ctx, given)
     refuse_leavers(place, options)
     made = Schedule(
         name=name, cron=cron, zone=zone, at=at, jitter=given["jitter"], catch_up=CatchUp(given["catch_up"]),
@@ -291,6 +289,7 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
         account=endpoint.account, channels=tuple(dict.fromkeys(given["notify"])), operator=operator(),
         machine=platform.node(), created=now, paused=None, accounted=now, next_slot=None,
     )  # fmt: skip
+    schedule_place.refuse_shared(made, context.ledger.schedules.all())
     first = first_slot(made, now)
     _check_window(made, first or now)
     return replace(made, next_slot=first)
@@ -330,19 +329,6 @@ def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
         max_failed=options.max_failed or MAX_FAILED_OF_SCHEDULES,
         results=options.results or str(Path.cwd()),
     )
-
-
-def _place(source: str) -> str:
-    """Return the roster's place, which doesn't depend on the current folder. Raises UsageError."""
-    if is_database(source):
-        address_of(source)  # refuses a password in it
-        return source
-    if is_url(source):
-        return source
-    path = Path(source).expanduser().absolute()
-    if not path.exists() and not re.search(r"[*?\[]", source):
-        echo(f"warning: {path} does not exist yet", "yellow")
-    return str(path)
 
 
 def _check_channel(context: Context, channel: str) -> None:

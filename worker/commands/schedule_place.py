@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import base64
+import re
+from collections.abc import Iterable
+from pathlib import Path
 
-from worker.roster.source import without_secrets
+from worker.commands.screen import echo
+from worker.errors import UsageError
+from worker.ledger.schedules import Schedule
+from worker.model import Absent
+from worker.roster import is_database
+from worker.roster.database_address import address_of
+from worker.roster.source import is_url, without_secrets
 from worker.seal import Seal
 
 _SEALED = " sealed:"
@@ -28,6 +37,37 @@ def opened(seal: Seal, schedule: str, kept: str) -> str:
 def shown(kept: str) -> str:
     """Return the place without secrets."""
     return kept.partition(_SEALED)[0]
+
+
+def absolute(source: str) -> str:
+    """Return the roster's place, which doesn't depend on the current folder. Raises UsageError."""
+    if is_database(source):
+        address_of(source)  # refuses a password in it
+        return source
+    if is_url(source):
+        return source
+    path = Path(source).expanduser().absolute()
+    if not path.exists() and not re.search(r"[*?\[]", source):
+        echo(f"warning: {path} does not exist yet", "yellow")
+    return str(path)
+
+
+def refuse_shared(made: Schedule, others: Iterable[Schedule]) -> None:
+    """Raise UsageError if users of another schedule's roster would be leavers of this one, or the reverse.
+
+    Each of two rosters may have a realm of its own, which ``--realm`` must say.
+    """
+    for other in others:
+        realms = {one.options.realm.casefold() for one in (made, other)}
+        apart = len(realms) == 2 and "" not in realms
+        same = (other.host, other.account) == (made.host, made.account) and other.source != made.source
+        deletes = Absent.DELETE in (made.options.absent, other.options.absent)
+        if deletes and same and other.next_slot and not apart:
+            raise UsageError(
+                f"schedule {other.name} imports another roster to account {made.account}: --absent delete "
+                "would delete users who are only in one of the two",
+                "if each has its own realm, give both schedules --realm NAME; else make one roster of both",
+            )
 
 
 def _context(schedule: str) -> str:
