@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import sqlite3
@@ -18,11 +19,11 @@ from tests.sandbox import Sandbox
 from tests.scripted import Told, scripted
 from tests.system.rosters import User, expected, roster_of, truth, users
 from tests.system.runs import end_of, run, until
-from tests.unit.notifications import SECRET
 
 STAFF = users(40)
 NIGHTLY = ("--every", "30 2 * * *")
 GUARDED = (*NIGHTLY, "--on-existing", "update", "--max-changes", "10%", "--require-rows", "30")
+SECRET = f"whsec_{base64.b64encode(b'canary-of-a-webhook-secret-1').decode()}"
 
 
 def added(office: Program, *options: str | Path, name: str = "nightly") -> Finished:

@@ -92,6 +92,8 @@ def section(pick: random.Random) -> str:
     lines = [header, *([f"type={kind}"] * (pick.random() < 0.95))]
     for _ in range(pick.randrange(5)):
         lines.append(pick.choice(LINES if pick.random() < 0.97 else UNUSUAL))
+    if pick.random() < 0.3:
+        lines[1:] = [line.replace("=", pick.choice((" = ", "= ", "  =")), 1) for line in lines[1:]]
     end = pick.choice(("\n", "\n", "\n", "\r\n"))
     text = "\n".join(one.format(n=n, m=m, v=pick.choice(VALUES)) for one in lines) + "\n"
     return text.replace("\n", end) + "\n" * pick.randrange(2)

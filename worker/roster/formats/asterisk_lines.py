@@ -30,18 +30,19 @@ _directive = re.compile(f"#([^{BLANKS}]*)[{BLANKS}]*(.*)", re.DOTALL).fullmatch
 _quoted = re.compile('"(.*)"|<(.*)>', re.DOTALL).fullmatch
 
 _block_comment = re.compile(";--(?!-)").search
-_VALUE = r"(?![ >])[^;\x00-\x1f]{0,8000}+(?<! )"
+_EQUALS = " *+= *+"
+_VALUE = r"(?!>)[^;\x00-\x1f]{0,8000}+(?<! )"
 _JOINED = """
     type username password md5_cred password_digest realm auth outbound_auth endpoint aors
     callerid context mailboxes
     """
 plain_sections = re.compile(
     r"^\[(?!(?i:general|authentication)\])(?P<name>[^\];(\x00-\x1f]{1,200}+)\]\r?\n(?:(?:"
-    + "".join(f"{name}=(?P<{name}>{_VALUE})|" for name in _JOINED.split())
-    + rf"(?!register=)[a-z][a-z0-9_/-]{{0,60}}+={_VALUE})\r?\n)*+(?:\r?\n)*+(?=\[)",
+    + "".join(f"{name}{_EQUALS}(?P<{name}>{_VALUE})|" for name in _JOINED.split())
+    + rf"(?!register *=)[a-z][a-z0-9_/-]{{0,60}}+{_EQUALS}{_VALUE})\r?\n)*+(?:\r?\n)*+(?=\[)",
     re.MULTILINE,
 ).finditer
-"""Find sections as a PBX writes them: a mere name, then settings in lower case without blanks and comments.
+"""Find sections as a PBX writes them: a mere name, then settings in lower case without comments.
 
 They mean what they say, in whatever way they are read; so they are found together, which is quick. The
 settings by which an endpoint and its auth are joined are groups; of several values the last one counts.

@@ -138,7 +138,7 @@ class Near:
             label, caller, context, mailbox = endpoint.group("name", "callerid", "context", "mailboxes")
             if label in mentioned or not (auth + label).isprintable():  # the rest is named as by text_key
                 continue
-            if text.count("\npassword=", *run[at].span()) > 1 or run[at]["md5_cred"]:
+            if text.count("\npassword", *run[at].span()) > 1 or run[at]["md5_cred"]:
                 continue  # a secret may be there twice
             if context and context.startswith(TRUNK_CONTEXTS):
                 continue

@@ -51,7 +51,7 @@ _OVERHEAD = 200
 _MOST_ALIKE = 100
 """Sections of one name that others may add to: as in pjsip.conf, where an endpoint and its auth share one."""
 _OF_AUTH: Final = ("username", "password", "md5_cred", "password_digest", "realm")
-_known = re.compile(rf"^({'|'.join(sorted(SETTINGS))})=([^\r\n]*)", re.MULTILINE).findall
+_known = re.compile(rf"^({'|'.join(sorted(SETTINGS))}) *= *([^\r\n]*)", re.MULTILINE).findall
 """Find the settings that are kept in the body of a plain section."""
 _header = re.compile(r"\[([^\]]*)\](?:\(([^)]*)\)|(?!\())(.*)", re.DOTALL).fullmatch
 
