@@ -481,6 +481,14 @@ def test_an_approved_plan_that_stops(office: Program, sandbox: Sandbox) -> None:
     assert f"approved, and carried out by job {went_on['job']}" in shown
 
 
+def test_a_cut_over_is_not_to_be_run_now(office: Program) -> None:
+    """Only a recurring schedule is offered to be run when it was added."""
+    roster_of(office.work / "staff.csv", STAFF)
+    assert "siproster schedule run nightly" in added(office).stderr
+    once = added(office, "--at", "2099-01-01T22:00", name="cutover")
+    assert "schedule run" not in once.stderr
+
+
 def test_show_has_the_options(office: Program) -> None:
     """As they are typed, those that schedules have by default among them."""
     roster_of(office.work / "staff.csv", STAFF)

@@ -125,7 +125,10 @@ def add(ctx: click.Context, /, name: str, source: str, as_json: bool, **given: A
     _print_times(made)
     if not made.options.max_changes:
         echo("  tip: --max-changes 10% holds back a run that a damaged export would do harm with", "yellow")
-    echo(f"added; siproster scheduler runs it at these times; run it now: siproster schedule run {name}")
+    if made.at:
+        echo("added; `siproster scheduler` runs it then")
+    else:
+        echo(f"added; `siproster scheduler` runs it then; to run it now: siproster schedule run {name}")
     if made.channels:
         echo(f"try its notifications: siproster schedule test-notify {name}")
 
