@@ -43,7 +43,7 @@ COMMANDS = {
     "worker": ("serve:worker", "Run a Celery worker."),
     "workers": ("workers:workers", "List the workers that are alive, and what they do."),
     "schedule": ("schedule:schedule", "Manage recurring imports."),
-    "scheduler": ("scheduler:scheduler", "Run the scheduler of recurring imports and lost chunks."),
+    "scheduler": ("scheduler:scheduler", "Run scheduled imports, and send their notifications."),
     "hash": ("keys:hash_", "Print a user's Hash1 and Hash1b."),
     "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),

@@ -12,7 +12,7 @@ import pytest
 
 from tests.program import Program
 from tests.system.rosters import roster_of, users
-from tests.system.runs import run
+from tests.system.runs import end_of, run, until
 
 PAST = 1_700_000_000
 """Epoch seconds of a moment in 2023."""
@@ -131,6 +131,27 @@ def test_the_scheduler_removes_old_jobs(office: Program, redis_url: str) -> None
         finished.stderr
     )
     assert [job["job"] for job in office.run("jobs", "--json").json] == [jobs[1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "retention not set: no job is removed from the ledger"),
+        ("keep-last = 3", "retention not set, and keep-last has no effect without it: no job is removed"),
+        (
+            'retention = "90d"\nkeep-last = 3',
+            "removed from the ledger 90 days after their end, but the newest 3 of each schedule and roster",
+        ),
+    ],
+)
+def test_the_scheduler_says_what_it_removes(office: Program, content: str, told: str) -> None:
+    """Nothing is removed in silence, and no setting is ignored in silence."""
+    (office.work / "siproster.toml").write_text(content, encoding="utf-8")
+    log = office.home / "scheduler.log"
+    scheduler = office.start("scheduler", log=log)
+    until(lambda: told in log.read_text("utf-8"))
+    scheduler.terminate()
+    end_of(scheduler)
 
 
 @pytest.mark.parametrize(

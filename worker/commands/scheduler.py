@@ -88,6 +88,7 @@ def scheduler(once: bool, runs: int, metrics: Address | None, **given: Any) -> N
             _run_once(tasks, processes, deliveries)
         else:
             echo(f"scheduler: {hidden(context.settings.ledger)}, {_how(context)}")
+            echo(f"  retention {_retention_in_words(context)}")
             serving = metrics_server(metrics, context, context.ledger.identity, (), pool=False)
             with serving as server, _present(queue) as presence:
                 processes.counts = server.folder if server else None
@@ -178,17 +179,34 @@ def _sweep(context: Context, queue: CeleryQueue | None) -> Callable[[], object]:
 
 def _retention(context: Context) -> Callable[[], None]:
     """Return the removal of old jobs (``retention`` in the settings file), done once an hour at most."""
-    ledger, options = context.ledger, context.settings.options
-    days, keep_last = options.get("retention"), options.get("keep-last", 0)
-    if not (isinstance(days, float) and isinstance(keep_last, int)):
+    ledger, policy = context.ledger, _policy(context)
+    if policy is None:
         return lambda: None
-    policy = Policy(days * 86_400, keep_last)
 
     def remove() -> None:
         if removed := ledger.retention.run_if_due(policy):
             log.info("removed from the ledger: %s", plural(len(removed), "old job"))
 
     return remove
+
+
+def _policy(context: Context) -> Policy | None:
+    """Return which jobs are removed (``retention`` and ``keep-last``); None: no job is."""
+    options = context.settings.options
+    days, keep_last = options.get("retention"), options.get("keep-last", 0)
+    if not (isinstance(days, float) and isinstance(keep_last, int)):
+        return None
+    return Policy(days * 86_400, keep_last)
+
+
+def _retention_in_words(context: Context) -> str:
+    """Return which jobs are removed from the ledger, for the scheduler's first lines."""
+    policy = _policy(context)
+    if policy is None:
+        unused = ", and keep-last has no effect without it" * ("keep-last" in context.settings.options)
+        return f"not set{unused}: no job is removed from the ledger"
+    kept = f", but the newest {policy.keep_last} of each schedule and roster" * bool(policy.keep_last)
+    return f"jobs are removed from the ledger {policy.seconds / 86_400:g} days after their end{kept}"
 
 
 def _channels_of(config: Path | None) -> Callable[[], Mapping[ChannelKey, Channel]]:
