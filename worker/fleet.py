@@ -1,9 +1,9 @@
 """Fairness between the accounts that one fleet of workers serves.
 
-Two rules, each where its knowledge is. A worker's main process takes the next message for an account that
-holds the fewest of its pool's processes (FairCycle). A pool's process that only waits, for the pace or for a
-service that refuses everything, gives its chunk back if another account has messages (OtherQueues): so a
-process is either at work or free, however many accounts stand still. docs/scaling.md has the figures.
+There are two rules. A worker's main process takes the next message for the account that holds the fewest of
+its pool's processes (FairCycle). A pool's process that only waits, for the pace or for a service that refuses
+everything, gives its chunk back if another account has messages (OtherQueues). So no process is held up by an
+account that stands still. docs/scaling.md has the figures.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class OtherQueues:
         self._clock = clock
         self._lock = threading.Lock()
         self._answers: dict[str, tuple[bool, float]] = {}
-        """By queue: whether others have messages, and until when that is not asked again."""
+        """By queue: whether others have messages, and until when the answer is used."""
 
     def have_messages(self, own: str) -> bool:
         """Return whether a queue other than ``own`` has messages."""

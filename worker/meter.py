@@ -1,4 +1,4 @@
-"""Counts of what a process does: rows, requests, waits. Nothing is counted unless somebody reads it."""
+"""Counters of one process: rows, requests, waits. Nothing is counted unless a metrics server reads it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Meter:
         self._add, self.on = add, True
 
     def count(self, name: str, amount: float, *labels: str) -> None:
-        """Count an amount, if anybody reads it. Called per batch or request, never per row."""
+        """Count an amount, if metrics are on. Called per batch or request, never per row."""
         if self._add:
             self._add(name, amount, labels)
 

@@ -301,11 +301,11 @@ def embedded_worker(app: Celery, *queues: str) -> Iterator[None]:
 class Watcher(Protocol):
     """The part of the metrics server that a worker calls."""
 
-    def begin(self, slot: str) -> None:
-        """Begin to count in a process of the pool; no other living one has its slot."""
+    def begin(self, position: str) -> None:
+        """Begin to count in a process of the pool, by its position there."""
 
     def beat(self, pool: Sequence[int]) -> None:
-        """Note that the worker's loop turns, and the pids of its pool."""
+        """Record that the worker's loop goes on, and the pids of its pool."""
 
 
 def run_worker(

@@ -61,7 +61,7 @@ def test_leavers_are_no_rows(ledger: Ledger, job: Job) -> None:
 
 
 def test_unconfirmed_leavers(ledger: Ledger, job: Job) -> None:
-    """What a stopped job may have deleted is unknown, and no row of the roster."""
+    """Users that a stopped job may have deleted are `unknown`, and don't count as rows of the roster."""
     end(ledger, job, 1, Outcome(2, Status.CREATED), Outcome(3, Status.CREATED))
     assert ledger.chunks.claim(job.id, 0, "desk:1", LEASE) is not None
     ledger.jobs.stop(job.id, Why(Reason.STOPPED, "it is so"))
@@ -88,7 +88,7 @@ def stored(name: str) -> Stored:
 
 
 def test_the_last_finished_run_counts(ledger: Ledger, clock: Clock) -> None:
-    """Of the same schedule or else the same roster and account; those of earlier jobs are dropped."""
+    """A job is compared with the last of its schedule, or else roster and account; older ones are dropped."""
     finished(ledger, clock, "a")
     first = finished(ledger, clock, "ab", schedule="nightly")
     finished(ledger, clock, "c", source="/other.csv")

@@ -168,7 +168,7 @@ def test_old_ones_are_given_up(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_ended_ones_are_forgotten(ledger: Ledger, clock: Clock) -> None:
-    """Those that ended long ago are deleted; those that wait are not, whatever their age."""
+    """Notifications that ended long ago are deleted; those that wait are not, whatever their age."""
     add(ledger, "desk", "mail", "waits")
     ledger.notifications.delivered(claimed(ledger))
     clock.advance(100)

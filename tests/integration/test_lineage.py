@@ -136,7 +136,7 @@ def test_a_row_that_was_sent_without_an_answer(ledger: Ledger, tmp_path: Path) -
 
 
 def test_undo(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
-    """What an undo reversed isn't in place, whichever job found it so before; a later job looks anew."""
+    """A row that an undo reversed isn't in place, whichever job found it so; a later job looks it up."""
     first = ran(ledger, dict.fromkeys(range(2, 6), Status.FAILED))
     clock.advance(1)
     second = ran(ledger, dict.fromkeys(range(2, 6), Status.CREATED), first.id)
@@ -157,7 +157,7 @@ def test_undo(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
 
 
 def test_the_first_job_was_removed(ledger: Ledger, tmp_path: Path) -> None:
-    """What is left is still together, each row once, and the sentence says that something is missing."""
+    """The jobs that are left stay a family, have each row once, and the sentence says that one is missing."""
     first = ran(ledger, dict.fromkeys(range(2, 9), Status.FAILED))
     one = ran(ledger, {2: Status.CREATED, 7: Status.FAILED}, first.id)
     two = ran(ledger, {3: Status.CREATED, 5: Status.FAILED, 7: Status.CREATED, 8: None}, first.id)

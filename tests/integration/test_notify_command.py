@@ -77,7 +77,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(sender: Sender, tmp_pa
 
 
 def test_a_command_sees_no_secret(sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the environment it gets the usual variables alone: whatever else there is may be a secret."""
+    """A command gets only the usual variables of the environment, since any other may be a secret."""
     for name in ("BW_CLIENT_SECRET", "SIPROSTER_KEY", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "HOOK_SECRET"):
         monkeypatch.setenv(name, "canary")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")

@@ -259,7 +259,7 @@ def test_no_run_is_forgotten_that_could_come_again(ledger: Ledger, clock: Clock)
 
 
 def test_once_an_hour_by_however_many_schedulers(ledger: Ledger, other_ledger: Ledger, clock: Clock) -> None:
-    """Of two schedulers at the same moment one removes old jobs; the next time is an hour later."""
+    """If two schedulers are due at once, one removes old jobs; the next removal is an hour later."""
     for number in range(8):
         ended(ledger, number)
     clock.advance(31 * DAY)

@@ -242,7 +242,7 @@ def test_refused_deletions(
 
 
 def test_digests_that_are_hidden(office: Program, sandbox: Sandbox, shrunk: Path) -> None:
-    """What a list leaves out is read singly; a user whose digests no read shows can't be restored: kept."""
+    """Digests that a list leaves out are read user by user; a user whose digests stay hidden is kept."""
     sandbox.knobs(list_omits=["Hash1b"])
     assert run(office, "plan", shrunk, *DELETE[:-1])["leavers"] == {"delete": 4, "kept": 0}
     sandbox.knobs(get_omits=["Hash1b"])

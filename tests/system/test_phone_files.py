@@ -271,7 +271,7 @@ def test_no_phones_file_takes_the_place_of_the_outcomes(office: Program) -> None
 
 
 def test_a_job_has_the_rows_in_place_alone(office: Program, sandbox: Sandbox, staff: str) -> None:
-    """Who exists with another password isn't in the files, and the command says how many there are."""
+    """Users with another password are left out of the files, and the command says how many there are."""
     sandbox.knobs()
     write(office.work / "before.csv", [{"username": "nyc-101", "password": "another-4711"}])
     run(office, "import", "before.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import sqlite3
@@ -18,11 +19,11 @@ from tests.sandbox import Sandbox
 from tests.scripted import Told, scripted
 from tests.system.rosters import User, expected, roster_of, truth, users
 from tests.system.runs import end_of, run, until
-from tests.unit.notifications import SECRET
 
 STAFF = users(40)
 NIGHTLY = ("--every", "30 2 * * *")
 GUARDED = (*NIGHTLY, "--on-existing", "update", "--max-changes", "10%", "--require-rows", "30")
+SECRET = f"whsec_{base64.b64encode(b'canary-of-a-webhook-secret-1').decode()}"
 
 
 def added(office: Program, *options: str | Path, name: str = "nightly") -> Finished:
@@ -94,6 +95,7 @@ REFUSED: Sequence[tuple[Sequence[str], str]] = [
     (("n", "staff.csv", *NIGHTLY, "--notify", "nobody"), "has no [notify.nobody]"),
     (("n", "staff.csv", *NIGHTLY, "--not-before", "26:00"), "is not a valid time"),
     (("n", "staff.csv", *NIGHTLY, "--absent=delete"), "--absent delete needs --max-changes"),
+    (("n", "staff.csv", "--at", "2099-01-01T22:00", "--not-after", "2099-01-01T21:00"), "runs may only send"),
     (("n", "mysql://asterisk:canary@db/asterisk", *NIGHTLY), "the URL holds a password"),
 ]  # fmt: skip
 
@@ -349,7 +351,7 @@ def due_now(office: Program) -> None:
 
 
 def test_a_window_that_ends(office: Program, sandbox: Sandbox) -> None:
-    """What the end of the window leaves, the next run goes on with: every row once."""
+    """The next run resumes a job that the end of its window stopped: every row is sent once."""
     roster_of(office.work / "staff.csv", STAFF)
     pace = ("--batch-size", "2", "--concurrency", "1")
     sandbox.knobs(latency=0.3)
@@ -386,7 +388,8 @@ def test_a_window_that_has_not_begun(office: Program, sandbox: Sandbox) -> None:
 def test_a_window_that_is_over(office: Program, sandbox: Sandbox) -> None:
     """A run whose window is over sends nothing."""
     roster_of(office.work / "staff.csv", STAFF)
-    added(office, *NIGHTLY, "--not-after", "2020-01-01T05:00")
+    warned = added(office, *NIGHTLY, "--not-after", "2020-01-01T05:00")
+    assert "warning: --not-after 2020-01-01 05:00Z: runs may only send from" in warned.stderr
     assert "the window ended at 2020-01-01 05:00Z; nothing was sent" in ran(office, code=6)["why"]
     assert not sandbox.credentials()
 
@@ -443,6 +446,45 @@ def test_a_damaged_export(office: Program, sandbox: Sandbox, damaged: list[User]
     asked_for = {one.name: one for one in [*STAFF, *damaged]}  # nobody is deleted
     assert truth(sandbox) == expected(sandbox, asked_for.values())
     assert ran(office)["result"] == "nothing_new"
+
+
+def test_a_plan_that_is_cancelled(office: Program, sandbox: Sandbox) -> None:
+    """Later runs don't say that its version was imported."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--max-changes", "5")
+    plan = ran(office, code=11)["job"]
+    assert f"approve it: siproster import --plan {plan}" in office.run("schedule", "show", "nightly").stdout
+    assert office.run("cancel", plan).code == 0
+    later = ran(office)
+    assert later["result"] == "nothing_new"
+    assert f"is not imported, or not in full: job {plan} is cancelled" in later["why"]
+    assert not sandbox.credentials()
+
+
+def test_an_approved_plan_that_stops(office: Program, sandbox: Sandbox) -> None:
+    """The next run goes on with the job that carries the plan out."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--max-changes", "5", "--batch-size", "2", "--concurrency", "1")
+    plan = ran(office, code=11)["job"]
+    sandbox.knobs(latency=0.3)
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=4)
+    stopped = office.run("import", "--plan", plan, "--yes", "--not-after", ends.isoformat(), "--json")
+    assert (stopped.code, stopped.json["reason"]) == (11, "not_after")
+    sandbox.knobs(latency=0)
+    went_on = ran(office)
+    assert (went_on["result"], went_on["job"]) == ("in_place", stopped.json["job"])
+    assert truth(sandbox) == expected(sandbox, STAFF)
+    shown = office.run("schedule", "show", "nightly").stdout
+    assert f"approved, and carried out by job {went_on['job']}" in shown
+
+
+def test_show_has_the_options(office: Program) -> None:
+    """As they are typed, those that schedules have by default among them."""
+    roster_of(office.work / "staff.csv", STAFF)
+    added(office, *NIGHTLY, "--where", "site!=New York", "--map", "password=SIP secret", "--rate", "2.5")
+    shown = office.run("schedule", "show", "nightly").stdout
+    assert "--map 'password=SIP secret' --where 'site!=New York'" in shown
+    assert "--rate 2.5 --max-failed 10%" in shown
 
 
 def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:

@@ -209,3 +209,21 @@ def test_a_digest_that_wins_is_not_overruled_by_a_warning(tmp_path: Path, outbou
     text += "[1]\ntype=auth\nusername=1\npassword=Stale-77\nmd5_cred=b94b79510b8bf7272631f2e0e2f63413\n"
     (row,) = rows(tmp_path, text, "pjsip.conf")
     assert (row.password, [one.code for one in row.problems]) == ("", ["digest_only"])
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        ("[6001](phone)\nSecret=half-\nsecret+=more-1\n", ""),
+        ("[6001](phone)\nsecret=half-\nSECRET += more-1\n", ""),
+        ("[t](!,phone)\nSecret=half-\n[6001](t)\nsecret+=more-1\n", ""),
+        ("[6001](phone)\nsecret=half-\n[6001](+)\nSecret+=more-1\n", ""),
+        ("[6000](phone)\nSecret=other-1\n[6001]\ntype=friend\nsecret=half-\nsecret+=more-1\n", "half-more-1"),
+        ("[6001](phone)\nSecret+=whole-1\n", "whole-1"),
+    ],
+)
+def test_an_append_in_another_case_is_refused(tmp_path: Path, text: str, password: str) -> None:
+    """Asterisk begins a new setting where the case differs: the password would be another."""
+    row = next(one for one in rows(tmp_path, HEADER + text) if one.user == "6001")
+    assert row.password == password or row.problems
+    assert [one.code for one in row.problems] == ([] if password else ["section_unclear"])

@@ -92,6 +92,8 @@ def section(pick: random.Random) -> str:
     lines = [header, *([f"type={kind}"] * (pick.random() < 0.95))]
     for _ in range(pick.randrange(5)):
         lines.append(pick.choice(LINES if pick.random() < 0.97 else UNUSUAL))
+    if pick.random() < 0.3:
+        lines[1:] = [line.replace("=", pick.choice((" = ", "= ", "  =")), 1) for line in lines[1:]]
     end = pick.choice(("\n", "\n", "\n", "\r\n"))
     text = "\n".join(one.format(n=n, m=m, v=pick.choice(VALUES)) for one in lines) + "\n"
     return text.replace("\n", end) + "\n" * pick.randrange(2)
@@ -114,8 +116,9 @@ def test_the_same_by_all_ways(tmp_path: Path, start: int) -> None:
         assert found[1:] == found[:1] * 3, seed
 
 
-FAR = "[filler]\ntype=acl\n" + "permit=192.0.2.0/24\n" * 15_000
-"""More than is read at once."""
+LONG = "permit=192.0.2.0/24\n" * 30_000
+"""Two times more than is read at once."""
+FAR = f"[filler]\ntype=acl\n{LONG}"
 PHONES = "".join(phone(random.Random(0), f"{at:04}") for at in range(50))
 
 
@@ -141,9 +144,17 @@ def test_what_stands_far_away_counts(tmp_path: Path, far: str, line: str, first:
     assert (line in str(found[0])) == (first or line != "Bo")  # of two endpoints, the first one counts
 
 
+def test_a_section_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
+    """All of its settings are its own."""
+    text = f"{PHONES}[1]\ntype=auth\nusername=1\n{LONG}password=Osprey-4410\n{PHONES}"
+    found = all_ways(tmp_path, text)
+    assert found[1:] == found[:1] * 3
+    assert [row[1:4] for row in found[0][50:52]] == [("1", "Osprey-4410", ()), ("0000", "secret-of-0000", ())]
+
+
 def test_neighbours_are_joined() -> None:
     """A phone's endpoint and aor need no more; what is used in another way is left to a second look."""
-    text = PHONES + "[r]\ntype=registration\noutbound_auth=0001\n[9]\ntype=endpoint\nauth=9\n"
+    text = PHONES + "[r]\ntype=registration\noutbound_auth=0001\n[9]\ntype=endpoint\nauth=9\n["
     run, near = list(plain_sections(text)), Near()
     fates, left = near.join(1, run, {"0002"})
     uses = {plain["name"]: fate for plain, fate in zip(run, fates, strict=True) if isinstance(fate, Use)}

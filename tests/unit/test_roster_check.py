@@ -460,7 +460,7 @@ def test_a_password_that_a_spreadsheet_surely_rewrote_is_refused(password: str) 
 
 @pytest.mark.parametrize("password", ["TRUE", "False", "WAHR", "VERDADEIRO", "(true)"])
 def test_a_truth_value_is_no_password(password: str) -> None:
-    """Anybody could guess it."""
+    """A password such as `true` is refused, since anybody could guess it."""
     assert codes(decided(password=password)) == ["password_placeholder"]
 
 

@@ -69,7 +69,7 @@ def test_a_plain_password_beside_a_specific_one_is_refused(plain: str, specific:
     "specific", ["sip_username", "AuthID", "auth id", "Registration Name", "linename", "SIP User"]
 )
 def test_a_plain_user_beside_a_specific_one_is_refused(general: str, specific: str) -> None:
-    """Likewise for the user."""
+    """A roster with a general and a specific column for the user name is refused, and both are named."""
     said = refused(f"{general},{specific},secret\n1001,x1001,{GOOD}\n")
     assert f"{specific} and {general} could both be the username" in said
     assert said.index("the likely one") < said.index(f"--map username={general}")

@@ -36,7 +36,8 @@ REASONS = (
          "check the export and import it again; if so few rows are right, approve the plan with "
          "`siproster import --plan JOB`",
          command="siproster import --plan JOB"),
-    Code("not_after", "the time given by `--not-after` was reached", "`resume` in the next window"),
+    Code("not_after", "the time given by `--not-after` was reached",
+         "`resume` in the next window, with `--not-after` again: without it, the job runs to its end"),
     Code("unavailable",
          "the service could not be reached, or answered with errors, for longer than `--patience`",
          "`resume`"),

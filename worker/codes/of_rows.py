@@ -100,7 +100,8 @@ NOT_SENT = (
          "choose another password, or leave out `--weak refuse`", Cure.CORRECT),
     Code("section_unclear",
          "the settings of a section of an Asterisk file are uncertain: it inherits from, or adds "
-         "to, a section that is not in the file before it, or Asterisk ignores its template",
+         "to, a section that is not in the file before it, Asterisk ignores its template, or `+=` appends "
+         "to a setting whose name is written in another case",
          "correct the section, or import the file that includes this one", Cure.CORRECT),
     Code("include_not_read",
          "a file that the roster includes was not read: it is missing, or outside of the roster's folder; "

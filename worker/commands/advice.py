@@ -88,7 +88,7 @@ def approval(job: str) -> str:
     return f"look at it: siproster report {job}; if it is right, approve it: siproster import --plan {job}"
 
 
-def kept(summary: Mapping[str, Any]) -> str:
+def password_retention(summary: Mapping[str, Any]) -> str:
     """Return until when passwords are kept, and what is not possible afterwards, or an empty text."""
     job, until = summary["job"], _moment(summary["resumable_until"])
     if summary["undo_state"]:

@@ -1,4 +1,4 @@
-"""What a worker, a scheduler and its runs have in common for those who watch them: ``--metrics``, logs."""
+"""Monitoring of workers, schedulers and scheduled runs: ``--metrics`` and logs."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def metrics_server(
 
 
 def run_options(command: F) -> F:
-    """Add the options of a run that a scheduler gives to it, and ``--log-format``."""
+    """Add the options that a scheduler passes to a run, and ``--log-format``."""
     slot = click.option(
         "--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out."
     )
     counts = click.option(
         "--counts", metavar="FILE", type=click.Path(path_type=Path), hidden=True,
-        help="The slot of the scheduler's metrics that this run counts in.",
+        help="The file of the scheduler's metrics that this run counts into.",
     )  # fmt: skip
     return slot(counts(log_format_option(command)))
 
@@ -77,7 +77,7 @@ def run_options(command: F) -> F:
 def monitored(
     schedule: str, counts: Path | None, given: Mapping[str, Any], *, started_by_scheduler: bool
 ) -> Iterator[Context]:
-    """Make the context of a run whose log lines name its schedule, and which counts for its scheduler."""
+    """Yield the context of a run; its log lines name the schedule, and its scheduler's metrics count it."""
     if counts:
         begin_counting(counts.parent, counts.name)
     with about(schedule=schedule):

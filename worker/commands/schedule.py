@@ -296,15 +296,20 @@ def _made(ctx: click.Context, context: Context, name: str, source: str, given: d
 
 
 def _check_window(made: Schedule, slot: dt.datetime) -> None:
-    """Raise UsageError if the times of the window are none, or it is over before the first run begins."""
+    """Raise UsageError if the times of the window are none, or it is over before the only run begins.
+
+    For a recurring schedule that is a warning: `schedule run` may be within it.
+    """
     options = options_at(made, slot)
     begins = max(slot, dt.datetime.fromisoformat(options.not_before)) if options.not_before else slot
     ends = dt.datetime.fromisoformat(options.not_after) if options.not_after else None
-    if ends and ends <= begins:
-        raise UsageError(
-            f"--not-after {_shown(made, ends)}: the first run may send from {_shown(made, begins)} on",
-            "give a time of day, such as --not-after 05:30: it is the next one after each run begins",
-        )
+    if ends is None or ends > begins:
+        return
+    late = f"--not-after {_shown(made, ends)}: runs may only send from {_shown(made, begins)} on"
+    hint = "give a time of day, such as --not-after 05:30: it is the next one after each run begins"
+    if made.at:
+        raise UsageError(late, hint)
+    echo(f"warning: {late}; they will fail. {hint.capitalize()}", "yellow")
 
 
 def _cron(given: Mapping[str, Any], zone: str, now: dt.datetime) -> str:

@@ -59,7 +59,7 @@ _DELIVERY_SECONDS = 120.0
     type=click.IntRange(1, 256),
     default=4,
     show_default=True,
-    help="Scheduled imports that are read, or watched, at the same time.",
+    help="Maximum number of scheduled imports at the same time.",
 )
 @log_format_option
 @metrics_option

@@ -211,11 +211,11 @@ class ProgressScreen:
         if self._bar is not None:
             self._bar.update(
                 self._task, total=progress.rows, completed=progress.settled,
-                rate="" if wait_reporter.text else f"{rate:,.0f} rows/s",
+                rate="" if wait_reporter.text else _rate(rate),
             )  # fmt: skip
         elif not self._quiet and not wait_reporter.text and time.monotonic() - self._told >= _LINE_EVERY:
             self._told = time.monotonic()
-            echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {rate:,.0f} rows/s")
+            echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {_rate(rate)}")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -225,6 +225,10 @@ class ProgressScreen:
             return
         with self._bar, wait_reporter.on_a_bar():
             yield
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.1f} rows/s" if rate < 10 else f"{rate:,.0f} rows/s"
 
 
 def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
@@ -252,7 +256,9 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"), soft_wrap=True)
-    for told in filter(None, (advice.of_stop(summary), advice.next_step(summary), advice.kept(summary))):
+    for told in filter(
+        None, (advice.of_stop(summary), advice.next_step(summary), advice.password_retention(summary))
+    ):
         console.print(Text(told, style="yellow"), soft_wrap=True)
     written = [path for path in summary["files"].values() if Path(path).exists()]
     for path in written:

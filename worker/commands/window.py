@@ -42,13 +42,13 @@ def moment(
     text, zone = (found["time"], time_zone(found["zone"])) if found else (value.strip(), zone)
     try:
         if day := _of_day(text):
-            return _next(option, dt.time(int(day[1]), int(day[2])), after, zone, shift=shift)
+            return _next_time_of_day(option, dt.time(int(day[1]), int(day[2])), after, zone, shift=shift)
         given = dt.datetime.fromisoformat(text)
         if given.tzinfo and not found:
             return given.astimezone(dt.UTC)
         if given.tzinfo:
             raise ValueError("an offset and a zone")
-        return _one(option, given, zone)
+        return _unambiguous(option, given, zone)
     except (ValueError, OverflowError):  # the latter: before the year 1 or after 9999 in UTC
         raise UsageError(f"{option} {value}: is not a valid time", _EXAMPLE) from None
 
@@ -82,31 +82,33 @@ def _wait_until(begins: dt.datetime) -> None:
         time.sleep(min(left, _LOOK_EVERY))
 
 
-def _next(
+def _next_time_of_day(
     option: str, of_day: dt.time, after: dt.datetime, zone: ZoneInfo | None, *, shift: bool
 ) -> dt.datetime:
     """Return the next time of day after a moment."""
     now = after.astimezone(zone)
     day = now.date()
-    if _both(dt.datetime.combine(day, of_day), zone)[1] <= after:  # over for today, in whichever way
+    if (
+        _both_folds(dt.datetime.combine(day, of_day), zone)[1] <= after
+    ):  # today's is over, even if it is repeated
         day += dt.timedelta(days=1)
     local = dt.datetime.combine(day, of_day)
-    first, second = _both(local, zone)
+    first, second = _both_folds(local, zone)
     if shift:
         return first if after < first else second
-    return _one(option, local, zone)
+    return _unambiguous(option, local, zone)
 
 
-def _both(local: dt.datetime, zone: ZoneInfo | None) -> tuple[dt.datetime, dt.datetime]:
-    """Return the UTC times of a local time: twice the same one, unless a clock change repeats it.
+def _both_folds(local: dt.datetime, zone: ZoneInfo | None) -> tuple[dt.datetime, dt.datetime]:
+    """Return the two UTC times of a local time; they are equal unless a clock change repeats it.
 
-    One that a clock change leaves out is as much later as clocks go forward: 02:30 is 03:30.
+    A time that a clock change skips is as much later as clocks go forward: 02:30 becomes 03:30.
     """
     first, second = (local.replace(fold=fold, tzinfo=zone).astimezone(dt.UTC) for fold in (0, 1))
     return (first, second) if first <= second else (first, first)
 
 
-def _one(option: str, local: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
+def _unambiguous(option: str, local: dt.datetime, zone: ZoneInfo | None) -> dt.datetime:
     """Return a local time in UTC. Raises UsageError if a clock change leaves it out, or repeats it."""
     first, second = (local.replace(fold=fold, tzinfo=zone).astimezone(dt.UTC) for fold in (0, 1))
     if first == second:

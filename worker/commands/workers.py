@@ -112,7 +112,7 @@ def _iso(epoch: float) -> str:
 
 def _print(found: Facts) -> None:
     for one in found["workers"]:
-        accounts = ", ".join(account["account"] for account in one["accounts"])
+        accounts = ", ".join(sorted(account["account"] for account in one["accounts"]))
         busy = len(one["working_on"])
         print_on_stdout(f"{_line('worker', one)}, {plural(one['processes'], 'process', 'processes')}, "
                         f"{busy} at work; {_accounts(one['accounts'])} {accounts}")  # fmt: skip
@@ -125,8 +125,9 @@ def _print(found: Facts) -> None:
         print_on_stdout(_line("scheduler", one))
         for run in one["runs"]:
             job = f", job {run['job']}" if run["job"] else ""
+            slot = f"{dt.datetime.fromisoformat(run['slot']):%Y-%m-%d %H:%MZ}"
             print_on_stdout(
-                f"  {run['pid']}: schedule {run['schedule']}, {run['slot']}{job}, for {span(run['seconds'])}"
+                f"  {run['pid']}: schedule {run['schedule']}, {slot}{job}, for {span(run['seconds'])}"
             )
     for kind in ("worker", "scheduler"):
         if not found[f"{kind}s"]:

@@ -283,9 +283,14 @@ class ChunkSession:
             if change.before
         ]
 
+    @property
+    def of_leavers(self) -> bool:
+        """Return whether the chunk holds leavers; they are never in a chunk with rows of the roster."""
+        return self.rows[0].leaves
+
     def end(self) -> None:
         """End the chunk, whose rows all have outcomes, and shred the rows in place. Raises Fenced."""
-        left = [row for row in self.rows if not (self._statuses[row.line].in_place or row.leaves)]
+        left = [] if self.of_leavers else [row for row in self.rows if not self._statuses[row.line].in_place]
         claim = self.claim
         sealed = seal_chunk(self._process.seal, claim.job, claim.seq, left) if left else None
         hit("ending")

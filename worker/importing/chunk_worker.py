@@ -127,19 +127,18 @@ class ChunkWorker:
             raise
 
     def _batches(self, session: ChunkSession) -> Iterator[tuple[Send, Sequence[Row]]]:
-        """Yield batches: first rows to look up, then rows to create, to update, and leavers to delete."""
+        """Yield batches: rows to look up first, then rows to create, then rows to update or leavers."""
         creator, updater, deleter = self._senders(session)
         rows = session.open_rows()
-        leavers = [row for row in rows if row.leaves]
-        updates = [row for row in rows if row.stored and not row.leaves]
+        changes = [row for row in rows if row.stored]
+        change = deleter.delete if session.of_leavers else updater.update
         creates = [row for row in rows if not row.stored]
         unconfirmed = [row for row in creates if row.line in session.unconfirmed]
         fresh = [row for row in creates if row.line not in session.unconfirmed]
         size = session.batch_size
         yield from ((creator.look_up_and_create, batch) for batch in self._batches_of(unconfirmed, size))
         yield from ((creator.create, batch) for batch in self._batches_of(fresh, size))
-        yield from ((updater.update, batch) for batch in self._batches_of(updates, size))
-        yield from ((deleter.delete, batch) for batch in self._batches_of(leavers, size))
+        yield from ((change, batch) for batch in self._batches_of(changes, size))
 
     def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater, RowDeleter]:
         """Return who creates, updates and deletes; for a suspect chunk, the ledger hears of each wait."""

@@ -81,7 +81,7 @@ class RowDeleter:
         raise Unavailable(f"the service answered none of {_TRIES} deletions of one user")
 
     def _kept(self, row: Row, before: Stored, now: Stored) -> Outcome | None:
-        """Return why the user stays, if it does."""
+        """Return the outcome of a user who must be kept; None if it may be deleted."""
         if not same(before, now):
             text = "somebody has changed the user since it was looked up; it was left alone"
             return self._outcome(row, Status.EXISTS, CHANGED, text)

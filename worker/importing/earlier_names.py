@@ -1,4 +1,4 @@
-"""The user names that a roster's last run put in place, to notice names that lost leading zeros since."""
+"""User names that the last run of a roster put in place, to detect names that lost leading zeros since."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EarlierNames:
     """
 
     def __init__(self, ledger: Ledger, seal: Seal, job: Job) -> None:
-        """``job``: the new one. A retry compares its corrections itself."""
+        """Find the last run of the job's roster. A retry has none: it compares its corrections itself."""
         self._last = "" if job.parent else ledger.rows.last_started(job.host, job.account, job.roster)
         self._pages: Callable[[], chain[Row]] = lambda: chain.from_iterable(
             pages_in_place(ledger, seal, ledger.jobs.get(self._last))

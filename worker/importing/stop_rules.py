@@ -17,7 +17,8 @@ def is_past(moment: str) -> bool:
 
 def stop_at_end_of_window(ledger: Ledger, job: Job) -> None:
     """Stop the job because ``--not-after`` has passed."""
-    ledger.jobs.stop(job.id, Why(Reason.NOT_AFTER, f"the window ended at {job.options.not_after}"))
+    ended = dt.datetime.fromisoformat(job.options.not_after).astimezone(dt.UTC)
+    ledger.jobs.stop(job.id, Why(Reason.NOT_AFTER, f"the window ended at {ended:%Y-%m-%d %H:%MZ}"))
 
 
 def stop_when_too_many_failed(ledger: Ledger, job: Job) -> bool:

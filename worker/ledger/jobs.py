@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from worker.errors import Conflict, NotFound
 from worker.ledger.accounts import Accounts
-from worker.ledger.expiry import PAUSED_SO_FAR, count_down, resumable_until
+from worker.ledger.expiry import PAUSED_SO_FAR, resumable_until, start_retention
 from worker.ledger.job_columns import JobRealm, columns_of, columns_of_why, job_of
 from worker.ledger.retention import forget_job
 from worker.ledger.store import Store
@@ -285,7 +285,7 @@ class Jobs:
             if stopped:
                 self._accounts.let_go(connection, job)
             if stopped and cancelled:
-                count_down(connection, job, now)
+                start_retention(connection, job, now)
             return stopped
 
     def stop_again(self, job: str, why: Why) -> None:
@@ -297,7 +297,7 @@ class Jobs:
         """Close a stopped job, so that it can't be resumed any more, and start its rows' retention."""
         with self._store.begin() as connection:
             if connection.execute(_CLOSE, {"job": job, **columns_of_why(why)}).rowcount == 1:
-                count_down(connection, job, self._store.now(connection))
+                start_retention(connection, job, self._store.now(connection))
 
     def finish(self, job: str) -> bool:
         """Mark the job as done if each of its chunks has ended.

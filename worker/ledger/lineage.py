@@ -13,7 +13,7 @@ from worker.model import Job, Status
 from worker.reasons import plural
 
 NEVER_SENT = (Status.INVALID, Status.SKIPPED, Status.UNPROCESSED)
-"""Statuses that say nothing against an earlier job, which may have put the user in place."""
+"""Statuses that don't change an earlier job's result: it may have put the user in place."""
 
 _IN_PLACE = tuple(status for status in Status if status.in_place)
 _SLICE = 500
@@ -29,7 +29,7 @@ _COUNT = text("""
     SELECT count(*) FROM outcomes WHERE job = :job AND line > 0 AND status IN :statuses""").bindparams(
     bindparam("statuses", expanding=True)
 )
-# Lines about which something later is known: another job's outcome, or that an undo reversed them.
+# Lines with a later result: another job's outcome, or a reversal by an undo.
 _LATER = """
     SELECT line FROM outcomes WHERE job IN :later AND status NOT IN :never
     UNION SELECT line FROM undone WHERE job IN :undone AND result IN ('removed', 'restored')"""
@@ -57,9 +57,9 @@ class Member:
     undo_begun: bool
 
     def is_undone_for(self, other: Member) -> bool:
-        """Return whether undoing this job may have reversed what another one, or itself, found in place.
+        """Return whether undoing this job may have reversed rows that ``other``, or itself, found in place.
 
-        A job that began later has looked for itself.
+        It can't have if ``other`` began after the undo, since it looked up its users then.
         """
         return self.undo_begun and (self.undone is None or other.created < self.undone)
 
@@ -113,7 +113,7 @@ class Lineages:
         return Lineage(job.root, members, schedule, in_place, skipped)
 
     def _in_place(self, members: Sequence[Member], at: int) -> int:
-        """Return how many rows a job put, or found, in place about which nothing later is known."""
+        """Return how many rows a job put, or found, in place that have no later result."""
         this, later = members[at], [member.id for member in members[at + 1 :]]
         values = {
             "job": this.id, "statuses": _IN_PLACE, "never": NEVER_SENT, "later": later,

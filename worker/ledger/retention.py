@@ -1,4 +1,4 @@
-"""Removal of old jobs, and of the records of schedules' runs; whatever somebody may still need stays."""
+"""Removal of old jobs and of old records of schedules' runs, except those that are still needed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from worker.ledger.notifications import Notifications
 from worker.ledger.store import Store
 
 EVERY = 3600.0
-"""Seconds between two removals, by however many schedulers."""
+"""Seconds between two removals, whatever the number of schedulers."""
 
 _BUDGET = 5.0
-"""Seconds after which a scheduler does something else first, and goes on with the removal later."""
+"""Seconds after which a scheduler turns to its other tasks, and leaves the rest for a later call."""
 
 _RUNS_KEPT = 10
 """Newest runs of each schedule that stay, for ``schedule show``."""
 
 _WAIT_KEPT = 86_400.0
-"""Seconds that the last wait of a process that died is kept."""
+"""Seconds for which the last wait of a dead process is kept."""
 
 # Not over for certain, or too young: running, resumable, held by a process (undo), requests in flight.
 _STAYS = """(j.finished IS NULL OR j.finished > :before OR j.expires >= :now
@@ -107,25 +107,25 @@ _FORGET_JOB = text("DELETE FROM jobs WHERE id = :job")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which jobs are removed."""
+    """The choice of jobs to remove."""
 
     seconds: float
-    """Those that ended at least so long ago, with all jobs that retried them."""
+    """The age, since their end, from which jobs are removed; jobs that retried them must be as old."""
     keep_last: int = 0
-    """The newest jobs of each schedule, and of each roster by its name, that stay whatever their age."""
+    """How many of the newest jobs of each schedule, and of each roster name, stay whatever their age."""
     account: str = ""
-    """Only those of this account; empty: of all."""
+    """The account whose jobs are removed; empty: all accounts."""
 
 
 class Retention:
-    """The removal of what one ledger no longer needs."""
+    """The removal of old entries from one ledger."""
 
     def __init__(self, store: Store, notifications: Notifications) -> None:
         self._store = store
         self._notifications = notifications
 
     def removable(self, policy: Policy) -> list[str]:
-        """Return the ids of the jobs that are to be removed, newest first.
+        """Return the ids of the jobs to remove, newest first.
 
         Never one that may still write, can be resumed or carried out, is being undone, or has a retry that
         stays; nor the one that the next run of a schedule is compared with.
@@ -133,7 +133,7 @@ class Retention:
         return [job for job, _ in self._removable(policy)]
 
     def resumable(self, policy: Policy) -> list[str]:
-        """Return the ids of the jobs that are old enough, and stay because they can still be resumed."""
+        """Return the ids of jobs that are old enough, but stay because they can still be resumed."""
         with self._store.read() as connection:
             return list(connection.execute(_RESUMABLE, self._values(connection, policy)).scalars())
 
@@ -148,7 +148,7 @@ class Retention:
         return removed
 
     def run_if_due(self, policy: Policy, budget: float = _BUDGET) -> list[str]:
-        """Remove what is too old, unless any scheduler has done so within the hour; return the jobs' ids.
+        """Remove old entries, unless a scheduler has done so within the hour. Return the ids of removed jobs.
 
         Raises LedgerAway if the ledger is locked: then nothing is lost, and a later call goes on.
         """
@@ -164,7 +164,7 @@ class Retention:
         return removed
 
     def shrink(self) -> None:
-        """Give freed space back to the file system, as far as that holds nobody up."""
+        """Give freed space back to the file system, unless that would hold up a running job."""
         with self._store.read() as connection:
             at_work = connection.execute(_AT_WORK, {"now": self._store.now(connection)}).one_or_none()
         self._store.shrink(idle=at_work is None)

@@ -241,8 +241,8 @@ class Schedules:
     def with_due_slots(self) -> list[Schedule]:
         """Return the schedules with a slot that has come, except paused ones, the longest due first."""
         with self._store.read() as connection:
-            values = {"now": self._store.now(connection)}
-            return [_schedule_of(row) for row in connection.execute(_WITH_DUE_SLOTS, values).mappings()]
+            rows = connection.execute(_WITH_DUE_SLOTS, {"now": self._store.now(connection)}).mappings()
+            return [_schedule_of(row) for row in rows]
 
     def now(self) -> dt.datetime:
         """Return the time by the clock that all schedulers of the ledger share, in whole seconds."""
@@ -292,8 +292,7 @@ class Schedules:
     def run(self, name: str, slot: dt.datetime) -> Run:
         """Return a run. Raises NotFound."""
         with self._store.read() as connection:
-            values = {"schedule": name, "slot": _epoch(slot)}
-            row = connection.execute(_RUN, values).mappings().one_or_none()
+            row = connection.execute(_RUN, {"schedule": name, "slot": _epoch(slot)}).mappings().one_or_none()
         if row is None:
             raise NotFound(f"schedule {name!r} has no run of {slot.isoformat()}")
         return _run_of(row)
@@ -372,14 +371,10 @@ class Schedules:
             connection.execute(_END_CLAIMS, {"owner": owner})
 
     def job_with(self, name: str, sha256: str, *, last: bool = False) -> str | None:
-        """Return the job that imported this version of a file for the schedule; None if no job did.
-
-        ``last``: only if the schedule has imported no other version since.
-        """
+        """Return the job that imported this version, ``last`` if it was the last one; None if no job did."""
         with self._store.read() as connection:
             values = {"schedule": name, "sha256": sha256, "last": last}
-            found: str | None = connection.execute(_FILE, values).scalar_one_or_none()
-            return found
+            return connection.execute(_FILE, values).scalar_one_or_none()
 
     def _mine(self, statement: Any, run: Run, **values: Any) -> bool:
         """Execute a statement on a claimed run; times are seconds from now."""

@@ -1,4 +1,4 @@
-"""Results of slow functions, kept for some seconds, so that a server that hangs holds up no scrape."""
+"""Results of slow functions, cached for some seconds, so that a hanging server holds up no scrape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEPT = 5.0
-"""Seconds that a result is kept."""
+"""Seconds for which a result is cached."""
 
 PATIENCE = 2.0
 """Seconds that a caller waits for a new one."""
@@ -33,10 +33,10 @@ class Cached(Generic[T]):
         self._read_at = -1e9
         self._reading = False
         self.failed_at = -1e9
-        """When it was last seen that there is none, in monotonic seconds."""
+        """When ``get`` last returned None, in monotonic seconds."""
 
     def get(self) -> T | None:
-        """Return a result of the last seconds; None if there is none in time."""
+        """Return a result that is at most some seconds old; None if there is none in time."""
         with self._changed:
             if not self._reading and time.monotonic() - self._read_at >= self._kept:
                 self._reading = True

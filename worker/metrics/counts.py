@@ -1,8 +1,8 @@
-"""Counting in files: each process that counts has its own, and its successor in the same slot goes on in it.
+"""Counting in files: each position in a pool of processes has one, which successive processes count into.
 
-A slot, unlike a pid, is used again: a killed process loses no count, and the number of files stays that of
-the pool, however often its processes are replaced. Only counts are kept there, no gauges, so that a dead
-process leaves nothing behind that would have to be marked as dead.
+A position, unlike a pid, is used again: a killed process loses no count, and there are as many files as the
+pool has processes, however often these are replaced. The files contain only counters, no gauges, which would
+have to be removed when a process dies.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from worker.metrics.names import BUCKETS, COUNTED
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def begin_counting(folder: Path, slot: str) -> None:
-    """Count what this process does in its slot of the folder. No other living process may have the slot."""
+def begin_counting(folder: Path, position: str) -> None:
+    """Count the work of this process into its position's file, which no other living process may have."""
     if not folder.is_dir():  # the process that read it is gone
         return
     os.environ[FOLDER] = str(folder)  # which prometheus_client reads when it is imported
     from prometheus_client import Counter, Histogram, values
 
     library: Any = values
-    library.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+    library.ValueClass = values.MultiProcessValue(lambda: position)  # type: ignore[no-untyped-call]
     metrics: dict[str, Any] = {}
     for name, metric in COUNTED.items():
         if metric.kind == "histogram":

@@ -72,9 +72,9 @@ class MetricsServer:
         self._gone = False
         self.beat([])
 
-    def begin(self, slot: str) -> None:
-        """Count what this process, a child of the one that made this, does."""
-        begin_counting(self.folder, slot)
+    def begin(self, position: str) -> None:
+        """Count the work of this process, a child of the one that started the server."""
+        begin_counting(self.folder, position)
 
     def beat(self, pool: Sequence[int]) -> None:
         """Record that this process is alive, every few seconds. ``pool``: pids of the pool's processes."""

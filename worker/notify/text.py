@@ -30,7 +30,7 @@ _ENDED = {
     "failed": "failed",
     "unavailable": "not completed",
 }
-"""The beginning of the sentence for each result; its reason follows."""
+"""The beginning of the sentence for each result; the reason follows."""
 
 _REASONS = {
     "overlap": "the previous run had not ended",
@@ -38,9 +38,9 @@ _REASONS = {
     "account_busy": "another job was writing to the account",
     "unavailable": "the service did not answer",
 }
-"""The reason, if none is given."""
+"""The reason for each result, if the notification has none."""
 
-_CAUSES = {"slot": "as scheduled", "at": "as scheduled", "manual": "started by hand"}
+_CAUSES = {"slot": "as scheduled", "manual": "started by hand"}
 
 
 def subject(payload: Mapping[str, Any]) -> str:
@@ -106,7 +106,7 @@ def _details(payload: Mapping[str, Any]) -> Sequence[str]:
         "Reason": _why(payload),
         "Job": payload.get("job"),
         "Roster": ((payload.get("summary") or {}).get("roster") or {}).get("name"),
-        "Missed": f"{plural(missed, 'earlier run')}, not made up for" if missed else "",
+        "Missed": f"{plural(missed, 'earlier run')}, not caught up" if missed else "",
         "Next run": _time(payload.get("next")),
     }
     return [f"{name + ':':<10}{value}" for name, value in facts.items() if value]

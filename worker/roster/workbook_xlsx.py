@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from posixpath import join, normpath
 from typing import Any, BinaryIO, Final
@@ -38,15 +39,15 @@ _LONGEST_STRING: Final = 1 << 18
 """Characters of one, ``_xHHHH_`` not decoded; a cell of Excel has 32,767."""
 _BATCH: Final = 64
 """Shared strings that are packed together."""
-_UNPACKED: Final = 1 << 22
+_UNPACKED: Final = 1 << 21
 """Bytes of shared strings, and of their objects, that are unpacked at a time."""
 _OBJECTS: Final = _BATCH * 64
 """Bytes of a batch of texts without their characters."""
 _RUN: Final = rf'<t(?: xml:space="preserve")?>{TEXT}</t>'
-_plain_start = re.compile(
-    r'<row(?: r="(\d{1,9})")?(?: hidden="(?:0|false)"| (?!r=|hidden=|xmlns)[\w:]+="[^"<&]*")*>',
-    re.ASCII,
-).fullmatch
+_row_start = re.compile(r'<row(?: r="(\d{1,9})")?([^<>&]*)>', re.ASCII).fullmatch
+_plain_attributes = lru_cache(4)(  # nearly all rows have the same
+    re.compile(r'(?: hidden="(?:0|false)"| (?!r=|hidden=|xmlns)[\w:]+="[^"<&]*")*', re.ASCII).fullmatch
+)
 _plain_cells = re.compile(
     r'<c(?: r="([A-Z]{1,3})\d+")?(?: s="(\d+)")?'
     rf'(?:/>|(?: t="inlineStr"><is>{_RUN}</is>|(?: t="(s|str|b|e|d|n)")?>(?:<v>{TEXT}</v>)?)</c>)',
@@ -123,23 +124,23 @@ class XlsxBook:
         shared = row.endswith("</v></c>")
         parts = _cells_of_indices(row) if shared else _cells_of_texts(row)
         columns = parts[1::3]
-        if columns != _LETTERS[: len(columns)] or any(parts[3::3]) or "_x" in row or "&" in row:
+        number = _row_number(parts[0])
+        if number is None or columns != _LETTERS[: len(columns)] or any(parts[3::3]):
             return self._mixed_row(row)
-        start = _plain_start(parts[0])
-        if start is None:
-            return self._mixed_row(row)
-        return int(start[1] or 0), self._shared.texts(parts[2::3]) if shared else parts[2::3]
+        if shared:
+            return number, self._shared.texts(parts[2::3])
+        return self._mixed_row(row) if "_x" in row or "&" in row else (number, parts[2::3])
 
     def _mixed_row(self, row: str) -> Record | None:
         """Do as ``_plain_row``, for cells of any kind."""
         parts = _plain_cells(row)
-        start = _plain_start(parts[0])
-        if start is None or any(parts[_GROUPS::_GROUPS]):
+        number = _row_number(parts[0])
+        if number is None or any(parts[_GROUPS::_GROUPS]):
             return None
         if "&" in row:
             parts = [part and resolved(part) for part in parts]
         columns, styles, texts, kinds, values = (parts[at::_GROUPS] for at in range(1, _GROUPS))
-        return int(start[1] or 0), self._fields(
+        return number, self._fields(
             (column, *(self._value(kind, value or "", style) if text is None else (_unescaped(text), "")))
             for column, style, text, kind, value in zip(columns, styles, texts, kinds, values, strict=True)
         )
@@ -310,6 +311,12 @@ def _rich_text(element: Any) -> str:
         if one.text and not any(local(above) == "rPh" for above in one.iterancestors())
     ]
     return "".join(texts)
+
+
+def _row_number(start: str) -> int | None:
+    """Return the number, or 0, in the start tag of a plain row; None for any other text."""
+    found = _row_start(start)
+    return int(found[1] or 0) if found and _plain_attributes(found[2]) else None
 
 
 def _all_strings(elements: str) -> list[str] | None:

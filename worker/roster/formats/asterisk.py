@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from worker.errors import UsageError
@@ -88,17 +89,24 @@ def _read_once(files: Includes, links: Links) -> Table | None:
     outline, late = Outline(), list[Section]()
     links.late = late
 
+    near = links.near
+
+    def in_doubt() -> bool:
+        few = len(late) <= _MOST_LATE and not near.is_full
+        return not (few and links.in_order and outline.complete) or files.several
+
     def decided() -> Iterator[Section | Loose]:
-        for entry in sections(Lines(files), outline, survey=True, near=links.near):
+        for entry in sections(Lines(files), outline, survey=True, near=near):
             if links.add(entry):
                 yield entry
-            if not (links.in_order and outline.complete) or len(late) > _MOST_LATE or files.several:
+            if not (isinstance(entry, Section) and entry.use) and in_doubt():
                 return
 
     table = keep(records(decided(), links, files, complete=False), files.text.shown, "", files.text.encoding)
-    sure = outline.is_empty and links.in_order and len(late) <= _MOST_LATE and not files.several
-    if sure and not links.near.is_full and links.decide():
-        later = keep(records(late, links, files), files.text.shown)
+    if outline.is_empty and not in_doubt() and links.decide():
+        rest = records(late, links, files)
+        header, first = next(rest), next(rest, None)
+        later = keep(chain((header, first), rest), files.text.shown) if first else None
         return replace(table, sha256=files.sha256, later=later)
     table.close()
     return None

@@ -31,6 +31,7 @@ _USERS_DEFAULTS: Final = frozenset({"hassip", "registersip", "host"})
 """Settings of ``[general]`` that hold for all sections of users.conf."""
 _PLACE, _SECRET, _VERDICT = map(HEADER.index, ("place", "secret", "verdict"))
 _QUOTES: Final = "\"'"
+_USER_AND_PASSWORD = 2
 _GROUP = 1000
 _caller = re.compile(r'"([^"]*)"|([^<"]+?)\s*<').match
 _iax_methods = re.compile(r"[, ]*(?:(?:md5|plaintext|rsa)[, ]*)+", re.IGNORECASE).fullmatch
@@ -90,19 +91,22 @@ def _placed(records: Iterable[Record], files: Includes) -> Iterator[Record]:
 def _of_entries(entries: Iterable[Section | Loose], links: Links) -> Iterator[Record]:
     rest = iter(entries)
     while group := list(islice(rest, _GROUP)):
-        kinds = [one.settings.get("type", "").lower() if isinstance(one, Section) else "" for one in group]
-        pairs = zip(group, kinds, strict=True)
-        auths = [one.name for one, kind in pairs if kind == "auth" and isinstance(one, Section)]
+        sections = (one for one in group if isinstance(one, Section) and not one.use)
+        auths = [one.name for one in sections if _kind(one) == "auth"]
         uses = iter(links.uses(auths) if auths else ())
-        for entry, kind in zip(group, kinds, strict=True):
+        for entry in group:
             if isinstance(entry, Loose):
                 yield entry.number, _loose(entry)
             elif entry.use:
-                yield entry.number, _checked(entry, _auth(entry, entry.use, links))
-            elif kind == "auth":
+                yield entry.number, _near(entry, entry.use, links)
+            elif (kind := _kind(entry)) == "auth":
                 yield entry.number, _checked(entry, _auth(entry, next(uses), links))
             elif fields := _section(entry, kind, links):
                 yield entry.number, _checked(entry, fields)
+
+
+def _kind(section: Section) -> str:
+    return section.settings.get("type", "").lower()
 
 
 def _of_endpoints(links: Links) -> Iterator[Record]:
@@ -227,6 +231,24 @@ def _auth(section: Section, use: Use, links: Links) -> Fields:
     return fields
 
 
+def _near(section: Section, use: Use, links: Links) -> Fields:
+    """Return what ``_auth`` would, sooner: only a phone's endpoint uses it, and it has no second secret."""
+    name, settings = section.name, section.settings
+    if len(settings) > _USER_AND_PASSWORD or settings["password"][:1] in _QUOTES:
+        return _checked(section, _auth(section, use, links))
+    caller = use.callerid
+    return [
+        settings["username"], settings["password"], "", name, "auth", _name_in(caller), caller, use.context,
+        use.mailbox, "", "", links.default_realm, "", "",
+    ]  # fmt: skip
+
+
+def _name_in(caller: str) -> str:
+    """Return the name in a caller ID, ``"Ann Hill" <6001>``; empty if there is none."""
+    found = _caller(caller) if caller else None
+    return found[1] or found[2] or "" if found else ""
+
+
 def _auth_fields(
     section: str, kind: str, auth: Settings, shown: Settings, found: str, realm: str = ""
 ) -> Fields:
@@ -251,9 +273,7 @@ def _fields(
 ) -> Fields:
     get = shown.get
     caller = get("callerid", "")
-    name = get("fullname", "")
-    if caller and not name and (quoted := _caller(caller)):
-        name = quoted[1] or quoted[2] or ""
+    name = get("fullname", "") or _name_in(caller)
     mailbox = get("mailbox", "") or get("mailboxes", "")
     mac, host, context = get("macaddress", "") or get("mac", ""), get("host", ""), get("context", "")
     return [

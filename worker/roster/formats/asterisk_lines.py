@@ -30,18 +30,19 @@ _directive = re.compile(f"#([^{BLANKS}]*)[{BLANKS}]*(.*)", re.DOTALL).fullmatch
 _quoted = re.compile('"(.*)"|<(.*)>', re.DOTALL).fullmatch
 
 _block_comment = re.compile(";--(?!-)").search
-_VALUE = r"(?![ >])[^;\x00-\x1f]{0,8000}+(?<! )"
+_EQUALS = " *+= *+"
+_VALUE = r"(?!>)[^;\x00-\x1f]{0,8000}+(?<! )"
 _JOINED = """
     type username password md5_cred password_digest realm auth outbound_auth endpoint aors
     callerid context mailboxes
     """
-_plain = re.compile(
+plain_sections = re.compile(
     r"^\[(?!(?i:general|authentication)\])(?P<name>[^\];(\x00-\x1f]{1,200}+)\]\r?\n(?:(?:"
-    + "".join(f"{name}=(?P<{name}>{_VALUE})|" for name in _JOINED.split())
-    + rf"(?!register=)[a-z][a-z0-9_/-]{{0,60}}+={_VALUE})\r?\n)*+(?:\r?\n)*+(?=\[|\Z)",
+    + "".join(f"{name}{_EQUALS}(?P<{name}>{_VALUE})|" for name in _JOINED.split())
+    + rf"(?!register *=)[a-z][a-z0-9_/-]{{0,60}}+{_EQUALS}{_VALUE})\r?\n)*+(?:\r?\n)*+(?=\[)",
     re.MULTILINE,
 ).finditer
-"""Find sections as a PBX writes them: a mere name, then settings in lower case without blanks and comments.
+"""Find sections as a PBX writes them: a mere name, then settings in lower case without comments.
 
 They mean what they say, in whatever way they are read; so they are found together, which is quick. The
 settings by which an endpoint and its auth are joined are groups; of several values the last one counts.
@@ -87,8 +88,8 @@ class Lines:
         at = 1
         self.files.start(self._number + 1, text, at)
         with text.lines(raw) as stream:
-            for block in _blocks(stream):
-                for some, plain in _pieces(block, cleaner):
+            for block, stop in _blocks(stream):
+                for some, plain in _pieces(block, stop, cleaner):
                     lines, first = cleaner.clean(some, self._number + 1), 0
                     for end in _directives(lines):
                         yield self._number + 1, lines[first:end], []
@@ -127,25 +128,25 @@ class Lines:
                 yield self._number, [f"{NOT_READ} {path.name}: {text}"], []
 
 
-def _blocks(stream: io.TextIOBase) -> Iterator[str]:
-    """Yield whole lines together, up to a header if there is one: so that no plain section is cut."""
+def _blocks(stream: io.TextIOBase) -> Iterator[tuple[str, int]]:
+    """Yield whole lines together, up to a position: that of a header if there is one, so that few are cut."""
     rest = ""
     while some := stream.read(_BATCH):
         block = f"{rest}{some}{stream.readline()}"  # a line end of two characters may be cut, too
         end = block.rfind("\n[") + 1 or len(block)
         rest = block[end:]
-        yield block[:end]
+        yield block, end
     if rest:
-        yield rest
+        yield rest, len(rest)
 
 
-def _pieces(block: str, cleaner: _Cleaner) -> Iterator[tuple[list[str], list[Plain]]]:
-    """Yield the block's lines, each time with the plain sections that follow them."""
+def _pieces(block: str, stop: int, cleaner: _Cleaner) -> Iterator[tuple[list[str], list[Plain]]]:
+    """Yield the block's lines, each time with the plain sections behind them; none is beyond ``stop``."""
     commented = cleaner.is_open or _block_comment(block)
     end = 0
     lines: list[str] = []
     run: list[Plain] = []
-    for plain in () if commented else _plain(block):
+    for plain in () if commented else plain_sections(block):
         start, behind = plain.span()
         if start != end:
             if run:
@@ -154,8 +155,8 @@ def _pieces(block: str, cleaner: _Cleaner) -> Iterator[tuple[list[str], list[Pla
         run.append(plain)
         end = behind
     yield lines, run
-    if end < len(block):
-        yield _split(block[end:]), []
+    if end < stop:
+        yield _split(block[end:stop]), []
 
 
 def _split(text: str) -> list[str]:

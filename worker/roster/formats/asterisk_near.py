@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final, NamedTuple
 
 from worker.roster.formats.asterisk_lines import BLANKS, Plain
@@ -18,6 +19,8 @@ TRUNK_CONTEXTS: Final = ("from-trunk", "from-pstn")
 _MOST_MENTIONED = 10_000
 """Names that are remembered, so that no auth that has one is decided at once and in vain."""
 _MOST_DECIDED = 1 << 22
+_MOST_IN_VAIN = 5_000
+"""Endpoints without an auth near them: in more, joining is given up."""
 
 
 class Use(NamedTuple):
@@ -49,13 +52,14 @@ class Near:
     def __init__(self) -> None:
         self._mentioned: set[str] = set()
         self._decided = array("q")
+        self._in_vain = 0
         self._waiting: dict[str, Waiting] = {}
         """By their auth."""
 
     @property
     def is_full(self) -> bool:
-        """Return whether more names were decided than should be in memory."""
-        return len(self._decided) > _MOST_DECIDED
+        """Return whether too much is in memory, or too little stands together: then it is of no use."""
+        return len(self._decided) > _MOST_DECIDED or self._in_vain > _MOST_IN_VAIN
 
     def mention(self, name: str) -> None:
         """Note a name that is used in another way."""
@@ -65,7 +69,11 @@ class Near:
 
     def clashes(self, names: Iterable[str]) -> bool:
         """Return whether something may have been decided without one of these names."""
-        return not set(map(hash, names)).isdisjoint(self._decided)
+        hashes = map(hash, names)
+        while some := set(islice(hashes, _MOST_MENTIONED)):
+            if not some.isdisjoint(self._decided):
+                return True
+        return False
 
     def left(self) -> list[Waiting]:
         """Return the endpoints that wait in vain, at the end of the file."""
@@ -83,14 +91,17 @@ class Near:
         before = self._waiting
         endpoints = {auth: endpoint for auth, (_, endpoint) in before.items()}
         for at, plain in enumerate(run):
-            kind, auth, outbound, used = plain.group("type", "auth", "outbound_auth", "endpoint")
+            kind = plain["type"]
             if wanted and plain["name"].lower() in wanted:
                 kind = ""
             if kind == "auth":
                 auths.append(at)
-            elif kind == "aor":
+                continue
+            if kind == "aor":
                 aors.append(at)
-            elif kind == "endpoint" and auth and outbound is None and "," not in auth:
+                continue
+            auth, outbound, used = plain.group("auth", "outbound_auth", "endpoint")
+            if kind == "endpoint" and auth and outbound is None and "," not in auth:
                 fates[at] = False
                 endpoints.setdefault(auth, plain)
             elif auth or outbound or used:
@@ -109,7 +120,9 @@ class Near:
             for auth, endpoint in endpoints.items()
             if auth not in joined and auth not in before
         }
-        return fates, [waited for auth, waited in before.items() if auth not in joined]
+        left = [waited for auth, waited in before.items() if auth not in joined]
+        self._in_vain += len(left)
+        return fates, left
 
     def _decide(
         self, run: list[Plain], auths: list[int], endpoints: dict[str, Plain], fates: list[Fate]
@@ -117,7 +130,7 @@ class Near:
         """Set the fates of auths that only their endpoint uses; return these endpoints by their auths."""
         joined: dict[str, Plain] = {}
         mentioned = self._mentioned
-        text = run[0].string if run else ""
+        text = run[0].string
         for at in auths:
             auth = run[at]["name"]
             if (endpoint := endpoints.get(auth)) is None or auth in mentioned:
@@ -125,7 +138,7 @@ class Near:
             label, caller, context, mailbox = endpoint.group("name", "callerid", "context", "mailboxes")
             if label in mentioned or not (auth + label).isprintable():  # the rest is named as by text_key
                 continue
-            if text.count("\npassword=", *run[at].span()) > 1 or run[at]["md5_cred"]:
+            if text.count("\npassword", *run[at].span()) > 1 or run[at]["md5_cred"]:
                 continue  # a secret may be there twice
             if context and context.startswith(TRUNK_CONTEXTS):
                 continue

@@ -41,6 +41,7 @@ _MOST_NAMES = 10_000
 """Spellings of settings that are remembered."""
 OF_GENERAL: Final = frozenset({"general", "authentication"})
 """Sections of sip.conf and users.conf that are no entries."""
+_CASES = "which is not in lower case everywhere: then Asterisk may begin a new one; write it alike"
 _MOST_KEPT = 1 << 24
 """Characters of templates and additions that are kept in memory."""
 _MOST_INHERITED = 1 << 30
@@ -50,7 +51,7 @@ _OVERHEAD = 200
 _MOST_ALIKE = 100
 """Sections of one name that others may add to: as in pjsip.conf, where an endpoint and its auth share one."""
 _OF_AUTH: Final = ("username", "password", "md5_cred", "password_digest", "realm")
-_known = re.compile(rf"^({'|'.join(sorted(SETTINGS))})=([^\r\n]*)", re.MULTILINE).findall
+_known = re.compile(rf"^({'|'.join(sorted(SETTINGS))}) *= *([^\r\n]*)", re.MULTILINE).findall
 """Find the settings that are kept in the body of a plain section."""
 _header = re.compile(r"\[([^\]]*)\](?:\(([^)]*)\)|(?!\())(.*)", re.DOTALL).fullmatch
 
@@ -158,6 +159,9 @@ class _Reading:
         self._known: dict[str, list[Section]] = {}
         self._names = {name: name for name in SETTINGS}
         """The settings by the names as they are written; empty for one that makes no difference."""
+        self._cased: set[str] = set()
+        """The settings that the open section, or one that it may inherit from, has with capitals."""
+        self._ever_cased: set[str] = set()
         self._own: set[str] = set()
         """The secrets that were set since the last header."""
         self._above: list[Section] = []
@@ -246,7 +250,7 @@ class _Reading:
         elif line == END_FILE:
             if self._open is not self._above[-1] and (section := self._end()):
                 yield section
-            self._open = self._above.pop()
+            self._open, self._cased = self._above.pop(), set(self._ever_cased)
         elif line.startswith(NOT_READ):
             yield from self._loose(Loose(number, NOT_READ, line.removeprefix(NOT_READ).strip()))
         elif "=" not in line:  # Asterisk goes on with a message in its log; here it may be a damaged header
@@ -284,6 +288,7 @@ class _Reading:
             name, options, rest = self._parts(number, line)
         known = name.lower()
         self._own.clear()
+        self._cased = set() if options is None else set(self._ever_cased)
         section = self._open = Section(number, name, {})
         if known == "authentication":
             self._names.pop("auth", None)  # from now on, look at each of them
@@ -362,14 +367,20 @@ class _Reading:
         written, name = name, name.removeprefix("\\").strip(BLANKS).lower()
         if name in _ENTRIES and (name == "register" or self._open.name.lower() == "authentication"):
             return Loose(number, name, value.removeprefix(">").strip(BLANKS))
+        bare = written.removeprefix("\\").strip(BLANKS)
         if name[-1:] == "+" and name[:-1].rstrip(BLANKS) in SETTINGS:
             name = name[:-1].rstrip(BLANKS)
+            if name in self._open.settings and (name in self._cased or bare[:-1].rstrip(BLANKS) != name):
+                self._doubt(f"line {number} appends to {name}, {_CASES}")
             self._own.discard(name)
             self._put(number, name, self._open.settings.get(name, "") + value)
             return None
         if name in SETTINGS:
             self._put(number, name, value)
-        if name not in _ENTRIES and len(self._names) < _MOST_NAMES:
+        if name in SETTINGS and bare != name:
+            self._cased.add(name)
+            self._ever_cased.add(name)
+        elif name not in _ENTRIES and len(self._names) < _MOST_NAMES:
             self._names[written] = name if name in SETTINGS else ""
         return None
 
