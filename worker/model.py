@@ -100,11 +100,6 @@ class Row:
         return f"{self.user}@{self.domain}" if self.domain else self.user
 
     @property
-    def leaves(self) -> bool:
-        """Return whether it is no row of the roster but a stored user, to be deleted."""
-        return self.line < 0
-
-    @property
     def leaver(self) -> Stored:
         """Return the stored user of a row that leaves."""
         if self.stored is None:

@@ -19,7 +19,7 @@ from tests.unit.jobs import AWAY, KEY, OVER, Clock, make_chunk_row, make_job, st
 from worker.errors import LedgerAway
 from worker.ledger import Ledger, Policy, Retention
 from worker.ledger.codec import seal_chunk, seal_page
-from worker.ledger.schedules import CatchUp, End, NewRun, Schedule
+from worker.ledger.schedule_columns import CatchUp, End, NewRun, Schedule
 from worker.ledger.store import Store
 from worker.model import Job, JobState, Options, Outcome, Status
 from worker.seal import Seal

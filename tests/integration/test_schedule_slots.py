@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from worker.ledger import Ledger
-from worker.ledger.schedules import CatchUp, End, Run, RunState, Schedule
+from worker.ledger.schedule_columns import CatchUp, End, Run, RunState, Schedule
 from worker.model import Options
 from worker.schedules.timer import Timer, first_slot, next_slots
 from worker.schedules.timetable import Timetable, time_zone

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from worker.errors import SiprosterError
 from worker.ledger import Ledger
-from worker.ledger.schedules import Run
+from worker.ledger.schedule_columns import Run
 from worker.schedules.results import RunResult, end_of
 
 log = logging.getLogger(__name__)

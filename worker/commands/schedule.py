@@ -37,7 +37,7 @@ from worker.errors import Conflict, UsageError
 from worker.importing.guards import MAX_FAILED_OF_SCHEDULES
 from worker.importing.job import operator
 from worker.importing.process_id import process_id
-from worker.ledger.schedules import CatchUp, Run, Schedule
+from worker.ledger.schedule_columns import CatchUp, Run, Schedule
 from worker.model import Options, utc_now
 from worker.roster import refuse_leavers
 from worker.schedules.results import RunResult

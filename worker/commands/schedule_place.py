@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worker.commands.screen import echo
 from worker.errors import UsageError
-from worker.ledger.schedules import Schedule
+from worker.ledger.schedule_columns import Schedule
 from worker.model import Absent
 from worker.roster import is_database
 from worker.roster.database_address import address_of

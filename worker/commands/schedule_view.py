@@ -12,7 +12,7 @@ from worker.commands.advice import approval
 from worker.errors import NotFound
 from worker.ledger import Ledger
 from worker.ledger.notifications import Notification
-from worker.ledger.schedules import Run, RunState, Schedule
+from worker.ledger.schedule_columns import Run, RunState, Schedule
 from worker.model import Condition, JobState, Options
 from worker.schedules.results import RunResult
 

@@ -31,7 +31,8 @@ from worker.importing.job import new_job
 from worker.importing.process_id import process_id
 from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
-from worker.ledger.schedules import RUN_LEASE, End, Run, Schedule
+from worker.ledger.schedule_columns import End, Run, Schedule
+from worker.ledger.schedules import RUN_LEASE
 from worker.logs import about
 from worker.model import Job, JobState, Options
 from worker.reasons import plural

@@ -286,7 +286,7 @@ class ChunkSession:
     @property
     def of_leavers(self) -> bool:
         """Return whether the chunk holds leavers; they are never in a chunk with rows of the roster."""
-        return self.rows[0].leaves
+        return self.rows[0].line < 0
 
     def end(self) -> None:
         """End the chunk, whose rows all have outcomes, and shred the rows in place. Raises Fenced."""

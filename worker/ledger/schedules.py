@@ -5,135 +5,33 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from worker.errors import Conflict, NotFound
-from worker.ledger.job_columns import options_of
 from worker.ledger.notifications import Notifications
+from worker.ledger.schedule_columns import (
+    Cause,
+    End,
+    NewRun,
+    Run,
+    RunState,
+    Schedule,
+    epoch_of,
+    moment_of,
+    run_of,
+    schedule_of,
+)
 from worker.ledger.store import Store
-from worker.model import Options
 
 RUN_LEASE = 60.0
 """Seconds for which a run is claimed without being renewed."""
 
 _LONGEST_LEASE = RUN_LEASE + 60.0
 """Seconds: a claim that ends later was made before the clock was set back, and counts as over."""
-
-
-class CatchUp(StrEnum):
-    """The treatment of slots that were missed because no scheduler ran."""
-
-    LATEST = "latest"
-    """The latest of them is run, once."""
-    NONE = "none"
-    """None of them is run."""
-
-
-class Cause(StrEnum):
-    """The cause of a run."""
-
-    SLOT = "slot"
-    """A slot of the cron expression, or the time of a single run."""
-    MANUAL = "manual"
-    """``siproster schedule run``."""
-
-
-class RunState(StrEnum):
-    """The state of a run."""
-
-    DUE = "due"
-    """To be carried out, from its ``not_before`` on."""
-    CLAIMED = "claimed"
-    """A process carries it out until its lease ends."""
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A recurring import, or a single one at a set time. Times are in UTC."""
-
-    name: str
-    cron: str
-    """The cron expression; empty for a single run."""
-    zone: str
-    at: dt.datetime | None
-    """The time of a single run."""
-    jitter: float
-    """Seconds by which a run is delayed at most."""
-    catch_up: CatchUp
-    again: bool
-    """Whether a version of the roster that was imported before is imported again."""
-    source: str
-    options: Options
-    profile: str
-    host: str
-    environment: str
-    account: str
-    channels: tuple[str, ...]
-    operator: str
-    machine: str
-    created: dt.datetime
-    paused: dt.datetime | None
-    accounted: dt.datetime
-    """Slots up to this time, a whole second, were run, or recorded as missed."""
-    next_slot: dt.datetime | None
-    """The first slot after ``accounted``; None if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """A run to be added."""
-
-    slot: dt.datetime
-    not_before: dt.datetime
-    """The slot, delayed by the schedule's jitter."""
-    next_slot: dt.datetime | None = None
-    """The slot that follows; None if there is none."""
-    missed: int = 0
-    cause: Cause = Cause.SLOT
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run of a schedule. Times are in UTC."""
-
-    schedule: str
-    slot: dt.datetime
-    cause: Cause
-    state: RunState
-    owner: str
-    generation: int
-    attempts: int
-    """Claims since a process last released the run itself, counting that process's claim."""
-    not_before: dt.datetime
-    missed: int
-    """The slots before this one that were missed, and are not run."""
-    job: str
-    files: tuple[tuple[str, str], ...]
-    """Hash (SHA-256) and name of each file that the job imports."""
-    result: str
-    why: str
-    started: dt.datetime | None
-    finished: dt.datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The end of a run: its result with the details, and what is to be recorded with it."""
-
-    result: str
-    why: str = ""
-    job: str = ""
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    """The notification."""
-    channels: Sequence[str] = ()
-    """The notification channels that get it."""
-
 
 _ADD = text("""
     INSERT INTO schedules (name, cron, zone, at, jitter, catch_up, again, source, options, profile, host,
@@ -211,13 +109,13 @@ class Schedules:
     def add(self, schedule: Schedule) -> None:
         """Add a schedule. Raises Conflict if there is one of that name."""
         values = {
-            "name": schedule.name, "cron": schedule.cron, "zone": schedule.zone, "at": _epoch(schedule.at),
+            "name": schedule.name, "cron": schedule.cron, "zone": schedule.zone, "at": epoch_of(schedule.at),
             "jitter": schedule.jitter, "catch_up": schedule.catch_up, "again": int(schedule.again),
             "source": schedule.source, "options": json.dumps(asdict(schedule.options)),
             "profile": schedule.profile, "host": schedule.host, "environment": schedule.environment,
             "account": schedule.account, "channels": json.dumps(schedule.channels),
             "operator": schedule.operator, "machine": schedule.machine,
-            "accounted": _epoch(schedule.accounted), "next_slot": _epoch(schedule.next_slot),
+            "accounted": epoch_of(schedule.accounted), "next_slot": epoch_of(schedule.next_slot),
         }  # fmt: skip
         with self._store.begin() as connection:
             values["now"] = self._store.now(connection)
@@ -231,23 +129,23 @@ class Schedules:
             row = connection.execute(_GET, {"name": name}).mappings().one_or_none()
         if row is None:
             raise NotFound(f"there is no schedule {name!r}", "list them with: siproster schedule list")
-        return _schedule_of(row)
+        return schedule_of(row)
 
     def all(self) -> list[Schedule]:
         """Return all schedules by name."""
         with self._store.read() as connection:
-            return [_schedule_of(row) for row in connection.execute(_ALL).mappings()]
+            return [schedule_of(row) for row in connection.execute(_ALL).mappings()]
 
     def with_due_slots(self) -> list[Schedule]:
         """Return the schedules with a slot that has come, except paused ones, the longest due first."""
         with self._store.read() as connection:
             rows = connection.execute(_WITH_DUE_SLOTS, {"now": self._store.now(connection)}).mappings()
-            return [_schedule_of(row) for row in rows]
+            return [schedule_of(row) for row in rows]
 
     def now(self) -> dt.datetime:
         """Return the time by the clock that all schedulers of the ledger share, in whole seconds."""
         with self._store.read() as connection:
-            return _moment(math.floor(self._store.now(connection)))
+            return moment_of(math.floor(self._store.now(connection)))
 
     def pause(self, name: str) -> bool:
         """Begin no run until ``resume``; return False if it was paused before."""
@@ -257,7 +155,7 @@ class Schedules:
 
     def resume(self, name: str, accounted: dt.datetime, next_slot: dt.datetime | None) -> bool:
         """Run the slots after ``accounted`` again; return False if the schedule was not paused."""
-        values = {"name": name, "accounted": _epoch(accounted), "next_slot": _epoch(next_slot)}
+        values = {"name": name, "accounted": epoch_of(accounted), "next_slot": epoch_of(next_slot)}
         with self._store.begin() as connection:
             return connection.execute(_RESUME, values).rowcount == 1
 
@@ -274,8 +172,8 @@ class Schedules:
         Return False if another scheduler has done it before.
         """
         values = {
-            "name": schedule.name, "before": _epoch(schedule.accounted), "after": _epoch(run.slot),
-            "next_slot": _epoch(run.next_slot),
+            "name": schedule.name, "before": epoch_of(schedule.accounted), "after": epoch_of(run.slot),
+            "next_slot": epoch_of(run.next_slot),
         }  # fmt: skip
         with self._store.begin() as connection:
             if connection.execute(_ACCOUNT, values).rowcount != 1:
@@ -285,29 +183,31 @@ class Schedules:
     def add_manual(self, name: str) -> Run:
         """Add a run that is due at once."""
         with self._store.begin() as connection:
-            slot = _moment(self._store.now(connection))
+            slot = moment_of(self._store.now(connection))
             self._add_run(connection, name, NewRun(slot, slot, cause=Cause.MANUAL))
         return self.run(name, slot)
 
     def run(self, name: str, slot: dt.datetime) -> Run:
         """Return a run. Raises NotFound."""
         with self._store.read() as connection:
-            row = connection.execute(_RUN, {"schedule": name, "slot": _epoch(slot)}).mappings().one_or_none()
+            row = (
+                connection.execute(_RUN, {"schedule": name, "slot": epoch_of(slot)}).mappings().one_or_none()
+            )
         if row is None:
             raise NotFound(f"schedule {name!r} has no run of {slot.isoformat()}")
-        return _run_of(row)
+        return run_of(row)
 
     def runs(self, name: str, limit: int) -> list[Run]:
         """Return the newest runs of a schedule, newest first."""
         with self._store.read() as connection:
             rows = connection.execute(_RUNS, {"schedule": name, "limit": limit}).mappings()
-            return [_run_of(row) for row in rows]
+            return [run_of(row) for row in rows]
 
     def going_on(self, name: str) -> Run | None:
         """Return the schedule's run that has not ended; None if there is none."""
         with self._store.read() as connection:
             row = connection.execute(_UNFINISHED, {"schedule": name}).mappings().one_or_none()
-            return _run_of(row) if row else None
+            return run_of(row) if row else None
 
     def owners(self) -> list[str]:
         """Return the processes that carry out runs."""
@@ -319,18 +219,18 @@ class Schedules:
         with self._store.read() as connection:
             now = self._store.now(connection)
             values = {"now": now, "far": now + _LONGEST_LEASE, "limit": limit}
-            return [_run_of(row) for row in connection.execute(_DUE, values).mappings()]
+            return [run_of(row) for row in connection.execute(_DUE, values).mappings()]
 
     def claim(self, run: Run, owner: str) -> Run | None:
         """Claim a run that is due, and return it as claimed; None if another process has it."""
         with self._store.begin() as connection:
             now = self._store.now(connection)
             values = {
-                "schedule": run.schedule, "slot": _epoch(run.slot), "owner": owner, "now": now,
+                "schedule": run.schedule, "slot": epoch_of(run.slot), "owner": owner, "now": now,
                 "until": now + RUN_LEASE, "far": now + _LONGEST_LEASE,
             }  # fmt: skip
             row = connection.execute(_CLAIM, values).mappings().one_or_none()
-            return _run_of(row) if row else None
+            return run_of(row) if row else None
 
     def renew(self, run: Run, owner: str) -> bool:
         """Renew a claim, and hand it to ``owner``; return False if it was lost."""
@@ -387,8 +287,8 @@ class Schedules:
 
     def _add_run(self, connection: Connection, name: str, run: NewRun, end: End | None = None) -> bool:
         values = {
-            "schedule": name, "slot": _epoch(run.slot), "cause": run.cause, "missed": run.missed,
-            "not_before": _epoch(run.not_before), "state": RunState.ENDED if end else RunState.DUE,
+            "schedule": name, "slot": epoch_of(run.slot), "cause": run.cause, "missed": run.missed,
+            "not_before": epoch_of(run.not_before), "state": RunState.ENDED if end else RunState.DUE,
             "result": end.result if end else "", "why": end.why if end else "",
             "finished": self._store.now(connection) if end else None,
         }  # fmt: skip
@@ -403,7 +303,7 @@ class Schedules:
             self._notifications.add(connection, name, slot.timestamp(), end.job, channel, end.payload)
 
     def _record_files(self, connection: Connection, run: Run, job: str) -> None:
-        ended = _run_of(connection.execute(_RUN, _key(run)).mappings().one())
+        ended = run_of(connection.execute(_RUN, _key(run)).mappings().one())
         now = self._store.now(connection)
         for sha256, name in ended.files:
             values = {"schedule": run.schedule, "sha256": sha256, "name": name, "job": job, "at": now}
@@ -411,39 +311,4 @@ class Schedules:
 
 
 def _key(run: Run) -> dict[str, Any]:
-    return {"schedule": run.schedule, "slot": _epoch(run.slot), "generation": run.generation}
-
-
-def _epoch(moment: dt.datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
-
-
-def _moment(epoch: float) -> dt.datetime:
-    return dt.datetime.fromtimestamp(epoch, dt.UTC)
-
-
-def _moment_or_none(epoch: float | None) -> dt.datetime | None:
-    return None if epoch is None else _moment(epoch)
-
-
-def _schedule_of(row: Any) -> Schedule:
-    return Schedule(
-        name=row["name"], cron=row["cron"], zone=row["zone"], at=_moment_or_none(row["at"]),
-        jitter=row["jitter"], catch_up=CatchUp(row["catch_up"]), again=bool(row["again"]),
-        source=row["source"], options=options_of(json.loads(row["options"])), profile=row["profile"],
-        host=row["host"], environment=row["environment"], account=row["account"],
-        channels=tuple(json.loads(row["channels"])), operator=row["operator"], machine=row["machine"],
-        created=_moment(row["created"]), paused=_moment_or_none(row["paused"]),
-        accounted=_moment(row["accounted"]), next_slot=_moment_or_none(row["next_slot"]),
-    )  # fmt: skip
-
-
-def _run_of(row: Any) -> Run:
-    return Run(
-        schedule=row["schedule"], slot=_moment(row["slot"]), cause=Cause(row["cause"]),
-        state=RunState(row["state"]), owner=row["owner"], generation=row["generation"],
-        attempts=row["attempts"], not_before=_moment(row["not_before"]), missed=row["missed"], job=row["job"],
-        files=tuple((sha256, name) for sha256, name in json.loads(row["files"])),
-        result=row["result"], why=row["why"], started=_moment_or_none(row["started"]),
-        finished=_moment_or_none(row["finished"]),
-    )  # fmt: skip
+    return {"schedule": run.schedule, "slot": epoch_of(run.slot), "generation": run.generation}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from worker.ledger.schedules import End, NewRun, Run, Schedule
+from worker.ledger.schedule_columns import End, NewRun, Run, Schedule
 
 RUN_ENDED = "siproster.run.ended"
 """The type of the event (docs/notifications.md)."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from worker.errors import UsageError
 from worker.ledger import Ledger
-from worker.ledger.schedules import CatchUp, End, NewRun, Run, Schedule
+from worker.ledger.schedule_columns import CatchUp, End, NewRun, Run, Schedule
 from worker.reasons import plural
 from worker.schedules.results import RunResult, end_of
 from worker.schedules.timetable import Timetable, time_zone
