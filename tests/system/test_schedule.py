@@ -511,9 +511,24 @@ def test_a_plan_that_is_outdated(office: Program, sandbox: Sandbox) -> None:
     roster_of(staff, STAFF)
     newer = ran(office)["job"]
     for refused in (office.run("import", "--plan", plan, "--yes"), end_of(waiting)):
-        assert (refused.code, f"is outdated: since it was made, job {newer}" in refused.stderr) == (4, True)
+        assert (refused.code, f"is outdated: job {newer} has imported" in refused.stderr) == (4, True)
     assert sandbox.log("DELETE") == []
     assert truth(sandbox) == expected(sandbox, STAFF)
+
+
+def test_a_retry_that_is_outdated(office: Program, sandbox: Sandbox) -> None:
+    """Rows of an old version aren't retried once a newer one was imported: their passwords are old."""
+    staff = roster_of(office.work / "staff.csv", [*STAFF, User("bad", "")])
+    added(office, *NIGHTLY, "--on-existing", "update")
+    older = ran(office, code=10)["job"]
+    retried = run(office, "retry", older, code=None)["job"]
+    changed = [User(STAFF[0].name, "kX8mQ2vN7rT4wZ1p"), *STAFF[1:]]
+    roster_of(staff, changed)
+    newer = ran(office)["job"]
+    for job in (older, retried):
+        refused = office.run("retry", job, "--yes")
+        assert (refused.code, f"is outdated: job {newer} has imported" in refused.stderr) == (4, True)
+    assert truth(sandbox) == expected(sandbox, changed)
 
 
 def test_an_empty_export(office: Program, sandbox: Sandbox) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worker.commands.context import Context
 from worker.commands.terminal import echo
-from worker.errors import NotFound, UsageError
+from worker.errors import Conflict, NotFound, UsageError
 from worker.ledger import Jobs
 from worker.model import Job
 from worker.settings.addresses import hidden
@@ -62,6 +62,15 @@ def no_jobs(context: Context) -> str:
 def _check_ledger(context: Context) -> str:
     source = context.settings.sources["SIPROSTER_LEDGER"]
     return f"if it should have jobs, check SIPROSTER_LEDGER (now from: {source})"
+
+
+def refuse_outdated(context: Context, job: Job, hint: str) -> None:
+    """Raise Conflict for a job whose schedule has imported its roster since: it would set old passwords.
+
+    Each job of an inbox has other files, so that none of them is outdated.
+    """
+    if not job.options.inbox and (newer := context.ledger.jobs.overtaken_by(job.id)):
+        raise Conflict(f"job {job.id} is outdated: job {newer} has imported the roster since", hint)
 
 
 def _latest(context: Context, ids: Sequence[str]) -> Job:

@@ -15,7 +15,7 @@ from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.listing import counted
-from worker.commands.named_job import named_job
+from worker.commands.named_job import named_job, refuse_outdated
 from worker.commands.option_values import (
     Window,
     from_file,
@@ -352,9 +352,4 @@ def _refuse_unusable_plan(context: Context, plan: Job) -> None:
         if plan.why and plan.why.reason is Reason.EXPIRED:
             what = f"has expired: {plan.why.text}"
         raise Conflict(f"plan {plan.id} {what}", "plan the roster again")
-    if plan.schedule and not plan.options.inbox and (newer := context.ledger.jobs.overtaken_by(plan)):
-        raise Conflict(
-            f"plan {plan.id} is outdated: since it was made, job {newer} has imported another version of the "
-            f"roster of schedule {plan.schedule}",
-            f"end it with: siproster cancel {plan.id}",
-        )
+    refuse_outdated(context, plan, f"end it with: siproster cancel {plan.id}")

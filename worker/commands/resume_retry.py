@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
-from worker.commands.named_job import named_job
+from worker.commands.named_job import named_job, refuse_outdated
 from worker.commands.option_values import generating, max_failed, window, with_outputs
 from worker.commands.options import (
     excel_option,
@@ -92,6 +92,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
     if parent.state.active and _somebody_works_on(context, parent):
         raise Conflict(f"job {job_id} is still {parent.state}", f"wait for it, or: siproster cancel {job_id}")
     _refuse_plan_or_undone(context, parent)
+    refuse_outdated(context, parent, "retry that one, or import the roster")
     context.runtime.check(parent)
     if given["detach"] and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")

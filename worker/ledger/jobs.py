@@ -55,9 +55,13 @@ _SHRED_IN_PLACE = text("""
         SELECT 1 FROM chunks c
         WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.state = 'ended'
             AND c.kept_until IS NULL)""")
+# Of a retry, the schedule is that of the job that it began with.
 _OVERTAKEN = text("""
-    SELECT id FROM jobs WHERE schedule = :schedule AND created > :created AND started IS NOT NULL
-    ORDER BY created DESC LIMIT 1""")
+    SELECT newer.id FROM jobs mine JOIN jobs first ON first.id = mine.root
+    JOIN jobs newer ON newer.schedule = first.schedule
+    WHERE mine.id = :job AND first.schedule <> '' AND newer.root <> first.id
+        AND newer.created > first.created AND newer.started IS NOT NULL
+    ORDER BY newer.created DESC LIMIT 1""")
 _CHILDREN = text("SELECT id FROM jobs WHERE parent = :job ORDER BY created, id")
 # Another job of the account with chunks that were worked on since this one was added.
 _DISTURBED = text("""
@@ -229,11 +233,10 @@ class Jobs:
                 connection.execute(_SHRED, {"job": carries_out})
             return started
 
-    def overtaken_by(self, plan: Job) -> str | None:
-        """Return the newest job of the plan's schedule that was started after the plan was made, if any."""
-        values = {"schedule": plan.schedule, "created": plan.created.timestamp()}
+    def overtaken_by(self, job: str) -> str | None:
+        """Return the newest job that has imported the roster of the job's schedule since, if any has."""
         with self._store.read() as connection:
-            found: str | None = connection.execute(_OVERTAKEN, values).scalar_one_or_none()
+            found: str | None = connection.execute(_OVERTAKEN, {"job": job}).scalar_one_or_none()
             return found
 
     def children(self, job: str) -> list[str]:
