@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from queue import SimpleQueue
 
@@ -70,6 +72,31 @@ def test_a_short_wait_is_waited_for_in_any_case(throttled: Callable[..., Throttl
     for _ in range(5):
         one.wait()
     assert 3.5 < sum(naps.taken) < 4.5
+
+
+def test_the_wait_behind_other_requests_counts(redis_url: str, naps: Naps) -> None:
+    """At one request a second, the last of eight threads would wait for eight: it gives way instead."""
+    others = Others(need=True)
+    ready, go_on = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        ready.set()
+        go_on.wait(10)
+        naps.sleep(max(seconds, GIVES_WAY))
+
+    one = throttle.shared(redis_url, "api.example/1", 1.0, sleep, others, naps.clock)
+    one.wait()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(one.wait)
+        assert ready.wait(10)
+        second = threads.submit(one.wait)
+        while not second.running():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        go_on.set()
+        first.result(10)
+        with pytest.raises(GivingWay):
+            second.result(10)
 
 
 def test_a_cool_down_is_waited_for_unless_others_need_the_process(

@@ -102,7 +102,7 @@ def shared(
     bound = math.inf if rate is None else rate
     common = RedisPace(redis_url, key, bound, clock)
     pace = Fallback(common, LocalPace(bound, clock or time.monotonic))
-    return PacedThrottle(pace, bound, sleep, HERE, others_wait)
+    return PacedThrottle(pace, bound, sleep, HERE, others_wait, clock or time.monotonic)
 
 
 class PacedThrottle:
@@ -115,18 +115,21 @@ class PacedThrottle:
         sleep: Callable[[float], None],
         waits: Waits,
         others_wait: Callable[[], bool] = _never,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pace = pace
         self._bound = bound
         self._sleep = sleep
         self._waits = waits
         self._others_wait = others_wait
+        self._clock = clock
         self._turn = threading.Lock()
 
     def wait(self, longest: float = math.inf) -> Ticket:
+        began = self._clock()
         with self._in_turn():
             while isinstance(answer := self._pace.ask(), Hold):
-                self._hold(answer, longest)
+                self._hold(answer, longest, self._clock() - began)
             return answer
 
     def longest_wait(self, longest: float) -> float:
@@ -152,12 +155,14 @@ class PacedThrottle:
         finally:
             self._turn.release()
 
-    def _hold(self, hold: Hold, longest: float) -> None:
-        if hold.seconds > GIVES_WAY:
+    def _hold(self, hold: Hold, longest: float, waited: float) -> None:
+        """Wait. ``waited``: seconds so far, behind other requests of this process, too."""
+        expected = hold.seconds if hold.cooling else waited + hold.seconds
+        if expected > GIVES_WAY:
             bound = self.longest_wait(longest if hold.cooling else math.inf)
-            if hold.cooling and hold.seconds > bound:
+            if hold.cooling and expected > bound:
                 raise Cooling(hold.seconds)
-            if hold.seconds > bound:
+            if expected > bound:
                 raise GivingWay("other accounts need the process", "", hold.seconds)
         seconds = max(hold.seconds, _SHORTEST_WAIT)
         with self._waits.entered(*self._reason(hold), seconds):
