@@ -480,7 +480,8 @@ def test_the_window_ends(ledger: Ledger) -> None:
         worker.deliver()
     stopped = ledger.jobs.get(job.id)
     assert (api.posts, stopped.state) == ([], JobState.STOPPED)
-    assert str(stopped.why) == f"not_after: the window ended at {then}"
+    ended = dt.datetime.fromisoformat(then)
+    assert str(stopped.why) == f"not_after: the window ended at {ended:%Y-%m-%d %H:%M}Z"
     assert ledger.rows.counts(job.id, 3) == {Status.UNPROCESSED: 3}
 
 

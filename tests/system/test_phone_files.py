@@ -252,12 +252,11 @@ def test_no_cell_of_an_invalid_row_is_a_formula(office: Program) -> None:
     roster = write(office.work / "staff.csv", [
         {"username": '=HYPERLINK("//x")', "password": "Pw-4711-a"},
         {"username": "=user", "password": "Pw-4711-b"},
+        *({"username": f"user{number}", "password": f"Pw-4711-c{number}"} for number in range(3)),
     ])  # fmt: skip
     run(office, "phones", roster, "--out", "phones.csv", *NEAR, code=10)
-    assert [row["auth_user"] for row in lines_of(office.work / "phones.csv")] == [
-        '\'=HYPERLINK("//x")',
-        "=user",
-    ]
+    written = [row["auth_user"] for row in lines_of(office.work / "phones.csv")]
+    assert written == ['\'=HYPERLINK("//x")', "=user", "user0", "user1", "user2"]
 
 
 def test_no_phones_file_takes_the_place_of_the_outcomes(office: Program) -> None:
