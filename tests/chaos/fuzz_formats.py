@@ -194,18 +194,25 @@ def _shifted(
 ) -> Iterator[str]:
     """Yield undamaged users with the undamaged password of another one that the file doesn't give them."""
     passwords = frozenset[str]().union(*known.values())
-    text = path.read_bytes().decode("utf-8", "replace")
+    raw = path.read_bytes()
+    text = raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8", "replace")
     for user, own in users.items():
         if user in known and any(not _written_so(text, user, one) for one in (own - known[user]) & passwords):
             yield user
 
 
 def _written_so(text: str, user: str, password: str) -> bool:
-    """Return whether a line has both, or a section of that user the password: the damage itself did it."""
+    """Return whether a line has both, or the user's section or its template has the password."""
     if any(user in line and password in line for line in text.splitlines()):
         return True
     _, *sections = re.split(r"^\[", text, flags=re.MULTILINE)
-    return any(one.startswith(user) and password in one for one in sections)
+    templates = [one for one in sections if "(!)" in one.partition("\n")[0]]
+    inherited = any(password in one for one in templates)
+    return any(
+        (one.startswith(user) and password in one)
+        or (inherited and "(" in one.partition("\n")[0] and user in one)
+        for one in sections
+    )
 
 
 def _stop(*_: object) -> None:
