@@ -138,6 +138,18 @@ def test_pause_and_remove(office: Program, sandbox: Sandbox) -> None:
 # Results of a run
 
 
+def test_rows_that_are_not_in_place_are_told_again(office: Program, sandbox: Sandbox) -> None:
+    """An unchanged roster is not imported again, but is no success while a row of it is not in place."""
+    roster_of(office.work / "staff.csv", [*STAFF[:9], User("no user name", "Kestrel-7731-x")])
+    added(office, *NIGHTLY, "--max-failed", "5")
+    first = ran(office, code=10)
+    sent = len(writes(sandbox))
+    second = ran(office, code=10)
+    assert [one["result"] for one in (first, second)] == ["not_in_place"] * 2
+    assert f"1 row is not in place: run siproster retry {first['job']}" in second["why"]
+    assert len(writes(sandbox)) == sent
+
+
 def test_each_version_once(office: Program, sandbox: Sandbox) -> None:
     """The same version is imported once; another one again; with --again each time."""
     staff = roster_of(office.work / "staff.csv", STAFF[:30])

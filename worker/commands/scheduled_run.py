@@ -306,9 +306,22 @@ def _nothing_new(
         cancelled = f"job {jobs[0].id} is {jobs[0].why}"
         why = f"this version of {version.name} is not imported, or not in full: {cancelled}; {_AGAIN}"
         return _end_with(context, schedule, claim, RunResult.NOTHING_NEW, why)
-    job_id = context.ledger.schedules.job_with(schedule.name, version.sha256)
+    job_id = context.ledger.schedules.job_with(schedule.name, version.sha256) or ""
     why = f"this version of {version.name} was imported before, by job {job_id}"
+    if left := _not_in_place(context, job_id):
+        rows = plural(left, "row is", "rows are")
+        why = f"{why}; {rows} not in place: run siproster retry {job_id}, or correct the roster"
+        return _end_with(context, schedule, claim, RunResult.NOT_IN_PLACE, why)
     return _end_with(context, schedule, claim, RunResult.NOTHING_NEW, why)
+
+
+def _not_in_place(context: Context, job_id: str) -> int:
+    """Return how many rows of a job are not in place after its retries; 0 if it was removed since."""
+    try:
+        family = context.ledger.lineages.of(context.ledger.jobs.get(job_id))
+    except NotFound:
+        return 0
+    return family.rows - family.in_place - family.skipped
 
 
 def _resume_earlier(context: Context, schedule: Schedule, claim: Claim, job: Job, opened: NewRoster) -> End:
