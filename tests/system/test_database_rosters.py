@@ -127,7 +127,8 @@ def test_a_login_in_the_settings_file(office: Program, asterisk: MariaDb, kamail
     query = query_of(office)
     done = office.run("import", url, "--query", query, "--debug", "--json")
     assert (done.code, done.json["counts"]) == (0, {"created": 4}), done.stderr
-    verified = office.run("verify", done.json["job"], "--roster", url)
+    nobody = ("--registrar", "127.0.0.1:9", "--transport", "tcp")  # refuses at once
+    verified = office.run("verify", done.json["job"], "--roster", url, *nobody)
     assert verified.code != 6, verified.stderr  # the database was read again
     shown = office.run("doctor")
     assert f"database {url}" in shown.stdout.replace("\n", "")

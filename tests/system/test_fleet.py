@@ -94,7 +94,7 @@ def span_of(fleet: Program, service: Sandbox, job: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "answer", [{"answer": "none"}, {"answer": "seconds", "seconds": 40}], ids=["429 for ever", "cool-down"]
+    "answer", [{"answer": "none"}, {"answer": "seconds", "seconds": 25}], ids=["429 for ever", "cool-down"]
 )
 def test_an_account_at_a_standstill_takes_nothing_from_another(
     fleet: Program, service: Sandbox, answer: dict[str, Any]
