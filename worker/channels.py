@@ -15,7 +15,7 @@ class When(StrEnum):
 
 
 class MailTls(StrEnum):
-    """How the connection to a mail server is encrypted."""
+    """The encryption of the connection to a mail server."""
 
     STARTTLS = "starttls"
     """It begins in clear text and must change to TLS before anything else."""

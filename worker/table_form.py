@@ -22,7 +22,7 @@ class Normalize(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TableForm:
-    """How tables of results are written: as the roster came, or as a spreadsheet opens them rightly."""
+    """The form of result tables: as the roster came, or as a spreadsheet opens them rightly."""
 
     delimiter: str = ","
     """The roster's; a comma if it was a workbook."""

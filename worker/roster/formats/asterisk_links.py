@@ -1,4 +1,4 @@
-"""How the sections of an Asterisk configuration use each other: which auth is for calls in, which for out.
+"""Links between the sections of an Asterisk configuration: which auth is for calls in, which for out.
 
 Only names and settings that are no secrets are kept, in a private database on disk: memory stays flat.
 """
