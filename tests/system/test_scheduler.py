@@ -140,7 +140,7 @@ def test_a_run_that_is_killed(office: Program, sandbox: Sandbox, point: str) -> 
 
 
 def test_a_process_that_dies_each_time(office: Program, sandbox: Sandbox) -> None:
-    """After some attempts the run has failed: it isn't tried for ever."""
+    """After some attempts the run has failed: it isn't tried for ever. The next run imports the roster."""
     added(office)
     scheduler = started(office, SIPROSTER_FAILPOINTS="planned_page=kill")
     until(lambda: run_of(office).get("state") == "claimed", scheduler)
@@ -151,6 +151,10 @@ def test_a_process_that_dies_each_time(office: Program, sandbox: Sandbox) -> Non
     failed = ended(office)
     assert (failed["result"], "ended with signal 9" in failed["why"]) == ("failed", True)
     assert not sandbox.credentials()
+    killed(scheduler)
+    again = office.run("schedule", "run", "nightly")
+    assert again.code == 0, again.stderr
+    assert truth(sandbox) == expected(sandbox, STAFF)
 
 
 def test_a_scheduler_that_is_killed(office: Program, sandbox: Sandbox) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from worker.errors import SiprosterError
+from worker.errors import NotFound, SiprosterError
 from worker.ledger import Ledger
 from worker.ledger.schedule_columns import Run
+from worker.model import JobState
 from worker.schedules.results import RunResult, end_of
 
 log = logging.getLogger(__name__)
@@ -114,4 +115,13 @@ class RunProcesses:
             self._ledger.schedules.release(run, _RETRY_AFTER, why, died=True)
         else:
             schedule = self._ledger.schedules.get(run.schedule)
-            self._ledger.schedules.end(run, end_of(schedule, run, RunResult.FAILED, why, run.job))
+            end = end_of(schedule, run, RunResult.FAILED, why, self._begun_job(run))
+            self._ledger.schedules.end(run, end)
+
+    def _begun_job(self, run: Run) -> str:
+        """Return the run's job; empty if it never began: then the next run imports its files."""
+        latest = self._ledger.schedules.run(run.schedule, run.slot)
+        with suppress(NotFound):
+            job = self._ledger.jobs.get(latest.job)
+            return job.id if job.saved or job.state is not JobState.PLANNING else ""
+        return ""
