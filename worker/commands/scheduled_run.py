@@ -368,7 +368,10 @@ def _result_of(context: Context, job: Job) -> RunResult:
 def _release_or_give_up(context: Context, schedule: Schedule, claim: Claim, again: _TryAgain) -> End | None:
     """Release the run to be tried again, and return None; or its end if it was tried for too long."""
     ledger, claimed = context.ledger, claim.run
-    if ledger.schedules.now() - (claimed.started or claimed.slot) < _GIVE_UP_AFTER:
+    began = claimed.started or claimed.slot
+    if window := options_at(schedule, claimed.slot).not_before:  # the wait for it doesn't count
+        began = max(began, dt.datetime.fromisoformat(window))
+    if ledger.schedules.now() - began < _GIVE_UP_AFTER:
         echo(f"schedule {schedule.name}: {again.why}; tried again in {again.seconds:.0f} s", "yellow")
         ledger.schedules.release(claimed, again.seconds, again.why)
         return None
