@@ -35,6 +35,9 @@ ENDINGS = {
     "held back, nothing was sent: 300 of 600 users would be absent": run_ended(
         "approval_needed", why="300 of 600 users would be absent"
     ),
+    "this version was imported before; 1 row is not in place": run_ended(
+        "not_in_place", summary=None, why="this version was imported before; 1 row is not in place"
+    ),
     "nothing new to import": run_ended("nothing_new", summary=None),
     "not run: the previous run had not ended": run_ended("overlap", summary=None),
     "not run: the run of 2026-11-28 02:00Z has not ended": run_ended(

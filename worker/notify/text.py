@@ -63,7 +63,7 @@ def body(payload: Mapping[str, Any]) -> str:
 def _ending(payload: Mapping[str, Any]) -> str:
     result, rows = str(payload.get("result", "")), _rows(payload.get("summary") or {})
     if result in ("in_place", "not_in_place"):
-        return rows or "ended"
+        return rows or _why(payload) or "ended"  # without a job, rows of an earlier import are told
     if result == "nothing_new":
         return "nothing new to import"
     words = _ENDED.get(result, f"ended with {result}")
