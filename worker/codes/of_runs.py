@@ -6,7 +6,7 @@ from worker.codes.code import Code
 
 RUNS = (
     Code("in_place", "every row is in place", "nothing"),
-    Code("not_in_place", "the job is done, and some rows are not in place",
+    Code("not_in_place", "some rows are not in place after the job, or after that of an unchanged roster",
          "see the job's `failed.csv`; `retry` the job once they are corrected",
          command="siproster retry JOB --corrections failed.csv"),
     Code("stopped",
