@@ -40,7 +40,7 @@ COMMANDS = {
     "call": ("call:call", "Place a test call to a user."),
     "snapshot": ("snapshots:snapshot", "Save the users of an account to a sealed file."),
     "diff": ("snapshots:diff", "Show what has changed since a snapshot."),
-    "worker": ("serve:worker", "Run a Celery worker."),
+    "worker": ("worker:worker", "Run a Celery worker."),
     "workers": ("workers:workers", "List the workers that are alive, and what they do."),
     "schedule": ("schedule:schedule", "Manage recurring imports."),
     "scheduler": ("scheduler:scheduler", "Run scheduled imports, and send their notifications."),

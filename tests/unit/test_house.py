@@ -56,6 +56,11 @@ ROOMS: dict[str, set[str]] = {
     "register": NOUNS | {"digest", "srv", "ca_certificates", "waits"},
     "fleet": set(),
     "runtime": NOUNS | {"api", "fleet", "importing", "ledger", "seal", "throttle", "waits"},
+    "progress": NOUNS | {"ledger", "waits"},
+    "web": NOUNS
+    | {"api", "codes", "importing", "ledger", "progress", "report", "report_page", "roster", "runtime"}
+    | {"schedules", "seal", "settings", "waits"},
+    "report_page": NOUNS | {"codes", "ledger", "report", "seal"},
     "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits", "logs", "presence"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -76,10 +81,10 @@ LIBRARIES: dict[str, set[str]] = {
     "fsspec": {"roster"},
     "httpcore": {"api"},
     "httpx": {"api"},
-    "jinja2": {"phones"},
+    "jinja2": {"phones", "report_page", "web"},
     "kombu": {"tasks"},
     "lxml": {"api", "roster"},
-    "markupsafe": {"phones"},
+    "markupsafe": {"phones", "report_page", "web"},
     "paramiko": {"roster"},
     "platformdirs": {"settings"},
     "re2": {"roster"},
@@ -91,13 +96,13 @@ LIBRARIES: dict[str, set[str]] = {
     "segno": {"phones"},
     "socksio": {"api"},
     "sqlalchemy": {"ledger"},
-    "starlette": {"sandbox"},
+    "starlette": {"sandbox", "web"},
     "tenacity": {"api"},
-    "uvicorn": {"sandbox"},
+    "uvicorn": {"sandbox", "web"},
     "xlrd": {"roster"},
     "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
-    "asyncio": {"register", "sandbox"},
+    "asyncio": {"register", "sandbox", "web"},
     "socket": {"api", "metrics", "notify", "reasons", "register", "sandbox"},
     "ssl": {"api", "reasons", "register", "ca_certificates"},
     "sqlite3": {"ledger", "roster", "temp_db"},
@@ -105,7 +110,8 @@ LIBRARIES: dict[str, set[str]] = {
 """Library to the rooms that may import it. Every other room asks that room."""
 
 TOP = {
-    *("CHANGELOG.md", "Dockerfile", "LICENSE", "Makefile", "README.md", "cli.py", "constraints.txt"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "Dockerfile", "LICENSE", "Makefile", "README.md", "SECURITY.md"),
+    *("cli.py", "constraints.txt"),
     *("docker-compose.yml", "docs", "pyproject.toml", "samples", "tests", "worker"),
 }
 STANDARD = sys.stdlib_module_names
