@@ -14,8 +14,8 @@ from rich.text import Text
 
 from worker import lineage_report
 from worker import report as results
+from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
-from worker.commands.advice import state_word, undo_word
 from worker.commands.context import Context, settings_options
 from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked

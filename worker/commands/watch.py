@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from worker import report
-from worker.commands import advice
+from worker import advice, report
 from worker.commands.context import Context
 from worker.commands.job_waits import JobWaits, Patience, nobody
 from worker.commands.screen import ProgressScreen, echo, print_summary
