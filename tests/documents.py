@@ -1,7 +1,7 @@
 """The documentation's code blocks, and the sessions in it that are run as they are printed.
 
-``python -m tests.documents`` writes anew what depends on the program: the output in ``console`` blocks, and the
-man page.
+``python -m tests.documents`` writes anew what depends on the program: the output in ``console`` blocks, and
+the man page.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ class Session:
     def follow(self, commands: list[str]) -> list[str]:
         """Type commands, one after the other; return the output of each, as the documentation prints it."""
         log = self.home / "typed"
-        script = "".join(f"echo '{MARK}'\n{self._typed(command)}\n{_waiting(command, log)}" for command in commands)
+        script = "".join(
+            f"echo '{MARK}'\n{self._typed(command)}\n{_waiting(command, log)}" for command in commands
+        )
         with log.open("w") as printed:
             shell = subprocess.Popen(
                 ["bash", "-c", script],
@@ -156,7 +158,8 @@ def _waiting(command: str, log: Path) -> str:
     if not command.endswith("&"):
         return ""
     count = f"cat {log} *.log 2>/dev/null | grep -Eac '{READY}'"
-    return f'typed=$((typed+1)); for i in $(seq 300); do [ "$({count})" -ge $typed ] && break; sleep 0.05; done\n'
+    looking = f'for i in $(seq 300); do [ "$({count})" -ge $typed ] && break; sleep 0.05; done'
+    return f"typed=$((typed+1)); {looking}\n"
 
 
 def _free_ports() -> list[str]:
