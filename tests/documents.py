@@ -20,6 +20,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import man_page
+
 ROOT = Path(__file__).parents[1]
 FENCED = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 MARK = "\N{SYMBOL FOR RECORD SEPARATOR}"
@@ -195,7 +197,8 @@ def followed(page: str, home: Path) -> str:
 
 
 def main() -> None:
-    """Write anew what the pages show of the program."""
+    """Write anew what the pages show of the program, and the man page."""
+    man_page.PAGE.write_text(man_page.written(), "utf-8")
     for name in SESSIONS:
         # As long as the printed home, so that columns keep their widths.
         home = Path(tempfile.gettempdir(), "".join(random.choices("abcdefghijkmnpqrstuvwxyz", k=5)))
