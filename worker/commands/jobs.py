@@ -14,11 +14,10 @@ from rich.text import Text
 
 from worker import lineage_report
 from worker import report as results
+from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
-from worker.commands.advice import state_word, undo_word
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
-from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
 from worker.commands.option_values import with_outputs
@@ -36,6 +35,7 @@ from worker.errors import Interrupted, UsageError
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Policy, Progress
 from worker.model import Job, JobState, utc_now
+from worker.progress.job_waits import JobWaits
 from worker.reasons import plural
 from worker.report import folder_of
 from worker.settings.addresses import hidden
