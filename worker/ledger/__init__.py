@@ -7,6 +7,7 @@ from collections.abc import Callable
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.accounts import WRITER_LEASE, Accounts, Writer, shown
 from worker.ledger.audit import Act, Audit
+from worker.ledger.cells import CellCorrection, Cells, Corrected
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
@@ -22,9 +23,11 @@ from worker.ledger.notifications import (
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
+from worker.ledger.steps import Step, Steps, StepState
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
+from worker.ledger.uploads import Receiving, Upload, Uploads
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
 __all__ = [
@@ -36,6 +39,8 @@ __all__ = [
     "Act",
     "Audit",
     "Away",
+    "CellCorrection",
+    "Cells",
     "ChangeKey",
     "ChangeLog",
     "Changes",
@@ -43,6 +48,7 @@ __all__ = [
     "Chunks",
     "Claim",
     "ClaimedNotification",
+    "Corrected",
     "DeliveryState",
     "Fenced",
     "Figures",
@@ -60,17 +66,23 @@ __all__ = [
     "Pause",
     "Policy",
     "Progress",
+    "Receiving",
     "Retention",
     "Rows",
     "RunWork",
     "ScheduleFigures",
     "Schedules",
     "SealedPage",
+    "Step",
+    "StepState",
+    "Steps",
     "Store",
     "Unanswered",
     "Unconfirmed",
     "UndoResults",
     "Undone",
+    "Upload",
+    "Uploads",
     "Work",
     "Writer",
     "shown",
@@ -102,6 +114,9 @@ class Ledger:
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
         self.figures = FiguresReader(self.store)
+        self.uploads = Uploads(self.store)
+        self.cells = Cells(self.store)
+        self.steps = Steps(self.store)
 
     def close(self) -> None:
         """Close every connection."""
