@@ -34,7 +34,7 @@ class TableRow:
     line: int
     """The physical line on which its record starts; the header is line 1."""
     status: str
-    """Of a plan: ``create``, ``update``, ``unchanged``, ``exists``, ``invalid`` or ``skip``; else ``bw__status``."""
+    """Of a plan its action (``worker.states.Action``), of a job ``bw__status``."""
     troubled: bool
     """Whether it is not, or would not be, in place afterwards."""
     user: str
