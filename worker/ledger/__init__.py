@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.accounts import WRITER_LEASE, Accounts, Writer, shown
+from worker.ledger.answers import Answers
 from worker.ledger.audit import Act, Audit
 from worker.ledger.cells import CellCorrection, Cells, Corrected
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
@@ -20,6 +21,7 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.registrations import Registration, Registrations
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
@@ -37,6 +39,7 @@ __all__ = [
     "AbsentUsers",
     "Accounts",
     "Act",
+    "Answers",
     "Audit",
     "Away",
     "CellCorrection",
@@ -67,6 +70,8 @@ __all__ = [
     "Policy",
     "Progress",
     "Receiving",
+    "Registration",
+    "Registrations",
     "Retention",
     "Rows",
     "RunWork",
@@ -102,10 +107,12 @@ class Ledger:
         self.accounts = Accounts(self.store)
         self.jobs = Jobs(self.store, self.accounts)
         self.chunks = Chunks(self.store)
+        self.answers = Answers(self.store)
         self.rows = Rows(self.store)
         self.changes = ChangeLog(self.store)
         self.undone = UndoResults(self.store)
         self.unconfirmed = Unconfirmed(self.store)
+        self.registrations = Registrations(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)

@@ -318,9 +318,22 @@ _UPLOADS = (
     "CREATE INDEX jobs_by_source ON jobs (source)",
 )
 
+_REPORT_PAGE = (
+    # When the rows of a chunk were answered, as ``seconds rows;`` for each transaction, up to a length; the
+    # others were by the time it ended. Only for the drawing of a job's pace.
+    "ALTER TABLE chunks ADD COLUMN answers TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE chunks ADD COLUMN ended_at DOUBLE PRECISION",
+    # The result of each row of a job that was last tried on a registrar. phones: NULL if it is not known.
+    """
+    CREATE TABLE registrations (
+        job TEXT NOT NULL, line INTEGER NOT NULL, verdict TEXT NOT NULL, phones INTEGER, error TEXT NOT NULL,
+        PRIMARY KEY (job, line)
+    )""",
+)
+
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
-    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES, *_CLAIMS, *_UPLOADS),
+    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES, *_CLAIMS, *_REPORT_PAGE, *_UPLOADS),
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 
