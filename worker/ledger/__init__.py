@@ -19,6 +19,8 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.page_sessions import PageSessions
+from worker.ledger.people import People, Person, Registered, Role
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
@@ -57,10 +59,15 @@ __all__ = [
     "Notification",
     "Notifications",
     "OverClaim",
+    "PageSessions",
     "Pause",
+    "People",
+    "Person",
     "Policy",
     "Progress",
+    "Registered",
     "Retention",
+    "Role",
     "Rows",
     "RunWork",
     "ScheduleFigures",
@@ -102,6 +109,8 @@ class Ledger:
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
         self.figures = FiguresReader(self.store)
+        self.people = People(self.store)
+        self.page_sessions = PageSessions(self.store)
 
     def close(self) -> None:
         """Close every connection."""
