@@ -165,7 +165,7 @@ def _show(error: click.ClickException) -> None:
 def _report_fault(error: Exception) -> None:
     echo("siproster: unexpected error: this is a bug in siproster", "red")
     echo("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
-    echo(f"           unexpected {place_of(error)}")
+    echo(f"           siproster {__version__}: {place_of(error)}")
 
 
 if __name__ == "__main__":
