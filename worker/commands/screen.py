@@ -253,8 +253,9 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         if lineage["jobs"][-1] != summary["job"]:
             console.print(Text(f"the latest run: siproster status {lineage['jobs'][-1]}"), soft_wrap=True)
     if summary["undo_state"] == "done":
-        told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
-        console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))
+        results = ", ".join(f"{rows:,} {result}" for result, rows in (summary["undo"] or {}).items())
+        told = f"{results} (undo.csv)" if results else "nothing, since it had changed no user"
+        console.print(Text(f"undone since: {told}", style="yellow"))
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"), soft_wrap=True)
     for told in filter(
