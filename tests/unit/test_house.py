@@ -45,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "srv": NOUNS,
     "api": NOUNS | {"ca_certificates", "meter", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal", "text_workbook"},
+    "advice": NOUNS | {"codes", "importing", "ledger"},
     "lineage_report": NOUNS | {"ledger", "report", "seal"},
     "text_workbook": set(),
     "phones": NOUNS | {"roster"},
@@ -58,9 +59,9 @@ ROOMS: dict[str, set[str]] = {
     "runtime": NOUNS | {"api", "fleet", "importing", "ledger", "seal", "throttle", "waits"},
     "progress": NOUNS | {"ledger", "waits"},
     "web": NOUNS
-    | {"api", "codes", "importing", "ledger", "progress", "report", "report_page", "roster", "runtime"}
-    | {"schedules", "seal", "settings", "waits"},
-    "report_page": NOUNS | {"codes", "ledger", "report", "seal"},
+    | {"advice", "api", "codes", "importing", "ledger", "progress", "report", "report_page", "roster"}
+    | {"runtime", "schedules", "seal", "settings", "waits"},
+    "report_page": NOUNS | {"advice", "codes", "ledger", "lineage_report", "report", "seal"},
     "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits", "logs", "presence"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),

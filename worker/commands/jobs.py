@@ -14,10 +14,9 @@ from rich.text import Text
 
 from worker import lineage_report
 from worker import report as results
+from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
-from worker.commands.advice import state_word, undo_word
 from worker.commands.context import Context, settings_options
-from worker.commands.job_waits import JobWaits
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
 from worker.commands.option_values import with_outputs
@@ -42,6 +41,7 @@ from worker.errors import UsageError
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Policy, Progress
 from worker.model import Job, JobState, utc_now
+from worker.progress.job_waits import JobWaits
 from worker.reasons import plural
 from worker.report import folder_of
 from worker.settings.addresses import hidden

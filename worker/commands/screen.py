@@ -26,8 +26,8 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
-from worker import codes
-from worker.commands import advice, terminal
+from worker import advice, codes
+from worker.commands import terminal
 from worker.commands.terminal import visible
 from worker.commands.waiting import wait_reporter
 from worker.importing.plan_summary import PlanSummary

@@ -180,8 +180,8 @@ def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> 
         outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"], file)
         with generated_passwords(replace(job.options, generate_passwords=file), new=False) as passwords:
             proof = prove(trial, RowsOfJob(context, job, again, given["sample"], passwords), folder)
-    context.ledger.jobs.set_verified(job_id, proof.facts)
-    return Proof({"job": job_id, **proof.facts}, proof.code)
+    context.ledger.registrations.record(job_id, proof.facts, proof.registrations)
+    return replace(proof, facts={"job": job_id, **proof.facts})
 
 
 def _as_given(job: Job) -> str:

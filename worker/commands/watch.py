@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from worker import report
-from worker.commands import advice
+from worker import advice, report
 from worker.commands.context import Context
-from worker.commands.job_waits import JobWaits, Patience, nobody
 from worker.commands.screen import ProgressScreen, echo, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
 from worker.model import Endpoint, Job, JobState, Status
+from worker.progress.job_waits import JobWaits, Patience, nobody
 from worker.runtime import RuntimeConfig
 from worker.states import Reason, Why
 from worker.waits import HERE, WaitKind

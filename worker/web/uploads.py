@@ -86,7 +86,11 @@ class _Parts:
             raise _unusable("one of its parts has no name")
         file = options.get(b"filename")
         self.open.append(
-            _Part(options[b"name"].decode("utf-8", "replace"), None if file is None else _name(file), bytearray())
+            _Part(
+                options[b"name"].decode("utf-8", "replace"),
+                None if file is None else _name(file),
+                bytearray(),
+            )
         )
 
     def _data(self, data: bytes, start: int, end: int) -> None:
