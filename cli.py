@@ -44,6 +44,8 @@ COMMANDS = {
     "workers": ("workers:workers", "List the workers that are alive, and what they do."),
     "schedule": ("schedule:schedule", "Manage recurring imports."),
     "scheduler": ("scheduler:scheduler", "Run scheduled imports, and send their notifications."),
+    "serve": ("serve:serve_", "Serve the page, for people who don't use a terminal."),
+    "people": ("people:people", "Manage who may sign in to the page."),
     "hash": ("keys:hash_", "Print a user's Hash1 and Hash1b."),
     "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),

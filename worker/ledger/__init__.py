@@ -20,6 +20,8 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.page_sessions import PageSessions
+from worker.ledger.people import People, Person, Registered, Role
 from worker.ledger.registrations import Registration, Registrations
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
@@ -60,12 +62,17 @@ __all__ = [
     "Notification",
     "Notifications",
     "OverClaim",
+    "PageSessions",
     "Pause",
+    "People",
+    "Person",
     "Policy",
     "Progress",
+    "Registered",
     "Registration",
     "Registrations",
     "Retention",
+    "Role",
     "Rows",
     "RunWork",
     "ScheduleFigures",
@@ -109,6 +116,8 @@ class Ledger:
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
         self.figures = FiguresReader(self.store)
+        self.people = People(self.store)
+        self.page_sessions = PageSessions(self.store)
 
     def close(self) -> None:
         """Close every connection."""
