@@ -23,6 +23,7 @@ _GET = text("SELECT * FROM people WHERE key = :key")
 _ALL = text("SELECT * FROM people ORDER BY key")
 _REMOVE = text("DELETE FROM people WHERE key = :key")
 _END_SESSIONS = text("DELETE FROM page_sessions WHERE person = :key")
+_SET_ROLE = text("UPDATE people SET role = :role WHERE key = :key")
 _SIGNED_IN = text("UPDATE people SET signed_in = :now WHERE key = :key")
 
 _is_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9_@+-]*(\.[A-Za-z0-9_@+-]+)*").fullmatch
@@ -99,6 +100,13 @@ class People:
         if row is None:
             raise _no_person(name)
         return registered_of(row).person
+
+    def set_role(self, name: str, role: Role) -> None:
+        """Change what a person may do, from their next request on. Raises NotFound."""
+        with self._store.begin() as connection:
+            changed = connection.execute(_SET_ROLE, {**_key(name), "role": role}).rowcount
+        if changed != 1:
+            raise _no_person(name)
 
     def remove(self, name: str) -> None:
         """Remove a person, and end their sessions. Raises NotFound."""

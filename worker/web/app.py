@@ -12,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from worker.web import sign_in_pages, start_pages
+from worker.web import people_pages, sign_in_pages, start_pages
 from worker.web.guard import Endpoint, Guard, endpoint, error_page
 from worker.web.render import HERE
 from worker.web.site import Page, Site
 from worker.web.tries import Tries
 
-ROUTES: list[Page] = [*start_pages.ROUTES, *sign_in_pages.ROUTES]
+ROUTES: list[Page] = [*start_pages.ROUTES, *people_pages.ROUTES, *sign_in_pages.ROUTES]
 """All pages."""
 
 
