@@ -82,6 +82,7 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
     options, on_change = parsed(ctx, given), given["exit_on_change"]
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
+    upload = context.named_upload(source)  # before it is read, so that a later change is noticed
     with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
@@ -93,6 +94,8 @@ def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
             outputs.refuse_password_file(context, keeps, source)
         if save:
             job, summary = _saved(context, opened, options)
+            if upload and not context.ledger.uploads.set_plan(upload, job.id):
+                echo(f"upload {upload.id} was changed while it was planned: plan it again", "yellow")
         else:
             job, summary = None, _planned_without_ledger(context, opened, options)
     print_reading(opened.name, summary, echo if given["as_json"] else print_on_stdout)

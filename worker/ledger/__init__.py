@@ -8,6 +8,7 @@ from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.accounts import WRITER_LEASE, Accounts, Writer, shown
 from worker.ledger.answers import Answers
 from worker.ledger.audit import Act, Audit
+from worker.ledger.cells import CellCorrection, Cells, Corrected
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
@@ -26,9 +27,11 @@ from worker.ledger.registrations import Registration, Registrations
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
+from worker.ledger.steps import Step, Steps, StepState
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
+from worker.ledger.uploads import Receiving, Upload, Uploads
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
 __all__ = [
@@ -41,6 +44,8 @@ __all__ = [
     "Answers",
     "Audit",
     "Away",
+    "CellCorrection",
+    "Cells",
     "ChangeKey",
     "ChangeLog",
     "Changes",
@@ -48,6 +53,7 @@ __all__ = [
     "Chunks",
     "Claim",
     "ClaimedNotification",
+    "Corrected",
     "DeliveryState",
     "Fenced",
     "Figures",
@@ -68,6 +74,7 @@ __all__ = [
     "Person",
     "Policy",
     "Progress",
+    "Receiving",
     "Registered",
     "Registration",
     "Registrations",
@@ -78,11 +85,16 @@ __all__ = [
     "ScheduleFigures",
     "Schedules",
     "SealedPage",
+    "Step",
+    "StepState",
+    "Steps",
     "Store",
     "Unanswered",
     "Unconfirmed",
     "UndoResults",
     "Undone",
+    "Upload",
+    "Uploads",
     "Work",
     "Writer",
     "shown",
@@ -118,6 +130,9 @@ class Ledger:
         self.figures = FiguresReader(self.store)
         self.people = People(self.store)
         self.page_sessions = PageSessions(self.store)
+        self.uploads = Uploads(self.store)
+        self.cells = Cells(self.store)
+        self.steps = Steps(self.store)
 
     def close(self) -> None:
         """Close every connection."""

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from worker.errors import UsageError
 from worker.model import Blanks, DatabaseLogin, Options, Problem
+from worker.roster.corrected import CorrectedTable
 from worker.roster.cut import cut
 from worker.roster.database import Database, database_at
 from worker.roster.database_address import is_database
@@ -21,6 +22,7 @@ from worker.roster.kept import KeptTable, keep
 from worker.roster.other_kinds import refuse_other_kinds
 from worker.roster.source import Source, find
 from worker.roster.text import Malformed, Text
+from worker.roster.uploaded import CorrectedSource, UploadedFile
 from worker.roster.workbook import OpenBook, format_of, open_sheet
 
 _START = 1 << 16
@@ -62,7 +64,9 @@ def open_source(source: Source, options: Options) -> Opened:
     """
     opened = _open(source, options)
     if options.blanks is Blanks.STRIP and isinstance(opened.table, KeptTable):
-        return replace(opened, table=replace(opened.table, strip=True))
+        opened = replace(opened, table=replace(opened.table, strip=True))
+    if isinstance(source, UploadedFile | CorrectedSource) and source.corrections:
+        return replace(opened, table=CorrectedTable(opened.table, source.corrections, source.version))
     return opened
 
 
