@@ -16,8 +16,9 @@ from rich.text import Text
 from worker import throttle
 from worker.api import ROLE, Api, Claims
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.options import json_option
-from worker.commands.screen import on_stdout, print_json
+from worker.commands.screen import on_stdout
 from worker.errors import SiprosterError
 from worker.model import Endpoint, Family, Realm
 from worker.progress.job_waits import nobody

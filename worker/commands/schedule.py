@@ -17,6 +17,7 @@ from rich.text import Text
 
 from worker.commands import schedule_place
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.monitoring import monitored, run_options
 from worker.commands.option_values import from_file, parsed
@@ -31,7 +32,7 @@ from worker.commands.options import (
 from worker.commands.schedule_notify import test_notify
 from worker.commands.schedule_view import line_of, lines_of, options_of, result_of
 from worker.commands.scheduled_run import carry_out, options_at
-from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
+from worker.commands.screen import echo, on_stdout, print_on_stdout
 from worker.commands.window import moment, shown
 from worker.errors import Conflict, UsageError
 from worker.importing.guards import MAX_FAILED_OF_SCHEDULES
