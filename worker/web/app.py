@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
@@ -12,13 +13,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from worker.web import people_pages, sign_in_pages, start_pages
+from worker.web import people_pages, sign_in_pages, start_pages, uploads
 from worker.web.guard import Endpoint, Guard, endpoint, error_page
 from worker.web.render import HERE
 from worker.web.site import Page, Site
 from worker.web.tries import Tries
 
-ROUTES: list[Page] = [*start_pages.ROUTES, *people_pages.ROUTES, *sign_in_pages.ROUTES]
+ROUTES: list[Page] = [*start_pages.ROUTES, *uploads.ROUTES, *people_pages.ROUTES, *sign_in_pages.ROUTES]
 """All pages."""
 
 
@@ -33,6 +34,7 @@ def make_app(site: Site, pages: Sequence[Page] = ROUTES) -> Starlette:
     app.router.redirect_slashes = False
     app.state.site = site
     app.state.navigation = [(page.path, page.label, page.role) for page in pages if page.label]
+    app.state.uploads = Counter()
     app.state.tries = Tries(site.bounds.tries)
     return app
 
