@@ -18,6 +18,7 @@ from worker.ledger.accounts import WRITER_LEASE
 from worker.ledger.expiry import PAUSED_SO_FAR, kept_until, shred_expired
 from worker.ledger.new_chunks import NewChunk, enter, record, troubled
 from worker.ledger.store import Store
+from worker.ledger.uploads import shred_unused
 from worker.model import JobState, Outcome, Status
 from worker.states import ChunkState, Why
 
@@ -407,10 +408,12 @@ class Chunks:
     def shred_expired(self) -> int:
         """Shred rows that were kept for a retry, and end jobs that were not resumed in time.
 
-        Return how many chunks were shredded.
+        Uploads that were carried out, or are not used, are shredded, too. Return how many chunks and uploads
+        were shredded.
         """
         with self._store.begin() as connection:
-            shredded = shred_expired(connection, self._store.now(connection))
+            now = self._store.now(connection)
+            shredded = shred_expired(connection, now) + shred_unused(connection, now)
         if shredded:
             self._store.clean()
         return shredded
