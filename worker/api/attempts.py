@@ -179,7 +179,7 @@ class Attempts:
         METER.count("retries", 1, self._account)
         error = _error_of(state)
         if error.status == 429 or error.retry_after is not None:
-            self._waits.turn(entry, WaitKind.SLOWED, f"HTTP {error.status}", state.upcoming_sleep)
+            self._waits.turn(entry, WaitKind.SLOWED, str(error.status), state.upcoming_sleep)
         else:
             left = self._budget - (time.monotonic() - began)
             self._waits.turn(entry, WaitKind.SERVICE, _seen(error), left)

@@ -16,11 +16,12 @@ from rich.text import Text
 from worker import throttle
 from worker.api import ROLE, Api, Claims
 from worker.commands.context import Context, settings_options
-from worker.commands.job_waits import nobody
+from worker.commands.facts import print_json
 from worker.commands.options import json_option
-from worker.commands.screen import on_stdout, print_json
+from worker.commands.screen import on_stdout
 from worker.errors import SiprosterError, Unavailable
 from worker.model import Endpoint, Family, Realm
+from worker.progress.job_waits import nobody
 from worker.reasons import plural
 from worker.runtime import RuntimeConfig
 from worker.tasks import CeleryQueue, make_app

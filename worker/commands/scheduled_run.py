@@ -19,6 +19,7 @@ from worker.commands.screen import echo
 from worker.commands.window import moment, shown
 from worker.errors import (
     Conflict,
+    Interrupted,
     JobBusy,
     LedgerAway,
     NotFound,
@@ -153,7 +154,7 @@ def _attempt(context: Context, schedule: Schedule, claim: Claim) -> End | None:
         return _release_or_give_up(context, schedule, claim, again)
     except ClaimLost:
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         context.ledger.schedules.release(claim.run, 0, "the scheduler was stopped")
         raise
     except SiprosterError as error:
