@@ -39,6 +39,8 @@ class WaitKind(StrEnum):
     """No worker answers for the account."""
     LEASE = "lease"
     """A dead worker holds a chunk until its lease ends."""
+    RATE_LIMITED = "rate_limited"
+    """Requests go on, but fewer than the service refused with 429."""
     PACED = "paced"
     """The next request has to wait for its time: ``--rate``."""
     REGISTRAR = "registrar"
@@ -81,6 +83,7 @@ class Waits:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._entries: dict[int, Entry] = {}
+        self._lingering: dict[WaitKind, Entry] = {}
 
     @contextmanager
     def entered(
@@ -114,6 +117,14 @@ class Waits:
             entry.kind, entry.reason = kind, reason
             entry.until = None if seconds is None else self._clock() + seconds
 
+    def linger(self, kind: WaitKind, reason: str, seconds: float) -> None:
+        """Record one of many short waits in a row, which counts as going on for so many seconds."""
+        with self._lock:
+            now, before = self._clock(), self._lingering.get(kind)
+            goes_on = before is not None and before.until is not None and now < before.until
+            since = before.since if before and goes_on else now
+            self._lingering[kind] = Entry(kind, reason, since, now + seconds)
+
     def gravest(self) -> Wait | None:
         """Return the most serious wait, of one kind the longest. None if there is none."""
         with self._lock:
@@ -122,6 +133,11 @@ class Waits:
                 Wait(one.kind, one.reason, now - one.since, None if one.until is None else one.until - now)
                 for one in self._entries.values()
                 if one.kind
+            ]
+            going_on += [
+                Wait(kind, one.reason, now - one.since, None)
+                for kind, one in self._lingering.items()
+                if one.until is not None and now < one.until
             ]
         return gravest(going_on)
 
@@ -159,6 +175,12 @@ class Outage:
 HERE = Waits()
 """The waits of this process."""
 
+SOON = 1.5
+"""Seconds from which on a wait is worth a word: within 3 seconds something is said."""
+
+WITHOUT_STOP = frozenset({WaitKind.RATE_LIMITED, WaitKind.PACED})
+"""Kinds during which requests go on, if slowly, so that a rate and a time left can be told."""
+
 _ORDER = list(WaitKind)
 
 
@@ -167,13 +189,20 @@ def gravest(waits: list[Wait]) -> Wait | None:
     return min(waits, key=lambda one: (_ORDER.index(one.kind), -one.waited), default=None)
 
 
+def is_news(wait: Wait) -> bool:
+    """Return whether a wait is worth a word by now."""
+    return wait.waited >= SOON
+
+
 def worded(wait: Wait) -> str:
-    """Return a wait in words: its subject, how long so far, until when."""
+    """Return a wait in words: its subject, and when it ends; if that is unknown, how long it has lasted."""
     waited, left = span(wait.waited), None if wait.left is None or wait.left < 0 else span(wait.left)
     match wait.kind:
         case WaitKind.SLOWED:
-            end = f"; continues in {left}" if left else ""
-            return f"slowed down by the service ({wait.reason}), for {waited}{end}"
+            end = f"; continues in {left}" if left else f", for {waited}"
+            return f"{wait.reason}: the service asked for a pause{end}"
+        case WaitKind.RATE_LIMITED:
+            return wait.reason
         case WaitKind.ANSWER:
             end = f"; the request's deadline is {span(wait.waited + wait.left)}" if wait.left else ""
             return f"no answer from the service for {waited}{end}"
@@ -181,7 +210,7 @@ def worded(wait: Wait) -> str:
             end = f", in {left}" if left else ""
             return f"waiting for the next request at {wait.reason}{end}"
         case WaitKind.ASKING:
-            return f"looking up {wait.reason}, for {waited}"
+            return f"asking about {wait.reason}, for {waited}"
         case WaitKind.LEASE:
             end = f", in {left}" if left else ""
             return f"waiting for the lease of {wait.reason} to expire{end}"
@@ -189,7 +218,7 @@ def worded(wait: Wait) -> str:
             return f"{wait.reason}{_gives_up(wait, left)}"
         case _:
             subject = f"waiting for {_SUBJECTS[wait.kind]}{wait.reason}"
-            return f"{subject}, for {waited}{_gives_up(wait, left)}"
+            return f"{subject}{_gives_up(wait, left) or f', for {waited}'}"
 
 
 def over(wait: Wait, seconds: float) -> str:

@@ -160,7 +160,7 @@ def test_a_slowed_pace_is_told() -> None:
     for thread in crowd:
         thread.join()
     assert wait is not None
-    assert (wait.kind, wait.reason) == (WaitKind.SLOWED, "HTTP 429: slowed to 3 requests a second")
+    assert (wait.kind, wait.reason) == (WaitKind.RATE_LIMITED, "429: slowed to 3 requests a second")
 
 
 def test_two_throttles_of_one_process_are_two() -> None:

@@ -17,13 +17,13 @@ from tests.scripted import Asked, Told, scripted
 from tests.unit.jobs import AWAY, OVER, Clock, make_chunk_row, make_job, start_job
 from worker import throttle
 from worker.api import Api
-from worker.commands.job_waits import JobWaits, Patience
 from worker.errors import Conflict, JobBusy, LedgerAway, StopJob, Stopping, Throttled, TryLater, Unavailable
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Unanswered
 from worker.ledger.accounts import WRITER_LEASE
 from worker.model import Answer, Echo, Endpoint, Family, Job, JobState, Outcome, Realm, Row, Status, Stored
+from worker.progress.job_waits import JobWaits, Patience
 from worker.states import Reason, Why
 from worker.waits import HERE, WaitKind, worded
 
@@ -68,7 +68,7 @@ def file_ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
         ({"unavailable": {"next": 1, "path": "/realms$"}}, "waiting for the service: "),
         (
             {"too_many_requests": {"next": 1, "path": "/realms$", "seconds": 7}},
-            "slowed down by the service (HTTP ",
+            "429: the service asked for a pause; ",
         ),
         ({"unavailable": {"next": 1, "path": "/oauth2/token$"}}, "waiting for the service: "),
     ],
@@ -243,11 +243,11 @@ def test_what_processes_elsewhere_wait_for_is_told(
 ) -> None:
     """The wait that a worker reports is seen by others until it is over, or no longer reported."""
     waits = looked_at = other_ledger.waits
-    with HERE.entered(WaitKind.SLOWED, "HTTP 429", 12):
+    with HERE.entered(WaitKind.SLOWED, "429", 12):
         wait = HERE.gravest()
     waits.tell(job.id, "desk:7", wait)
     clock.advance(3)
-    assert looked(ledger, job, ["desk:6"]).startswith("slowed down by the service (HTTP 429), for 3 s; ")
+    assert looked(ledger, job, ["desk:6"]).startswith("429: the service asked for a pause; continues in ")
     clock.advance(20)
     assert looked(ledger, job, ["desk:6"]) == ""
     waits.tell(job.id, "desk:7", wait)
@@ -270,7 +270,7 @@ def test_an_account_that_another_job_took_is_told(file_ledger: Ledger, clock: Cl
     clock.advance(WRITER_LEASE + 1)
     other = start_job(file_ledger, [QUICK])
     assert looked(file_ledger, job).startswith(
-        f"waiting for the account: job {other.id} writes to 9900001 (process 1 on host), "
+        f"waiting for the account: job {other.id} writes to 9900001 (process 1 on host); gives up in "
     )
 
 
@@ -299,7 +299,7 @@ def test_a_broker_or_ledger_that_is_away_is_waited_for(file_ledger: Ledger) -> N
     waits.look(0)
     current = waits.current()
     assert current is not None
-    assert worded(current).startswith("waiting for the broker: connection refused, for 0 s; gives up in 5 s")
+    assert worded(current).startswith("waiting for the broker: connection refused; gives up in 5 s")
     with waits.trying(WaitKind.BROKER, TryLater):
         pass
     waits.look(0)

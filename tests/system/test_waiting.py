@@ -29,11 +29,11 @@ APPLICATION = "7b2f8f6e-1111-2222-3333-abcdefabcdef"
 NO_WORKER = f"no worker answers for account {ACCOUNT}: start one with `siproster worker`"
 
 SAID = re.compile(
-    r"waiting for the service: .{1,120}?, for [0-3] s; gives up in [0-9:]+( s)?( \(--patience\))?"
+    r"waiting for the service: .{1,120}?; gives up in (5[6-9] s|60 s|9:5[6-9]|10:00)"
     r"|no answer from the service for [0-3] s; the request's deadline is 30 s"
-    r"|slowed down by the service \(HTTP 429\), for [0-3] s; continues in [0-9]+ s"
+    r"|429: the service asked for a pause; continues in (2[6-9]|30|31) s"
 )
-"""Texts of which one must appear within three seconds; each wait says how long it has lasted."""
+"""Texts of which one must appear within three seconds, by how long the wait has lasted or will last."""
 
 
 @dataclass

@@ -10,10 +10,10 @@ from contextlib import suppress
 import pytest
 
 from tests.unit.jobs import Clock
-from worker.commands.job_waits import Cause, Patience
 from worker.commands.waiting import WaitReporter
 from worker.importing.process_id import is_alive, process_id
 from worker.ledger import shown
+from worker.progress.job_waits import Cause, Patience
 from worker.states import Reason, Why
 from worker.waits import Outage, Wait, WaitKind, Waits, over, span, worded
 
@@ -80,29 +80,30 @@ def test_of_several_waits_the_gravest_is_told_and_of_one_kind_the_longest() -> N
     [
         (
             Wait(WaitKind.SERVICE, "connection refused", 40, 560, by_patience=True),
-            "waiting for the service: connection refused, for 40 s; gives up in 9:20 (--patience)",
+            "waiting for the service: connection refused; gives up in 9:20 (--patience)",
         ),
         (
             Wait(WaitKind.SERVICE, "connection refused", 2, 58),
-            "waiting for the service: connection refused, for 2 s; gives up in 58 s",
+            "waiting for the service: connection refused; gives up in 58 s",
         ),
-        (Wait(WaitKind.SLOWED, "HTTP 429", 3, 12), "slowed down by the service (HTTP 429), for 3 s; "
-                                                   "continues in 12 s"),
+        (Wait(WaitKind.SLOWED, "429", 3, 12), "429: the service asked for a pause; continues in 12 s"),
+        (Wait(WaitKind.RATE_LIMITED, "429: slowed to 3.1 requests a second", 3, None),
+         "429: slowed to 3.1 requests a second"),
         (Wait(WaitKind.ANSWER, "", 5, 25),
          "no answer from the service for 5 s; the request's deadline is 30 s"),
         (Wait(WaitKind.PACED, "--rate 0.05", 2, 18), "waiting for the next request at --rate 0.05, in 18 s"),
         (Wait(WaitKind.REGISTRAR, "192.0.2.1:5060 (tcp): no answer yet", 4, 28),
-         "waiting for the registrar 192.0.2.1:5060 (tcp): no answer yet, for 4 s; gives up in 28 s"),
+         "waiting for the registrar 192.0.2.1:5060 (tcp): no answer yet; gives up in 28 s"),
         (Wait(WaitKind.ASKING, "50 rows whose answer was lost", 4, None),
-         "looking up 50 rows whose answer was lost, for 4 s"),
+         "asking about 50 rows whose answer was lost, for 4 s"),
         (Wait(WaitKind.LEASE, "a worker on desk", 3, 100),
          "waiting for the lease of a worker on desk to expire, in 1:40"),
         (Wait(WaitKind.BROKER, "connection refused", 3, None),
          "waiting for the broker: connection refused, for 3 s"),
         (Wait(WaitKind.LEDGER, "no answer yet", 3, 7000, by_patience=True),
-         "waiting for the ledger: no answer yet, for 3 s; gives up in 1:56:40 (--patience)"),
+         "waiting for the ledger: no answer yet; gives up in 1:56:40 (--patience)"),
         (Wait(WaitKind.REALM, "x.example to become ACTIVE", 3, 117),
-         "waiting for realm x.example to become ACTIVE, for 3 s; gives up in 1:57"),
+         "waiting for realm x.example to become ACTIVE; gives up in 1:57"),
         (Wait(WaitKind.WORKER, "no worker answers", 3, 9, by_patience=True),
          "no worker answers; gives up in 9 s (--patience)"),
         (Wait(WaitKind.ACCOUNT, "job x writes to 99 (desk:1)", 3, None),
@@ -125,9 +126,7 @@ def test_every_kind_has_words() -> None:
 def test_times_are_never_below_zero() -> None:
     """A moment that has passed is not shown as a time to come."""
     assert span(-5) == "0 s"
-    assert (
-        worded(Wait(WaitKind.SLOWED, "HTTP 429", 9, -3)) == "slowed down by the service (HTTP 429), for 9 s"
-    )
+    assert worded(Wait(WaitKind.SLOWED, "429", 9, -3)) == "429: the service asked for a pause, for 9 s"
 
 
 # Telling it
@@ -232,7 +231,7 @@ def test_a_bar_shows_it_in_place_of_lines() -> None:
     scene.begin(WaitKind.SERVICE)
     with scene.wait_reporter.on_a_bar():
         assert scene.run(20) == []
-        assert scene.wait_reporter.text.startswith("waiting for the service: why, for 20 s")
+        assert scene.wait_reporter.text.startswith("waiting for the service: why; gives up in 40 s")
         scene.kind = None
         scene.run(2)
         assert scene.wait_reporter.text == ""

@@ -18,6 +18,7 @@ from worker.ledger.accounts import WRITER_LEASE
 from worker.ledger.expiry import PAUSED_SO_FAR, kept_until, shred_expired
 from worker.ledger.new_chunks import NewChunk, enter, record, troubled
 from worker.ledger.store import Store
+from worker.ledger.uploads import shred_unused
 from worker.model import JobState, Outcome, Status
 from worker.states import ChunkState, Why
 
@@ -88,7 +89,8 @@ _GO_ON = text(f"""
     WHERE id = :job AND state = 'paused'""")  # noqa: S608  no value comes in
 _PROGRESS_OF = text("""
     SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(settled), 0) AS settled,
-        coalesce(sum(troubled), 0) AS troubled
+        coalesce(sum(troubled), 0) AS troubled,
+        coalesce(sum(CASE WHEN generation = 0 THEN settled END), 0) AS known
     FROM chunks WHERE job = :job""")
 # A chunk that was put on the queue is put there again only when the queue is empty (then its message
 # was lost) or when the worker that claimed it is gone: a long queue must not fill up with duplicates.
@@ -191,6 +193,8 @@ class Progress:
     rows: int
     settled: int
     troubled: int
+    known: int = 0
+    """Those that had their outcome when the job was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +386,7 @@ class Chunks:
         """Return the progress of a job; cheap, since it reads chunks and not rows."""
         with self._store.read() as connection:
             row = connection.execute(_PROGRESS_OF, {"job": job}).one()
-        return Progress(int(row.rows), int(row.settled), int(row.troubled))
+        return Progress(int(row.rows), int(row.settled), int(row.troubled), int(row.known))
 
     def kept(self, job: str, *, leavers: bool = False) -> list[Kept]:
         """Return the chunks of a job, or those of its leavers, that are still sealed, by their first line."""
@@ -404,10 +408,12 @@ class Chunks:
     def shred_expired(self) -> int:
         """Shred rows that were kept for a retry, and end jobs that were not resumed in time.
 
-        Return how many chunks were shredded.
+        Uploads that were carried out, or are not used, are shredded, too. Return how many chunks and uploads
+        were shredded.
         """
         with self._store.begin() as connection:
-            shredded = shred_expired(connection, self._store.now(connection))
+            now = self._store.now(connection)
+            shredded = shred_expired(connection, now) + shred_unused(connection, now)
         if shredded:
             self._store.clean()
         return shredded

@@ -33,6 +33,9 @@ _SHORTEST_WAIT = 0.001
 _WORTH_A_WORD = 1.0
 """Seconds from which the wait for the next request is reported."""
 
+_LINGERS = 2.0
+"""Seconds for which one request that had to wait because of earlier 429s is reported."""
+
 GIVES_WAY = 3.0
 """Seconds that a wait may last in a process that another account needs."""
 
@@ -146,7 +149,7 @@ class PacedThrottle:
     def _in_turn(self) -> Iterator[None]:
         if not self._turn.acquire(blocking=False):
             if slowed := self._slowed():
-                with self._waits.entered(WaitKind.SLOWED, slowed):
+                with self._waits.entered(WaitKind.RATE_LIMITED, slowed):
                     self._turn.acquire()
             else:
                 self._turn.acquire()
@@ -170,11 +173,12 @@ class PacedThrottle:
 
     def _reason(self, hold: Hold) -> tuple[WaitKind | None, str]:
         if hold.cooling:
-            return WaitKind.SLOWED, "HTTP 429 or 503"
+            return WaitKind.SLOWED, "429 or 503"
+        if slowed := self._slowed():
+            self._waits.linger(WaitKind.RATE_LIMITED, slowed, hold.seconds + _LINGERS)
+            return WaitKind.RATE_LIMITED, slowed
         if hold.seconds <= _WORTH_A_WORD:
             return None, ""
-        if slowed := self._slowed():
-            return WaitKind.SLOWED, slowed
         return WaitKind.PACED, f"--rate {self._bound:g}"
 
     def _slowed(self) -> str:
@@ -183,4 +187,4 @@ class PacedThrottle:
 
 
 def _slowed_to(rate: float) -> str:
-    return f"HTTP 429: slowed to {rate:.3g} requests a second"
+    return f"429: slowed to {rate:.3g} requests a second"

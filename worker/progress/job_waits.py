@@ -12,7 +12,7 @@ from worker.errors import LedgerAway, TryLater
 from worker.ledger import Ledger, shown
 from worker.model import Job
 from worker.states import Reason, Why
-from worker.waits import HERE, Wait, WaitKind, gravest, span
+from worker.waits import HERE, Wait, WaitKind, Waits, gravest, span
 
 _BOUND = frozenset({WaitKind.LEDGER, WaitKind.BROKER, WaitKind.ACCOUNT, WaitKind.SERVICE, WaitKind.WORKER})
 """Waits that ``--patience`` ends."""
@@ -88,11 +88,18 @@ class JobWaits:
     """The waits of one job.
 
     ``workers`` returns the worker processes that serve it; without it the command itself is its worker.
+    ``here``: the waits of this process, which an observer leaves out.
     """
 
     def __init__(
-        self, ledger: Ledger, job: Job, patience: Patience, workers: Callable[[], list[str]] | None
+        self,
+        ledger: Ledger,
+        job: Job,
+        patience: Patience,
+        workers: Callable[[], list[str]] | None,
+        here: Waits = HERE,
     ) -> None:
+        self._here = here
         self._ledger = ledger
         self._job = job
         self._patience = patience
@@ -113,7 +120,7 @@ class JobWaits:
     def trying(self, kind: WaitKind, fault: type[LedgerAway | TryLater]) -> Iterator[None]:
         """Wait for failures within the block as long as patience lasts, without raising them."""
         try:
-            with HERE.entered(kind, "no answer yet"):
+            with self._here.entered(kind, "no answer yet"):
                 yield
         except fault as error:
             why = Why(Reason.BROKER, error.message)  # the ledger's own could be kept nowhere
@@ -151,7 +158,7 @@ class JobWaits:
 
     def current(self) -> Wait | None:
         """Return the waits to print now. Makes no requests, so that it can be called during other waits."""
-        here = HERE.gravest()
+        here = self._here.gravest()
         waits = [*([here] if here else []), *self._waits, *self._patience.waits()]
         worst = gravest(waits)
         if worst is None or worst.kind not in _BOUND:

@@ -1,0 +1,218 @@
+"""How far a job is: counts, rate, time left, and what it waits for, read from the ledger."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from worker.ledger import Ledger, Progress
+from worker.model import Absent, Job, JobState, utc_now
+from worker.progress.job_waits import JobWaits, Patience
+from worker.waits import HERE, WITHOUT_STOP, Wait, Waits, is_news, worded
+
+_WINDOW = 10.0
+"""Seconds over which the rate is measured, at least once so many have passed."""
+
+_CHANGES = 3
+"""Changes that the window holds, at least: large batches come seldom."""
+
+_SOONEST = 3.0
+"""Seconds of work before which there is no rate: too few to say what is left."""
+
+_LOOK_AT_WAITS_EVERY = 0.5
+"""Seconds between two looks at what the job waits for."""
+
+_COUNT_EVERY = 0.5
+"""Seconds between two counts of the rows by status."""
+
+_SHARE_OF_COUNTING = 20.0
+"""Counting reads all outcomes, so that it may take this part of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressFacts:
+    """The progress of a job at one moment."""
+
+    job: str
+    """Empty: rows are worked on that belong to no job."""
+    state: JobState
+    rows: int
+    """While the roster is being read: the rows so far."""
+    settled: int
+    """Rows that have their outcome."""
+    counts: Mapping[str, int]
+    """Rows by status, without zeros; up to a few seconds old in a large job."""
+    rate: float | None
+    """Rows a second; None: not known yet, or the job waits."""
+    rate_seconds: float | None
+    """The time over which the rate was measured."""
+    seconds_left: float | None
+    """At this rate; None: not known, or the job waits."""
+    waits: str
+    """What it waits for, in words; empty: nothing."""
+    wait_kind: str
+    """A ``WaitKind``; empty: it waits for nothing."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts as JSON has them, with rounded numbers."""
+        return {
+            **asdict(self),
+            "state": self.state.value,
+            "counts": dict(self.counts),
+            "rate": None if self.rate is None else round(self.rate, 1),
+            "rate_seconds": None if self.rate_seconds is None else round(self.rate_seconds, 1),
+            "seconds_left": None if self.seconds_left is None else math.ceil(self.seconds_left),
+        }
+
+
+class Pace:
+    """The rate at which rows get their outcomes, over the last seconds. ``clock``: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changes: deque[tuple[float, int]] = deque()
+
+    def look(self, settled: int) -> None:
+        """Note how many rows have their outcome now."""
+        now = self._clock()
+        if not self._changes or self._changes[-1][1] != settled:
+            self._changes.append((now, settled))
+        while len(self._changes) > _CHANGES and self._changes[1][0] <= now - _WINDOW:
+            self._changes.popleft()
+
+    def restart(self) -> None:
+        """Forget what was measured: the job waits, and its rate afterwards may be another one."""
+        self._changes.clear()
+
+    @property
+    def seconds(self) -> float:
+        """Return the time over which the rate is measured."""
+        return self._clock() - self._changes[0][0] if self._changes else 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """Return rows a second; None: not known yet."""
+        if len(self._changes) < 2 or self.seconds < _SOONEST:
+            return None
+        return (self._changes[-1][1] - self._changes[0][1]) / self.seconds
+
+
+class RowsProgress:
+    """The progress of a command that works on rows itself, as ``verify`` does. ``clock``: monotonic seconds."""
+
+    def __init__(self, job: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._job = job
+        self._pace = Pace(clock)
+
+    def look(self, rows: int, settled: int, counts: Mapping[str, int]) -> ProgressFacts:
+        """Return the progress now, with what this process waits for."""
+        wait = HERE.gravest()
+        wait = wait if wait and is_news(wait) else None
+        self._pace.look(settled)
+        return _facts(self._job, JobState.RUNNING, Progress(rows, settled, 0), counts, self._pace, wait)
+
+
+class ProgressReader:
+    """Reads the progress of one job again and again, and measures its rate.
+
+    ``clock``: monotonic seconds.
+    """
+
+    def __init__(
+        self, ledger: Ledger, job: Job, waits: JobWaits, clock: Callable[[], float] = time.monotonic
+    ):
+        self.waits = waits
+        self._ledger = ledger
+        self._job = job
+        self._clock = clock
+        self._pace = Pace(clock)
+        self._waits_due = self._counts_due = -math.inf
+        self._counts: Mapping[str, int] = {}
+
+    def look(self) -> ProgressFacts:
+        """Return the progress now. Raises LedgerAway."""
+        if self._job.state is JobState.PLANNING:  # its number of rows is not known yet
+            self._job = self._ledger.jobs.get(self._job.id)
+        state = self._ledger.jobs.state(self._job.id)
+        progress = self._ledger.chunks.progress(self._job.id)
+        if self._clock() >= self._waits_due:
+            self.waits.look(progress.settled)
+            self._waits_due = self._clock() + _LOOK_AT_WAITS_EVERY
+        wait = self._wait(state)
+        if state is JobState.RUNNING:
+            self._pace.look(progress.settled)
+        else:
+            self._pace.restart()
+        return _facts(self._job.id, state, progress, self._counted(state, progress), self._pace, wait)
+
+    def _wait(self, state: JobState) -> Wait | None:
+        held = state is JobState.PAUSED and self._ledger.accounts.holder_of(self._job)
+        wait = self.waits.current() if held or state in (JobState.PLANNING, JobState.RUNNING) else None
+        return wait if wait and is_news(wait) else None
+
+    def _counted(self, state: JobState, progress: Progress) -> Mapping[str, int]:
+        now = self._clock()
+        ended = not state.active and progress.rows == progress.settled
+        if now >= self._counts_due or (ended and sum(self._counts.values()) != progress.rows):
+            self._counts = _counts(self._ledger, self._job, progress)
+            took = self._clock() - now
+            self._counts_due = self._clock() + max(_COUNT_EVERY, _SHARE_OF_COUNTING * took)
+        return self._counts
+
+
+def _facts(
+    job: str, state: JobState, progress: Progress, counts: Mapping[str, int], pace: Pace, wait: Wait | None
+) -> ProgressFacts:
+    if wait and wait.kind not in WITHOUT_STOP:
+        pace.restart()
+    rate = pace.rate
+    return ProgressFacts(
+        job, state, progress.rows, progress.settled, counts, rate, None if rate is None else pace.seconds,
+        (progress.rows - progress.settled) / rate if rate else None,
+        worded(wait) if wait else "", wait.kind if wait else "",
+    )  # fmt: skip
+
+
+def observed(ledger: Ledger, job: Job) -> ProgressReader:
+    """Return a reader for an observer who knows the ledger alone, without a broker."""
+    return ProgressReader(ledger, job, JobWaits(ledger, job, Patience(math.inf), None, Waits()))
+
+
+def facts_of(ledger: Ledger, job: Job, waits: JobWaits | None = None) -> ProgressFacts:
+    """Return the progress of a job now, with its rate since it started.
+
+    ``waits``: what is known of its waits, already gathered; None: as much as the ledger knows. Follow a job
+    with a ``ProgressReader``, which measures the present rate.
+    """
+    reader = ProgressReader(ledger, job, waits) if waits else observed(ledger, job)
+    facts = reader.look()
+    if facts.state is not JobState.RUNNING or not job.started or _stands(facts):
+        return facts
+    progress = ledger.chunks.progress(job.id)
+    worked = (utc_now() - job.started).total_seconds() - job.paused_seconds
+    done = progress.settled - progress.known
+    if not done or worked < 1:
+        return facts
+    return _at_rate(facts, done / worked, worked)
+
+
+def _at_rate(facts: ProgressFacts, rate: float, seconds: float) -> ProgressFacts:
+    left = (facts.rows - facts.settled) / rate
+    return replace(facts, rate=rate, rate_seconds=seconds, seconds_left=left)
+
+
+def _stands(facts: ProgressFacts) -> bool:
+    """Return whether the job waits, so that its rate so far says nothing about the time left."""
+    return bool(facts.waits) and facts.wait_kind not in WITHOUT_STOP
+
+
+def _counts(ledger: Ledger, job: Job, progress: Progress) -> Mapping[str, int]:
+    """Return the rows by status, and the leavers among them: they count as progress."""
+    counts = Counter(ledger.rows.counts(job.id, job.rows or progress.rows))
+    if job.options.absent is Absent.DELETE:
+        counts += Counter(ledger.rows.leaver_counts(job.id))
+    return {status.value: rows for status, rows in counts.items()}
