@@ -18,13 +18,17 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install --c
 # Without isolation, so that the build backend's version is a constraint's too.
 EDITABLE := $(PIP) --no-build-isolation --editable
 # Debian packages that the tests need and that no wheel brings: a SIP registrar, phones to try it with, PHP,
-# a database, an SSH server, and a spreadsheet.
+# a database, an SSH server, a spreadsheet, and a browser.
 DEBIAN_PACKAGES := systemd kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core php-cli \
-    mariadb-server openssh-server libreoffice-calc-nogui
+    mariadb-server openssh-server libreoffice-calc-nogui chromium
 # Twice the cores of a small machine: most tests of processes and servers wait rather than compute.
 PROCESSES ?= 4
 # redis-server comes in a wheel, but for Python 3.14 there is none.
 REDIS = $(shell $(PYTHON) -c 'import sys; print("redis-server" if sys.version_info >= (3, 14) else "")')
+# Debian's npm brings some hundred packages: only where there is none.
+NPM = $(shell command -v npm > /dev/null || echo npm)
+# Finds what keeps people from using a page; the tests run it in the browser.
+AXE := axe-core@4.14.1
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
 .PHONY: demo test chaos hostile fuzz-rosters fuzz-formats bench stages shape audit lint format ci-packages clean
@@ -74,7 +78,7 @@ format: $(VENV)/everything
 
 ci-packages:
 	$(SUDO) apt-get update --quiet=2
-	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES) $(REDIS)
+	$(SUDO) apt-get install --quiet=2 --yes --no-install-recommends $(DEBIAN_PACKAGES) $(REDIS) $(NPM)
 
 clean:
 	rm -rf $(VENV) $(VENV)-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -92,4 +96,5 @@ $(VENV)/program: pyproject.toml constraints.txt
 $(VENV)/everything: $(VENV)/program
 	@echo "Adding what the tests need ..."
 	@$(EDITABLE) '.[dev]'
+	@npm install --prefix $(VENV)/npm --no-save --ignore-scripts --no-audit --no-fund --silent $(AXE)
 	@touch $@

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.jobs import AWAY, OVER, make_chunk_row, make_row, start_job
-from worker import report
-from worker.commands import advice
+from worker import advice, report
 from worker.commands.screen import print_reading, print_summary
 from worker.commands.watch import exit_code
 from worker.importing.plan_summary import PlanSummary

@@ -45,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "srv": NOUNS,
     "api": NOUNS | {"ca_certificates", "meter", "throttle", "waits"},
     "report": NOUNS | {"ledger", "seal", "text_workbook"},
+    "advice": NOUNS | {"codes", "importing", "ledger"},
     "lineage_report": NOUNS | {"ledger", "report", "seal"},
     "text_workbook": set(),
     "phones": NOUNS | {"roster"},
@@ -58,9 +59,9 @@ ROOMS: dict[str, set[str]] = {
     "runtime": NOUNS | {"api", "fleet", "importing", "ledger", "seal", "throttle", "waits"},
     "progress": NOUNS | {"ledger", "waits"},
     "web": NOUNS
-    | {"api", "codes", "importing", "ledger", "progress", "report", "report_page", "roster", "runtime"}
-    | {"schedules", "seal", "settings", "waits"},
-    "report_page": NOUNS | {"codes", "ledger", "report", "seal"},
+    | {"advice", "api", "codes", "importing", "ledger", "progress", "report", "report_page", "roster"}
+    | {"runtime", "schedules", "seal", "settings", "waits"},
+    "report_page": NOUNS | {"advice", "codes", "ledger", "lineage_report", "report", "seal"},
     "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits", "logs", "presence"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),
@@ -91,6 +92,7 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"metrics"},
     "psycopg": {"roster"},
     "pymysql": {"roster"},
+    "python_multipart": {"web"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
     "segno": {"phones"},
@@ -103,8 +105,8 @@ LIBRARIES: dict[str, set[str]] = {
     "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox", "web"},
-    "socket": {"api", "metrics", "notify", "reasons", "register", "sandbox"},
-    "ssl": {"api", "reasons", "register", "ca_certificates"},
+    "socket": {"api", "metrics", "notify", "reasons", "register", "sandbox", "web"},
+    "ssl": {"api", "reasons", "register", "ca_certificates", "web"},
     "sqlite3": {"ledger", "roster", "temp_db"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

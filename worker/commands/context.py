@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,15 +21,20 @@ from worker.commands import terminal
 from worker.commands.log_output import set_up_log
 from worker.commands.terminal import ProgressForm, echo
 from worker.commands.waiting import wait_reporter
-from worker.importing.job import operator
-from worker.ledger import Act, Ledger
+from worker.importing.job import on_behalf_of, operator
+from worker.ledger import Act, Ledger, Upload
+from worker.ledger.uploads import PREFIX, refuse_shredded
 from worker.model import Endpoint, Options
 from worker.roster import Roster, open_roster
-from worker.roster.source import without_secrets
+from worker.roster.reader import open_found
+from worker.roster.source import Source, without_secrets
+from worker.roster.uploaded import UploadedFile, unpacked
 from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
 from worker.settings.addresses import is_bandwidth, sqlite_path
+
+_upload = re.compile(f"{PREFIX}([0-9a-f]{{16}})").fullmatch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -146,9 +152,11 @@ class Context:
             and option.name in ctx.params
             and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
         }
+        behalf = on_behalf_of()
         act = Act(
             operator=_who(), machine=platform.node(),
-            origin=os.environ.get("SSH_CONNECTION", "").partition(" ")[0], version=__version__,
+            origin=behalf.origin if behalf else os.environ.get("SSH_CONNECTION", "").partition(" ")[0],
+            version=__version__,
             command=ctx.command_path.partition(" ")[2],
             options={name: _plain(value) for name, value in options.items()},
             host=self.settings.values["BW_API_URL"], account=self.settings.values["BW_ACCOUNT_ID"],
@@ -157,8 +165,32 @@ class Context:
         self.ledger.audit.add(act)
 
     def open_roster(self, place: str, options: Options) -> Roster:
-        """Open a roster, a database with the login that the settings file has for it. Raises UsageError."""
+        """Open a roster: a place as ``open_roster`` has it, with the settings file's logins, or an upload.
+
+        Raises UsageError, and NotFound for an upload that isn't in the ledger.
+        """
+        if source := self.upload(place):
+            return open_found(source, options)
         return open_roster(place, options, logins=self.settings.databases)
+
+    def upload(self, place: str) -> Source | None:
+        """Return the file given to the page that ``upload:ID`` names, with its corrections; None: no upload.
+
+        Raises NotFound if the ledger has none of that id, UsageError if it was shredded.
+        """
+        if not (upload := self.named_upload(place)):
+            return None
+        refuse_shredded(upload)
+        corrected = self.ledger.cells.of(self.seal, upload.place)
+        block = partial(self.ledger.uploads.block, self.seal, upload.id)
+        return unpacked(
+            UploadedFile(upload.name, upload.place, upload.size, block, corrected.by_line, corrected.version)
+        )
+
+    def named_upload(self, place: str) -> Upload | None:
+        """Return the upload that ``upload:ID`` names; None: the place is none. Raises NotFound."""
+        found = _upload(place)
+        return self.ledger.uploads.get(found[1]) if found else None
 
     @cached_property
     def seal(self) -> Seal:
@@ -182,7 +214,7 @@ def person() -> str:
 
 def _who() -> str:
     """Return the operator's name; under sudo, also that of the user whose rights they had."""
-    before = os.environ.get("SUDO_USER")
+    before = "" if on_behalf_of() else os.environ.get("SUDO_USER")
     return f"{before} (as {operator()})" if before else operator()
 
 

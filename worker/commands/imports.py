@@ -144,7 +144,7 @@ def _verify(context: Context, trial: Trial, opened: Roster, sample: int | None, 
     """Verify the rows in place, as ``verify JOB`` does. Return the exit code."""
     with generated_passwords(job.options, new=False) as passwords:
         proof = prove(trial, RowsOfJob(context, job, opened, sample, passwords), report.folder_of(job))
-    context.ledger.jobs.set_verified(job.id, proof.facts)
+    context.ledger.registrations.record(job.id, proof.facts, proof.registrations)
     print_report(proof.facts, sys.stderr)
     return proof.code
 

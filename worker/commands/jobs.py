@@ -13,9 +13,10 @@ from rich.text import Text
 
 from worker import lineage_report
 from worker import report as results
+from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
-from worker.commands.advice import state_word, undo_word
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
 from worker.commands.option_values import with_outputs
@@ -29,15 +30,9 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.progress_screen import in_words, progress_screen
-from worker.commands.screen import (
-    echo,
-    on_stdout,
-    print_json,
-    print_on_stdout,
-    print_summary,
-)
+from worker.commands.screen import echo, on_stdout, print_on_stdout, print_summary
 from worker.commands.waiting import wait_reporter
-from worker.errors import UsageError
+from worker.errors import Interrupted, UsageError
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Policy
 from worker.model import Job
@@ -193,7 +188,7 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     job_id = job.id
     waits = watch.waits_of(context, job)
     if follow and not _follow(context, job, waits):
-        return 130
+        raise Interrupted("no longer watching", f"see it with: siproster status {job_id}")
     _print_status(context, job_id, waits, as_json=as_json)
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from worker.commands.facts import json_option as json_option
 from worker.commands.log_output import log_file_option
 from worker.commands.terminal import ProgressForm, show_progress
 from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Weak
@@ -352,7 +353,6 @@ progress_option = click.option(
     help="How progress and waits are shown on stderr. auto: a display on a terminal, else lines; json: one"
     " JSON object a line, for programs.  [default: auto]",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
 

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
+from worker.commands.facts import print_json
 from worker.commands.named_job import named_job, refuse_outdated
 from worker.commands.option_values import generating, max_failed, window, with_outputs
 from worker.commands.options import (
@@ -25,7 +26,7 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.running import begin, finish, freed_on_failure, run, take_over
-from worker.commands.screen import echo, print_json
+from worker.commands.screen import echo
 from worker.commands.window import wait_for_window
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check
@@ -98,7 +99,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
     context.runtime.check(parent)
     if given["detach"] and not context.settings.broker:
         raise UsageError("--detach needs a broker", "set SIPROSTER_BROKER and start `siproster worker`")
-    corrections = _corrections(given["corrections"], parent)
+    corrections = _corrections(context, given["corrections"], parent)
     options = _again(ctx, parent.options, given)
     with roster_of(context, given["roster_"], parent) as again:
         rows = EarlierRows(
@@ -185,10 +186,11 @@ def cancel(job_id: str, as_json: bool, **given: Any) -> None:
         print_json(report.summary(context.ledger, context.ledger.jobs.get(job_id), report.folder_of(job)))
 
 
-def _corrections(path: str | None, parent: Job) -> Corrections:
+def _corrections(context: Context, path: str | None, parent: Job) -> Corrections:
     if not path:
         return {}
-    return dict(roster.read_corrections(path, parent.id, parent.options, parent.columns))
+    source = context.upload(path) or path
+    return dict(roster.read_corrections(source, parent.id, parent.options, parent.columns))
 
 
 def _check_corrections(rows: EarlierRows, path: str | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
 
-from worker.commands.advice import approval
+from worker.advice import approval
 from worker.errors import NotFound
 from worker.ledger import Ledger
 from worker.ledger.notifications import Notification

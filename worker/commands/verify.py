@@ -14,6 +14,7 @@ import click
 from worker import report, roster
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.named_job import job_unless_file
 from worker.commands.option_values import from_file, parsed, refuse_given, with_outputs
 from worker.commands.options import (
@@ -27,7 +28,6 @@ from worker.commands.options import (
 )
 from worker.commands.resume_retry import roster_of
 from worker.commands.running import print_roster
-from worker.commands.screen import print_json
 from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     DNS_WAIT,
@@ -189,8 +189,8 @@ def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> 
         outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"], file)
         with generated_passwords(replace(job.options, generate_passwords=file), new=False) as passwords:
             proof = prove(trial, RowsOfJob(context, job, again, given["sample"], passwords), folder)
-    context.ledger.jobs.set_verified(job_id, proof.facts)
-    return Proof({"job": job_id, **proof.facts}, proof.code)
+    context.ledger.registrations.record(job_id, proof.facts, proof.registrations)
+    return replace(proof, facts={"job": job_id, **proof.facts})
 
 
 def _as_given(job: Job) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.screen import on_stdout
+from worker.ledger import Registration
 from worker.model import Row
 from worker.reasons import plural
 from worker.register import Entry, RegisterResult, Verdict
@@ -46,6 +47,9 @@ class VerifyWriter:
         self._write = write
         self._out: deque[Row] = deque()
         self.counts: Counter[str] = Counter()
+        self.registrations: dict[int, Registration] = {}
+        """The results of the rows that were tried, by line; equal ones are one object."""
+        self._known: dict[Registration, Registration] = {}
         self._reasons: dict[str, Counter[str]] = {}
         self.bindings = 0
         """Phones that are registered, of all users together."""
@@ -66,6 +70,8 @@ class VerifyWriter:
             self._invalid(row)
         self.bindings += result.bindings or 0
         self.with_phone += bool(result.bindings)
+        own = Registration(result.verdict.value, result.bindings, result.error)
+        self.registrations[row.line] = self._known.setdefault(own, own)
         bindings = "" if result.bindings is None else str(result.bindings)
         self._line(row, result.verdict, bindings, result.error)
 

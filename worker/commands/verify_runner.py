@@ -23,6 +23,7 @@ from worker.importing.generate import Passwords
 from worker.importing.realms import JobRealms
 from worker.importing.rows_in_place import count_in_place, rows_in_place
 from worker.importing.validation import RosterPages, validated_pages
+from worker.ledger import Registration
 from worker.model import Job, Options, Row, TableForm, utc_now
 from worker.progress import RowsProgress
 from worker.reasons import plural
@@ -207,6 +208,8 @@ class Proof:
 
     facts: dict[str, Any]
     """The facts that ``--json`` prints and the job keeps."""
+    registrations: Mapping[int, Registration]
+    """The results of the rows that were tried, by line."""
     code: int
     """The exit code: 0 all register, 10 some don't, 5 nothing could be found out, 130 interrupted."""
 
@@ -228,7 +231,8 @@ def prove(trial: Trial, tried: RowsToVerify, folder: Path) -> Proof:
     facts = _facts(trial, tried, writer, verifier)
     facts["seconds"] = round(time.monotonic() - began, 3)
     facts["files"] = {"verify": str(folder / VERIFY)}
-    return Proof(facts, _end(writer, verifier.given_up, tried.to_try, interrupted=interrupted))
+    code = _end(writer, verifier.given_up, tried.to_try, interrupted=interrupted)
+    return Proof(facts, writer.registrations, code)
 
 
 def server_address(text: str, transport: Transport) -> ServerAddress | None:

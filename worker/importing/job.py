@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import ipaddress
+import json
+import os
 import platform
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from worker import __version__
+from worker.errors import UsageError
 from worker.model import Endpoint, Job, JobState, Options, utc_now
+
+ON_BEHALF_OF: Final = "SIPROSTER_ON_BEHALF_OF"
+"""The variable by which the page's server names the person for whom it runs a command: a JSON object."""
 
 
 class RosterFacts(Protocol):
@@ -47,8 +54,40 @@ def job_id(moment: str, roster: str) -> str:
     return f"{moment}-{slug}-{secrets.token_hex(2)}"
 
 
+class OnBehalfOf(NamedTuple):
+    """The person for whom the page's server runs a command."""
+
+    person: str
+    origin: str
+    """The address that they asked from; empty: not known."""
+
+
+def on_behalf_of(environ: Mapping[str, str] = os.environ) -> OnBehalfOf | None:
+    """Return the person for whom this command runs; None: for the user who runs it.
+
+    Raises UsageError if the variable, which the page's server alone sets, isn't as that sets it.
+    """
+    if not (given := environ.get(ON_BEHALF_OF)):
+        return None
+    try:
+        found = json.loads(given)
+        person, origin = found["person"], found["origin"]
+        if not (_person(person) and person.isprintable()):
+            raise ValueError(person)
+        return OnBehalfOf(person, str(ipaddress.ip_address(origin)) if origin else "")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UsageError(
+            f"{ON_BEHALF_OF} is set, but not by the page of `siproster serve`", f"unset {ON_BEHALF_OF}"
+        ) from None
+
+
+_person = re.compile(r"\S(?:.{0,98}\S)?").fullmatch
+
+
 def operator() -> str:
-    """Return the name of the user who runs this process, as the system knows it."""
+    """Return the name of the user who runs this process, or for whom the page does: ``dana (page)``."""
+    if found := on_behalf_of():
+        return f"{found.person} (page)"
     try:
         return getpass.getuser().encode("utf-8", "replace").decode()
     except (KeyError, OSError):  # a container may run as a uid without a name

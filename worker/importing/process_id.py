@@ -13,10 +13,13 @@ from worker.model import Job, JobState
 from worker.waits import span
 
 
-@functools.cache
 def _owner(pid: int) -> str:
     began = _began(pid)
     return f"{platform.node()}:{pid}{f'.{began}' if began else ''}"
+
+
+_own = functools.cache(_owner)
+"""For this process alone, whose pid stays its own; after a fork, the child has another."""
 
 
 def process_id() -> str:
@@ -24,7 +27,12 @@ def process_id() -> str:
 
     ``start`` tells it from a later process with the same pid, as after a container's restart.
     """
-    return _owner(os.getpid())
+    return _own(os.getpid())
+
+
+def process_id_of(pid: int) -> str:
+    """Return the ``process_id`` of a process of this machine that exists, or has not been waited for."""
+    return _owner(pid)
 
 
 def is_alive(worker: str) -> bool:

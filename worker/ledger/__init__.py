@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from worker.ledger.absent import Absences, AbsentUsers
 from worker.ledger.accounts import WRITER_LEASE, Accounts, Writer, shown
+from worker.ledger.answers import Answers
 from worker.ledger.audit import Act, Audit
+from worker.ledger.cells import CellCorrection, Cells, Corrected
 from worker.ledger.chunks import Changes, Chunks, Claim, Fenced, Kept, Progress, Unanswered
 from worker.ledger.figures import Figures, FiguresReader, RunWork, ScheduleFigures, Work
 from worker.ledger.job_columns import JobRealm
@@ -19,12 +21,17 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.page_sessions import PageSessions
+from worker.ledger.people import People, Person, Registered, Role
+from worker.ledger.registrations import Registration, Registrations
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
 from worker.ledger.schedules import Schedules
+from worker.ledger.steps import Step, Steps, StepState
 from worker.ledger.store import Store
 from worker.ledger.unconfirmed import OverClaim, Unconfirmed
 from worker.ledger.undo import ChangeKey, ChangeLog, Undone, UndoResults
+from worker.ledger.uploads import Receiving, Upload, Uploads
 from worker.ledger.waits import Away, Lease, LedgerWaits
 
 __all__ = [
@@ -34,8 +41,11 @@ __all__ = [
     "AbsentUsers",
     "Accounts",
     "Act",
+    "Answers",
     "Audit",
     "Away",
+    "CellCorrection",
+    "Cells",
     "ChangeKey",
     "ChangeLog",
     "Changes",
@@ -43,6 +53,7 @@ __all__ = [
     "Chunks",
     "Claim",
     "ClaimedNotification",
+    "Corrected",
     "DeliveryState",
     "Fenced",
     "Figures",
@@ -57,20 +68,33 @@ __all__ = [
     "Notification",
     "Notifications",
     "OverClaim",
+    "PageSessions",
     "Pause",
+    "People",
+    "Person",
     "Policy",
     "Progress",
+    "Receiving",
+    "Registered",
+    "Registration",
+    "Registrations",
     "Retention",
+    "Role",
     "Rows",
     "RunWork",
     "ScheduleFigures",
     "Schedules",
     "SealedPage",
+    "Step",
+    "StepState",
+    "Steps",
     "Store",
     "Unanswered",
     "Unconfirmed",
     "UndoResults",
     "Undone",
+    "Upload",
+    "Uploads",
     "Work",
     "Writer",
     "shown",
@@ -90,10 +114,12 @@ class Ledger:
         self.accounts = Accounts(self.store)
         self.jobs = Jobs(self.store, self.accounts)
         self.chunks = Chunks(self.store)
+        self.answers = Answers(self.store)
         self.rows = Rows(self.store)
         self.changes = ChangeLog(self.store)
         self.undone = UndoResults(self.store)
         self.unconfirmed = Unconfirmed(self.store)
+        self.registrations = Registrations(self.store)
         self.audit = Audit(self.store)
         self.waits = LedgerWaits(self.store)
         self.notifications = Notifications(self.store)
@@ -102,6 +128,11 @@ class Ledger:
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
         self.figures = FiguresReader(self.store)
+        self.uploads = Uploads(self.store)
+        self.cells = Cells(self.store)
+        self.steps = Steps(self.store)
+        self.people = People(self.store)
+        self.page_sessions = PageSessions(self.store)
 
     def close(self) -> None:
         """Close every connection."""

@@ -18,6 +18,7 @@ from worker.ledger.accounts import WRITER_LEASE
 from worker.ledger.expiry import PAUSED_SO_FAR, kept_until, shred_expired
 from worker.ledger.new_chunks import NewChunk, enter, record, troubled
 from worker.ledger.store import Store
+from worker.ledger.uploads import shred_unused
 from worker.model import JobState, Outcome, Status
 from worker.states import ChunkState, Why
 
@@ -56,7 +57,8 @@ _RENEW_FOR_CHANGE = text("""
 _PROGRESS = text("""
     UPDATE chunks SET lease_until = :until, barren = 0, deaths = 0, suspect = 0,
         unanswered = 0, waits_reason = '', waits_for = '',
-        settled = settled + :settled, troubled = troubled + :troubled, changes = changes + :changes
+        settled = settled + :settled, troubled = troubled + :troubled, changes = changes + :changes,
+        answers = CASE WHEN length(answers) < 2000 THEN answers || :answer ELSE answers END
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'
     RETURNING changes, (SELECT state FROM jobs WHERE id = :job) AS state""")
 _AWAY = text("""
@@ -72,7 +74,7 @@ _LINES = text("SELECT lines FROM chunks WHERE job = :job AND seq = :seq")
 _MARK = text("""
     UPDATE chunks SET suspect = 1, doubt = :all, changes = :changes WHERE job = :job AND seq = :seq""")
 _END = text("""
-    UPDATE chunks SET state = 'ended', owner = '', kept_until = :kept_until,
+    UPDATE chunks SET state = 'ended', owner = '', kept_until = :kept_until, ended_at = :now,
         doubt = '', lines = '', requests = requests + :requests, retries = retries + :retries
     WHERE job = :job AND seq = :seq AND generation = :generation AND state = 'claimed'""")
 _RELEASE = text("""
@@ -253,9 +255,12 @@ class Chunks:
         Return the job's state, so that the worker notices a stop between two batches.
         """
         with self._store.begin() as connection:
-            until = self._store.now(connection) + lease
-            values = {**_key(claim), "until": until, "settled": len(outcomes),
-                      "troubled": troubled(outcomes), "changes": int(changes is not None)}  # fmt: skip
+            now = self._store.now(connection)
+            values = {
+                **_key(claim), "until": now + lease, "settled": len(outcomes),
+                "troubled": troubled(outcomes), "changes": int(changes is not None),
+                "answer": f"{now:.2f} {len(outcomes)};",
+            }  # fmt: skip
             row = _fenced(connection.execute(_PROGRESS, values).one_or_none())
             record(connection, claim.job, claim.seq, outcomes)
             if changes is not None:
@@ -307,8 +312,11 @@ class Chunks:
     def end(self, claim: Claim, sealed: bytes | None, kept_for: float, requests: int, retries: int) -> None:
         """End a chunk whose rows all have outcomes: shred the rows in place; ``sealed`` are the others."""
         with self._store.begin() as connection:
-            until = self._store.now(connection) + kept_for if sealed else None
-            values = {**_key(claim), "kept_until": until, "requests": requests, "retries": retries}
+            now = self._store.now(connection)
+            values = {
+                **_key(claim), "kept_until": now + kept_for if sealed else None, "now": now,
+                "requests": requests, "retries": retries,
+            }  # fmt: skip
             _fence(connection.execute(_END, values).rowcount)
             key = {"job": claim.job, "seq": claim.seq}
             if sealed:
@@ -400,10 +408,12 @@ class Chunks:
     def shred_expired(self) -> int:
         """Shred rows that were kept for a retry, and end jobs that were not resumed in time.
 
-        Return how many chunks were shredded.
+        Uploads that were carried out, or are not used, are shredded, too. Return how many chunks and uploads
+        were shredded.
         """
         with self._store.begin() as connection:
-            shredded = shred_expired(connection, self._store.now(connection))
+            now = self._store.now(connection)
+            shredded = shred_expired(connection, now) + shred_unused(connection, now)
         if shredded:
             self._store.clean()
         return shredded

@@ -5,7 +5,8 @@ A column is a list with a value for each row, or the value itself where all rows
 is missing has the field's default. So a field can be added without another version, and what earlier programs
 sealed (version 1: a list of positional lists) is read as well. Raises LedgerError for a later version.
 
-- a *page* holds every row of the roster, without its secrets: what the results are written from;
+- a *page* holds every row of the roster, without its secrets: what the results are written from; and what
+  was found out about it when it was planned;
 - a *chunk* holds the rows to be sent, with password or digests, and what is stored under their names;
 - *changes* hold what a job did to the service, for ``undo``.
 """
@@ -67,7 +68,23 @@ def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
     }
     if any(row.corrected for row in rows):
         columns["corrected"] = [row.corrected for row in rows]
+    if any(row.differs for row in rows):
+        columns["differs"] = [";".join(row.differs) for row in rows]
+    if any(row.warnings for row in rows):
+        columns["warnings"] = [";".join(dict.fromkeys(one.code for one in row.warnings)) for row in rows]
     return seal.close_over(_packed(columns), f"{job}/page/{seq}")
+
+
+def planned_values(seal: Seal, job: str, seq: int, sealed: bytes) -> Iterator[tuple[PageValues, str, str]]:
+    """Open a page as plain tuples, each with the codes of what differs from what is stored, and of warnings.
+
+    Codes are joined by ``;``. Raises SealBroken, LedgerError.
+    """
+    value = seal.open(sealed, f"{job}/page/{seq}")
+    if isinstance(value, list):
+        return ((_first_page_values(one), "", "") for one in value)
+    differs, warnings = _columns(value, ("differs", "warnings"))
+    return zip(zip(*_columns(value, _PAGE), strict=True), differs, warnings, strict=True)
 
 
 def page_values(seal: Seal, job: str, seq: int, sealed: bytes) -> Iterator[PageValues]:

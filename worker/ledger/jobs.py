@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import text
 
@@ -39,7 +38,6 @@ _READ = text("""
     WHERE id = :job""")
 _ABSENT = text("UPDATE jobs SET absent = :absent WHERE id = :job")
 _UNDONE = text("UPDATE jobs SET undone = :now WHERE id = :job")
-_VERIFIED = text("UPDATE jobs SET verified = :facts WHERE id = :job")
 _SAVE = text("""
     UPDATE jobs SET saved = :now, expires = :until, reason = :reason, why = :why
     WHERE id = :job AND state = 'planning'""")
@@ -187,11 +185,6 @@ class Jobs:
         """Record that all of the job's changes were undone, or kept with a reason."""
         with self._store.begin() as connection:
             connection.execute(_UNDONE, {"job": job, "now": self._store.now(connection)})
-
-    def set_verified(self, job: str, facts: Mapping[str, Any]) -> None:
-        """Record the result of trying the job's rows on a registrar; the last one counts."""
-        with self._store.begin() as connection:
-            connection.execute(_VERIFIED, {"job": job, "facts": json.dumps(facts)})
 
     def save(self, job: str, kept_for: float, why: Why | None = None) -> None:
         """Save a planned job for later approval, for so many seconds; others may write to the account.

@@ -94,6 +94,7 @@ _FORGET = (
     text("DELETE FROM outcomes WHERE job = :job"),
     text("DELETE FROM deeds WHERE job = :job"),
     text("DELETE FROM undone WHERE job = :job"),
+    text("DELETE FROM registrations WHERE job = :job"),
     text("DELETE FROM chunks WHERE job = :job"),
     text("DELETE FROM chunk_rows WHERE job = :job"),
     text("DELETE FROM pages WHERE job = :job"),

@@ -19,6 +19,13 @@ _ADD = text("""
     VALUES (:job, :seq, :first_line, :last_line, :sealed)""")
 _SEQS = text("SELECT seq FROM pages WHERE job = :job AND first_line >= 0 ORDER BY seq")
 _SEQS_OF_LEAVERS = text("SELECT seq FROM pages WHERE job = :job AND first_line < 0 ORDER BY seq")
+_SPANS = text("""
+    SELECT seq, first_line, last_line FROM pages WHERE job = :job AND first_line >= 0 ORDER BY seq""")
+_LINES = text("""
+    SELECT line FROM outcomes WHERE job = :job AND line >= 0 AND status IN :statuses
+    ORDER BY line""").bindparams(bindparam("statuses", expanding=True))
+_OPEN_CHUNKS = text("""
+    SELECT seq, lines FROM chunks WHERE job = :job AND first_line >= 0 AND settled < rows ORDER BY seq""")
 _PAGE = text("SELECT first_line, last_line, sealed FROM pages WHERE job = :job AND seq = :seq")
 _OUTCOMES = text("""
     SELECT line, status, credential_id, code, error, attempts FROM outcomes
@@ -82,6 +89,15 @@ class SealedPage:
         return Outcome(line, Status.UNPROCESSED)
 
 
+@dataclass(frozen=True, slots=True)
+class PageSpan:
+    """The lines of a page, without its rows."""
+
+    seq: int
+    first_line: int
+    last_line: int
+
+
 class Rows:
     """The pages and outcomes of one ledger."""
 
@@ -101,6 +117,31 @@ class Rows:
     def pages(self, job: str) -> Iterator[SealedPage]:
         """Yield every row of the job in the roster's order, a page at a time."""
         return self._pages(job, _SEQS)
+
+    def spans(self, job: str) -> list[PageSpan]:
+        """Return the lines of each page of the job, in the roster's order."""
+        with self._store.read() as connection:
+            return [PageSpan(*row) for row in connection.execute(_SPANS, {"job": job}).all()]
+
+    def pages_at(self, job: str, seqs: Sequence[int]) -> Iterator[SealedPage]:
+        """Yield these pages of the job."""
+        unconfirmed = self.unconfirmed(job) if seqs else {}
+        for seq in seqs:
+            yield self._page(job, seq, unconfirmed)
+
+    def lines(self, job: str, statuses: Sequence[Status]) -> list[int]:
+        """Return the lines whose outcome so far is one of these, in the roster's order."""
+        with self._store.read() as connection:
+            return list(connection.execute(_LINES, {"job": job, "statuses": list(statuses)}).scalars())
+
+    def open_lines(self, job: str) -> list[int]:
+        """Return the lines without an outcome, in the roster's order; a plan's are to be sent."""
+        found: list[int] = []
+        with self._store.read() as connection:
+            for chunk in connection.execute(_OPEN_CHUNKS, {"job": job}).all():
+                settled = set(connection.execute(_SETTLED, {"job": job, "chunk": chunk.seq}).scalars())
+                found += [line for line in json.loads(chunk.lines or "[]") if line not in settled]
+        return sorted(found)
 
     def leavers(self, job: str) -> Iterator[SealedPage]:
         """Yield every stored user whom the job deletes, or keeps in doubt, a page at a time."""

@@ -282,9 +282,72 @@ _FAMILIES: tuple[Statement, ...] = (
 # When the worker that has a chunk claimed it.
 _CLAIMS = ("ALTER TABLE chunks ADD COLUMN claimed_at DOUBLE PRECISION",)
 
+_UPLOADS = (
+    # Rosters, and corrections of a retry, given to the page. received: when it was complete; NULL: it is
+    # being received since ``begun``. touched: when somebody last did something with it; changes: how often
+    # that changed its plan. settings and authors: JSON. plan: the plan that was saved of it as it is now.
+    """
+    CREATE TABLE uploads (
+        id TEXT PRIMARY KEY, person TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+        size BIGINT NOT NULL, sha256 TEXT NOT NULL, begun DOUBLE PRECISION NOT NULL,
+        received DOUBLE PRECISION, touched DOUBLE PRECISION NOT NULL,
+        changes INTEGER NOT NULL, settings TEXT NOT NULL, authors TEXT NOT NULL, plan TEXT NOT NULL,
+        job TEXT NOT NULL, shredded DOUBLE PRECISION
+    )""",
+    "CREATE INDEX uploads_by_plan ON uploads (plan)",
+    """
+    CREATE TABLE upload_blocks (
+        upload TEXT NOT NULL, nr INTEGER NOT NULL, sealed {blob} NOT NULL, PRIMARY KEY (upload, nr)
+    )""",
+    # Cells that were corrected on the page. subject: ``upload:ID`` or ``job:ID``; name: the column's.
+    """
+    CREATE TABLE cell_corrections (
+        subject TEXT NOT NULL, line INTEGER NOT NULL, name TEXT NOT NULL, sealed {blob} NOT NULL,
+        person TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, PRIMARY KEY (subject, line, name)
+    )""",
+    # The last step of each upload, job or schedule that the page was asked for: one at a time. child: the
+    # process at work on it. result: sealed, the JSON of each kind of step.
+    """
+    CREATE TABLE steps (
+        subject TEXT PRIMARY KEY, step TEXT NOT NULL, state TEXT NOT NULL, person TEXT NOT NULL,
+        origin TEXT NOT NULL, authors TEXT NOT NULL, arguments TEXT NOT NULL, child TEXT NOT NULL,
+        seen DOUBLE PRECISION NOT NULL, started DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION,
+        error TEXT NOT NULL, result {blob}
+    )""",
+    "CREATE INDEX steps_by_state ON steps (state)",
+    "CREATE INDEX jobs_by_source ON jobs (source)",
+)
+
+_REPORT_PAGE = (
+    # When the rows of a chunk were answered, as ``seconds rows;`` for each transaction, up to a length; the
+    # others were by the time it ended. Only for the drawing of a job's pace.
+    "ALTER TABLE chunks ADD COLUMN answers TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE chunks ADD COLUMN ended_at DOUBLE PRECISION",
+    # The result of each row of a job that was last tried on a registrar. phones: NULL if it is not known.
+    """
+    CREATE TABLE registrations (
+        job TEXT NOT NULL, line INTEGER NOT NULL, verdict TEXT NOT NULL, phones INTEGER, error TEXT NOT NULL,
+        PRIMARY KEY (job, line)
+    )""",
+)
+
+_PAGE = (
+    # Who may sign in to the page. key: the name without regard to case; token_hash: SHA-256, in hex.
+    """
+    CREATE TABLE people (
+        key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, token_hash TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL, signed_in DOUBLE PRECISION
+    )""",
+    """
+    CREATE TABLE page_sessions (
+        token_hash TEXT PRIMARY KEY, person TEXT NOT NULL, address TEXT NOT NULL,
+        began DOUBLE PRECISION NOT NULL, seen DOUBLE PRECISION NOT NULL, ends DOUBLE PRECISION NOT NULL
+    )""",
+)
+
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
-    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES, *_CLAIMS),
+    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES, *_CLAIMS, *_REPORT_PAGE, *_UPLOADS, *_PAGE),
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 

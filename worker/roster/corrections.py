@@ -19,6 +19,7 @@ from worker.roster.formats import assignment_of
 from worker.roster.header import OWN, Header, plain, restored
 from worker.roster.layout import Layout, lay_out
 from worker.roster.rows import fits, pages_of, rules_for
+from worker.roster.source import Source
 from worker.roster.table import open_table
 from worker.roster.text import Fields, Malformed
 from worker.text_workbook import CUT
@@ -85,7 +86,7 @@ def _options_again(columns: Sequence[str], options: Options) -> Options:
 
 
 def read_corrections(
-    path: str, job: str, options: Options | None = None, columns: Sequence[str] | None = None
+    path: str | Source, job: str, options: Options | None = None, columns: Sequence[str] | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a corrected ``failed.csv`` as (line in the roster, {column: value}).
 

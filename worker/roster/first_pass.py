@@ -13,6 +13,7 @@ from worker.errors import UsageError
 from worker.model import Blanks, Options, Weak
 from worker.reasons import plural
 from worker.roster.check import RosterFacts
+from worker.roster.corrected import CorrectedTable
 from worker.roster.damage import looks_like_number
 from worker.roster.format import Table
 from worker.roster.hiding import name_without_secrets
@@ -216,6 +217,8 @@ class FirstPass:
 
 def _has_quotes(table: Table) -> bool:
     """Return whether a text has any quote, by which values that contain the delimiter are kept together."""
+    if isinstance(table, CorrectedTable):
+        table = table.table
     if not isinstance(table, Text):
         return True
     with table.lines() as stream:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from worker.errors import UsageError
 from worker.model import Blanks, DatabaseLogin, Options, Problem
+from worker.roster.corrected import CorrectedTable
 from worker.roster.cut import cut
 from worker.roster.database import Database, database_at
 from worker.roster.database_address import is_database
@@ -21,6 +22,7 @@ from worker.roster.kept import KeptTable, keep
 from worker.roster.other_kinds import refuse_other_kinds
 from worker.roster.source import Source, find
 from worker.roster.text import Malformed, Text
+from worker.roster.uploaded import CorrectedSource, UploadedFile
 from worker.roster.workbook import OpenBook, format_of, open_sheet
 
 _START = 1 << 16
@@ -41,6 +43,7 @@ class Opened:
     """Say where a row's line is: in a folder, with its file."""
     sheet: str = ""
     """The sheet of a workbook, and the row of its header, for people; empty for anything else."""
+    sheet_name: str = ""
 
 
 def find_roster(place: str, stdin: BinaryIO | None = None, logins: Iterable[DatabaseLogin] = ()) -> Source:
@@ -62,7 +65,9 @@ def open_source(source: Source, options: Options) -> Opened:
     """
     opened = _open(source, options)
     if options.blanks is Blanks.STRIP and isinstance(opened.table, KeptTable):
-        return replace(opened, table=replace(opened.table, strip=True))
+        opened = replace(opened, table=replace(opened.table, strip=True))
+    if isinstance(source, UploadedFile | CorrectedSource) and source.corrections:
+        return replace(opened, table=CorrectedTable(opened.table, source.corrections, source.version))
     return opened
 
 
@@ -140,7 +145,7 @@ def _open_workbook(source: Source, open_book: OpenBook, options: Options) -> Ope
         if found is None:
             refuse_other_kinds(start, source.shown, options)
         table = keep(sheet.records, source.shown, sheet.sha256)
-    return Opened(table, found, why, sheet.warnings(), sheet=sheet.said)
+    return Opened(table, found, why, sheet.warnings(), sheet=sheet.said, sheet_name=sheet.name)
 
 
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:

@@ -8,16 +8,28 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_BLOCK = 1 << 20
-_SEALED = _BLOCK + 16  # AES-GCM adds a tag of 16 bytes to each block
+BLOCK = 1 << 20
+"""Bytes of a block, the last one excepted."""
+_SEALED = BLOCK + 16  # AES-GCM adds a tag of 16 bytes to each block
 _KEY_BITS = 256
+
+
+class Blocks(Protocol):
+    """Bytes in numbered blocks of ``BLOCK`` bytes."""
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+
+    def block(self, number: int) -> bytes:
+        """Return a block; empty after the last one."""
 
 
 class NotKept(OSError):
@@ -52,7 +64,7 @@ class Spool:
 
     def open(self) -> io.RawIOBase:
         """Return a new reading from the start."""
-        return _Reading(self)
+        return BlockReading(self)
 
     def block(self, number: int) -> bytes:
         """Return the block, opened; empty after the last one."""
@@ -65,11 +77,11 @@ class Spool:
         self._file.close()
 
 
-class _Reading(io.RawIOBase):
-    """A reading of a spool, from its start unless it is moved."""
+class BlockReading(io.RawIOBase):
+    """A reading of numbered blocks, from their start unless it is moved."""
 
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
         self._number = 0
         self._rest = memoryview(b"")
         self._position = 0
@@ -81,11 +93,11 @@ class _Reading(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._spool.size}[whence]
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._blocks.size}[whence]
         if start + offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        number, inside = divmod(start + offset, _BLOCK)
-        self._rest = memoryview(self._spool.block(number))[inside:]
+        number, inside = divmod(start + offset, BLOCK)
+        self._rest = memoryview(self._blocks.block(number))[inside:]
         self._number = number + 1
         self._position = start + offset
         return self._position
@@ -95,7 +107,7 @@ class _Reading(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         if not self._rest:
-            self._rest = memoryview(self._spool.block(self._number))
+            self._rest = memoryview(self._blocks.block(self._number))
             self._number += 1
         target = memoryview(buffer)
         count = min(len(target), len(self._rest))
@@ -116,7 +128,7 @@ def _disk_errors() -> Iterator[None]:
 def _full_block(stream: BinaryIO) -> bytes:
     """Read exactly one block, shorter only at the end: a pipe returns what it has at the moment."""
     parts: list[bytes] = []
-    missing = _BLOCK
+    missing = BLOCK
     while missing and (part := stream.read(missing)):
         parts.append(part)
         missing -= len(part)

@@ -18,15 +18,15 @@ from worker.roster.workbook import format_of, open_sheet
 
 
 def open_table(
-    place: str, known: Callable[[str], bool], *, keep: bool = False, form: TableForm | None = None
+    place: str | Source, known: Callable[[str], bool], *, keep: bool = False, form: TableForm | None = None
 ) -> tuple[Table, Header]:
-    """Return the table of a path, ``-`` or URL, which the caller closes, and its header.
+    """Return the table of a path, ``-``, a URL or an opened source, which the caller closes, and its header.
 
     ``known``: tells whether a cell is a column's name, which helps to find the delimiter. ``keep``: every
     reading returns the same, whatever is written to the file meanwhile. ``form``: how the file was written,
     though it may have been saved in another form since. Raises UsageError.
     """
-    source = find_and_keep(place) if keep else find(place)
+    source = place if not isinstance(place, str) else find_and_keep(place) if keep else find(place)
     table = _sheet_of(source, known) or _text_of(source, known, form or TableForm())
     with table.read() as records:
         line, cells = next(records, (1, []))

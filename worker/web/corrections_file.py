@@ -1,0 +1,47 @@
+"""The corrections that were typed on the page for a job's rows, as the failed.csv that ``retry`` reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from worker import report
+from worker.errors import UsageError
+from worker.ledger import Ledger
+from worker.ledger.codec import open_page
+from worker.model import Job
+from worker.seal import Seal
+
+
+def corrections_file(ledger: Ledger, seal: Seal, job: Job, cells: Mapping[int, Mapping[str, str]]) -> str:
+    """Return a corrected failed.csv: the job's cells on these lines, with the corrected ones in their place.
+
+    ``cells``: line → {column: value}; a password is under the name ``password``, or that of ``--map``. Raises
+    UsageError for a line or a column that the job doesn't have.
+    """
+    password = job.options.map.get("password") or "password"
+    known = (*job.columns, password)
+    text = io.StringIO()
+    write = csv.writer(text).writerow
+    write(["bw__job", "bw__row", *map(report.neutral, job.columns), password])
+    left = set(cells)
+    for page in ledger.rows.pages(job.id):
+        if not any(page.first_line <= line <= page.last_line for line in left):
+            continue
+        for row in open_page(seal, job.id, page.seq, page.sealed):
+            if row.line not in left:
+                continue
+            left.remove(row.line)
+            new = cells[row.line]
+            if strange := set(new) - set(known):
+                raise UsageError(
+                    f"line {row.line}: job {job.id} has no column {min(strange)!r}",
+                    f"it has {', '.join(known)}",
+                )
+            own = dict(zip(job.columns, row.cells, strict=True)) | dict(new)
+            shown = [report.neutral(own[column]) for column in job.columns]
+            write([job.id, str(row.line), *shown, new.get(password, "")])
+    if left:
+        raise UsageError(f"job {job.id} has no row on line {min(left)}", "take this correction back")
+    return text.getvalue()

@@ -1,0 +1,412 @@
+"""The page's work: each step is a command of this program in a child process, recorded in the ledger.
+
+The page never does a job itself. A step is claimed in the ledger before its process starts, so that a second
+click starts no second one; the process begins only once the ledger has its id, outlives the server, and is
+found again by the next one. All that a step achieves is in the ledger, put there by the command.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from worker.errors import Conflict, LedgerError, NotFound, SiprosterError, UsageError
+from worker.importing.job import ON_BEHALF_OF
+from worker.importing.process_id import is_alive, process_id
+from worker.ledger import Ledger, Step, StepState, Upload
+from worker.ledger.uploads import CORRECTIONS
+from worker.model import Job, JobState
+from worker.seal import Seal
+from worker.states import Reason, Why
+from worker.web.children import UNBOUNDED, Bounds, Child, Ended, failure, interrupted
+from worker.web.corrections_file import corrections_file
+
+log = logging.getLogger(__name__)
+
+SETTINGS: Final = frozenset({
+    "realm", "create-realm", "domain", "application", "on-existing", "from", "map", "username", "where",
+    "skip", "limit", "carry", "delimiter", "encoding", "sheet", "header-line", "blanks", "normalize", "weak",
+    "max-failed", "max-changes", "require-rows", "rate", "not-before", "not-after",
+})  # fmt: skip
+"""Options of ``plan`` that an upload may set, without dashes; none names a file of the server's."""
+
+MOST_MEMORY: Final = 1536 << 20
+"""Bytes of memory of a process that reads an uploaded file."""
+INSPECT: Final = Bounds(MOST_MEMORY, 120)
+PLAN: Final = Bounds(MOST_MEMORY, 3600)
+_AT_ONCE: Final = 2
+"""Processes that read uploaded files at the same time."""
+_LOST: Final = 60.0
+"""Seconds without a sign of life after which a process of another machine is taken for dead."""
+
+
+class WorkSite(Protocol):
+    """The facts about the server that its work needs (worker.web.site.Site)."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def seal(self) -> Seal: ...
+    @property
+    def arguments(self) -> Sequence[str]:
+        """Return the options by which children find the server's settings: --config, --profile, --account."""
+
+    @property
+    def results(self) -> Path:
+        """Return the folder that has a folder of result files for each job."""
+
+    @property
+    def four_eyes(self) -> bool:
+        """Return whether nobody may approve what they have uploaded, corrected or asked for themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The person who asks for a step, and the address that they ask from."""
+
+    person: str
+    origin: str = ""
+
+
+class Work:
+    """The steps of one server. All methods return at once; ``reap`` finds the ends of earlier servers' steps.
+
+    A step that is at work already is left alone. Raises Conflict if another one is at work on the same upload
+    or job, or if it can't be done now; UsageError if the upload was shredded.
+    """
+
+    def __init__(
+        self, site: WorkSite, *, inspect: Bounds = INSPECT, plan: Bounds = PLAN,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._site = site
+        self._ledger = site.ledger
+        self._inspect = inspect
+        self._plan = plan
+        self._environment = os.environ if environment is None else environment
+        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._threads: dict[str, threading.Thread] = {}
+        self._lock = threading.Lock()
+
+    # Uploads
+
+    def inspect(self, upload: Upload, asker: Asker) -> None:
+        """Find out how the file is understood: ``plan --columns``, see ``inspection``."""
+        self._begin(_step(upload.place, "inspect", asker), self._reading(upload, "--columns"), self._inspect)
+
+    def inspection(self, upload: Upload) -> Mapping[str, Any] | None:
+        """Return the JSON of ``plan --columns`` for the upload; None: it was not inspected yet."""
+        return self._ledger.steps.results(self._site.seal, upload.place).get("inspect")
+
+    def plan(self, upload: Upload, asker: Asker) -> None:
+        """Plan the upload with its settings and corrections; then ``Upload.plan`` is the saved plan."""
+        self._begin(_step(upload.place, "plan", asker), self._reading(upload, "--save"), self._plan)
+
+    def planned(self, upload: Upload) -> Mapping[str, Any] | None:
+        """Return the JSON of ``plan`` for the upload; None: not known, or outdated."""
+        found = self._ledger.steps.results(self._site.seal, upload.place).get("plan")
+        return found if found and found.get("plan") == upload.plan else None
+
+    def approve(self, upload: Upload, plan: str, asker: Asker) -> None:
+        """Carry out a plan of the upload: exactly the one that the person has seen.
+
+        Raises Conflict if it was planned again since, or, with four eyes, for one of its authors.
+        """
+        step = replace(_step(upload.place, "approve", asker), arguments={"plan": plan})
+        folder = self._new_folder(plan)
+
+        def check() -> None:
+            now = self._ledger.uploads.get(upload.id)
+            if now.plan != plan or not plan:
+                raise Conflict("the upload was changed since it was planned", "plan it again")
+            self._refuse_authors(now.authors, asker)
+
+        command = ["import", "--plan", plan, "--yes", "--results", str(folder), "--json"]
+        self._begin(step, command, UNBOUNDED, check)
+
+    def discard(self, upload: Upload) -> None:
+        """Shred the upload, and remove the plans made of it. Raises Conflict while it is worked on."""
+        step = self._ledger.steps.get(upload.place)
+        if step and step.state is StepState.RUNNING:
+            raise _busy(step)
+        self._forget_plans(upload, "")
+        self._ledger.uploads.shred(upload.id)
+
+    # Jobs
+
+    def resume(self, job: Job, asker: Asker) -> None:
+        """Resume a job that was paused, stopped or interrupted."""
+        if job.state is JobState.PLANNING:
+            raise Conflict(f"job {job.id} was never approved, or is being planned", "plan the upload again")
+        command = ["resume", job.id, "--yes", "--results", str(self.folder(job)), "--json"]
+        self._begin(_step(_of(job), "resume", asker), command, UNBOUNDED)
+
+    def retry(self, job: Job, asker: Asker) -> None:
+        """Retry the job's rows that are not in place, with the cells that were corrected.
+
+        With four eyes it waits for another person (``approve_step``).
+        """
+        cells = self._ledger.cells.of(self._site.seal, _of(job))
+        authors = tuple(dict.fromkeys([asker.person, *cells.people]))
+        step = replace(_step(_of(job), "retry", asker), authors=authors, arguments={"cells": cells.version})
+        self._ask_or_begin(step, job)
+
+    def undo(self, job: Job, asker: Asker) -> None:
+        """Undo what the job did. With four eyes it waits for another person (``approve_step``)."""
+        step = replace(_step(_of(job), "undo", asker), authors=(asker.person,))
+        self._ask_or_begin(step, job)
+
+    def pending(self) -> list[Step]:
+        """Return the retries and undos that wait for the approval of another person."""
+        return self._ledger.steps.in_state(StepState.PENDING)
+
+    def approve_step(self, job: Job, asker: Asker) -> None:
+        """Approve a pending retry or undo of the job. Raises Conflict for one of its authors."""
+        step = self._ledger.steps.get(_of(job))
+        if step is None or step.state is not StepState.PENDING:
+            raise Conflict(f"nothing about job {job.id} waits for approval", "reload the page")
+        cells = self._ledger.cells.of(self._site.seal, _of(job))
+        self._refuse_authors((*step.authors, *cells.people), asker)
+        if step.step == "retry" and step.arguments.get("cells", "") != cells.version:
+            raise Conflict("its corrections were changed since it was asked for", "ask for the retry again")
+        if self._ledger.steps.start(step.subject, process_id()):
+            begun = replace(step, person=asker.person, origin=asker.origin)
+            self._start(begun, lambda: self._command_of(begun, job), UNBOUNDED)
+
+    def withdraw(self, job: Job) -> None:
+        """Remove a pending retry or undo of the job."""
+        self._ledger.steps.withdraw(_of(job))
+
+    def cancel(self, job: Job, asker: Asker) -> None:
+        """Cancel the job: requests in flight finish, the rest stays unprocessed."""
+        self._begin(_step(f"cancel:{job.id}", "cancel", asker), ["cancel", job.id, "--json"], UNBOUNDED)
+
+    def schedule(self, name: str, action: str, asker: Asker) -> None:
+        """Run, pause or resume a schedule. ``action``: ``run``, ``pause`` or ``resume``."""
+        if action not in ("run", "pause", "resume"):
+            raise UsageError(f"{action} is nothing that can be done with a schedule", "run, pause or resume")
+        command = ["schedule", action, name, "--json"]
+        self._begin(_step(f"schedule:{name}", action, asker), command, UNBOUNDED)
+
+    def step(self, subject: str) -> Step | None:
+        """Return the last step of ``upload:ID``, ``job:ID``, ``cancel:ID`` or ``schedule:NAME``."""
+        return self._ledger.steps.get(subject)
+
+    def folder(self, job: Job) -> Path:
+        """Return the folder of the job's result files: its own if the page's server can find it."""
+        own = Path(job.options.results) if job.options.results else None
+        return own if own and own.is_absolute() else self._site.results / job.id
+
+    def reap(self) -> None:
+        """End the steps whose process is gone: of a server that was killed, or lost the ledger."""
+        now = self._ledger.steps.now()
+        for step in self._ledger.steps.in_state(StepState.RUNNING):
+            if self._is_at_work(step, now):
+                continue
+            self._settle(step, step.child, Ended(None, None if self._is_done(step) else interrupted()))
+
+    def wait(self, subject: str, seconds: float | None = None) -> None:
+        """Wait until a step that this server has begun has ended."""
+        with self._lock:
+            thread = self._threads.get(subject)
+        if thread:
+            thread.join(seconds)
+
+    # How a step is carried out
+
+    def _begin(
+        self, step: Step, command: Sequence[str], bounds: Bounds, check: Callable[[], None] | None = None
+    ) -> None:
+        """Claim a step and start its process, unless the same one is at work."""
+        self.reap()
+        if not self._ledger.steps.claim(replace(step, child=process_id())):
+            at_work = self._ledger.steps.get(step.subject)
+            if at_work and at_work.step != step.step:
+                raise _busy(at_work)
+            return
+        if check:
+            try:
+                check()
+            except SiprosterError as error:
+                told = failure("conflict", error.message, error.hint, error.exit_code)
+                self._ledger.steps.end(self._site.seal, step.subject, process_id(), error=told)
+                raise
+        self._start(step, lambda: command, bounds)
+
+    def _ask_or_begin(self, step: Step, job: Job) -> None:
+        if not self._site.four_eyes:
+            self._begin(step, self._command_of(step, job), UNBOUNDED)
+            return
+        self.reap()
+        before = self._ledger.steps.get(step.subject)
+        if not self._ledger.steps.claim(replace(step, state=StepState.PENDING)) and before:
+            raise _busy(before)
+
+    def _command_of(self, step: Step, job: Job) -> list[str]:
+        """Return the command of a retry or undo."""
+        if step.step == "undo":
+            return ["undo", job.id, "--yes", "--results", str(self.folder(job)), "--json"]
+        folder = self._new_folder(f"{job.id}-retry")
+        command = ["retry", job.id, "--yes", "--results", str(folder), "--json"]
+        corrections = self._corrections(job, step.person)
+        return [*command, "--corrections", corrections.place] if corrections else command
+
+    def _start(self, step: Step, command: Callable[[], Sequence[str]], bounds: Bounds) -> None:
+        thread = threading.Thread(
+            target=self._carry_out, args=(step, command, bounds), name=step.subject, daemon=True
+        )
+        with self._lock:
+            self._threads[step.subject] = thread
+        thread.start()
+
+    def _carry_out(self, step: Step, command: Callable[[], Sequence[str]], bounds: Bounds) -> None:
+        """Run a step's process and settle its end; if the ledger is away, ``reap`` does that later."""
+        try:
+            if bounds == UNBOUNDED:
+                self._run(step, command(), bounds)
+            else:
+                with self._slots:
+                    self._run(step, command(), bounds)
+        except LedgerError as error:
+            log.warning("%s of %s: %s", step.step, step.subject, error.message)
+        finally:
+            with self._lock:
+                if self._threads.get(step.subject) is threading.current_thread():
+                    del self._threads[step.subject]
+
+    def _run(self, step: Step, command: Sequence[str], bounds: Bounds) -> None:
+        steps, subject = self._ledger.steps, step.subject
+        child = Child([*command, *self._site.arguments], bounds, self._environment_of(step, bounds))
+        try:
+            mine = steps.hand_over(subject, process_id(), child.id)
+        except BaseException:
+            child.drop()
+            raise
+        if not mine:
+            child.drop()
+            return
+        child.go()
+        self._settle(step, child.id, child.wait(lambda: self._saw(subject, child.id)))
+
+    def _saw(self, subject: str, child: str) -> None:
+        try:
+            self._ledger.steps.saw(subject, child)
+        except LedgerError as error:
+            log.warning("%s: %s", subject, error.message)
+
+    def _environment_of(self, step: Step, bounds: Bounds) -> dict[str, str]:
+        who = json.dumps({"person": step.person, "origin": step.origin})
+        bound = {"MALLOC_ARENA_MAX": "2"} if bounds.memory else {}  # each arena reserves 64 MiB of addresses
+        return {**self._environment, **bound, ON_BEHALF_OF: who}
+
+    def _settle(self, step: Step, child: str, end: Ended) -> None:
+        """Record the end of a step's process, and what follows from it."""
+        error = end.error
+        if step.subject.startswith("upload:"):
+            upload = self._ledger.uploads.get(step.subject.removeprefix("upload:"))
+            if step.step == "plan" and not error:
+                error = None if upload.plan else _changed_meanwhile()
+                self._forget_plans(upload, upload.plan)
+            if step.step == "approve":
+                self._ledger.chunks.shred_expired()
+        if step.step == "retry" and end.facts:
+            self._ledger.cells.forget(step.subject)
+        results = {step.step: end.facts} if end.facts is not None else None
+        self._ledger.steps.end(self._site.seal, step.subject, child, error=error, results=results)
+
+    def _is_at_work(self, step: Step, now: float) -> bool:
+        machine = step.child.rpartition(":")[0]
+        if machine != process_id().rpartition(":")[0]:
+            return now - step.seen < _LOST
+        if step.child == process_id():
+            with self._lock:
+                return step.subject in self._threads
+        return is_alive(step.child)
+
+    def _is_done(self, step: Step) -> bool:
+        """Return whether the ledger shows that a step reached its end, although nobody heard of it."""
+        kind, _, name = step.subject.partition(":")
+        try:
+            if kind == "upload":
+                upload = self._ledger.uploads.get(name)
+                if step.step == "plan":
+                    return bool(upload.plan)
+                done = bool(upload.job) or bool(self._ledger.jobs.get(upload.plan).carried_out_by)
+                return step.step == "approve" and done
+            job = self._ledger.jobs.get(name)
+        except NotFound:
+            return False
+        if step.step == "undo":
+            return job.undone is not None
+        return step.step == "resume" and job.state is JobState.DONE
+
+    def _reading(self, upload: Upload, option: str) -> list[str]:
+        if upload.shredded or upload.job:
+            raise Conflict(f"upload {upload.id} was carried out or discarded", "upload the file again")
+        return ["plan", upload.place, option, *options_of(upload.settings), "--json"]
+
+    def _refuse_authors(self, authors: Sequence[str], asker: Asker) -> None:
+        if self._site.four_eyes and asker.person in authors:
+            raise Conflict(
+                f"{asker.person} has uploaded, corrected or asked for it, so somebody else has to approve it",
+                "ask a person with the role approve",
+            )
+
+    def _new_folder(self, name: str) -> Path:
+        """Return the folder for a new job's results; a name of its own for each retry of one job."""
+        folder, number = self._site.results / name, 2
+        while name.endswith("-retry") and folder.exists():
+            folder, number = self._site.results / f"{name}-{number}", number + 1
+        return folder
+
+    def _forget_plans(self, upload: Upload, but: str) -> None:
+        """Remove plans of the upload that were replaced, unless somebody is carrying them out."""
+        for plan in self._ledger.uploads.plans(upload.id):
+            if plan != but and self._ledger.jobs.stop(plan, Why(Reason.CANCELLED, "it was planned again")):
+                self._ledger.jobs.forget(plan)
+
+    def _corrections(self, job: Job, person: str) -> Upload | None:
+        """Return the corrected cells of the job as its failed.csv, which is in the ledger alone."""
+        cells = self._ledger.cells.of(self._site.seal, _of(job)).by_line
+        if not cells:
+            return None
+        text = corrections_file(self._ledger, self._site.seal, job, cells)
+        with self._ledger.uploads.receive(self._site.seal, person, "corrections.csv", CORRECTIONS) as file:
+            file.write(text.encode())
+        return file.upload
+
+
+def options_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings as options of the command line. Raises UsageError for one that isn't allowed."""
+    found: list[str] = []
+    for name, value in settings.items():
+        if name not in SETTINGS:
+            raise UsageError(f"--{name} can't be set on the page", "plan the file in a terminal with it")
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is True:
+                found.append(f"--{name}")
+            elif one not in (None, False, ""):
+                found.append(f"--{name}={one}")
+    return found
+
+
+def _step(subject: str, step: str, asker: Asker) -> Step:
+    return Step(subject, step, asker.person, asker.origin)
+
+
+def _of(job: Job) -> str:
+    return f"job:{job.id}"
+
+
+def _busy(step: Step) -> Conflict:
+    return Conflict(f"{step.step} is at work on {step.subject.replace(':', ' ')}", "wait until it has ended")
+
+
+def _changed_meanwhile() -> dict[str, Any]:
+    return failure("conflict", "the upload was changed while it was planned", "plan it again", 4)
