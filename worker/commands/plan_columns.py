@@ -47,7 +47,7 @@ def _lines(found: Inspection) -> Iterator[str]:
         form.append(f"column names on line {found.header_line}")
     yield "  " + ", ".join(filter(None, form))
     for sheet in found.sheets:
-        told = ", ".join(filter(None, (sheet.chosen and "read", sheet.hidden and "hidden")))
+        told = ", ".join(["read"] * sheet.chosen + ["hidden"] * sheet.hidden)
         yield f"  sheet {sheet.name!r}{f' ({told})' if told else ''}"
     for column in found.columns:
         yield _line(column)
