@@ -92,6 +92,7 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"metrics"},
     "psycopg": {"roster"},
     "pymysql": {"roster"},
+    "python_multipart": {"web"},
     "redis": {"tasks", "throttle"},
     "rich": FREE,
     "segno": {"phones"},
@@ -104,8 +105,8 @@ LIBRARIES: dict[str, set[str]] = {
     "xlsxwriter": FREE,
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox", "web"},
-    "socket": {"api", "metrics", "notify", "reasons", "register", "sandbox"},
-    "ssl": {"api", "reasons", "register", "ca_certificates"},
+    "socket": {"api", "metrics", "notify", "reasons", "register", "sandbox", "web"},
+    "ssl": {"api", "reasons", "register", "ca_certificates", "web"},
     "sqlite3": {"ledger", "roster", "temp_db"},
 }
 """Library to the rooms that may import it. Every other room asks that room."""

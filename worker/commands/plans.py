@@ -14,6 +14,7 @@ import click
 from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import counted
 from worker.commands.named_job import named_job, refuse_outdated
 from worker.commands.option_values import (
@@ -29,7 +30,7 @@ from worker.commands.option_values import (
 from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
 from worker.commands.plan_columns import refuse_with_columns, show_columns
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
-from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
+from worker.commands.screen import echo, print_on_stdout, print_reading
 from worker.commands.window import shown, wait_for_window
 from worker.errors import Conflict, SiprosterError, UsageError
 from worker.importing.absent import EarlierRun, earlier_run

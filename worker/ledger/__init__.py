@@ -21,6 +21,8 @@ from worker.ledger.notifications import (
     Notification,
     Notifications,
 )
+from worker.ledger.page_sessions import PageSessions
+from worker.ledger.people import People, Person, Registered, Role
 from worker.ledger.registrations import Registration, Registrations
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
@@ -66,13 +68,18 @@ __all__ = [
     "Notification",
     "Notifications",
     "OverClaim",
+    "PageSessions",
     "Pause",
+    "People",
+    "Person",
     "Policy",
     "Progress",
     "Receiving",
+    "Registered",
     "Registration",
     "Registrations",
     "Retention",
+    "Role",
     "Rows",
     "RunWork",
     "ScheduleFigures",
@@ -124,6 +131,8 @@ class Ledger:
         self.uploads = Uploads(self.store)
         self.cells = Cells(self.store)
         self.steps = Steps(self.store)
+        self.people = People(self.store)
+        self.page_sessions = PageSessions(self.store)
 
     def close(self) -> None:
         """Close every connection."""

@@ -17,7 +17,7 @@ _ADD = text("""
     VALUES (:at, :operator, :machine, :origin, :version, :command, :options, :host, :account, :subject)""")
 _NEWEST = text("""
     SELECT at, operator, machine, origin, version, command, options, host, account, subject
-    FROM audit ORDER BY nr DESC LIMIT :limit""")
+    FROM audit ORDER BY nr DESC LIMIT :limit OFFSET :offset""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class Audit:
         with self._store.begin() as connection:
             connection.execute(_ADD, {"at": self._store.now(connection), **texts})
 
-    def newest(self, limit: int) -> list[tuple[dt.datetime, Act]]:
-        """Return the last so many commands, newest first, each with its time."""
+    def newest(self, limit: int, offset: int = 0) -> list[tuple[dt.datetime, Act]]:
+        """Return the last so many commands, newest first, each with its time, after ``offset`` others."""
         with self._store.read() as connection:
-            rows = connection.execute(_NEWEST, {"limit": limit}).all()
+            rows = connection.execute(_NEWEST, {"limit": limit, "offset": offset}).all()
         return [
             (
                 dt.datetime.fromtimestamp(row.at, dt.UTC),

@@ -331,9 +331,23 @@ _REPORT_PAGE = (
     )""",
 )
 
+_PAGE = (
+    # Who may sign in to the page. key: the name without regard to case; token_hash: SHA-256, in hex.
+    """
+    CREATE TABLE people (
+        key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, token_hash TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL, signed_in DOUBLE PRECISION
+    )""",
+    """
+    CREATE TABLE page_sessions (
+        token_hash TEXT PRIMARY KEY, person TEXT NOT NULL, address TEXT NOT NULL,
+        began DOUBLE PRECISION NOT NULL, seen DOUBLE PRECISION NOT NULL, ends DOUBLE PRECISION NOT NULL
+    )""",
+)
+
 MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     _JOBS_AND_ROWS, (*_WHAT_EXISTS, *_AUDIT), (*_LINES, *_WAITS), _REASONS,
-    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES, *_CLAIMS, *_REPORT_PAGE, *_UPLOADS),
+    _ROWS_OF_CHUNKS, (*_SCHEDULES, *_FAMILIES, *_CLAIMS, *_REPORT_PAGE, *_UPLOADS, *_PAGE),
 )  # fmt: skip
 """Statements that lead from version N to N + 1, N being the index."""
 

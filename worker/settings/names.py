@@ -123,6 +123,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "excel": _flag,
     "header-line": _whole,
     "exit-on-change": _flag,
+    "four-eyes": _flag,
     "from": _text,
     "generate-passwords": _text,
     "keep-days": _number,
@@ -132,10 +133,12 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "map": _pairs,
     "max-changes": text_or_whole,
     "max-failed": text_or_whole,
+    "max-upload": text_or_whole,
     "normalize": _text,
     "not-before": _time,
     "not-after": _time,
     "on-existing": _text,
+    "origin": _text,
     "password-alphabet": _text,
     "password-length": _whole,
     "patience": _number,
@@ -147,16 +150,22 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "retention": _duration,
     "resume-days": _number,
     "rotate": _flag,
+    "serve-host": _text,
+    "serve-port": _whole,
     "sheet": text_or_whole,
+    "sign-in": _flag,
     "skip": _whole,
+    "tls-cert": _text,
+    "tls-key": _text,
     "username": _text,
     "weak": _text,
     "where": _pairs,
 }
-"""Options of ``import``, ``plan``, ``call`` and ``scheduler``: what each one's value must be in the file.
+"""Options of ``import``, ``plan``, ``call``, ``serve`` and ``scheduler``: what each must be in the file.
 
 ``retention`` (in days) and ``keep-last`` are the scheduler's, and apply to the whole ledger.
 ``call-from`` and ``call-wait`` are ``--from`` and ``--wait`` of ``call``: ``from`` is a roster's format.
+``serve-host`` and ``serve-port`` are ``--host`` and ``--port`` of ``serve``.
 """
 
 OF_LEDGER = frozenset({"keep-last", "retention"})

@@ -1,0 +1,244 @@
+"""What every request passes: bounds and checks before its page, headers and the log behind it."""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.errors import Conflict, LedgerAway, NotFound, SiprosterError, UsageError, place_of
+from worker.web.forms import read_form
+from worker.web.render import render
+from worker.web.sessions import CSRF, check_csrf, set_visitor, visit_of
+from worker.web.site import Page, PageError, Site, site_of
+
+log = logging.getLogger(__name__)
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: then browsers would send "Origin: null" with the page's own forms (Fetch, 3.2).
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+"""On every answer, unless the page sets its own."""
+
+_LONGEST_PATH = 300
+
+
+class Guard:
+    """The outermost layer: checks the host, sets the headers, catches what no page has caught, and logs."""
+
+    def __init__(self, app: ASGIApp, site: Site) -> None:
+        self._app = app
+        self._site = site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 0
+
+        async def with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        request = Request(scope, receive)
+        request.state.address = _address(request, self._site)
+        try:
+            refusal = _refusal(request, self._site)
+            await (refusal or self._app)(scope, receive, with_headers)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # no traceback: values in it may be secret
+            answer = _unexpected(request, error)
+            if not status:
+                await answer(scope, receive, with_headers)
+        finally:
+            _log(request, status, time.monotonic() - began)
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(page: Page) -> Endpoint:
+    """Return the page's handler behind its checks: who it is, what they may, and where the form is from."""
+
+    async def respond(request: Request) -> Response:
+        site = site_of(request)
+        visit = await run_in_threadpool(visit_of, request)
+        request.state.visit, request.state.person = visit, visit.person
+        try:
+            if request.method == "POST":
+                _refuse_foreign(request)
+            elif _has_body(request):
+                raise PageError(400, f"a {request.method} request has no body")
+            if page.role and not visit.person:
+                return _to_sign_in(request)
+            if page.role and visit.person and not visit.person.role.includes(page.role):
+                raise PageError(
+                    403,
+                    f"this needs the role {page.role}; yours is {visit.person.role}",
+                    "ask an administrator",
+                )
+            if request.method == "POST" and not page.reads_body:
+                request.state.form = await read_form(request)
+                check_csrf(request, request.state.form.get(CSRF, ""))
+            response = await _handled(page, request)
+        except (PageError, SiprosterError) as error:
+            response = error_page(request, error)
+        set_visitor(site, visit, response)
+        return response
+
+    return respond
+
+
+async def _handled(page: Page, request: Request) -> Response:
+    if inspect.iscoroutinefunction(page.handler):
+        response: Response = await page.handler(request)
+        return response
+    return await run_in_threadpool(page.handler, request)  # type: ignore[arg-type]
+
+
+def error_page(request: Request, error: Exception) -> Response:
+    """Return the page for an error that a person can understand."""
+    match error:
+        case PageError(status=status, message=message, hint=hint, headers=headers):
+            pass
+        case HTTPException(status_code=status, detail=message):
+            hint, headers = "", error.headers or {}
+        case SiprosterError(message=message, hint=hint):
+            status, headers = _status(error), {}
+            log.log(logging.ERROR if status >= 500 else logging.INFO, "%s", message)
+        case _:
+            raise error
+    response = render(request, "error.html", status, message=message, hint=hint, number="")
+    response.headers.update(headers)
+    return response
+
+
+def _status(error: SiprosterError) -> int:
+    match error:
+        case UsageError():
+            return 400
+        case NotFound():
+            return 404
+        case Conflict():
+            return 409
+        case LedgerAway():
+            return 503
+        case _:
+            return 500
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    """Log an internal error, and return a page that names the line of the log, not the error."""
+    number = secrets.token_hex(4)
+    log.error("error %s: unexpected %s", number, place_of(error))
+    try:
+        return render(request, "error.html", 500, message=_OURS, hint=_OURS_HINT, number=number)
+    except Exception:
+        return PlainTextResponse(f"{_OURS}: error {number}\n", 500)
+
+
+_OURS = "something went wrong in siproster"
+_OURS_HINT = "no row is lost: jobs go on by themselves; tell the one who runs siproster the error's number"
+
+
+def _refusal(request: Request, site: Site) -> Response | None:
+    """Return the answer to a request that is no page's business, or None."""
+    host = request.headers.get("host", "").lower()
+    if len(request.headers.getlist("host")) != 1 or not _is_own(host, site):
+        # Somebody may have pointed their own name at this address, to have a browser read the page for them.
+        return PlainTextResponse(f"this page is at {site.origin}/\n", 421)
+    if site.proxied and site.secure and request.headers.get("x-forwarded-proto", "https") != "https":
+        if request.method in ("GET", "HEAD"):
+            return RedirectResponse(site.origin + request.url.path, 307)
+        return PlainTextResponse(f"use TLS: {site.origin}/\n", 400)
+    return None
+
+
+def _is_own(host: str, site: Site) -> bool:
+    if host == urlsplit(site.origin).netloc.lower() or host in site.hosts:
+        return True
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return site.any_address
+
+
+def _address(request: Request, site: Site) -> str:
+    """Return the client's address: that which the proxy in front has added last, if there is one."""
+    peer = request.client.host if request.client else ""
+    if not site.proxied:
+        return peer
+    last = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(last))
+    except ValueError:
+        return peer
+
+
+def _refuse_foreign(request: Request) -> None:
+    """Raise PageError for a form that a browser sends from another site, or from another port of this one."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if (origin is not None and origin.lower() != _own_origin(request)) or site != "same-origin":
+        raise PageError(
+            403,
+            "the form was not sent from this page",
+            "nothing was done: open the page itself, and repeat it",
+        )
+
+
+def _own_origin(request: Request) -> str:
+    """Return the origin under which the page was opened; its host was checked before."""
+    site = site_of(request)
+    return f"{urlsplit(site.origin).scheme}://{request.headers['host']}".lower()
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
+def _to_sign_in(request: Request) -> Response:
+    if request.method in ("GET", "HEAD"):
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/sign-in?{urlencode({'next': target})}", 303)
+    raise PageError(401, "you are not signed in, or your session has ended", "sign in, then repeat it")
+
+
+def _log(request: Request, status: int, seconds: float) -> None:
+    """Log a request without its query. A page that only the client ended has the status 0."""
+    person = getattr(request.state, "person", None)
+    log.info(
+        "%s %s %s %s %d %.3f s", request.state.address, person.name if person else "-", request.method,
+        request.url.path[:_LONGEST_PATH], status, seconds,
+    )  # fmt: skip
