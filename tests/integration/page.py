@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 from sqlalchemy import text as sql
 
+from tests.unit.jobs import Clock
 from worker.ledger import Ledger, Person, Role
 from worker.seal import Seal
 from worker.web.app import ROUTES, make_app
@@ -32,7 +33,8 @@ class PageServer:
     def __init__(
         self, folder: Path, pages: Sequence[Page] = ROUTES, bounds: Bounds | None = None, **site: Any
     ) -> None:
-        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.clock = Clock(time.time())
+        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}", self.clock)
         for role, token in TOKENS.items():
             if not self.ledger.people.find(role.value):
                 self.ledger.people.add(Person(role.value, role), hash_of(token))

@@ -175,6 +175,9 @@ def _refusal(request: Request, site: Site) -> Response | None:
     if len(request.headers.getlist("host")) != 1 or not _is_own(host, site):
         # Somebody may have pointed their own name at this address, to have a browser read the page for them.
         return PlainTextResponse(f"this page is at {site.origin}/\n", 421)
+    if {"content-length", "transfer-encoding"} <= set(request.headers.keys()):
+        # A proxy in front may go by the other one, and take the rest for a request (RFC 9112, 11.2).
+        return PlainTextResponse("two lengths\n", 400, {"Connection": "close"})
     if site.proxied and site.secure and request.headers.get("x-forwarded-proto", "https") != "https":
         if request.method in ("GET", "HEAD"):
             return RedirectResponse(site.origin + request.url.path, 307)

@@ -110,7 +110,8 @@ def _cookie(site: Site, what: str) -> str:
 
     With ``__Host-`` neither another host of the domain nor a page without TLS can set it (RFC 6265bis).
     """
-    return f"{'__Host-' * site.secure}siproster-{what}-{urlsplit(site.origin).port or 0}"
+    port = urlsplit(site.origin).port
+    return f"{'__Host-' * site.secure}siproster-{what}" + (f"-{port}" if port else "")
 
 
 def _is_ours(site: Site, cookie: str) -> bool:
