@@ -209,7 +209,7 @@ def test_an_upload_that_stops_is_ended(page: PageServer, dana: Visitor) -> None:
 
 
 def test_a_slow_upload_is_ended(page: PageServer, dana: Visitor) -> None:
-    """A client that sends a byte now and then (slow loris) is refused: its pauses are short, but it is slow."""
+    """A client that sends a byte now and then (slow loris) is refused: it never pauses, but it is slow."""
     with begun(page, dana) as connection:
         connection.settimeout(0.05)
         answer = b""
