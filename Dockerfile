@@ -1,4 +1,4 @@
-# docs/scaling.md says how to pin it by digest.
+# docs/operations.md says how to pin it by digest.
 FROM python:3.13.9-slim AS build
 WORKDIR /source
 COPY constraints.txt pyproject.toml README.md LICENSE cli.py ./

@@ -10,13 +10,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import NoReturn
 
 import click
 
 from worker import __version__
-from worker.commands import foreign_variables, terminal
-from worker.commands.terminal import echo
+from worker.commands import facts, foreign_variables, terminal
+from worker.commands.facts import Failure
+from worker.commands.terminal import echo, visible
 from worker.errors import SiprosterError, UsageError, place_of
 
 COMMANDS = {
@@ -109,28 +111,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: Sequence[str] | None) -> int:
     """Return a command's exit code. The one place where an exception becomes a message and a code."""
     _unwind_on_signals()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        _refuse_no_text(sys.argv[1:] if arguments is None else arguments)
+        _refuse_no_text(words)
         # Without standalone mode, click returns the command's result: its exit code, or None.
-        code = cli.main(arguments, prog_name="siproster", standalone_mode=False)
+        return int(cli.main(words, prog_name="siproster", standalone_mode=False) or 0)
     except SystemExit as done:  # of a library's
         return done.code if isinstance(done.code, int) else int(done.code is not None)
-    except click.Abort:
-        echo("interrupted; nothing else was started")
-        return 130
-    except click.ClickException as error:
-        _show(error)
-        return 6
-    except SiprosterError as error:
-        echo(f"siproster: {error.message}", "red")
-        if error.hint:
-            echo(f"           {error.hint}")
-        return error.exit_code
     except Exception as error:
-        if not (isinstance(error, OSError) and terminal.output_fails()):
-            _report_fault(error)
-        return 1
-    return int(code or 0)
+        if isinstance(error, OSError) and terminal.output_fails():
+            return 1
+        failure = _shown(error)
+    if "--json" in takewhile(lambda word: word != "--", words):
+        facts.print_failure(failure)
+    return failure.exit
 
 
 def _unwind_on_signals() -> None:
@@ -156,18 +150,35 @@ def _refuse_no_text(arguments: Sequence[str]) -> None:
                 ) from None
 
 
-def _show(error: click.ClickException) -> None:
+def _shown(error: Exception) -> Failure:
+    """Print an error for people, and return it as ``--json`` has it."""
+    match error:
+        case click.Abort():
+            echo("interrupted; nothing else was started")
+            return Failure("interrupted", "interrupted; nothing else was started", "", 130)
+        case click.ClickException():
+            return _wrong_usage(error)
+        case SiprosterError():
+            failure = Failure(error.kind, error.message, error.hint, error.exit_code)
+        case _:
+            hint = "No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:"
+            message = "unexpected error: this is a bug in siproster"
+            failure = Failure("unexpected", message, f"{hint}\nsiproster {__version__}: {place_of(error)}", 1)
+    echo(f"siproster: {failure.message}", "red")
+    for line in filter(None, failure.hint.split("\n")):
+        echo(f"           {line}")
+    return failure
+
+
+def _wrong_usage(error: click.ClickException) -> Failure:
     """Print click's message about wrong usage, which repeats what was typed."""
     shown = io.StringIO()
     error.show(shown)
     for line in shown.getvalue().rstrip().split("\n"):
         echo(line)
-
-
-def _report_fault(error: Exception) -> None:
-    echo("siproster: unexpected error: this is a bug in siproster", "red")
-    echo("           No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:")
-    echo(f"           unexpected {place_of(error)}")
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context else "siproster --help"
+    return Failure("usage", visible(error.format_message()), hint, 6)
 
 
 if __name__ == "__main__":

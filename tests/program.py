@@ -44,6 +44,14 @@ class Finished:
         """Return the JSON that ``--json`` printed: stdout holds it and nothing else."""
         return json.loads(self.stdout)
 
+    @property
+    def error(self) -> str:
+        """Return the code of the error that a failure with ``--json`` prints, alone on stdout."""
+        (error,) = self.json.values()
+        assert (list(self.json), error["exit"]) == (["error"], self.code)
+        assert all(line in self.stderr for line in (error["message"], *error["hint"].split("\n")))
+        return str(error["code"])
+
 
 @dataclass
 class Program:

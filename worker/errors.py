@@ -6,6 +6,7 @@
     ├── UsageError            exit 6   correct the command line, the settings or the roster
     │   └── JobBusy           exit 6   another job writes to this account
     ├── NotConfirmed          exit 130 the user was asked to confirm, and declined
+    ├── Interrupted           exit 130 the user ended the command
     ├── NotFound              exit 3   account, realm or job
     ├── Conflict              exit 4   it exists already, or can't be done now
     ├── StopJob                        no row can succeed: stop the job, don't retry
@@ -41,6 +42,9 @@ class SiprosterError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    kind: ClassVar[str] = "failed"
+    """The code of the error under ``--json``; scripts rely on it."""
+
     unconfirmed: bool = False
     """Whether a request that writes was sent before, and may have been done all the same."""
 
@@ -54,39 +58,54 @@ class UsageError(SiprosterError):
     """Wrong usage, settings or an unreadable roster. Nothing was written."""
 
     exit_code = 6
+    kind = "usage"
 
 
 class JobBusy(UsageError):
     """Another job writes to this host and account."""
+
+    kind = "busy"
 
 
 class NotConfirmed(SiprosterError):
     """Somebody was asked, and said no: nothing was done."""
 
     exit_code = 130
+    kind = "not_confirmed"
+
+
+class Interrupted(SiprosterError):
+    """The user ended the command. ``hint`` says how to go on."""
+
+    exit_code = 130
+    kind = "interrupted"
 
 
 class NotFound(SiprosterError):
     """The account, realm or job does not exist."""
 
     exit_code = 3
+    kind = "not_found"
 
 
 class Conflict(SiprosterError):
     """It exists already, or its state does not allow what was asked."""
 
     exit_code = 4
+    kind = "conflict"
 
 
 class StopJob(SiprosterError):
     """No row of the job can succeed; what was not attempted stays unprocessed."""
 
+    kind = "stopped"
     reason: ClassVar[Reason] = Reason.STOPPED
 
 
 class AuthenticationRefused(StopJob):
     """401 with a fresh token, or 403."""
 
+    kind = "authentication"
     reason = Reason.AUTHENTICATION_REFUSED
     exit_code = reason.exit_code
 
@@ -94,6 +113,7 @@ class AuthenticationRefused(StopJob):
 class AccountNotFound(StopJob):
     """4022, or a 404 without a code: an unknown or locked account must not look empty."""
 
+    kind = "account_not_found"
     reason = Reason.ACCOUNT_NOT_FOUND
     exit_code = reason.exit_code
 
@@ -101,6 +121,7 @@ class AccountNotFound(StopJob):
 class NotAllowed(StopJob):
     """33004, 23013: the account is not set up for SIP credentials."""
 
+    kind = "not_allowed"
     reason = Reason.NOT_ALLOWED
     exit_code = reason.exit_code
 
@@ -117,18 +138,21 @@ class Unavailable(TryLater):
     """No connection, or 5xx until the budget for retries was spent."""
 
     exit_code = 5
+    kind = "unavailable"
 
 
 class Throttled(TryLater):
     """429 until the budget for retries was spent."""
 
     exit_code = 7
+    kind = "rate_limited"
 
 
 class Stopping(TryLater):
     """The process was asked to end while it waited: that says nothing about the service."""
 
     exit_code = 130
+    kind = "interrupted"
 
 
 class GivingWay(Stopping):
@@ -139,6 +163,7 @@ class AnswerLost(SiprosterError):
     """A request that writes was sent and its answer never came, or came cut."""
 
     exit_code = 5
+    kind = "answer_lost"
 
 
 class ForeignAnswer(AnswerLost):
@@ -159,6 +184,7 @@ class Refused(SiprosterError):
     """The service refused one request. ``code`` is its number, or empty where it gave none."""
 
     exit_code = 4
+    kind = "refused"
 
     def __init__(self, code: str, text: str, hint: str = "") -> None:
         super().__init__(f"{code}: {text}" if code else text, hint)
@@ -177,20 +203,27 @@ class ListRefused(Refused):
 class LedgerError(SiprosterError):
     """The ledger can't be opened or used."""
 
+    kind = "ledger"
+
 
 class LedgerAway(LedgerError):
     """The ledger's database does not answer; it may come back by itself."""
+
+    kind = "ledger_unavailable"
 
 
 class SealBroken(LedgerError):
     """Sealed bytes that don't open: the key is missing, or they are not what was sealed there."""
 
+    kind = "seal_broken"
+
 
 def place_of(error: BaseException) -> str:
-    """Return the class of an internal error and where it happened, in one line without values.
+    """Return ``an internal error in`` and where it happened, in one line without values.
 
-    Never its text, nor a traceback: values in them may be secret.
+    Never its text, nor a traceback: values in them may be secret. Nor its class, which is no word for people:
+    the lines of the code tell its authors more.
     """
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     steps = (f"{frame.name} ({PurePath(frame.filename).name}:{frame.lineno})" for frame in reversed(frames))
-    return f"{type(error).__name__} in {' < '.join(steps)}"
+    return f"an internal error in {' < '.join(steps)}"

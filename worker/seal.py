@@ -53,6 +53,20 @@ class BlockSeal:
         return self._cipher.decryptor().update(blocks)
 
 
+class StreamSeal:
+    """A seal for one temporary file, which is written once and read once.
+
+    Its key is never stored, and damage is not detected.
+    """
+
+    def __init__(self) -> None:
+        cipher = Cipher(algorithms.AES256(os.urandom(32)), modes.CTR(os.urandom(16)))
+        self.close_over = cipher.encryptor().update
+        """Seal the next bytes."""
+        self.open = cipher.decryptor().update
+        """Return the next bytes, opened."""
+
+
 class Seal:
     """A ring of keys: the first one seals, all of them open (so keys can be rotated)."""
 

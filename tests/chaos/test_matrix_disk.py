@@ -37,7 +37,7 @@ def test_the_ledgers_disk_is_full(office: Program, sandbox: Sandbox) -> None:
     until(lambda: len(sandbox.credentials()) >= 6, process)
     fill_disk(process.pid, 4096)
     ended = end_of(process)
-    assert (ended.code, ended.stdout) == (1, "")
+    assert (ended.code, ended.error) == (1, "ledger")
     assert "the ledger failed" in ended.stderr
     assert "siproster resume" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -205,7 +205,7 @@ def test_a_lost_answer_is_never_called_again(staff: Program, sandbox: Sandbox) -
     """After a lost answer: exit code 5, one order at the service, and advice to check before a new call."""
     sandbox.knobs(drop={"next": 1, "path": "/calls", "commit": True})
     lost = staff.run("call", "alice", *ORDER, "--yes", "--json")
-    assert (lost.code, lost.stdout) == (5, "")
+    assert (lost.code, lost.error) == (5, "answer_lost")
     assert "the call may have been placed" in lost.stderr
     assert "before you call again" in lost.stderr
     assert len(sandbox.log("POST", "/calls")) == 1

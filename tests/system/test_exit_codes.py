@@ -34,7 +34,7 @@ def posts(sandbox: Sandbox) -> int:
 def test_2_for_a_wrong_secret(office: Program, sandbox: Sandbox, roster: Path) -> None:
     """Credentials that the service refuses: nothing is sent, and the message says what to check."""
     finished = office.run("import", roster, "--json", BW_CLIENT_SECRET="wrong-canary-551")
-    assert (finished.code, finished.stdout, posts(sandbox)) == (2, "", 0)
+    assert (finished.code, finished.error, posts(sandbox)) == (2, "authentication", 0)
     assert "BW_CLIENT_SECRET" in finished.stderr
     assert "wrong-canary-551" not in finished.stderr
 
@@ -51,15 +51,15 @@ def test_2_for_a_role_taken_away_in_the_middle(office: Program, sandbox: Sandbox
 
 
 def test_3_for_an_unknown_account(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """An unknown account (4022) is reported; nothing is sent, no job is left and stdout is empty."""
+    """An unknown account (4022) is reported; nothing is sent and no job is left."""
     finished = office.run("import", roster, "--json", BW_ACCOUNT_ID="1234567")
-    assert (finished.code, finished.stdout, posts(sandbox)) == (3, "", 0), finished.stderr
+    assert (finished.code, finished.error, posts(sandbox)) == (3, "account_not_found", 0), finished.stderr
     assert "4022" in finished.stderr
     assert jobs(office) == []
 
 
 def test_3_for_a_realm_or_job_that_does_not_exist(office: Program, sandbox: Sandbox, roster: Path) -> None:
-    """A missing realm or job is named; nothing is sent, no job is left and stdout is empty."""
+    """A missing realm or job is named; nothing is sent and no job is left."""
     commands = [
         ["import", str(roster), "--realm", "no-such-thing"],
         ["plan", str(roster), "--realm", "no-such-thing"],
@@ -67,7 +67,7 @@ def test_3_for_a_realm_or_job_that_does_not_exist(office: Program, sandbox: Sand
         *([command, "no-such-thing"] for command in ("retry", "resume", "cancel", "status", "report")),
     ]
     ends = [office.run(*words, "--json") for words in commands]
-    assert [(end.code, end.stdout) for end in ends] == [(3, "")] * len(commands)
+    assert [(end.code, end.error) for end in ends] == [(3, "not_found")] * len(commands)
     assert [end.stderr for end in ends if "no-such-thing" not in end.stderr] == []
     assert jobs(office) == []
     assert posts(sandbox) == 0
@@ -313,7 +313,7 @@ def test_130_for_ctrl_c_while_posting(office: Program, sandbox: Sandbox, roster:
     until(lambda: sandbox.credentials(), process)
     process.send_signal(signal.SIGINT)
     finished = end_of(process)
-    assert (finished.code, finished.stdout) == (130, "")
+    assert (finished.code, finished.error) == (130, "interrupted")
     assert f"siproster resume {job}" in finished.stderr
     assert len(sandbox.credentials()) < 40
     sandbox.knobs(latency=0)
@@ -348,7 +348,7 @@ def test_130_leaves_the_workers_at_it(hosts: Program, sandbox: Sandbox, roster: 
     until(lambda: "running" in [one["state"] for one in jobs(hosts)], process)
     process.send_signal(signal.SIGINT)
     finished = end_of(process)
-    assert (finished.code, finished.stdout) == (130, "")
+    assert (finished.code, finished.error) == (130, "interrupted")
     assert f"siproster status {job} --follow" in finished.stderr
     assert f"siproster cancel {job}" in finished.stderr
     hosts.start("worker", "--processes", "1", log=hosts.home / "worker.log")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import platform
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.program import Program
 from tests.sandbox import Sandbox
+from tests.servers import free_port
 from tests.system.rosters import SAMPLES, roster_of, users
-from tests.system.runs import run
+from tests.system.runs import end_of, run, until
 
 FIELDS = {
     "job", "state", "reason", "why", "account", "operator", "version", "options", "roster", "realms",
@@ -78,6 +80,55 @@ def test_a_queued_job_is_named_as_json(hosts: Program, roster: Path) -> None:
     advised = hosts.run("report", queued["job"], "--json").stderr
     assert f"siproster retry {queued['job']}\n" in advised
     assert "corrections" not in advised
+
+
+FAILURES = [
+    ("jobs --bogus", "usage"),
+    ("no-such-command", "usage"),
+    ("status", "usage"),
+    ("plan no-such-file.csv", "usage"),
+    ("credential list --api x", "usage"),
+    ("schedule show nightly", "not_found"),
+    ("realm show acme", "unavailable"),
+]
+"""Commands and the codes of their errors, with a service that nobody runs."""
+
+
+@pytest.mark.parametrize(("words", "code"), FAILURES)
+def test_a_failure_is_json_beside_its_text(office: Program, words: str, code: str) -> None:
+    """stdout has the error alone, with the texts of stderr and the exit code; wrong usage of click's, too."""
+    office.environment["BW_API_URL"] = f"http://127.0.0.1:{free_port()}"
+    assert office.run(*words.split(), "--json").error == code
+    assert office.run(*words.split()).stdout == ""
+
+
+def test_json_that_is_an_argument_asks_for_none(office: Program) -> None:
+    """Behind a lone `--`, `--json` is a job's name like any other, and the error is text."""
+    assert office.run("status", "--", "--json").stdout == ""
+
+
+def test_a_fault_of_the_program_is_json(office: Program, roster: Path) -> None:
+    """A bug, too, leaves one JSON value on stdout; its hint has the line to report, without values."""
+    failed = office.run("import", roster, "--json", SIPROSTER_FAILPOINTS="planned=raise")
+    assert (failed.code, failed.error) == (1, "unexpected")
+    assert "unexpected Failed in " in failed.json["error"]["hint"]
+
+
+def test_no_error_follows_facts(office: Program, sandbox: Sandbox, roster: Path) -> None:
+    """An interrupted deletion prints the users that are done, and the one in flight as unconfirmed."""
+    run(office, "import", roster)
+    names = [user.name for user in users(10)]
+    sandbox.knobs(latency=0.3)
+    process = office.start("credential", "delete", *names, "--yes", "--json")
+    until(lambda: len(sandbox.credentials()) < 9, process)
+    process.send_signal(signal.SIGINT)
+    deleted = end_of(process)
+    assert deleted.code == 130
+    assert "interrupted" in deleted.stderr
+    *done, last = deleted.json
+    assert {one["outcome"] for one in done} == {"deleted"}
+    assert (last["outcome"], last["code"]) == ("failed", "unconfirmed")
+    assert len(done) in (10 - len(sandbox.credentials()), 9 - len(sandbox.credentials()))
 
 
 def test_people_get_a_table_instead(office: Program, roster: Path) -> None:

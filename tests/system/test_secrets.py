@@ -312,10 +312,10 @@ def test_no_message_quotes_a_correction(
     shifted = [{**row, column: canary(2)} for row in result_rows(job["files"]["failed"])]
     failed = write(Path(job["files"]["failed"]), shifted)
     refused = siproster.run("retry", job["job"], "--corrections", failed, "--debug", "--json")
-    assert (refused.code, refused.stdout) == (6, "")
+    assert (refused.code, refused.error) == (6, "usage")
     assert f"{column} was changed" in refused.stderr
     assert "bw__row 3" in refused.stderr
-    assert leaks({"output": refused.stderr.encode()}, {b"cAnArY"}) == []
+    assert leaks({"output": (refused.stdout + refused.stderr).encode()}, {b"cAnArY"}) == []
     assert [user["composite"] for user in account.credentials()] == ["ada"]
 
 

@@ -156,7 +156,7 @@ def test_a_damaged_file(held: Program, sandbox: Sandbox) -> None:
     file = held.work / "before"
     file.write_bytes(file.read_bytes()[:-1])
     compared = held.run("diff", "before", "--json")
-    assert (compared.code, compared.stdout) == (6, "")
+    assert (compared.code, compared.error) == (6, "usage")
     assert "was changed or is incomplete" in compared.stderr
     file.write_text("username\nalice\n")
     assert "is not a snapshot" in held.run("diff", "before").stderr

@@ -23,6 +23,17 @@ def undone(program: Program, job: str, *more: str, code: int | None = 0) -> dict
     return {row["bw__username"]: row for row in result_rows(facts["files"]["undo"])}
 
 
+def test_a_job_that_changed_nobody_can_be_looked_at(office: Program) -> None:
+    """A second import of the same roster leaves nothing to undo, and `status` says so."""
+    mine = roster_of(office.work / "staff.csv", users(3))
+    run(office, "import", mine)
+    again = run(office, "import", mine)["job"]
+    assert undone(office, again) == {}
+    shown = office.run("status", again)
+    assert shown.code == 0, shown.stderr
+    assert "nothing, since it had changed no user" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("either", "family", "behaviour"),
     [

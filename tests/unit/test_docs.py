@@ -290,6 +290,15 @@ def test_each_result_of_a_run_is_described() -> None:
     assert [one.name for one in codes.RUNS] == list(RunResult)
 
 
+def test_each_error_of_a_command_is_described() -> None:
+    """docs/errors.md has the code of each exception that ends a command, with its exit code, no other."""
+    raised = {(kind.kind, f"exit code {kind.exit_code}") for kind in subclasses(errors.SiprosterError)}
+    described = {(one.name, one.effect) for one in codes.FAILURES}
+    assert described == raised | {("unexpected", "exit code 1")}
+    told = {(row[0].strip("`"), f"exit code {row[1]}") for row in table_of("Errors of a command")}
+    assert told == described
+
+
 def test_each_number_that_the_program_decides_by_is_described() -> None:
     """Each number of the service by which the program decides is described: users see it in results."""
     described = first_cells(section(ERRORS, "Codes of the service"))

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.codes.code import Code, Cure
+from worker.codes.of_commands import FAILURES
 from worker.codes.of_jobs import REASONS, SERVICE, UNDO
 from worker.codes.of_rows import LEAVERS, NOT_SENT, SENT, SKIPPED, STATUSES, WARNINGS
 from worker.codes.of_runs import RUNS
 from worker.states import JobState, Reason
 
 __all__ = [
+    "FAILURES",
     "LEAVERS",
     "NOT_SENT",
     "REASONS",
@@ -65,6 +67,7 @@ TABLES = (
     Table("Why a job stopped or waits", "", REASONS),
     Table("Results of a schedule's runs", "the run has ended, and its channels are notified", RUNS),
     Table("Codes of the service", "the row is `failed`", SERVICE),
+    Table("Errors of a command", "", FAILURES),
     Table("Users that `undo` didn't restore", "the user is `kept`: left as it is", UNDO),
 )
 """All codes, under the headings of docs/errors.md, and of docs/accounts.md for the last."""

@@ -15,10 +15,11 @@ from worker.api import Api, Order
 from worker.commands import platforms
 from worker.commands.call_outcome import CallOutcome, follow, placed
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.option_values import application_id, from_file
 from worker.commands.options import Finite, json_option, yes_option
-from worker.commands.screen import echo, on_stdout, print_json
+from worker.commands.screen import echo, on_stdout
 from worker.commands.terminal import visible
 from worker.commands.verify_runner import GENTLE_RATE, register_options
 from worker.errors import NotFound, UsageError

@@ -13,12 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import Fact, asked, csv_option, one_form, print_all
 from worker.commands.options import count_type, json_option, yes_option
 from worker.commands.outputs import refuse_streams
 from worker.commands.removal import Removal, Targets
 from worker.commands.scope import Held, Scope, scope_options
-from worker.commands.screen import echo, on_stdout, print_json
+from worker.commands.screen import echo, on_stdout
 from worker.errors import UsageError
 from worker.model import Family, Stored
 from worker.reasons import plural

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -10,6 +9,7 @@ from difflib import get_close_matches
 import click
 
 from worker.codes import TABLES, Code, Table, command_of, effect_of, named
+from worker.commands.facts import json_option, print_json
 from worker.errors import UsageError
 
 _LIST = re.compile(r"[\w-]+(?:[\s;,]+[\w-]+)*[\s;,]*")
@@ -26,7 +26,7 @@ _CLOSE = 3
 
 @click.command("explain")
 @click.argument("words", metavar="[CODE]...", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
+@json_option
 def explain(words: tuple[str, ...], as_json: bool) -> None:
     """Explain CODE: what it means, what it does to the row or the job, and what to do about it.
 
@@ -42,7 +42,7 @@ def explain(words: tuple[str, ...], as_json: bool) -> None:
     text = " ".join(words).strip().casefold()
     found = [entry for code in codes_in(text) for entry in named(code)] if text else _all()
     if as_json:
-        click.echo(json.dumps([_facts(*entry) for entry in found], indent=2))
+        print_json([_facts(*entry) for entry in found])
     else:
         click.echo("\n".join(_described(*entry) for entry in found) if text else _listed())
 

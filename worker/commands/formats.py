@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
 import click
 
+from worker.commands.facts import print_json
 from worker.commands.options import json_option
 from worker.errors import UsageError
 from worker.roster.format import RosterFormat
@@ -27,7 +27,7 @@ def formats(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand:
         return
     if as_json:
-        click.echo(json.dumps([{"name": one.name, "title": one.title} for one in FORMATS.values()], indent=2))
+        print_json([{"name": one.name, "title": one.title} for one in FORMATS.values()])
         return
     widest = max(map(len, FORMATS), default=0)
     for one in FORMATS.values():
@@ -50,7 +50,10 @@ def show(name: str, as_json: bool) -> None:
             f"there is no format {name!r}",
             f"did you mean {near[0]}?" if near else "`siproster formats` lists all of them",
         )
-    click.echo(json.dumps(_facts(found), indent=2) if as_json else "\n".join(_lines(found)))
+    if as_json:
+        print_json(_facts(found))
+    else:
+        click.echo("\n".join(_lines(found)))
 
 
 def _facts(one: RosterFormat) -> dict[str, Any]:

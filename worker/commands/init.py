@@ -22,9 +22,10 @@ from worker.commands.doctor import (
     service_checks,
     settings_checks,
 )
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.options import json_option, yes_option
-from worker.commands.screen import echo, print_json
+from worker.commands.screen import echo
 from worker.commands.terminal import asks, visible
 from worker.errors import SiprosterError, UsageError
 from worker.files import new_part

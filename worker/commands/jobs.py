@@ -17,6 +17,7 @@ from worker import report as results
 from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
 from worker.commands.option_values import with_outputs
@@ -28,16 +29,9 @@ from worker.commands.options import (
     results_option,
     yes_option,
 )
-from worker.commands.screen import (
-    ProgressScreen,
-    echo,
-    on_stdout,
-    print_json,
-    print_on_stdout,
-    print_summary,
-)
+from worker.commands.screen import ProgressScreen, echo, on_stdout, print_on_stdout, print_summary
 from worker.commands.waiting import wait_reporter
-from worker.errors import UsageError
+from worker.errors import Interrupted, UsageError
 from worker.importing.unfinished import refuse_unfinished
 from worker.ledger import Ledger, Policy, Progress
 from worker.model import Job, JobState, utc_now
@@ -199,7 +193,7 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
                 screen.show(progress)
                 waits.look_once(progress.settled)
                 if interrupt.wait(_LOOK_EVERY):
-                    return 130
+                    raise Interrupted("no longer watching", f"see it with: siproster status {job_id}")
     _print_status(context, job_id, waits, as_json=as_json)
     return 0
 

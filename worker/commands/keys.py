@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import sys
 
 import click
 
-from worker.commands.options import json_option
+from worker.commands.facts import json_option, print_json
 from worker.commands.terminal import asks
 from worker.digest import digests
 from worker.errors import UsageError
-from worker.seal import new_key
+from worker.seal import fingerprint, new_key
 
 
 @click.command("hash")
@@ -38,16 +38,20 @@ def hash_(user: str, realm: str, domain: str, as_json: bool) -> None:
         raise UsageError(str(error), "give them in UTF-8") from None
     click.echo("anyone who has these digests can register: they are as good as the password", err=True)
     if as_json:
-        facts = {"composite": composite, "realm": realm, "hash1": hash1, "hash1b": hash1b}
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        print_json({"composite": composite, "realm": realm, "hash1": hash1, "hash1b": hash1b})
         return
     click.echo(f"Hash1   {hash1}\nHash1b  {hash1b}")
 
 
 @click.command("keygen")
-def keygen() -> None:
+@json_option
+def keygen(as_json: bool) -> None:
     """Generate a sealing key for SIPROSTER_KEY and print it."""
-    click.echo(new_key())
+    key = new_key()
+    if as_json:
+        print_json({"key": key, "fingerprint": fingerprint(base64.urlsafe_b64decode(key))})
+    else:
+        click.echo(key)
     click.echo("keep it: rows sealed with it can't be read without it", err=True)
 
 

@@ -1,9 +1,8 @@
-"""Long listings, streamed and never all in memory: lines for people, CSV, or one JSON array."""
+"""Long listings, never all in memory: lines for people and CSV, streamed, or one JSON array at the end."""
 
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 import click
 
+from worker.commands.facts import print_array
 from worker.commands.screen import echo
 from worker.commands.terminal import asks, visible
 from worker.errors import NotConfirmed, UsageError
@@ -31,7 +31,7 @@ def print_all(
 ) -> int:
     """Print all entries on stdout and return how many there were. ``line`` formats one for people.
 
-    Errors midway propagate, and a JSON array then stays unclosed: a part must not look like the whole.
+    Errors midway propagate; JSON is printed only if there are none.
     """
     number = 0
 
@@ -46,7 +46,7 @@ def print_all(
         writer.writerow(columns)
         writer.writerows([neutral(fact[column] or "") for column in columns] for fact in told())
     elif as_json:
-        sys.stdout.writelines(_array(told()))
+        print_array(told())
     else:
         sys.stdout.writelines(visible(line(fact)) + "\n" for fact in told())
     return number
@@ -82,11 +82,3 @@ def asked(question: str, *, yes: bool) -> None:
         )
     if not click.confirm(visible(question), err=True):
         raise NotConfirmed("not confirmed", "nothing was done")
-
-
-def _array(facts: Iterable[Fact]) -> Iterator[str]:
-    before = "["
-    for fact in facts:
-        yield f"{before}\n{json.dumps(fact, ensure_ascii=False)}"
-        before = ","
-    yield "[]\n" if before == "[" else "\n]\n"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from worker.commands.facts import json_option as json_option
 from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.settings.names import days_of
@@ -334,7 +335,6 @@ excel_option = click.option(
     help="Write result files for a spreadsheet: with a BOM, and results.xlsx with text cells."
     "  [default: if the roster is a workbook, has semicolons, or is UTF-16]",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON to stdout.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
 

@@ -15,6 +15,7 @@ import click
 
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.named_job import job_unless_file
 from worker.commands.option_values import refuse_given
 from worker.commands.options import json_option, reading_options
@@ -27,7 +28,7 @@ from worker.commands.phone_files import (
     write_files,
 )
 from worker.commands.phone_rows import PhoneRows, Servers, rows_of_job, rows_of_roster
-from worker.commands.screen import echo, print_json
+from worker.commands.screen import echo
 from worker.commands.verify import options_of_reading
 from worker.commands.verify_runner import server_address
 from worker.errors import UsageError

@@ -14,6 +14,7 @@ import click
 from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import counted
 from worker.commands.named_job import named_job, refuse_outdated
 from worker.commands.option_values import (
@@ -27,8 +28,9 @@ from worker.commands.option_values import (
     with_outputs,
 )
 from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
+from worker.commands.plan_columns import refuse_with_columns, show_columns
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
-from worker.commands.screen import echo, print_json, print_on_stdout, print_reading
+from worker.commands.screen import echo, print_on_stdout, print_reading
 from worker.commands.window import shown, wait_for_window
 from worker.errors import Conflict, SiprosterError, UsageError
 from worker.importing.absent import EarlierRun, earlier_run
@@ -66,20 +68,27 @@ _OF_THE_RUN = frozenset({
 @click.option("--results", metavar="DIR", default="", help="Write plan.csv and absent.csv to this folder.")
 @excel_option
 @click.option("--save", is_flag=True, help="Save the plan, sealed, to carry out with `import --plan JOB`.")
+@click.option("--columns", is_flag=True, help="Only show how the roster is understood; no row is checked.")
 @click.option("--exit-on-change", is_flag=True, help="Also exit with 10 if the import would change anything.")
 @json_option
 @settings_options
 @click.pass_context
-def plan_(ctx: click.Context, /, source: str, save: bool, **given: Any) -> int:
+def plan_(ctx: click.Context, /, source: str, save: bool, columns: bool, **given: Any) -> int:
     """Show what `import` would do with each row of a roster, without sending anything.
 
     With --results DIR, plan.csv lists every row, and absent.csv the users on the registrar who are not in the
     roster. Exit code 0: every row would be in place; 10: some would not be or, with --exit-on-change,
     something would change; 11: an import would be held back by --max-changes or --require-rows.
+
+    --columns shows how the file is understood instead: format, sheets, header, and for each column the field
+    that it is used for or may be meant for, with samples, never of a column that may hold a secret.
     """
     context = Context(given)
     given = from_file(ctx, given, context.settings.options)
     options, on_change = parsed(ctx, given), given["exit_on_change"]
+    if columns:
+        refuse_with_columns(ctx)
+        return show_columns(context, source, options, as_json=given["as_json"])
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
     upload = context.named_upload(source)  # before it is read, so that a later change is noticed

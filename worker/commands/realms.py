@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.options import Finite, json_option, yes_option
-from worker.commands.screen import echo, on_stdout, print_json
+from worker.commands.screen import echo, on_stdout
 from worker.errors import UsageError
 from worker.model import Realm
 

@@ -67,8 +67,9 @@ class Removal:
     """Deletes the targets while its facts are iterated."""
 
     def __init__(self, api: Api, family: Family, targets: Targets) -> None:
-        self.ended_by: SiprosterError | None = None
-        """The error that ended it early: no later user could have been deleted, either."""
+        self.ended_by: StopJob | TryLater | KeyboardInterrupt | None = None
+        """The reason for an early end: an interruption, or an error because of which no later user could have
+        been deleted, either."""
         self._api = api
         self._family = family
         self._targets = targets
@@ -98,11 +99,11 @@ class Removal:
         for composite, ref in self._targets:
             try:
                 fact = self._one(composite, ref)
-            except (StopJob, TryLater) as error:
+            except (StopJob, TryLater, KeyboardInterrupt) as error:
                 self.ended_by = error
-                if error.unconfirmed:  # its deletion was sent
+                if isinstance(error, KeyboardInterrupt) or error.unconfirmed:  # its deletion was sent
                     self._counts[FAILED] += 1
-                    text = f"can't tell whether it was deleted: {error}"
+                    text = f"can't tell whether it was deleted: {str(error) or 'interrupted'}"
                     yield _fact(composite, ref, FAILED, "unconfirmed", text)
                 return
             self._counts[fact["outcome"] or ""] += 1

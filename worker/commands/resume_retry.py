@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from worker import report, roster
 from worker.commands import outputs, watch
 from worker.commands.context import Context, person, settings_options
+from worker.commands.facts import print_json
 from worker.commands.named_job import named_job, refuse_outdated
 from worker.commands.option_values import generating, max_failed, window, with_outputs
 from worker.commands.options import (
@@ -24,7 +25,7 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.running import begin, finish, freed_on_failure, run, take_over
-from worker.commands.screen import echo, print_json
+from worker.commands.screen import echo
 from worker.commands.window import wait_for_window
 from worker.errors import Conflict, JobBusy, UsageError
 from worker.importing.corrections import check

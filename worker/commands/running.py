@@ -9,8 +9,9 @@ from pathlib import Path
 from worker import report
 from worker.commands import watch
 from worker.commands.context import Context
+from worker.commands.facts import print_json
 from worker.commands.listing import asked, counted
-from worker.commands.screen import echo, print_json, print_reading
+from worker.commands.screen import echo, print_reading
 from worker.importing.absent import EarlierRun, earlier_run
 from worker.importing.earlier_names import EarlierNames
 from worker.importing.generate import Passwords, generated_passwords

@@ -16,8 +16,9 @@ import click
 
 from worker.channels import Channel
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.options import json_option
-from worker.commands.screen import print_json, print_on_stdout
+from worker.commands.screen import print_on_stdout
 from worker.errors import UsageError
 from worker.notify import TEST, Message, NotDelivered, Sender
 from worker.settings import load

@@ -19,6 +19,7 @@ from worker.commands.screen import echo
 from worker.commands.window import moment, shown
 from worker.errors import (
     Conflict,
+    Interrupted,
     JobBusy,
     LedgerAway,
     NotFound,
@@ -153,14 +154,14 @@ def _attempt(context: Context, schedule: Schedule, claim: Claim) -> End | None:
         return _release_or_give_up(context, schedule, claim, again)
     except ClaimLost:
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         context.ledger.schedules.release(claim.run, 0, "the scheduler was stopped")
         raise
     except SiprosterError as error:
         why = f"{error.message}; {error.hint}" if error.hint else error.message
         return _failure(context, schedule, claim, why)
     except Exception as error:
-        return _failure(context, schedule, claim, f"unexpected {place_of(error)}")
+        return _failure(context, schedule, claim, place_of(error))
 
 
 def _import_or_resume(context: Context, schedule: Schedule, claim: Claim) -> End:

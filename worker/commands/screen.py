@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import sys
 import time
@@ -12,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
@@ -28,6 +26,7 @@ from rich.text import Text
 
 from worker import advice, codes
 from worker.commands import terminal
+from worker.commands.facts import print_json
 from worker.commands.terminal import visible
 from worker.commands.waiting import wait_reporter
 from worker.importing.plan_summary import PlanSummary
@@ -254,8 +253,9 @@ def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
         if lineage["jobs"][-1] != summary["job"]:
             console.print(Text(f"the latest run: siproster status {lineage['jobs'][-1]}"), soft_wrap=True)
     if summary["undo_state"] == "done":
-        told = ", ".join(f"{rows:,} {result}" for result, rows in summary["undo"].items())
-        console.print(Text(f"undone since: {told} (undo.csv)", style="yellow"))
+        results = ", ".join(f"{rows:,} {result}" for result, rows in (summary["undo"] or {}).items())
+        told = f"{results} (undo.csv)" if results else "nothing, since it had changed no user"
+        console.print(Text(f"undone since: {told}", style="yellow"))
     if summary["why"]:
         console.print(Text(str(summary["why"]), style="yellow"), soft_wrap=True)
     for told in filter(
@@ -285,12 +285,6 @@ def on_stdout(file: TextIO | None = None) -> Console:
     if file.isatty():
         return HarmlessConsole(file=file, highlight=False)
     return _PlainConsole(file=cast(TextIO, _Trimmed(file)), highlight=False, width=_UNBOUNDED)
-
-
-def print_json(facts: Any) -> None:
-    """Print facts as JSON, alone on stdout."""
-    legible = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-    click.echo(json.dumps(facts, indent=2, ensure_ascii=not legible))
 
 
 def _print_status(console: Console, summary: Mapping[str, Any], status: Status, rows: int) -> None:

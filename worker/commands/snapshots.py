@@ -12,11 +12,12 @@ from typing import Any
 import click
 
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import Fact, counted, csv_option, one_form, print_all
 from worker.commands.options import json_option
 from worker.commands.outputs import refuse_streams
 from worker.commands.scope import Scope, scope_options
-from worker.commands.screen import echo, print_json
+from worker.commands.screen import echo
 from worker.errors import UsageError
 from worker.model import Family, Stored, utc_now
 from worker.reasons import plural

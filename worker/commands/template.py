@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 from xlsxwriter import Workbook
 
+from worker.commands.facts import print_json
 from worker.commands.options import json_option
-from worker.commands.screen import echo, print_json
+from worker.commands.screen import echo
 from worker.errors import UsageError
 from worker.files import whole_file
 from worker.reasons import reason_of

@@ -11,12 +11,13 @@ import click
 from worker import report
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job
 from worker.commands.option_values import with_outputs
 from worker.commands.options import excel_option, json_option, rate_type, results_option, yes_option
 from worker.commands.running import freed_on_failure
-from worker.commands.screen import ProgressScreen, echo, print_json
+from worker.commands.screen import ProgressScreen, echo
 from worker.errors import TryLater
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo

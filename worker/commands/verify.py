@@ -14,12 +14,12 @@ import click
 from worker import report, roster
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.named_job import job_unless_file
 from worker.commands.option_values import from_file, parsed, refuse_given, with_outputs
 from worker.commands.options import Finite, count_type, excel_option, json_option, rate_type, reading_options
 from worker.commands.resume_retry import roster_of
 from worker.commands.running import print_roster
-from worker.commands.screen import print_json
 from worker.commands.verify_report import print_report
 from worker.commands.verify_runner import (
     DNS_WAIT,

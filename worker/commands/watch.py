@@ -15,7 +15,7 @@ from worker import advice, report
 from worker.commands.context import Context
 from worker.commands.screen import ProgressScreen, echo, print_summary
 from worker.commands.waiting import wait_reporter
-from worker.errors import LedgerAway, SiprosterError, TryLater
+from worker.errors import Interrupted, LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
 from worker.model import Endpoint, Job, JobState, Status
 from worker.progress.job_waits import JobWaits, Patience, nobody
@@ -39,7 +39,7 @@ _ASK_FOR_WORKERS_EVERY = 3.0
 """Seconds between two questions to the broker who is there."""
 
 
-class Interrupted(Exception):
+class _AskedToEnd(Exception):
     """The user asked the command to end."""
 
 
@@ -76,7 +76,8 @@ def run(
 ) -> int:
     """Watch a started job to its end, write its results, print its summary and return the exit code.
 
-    ``then`` is what remains to be done with a finished job; its exit code counts if the job's is 0.
+    ``then`` is what remains to be done with a finished job; its exit code counts if the job's is 0. Raises
+    Interrupted when the user ends it.
     """
     context.ledger.chunks.shred_expired()
     with interruptible() as interrupt:
@@ -85,8 +86,8 @@ def run(
                 _run_with_workers(context, job_id, interrupt)
             else:
                 _run_embedded(context, job_id, interrupt)
-        except Interrupted:
-            return _print_interrupted(context, job_id)
+        except _AskedToEnd:
+            raise _interrupted(context, job_id) from None
     job = context.ledger.jobs.get(job_id)
     code = then(job) if job.state is JobState.DONE else 0
     return print_end(context, context.ledger.jobs.get(job_id), as_json=as_json) or code
@@ -170,7 +171,7 @@ def _leave(context: Context, job_id: str, why: Why) -> None:
 def _watch(context: Context, job_id: str, queue: CeleryQueue, interrupt: threading.Event) -> Why | None:
     """Show progress and sweep until the job is over (returns None) or its patience ends (returns why).
 
-    Raises Interrupted when asked to end, and LedgerAway if the ledger stays away longer than patience.
+    Raises _AskedToEnd, and LedgerAway if the ledger stays away longer than patience.
     """
     jobs, chunks = context.ledger.jobs, context.ledger.chunks
     job = jobs.get(job_id)
@@ -198,7 +199,7 @@ def _watch(context: Context, job_id: str, queue: CeleryQueue, interrupt: threadi
             if cause := patience.spent_on:
                 return cause.why
             if interrupt.wait(_LOOK_EVERY):
-                raise Interrupted
+                raise _AskedToEnd
 
 
 def waits_of(context: Context, job: Job) -> JobWaits:
@@ -230,21 +231,21 @@ class _Rhythm:
         return True
 
 
-def _print_interrupted(context: Context, job_id: str) -> int:
+def _interrupted(context: Context, job_id: str) -> Interrupted:
+    """Return the error of a command that was ended: who goes on with the job, and how."""
     if not context.settings.broker:
-        echo("interrupted; requests in flight have finished, and nothing is lost")
-        echo(f"  continue with: siproster resume {job_id}")
-        return 130
-    if _nobody_works(context, job_id):
-        echo(
-            f"no longer watching; job {job_id} is waiting for a worker: start one with `siproster worker`",
-            "yellow",
+        return Interrupted(
+            "interrupted; requests in flight have finished, and nothing is lost",
+            f"continue with: siproster resume {job_id}",
         )
+    if _nobody_works(context, job_id):
+        message = f"job {job_id} is waiting for a worker: start one with `siproster worker`"
     else:
-        echo(f"no longer watching; the workers continue job {job_id}")
-    echo(f"  follow it:  siproster status {job_id} --follow")
-    echo(f"  cancel it:  siproster cancel {job_id}")
-    return 130
+        message = f"the workers continue job {job_id}"
+    return Interrupted(
+        f"no longer watching; {message}",
+        f"follow it: siproster status {job_id} --follow; cancel it: siproster cancel {job_id}",
+    )
 
 
 def _nobody_works(context: Context, job_id: str) -> bool:

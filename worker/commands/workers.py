@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.options import json_option
-from worker.commands.screen import print_json, print_on_stdout
+from worker.commands.screen import print_on_stdout
 from worker.errors import UsageError
 from worker.ledger import RunWork, Work
 from worker.reasons import plural

@@ -77,6 +77,10 @@ _of_a_person = re.compile(
     "cognome|sobrenome|naam|voornaam|achternaam|imie|nazwisko|vorname|nachname|email|"
     "effectivecalleridname|fullname|description"
 ).fullmatch
+_of_a_place = re.compile(
+    "site|location|office|building|floor|room|city|country|street|department|dept|team|group|company|title|mac|"
+    "macaddress|ip|ipaddress|model|vendor|language|timezone|domain|realm|standort|abteilung|gebaude|raum|stadt"
+).fullmatch
 _sip_like = re.compile(f"{_SIP}|auth|regist|devinfo|phone|device|line|peer|endpoint|extension|ext").search
 _LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
 
@@ -116,6 +120,13 @@ def may_be_hinted(field: str, name: str) -> bool:
     """
     text = bare(name)
     return not _decoy(text) and not (field == "username" and _of_a_person(text))
+
+
+def rules_secret_out(name: str) -> bool:
+    """Return whether a column of this name has users, people's names or places, and so no passwords."""
+    text = bare(name)
+    harmless = _of_a_person(text) or _of_a_place(text) or user_rank(name) is not None
+    return bool(harmless) and text != "description"
 
 
 def sip_likeness(name: str) -> int:

@@ -72,7 +72,7 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
-def _is_header_name(name: str) -> bool:
+def is_header_name(name: str) -> bool:
     """Return whether it looks like anybody's column name: ``SIP Secret``, ``Prénom``, ``passwrd``."""
     bare = plain("".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)))
     mistyped = bare.isalpha() and difflib.get_close_matches(bare, _FIELD_NAMES, 1, _CLOSE)
@@ -178,11 +178,22 @@ class Header:
         """Return the column that a hint names as the likely one for ``field``; empty if there is none."""
         return self._near(wanted, sorted(self._shown() - set(taken)), field)
 
+    @property
+    def shown(self) -> list[str]:
+        """Return the names that may be shown; empty ones stand for those that may be data.
+
+        Beside two names that usually stand in headers, and no cell that looks like data, any word is a name.
+        """
+        shown = self._shown()
+        if len(shown) > 1 and not any(map(_data_like, self.names)):
+            shown |= {at for at, name in enumerate(self.names) if _word_like(name)}
+        return [name if at in shown else "" for at, name in enumerate(self.names)]
+
     def _shown(self) -> set[int]:
         """Return the columns whose names may be shown; none if the line looks like data."""
         sure = self._is_sure()
         shown = {
-            at for at, name in enumerate(self.names) if _is_header_name(name) or (sure and _word_like(name))
+            at for at, name in enumerate(self.names) if is_header_name(name) or (sure and _word_like(name))
         }
         if not sure and (len(shown) < min(2, self.named) or any(map(_data_like, self.names))):
             return set()

@@ -43,6 +43,7 @@ class Opened:
     """Say where a row's line is: in a folder, with its file."""
     sheet: str = ""
     """The sheet of a workbook, and the row of its header, for people; empty for anything else."""
+    sheet_name: str = ""
 
 
 def find_roster(place: str, stdin: BinaryIO | None = None, logins: Iterable[DatabaseLogin] = ()) -> Source:
@@ -144,7 +145,7 @@ def _open_workbook(source: Source, open_book: OpenBook, options: Options) -> Ope
         if found is None:
             refuse_other_kinds(start, source.shown, options)
         table = keep(sheet.records, source.shown, sheet.sha256)
-    return Opened(table, found, why, sheet.warnings(), sheet=sheet.said)
+    return Opened(table, found, why, sheet.warnings(), sheet=sheet.said, sheet_name=sheet.name)
 
 
 def choose(start: Start, place: str, wanted: str) -> tuple[RosterFormat | None, str]:

@@ -51,6 +51,8 @@ class SheetRecords:
     """The header and the rows under it, by their numbers in the sheet."""
     others: tuple[str, ...]
     """Names of the other sheets with column names of a roster, unless ``--sheet`` chose this one."""
+    name: str
+    """The sheet's name."""
     _notes: Notes = field(default_factory=Notes)
 
     def warnings(self) -> tuple[Problem, ...]:
@@ -118,7 +120,13 @@ def open_sheet(
         notes = Notes()
         records = _records(book.rows(sheet, notes), line, header, notes, place)
         said = f"sheet {sheet.name!r}, column names in row {line}"
-        yield SheetRecords(sha256.hexdigest(), tuple(header), said, records, others, notes)
+        yield SheetRecords(sha256.hexdigest(), tuple(header), said, records, others, sheet.name, notes)
+
+
+def sheets_of(source: Source, open_book: OpenBook) -> list[Sheet]:
+    """Return the sheets of a workbook. Raises UsageError if it can't be read."""
+    with _stream(source) as file, _explained(source.shown), closing(open_book(file)) as book:
+        return list(book.sheets)
 
 
 def _sheet(book: Book, options: Options, is_header: IsHeader, place: str) -> tuple[Sheet, tuple[str, ...]]:

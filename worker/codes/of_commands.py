@@ -1,0 +1,51 @@
+"""Errors that a command fails with, as ``--json`` names them."""
+
+from __future__ import annotations
+
+from worker.codes.code import Code
+
+FAILURES = (
+    Code("usage", "wrong usage, settings, or a roster that can't be read; nothing was sent",
+         "correct what the message names and run the command again", effect="exit code 6"),
+    Code("busy", "another job is using the account; nothing was sent",
+         "wait until it has ended, or cancel it", effect="exit code 6", command="siproster jobs"),
+    Code("not_found", "the realm, user, job or schedule does not exist",
+         "check the name that the message gives", effect="exit code 3"),
+    Code("account_not_found", "the account is unknown or locked", "check `BW_ACCOUNT_ID` and `BW_API_URL`",
+         effect="exit code 3", command="siproster doctor"),
+    Code("conflict", "it exists already, or its state doesn't allow what was asked", "follow the hint",
+         effect="exit code 4"),
+    Code("not_allowed", "the account's plan or the credentials' role doesn't allow this", "ask Bandwidth",
+         effect="exit code 4"),
+    Code("refused", "the service refused the request", "the message has the service's code and words",
+         effect="exit code 4"),
+    Code("authentication", "the service refused the credentials",
+         "check `BW_CLIENT_ID`, `BW_CLIENT_SECRET` and `BW_ENVIRONMENT`", effect="exit code 2",
+         command="siproster doctor"),
+    Code("unavailable", "the service, the broker or a worker did not answer in time",
+         "try again later; a job that has begun can be resumed", effect="exit code 5",
+         command="siproster doctor"),
+    Code("rate_limited", "the service kept limiting the request rate",
+         "try again later, with a lower `--rate`", effect="exit code 7"),
+    Code("answer_lost",
+         "a request that changes something was sent, but its answer never came, or was not the service's own",
+         "look whether it was carried out before you repeat it", effect="exit code 5"),
+    Code("stopped", "the response didn't come from the service, so no request can succeed",
+         "check `BW_API_URL`, `SIPROSTER_API_PATH` and the proxy settings", effect="exit code 1",
+         command="siproster doctor"),
+    Code("interrupted", "Ctrl-C, or the command was told to end",
+         "the hint has the command that goes on, if any", effect="exit code 130"),
+    Code("not_confirmed", "you answered no to a prompt; nothing was done", "nothing, or confirm with `--yes`",
+         effect="exit code 130"),
+    Code("ledger", "the ledger can't be opened or used", "follow the hint; no row is lost",
+         effect="exit code 1", command="siproster doctor"),
+    Code("ledger_unavailable", "the ledger's database does not answer", "try again later",
+         effect="exit code 1", command="siproster doctor"),
+    Code("seal_broken", "sealed data can't be opened: its key is missing, or its bytes were changed",
+         "put the key back into `SIPROSTER_KEY`, or restore a backup of the ledger", effect="exit code 1"),
+    Code("failed", "the command could not be carried out, for another reason", "follow the hint",
+         effect="exit code 1"),
+    Code("unexpected", "a bug in siproster", "report it with the line that the hint gives; no row is lost",
+         effect="exit code 1", command="siproster jobs"),
+)  # fmt: skip
+"""As ``code`` in ``{"error": …}``."""
