@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from worker.commands.context import Context, log_format_option, log_to_stderr, settings_options
+from worker.commands.context import Context, settings_options
+from worker.commands.log_output import log_file_option, log_format_option, set_up_log
 from worker.commands.option_values import from_file
 from worker.commands.screen import echo, print_on_stdout
 from worker.errors import UsageError
@@ -103,6 +104,7 @@ class _Size(click.ParamType[int]):
     default="",
     help="Folder in which each job makes one for its result files.  [default: the current folder]",
 )
+@log_file_option
 @log_format_option
 @settings_options
 @click.pass_context
@@ -113,7 +115,7 @@ def serve_(ctx: click.Context, /, **given: Any) -> None:
     `siproster people add` makes. Stop it with Ctrl-C: jobs that were begun go on.
     """
     context = Context(given)
-    log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
+    set_up_log(logging.DEBUG if given["debug"] else logging.INFO, given)
     file = context.settings.options
     given = from_file(ctx, given, {name: file[known] for name, known in _IN_FILE.items() if known in file})
     sign_in = _signs_in(context, given)
