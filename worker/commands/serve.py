@@ -201,7 +201,7 @@ def _reached_as(host: str) -> str:
 
 def _own_names() -> set[str]:
     name = platform.node().lower()
-    return {name, name.partition(".")[0]}
+    return {name, name.partition(".")[0], "localhost"}
 
 
 def _arguments(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -220,7 +220,7 @@ def _announce(site: Site, given: Mapping[str, Any]) -> None:
         echo(f"  people   {number} can sign in with their tokens; `siproster people list` shows them")
     else:
         echo("  people   anybody on this computer, without signing in; --sign-in changes that")
-    if not site.secure and not _is_loopback(given["host"]):
+    if not site.secure and (site.proxied or not _is_loopback(given["host"])):
         echo(
             "  WARNING  without TLS, tokens and passwords cross the network in clear text: use --tls-cert",
             "red",
