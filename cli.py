@@ -163,7 +163,7 @@ def _shown(error: Exception) -> Failure:
         case _:
             hint = "No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:"
             message = "unexpected error: this is a bug in siproster"
-            failure = Failure("unexpected", message, f"{hint}\nunexpected {place_of(error)}", 1)
+            failure = Failure("unexpected", message, f"{hint}\nsiproster {__version__}: {place_of(error)}", 1)
     echo(f"siproster: {failure.message}", "red")
     for line in filter(None, failure.hint.split("\n")):
         echo(f"           {line}")

@@ -118,7 +118,9 @@ class Session:
     def follow(self, commands: list[str]) -> list[str]:
         """Type commands, one after the other; return the output of each, as the documentation prints it."""
         log = self.home / "typed"
-        script = "".join(f"echo '{MARK}'\n{self._typed(command)}\n{_waiting(command, log)}" for command in commands)
+        script = "".join(
+            f"echo '{MARK}'\n{self._typed(command)}\n{_waiting(command, log)}" for command in commands
+        )
         with log.open("w") as printed:
             shell = subprocess.Popen(
                 ["bash", "-c", script],

@@ -219,10 +219,11 @@ class SealBroken(LedgerError):
 
 
 def place_of(error: BaseException) -> str:
-    """Return the class of an internal error and where it happened, in one line without values.
+    """Return ``an internal error in`` and where it happened, in one line without values.
 
-    Never its text, nor a traceback: values in them may be secret.
+    Never its text, nor a traceback: values in them may be secret. Nor its class, which is no word for people:
+    the lines of the code tell its authors more.
     """
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     steps = (f"{frame.name} ({PurePath(frame.filename).name}:{frame.lineno})" for frame in reversed(frames))
-    return f"{type(error).__name__} in {' < '.join(steps)}"
+    return f"an internal error in {' < '.join(steps)}"

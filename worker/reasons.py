@@ -58,6 +58,10 @@ _SYSTEM = {
 
 _NAMES = {
     "aiohttp.ClientError": _NO_CONNECTION,
+    "botocore.BotoCoreError": "S3 gave no usable answer",
+    "botocore.ClientError": "S3 refused the request",
+    "botocore.EndpointConnectionError": _NO_CONNECTION,
+    "botocore.NoCredentialsError": "no credentials for S3 are set",
     "builtins.BrokenPipeError": CUT,
     "builtins.ConnectionError": CUT,
     "builtins.EOFError": CUT,
@@ -202,6 +206,8 @@ def _protocol(text: str) -> str:
 
 
 def _redis_refusal(text: str) -> str:
+    if "DB index" in text:
+        return "it has no database of this number"
     code = _REDIS_CODE.match(text)
     return "Redis refused the command" + (f" ({code[0]})" if code else "")
 

@@ -154,7 +154,7 @@ class Runtime:
         if not self.seal.can_open(job.key):
             raise UsageError(
                 f"job {job.id} is sealed with key {job.key}, which this process doesn't have",
-                "add that key to SIPROSTER_KEY",
+                "add that key to SIPROSTER_KEY, behind a comma: the first key seals, all of them open",
             )
         return endpoints[0]
 

@@ -40,11 +40,15 @@ from worker.runtime import Runtime, RuntimeConfig
 
 log = logging.getLogger(__name__)
 
-_NO_REDIS = "is Redis up, and has it memory left? (SIPROSTER_BROKER; `siproster doctor` looks)"
-_BAD_CERTIFICATE = (
-    "name the server as its certificate does; a certificate authority of your own goes into SSL_CERT_FILE, "
-    "or into the URL: rediss://HOST/0?ssl_ca_certs=FILE"
-)
+_REMEDIES = {
+    "certificate": "name the server as its certificate does; a certificate authority of your own goes into "
+    "SSL_CERT_FILE, or into the URL: rediss://HOST/0?ssl_ca_certs=FILE",
+    "password": "correct it in SIPROSTER_BROKER: redis://:PASSWORD@HOST:PORT/0 or redis://USER:PASSWORD@HOST:PORT/0",
+    "database": "end SIPROSTER_BROKER with the number of one, such as /0",
+    "memory": "give Redis more memory (maxmemory), or a server of its own",
+}
+"""A word of a reason → what to do about it."""
+_NO_REDIS = "start Redis, or correct host and port in SIPROSTER_BROKER; rediss:// is for a Redis with TLS"
 
 TASK = "siproster.deliver"
 WAKE = "siproster.wake"
@@ -258,6 +262,19 @@ class CeleryQueue:
         with self._explained(), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
 
+    def memory(self) -> Mapping[str, Any]:
+        """Return Redis' own facts about its memory (INFO); none if its user may not ask for them.
+
+        Raises Unavailable if the broker does not answer.
+        """
+        with self._explained(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            try:
+                found: Mapping[str, Any] = _redis(connection).info("memory")
+            except connection.channel_errors:
+                return {}
+            return found
+
     def _name(self, job: Job) -> str:
         return queue_name(self._identity, job.host, job.account)
 
@@ -266,9 +283,10 @@ class CeleryQueue:
         try:
             yield
         except _AWAY + _redis_errors() as error:  # the last one: sometimes a full Redis
+            reason = reason_of(error)
+            remedy = next((remedy for word, remedy in _REMEDIES.items() if word in reason), _NO_REDIS)
             raise Unavailable(
-                f"the broker does not take messages: {reason_of(error)}",
-                _BAD_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else _NO_REDIS,
+                f"the broker does not take messages: {reason}", f"{remedy}; `siproster doctor` tries it"
             ) from None
 
 

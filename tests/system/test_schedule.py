@@ -36,10 +36,10 @@ def added(office: Program, *options: str | Path, name: str = "nightly") -> Finis
 
 
 def ran(office: Program, code: int = 0, name: str = "nightly") -> dict[str, Any]:
-    """Run a schedule by hand, and return its run as ``schedule show --json`` tells it."""
-    finished = office.run("schedule", "run", name)
-    assert finished.code == code, finished.stderr
-    return runs(office, name)[0]
+    """Run a schedule by hand, and return its run, as ``schedule show --json`` tells it, too."""
+    told = run(office, "schedule", "run", name, code=code)
+    assert told == runs(office, name)[0]
+    return told
 
 
 def runs(office: Program, name: str = "nightly") -> list[dict[str, Any]]:
@@ -123,13 +123,14 @@ def test_pause_and_remove(office: Program, sandbox: Sandbox) -> None:
     """A paused schedule runs by hand alone; a removed one leaves its jobs."""
     roster_of(office.work / "staff.csv", STAFF)
     added(office)
-    assert "is paused" in office.run("schedule", "pause", "nightly").stderr
+    paused = run(office, "schedule", "pause", "nightly")
+    assert paused == run(office, "schedule", "show", "nightly")
     assert "is already paused" in office.run("schedule", "pause", "nightly").stderr
     assert run(office, "schedule", "show", "nightly")["next"] == []
     job = ran(office)["job"]
-    assert "is resumed; next: " in office.run("schedule", "resume", "nightly").stderr
+    assert run(office, "schedule", "resume", "nightly")["paused"] is None
     assert "is not paused" in office.run("schedule", "resume", "nightly").stderr
-    assert office.run("schedule", "remove", "nightly", "--yes").code == 0
+    assert run(office, "schedule", "remove", "nightly", "--yes")["removed"]["name"] == "nightly"
     assert office.run("schedule", "show", "nightly").code == 3
     assert run(office, "status", job)["state"] == "done"
     assert truth(sandbox) == expected(sandbox, STAFF)

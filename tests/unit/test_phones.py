@@ -294,21 +294,26 @@ def test_a_faulty_template_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "reason"),
     [
-        "{{ ''.__class__.__mro__ }}",
-        "{{ row.update({'a': 'b'}) }}",
-        "{{ row[password] }}",
-        "{{ row['Flor'] }}",
-        "{{ 1 // 0 }}",
-        "{% for i in range(1000000000) %}x{% endfor %}",
-        "{% macro loop() %}{{ loop() }}{% endmacro %}{{ loop() }}",
-        "{{ 9 ** (9 ** 9) }}",
+        ("{{ ''.__class__.__mro__ }}", "templates must not do this"),
+        ("{{ row.update({'a': 'b'}) }}", "templates must not do this"),
+        ("{{ row[password] }}", "a column or value that isn't there"),
+        ("{{ row['Flor'] }}", "a column or value that isn't there"),
+        ("{{ 1 // 0 }}", "a number that is too large, or a division by zero"),
+        (
+            "{% for i in range(1000000000) %}x{% endfor %}",
+            "a number that is too large, or a division by zero",
+        ),
+        ("{% macro loop() %}{{ loop() }}{% endmacro %}{{ loop() }}", "it calls itself without end"),
+        ("{{ 9 ** (9 ** 9) }}", "templates must not do this"),
     ],
 )
-def test_a_template_that_fails_leaves_the_row_out_and_quotes_nothing(tmp_path: Path, text: str) -> None:
+def test_a_template_that_fails_leaves_the_row_out_and_quotes_nothing(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     """The sandbox ends what a template may not do, and an error's text may quote a password."""
-    with pytest.raises(Unfit, match=r"txt.j2, line 2: \w+Error") as refused:
+    with pytest.raises(Unfit, match=rf"txt.j2, line 2: {reason}$") as refused:
         own(tmp_path, f"\n{text}").files(phone())
     assert "Pw-4711-ann" not in str(refused.value)
 

@@ -24,7 +24,7 @@ from tenacity import (
     wait_random,
 )
 
-from worker.api.transport import Interrupted, NotSent, Reply, Transport
+from worker.api.transport import THROUGH, Interrupted, NotSent, Reply, Transport
 from worker.errors import AnswerLost, Throttled, TryLater, Unavailable
 from worker.meter import METER
 from worker.throttle import Cooling, Throttle
@@ -268,6 +268,20 @@ def _given_up(last: RetryableError, rest: float | None) -> TryLater:
         )
     return Unavailable(
         f"the service did not answer as it should in time: {last.reason}",
-        "check the network, BW_API_URL and the proxy settings",
+        _remedy(last.reason),
         asked,
     )
+
+
+def _remedy(reason: str) -> str:
+    """Return what to do about a service that can't be reached."""
+    if "certificate" in reason:
+        return (
+            "if a proxy of your company's opens TLS, set SSL_CERT_FILE to the PEM file of its authority; "
+            "else check BW_API_URL and this machine's date; `siproster doctor` tries it"
+        )
+    if reason.startswith(THROUGH):
+        return (
+            f"correct {reason.split(':')[0].removeprefix(THROUGH)}, or unset it; `siproster doctor` tries it"
+        )
+    return "check the network, BW_API_URL and the proxy settings; `siproster doctor` tries them"

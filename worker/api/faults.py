@@ -69,8 +69,8 @@ def stop(reply: Reply, code: str, text: str) -> StopJob | None:
     if reply.status in (401, 403):
         return AuthenticationRefused(
             f"the service refused these credentials (HTTP {reply.status}{_also(code, text)})",
-            "check the credentials; they may also lack the role for SIP credentials, "
-            "or the account the feature",
+            "check BW_ACCOUNT_ID and the credentials: `siproster doctor` says what they are good for; "
+            "they may lack the role for SIP credentials, or the account the feature",
         )
     if 300 <= reply.status < 400 or reply.status == 407:
         return StopJob(f"the answer was HTTP {reply.status}, which is no answer of the service", CHECK_URL)
@@ -136,7 +136,8 @@ def _own_words(reply: Reply) -> bool:
 def _account_not_found(code: str, text: str) -> AccountNotFound:
     return AccountNotFound(
         f"the account is unknown or locked ({code}: {text})",
-        "check BW_ACCOUNT_ID, BW_ENVIRONMENT and, where one was named, whether the realm is still there",
+        "correct it with --account ID or BW_ACCOUNT_ID; `siproster doctor` shows what is set and from where; "
+        "check BW_ENVIRONMENT too and, if a realm was named, whether it is still there: siproster realm list",
     )
 
 

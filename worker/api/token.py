@@ -119,7 +119,8 @@ def read_token(reply: Reply) -> Token:
     if not reply.ok:
         raise AuthenticationRefused(
             f"no token for this client: HTTP {reply.status}{_oauth_error(content)}",
-            f"check BW_CLIENT_ID, BW_CLIENT_SECRET and BW_ENVIRONMENT; {CHECK_URL}",
+            "correct BW_CLIENT_ID, BW_CLIENT_SECRET or BW_ENVIRONMENT; `siproster doctor` shows their "
+            f"sources and tries them; if they are right, {CHECK_URL}",
         )
     token = content.get("access_token")
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):

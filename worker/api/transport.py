@@ -34,6 +34,9 @@ _SKIMMED = 16 * 1024
 
 _HEADERS = (("User-Agent", f"siproster/{__version__}"), ("Accept-Encoding", "gzip"))
 
+THROUGH = "through "
+"""How a reason begins if a proxy was used; then comes the variable that names it."""
+
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 _GZIP = zlib.MAX_WBITS | 16  # zlib's way to say that the data has gzip's head and tail
@@ -171,7 +174,7 @@ class Transport:
         if isinstance(error, httpx.TimeoutException) and self._ends.passed():
             return f"no complete answer within {self.deadline:g} s"
         proxy = self._proxies.get(self._connections.destination(url)[1])
-        return f"through {proxy.variable}: {reason_of(error)}" if proxy else reason_of(error)
+        return f"{THROUGH}{proxy.variable}: {reason_of(error)}" if proxy else reason_of(error)
 
     def _connect(self) -> Destination:
         """Open connections for the calling thread. They are closed when it ends: a worker outlives many."""

@@ -19,7 +19,7 @@ from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
 from worker.commands.options import json_option
 from worker.commands.screen import on_stdout
-from worker.errors import SiprosterError
+from worker.errors import SiprosterError, Unavailable
 from worker.model import Endpoint, Family, Realm
 from worker.progress.job_waits import nobody
 from worker.reasons import plural
@@ -33,6 +33,9 @@ _CLOCKS_APART = 60.0
 """Seconds between two clocks from which tokens and waits until a given time may go wrong."""
 
 _SHOWN_ACCOUNTS = 5
+
+_KEEPS = "noeviction"
+"""Redis' policy that refuses messages when it is full, so that the sweep sends them again later."""
 
 _NOBODY = "siproster-doctor"
 """A user name to look up in a realm; it doesn't matter whether it exists."""
@@ -147,7 +150,16 @@ def _broker(url: str) -> CheckResult:
     if not url:
         return CheckResult("broker", State.OK, "not set: the command does the work itself")
     # Checked separately: a faulty ledger or account must not hide a faulty broker.
-    CeleryQueue(make_app(RuntimeConfig(url, "", (), [Endpoint("", "")])), "").check()
+    queue = CeleryQueue(make_app(RuntimeConfig(url, "", (), [Endpoint("", "")])), "")
+    queue.check()
+    memory = queue.memory()
+    if 0 < memory.get("maxmemory", 0) <= memory["used_memory"]:
+        raise Unavailable("Redis is full", "give it more memory (maxmemory), or a server of its own")
+    policy = memory.get("maxmemory_policy", _KEEPS)
+    if policy != _KEEPS:
+        text = f"answers, but loses messages in silence once it is full (maxmemory-policy {policy})"
+        hint = f"set it in redis.conf and now: redis-cli config set maxmemory-policy {_KEEPS}"
+        return CheckResult("broker", State.WARNING, text, hint)
     return CheckResult("broker", State.OK, "answers")
 
 

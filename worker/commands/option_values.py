@@ -109,7 +109,10 @@ def generating(given: Mapping[str, Any], weak: Weak, on_existing: OnExisting) ->
     """Return the options that say how passwords are generated, checked. Raises UsageError."""
     file = given["generate_passwords"]
     if file == "-" or "://" in file:
-        raise UsageError(f"--generate-passwords {file}: must be a file on this machine")
+        raise UsageError(
+            f"--generate-passwords {file}: must be a file on this machine",
+            "name one that siproster may create, such as --generate-passwords passwords.csv",
+        )
     if not file and (given["rotate"] or weak is Weak.GENERATE):
         option = "--rotate" if given["rotate"] else "--weak generate"
         raise UsageError(f"{option} needs --generate-passwords FILE", "FILE is where the passwords are kept")
@@ -221,15 +224,10 @@ def application_id(value: str) -> str:
         ) from None
 
 
-def _pair(option: str, value: str) -> tuple[str, str]:
-    name, equals, rest = value.partition("=")
-    if not (name and equals):
-        raise UsageError(f"{option} {value}: must be NAME=VALUE")
-    return name, rest
-
-
 def _map(value: str) -> tuple[str, str]:
-    field, column = _pair("--map", value)
+    field, equals, column = value.partition("=")
+    if not (field and equals):
+        raise UsageError(f"--map {value}: must be FIELD=COLUMN", "such as --map password=Secret")
     if field not in FIELDS:
         raise UsageError(f"--map {value}: there is no field {field!r}", f"fields are {', '.join(FIELDS)}")
     return field, column

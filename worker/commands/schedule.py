@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import platform
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from worker.commands.options import (
     reading_options,
     yes_option,
 )
+from worker.commands.schedule_facts import NEXT, facts_of, in_words, run_facts
 from worker.commands.schedule_notify import test_notify
 from worker.commands.schedule_view import line_of, lines_of, options_of, result_of
 from worker.commands.scheduled_run import carry_out, options_at
@@ -44,9 +47,6 @@ from worker.roster import refuse_leavers
 from worker.schedules.results import RunResult
 from worker.schedules.timer import first_slot, next_slots
 from worker.schedules.timetable import Timetable, time_zone, timetable
-
-_NEXT = 5
-"""Slots that are shown."""
 
 _is_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 
@@ -121,7 +121,7 @@ def add(ctx: click.Context, /, name: str, source: str, as_json: bool, **given: A
     context.audit(name)
     context.ledger.schedules.add(made)
     if as_json:
-        print_json(_facts(context, made))
+        print_json(facts_of(context, made))
         return
     _print_times(made)
     if not made.options.max_changes:
@@ -142,7 +142,7 @@ def list_(as_json: bool, **given: Any) -> None:
     context = Context(given)
     found = context.ledger.schedules.all()
     if as_json:
-        print_json([_facts(context, one) for one in found])
+        print_json([facts_of(context, one) for one in found])
         return
     if not found:
         echo("no schedules yet; add one with: siproster schedule add nightly staff.csv --every '30 2 * * *'")
@@ -153,7 +153,7 @@ def list_(as_json: bool, **given: Any) -> None:
     for one in found:
         last = next(iter(context.ledger.schedules.runs(one.name, 1)), None)
         table.add_row(*map(Text, (
-            one.name, _in_words(one), _next(one), one.account,
+            one.name, in_words(one), _next(one), one.account,
             f"{last.slot:%Y-%m-%d %H:%MZ}" if last else "-", result_of(last) if last else "-",
         )))  # fmt: skip
     on_stdout().print(table)
@@ -170,7 +170,7 @@ def show(name: str, runs: int, as_json: bool, **given: Any) -> None:
     context = Context(given)
     one = context.ledger.schedules.get(name)
     if as_json:
-        print_json(_facts(context, one, runs))
+        print_json(facts_of(context, one, runs))
         return
     _print_times(one)
     for run in context.ledger.schedules.runs(name, runs):
@@ -181,11 +181,12 @@ def show(name: str, runs: int, as_json: bool, **given: Any) -> None:
 @schedule.command("remove", short_help="Remove a schedule; its jobs stay.")
 @click.argument("name", metavar="NAME")
 @yes_option
+@json_option
 @settings_options
-def remove(name: str, yes: bool, **given: Any) -> None:
+def remove(name: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Remove a schedule and the record of its runs; its jobs stay in the ledger."""
     context = Context(given)
-    context.ledger.schedules.get(name)
+    facts = facts_of(context, context.ledger.schedules.get(name))
     if going_on := context.ledger.schedules.going_on(name):
         end = f", or end it: siproster cancel {going_on.job}" if going_on.job else ""
         raise Conflict(
@@ -196,63 +197,75 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     context.audit(name)
     context.ledger.schedules.remove(name)
     echo(f"schedule {name} is removed")
+    if as_json:
+        print_json({"removed": facts})
 
 
 @schedule.command("pause", short_help="Begin no further runs until it is resumed.")
 @click.argument("name", metavar="NAME")
+@json_option
 @settings_options
-def pause(name: str, **given: Any) -> None:
+def pause(name: str, as_json: bool, **given: Any) -> None:
     """Begin no run of a schedule until it is resumed; a run that has begun goes on."""
     context = Context(given)
     context.ledger.schedules.get(name)
     context.audit(name)
-    if not context.ledger.schedules.pause(name):
+    if context.ledger.schedules.pause(name):
+        echo(f"schedule {name} is paused; resume it with: siproster schedule resume {name}")
+    else:
         echo(f"schedule {name} is already paused")
-        return
-    echo(f"schedule {name} is paused; resume it with: siproster schedule resume {name}")
+    if as_json:
+        print_json(facts_of(context, context.ledger.schedules.get(name)))
 
 
 @schedule.command("resume", short_help="Resume a paused schedule.")
 @click.argument("name", metavar="NAME")
+@json_option
 @settings_options
-def resume(name: str, **given: Any) -> None:
+def resume(name: str, as_json: bool, **given: Any) -> None:
     """Run a paused schedule's coming slots again; those since it was paused are not caught up."""
     context = Context(given)
     one = context.ledger.schedules.get(name)
     context.audit(name)
     now = context.ledger.schedules.now()
     upcoming = first_slot(one, now)
-    if not context.ledger.schedules.resume(name, now, upcoming):
+    if context.ledger.schedules.resume(name, now, upcoming):
+        echo(f"schedule {name} is resumed; next: {_shown(one, upcoming) if upcoming else 'never'}")
+    else:
         echo(f"schedule {name} is not paused")
-        return
-    echo(f"schedule {name} is resumed; next: {_shown(one, upcoming) if upcoming else 'never'}")
+    if as_json:
+        print_json(facts_of(context, context.ledger.schedules.get(name)))
 
 
 @schedule.command("run")
 @click.argument("name", metavar="NAME")
 @run_options
+@json_option
 @settings_options
-def run(name: str, slot: float | None, counts: Path | None, **given: Any) -> int:
+def run(name: str, slot: float | None, counts: Path | None, as_json: bool, **given: Any) -> int:
     """Run a schedule now, and wait for its end. Guards apply, and its channels are notified."""
     with monitored(name, counts, given, started_by_scheduler=slot is not None) as context:
-        return _run(context, name, slot)
+        claimed = _claimed(context, name, slot)
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():  # the job's summary
+            result = carry_out(context, claimed)
+        if as_json:
+            print_json(run_facts(context, context.ledger.schedules.run(name, claimed.slot)))
+    return _EXIT_CODES.get(result, 10) if result else 5
 
 
-def _run(context: Context, name: str, slot: float | None) -> int:
+def _claimed(context: Context, name: str, slot: float | None) -> Run:
+    """Return the run that the scheduler has claimed for this process, or one that is claimed now."""
     schedules = context.ledger.schedules
     if slot is not None:
-        claimed = schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
-    else:
-        schedules.get(name)
-        if going_on := context.ledger.schedules.going_on(name):
-            raise Conflict(
-                f"a run of schedule {name} is going on: {line_of(going_on)}",
-                f"see it with: siproster schedule show {name}",
-            )
-        context.audit(name)
-        claimed = schedules.claim(schedules.add_manual(name), process_id()) or _claimed_by_others(name)
-    result = carry_out(context, claimed)
-    return _EXIT_CODES.get(result, 10) if result else 5
+        return schedules.run(name, dt.datetime.fromtimestamp(slot, dt.UTC))
+    schedules.get(name)
+    if going_on := context.ledger.schedules.going_on(name):
+        raise Conflict(
+            f"a run of schedule {name} is going on: {line_of(going_on)}",
+            f"see it with: siproster schedule show {name}",
+        )
+    context.audit(name)
+    return schedules.claim(schedules.add_manual(name), process_id()) or _claimed_by_others(name)
 
 
 _EXIT_CODES = {
@@ -361,7 +374,7 @@ def _future(option: str, at: dt.datetime, now: dt.datetime, zone: ZoneInfo) -> d
 
 def _print_times(one: Schedule) -> None:
     """Print when a schedule runs: in words, its next times, and what happens at clock changes."""
-    print_on_stdout(f"{one.name}: {_in_words(one)}")
+    print_on_stdout(f"{one.name}: {in_words(one)}")
     print_on_stdout(f"  roster   {schedule_place.shown(one.source)}")
     print_on_stdout(
         f"  account  {one.account} at {one.host}" + (f", profile {one.profile}" * bool(one.profile))
@@ -371,7 +384,7 @@ def _print_times(one: Schedule) -> None:
     print_on_stdout(f"  notifies {', '.join(one.channels) or 'nobody'}")
     if one.paused:
         print_on_stdout(f"  paused since {_shown(one, one.paused)}")
-    slots = next_slots(one, utc_now(), _NEXT)
+    slots = next_slots(one, utc_now(), NEXT)
     print_on_stdout("  next runs:" if slots else "  no more runs")
     for slot in slots:
         print_on_stdout(f"    {_shown(one, slot)}{_window(one, slot)}")
@@ -388,13 +401,6 @@ def _window(one: Schedule, slot: dt.datetime) -> str:
     return f", sending {' '.join(words)}" if words else ""
 
 
-def _in_words(one: Schedule) -> str:
-    if one.at:
-        return f"once, at {_shown(one, one.at)}"
-    words = Timetable(one.cron, time_zone(one.zone)).in_words()
-    return f"{words[0].lower()}{words[1:]} ({one.zone})"
-
-
 def _next(one: Schedule) -> str:
     if one.paused:
         return "paused"
@@ -404,39 +410,3 @@ def _next(one: Schedule) -> str:
 
 def _shown(one: Schedule, time: dt.datetime) -> str:
     return shown(time, time_zone(one.zone))
-
-
-def _facts(context: Context, one: Schedule, runs: int = 1) -> dict[str, Any]:
-    """Return a schedule as ``--json`` prints it."""
-    return {
-        "name": one.name,
-        "every": one.cron or None,
-        "at": one.at.isoformat() if one.at else None,
-        "zone": one.zone,
-        "in_words": _in_words(one),
-        "roster": schedule_place.shown(one.source),
-        "account": one.account,
-        "profile": one.profile or None,
-        "channels": list(one.channels),
-        "paused": one.paused.isoformat() if one.paused else None,
-        "next": [slot.isoformat() for slot in next_slots(one, utc_now(), _NEXT)] if not one.paused else [],
-        "runs": [_run_facts(context, run) for run in context.ledger.schedules.runs(one.name, runs)],
-    }
-
-
-def _run_facts(context: Context, run: Run) -> dict[str, Any]:
-    return {
-        "slot": run.slot.isoformat(),
-        "cause": run.cause,
-        "state": run.state,
-        "result": run.result or None,
-        "why": run.why,
-        "job": run.job or None,
-        "missed": run.missed,
-        "started": run.started.isoformat() if run.started else None,
-        "finished": run.finished.isoformat() if run.finished else None,
-        "notifications": [
-            {"channel": one.channel, "state": one.state, "attempts": one.attempts, "error": one.error}
-            for one in context.ledger.notifications.of_run(run.schedule, run.slot.timestamp())
-        ],
-    }

@@ -161,7 +161,7 @@ def _attempt(context: Context, schedule: Schedule, claim: Claim) -> End | None:
         why = f"{error.message}; {error.hint}" if error.hint else error.message
         return _failure(context, schedule, claim, why)
     except Exception as error:
-        return _failure(context, schedule, claim, f"unexpected {place_of(error)}")
+        return _failure(context, schedule, claim, place_of(error))
 
 
 def _import_or_resume(context: Context, schedule: Schedule, claim: Claim) -> End:

@@ -254,7 +254,7 @@ def _run_forever(tasks: Sequence[Task], beat: Callable[[], None]) -> None:
             except SiprosterError as error:
                 log.error("%s; the scheduler tries again", error.message)
             except Exception as error:  # the fault of one task must not end the others
-                log.error("unexpected %s; the scheduler tries again", place_of(error))
+                log.error("%s; the scheduler tries again", place_of(error))
         beat()
         rest.wait(_TICK)
 

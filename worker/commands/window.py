@@ -39,7 +39,8 @@ def moment(
         UsageError: it is none of them, or a local time that a clock change leaves out or repeats.
     """
     found = _WITH_ZONE.fullmatch(value.strip())
-    text, zone = (found["time"], time_zone(found["zone"])) if found else (value.strip(), zone)
+    text = found["time"] if found else value.strip()
+    zone = time_zone(found["zone"], f"{option} {value}") if found else zone
     try:
         if day := _of_day(text):
             return _next_time_of_day(option, dt.time(int(day[1]), int(day[2])), after, zone, shift=shift)

@@ -128,11 +128,11 @@ class Ledger:
         self.absences = Absences(self.store)
         self.retention = Retention(self.store, self.notifications)
         self.figures = FiguresReader(self.store)
-        self.people = People(self.store)
-        self.page_sessions = PageSessions(self.store)
         self.uploads = Uploads(self.store)
         self.cells = Cells(self.store)
         self.steps = Steps(self.store)
+        self.people = People(self.store)
+        self.page_sessions = PageSessions(self.store)
 
     def close(self) -> None:
         """Close every connection."""

@@ -282,20 +282,6 @@ _FAMILIES: tuple[Statement, ...] = (
 # When the worker that has a chunk claimed it.
 _CLAIMS = ("ALTER TABLE chunks ADD COLUMN claimed_at DOUBLE PRECISION",)
 
-_PAGE = (
-    # Who may sign in to the page. key: the name without regard to case; token_hash: SHA-256, in hex.
-    """
-    CREATE TABLE people (
-        key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, token_hash TEXT NOT NULL,
-        created DOUBLE PRECISION NOT NULL, signed_in DOUBLE PRECISION
-    )""",
-    """
-    CREATE TABLE page_sessions (
-        token_hash TEXT PRIMARY KEY, person TEXT NOT NULL, address TEXT NOT NULL,
-        began DOUBLE PRECISION NOT NULL, seen DOUBLE PRECISION NOT NULL, ends DOUBLE PRECISION NOT NULL
-    )""",
-)
-
 _UPLOADS = (
     # Rosters, and corrections of a retry, given to the page. received: when it was complete; NULL: it is
     # being received since ``begun``. touched: when somebody last did something with it; changes: how often
@@ -342,6 +328,20 @@ _REPORT_PAGE = (
     CREATE TABLE registrations (
         job TEXT NOT NULL, line INTEGER NOT NULL, verdict TEXT NOT NULL, phones INTEGER, error TEXT NOT NULL,
         PRIMARY KEY (job, line)
+    )""",
+)
+
+_PAGE = (
+    # Who may sign in to the page. key: the name without regard to case; token_hash: SHA-256, in hex.
+    """
+    CREATE TABLE people (
+        key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, token_hash TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL, signed_in DOUBLE PRECISION
+    )""",
+    """
+    CREATE TABLE page_sessions (
+        token_hash TEXT PRIMARY KEY, person TEXT NOT NULL, address TEXT NOT NULL,
+        began DOUBLE PRECISION NOT NULL, seen DOUBLE PRECISION NOT NULL, ends DOUBLE PRECISION NOT NULL
     )""",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sqlite3
 import threading
 import time
@@ -35,6 +36,23 @@ _BUSY_MS = 250
 
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 """SQLite's codes for a lock that others hold (sqlite.org/rescode.html)."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_NO_SPACE = "make room where it is (`df -h {}`)"
+
+_REMEDIES = {
+    **dict.fromkeys(
+        _DAMAGED,
+        "the file is damaged or is no ledger: put it back from a backup; without one, move it away with "
+        "`mv {0} {0}.damaged`, and the next command creates an empty one, which knows no earlier job",
+    ),
+    sqlite3.SQLITE_FULL: _NO_SPACE,
+    sqlite3.SQLITE_IOERR: _NO_SPACE,
+    sqlite3.SQLITE_READONLY: "let this user write it and its folder (`ls -l {}`)",
+    sqlite3.SQLITE_CANTOPEN: "let this user write it and its folder (`ls -l {}`)",
+}
+"""SQLite's codes (sqlite.org/rescode.html) to remedies; ``{}``: the file."""
 
 _CONNECT_SECONDS = 10
 """Seconds that libpq waits for a server to answer."""
@@ -74,6 +92,8 @@ _WRONG_VALUE = re.compile(
 
 _NO_SERVER = re.compile("connection to server|resolve host")
 
+_NO_DATABASE = re.compile('database "([A-Za-z0-9_-]+)" does not exist')
+
 _TOUCH = text("UPDATE meta SET value = value WHERE name = 'version' RETURNING value")
 
 
@@ -88,6 +108,7 @@ class Store:
         self, url: str, clock: Callable[[], float] | None = None, lock_wait: float = _LOCK_WAIT
     ) -> None:
         self._engine = _engine(url, lock_wait)
+        self._file = url.removeprefix(_SQLITE) if url.startswith(_SQLITE) else ""
         self._clock = clock
         self._lock_wait = lock_wait
         self._turn = threading.Lock()
@@ -110,14 +131,17 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Begin one writing transaction, the only one of its thread. Raises LedgerError if that fails."""
-        with self._my_turn(), _explained(), self._engine.begin() as connection:
+        with self._my_turn(), _explained(self._file), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Begin one read-only transaction, which blocks nobody."""
         reading = {"siproster_reads": True}
-        with _explained(), self._engine.connect().execution_options(**reading) as connection:
+        with (
+            _explained(self._file),
+            self._engine.connect().execution_options(**reading) as connection,
+        ):
             yield connection
 
     @contextmanager
@@ -127,7 +151,7 @@ class Store:
             yield
             return
         if not self._turn.acquire(timeout=self._lock_wait):
-            raise _locked()
+            raise _locked(self._file)
         try:
             yield
         finally:
@@ -227,7 +251,10 @@ def _sqlite(path: Path, lock_wait: float) -> Engine:
         make_folder(path.parent)
         _make_private(path)
     except OSError as error:
-        raise LedgerError(f"the ledger {path} can't be opened: {reason_of(error)}") from None
+        raise LedgerError(
+            f"the ledger {path} can't be opened: {reason_of(error)}",
+            "let this user write there, or name another file: export SIPROSTER_LEDGER=sqlite:////PATH/ledger.sqlite",
+        ) from None
     engine = create_engine(
         URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=20, max_overflow=20,
         pool_use_lifo=True,  # the connection that wrote last still has its pages in memory
@@ -333,33 +360,53 @@ def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | Usa
     names = sorted(name for name, value in environ.items() if value and _LIBPQ.fullmatch(name))
     wrong = _WRONG_VALUE.search(error.message)
     if not names:
-        return UsageError(f"SIPROSTER_LEDGER: {wrong[0]}", _LIBPQS) if wrong else error
+        if wrong:
+            return UsageError(f"SIPROSTER_LEDGER: {wrong[0]}", _LIBPQS)
+        return type(error)(error.message, _connecting(error.message) or error.hint)
     hint = f"SIPROSTER_LEDGER decides, and these variables: {', '.join(names)}; put them right or unset them"
     away = not wrong and _NO_SERVER.search(error.message) and "FATAL:" not in error.message
     return LedgerError(error.message, hint) if away else UsageError(error.message, hint)
 
 
-def _locked() -> LedgerAway:
+def _connecting(message: str) -> str:
+    """Return the remedy for a connection that PostgreSQL refused, or that reached none; else empty."""
+    if not _NO_SERVER.search(message):
+        return ""
+    if "FATAL:" not in message:
+        remedy = "start PostgreSQL, or correct host and port in SIPROSTER_LEDGER"
+    elif missing := _NO_DATABASE.search(message):
+        remedy = f"create it with `createdb {missing[1]}`, or correct its name in SIPROSTER_LEDGER"
+    else:
+        remedy = "correct user and password in SIPROSTER_LEDGER"
+    return f"{remedy}; `siproster doctor` tries it; a job that had begun goes on with `siproster resume JOB`"
+
+
+def _locked(file: str) -> LedgerAway:
     return LedgerAway(
-        "the ledger is locked by another process",
-        "find out which with `fuser -v LEDGER`, let it end, then run the command again; "
+        f"the ledger {file} is locked by another process",
+        f"find out which with `fuser -v {shlex.quote(file)}`, let it end, then run the command again; "
         "a job that had begun goes on with `siproster resume JOB`",
     )
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(file: str) -> Iterator[None]:
+    """Raise LedgerError for the driver's errors. ``file``: SQLite's, which its own texts don't name."""
     try:
         yield
     except DBAPIError as error:
         if _is_locked(error):
-            raise _locked() from None
+            raise _locked(file) from None
         kind = LedgerAway if _may_come_back(error) else LedgerError
-        raise kind(
-            f"the ledger failed: {reason_of(error.orig or error)}",
-            "nothing that was committed is lost: put the cause right, then run the command again; "
-            "a job that had begun goes on with `siproster resume JOB`",
-        ) from None
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        remedy = _REMEDIES.get(code, "put the cause right").format(shlex.quote(file))
+        if code not in _DAMAGED:
+            remedy = (
+                f"nothing that was committed is lost: {remedy}, then run the command again; "
+                "a job that had begun goes on with `siproster resume JOB`"
+            )
+        of_file = f" {file}" if file else ""
+        raise kind(f"the ledger{of_file} failed: {reason_of(error.orig or error)}", remedy) from None
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger failed: {reason_of(error)}") from error
 

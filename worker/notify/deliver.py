@@ -69,7 +69,7 @@ class Sender:
         except SiprosterError as error:
             raise NotDelivered(error.message) from None
         except Exception as error:  # a fault of ours, or of a library, must not end the others' deliveries
-            raise NotDelivered(f"an internal error: {place_of(error)}") from None
+            raise NotDelivered(place_of(error)) from None
 
     def close(self) -> None:
         """Close connections that are kept open."""
@@ -175,7 +175,7 @@ class Deliveries:
         except LedgerError as error:
             log.error("channel %s: %s; the next tick tries again", key.name, error.message)
         except Exception as error:  # logged without a traceback, which could show secrets
-            log.error("channel %s: an internal error: %s", key.name, place_of(error))
+            log.error("channel %s: %s", key.name, place_of(error))
 
     def _deliver(self, channel: Channel, claim: ClaimedNotification) -> None:
         notifications = self._ledger.notifications

@@ -36,8 +36,13 @@ _REASONS: Mapping[type[Exception], str] = {
     UndefinedError: "a column or value that isn't there",
     SecurityError: "templates must not do this",
     RecursionError: "it calls itself without end",
+    TemplateSyntaxError: "Jinja can't read this",
+    ArithmeticError: "a number that is too large, or a division by zero",
+    LookupError: "a key or an index that isn't there",
+    AttributeError: "an attribute that isn't there",
+    TypeError: "a value of the wrong type",
 }
-"""Why a template fails, where the error's name alone doesn't tell."""
+"""Why a template fails; else its expression is wrong."""
 _FAULTS = (
     TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
 )  # fmt: skip
@@ -164,9 +169,8 @@ class TemplateSet:
             raise Unfit(f"{file_name}: {_field_of(phone, error)}") from None
         except _FAULTS as error:
             # Its message may quote the password: {{ row[password] }}.
-            reason = _REASONS.get(type(error), "")
-            fault = f"{type(error).__name__}{f' ({reason})' if reason else ''}"
-            raise Unfit(f"{name}{_line_of(error)}: {fault}") from None
+            reasons = (reason for kind, reason in _REASONS.items() if isinstance(error, kind))
+            raise Unfit(f"{name}{_line_of(error)}: {next(reasons, 'an expression that is wrong')}") from None
         if len(text) > _LARGEST:
             raise Unfit(f"{file_name}: it would have more than {_LARGEST:,} characters")
         return text

@@ -29,10 +29,16 @@ _BINARY = {
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"\x1f\x8b": "a gzip archive",
     b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
     b"SQLite format 3": "a database",
 }
 _UTF32 = "utf-32"
 _SAVE_AS = "save it as CSV UTF-8, or as CSV, and try again"
+_FOR_EYES = ("a PDF", "a picture")
+_EXPORT = (
+    "export the users from the PBX as CSV or as a workbook: nobody can read passwords reliably from this"
+)
 _FROM_ZIP = f"name a file in a ZIP archive: zip://MEMBER::FILE.zip; or {_SAVE_AS}"
 _NAME_IT = "give the encoding with --encoding, such as cp850 or mac-roman"
 _NOT_OF_FILES = frozenset({"unicode-escape", "raw-unicode-escape", "punycode", "idna", "undefined"})
@@ -131,7 +137,7 @@ def _refuse_no_text(source: Source, first: bytes) -> None:
         raise UsageError(f"{source.shown} is empty", "a roster needs a header row and one row for each user")
     for magic, kind in _BINARY.items():
         if first.startswith(magic):
-            hint = _FROM_ZIP if magic == _ZIP else _SAVE_AS
+            hint = _FROM_ZIP if magic == _ZIP else _EXPORT if kind in _FOR_EYES else _SAVE_AS
             raise UsageError(f"{source.shown} is {kind}, not a text file", hint)
 
 

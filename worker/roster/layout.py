@@ -281,7 +281,7 @@ class _Deciding:
         if "password" not in self.chosen:
             raise UsageError(
                 f"{self.header.place} has {given[0]}, but neither {other} nor passwords",
-                "both digests are needed, or a password column",
+                f"name the other one with --map {other}=COLUMN, or the passwords with --map password=COLUMN",
             )
         text = f"{given[0]} is not used: the digests are computed from the passwords"
         self.warnings.append(Problem("hash_not_used", text))
@@ -325,7 +325,15 @@ class _Deciding:
         near = self.header.nearest(wanted, taken, field)
         column = shlex.quote(near) if near else "COLUMN"
         hint = f"--map {field}={column} names it; {self.header.guess(wanted, taken, field)}"
+        if doubted := self._doubted_option():
+            hint = f"try it without {doubted}: siproster finds it itself"
         return UsageError(f"{self.header.place} has no {field} column", hint)
+
+    def _doubted_option(self) -> str:
+        """Return the given option that may be why there are no such columns."""
+        if self.options.delimiter and self.header.named == 1:
+            return "--delimiter"
+        return "--header-line" if self.options.header_line else ""
 
     def _secret_positions(self) -> set[int]:
         """Return columns that surely hold a secret, or do by name unless needed or explicitly carried."""

@@ -26,7 +26,8 @@ def _starts(pattern: str) -> Callable[[str], object]:
 
 _TEXTS: Final[tuple[_Kind, ...]] = (
     (_starts(r"(?:<!--.*?-->\s*)?(?:<!doctype html|<(?:html|table|head|body|meta|style|div)\b)"),
-     "an HTML page, which some applications save as .xls", _SAVE),
+     "an HTML page, which some applications save as .xls",
+     f"{_SAVE}; if it shows a sign-in page, sign in and download the file again"),
     (_starts(r"MIME-Version:|From: .*\r?\n.*MIME-Version:"), "a web archive, saved as a spreadsheet", _SAVE),
     (re.compile("urn:schemas-microsoft-com:office:spreadsheet").search, "an XML spreadsheet", _SAVE),
     (_starts(r"(?:<\?xml[^>]*>\s*)?(?:<!--(?s:.*?)-->\s*)*+<(?:include|document|section|domain|user)\b"),

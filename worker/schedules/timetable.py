@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice, pairwise, takewhile
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
@@ -157,15 +158,22 @@ def timetable(cron: str, zone: str) -> Timetable:
     return checked
 
 
-def time_zone(name: str) -> ZoneInfo:
-    """Return a time zone of the IANA database. Raises UsageError if there is none of that name."""
+def time_zone(name: str, given: str = "") -> ZoneInfo:
+    """Return a time zone of the IANA database. Raises UsageError if there is none of that name.
+
+    ``given``: the option and value that it is from, for the message.
+    """
     try:
         return ZoneInfo(name)
     except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError: below
         pass
     except KeyError:
         pass
-    raise UsageError(f"{name}: is not a time zone", "use a name of the IANA database, such as Europe/Berlin")
+    close = get_close_matches(name, available_timezones(), n=1)
+    raise UsageError(
+        f"{given or name}: {name if given else 'this'} is not a time zone",
+        f"did you mean {close[0]}?" if close else "use a name of the IANA database, such as Europe/Berlin",
+    )
 
 
 def _expression(cron: str) -> str:

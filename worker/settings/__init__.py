@@ -110,7 +110,8 @@ class Settings:
         if missing := self._missing():
             raise UsageError(
                 f"not set: {', '.join(missing)}",
-                "set them in the environment or in siproster.toml; `siproster doctor` shows what is set",
+                "`siproster init` asks for them and writes siproster.toml; or set them in the environment: "
+                "`siproster doctor` shows what is set",
             )
         basic = {"username": self.values["BW_USERNAME"], "password": self.values["BW_PASSWORD"]}
         return Endpoint(

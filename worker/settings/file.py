@@ -104,7 +104,9 @@ def _without_file(
 ) -> str:
     """Return the profile that needs no file: none. Raises UsageError if a file was named or is needed."""
     if config:
-        raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
+        raise UsageError(
+            f"{path} can't be read: {reason_of(error)}", f"write it with: siproster init --config {path}"
+        ) from None
     if profiles != [""]:
         needs = "--all-profiles" if profiles is None else f"--profile {profiles[0]}"
         raise UsageError(
@@ -128,16 +130,21 @@ def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], 
                 _refuse_written_by_others(path, facts)
             content = file.read(_LONGEST + 1)
         if len(content) > _LONGEST:
-            raise UsageError(f"{path} is larger than {_LONGEST:,} bytes, too large for a settings file")
+            raise UsageError(
+                f"{path} is larger than {_LONGEST:,} bytes, too large for a settings file",
+                "name the right one with --config FILE",
+            )
         return tomllib.loads(content.decode("utf-8-sig")), bool(facts.st_mode & 0o077)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {reason_of(error)}") from None
+        raise UsageError(
+            f"{path} can't be read: {reason_of(error)}", f"let this user read it (`ls -l {path}`)"
+        ) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8") from None
+        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8 in the editor") from None
     except RecursionError:
-        raise UsageError(f"{path}: its arrays or tables are nested too deeply") from None
+        raise UsageError(f"{path}: its arrays or tables are nested too deeply", "write them flat") from None
     except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
         raise UsageError(f"{path} is not TOML: {error}", 'write text in quotes: name = "value"') from None
 
@@ -195,7 +202,9 @@ def _entry(path: Path, key: str, given: object) -> tuple[str, object]:
             return setting, text_or_whole(given)
         return option, OPTIONS[option](given)
     except TypeError as error:
-        raise UsageError(f"{path}: {key} must be {error}") from None
+        raise UsageError(
+            f"{path}: {key} must be {error}", "`siproster import --help` says which values options take"
+        ) from None
 
 
 def _refuse_of_ledger(path: Path, profile: str, table: Mapping[str, object]) -> None:

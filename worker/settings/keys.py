@@ -25,7 +25,7 @@ def parsed(text: str) -> list[bytes]:
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", part):
             raise UsageError(
                 f"key {number} of {len(parts)} is not 32 bytes in URL-safe base64",
-                "generate one with `siproster keygen`",
+                "set it to the ledger's key; for a new ledger, to one that `siproster keygen` prints",
             )
     return [base64.urlsafe_b64decode(part.rstrip("=") + "=") for part in parts]
 
@@ -48,11 +48,22 @@ def beside(ledger: Path, new_key: Callable[[], str], sealed_with: Callable[[], S
             _create(path, new_key())
         with open_found(path) as file:
             _refuse_others(path, os.fstat(file.fileno()))
-            return parsed(file.read(_LONGEST).decode("ascii"))
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} contains no key", "restore the original file") from None
+            return _of_file(path, file.read(_LONGEST))
     except OSError as error:
-        raise UsageError(f"the sealing key can't be used: {path}: {reason_of(error)}") from None
+        raise UsageError(
+            f"the sealing key can't be used: {path}: {reason_of(error)}",
+            f"let this user read and write it (`ls -l {path}`), or set SIPROSTER_KEY",
+        ) from None
+
+
+def _of_file(path: Path, content: bytes) -> list[bytes]:
+    try:
+        return parsed(content.decode("ascii"))
+    except (UnicodeDecodeError, UsageError):
+        raise UsageError(
+            f"{path} contains no key",
+            "put the file back from a backup, or set SIPROSTER_KEY to the key: nothing else opens its rows",
+        ) from None
 
 
 def _refuse_another_key(path: Path, used: Sequence[str]) -> None:

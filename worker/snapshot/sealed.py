@@ -78,7 +78,7 @@ class Snapshot:
         if not seal.can_open(self.facts.key):
             raise UsageError(
                 f"{self.path} is sealed with key {self.facts.key}, which this process doesn't have",
-                "add that key to SIPROSTER_KEY",
+                "add that key to SIPROSTER_KEY, behind a comma: the first key seals, all of them open",
             )
         with self._opened() as file:
             file.seek(len(self._head))
@@ -98,7 +98,10 @@ class Snapshot:
             with self.path.open("rb") as file:
                 yield file
         except OSError as error:
-            raise UsageError(f"{self.path} can't be read: {reason_of(error)}") from None
+            raise UsageError(
+                f"{self.path} can't be read: {reason_of(error)}",
+                "name a file that `siproster snapshot FILE` has written",
+            ) from None
 
     def _read_facts(self) -> Facts:
         try:
