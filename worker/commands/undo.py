@@ -15,15 +15,23 @@ from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job
 from worker.commands.option_values import with_outputs
-from worker.commands.options import excel_option, json_option, rate_type, results_option, yes_option
+from worker.commands.options import (
+    excel_option,
+    json_option,
+    rate_type,
+    results_option,
+    running_options,
+    yes_option,
+)
+from worker.commands.progress_screen import progress_screen
 from worker.commands.running import freed_on_failure
-from worker.commands.screen import ProgressScreen, echo
+from worker.commands.screen import echo
 from worker.errors import TryLater
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.importing.unfinished import refuse_unfinished
-from worker.ledger import Progress
 from worker.model import Job
+from worker.progress import RowsProgress
 from worker.reasons import plural
 from worker.states import Reason, Why
 
@@ -53,6 +61,7 @@ _IN_FLIGHT = "what they still change would not be undone"
 )
 @results_option
 @excel_option
+@running_options
 @yes_option
 @json_option
 @settings_options
@@ -139,7 +148,7 @@ def _all_undone(context: Context, job: Job) -> bool:
 def _run(context: Context, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
     """Undo what is left. Return whether it was interrupted."""
     options = replace(job.options, rate=rate or job.options.rate)
-    screen = ProgressScreen()
+    screen, progress = progress_screen(), RowsProgress(lambda: context.ledger.undone.counts(job.id), job.id)
     done = sum(context.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
         context.runtime.stopping = interrupt
@@ -151,7 +160,7 @@ def _run(context: Context, job: Job, number: int, rate: float | None, *, include
         try:
             for rows in work.run():
                 done += rows
-                screen.show(Progress(max(number, done), done, 0))
+                screen.show(progress.look(max(number, done), done))
         except TryLater:
             if not interrupt.is_set():  # else it was a wait for the service that was given up
                 raise

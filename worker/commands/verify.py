@@ -17,7 +17,15 @@ from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
 from worker.commands.named_job import job_unless_file
 from worker.commands.option_values import from_file, parsed, refuse_given, with_outputs
-from worker.commands.options import Finite, count_type, excel_option, json_option, rate_type, reading_options
+from worker.commands.options import (
+    Finite,
+    count_type,
+    excel_option,
+    json_option,
+    rate_type,
+    reading_options,
+    running_options,
+)
 from worker.commands.resume_retry import roster_of
 from worker.commands.running import print_roster
 from worker.commands.verify_report import print_report
@@ -115,7 +123,7 @@ _ASKING = (
 _OF_THE_RUN = frozenset({
     "source", "roster_", "generate_passwords", "registrar", "resolver", "dns_wait", "transport",
     "auth_name", "with_contact", "sample", "rate", "concurrency", "results", "excel", "as_json", "account",
-    "profile", "config", "debug",
+    "profile", "config", "debug", "progress", "log_file",
 })  # fmt: skip
 """Options that mean something with a job, too; the job determines how its roster is read."""
 
@@ -130,6 +138,7 @@ def _asking_options(command: Any) -> Any:
 @click.argument("source", metavar="ROSTER|JOB")
 @reading_options
 @_asking_options
+@running_options
 @json_option
 @settings_options
 @click.pass_context
