@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import click
 
 from worker.commands.context import Context
-from worker.commands.screen import echo, print_json
+from worker.commands.facts import print_json
+from worker.commands.screen import echo
 from worker.errors import UsageError
 from worker.model import Options
 from worker.roster.inspection import Column, Inspection, inspect
