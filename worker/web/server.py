@@ -21,7 +21,7 @@ from worker.web.site import Bounds
 _KEEP_ALIVE = 15
 """Seconds that an idle connection is kept."""
 
-_GRACE = 5
+GRACE = 5
 """Seconds that requests in flight get at the end."""
 
 _HEADER_BYTES = 32 * 1024
@@ -66,7 +66,7 @@ def configured(app: Starlette, bounds: Bounds, tls: ssl.SSLContext | None = None
     return uvicorn.Config(
         app, http=_protocol(bounds.header_seconds), ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_GRACE, limit_concurrency=bounds.connections,
+        timeout_graceful_shutdown=GRACE, limit_concurrency=bounds.connections,
         h11_max_incomplete_event_size=_HEADER_BYTES,
         ssl_context_factory=(lambda _config, _default: tls) if tls else None,
     )  # fmt: skip
