@@ -14,7 +14,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from worker.web import people_pages, sign_in_pages, start_pages, uploads
-from worker.web.guard import Endpoint, Guard, endpoint, error_page
+from worker.web.error_pages import error_page
+from worker.web.guard import Endpoint, Guard, endpoint
 from worker.web.render import HERE
 from worker.web.site import Page, Site
 from worker.web.tries import Tries
