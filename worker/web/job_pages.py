@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 from worker import report
 from worker.errors import Conflict
 from worker.ledger import CellCorrection, Role, Step, StepState, UndoResults
-from worker.model import Job, Status
+from worker.model import Job, JobState, Status
 from worker.progress import facts_of, observed
 from worker.reasons import plural
 from worker.web.access import asker_of, job_of, sees_all, why_not_approve, work_of
@@ -46,7 +46,7 @@ class JobAction:
 def job_page(request: Request) -> Response:
     """Return the page of a job, or of a saved plan."""
     site, work, job = site_of(request), work_of(request), job_of(request)
-    if job.saved and not job.carried_out_by:
+    if job.saved and job.state is JobState.PLANNING:
         return _saved_plan(request, job)
     summary = report.summary(site.ledger, job, work.folder(job))
     step = work.step(f"job:{job.id}")
