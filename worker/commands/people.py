@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.options import json_option, yes_option
-from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
+from worker.commands.screen import echo, on_stdout, print_on_stdout
 from worker.errors import NotFound
 from worker.ledger import Person, Role
 from worker.web.tokens import hash_of, person_token

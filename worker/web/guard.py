@@ -94,9 +94,8 @@ def endpoint(page: Page) -> Endpoint:
         visit = await run_in_threadpool(visit_of, request)
         request.state.visit, request.state.person = visit, visit.person
         try:
-            if request.method == "POST":
-                _refuse_foreign(request)
-            elif _has_body(request):
+            _refuse_foreign(request)
+            if request.method != "POST" and _has_body(request):
                 raise PageError(400, f"a {request.method} request has no body")
             if page.role and not visit.person:
                 return _to_sign_in(request)
@@ -176,6 +175,9 @@ def _refusal(request: Request, site: Site) -> Response | None:
     if len(request.headers.getlist("host")) != 1 or not _is_own(host, site):
         # Somebody may have pointed their own name at this address, to have a browser read the page for them.
         return PlainTextResponse(f"this page is at {site.origin}/\n", 421)
+    if {"content-length", "transfer-encoding"} <= set(request.headers.keys()):
+        # A proxy in front may go by the other one, and take the rest for a request (RFC 9112, 11.2).
+        return PlainTextResponse("two lengths\n", 400, {"Connection": "close"})
     if site.proxied and site.secure and request.headers.get("x-forwarded-proto", "https") != "https":
         if request.method in ("GET", "HEAD"):
             return RedirectResponse(site.origin + request.url.path, 307)
@@ -207,14 +209,20 @@ def _address(request: Request, site: Site) -> str:
 
 
 def _refuse_foreign(request: Request) -> None:
-    """Raise PageError for a form that a browser sends from another site, or from another port of this one."""
-    origin = request.headers.get("origin")
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if (origin is not None and origin.lower() != _own_origin(request)) or site != "same-origin":
+    """Raise PageError for a form from another site, or another port of this one; and for embedded pages.
+
+    Links from elsewhere are followed. Programs that are no browsers send none of these headers.
+    """
+    headers = request.headers
+    site = headers.get("sec-fetch-site", "same-origin")
+    if request.method == "POST":
+        own = site == "same-origin" and headers.get("origin", "").lower() in ("", _own_origin(request))
+    else:
+        opened = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+        own = opened or site in ("same-origin", "none")
+    if not own:
         raise PageError(
-            403,
-            "the form was not sent from this page",
-            "nothing was done: open the page itself, and repeat it",
+            403, "this was not sent from this page", "nothing was done: open the page itself, and repeat it"
         )
 
 

@@ -61,22 +61,26 @@ def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     return context
 
 
-def serve(
-    app: Starlette, listener: socket.socket, bounds: Bounds, tls: ssl.SSLContext | None,
-    ready: Callable[[], None],
-) -> None:  # fmt: skip
-    """Serve until SIGTERM or SIGINT, then return. Only from a process's main thread."""
-    config = uvicorn.Config(
+def configured(app: Starlette, bounds: Bounds, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
+    """Return the settings of the HTTP server: bounds, and nothing about itself in its answers."""
+    return uvicorn.Config(
         app, http=_protocol(bounds.header_seconds), ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE, limit_concurrency=bounds.connections,
         h11_max_incomplete_event_size=_HEADER_BYTES,
         ssl_context_factory=(lambda _config, _default: tls) if tls else None,
     )  # fmt: skip
+
+
+def serve(
+    app: Starlette, listener: socket.socket, bounds: Bounds, tls: ssl.SSLContext | None,
+    ready: Callable[[], None],
+) -> None:  # fmt: skip
+    """Serve until SIGTERM or SIGINT, then return. Only from a process's main thread."""
     # After its shutdown uvicorn raises the signal again that ended it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), listener:
-        _Announced(config, ready).run(sockets=[listener])
+        _Announced(configured(app, bounds, tls), ready).run(sockets=[listener])
 
 
 class _Announced(uvicorn.Server):
