@@ -27,12 +27,16 @@ concurrency = 1
 class Office:
     """The program with a ledger of its own, and its page, which can be killed and started again."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, *options: str) -> None:
+    def __init__(
+        self, folder: Path, sandbox: Sandbox, *options: str, people: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Start it. ``people``: names and roles of those who may sign in."""
         self.program = Program(folder, dict(sandbox.environment()))
         (self.program.work / "siproster.toml").write_text(SETTINGS)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.options = options
+        self.tokens = {name: self.add_person(name, role) for name, role in people}
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[str]:
@@ -73,9 +77,9 @@ class Office:
         return found
 
     def close(self) -> None:
-        """End the page and all that it has started."""
+        """End the page, and the jobs that it has started, which would outlive it."""
         for job in self.program.run("jobs", "--json").json:
-            if job["state"] in ("running", "paused", "planning"):
+            if job["state"] in ("running", "paused", "planning") and not job["saved"]:
                 self.program.run("cancel", job["job"])
         self.program.close()
 
@@ -96,23 +100,28 @@ class Visitor:
         """Sign in."""
         self.open()
         self.page.get_by_label("Your token").fill(token)
-        self.page.get_by_role("button", name="Sign in").click()
+        self.click("Sign in")
+
+    def click(self, button: str) -> None:
+        """Click a button, or a link that looks like one."""
+        main = self.page.get_by_role("main")
+        main.get_by_role("button", name=button).or_(main.get_by_role("link", name=button)).first.click()
 
     def upload(self, roster: Path) -> None:
         """Upload a roster and wait until the page says how it was understood."""
         self.open()
         self.page.get_by_label("choose one").set_input_files(roster)
-        self.page.get_by_role("button", name="Upload").click()
+        self.click("Upload")
         self.sees("How the file was understood")
 
     def plan(self) -> None:
         """Have all rows checked, and wait for the plan."""
-        self.page.get_by_role("button", name="Check the rows").click()
+        self.click("Check the rows")
         self.sees("Plan for")
 
     def approve(self) -> None:
         """Approve the plan that is shown, and wait for the job's page."""
-        self.page.get_by_role("button", name="Approve and import").click()
+        self.click("Approve and import")
         self.page.wait_for_url(re.compile("/jobs/"))
 
     def sees(self, heading: str) -> None:
@@ -123,6 +132,10 @@ class Visitor:
     def job_id(self) -> str:
         """Return the job whose page is shown."""
         return self.page.url.partition("/jobs/")[2].partition("/")[0]
+
+    def result(self) -> None:
+        """Wait until the job whose page is shown has ended."""
+        expect(self.page.locator("[data-events]")).to_have_count(0)
 
     def number(self, name: str) -> int:
         """Return a number of the page by its name."""

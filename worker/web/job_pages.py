@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from worker import report
+from worker import report, report_page
 from worker.errors import Conflict
 from worker.ledger import CellCorrection, Role, Step, StepState, UndoResults
-from worker.model import Job, Status
+from worker.model import Job, JobState, Status
 from worker.progress import facts_of, observed
 from worker.reasons import plural
 from worker.web.access import asker_of, job_of, sees_all, why_not_approve, work_of
@@ -24,6 +24,7 @@ from worker.web.site import Page, PageError, audit, person_of, see_other, site_o
 from worker.web.words import STEPS
 
 _FILES = {
+    report_page.PAGE: "a page to hand over: every row, searchable, for the help desk too",
     report.RESULTS: "every row of the roster with its result",
     report.WORKBOOK: "the same as a workbook",
     report.FAILED: "only the rows that are not in place",
@@ -46,7 +47,7 @@ class JobAction:
 def job_page(request: Request) -> Response:
     """Return the page of a job, or of a saved plan."""
     site, work, job = site_of(request), work_of(request), job_of(request)
-    if job.saved and not job.carried_out_by:
+    if job.saved and job.state is JobState.PLANNING:
         return _saved_plan(request, job)
     summary = report.summary(site.ledger, job, work.folder(job))
     step = work.step(f"job:{job.id}")
@@ -260,6 +261,9 @@ def file(request: Request) -> Response:
     path = work_of(request).folder(job) / name
     if name not in _FILES or path.is_symlink() or not path.is_file():
         raise PageError(404, "there is no such file", "the page of the job lists those that there are")
+    if name == report_page.PAGE:
+        policy = {"Content-Security-Policy": report_page.CSP}
+        return FileResponse(path, media_type="text/html", headers=policy)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{job.id}-{name}")
 
 
