@@ -40,7 +40,7 @@ def refuse_with_columns(ctx: click.Context) -> None:
 
 
 def _lines(found: Inspection) -> Iterator[str]:
-    form = [found.encoding, found.delimiter and f"delimiter {_shown(found.delimiter)}"]
+    form = [found.encoding, f"delimiter {_shown(found.delimiter)}" if found.delimiter else ""]
     yield ": ".join(filter(None, [found.name, found.title or "not recognised"]))
     if found.recognised:
         yield f"  recognised as {found.format}: {found.recognised}"
@@ -48,7 +48,7 @@ def _lines(found: Inspection) -> Iterator[str]:
         form.append(f"column names on line {found.header_line}")
     yield "  " + ", ".join(filter(None, form))
     for sheet in found.sheets:
-        told = ", ".join(["read"] * sheet.chosen + ["hidden"] * sheet.hidden)
+        told = ", ".join(filter(None, ("read" if sheet.chosen else "", "hidden" if sheet.hidden else "")))
         yield f"  sheet {sheet.name!r}{f' ({told})' if told else ''}"
     for column in found.columns:
         yield _line(column)

@@ -22,6 +22,7 @@ from worker.commands.options import (
     not_after_option,
     not_before_option,
     results_option,
+    running_options,
     yes_option,
 )
 from worker.commands.running import begin, finish, freed_on_failure, run, take_over
@@ -76,6 +77,7 @@ _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 @results_option
 @excel_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
+@running_options
 @yes_option
 @json_option
 @settings_options
@@ -122,6 +124,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @results_option
 @excel_option
+@running_options
 @yes_option
 @json_option
 @settings_options
