@@ -42,7 +42,8 @@ class Tab:
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         """Open it. ``options``: those of Playwright's ``new_context``, such as viewport."""
-        self.context = browser.new_context(**options)
+        # Colours are measured, so they must not be on their way.
+        self.context = browser.new_context(reduced_motion="reduce", **options)
         self.context.set_default_timeout(15_000)
         self.context.add_init_script(_LISTEN)
         self.page: Page = self.context.new_page()

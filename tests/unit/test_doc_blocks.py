@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -143,7 +143,7 @@ def test_every_block_says_what_it_is() -> None:
     assert [f"{name}:{block.line}" for name, block in plain if commands.search(block.text)] == []
 
 
-READERS = {
+READERS: dict[str, Callable[[str], object]] = {
     "json": json.loads,
     "python": ast.parse,
     "toml": tomllib.loads,

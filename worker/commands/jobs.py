@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker import lineage_report, report_page
+from worker import lineage_report
 from worker import report as results
 from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
@@ -30,12 +30,7 @@ from worker.commands.options import (
     yes_option,
 )
 from worker.commands.progress_screen import in_words, progress_screen
-from worker.commands.screen import (
-    echo,
-    on_stdout,
-    print_on_stdout,
-    print_summary,
-)
+from worker.commands.screen import echo, on_stdout, print_on_stdout, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import Interrupted, UsageError
 from worker.importing.unfinished import refuse_unfinished
@@ -192,14 +187,14 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     job = named_job(context, job_id)
     job_id = job.id
     waits = watch.waits_of(context, job)
-    if follow:
-        _follow(context, job, waits)
+    if follow and not _follow(context, job, waits):
+        raise Interrupted("no longer watching", f"see it with: siproster status {job_id}")
     _print_status(context, job_id, waits, as_json=as_json)
     return 0
 
 
-def _follow(context: Context, job: Job, waits: JobWaits) -> None:
-    """Show the progress until the job ends. Raises Interrupted if the user asks to end before."""
+def _follow(context: Context, job: Job, waits: JobWaits) -> bool:
+    """Show the progress until the job ends. Return False if the user asked to end before."""
     reader, screen = ProgressReader(context.ledger, job, waits), progress_screen()
     with (
         watch.interruptible() as interrupt,
@@ -211,9 +206,9 @@ def _follow(context: Context, job: Job, waits: JobWaits) -> None:
             facts = reader.look()
             screen.show(facts)
             if not facts.state.active:
-                return
+                return True
             if interrupt.wait(_LOOK_EVERY):
-                raise Interrupted("no longer watching", f"see it with: siproster status {job.id}")
+                return False
 
 
 def _print_status(context: Context, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
@@ -238,7 +233,7 @@ def _print_status(context: Context, job_id: str, waits: JobWaits, *, as_json: bo
 @click.option(
     "--lineage",
     is_flag=True,
-    help="Instead, write one results.csv and report.html of JOB with all it retries, or that retried it.",
+    help="Instead, write one results.csv of JOB with all that it retries and all that retried it.",
 )
 @json_option
 @settings_options
@@ -264,11 +259,10 @@ def _report_lineage(context: Context, job: Job, given: Mapping[str, Any], *, as_
         lineage_report.folder_of(lineage, given["results"]),
         with_outputs(job.options, given).tables,
     )
-    names = (results.RESULTS, results.PAGE, *((results.WORKBOOK,) if form.spreadsheet else ()))
+    names = (results.RESULTS, *((results.WORKBOOK,) if form.spreadsheet else ()))
     first = context.ledger.jobs.get(lineage.members[0].id)
     outputs.refuse_overwriting(context, folder, names, job.source, first.source)
     written = lineage_report.write(context.ledger, context.seal, lineage, folder, form)
-    written["page"] = str(report_page.write_lineage(context.ledger, context.seal, lineage, folder))
     if as_json:
         print_json({**results.lineage_facts(lineage), "files": written})
     else:

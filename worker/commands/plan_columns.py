@@ -40,7 +40,7 @@ def refuse_with_columns(ctx: click.Context) -> None:
 
 
 def _lines(found: Inspection) -> Iterator[str]:
-    form = [found.encoding, found.delimiter and f"delimiter {_shown(found.delimiter)}"]
+    form = [found.encoding, f"delimiter {_shown(found.delimiter)}" if found.delimiter else ""]
     yield ": ".join(filter(None, [found.name, found.title or "not recognised"]))
     if found.recognised:
         yield f"  recognised as {found.format}: {found.recognised}"

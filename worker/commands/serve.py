@@ -104,8 +104,8 @@ class _Size(click.ParamType[int]):
     default="",
     help="Folder in which each job makes one for its result files.  [default: the current folder]",
 )
-@log_file_option
 @log_format_option
+@log_file_option
 @settings_options
 @click.pass_context
 def serve_(ctx: click.Context, /, **given: Any) -> None:
