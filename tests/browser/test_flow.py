@@ -14,7 +14,6 @@ from tests.browser.tab import Tab
 from tests.sandbox import Sandbox
 from tests.system.runs import until
 
-
 GONE = {"probability": 1.0, "method": "POST", "skip": 3}
 """The service takes three batches of five, and then answers no more."""
 
@@ -31,7 +30,7 @@ def test_a_clean_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     tab.check_accessible()
     visitor.upload(rosters.clean(tmp_path / "clean.csv"))
     expect(page.get_by_label("User name", exact=True).locator("option:checked")).to_have_text(
-        "As found: extension"
+        "As suggested: extension"
     )
     expect(page.get_by_role("row", name="voicemail pin")).to_contain_text("Decoy")
     assert "Pw-" not in page.content()
