@@ -144,13 +144,17 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
         visitor.sign_in(office.tokens[name])
     uma.upload(rosters.dirty(tmp_path / "staff.csv"))
     uma.plan()
-    expect(uma.page.get_by_text("Somebody with the role approve or admin has to approve it.")).to_be_visible()
+    expect(
+        uma.page.get_by_text("Your role is upload, so somebody else has to approve it: abel or zoe.")
+    ).to_be_visible()
     expect(uma.page.get_by_role("button", name="Approve")).to_have_count(0)
     path = uma.page.url.removeprefix(office.url)
     abel.open(path)
     abel.page.get_by_label("extension of line 5").fill("3003")
     abel.click("Keep the corrections")
-    expect(abel.page.get_by_text("You uploaded or corrected it")).to_be_visible()
+    expect(
+        abel.page.get_by_text("You uploaded or corrected it, so somebody else has to approve it: zoe.")
+    ).to_be_visible()
     forced = abel.page.evaluate(
         """async path => {
             const form = new FormData(document.querySelector("form[action$=corrections]"));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -109,7 +110,7 @@ def _view(ledger: Ledger, one: Schedule) -> ScheduleView:
     ended = [run for run in ledger.schedules.runs(one.name, 2) if run.state is RunState.ENDED]
     state, kind = ("Paused", WARN) if one.paused else ("Running now", GOOD) if going_on else ("Active", PLAIN)
     return ScheduleView(
-        one.name, f"/schedules/{one.name}", without_secrets(one.source), one.account, state, kind,
+        one.name, f"/schedules/{quote(one.name)}", without_secrets(one.source), one.account, state, kind,
         _when(one),
         moment(one.next_slot) if one.next_slot and not one.paused else "none",
         _run_view(ended[0]) if ended else None,
