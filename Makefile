@@ -63,6 +63,7 @@ shape: $(VENV)/everything
 	$(VENV)/bin/python -m tests.benchmarks.shape $(ARGS)
 
 docs: $(VENV)/everything
+	$(VENV)/bin/python -m tests.unit.man_page
 	$(VENV)/bin/python -m tests.documents
 
 # In a virtual environment of its own: what it needs is none of what is audited.

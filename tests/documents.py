@@ -1,7 +1,6 @@
 """The documentation's code blocks, and the sessions in it that are run as they are printed.
 
-``python -m tests.documents`` writes anew what depends on the program: the output in ``console`` blocks, and
-the man page.
+``python -m tests.documents`` writes the output in ``console`` blocks anew, as the program prints it now.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from tests import man_page
 
 ROOT = Path(__file__).parents[1]
 FENCED = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
@@ -197,8 +194,7 @@ def followed(page: str, home: Path) -> str:
 
 
 def main() -> None:
-    """Write anew what the pages show of the program, and the man page."""
-    man_page.PAGE.write_text(man_page.written(), "utf-8")
+    """Write anew what the pages show of the program."""
     for name in SESSIONS:
         # As long as the printed home, so that columns keep their widths.
         home = Path(tempfile.gettempdir(), "".join(random.choices("abcdefghijkmnpqrstuvwxyz", k=5)))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -231,6 +232,23 @@ def test_a_fault_is_told_by_its_number(admin: Visitor, caplog: pytest.LogCapture
     assert "Traceback" not in caplog.text
 
 
+def test_a_ledger_that_fails_is_not_described(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What the database says is in the log alone, also if not even the session can be looked up."""
+    server = PageServer(tmp_path)
+    try:
+        visitor = server.visitor(Role.UPLOAD)
+        with server.ledger.store.begin() as connection:
+            connection.execute(text("DROP TABLE page_sessions"))
+        answer = visitor.get("/")
+    finally:
+        server.stop()
+    assert answer.status_code == 500
+    (number,) = re.findall("<code>([0-9a-f]{8})</code>", answer.text)
+    assert f"error {number}: the ledger failed: no such table: page_sessions" in caplog.text
+    assert "page_sessions" not in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+
+
 def test_text_from_elsewhere_is_only_text(admin: Visitor) -> None:
     """The text of an error may come from a hostile roster: it is shown, and never run."""
     answer = admin.get("/refuse/usage")
@@ -272,8 +290,9 @@ def test_the_log_has_no_query_and_no_secret(
     """A line for each request names person, address, method, path and status, but nothing behind the path."""
     caplog.set_level(logging.INFO, "worker")
     admin.get("/people", params={"token": SECRET})
-    admin.get("/pe%1Bople")
+    admin.get("/pe%1Bop%0Ale")
     assert "127.0.0.1 admin GET /people 200" in caplog.text
+    assert "127.0.0.1 - GET /pe%1Bop%0Ale 404" in caplog.text
     session = next(value for name, value in admin.cookies.items() if "session" in name)
     for secret in (SECRET, session, admin.csrf):
         assert secret not in caplog.text

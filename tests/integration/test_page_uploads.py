@@ -259,6 +259,23 @@ def test_header_bombs_are_refused(page: PageServer) -> None:
     assert status_of(page.send(f"GET /{'a' * 200_000} HTTP/1.1\r\n\r\n")) in (0, 400)
 
 
+def test_connections_are_bounded(tmp_path: Path) -> None:
+    """Beyond the bound a connection is closed at once; when others end, there is room again."""
+    server = PageServer(tmp_path, bounds=Bounds(connections=3))
+    request = f"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n"
+    try:
+        idle = [server.connect() for _ in range(3)]
+        time.sleep(0.1)
+        assert status_of(server.send(request)) == 0
+        for connection in idle:
+            connection.close()
+        deadline = time.monotonic() + 10
+        while status_of(server.send(request)) != 200:
+            assert time.monotonic() < deadline
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize("how", ["closed", "reset"])
 def test_a_killed_connection_leaves_nothing(page: PageServer, dana: Visitor, how: str) -> None:
     """An upload of which two blocks have arrived when its connection dies is not in the ledger."""

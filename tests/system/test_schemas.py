@@ -58,6 +58,11 @@ LINES = (
     (0, "jobs"),
     (0, "jobs --audit"),
     (0, "jobs purge --older-than 0 --yes"),
+    (0, "people add dana"),
+    (0, "people renew dana"),
+    (0, "people list"),
+    (0, "people remove dana --yes"),
+    (0, "plan staff.csv --columns"),
     (0, "workers"),
     (0, "hash ext0 --realm office.auth.example.com"),
 )
@@ -81,6 +86,6 @@ def test_each_command_prints_facts_of_its_schema(
         stdin = "password" if words[0] == "hash" else ""
         ended = siproster.run(*words, "--json", stdin=stdin, SIPROSTER_BROKER=broker)
         assert (line, ended.code) == (line, code), ended
-        assert "error" not in ended.json, line
+        assert list(ended.json) != ["error"], line
         told.add(schemas.command_of(words))
     assert told == {path.stem for path in schemas.FOLDER.glob("*.json")} - OF_NO_COMMAND

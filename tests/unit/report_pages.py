@@ -14,6 +14,13 @@ from worker.seal import Seal
 SEAL = Seal([KEY])
 COLUMNS = ("extension", "display name", "site", "did")
 PAGE = 1000
+HOSTILE = (
+    "</script><script>alert(1)</script>", "<!--<script>", "<img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}{% raw %}", "javascript:alert(1)", "\"' onfocus=alert(1) autofocus x=\"", "a\u2028b\u2029c",
+    "user\u202egnp.exe", "\ufeff\u200b", "]]>\x00\x1b[2J\x7f\x9b", "&lt;b&gt;", "\\u003c/script>\\",
+    "=cmd|' /C calc'!A0", "line\r\nbreak\ttab", "😀 Ł",
+)  # fmt: skip
+"""Texts of a hostile roster, or service."""
 
 
 @dataclass(frozen=True)

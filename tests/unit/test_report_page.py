@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lxml import html
 
 from tests.unit.jobs import HOST, OTHER_HOST, OVER, PASSWORD, Clock, make_chunk_row, make_row, start_job
-from tests.unit.report_pages import COLUMNS, SEAL, Processed, processed_job, row_of
+from tests.unit.report_pages import COLUMNS, HOSTILE, SEAL, Processed, processed_job, row_of
 from worker import report, report_page
 from worker.errors import LedgerError, SiprosterError
 from worker.ledger import Ledger, Registration, Undone
@@ -28,14 +28,6 @@ from worker.model import Job, JobState, Status
 from worker.report_page import page, tally
 from worker.report_page.pace import HEIGHT, pace_of
 from worker.report_page.text import as_json, prose, rows_as_json, visible, with_command
-
-HOSTILE = (
-    "</script><script>alert(1)</script>", "<!--<script>", "<img src=x onerror=alert(1)>",
-    "{{ 7 * 7 }}{% raw %}", "javascript:alert(1)", "\"' onfocus=alert(1) autofocus x=\"", "a\u2028b\u2029c",
-    "user\u202egnp.exe", "\ufeff\u200b", "]]>\x00\x1b[2J\x7f\x9b", "&lt;b&gt;", "\\u003c/script>\\",
-    "=cmd|' /C calc'!A0", "line\r\nbreak\ttab", "😀 Ł",
-)  # fmt: skip
-"""Texts of a hostile roster, or service."""
 
 
 @pytest.fixture

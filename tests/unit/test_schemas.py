@@ -14,6 +14,7 @@ from tests.schemas import FOLDER, check, command_of, schema, validator
 from tests.unit.test_docs import PROGRAM, options
 from worker import codes
 from worker.commands.doctor import State
+from worker.ledger import Role
 from worker.ledger.notifications import DeliveryState
 from worker.ledger.schedule_columns import RunState
 from worker.model import Action, JobState, Options
@@ -41,7 +42,8 @@ ENUMS: dict[str, Iterable[str | None]] = {
     "common#run.state": RunState,
     "common#run.result": [*RunResult, None],
     "common#run.notifications.state": DeliveryState,
-    "error#.error.code": [one.name for one in codes.FAILURES],
+    "people-list#.role": Role,
+    "common#error.code": [one.name for one in codes.FAILURES],
     "progress#progress.state": JobState,
     "progress#progress.wait_kind": ["", *WaitKind],
     "run-ended#.result": RunResult,
@@ -109,7 +111,8 @@ def test_values_are_the_programs(path: str) -> None:
 def test_rows_are_counted_by_what_the_program_knows() -> None:
     """Counts have the statuses of rows, and those of a plan its actions; options are those of a job."""
     assert set(JOB["counts"]["propertyNames"]["enum"]) == set(Status) - {Status.DELETED}
-    assert set(schema("plan")["properties"]["counts"]["propertyNames"]["enum"]) == set(Action)
+    plan = schema("plan")["$defs"]["plan"]["properties"]
+    assert set(plan["counts"]["propertyNames"]["enum"]) == set(Action)
     shown = {name for name in Options.__dataclass_fields__ if name != "tables"} | {"excel"}
     assert schema("common")["$defs"]["options"]["properties"].keys() == shown
 

@@ -22,7 +22,8 @@ from worker.web import (
     sign_in_pages,
     uploads,
 )
-from worker.web.guard import Endpoint, Guard, endpoint, error_page
+from worker.web.error_pages import error_page
+from worker.web.guard import Endpoint, Guard, endpoint
 from worker.web.render import HERE
 from worker.web.rows import RowTables
 from worker.web.site import Page, Site
