@@ -1,7 +1,6 @@
 """The documentation's code blocks, and the sessions in it that are run as they are printed.
 
-``python -m tests.documents`` writes anew what depends on the program: the output in ``console`` blocks, and the
-man page.
+``python -m tests.documents`` writes the output in ``console`` blocks anew, as the program prints it now.
 """
 
 from __future__ import annotations
@@ -31,8 +30,13 @@ PRINTED_HOME, PRINTED_PORTS = "/home/dana", ("8321", "5060")
 SESSIONS = ("docs/getting-started.md", "docs/first-import.md")
 """Pages whose ``console`` blocks are one session of a shell, shown with its output."""
 
-READY = r"ready at|registered successfully"
-"""What a server prints that runs in the background, or a phone, once it can be used."""
+READY = {
+    "siproster sandbox": "grep -q 'sandbox ready' {log}",
+    # Its own output stays in its buffer, so the registrar is asked.
+    "baresip": "exec 3<>/dev/tcp/127.0.0.1/{api} && printf 'GET /_sandbox/bindings HTTP/1.0\\r\\n\\r\\n' >&3"
+    " && grep -q '^{{' <&3",
+}
+"""What runs in the background, and what succeeds in the shell once it can be used."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Session:
         """Type commands, one after the other; return the output of each, as the documentation prints it."""
         log = self.home / "typed"
         script = "".join(
-            f"echo '{MARK}'\n{self._typed(command)}\n{_waiting(command, log)}" for command in commands
+            f"echo '{MARK}'\n{self._typed(command)}\n{self._waiting(command, log)}" for command in commands
         )
         with log.open("w") as printed:
             shell = subprocess.Popen(
@@ -146,19 +150,19 @@ class Session:
             command = re.sub(rf"\b{printed}\b", real, command)
         return command
 
+    def _waiting(self, command: str, log: Path) -> str:
+        """Return the line that waits until a command in the background is ready."""
+        if not command.endswith("&"):
+            return ""
+        (ready,) = (test for name, test in READY.items() if command.startswith(name))
+        ready = ready.format(log=log, api=self.ports[0])
+        return f"for i in $(seq 300); do ({ready}) 2>/dev/null && break; sleep 0.05; done\n"
+
     def _printed(self, text: str) -> str:
         text = text.replace(str(self.home), PRINTED_HOME)
         for printed, real in zip(PRINTED_PORTS, self.ports, strict=True):
             text = re.sub(rf"(?<=:){real}\b", printed, text)
         return text
-
-
-def _waiting(command: str, log: Path) -> str:
-    """Return the shell's lines that wait until a command in the background is ready."""
-    if not command.endswith("&"):
-        return ""
-    count = f"cat {log} *.log 2>/dev/null | grep -Eac '{READY}'"
-    return f'typed=$((typed+1)); for i in $(seq 300); do [ "$({count})" -ge $typed ] && break; sleep 0.05; done\n'
 
 
 def _free_ports() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.program import Program
 from tests.sandbox import Sandbox
+from tests.servers import Redis
 from tests.system.rosters import roster_of, users
 
 CHECKS = [
@@ -234,3 +236,61 @@ def test_a_token_that_says_what_it_should(office: Program, sandbox: Sandbox) -> 
     """A token with the right account and role causes no warning."""
     sandbox.knobs(token_claims={"accounts": ["9900001"], "roles": ["sip credentials"], "express": False})
     assert states(office.run("doctor", "--json").json) == dict.fromkeys(CHECKS, "ok")
+
+
+def test_what_does_not_go_on_by_itself(office: Program, redis_url: str, tmp_path: Path) -> None:
+    """A job without a worker, a paused schedule and an overdue one: each with what to do."""
+    roster = roster_of(tmp_path / "staff.csv", users(3))
+    assert office.run("import", roster, "--detach", SIPROSTER_BROKER=redis_url).code == 0
+    assert office.run("schedule", "add", "nightly", roster, "--every", "0 2 * * *").code == 0
+    assert office.run("schedule", "pause", "nightly").code == 0
+    facts = office.run("doctor", "--json", SIPROSTER_BROKER=redis_url).json
+    job = check(facts, "job")
+    assert "no worker answers for account 9900001: start one with `siproster worker`" in job["text"]
+    assert "siproster status" in job["hint"]
+    assert "nightly is paused since" in check(facts, "schedule")["text"]
+    resume = check(facts, "schedule")["hint"].partition("siproster ")[2]
+    assert office.run(*resume.split()).code == 0
+    assert "schedule" not in states(office.run("doctor", "--json", SIPROSTER_BROKER=redis_url).json)
+    with sqlite3.connect(office.home / ".local/state/siproster/ledger.sqlite") as ledger:
+        ledger.execute("UPDATE schedules SET next_slot = next_slot - 200000")
+    ledger.close()
+    facts = office.run("doctor", "--json", SIPROSTER_BROKER=redis_url).json
+    assert check(facts, "schedule")["hint"] == "start one with: siproster scheduler"
+
+
+def test_a_job_that_its_command_left(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A paused job that nobody holds: why, and how to go on."""
+    roster = roster_of(tmp_path / "staff.csv", users(3))
+    sandbox.knobs(refuse={"probability": 1.0, "method": "POST", "path": "sipcredentials", "status": 503})
+    assert office.run("import", roster, "--patience", "0.2").code == 5
+    sandbox.knobs(refuse=None)
+    job = check(office.run("doctor", "--json").json, "job")
+    assert "is paused: " in job["text"]
+    resume = job["hint"].partition("siproster ")[2]
+    assert office.run(*resume.split()).code == 0
+    assert "job" not in states(office.run("doctor", "--json").json)
+
+
+@pytest.mark.parametrize(
+    ("settings", "state", "text"),
+    [
+        ({"maxmemory-policy": "allkeys-lru"}, "warning", "maxmemory-policy allkeys-lru"),
+        ({"maxmemory": "1"}, "trouble", "Redis is full"),
+    ],
+)
+def test_a_redis_that_loses_or_refuses_messages(
+    office: Program, redis_server: Redis, settings: dict[str, str], state: str, text: str
+) -> None:
+    """Redis is asked for its limits, and whether it has reached them."""
+    with redis_server.client() as client:
+        before = client.config_get(*settings)
+        try:
+            for name, value in settings.items():
+                client.config_set(name, value)
+            facts = office.run("doctor", "--json", SIPROSTER_BROKER=redis_server.url).json
+        finally:
+            for name, value in before.items():
+                client.config_set(name, value)
+    found = check(facts, "broker")
+    assert (found["state"], text in found["text"]) == (state, True), found

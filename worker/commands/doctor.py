@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import click
@@ -15,16 +17,20 @@ from rich.text import Text
 
 from worker import throttle
 from worker.api import ROLE, Api, Claims
+from worker.commands import watch
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
 from worker.commands.options import json_option
 from worker.commands.screen import on_stdout
+from worker.commands.window import shown as shown_time
 from worker.errors import SiprosterError, Unavailable
-from worker.model import Endpoint, Family, Realm
+from worker.model import Endpoint, Family, Job, Realm, utc_now
 from worker.progress.job_waits import nobody
 from worker.reasons import plural
 from worker.runtime import RuntimeConfig
+from worker.states import JobState
 from worker.tasks import CeleryQueue, make_app
+from worker.waits import worded
 
 _API_SECONDS = 10.0
 """Seconds that one question to the API may take, with all its attempts."""
@@ -33,6 +39,10 @@ _CLOCKS_APART = 60.0
 """Seconds between two clocks from which tokens and waits until a given time may go wrong."""
 
 _SHOWN_ACCOUNTS = 5
+_SHOWN_JOBS = 5
+
+_OVERDUE = dt.timedelta(minutes=1)
+"""How late a scheduler, which looks once a second, can't be."""
 
 _KEEPS = "noeviction"
 """Redis' policy that refuses messages when it is full, so that the sweep sends them again later."""
@@ -87,6 +97,7 @@ def doctor(as_json: bool, **given: Any) -> int:
     else:
         shown = context.settings.shown()
         results = [*settings_checks(context), *own_checks(context), *service_checks(context)]
+        results += unfinished(context, results)
     if as_json:
         print_json(facts_of(shown, results))
     else:
@@ -175,6 +186,42 @@ def _workers(context: Context) -> CheckResult:
     if not found:
         return CheckResult("workers", State.WARNING, nobody(endpoint.account))
     return CheckResult("workers", State.OK, f"{plural(len(found), 'answers', 'answer')}: {', '.join(found)}")
+
+
+def unfinished(context: Context, results: Sequence[CheckResult]) -> list[CheckResult]:
+    """Return what has not gone on by itself, if the ledger and the broker answer: jobs and schedules."""
+    if any(one.state is State.TROUBLE for one in results if one.name in ("ledger", "broker")):
+        return []
+    newest = context.ledger.jobs.running()[: -_SHOWN_JOBS - 1 : -1]
+    jobs = [_found("job", partial(_job, context, context.ledger.jobs.get(job))) for job in newest]
+    return [*jobs, *_schedules(context)]
+
+
+def _job(context: Context, job: Job) -> CheckResult:
+    """Return what a job that is not over waits for."""
+    if job.state is JobState.PAUSED and not context.ledger.accounts.holder_of(job):
+        why = f": {job.why.text}" if job.why else ""
+        hint = f"continue with: siproster resume {job.id}"
+        return CheckResult("job", State.WARNING, f"{job.id} is paused{why}", hint)
+    waits = watch.waits_of(context, job)
+    waits.look_once(context.ledger.chunks.progress(job.id).settled)
+    if wait := waits.current():
+        hint = f"follow it with: siproster status {job.id} --follow"
+        return CheckResult("job", State.WARNING, f"{job.id}: {worded(wait)}", hint)
+    return CheckResult("job", State.OK, f"{job.id} is {job.state}")
+
+
+def _schedules(context: Context) -> Iterator[CheckResult]:
+    """List the schedules that are paused, and those whose run nobody begins."""
+    late = utc_now() - _OVERDUE
+    for one in context.ledger.schedules.all():
+        if one.paused:
+            hint = f"resume it with: siproster schedule resume {one.name}"
+            text = f"{one.name} is paused since {shown_time(one.paused)}"
+            yield CheckResult("schedule", State.WARNING, text, hint)
+        elif one.next_slot and one.next_slot < late:
+            text = f"{one.name} was due at {shown_time(one.next_slot)}, and no scheduler has begun it"
+            yield CheckResult("schedule", State.WARNING, text, "start one with: siproster scheduler")
 
 
 def service_checks(context: Context) -> Iterator[CheckResult]:

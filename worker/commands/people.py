@@ -89,8 +89,9 @@ def list_(as_json: bool, **given: Any) -> None:
 @people.command("remove", short_help="Remove a person, and end their sessions.")
 @click.argument("name", metavar="NAME")
 @yes_option
+@json_option
 @settings_options
-def remove(name: str, yes: bool, **given: Any) -> None:
+def remove(name: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Remove a person: their token is refused, and their sessions end."""
     context = Context(given)
     known = _known(context, name)
@@ -98,6 +99,8 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     context.audit(known.name)
     context.ledger.people.remove(known.name)
     echo(f"{known.name} is removed")
+    if as_json:
+        print_json({"removed": {"name": known.name, "role": known.role}})
 
 
 def _known(context: Context, name: str) -> Person:

@@ -48,7 +48,7 @@ def _lines(found: Inspection) -> Iterator[str]:
         form.append(f"column names on line {found.header_line}")
     yield "  " + ", ".join(filter(None, form))
     for sheet in found.sheets:
-        told = ", ".join(filter(None, ("read" * sheet.chosen, "hidden" * sheet.hidden)))
+        told = ", ".join(filter(None, ("read" if sheet.chosen else "", "hidden" if sheet.hidden else "")))
         yield f"  sheet {sheet.name!r}{f' ({told})' if told else ''}"
     for column in found.columns:
         yield _line(column)

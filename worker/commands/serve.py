@@ -21,6 +21,7 @@ from worker.errors import UsageError
 from worker.importing.job import operator
 from worker.ledger import Person, Role
 from worker.web.app import make_app
+from worker.web.housekeeping import tidied
 from worker.web.server import listen, serve, tls_context
 from worker.web.site import MIB, Site
 
@@ -125,7 +126,9 @@ def serve_(ctx: click.Context, /, **given: Any) -> None:
     listener = listen(given["host"], given["port"])
     site = _site(context, given, listener.getsockname(), sign_in=sign_in)
     context.audit(site.origin)
-    serve(make_app(site), listener, site.bounds, tls, lambda: _announce(site, given))
+    app = make_app(site)
+    with tidied(site, app.state.work):
+        serve(app, listener, site.bounds, tls, lambda: _announce(site, given))
     echo("the page has ended; jobs that were begun go on")
 
 
@@ -201,7 +204,7 @@ def _reached_as(host: str) -> str:
 
 def _own_names() -> set[str]:
     name = platform.node().lower()
-    return {name, name.partition(".")[0]}
+    return {name, name.partition(".")[0], "localhost"}
 
 
 def _arguments(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -220,7 +223,7 @@ def _announce(site: Site, given: Mapping[str, Any]) -> None:
         echo(f"  people   {number} can sign in with their tokens; `siproster people list` shows them")
     else:
         echo("  people   anybody on this computer, without signing in; --sign-in changes that")
-    if not site.secure and not _is_loopback(given["host"]):
+    if not site.secure and (site.proxied or not _is_loopback(given["host"])):
         echo(
             "  WARNING  without TLS, tokens and passwords cross the network in clear text: use --tls-cert",
             "red",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from worker import report
+from worker import report, report_page
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
@@ -85,7 +85,7 @@ def undo(
     context.runtime.check(job)
     job = replace(job, options=with_outputs(job.options, given))
     folder = report.folder_of(job)
-    outputs.refuse_overwriting(context, folder, (report.UNDO,), job.source)
+    outputs.refuse_overwriting(context, folder, (report.UNDO, report.PAGE), job.source)
     number = context.ledger.changes.rows(job_id)
     unproven = context.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(context, job) and not unproven:
@@ -168,19 +168,21 @@ def _run(context: Context, job: Job, number: int, rate: float | None, *, include
 
 
 def _print(context: Context, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
-    """Write the outcome of each row, and print the totals."""
+    """Write the outcome of each row and the job's page, and print the totals."""
     path = report.write_undone(context.ledger, context.seal, job, folder)
+    page = report_page.write(context.ledger, context.seal, context.ledger.jobs.get(job.id), folder)
     counts = context.ledger.undone.counts(job.id)
-    facts = {
+    facts: dict[str, Any] = {
         "job": job.id, "account": job.account, "counts": counts,
-        "unproven": context.ledger.undone.unproven(job.id), "files": {"undo": str(path)},
+        "unproven": context.ledger.undone.unproven(job.id), "files": {"undo": str(path), "page": str(page)},
     }  # fmt: skip
     if as_json:
         print_json(facts)
     for result, meaning in _MEANINGS.items():
         if counts.get(result):
             echo(f"{counts[result]:>7,} {result:<9}  {meaning}")
-    echo(f"  {path}")
+    for written in facts["files"].values():
+        echo(f"  {written}")
     return facts
 
 

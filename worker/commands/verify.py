@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from worker import report, roster
+from worker import report, report_page, roster
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
@@ -186,11 +186,14 @@ def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> 
         job = replace(job, options=with_outputs(job.options, given))
         folder = report.folder_of(job)
         file = given["generate_passwords"] or job.options.generate_passwords
-        outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"], file)
+        names = (VERIFY, report.PAGE)
+        outputs.refuse_overwriting(context, folder, names, job.source, given["roster_"], file)
         with generated_passwords(replace(job.options, generate_passwords=file), new=False) as passwords:
             proof = prove(trial, RowsOfJob(context, job, again, given["sample"], passwords), folder)
     context.ledger.registrations.record(job_id, proof.facts, proof.registrations)
-    return replace(proof, facts={"job": job_id, **proof.facts})
+    page = report_page.write(context.ledger, context.seal, context.ledger.jobs.get(job_id), folder)
+    files = {**proof.facts["files"], "page": str(page)}
+    return replace(proof, facts={"job": job_id, **proof.facts, "files": files})
 
 
 def _as_given(job: Job) -> str:

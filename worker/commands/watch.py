@@ -94,7 +94,9 @@ def run(
 
 def print_end(context: Context, job: Job, *, as_json: bool) -> int:
     """Write the result files of a job as it stands and print its summary. Return the exit code."""
-    summary = report.write(context.ledger, context.seal, job, report.folder_of(job))
+    from worker import report_page
+
+    summary = report_page.write_results(context.ledger, context.seal, job, report.folder_of(job))
     print_summary(summary, as_json=as_json)
     if as_json:  # people have it on stdout, beside the rows that it is about
         for hint in (advice.next_step(summary), *advice.commands(summary)):

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from worker.errors import Conflict, LedgerError, NotFound, SiprosterError, UsageError
 from worker.importing.job import ON_BEHALF_OF
-from worker.importing.process_id import is_alive, process_id
+from worker.importing.process_id import interrupt, is_alive, process_id
 from worker.ledger import Ledger, Step, StepState, Upload
 from worker.ledger.uploads import CORRECTIONS
 from worker.model import Job, JobState
@@ -139,6 +139,16 @@ class Work:
         self._ledger.uploads.shred(upload.id)
 
     # Jobs
+
+    def approve_plan(self, plan: Job, asker: Asker) -> None:
+        """Carry out a saved plan that was not made of an upload: in a terminal, or held back by a guard."""
+        folder = self._new_folder(plan.id)
+        command = ["import", "--plan", plan.id, "--yes", "--results", str(folder), "--json"]
+        self._begin(_step(_of(plan), "approve", asker), command, UNBOUNDED)
+
+    def pause(self, job: Job) -> bool:
+        """Let the job's process finish its requests in flight; return whether it runs on this machine."""
+        return interrupt(self._ledger.accounts.holder_of(job))
 
     def resume(self, job: Job, asker: Asker) -> None:
         """Resume a job that was paused, stopped or interrupted."""
