@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.page import PageServer, Visitor, multipart, read_all
 from worker.ledger import Role
+from worker.web.housekeeping import tidied
 from worker.web.site import MIB, Bounds
 
 FIELD = b'--B\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
@@ -321,3 +322,18 @@ def test_an_upload_is_recorded(page: PageServer, dana: Visitor) -> None:
     assert (act.operator, act.origin, act.command, act.subject) == (
         "upload (page)", "127.0.0.1", "page upload", "staff.csv",
     )  # fmt: skip
+
+
+def test_what_nobody_uses_is_shredded(tmp_path: Path) -> None:
+    """A server by itself shreds an upload that is a day old, and forgets sessions that ended."""
+    server = PageServer(tmp_path)
+    try:
+        assert server.visitor(Role.UPLOAD).upload("a.csv", CONTENT).status_code == 303
+        server.clock.advance(86_401)
+        with tidied(server.site, server.work, every=0.01):
+            deadline = time.monotonic() + 10
+            while server.stored("upload_blocks") + server.stored("page_sessions"):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+    finally:
+        server.stop()

@@ -40,8 +40,8 @@ def error_page(request: Request, error: Exception) -> Response:
 
 
 def fault_page(request: Request, error: Exception) -> Response:
-    """Return the page for a bug, whose class and place are logged: no traceback, which may have secrets."""
-    return _numbered(request, error, f"unexpected {place_of(error)}")
+    """Return the page for a bug, whose place in the code is logged: no traceback, which may have secrets."""
+    return _numbered(request, error, place_of(error))
 
 
 def _status(error: SiprosterError) -> int:
