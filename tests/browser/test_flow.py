@@ -114,7 +114,7 @@ def test_a_hostile_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) ->
     page.get_by_label("Show only rows with errors").uncheck()
     expect(page.get_by_role("row", name="4000")).to_contain_text("<script>alert(1)</script>")
     tab.check_quiet()
-    for path in (f"/jobs/{visitor.job_id}/retry", "/jobs", "/"):
+    for path in (f"/jobs/{visitor.job_id}/files/report.html", f"/jobs/{visitor.job_id}/retry", "/jobs", "/"):
         visitor.open(path)
         expect(page.get_by_text("alert(").first).to_be_visible()
         tab.check_quiet()
@@ -130,6 +130,10 @@ def test_a_file_that_needs_a_decision(visitor: Visitor, tmp_path: Path) -> None:
     visitor.sees("The file can't be read as it is")
     visitor.tab.check_accessible()
     visitor.page.get_by_label("Weak passwords").select_option("warn")
+    visitor.page.get_by_label("Line with the column names").fill("999")
+    visitor.click("Check the rows")
+    visitor.sees("That did not work")
+    visitor.page.get_by_label("Line with the column names").fill("")
     visitor.plan()
     assert visitor.number("To create") == 20
     visitor.click("Discard")
@@ -284,10 +288,11 @@ def test_schedules(visitor: Visitor, sandbox: Sandbox) -> None:
     visitor.tab.check_accessible()
     page.get_by_role("link", name="nightly").click()
     visitor.click("Run now")
-    until(lambda: page.reload() and page.get_by_text("All in place").count())
+    expect(page.get_by_text("All in place")).to_be_visible()
+    visitor.result()
     visitor.tab.check_accessible()
     visitor.click("Pause")
-    until(lambda: page.reload() and page.get_by_role("button", name="Resume").count())
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     assert len(names(sandbox)) == 3
 
 

@@ -168,7 +168,7 @@ def cancel(request: Request) -> Response:
     """Cancel a job, or discard a plan."""
     job = job_of(request)
     work_of(request).cancel(job, asker_of(request))
-    return see_other(f"/jobs/{job.id}")
+    return see_other("/jobs" if job.saved else f"/jobs/{job.id}")
 
 
 def pause(request: Request) -> Response:
