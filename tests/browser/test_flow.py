@@ -14,7 +14,6 @@ from tests.browser.tab import Tab
 from tests.sandbox import Sandbox
 from tests.system.runs import until
 
-
 GONE = {"probability": 1.0, "method": "POST", "skip": 3}
 """The service takes three batches of five, and then answers no more."""
 
@@ -31,7 +30,7 @@ def test_a_clean_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     tab.check_accessible()
     visitor.upload(rosters.clean(tmp_path / "clean.csv"))
     expect(page.get_by_label("User name", exact=True).locator("option:checked")).to_have_text(
-        "As found: extension"
+        "As suggested: extension"
     )
     expect(page.get_by_role("row", name="voicemail pin")).to_contain_text("Decoy")
     assert "Pw-" not in page.content()
@@ -115,7 +114,7 @@ def test_a_hostile_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) ->
     page.get_by_label("Show only rows with errors").uncheck()
     expect(page.get_by_role("row", name="4000")).to_contain_text("<script>alert(1)</script>")
     tab.check_quiet()
-    for path in (f"/jobs/{visitor.job_id}/retry", "/jobs", "/"):
+    for path in (f"/jobs/{visitor.job_id}/files/report.html", f"/jobs/{visitor.job_id}/retry", "/jobs", "/"):
         visitor.open(path)
         expect(page.get_by_text("alert(").first).to_be_visible()
         tab.check_quiet()
@@ -131,6 +130,10 @@ def test_a_file_that_needs_a_decision(visitor: Visitor, tmp_path: Path) -> None:
     visitor.sees("The file can't be read as it is")
     visitor.tab.check_accessible()
     visitor.page.get_by_label("Weak passwords").select_option("warn")
+    visitor.page.get_by_label("Line with the column names").fill("999")
+    visitor.click("Check the rows")
+    visitor.sees("That did not work")
+    visitor.page.get_by_label("Line with the column names").fill("")
     visitor.plan()
     assert visitor.number("To create") == 20
     visitor.click("Discard")
@@ -145,13 +148,17 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
         visitor.sign_in(office.tokens[name])
     uma.upload(rosters.dirty(tmp_path / "staff.csv"))
     uma.plan()
-    expect(uma.page.get_by_text("Somebody with the role approve or admin has to approve it.")).to_be_visible()
+    expect(
+        uma.page.get_by_text("Your role is upload, so somebody else has to approve it: abel or zoe.")
+    ).to_be_visible()
     expect(uma.page.get_by_role("button", name="Approve")).to_have_count(0)
     path = uma.page.url.removeprefix(office.url)
     abel.open(path)
     abel.page.get_by_label("extension of line 5").fill("3003")
     abel.click("Keep the corrections")
-    expect(abel.page.get_by_text("You uploaded or corrected it")).to_be_visible()
+    expect(
+        abel.page.get_by_text("You uploaded or corrected it, so somebody else has to approve it: zoe.")
+    ).to_be_visible()
     forced = abel.page.evaluate(
         """async path => {
             const form = new FormData(document.querySelector("form[action$=corrections]"));
@@ -281,10 +288,11 @@ def test_schedules(visitor: Visitor, sandbox: Sandbox) -> None:
     visitor.tab.check_accessible()
     page.get_by_role("link", name="nightly").click()
     visitor.click("Run now")
-    until(lambda: page.reload() and page.get_by_text("All in place").count())
+    expect(page.get_by_text("All in place")).to_be_visible()
+    visitor.result()
     visitor.tab.check_accessible()
     visitor.click("Pause")
-    until(lambda: page.reload() and page.get_by_role("button", name="Resume").count())
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     assert len(names(sandbox)) == 3
 
 

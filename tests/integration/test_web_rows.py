@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ WEAK = Problem("weak_password", "password: only digits")
 BROKEN = Problem("field_count", "5 fields, but the header has 3 columns")
 
 
-def saved(ledger: Ledger, rows: Sequence[Row], **options: object) -> Job:
+def saved(ledger: Ledger, rows: Sequence[Row], **options: Any) -> Job:
     """A saved plan of an account on which two of its users exist, one of them as the roster has it."""
     realms = Realms()
     for user, password in (("user3", PASSWORD), ("user4", "another")):

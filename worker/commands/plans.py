@@ -56,7 +56,7 @@ from worker.importing.validation import RosterPage
 from worker.model import Absent, Action, Job, JobState, Options, Row, utc_now
 from worker.roster import Roster
 from worker.settings.addresses import sqlite_path
-from worker.states import Reason
+from worker.states import Reason, Why
 
 _TOLD = 50
 """Problems that `plan` tells one by one."""
@@ -187,7 +187,8 @@ def _window_of(plan: Job, given: Mapping[str, Any]) -> Window:
 
 def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
     """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
-    job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
+    made = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
+    job = replace(made, why=Why(Reason.SAVED, "it is being planned"))  # so that `resume` never sends it
     folder = _folder(options)
     begin(context, job)
     try:

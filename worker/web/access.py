@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from starlette.requests import Request
 
@@ -61,12 +61,18 @@ def _is_own(request: Request, job: Job) -> bool:
 
 
 def why_not_approve(request: Request, authors: Iterable[str]) -> str:
-    """Return why the reader may not approve what these people made; empty if they may."""
-    person = person_of(request)
+    """Return why the reader may not approve what these people made, and who may; empty if they may."""
+    person, barred = person_of(request), set(authors) if site_of(request).four_eyes else set()
     if not person.role.includes(Role.APPROVE):
-        return "Somebody with the role approve or admin has to approve it."
-    if site_of(request).four_eyes and person.name in authors:
+        return f"Your role is {person.role}, so somebody else has to approve it: {_who_may(request, barred)}."
+    if person.name in barred:
         return (
-            "You uploaded or corrected it, so somebody else with the role approve or admin has to approve it."
+            f"You uploaded or corrected it, so somebody else has to approve it: {_who_may(request, barred)}."
         )
     return ""
+
+
+def _who_may(request: Request, barred: Collection[str]) -> str:
+    people = [one.person for one in site_of(request).ledger.people.all()]
+    names = [one.name for one in people if one.role.includes(Role.APPROVE) and one.name not in barred]
+    return " or ".join(names) or "an administrator has to add a person with the role approve"

@@ -115,8 +115,17 @@ def _fields(columns: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -
     chosen = dict(one.split("=", 1) for one in settings.get("map", []))
     names = [one["name"] for one in columns if one["name"]]
     for name, (label, required) in _FIELDS.items():
-        found = next((one for one in columns if one["field"] == name), {"name": "", "why": ""})
+        found = next((one for one in columns if one["field"] == name), _suggested(columns, name))
         yield FieldChoice(name, label, required, chosen.get(name, ""), found["name"], found["why"], names)
+
+
+def _suggested(columns: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """Return the column that a field may come from while the file can't be read as it is."""
+    if not any(one["field"] for one in columns):
+        for one in columns:
+            if one["suggested"] == name and one["name"] and not one["decoy"]:
+                return one
+    return {"name": "", "why": ""}
 
 
 def _column(one: Mapping[str, Any]) -> ColumnRow:

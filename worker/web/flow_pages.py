@@ -111,6 +111,8 @@ def approve(request: Request) -> Response:
     """Carry out the plan that the reader has seen."""
     work, upload = work_of(request), upload_of(request)
     _refuse_changed(request, upload)
+    if why_not := why_not_approve(request, upload.authors):
+        raise PageError(403, "you can't approve this plan", why_not)
     work.approve(upload, upload.plan, asker_of(request))
     return see_other(f"/uploads/{upload.id}/plan")
 

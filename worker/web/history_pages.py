@@ -42,8 +42,8 @@ class Entry:
 def start(request: Request) -> Response:
     """Return the start page: drop a file, and what was done last."""
     site = site_of(request)
-    work_of(request)
-    return render(request, "start.html", limit=size(site.max_upload),
+    pending = work_of(request).pending() if sees_all(request) else []
+    return render(request, "start.html", limit=size(site.max_upload), pending=pending,
                   entries=list(islice(_entries(request), _RECENT)))  # fmt: skip
 
 

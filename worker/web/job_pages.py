@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -11,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from worker import report, report_page
 from worker.errors import Conflict
 from worker.ledger import CellCorrection, Role, Step, StepState, UndoResults
-from worker.model import Job, JobState, Status
+from worker.model import Job, JobState, Status, utc_now
 from worker.progress import facts_of, observed
 from worker.reasons import plural
 from worker.web.access import asker_of, job_of, sees_all, why_not_approve, work_of
@@ -34,6 +35,10 @@ _FILES = {
 }
 
 
+_WRITING_SECONDS = 15.0
+"""Seconds within which a job's process writes its files; those of large jobs come later."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobAction:
     """Something that can be done about a job: a link, or a button that posts."""
@@ -51,18 +56,35 @@ def job_page(request: Request) -> Response:
         return _saved_plan(request, job)
     summary = report.summary(site.ledger, job, work.folder(job))
     step = work.step(f"job:{job.id}")
-    at_work = step is not None and step.state is StepState.RUNNING and step.step in STEPS
     view = view_of(site.ledger, job, summary)
-    live = view.active or at_work
+    live = _is_live(request, job, step)
     return render(
         request, "job.html", job=job, view=view, live=live, facts=_facts(request, job, step) if live else {},
         step=step if step and step.state is StepState.PENDING else None, hosts=summary["realms"],
         why_not=why_not_approve(request, step.authors if step else ()), error=_error(step),
-        actions=[] if at_work else list(_actions(request, job, view, step)),
+        actions=[] if _is_at_work(step) else list(_actions(request, job, view, step)),
         commands=list(_commands(job, view)),
         files=[] if live else _files(request, job),
         table=None if live else job_table(request, job, troubled=bool(summary["not_in_place"])),
     )  # fmt: skip
+
+
+def _is_live(request: Request, job: Job, step: Step | None) -> bool:
+    """Return whether the page of the job changes by itself."""
+    folder = work_of(request).folder(job)
+    return _is_at_work(step) or is_active(site_of(request).ledger, job) or _is_writing(folder, job)
+
+
+def _is_at_work(step: Step | None) -> bool:
+    """Return whether the job is being resumed or undone."""
+    return step is not None and step.state is StepState.RUNNING and step.step in STEPS
+
+
+def _is_writing(folder: Path, job: Job) -> bool:
+    """Return whether the files of a job that has just ended are about to be there."""
+    if not (job.finished and job.options.results) or (folder / report_page.PAGE).exists():
+        return False
+    return (utc_now() - job.finished).total_seconds() < _WRITING_SECONDS
 
 
 def _saved_plan(request: Request, job: Job) -> Response:
@@ -124,14 +146,11 @@ def job_events(request: Request) -> Response:
     reader = observed(site.ledger, job)
 
     def look() -> News:
-        step = work_of(request).step(f"job:{job.id}")
-        if step and step.state is StepState.RUNNING and step.step in STEPS:
-            return news_of(
-                _undo_facts(site.ledger.undone, job) if step.step == "undo" else texts_of(reader.look())
-            )
-        if is_active(site.ledger, site.ledger.jobs.get(job.id)):
-            return news_of(texts_of(reader.look()))
-        return "over", f"/jobs/{job.id}"
+        step, now = work_of(request).step(f"job:{job.id}"), site.ledger.jobs.get(job.id)
+        if not _is_live(request, now, step):
+            return "over", f"/jobs/{job.id}"
+        undoing = _is_at_work(step) and step is not None and step.step == "undo"
+        return news_of(_undo_facts(site.ledger.undone, job) if undoing else texts_of(reader.look()))
 
     return stream(look)
 
@@ -149,7 +168,7 @@ def cancel(request: Request) -> Response:
     """Cancel a job, or discard a plan."""
     job = job_of(request)
     work_of(request).cancel(job, asker_of(request))
-    return see_other(f"/jobs/{job.id}")
+    return see_other("/jobs" if job.saved else f"/jobs/{job.id}")
 
 
 def pause(request: Request) -> Response:

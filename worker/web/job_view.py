@@ -108,7 +108,8 @@ def _verdict(job: Job, summary: Mapping[str, Any]) -> Verdict:
     if job.state is JobState.DONE:
         return Verdict(BAD, f"{plural(troubled, 'row is', 'rows are')} not in place, of {rows:,}",
                        ["The table below says why, and what to do about it."])  # fmt: skip
-    done = rows - summary["counts"].get(Status.UNPROCESSED, 0)
+    left = (Status.UNPROCESSED, Status.UNKNOWN)
+    done = rows - sum(summary["counts"].get(status, 0) for status in left)
     return Verdict(WARN, f"{done:,} of {plural(rows, 'row')} were done", _why(job))
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.errors import NotFound
-from worker.ledger import Ledger, Role
+from worker.ledger import Ledger, Role, Step, StepState
 from worker.ledger.schedule_columns import Run, RunState, Schedule
 from worker.roster.source import without_secrets
+from worker.schedules.timetable import Timetable, time_zone
 from worker.web.access import asker_of, work_of
+from worker.web.live import News, stream
 from worker.web.render import render
 from worker.web.site import Page, Site, see_other, site_of
 from worker.web.words import GOOD, PLAIN, RUNS, WARN, moment
@@ -60,8 +63,25 @@ def schedule_page(request: Request) -> Response:
     runs = [_run_view(run) for run in site.ledger.schedules.runs(one.name, _RUNS_SHOWN)]
     return render(
         request, "schedule.html", one=_view(site.ledger, one), runs=runs, paused=one.paused is not None,
-        error=step.error if step else None,
+        error=step.error if step else None, live=_is_at_work(site.ledger, step, one.name),
     )  # fmt: skip
+
+
+def schedule_events(request: Request) -> Response:
+    """Return a stream that ends when the run that goes on does."""
+    name = _schedule_of(request).name
+    here = f"/schedules/{name}"
+
+    def look() -> News:
+        at_work = _is_at_work(site_of(request).ledger, work_of(request).step(f"schedule:{name}"), name)
+        return ("facts", "{}") if at_work else ("over", here)
+
+    return stream(look)
+
+
+def _is_at_work(ledger: Ledger, step: Step | None, name: str) -> bool:
+    """Return whether the schedule is run or changed now."""
+    return bool(step and step.state is StepState.RUNNING) or ledger.schedules.going_on(name) is not None
 
 
 def change(request: Request) -> Response:
@@ -89,13 +109,19 @@ def _view(ledger: Ledger, one: Schedule) -> ScheduleView:
     going_on = ledger.schedules.going_on(one.name)
     ended = [run for run in ledger.schedules.runs(one.name, 2) if run.state is RunState.ENDED]
     state, kind = ("Paused", WARN) if one.paused else ("Running now", GOOD) if going_on else ("Active", PLAIN)
-    at = moment(one.at) if one.at else ""
     return ScheduleView(
-        one.name, f"/schedules/{one.name}", without_secrets(one.source), one.account, state, kind,
-        f"{one.cron} ({one.zone})" if one.cron else f"once, {at}",
+        one.name, f"/schedules/{quote(one.name)}", without_secrets(one.source), one.account, state, kind,
+        _when(one),
         moment(one.next_slot) if one.next_slot and not one.paused else "none",
         _run_view(ended[0]) if ended else None,
     )  # fmt: skip
+
+
+def _when(one: Schedule) -> str:
+    if one.at:
+        return f"Once, {moment(one.at)}"
+    words = Timetable(one.cron, time_zone(one.zone)).in_words()
+    return f"{words[:1].upper()}{words[1:]} ({one.zone})"
 
 
 def _run_view(run: Run) -> RunView:
@@ -108,5 +134,6 @@ def _run_view(run: Run) -> RunView:
 ROUTES = [
     Page("/schedules", schedules_page, ("GET",), Role.APPROVE, label="Schedules"),
     Page("/schedules/{name}", schedule_page, ("GET",), Role.APPROVE),
+    Page("/schedules/{name}/events", schedule_events, ("GET",), Role.APPROVE),
     Page("/schedules/{name}/{verb}", change, ("POST",), Role.APPROVE),
 ]

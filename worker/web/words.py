@@ -66,13 +66,20 @@ class Number:
 
 
 def code(text: str) -> Markup:
-    """Return a text whose words between backticks are code; everything in it is escaped."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
+    """Return a text whose words between backticks, and options, are code; everything in it is escaped."""
+    return Markup(_code.sub(r"<code>\1\2</code>", str(escape(text))))  # noqa: S704  escaped before
+
+
+_code = re.compile(r"`([^`]*)`|(?<![\w-])(--[a-z][a-z-]+)")
 
 
 def sentence(text: str) -> str:
-    """Return a text as a sentence: with a capital and a full stop."""
+    """Return a text as a sentence: with a capital and a full stop, and without the place of an upload."""
+    text = _place.sub("", text)
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
+
+
+_place = re.compile(r"^.*? \(upload:[0-9a-f]+\): ")
 
 
 def moment(when: dt.datetime) -> str:
