@@ -16,7 +16,7 @@ from worker.model import Job, JobState, Status, utc_now
 from worker.progress import facts_of, observed
 from worker.reasons import plural
 from worker.web.access import asker_of, job_of, sees_all, why_not_approve, work_of
-from worker.web.job_view import JobView, is_active, view_of
+from worker.web.job_view import JobView, is_active, known_jobs, view_of
 from worker.web.live import News, news_of, stream, texts_of
 from worker.web.plan_view import plan_view
 from worker.web.render import render
