@@ -136,9 +136,9 @@ class Session:
                 start_new_session=True,
             )
             try:
-                shell.wait(timeout=60)
+                shell.wait(timeout=200)
             except subprocess.TimeoutExpired:
-                raise AssertionError(f"still running after 60 s:\n{log.read_text('utf-8')}") from None
+                raise AssertionError(f"still running after 200 s:\n{log.read_text('utf-8')}") from None
             finally:
                 with suppress(ProcessLookupError):  # what runs in the background, too
                     os.killpg(shell.pid, signal.SIGKILL)

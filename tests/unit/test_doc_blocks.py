@@ -24,7 +24,7 @@ from worker.settings import file
 
 BLOCKS = [(name, block) for name, page in pages().items() for block in blocks(page)]
 
-KINDS = {"", "console", "json", "python", "sh", "sql", "text", "toml", "xml", "yaml"}
+KINDS = {"", "console", "json", "nginx", "python", "sh", "sql", "text", "toml", "xml", "yaml"}
 
 OTHERS = {
     "baresip": "a softphone; test_doc_sessions.py runs it",
