@@ -3,6 +3,7 @@ FROM python:3.13.9-slim AS build
 WORKDIR /source
 COPY constraints.txt pyproject.toml README.md LICENSE cli.py ./
 COPY samples samples
+COPY docs/siproster.1 docs/
 COPY worker worker
 RUN python -m pip install --no-cache-dir --constraint constraints.txt hatchling \
     && python -m pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .

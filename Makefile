@@ -8,6 +8,8 @@
 # make bench  speed, CPU and memory beside a hand-written script: make bench ARGS=--full
 # make stages CPU of each stage of a row's way
 # make shape  the shape of the code in figures
+# make screenshots  the pictures in docs/images anew (needs tmux and chromium)
+# make docs   what the documentation shows of the program: printed output, and the man page
 # make audit  are there advisories about the pinned versions? (pip-audit; needs the network)
 # make lint   ruff and mypy
 # ARGS go to pytest, or to the benchmark: make test ARGS="tests/unit -k digest"
@@ -20,7 +22,7 @@ EDITABLE := $(PIP) --no-build-isolation --editable
 # Debian packages that the tests need and that no wheel brings: a SIP registrar, phones to try it with, PHP,
 # a database, an SSH server, a spreadsheet, and a browser.
 DEBIAN_PACKAGES := systemd kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core php-cli \
-    mariadb-server openssh-server libreoffice-calc-nogui chromium
+    mariadb-server openssh-server libreoffice-calc-nogui groff chromium
 # Twice the cores of a small machine: most tests of processes and servers wait rather than compute.
 PROCESSES ?= 4
 # redis-server comes in a wheel, but for Python 3.14 there is none.
@@ -31,7 +33,7 @@ NPM = $(shell command -v npm > /dev/null || echo npm)
 AXE := axe-core@4.14.1
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos hostile fuzz-rosters fuzz-formats bench stages shape audit lint format ci-packages clean
+.PHONY: demo test chaos hostile fuzz-rosters fuzz-formats bench stages shape screenshots docs audit lint format ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -58,8 +60,15 @@ bench: $(VENV)/everything
 stages: $(VENV)/everything
 	$(VENV)/bin/python -m tests.benchmarks.stages $(ARGS)
 
+screenshots: $(VENV)/everything
+	$(VENV)/bin/python -m tests.screenshots
+
 shape: $(VENV)/everything
 	$(VENV)/bin/python -m tests.benchmarks.shape $(ARGS)
+
+docs: $(VENV)/everything
+	$(VENV)/bin/python -m tests.unit.man_page
+	$(VENV)/bin/python -m tests.documents
 
 # In a virtual environment of its own: what it needs is none of what is audited.
 audit:

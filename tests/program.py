@@ -9,11 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import schemas
 from tests.forkserver import Forked, ForkServer
 
 CLI = Path(__file__).parents[1] / "cli.py"
@@ -51,6 +52,12 @@ class Finished:
         return str(error["code"])
 
 
+def finished(arguments: Sequence[str | Path], code: int, stdout: str, stderr: str) -> Finished:
+    """Return the end of a run, once what ``--json`` printed is as its schema in docs/schemas says."""
+    schemas.check([*map(str, arguments)], code, stdout)
+    return Finished(code, stdout, stderr)
+
+
 @dataclass
 class Program:
     """``python cli.py`` in the folder ``work``. ``environment`` is all that it is given.
@@ -85,7 +92,7 @@ class Program:
         """
         given = self.environment | more
         if not stdin and self._may_inherit(given):
-            return Finished(*fork_server().run([*map(str, arguments)], self.work, given, seconds))
+            return finished(arguments, *fork_server().run([*map(str, arguments)], self.work, given, seconds))
         process = self.start(*arguments, log=None, **more)
         try:
             stdout, stderr = process.communicate(stdin, timeout=seconds)
@@ -93,7 +100,7 @@ class Program:
             kill_group(process)
             stdout, stderr = process.communicate()
             raise AssertionError(f"{arguments} still ran after {seconds} s:\n{stdout}\n{stderr}") from None
-        return Finished(process.returncode, stdout, stderr)
+        return finished(arguments, process.returncode, stdout, stderr)
 
     def _may_inherit(self, given: Mapping[str, str]) -> bool:
         return self.cli == CLI and self.only_settings(given)

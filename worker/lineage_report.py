@@ -31,8 +31,8 @@ def write(ledger: Ledger, seal: Seal, lineage: Lineage, folder: Path, form: Tabl
     jobs = [ledger.jobs.get(member.id) for member in lineage.members]
     header = [*OWN_COLUMNS, UNDO, *map(report.neutral, jobs[0].columns)]
     with report.new_results(folder, header, form) as add:
-        for lines in _pages(ledger, seal, lineage.members, jobs):
-            add(lines)
+        for lines in pages(ledger, seal, lineage.members, jobs):
+            add(report.neutral_lines(lines))
     files = {"results": report.RESULTS, **({"workbook": report.WORKBOOK} if form.spreadsheet else {})}
     return {name: str(folder / file) for name, file in files.items()}
 
@@ -40,7 +40,7 @@ def write(ledger: Ledger, seal: Seal, lineage: Lineage, folder: Path, form: Tabl
 class _Reader:
     """The lines of one job in the roster's order, read ahead as far as they are needed."""
 
-    def __init__(self, pages: Iterator[tuple[Lines, Lines]]) -> None:
+    def __init__(self, pages: Iterator[Lines]) -> None:
         self._pages = pages
         self._read_to = 0
         self.lines: dict[str, list[str]] = {}
@@ -59,14 +59,17 @@ class _Reader:
         return list(lines.values())
 
     def _read_page(self) -> bool:
-        lines, _ = next(self._pages, ([], []))
+        lines = next(self._pages, [])
         self.lines.update((cells[_ROW], cells) for cells in lines)
         self._read_to = int(lines[-1][_ROW]) if lines else self._read_to
         return bool(lines)
 
 
-def _pages(ledger: Ledger, seal: Seal, members: Sequence[Member], jobs: Sequence[Job]) -> Iterator[Lines]:
-    """Yield the lines of all jobs, each row once: those of the first job, then what only others have."""
+def pages(ledger: Ledger, seal: Seal, members: Sequence[Member], jobs: Sequence[Job]) -> Iterator[Lines]:
+    """Yield the lines of all jobs, each row once: those of the first job, then what only others have.
+
+    What an undo has made of a row is in the cell after those of OWN_COLUMNS.
+    """
     readers = [_Reader(report.lines_of_pages(ledger, seal, job)) for job in jobs]
     for at, reader in enumerate(readers):
         while lines := reader.page():

@@ -35,6 +35,10 @@ class JsonLine(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(self.facts(record))
+
+    def facts(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what the object holds."""
         time = dt.datetime.fromtimestamp(record.created, dt.UTC)
         facts: dict[str, Any] = {
             "time": f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z",
@@ -46,4 +50,4 @@ class JsonLine(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0]:
             facts["exception"] = record.exc_info[0].__name__
-        return json.dumps(facts)
+        return facts

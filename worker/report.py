@@ -33,6 +33,7 @@ RESULTS = "results.csv"
 WORKBOOK = "results.xlsx"
 FAILED = "failed.csv"
 SUMMARY = "summary.json"
+PAGE = "report.html"
 PLAN = "plan.csv"
 ABSENT = "absent.csv"
 UNDO = "undo.csv"
@@ -96,24 +97,28 @@ def forget_folder(job: Job) -> None:
             folder_of(job).rmdir()
 
 
-def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[str, Any]:
-    """Write all result files of a job and return its summary.
+def write(
+    ledger: Ledger, seal: Seal, job: Job, folder: Path, also: Callable[[Lines], None] = lambda _: None
+) -> dict[str, Any]:
+    """Write the tables and the summary of a job, and return the latter; ``also`` is given the same lines.
 
     Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
     new one is complete.
     """
     header = [*OWN_COLUMNS, *map(neutral, job.columns)]
     form = job.options.tables
-    with _explained(folder):
+    with explained(folder):
         with new_results(folder, header, form) as add, _new_table(folder / FAILED, form) as troubled:
             troubled.writerow(header)
-            for lines, not_in_place in lines_of_pages(ledger, seal, job):
+            for lines_as_they_are in lines_of_pages(ledger, seal, job):
+                also(lines_as_they_are)
+                lines = neutral_lines(lines_as_they_are)
                 add(lines)
-                troubled.writerows(not_in_place)
+                troubled.writerows(not_in_place_of(lines))
         if job.options.absent is Absent.DELETE:
             _write_leavers(ledger, seal, job, folder)
         found = summary(ledger, job, folder)
-        with _new_file(folder / SUMMARY) as file:
+        with new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
             file.write("\n")
     return found
@@ -161,7 +166,7 @@ def new_table(
 
     Raises SiprosterError, with the hint, if it can't be written; it gets its name when it is complete.
     """
-    with _explained(path.parent, hint), _new_table(path, form) as writer:
+    with explained(path.parent, hint), _new_table(path, form) as writer:
         writer.writerow(map(neutral, header))
         yield lambda cells: writer.writerow(map(neutral, cells))
 
@@ -169,7 +174,7 @@ def new_table(
 def forget_absent(folder: Path | None) -> None:
     """Delete an earlier job's list of absent users, so that nobody deletes users by an outdated list."""
     if folder:
-        with _explained(folder):
+        with explained(folder):
             (folder / ABSENT).unlink(missing_ok=True)
 
 
@@ -237,6 +242,7 @@ def summary(ledger: Ledger, job: Job, folder: Path) -> dict[str, Any]:
         **_undo(ledger, job),
         "files": {
             **{name.split(".")[0]: str(folder / name) for name in (RESULTS, FAILED, SUMMARY)},
+            "page": str(folder / PAGE),
             **({"workbook": str(folder / WORKBOOK)} if job.options.tables.spreadsheet else {}),
             **(existing(folder, ABSENT) if job.absent or job.options.absent is Absent.DELETE else {}),
         },
@@ -270,8 +276,8 @@ def not_in_place(ledger: Ledger, job: Job, counts: Mapping[Status, int]) -> int:
 
 def users_not_in_place(ledger: Ledger, seal: Seal, job: Job) -> Iterator[str]:
     """Yield the names of the job's users who are not in place, in the roster's order."""
-    for _, failed in lines_of_pages(ledger, seal, job):
-        for _job, _line, _status, user, domain, *_ in failed:
+    for lines in lines_of_pages(ledger, seal, job):
+        for _job, _line, _status, user, domain, *_ in not_in_place_of(lines):
             yield f"{user}@{domain}" if domain else user
 
 
@@ -295,8 +301,8 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
 Lines = list[list[str]]
 
 
-def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines, Lines]]:
-    """Yield the lines of each page of the roster, and those of them that are not in place."""
+def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[Lines]:
+    """Yield the lines of each page of the roster, their cells as they are."""
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
         lines = []
@@ -308,9 +314,19 @@ def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[tuple[Lines
             lines.append(
                 [job.id, str(line), status, user, domain, host, id_, code, error, str(attempts), *cells]
             )
-        if _may_be_formula("\n".join(["\n".join(cells) for cells in lines])):
-            lines = [list(map(neutral, cells)) for cells in lines]
-        yield lines, [cells for cells in lines if cells[_STATUS] not in _FINE]
+        yield lines
+
+
+def neutral_lines(lines: Lines) -> Lines:
+    """Return lines whose cells no spreadsheet runs as a formula."""
+    if _may_be_formula("\n".join(["\n".join(cells) for cells in lines])):
+        return [list(map(neutral, cells)) for cells in lines]
+    return lines
+
+
+def not_in_place_of(lines: Lines) -> Lines:
+    """Return those lines whose rows are not in place."""
+    return [cells for cells in lines if cells[_STATUS] not in _FINE]
 
 
 def _unrecorded(page: SealedPage, line: int) -> OutcomeValues:
@@ -336,7 +352,7 @@ def new_results(folder: Path, header: list[str], form: TableForm) -> Iterator[Ca
 
     Raises SiprosterError if the folder can't be written. Cells are written as they are.
     """
-    with _explained(folder):
+    with explained(folder):
         files.make_folder(folder)
         with (
             _new_table(folder / RESULTS, form) as table,
@@ -354,7 +370,7 @@ def new_results(folder: Path, header: list[str], form: TableForm) -> Iterator[Ca
 @contextmanager
 def _new_table(path: Path, form: TableForm) -> Iterator[Any]:
     """Open a new CSV file and yield its ``csv.writer``. A text that its encoding lacks makes it UTF-8."""
-    with _new_file(path, form.codec) as file:
+    with new_file(path, form.codec) as file:
         yield csv.writer(file, delimiter=form.delimiter)
 
 
@@ -369,7 +385,7 @@ def _new_workbook(path: Path, header: Sequence[str], form: TableForm) -> Iterato
 
 
 @contextmanager
-def _new_file(path: Path, codec: str = "utf-8") -> Iterator[TextIO]:
+def new_file(path: Path, codec: str = "utf-8") -> Iterator[TextIO]:
     """Open a text file of mode 0600 that gets its name when it is complete.
 
     The codec of a roster may lack a character of a message, or of a correction: then it is UTF-8 with a BOM.
@@ -409,7 +425,8 @@ def _encode_again(part: Path, codec: str) -> None:
 
 
 @contextmanager
-def _explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
+def explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
+    """Raise SiprosterError, with the hint, for an OSError about a file in the folder."""
     try:
         yield
     except OSError as error:

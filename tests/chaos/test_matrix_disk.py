@@ -53,7 +53,7 @@ def test_the_ledgers_disk_is_full(office: Program, sandbox: Sandbox) -> None:
 def test_results_that_can_not_be_written(office: Program, sandbox: Sandbox) -> None:
     """A results folder that disappears during the job is reported; ``report`` writes the files afterwards.
 
-    Guard: report._explained.
+    Guard: report.explained.
     """
     sandbox.knobs(latency=0.3)
     roster = roster_of(office.work / "staff.csv", users(4))
@@ -76,7 +76,7 @@ def test_results_that_can_not_be_written(office: Program, sandbox: Sandbox) -> N
 def test_torn_results(office: Program, sandbox: Sandbox, how: str) -> None:
     """A report that breaks off leaves the files of before as they were, whole, and can be repeated.
 
-    Guard: report._new_file.
+    Guard: report.new_file.
     """
     rows = 20_000 if how == "killed" else 1500  # writing the files must take long enough to be seen
     summary = run(office, "import", roster_of(office.work / "staff.csv", users(rows)))

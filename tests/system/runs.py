@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.program import Finished, Program
+from tests.program import Finished, Program, finished
 
 T = TypeVar("T")
 
@@ -42,7 +42,8 @@ def until(happened: Callable[[], T], process: subprocess.Popen[str] | None = Non
 def end_of(process: subprocess.Popen[str], seconds: float = 120) -> Finished:
     """Return how a started run ends."""
     stdout, stderr = process.communicate(timeout=seconds)
-    return Finished(process.returncode, stdout, stderr)
+    assert isinstance(process.args, list)
+    return finished(process.args[2:], process.returncode, stdout, stderr)
 
 
 def job_of(process: subprocess.Popen[str]) -> str:

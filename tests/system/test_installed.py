@@ -24,7 +24,15 @@ def test_the_wheel_holds_every_template_of_phones(installed: Path) -> None:
 
 def test_the_wheel_holds_the_program_alone(installed: Path) -> None:
     """Program, rooms and samples; no test, and nothing that would clash in site-packages."""
-    entries = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
+    entries = {path.name for path in installed.iterdir() if path.suffix not in (".dist-info", ".data")}
     assert entries == {"cli.py", "worker"}
     samples = {path.name for path in (ROOT / "samples").iterdir()}
     assert {path.name for path in (installed / "worker" / "samples").iterdir()} == samples
+
+
+def test_the_wheel_holds_the_man_page(installed: Path) -> None:
+    """Where pip and pipx put it, `man siproster` finds it."""
+    (data,) = installed.glob("*.data")
+    pages = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
+    assert pages == [Path("data/share/man/man1/siproster.1")]
+    assert (data / pages[0]).read_text("utf-8") == (ROOT / "docs" / "siproster.1").read_text("utf-8")

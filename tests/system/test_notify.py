@@ -7,18 +7,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import fastjsonschema
 import pytest
 from standardwebhooks import Webhook
 
 from tests.program import Program
+from tests.schemas import validator
 from tests.scripted import Scripted, Told, scripted
 from tests.system.rosters import User, roster_of, users
 
 SECRET = f"whsec_{base64.b64encode(b'canary-of-a-webhook-secret').decode()}"
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schemas/run-ended.json").read_text())
-VALID = fastjsonschema.compile(SCHEMA)
-"""Returns a payload, or raises for one that is not as documented."""
+VALID = validator("run-ended")
+"""Raises for a payload that is not as documented."""
 
 CONFIG = ("--config", "siproster.toml")
 

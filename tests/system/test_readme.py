@@ -1,4 +1,4 @@
-"""The README's commands, run as they are printed: one shell for each of its sections."""
+"""The commands of the README, and of some pages, run as they are printed: one shell for each section."""
 
 from __future__ import annotations
 
@@ -18,40 +18,46 @@ from typing import Any
 import pytest
 import redis
 
+from tests.documents import blocks, pages
 from tests.program import CLI, Program, kill_group
 from tests.sandbox import ACCOUNT, SECRET, USER, Sandbox
 from tests.servers import free_port
-from tests.system.accounts import hold
 from tests.system.rosters import SAMPLES, User, result_rows, roster_of, users, write
 from tests.system.runs import end_of, job_of, run, until
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-(ACL,) = re.findall(r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "scaling.md").read_text("utf-8"), re.MULTILINE)
+(ACL,) = re.findall(
+    r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "operations.md").read_text("utf-8"), re.MULTILINE
+)
 PYTHON = sys.executable
 
-ELSEWHERE = "docker compose"
-"""No container is started here: tests/unit/test_compose.py holds its files against the program."""
+ELSEWHERE = ("docker compose", "pipx", "uv")
+"""No container is started here, and nothing is installed from the network (tests/unit/test_doc_blocks.py)."""
+
+WHOLE = "the whole page"
+"""Stands for all sections of a page, in one shell."""
 
 
-def blocks(section: str) -> list[list[str]]:
-    """The commands of each of a section's code blocks."""
-    return [
-        block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-    ]
+def sections(name: str, page: str) -> dict[tuple[str, str], list[list[str]]]:
+    """Return the commands of each shell block, by page and section; above all sections, it has no name."""
+    parts = re.findall(r"^(?:## (.+?)\n|# .+?\n)(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    commands = {
+        (name, heading): [block.text.splitlines() for block in blocks(text) if block.kind == "sh"]
+        for heading, text in parts
+    }
+    return {place: found for place, found in commands.items() if found}
 
 
-SECTIONS = {
-    heading: found
-    for heading, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)
-    if (found := blocks(text))
-}
-"""Heading to code blocks, of the sections that have some."""
+SECTIONS = {place: found for name, page in pages().items() for place, found in sections(name, page).items()}
+SECTIONS["docs/jobs.md", WHOLE] = [
+    block for (name, _), found in SECTIONS.items() if name == "docs/jobs.md" for block in found
+]
+"""Page and heading to code blocks, of the sections that have some."""
 
 
 @dataclass
 class Reader:
-    """A user who follows the README, with a sandbox in place of Bandwidth."""
+    """A user who follows the documentation, with a sandbox in place of Bandwidth."""
 
     program: Program
     sandbox: Sandbox
@@ -160,7 +166,12 @@ def first_import(reader: Reader) -> None:
     """The account is the sandbox's; the second sandbox is on a free port."""
     for name in ("BW_ACCOUNT_ID", "BW_CLIENT_ID", "BW_CLIENT_SECRET"):
         del reader.program.environment[name]
-    reader.substitutions = {"5001234": ACCOUNT, "your-client-id": USER, "8321": str(free_port())}
+    url = reader.sandbox.url
+    reader.substitutions = {
+        "BW_ACCOUNT_ID=5001234": f"BW_API_URL={url} BW_VOICE_URL={url} BW_ACCOUNT_ID={ACCOUNT}",
+        "your-client-id": USER,
+        "8321": str(free_port()),
+    }
     reader.in_place = {user.name for user in users(20)}
 
 
@@ -187,17 +198,11 @@ def registering(reader: Reader) -> None:
     kamailio = reader.fixture("kamailio")
     run(reader.program, "import", "staff.csv")
     kamailio.hold(reader.sandbox.credentials())
-    reader.substitutions = {
-        "siproster verify staff.csv": f"siproster verify staff.csv --registrar {kamailio.place}"
+    reader.substitutions = {  # DNS doesn't know the sandbox's realm
+        f"siproster {command} staff.csv": f"siproster {command} staff.csv --registrar {kamailio.place}"
+        for command in ("verify", "phones")
     }
     reader.in_place = {user.name for user in users(20)}
-
-
-def setting_up(reader: Reader) -> None:
-    """The registrar is given, since DNS doesn't know the sandbox's realm."""
-    reader.substitutions = {
-        "siproster phones staff.csv": "siproster phones staff.csv --registrar 127.0.0.1:5060"
-    }
 
 
 def troubled_jobs(reader: Reader) -> None:
@@ -209,33 +214,29 @@ def troubled_jobs(reader: Reader) -> None:
     write(failed, [{**row, "username": "front.desk"}])
     roster_of(reader.folder / "others.csv", users(20, first=300))
     interrupted = [reader.interrupted_job(name) for name in ("staff.csv", "others.csv")]
-    reader.jobs = [summary["job"], summary["job"], *interrupted, interrupted[-1]]
+    reader.jobs = ["latest", summary["job"], summary["job"], *interrupted, interrupted[-1]]
     reader.substitutions = {
         "siproster undo JOB": "siproster undo JOB --yes"
     }  # there is no terminal to ask on
     # The second command gives no corrections, so the row is as wrong as it was.
-    reader.codes = {"siproster retry JOB": 10}
+    reader.codes = {"siproster retry JOB": 10, "siproster report latest": 130}
     reader.in_place = {"front.desk", *(user.name for user in users(20))}
 
 
 def schedules(reader: Reader) -> None:
-    """There is no channel; the night is still to come; the scheduler looks once."""
+    """There is no channel; the roster is in the working folder, and small; the scheduler looks once."""
     reader.substitutions = {
         " --notify ops": "",
-        "2027-03-20": "2099-03-20",
+        "/srv/rosters/": "",
+        "/srv/results": "results",
+        "--require-rows 500": "--require-rows 5",
         "siproster scheduler": "siproster scheduler --once",
     }
-
-
-def a_call(reader: Reader) -> None:
-    """Store a user to be called; --yes replaces the question, since there is no terminal."""
-    hold(reader.sandbox, ["alice"])
-    reader.substitutions = {"siproster call alice": "siproster call alice --yes"}
-    reader.in_place = {"alice"}
+    reader.in_place = {user.name for user in users(20)}
 
 
 def several_hosts(reader: Reader) -> None:
-    """Use a PostgreSQL, and a Redis with the user of docs/scaling.md; servers run in the background."""
+    """Use a PostgreSQL, and a Redis with the user of docs/operations.md; servers run in the background."""
     more = users(20, first=400)
     url = reader.fixture("redis_url")
     with redis.Redis.from_url(url) as client:
@@ -252,53 +253,64 @@ def several_hosts(reader: Reader) -> None:
     }
 
 
+def backups(reader: Reader) -> None:
+    """A ledger with a job, in the usual place."""
+    reader.program.environment.pop("SIPROSTER_LEDGER", None)
+    run(reader.program, "import", "staff.csv")
+
+
 def security(reader: Reader) -> None:
     """A password in a file."""
     (reader.folder / "password.txt").write_text("Tb7xQ2mK9rL4vN8s\n", "utf-8")
 
 
-NEEDS: dict[str, Callable[[Reader], None]] = {
-    "Installation": fresh_machine,
-    "Your first import": first_import,
-    "Choosing an endpoint family": families,
-    "The roster": roster,
-    "Verifying registration": registering,
-    "Setting up phones": setting_up,
-    "Failed rows and stopped jobs": troubled_jobs,
-    "Schedules": schedules,
-    "A test call": a_call,
-    "Scaling out": several_hosts,
-    "Security": security,
+NEEDS: dict[tuple[str, str], Callable[[Reader], None]] = {
+    ("README.md", "Try it"): fresh_machine,
+    ("README.md", "Installation"): fresh_machine,
+    ("README.md", "Your first import"): first_import,
+    ("README.md", "What else you can do"): registering,
+    ("README.md", "Tests"): fresh_machine,
+    ("docs/realms.md", "Creating a realm"): families,
+    ("docs/rosters.md", "Columns"): roster,
+    ("docs/jobs.md", WHOLE): troubled_jobs,
+    ("docs/schedules.md", "A nightly roster"): schedules,
+    ("docs/scaling.md", ""): several_hosts,
+    ("docs/operations.md", "Backups"): backups,
+    ("docs/security.md", "Files"): security,
 }
-"""Heading to what has to be there before its commands are typed."""
+"""Page and heading to what has to be there before its commands are typed."""
 
 
-@pytest.mark.parametrize("heading", SECTIONS)
-def test_every_command_does_what_it_is_there_for(heading: str, reader: Reader) -> None:
+@pytest.mark.parametrize("place", NEEDS, ids=" ".join)
+def test_every_command_does_what_it_is_there_for(place: tuple[str, str], reader: Reader) -> None:
     """Typed in their order, a section's commands end as they should, and their users are in place."""
-    NEEDS[heading](reader)
-    codes, shown = reader.follow(SECTIONS[heading])
+    NEEDS[place](reader)
+    codes, shown = reader.follow(SECTIONS[place])
     assert codes == [(command, reader.codes.get(command, 0)) for command, _ in codes], shown
     # Those of a detached import come when the workers come to them.
     assert until(lambda: reader.in_place <= reader.sandbox.digests().keys()), shown
 
 
 def test_no_section_is_forgotten() -> None:
-    """Each section with commands has its set-up, and no set-up is left for a section that is gone."""
-    assert SECTIONS.keys() == NEEDS.keys()
+    """Each section of the README with commands is run, and none that is gone has a set-up."""
+    assert NEEDS.keys() <= SECTIONS.keys()
+    assert {place for place in SECTIONS if place[0] == "README.md"} <= NEEDS.keys()
 
 
 def test_the_first_import_takes_five_lines() -> None:
     """The first import takes five lines, from nothing to a roster on the registrar."""
-    commands, *_ = SECTIONS["Your first import"]
+    _, commands = SECTIONS["README.md", "Your first import"]
     assert len(commands) == 5
     assert commands[-1] == "siproster import staff.csv"
 
 
 def test_the_columns_of_the_results_are_those_described(reader: Reader) -> None:
-    """The README lists every bw__ column that a result file has, in its order."""
+    """The documentation lists every bw__ column that a result file has, in its order."""
     summary = run(reader.program, "import", "staff.csv")
     with Path(summary["files"]["results"]).open(encoding="utf-8", newline="") as file:
         columns = next(csv.reader(file))
-    (told,) = re.findall(r"- `results\.csv`:(.*?)then the roster's own", README, re.DOTALL)
-    assert re.findall(r"`(bw__\w+)`", told) == [name for name in columns if name.startswith("bw__")]
+    told = re.search(
+        r"`results\.csv`[^`]*(`bw__job`.*?)then the roster's own", "".join(pages().values()), re.DOTALL
+    )
+    assert told
+    assert re.findall(r"`(bw__\w+)`", told[1]) == [name for name in columns if name.startswith("bw__")]

@@ -1,4 +1,4 @@
-"""References to a section of the documentation lead to a heading: ``docs/bandwidth-api.md#digests``."""
+"""Links and references lead to a page and a heading that exist: ``docs/bandwidth-api.md#digests``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import pages
+
 ROOT = Path(__file__).parents[2]
-PAGES = {f"docs/{path.name}": path for path in (ROOT / "docs").glob("*.md")} | {
-    "README.md": ROOT / "README.md"
-}
+PAGES = {name: ROOT / name for name in pages()}
 CODE = sorted([ROOT / "cli.py", *(ROOT / "worker").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
-REFERENCE = re.compile(r"\b((?:docs/[a-z-]+|README)\.md)#([\w-]+)")
-LINK = re.compile(r"\]\(([\w./-]*)#([\w-]+)\)")
+REFERENCE = re.compile(r"\b((?:docs/[a-z/-]+|README)\.md)#([\w-]+)")
+LINK = re.compile(r"\]\((?!https?:)([\w./-]*)#?([\w-]*)\)")
 
 
 def anchor(heading: str) -> str:
@@ -39,11 +39,14 @@ def test_references_in_the_code_lead_to_a_heading() -> None:
     assert {name: found for name, text in texts.items() if (found := dangling(text, PAGES))} == {}
 
 
-@pytest.mark.parametrize("page", PAGES.values(), ids=lambda path: path.name)
-def test_links_in_the_documentation_lead_to_a_heading(page: Path) -> None:
-    """Links that name a section, of the same page or another, lead to a heading."""
-    links = [(page.parent / name if name else page, at) for name, at in LINK.findall(page.read_text("utf-8"))]
-    assert [f"{path}#{at}" for path, at in links if at not in anchors(path)] == []
+@pytest.mark.parametrize("name", PAGES)
+def test_links_in_the_documentation_lead_somewhere(name: str) -> None:
+    """Links lead to a file or folder of the repository and, if they name a section, to a heading there."""
+    page = PAGES[name]
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    links = [(page.parent / path if path else page, at) for path, at in LINK.findall(text)]
+    assert [str(path) for path, _ in links if not path.exists()] == []
+    assert [f"{path}#{at}" for path, at in links if at and at not in anchors(path)] == []
 
 
 def test_the_sections_that_comments_refer_to_are_there() -> None:

@@ -161,7 +161,7 @@ def test_images_are_pinned() -> None:
 def test_the_file_knows_every_option_of_import() -> None:
     """siproster.toml takes import's options, except those that are given anew each time."""
     each_time = {"account", "config", "debug", "detach", "help", "json", "plan", "profile", "yes"}
-    each_time |= {"registrar", "transport", "verify"}
+    each_time |= {"registrar", "transport", "verify", "log-file"}
     command = cli.get_command(click.Context(cli), "import")
     assert command is not None
     options = {

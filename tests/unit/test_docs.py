@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,20 +12,25 @@ import click
 import pytest
 
 from cli import cli
+from tests.documents import pages
 from worker import __version__, codes, errors
 from worker.schedules.results import RunResult
 from worker.settings.names import DEFAULTS
 from worker.states import Reason
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
 ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
-PAGES = {path.name: path.read_text("utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+PAGES = {name: page for name, page in pages().items() if name != "CHANGELOG.md"}
+"""The changelog also names what is gone, or was never there."""
 SOURCES = [path for path in (ROOT / "worker").rglob("*.py") if "sandbox" not in path.relative_to(ROOT).parts]
 
-FOREIGN = {"--constraint", "--env-file", "--rm", "--scale", "--user", "--volume", "--workdir"}
-"""Options of other programs that the documentation names: pip, docker compose."""
+FOREIGN = {
+    *("--constraint", "--constraints", "--force", "--format", "--pip-args", "--reinstall"),
+    *("--batch", "--command", "--execute", "--raw", "--table"),
+    *("--env-file", "--rm", "--scale", "--user", "--volume", "--workdir"),
+}
+"""Options of other programs that the documentation names: pip, pipx, uv, docker compose, databases'."""
 
 CODE_AT = {
     "skip": 1, "refuse": 1, "warn": 1, "verdict": 1, "Problem": 0, "_failed": 1, "_outcome": 2, "Outcome": 3,
@@ -240,16 +244,14 @@ def test_no_page_names_an_option_that_does_not_exist(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_names_a_command_that_does_not_exist(page: str) -> None:
     """Each word after the program's name in code is one of its commands."""
-    code = re.findall(r"```(?:sh|ini)\n(.*?)```", PAGES[page], re.DOTALL)
-    code += re.findall(r"`([^`\n]+)`", re.sub("```.*?```", "", PAGES[page], flags=re.DOTALL))
+    code = re.findall(r"`([^`\n]+)`", re.sub("```.*?```", "", PAGES[page], flags=re.DOTALL))
     called = re.findall(r"\bsiproster ([a-z]+)(?: ([a-z]+))?", "\n".join(code))
     assert [one for one in called if not ({one[:1], one} & PROGRAM.keys())] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "settings.md"])
-def test_each_setting_is_described(page: str) -> None:
-    """README.md and docs/settings.md name every setting, and no other."""
-    named = set(re.findall(r"`((?:SIPROSTER|BW)_[A-Z_]+)", PAGES[page]))
+def test_each_setting_is_described() -> None:
+    """docs/settings.md names every setting, and no other."""
+    named = set(re.findall(r"`((?:SIPROSTER|BW)_[A-Z_]+)", PAGES["docs/settings.md"]))
     assert named == DEFAULTS.keys()
 
 
@@ -332,7 +334,7 @@ def test_each_effect_is_described_as_the_program_does() -> None:
 def test_each_code_of_an_undone_row_is_described() -> None:
     """docs/accounts.md has the codes of undo.csv, each with the program's own words; no other occurs."""
     rows = re.findall(
-        r"^\| `(\w+)` \| (.*) \|$", section(PAGES["accounts.md"], "Undoing an import"), re.MULTILINE
+        r"^\| `(\w+)` \| (.*) \|$", section(PAGES["docs/accounts.md"], "Undoing an import"), re.MULTILINE
     )
     assert {(one.name, one.meaning) for one in codes.UNDO} <= set(rows)
     undo = ROOT / "worker" / "importing" / "undo.py"
@@ -349,11 +351,10 @@ def test_each_code_has_one_meaning() -> None:
 
 
 def test_each_exit_code_is_described() -> None:
-    """docs/errors.md and README.md have the same exit codes, which are the program's."""
+    """docs/errors.md has the program's exit codes, and no other."""
     raised = {kind.exit_code for kind in subclasses(errors.SiprosterError)}
     program = {str(code) for code in raised | {0, 10, 130, *(reason.exit_code for reason in Reason)}}
     assert set(first_cells(section(ERRORS, "Exit codes"))) == program
-    assert set(re.findall(r"^\| (\d+) \|", section(README, "Exit codes"), re.MULTILINE)) == program
 
 
 def subclasses(kind: type[errors.SiprosterError]) -> Iterator[type[errors.SiprosterError]]:
@@ -363,40 +364,17 @@ def subclasses(kind: type[errors.SiprosterError]) -> Iterator[type[errors.Sipros
         yield from subclasses(below_it)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    """Every relative link of a page names a file of the repository."""
-    folder = ROOT if page == "README.md" else ROOT / "docs"
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGES[page])
-    assert [link for link in links if not (folder / link).exists()] == []
-
-
 def test_the_changelog_has_this_version() -> None:
     """The changelog has a section for the current version."""
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def command_lines() -> list[list[str]]:
-    """Return the arguments of the commands in code blocks, systemd units and `docker compose run`."""
-    code = "\n".join(
-        code for page in PAGES.values() for code in re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)
-    )
-    lines = re.findall(r"^(?:ExecStart=\S+/)?siproster (.+)$", code, re.MULTILINE)
-    lines += re.findall(r"^docker compose run .* worker (.+)$", code, re.MULTILINE)
-    return [shlex.split(re.sub(r" [&<>#].*", "", line)) for line in lines]
-
-
-@pytest.mark.parametrize("line", command_lines(), ids=shlex.join)
-def test_each_command_line_is_understood(line: list[str]) -> None:
-    """The program's own parser takes every line of the documentation, as a shell splits it."""
-    called_by = next(tuple(line[:length]) for length in (2, 1) if tuple(line[:length]) in PROGRAM)
-    PROGRAM[called_by].make_context(called_by[-1], line[len(called_by) :])
-
-
 def test_composed_services_exist() -> None:
     """`docker compose` is called with files that are there."""
     called = [
-        line for page in PAGES.values() for line in re.findall(r"^docker compose .*$", page, re.MULTILINE)
+        line
+        for page in PAGES.values()
+        for line in re.findall(r"^`?docker compose [^`\n]*", page, re.MULTILINE)
     ]
     assert called
     files = [match[1] for line in called if (match := re.search(r"--env-file (\S+)", line))]

@@ -61,7 +61,7 @@ ROOMS: dict[str, set[str]] = {
     "web": NOUNS
     | {"advice", "api", "codes", "importing", "ledger", "progress", "report", "report_page", "roster"}
     | {"runtime", "schedules", "seal", "settings", "waits"},
-    "report_page": NOUNS | {"advice", "codes", "ledger", "lineage_report", "report", "seal"},
+    "report_page": NOUNS | {"advice", "codes", "ledger", "lineage_report", "phones", "report", "seal"},
     "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits", "logs", "presence"},
     # A process of its own, which must not share the program's mistakes.
     "sandbox": set(),

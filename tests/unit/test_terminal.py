@@ -12,9 +12,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.context import log_to_stderr
 from worker.commands.doctor import CheckResult, State
 from worker.commands.doctor import print_checks as print_results
+from worker.commands.log_output import set_up_log
 from worker.commands.screen import HarmlessConsole, echo, on_stdout, print_summary
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"
@@ -44,7 +44,7 @@ def harmless(text: str) -> bool:
 
 def print_log() -> None:
     """One line of the program's own log."""
-    log_to_stderr(logging.ERROR)
+    set_up_log(logging.ERROR, {})
     logging.getLogger("worker.x").error("refused: %s", EVIL)
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import re
-import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from functools import cached_property, partial
@@ -19,12 +16,13 @@ from click.core import ParameterSource
 
 from worker import __version__, ca_certificates, throttle
 from worker.api import Api, proxies
-from worker.commands.terminal import echo, echo_with, visible
+from worker.commands import terminal
+from worker.commands.log_output import set_up_log
+from worker.commands.terminal import ProgressForm, echo
 from worker.commands.waiting import wait_reporter
 from worker.importing.job import on_behalf_of, operator
-from worker.ledger import Act, Ledger, Upload
+from worker.ledger import Act, Ledger
 from worker.ledger.uploads import PREFIX, refuse_shredded
-from worker.logs import JsonLine
 from worker.model import Endpoint, Options
 from worker.roster import Roster, open_roster
 from worker.roster.reader import open_found
@@ -34,10 +32,6 @@ from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
 from worker.settings.addresses import is_bandwidth, sqlite_path
-
-log = logging.getLogger(__name__)
-
-_upload = re.compile(f"{PREFIX}([0-9a-f]{{16}})").fullmatch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,14 +66,21 @@ class Context:
     ) -> None:
         """Read the settings as ``given`` says, unless they are given themselves."""
         self.settings = settings or load(given, os.environ, given.get("config"), given.get("profile") or "")
-        level = logging.DEBUG if given.get("debug") else logging.ERROR
-        log_to_stderr(level, given.get("log_format", "text"))
+        self._choose_outputs(given)
         self._warn = warn
         self.ledger_is_new = False
         """Whether ``ledger`` is SQLite and did not exist before this command opened it."""
-        wait_reporter.start()
+        if terminal.progress_form() is not ProgressForm.NONE:
+            wait_reporter.start()
         for warning in self.warnings if warn else ():
             echo(f"warning: {warning}", "yellow")
+
+    def _choose_outputs(self, given: Mapping[str, Any]) -> None:
+        """Set up progress and log, as the command line says, else the settings file."""
+        form = self.settings.options.get("progress")
+        if form and "progress" in given and not given["progress"]:
+            terminal.show_progress(ProgressForm(str(form)))
+        set_up_log(logging.DEBUG if given.get("debug") else logging.ERROR, given)
 
     @property
     def warnings(self) -> list[str]:
@@ -174,7 +175,7 @@ class Context:
 
         Raises NotFound if the ledger has none of that id, UsageError if it was shredded.
         """
-        if not (upload := self.named_upload(place)):
+        if not place.startswith(PREFIX) or not (upload := self.ledger.uploads.named(place)):
             return None
         refuse_shredded(upload)
         corrected = self.ledger.cells.of(self.seal, upload.place)
@@ -182,11 +183,6 @@ class Context:
         return unpacked(
             UploadedFile(upload.name, upload.place, upload.size, block, corrected.by_line, corrected.version)
         )
-
-    def named_upload(self, place: str) -> Upload | None:
-        """Return the upload that ``upload:ID`` names; None: the place is none. Raises NotFound."""
-        found = _upload(place)
-        return self.ledger.uploads.get(found[1]) if found else None
 
     @cached_property
     def seal(self) -> Seal:
@@ -221,45 +217,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str) and "://" in value:  # a file's URL may let somebody in
         return without_secrets(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-class _Line(logging.Formatter):
-    """A log formatter whose lines contain no terminal control characters."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(visible, super().format(record).split("\n")))
-
-
-def log_format_option(command: F) -> F:
-    """Add ``--log-format``, which commands that run for long have."""
-    return click.option(
-        "--log-format", type=click.Choice(("text", "json")), default="text", show_default=True,
-        help="Format of stderr: lines of text, or one JSON object a line.",
-    )(command)  # fmt: skip
-
-
-def log_to_stderr(level: int, log_format: str = "text") -> None:
-    """Log siproster's own lines to stderr, and only warnings of libraries, since they may show whole URLs.
-
-    With ``log_format="json"``, what is printed for people there becomes log lines, too.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    line = _Line("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    line.converter = time.gmtime  # as in the ledger and the results: hosts in several zones share one log
-    handler.setFormatter(JsonLine() if log_format == "json" else line)
-    echo_with(_log_line if log_format == "json" else None)
-    logging.captureWarnings(log_format == "json")
-    logging.getLogger().handlers[:] = [handler]
-    logging.getLogger().setLevel(logging.WARNING)
-    # It logs the driver's traceback for every lost connection; we log one line instead.
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-    logging.getLogger("worker").setLevel(level)
-
-
-def _log_line(text: str, colour: str) -> None:
-    """Log a line that is meant for people, whatever the level of the log is."""
-    level = _LEVELS.get(colour, logging.INFO)
-    log.handle(log.makeRecord(log.name, level, "", 0, text.strip(), (), None))
-
-
-_LEVELS = {"red": logging.ERROR, "yellow": logging.WARNING}

@@ -20,6 +20,7 @@ from worker.commands.options import (
     posting_options,
     reading_options,
     results_option,
+    running_options,
     yes_option,
 )
 from worker.commands.plans import carry_out
@@ -73,6 +74,7 @@ _ALL = "all"
     show_default=True,
     help="Transport for --verify.",
 )
+@running_options
 @yes_option
 @json_option
 @settings_options

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from typing import Any
 
 import click
@@ -14,10 +14,10 @@ from rich.text import Text
 
 from worker import lineage_report
 from worker import report as results
-from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
+from worker.commands.job_table import JobLine, Lineages, job_table
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
 from worker.commands.option_values import with_outputs
@@ -26,20 +26,22 @@ from worker.commands.options import (
     duration_type,
     excel_option,
     json_option,
+    progress_option,
     results_option,
     yes_option,
 )
-from worker.commands.screen import ProgressScreen, echo, on_stdout, print_on_stdout, print_summary
+from worker.commands.progress_screen import in_words, progress_screen
+from worker.commands.screen import echo, on_stdout, print_on_stdout, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import Interrupted, UsageError
 from worker.importing.unfinished import refuse_unfinished
-from worker.ledger import Ledger, Policy, Progress
-from worker.model import Job, JobState, utc_now
+from worker.ledger import Ledger, Policy
+from worker.model import Job
+from worker.progress import ProgressReader, facts_of
 from worker.progress.job_waits import JobWaits
 from worker.reasons import plural
 from worker.report import folder_of
 from worker.settings.addresses import hidden
-from worker.waits import worded
 
 _SHOWN = 5
 """Most jobs that a message lists."""
@@ -70,21 +72,23 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     if audit:
         _print_audit(ledger, limit, as_json=as_json)
         return
-    found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])[:limit]
+    ids = ledger.jobs.newest()
+    found = list(islice(_of_account(map(ledger.jobs.get, ids), given["account"]), limit))
     if not found:
         _print_none(context, given["account"])
     if as_json:
-        print_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
+        print_json([_summary(ledger, job) for job in found])
         return
     if not found:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("job", "state", "account", "rows", "not in place", "began", "by"):
-        right = heading in ("rows", "not in place")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "job")
-    for job in found:
-        table.add_row(*_cells(job, results.summary(ledger, job, results.folder_of(job))))
-    on_stdout().print(table)
+    console = on_stdout()
+    lineages = Lineages(ids, short=console.is_terminal)
+    lines = [JobLine(job, _summary(ledger, job), lineages.of(job)) for job in found]
+    console.print(job_table(lines, console))
+
+
+def _summary(ledger: Ledger, job: Job) -> dict[str, Any]:
+    return results.summary(ledger, job, results.folder_of(job))
 
 
 @jobs.command("purge")
@@ -177,6 +181,7 @@ def _refuse_busy(ledger: Ledger, found: Sequence[str]) -> None:
 @click.command("status")
 @click.argument("job_id", metavar="JOB")
 @click.option("--follow", is_flag=True, help="Keep watching until the job ends.")
+@progress_option
 @json_option
 @settings_options
 def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
@@ -185,37 +190,43 @@ def status(job_id: str, follow: bool, as_json: bool, **given: Any) -> int:
     job = named_job(context, job_id)
     job_id = job.id
     waits = watch.waits_of(context, job)
-    with watch.interruptible() as interrupt:
-        screen = ProgressScreen()
-        with wait_reporter.following(waits.current), screen.running():
-            while follow and context.ledger.jobs.state(job_id).active:
-                progress = context.ledger.chunks.progress(job_id)
-                screen.show(progress)
-                waits.look_once(progress.settled)
-                if interrupt.wait(_LOOK_EVERY):
-                    raise Interrupted("no longer watching", f"see it with: siproster status {job_id}")
+    if follow and not _follow(context, job, waits):
+        raise Interrupted("no longer watching", f"see it with: siproster status {job_id}")
     _print_status(context, job_id, waits, as_json=as_json)
     return 0
 
 
+def _follow(context: Context, job: Job, waits: JobWaits) -> bool:
+    """Show the progress until the job ends. Return False if the user asked to end before."""
+    reader, screen = ProgressReader(context.ledger, job, waits), progress_screen()
+    with (
+        watch.interruptible() as interrupt,
+        wait_reporter.following(waits.current),
+        screen.running(),
+    ):
+        while True:
+            waits.ask_broker()
+            facts = reader.look()
+            screen.show(facts)
+            if not facts.state.active:
+                return True
+            if interrupt.wait(_LOOK_EVERY):
+                return False
+
+
 def _print_status(context: Context, job_id: str, waits: JobWaits, *, as_json: bool) -> None:
     job = context.ledger.jobs.get(job_id)
-    progress = context.ledger.chunks.progress(job_id)
-    wait = None
-    if job.state is JobState.RUNNING or (job.state is JobState.PAUSED and _is_held(context.ledger, job)):
-        waits.look_once(progress.settled)
-        wait = waits.current()
+    if job.state.active:
+        waits.ask_broker()
+    facts = facts_of(context.ledger, job, waits)
     summary = results.summary(context.ledger, job, results.folder_of(job))
-    print_summary({**summary, **({"waits": worded(wait)} if wait else {})}, as_json=as_json)
-    if wait:  # then the pace so far says nothing about the time left
-        echo(worded(wait), "yellow")
-    elif job.state is JobState.RUNNING:
-        _print_pace(job, progress)
-
-
-def _is_held(ledger: Ledger, job: Job) -> bool:
-    """Return whether a running process has a paused job, so that it is waiting rather than abandoned."""
-    return bool(ledger.accounts.holder_of(job))
+    if job.state.active:
+        summary["progress"] = facts.as_json()
+    print_summary({**summary, **({"waits": facts.waits} if facts.waits else {})}, as_json=as_json)
+    if facts.waits:
+        echo(facts.waits, "yellow")
+    if facts.rate is not None:
+        echo(in_words(facts, "since it began"))
 
 
 @click.command("report")
@@ -280,16 +291,6 @@ def _print_audit(ledger: Ledger, limit: int, *, as_json: bool) -> None:
     on_stdout().print(table)
 
 
-def _print_pace(job: Job, progress: Progress) -> None:
-    """Print the rate since the start and the time left at that rate."""
-    if not (job.started and progress.settled):
-        return
-    worked = (utc_now() - job.started).total_seconds() - job.paused_seconds
-    rate = progress.settled / max(worked, 0.001)
-    left = dt.timedelta(seconds=round((progress.rows - progress.settled) / rate))
-    echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {rate:,.1f} rows/s, {left} left")
-
-
 def _words(name: str, value: Any) -> Iterator[str]:
     """Yield an option as it was typed: a flag alone, a repeatable option once for each value."""
     for one in value if isinstance(value, list) else [value]:
@@ -298,14 +299,6 @@ def _words(name: str, value: Any) -> Iterator[str]:
             yield str(one)
 
 
-def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
-    """Return the jobs of the account that ``--account`` names, else all jobs of the ledger."""
-    return [job for job in jobs if not account or job.account == account]
-
-
-def _cells(job: Job, summary: Mapping[str, Any]) -> list[Text]:
-    troubled = summary["not_in_place"]
-    state = ", ".join(filter(None, (state_word(summary), undo_word(summary))))
-    began = (job.started or job.created).strftime("%m-%d %H:%MZ")
-    by = f"{job.operator}@{job.machine}"
-    return [Text(cell) for cell in (job.id, state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)]
+def _of_account(jobs: Iterable[Job], account: str) -> Iterator[Job]:
+    """Yield the jobs of the account that ``--account`` names, else all jobs of the ledger."""
+    return (job for job in jobs if not account or job.account == account)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from worker.commands.context import Context, log_format_option, log_to_stderr
+from worker.commands.context import Context
+from worker.commands.log_output import log_file_option, log_format_option, set_up_log
 from worker.commands.screen import echo
 from worker.logs import about
 from worker.metrics import MetricsServer, Places
@@ -62,7 +63,7 @@ def metrics_server(
 
 
 def run_options(command: F) -> F:
-    """Add the options that a scheduler passes to a run, and ``--log-format``."""
+    """Add the options that a scheduler passes to a run, and ``--log-format`` and ``--log-file``."""
     slot = click.option(
         "--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out."
     )
@@ -70,7 +71,7 @@ def run_options(command: F) -> F:
         "--counts", metavar="FILE", type=click.Path(path_type=Path), hidden=True,
         help="The file of the scheduler's metrics that this run counts into.",
     )  # fmt: skip
-    return slot(counts(log_format_option(command)))
+    return slot(counts(log_format_option(log_file_option(command))))
 
 
 @contextmanager
@@ -83,5 +84,5 @@ def monitored(
     with about(schedule=schedule):
         context = Context(given)
         if started_by_scheduler:
-            log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
+            set_up_log(logging.DEBUG if given["debug"] else logging.INFO, given)
         yield context

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from worker.commands.facts import json_option as json_option
+from worker.commands.log_output import log_file_option
+from worker.commands.terminal import ProgressForm, show_progress
 from worker.model import Absent, Alphabet, Blanks, Family, Normalize, OnExisting, Weak
 from worker.roster.formats import AUTO, FORMATS, GENERIC
 from worker.settings.names import days_of
@@ -335,12 +337,33 @@ excel_option = click.option(
     help="Write result files for a spreadsheet: with a BOM, and results.xlsx with text cells."
     "  [default: if the roster is a workbook, has semicolons, or is UTF-16]",
 )
+
+
+def _choose_progress(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value:
+        show_progress(ProgressForm(value))
+    return value
+
+
+progress_option = click.option(
+    "--progress",
+    type=click.Choice([form.value for form in ProgressForm]),
+    is_eager=True,  # so that messages about the other options come in this form, too
+    callback=_choose_progress,
+    help="How progress and waits are shown on stderr. auto: a display on a terminal, else lines; json: one"
+    " JSON object a line, for programs.  [default: auto]",
+)
 yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
 
 def reading_options(command: F) -> F:
     """Add the options that say how a roster is read."""
     return _all((*_READING, *_GENERATING), command)
+
+
+def running_options(command: F) -> F:
+    """Add the options of commands that work on rows for a while: how progress is shown, and the log."""
+    return progress_option(log_file_option(command))
 
 
 def generating_options(command: F) -> F:

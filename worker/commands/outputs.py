@@ -31,6 +31,7 @@ _MARKS = {
         _BOM + rb'("?)username\1([,;\t])\1realm\1\2\1id\1\2\1application_id\1'
         rb"(?:\2\1outcome\1\2\1error_code\1\2\1error\1)?(?:[\r\n]|\Z)"
     ).match,
+    report.PAGE: re.compile(rb"<!doctype html>\n<!-- report by siproster -->").match,
     report.SUMMARY: re.compile(rb'\s*\{\s*"job"\s*:\s*"[0-9]{8}-[0-9]{6}-[^"\s]+"\s*[,}]').match,
 }
 """The beginning of a result file, by its name, also as a spreadsheet saves it; else ``_of_a_table``."""
@@ -45,7 +46,7 @@ _STREAMS: Mapping[_File, str] = {_STDOUT: "standard output", _STDERR: "standard 
 def of_job(job: Job) -> tuple[str, ...]:
     """Return the names of a job's result files."""
     workbook = (report.WORKBOOK,) if job.options.tables.spreadsheet else ()
-    return (report.RESULTS, report.FAILED, report.SUMMARY, *workbook)
+    return (report.RESULTS, report.FAILED, report.SUMMARY, report.PAGE, *workbook)
 
 
 def prepare_folder(

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.commands.context import Context, settings_options
+from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.options import json_option, yes_option
-from worker.commands.screen import echo, on_stdout, print_json, print_on_stdout
+from worker.commands.screen import echo, on_stdout, print_on_stdout
 from worker.errors import NotFound
 from worker.ledger import Person, Role
 from worker.web.tokens import hash_of, person_token
@@ -88,8 +89,9 @@ def list_(as_json: bool, **given: Any) -> None:
 @people.command("remove", short_help="Remove a person, and end their sessions.")
 @click.argument("name", metavar="NAME")
 @yes_option
+@json_option
 @settings_options
-def remove(name: str, yes: bool, **given: Any) -> None:
+def remove(name: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Remove a person: their token is refused, and their sessions end."""
     context = Context(given)
     known = _known(context, name)
@@ -97,6 +99,8 @@ def remove(name: str, yes: bool, **given: Any) -> None:
     context.audit(known.name)
     context.ledger.people.remove(known.name)
     echo(f"{known.name} is removed")
+    if as_json:
+        print_json({"removed": {"name": known.name, "role": known.role}})
 
 
 def _known(context: Context, name: str) -> Person:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import click
 
 from worker.commands.context import Context
-from worker.commands.screen import echo, print_json
+from worker.commands.facts import print_json
+from worker.commands.screen import echo
 from worker.errors import UsageError
 from worker.model import Options
 from worker.roster.inspection import Column, Inspection, inspect
@@ -39,7 +40,7 @@ def refuse_with_columns(ctx: click.Context) -> None:
 
 
 def _lines(found: Inspection) -> Iterator[str]:
-    form = [found.encoding, found.delimiter and f"delimiter {_shown(found.delimiter)}"]
+    form = [found.encoding, f"delimiter {_shown(found.delimiter)}" if found.delimiter else ""]
     yield ": ".join(filter(None, [found.name, found.title or "not recognised"]))
     if found.recognised:
         yield f"  recognised as {found.format}: {found.recognised}"
@@ -47,7 +48,7 @@ def _lines(found: Inspection) -> Iterator[str]:
         form.append(f"column names on line {found.header_line}")
     yield "  " + ", ".join(filter(None, form))
     for sheet in found.sheets:
-        told = ", ".join(filter(None, (sheet.chosen and "read", sheet.hidden and "hidden")))
+        told = ", ".join(filter(None, ("read" if sheet.chosen else "", "hidden" if sheet.hidden else "")))
         yield f"  sheet {sheet.name!r}{f' ({told})' if told else ''}"
     for column in found.columns:
         yield _line(column)

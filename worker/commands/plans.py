@@ -27,8 +27,16 @@ from worker.commands.option_values import (
     window,
     with_outputs,
 )
-from worker.commands.options import absent_option, excel_option, json_option, posting_options, reading_options
+from worker.commands.options import (
+    absent_option,
+    excel_option,
+    json_option,
+    posting_options,
+    reading_options,
+    running_options,
+)
 from worker.commands.plan_columns import refuse_with_columns, show_columns
+from worker.commands.progress_screen import progress_screen
 from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_on_stdout, print_reading
 from worker.commands.window import shown, wait_for_window
@@ -45,10 +53,11 @@ from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
+from worker.ledger.uploads import PREFIX
 from worker.model import Absent, Action, Job, JobState, Options, Row, utc_now
 from worker.roster import Roster
 from worker.settings.addresses import sqlite_path
-from worker.states import Reason
+from worker.states import Reason, Why
 
 _TOLD = 50
 """Problems that `plan` tells one by one."""
@@ -56,6 +65,7 @@ _TOLD = 50
 _OF_THE_RUN = frozenset({
     "source", "plan_", "max_failed", "max_changes", "require_rows", "not_before", "not_after",
     "results", "excel", "detach", "yes", "as_json", "account", "profile", "config", "debug",
+    "progress", "log_file",
 })  # fmt: skip
 """Options of ``import`` that say how a plan is run; all the others were approved with it."""
 
@@ -70,6 +80,7 @@ _OF_THE_RUN = frozenset({
 @click.option("--save", is_flag=True, help="Save the plan, sealed, to carry out with `import --plan JOB`.")
 @click.option("--columns", is_flag=True, help="Only show how the roster is understood; no row is checked.")
 @click.option("--exit-on-change", is_flag=True, help="Also exit with 10 if the import would change anything.")
+@running_options
 @json_option
 @settings_options
 @click.pass_context
@@ -91,7 +102,8 @@ def plan_(ctx: click.Context, /, source: str, save: bool, columns: bool, **given
         return show_columns(context, source, options, as_json=given["as_json"])
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
-    upload = context.named_upload(source)  # before it is read, so that a later change is noticed
+    # Before it is read, so that a change meanwhile is noticed.
+    upload = context.ledger.uploads.named(source) if source.startswith(PREFIX) else None
     with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
@@ -177,7 +189,8 @@ def _window_of(plan: Job, given: Mapping[str, Any]) -> Window:
 
 def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
     """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
-    job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
+    made = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
+    job = replace(made, why=Why(Reason.SAVED, "it is being planned"))  # so that `resume` never sends it
     folder = _folder(options)
     begin(context, job)
     try:
@@ -202,7 +215,9 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
     folder = _folder(options)
     report.forget_absent(folder)
     account = _account(context, opened, options, folder)
+    screen = progress_screen()
     with (
+        screen.running(),
         _plan_file(options, opened.columns) as write,
         _leaver_file(options) as leaver_sinks,
         _Problems() as problems,
@@ -213,7 +228,8 @@ def _planned_without_ledger(context: Context, opened: Roster, options: Options) 
             account = replace(account, warn=earlier.warn)
         if account and options.absent is Absent.DELETE:
             account = replace(account, leavers=LeaverPlan(leaver_sinks))
-        summary = run_pipeline(opened, account, options, [*write, problems.print_page], passwords=passwords)
+        sinks = [*write, problems.print_page, screen.read_page]
+        summary = run_pipeline(opened, account, options, sinks, passwords=passwords)
     if account:
         _print_realm(account.realms, summary, options)
     return summary

@@ -22,6 +22,7 @@ from worker.commands.options import (
     not_after_option,
     not_before_option,
     results_option,
+    running_options,
     yes_option,
 )
 from worker.commands.running import begin, finish, freed_on_failure, run, take_over
@@ -76,6 +77,7 @@ _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 @results_option
 @excel_option
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
+@running_options
 @yes_option
 @json_option
 @settings_options
@@ -122,6 +124,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
 @click.option("--detach", is_flag=True, help="Return as soon as the job is queued. Requires a broker.")
 @results_option
 @excel_option
+@running_options
 @yes_option
 @json_option
 @settings_options
@@ -295,6 +298,13 @@ def roster_of(context: Context, path: str, parent: Job) -> AbstractContextManage
 
 def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
     """Read the roster again for a command that died while it read it: nothing had been sent."""
+    if job.why and job.why.reason is Reason.SAVED:
+        why = Why(Reason.CANCELLED, "its roster was never read to the end")
+        context.ledger.jobs.stop(job.id, why)
+        raise Conflict(
+            f"job {job.id} was a plan that was never complete, so it was cancelled; nothing was sent",
+            f"plan the roster again: siproster plan {job.source} --save",
+        )
     if job.parent:
         # End it, so that its account is free for the job that replaces it.
         why = Why(Reason.CANCELLED, "its roster was never read to the end")

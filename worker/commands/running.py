@@ -11,6 +11,7 @@ from worker.commands import watch
 from worker.commands.context import Context
 from worker.commands.facts import print_json
 from worker.commands.listing import asked, counted
+from worker.commands.progress_screen import progress_screen
 from worker.commands.screen import echo, print_reading
 from worker.importing.absent import EarlierRun, earlier_run
 from worker.importing.earlier_names import EarlierNames
@@ -122,12 +123,14 @@ def draw(
     leavers = None
     if job.options.absent is Absent.DELETE:
         leavers = LeaverPlan([writer.write_leavers, *leaver_sinks], plan.leavers if plan else None)
-    with EarlierNames(context.ledger, context.seal, job) as names:
+    screen = progress_screen()
+    with EarlierNames(context.ledger, context.seal, job) as names, screen.running():
         account = Account(
             api, realms, counted, report.absent_to(folder, job.options.tables), leavers,
             earlier or EarlierRun(), context.runtime.count, names.warn,
         )  # fmt: skip
-        return enter_roster(writer, account, roster, sinks, plan.enforcer() if plan else None)
+        enforce = plan.enforcer() if plan else None
+        return enter_roster(writer, account, roster, [*sinks, screen.read_page], enforce)
 
 
 def finish(

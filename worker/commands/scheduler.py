@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.channels import Channel
-from worker.commands.context import Context, log_format_option, log_to_stderr, settings_options
+from worker.commands.context import Context, settings_options
+from worker.commands.log_output import log_file_option, log_format_option, set_up_log
 from worker.commands.monitoring import Address, metrics_option, metrics_server
 from worker.commands.run_processes import RunProcesses
 from worker.commands.screen import echo
@@ -62,6 +63,7 @@ _DELIVERY_SECONDS = 120.0
     help="Maximum number of scheduled imports at the same time.",
 )
 @log_format_option
+@log_file_option
 @metrics_option
 @settings_options
 def scheduler(once: bool, runs: int, metrics: Address | None, **given: Any) -> None:
@@ -72,7 +74,7 @@ def scheduler(once: bool, runs: int, metrics: Address | None, **given: Any) -> N
     SIGTERM or Ctrl-C, requests in flight finish.
     """
     context = Context(given)
-    log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
+    set_up_log(logging.DEBUG if given["debug"] else logging.INFO, given)
     if once and metrics:
         raise UsageError("--once and --metrics contradict each other", "leave one of them out")
     processes = RunProcesses(context.ledger, runs, _settings_arguments(given))
@@ -262,4 +264,5 @@ def _run_forever(tasks: Sequence[Task], beat: Callable[[], None]) -> None:
 def _settings_arguments(given: Mapping[str, Any]) -> list[str]:
     """Return the options with which the process of a run finds the same settings."""
     config = ["--config", str(given["config"])] if given["config"] else []
-    return [*config, *(["--log-format", "json"] if given["log_format"] == "json" else [])]
+    file = ["--log-file", str(given["log_file"])] if given["log_file"] else []
+    return [*config, *file, *(["--log-format", "json"] if given["log_format"] == "json" else [])]

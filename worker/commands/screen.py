@@ -1,26 +1,15 @@
-"""Output for people: progress on stderr, the summary at the end. Never a password, never a digest."""
+"""Output for people: messages on stderr, the summary at the end. Never a password, never a digest."""
 
 from __future__ import annotations
 
 import io
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.segment import Segment
 from rich.text import Text
 
@@ -28,14 +17,9 @@ from worker import advice, codes
 from worker.commands import terminal
 from worker.commands.facts import print_json
 from worker.commands.terminal import visible
-from worker.commands.waiting import wait_reporter
 from worker.importing.plan_summary import PlanSummary
-from worker.ledger import Progress as JobProgress
 from worker.model import Action, JobState, Status
 from worker.reasons import plural
-
-_LINE_EVERY = 10.0
-"""Seconds between two lines of progress if stderr is not a terminal."""
 
 _UNBOUNDED = 1_000_000
 """Columns of what is no terminal."""
@@ -43,11 +27,12 @@ _UNBOUNDED = 1_000_000
 _TRAILING = re.compile(r"(?:\x1b\[[0-9;]*m| )+$", re.MULTILINE)
 """Blanks at a line's end, and the colours that a user forced into a file among them."""
 
-_COLOURS = {
+COLOURS: Mapping[str, str] = {
     Status.CREATED: "green", Status.UPDATED: "green", Status.UNCHANGED: "green", Status.EXISTS: "yellow",
     Status.DELETED: "green", Status.INVALID: "red", Status.SKIPPED: "dim", Status.FAILED: "red",
     Status.UNKNOWN: "magenta", Status.UNPROCESSED: "yellow",
 }  # fmt: skip
+"""How each status is shown."""
 
 _MEANINGS = {
     Status.CREATED: "new on the registrar",
@@ -169,67 +154,6 @@ class _PlainConsole(HarmlessConsole):
         super().print(*objects, **{"width": max(wide, default=_UNBOUNDED), **more})
 
 
-class _Remaining(TimeRemainingColumn):
-    """A column with the time left; empty during a wait, when it would be outdated."""
-
-    def render(self, task: Task) -> Text:
-        return Text() if wait_reporter.text else super().render(task)
-
-
-class _Doing(TextColumn):
-    """A column with the current activity: rows, or a wait."""
-
-    def render(self, task: Task) -> Text:
-        return Text(visible(wait_reporter.text) or "rows", style="yellow" if wait_reporter.text else "")
-
-
-class ProgressScreen:
-    """Progress of one job: a bar on a terminal, a line now and then elsewhere.
-
-    On a terminal the bar shows what is waited for; elsewhere the wait reporter prints lines of its own.
-    """
-
-    def __init__(self, quiet: bool = False) -> None:
-        console = HarmlessConsole(stderr=True)
-        self._bar: Progress | None = None
-        self._quiet = quiet
-        self._began = self._told = time.monotonic()
-        self._first: int | None = None
-        if console.is_terminal and not quiet and not terminal.echoes_elsewhere():
-            self._bar = Progress(
-                SpinnerColumn(), _Doing(""), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"), _Remaining(), console=console, transient=True,
-            )  # fmt: skip
-            self._task = self._bar.add_task("rows", total=None, rate="")
-
-    def show(self, progress: JobProgress) -> None:
-        """Show the job's present state."""
-        if self._first is None:
-            self._first = progress.settled
-        rate = (progress.settled - self._first) / max(time.monotonic() - self._began, 0.001)
-        if self._bar is not None:
-            self._bar.update(
-                self._task, total=progress.rows, completed=progress.settled,
-                rate="" if wait_reporter.text else _rate(rate),
-            )  # fmt: skip
-        elif not self._quiet and not wait_reporter.text and time.monotonic() - self._told >= _LINE_EVERY:
-            self._told = time.monotonic()
-            echo(f"{progress.settled:,} of {plural(progress.rows, 'row')}, {_rate(rate)}")
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Show it while the block runs."""
-        if self._bar is None:
-            yield
-            return
-        with self._bar, wait_reporter.on_a_bar():
-            yield
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:,.1f} rows/s" if rate < 10 else f"{rate:,.0f} rows/s"
-
-
 def print_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     """Print the end of a job: JSON alone on stdout, or a table for people."""
     if as_json:
@@ -292,7 +216,7 @@ def _print_status(console: Console, summary: Mapping[str, Any], status: Status, 
     meaning = _MEANINGS[status]
     if status is Status.UNPROCESSED and summary["saved"] and summary["state"] == JobState.PLANNING:
         meaning = "will be sent when the plan is carried out"
-    name = (f"{status:<11}  ", f"bold {_COLOURS[status]}")
+    name = (f"{status:<11}  ", f"bold {COLOURS[status]}")
     console.print(Text.assemble(f"{rows:>7,}  ", name, (meaning, "dim")), soft_wrap=True)
     found, commands = advice.of_status(summary, status)
     for one in found:

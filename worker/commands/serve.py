@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from worker.commands.context import Context, log_format_option, log_to_stderr, settings_options
+from worker.commands.context import Context, settings_options
+from worker.commands.log_output import log_file_option, log_format_option, set_up_log
 from worker.commands.option_values import from_file
 from worker.commands.screen import echo, print_on_stdout
 from worker.errors import UsageError
 from worker.importing.job import operator
 from worker.ledger import Person, Role
 from worker.web.app import make_app
+from worker.web.housekeeping import tidied
 from worker.web.server import listen, serve, tls_context
 from worker.web.site import MIB, Site
 
@@ -104,6 +106,7 @@ class _Size(click.ParamType[int]):
     help="Folder in which each job makes one for its result files.  [default: the current folder]",
 )
 @log_format_option
+@log_file_option
 @settings_options
 @click.pass_context
 def serve_(ctx: click.Context, /, **given: Any) -> None:
@@ -113,7 +116,7 @@ def serve_(ctx: click.Context, /, **given: Any) -> None:
     `siproster people add` makes. Stop it with Ctrl-C: jobs that were begun go on.
     """
     context = Context(given)
-    log_to_stderr(logging.DEBUG if given["debug"] else logging.INFO, given["log_format"])
+    set_up_log(logging.DEBUG if given["debug"] else logging.INFO, given)
     file = context.settings.options
     given = from_file(ctx, given, {name: file[known] for name, known in _IN_FILE.items() if known in file})
     sign_in = _signs_in(context, given)
@@ -123,7 +126,9 @@ def serve_(ctx: click.Context, /, **given: Any) -> None:
     listener = listen(given["host"], given["port"])
     site = _site(context, given, listener.getsockname(), sign_in=sign_in)
     context.audit(site.origin)
-    serve(make_app(site), listener, site.bounds, tls, lambda: _announce(site, given))
+    app = make_app(site)
+    with tidied(site, app.state.work):
+        serve(app, listener, site.bounds, tls, lambda: _announce(site, given))
     echo("the page has ended; jobs that were begun go on")
 
 
@@ -199,7 +204,7 @@ def _reached_as(host: str) -> str:
 
 def _own_names() -> set[str]:
     name = platform.node().lower()
-    return {name, name.partition(".")[0]}
+    return {name, name.partition(".")[0], "localhost"}
 
 
 def _arguments(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -218,7 +223,7 @@ def _announce(site: Site, given: Mapping[str, Any]) -> None:
         echo(f"  people   {number} can sign in with their tokens; `siproster people list` shows them")
     else:
         echo("  people   anybody on this computer, without signing in; --sign-in changes that")
-    if not site.secure and not _is_loopback(given["host"]):
+    if not site.secure and (site.proxied or not _is_loopback(given["host"])):
         echo(
             "  WARNING  without TLS, tokens and passwords cross the network in clear text: use --tls-cert",
             "red",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import click
@@ -25,10 +27,50 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
+class ProgressForm(StrEnum):
+    """How progress is shown: the values of ``--progress``."""
+
+    AUTO = "auto"
+    """A display on a terminal, lines elsewhere."""
+    LINES = "lines"
+    JSON = "json"
+    """Stderr holds one JSON object a line."""
+    NONE = "none"
+
+
 Line = Callable[[str, str], None]
 """Take a line and its colour."""
 
 _lines: list[Line] = []
+
+
+_progress: list[ProgressForm] = []
+
+
+def show_progress(form: ProgressForm) -> None:
+    """Choose how progress is shown. With JSON, lines for people become events, too."""
+    _progress[:] = [form]
+    if form is ProgressForm.JSON:
+        echo_with(_print_message)
+
+
+def progress_form() -> ProgressForm:
+    """Return how progress is shown."""
+    return _progress[0] if _progress else ProgressForm.AUTO
+
+
+def print_event(event: Mapping[str, object]) -> None:
+    """Print an event as one line of JSON on stderr. A stderr that fails ends no job."""
+    with contextlib.suppress(OSError):
+        click.echo(json.dumps(event), err=True)
+
+
+def _print_message(text: str, colour: str) -> None:
+    print_event({"event": "message", "level": LEVELS.get(colour, "info"), "text": text.strip()})
+
+
+LEVELS = {"red": "error", "yellow": "warning"}
+"""How serious a line of this colour is."""
 
 
 def echo_with(line: Line | None) -> None:
@@ -41,8 +83,18 @@ def echoes_elsewhere() -> bool:
     return bool(_lines)
 
 
+def record_with(line: Line | None) -> None:
+    """Also pass the lines for people to ``line``, which records them; None: no longer."""
+    _records[:] = [line] if line else []
+
+
+_records: list[Line] = []
+
+
 def echo(text: str, colour: str = "") -> None:
     """Print a line for people on stderr. A stderr that fails ends no job."""
+    for record in _records:
+        record(text, colour)
     if _lines:
         _lines[0](text, colour)
         return
@@ -74,6 +126,11 @@ def prepare() -> None:
         io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=raw.isatty()
     )
     _output.append(raw)
+
+
+def be_silent() -> None:
+    """Discard all that would be printed on stderr: at a Tab it would end up in the line that is typed."""
+    sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def output_fails() -> bool:

@@ -8,22 +8,30 @@ from typing import Any
 
 import click
 
-from worker import report
+from worker import report, report_page
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job
 from worker.commands.option_values import with_outputs
-from worker.commands.options import excel_option, json_option, rate_type, results_option, yes_option
+from worker.commands.options import (
+    excel_option,
+    json_option,
+    rate_type,
+    results_option,
+    running_options,
+    yes_option,
+)
+from worker.commands.progress_screen import progress_screen
 from worker.commands.running import freed_on_failure
-from worker.commands.screen import ProgressScreen, echo
+from worker.commands.screen import echo
 from worker.errors import TryLater
 from worker.importing.process_id import free_dead_holder, process_id
 from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
 from worker.importing.unfinished import refuse_unfinished
-from worker.ledger import Progress
 from worker.model import Job
+from worker.progress import RowsProgress
 from worker.reasons import plural
 from worker.states import Reason, Why
 
@@ -53,6 +61,7 @@ _IN_FLIGHT = "what they still change would not be undone"
 )
 @results_option
 @excel_option
+@running_options
 @yes_option
 @json_option
 @settings_options
@@ -76,7 +85,7 @@ def undo(
     context.runtime.check(job)
     job = replace(job, options=with_outputs(job.options, given))
     folder = report.folder_of(job)
-    outputs.refuse_overwriting(context, folder, (report.UNDO,), job.source)
+    outputs.refuse_overwriting(context, folder, (report.UNDO, report.PAGE), job.source)
     number = context.ledger.changes.rows(job_id)
     unproven = context.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(context, job) and not unproven:
@@ -139,7 +148,7 @@ def _all_undone(context: Context, job: Job) -> bool:
 def _run(context: Context, job: Job, number: int, rate: float | None, *, include_unproven: bool) -> bool:
     """Undo what is left. Return whether it was interrupted."""
     options = replace(job.options, rate=rate or job.options.rate)
-    screen = ProgressScreen()
+    screen, progress = progress_screen(), RowsProgress(lambda: context.ledger.undone.counts(job.id), job.id)
     done = sum(context.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
         context.runtime.stopping = interrupt
@@ -151,7 +160,7 @@ def _run(context: Context, job: Job, number: int, rate: float | None, *, include
         try:
             for rows in work.run():
                 done += rows
-                screen.show(Progress(max(number, done), done, 0))
+                screen.show(progress.look(max(number, done), done))
         except TryLater:
             if not interrupt.is_set():  # else it was a wait for the service that was given up
                 raise
@@ -159,19 +168,21 @@ def _run(context: Context, job: Job, number: int, rate: float | None, *, include
 
 
 def _print(context: Context, job: Job, folder: Path, *, as_json: bool) -> dict[str, Any]:
-    """Write the outcome of each row, and print the totals."""
+    """Write the outcome of each row and the job's page, and print the totals."""
     path = report.write_undone(context.ledger, context.seal, job, folder)
+    page = report_page.write(context.ledger, context.seal, context.ledger.jobs.get(job.id), folder)
     counts = context.ledger.undone.counts(job.id)
-    facts = {
+    facts: dict[str, Any] = {
         "job": job.id, "account": job.account, "counts": counts,
-        "unproven": context.ledger.undone.unproven(job.id), "files": {"undo": str(path)},
+        "unproven": context.ledger.undone.unproven(job.id), "files": {"undo": str(path), "page": str(page)},
     }  # fmt: skip
     if as_json:
         print_json(facts)
     for result, meaning in _MEANINGS.items():
         if counts.get(result):
             echo(f"{counts[result]:>7,} {result:<9}  {meaning}")
-    echo(f"  {path}")
+    for written in facts["files"].values():
+        echo(f"  {written}")
     return facts
 
 

@@ -11,13 +11,21 @@ from typing import Any
 
 import click
 
-from worker import report, roster
+from worker import report, report_page, roster
 from worker.commands import outputs
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
 from worker.commands.named_job import job_unless_file
 from worker.commands.option_values import from_file, parsed, refuse_given, with_outputs
-from worker.commands.options import Finite, count_type, excel_option, json_option, rate_type, reading_options
+from worker.commands.options import (
+    Finite,
+    count_type,
+    excel_option,
+    json_option,
+    rate_type,
+    reading_options,
+    running_options,
+)
 from worker.commands.resume_retry import roster_of
 from worker.commands.running import print_roster
 from worker.commands.verify_report import print_report
@@ -115,7 +123,7 @@ _ASKING = (
 _OF_THE_RUN = frozenset({
     "source", "roster_", "generate_passwords", "registrar", "resolver", "dns_wait", "transport",
     "auth_name", "with_contact", "sample", "rate", "concurrency", "results", "excel", "as_json", "account",
-    "profile", "config", "debug",
+    "profile", "config", "debug", "progress", "log_file",
 })  # fmt: skip
 """Options that mean something with a job, too; the job determines how its roster is read."""
 
@@ -130,6 +138,7 @@ def _asking_options(command: Any) -> Any:
 @click.argument("source", metavar="ROSTER|JOB")
 @reading_options
 @_asking_options
+@running_options
 @json_option
 @settings_options
 @click.pass_context
@@ -177,11 +186,14 @@ def _of_job(context: Context, trial: Trial, job: Job, given: dict[str, Any]) -> 
         job = replace(job, options=with_outputs(job.options, given))
         folder = report.folder_of(job)
         file = given["generate_passwords"] or job.options.generate_passwords
-        outputs.refuse_overwriting(context, folder, (VERIFY,), job.source, given["roster_"], file)
+        names = (VERIFY, report.PAGE)
+        outputs.refuse_overwriting(context, folder, names, job.source, given["roster_"], file)
         with generated_passwords(replace(job.options, generate_passwords=file), new=False) as passwords:
             proof = prove(trial, RowsOfJob(context, job, again, given["sample"], passwords), folder)
     context.ledger.registrations.record(job_id, proof.facts, proof.registrations)
-    return replace(proof, facts={"job": job_id, **proof.facts})
+    page = report_page.write(context.ledger, context.seal, context.ledger.jobs.get(job_id), folder)
+    files = {**proof.facts["files"], "page": str(page)}
+    return replace(proof, facts={"job": job_id, **proof.facts, "files": files})
 
 
 def _as_given(job: Job) -> str:

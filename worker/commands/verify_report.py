@@ -132,7 +132,8 @@ def print_report(facts: Mapping[str, Any], file: TextIO | None = None) -> None:
     sentence += f"; of {unknown:,} it is not known" if unknown else ""
     sentence = sentence if unknown < facts["tried"] else "how many phones are registered now is not known"
     console.print(Text(sentence, style="bold"))
-    console.print(Text(f"  {facts['files']['verify']}"), soft_wrap=True)
+    for path in facts["files"].values():
+        console.print(Text(f"  {path}"), soft_wrap=True)
 
 
 def _reasons(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -15,15 +15,17 @@ from typing import Any, Protocol
 
 from worker import report
 from worker.commands.context import Context
-from worker.commands.screen import ProgressScreen, echo
+from worker.commands.progress_screen import progress_screen
+from worker.commands.screen import echo
 from worker.commands.verify_report import OWN_COLUMNS, VerifyWriter
 from worker.errors import UsageError
 from worker.importing.generate import Passwords
 from worker.importing.realms import JobRealms
 from worker.importing.rows_in_place import count_in_place, rows_in_place
 from worker.importing.validation import RosterPages, validated_pages
-from worker.ledger import Progress, Registration
+from worker.ledger import Registration
 from worker.model import Job, Options, Row, TableForm, utc_now
+from worker.progress import RowsProgress
 from worker.reasons import plural
 from worker.register import (
     AuthName,
@@ -265,11 +267,11 @@ def register_options(given: Mapping[str, Any]) -> RegisterOptions:
 
 def _go(verifier: Verifier, writer: VerifyWriter, tried: RowsToVerify) -> bool:
     """Verify the rows and write the results. Return whether it was interrupted."""
-    screen = ProgressScreen()
+    screen, progress = progress_screen(), RowsProgress(lambda: dict(writer.counts))
 
     def found(entry: Entry, result: RegisterResult) -> None:
         writer.found(entry, result)
-        screen.show(Progress(tried.to_try, writer.tried, 0))
+        screen.show(progress.look(tried.to_try, writer.tried))
 
     with screen.running():
         interrupted = verifier.run(writer.entries(tried.chosen()), found)

@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from worker.commands.terminal import echo
-from worker.waits import HERE, Wait, WaitKind, over, worded
+from worker.waits import HERE, WITHOUT_STOP, Wait, WaitKind, is_news, over, worded
 
 _LOOK_EVERY = 0.25
 """Seconds between two looks at what is waited for."""
-
-_SOON = 1.5
-"""Seconds from which on a wait is worth a word: within 3 seconds something is said."""
 
 _SAY_EVERY = 12.0
 """Seconds between two lines about the same wait."""
@@ -29,7 +26,7 @@ _GONE = 1.0
 _SLOW = 10.0
 """Seconds from which on an answer that came after all is worth a word."""
 
-_NO_NEWS = frozenset({WaitKind.PACED, WaitKind.REGISTRAR, WaitKind.DATABASE})
+_NO_NEWS = WITHOUT_STOP | {WaitKind.REGISTRAR, WaitKind.DATABASE}
 """Kinds whose end is not reported: it comes with each request."""
 
 Source = Callable[[], Wait | None]
@@ -56,6 +53,8 @@ class WaitReporter:
         self._on_bar = False
         self.text = ""
         """The present wait, for a progress bar; empty if there is none."""
+        self.stops = False
+        """Whether there is a wait during which nothing goes on, so that a rate of before means nothing."""
 
     def start(self) -> None:
         """Look now and then, in a thread of its own, for as long as the process lives."""
@@ -76,7 +75,7 @@ class WaitReporter:
         try:
             yield
         finally:
-            self._source, self._reported, self.text = before, None, ""
+            self._source, self._reported, self.text, self.stops = before, None, "", False
 
     @contextmanager
     def on_a_bar(self) -> Iterator[None]:
@@ -95,14 +94,14 @@ class WaitReporter:
     def look(self) -> None:
         """Look once, and print what is due."""
         wait, now = self._source(), self._clock()
-        if wait is None or wait.waited < _SOON:
-            self.text = ""
+        if wait is None or not is_news(wait):
+            self.text, self.stops = "", False
             # A request in flight is not a wait yet; any other wait has just replaced another one.
             quiet = wait is None or wait.kind is WaitKind.ANSWER
             if self._reported and quiet and now - self._seen >= _GONE:
                 self._print_over(self._reported)
             return
-        self.text = worded(wait)
+        self.text, self.stops = worded(wait), wait.kind not in WITHOUT_STOP
         self._seen = now
         if self._reported is None:
             self._began = now - wait.waited

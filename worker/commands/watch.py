@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from worker import advice, report
 from worker.commands.context import Context
-from worker.commands.screen import ProgressScreen, echo, print_summary
+from worker.commands.progress_screen import progress_screen
+from worker.commands.screen import echo, print_summary
 from worker.commands.waiting import wait_reporter
 from worker.errors import Interrupted, LedgerAway, SiprosterError, TryLater
 from worker.importing.sweep import SWEEPER, sweep
 from worker.model import Endpoint, Job, JobState, Status
+from worker.progress import ProgressReader
 from worker.progress.job_waits import JobWaits, Patience, nobody
 from worker.runtime import RuntimeConfig
 from worker.states import Reason, Why
@@ -31,9 +33,6 @@ _LOOK_EVERY = 0.1
 
 _SWEEP_EVERY = 1.0
 """Seconds between two sweeps: somebody is waiting."""
-
-_LOOK_AT_WAITS_EVERY = 0.5
-"""Seconds between two looks at what the job waits for."""
 
 _ASK_FOR_WORKERS_EVERY = 3.0
 """Seconds between two questions to the broker who is there."""
@@ -95,7 +94,9 @@ def run(
 
 def print_end(context: Context, job: Job, *, as_json: bool) -> int:
     """Write the result files of a job as it stands and print its summary. Return the exit code."""
-    summary = report.write(context.ledger, context.seal, job, report.folder_of(job))
+    from worker import report_page
+
+    summary = report_page.write_results(context.ledger, context.seal, job, report.folder_of(job))
     print_summary(summary, as_json=as_json)
     if as_json:  # people have it on stdout, beside the rows that it is about
         for hint in (advice.next_step(summary), *advice.commands(summary)):
@@ -173,28 +174,25 @@ def _watch(context: Context, job_id: str, queue: CeleryQueue, interrupt: threadi
 
     Raises _AskedToEnd, and LedgerAway if the ledger stays away longer than patience.
     """
-    jobs, chunks = context.ledger.jobs, context.ledger.chunks
-    job = jobs.get(job_id)
+    job = context.ledger.jobs.get(job_id)
     patience = Patience(job.options.patience)
     waits = JobWaits(context.ledger, job, patience, _workers_of(context, queue, job))
-    screen, sweeps, looks, asks = ProgressScreen(), _Rhythm(), _Rhythm(), _Rhythm()
+    reader, screen = ProgressReader(context.ledger, job, waits), progress_screen()
+    sweeps, asks = _Rhythm(), _Rhythm()
     with wait_reporter.following(waits.current), screen.running():
         while True:
             with waits.trying(WaitKind.LEDGER, LedgerAway):
-                if not jobs.state(job_id).active:
-                    if jobs.state(job_id) is JobState.DONE:
+                facts = reader.look()
+                screen.show(facts)
+                if not facts.state.active:
+                    if facts.state is JobState.DONE:
                         wait_reporter.end()
-                    screen.show(chunks.progress(job_id))
                     return None
                 with waits.trying(WaitKind.BROKER, TryLater):
                     if sweeps.beat(_SWEEP_EVERY):
                         sweep(context.ledger, queue, job_id)
                     if asks.beat(_ASK_FOR_WORKERS_EVERY):
                         waits.ask_for_workers()
-                progress = chunks.progress(job_id)
-                screen.show(progress)
-                if looks.beat(_LOOK_AT_WAITS_EVERY):
-                    waits.look(progress.settled)
             waits.check_ledger()
             if cause := patience.spent_on:
                 return cause.why

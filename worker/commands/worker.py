@@ -14,7 +14,8 @@ import click
 
 from worker import throttle
 from worker.api import Api
-from worker.commands.context import Context, log_format_option, log_to_stderr
+from worker.commands.context import Context
+from worker.commands.log_output import log_file_option, log_format_option, set_up_log
 from worker.commands.monitoring import Address, metrics_option, metrics_server
 from worker.commands.profiles import Profiles, profiles_options
 from worker.commands.screen import echo
@@ -46,6 +47,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True,
               help="Log level on stderr. No level shows secrets.")  # fmt: skip
 @log_format_option
+@log_file_option
 @metrics_option
 @profiles_options
 def worker(processes: int, log_level: str, metrics: Address | None, **given: Any) -> int:
@@ -57,7 +59,7 @@ def worker(processes: int, log_level: str, metrics: Address | None, **given: Any
     profiles = Profiles(given)
     context = profiles.context
     level = "debug" if given["debug"] else log_level
-    log_to_stderr(logging.getLevelNamesMapping()[level.upper()], given["log_format"])
+    set_up_log(logging.getLevelNamesMapping()[level.upper()], given)
     _need_broker(context)
     config = _accepted(profiles.runtime_config())
     queues = _checked_queues(context, config)

@@ -63,7 +63,7 @@ class PhoneColumns:
             if field in named:
                 self._at[field] = tuple(self._position(field, name) for name in named[field])
             elif field != "old_user" or template:
-                self._at[field] = self._found(field)
+                self._at[field] = find_columns(columns, field)
 
     @property
     def found(self) -> dict[str, str]:
@@ -98,23 +98,6 @@ class PhoneColumns:
             return ""
         return " ".join(cell for cell in cells if cell).strip()
 
-    def _found(self, field: str) -> tuple[int, ...]:
-        """Return the field's columns by their names; of several, those with the best name."""
-        plain = [_plain(name) for name in self._columns]
-        found = [
-            tuple(plain.index(one) for one in names)
-            for names in _NAMES[field]
-            if all(one in plain for one in names)
-        ]
-        if field == "name":  # "nom" is the family name where there is a "prenom"
-            found.sort(key=len, reverse=True)
-        if field == "mac" and len(found) > 1:
-            names = [self._columns[at[0]] for at in found]
-            raise UsageError(
-                f"{' and '.join(names)} could both be the MAC address", f"choose one: --column mac={names[0]}"
-            )
-        return found[0] if found else ()
-
     def _position(self, field: str, name: str) -> int:
         if name in self._columns:
             return self._columns.index(name)
@@ -125,6 +108,27 @@ class PhoneColumns:
                 f"the columns are: {', '.join(self._columns) or '(none)'}",
             )
         return alike[0]
+
+
+def find_columns(columns: Sequence[str], field: str) -> tuple[int, ...]:
+    """Return the positions of a field's columns by their names; of several, those with the best name.
+
+    Raises UsageError if two could be the MAC address.
+    """
+    plain = [_plain(name) for name in columns]
+    found = [
+        tuple(plain.index(one) for one in names)
+        for names in _NAMES[field]
+        if all(one in plain for one in names)
+    ]
+    if field == "name":  # "nom" is the family name where there is a "prenom"
+        found.sort(key=len, reverse=True)
+    if field == "mac" and len(found) > 1:
+        names = [columns[at[0]] for at in found]
+        raise UsageError(
+            f"{' and '.join(names)} could both be the MAC address", f"choose one: --column mac={names[0]}"
+        )
+    return found[0] if found else ()
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from worker.ledger import Ledger, Progress
-from worker.model import Absent, Job, JobState, utc_now
+from worker.model import Absent, Job, JobState
 from worker.progress.job_waits import JobWaits, Patience
 from worker.waits import HERE, WITHOUT_STOP, Wait, Waits, is_news, worded
 
@@ -26,11 +26,8 @@ _SOONEST = 3.0
 _LOOK_AT_WAITS_EVERY = 0.5
 """Seconds between two looks at what the job waits for."""
 
-_COUNT_EVERY = 0.5
-"""Seconds between two counts of the rows by status."""
-
 _SHARE_OF_COUNTING = 20.0
-"""Counting reads all outcomes, so that it may take this part of the time."""
+"""Counting rows by status reads all outcomes, so that it may only take this part of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,40 +98,62 @@ class Pace:
         return (self._changes[-1][1] - self._changes[0][1]) / self.seconds
 
 
-class RowsProgress:
-    """The progress of a command that works on rows itself, as ``verify`` does. ``clock``: monotonic seconds."""
+CountRows = Callable[[], Mapping[str, int]]
+"""Count the rows by status."""
 
-    def __init__(self, job: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+
+class _Counts:
+    """Counts of rows by status, taken now and then: counting may take long."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._due = -math.inf
+        self._counts: Mapping[str, int] = {}
+
+    def taken(self, count: CountRows, total: int, *, final: bool) -> Mapping[str, int]:
+        """Return the counts. ``final``: they must be those of all ``total`` rows."""
+        now = self._clock()
+        if now >= self._due or (final and sum(self._counts.values()) != total):
+            self._counts = count()
+            took = self._clock() - now
+            self._due = self._clock() + _SHARE_OF_COUNTING * took
+        return self._counts
+
+
+class RowsProgress:
+    """The progress of a command that works on rows itself, as ``verify``. ``clock``: monotonic seconds."""
+
+    def __init__(self, count: CountRows, job: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self._job = job
+        self._count = count
+        self._counts = _Counts(clock)
         self._pace = Pace(clock)
 
-    def look(self, rows: int, settled: int, counts: Mapping[str, int]) -> ProgressFacts:
+    def look(self, rows: int, settled: int) -> ProgressFacts:
         """Return the progress now, with what this process waits for."""
         wait = HERE.gravest()
         wait = wait if wait and is_news(wait) else None
         self._pace.look(settled)
+        counts = self._counts.taken(self._count, settled, final=settled >= rows)
         return _facts(self._job, JobState.RUNNING, Progress(rows, settled, 0), counts, self._pace, wait)
 
 
 class ProgressReader:
-    """Reads the progress of one job again and again, and measures its rate.
-
-    ``clock``: monotonic seconds.
-    """
+    """Reads the progress of one job again and again, and measures its rate. ``clock``: monotonic seconds."""
 
     def __init__(
         self, ledger: Ledger, job: Job, waits: JobWaits, clock: Callable[[], float] = time.monotonic
-    ):
+    ) -> None:
         self.waits = waits
         self._ledger = ledger
         self._job = job
         self._clock = clock
         self._pace = Pace(clock)
-        self._waits_due = self._counts_due = -math.inf
-        self._counts: Mapping[str, int] = {}
+        self._counts = _Counts(clock)
+        self._waits_due = -math.inf
 
-    def look(self) -> ProgressFacts:
-        """Return the progress now. Raises LedgerAway."""
+    def look(self, *, momentary: bool = False) -> ProgressFacts:
+        """Return the progress now. ``momentary``: with waits that have just begun, too. Raises LedgerAway."""
         if self._job.state is JobState.PLANNING:  # its number of rows is not known yet
             self._job = self._ledger.jobs.get(self._job.id)
         state = self._ledger.jobs.state(self._job.id)
@@ -143,33 +162,28 @@ class ProgressReader:
             self.waits.look(progress.settled)
             self._waits_due = self._clock() + _LOOK_AT_WAITS_EVERY
         wait = self._wait(state)
+        wait = wait if wait and (momentary or is_news(wait)) else None
         if state is JobState.RUNNING:
             self._pace.look(progress.settled)
         else:
             self._pace.restart()
-        return _facts(self._job.id, state, progress, self._counted(state, progress), self._pace, wait)
+        counts = self._counts.taken(
+            lambda: _counts(self._ledger, self._job, progress), progress.rows, final=not state.active
+        )
+        return _facts(self._job.id, state, progress, counts, self._pace, wait)
 
     def _wait(self, state: JobState) -> Wait | None:
         held = state is JobState.PAUSED and self._ledger.accounts.holder_of(self._job)
-        wait = self.waits.current() if held or state in (JobState.PLANNING, JobState.RUNNING) else None
-        return wait if wait and is_news(wait) else None
-
-    def _counted(self, state: JobState, progress: Progress) -> Mapping[str, int]:
-        now = self._clock()
-        ended = not state.active and progress.rows == progress.settled
-        if now >= self._counts_due or (ended and sum(self._counts.values()) != progress.rows):
-            self._counts = _counts(self._ledger, self._job, progress)
-            took = self._clock() - now
-            self._counts_due = self._clock() + max(_COUNT_EVERY, _SHARE_OF_COUNTING * took)
-        return self._counts
+        return self.waits.current() if held or state in (JobState.PLANNING, JobState.RUNNING) else None
 
 
 def _facts(
     job: str, state: JobState, progress: Progress, counts: Mapping[str, int], pace: Pace, wait: Wait | None
 ) -> ProgressFacts:
-    if wait and wait.kind not in WITHOUT_STOP:
+    stands = wait is not None and wait.kind not in WITHOUT_STOP
+    if wait and stands and wait.waited > _WINDOW:  # shorter pauses are part of the rate
         pace.restart()
-    rate = pace.rate
+    rate = None if stands else pace.rate
     return ProgressFacts(
         job, state, progress.rows, progress.settled, counts, rate, None if rate is None else pace.seconds,
         (progress.rows - progress.settled) / rate if rate else None,
@@ -179,7 +193,8 @@ def _facts(
 
 def observed(ledger: Ledger, job: Job) -> ProgressReader:
     """Return a reader for an observer who knows the ledger alone, without a broker."""
-    return ProgressReader(ledger, job, JobWaits(ledger, job, Patience(math.inf), None, Waits()))
+    # It can't tell workers that are gone from those that are there, so it never asks for them.
+    return ProgressReader(ledger, job, JobWaits(ledger, job, Patience(math.inf), list, Waits()))
 
 
 def facts_of(ledger: Ledger, job: Job, waits: JobWaits | None = None) -> ProgressFacts:
@@ -189,11 +204,12 @@ def facts_of(ledger: Ledger, job: Job, waits: JobWaits | None = None) -> Progres
     with a ``ProgressReader``, which measures the present rate.
     """
     reader = ProgressReader(ledger, job, waits) if waits else observed(ledger, job)
-    facts = reader.look()
+    facts = reader.look(momentary=True)
     if facts.state is not JobState.RUNNING or not job.started or _stands(facts):
         return facts
     progress = ledger.chunks.progress(job.id)
-    worked = (utc_now() - job.started).total_seconds() - job.paused_seconds
+    with ledger.store.read() as connection:  # by its clock, which has set the job's times
+        worked = ledger.store.now(connection) - job.started.timestamp() - job.paused_seconds
     done = progress.settled - progress.known
     if not done or worked < 1:
         return facts

@@ -140,10 +140,14 @@ class JobWaits:
         self._patience.look([*self._failing.values(), *self._causes()])
         self._waits = [*self._ledger.waits.of(self._job.id), *self._leases()]
 
-    def look_once(self, settled: int) -> None:
-        """Gather the waits, including the broker's workers; if the broker does not answer, wait for that."""
+    def ask_broker(self) -> None:
+        """Ask the broker for its workers; if it does not answer, that is a wait."""
         with self.trying(WaitKind.BROKER, TryLater):
             self.ask_for_workers()
+
+    def look_once(self, settled: int) -> None:
+        """Gather the waits, including the broker's workers."""
+        self.ask_broker()
         self.look(settled)
 
     def check_ledger(self) -> None:

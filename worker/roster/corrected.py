@@ -27,6 +27,8 @@ class CorrectedTable:
     cells: CellsByLine = field(repr=False)
     version: str
     """Tells these corrections from others; reveals nothing of them."""
+    strip: bool = False
+    """Whether blanks around corrected cells are stripped, as around all others (``--blanks strip``)."""
 
     @property
     def shown(self) -> str:
@@ -90,7 +92,10 @@ class CorrectedTable:
                     "doesn't have",
                     "take this correction back; the names have to be those of the header",
                 )
-        return {header.names.index(name): value for name, value in self.cells[line].items()}
+        return {
+            header.names.index(name): value.strip() if self.strip else value
+            for name, value in self.cells[line].items()
+        }
 
     def _changed(self, line: int, fields: Fields, header: Header, cells: dict[int, str]) -> Fields:
         if isinstance(fields, Malformed) or not fits(fields, header):

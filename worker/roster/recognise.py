@@ -67,7 +67,9 @@ def open_source(source: Source, options: Options) -> Opened:
     if options.blanks is Blanks.STRIP and isinstance(opened.table, KeptTable):
         opened = replace(opened, table=replace(opened.table, strip=True))
     if isinstance(source, UploadedFile | CorrectedSource) and source.corrections:
-        return replace(opened, table=CorrectedTable(opened.table, source.corrections, source.version))
+        strip = options.blanks is Blanks.STRIP
+        corrected = CorrectedTable(opened.table, source.corrections, source.version, strip)
+        return replace(opened, table=corrected)
     return opened
 
 

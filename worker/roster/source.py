@@ -228,7 +228,7 @@ class Bounded(io.RawIOBase):
 
     def __init__(self, stream: io.BufferedIOBase, most: int = MOST_UNPACKED) -> None:
         self._stream = stream
-        self._left = most
+        self._most = self._left = most
 
     def readable(self) -> bool:
         return True
@@ -237,7 +237,8 @@ class Bounded(io.RawIOBase):
         count = self._stream.readinto(buffer)
         self._left -= count
         if self._left < 0:
-            raise UsageError("a compressed roster unpacks to more than 4 GiB", "unpack it, and look at it")
+            size = f"{self._most / (1 << 30):g} GiB"
+            raise UsageError(f"a compressed roster unpacks to more than {size}", "unpack it, and look at it")
         return count
 
 

@@ -79,17 +79,17 @@ class CorrectedSource:
         self.source.close()
 
 
-def unpacked(file: UploadedFile) -> Source:
+def unpacked(file: UploadedFile, most: int = MOST_UNPACKED) -> Source:
     """Return the file, or the content of one whose name ends with ``.gz``, sealed in a temporary file.
 
-    Raises UsageError if it is damaged, or unpacks to more than ``MOST_UNPACKED`` bytes.
+    Raises UsageError if it is damaged, or unpacks to more than ``most`` bytes.
     """
     stem, dot, end = file.name.rpartition(".")
     if not (stem and dot and end.lower() == "gz"):
         return file
     try:
         with io.BufferedReader(file.open(), BLOCK) as packed, gzip.open(packed) as stream:
-            content = cast(BinaryIO, Bounded(stream, MOST_UNPACKED))
+            content = cast(BinaryIO, Bounded(stream, most))
             return CorrectedSource(Spooled(stem, file.place, content), file.corrections, file.version)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise UsageError(

@@ -104,6 +104,15 @@ def _pairs(value: object) -> tuple[str, ...]:
     return _texts(value)
 
 
+def _choice(*words: str) -> Callable[[object], object]:
+    def one_of(value: object) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        raise TypeError(f"one of {', '.join(words)}")
+
+    return one_of
+
+
 OPTIONS: Mapping[str, Callable[[object], object]] = {
     "absent": _absent,
     "answer-url": _text,
@@ -142,6 +151,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "password-alphabet": _text,
     "password-length": _whole,
     "patience": _number,
+    "progress": _choice("auto", "lines", "json", "none"),
     "query": _text,
     "rate": _number,
     "realm": _text,

@@ -5,21 +5,19 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.errors import Conflict, LedgerAway, NotFound, SiprosterError, UsageError, place_of
+from worker.errors import SiprosterError
+from worker.web.error_pages import error_page, fault_page
 from worker.web.forms import read_form
-from worker.web.render import render
 from worker.web.sessions import CSRF, check_csrf, set_visitor, visit_of
 from worker.web.site import Page, PageError, Site, site_of
 
@@ -76,7 +74,7 @@ class Guard:
         except ClientDisconnect:
             pass
         except Exception as error:  # no traceback: values in it may be secret
-            answer = _unexpected(request, error)
+            answer = fault_page(request, error)
             if not status:
                 await answer(scope, receive, with_headers)
         finally:
@@ -90,32 +88,33 @@ def endpoint(page: Page) -> Endpoint:
     """Return the page's handler behind its checks: who it is, what they may, and where the form is from."""
 
     async def respond(request: Request) -> Response:
-        site = site_of(request)
-        visit = await run_in_threadpool(visit_of, request)
-        request.state.visit, request.state.person = visit, visit.person
         try:
-            if request.method == "POST":
-                _refuse_foreign(request)
-            elif _has_body(request):
-                raise PageError(400, f"a {request.method} request has no body")
-            if page.role and not visit.person:
-                return _to_sign_in(request)
-            if page.role and visit.person and not visit.person.role.includes(page.role):
-                raise PageError(
-                    403,
-                    f"this needs the role {page.role}; yours is {visit.person.role}",
-                    "ask an administrator",
-                )
-            if request.method == "POST" and not page.reads_body:
-                request.state.form = await read_form(request)
-                check_csrf(request, request.state.form.get(CSRF, ""))
-            response = await _handled(page, request)
+            response = await _checked(page, request)
         except (PageError, SiprosterError) as error:
             response = error_page(request, error)
-        set_visitor(site, visit, response)
+        if visit := getattr(request.state, "visit", None):
+            set_visitor(site_of(request), visit, response)
         return response
 
     return respond
+
+
+async def _checked(page: Page, request: Request) -> Response:
+    visit = await run_in_threadpool(visit_of, request)
+    request.state.visit, request.state.person = visit, visit.person
+    _refuse_foreign(request)
+    if request.method != "POST" and _has_body(request):
+        raise PageError(400, f"a {request.method} request has no body")
+    if page.role and not visit.person:
+        return _to_sign_in(request)
+    if page.role and visit.person and not visit.person.role.includes(page.role):
+        raise PageError(
+            403, f"this needs the role {page.role}; yours is {visit.person.role}", "ask an administrator"
+        )
+    if request.method == "POST" and not page.reads_body:
+        request.state.form = await read_form(request)
+        check_csrf(request, request.state.form.get(CSRF, ""))
+    return await _handled(page, request)
 
 
 async def _handled(page: Page, request: Request) -> Response:
@@ -125,57 +124,15 @@ async def _handled(page: Page, request: Request) -> Response:
     return await run_in_threadpool(page.handler, request)  # type: ignore[arg-type]
 
 
-def error_page(request: Request, error: Exception) -> Response:
-    """Return the page for an error that a person can understand."""
-    match error:
-        case PageError(status=status, message=message, hint=hint, headers=headers):
-            pass
-        case HTTPException(status_code=status, detail=message):
-            hint, headers = "", error.headers or {}
-        case SiprosterError(message=message, hint=hint):
-            status, headers = _status(error), {}
-            log.log(logging.ERROR if status >= 500 else logging.INFO, "%s", message)
-        case _:
-            raise error
-    response = render(request, "error.html", status, message=message, hint=hint, number="")
-    response.headers.update(headers)
-    return response
-
-
-def _status(error: SiprosterError) -> int:
-    match error:
-        case UsageError():
-            return 400
-        case NotFound():
-            return 404
-        case Conflict():
-            return 409
-        case LedgerAway():
-            return 503
-        case _:
-            return 500
-
-
-def _unexpected(request: Request, error: Exception) -> Response:
-    """Log an internal error, and return a page that names the line of the log, not the error."""
-    number = secrets.token_hex(4)
-    log.error("error %s: unexpected %s", number, place_of(error))
-    try:
-        return render(request, "error.html", 500, message=_OURS, hint=_OURS_HINT, number=number)
-    except Exception:
-        return PlainTextResponse(f"{_OURS}: error {number}\n", 500)
-
-
-_OURS = "something went wrong in siproster"
-_OURS_HINT = "no row is lost: jobs go on by themselves; tell the one who runs siproster the error's number"
-
-
 def _refusal(request: Request, site: Site) -> Response | None:
     """Return the answer to a request that is no page's business, or None."""
     host = request.headers.get("host", "").lower()
     if len(request.headers.getlist("host")) != 1 or not _is_own(host, site):
         # Somebody may have pointed their own name at this address, to have a browser read the page for them.
         return PlainTextResponse(f"this page is at {site.origin}/\n", 421)
+    if {"content-length", "transfer-encoding"} <= set(request.headers.keys()):
+        # A proxy in front may go by the other one, and take the rest for a request (RFC 9112, 11.2).
+        return PlainTextResponse("two lengths\n", 400, {"Connection": "close"})
     if site.proxied and site.secure and request.headers.get("x-forwarded-proto", "https") != "https":
         if request.method in ("GET", "HEAD"):
             return RedirectResponse(site.origin + request.url.path, 307)
@@ -187,11 +144,10 @@ def _is_own(host: str, site: Site) -> bool:
     if host == urlsplit(site.origin).netloc.lower() or host in site.hosts:
         return True
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
-    return site.any_address
+    return site.any_address and "@" not in host
 
 
 def _address(request: Request, site: Site) -> str:
@@ -207,14 +163,20 @@ def _address(request: Request, site: Site) -> str:
 
 
 def _refuse_foreign(request: Request) -> None:
-    """Raise PageError for a form that a browser sends from another site, or from another port of this one."""
-    origin = request.headers.get("origin")
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if (origin is not None and origin.lower() != _own_origin(request)) or site != "same-origin":
+    """Raise PageError for a form from another site, or another port of this one; and for embedded pages.
+
+    Links from elsewhere are followed. Programs that are no browsers send none of these headers.
+    """
+    headers = request.headers
+    site = headers.get("sec-fetch-site", "same-origin")
+    if request.method == "POST":
+        own = site == "same-origin" and headers.get("origin", "").lower() in ("", _own_origin(request))
+    else:
+        opened = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+        own = opened or site in ("same-origin", "none")
+    if not own:
         raise PageError(
-            403,
-            "the form was not sent from this page",
-            "nothing was done: open the page itself, and repeat it",
+            403, "this was not sent from this page", "nothing was done: open the page itself, and repeat it"
         )
 
 
@@ -236,9 +198,12 @@ def _to_sign_in(request: Request) -> Response:
 
 
 def _log(request: Request, status: int, seconds: float) -> None:
-    """Log a request without its query. A page that only the client ended has the status 0."""
+    """Log a request without its query; status 0: the client went away.
+
+    The path is logged as it was sent: decoded, it could pass for other lines.
+    """
     person = getattr(request.state, "person", None)
     log.info(
         "%s %s %s %s %d %.3f s", request.state.address, person.name if person else "-", request.method,
-        request.url.path[:_LONGEST_PATH], status, seconds,
+        request.scope["raw_path"].decode("ascii", "replace")[:_LONGEST_PATH], status, seconds,
     )  # fmt: skip

@@ -60,7 +60,7 @@ def visit_of(request: Request) -> Visit:
     if _is_ours(site, visitor):
         return Visit(visitor, person)
     sealed = site.seal.close_over(secrets.token_urlsafe(16), _CONTEXT)
-    return Visit(base64.urlsafe_b64encode(sealed).decode(), person, fresh=True)
+    return Visit(base64.urlsafe_b64encode(sealed).decode().rstrip("="), person, fresh=True)
 
 
 def set_visitor(site: Site, visit: Visit, response: Response) -> None:
@@ -110,14 +110,16 @@ def _cookie(site: Site, what: str) -> str:
 
     With ``__Host-`` neither another host of the domain nor a page without TLS can set it (RFC 6265bis).
     """
-    return f"{'__Host-' * site.secure}siproster-{what}-{urlsplit(site.origin).port or 0}"
+    port = urlsplit(site.origin).port
+    return f"{'__Host-' * site.secure}siproster-{what}" + (f"-{port}" if port else "")
 
 
 def _is_ours(site: Site, cookie: str) -> bool:
     if not 0 < len(cookie) <= _LONGEST_COOKIE:
         return False
     try:
-        site.seal.open(base64.b64decode(cookie, altchars=b"-_", validate=True), _CONTEXT)
+        padded = cookie + "=" * (-len(cookie) % 4)
+        site.seal.open(base64.b64decode(padded, altchars=b"-_", validate=True), _CONTEXT)
     except (SealBroken, binascii.Error, ValueError):
         return False
     return True

@@ -1,0 +1,224 @@
+"""Rows counted while they pass: by what became of them, and by site and realm."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import chain
+from typing import Any, Final
+
+from worker.ledger import Registration
+from worker.model import Status
+from worker.report import OWN_COLUMNS
+from worker.report_page.callers import what_to_tell
+from worker.report_page.columns import ShownColumn, cells_reader, shown_columns, site_column
+from worker.report_page.text import LONGEST, cut
+
+REVERSED: Final = ("removed", "restored")
+"""Results of an undo after which a row is not in place any more."""
+_REFUSED = ("wrong_password", "refused")
+_OWN = len(OWN_COLUMNS)
+_HEAD = 5
+"""Values of a row before its shown columns."""
+_MOST_LISTED = 25
+"""Users who are not in place, listed for each site."""
+MOST_SITES: Final = 200
+"""Sites that are told apart; with more of them, the column is none of sites."""
+
+_MOST_SPELLINGS = 10_000
+
+MarkedRow = tuple[Sequence[str], str, Registration | None]
+"""The cells of a result line, what an undo has made of the row, and the result of trying it."""
+
+
+class Place(StrEnum):
+    """How a row counts for the sign-off."""
+
+    IN_PLACE = "in_place"
+    OPEN = "open"
+    """It should be in place, and isn't."""
+    WAIVED = "waived"
+    """It was skipped: it isn't meant to be in place."""
+
+
+@dataclass(slots=True, eq=False)
+class Kind:
+    """Rows with the same result. ``job``: whose result it is."""
+
+    index: int
+    job: str
+    status: Status
+    code: str
+    undo: str
+    tried: str
+    """The verdict of the registrar; empty: the row was not tried."""
+    place: Place
+    tell: str
+    """The sentence for a caller."""
+    needs_attention: bool
+    """Whether the row is not in place, or its user was refused by the registrar."""
+    rows: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """The rows of a site, or of a realm."""
+
+    name: str
+    index: int
+    rows: Counter[Kind] = field(default_factory=Counter)
+    listed: list[tuple[int, str, str, Kind]] = field(default_factory=list)
+    """Some users who need attention: line, user, what they are called, what became of them."""
+
+    def count(self, place: Place) -> int:
+        """Return how many rows count so."""
+        return sum(rows for kind, rows in self.rows.items() if kind.place == place)
+
+    @property
+    def planned(self) -> int:
+        """Return all rows of the group."""
+        return self.rows.total()
+
+    @property
+    def tried(self) -> int:
+        """Return how many rows in place were tried on the registrar."""
+        return sum(rows for kind, rows in self.rows.items() if kind.tried and kind.place is Place.IN_PLACE)
+
+    @property
+    def registering(self) -> int:
+        """Return how many of those can register."""
+        return sum(
+            rows for kind, rows in self.rows.items()
+            if kind.tried == "registers" and kind.place is Place.IN_PLACE
+        )  # fmt: skip
+
+    @property
+    def attention(self) -> int:
+        """Return how many rows need attention."""
+        return sum(rows for kind, rows in self.rows.items() if kind.needs_attention)
+
+
+class Tally:
+    """Counts rows and returns them as the page's tables have them."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns: Sequence[ShownColumn] = shown_columns(columns)
+        self.kinds: list[Kind] = []
+        self.realms: list[str] = []
+        self._kinds: dict[Sequence[str], Kind] = {}
+        self._of_realms: dict[str, Group] = {}
+        self._of_sites: dict[str, Group] = {}
+        self._spellings: dict[str, Group] = {}
+        """The cells of the sites' column → the site's group; sites are the same however they are cased."""
+        self._at = site_column(columns)
+        self._site_name = columns[self._at] if self._at is not None else ""
+        self._counts: Counter[tuple[Kind, Group, Group | None]] = Counter()
+
+    def add(self, rows: Iterable[MarkedRow], *, everybody: bool) -> list[list[Any]]:
+        """Count rows, and return those to show: all, or only those that need attention.
+
+        Each is its line, user, realm's index, kind's index, error, and the shown columns.
+        """
+        shown, counted = [], []
+        cells_of, site_at = cells_reader(self.columns), self._at
+        for cells, undo, tried in rows:
+            job, line, status, user, domain, host, _id, code, error, _attempts = cells[:_OWN]
+            key = (job, status, code, undo, tried.verdict if tried else "")
+            kind = self._kinds.get(key) or self._new_kind(key, tried)
+            own, name = cells[_OWN:], f"{user}@{domain}" if domain else user
+            realm = self._of_realms.get(host) or self._new_realm(host)
+            site = None if site_at is None else self._spellings.get(own[site_at]) or self._site(own[site_at])
+            counted.append((kind, realm, site))
+            attention = kind.needs_attention
+            if attention:
+                name, error = cut(name), cut(error)
+            if everybody or attention:
+                shown.append([int(line), name, realm.index, kind.index, error, *cells_of(own)])
+            if attention:
+                called = self.columns[0].of(own) if self.columns else ""
+                for group in (realm, site):
+                    if group and len(group.listed) < _MOST_LISTED:
+                        group.listed.append((int(line), name, called, kind))
+        self._counts.update(counted)
+        return _cut(shown)
+
+    def count(self) -> None:
+        """Count what was added, for all that is asked from here on."""
+        for (kind, *groups), rows in self._counts.items():
+            kind.rows += rows
+            for group in filter(None, groups):
+                group.rows[kind] += rows
+        self._counts.clear()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return the rows by status, in the order of the statuses."""
+        counts: Counter[Status] = Counter()
+        for kind in self.kinds:
+            counts[kind.status] += kind.rows
+        return {status.value: counts[status] for status in Status if counts[status]}
+
+    @property
+    def codes(self) -> Mapping[str, Counter[str]]:
+        """Return the rows by status and codes, joined by ``;`` as in the results; without those of none."""
+        codes: dict[str, Counter[str]] = {}
+        for kind in self.kinds:
+            if kind.code:
+                codes.setdefault(kind.status.value, Counter())[kind.code] += kind.rows
+        return codes
+
+    def rows(self, place: Place) -> int:
+        """Return how many rows count so."""
+        return sum(kind.rows for kind in self.kinds if kind.place is place)
+
+    @property
+    def total(self) -> Group:
+        """Return all rows as one group."""
+        return Group("", 0, Counter({kind: kind.rows for kind in self.kinds}))
+
+    def groups(self) -> tuple[str, list[Group]]:
+        """Return by what the sign-off is divided, and its groups: sites, or else realms."""
+        if self._at is not None:
+            return self._site_name, sorted(self._of_sites.values(), key=lambda group: group.name.casefold())
+        groups = sorted(self._of_realms.values(), key=lambda group: -group.planned)
+        return "realm", groups[:MOST_SITES]
+
+    def _new_kind(self, key: tuple[str, str, str, str, str], tried: Registration | None) -> Kind:
+        job, word, code, undo, verdict = key
+        status = Status(word)
+        place = Place.WAIVED if status is Status.SKIPPED else Place.OPEN
+        if status.in_place and undo not in REVERSED:
+            place = Place.IN_PLACE
+        tell = what_to_tell(status, code, undo, tried)
+        attention = place is Place.OPEN or verdict in _REFUSED
+        kind = Kind(len(self.kinds), job, status, code, undo, verdict, place, tell, attention)
+        self.kinds.append(kind)
+        self._kinds[key] = kind
+        return kind
+
+    def _new_realm(self, host: str) -> Group:
+        group = self._of_realms[host] = Group(host or "(no realm)", len(self.realms))
+        self.realms.append(host)
+        return group
+
+    def _site(self, cell: str) -> Group | None:
+        """Return the group of a site that is new, or spelled in a new way; None if they are too many."""
+        key = cell.strip().casefold()
+        if key not in self._of_sites:
+            if len(self._of_sites) == MOST_SITES:  # then it is no column of sites
+                self._at = None
+                return None
+            self._of_sites[key] = Group(cut(cell.strip()) or "(none)", len(self._of_sites))
+        group = self._of_sites[key]
+        if len(self._spellings) < _MOST_SPELLINGS:
+            self._spellings[cell] = group
+        return group
+
+
+def _cut(rows: list[list[Any]]) -> list[list[Any]]:
+    """Return rows whose columns are not too long; nearly always the same."""
+    if max(map(len, chain.from_iterable([row[_HEAD:] for row in rows])), default=0) <= LONGEST:
+        return rows
+    return [[*row[:_HEAD], *map(cut, row[_HEAD:])] for row in rows]
