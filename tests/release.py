@@ -53,7 +53,7 @@ def problems(root: Path, *, final: bool) -> Iterator[str]:
     elif tag not in here and _git(root, "tag", "--list", tag):
         yield f"the tag {tag} is on another commit: {version} was released; raise __version__"
     elif tag not in here and final:
-        yield f"this commit isn't tagged: git tag --annotate {tag}"
+        yield f"this commit isn't tagged: git tag -a {tag}"
     if final and (changed := _git(root, "status", "--porcelain")):
         yield f"there are changes that are not committed:\n{changed}"
 

@@ -43,7 +43,7 @@ def found(folder: Path, *, final: bool) -> str:
 def test_a_tagged_commit_is_a_release(checkout: Path) -> None:
     """Before the tag only a final check refuses it; with the tag none does."""
     assert found(checkout, final=False) == ""
-    assert "git tag --annotate v1.2.0" in found(checkout, final=True)
+    assert "git tag -a v1.2.0" in found(checkout, final=True)
     git(checkout, "tag", "v1.2.0")
     assert found(checkout, final=True) == ""
 
